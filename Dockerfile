@@ -1,0 +1,31 @@
+# The wheels, by their hashes, into an environment of their own. Nothing is compiled.
+FROM python:3.13-slim AS wheels
+COPY requirements/run.txt /requirements.txt
+RUN python -m venv /opt/mien \
+    && /opt/mien/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+        --require-hashes --no-deps --only-binary :all: --requirement /requirements.txt \
+    && /opt/mien/bin/python -m pip uninstall --quiet --yes pip
+
+FROM python:3.13-slim
+# The workers that read images are locked in with it.
+RUN apt-get update -qq \
+    && apt-get install -qq --yes --no-install-recommends libseccomp2 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mien \
+    && install --directory --owner mien --group mien --mode 0700 /var/lib/mien /var/lib/mien/data /var/lib/mien/keys
+COPY --from=wheels /opt/mien /opt/mien
+WORKDIR /srv/mien
+COPY . .
+
+ENV PATH=/opt/mien/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MIEN_DATA_DIR=/var/lib/mien/data \
+    MIEN_KEYS_DIR=/var/lib/mien/keys
+USER mien
+# Two volumes, because they are backed up apart: data may go back in time, the register of keys never does.
+VOLUME ["/var/lib/mien/data", "/var/lib/mien/keys"]
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+CMD ["python", "-m", "app", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,78 @@
+# `make demo` and `make test` are all that a fresh machine needs: each sets up what it lacks.
+
+PYTHON ?= python3
+ARGS   ?=
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo run test check lint format lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer); ARGS="..." goes to the command: make test ARGS="-k consent"'
+
+demo: setup-run ## Play the whole story with synthetic people
+	@.venv/bin/python -m app demo $(ARGS)
+
+run: setup-run ## Serve
+	@.venv/bin/python -m app serve $(ARGS)
+
+test: setup-dev ## Run the tests
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: lint test ## Everything that must hold: format, lint, types, imports, tests
+
+lint: setup-dev ## All of `check` but the tests
+	@echo '* ruff format --check' && { .venv/bin/python -m ruff format --check --quiet . || { echo '`make format` puts this right.'; exit 1; }; }
+	@echo '* ruff check' && .venv/bin/python -m ruff check --quiet .
+	@echo '* mypy --strict' && .venv/bin/python -m mypy
+	@echo '* lint-imports' && .venv/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint(["--no-logo"])'
+
+format: setup-dev ## Put right what ruff can put right by itself
+	@.venv/bin/python -m ruff check --fix-only --quiet .
+	@.venv/bin/python -m ruff format --quiet .
+
+clean: ## Remove the environment and the caches; data stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# --- What sets up. Hashed lists, wheels only, so nothing compiles. Another Python or another list makes a new environment.
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all:
+NO_WHEEL = { echo 'That did not install. Either the network failed, or a package has no wheel for Python $(VERSION) on this machine:' \
+	'then name another, as in PYTHON=python3.13.'; exit 1; }
+
+.PHONY: setup-run setup-dev
+setup-run: .venv/.run-$(VERSION) ; @:
+setup-dev: .venv/.dev-$(VERSION) ; @:
+
+.venv/.run-$(VERSION): requirements/run.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'Mien needs Python 3.11 or newer; $(PYTHON) is $(or $(VERSION),not there). Name another, as in PYTHON=python3.12.'; exit 1; }
+	@echo '* making .venv with Python $(VERSION)'
+	@$(PYTHON) -m venv --clear .venv || { echo 'That did not work. On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@echo '* installing what the program needs (up to a minute)'
+	@$(INSTALL) -r $< || $(NO_WHEEL)
+	@printf '%s\n' '#!/bin/sh' 'here=$$(dirname "$$(readlink -f "$$0")")' 'PYTHONPATH="$$here/../.." exec "$$here/python" -m app "$$@"' > .venv/bin/mien
+	@chmod +x .venv/bin/mien
+	@touch $@
+
+.venv/.dev-$(VERSION): requirements/dev.txt .venv/.run-$(VERSION)
+	@echo '* installing what the tests need'
+	@$(INSTALL) -r $< || $(NO_WHEEL)
+	@touch $@
+
+# --- The lists. No configuration is read, so no address and no path of this machine gets into them.
+
+LOCK = env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv/lock/bin/uv pip compile pyproject.toml \
+	--quiet --upgrade --no-config --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
+	--overrides requirements/overrides.in --custom-compile-command 'make lock'
+
+lock: ## Make the hashed requirement lists anew, with the newest versions that pyproject.toml allows
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: uv
+	@echo '* requirements/run.txt' && $(LOCK) --output-file requirements/run.txt
+	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt

@@ -1,0 +1,125 @@
+"""The laws and habits that a syntax tree can show. Each takes a module and gives its faults, one line each."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from tests.architecture.source import Module
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+
+WALL_CLOCK = {
+    "datetime.date.today",
+    "datetime.datetime.now",
+    "datetime.datetime.today",
+    "datetime.datetime.utcnow",
+    "sqlalchemy.func.current_date",
+    "sqlalchemy.func.current_timestamp",
+    "sqlalchemy.func.localtimestamp",
+    "sqlalchemy.func.now",
+    "time.ctime",
+    "time.gmtime",
+    "time.localtime",
+    "time.strftime",
+    "time.time",
+    "time.time_ns",
+    # Ids that carry the time they were made at; ours are random.
+    "uuid.uuid1",
+    "uuid.uuid6",
+    "uuid.uuid7",
+}
+STOPWATCH = {"time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns"}
+STOPWATCH_ROOMS = ("app/kit/", "app/faces/", "app/demo/")
+
+VAGUE = {"data", "helper", "helpers", "info", "manager", "managers", "util", "utils"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def permits_made(module: Module) -> Iterator[str]:
+    """Only ``app.consent`` makes a permit; elsewhere only annotations, subscripts and ``isinstance`` name its class."""
+    if module.path.startswith("app/consent/"):
+        return
+    harmless = {id(part) for node in ast.walk(module.tree) for place in _naming(node) for part in ast.walk(place)}
+    for node in ast.walk(module.tree):
+        name = module.meaning(node) or ""
+        if name.startswith("app.") and name.endswith(".Permit") and id(node) not in harmless:
+            yield module.at(node, "only app.consent makes a Permit")
+        if isinstance(node, ast.Call) and _copies_permit(node):
+            yield module.at(node, "a changed copy of a Permit is a new one")
+        if module.path == "app/faces/permit.py" and isinstance(node, ast.Call) and _last(node.func) == "Permit":
+            yield module.at(node, "only app.consent makes a Permit")
+
+
+def _naming(node: ast.AST) -> Iterator[ast.AST]:
+    """Give the parts of *node* that name a class without being able to make one."""
+    if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
+        yield node.annotation
+    if isinstance(node, Function) and node.returns:
+        yield node.returns
+    if isinstance(node, ast.Subscript):
+        yield node.slice
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+        yield from node.args[1:]
+
+
+def _copies_permit(call: ast.Call) -> bool:
+    return _last(call.func) in {"replace", "__replace__"} and any(
+        _last(part).lower().endswith("permit") for part in [*call.args[:1], getattr(call.func, "value", call)]
+    )
+
+
+def _last(node: ast.AST) -> str:
+    """Give the last part of a dotted name, or nothing."""
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
+def clocks_read(module: Module) -> Iterator[str]:
+    """Only ``app/kit/clock.py`` reads the clock; a stopwatch is for deadlines in ``kit``, ``faces`` and ``demo``."""
+    if module.path == "app/kit/clock.py":
+        return
+    for node in ast.walk(module.tree):
+        name = module.meaning(node)
+        if name in WALL_CLOCK:
+            yield module.at(node, f"{name}: only app/kit/clock.py reads the clock; take `now`")
+        if name in STOPWATCH and not module.path.startswith(STOPWATCH_ROOMS):
+            yield module.at(node, f"{name}: a stopwatch is for deadlines, in app/kit, app/faces and app/demo")
+
+
+def too_long(module: Module) -> Iterator[str]:
+    """A file has 300 lines at most, a function 40, its docstring counted and its decorators not."""
+    lines = len(module.text.splitlines())
+    if lines > MAX_FILE_LINES:
+        yield f"{module.path}:1: {lines} lines; a file has {MAX_FILE_LINES} at most"
+    for node in ast.walk(module.tree):
+        if isinstance(node, Function) and node.end_lineno:
+            length = node.end_lineno - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                yield module.at(node, f"{node.name} has {length} lines; a function has {MAX_FUNCTION_LINES} at most")
+
+
+def imports_inside(module: Module) -> Iterator[str]:
+    """No import stands in a function: what a module needs is read at its top."""
+    for function in ast.walk(module.tree):
+        if isinstance(function, Function):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    yield module.at(node, f"an import inside {function.name}")
+
+
+def vague_names(module: Module) -> Iterator[str]:
+    """No module is named for nothing in particular."""
+    path = PurePosixPath(module.path)
+    for part in (*path.parts[1:-1], path.stem):
+        if VAGUE & set(part.split("_")):
+            yield f"{module.path}:1: {part!r} says nothing about what is in it"
+
+
+def relationships(module: Module) -> Iterator[str]:
+    """No ORM relationship: it loads and deletes behind one's back, and ties rooms together."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and (
+            _last(node.func) == "relationship" or module.meaning(node.func) == "sqlalchemy.orm.relationship"
+        ):
+            yield module.at(node, "relationship(): use a foreign key and a query")

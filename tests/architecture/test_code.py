@@ -1,0 +1,87 @@
+"""The code is as the house says. Every lint is shown a fault that it must find: one that cannot fail proves nothing."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.architecture import lints
+from tests.architecture.source import Module, modules
+
+Lint = Callable[[Module], Iterator[str]]
+
+LINTS: list[Lint] = [
+    lints.permits_made,
+    lints.clocks_read,
+    lints.too_long,
+    lints.imports_inside,
+    lints.vague_names,
+    lints.relationships,
+]
+
+FOUND: list[tuple[Lint, str, str]] = [
+    (lints.permits_made, "app/matching/service.py", "from app.faces.permit import Permit\nPermit(grant_ids=())"),
+    (lints.permits_made, "app/matching/service.py", "from app.faces.permit import Permit as P\nP(grant_ids=())"),
+    (lints.permits_made, "app/matching/service.py", "import app.faces.permit\napp.faces.permit.Permit(grant_ids=())"),
+    (lints.permits_made, "app/matching/service.py", "from app.faces import permit\npermit.Permit(grant_ids=())"),
+    (lints.permits_made, "app/matching/service.py", "from app.faces.permit import Permit\nobject.__new__(Permit)"),
+    (lints.permits_made, "app/matching/service.py", "from app.faces.permit import Permit\nmake = Permit"),
+    (lints.permits_made, "app/matching/service.py", "from app.faces.permit import Permit\nclass Mine(Permit): ..."),
+    (lints.permits_made, "app/matching/service.py", "import dataclasses\ndataclasses.replace(permit, grant_ids=())"),
+    (lints.permits_made, "app/matching/service.py", "job.permit.__replace__(grant_ids=())"),
+    (lints.permits_made, "app/faces/permit.py", "class Permit: ...\nANY = Permit()"),
+    (lints.clocks_read, "app/consent/policy.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
+    (lints.clocks_read, "app/consent/policy.py", "import datetime as d\nd.datetime.utcnow()"),
+    (lints.clocks_read, "app/consent/policy.py", "from time import time as clock\nclock()"),
+    (lints.clocks_read, "app/consent/tables.py", "from datetime import datetime\nColumn(default=datetime.now)"),
+    (lints.clocks_read, "app/consent/tables.py", "from sqlalchemy import func\nColumn(server_default=func.now())"),
+    (lints.clocks_read, "app/consent/tables.py", "import uuid\nuuid.uuid7()"),
+    (lints.clocks_read, "app/consent/service.py", "import time\ntime.monotonic()"),
+    (lints.too_long, "app/kit/db.py", "x = 1\n" * 301),
+    (lints.too_long, "app/kit/db.py", "def f():\n" + "    x = 1\n" * 40),
+    (lints.imports_inside, "app/kit/db.py", "def f():\n    if True:\n        import os"),
+    (lints.imports_inside, "app/kit/db.py", "class C:\n    async def f(self):\n        from os import path"),
+    (lints.vague_names, "app/kit/utils.py", ""),
+    (lints.vague_names, "app/consent/grant_helpers.py", ""),
+    (lints.vague_names, "app/data/tables.py", ""),
+    (lints.relationships, "app/consent/tables.py", "from sqlalchemy.orm import relationship\nx = relationship()"),
+    (lints.relationships, "app/consent/tables.py", "from sqlalchemy.orm import relationship as r\nx = r()"),
+    (lints.relationships, "app/consent/tables.py", "from sqlalchemy import orm\nx = orm.relationship('Other')"),
+]
+
+ALLOWED: list[tuple[Lint, str, str]] = [
+    (lints.permits_made, "app/consent/service.py", "from app.faces.permit import Permit\nPermit(grant_ids=())"),
+    (
+        lints.permits_made,
+        "app/faces/pool.py",
+        "from app.faces.permit import Permit\ndef f(p: Permit) -> T[Permit]:\n q: Permit = p\n isinstance(q, Permit)",
+    ),
+    (lints.permits_made, "app/kit/http.py", "path.replace('a', 'b')"),
+    (lints.clocks_read, "app/kit/clock.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
+    (lints.clocks_read, "app/faces/pool.py", "import time\ntime.monotonic()"),
+    (lints.clocks_read, "app/consent/policy.py", "from datetime import datetime\ndef f(now: datetime): now.time()"),
+    (lints.too_long, "app/kit/db.py", "def f():\n" + "    x = 1\n" * 39),
+    (lints.imports_inside, "app/kit/db.py", "import os\ndef f(): os.getcwd()"),
+    (lints.vague_names, "app/kit/datamap.py", ""),
+]
+
+
+@pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
+def test_code_is_as_the_house_says(lint: Lint) -> None:
+    faults = [fault for module in modules() for fault in lint(module)]
+
+    assert not faults, "\n".join(["", *faults])
+
+
+@pytest.mark.parametrize(("lint", "path", "text"), FOUND)
+def test_lint_finds_a_fault(lint: Lint, path: str, text: str) -> None:
+    assert list(lint(Module(path, text)))
+
+
+@pytest.mark.parametrize(("lint", "path", "text"), ALLOWED)
+def test_lint_lets_good_code_be(lint: Lint, path: str, text: str) -> None:
+    assert not list(lint(Module(path, text)))
+
+
+@pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
+def test_every_lint_is_shown_a_fault(lint: Lint) -> None:
+    assert lint in [shown for shown, _, _ in FOUND]

@@ -1,0 +1,87 @@
+"""Every public error and every setting is documented, and what is written about them exists."""
+
+import ast
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from app.faces.flaws import Flaw, FlawCode
+from app.kit.settings import Settings
+from tests.architecture.source import ROOT, Module, modules
+
+
+def slugs(sources: Iterable[Module]) -> dict[str, str]:
+    """Give the slug of every kind of ``Problem``, and the class it belongs to."""
+    classes = [node for module in sources for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    kinds = {"Problem"}
+    while grown := {kind.name for kind in classes if kinds & {_name(base) for base in kind.bases}} - kinds:
+        kinds |= grown
+    return {
+        statement.value.value: kind.name
+        for kind in classes
+        if kind.name in kinds
+        for statement in kind.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        and "slug" in {_name(target) for target in getattr(statement, "targets", [getattr(statement, "target", None)])}
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    }
+
+
+def _name(node: ast.AST | None) -> str:
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
+def headings(text: str) -> set[str]:
+    """Give the headings of a page, without their marks: ``## `not-found` `` gives ``not-found``."""
+    return {line.strip("# `") for line in text.splitlines() if line.startswith("#")}
+
+
+def variables(text: str) -> set[str]:
+    """Give the settings that *text* names, as environment variables."""
+    return set(re.findall(r"\bMIEN_[A-Z0-9_]*[A-Z0-9]\b", text))
+
+
+def settings() -> set[str]:
+    """Give every setting there is, as its environment variable."""
+    return {f"MIEN_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_every_error_has_a_heading() -> None:
+    known = slugs(modules())
+    written = headings((ROOT / "docs" / "errors.md").read_text("utf-8"))
+
+    assert known
+    assert not {slug: kind for slug, kind in known.items() if slug not in written}
+
+
+def test_every_flaw_of_a_photo_has_a_heading() -> None:
+    written = headings((ROOT / "docs" / "errors.md").read_text("utf-8"))
+
+    assert not {Flaw(code).slug for code in FlawCode} - written
+
+
+def test_every_setting_is_documented() -> None:
+    written = variables((ROOT / "docs" / "settings.md").read_text("utf-8"))
+
+    assert not settings() - written
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/settings.md", "Dockerfile", "compose.yaml"])
+def test_every_setting_written_about_exists(path: str) -> None:
+    written = variables((ROOT / path).read_text("utf-8"))
+
+    assert not written - settings()
+
+
+def test_slugs_of_derived_kinds_are_found() -> None:
+    source = 'class A(Problem): slug = "a-b"\nclass B(errors.A): slug: ClassVar[str] = "c"\nclass N: slug = "n"'
+
+    assert slugs([Module("app/x.py", source)]) == {"a-b": "A", "c": "B"}
+
+
+def test_headings_and_variables_are_read() -> None:
+    assert headings("# Errors\n## `not-found`\nno-heading\n### gone") == {"Errors", "not-found", "gone"}
+    assert variables("set `MIEN_DATA_DIR=x`, MIEN_PORTAL") == {"MIEN_DATA_DIR", "MIEN_PORTAL"}
+    assert "MIEN_DATA_DIR" in settings()
