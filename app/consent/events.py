@@ -1,0 +1,61 @@
+"""Consent events, sealed under the person's key and counted for them alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.consent.policy import ConsentEvent, EventState
+from app.consent.tables import ConsentEventRow
+from app.faces.permit import Purpose
+from app.vault.seal import Key
+
+
+def _place(row_id: UUID) -> str:
+    return f"consent_events.sealed:{row_id}"
+
+
+def append(session: Session, key: Key, *, subject_id: UUID, event: ConsentEvent) -> None:
+    """Write *event* as the person's next."""
+    last = session.scalar(select(func.max(ConsentEventRow.position)).where(ConsentEventRow.subject_id == subject_id))
+    row_id = uuid4()
+    plain = json.dumps(asdict(event), default=_written).encode()
+    session.add(
+        ConsentEventRow(
+            id=row_id, subject_id=subject_id, position=(last or 0) + 1, sealed=key.seal(plain, _place(row_id))
+        )
+    )
+    session.flush()
+
+
+def of(
+    session: Session, key: Key, *, subject_id: UUID, limit: int | None = None, before: int | None = None
+) -> Sequence[tuple[int, ConsentEvent]]:
+    """Return the person's events with their positions, newest first."""
+    query = select(ConsentEventRow).where(ConsentEventRow.subject_id == subject_id)
+    if before is not None:
+        query = query.where(ConsentEventRow.position < before)
+    rows = session.scalars(query.order_by(ConsentEventRow.position.desc()).limit(limit))
+    return [(row.position, _read(key.open(row.sealed, _place(row.id)))) for row in rows]
+
+
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _read(plain: bytes) -> ConsentEvent:
+    fields = json.loads(plain)
+    party, ends = fields["relying_party_id"], fields["valid_until"]
+    return ConsentEvent(
+        consent_id=UUID(fields["consent_id"]),
+        state=EventState(fields["state"]),
+        event_time=datetime.fromisoformat(fields["event_time"]),
+        purpose=Purpose(fields["purpose"]),
+        relying_party_id=None if party is None else UUID(party),
+        notice_sha256=fields["notice_sha256"],
+        valid_until=None if ends is None else datetime.fromisoformat(ends),
+    )

@@ -1,0 +1,131 @@
+"""Notices: a file with TOML front matter (ISO/IEC TS 27560 fields) and the text, identified by its SHA-256."""
+
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.consent.tables import Notice
+from app.faces.permit import Purpose
+from app.kit.errors import NotFoundError
+
+SHIPPED = Path(__file__).parents[2] / "notices"
+FENCE = "+++\n"
+FIELDS = (
+    "schema",
+    "purpose",
+    "version",
+    "language",
+    "title",
+    "controller",
+    "lawful_basis",
+    "pii_types",
+    "processing_operations",
+    "storage",
+    "recipients",
+    "withdrawal",
+    "rights",
+    "authority",
+    "jurisdiction",
+)
+
+
+class NoticeError(ValueError):
+    """The file is no notice that can be published; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeHead:
+    """What a notice says of itself."""
+
+    sha256: str
+    purpose: Purpose
+    language: str
+    version: int
+
+
+def parse(body: bytes) -> NoticeHead:
+    """Read a notice's front matter.
+
+    Raises:
+        NoticeError: it is not UTF-8 with front matter between two `+++` lines, or lacks a field.
+    """
+    try:
+        before, matter, text = body.decode().split(FENCE, 2)
+        fields = tomllib.loads(matter)
+    except ValueError as error:
+        msg = f"a notice starts with TOML between two lines of +++, then the text ({error})"
+        raise NoticeError(msg) from error
+    missing = [name for name in FIELDS if name not in fields]
+    if before or missing or not text.strip():
+        msg = f"the notice lacks {', '.join(missing) or 'its text'}"
+        raise NoticeError(msg)
+    if fields["purpose"] not in set(Purpose) or not isinstance(fields["version"], int):
+        msg = f"purpose is one of {', '.join(Purpose)}; version is a whole number"
+        raise NoticeError(msg)
+    digest = hashlib.sha256(body).hexdigest()
+    return NoticeHead(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])
+
+
+def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead, bool]:
+    """Put a notice in force for its purpose and language; says whether it was new. Repeating it is harmless.
+
+    Raises:
+        NoticeError: it cannot be read, or its version is not higher than that in force.
+    """
+    head = parse(body)
+    if session.get(Notice, head.sha256) is not None:
+        return head, False
+    where = (Notice.purpose == head.purpose, Notice.language == head.language)
+    newest = session.scalar(select(func.max(Notice.version)).where(*where))
+    if newest is not None and head.version <= newest:
+        msg = f"version {newest} is in force; a changed text needs a higher version than that"
+        raise NoticeError(msg)
+    session.add(
+        Notice(
+            sha256=head.sha256,
+            purpose=head.purpose,
+            language=head.language,
+            version=head.version,
+            published_at=now,
+            body=body,
+        )
+    )
+    session.flush()
+    return head, True
+
+
+def publish_shipped(session: Session, *, now: datetime) -> None:
+    """Put the notices that come with Mien in force."""
+    for file in sorted(SHIPPED.glob("*.md")):
+        publish(session, body=file.read_bytes(), now=now)
+
+
+def in_force(session: Session) -> Sequence[Notice]:
+    """Return the notice in force for each purpose and language."""
+    newest = select(Notice.purpose, Notice.language, func.max(Notice.version).label("version"))
+    newest_of = newest.group_by(Notice.purpose, Notice.language).subquery()
+    query = select(Notice).join(
+        newest_of,
+        (Notice.purpose == newest_of.c.purpose)
+        & (Notice.language == newest_of.c.language)
+        & (Notice.version == newest_of.c.version),
+    )
+    return session.scalars(query.order_by(Notice.purpose, Notice.language)).all()
+
+
+def text_of(session: Session, sha256: str) -> bytes:
+    """Return a notice's bytes as they were read, superseded or not.
+
+    Raises:
+        NotFoundError: none was published with this digest.
+    """
+    notice = session.get(Notice, sha256)
+    if notice is None:
+        raise NotFoundError
+    return notice.body

@@ -1,0 +1,58 @@
+"""The rules of consent, pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from app.faces.permit import Purpose
+
+ENROLLABLE = frozenset({Purpose.VERIFICATION, Purpose.IDENTIFICATION})
+"""The purposes that a template is made for."""
+
+
+class EventState(StrEnum):
+    """The state that a consent event records (ISO/IEC TS 27560: event_state)."""
+
+    GIVEN = "given"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentEvent:
+    """One thing that a person said about one purpose, or that time did. Never updated."""
+
+    consent_id: UUID
+    state: EventState
+    event_time: datetime
+    purpose: Purpose
+    relying_party_id: UUID | None
+    notice_sha256: str
+    valid_until: datetime | None
+    """Only where consent was given."""
+
+
+def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, longest_days: int) -> datetime:
+    """Return when a consent given at *now* ends.
+
+    By default at the end of a day (UTC), so that the end does not tell the minute of the beginning.
+
+    Raises:
+        ValueError: the *chosen* end is past, or later than the longest allowed.
+    """
+    if chosen is None:
+        return datetime.combine(now.date() + timedelta(days=default_days), time(), tzinfo=UTC)
+    if chosen <= now:
+        msg = "choose an end in the future"
+        raise ValueError(msg)
+    if chosen > now + timedelta(days=longest_days):
+        msg = f"choose an end at most {longest_days} days from now"
+        raise ValueError(msg)
+    return chosen
+
+
+def ended_as(ends: datetime, *, now: datetime) -> EventState:
+    """Say how a consent that is being ended at *now* ended: at its time, or before it by a person."""
+    return EventState.EXPIRED if ends <= now else EventState.WITHDRAWN

@@ -1,0 +1,202 @@
+"""Giving, refusing and withdrawing."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.consent import events, notices
+from app.consent.errors import NoticeChangedError
+from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
+from app.consent.tables import Grant
+from app.faces.permit import Purpose
+from app.kit.errors import InvalidRequestError, NotFoundError
+from app.kit.settings import Settings
+from app.parties import service as parties
+from app.subjects import service as subjects
+from app.vault.register import Owner
+from app.vault.seal import Key
+from app.vault.tables import EndedKind
+from app.vault.vault import Change, Vault
+
+REF_BYTES = 18
+"""144 random bits in a `subject_ref`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person decides about."""
+
+    purpose: Purpose
+    relying_party_id: UUID | None
+    notice_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A consent in force, and whether it is new."""
+
+    grant: Grant
+    new: bool
+
+
+def give(
+    vault: Vault, *, subject_id: UUID, asked: Asked, chosen_end: datetime | None, settings: Settings, now: datetime
+) -> Given:
+    """Record a consent and put it in force. One already in force on the same notice stands as it is.
+
+    One in force on an older notice is ended first: a changed notice does not stretch an old consent.
+
+    Raises:
+        InvalidRequestError: no such relying party for this purpose, or an end that cannot be chosen.
+        NoticeChangedError: the notice is not the one in force.
+    """
+    with vault.change() as change:
+        subjects.get(change.session, subject_id)
+        _check(change.session, asked)
+        standing = _standing(change.session, subject_id, asked)
+        if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
+            return Given(standing, new=False)
+        ends = _end_of(chosen_end, settings, now)
+        if standing is not None:
+            end_grant(change, vault, standing, now=now)
+        return Given(_put_in_force(change, vault, subject_id=subject_id, asked=asked, ends=ends, now=now), new=True)
+
+
+def _check(session: Session, asked: Asked) -> None:
+    party = asked.relying_party_id
+    if asked.purpose is Purpose.TEMPLATE_RENEWAL:
+        if party is not None:
+            raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
+    elif party is None or not parties.may_ask(session, party, asked.purpose):
+        raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
+    current = {notice.sha256 for notice in notices.in_force(session) if notice.purpose is asked.purpose}
+    if asked.notice_sha256 not in current:
+        raise NoticeChangedError
+
+
+def _end_of(chosen: datetime | None, settings: Settings, now: datetime) -> datetime:
+    try:
+        return valid_until(chosen, now=now, default_days=settings.consent_days, longest_days=settings.consent_max_days)
+    except ValueError as error:
+        raise InvalidRequestError(("/valid_until", str(error))) from error
+
+
+def _standing(session: Session, subject_id: UUID, asked: Asked) -> Grant | None:
+    return session.scalar(
+        select(Grant).where(
+            Grant.subject_id == subject_id,
+            Grant.purpose == asked.purpose,
+            Grant.relying_party_id.is_not_distinct_from(asked.relying_party_id),
+        )
+    )
+
+
+def _put_in_force(
+    change: Change, vault: Vault, *, subject_id: UUID, asked: Asked, ends: datetime, now: datetime
+) -> Grant:
+    grant = Grant(
+        id=uuid4(),
+        subject_id=subject_id,
+        purpose=asked.purpose,
+        relying_party_id=asked.relying_party_id,
+        subject_ref=_reference(change.session, subject_id, asked.relying_party_id),
+        notice_sha256=asked.notice_sha256,
+        valid_until=ends,
+    )
+    change.issue(Owner.grant(grant.id))
+    change.session.add(grant)
+    event = _event(grant.id, asked, EventState.GIVEN, now, ends)
+    events.append(change.session, subjects.key(vault, subject_id), subject_id=subject_id, event=event)
+    return grant
+
+
+def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str | None:
+    """Return what the party knows the person as: one random string while any consent to it is in force."""
+    if party_id is None:
+        return None
+    known = select(Grant.subject_ref).where(Grant.subject_id == subject_id, Grant.relying_party_id == party_id)
+    return session.scalar(known) or secrets.token_urlsafe(REF_BYTES)
+
+
+def _event(
+    consent_id: UUID, asked: Asked, state: EventState, now: datetime, ends: datetime | None = None
+) -> ConsentEvent:
+    return ConsentEvent(
+        consent_id=consent_id,
+        state=state,
+        event_time=now,
+        purpose=asked.purpose,
+        relying_party_id=asked.relying_party_id,
+        notice_sha256=asked.notice_sha256,
+        valid_until=ends,
+    )
+
+
+def refuse(vault: Vault, *, subject_id: UUID, asked: Asked, now: datetime) -> ConsentEvent:
+    """Record a refusal. The latest word counts: a consent in force for the same ends.
+
+    Raises:
+        InvalidRequestError: no such relying party for this purpose.
+        NoticeChangedError: the notice is not the one in force.
+    """
+    with vault.change() as change:
+        subjects.get(change.session, subject_id)
+        _check(change.session, asked)
+        standing = _standing(change.session, subject_id, asked)
+        if standing is not None:
+            end_grant(change, vault, standing, now=now)
+        event = _event(uuid4(), asked, EventState.REFUSED, now)
+        events.append(change.session, subjects.key(vault, subject_id), subject_id=subject_id, event=event)
+        return event
+
+
+def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, now: datetime) -> tuple[ConsentEvent, bool]:
+    """End one consent, now. Returns how it ended, and whether every byte is gone from the logs of the stores too.
+
+    Repeating it is harmless and gives the first answer again.
+
+    Raises:
+        NotFoundError: the person never decided about such a consent.
+    """
+    with vault.change() as change:
+        grant = change.session.get(Grant, consent_id)
+        if grant is not None and grant.subject_id == subject_id:
+            event = end_grant(change, vault, grant, now=now)
+        else:
+            event = _latest(change.session, subjects.key(vault, subject_id), subject_id, consent_id)
+    return event, change.settled
+
+
+def _latest(session: Session, key: Key, subject_id: UUID, consent_id: UUID) -> ConsentEvent:
+    for _, event in events.of(session, key, subject_id=subject_id):
+        if event.consent_id == consent_id:
+            return event
+    raise NotFoundError
+
+
+def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime) -> ConsentEvent:
+    """End a grant inside *change*: the row and what hangs from it, its keys, and the event that says so."""
+    asked = Asked(purpose=grant.purpose, relying_party_id=grant.relying_party_id, notice_sha256=grant.notice_sha256)
+    state = ended_as(grant.valid_until, now=now)
+    # An expired consent ended when it expired, not when somebody noticed.
+    event = _event(grant.id, asked, state, grant.valid_until if state is EventState.EXPIRED else now)
+    delete_grant(change.session, grant)
+    change.end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
+    events.append(change.session, subjects.key(vault, grant.subject_id), subject_id=grant.subject_id, event=event)
+    return event
+
+
+def delete_grant(session: Session, grant: Grant) -> None:
+    """Delete the row; templates and photos go by their foreign keys."""
+    session.execute(delete(Grant).where(Grant.id == grant.id))
+    session.expunge(grant)
+
+
+def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
+    """Destroy the keys of every grant of a person who is being erased; the rows go with the person."""
+    for grant_id in change.session.scalars(select(Grant.id).where(Grant.subject_id == subject_id)).all():
+        change.end(EndedKind.GRANT, grant_id, ended_as="erased", on=now.date())

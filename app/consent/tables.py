@@ -1,0 +1,87 @@
+"""Notices, grants and consent events."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.faces.permit import Purpose
+from app.kit.datamap import IMPERSONAL, PERSONAL
+from app.kit.db import Row
+from app.parties.tables import PURPOSE
+
+
+class Notice(Row):
+    """A text that people read before they decide; kept for ever as it was read."""
+
+    __tablename__ = "notices"
+    __table_args__ = (UniqueConstraint("purpose", "language", "version"),)
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, info=IMPERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=IMPERSONAL)
+    language: Mapped[str] = mapped_column(String(16), info=IMPERSONAL)
+    version: Mapped[int] = mapped_column(info=IMPERSONAL)
+    published_at: Mapped[datetime] = mapped_column(info=IMPERSONAL)
+    body: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
+
+
+class Grant(Row):
+    """A consent in force. Ending it deletes the row, and the database takes what hangs from it.
+
+    The unique keys are there for foreign keys to point at: a row that hangs from a grant names the grant's person,
+    purpose and relying party too, and cannot hang from a grant that says otherwise.
+    """
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["relying_party_id", "purpose"], ["party_purposes.relying_party_id", "party_purposes.purpose"]
+        ),
+        UniqueConstraint("id", "subject_id", "purpose"),
+        UniqueConstraint("id", "subject_id", "purpose", "relying_party_id"),
+        UniqueConstraint("relying_party_id", "subject_ref", "purpose"),
+        CheckConstraint(
+            "(purpose = 'template_renewal') = (relying_party_id IS NULL)"
+            " AND (relying_party_id IS NULL) = (subject_ref IS NULL)",
+            name="party_by_purpose",
+        ),
+        Index("one_grant_each", "subject_id", "purpose", "relying_party_id", unique=True),
+        Index(
+            "one_renewal_grant_each",
+            "subject_id",
+            unique=True,
+            sqlite_where=text("relying_party_id IS NULL"),
+        ),
+        Index("grants_by_end", "valid_until"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=PERSONAL)
+    relying_party_id: Mapped[UUID | None] = mapped_column(info=PERSONAL)
+    subject_ref: Mapped[str | None] = mapped_column(String(64), info=PERSONAL)
+    notice_sha256: Mapped[str] = mapped_column(ForeignKey("notices.sha256"), info=PERSONAL)
+    valid_until: Mapped[datetime] = mapped_column(info=PERSONAL)
+
+
+class ConsentEventRow(Row):
+    """A consent event, sealed under the person's key; a trigger refuses every update."""
+
+    __tablename__ = "consent_events"
+    __table_args__ = (UniqueConstraint("subject_id", "position"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    position: Mapped[int] = mapped_column(info=PERSONAL)
+    """1 for the person's first event, and so on."""
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=PERSONAL)

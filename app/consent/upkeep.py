@@ -1,0 +1,69 @@
+"""What time, a crash or a restored backup leaves to be done."""
+
+from datetime import UTC, datetime, time
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.consent import events
+from app.consent.policy import ConsentEvent, EventState
+from app.consent.service import delete_grant, end_grant
+from app.consent.tables import Grant
+from app.kit.auth import UnauthenticatedError
+from app.subjects import service as subjects
+from app.vault import purge
+from app.vault.register import tombstone_digest
+from app.vault.tables import EndedKind, OwnerKind, Tombstone
+from app.vault.vault import Vault
+
+
+def expire(vault: Vault, *, now: datetime) -> int:
+    """End every consent whose time is over, one short transaction each. Returns how many."""
+    with vault.data.read() as session:
+        over = session.scalars(select(Grant.id).where(Grant.valid_until <= now)).all()
+    return sum(_expire_one(vault, grant_id, now) for grant_id in over)
+
+
+def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
+    with vault.change() as change:
+        grant = change.session.get(Grant, grant_id)
+        if grant is None or grant.valid_until > now:
+            return False
+        end_grant(change, vault, grant, now=now)
+    return True
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
+    ended = vault.register.ended(EndedKind.GRANT)
+    with vault.change() as change:
+        session = change.session
+        ids = session.scalars(select(Grant.id)).all()
+        dead = purge.without_key(vault, OwnerKind.GRANT, ids)
+        for grant_id in dead:
+            stone = ended.get(tombstone_digest(EndedKind.GRANT, grant_id))
+            _remove(vault, session, grant_id, stone)
+    return len(dead)
+
+
+def _remove(vault: Vault, session: Session, grant_id: UUID, stone: Tombstone | None) -> None:
+    grant = session.get_one(Grant, grant_id)
+    delete_grant(session, grant)
+    if stone is None or stone.ended_as not in set(EventState):
+        return
+    event = ConsentEvent(
+        consent_id=grant.id,
+        state=EventState(stone.ended_as),
+        # The register remembers the day only.
+        event_time=datetime.combine(stone.ended_on, time(), tzinfo=UTC),
+        purpose=grant.purpose,
+        relying_party_id=grant.relying_party_id,
+        notice_sha256=grant.notice_sha256,
+        valid_until=None,
+    )
+    try:
+        key = subjects.key(vault, grant.subject_id)
+    except UnauthenticatedError:
+        return
+    events.append(session, key, subject_id=grant.subject_id, event=event)

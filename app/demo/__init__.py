@@ -1,0 +1,14 @@
+"""The story of Mien, played by outside HTTP clients against a real service with synthetic people.
+
+Nothing here imports the service: what the demo shows, any client can do.
+
+* `story`: the steps in order; `play` tells them and says whether every one held.
+* `giving`, `asking`, `leaving`: the three acts.
+* `scene`, `caller`, `teller`, `cast`: what is on stage, who calls, how it is told, and with which photos.
+* `stage`: the service itself, in a directory of its own.
+* `scan`: the search through every byte the service wrote.
+"""
+
+from app.demo.story import play
+
+__all__ = ["play"]

@@ -1,0 +1,34 @@
+"""Who plays, and with which photos. Every face is synthetic: none of these people exists."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo, as a client holds it."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def load(cls, name: str) -> "Photo":
+        """Read one of the demo's own photos."""
+        return cls(name, (files("app.demo") / "faces" / name).read_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The photo file for each role."""
+
+    ada_enrols: tuple[str, ...] = ("P001-selfie.jpg", "P001-portrait.jpg")
+    ada_at_the_door: str = "P001-happy.jpg"
+    somebody_else: str = "P003-front.jpg"
+    group: str = "group.jpg"
+    ben_enrols: tuple[str, ...] = ("P004-front.jpg", "P004-happy.jpg")
+    bens_look_alike: str = "P006-happy.jpg"
+
+
+def not_an_image() -> Photo:
+    """Make bytes that no decoder takes: whoever answers anything but `unsupported-image` has not looked at them."""
+    return Photo("not-an-image.jpg", b"These bytes are no image. " * 8)

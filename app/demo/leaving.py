@@ -1,0 +1,86 @@
+"""Act three: the person sees every use, takes it all back, and nothing is left."""
+
+import io
+import json
+import zipfile
+
+from app.demo.cast import Photo
+from app.demo.scan import text_needle, vector_needle
+from app.demo.scene import PARTY, Person, Scene
+
+VISIBLE = "the relying party's name"
+
+
+def ada_reads_her_log(scene: Scene) -> None:
+    """List every comparison of Ada."""
+    scene.teller.step("Ada sees every use that was made of her face, newest first.")
+    items = scene.ada.caller.call("GET", "/v1/me/comparisons").json()["items"]
+    for item in items:
+        scene.teller.note(f"{item['at']}  {item['relying_party']}: {item['decision']}")
+    listed = [item["comparison_id"] for item in items]
+    expected = scene.ada.comparisons[::-1]
+    scene.teller.check(f"all {len(expected)} of them, and nobody else's", held=listed == expected, came=str(listed))
+
+
+def ada_takes_it_with_her(scene: Scene) -> None:
+    """Export everything that is held about Ada; look for her template in the files."""
+    scene.teller.step("Ada takes everything with her, as often as she likes.")
+    archive = scene.ada.caller.call("GET", "/v1/me/export").content
+    with zipfile.ZipFile(io.BytesIO(archive)) as export:
+        names = export.namelist()
+        templates = [json.loads(export.read(name)) for name in names if name.startswith("templates/")]
+    scene.teller.check("her template is in it, to read", held=len(templates) == 1, came=", ".join(names))
+    vector = templates[0]["vector"]
+    scene.teller.note(f"{len(vector)} numbers: {', '.join(f'{number:.3f}' for number in vector[:6])}, …")
+    scene.secrets.append(vector_needle("template of Ada", vector))
+    scene.check_absent(scene.scan(), scene.secrets, "in the service's files these numbers are nowhere in clear")
+
+
+def ada_withdraws(scene: Scene) -> None:
+    """Withdraw Ada's consent; the door asks again."""
+    scene.teller.step("Ada withdraws. No reason, no waiting: when this answers, the key is gone.")
+    ada = scene.ada
+    ada.caller.call("DELETE", f"/v1/me/consents/{ada.consent_id}")
+    scene.refused_alike(ada.subject_ref, Photo.load(scene.cast.ada_at_the_door), why="never was, or withdrawn")
+
+
+def erase(scene: Scene, person: Person) -> None:
+    """Erase a person."""
+    erased = person.caller.call("DELETE", "/v1/me").json()
+    status = erased["status"]
+    scene.teller.check("erasure is completed, not promised", held=status == "completed", came=status)
+    for kept in erased["kept"]:
+        scene.teller.note(f"kept: {kept if isinstance(kept, str) else json.dumps(kept)}")
+    person.caller.call("GET", "/v1/me", expect=401, slug="unauthenticated")
+
+
+def everybody_leaves(scene: Scene) -> None:
+    """Erase both people."""
+    scene.teller.step("Ada erases everything that is held about her. Her token is dead at once.")
+    erase(scene, scene.ada)
+    scene.refused_alike(scene.ada.subject_ref, Photo.load(scene.cast.ada_at_the_door), why="never was, or erased")
+    scene.teller.step("Ben leaves too, without withdrawing first.")
+    erase(scene, scene.ben)
+    scene.refused_alike(scene.ben.subject_ref, Photo.load(scene.cast.ben_enrols[0]), why="never was, or erased")
+
+
+def nothing_is_left(scene: Scene) -> None:
+    """Search every byte for every person."""
+    scene.teller.step("Is it true? Every byte that the service wrote is searched, not its queries asked.")
+    _check_nothing_left(scene)
+
+
+def the_service_stops(scene: Scene) -> None:
+    """Stop the service, and search once more."""
+    scene.teller.step("The service is stopped, and its files are searched once more.")
+    scene.teller.sent("SIGTERM")
+    code = scene.stage.stop()
+    scene.teller.check("it exits 0", held=code == 0, came=f"exit code {code}")
+    _check_nothing_left(scene)
+
+
+def _check_nothing_left(scene: Scene) -> None:
+    result = scene.scan(text_needle(VISIBLE, PARTY))
+    scene.teller.check(f"the search can see: it finds {VISIBLE}", held=result.found(VISIBLE))
+    needles = [*scene.secrets, *scene.identifiers]
+    scene.check_absent(result, needles, "no name, token, photo, template, reference or id of Ada or Ben is left")

@@ -1,0 +1,119 @@
+"""The story, step by step; every step is a check."""
+
+import time
+from collections.abc import Callable, Sequence
+from subprocess import SubprocessError
+from zipfile import BadZipFile
+
+import httpx
+from rich.console import Console
+
+from app.demo import asking, giving, leaving
+from app.demo.caller import Caller
+from app.demo.cast import Cast
+from app.demo.scene import Person, Scene
+from app.demo.stage import Stage, StageError
+from app.demo.teller import StepFailedError, Teller
+
+ANSWER_S = 60.0
+"""Seconds that one answer may take."""
+
+FAULTS = (StageError, SubprocessError, httpx.HTTPError, LookupError, TypeError, ValueError, BadZipFile)
+"""What comes when there is no answer, or one in which a field of the contract is missing."""
+
+Step = Callable[[Scene], None]
+
+ACTS: Sequence[tuple[str, Sequence[Step]]] = (
+    (
+        "Saying yes",
+        (
+            giving.relying_party_is_added,
+            giving.anybody_sees_who_may_ask,
+            giving.ada_registers,
+            giving.ada_reads_the_notice,
+            giving.nothing_happens_unasked,
+            giving.ada_consents,
+            giving.ada_enrols,
+            giving.files_hold_no_clear_trace,
+        ),
+    ),
+    (
+        "Being asked",
+        (
+            asking.ada_is_recognised,
+            asking.somebody_else_is_not,
+            asking.a_group_is_refused,
+            asking.ben_cannot_borrow_a_consent,
+            asking.an_unknown_reference_is_refused_unseen,
+            asking.nobody_is_told_apart,
+            asking.look_alike_is_let_in,
+        ),
+    ),
+    (
+        "Leaving",
+        (
+            leaving.ada_reads_her_log,
+            leaving.ada_takes_it_with_her,
+            leaving.ada_withdraws,
+            leaving.everybody_leaves,
+            leaving.nothing_is_left,
+            leaving.the_service_stops,
+        ),
+    ),
+)
+
+
+def play(*, console: Console, keep: bool = False, cast: Cast | None = None) -> bool:
+    """Play the story on *console* against a service started for it, and say whether every step held.
+
+    Args:
+        console: where it is told.
+        keep: leave the service's directories where they are, to look at.
+        cast: the photo for each role; the demo's own when not given.
+    """
+    began = time.monotonic()
+    teller = Teller(console)
+    teller.note("Mien: the face you choose to show. Every face here is synthetic: none of these people exists.")
+    with Stage(keep=keep) as stage, httpx.Client(base_url=stage.url, timeout=ANSWER_S, trust_env=False) as http:
+        held = _told(teller, stage, http, cast or Cast(), console)
+    if keep:
+        teller.note(f"Kept, to look at: {stage.root}")
+    if held:
+        teller.act("The end")
+        teller.note(f"{teller.steps} steps, {teller.checks} checks, all held; {time.monotonic() - began:.1f} s.")
+    return held
+
+
+def _told(teller: Teller, stage: Stage, http: httpx.Client, cast: Cast, console: Console) -> bool:
+    try:
+        _raise_curtain(teller, stage, console)
+        scene = _scene(teller, stage, http, cast)
+        for title, steps in ACTS:
+            teller.act(title)
+            for step in steps:
+                step(scene)
+    except StepFailedError as failure:
+        teller.failed(failure, stage.log_tail())
+    except FAULTS as fault:
+        came = f"{type(fault).__name__}: {fault}"
+        teller.failed(StepFailedError("the service runs, and answers as the contract says", came), stage.log_tail())
+    else:
+        return True
+    return False
+
+
+def _raise_curtain(teller: Teller, stage: Stage, console: Console) -> None:
+    teller.note("A service is started for it, with empty directories of its own.")
+    stage.start()
+    with console.status("starting") as status:
+        ready = stage.wait_ready(lambda seconds: status.update(f"loading the face engine: {seconds:.0f} s"))
+    said = ", ".join(f"{name} {value}" for name, value in ready.items() if isinstance(value, str))
+    teller.check(f"ready at {stage.url}: {said}", held=True)
+
+
+def _scene(teller: Teller, stage: Stage, http: httpx.Client, cast: Cast) -> Scene:
+    def client() -> Caller:
+        return Caller(http, teller)
+
+    ada, ben = Person("Ada Example-Person", client()), Person("Ben Example-Person", client())
+    return Scene(stage=stage, teller=teller, cast=cast, door=client(), ada=ada, ben=ben)

@@ -1,0 +1,132 @@
+"""Enrolling over HTTP."""
+
+from datetime import date
+from typing import Annotated, Self
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Response, UploadFile
+from pydantic import BaseModel
+
+from app.enrolment import policy, service, store
+from app.faces.measuring import Faces, image_bytes
+from app.kit.auth import PersonRoute
+from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
+from app.kit.page import Page
+from app.subjects.routes import Me
+from app.vault.vault import Sealing
+
+router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
+"""Everything but enrolling itself."""
+upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
+"""Enrolling: the one body that may be larger than others."""
+
+MOST_CONSENTS = 20
+"""More relying parties than that are enrolled in several requests."""
+
+
+class PhotoOut(BaseModel):
+    """How good one photo is; `docs/faces.md` says what each measure is."""
+
+    index: int
+    quality: dict[str, float]
+
+
+class EnrolledOut(BaseModel):
+    """A finished enrolment."""
+
+    enrolment_id: UUID
+    engine: str
+    photos: list[PhotoOut]
+
+
+class TemplateOut(BaseModel):
+    """One reference, for one consent; the vector itself comes with the export."""
+
+    template_id: UUID
+    consent_id: UUID
+    engine: str
+    weights_sha256: str
+
+
+class EnrolmentOut(BaseModel):
+    """One enrolment: the templates made, and the photos kept if the person agreed to that."""
+
+    enrolment_id: UUID
+    enrolled_on: date
+    templates: list[TemplateOut]
+    photo_ids: list[UUID]
+
+    @classmethod
+    def of(cls, enrolment: store.Enrolment) -> Self:
+        """Show *enrolment*."""
+        return cls(
+            enrolment_id=enrolment.id,
+            enrolled_on=enrolment.enrolled_on,
+            templates=[
+                TemplateOut(
+                    template_id=one.id,
+                    consent_id=one.grant_id,
+                    engine=one.engine_id,
+                    weights_sha256=one.weights_sha256,
+                )
+                for one in enrolment.templates
+            ],
+            photo_ids=enrolment.photo_ids,
+        )
+
+
+class DeletionOut(BaseModel):
+    """An enrolment that is gone."""
+
+    enrolment_id: UUID
+    erased_from_disk: bool
+    """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
+
+
+@upload_router.post("/enrolments", status_code=201, dependencies=PRIVATE)
+def enrol(
+    me: Me,
+    vault: Sealing,
+    faces: Faces,
+    config: Config,
+    tell_time: TellTime,
+    consent_id: Annotated[list[UUID], Form(min_length=1, max_length=MOST_CONSENTS)],
+    photos: Annotated[list[UploadFile], File(min_length=1, max_length=policy.MOST_PHOTOS)],
+    keep_photos: Annotated[bool, Form()] = False,  # noqa: FBT002 - a form field
+    capture_id: Annotated[UUID | None, Form()] = None,  # noqa: ARG001 - accepted for the version with live captures
+) -> EnrolledOut:
+    """Enrol your own photos. One template for each consent; all or nothing; enrolling again replaces."""
+    enrolled = service.enrol(
+        vault,
+        faces,
+        subject_id=me.id,
+        consent_ids=consent_id,
+        photos=[image_bytes(photo, limit=config.max_photo_bytes) for photo in photos],
+        keep_photos=keep_photos,
+        tell_time=tell_time,
+    )
+    return EnrolledOut(
+        enrolment_id=enrolled.enrolment_id,
+        engine=faces.card.id,
+        photos=[PhotoOut(index=index, quality=dict(one)) for index, one in enumerate(enrolled.qualities)],
+    )
+
+
+@router.get("/enrolments", dependencies=PRIVATE)
+def enrolments(me: Me, session: Read) -> Page[EnrolmentOut]:
+    """List your enrolments."""
+    return Page(items=[EnrolmentOut.of(one) for one in store.of(session, me.id)])
+
+
+@router.delete("/enrolments/{enrolment_id}", dependencies=PRIVATE)
+def delete(enrolment_id: UUID, me: Me, vault: Sealing) -> DeletionOut:
+    """Delete one enrolment; its templates, photos and their keys are gone when this returns. The consents stand."""
+    settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id)
+    return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
+
+
+@router.get("/photos/{photo_id}", response_class=Response)
+def photo(photo_id: UUID, me: Me, vault: Sealing) -> Response:
+    """See one of your kept photos."""
+    kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)
+    return Response(kept, media_type="image/jpeg", headers=NO_STORE)

@@ -1,0 +1,136 @@
+"""Enrolling: the engine works outside any transaction; what it gave is then sealed in one short one."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from app.consent import permits
+from app.consent.tables import Grant
+from app.enrolment import policy, store
+from app.enrolment.errors import NotTheSamePersonError, refusals
+from app.enrolment.tables import Photo
+from app.faces import features
+from app.faces.cards import Card
+from app.faces.flaws import Flaw
+from app.faces.measuring import Measuring
+from app.faces.messages import Measured
+from app.faces.permit import Purpose
+from app.faces.refusals import PhotoRefusedError
+from app.kit.clock import Clock
+from app.kit.errors import InvalidRequestError, NotFoundError
+from app.vault.register import Owner
+from app.vault.vault import Change, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What enrolling gave: its id, and the quality of each photo in the order sent."""
+
+    enrolment_id: UUID
+    qualities: list[Mapping[str, float]]
+
+
+def enrol(
+    vault: Vault,
+    faces: Measuring,
+    *,
+    subject_id: UUID,
+    consent_ids: Collection[UUID],
+    photos: Sequence[bytes],
+    keep_photos: bool,
+    tell_time: Clock,
+) -> Enrolled:
+    """Make one reference out of *photos* for each consent, in place of any that it had. All or nothing.
+
+    Raises:
+        ConsentRequiredError: before any image is decoded, or because a consent ended meanwhile.
+        PhotoRefusedError: a photo will not do.
+        NotTheSamePersonError: they are not of one person.
+        BusyError: the engine cannot take them now.
+    """
+    if not 1 <= len(photos) <= policy.MOST_PHOTOS:
+        raise InvalidRequestError(("/photos", f"send 1 to {policy.MOST_PHOTOS} photos"))
+    with vault.data.read() as session:
+        permit, _ = permits.for_enrolment(
+            session, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos, now=tell_time()
+        )
+    measured = _all_good(faces.pool.measure(permit, photos))
+    vectors = [one.vector for one in measured]
+    if odd := policy.odd_ones(vectors, threshold=faces.threshold):
+        raise NotTheSamePersonError(odd)
+    enrolment_id = uuid4()
+    with vault.change() as change:
+        now = tell_time()
+        _, grants = permits.for_enrolment(
+            change.session, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos, now=now
+        )
+        _seal(change, vault, card=faces.card, grants=grants, enrolment_id=enrolment_id, measured=measured, now=now)
+    return Enrolled(enrolment_id, [one.quality for one in measured])
+
+
+def _all_good(results: Sequence[Measured | Flaw]) -> list[Measured]:
+    flaws = [(index, result) for index, result in enumerate(results) if isinstance(result, Flaw)]
+    if flaws:
+        raise PhotoRefusedError.of(flaws[0][1], photos=refusals(flaws))
+    return [result for result in results if isinstance(result, Measured)]
+
+
+def _seal(
+    change: Change,
+    vault: Vault,
+    *,
+    card: Card,
+    grants: Sequence[Grant],
+    enrolment_id: UUID,
+    measured: Sequence[Measured],
+    now: datetime,
+) -> None:
+    """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
+    before = store.enrolments_of(change.session, [grant.id for grant in grants])
+    reference = features.mean([one.vector for one in measured])
+    for grant in grants:
+        key_generation = change.issue(Owner.grant(grant.id))
+        place = store.Place(grant, enrolment_id, now.date(), key_generation)
+        if grant.purpose is Purpose.TEMPLATE_RENEWAL:
+            store.put_photos(change.session, vault, place, [one.photo for one in measured if one.photo is not None])
+        else:
+            store.put_template(change.session, vault, place, card, reference)
+    emptied = store.drop_photos_without_template(change.session, before - {enrolment_id})
+    for grant_id in emptied - {grant.id for grant in grants}:
+        change.issue(Owner.grant(grant_id))
+    for owner, generation in change.issued:
+        change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
+
+
+def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID) -> bool:
+    """Delete one enrolment's templates and photos, and the keys they were sealed under; the consents stand.
+
+    Returns:
+        Whether every byte is gone from the logs of the stores too.
+
+    Raises:
+        NotFoundError: the person has no such enrolment.
+    """
+    with vault.change() as change:
+        grant_ids = store.drop_enrolment(change.session, subject_id=subject_id, enrolment_id=enrolment_id)
+        if not grant_ids:
+            raise NotFoundError
+        for grant_id in grant_ids:
+            fresh = change.issue(Owner.grant(grant_id))
+            in_use = store.generations_in_use(change.session, grant_id)
+            change.retire(Owner.grant(grant_id), keep={fresh, *in_use})
+    return change.settled
+
+
+def photo(vault: Vault, *, subject_id: UUID, photo_id: UUID) -> bytes:
+    """Return one kept photo, as JPEG.
+
+    Raises:
+        NotFoundError: the person has no such photo.
+    """
+    with vault.data.read() as session:
+        row = session.get(Photo, photo_id)
+    if row is None or row.subject_id != subject_id:
+        raise NotFoundError
+    return store.open_photo(vault, row)

@@ -1,0 +1,195 @@
+"""Templates and photos in the database, sealed and opened. The rules are in `service` and `policy`."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.consent.tables import Grant
+from app.enrolment.tables import Photo, Template
+from app.faces import features
+from app.faces.cards import Card
+from app.faces.engine import Vector
+from app.kit.errors import NotFoundError
+from app.vault import purge
+from app.vault.register import KeyGoneError, Owner
+from app.vault.tables import OwnerKind
+from app.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a new row hangs from."""
+
+    grant: Grant
+    enrolment_id: UUID
+    enrolled_on: date
+    key_generation: int
+
+
+def _template_place(template_id: UUID) -> str:
+    return f"templates.sealed:{template_id}"
+
+
+def _photo_place(photo_id: UUID) -> str:
+    return f"photos.sealed:{photo_id}"
+
+
+def put_template(session: Session, vault: Vault, place: Place, card: Card, reference: Vector) -> None:
+    """Seal *reference* as the grant's one template; any that it had is deleted."""
+    grant, template_id = place.grant, uuid4()
+    if grant.relying_party_id is None:
+        raise ValueError(grant.purpose)
+    key = vault.register.key(Owner.grant(grant.id), place.key_generation)
+    session.execute(delete(Template).where(Template.grant_id == grant.id))
+    session.add(
+        Template(
+            id=template_id,
+            grant_id=grant.id,
+            subject_id=grant.subject_id,
+            purpose=grant.purpose,
+            relying_party_id=grant.relying_party_id,
+            enrolment_id=place.enrolment_id,
+            enrolled_on=place.enrolled_on,
+            engine_id=card.id,
+            weights_sha256=card.weights_sha256,
+            key_generation=place.key_generation,
+            sealed=key.seal(features.packed(reference), _template_place(template_id)),
+        )
+    )
+    session.flush()
+
+
+def put_photos(session: Session, vault: Vault, place: Place, photos: Iterable[bytes]) -> None:
+    """Seal *photos* under the renewal grant, in the order sent."""
+    key = vault.register.key(Owner.grant(place.grant.id), place.key_generation)
+    for position, plain in enumerate(photos):
+        photo_id = uuid4()
+        session.add(
+            Photo(
+                id=photo_id,
+                grant_id=place.grant.id,
+                subject_id=place.grant.subject_id,
+                purpose=place.grant.purpose,
+                enrolment_id=place.enrolment_id,
+                position=position,
+                enrolled_on=place.enrolled_on,
+                key_generation=place.key_generation,
+                sealed=key.seal(plain, _photo_place(photo_id)),
+            )
+        )
+    session.flush()
+
+
+def open_template(vault: Vault, template: "SealedTemplate") -> Vector | None:
+    """Return a template's vector; None if its key was destroyed since it was read."""
+    try:
+        key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
+    except KeyGoneError:
+        return None
+    return features.unpacked(key.open(template.sealed, _template_place(template.id)))
+
+
+class SealedTemplate(NamedTuple):
+    """What it takes to open a template."""
+
+    id: UUID
+    grant_id: UUID
+    subject_id: UUID
+    key_generation: int
+    sealed: bytes
+
+
+def open_photo(vault: Vault, photo: Photo) -> bytes:
+    """Return a kept photo.
+
+    Raises:
+        NotFoundError: its key was destroyed since it was read.
+    """
+    try:
+        key = vault.register.key(Owner.grant(photo.grant_id), photo.key_generation)
+    except KeyGoneError as error:
+        raise NotFoundError from error
+    return key.open(photo.sealed, _photo_place(photo.id))
+
+
+def enrolments_of(session: Session, grant_ids: Collection[UUID]) -> set[UUID]:
+    """Return the enrolments whose templates hang from these grants."""
+    return set(session.scalars(select(Template.enrolment_id).where(Template.grant_id.in_(grant_ids))))
+
+
+def drop_photos_without_template(session: Session, enrolment_ids: Collection[UUID]) -> set[UUID]:
+    """Delete the photos of those enrolments that have no template left. Returns the grants they hung from."""
+    renewed = select(Template.enrolment_id)
+    replaced = (Photo.enrolment_id.in_(enrolment_ids), Photo.enrolment_id.not_in(renewed))
+    grant_ids = set(session.scalars(select(Photo.grant_id).where(*replaced)))
+    session.execute(delete(Photo).where(*replaced))
+    return grant_ids
+
+
+def drop_enrolment(session: Session, *, subject_id: UUID, enrolment_id: UUID) -> set[UUID]:
+    """Delete an enrolment's templates and photos. Returns the grants they hung from; empty if there is none."""
+    found: set[UUID] = set()
+    for table in (Template, Photo):
+        mine = (table.subject_id == subject_id, table.enrolment_id == enrolment_id)
+        found |= set(session.scalars(select(table.grant_id).where(*mine)))
+        session.execute(delete(table).where(*mine))
+    return found
+
+
+def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
+    """Return the generations of a grant's key that seal something."""
+    return {
+        generation
+        for table in (Template, Photo)
+        for generation in session.scalars(select(table.key_generation).where(table.grant_id == grant_id))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One enrolment as its person sees it."""
+
+    id: UUID
+    enrolled_on: date
+    templates: list[Template]
+    photo_ids: list[UUID]
+
+
+def of(session: Session, subject_id: UUID) -> Sequence[Enrolment]:
+    """Return the person's enrolments: an enrolment is the templates and photos that came of it."""
+    templates = session.scalars(select(Template).where(Template.subject_id == subject_id)).all()
+    photos = session.execute(
+        select(Photo.enrolment_id, Photo.enrolled_on, Photo.id)
+        .where(Photo.subject_id == subject_id)
+        .order_by(Photo.enrolment_id, Photo.position)
+    ).all()
+    photo_ids = {key: [row.id for row in rows] for key, rows in groupby(photos, key=lambda row: row.enrolment_id)}
+    days = {row.enrolment_id: row.enrolled_on for row in photos} | {t.enrolment_id: t.enrolled_on for t in templates}
+    return [
+        Enrolment(
+            enrolment_id, day, [t for t in templates if t.enrolment_id == enrolment_id], photo_ids.get(enrolment_id, [])
+        )
+        for enrolment_id, day in sorted(days.items(), key=lambda item: (item[1], item[0]))
+    ]
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove templates and photos whose key is gone, and keys that were superseded. Returns how many rows."""
+    with vault.change() as change:
+        session, removed = change.session, 0
+        living = vault.register.generations(OwnerKind.GRANT)
+        for table in (Template, Photo):
+            rows = session.execute(select(table.id, table.grant_id, table.key_generation))
+            dead = [row.id for row in rows if row.key_generation not in living.get(row.grant_id, ())]
+            for row_id in dead:
+                session.execute(delete(table).where(table.id == row_id))
+            removed += len(dead)
+        used = {grant_id: generations_in_use(session, grant_id) for grant_id in living}
+        purge.retire_superseded(vault, OwnerKind.GRANT, used)
+    return removed

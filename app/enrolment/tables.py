@@ -1,0 +1,63 @@
+"""Templates and kept photos. Each hangs from a grant, by a key that names its person, purpose and relying party."""
+
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.faces.permit import Purpose
+from app.kit.datamap import BIOMETRIC, IMPERSONAL, PERSONAL
+from app.kit.db import Row
+from app.parties.tables import PURPOSE
+
+
+class Template(Row):
+    """One reference: the mean of an enrolment's features, sealed under its grant's key."""
+
+    __tablename__ = "templates"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["grant_id", "subject_id", "purpose", "relying_party_id"],
+            ["grants.id", "grants.subject_id", "grants.purpose", "grants.relying_party_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("purpose IN ('verification', 'identification')", name="purpose_of_a_template"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    grant_id: Mapped[UUID] = mapped_column(unique=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(index=True, info=PERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=PERSONAL)
+    relying_party_id: Mapped[UUID] = mapped_column(info=PERSONAL)
+    enrolment_id: Mapped[UUID] = mapped_column(index=True, info=PERSONAL)
+    enrolled_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    engine_id: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
+    weights_sha256: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
+    key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=BIOMETRIC)
+
+
+class Photo(Row):
+    """One enrolled photo, kept for renewal only: pixels and nothing else, sealed under the renewal grant's key."""
+
+    __tablename__ = "photos"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["grant_id", "subject_id", "purpose"],
+            ["grants.id", "grants.subject_id", "grants.purpose"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("purpose = 'template_renewal'", name="purpose_of_a_photo"),
+        UniqueConstraint("enrolment_id", "position"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    grant_id: Mapped[UUID] = mapped_column(index=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(index=True, info=PERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=PERSONAL)
+    enrolment_id: Mapped[UUID] = mapped_column(info=PERSONAL)
+    position: Mapped[int] = mapped_column(info=IMPERSONAL)
+    enrolled_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=BIOMETRIC)

@@ -1,0 +1,134 @@
+"""Whether a photo of a face is good enough to be measured: eight plain measures and their limits.
+
+Places on the face are given in *eye units*: the origin is midway between the eyes, x runs along the line of the
+eyes, y down the face, and the distance between the eyes is 1. Light and colour are compared within the face, never
+with a fixed idea of skin. The limits were chosen on the synthetic people of ``tests/images`` (docs/faces.md has the
+table); they are guards against photos that cannot work, not a standard such as ISO/IEC 29794-5.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from app.faces.engine import Face, Pixels
+from app.faces.flaws import FlawCode
+
+DARKEST_HIGHLIGHT: Final = 50.0
+"""``brightness`` below it is too dark. The lightest twentieth, not the mean: well lit dark skin has highlights,
+an unlit face of any skin has none. Measured: good photos 165-206; exposed to 20 %, 34-41, and distances rise."""
+MOST_GLARE: Final = 0.35
+"""``glare`` above it is too bright. Measured: good photos 0.00; overexposed threefold 0.46-0.77, and matches fail."""
+SMALLEST_EYE_DISTANCE: Final = 24.0
+"""Pixels of the original. Measured: at 25 px distances rise by 0.03 at most, at 19 px by 0.07, at 15 px by 0.13."""
+LEAST_SHARPNESS: Final = 0.015
+"""``sharpness`` below it is blurred. Measured: good photos 0.13-0.47; at 0.02 distances rise by 0.06 at most, below
+0.015 by up to 0.16."""
+MOST_YAW: Final = 0.25
+"""``yaw`` beyond it, to either side, is turned away. Measured: frontal at most 0.10, half profiles 0.45 and more."""
+MOST_FORESHORTENING: Final = 1.05
+"""``foreshortening`` above it is turned away: in a near profile the five points collapse, but the eyes come
+together. Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""
+DARKEST_EYES: Final = 0.2
+"""``eye_shade`` below it is covered, by dark glasses. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
+MOST_TINT: Final = 0.4
+"""``mouth_tint`` above it is covered, by something of a colour that neither skin nor hair has. Grey hair is at
+0.33 from skin. Measured: good photos at most 0.17, a blue mask 0.73."""
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_SAMPLES: Final = 40  # to one eye unit
+_CROP: Final = 96  # px, to which a face is brought before its sharpness is taken
+_CLIPPED: Final = 250
+
+_FACE: Final = (0.0, 0.45, 1.5, 1.7)  # x, y, width, height in eye units
+_LENSES: Final = ((-0.5, 0.0, 0.5, 0.3), (0.5, 0.0, 0.5, 0.3))
+_CHEEKS: Final = ((-0.5, 0.42, 0.28, 0.25), (0.5, 0.42, 0.28, 0.25))
+_BRIDGE: Final = (0.0, 0.1, 0.25, 0.4)
+_MOUTH: Final = (0.0, 1.0, 0.7, 0.45)
+
+_Place = tuple[float, float, float, float]
+_Floats = npt.NDArray[np.float64]
+
+
+def measures(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float]:
+    """Return every measure of *face*, by name.
+
+    Args:
+        reduction: pixels of the original photo to one of *pixels*.
+    """
+    frame = _Frame(pixels, face)
+    luma = frame.patch(_FACE) @ _LUMA
+    cheeks = max(float(np.median([frame.luma(place) for place in _CHEEKS])), 1.0)
+    return {
+        "brightness": float(np.percentile(luma, 95)),
+        "glare": float(np.mean(luma >= _CLIPPED)),
+        "eye_distance": frame.eye_distance * reduction,
+        "sharpness": _sharpness(pixels, face),
+        "yaw": frame.nose[0],
+        "foreshortening": frame.nose[1],
+        "eye_shade": max(frame.luma(place) for place in _LENSES) / cheeks,
+        "mouth_tint": float(np.linalg.norm(_tint(frame.patch(_MOUTH)) - _tint(frame.patch(_BRIDGE)))),
+    }
+
+
+def verdict(quality: Mapping[str, float]) -> FlawCode | None:
+    """Return what is wrong with a face of such measures, the first thing to put right first; None when it is good."""
+    faults = {
+        FlawCode.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
+        FlawCode.TOO_DARK: quality["brightness"] < DARKEST_HIGHLIGHT,
+        FlawCode.TOO_BRIGHT: quality["glare"] > MOST_GLARE,
+        FlawCode.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
+        FlawCode.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
+        FlawCode.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
+    }
+    return next((code for code, is_so in faults.items() if is_so), None)
+
+
+class _Frame:
+    """One face's own coordinates."""
+
+    def __init__(self, pixels: Pixels, face: Face) -> None:
+        left, right = (np.array(eye, dtype=np.float64) for eye in face.eyes)
+        across = right - left
+        self._pixels = pixels
+        self._middle: _Floats = (left + right) / 2
+        self.eye_distance = max(float(np.hypot(*across)), 1.0)
+        self._x: _Floats = across / self.eye_distance
+        self._y: _Floats = np.array([-self._x[1], self._x[0]])
+        nose = (np.array(face.nose) - self._middle) / self.eye_distance
+        self.nose = float(nose @ self._x), float(nose @ self._y)
+
+    def patch(self, place: _Place) -> _Floats:
+        """Return the pixels of a rectangle in eye units; beyond the picture, those at its edge."""
+        x, y, width, height = place
+        xs = np.arange(x - width / 2, x + width / 2, 1 / _SAMPLES)
+        ys = np.arange(y - height / 2, y + height / 2, 1 / _SAMPLES)
+        grid_x, grid_y = np.meshgrid(xs, ys)
+        at = self._middle + self.eye_distance * (grid_x[..., None] * self._x + grid_y[..., None] * self._y)
+        column = np.clip(np.rint(at[..., 0]), 0, self._pixels.shape[1] - 1).astype(np.intp)
+        row = np.clip(np.rint(at[..., 1]), 0, self._pixels.shape[0] - 1).astype(np.intp)
+        patch: _Floats = self._pixels[row, column].astype(np.float64)
+        return patch
+
+    def luma(self, place: _Place) -> float:
+        """Return the median luma, 0 to 255, of a rectangle in eye units."""
+        return float(np.median(self.patch(place) @ _LUMA))
+
+
+def _tint(patch: _Floats) -> _Floats:
+    """Return the colour of *patch* without its lightness: blue and red less luma, to luma."""
+    red, green, blue = patch.reshape(-1, 3).mean(axis=0)
+    luma = max(float(np.array([red, green, blue]) @ _LUMA), 8.0)
+    return np.array([blue - luma, red - luma]) / luma
+
+
+def _sharpness(pixels: Pixels, face: Face) -> float:
+    """Return the variance of the Laplacian to that of the luma: how much of the face's contrast is fine detail."""
+    top, right, bottom, left = face.box
+    box = (left, top, max(right, left + 1), max(bottom, top + 1))
+    crop = Image.fromarray(pixels).crop(box).convert("L").resize((_CROP, _CROP), Image.Resampling.BICUBIC)
+    luma = np.asarray(crop, dtype=np.float64)
+    ring = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float((ring - 4 * luma[1:-1, 1:-1]).var() / max(luma.var(), 1.0))

@@ -1,0 +1,88 @@
+"""Frames between the API process and an engine worker: a JSON header and raw bytes, every length checked.
+
+A worker reads hostile images and may have been taken over; the API process holds keys. So nothing that is read
+here can run code (no pickle), allocate without bound, or reach further than plain JSON values and ``bytes``.
+
+    frame  = uint32 header length, header, blob, blob, …
+    header = JSON object; its member ``blobs`` lists the length of each blob
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+MAX_HEADER_BYTES = 8 * 1024
+MAX_BLOBS = 2
+_LENGTH = struct.Struct(">I")
+
+Read: TypeAlias = Callable[[int], bytes]
+"""Returns exactly so many bytes, or raises."""
+
+
+class FrameError(ValueError):
+    """The other side sent something that is not a frame of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message."""
+
+    header: dict[str, object]
+    blobs: tuple[bytes, ...] = ()
+
+    def text(self, name: str) -> str:
+        """Return the member *name*, which must be a string."""
+        value = self.header.get(name)
+        if not isinstance(value, str):
+            raise FrameError(name)
+        return value
+
+    def whole(self, name: str) -> int:
+        """Return the member *name*, which must be a whole number, zero or more."""
+        value = self.header.get(name)
+        if type(value) is not int or value < 0:
+            raise FrameError(name)
+        return value
+
+    def mapping(self, name: str) -> dict[str, object]:
+        """Return the member *name*, which must be an object."""
+        value = self.header.get(name)
+        if not isinstance(value, dict):
+            raise FrameError(name)
+        return value
+
+
+def pack(frame: Frame) -> bytes:
+    """Return the bytes of *frame*."""
+    header = json.dumps({**frame.header, "blobs": [len(blob) for blob in frame.blobs]}, allow_nan=False).encode()
+    return b"".join((_LENGTH.pack(len(header)), header, *frame.blobs))
+
+
+def read_frame(read: Read, *, max_blob_bytes: int) -> Frame:
+    """Read one frame, allocating nothing that was not announced within the limits.
+
+    Raises:
+        FrameError: it is malformed, or larger than the limits.
+    """
+    (length,) = _LENGTH.unpack(read(_LENGTH.size))
+    if length > MAX_HEADER_BYTES:
+        raise FrameError("header length")
+    header = _parse(read(length))
+    lengths = header.pop("blobs", None)
+    if not isinstance(lengths, list) or len(lengths) > MAX_BLOBS:
+        raise FrameError("blobs")
+    if not all(type(n) is int and 0 <= n <= max_blob_bytes for n in lengths):
+        raise FrameError("blob length")
+    return Frame(header, tuple(read(n) for n in lengths))
+
+
+def _parse(raw: bytes) -> dict[str, object]:
+    try:
+        header = json.loads(raw)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise FrameError("header") from error
+    if not isinstance(header, dict):
+        raise FrameError("header")
+    return header

@@ -1,0 +1,82 @@
+"""Whether the service lives, and whether it is ready: by asking, not by remembering."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+
+from app.faces.measuring import Faces
+from app.kit.auth import OpenRoute
+from app.kit.http import Config
+from app.vault.opening import SchemaError, check
+from app.vault.seal import KekError
+from app.vault.vault import ForeignRegisterError, Sealing
+
+router = APIRouter(tags=["operators"], route_class=OpenRoute)
+
+DEMONSTRATION = "demonstration controller: not for real people's data"
+
+
+class LiveOut(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class SandboxOut(BaseModel):
+    """How the engine workers are walled in on this machine."""
+
+    level: Literal["full", "reduced", "unknown"]
+    missing: list[str]
+
+
+class ReadyOut(BaseModel):
+    """Whether requests can be served, and what this service is."""
+
+    status: Literal["ready", "not ready"]
+    reasons: list[str]
+    profile: Literal["prototype", "live"]
+    controller: str
+    engine: str
+    engine_workers: int
+    weights_verified: bool
+    sandbox: SandboxOut
+    key_protection: Literal["file", "setting"]
+    keys_apart: bool
+    """Whether the register is outside the data directory."""
+
+
+@router.get("/livez")
+def livez() -> LiveOut:
+    """Say that the process answers."""
+    return LiveOut()
+
+
+@router.get("/readyz", responses={503: {"model": ReadyOut}})
+def readyz(response: Response, faces: Faces, vault: Sealing, config: Config) -> ReadyOut:
+    """Say whether the schema is at head, the register opens, the engine is verified, and what is missing."""
+    pool = faces.pool.status()
+    reasons = [] if pool.ready else [f"engine: {pool.reason}"]
+    try:
+        check(vault)
+    except (SchemaError, ForeignRegisterError, KekError) as error:
+        reasons.append(str(error))
+    except DBAPIError:
+        reasons.append("the databases cannot be read")
+    if config.profile == "live":
+        reasons.append("the live profile asks for more than this version can show: see docs/settings.md")
+    if reasons:
+        response.status_code = 503
+    return ReadyOut(
+        status="not ready" if reasons else "ready",
+        reasons=reasons,
+        profile=config.profile,
+        controller=DEMONSTRATION,
+        engine=pool.engine,
+        engine_workers=pool.workers,
+        weights_verified=pool.weights_verified,
+        sandbox=SandboxOut(level=pool.sandbox, missing=list(pool.missing)),
+        key_protection="file" if config.kek is None else "setting",
+        keys_apart=config.keys_apart,
+    )

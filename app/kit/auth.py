@@ -1,0 +1,128 @@
+"""Who is asking. A route's class is its role; a route without one fails the build.
+
+The bearer token is checked before the body is read: FastAPI reads bodies before dependencies, so this is not one.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security.utils import get_authorization_scheme_param
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.kit.errors import Problem
+
+TOKEN_BYTES = 32
+"""256 random bits: guessing is hopeless, so one SHA-256 is enough to store a token by (OWASP ASVS 5.0, 11.4)."""
+
+
+class Role(StrEnum):
+    """Who may call a route."""
+
+    OPEN = "open"
+    PERSON = "person"
+    RELYING_PARTY = "relying party"
+
+
+class UnauthenticatedError(Problem):
+    """There is no token, or not one that is in force."""
+
+    status = 401
+    slug = "unauthenticated"
+    title = "Not authenticated"
+    detail = "Send a token that is in force as `Authorization: Bearer …`."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class ForbiddenError(Problem):
+    """The token is in force, but belongs to another role."""
+
+    status = 403
+    slug = "forbidden"
+    title = "Not for this role"
+    detail = "This address is for another role than your token's. A person and a relying party have different tokens."
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a token belongs to."""
+
+    role: Role
+    id: UUID
+    token_id: UUID
+
+
+Authenticator = Callable[[Session, bytes], Principal | None]
+"""Finds whose token has this SHA-256 digest."""
+
+
+def new_token(prefix: str) -> str:
+    """Make a random token that says by its prefix what it is for."""
+    return prefix + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def digest(token: str) -> bytes:
+    """Return the SHA-256 by which a token is stored."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _principal(request: Request) -> Principal:
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    if scheme.lower() == "bearer":
+        for prefix, find in request.app.state.authenticators.items():
+            if token.startswith(prefix):
+                with request.app.state.data.read() as session:
+                    principal: Principal | None = find(session, digest(token))
+                if principal is not None:
+                    return principal
+    raise UnauthenticatedError
+
+
+class RoleRoute(APIRoute):
+    """A route for one role, whose token is checked first of all."""
+
+    role: ClassVar[Role]
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Put the check in front of FastAPI's own handler."""
+        handle = super().get_route_handler()
+
+        async def check_then_handle(request: Request) -> Response:
+            principal = await run_in_threadpool(_principal, request)
+            if principal.role is not self.role:
+                raise ForbiddenError
+            request.state.principal = principal
+            return await handle(request)
+
+        return check_then_handle
+
+
+class OpenRoute(APIRoute):
+    """A route for everybody."""
+
+    role = Role.OPEN
+
+
+class PersonRoute(RoleRoute):
+    """A route for a person, about themselves."""
+
+    role = Role.PERSON
+
+
+class PartyRoute(RoleRoute):
+    """A route for a relying party."""
+
+    role = Role.RELYING_PARTY
+
+
+def principal(request: Request) -> Principal:
+    """Return who the route's check found."""
+    found: Principal = request.state.principal
+    return found

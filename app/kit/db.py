@@ -1,0 +1,123 @@
+"""One SQLite file, opened so that a commit is durable and a deletion leaves no bytes.
+
+* WAL, `synchronous=FULL`: with NORMAL a committed withdrawal can be lost at power failure.
+* `secure_delete=ON`: what is deleted is overwritten in the file; what is still in the WAL goes with `checkpoint()`.
+* `foreign_keys=ON`: the laws that are foreign keys hold on every connection.
+* Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from uuid import UUID
+
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Uuid, create_engine, event, text
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+POOL_SIZE = 8
+"""Connections kept open for each of reading and writing."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant. SQLite drops time zones: stored naive in UTC, given back aware, a naive one refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Convert to naive UTC; a naive instant raises ValueError."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "a naive datetime has no meaning here"
+            raise ValueError(msg)
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Convert back to aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Row(DeclarativeBase):
+    """The base of every table in the data store."""
+
+    type_annotation_map = {UUID: Uuid(), datetime: UtcDateTime()}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+
+
+def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": busy_s, "check_same_thread": False, "isolation_level": None},
+        pool_size=POOL_SIZE,
+        max_overflow=64,
+        pool_timeout=busy_s,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: SqliteConnection, _record: object) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # The driver guesses at BEGIN; `isolation_level=None` stops that and this says it.
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class Store:
+    """One SQLite database and its short transactions."""
+
+    def __init__(self, path: Path, *, busy_s: float = 10.0) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = path
+        self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
+        self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+
+    def read(self) -> AbstractContextManager[Session]:
+        """Open one read transaction: a consistent view, kept short."""
+        return _transaction(self.reader, commit=False)
+
+    def write(self) -> AbstractContextManager[Session]:
+        """Open one write transaction: committed when the block ends, rolled back when it raises."""
+        return _transaction(self.writer, commit=True)
+
+    def checkpoint(self) -> bool:
+        """Empty the write-ahead log, and with it the bytes of what was deleted.
+
+        Returns:
+            False if a reader or writer held it up for longer than the busy time: the bytes are then still there.
+        """
+        with self.writer.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            busy, _frames, _moved = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
+        return bool(busy == 0)
+
+    def open_transactions(self) -> int:
+        """Count the connections in use now."""
+        return sum(engine.pool.checkedout() for engine in (self.reader, self.writer))  # type: ignore[attr-defined]
+
+    def is_empty(self) -> bool:
+        """Say whether the database has no table at all."""
+        with self.read() as session:
+            return not session.scalar(text("SELECT count(*) FROM sqlite_master"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+@contextmanager
+def _transaction(engine: Engine, *, commit: bool) -> Iterator[Session]:
+    with Session(engine, expire_on_commit=False) as session:
+        # Begin at once: a view that starts with the first query, or a lock taken late, is neither.
+        session.connection()
+        yield session
+        if commit:
+            session.commit()

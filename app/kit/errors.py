@@ -1,0 +1,47 @@
+"""An error is data: a status, a permanent public slug, a title, and what the person can do about it."""
+
+from typing import ClassVar
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+    """Something the caller is told as a problem document (RFC 9457).
+
+    A subclass is one *kind* of problem. Its ``slug`` is public and permanent and has a heading in ``docs/errors.md``.
+
+    Args:
+        detail: what the person can do about it. Holds no personal data, no score, no key id.
+        members: further members of the problem document.
+    """
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    detail: ClassVar[str] = ""
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str | None = None, **members: object) -> None:
+        super().__init__(self.slug)
+        self.text = self.detail if detail is None else detail
+        self.members = members
+
+
+class NotFoundError(Problem):
+    """There is nothing here that belongs to the caller."""
+
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+    detail = "There is nothing at this address that belongs to you. Check the address and the id."
+
+
+class InvalidRequestError(Problem):
+    """The request's form or fields are not as the contract says."""
+
+    status = 422
+    slug = "invalid-request"
+    title = "Invalid request"
+    detail = "Correct the fields listed under `errors` and send the request again."
+
+    def __init__(self, *errors: tuple[str, str]) -> None:
+        """Take a JSON pointer and a reason for each field at fault; never the rejected value."""
+        super().__init__(errors=[{"pointer": pointer, "detail": reason} for pointer, reason in errors])

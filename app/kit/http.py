@@ -1,0 +1,74 @@
+"""What routes are given: transactions and the time of the request."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from sqlalchemy.orm import Session
+from starlette.formparsers import MultiPartParser
+
+from app.kit.clock import Clock
+from app.kit.db import Store
+from app.kit.settings import Settings
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""For every answer about a person."""
+
+
+def _no_store(response: Response) -> None:
+    response.headers.update(NO_STORE)
+
+
+PRIVATE = [Depends(_no_store)]
+"""The `dependencies` of a route whose answer is about a person: no cache keeps it."""
+
+# Starlette writes an upload over 1 MiB to a temporary file, in the clear. Uploads stay in memory instead: their size
+# is bounded before, by the route's `max_body_size`.
+MultiPartParser.spool_max_size = 1 << 40
+
+
+def _read(request: Request) -> Iterator[Session]:
+    with request.app.state.data.read() as session:
+        yield session
+
+
+def _write(request: Request) -> Iterator[Session]:
+    with request.app.state.data.write() as session:
+        yield session
+
+
+# `scope="function"` ends the dependency, and so commits, before the response: otherwise a failed commit answers 201.
+Read = Annotated[Session, Depends(_read, scope="function")]
+"""One read transaction."""
+Tx = Annotated[Session, Depends(_write, scope="function")]
+"""One write transaction, committed before the response."""
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.data
+    return store
+
+
+def _clock(request: Request) -> Clock:
+    clock: Clock = request.app.state.clock
+    return clock
+
+
+def _now(request: Request) -> datetime:
+    return _clock(request)()
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+Transactions = Annotated[Store, Depends(_store)]
+"""For verbs that need several short transactions with work between them."""
+TellTime = Annotated[Clock, Depends(_clock)]
+"""For verbs that last: the time when they began is not the time when they decide."""
+Now = Annotated[datetime, Depends(_now)]
+"""The one reference time of a request."""
+Config = Annotated[Settings, Depends(_settings)]
+"""The settings."""

@@ -1,0 +1,36 @@
+"""Bring a store to its schema, with Alembic."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from app.kit.db import Store
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+
+def _config(store: Store) -> Config:
+    config = Config()
+    # The folder is named after the database: `mien.db` by `migrations/mien`.
+    config.set_main_option("script_location", str(MIGRATIONS / store.path.stem))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(store: Store) -> None:
+    """Migrate *store* to the newest schema, all in one transaction."""
+    config = _config(store)
+    with store.write() as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "head")
+
+
+def at_head(store: Store) -> bool:
+    """Say whether *store* has the newest schema."""
+    script = ScriptDirectory.from_config(_config(store))
+    with store.read() as session:
+        current = MigrationContext.configure(session.connection()).get_current_heads()
+    return set(current) == set(script.get_heads())

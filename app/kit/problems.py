@@ -1,0 +1,116 @@
+"""Errors as problem documents (RFC 9457): the only place where an error meets HTTP."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from app.kit.errors import InvalidRequestError, NotFoundError, Problem
+
+TYPE = "urn:mien:problem:"
+log = structlog.get_logger()
+
+
+class TooLargeError(Problem):
+    """The body, or one file in it, is over its limit."""
+
+    status = 413
+    slug = "too-large"
+    title = "Too large"
+    detail = "Send less: the limits are 12 MiB for one image, 61 MiB for an enrolment and 13 MiB for any other body."
+
+
+class MethodNotAllowedError(Problem):
+    """There is such an address, but not with this method."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+    detail = "Use one of the methods that the header `Allow` names."
+
+
+class StorageUnavailableError(Problem):
+    """The database could not be read or written. Nothing is half done."""
+
+    status = 503
+    slug = "storage-unavailable"
+    title = "Storage unavailable"
+    detail = "Nothing was changed. Try again in a moment; if it stays, the operator has to look at the disk."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class InternalError(Problem):
+    """A fault of ours."""
+
+    status = 500
+    slug = "internal-error"
+    title = "A fault of ours"
+    detail = "This is a fault of the service, not of your request. It has been logged without your data."
+
+
+def document(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Write *problem* as `application/problem+json`."""
+    content: dict[str, Any] = {
+        "type": TYPE + problem.slug,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.text,
+        **problem.members,
+    }
+    return JSONResponse(
+        content,
+        status_code=problem.status,
+        headers={"Cache-Control": "no-store", **problem.headers, **(headers or {})},
+        media_type="application/problem+json",
+    )
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    # The first part says where FastAPI looked (body, query, path); the rest is the field.
+    return "/" + "/".join(str(part) for part in location[1:])
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    # The rejected value is left out on purpose: it may be personal, and a problem document is often logged.
+    return InvalidRequestError(*((_pointer(fault["loc"]), fault["msg"]) for fault in error.errors()))
+
+
+def _from_http(error: HTTPException) -> Problem:
+    known: dict[int, type[Problem]] = {404: NotFoundError, 405: MethodNotAllowedError, 413: TooLargeError}
+    if error.status_code in known:
+        return known[error.status_code]()
+    return InvalidRequestError(("", str(error.detail)))
+
+
+def install(app: FastAPI) -> None:
+    """Let *app* answer every error with a problem document."""
+
+    @app.exception_handler(Problem)
+    def _problem(_request: Request, error: Problem) -> JSONResponse:
+        return document(error)
+
+    @app.exception_handler(RequestValidationError)
+    def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return document(_invalid(error))
+
+    @app.exception_handler(HTTPException)
+    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return document(_from_http(error), dict(error.headers or {}))
+
+    @app.exception_handler(PoolTimeoutError)
+    @app.exception_handler(DBAPIError)
+    def _storage(_request: Request, error: Exception) -> JSONResponse:
+        # Only the class: the statement's parameters may be personal.
+        log.error("storage failed", error=type(getattr(error, "orig", error)).__name__)
+        return document(StorageUnavailableError())
+
+    @app.exception_handler(Exception)
+    def _fault(_request: Request, error: Exception) -> JSONResponse:
+        log.error("fault", error=type(error).__name__)
+        return document(InternalError())

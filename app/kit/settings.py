@@ -1,0 +1,88 @@
+"""Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/settings.md`."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The configuration of one service. Immutable; read once at start."""
+
+    model_config = SettingsConfigDict(env_prefix="MIEN_", frozen=True)
+
+    profile: Literal["prototype", "live"] = "prototype"
+    """`prototype` runs at once with a demonstration controller; `live` is not ready until it is lawful to run."""
+    registration: Literal["open", "closed"] = "open"
+    """Whether anybody may register."""
+
+    data_dir: Path = Path("var/data")
+    """Everything sealed or impersonal (`mien.db`). Backed up, restored."""
+    keys_dir: Path | None = None
+    """The register (`register.db`). Default: beside the data directory, its name with `-keys` at the end."""
+    kek: SecretStr | None = None
+    """Key-encryption key: 32 bytes in base64. Default: read from `kek_file`."""
+    kek_file: Path | None = None
+    """File with the key-encryption key, made on first run with mode 0600. Default: `kek` in the keys directory."""
+    sqlite_busy_s: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds a writer waits for another, and a checkpoint for readers."""
+
+    engine: Literal["face_recognition"] = "face_recognition"
+    """What measures faces."""
+    engine_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes that measure faces, one job at a time in each. About one for each core."""
+    engine_queue: Annotated[int, Field(ge=0, le=1000)] = 16
+    """Jobs that may wait for a worker; one more is answered 503 `busy`. Smaller than `request_threads`."""
+    engine_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    """Wall-clock seconds for one image, after which its worker is killed and replaced."""
+    engine_memory_mib: Annotated[int, Field(ge=256)] = 2048
+    """Address space of one worker."""
+    target_fmr: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """False match rate that picks the threshold from the engine's card."""
+
+    max_photo_bytes: Annotated[int, Field(gt=0)] = 12 * MIB
+    """Bytes of one uploaded image."""
+    max_enrolment_bytes: Annotated[int, Field(gt=0)] = 61 * MIB
+    """Bytes of the body of one enrolment."""
+    max_body_bytes: Annotated[int, Field(gt=0)] = 13 * MIB
+    """Bytes of any other body."""
+    max_pixels: Annotated[int, Field(gt=0)] = 25_000_000
+    """Width times height of one image; checked before it is decoded."""
+
+    consent_days: Annotated[int, Field(ge=1)] = 365
+    """How long a consent lasts when the person does not choose."""
+    consent_max_days: Annotated[int, Field(ge=1)] = 1096
+    """The longest a person may choose: three years, as in BIPA 15(a)."""
+    require_capture: bool = False
+    """Accepted for the version with live captures; changes nothing in this one."""
+
+    request_threads: Annotated[int, Field(ge=4)] = 40
+    """Requests worked on at once."""
+    sweep_interval_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds between two sweeps: expired consents end, interrupted erasures resume."""
+    shutdown_grace_s: Annotated[int, Field(ge=1)] = 30
+    """Seconds that requests under way are given to finish after SIGTERM."""
+
+    @model_validator(mode="after")
+    def rights_keep_a_thread(self) -> Self:
+        """Refuse a queue that could hold every thread: rights must always be answered (law 5)."""
+        if self.engine_workers + self.engine_queue >= self.request_threads:
+            msg = "MIEN_ENGINE_WORKERS + MIEN_ENGINE_QUEUE must be smaller than MIEN_REQUEST_THREADS"
+            raise ValueError(msg)
+        if self.consent_days > self.consent_max_days:
+            msg = "MIEN_CONSENT_DAYS must not be larger than MIEN_CONSENT_MAX_DAYS"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def register_dir(self) -> Path:
+        """Where the register lives."""
+        return self.keys_dir or self.data_dir.parent / f"{self.data_dir.name}-keys"
+
+    @property
+    def keys_apart(self) -> bool:
+        """Whether the register is outside the data directory, so that no data backup can hold it."""
+        return not self.register_dir.resolve().is_relative_to(self.data_dir.resolve())

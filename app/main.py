@@ -1,0 +1,163 @@
+"""The composition root: settings in, an application out. The one place that picks implementations."""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import structlog
+from fastapi import FastAPI
+from fastapi.routing import APIRouter
+from sqlalchemy.exc import DBAPIError
+
+from app import __version__, health
+from app.consent import notices
+from app.consent import routes as consent
+from app.enrolment import routes as enrolment
+from app.faces.cards import Card, load_card
+from app.faces.measuring import Measuring
+from app.faces.pool import EnginePool
+from app.kit import problems
+from app.kit.clock import Clock, utc_now
+from app.kit.log import RequestLog
+from app.kit.settings import MIB, Settings
+from app.matching import routes as matching
+from app.parties import routes as parties
+from app.parties import service as parties_service
+from app.rights import routes as rights
+from app.rights.sweep import purge, sweep
+from app.subjects import routes as subjects
+from app.subjects import service as subjects_service
+from app.vault.opening import check, is_new, migrate, open_vault
+from app.vault.vault import Vault
+
+ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecognition"}
+"""Imported in the engine workers only."""
+
+ROUTERS: tuple[APIRouter, ...] = (
+    subjects.open_router,
+    subjects.router,
+    consent.open_router,
+    consent.router,
+    consent.party_router,
+    enrolment.router,
+    matching.open_router,
+    matching.router,
+    matching.party_router,
+    rights.open_router,
+    rights.router,
+    parties.open_router,
+    parties.router,
+    health.router,
+)
+
+log = structlog.get_logger()
+
+
+def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
+    """Bring both stores to the newest schema; new ones get the shipped notices, and then each other."""
+    new = is_new(vault)
+    migrate(vault)
+    if new:
+        with vault.data.write() as session:
+            notices.publish_shipped(session, now=clock())
+        vault.bind()
+
+
+def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
+    """Make the pool of the engine that the settings name; no worker runs yet."""
+    card = load_card(settings.engine)
+    pool = EnginePool(
+        engine=ENGINES[settings.engine],
+        card=card,
+        workers=settings.engine_workers,
+        queue=settings.engine_queue,
+        timeout_s=settings.engine_timeout_s,
+        memory_bytes=settings.engine_memory_mib * MIB,
+        max_pixels=settings.max_pixels,
+    )
+    return pool, card
+
+
+def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
+    """Put the application together. It opens when it starts to serve, and closes when it stops.
+
+    Raises:
+        ValueError: the engine's card supports no such `target_fmr`.
+    """
+    pool, card = engine
+    app = FastAPI(
+        title="Mien",
+        version=__version__,
+        summary="Face matching that asks first.",
+        lifespan=_lifespan,
+        max_body_size=settings.max_body_bytes,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.vault = vault
+    app.state.data = vault.data
+    app.state.measuring = Measuring(
+        pool=pool,
+        card=card,
+        target_fmr=settings.target_fmr,
+        threshold=card.threshold_at(settings.target_fmr).threshold,
+    )
+    app.state.authenticators = {
+        subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
+        parties_service.KEY_PREFIX: parties_service.authenticate,
+    }
+    problems.install(app)
+    app.add_middleware(RequestLog)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
+    return app
+
+
+def build(settings: Settings) -> FastAPI:
+    """Open what the settings name and put the application on it."""
+    vault = open_vault(settings)
+    if is_new(vault):
+        set_up(vault)
+    return create_app(settings, vault, engine_of(settings))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+    check(app.state.vault)
+    # Before the first request: a row whose key is gone must never be seen.
+    removed = purge(app.state.vault)
+    app.state.measuring.pool.start()
+    stop = _every(settings.sweep_interval_s, lambda: sweep(app.state.vault, now=app.state.clock()))
+    log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
+    yield
+    stop()
+    await anyio.to_thread.run_sync(app.state.measuring.pool.close)
+    app.state.vault.data.close()
+    app.state.vault.register.store.close()
+    log.info("stopped")
+
+
+def _every(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
+    """Do *work* now and then, in a thread of its own. Returns what stops it."""
+    stopped = threading.Event()
+
+    def loop() -> None:
+        while not stopped.wait(seconds):
+            try:
+                work()
+            except DBAPIError as error:
+                log.error("sweep failed", error=type(error.orig).__name__)
+
+    thread = threading.Thread(target=loop, name="sweep", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        thread.join()
+
+    return stop

@@ -1,0 +1,67 @@
+"""The person's own list of comparisons, sealed under their key (law 10)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.faces.permit import Purpose
+from app.matching.policy import Decision, Liveness
+from app.matching.tables import Comparison
+from app.vault.seal import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One comparison. No score: it would tell more about the probe than anybody needs."""
+
+    at: datetime
+    relying_party_id: UUID
+    purpose: Purpose
+    decision: Decision
+    target_fmr: float
+    liveness: Liveness
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line with its id and its position in the person's list."""
+
+    comparison_id: UUID
+    position: int
+    line: Line
+
+
+def _place(comparison_id: UUID) -> str:
+    return f"comparisons.sealed:{comparison_id}"
+
+
+def sealed(key: Key, comparison_id: UUID, line: Line) -> bytes:
+    """Seal *line* for its row."""
+    fields = asdict(line) | {"at": line.at.isoformat(), "relying_party_id": str(line.relying_party_id)}
+    return key.seal(json.dumps(fields).encode(), _place(comparison_id))
+
+
+def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
+    """Return the person's comparisons, newest first."""
+    query = select(Comparison).where(Comparison.subject_id == subject_id)
+    if before is not None:
+        query = query.where(Comparison.position < before)
+    rows = session.scalars(query.order_by(Comparison.position.desc()).limit(limit))
+    return [Entry(row.id, row.position, _line(key.open(row.sealed, _place(row.id)))) for row in rows]
+
+
+def _line(plain: bytes) -> Line:
+    fields = json.loads(plain)
+    return Line(
+        at=datetime.fromisoformat(fields["at"]),
+        relying_party_id=UUID(fields["relying_party_id"]),
+        purpose=Purpose(fields["purpose"]),
+        decision=Decision(fields["decision"]),
+        target_fmr=fields["target_fmr"],
+        liveness=Liveness(fields["liveness"]),
+    )

@@ -1,0 +1,117 @@
+"""Verification for the relying party, the list of uses for the person, the engine's card for everybody."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, UploadFile
+from pydantic import BaseModel
+
+from app.faces.measuring import Faces, image_bytes
+from app.faces.permit import Purpose
+from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
+from app.kit.http import PRIVATE, Config, Read, TellTime
+from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
+from app.matching import history, verify
+from app.matching.policy import Decision, Liveness
+from app.parties import service as parties
+from app.parties.routes import Party
+from app.subjects import service as subjects
+from app.subjects.routes import Me
+from app.vault.vault import Sealing
+
+open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
+party_router = APIRouter(prefix="/v1", tags=["relying party"], route_class=PartyRoute)
+router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
+
+
+class VerifiedOut(BaseModel):
+    """A decision, and nothing else."""
+
+    comparison_id: UUID
+    decision: Decision
+    target_fmr: float
+    liveness: Liveness
+
+
+class ComparisonOut(BaseModel):
+    """One use of your template: who asked, when, and what they learnt."""
+
+    comparison_id: UUID
+    relying_party_id: UUID
+    relying_party: str
+    purpose: Purpose
+    decision: Decision
+    target_fmr: float
+    liveness: Liveness
+    at: datetime
+
+    @classmethod
+    def of(cls, entry: history.Entry, names: dict[UUID, str]) -> Self:
+        """Show *entry*."""
+        line = entry.line
+        return cls(
+            comparison_id=entry.comparison_id,
+            relying_party_id=line.relying_party_id,
+            relying_party=names[line.relying_party_id],
+            purpose=line.purpose,
+            decision=line.decision,
+            target_fmr=line.target_fmr,
+            liveness=line.liveness,
+            at=line.at,
+        )
+
+
+@party_router.post("/verifications", dependencies=PRIVATE)
+def verification(
+    party: Party,
+    vault: Sealing,
+    faces: Faces,
+    config: Config,
+    tell_time: TellTime,
+    subject_ref: Annotated[str, Form()],
+    probe: Annotated[UploadFile, File()],
+) -> VerifiedOut:
+    """Ask whether a face is the one enrolled under a reference. You learn the decision and nothing else."""
+    verified = verify.verify(
+        vault,
+        faces,
+        relying_party_id=party.id,
+        subject_ref=subject_ref,
+        probe=image_bytes(probe, limit=config.max_photo_bytes),
+        tell_time=tell_time,
+    )
+    return VerifiedOut(
+        comparison_id=verified.comparison_id,
+        decision=verified.decision,
+        target_fmr=faces.target_fmr,
+        liveness=Liveness.NOT_CHECKED,
+    )
+
+
+@router.get("/comparisons", dependencies=PRIVATE)
+def comparisons(
+    me: Me, session: Read, vault: Sealing, limit: Limit = DEFAULT_LIMIT, after: Position = None
+) -> Page[ComparisonOut]:
+    """Read every use of your templates, newest first."""
+    key = subjects.key(vault, me.id)
+    found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    names = parties.names(session, {entry.line.relying_party_id for entry in found})
+    return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: ComparisonOut.of(entry, names))
+
+
+@open_router.get("/engine")
+def engine(faces: Faces) -> dict[str, Any]:
+    """Read the engine's card: training data, whether the people in it agreed, error rates, the threshold in force."""
+    in_force = faces.card.threshold_at(faces.target_fmr)
+    return {
+        **faces.card.as_document(),
+        "in_force": {
+            "target_fmr": faces.target_fmr,
+            "threshold": in_force.threshold,
+            "fmr": in_force.fmr,
+            "fnmr": in_force.fnmr,
+            "fmr_by_group": dict(in_force.fmr_by_group),
+            "fnmr_by_group": dict(in_force.fnmr_by_group),
+        },
+    }

@@ -1,0 +1,142 @@
+"""Verification (1:1): is this the face that was enrolled under this reference?
+
+Three steps, and no transaction spans two of them: one query says whether the party may use the reference; the engine
+works outside any transaction; the decision is one `INSERT … SELECT` that writes the person's line only if the grant is
+still in force and the template is still the one compared. Without that line no decision leaves (law 4).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, literal, select
+from sqlalchemy.orm import Session
+
+from app.consent import permits
+from app.consent.errors import NoSuchConsentError
+from app.consent.tables import Grant
+from app.enrolment import store
+from app.enrolment.tables import Template
+from app.faces.cards import Card
+from app.faces.features import distance
+from app.faces.flaws import Flaw
+from app.faces.measuring import Measuring
+from app.faces.permit import Purpose
+from app.faces.refusals import PhotoRefusedError
+from app.kit.clock import Clock
+from app.matching import history
+from app.matching.policy import Decision, Liveness, decide
+from app.matching.tables import Comparison
+from app.vault.register import KeyGoneError, Owner
+from app.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A decision that was written for the person to see."""
+
+    comparison_id: UUID
+    decision: Decision
+
+
+def verify(
+    vault: Vault, faces: Measuring, *, relying_party_id: UUID, subject_ref: str, probe: bytes, tell_time: Clock
+) -> Verified:
+    """Compare *probe* with the person that the party knows as *subject_ref*.
+
+    Raises:
+        NoSuchConsentError: the party may not use this reference now, whatever the reason; before decoding, or because
+            it ended while the engine worked.
+        PhotoRefusedError: the probe will not do.
+        BusyError: the engine cannot take it now.
+    """
+    with vault.data.read() as session:
+        now = tell_time()
+        template = _usable(session, faces.card, relying_party_id, subject_ref, now)
+        permit = permits.for_verification(
+            session, grant_id=template.grant_id, relying_party_id=relying_party_id, now=now
+        )
+    (measured,) = faces.pool.measure(permit, [probe])
+    if isinstance(measured, Flaw):
+        raise PhotoRefusedError.of(measured)
+    reference = store.open_template(vault, template)
+    if reference is None:
+        raise NoSuchConsentError
+    decision = decide(distance(measured.vector, reference), threshold=faces.threshold)
+    return _commit(
+        vault, faces, template=template, relying_party_id=relying_party_id, decision=decision, tell_time=tell_time
+    )
+
+
+def _usable(
+    session: Session, card: Card, relying_party_id: UUID, subject_ref: str, now: datetime
+) -> store.SealedTemplate:
+    """Find the template in one query, so that every reason not to is the same query with the same answer."""
+    row = session.execute(
+        select(Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed)
+        .join(Grant, Grant.id == Template.grant_id)
+        .where(
+            permits.live(now),
+            Grant.relying_party_id == relying_party_id,
+            Grant.subject_ref == subject_ref,
+            Grant.purpose == Purpose.VERIFICATION,
+            Template.weights_sha256 == card.weights_sha256,
+        )
+    ).one_or_none()
+    if row is None:
+        raise NoSuchConsentError
+    return store.SealedTemplate(*row)
+
+
+def _commit(
+    vault: Vault,
+    faces: Measuring,
+    *,
+    template: store.SealedTemplate,
+    relying_party_id: UUID,
+    decision: Decision,
+    tell_time: Clock,
+) -> Verified:
+    comparison_id = uuid4()
+    try:
+        key = vault.register.key(Owner.subject(template.subject_id))
+    except KeyGoneError as error:
+        raise NoSuchConsentError from error
+    with vault.data.write() as session:
+        now = tell_time()
+        line = history.Line(
+            at=now,
+            relying_party_id=relying_party_id,
+            purpose=Purpose.VERIFICATION,
+            decision=decision,
+            target_fmr=faces.target_fmr,
+            liveness=Liveness.NOT_CHECKED,
+        )
+        sealed = history.sealed(key, comparison_id, line)
+        if not _write_if_in_force(session, template, comparison_id, sealed, now):
+            raise NoSuchConsentError
+    return Verified(comparison_id, decision)
+
+
+def _write_if_in_force(
+    session: Session, template: store.SealedTemplate, comparison_id: UUID, sealed: bytes, now: datetime
+) -> bool:
+    """Write the person's line, unless the grant ended or the template was replaced. One statement decides."""
+    mine = Comparison.subject_id == template.subject_id
+    position = select(func.coalesce(func.max(Comparison.position), 0) + 1).where(mine).scalar_subquery()
+    still = (
+        select(
+            literal(comparison_id, Comparison.id.type),
+            Grant.subject_id,
+            position,
+            literal(sealed, Comparison.sealed.type),
+        )
+        .join(Template, Template.grant_id == Grant.id)
+        .where(permits.live(now), Grant.id == template.grant_id, Template.id == template.id)
+        # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
+        .with_for_update(read=True, of=Grant)
+    )
+    written = session.execute(
+        insert(Comparison).from_select(["id", "subject_id", "position", "sealed"], still).returning(Comparison.id)
+    )
+    return written.one_or_none() is not None

@@ -1,0 +1,1 @@
+"""Relying parties: who may ask, for which purposes, and with which key."""

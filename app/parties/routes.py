@@ -1,0 +1,57 @@
+"""Relying parties over HTTP: as everybody sees them, and as one sees itself."""
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from app.faces.permit import Purpose
+from app.kit.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
+from app.kit.http import Read
+from app.kit.page import DEFAULT_LIMIT, Cursor, Limit, Page
+from app.parties import service
+
+Party = Annotated[Principal, Depends(principal)]
+"""The relying party that is asking."""
+
+open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
+router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
+
+
+class PartyOut(BaseModel):
+    """A relying party: a possible recipient of decisions."""
+
+    relying_party_id: UUID
+    name: str
+    contact: str
+    purposes: list[Purpose]
+    alternative: str
+    """The way in without a face that it offers."""
+
+    @classmethod
+    def of(cls, party: service.PartyView) -> Self:
+        """Show *party*."""
+        return cls(
+            relying_party_id=party.id,
+            name=party.name,
+            contact=party.contact,
+            purposes=party.purposes,
+            alternative=party.alternative,
+        )
+
+
+@open_router.get("/relying-parties")
+def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor = None) -> Page[PartyOut]:
+    """List who may ask: purposes, contact, and the alternative offered."""
+    parties = service.standing(session, limit=limit + 1, after=after)
+    return Page.cut(parties, limit, key=lambda party: party.id, out=PartyOut.of)
+
+
+@router.get("")
+def itself(party: Party, session: Read) -> PartyOut:
+    """Read what is known of you."""
+    found = service.get(session, party.id)
+    if found is None:
+        raise UnauthenticatedError
+    return PartyOut.of(found)

@@ -1,0 +1,165 @@
+"""What the operator does with relying parties, and what others may know of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.faces.permit import Purpose
+from app.kit.auth import Principal, Role, digest, new_token
+from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
+from app.vault import purge
+from app.vault.tables import EndedKind
+from app.vault.vault import Change, Vault
+
+KEY_PREFIX = "mien_rp_"
+OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+"""The purposes that a relying party can ask for; `template_renewal` is the controller's own."""
+
+
+class PartyError(ValueError):
+    """The operator's command cannot be carried out; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartyView:
+    """A relying party as anybody may see it."""
+
+    id: UUID
+    name: str
+    contact: str
+    alternative: str
+    purposes: list[Purpose]
+
+
+def _view(session: Session, party: RelyingParty) -> PartyView:
+    purposes = session.scalars(select(PartyPurpose.purpose).where(PartyPurpose.relying_party_id == party.id))
+    return PartyView(party.id, party.name, party.contact, party.alternative, sorted(purposes))
+
+
+def add(
+    session: Session, *, name: str, contact: str, purposes: Collection[Purpose], alternative: str, now: datetime
+) -> tuple[PartyView, str]:
+    """Add a relying party; returns it and its key, which cannot be read again.
+
+    Raises:
+        PartyError: the name is taken, or a purpose is not a relying party's.
+    """
+    if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
+        msg = f"there is a relying party named {name!r} already; give this one another name"
+        raise PartyError(msg)
+    if not purposes or not set(purposes) <= set(OFFERED):
+        msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
+        raise PartyError(msg)
+    party = RelyingParty(
+        id=uuid4(), name=name, contact=contact, alternative=alternative, added_on=now.date(), revoked_on=None
+    )
+    session.add(party)
+    session.flush()
+    session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
+    return _view(session, party), _add_key(session, party.id, now)
+
+
+def _add_key(session: Session, party_id: UUID, now: datetime) -> str:
+    key = new_token(KEY_PREFIX)
+    session.add(PartyKey(id=uuid4(), relying_party_id=party_id, digest=digest(key), created_on=now.date()))
+    session.flush()
+    return key
+
+
+def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyView, str]:
+    """End every key of the party and give it a new one.
+
+    Raises:
+        PartyError: there is no such party, or it is revoked.
+    """
+    with vault.change() as change:
+        party = _standing(change.session, party_id)
+        _end_keys(change, party_id, now)
+        return _view(change.session, party), _add_key(change.session, party_id, now)
+
+
+def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
+    """End the party's keys for good: it can ask nothing, and nobody can newly consent to it.
+
+    Raises:
+        PartyError: there is no such party, or it is revoked.
+    """
+    with vault.change() as change:
+        party = _standing(change.session, party_id)
+        _end_keys(change, party_id, now)
+        party.revoked_on = now.date()
+        return _view(change.session, party)
+
+
+def _standing(session: Session, party_id: UUID) -> RelyingParty:
+    party = session.get(RelyingParty, party_id)
+    if party is None or party.revoked_on is not None:
+        msg = f"there is no relying party {party_id}, or it is revoked"
+        raise PartyError(msg)
+    return party
+
+
+def _end_keys(change: Change, party_id: UUID, now: datetime) -> None:
+    for key_id in change.session.scalars(select(PartyKey.id).where(PartyKey.relying_party_id == party_id)).all():
+        change.session.execute(delete(PartyKey).where(PartyKey.id == key_id))
+        change.end(EndedKind.RELYING_PARTY_KEY, key_id, ended_as="revoked", on=now.date())
+
+
+def authenticate(session: Session, token_digest: bytes) -> Principal | None:
+    """Find the relying party whose key this is."""
+    found = session.execute(
+        select(PartyKey.id, PartyKey.relying_party_id)
+        .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
+        .where(PartyKey.digest == token_digest, RelyingParty.revoked_on.is_(None))
+    ).one_or_none()
+    return None if found is None else Principal(Role.RELYING_PARTY, found.relying_party_id, found.id)
+
+
+def get(session: Session, party_id: UUID) -> PartyView | None:
+    """Return one relying party, revoked or not: it stays named in people's histories."""
+    party = session.get(RelyingParty, party_id)
+    return None if party is None else _view(session, party)
+
+
+def names(session: Session, party_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of relying parties, revoked ones too: they stay named in people's histories."""
+    rows = session.execute(select(RelyingParty.id, RelyingParty.name).where(RelyingParty.id.in_(party_ids)))
+    return {row.id: row.name for row in rows}
+
+
+def may_ask(session: Session, party_id: UUID, purpose: Purpose) -> bool:
+    """Say whether consent can be given to this party for this purpose."""
+    return (
+        session.scalar(
+            select(PartyPurpose.purpose)
+            .join(RelyingParty, RelyingParty.id == PartyPurpose.relying_party_id)
+            .where(
+                PartyPurpose.relying_party_id == party_id,
+                PartyPurpose.purpose == purpose,
+                RelyingParty.revoked_on.is_(None),
+            )
+        )
+        is not None
+    )
+
+
+def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[PartyView]:
+    """List who may ask now, by id."""
+    query = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id).limit(limit)
+    if after is not None:
+        query = query.where(RelyingParty.id > after)
+    return [_view(session, party) for party in session.scalars(query)]
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove keys that ended before a backup was restored. Returns how many."""
+    with vault.change() as change:
+        session = change.session
+        ended = purge.with_tombstone(vault, EndedKind.RELYING_PARTY_KEY, session.scalars(select(PartyKey.id)).all())
+        for key_id in ended:
+            session.execute(delete(PartyKey).where(PartyKey.id == key_id))
+    return len(ended)

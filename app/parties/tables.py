@@ -1,0 +1,48 @@
+"""Relying parties, their purposes and keys."""
+
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import Date, Enum, ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.faces.permit import Purpose
+from app.kit.datamap import CREDENTIAL, IMPERSONAL
+from app.kit.db import Row
+
+PURPOSE = Enum(Purpose, native_enum=False, length=32, values_callable=lambda e: [m.value for m in e])
+"""A purpose, stored by its value and read back as the enum."""
+
+
+class RelyingParty(Row):
+    """Who asks: added by the operator, never over HTTP."""
+
+    __tablename__ = "relying_parties"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    name: Mapped[str] = mapped_column(String(200), unique=True, info=IMPERSONAL)
+    contact: Mapped[str] = mapped_column(String(500), info=IMPERSONAL)
+    alternative: Mapped[str] = mapped_column(String(2000), info=IMPERSONAL)
+    """The way in without a face that it offers, at no extra cost or delay."""
+    added_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+    revoked_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+
+
+class PartyPurpose(Row):
+    """A purpose that a relying party may ask consent for; a grant points here."""
+
+    __tablename__ = "party_purposes"
+
+    relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), primary_key=True, info=IMPERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, primary_key=True, info=IMPERSONAL)
+
+
+class PartyKey(Row):
+    """A relying party's key, known by its SHA-256 only."""
+
+    __tablename__ = "party_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), index=True, info=IMPERSONAL)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
+    created_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)

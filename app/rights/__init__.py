@@ -1,0 +1,1 @@
+"""Rights: never refused for frequency, never behind matching, no reason asked."""

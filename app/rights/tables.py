@@ -1,0 +1,36 @@
+"""Erasures: what outlives the person is that it was done."""
+
+from datetime import date
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Date, Enum, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.kit.datamap import IMPERSONAL, PERSONAL
+from app.kit.db import Row
+
+
+class ErasureStatus(StrEnum):
+    """How far an erasure is. `completed` is written only when every store has confirmed (law 6)."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+
+
+class Erasure(Row):
+    """One erasure, under a random id of its own that only the person was given."""
+
+    __tablename__ = "erasures"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    subject_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("subjects.id", ondelete="SET NULL"), unique=True, info=PERSONAL
+    )
+    """Whom it is about, until they are deleted: the database itself forgets it with them."""
+    status: Mapped[ErasureStatus] = mapped_column(
+        Enum(ErasureStatus, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e]),
+        info=IMPERSONAL,
+    )
+    requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+    completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)

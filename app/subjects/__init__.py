@@ -1,0 +1,1 @@
+"""People: registering, tokens, recovery, and what they call themselves."""

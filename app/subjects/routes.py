@@ -1,0 +1,148 @@
+"""A person's account over HTTP."""
+
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
+from app.kit.http import PRIVATE, Config, Now, Read, Tx
+from app.kit.page import Page
+from app.subjects import service
+from app.vault.vault import Sealing
+
+Me = Annotated[Principal, Depends(principal)]
+"""The person who is asking."""
+
+DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
+
+open_router = APIRouter(prefix="/v1", tags=["registering"], route_class=OpenRoute)
+router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
+
+
+class RegistrationIn(BaseModel):
+    """What registering takes: no e-mail, no password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    declared_adult: Literal[True]
+    display_name: DisplayName | None = None
+
+
+class RegisteredOut(BaseModel):
+    """Shown once: neither the token nor the code can be read again."""
+
+    subject_id: UUID
+    access_token: str
+    recovery_code: str
+
+
+class RecoveryIn(BaseModel):
+    """The code that was shown at registering, or at the last recovery."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recovery_code: SecretStr
+
+
+class MeOut(BaseModel):
+    """A summary of the account."""
+
+    subject_id: UUID
+    display_name: str | None
+    registered_on: date
+    restricted: bool
+
+
+class RectificationIn(BaseModel):
+    """What a person can correct; null takes the name away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display_name: DisplayName | None
+
+
+class TokenOut(BaseModel):
+    """One way in; the token itself is not stored."""
+
+    token_id: UUID
+    created_on: date
+    current: bool
+
+
+class NewTokenOut(BaseModel):
+    """Shown once."""
+
+    token_id: UUID
+    access_token: str
+
+
+@open_router.post("/subjects", status_code=201, dependencies=PRIVATE)
+def register(body: RegistrationIn, vault: Sealing, config: Config, now: Now) -> RegisteredOut:
+    """Register. Adults only, self-declared; the answer is shown once."""
+    if config.registration == "closed":
+        raise service.RegistrationClosedError
+    return _registered(service.register(vault, display_name=body.display_name, now=now))
+
+
+@open_router.post("/recoveries", status_code=201, dependencies=PRIVATE)
+def recover(body: RecoveryIn, vault: Sealing, now: Now) -> RegisteredOut:
+    """Get back in with the recovery code. Every older token ends, and so does the code."""
+    return _registered(service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now))
+
+
+def _registered(given: service.Registered) -> RegisteredOut:
+    return RegisteredOut(
+        subject_id=given.subject_id, access_token=given.access_token, recovery_code=given.recovery_code
+    )
+
+
+@router.get("", dependencies=PRIVATE)
+def summary(me: Me, session: Read, vault: Sealing) -> MeOut:
+    """Read the summary of your account."""
+    subject = service.get(session, me.id)
+    return MeOut(
+        subject_id=subject.id,
+        display_name=service.display_name(vault, subject),
+        registered_on=subject.registered_on,
+        restricted=subject.restricted,
+    )
+
+
+@router.patch("", dependencies=PRIVATE)
+def rectify(body: RectificationIn, me: Me, session: Tx, vault: Sealing) -> MeOut:
+    """Correct what you call yourself (GDPR Art. 16)."""
+    service.rename(session, vault, subject_id=me.id, display_name=body.display_name)
+    subject = service.get(session, me.id)
+    return MeOut(
+        subject_id=subject.id,
+        display_name=body.display_name,
+        registered_on=subject.registered_on,
+        restricted=subject.restricted,
+    )
+
+
+@router.get("/tokens", dependencies=PRIVATE)
+def tokens(me: Me, session: Read) -> Page[TokenOut]:
+    """List your tokens."""
+    return Page(
+        items=[
+            TokenOut(token_id=token.id, created_on=token.created_on, current=token.id == me.token_id)
+            for token in service.tokens(session, me.id)
+        ]
+    )
+
+
+@router.post("/tokens", status_code=201, dependencies=PRIVATE)
+def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
+    """Add a token, for another device."""
+    token_id, access_token = service.add_token(session, subject_id=me.id, now=now)
+    return NewTokenOut(token_id=token_id, access_token=access_token)
+
+
+@router.delete("/tokens/{token_id}", status_code=204)
+def revoke_token(token_id: UUID, me: Me, vault: Sealing, now: Now) -> None:
+    """End one of your tokens; it opens nothing from the moment that this returns."""
+    service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

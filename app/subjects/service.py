@@ -1,0 +1,196 @@
+"""What a person can do with their account."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.orm import Session
+
+from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
+from app.kit.errors import NotFoundError
+from app.subjects.tables import Subject, Token, TokenKind
+from app.vault import purge
+from app.vault.register import KeyGoneError, Owner
+from app.vault.seal import Key
+from app.vault.tables import EndedKind, OwnerKind
+from app.vault.vault import Change, Vault
+
+ACCESS_PREFIX = "mien_sub_"
+RECOVERY_PREFIX = "mien_rec_"
+
+
+class RegistrationClosedError(ForbiddenError):
+    """The operator registers people by other means."""
+
+    detail = "This service does not take new people by itself. Ask whoever runs it."
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a new person is given, once."""
+
+    subject_id: UUID
+    access_token: str
+    recovery_code: str
+
+
+def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetime) -> tuple[UUID, str]:
+    token = new_token(ACCESS_PREFIX if kind is TokenKind.ACCESS else RECOVERY_PREFIX)
+    row = Token(id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=now.date())
+    session.add(row)
+    return row.id, token
+
+
+def _name_place(subject_id: UUID) -> str:
+    return f"subjects.sealed_name:{subject_id}"
+
+
+def register(vault: Vault, *, display_name: str | None, now: datetime) -> Registered:
+    """Enter a person."""
+    with vault.change() as change:
+        session = change.session
+        subject = Subject(id=uuid4(), registered_on=now.date(), sealed_name=None, restricted=False, erasing=False)
+        change.issue(Owner.subject(subject.id))
+        session.add(subject)
+        session.flush()
+        rename(session, vault, subject_id=subject.id, display_name=display_name)
+        _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
+        _, recovery_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
+    return Registered(subject.id, access_token, recovery_code)
+
+
+def authenticate(session: Session, token_digest: bytes) -> Principal | None:
+    """Find the person whose access token this is; one who is being erased has none any more."""
+    found = session.execute(
+        select(Token.id, Token.subject_id)
+        .join(Subject, Subject.id == Token.subject_id)
+        .where(Token.digest == token_digest, Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
+    ).one_or_none()
+    return None if found is None else Principal(Role.PERSON, found.subject_id, found.id)
+
+
+def get(session: Session, subject_id: UUID) -> Subject:
+    """Return the person.
+
+    Raises:
+        UnauthenticatedError: they were erased since their token was checked.
+    """
+    subject = session.get(Subject, subject_id)
+    if subject is None or subject.erasing:
+        raise UnauthenticatedError
+    return subject
+
+
+def key(vault: Vault, subject_id: UUID) -> Key:
+    """Return the key of the person's own records.
+
+    Raises:
+        UnauthenticatedError: they were erased since their token was checked.
+    """
+    try:
+        return vault.register.key(Owner.subject(subject_id))
+    except KeyGoneError as error:
+        raise UnauthenticatedError from error
+
+
+def display_name(vault: Vault, subject: Subject) -> str | None:
+    """Return what the person calls themselves."""
+    if subject.sealed_name is None:
+        return None
+    return key(vault, subject.id).open(subject.sealed_name, _name_place(subject.id)).decode()
+
+
+def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
+    """Set what the person calls themselves."""
+    subject = get(session, subject_id)
+    subject.sealed_name = (
+        None if display_name is None else key(vault, subject_id).seal(display_name.encode(), _name_place(subject_id))
+    )
+
+
+def tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
+    """Return the person's access tokens."""
+    where = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
+    return session.scalars(select(Token).where(*where).order_by(Token.created_on, Token.id)).all()
+
+
+def add_token(session: Session, *, subject_id: UUID, now: datetime) -> tuple[UUID, str]:
+    """Give the person one more way in; returns its id and the token."""
+    get(session, subject_id)
+    return _add_token(session, subject_id, TokenKind.ACCESS, now)
+
+
+def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetime) -> None:
+    """End one of the person's access tokens; a restored backup does not bring it back.
+
+    Raises:
+        NotFoundError: they have no such token.
+    """
+    with vault.change() as change:
+        token = change.session.get(Token, token_id)
+        if token is None or token.subject_id != subject_id or token.kind is not TokenKind.ACCESS:
+            raise NotFoundError
+        _end_tokens(change, [token.id], now)
+
+
+def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
+    """Give a new token and a new code for a code; every older token and the code end.
+
+    Raises:
+        UnauthenticatedError: there is no such code.
+    """
+    with vault.change() as change:
+        session = change.session
+        found = session.scalar(
+            select(Token).where(Token.digest == digest(recovery_code), Token.kind == TokenKind.RECOVERY)
+        )
+        if found is None:
+            raise UnauthenticatedError
+        subject = get(session, found.subject_id)
+        _end_tokens(change, _token_ids(session, subject.id), now)
+        _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
+        _, new_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
+    return Registered(subject.id, access_token, new_code)
+
+
+def _token_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
+    return session.scalars(select(Token.id).where(Token.subject_id == subject_id)).all()
+
+
+def _end_tokens(change: Change, token_ids: Sequence[UUID], now: datetime) -> None:
+    for token_id in token_ids:
+        change.session.execute(delete(Token).where(Token.id == token_id))
+        change.end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
+
+
+def may_be_matched() -> Select[UUID]:
+    """Select the ids of people who have neither stopped matching nor asked for erasure."""
+    return select(Subject.id).where(Subject.restricted.is_(False), Subject.erasing.is_(False))
+
+
+def begin_erasure(session: Session, subject_id: UUID) -> None:
+    """Take the person out of matching and end their way in, for good."""
+    get(session, subject_id)
+    session.execute(update(Subject).where(Subject.id == subject_id).values(erasing=True))
+
+
+def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:
+    """Delete the person; the database takes every row that hangs from them, and their key goes."""
+    _end_tokens(change, _token_ids(change.session, subject_id), now)
+    change.session.execute(delete(Subject).where(Subject.id == subject_id))
+    change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=now.date())
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove people whose key is gone, and tokens that ended. Returns how many."""
+    with vault.change() as change:
+        session = change.session
+        dead = purge.without_key(vault, OwnerKind.SUBJECT, session.scalars(select(Subject.id)).all())
+        for subject_id in dead:
+            session.execute(delete(Subject).where(Subject.id == subject_id))
+        ended = purge.with_tombstone(vault, EndedKind.TOKEN, session.scalars(select(Token.id)).all())
+        for token_id in ended:
+            session.execute(delete(Token).where(Token.id == token_id))
+    return len(dead) + len(ended)

@@ -1,0 +1,46 @@
+"""People and their tokens."""
+
+from datetime import date
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Date, Enum, ForeignKey, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.kit.datamap import CREDENTIAL, PERSONAL
+from app.kit.db import Row
+
+
+class TokenKind(StrEnum):
+    """What a token lets a person do."""
+
+    ACCESS = "access"
+    RECOVERY = "recovery"
+
+
+class Subject(Row):
+    """A person, known by a random id."""
+
+    __tablename__ = "subjects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=PERSONAL)
+    restricted: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
+    """The person has stopped all matching (GDPR Art. 18)."""
+    erasing: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
+    """The person has asked for erasure: out of matching from that moment."""
+
+
+class Token(Row):
+    """A way in, known by its SHA-256 only."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
+    kind: Mapped[TokenKind] = mapped_column(
+        Enum(TokenKind, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e]), info=PERSONAL
+    )
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
+    created_on: Mapped[date] = mapped_column(Date, info=PERSONAL)

@@ -1,0 +1,81 @@
+"""The register's tables, and the one row by which a data store knows its register."""
+
+from datetime import date
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Date, Enum, LargeBinary, String, Uuid
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL
+from app.kit.db import Row
+
+
+class OwnerKind(StrEnum):
+    """What a key belongs to."""
+
+    SUBJECT = "subject"
+    GRANT = "grant"
+
+
+class EndedKind(StrEnum):
+    """What can end for good."""
+
+    SUBJECT = "subject"
+    GRANT = "grant"
+    TOKEN = "token"  # noqa: S105 - a kind of thing, not a secret
+    RELYING_PARTY_KEY = "relying_party_key"
+
+
+def spelled(kind: type[StrEnum]) -> Enum:
+    """Store an enum by its values, and read it back as the enum (a plain String would read back as str)."""
+    return Enum(
+        kind, native_enum=False, create_constraint=False, length=32, values_callable=lambda e: [m.value for m in e]
+    )
+
+
+class RegisterRow(DeclarativeBase):
+    """The base of the register's tables; no foreign key joins them to the data store."""
+
+    type_annotation_map = {UUID: Uuid(), OwnerKind: spelled(OwnerKind), EndedKind: spelled(EndedKind)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+
+
+class KeyRow(RegisterRow):
+    """A key, wrapped under the key-encryption key."""
+
+    __tablename__ = "keys"
+
+    owner_kind: Mapped[OwnerKind] = mapped_column(primary_key=True, info=IMPERSONAL)
+    owner_id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    generation: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
+    kek_id: Mapped[str] = mapped_column(String(16), info=IMPERSONAL)
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
+
+
+class Tombstone(RegisterRow):
+    """Something ended for good, known by the SHA-256 of its random id only."""
+
+    __tablename__ = "tombstones"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, info=IMPERSONAL)
+    kind: Mapped[EndedKind] = mapped_column(info=IMPERSONAL)
+    ended_as: Mapped[str] = mapped_column(String(32), info=IMPERSONAL)
+    ended_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+
+
+class Origin(RegisterRow):
+    """Which register this is: one row."""
+
+    __tablename__ = "origin"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    proof: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
+    """A key of its own, wrapped: opens only under the right key-encryption key."""
+
+
+class BoundTo(Row):
+    """The register that this data store's keys are in: one row."""
+
+    __tablename__ = "bound_to"
+
+    origin_id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)

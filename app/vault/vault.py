@@ -1,0 +1,140 @@
+"""Both stores together, and the one way in which anything ends.
+
+Giving: the key is committed, then the row. Ending: the rows go and the event is written, in one data transaction; then
+keys and tombstones, in one register commit; then the data commits; then both write-ahead logs are emptied. Whatever
+interrupts it, a row without its key is dead, and `purge` removes it before the service is ready again.
+
+Locks are taken data first, then register, always.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import Depends, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.kit.db import Store
+from app.vault.register import Ended, Owner, Register
+from app.vault.tables import BoundTo, EndedKind
+
+log = structlog.get_logger()
+
+
+class ForeignRegisterError(Exception):
+    """The register is not the one that this data store's keys are in: with it, every row would be dead."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One write transaction in which keys are given or things end."""
+
+    session: Session
+    register: Register
+    issued: list[tuple[Owner, int]] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    retired: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
+    superseded: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
+    settled: bool = True
+    """After the block: whether no byte of what ended is left in a write-ahead log either."""
+
+    def issue(self, owner: Owner) -> int:
+        """Make the next key of *owner* and commit it in the register, ahead of the row that it will seal.
+
+        Inside the data transaction, so that generations are issued in the order in which their rows commit.
+        """
+        generation = self.register.issue(owner)
+        self.issued.append((owner, generation))
+        return generation
+
+    def end(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
+        """Destroy the keys of this when the block ends, and remember that it ended."""
+        self.ended.append(Ended(kind, ended_id, ended_as, on))
+
+    def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
+        """Destroy the older keys of *owner* before the commit: what they sealed was deleted for good."""
+        self.retired.append((owner, keep))
+
+    def supersede(self, owner: Owner, *, keep: Collection[int]) -> None:
+        """Destroy the older keys of *owner* after the commit: until then what they sealed is not replaced."""
+        self.superseded.append((owner, keep))
+
+
+class Vault:
+    """The data store, its register, and what must happen between the two."""
+
+    def __init__(self, data: Store, register: Register) -> None:
+        self.data = data
+        self.register = register
+
+    def bind(self) -> None:
+        """Tie the data store to its register, at first use."""
+        origin_id = self.register.origin()
+        with self.data.write() as session:
+            if session.scalar(select(BoundTo.origin_id)) is None:
+                session.add(BoundTo(origin_id=origin_id))
+
+    def bound_to(self) -> UUID | None:
+        """Return the register that the data is tied to."""
+        with self.data.read() as session:
+            return session.scalar(select(BoundTo.origin_id))
+
+    def check_bound(self) -> None:
+        """Refuse a register that is not this data's.
+
+        Raises:
+            ForeignRegisterError: the data is tied to another register.
+            KekError: the key-encryption key is another one than the register's.
+        """
+        if self.bound_to() != self.register.origin():
+            msg = (
+                "the register in MIEN_KEYS_DIR is not the one that the data in MIEN_DATA_DIR was sealed with; "
+                "with it every row would be taken for erased. Point MIEN_KEYS_DIR to the right register"
+            )
+            raise ForeignRegisterError(msg)
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """Open the one write transaction in which anything is given or ends; the rest follows in order.
+
+        A block that raises leaves nothing: its rows are rolled back and the keys that it was given are destroyed.
+        """
+        with self.data.write() as session:
+            change = Change(session, self.register)
+            try:
+                yield change
+                session.flush()
+            except BaseException:
+                for owner, generation in change.issued:
+                    self.register.forget(owner, generation)
+                raise
+            if change.ended:
+                self.register.end(change.ended)
+            for owner, keep in change.retired:
+                self.register.retire(owner, keep=keep)
+        for owner, keep in change.superseded:
+            self.register.retire(owner, keep=keep)
+        if change.ended or change.retired or change.superseded:
+            change.settled = self.settle()
+
+    def settle(self) -> bool:
+        """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""
+        # Both are tried, also when the first is held up.
+        held_up = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]
+        if held_up:
+            log.warning("checkpoint held up", stores=held_up)
+        return not held_up
+
+
+def _vault(request: Request) -> Vault:
+    vault: Vault = request.app.state.vault
+    return vault
+
+
+Sealing = Annotated[Vault, Depends(_vault)]
+"""For verbs that give, seal or end."""

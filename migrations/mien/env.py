@@ -1,0 +1,23 @@
+"""How Alembic reaches the data store: through the transaction that the caller opened."""
+
+from alembic import context
+
+from app.consent import tables as consent
+from app.enrolment import tables as enrolment
+from app.kit.db import Row
+from app.matching import tables as matching
+from app.parties import tables as parties
+from app.rights import tables as rights
+from app.subjects import tables as subjects
+from app.vault import tables as vault
+
+ROOMS = (consent, enrolment, matching, parties, rights, subjects, vault)
+"""Imported so that `Row.metadata` knows every table."""
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Row.metadata,
+    transactional_ddl=True,
+    render_as_batch=True,
+)
+context.run_migrations()
