@@ -1,6 +1,8 @@
 """The `mien` command. Exits 0 (done), 1 (refused, and said why) or 2 (usage)."""
 
 import json
+import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,18 +100,29 @@ def serve(
         check(service.state.vault)
     except (*REFUSALS, ValueError) as error:
         _refuse(str(error))
-    _answer({"address": f"http://{host}:{port}", "profile": settings.profile}, as_json=as_json)
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        _refuse(f"cannot listen on {host} port {port}: {error.strerror}")
+    host, port = listening.getsockname()[:2]
+    _answer(
+        {"address": f"http://{f'[{host}]' if ':' in host else host}:{port}", "profile": settings.profile},
+        as_json=as_json,
+    )
     sys.stdout.flush()
     config = uvicorn.Config(
         service,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    uvicorn.Server(config).run()
+    server = uvicorn.Server(config)
+    # uvicorn finishes what it has begun, then raises the signal again for whoever handled it before: that is us, so
+    # that the exit code is 0, and so that a signal which comes before uvicorn listens for it is not lost.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=[listening])
 
 
 @app.command()

@@ -11,7 +11,7 @@ from app.kit.auth import OpenRoute
 from app.kit.http import Config
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
-from app.vault.vault import ForeignRegisterError, Sealing
+from app.vault.vault import ForeignRegisterError, Transactions
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 
@@ -54,7 +54,7 @@ def livez() -> LiveOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def readyz(response: Response, faces: Faces, vault: Sealing, config: Config) -> ReadyOut:
+def readyz(response: Response, faces: Faces, vault: Transactions, config: Config) -> ReadyOut:
     """Say whether the schema is at head, the register opens, the engine is verified, and what is missing."""
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]

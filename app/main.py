@@ -91,7 +91,6 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         version=__version__,
         summary="Face matching that asks first.",
         lifespan=_lifespan,
-        max_body_size=settings.max_body_bytes,
         redirect_slashes=False,
     )
     app.state.settings = settings
@@ -109,9 +108,10 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         parties_service.KEY_PREFIX: parties_service.authenticate,
     }
     problems.install(app)
+    app.add_middleware(problems.ProblemsOnly)
     app.add_middleware(RequestLog)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, max_body_size=settings.max_body_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app
 
@@ -143,15 +143,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _every(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
-    """Do *work* now and then, in a thread of its own. Returns what stops it."""
+    """Do *work* now and every so many *seconds*, in a thread of its own. Returns what stops it."""
     stopped = threading.Event()
 
     def loop() -> None:
-        while not stopped.wait(seconds):
+        while not stopped.is_set():
             try:
                 work()
             except DBAPIError as error:
                 log.error("sweep failed", error=type(error.orig).__name__)
+            stopped.wait(seconds)
 
     thread = threading.Thread(target=loop, name="sweep", daemon=True)
     thread.start()

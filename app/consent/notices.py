@@ -17,22 +17,24 @@ from app.kit.errors import NotFoundError
 SHIPPED = Path(__file__).parents[2] / "notices"
 FENCE = "+++\n"
 FIELDS = (
-    "schema",
+    "schema_version",
     "purpose",
     "version",
     "language",
     "title",
-    "controller",
+    "pii_controllers",
     "lawful_basis",
-    "pii_types",
-    "processing_operations",
-    "storage",
-    "recipients",
-    "withdrawal",
-    "rights",
-    "authority",
-    "jurisdiction",
+    "pii_information",
+    "processing_method",
+    "storage_locations",
+    "retention_period",
+    "recipient_third_parties",
+    "withdrawal_method",
+    "privacy_rights",
+    "authority_party",
+    "jurisdictions",
 )
+"""What a notice must say, by the names of ISO/IEC TS 27560; `version` and `title` are ours."""
 
 
 class NoticeError(ValueError):

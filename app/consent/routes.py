@@ -18,7 +18,7 @@ from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
-from app.vault.vault import Sealing
+from app.vault.vault import Transactions
 
 open_router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
@@ -151,7 +151,7 @@ def notice_text(sha256: str, session: Read) -> Response:
 
 
 @router.post("", status_code=201, dependencies=PRIVATE)
-def decide(body: ConsentIn, response: Response, me: Me, vault: Sealing, config: Config, now: Now) -> DecisionOut:
+def decide(body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, now: Now) -> DecisionOut:
     """Give or refuse consent for one purpose. 200 with the standing one if it is already given."""
     asked = service.Asked(
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
@@ -179,7 +179,7 @@ def _decided(body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends
 
 @router.get("", dependencies=PRIVATE)
 def consents(
-    me: Me, session: Read, vault: Sealing, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> ConsentsOut:
     """Read every consent event of yours since the first day, and what is in force."""
     key = subjects.key(vault, me.id)
@@ -190,7 +190,7 @@ def consents(
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE)
-def withdraw(consent_id: UUID, me: Me, vault: Sealing, now: Now) -> WithdrawalOut:
+def withdraw(consent_id: UUID, me: Me, vault: Transactions, now: Now) -> WithdrawalOut:
     """Withdraw one consent. Its template, photos and key are gone when this returns."""
     event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, now=now)
     return WithdrawalOut(

@@ -114,9 +114,10 @@ def ada_enrols(scene: Scene) -> None:
 
 def files_hold_no_clear_trace(scene: Scene) -> None:
     """Look through the service's files while Ada is enrolled."""
-    scene.teller.step("What a thief of the disk would see: every byte the service wrote, searched.")
+    scene.teller.step("Is it sealed? Every byte that the service wrote is searched, not its queries asked.")
     scene.secrets.append(image_needle("an image of any kind"))
     result = scene.scan()
     seen = result.found(f"consent_id of {scene.ada.name}")
     scene.teller.check("the search can see: it finds the id of Ada's consent", held=seen)
     scene.check_absent(result, scene.secrets, "no name, no token, no recovery code, no photo, no image of any kind")
+    scene.teller.note("Data without the keys is noise. Whoever takes both can open it: in earnest they are kept apart.")

@@ -10,7 +10,6 @@ import base64
 import contextlib
 import hashlib
 import re
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,6 @@ WINDOW = 64
 """Bytes of a photo that are looked for together."""
 WINDOWS = 12
 """Windows taken from one photo, spread evenly over its entropy-coded data."""
-RUN = 6
-"""Consecutive numbers of a vector that are looked for together."""
-STRIDE = 16
-"""Numbers from the beginning of one run to the next."""
 START_OF_SCAN = b"\xff\xda"
 """JPEG marker after which the entropy-coded data comes (ITU-T T.81, B.1.1.3); what is before is alike in many files."""
 
@@ -162,15 +157,6 @@ def photo_needle(name: str, photo: bytes) -> Needle:
 def hash_needle(name: str, content: bytes) -> Needle:
     """Look for the SHA-256 of something: by it, whoever has the thing itself could find its owner again."""
     return Needle.of(name, [hashlib.sha256(content).digest()])
-
-
-def vector_needle(name: str, vector: Sequence[float]) -> Needle:
-    """Look for a template: several of its numbers together, as 4 or 8 bytes each or as text."""
-    runs = [vector[first : first + RUN] for first in range(0, len(vector) - RUN + 1, STRIDE)]
-    binary = [struct.pack(f"{order}{RUN}{kind}", *run) for run in runs for order in "<>" for kind in "fd"]
-    text = [",".join(map(repr, run)).encode() for run in runs]
-    spaced = [", ".join(map(repr, run)).encode() for run in runs]
-    return Needle.of(name, [*binary, *text, *spaced])
 
 
 def image_needle(name: str) -> Needle:

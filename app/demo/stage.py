@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import httpx
 
@@ -23,7 +24,7 @@ READY_S = 120.0
 COMMAND_S = 60.0
 STOP_S = 40.0
 """Seconds that the service gets to stop by itself; it gives requests under way 30."""
-TAIL = 12
+TAIL = 6
 """Lines of the log shown when something went wrong."""
 
 
@@ -37,6 +38,7 @@ class Stage:
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self._process: subprocess.Popen[bytes] | None = None
+        self._handler: Any = None
         self.root = Path(tempfile.mkdtemp(prefix="mien-demo-"))
         """Holds everything the service writes: data, keys, temporary files, log."""
         self.log = self.root / "service.log"
@@ -44,6 +46,9 @@ class Stage:
 
     def __enter__(self) -> Self:
         """Give the stage; `start` starts the service."""
+        # Only the main thread may handle signals; elsewhere whoever owns that thread has to.
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(
@@ -53,6 +58,8 @@ class Stage:
         self.stop()
         if not self._keep:
             shutil.rmtree(self.root, ignore_errors=True)
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
 
     def start(self) -> None:
         """Start the service, without waiting for it."""
@@ -147,6 +154,11 @@ class Stage:
         place = self.root / name
         place.mkdir(mode=0o700, exist_ok=True)
         return str(place)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Leave by way of every `with`, so that nothing is left running: the shell's code for a signal is 128 and it."""
+    sys.exit(128 + number)
 
 
 def _free_port() -> int:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from subprocess import SubprocessError
-from zipfile import BadZipFile
 
 import httpx
 from rich.console import Console
@@ -18,7 +17,7 @@ from app.demo.teller import StepFailedError, Teller
 ANSWER_S = 60.0
 """Seconds that one answer may take."""
 
-FAULTS = (StageError, SubprocessError, httpx.HTTPError, LookupError, TypeError, ValueError, BadZipFile)
+FAULTS = (StageError, SubprocessError, httpx.HTTPError, LookupError, TypeError, ValueError)
 """What comes when there is no answer, or one in which a field of the contract is missing."""
 
 Step = Callable[[Scene], None]
@@ -53,7 +52,6 @@ ACTS: Sequence[tuple[str, Sequence[Step]]] = (
         "Leaving",
         (
             leaving.ada_reads_her_log,
-            leaving.ada_takes_it_with_her,
             leaving.ada_withdraws,
             leaving.everybody_leaves,
             leaving.nothing_is_left,
@@ -107,8 +105,12 @@ def _raise_curtain(teller: Teller, stage: Stage, console: Console) -> None:
     stage.start()
     with console.status("starting") as status:
         ready = stage.wait_ready(lambda seconds: status.update(f"loading the face engine: {seconds:.0f} s"))
-    said = ", ".join(f"{name} {value}" for name, value in ready.items() if isinstance(value, str))
-    teller.check(f"ready at {stage.url}: {said}", held=True)
+    teller.check(
+        f"ready at {stage.url}: profile {ready['profile']}, engine {ready['engine']},"
+        f" sandbox of its workers {ready['sandbox']['level']}, keys protected by {ready['key_protection']}",
+        held=ready["status"] == "ready",
+        came=str(ready),
+    )
 
 
 def _scene(teller: Teller, stage: Stage, http: httpx.Client, cast: Cast) -> Scene:

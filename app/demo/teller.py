@@ -14,9 +14,12 @@ WIDTH = 80
 """Columns."""
 LONG = 22
 """Characters. A longer value is shown by its beginning: it is an id, a hash or a token."""
+DIGITS = 3
+"""Of a number, after the point."""
 ANSWER_LINES = 2
 """Lines that an answer may fill."""
-PLAIN = {"✔": "[ok]", "✘": "[NO]", "…": "...", "→": "->", "—": "-"}
+PLAIN = {"✔": "ok", "✘": "NO", "…": "..."}
+"""Marks in words."""
 
 
 class StepFailedError(Exception):
@@ -78,32 +81,38 @@ class Teller:
             self._wrap(line, first="      | ", most=4)
 
     def _wrap(self, text: str, *, first: str, style: str = "", most: int = 9) -> None:
+        indent = self._spelled(first)
         lines = textwrap.wrap(
-            text,
+            self._spelled(text),
             self._width,
-            initial_indent=first,
+            initial_indent=indent,
             subsequent_indent=" " * len(first),
             max_lines=most,
-            placeholder=" …",
+            placeholder=self._spelled(" …"),
             break_on_hyphens=False,
         )
         for line in lines:
             self._say(line, style=style)
 
     def _say(self, line: str, *, style: str = "") -> None:
+        self._console.print(Text(line, style=style), soft_wrap=True)
+
+    def _spelled(self, text: str) -> str:
         if self._console.options.ascii_only:
             for mark, plain in PLAIN.items():
-                line = line.replace(mark, plain)
-        self._console.print(Text(line, style=style), soft_wrap=True)
+                text = text.replace(mark, plain)
+        return text
 
 
 def short(value: Any) -> Any:  # noqa: ANN401 - any JSON value, of which the same shape comes back
-    """Return a JSON value with its long strings cut, to be shown."""
+    """Return a JSON value with its long strings and numbers cut, to be shown."""
     match value:
         case dict():
             return {key: short(item) for key, item in value.items()}
         case list():
             return [short(item) for item in value]
+        case float():
+            return round(value, DIGITS)
         case str() if len(value) > LONG and " " not in value:
             return value[:9] + "…"
         case _:

@@ -13,7 +13,7 @@ from app.kit.auth import PersonRoute
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.page import Page
 from app.subjects.routes import Me
-from app.vault.vault import Sealing
+from app.vault.vault import Transactions
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 """Everything but enrolling itself."""
@@ -86,7 +86,7 @@ class DeletionOut(BaseModel):
 @upload_router.post("/enrolments", status_code=201, dependencies=PRIVATE)
 def enrol(
     me: Me,
-    vault: Sealing,
+    vault: Transactions,
     faces: Faces,
     config: Config,
     tell_time: TellTime,
@@ -119,14 +119,14 @@ def enrolments(me: Me, session: Read) -> Page[EnrolmentOut]:
 
 
 @router.delete("/enrolments/{enrolment_id}", dependencies=PRIVATE)
-def delete(enrolment_id: UUID, me: Me, vault: Sealing) -> DeletionOut:
+def delete(enrolment_id: UUID, me: Me, vault: Transactions) -> DeletionOut:
     """Delete one enrolment; its templates, photos and their keys are gone when this returns. The consents stand."""
     settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
 
 
 @router.get("/photos/{photo_id}", response_class=Response)
-def photo(photo_id: UUID, me: Me, vault: Sealing) -> Response:
+def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
     """See one of your kept photos."""
     kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)
     return Response(kept, media_type="image/jpeg", headers=NO_STORE)

@@ -75,6 +75,8 @@ class Store:
 
     def __init__(self, path: Path, *, busy_s: float = 10.0) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # For its owner only; SQLite gives the files that it puts beside it the same mode.
+        path.touch(mode=0o600)
         self.path = path
         self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from starlette.formparsers import MultiPartParser
 
 from app.kit.clock import Clock
-from app.kit.db import Store
 from app.kit.settings import Settings
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -45,11 +44,6 @@ Tx = Annotated[Session, Depends(_write, scope="function")]
 """One write transaction, committed before the response."""
 
 
-def _store(request: Request) -> Store:
-    store: Store = request.app.state.data
-    return store
-
-
 def _clock(request: Request) -> Clock:
     clock: Clock = request.app.state.clock
     return clock
@@ -64,8 +58,6 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-Transactions = Annotated[Store, Depends(_store)]
-"""For verbs that need several short transactions with work between them."""
 TellTime = Annotated[Clock, Depends(_clock)]
 """For verbs that last: the time when they began is not the time when they decide."""
 Now = Annotated[datetime, Depends(_now)]

@@ -1,6 +1,5 @@
 """Errors as problem documents (RFC 9457): the only place where an error meets HTTP."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import structlog
@@ -10,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
@@ -71,14 +71,22 @@ def document(problem: Problem, headers: dict[str, str] | None = None) -> JSONRes
     )
 
 
-def _pointer(location: Sequence[str | int]) -> str:
+def _fault(error: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's own form
+    """Return a JSON pointer and a reason. The rejected value is left out: it may be personal."""
     # The first part says where FastAPI looked (body, query, path); the rest is the field.
-    return "/" + "/".join(str(part) for part in location[1:])
+    parts = [] if error["type"] == "json_invalid" else error["loc"][1:]
+    reason = error["msg"]
+    if "UploadFile" in reason:
+        reason = "Send this part as a file, with a filename"
+    return "".join(f"/{part}" for part in parts), reason
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    # The rejected value is left out on purpose: it may be personal, and a problem document is often logged.
-    return InvalidRequestError(*((_pointer(fault["loc"]), fault["msg"]) for fault in error.errors()))
+    faults = error.errors()
+    if any(fault["loc"][0] == "path" for fault in faults):
+        # An id that cannot be one is an address where nothing is.
+        return NotFoundError()
+    return InvalidRequestError(*map(_fault, faults))
 
 
 def _from_http(error: HTTPException) -> Problem:
@@ -111,6 +119,27 @@ def install(app: FastAPI) -> None:
         return document(StorageUnavailableError())
 
     @app.exception_handler(Exception)
-    def _fault(_request: Request, error: Exception) -> JSONResponse:
+    def _own_fault(_request: Request, error: Exception) -> JSONResponse:
         log.error("fault", error=type(error).__name__)
         return document(InternalError())
+
+
+class ProblemsOnly:
+    """ASGI middleware: a 413 that the framework answers by itself, as plain text, becomes a problem document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and put our own answer in place of that one."""
+        replaced = False
+
+        async def answer(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == TooLargeError.status:
+                replaced = True
+                await document(TooLargeError())(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self.app(scope, receive, answer)

@@ -18,7 +18,7 @@ from app.parties import service as parties
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
-from app.vault.vault import Sealing
+from app.vault.vault import Transactions
 
 open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
 party_router = APIRouter(prefix="/v1", tags=["relying party"], route_class=PartyRoute)
@@ -65,7 +65,7 @@ class ComparisonOut(BaseModel):
 @party_router.post("/verifications", dependencies=PRIVATE)
 def verification(
     party: Party,
-    vault: Sealing,
+    vault: Transactions,
     faces: Faces,
     config: Config,
     tell_time: TellTime,
@@ -91,7 +91,7 @@ def verification(
 
 @router.get("/comparisons", dependencies=PRIVATE)
 def comparisons(
-    me: Me, session: Read, vault: Sealing, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ComparisonOut]:
     """Read every use of your templates, newest first."""
     key = subjects.key(vault, me.id)

@@ -12,7 +12,7 @@ from app.kit.http import PRIVATE, Now
 from app.rights import erasure
 from app.rights.tables import Erasure, ErasureStatus
 from app.subjects.routes import Me
-from app.vault.vault import Sealing
+from app.vault.vault import Transactions
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
@@ -48,7 +48,7 @@ class ErasureOut(BaseModel):
 
 
 @router.delete("", dependencies=PRIVATE, responses={202: {"model": ErasureOut}})
-def erase(me: Me, response: Response, vault: Sealing, now: Now) -> ErasureOut:
+def erase(me: Me, response: Response, vault: Transactions, now: Now) -> ErasureOut:
     """Erase yourself. No reason, no waiting period; 202 and an address to watch if a store has not confirmed yet."""
     one = erasure.erase(vault, subject_id=me.id, now=now)
     if one.status is ErasureStatus.IN_PROGRESS:
@@ -58,6 +58,6 @@ def erase(me: Me, response: Response, vault: Sealing, now: Now) -> ErasureOut:
 
 
 @open_router.get("/{erasure_id}", dependencies=PRIVATE)
-def state(erasure_id: UUID, vault: Sealing) -> ErasureOut:
+def state(erasure_id: UUID, vault: Transactions) -> ErasureOut:
     """See how far an erasure is, without an account."""
     return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id))

@@ -19,17 +19,23 @@ PURGES: tuple[Purge, ...] = (subjects.purge_dead, consent.purge_dead, enrolment.
 class Swept:
     """What a sweep did."""
 
+    purged: int
     expired: int
     erasures_completed: int
 
 
 def sweep(vault: Vault, *, now: datetime) -> Swept:
-    """End the consents whose time is over, and carry on with interrupted erasures. Repeating it is harmless."""
-    return Swept(expired=consent.expire(vault, now=now), erasures_completed=erasure.resume(vault, now=now))
+    """Finish what a failed commit left, end what is over, carry on with interrupted erasures. Repeating is harmless."""
+    return Swept(
+        purged=purge(vault) if vault.unfinished else 0,
+        expired=consent.expire(vault, now=now),
+        erasures_completed=erasure.resume(vault, now=now),
+    )
 
 
 def purge(vault: Vault) -> int:
-    """Remove every row whose key is gone, before the service is ready. Returns how many."""
+    """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
+    vault.unfinished = False
     removed = sum(one(vault) for one in PURGES)
     vault.settle()
     return removed

@@ -11,7 +11,7 @@ from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.http import PRIVATE, Config, Now, Read, Tx
 from app.kit.page import Page
 from app.subjects import service
-from app.vault.vault import Sealing
+from app.vault.vault import Transactions
 
 Me = Annotated[Principal, Depends(principal)]
 """The person who is asking."""
@@ -80,7 +80,7 @@ class NewTokenOut(BaseModel):
 
 
 @open_router.post("/subjects", status_code=201, dependencies=PRIVATE)
-def register(body: RegistrationIn, vault: Sealing, config: Config, now: Now) -> RegisteredOut:
+def register(body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
     """Register. Adults only, self-declared; the answer is shown once."""
     if config.registration == "closed":
         raise service.RegistrationClosedError
@@ -88,7 +88,7 @@ def register(body: RegistrationIn, vault: Sealing, config: Config, now: Now) -> 
 
 
 @open_router.post("/recoveries", status_code=201, dependencies=PRIVATE)
-def recover(body: RecoveryIn, vault: Sealing, now: Now) -> RegisteredOut:
+def recover(body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
     """Get back in with the recovery code. Every older token ends, and so does the code."""
     return _registered(service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now))
 
@@ -100,7 +100,7 @@ def _registered(given: service.Registered) -> RegisteredOut:
 
 
 @router.get("", dependencies=PRIVATE)
-def summary(me: Me, session: Read, vault: Sealing) -> MeOut:
+def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
     """Read the summary of your account."""
     subject = service.get(session, me.id)
     return MeOut(
@@ -112,7 +112,7 @@ def summary(me: Me, session: Read, vault: Sealing) -> MeOut:
 
 
 @router.patch("", dependencies=PRIVATE)
-def rectify(body: RectificationIn, me: Me, session: Tx, vault: Sealing) -> MeOut:
+def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> MeOut:
     """Correct what you call yourself (GDPR Art. 16)."""
     service.rename(session, vault, subject_id=me.id, display_name=body.display_name)
     subject = service.get(session, me.id)
@@ -143,6 +143,6 @@ def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
-def revoke_token(token_id: UUID, me: Me, vault: Sealing, now: Now) -> None:
+def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
     """End one of your tokens; it opens nothing from the moment that this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

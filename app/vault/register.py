@@ -55,6 +55,10 @@ class Ended:
     on: date
 
 
+_KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRANT}
+"""What has keys of its own. A table, since members of two enums are never one another's."""
+
+
 def tombstone_digest(kind: EndedKind, ended_id: UUID) -> bytes:
     """Return what a tombstone is known by: without the random id itself, it points at nobody."""
     return hashlib.sha256(f"tombstone:{kind}:{ended_id}".encode()).digest()
@@ -126,8 +130,8 @@ class Register:
         """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless."""
         with self.store.write() as session:
             for one in ended:
-                if one.kind in OwnerKind:
-                    session.execute(delete(KeyRow).where(*_of(Owner(OwnerKind(one.kind), one.id))))
+                if (owner_kind := _KEPT_BY.get(one.kind)) is not None:
+                    session.execute(delete(KeyRow).where(*_of(Owner(owner_kind, one.id))))
                 digest = tombstone_digest(one.kind, one.id)
                 if session.get(Tombstone, digest) is None:
                     session.add(Tombstone(digest=digest, kind=one.kind, ended_as=one.ended_as, ended_on=one.on))

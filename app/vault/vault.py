@@ -71,6 +71,8 @@ class Vault:
     def __init__(self, data: Store, register: Register) -> None:
         self.data = data
         self.register = register
+        self.unfinished = False
+        """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
 
     def bind(self) -> None:
         """Tie the data store to its register, at first use."""
@@ -104,19 +106,25 @@ class Vault:
 
         A block that raises leaves nothing: its rows are rolled back and the keys that it was given are destroyed.
         """
-        with self.data.write() as session:
-            change = Change(session, self.register)
-            try:
-                yield change
-                session.flush()
-            except BaseException:
-                for owner, generation in change.issued:
-                    self.register.forget(owner, generation)
-                raise
-            if change.ended:
-                self.register.end(change.ended)
-            for owner, keep in change.retired:
-                self.register.retire(owner, keep=keep)
+        keys_gone = False
+        try:
+            with self.data.write() as session:
+                change = Change(session, self.register)
+                try:
+                    yield change
+                    session.flush()
+                except BaseException:
+                    for owner, generation in change.issued:
+                        self.register.forget(owner, generation)
+                    raise
+                keys_gone = bool(change.ended or change.retired)
+                if change.ended:
+                    self.register.end(change.ended)
+                for owner, keep in change.retired:
+                    self.register.retire(owner, keep=keep)
+        except BaseException:
+            self.unfinished |= keys_gone
+            raise
         for owner, keep in change.superseded:
             self.register.retire(owner, keep=keep)
         if change.ended or change.retired or change.superseded:
@@ -136,5 +144,5 @@ def _vault(request: Request) -> Vault:
     return vault
 
 
-Sealing = Annotated[Vault, Depends(_vault)]
-"""For verbs that give, seal or end."""
+Transactions = Annotated[Vault, Depends(_vault)]
+"""For verbs that give, seal or end, and for those that need several short transactions with work between them."""

@@ -1,0 +1,218 @@
+"""A whole service for one test: real HTTP, real databases, real engine workers with the toy engine; and people to call it."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import uvicorn
+
+from app.faces.cards import Card
+from app.faces.flaws import Flaw
+from app.faces.messages import Measured
+from app.faces.permit import Permit, Purpose
+from app.faces.pool import EnginePool, PoolStatus
+from app.kit.settings import Settings
+from app.main import create_app, set_up
+from app.parties import service as parties
+from app.vault.opening import open_vault
+from app.vault.vault import Vault
+from tests.toy_faces import toy_photo
+
+
+class MovableClock:
+    """A clock that goes on by itself, and can be moved."""
+
+    def __init__(self) -> None:
+        self.moved = timedelta()
+
+    def __call__(self) -> datetime:
+        """Return the present instant, as moved."""
+        return datetime.now(UTC) + self.moved
+
+    def advance(self, **by: float) -> None:
+        """Move by a timedelta's arguments."""
+        self.moved += timedelta(**by)
+
+
+class SharedPool(EnginePool):
+    """One pool for many services: a service that closes does not close it. Calls `before` and `after` each job."""
+
+    def __init__(self, pool: EnginePool) -> None:
+        self._pool = pool
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what a test hung on it."""
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Do nothing: it runs already."""
+
+    def close(self) -> None:
+        """Do nothing: others need it."""
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure, between the two hooks."""
+        self.before()
+        measured = self._pool.measure(permit, images)
+        self.after()
+        return measured
+
+    def status(self) -> PoolStatus:
+        """Say how the pool is."""
+        return self._pool.status()
+
+
+@dataclass
+class Person:
+    """What a person was given, and their way to ask."""
+
+    client: httpx.Client
+    subject_id: str
+    token: str
+    recovery_code: str
+    refs: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Send a request as this person."""
+        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **sent)
+
+
+@dataclass
+class Party:
+    """A relying party and its way to ask."""
+
+    client: httpx.Client
+    id: str
+    key: str
+
+    def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Send a request as this relying party."""
+        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.key}"}, **sent)
+
+    def verify(self, subject_ref: str, probe: bytes) -> httpx.Response:
+        """Ask whether *probe* is the person known as *subject_ref*."""
+        return self("POST", "/v1/verifications", data={"subject_ref": subject_ref}, files={"probe": probe})
+
+
+@dataclass
+class House:
+    """One running service."""
+
+    root: Path
+    settings: Settings
+    vault: Vault
+    pool: SharedPool
+    clock: MovableClock
+    client: httpx.Client
+
+    def person(self, name: str | None = "Ada Canary") -> Person:
+        """Register somebody."""
+        given = self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
+        assert given.status_code == 201, given.text
+        body = given.json()
+        return Person(self.client, body["subject_id"], body["access_token"], body["recovery_code"])
+
+    def party(self, name: str = "Door", *purposes: Purpose) -> Party:
+        """Add a relying party, as the operator's command does."""
+        with self.vault.data.write() as session:
+            party, key = parties.add(
+                session,
+                name=name,
+                contact="door@example.org",
+                purposes=purposes or [Purpose.VERIFICATION],
+                alternative="a key card",
+                now=self.clock(),
+            )
+        return Party(self.client, str(party.id), key)
+
+    def notice(self, purpose: str) -> str:
+        """Return the digest of the notice in force for *purpose*."""
+        found = {item["purpose"]: item["sha256"] for item in self.client.get("/v1/notices").json()["items"]}
+        return str(found[purpose])
+
+    def consent(
+        self, person: Person, party: Party | None, purpose: str = "verification", **more: Any
+    ) -> dict[str, Any]:
+        """Let *person* consent; returns the decision."""
+        body = {"purpose": purpose, "notice_sha256": self.notice(purpose), **more}
+        if party is not None:
+            body["relying_party_id"] = party.id
+        given = person("POST", "/v1/me/consents", json=body)
+        assert given.status_code in {200, 201}, given.text
+        answer: dict[str, Any] = given.json()
+        return answer
+
+    def enrolled(self, face: int = 1, *, party: Party | None = None) -> tuple[Person, Party, dict[str, Any]]:
+        """Return a person enrolled with *face* for a party, that party, and the consent."""
+        person, party = self.person(), party or self.party()
+        consent = self.consent(person, party)
+        answer = enrol(person, [consent["consent_id"]], [toy_photo(face), toy_photo(face, variant=2)])
+        assert answer.status_code == 201, answer.text
+        return person, party, consent
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """Read every file of both directories."""
+        for path in sorted(self.root.rglob("*")):
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
+def enrol(person: Person, consent_ids: Sequence[str | UUID], photos: Sequence[bytes], **more: Any) -> httpx.Response:
+    """Enrol *photos* for the consents."""
+    data = {"consent_id": [str(one) for one in consent_ids], **more}
+    files = [("photos", (f"{index}.png", photo)) for index, photo in enumerate(photos)]
+    return person("POST", "/v1/me/enrolments", data=data, files=files)
+
+
+def settings_for(root: Path, **more: Any) -> Settings:
+    """Return settings for a service in *root*, untouched by the environment."""
+    return Settings(data_dir=root / "data", keys_dir=root / "keys", sqlite_busy_s=5.0, **more)
+
+
+def prepare(root: Path) -> None:
+    """Make both databases in *root*, migrated, with the shipped notices."""
+    vault = open_vault(settings_for(root))
+    set_up(vault)
+    vault.settle()
+    vault.data.close()
+    vault.register.store.close()
+
+
+@contextmanager
+def serving(
+    root: Path, pool: SharedPool, card: Card, *, clock: MovableClock | None = None, **more: Any
+) -> Iterator[House]:
+    """Serve from the databases in *root*."""
+    settings, clock = settings_for(root, **more), clock or MovableClock()
+    vault = open_vault(settings)
+    app = create_app(settings, vault, (pool, card), clock=clock)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            msg = "the service did not start"
+            raise RuntimeError(msg)
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield House(root, settings, vault, pool, clock, client)
+    server.should_exit = True
+    thread.join()
+
+
+def copied(template: Path, root: Path) -> Path:
+    """Copy prepared databases to *root*."""
+    shutil.copytree(template, root)
+    return root
