@@ -57,7 +57,7 @@ _DETAILS = {
     FlawCode.BROKEN: "This picture is damaged or incomplete. Save or take the photo again and send the new one.",
     FlawCode.TOO_MANY_PIXELS: "This picture has too many pixels. Make it smaller, then send it again.",
     FlawCode.NO_FACE: "No face was found. Hold the camera upright, look straight into it and come closer.",
-    FlawCode.SEVERAL_FACES: "There is more than one face in this photo. Take one of you alone, with no faces behind you.",
+    FlawCode.SEVERAL_FACES: "There is more than one face in this photo. Take one of you alone, with nobody behind you.",
     FlawCode.TOO_DARK: "Your face is too dark. Move into better light, in front of you, and take the photo again.",
     FlawCode.TOO_BRIGHT: "Your face is too bright. Move out of direct light or switch the flash off, and try again.",
     FlawCode.TOO_SMALL: "Your face is too small in this photo. Move closer to the camera and take the photo again.",

@@ -27,7 +27,7 @@ LEAST_SHARPNESS: Final = 0.015
 """``sharpness`` below it is blurred. Measured: good photos 0.13-0.47; at 0.02 distances rise by 0.06 at most, below
 0.015 by up to 0.16."""
 MOST_YAW: Final = 0.25
-"""``yaw`` beyond it, to either side, is turned away. Measured: frontal at most 0.10, half profiles 0.45 and more."""
+"""``yaw`` beyond it, to either side, is turned away. Measured: frontal at most 0.10, turned 0.10-0.60."""
 MOST_FORESHORTENING: Final = 1.05
 """``foreshortening`` above it is turned away: in a near profile the five points collapse, but the eyes come
 together. Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""

@@ -1,11 +1,11 @@
 """A photo that will not do, as a problem."""
 
-from app.faces.flaws import Flaw
+from app.faces.flaws import Flaw, FlawCode
 from app.kit.errors import Problem
 
 
 class PhotoRefusedError(Problem):
-    """One kind of flaw; `refused` picks the subclass."""
+    """One kind of flaw; `of` picks the subclass."""
 
     @classmethod
     def of(cls, flaw: Flaw, **members: object) -> "PhotoRefusedError":
@@ -19,6 +19,7 @@ class UnsupportedImageError(PhotoRefusedError):
     status = 415
     slug = "unsupported-image"
     title = "Unsupported image"
+    detail = Flaw(FlawCode.UNSUPPORTED).detail
 
 
 class UndecodableImageError(PhotoRefusedError):
@@ -27,6 +28,7 @@ class UndecodableImageError(PhotoRefusedError):
     status = 422
     slug = "undecodable-image"
     title = "Undecodable image"
+    detail = Flaw(FlawCode.BROKEN).detail
 
 
 class NoFaceError(PhotoRefusedError):
@@ -35,6 +37,7 @@ class NoFaceError(PhotoRefusedError):
     status = 422
     slug = "no-face"
     title = "No face"
+    detail = Flaw(FlawCode.NO_FACE).detail
 
 
 class SeveralFacesError(PhotoRefusedError):
@@ -43,6 +46,7 @@ class SeveralFacesError(PhotoRefusedError):
     status = 422
     slug = "several-faces"
     title = "Several faces"
+    detail = Flaw(FlawCode.SEVERAL_FACES).detail
 
 
 class PoorQualityError(PhotoRefusedError):
@@ -51,9 +55,14 @@ class PoorQualityError(PhotoRefusedError):
     status = 422
     slug = "poor-quality"
     title = "Poor quality"
+    detail = Flaw(FlawCode.TOO_DARK).detail
 
 
-_KINDS: dict[str, type[PhotoRefusedError]] = {
-    kind.slug: kind
-    for kind in (UnsupportedImageError, UndecodableImageError, NoFaceError, SeveralFacesError, PoorQualityError)
-}
+PHOTO_REFUSALS: tuple[type[PhotoRefusedError], ...] = (
+    UnsupportedImageError,
+    UndecodableImageError,
+    NoFaceError,
+    SeveralFacesError,
+    PoorQualityError,
+)
+_KINDS = {kind.slug: kind for kind in PHOTO_REFUSALS}

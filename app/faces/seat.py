@@ -121,7 +121,7 @@ class Seat(threading.Thread):
                 job.add(worker.measure(ask, dimensions=terms.card.dimensions, timeout_s=terms.timeout_s))
         except WorkerLateError:
             job.refuse()
-        except WorkerLostError:
+        except Exception:  # noqa: BLE001 - the worker is lost, or we are wrong: the caller must not wait for ever
             if job.may_retry():
                 again = job
             else:

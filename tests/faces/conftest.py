@@ -1,0 +1,89 @@
+"""Pools of workers, permits, and the pictures of ``tests/images``."""
+
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.faces.cards import load_card
+from app.faces.permit import Permit
+from app.faces.pool import EnginePool, Measured
+from tests import toy_engine
+
+REAL_SPEC = "app.faces.engines.face_recognition:FaceRecognition"
+_IMAGES = Path(__file__).parents[1] / "images"
+_MEMORY_BYTES = 1 << 30
+
+MakePool = Callable[..., EnginePool]
+
+
+@pytest.fixture
+def permit() -> Permit:
+    return Permit(grant_ids=(uuid.uuid4(),))
+
+
+@pytest.fixture
+def keeping_permit() -> Permit:
+    return Permit(grant_ids=(uuid.uuid4(),), keeps_photos=True)
+
+
+@pytest.fixture(scope="session")
+def image() -> Callable[[str], bytes]:
+    """Return the bytes of a file of ``tests/images``."""
+    return lambda name: (_IMAGES / name).read_bytes()
+
+
+@pytest.fixture
+def make_pool() -> Iterator[MakePool]:
+    """Return a maker of started toy pools, which are closed after the test."""
+    pools: list[EnginePool] = []
+
+    def make(**changes: Any) -> EnginePool:  # noqa: ANN401 - whatever the pool takes
+        terms: dict[str, Any] = {
+            "engine": toy_engine.SPEC,
+            "card": toy_engine.toy_card(),
+            "workers": 1,
+            "queue": 4,
+            "timeout_s": 10.0,
+            "memory_bytes": _MEMORY_BYTES,
+        }
+        pool = EnginePool(**(terms | changes))
+        pools.append(pool)
+        pool.start()
+        return pool
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+@pytest.fixture(scope="session")
+def toy_pool() -> Iterator[EnginePool]:
+    """Return a pool of two toy workers, for tests that harm none of them."""
+    card = toy_engine.toy_card()
+    terms: dict[str, Any] = {"workers": 2, "queue": 250, "timeout_s": 10.0, "memory_bytes": _MEMORY_BYTES}
+    pool = EnginePool(engine=toy_engine.SPEC, card=card, **terms)
+    pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def real_pool() -> Iterator[EnginePool]:
+    """Return a pool of two workers of the default engine."""
+    card = load_card("face_recognition")
+    terms: dict[str, Any] = {"workers": 2, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
+    pool = EnginePool(engine=REAL_SPEC, card=card, **terms)
+    pool.start()
+    yield pool
+    pool.close()
+
+
+def distance(one: object, other: object) -> float:
+    """Return the L2 distance of two good answers."""
+    assert isinstance(one, Measured)
+    assert isinstance(other, Measured)
+    return math.dist(one.vector, other.vector)

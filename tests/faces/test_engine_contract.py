@@ -1,0 +1,136 @@
+"""What every engine promises; a new one joins the list in ``engine``."""
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.faces import decode, worker
+from app.faces.cards import Card, load_card
+from app.faces.engine import Engine, Pixels
+from tests import toy_engine
+from tests.faces.conftest import REAL_SPEC
+from tests.toy_faces import toy_photo
+
+
+class Case:
+    """An engine, and pictures that it can see something in."""
+
+    def __init__(self, spec: str, card: Card, photos: dict[str, bytes]) -> None:
+        self.spec = spec
+        self.card = card
+        self.engine: Engine = worker.load_engine(spec, card.digests)
+        self.photos = photos
+
+    def pixels(self, name: str) -> Pixels:
+        """Return a picture as the worker would show it to the engine."""
+        picture = decode.decode(self.photos[name], max_pixels=25_000_000)
+        assert isinstance(picture, decode.Picture)
+        return decode.reduced(picture.pixels, self.engine.side).pixels
+
+
+@pytest.fixture(scope="module", params=["toy", "face_recognition"])
+def case(request: pytest.FixtureRequest, image: Callable[[str], bytes]) -> Case:
+    if request.param == "toy":
+        photos = {"one": toy_photo(1), "again": toy_photo(1, variant=2), "two": toy_photo(1, 2), "none": toy_photo()}
+        return Case(toy_engine.SPEC, toy_engine.toy_card(), photos)
+    names = {
+        "one": "people/P001/studio_portrait.jpg",
+        "again": "people/P001/amateur_selfie.jpg",
+        "two": "awkward/multi_2_people.jpg",
+        "none": "awkward/noface_cat.jpg",
+    }
+    loaded = Case(REAL_SPEC, load_card("face_recognition"), {key: image(name) for key, name in names.items()})
+    decode.harden()
+    return loaded
+
+
+def test_it_is_what_its_card_says(case: Case) -> None:
+    engine, card = case.engine, case.card
+
+    assert (engine.id, engine.dimensions, engine.weights_sha256) == (card.id, card.dimensions, card.weights_sha256)
+
+
+def test_its_files_are_those_of_the_card(case: Case) -> None:
+    assert type(case.engine).weights_files().keys() == case.card.digests.keys()
+
+
+def test_another_hash_does_not_load(case: Case) -> None:
+    for name in case.card.digests:
+        with pytest.raises(worker.RefusedError, match="weights_differ"):
+            worker.load_engine(case.spec, {**case.card.digests, name: "0" * 64})
+
+
+def test_a_file_that_is_not_on_the_card_does_not_load(case: Case) -> None:
+    with pytest.raises(worker.RefusedError, match="weights_differ"):
+        worker.load_engine(case.spec, dict(list(case.card.digests.items())[1:]))
+
+
+@pytest.mark.parametrize(("name", "faces"), [("one", 1), ("again", 1), ("two", 2), ("none", 0)])
+def test_it_finds_every_face(case: Case, name: str, faces: int) -> None:
+    assert len(case.engine.detect(case.pixels(name))) == faces
+
+
+def test_a_face_is_where_its_parts_are(case: Case) -> None:
+    (face,) = case.engine.detect(case.pixels("one"))
+    top, right, bottom, left = face.box
+    parts = [*face.points, *face.eyes, face.nose]
+
+    assert all(left <= x <= right and top <= y <= bottom for x, y in parts)
+    assert face.eyes[0][0] < face.nose[0] < face.eyes[1][0]
+    assert face.nose[1] > max(eye[1] for eye in face.eyes)
+
+
+def test_a_vector_is_finite_and_as_long_as_promised(case: Case) -> None:
+    pixels = case.pixels("one")
+    vector = case.engine.embed(pixels, case.engine.detect(pixels)[0])
+
+    assert len(vector) == case.engine.dimensions
+    assert all(math.isfinite(value) for value in vector)
+
+
+def test_the_same_picture_gives_the_same_vector(case: Case) -> None:
+    pixels = case.pixels("one")
+    face = case.engine.detect(pixels)[0]
+
+    assert list(case.engine.embed(pixels, face)) == list(case.engine.embed(pixels.copy(), face))
+
+
+def test_two_pictures_of_one_person_match_at_the_default_threshold(case: Case) -> None:
+    one, again = (
+        case.engine.embed(pixels, case.engine.detect(pixels)[0])
+        for pixels in (case.pixels("one"), case.pixels("again"))
+    )
+
+    assert math.dist(one, again) < case.card.threshold_at(1e-3).threshold
+
+
+def test_it_does_not_write_to_the_picture(case: Case) -> None:
+    pixels = case.pixels("one").copy()
+    before = pixels.copy()
+    case.engine.embed(pixels, case.engine.detect(pixels)[0])
+
+    assert np.array_equal(pixels, before)
+
+
+def test_the_predictor_of_68_points_is_never_called(
+    image: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = load_card("face_recognition")
+    engine: Any = worker.load_engine(REAL_SPEC, card.digests)
+    decode.harden()
+
+    def used(*_: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr(engine._api.api, "pose_predictor_68_point", used)
+    for name in ("people/P001/studio_portrait.jpg", "awkward/noface_cat.jpg", "awkward/multi_2_people.jpg"):
+        pixels = np.asarray(Image.open(io.BytesIO(image(name))).convert("RGB"))
+        for face in engine.detect(pixels):
+            engine.embed(pixels, face)
+    with pytest.raises(AssertionError):
+        engine._api.face_landmarks(pixels, model="large")

@@ -1,0 +1,285 @@
+"""The pool: right answers under load, nothing without a permit, and no call that waits for ever."""
+
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from app.faces.errors import BusyError
+from app.faces.flaws import Flaw, FlawCode
+from app.faces.messages import Ask
+from app.faces.permit import Permit
+from app.faces.pool import EnginePool, Measured
+from app.faces.process import WorkerProcess
+from tests.faces.conftest import MakePool, distance
+from tests.toy_engine import toy_card
+from tests.toy_faces import PEOPLE, crashing_photo, exhausting_photo, slow_photo, toy_photo
+
+
+def _workers(pool: EnginePool) -> list[psutil.Process]:
+    workers = [seat._worker for seat in pool._seats]
+    return [psutil.Process(worker._process.pid) for worker in workers if worker is not None]
+
+
+def _until(true: Callable[[], bool], *, within_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while not (is_so := true()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so
+
+
+def test_the_same_person_is_near_and_another_far(toy_pool: EnginePool, permit: Permit) -> None:
+    one, again, other = toy_pool.measure(permit, [toy_photo(1), toy_photo(1, variant=5), toy_photo(2)])
+
+    assert 0 < distance(one, again) < 0.54
+    assert distance(one, other) > 0.6
+
+
+def test_toy_people_pass_the_checks_of_quality_in_every_format(toy_pool: EnginePool, permit: Permit) -> None:
+    photos = [toy_photo(person) for person in range(PEOPLE)]
+    photos += [toy_photo(person, format=form) for person in (0, 9) for form in ("JPEG", "WEBP")]
+
+    assert all(isinstance(answer, Measured) for answer in toy_pool.measure(permit, photos))
+
+
+def test_the_answers_are_in_the_order_of_the_images(toy_pool: EnginePool, permit: Permit) -> None:
+    answers = toy_pool.measure(permit, [b"GIF89a", toy_photo(), toy_photo(3), toy_photo(3, 4), exhausting_photo()])
+    codes = [answer.code if isinstance(answer, Flaw) else None for answer in answers]
+
+    assert codes == [FlawCode.UNSUPPORTED, FlawCode.NO_FACE, None, FlawCode.SEVERAL_FACES, FlawCode.BROKEN]
+
+
+def test_no_images_are_no_answers(toy_pool: EnginePool, permit: Permit) -> None:
+    assert toy_pool.measure(permit, []) == []
+
+
+def test_an_image_larger_than_any_frame_is_refused(toy_pool: EnginePool, permit: Permit) -> None:
+    answers = toy_pool.measure(permit, [bytes(17 * 1024 * 1024), toy_photo(0)])
+
+    assert answers[0] == Flaw(FlawCode.BROKEN)
+    assert isinstance(answers[1], Measured)
+
+
+@pytest.mark.parametrize("not_a_permit", [None, object(), "permit", ()])
+def test_without_a_permit_no_byte_reaches_a_worker(
+    toy_pool: EnginePool, monkeypatch: pytest.MonkeyPatch, not_a_permit: Permit
+) -> None:
+    sent: list[Ask] = []
+    monkeypatch.setattr(WorkerProcess, "measure", lambda _, ask, **_terms: sent.append(ask))
+
+    with pytest.raises(TypeError):
+        toy_pool.measure(not_a_permit, [toy_photo(0)])
+    assert sent == []
+
+
+def test_a_photo_comes_back_only_for_a_permit_that_keeps_photos(
+    toy_pool: EnginePool, permit: Permit, keeping_permit: Permit
+) -> None:
+    (without,) = toy_pool.measure(permit, [toy_photo(0)])
+    (kept,) = toy_pool.measure(keeping_permit, [toy_photo(0, size=(2000, 1500))])
+    assert isinstance(without, Measured)
+    assert isinstance(kept, Measured)
+    assert kept.photo is not None
+    photo = Image.open(io.BytesIO(kept.photo))
+
+    assert without.photo is None
+    assert (photo.format, photo.size) == ("JPEG", (1280, 960))
+
+
+def test_two_hundred_calls_from_twenty_threads_get_their_own_answers(toy_pool: EnginePool, permit: Permit) -> None:
+    expected = toy_pool.measure(permit, [toy_photo(person) for person in range(20)])
+
+    def call(number: int) -> bool:
+        if number % 5 == 4:
+            return toy_pool.measure(permit, [toy_photo(1, 2), b"no"]) == [
+                Flaw(FlawCode.SEVERAL_FACES),
+                Flaw(FlawCode.UNSUPPORTED),
+            ]
+        people = (number % 20, number * 7 % 20)
+        return toy_pool.measure(permit, [toy_photo(who) for who in people]) == [expected[who] for who in people]
+
+    with ThreadPoolExecutor(20) as threads:
+        right = list(threads.map(call, range(200)))
+
+    assert right == [True] * 200
+
+
+def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(workers=1, queue=1)
+    pool.measure(permit, [toy_photo(0)])
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(pool.measure, permit, [slow_photo(0.7)]) for _ in range(2)]
+        _until(lambda: len(pool._line._waiting) + pool._line._running == 2)
+        asked = time.monotonic()
+
+        with pytest.raises(BusyError) as refused:
+            pool.measure(permit, [toy_photo(0)])
+        assert time.monotonic() - asked < 0.2
+        assert (refused.value.status, list(refused.value.headers)) == (503, ["Retry-After"])
+        assert all(isinstance(call.result()[0], Measured) for call in running)
+
+
+def test_calls_made_while_the_workers_start_are_answered(make_pool: MakePool, permit: Permit) -> None:
+    assert isinstance(make_pool().measure(permit, [toy_photo(0)])[0], Measured)
+
+
+def test_a_worker_over_its_time_is_killed_and_replaced(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(timeout_s=0.4)
+    pool.measure(permit, [toy_photo(0)])
+    (late,) = _workers(pool)
+    asked = time.monotonic()
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [slow_photo(20)])
+    assert time.monotonic() - asked < 1.5
+    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measured)
+    assert not late.is_running()
+
+
+def test_the_time_limit_is_for_each_image(make_pool: MakePool, permit: Permit) -> None:
+    answers = make_pool(timeout_s=0.8).measure(permit, [slow_photo(0.4)] * 3)
+
+    assert all(isinstance(answer, Measured) for answer in answers)
+
+
+def test_a_job_whose_worker_dies_is_done_by_the_next(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool()
+    pool.measure(permit, [toy_photo(0)])
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(pool.measure, permit, [toy_photo(1), slow_photo(0.5), toy_photo(2)])
+        time.sleep(0.2)
+        _workers(pool)[0].kill()
+
+        assert [isinstance(answer, Measured) for answer in call.result()] == [True] * 3
+
+
+def test_an_image_that_kills_two_workers_is_given_up(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool()
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [crashing_photo()])
+    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measured)
+
+
+def test_a_worker_that_dies_idle_is_replaced_unasked(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool()
+    pool.measure(permit, [toy_photo(0)])
+    (dead,) = _workers(pool)
+    dead.kill()
+
+    assert _until(lambda: not dead.is_running() and pool.status().workers == 1)
+
+
+def test_memory_that_runs_out_is_the_images_fault(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(memory_bytes=320 << 20)
+    out = io.BytesIO()
+    Image.new("RGBA", (5000, 5000), (200, 120, 90, 200)).save(out, "PNG", compress_level=1)
+    answers = pool.measure(permit, [out.getvalue(), toy_photo(0)])
+
+    assert answers[0] == Flaw(FlawCode.BROKEN)
+    assert isinstance(answers[1], Measured)
+
+
+def test_weights_of_another_hash_do_not_load(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(card=dataclasses.replace(toy_card(), digests={"toy_engine.py": "0" * 64}))
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+    status = pool.status()
+    assert (status.ready, status.weights_verified) == (False, False)
+    assert status.reason == "a file of the engine's weights is not the one on its card"
+
+
+@pytest.mark.parametrize("changes", [{"engine": "tests.no_such:Engine"}, {"memory_bytes": 16 << 20}])
+def test_a_pool_that_cannot_start_says_so_and_refuses(
+    make_pool: MakePool, permit: Permit, changes: dict[str, object]
+) -> None:
+    pool = make_pool(**changes)
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+    assert not pool.status().ready
+    assert pool.status().reason is not None
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+
+
+def test_an_engine_that_is_not_the_one_on_the_card_is_refused(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(card=dataclasses.replace(toy_card(), id="another"))
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+    assert pool.status().reason == "the engine is not the one on its card"
+
+
+def test_status_goes_from_starting_to_ready_to_closed(make_pool: MakePool) -> None:
+    pool = make_pool(workers=2)
+    first = pool.status()
+    ready = _until(lambda: pool.status().workers == 2)
+    serving = pool.status()
+    pool.close()
+
+    assert (first.ready, first.sandbox, first.reason) == (False, "unknown", "the workers are starting")
+    assert ready
+    assert (serving.ready, serving.engine, serving.weights_verified, serving.reason) == (True, "toy", True, None)
+    assert (pool.status().ready, pool.status().reason) == (False, "closed")
+
+
+def test_closing_finishes_what_runs_and_refuses_what_waits(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(workers=1, queue=2)
+    pool.measure(permit, [toy_photo(0)])
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(pool.measure, permit, [slow_photo(0.6)])
+        _until(lambda: pool._line._running == 1)
+        waiting = threads.submit(pool.measure, permit, [toy_photo(0)])
+        _until(lambda: len(pool._line._waiting) == 1)
+        pool.close()
+
+        assert isinstance(running.result()[0], Measured)
+        with pytest.raises(BusyError):
+            waiting.result()
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+
+
+def test_closing_while_starting_leaves_nothing_behind(make_pool: MakePool) -> None:
+    pool = make_pool(workers=2)
+    time.sleep(0.05)
+    started = _workers(pool)
+    pool.close()
+
+    assert not [worker for worker in started if worker.is_running()]
+    assert not [thread for thread in threading.enumerate() if thread in pool._seats]
+
+
+def test_pools_and_lost_workers_leave_no_descriptor_open(make_pool: MakePool, permit: Permit) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = count()
+    pool = make_pool(workers=2)
+    for _ in range(3):
+        with pytest.raises(BusyError):
+            pool.measure(permit, [crashing_photo()])
+    pool.measure(permit, [toy_photo(0)])
+    pool.close()
+
+    assert count() == before
+
+
+def test_the_service_itself_loads_neither_an_engine_nor_a_decoder() -> None:
+    code = "import sys, app.faces.pool; print({'dlib', 'face_recognition', 'PIL', 'pyseccomp'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "set()"

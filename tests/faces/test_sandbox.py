@@ -1,0 +1,102 @@
+"""A worker that was taken over can do nothing with it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.faces import sandbox
+from app.faces.errors import BusyError
+from app.faces.permit import Permit
+from app.faces.pool import EnginePool, Measured
+from tests.faces import hostile_engine
+from tests.faces.conftest import MakePool
+from tests.toy_faces import toy_photo
+
+_ROOT = Path(__file__).parents[2]
+_filter_works = sandbox.has_filter()
+needs_filter = pytest.mark.skipif(not _filter_works, reason="this machine has no libseccomp")
+
+
+@needs_filter
+def test_each_deed_of_a_hostile_engine_is_refused(make_pool: MakePool, permit: Permit) -> None:
+    (answer,) = make_pool(engine=hostile_engine.SPEC).measure(permit, [toy_photo(0)])
+    assert isinstance(answer, Measured)
+    done = [deed for deed, outcome in zip(hostile_engine.DEEDS, answer.vector, strict=False) if outcome]
+
+    assert done == []
+
+
+def test_outside_the_sandbox_the_same_deeds_are_not_refused() -> None:
+    command = [sys.executable, "-m", "tests.faces.hostile_engine"]
+    run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
+    done = dict(zip(hostile_engine.DEEDS, run.stdout.split(), strict=True))
+
+    for deed in ("read a file", "make a TCP socket", "fork", "start a thread", "run a program", "spawn a program"):
+        assert done[deed] == "1"
+
+
+def test_the_sandbox_says_whether_it_is_full(toy_pool: EnginePool, permit: Permit) -> None:
+    toy_pool.measure(permit, [toy_photo(0)])
+    status = toy_pool.status()
+
+    assert status.sandbox == ("reduced" if status.missing else "full")
+    assert ("system_call_filter" in status.missing) is not _filter_works
+
+
+def test_without_the_filter_the_other_walls_stand_and_the_missing_one_is_named() -> None:
+    script = (
+        "import os; from app.faces import sandbox; sandbox.pyseccomp = None; print(sandbox.seal(1 << 30));"
+        "os.open('/', os.O_RDONLY)"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+
+    assert run.stdout.strip() == "('system_call_filter',)"
+    assert "Too many open files" in run.stderr
+
+
+def test_a_worker_that_lies_is_ended_and_not_believed(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(engine=hostile_engine.LIAR_SPEC)
+
+    with pytest.raises(BusyError):
+        pool.measure(permit, [toy_photo(0)])
+
+
+def test_a_worker_gets_nothing_of_our_environment_or_our_files(
+    make_pool: MakePool, permit: Permit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIEN_KEY_ENCRYPTION_KEY", "secret")
+    with (tmp_path / "register.db").open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)  # noqa: FBT003
+        pool = make_pool()
+        pool.measure(permit, [toy_photo(0)])
+        held = pool._seats[0]._worker
+        assert held is not None
+        worker = psutil.Process(held._process.pid)
+        kinds = {Path(f"/proc/{worker.pid}/fd/{name}").readlink().name for name in os.listdir(f"/proc/{worker.pid}/fd")}  # noqa: PTH208
+
+    assert not [name for name in worker.environ() if name.startswith("MIEN")]
+    assert "register.db" not in kinds
+    assert all(kind == "null" or kind.startswith("pipe:") for kind in kinds)
+
+
+def test_a_worker_ends_with_the_service_even_if_that_is_killed() -> None:
+    script = (
+        "import os, uuid; from app.faces.permit import Permit; from app.faces.pool import EnginePool;"
+        "from tests import toy_engine as t; from tests.toy_faces import toy_photo; import psutil;"
+        "p = EnginePool(engine=t.SPEC, card=t.toy_card(), workers=1, queue=1, timeout_s=5, memory_bytes=1 << 30);"
+        "p.start(); p.measure(Permit(grant_ids=(uuid.uuid4(),)), [toy_photo(0)]);"
+        "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=False)
+    worker = int(run.stdout)
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != "zombie" and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"

@@ -1,0 +1,123 @@
+"""Nothing that a worker can send does more than end it."""
+
+import io
+import json
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.faces.flaws import Flaw, FlawCode
+from app.faces.messages import QUALITY_NAMES, SANDBOX_PIECES, Ask, Hello, Measured, Start, answer, flaw_frame
+from app.faces.wire import Frame, FrameError, pack, read_frame
+
+_QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
+
+
+def parsed(raw: bytes, *, max_blob_bytes: int = 1000) -> Frame:
+    source = io.BytesIO(raw)
+
+    def read(count: int) -> bytes:
+        got = source.read(count)
+        if len(got) < count:
+            raise EOFError
+        return got
+
+    return read_frame(read, max_blob_bytes=max_blob_bytes)
+
+
+def reply(vector: tuple[float, ...], **header: object) -> Frame:
+    blob = struct.pack(f"<{len(vector)}d", *vector)
+    return Frame({"kind": "measured", "quality": _QUALITY} | header, (blob,))
+
+
+def test_a_frame_is_read_as_it_was_packed() -> None:
+    frame = Frame({"kind": "x", "n": 3}, (b"one", b""))
+
+    assert parsed(pack(frame)) == frame
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xff\xff\xff\xff",
+        struct.pack(">I", 2) + b"[]",
+        struct.pack(">I", 2) + b"{}",
+        struct.pack(">I", 8000) + b"[" * 8000,
+        struct.pack(">I", 17) + b'{"blobs": [99999]}'[:17],
+        pack(Frame({}, (bytes(1001),))),
+        pack(Frame({}, (b"", b"", b""))),
+        struct.pack(">I", 15) + b'{"blobs": [-1]}',
+        struct.pack(">I", 17) + b'{"blobs": [true]}',
+        struct.pack(">I", 2) + b"\xff\xfe",
+    ],
+)
+def test_a_malformed_frame_is_refused(raw: bytes) -> None:
+    with pytest.raises(FrameError):
+        parsed(raw)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_fail(raw: bytes) -> None:
+    try:
+        parsed(raw)
+    except (FrameError, EOFError):
+        return
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.dictionaries(st.text(), x)))
+def test_no_answer_is_believed_for_its_kind(quality: object) -> None:
+    frame = reply((0.0, 1.0)).header | {"quality": quality}
+
+    with pytest.raises(FrameError):
+        answer(Frame(frame, (bytes(16),)), dimensions=2, keep_photo=False)
+
+
+def test_a_good_answer_is_read() -> None:
+    measured = Measured((0.5, -1.0), _QUALITY, b"\xff\xd8\xff photo")
+
+    assert answer(parsed(pack(measured.frame())), dimensions=2, keep_photo=True) == measured
+    assert answer(flaw_frame(Flaw(FlawCode.BLURRED)), dimensions=2, keep_photo=False) == Flaw(FlawCode.BLURRED)
+
+
+@pytest.mark.parametrize(
+    ("frame", "keep_photo"),
+    [
+        (reply((0.0,)), False),
+        (reply((0.0, 0.0, 0.0)), False),
+        (reply((0.0, math.nan)), False),
+        (reply((0.0, math.inf)), False),
+        (reply((0.0, 0.0)), True),
+        (Frame(reply((0.0, 0.0)).header, (bytes(16), b"\xff\xd8\xff")), False),
+        (Frame(reply((0.0, 0.0)).header, (bytes(16), b"PK\x03\x04")), True),
+        (reply((0.0, 0.0), quality={}), False),
+        (reply((0.0, 0.0), quality=_QUALITY | {"extra": 1.0}), False),
+        (reply((0.0, 0.0), quality=_QUALITY | {"yaw": "0"}), False),
+        (Frame({"kind": "flaw", "code": "my own words"}), False),
+        (Frame({"kind": "flaw", "code": "blurred"}, (b"stowaway",)), False),
+        (Frame({"kind": "hello"}), False),
+        (Frame({}), False),
+    ],
+)
+def test_an_answer_of_another_form_is_refused(frame: Frame, keep_photo: bool) -> None:  # noqa: FBT001
+    with pytest.raises(FrameError):
+        answer(frame, dimensions=2, keep_photo=keep_photo)
+
+
+def test_the_other_messages_survive_the_wire() -> None:
+    start = Start("a:B", {"file": "00"}, 1, 2)
+    hello = Hello("toy", 128, "00", (SANDBOX_PIECES[0],))
+    ask = Ask(b"image", keep_photo=True)
+
+    assert Start.of(parsed(pack(start.frame()))) == start
+    assert Hello.of(parsed(pack(hello.frame()))) == hello
+    assert Ask.of(parsed(pack(ask.frame()))) == ask
+
+
+def test_a_wall_that_nobody_vouches_for_is_missing() -> None:
+    frame = Hello("toy", 128, "00", ()).frame()
+    header = json.loads(json.dumps(frame.header)) | {"walls": {"limits": 1}}
+
+    assert Hello.of(Frame(header)).missing == SANDBOX_PIECES
