@@ -21,6 +21,7 @@ from app.demo.story import play
 from app.faces.permit import Purpose
 from app.kit import log
 from app.kit.clock import utc_now
+from app.kit.receiving import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import build, set_up
 from app.parties import service as parties
@@ -113,10 +114,14 @@ def serve(
     config = uvicorn.Config(
         service,
         log_config=None,
+        http=DeadlineProtocol,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
+    DeadlineProtocol.headers_s = settings.headers_timeout_s
     server = uvicorn.Server(config)
     # uvicorn finishes what it has begun, then raises the signal again for whoever handled it before: that is us, so
     # that the exit code is 0, and so that a signal which comes before uvicorn listens for it is not lost.

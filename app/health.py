@@ -1,21 +1,23 @@
 """Whether the service lives, and whether it is ready: by asking, not by remembering."""
 
+import ipaddress
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 
 from app.faces.measuring import Faces
 from app.kit.auth import OpenRoute
+from app.kit.errors import NotFoundError
 from app.kit.http import Config
+from app.kit.metrics import CONTENT_TYPE, Metrics
+from app.kit.openapi import answers, media, merged
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Transactions
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
-
-DEMONSTRATION = "demonstration controller: not for real people's data"
 
 
 class LiveOut(BaseModel):
@@ -72,7 +74,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
         status="not ready" if reasons else "ready",
         reasons=reasons,
         profile=config.profile,
-        controller=DEMONSTRATION,
+        controller=config.controller,
         engine=pool.engine,
         engine_workers=pool.workers,
         weights_verified=pool.weights_verified,
@@ -80,3 +82,27 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
         key_protection="file" if config.kek is None else "setting",
         keys_apart=config.keys_apart,
     )
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=merged(answers(NotFoundError), media("text/plain", "In Prometheus' text format.")),
+)
+def metrics(request: Request, faces: Faces, config: Config) -> Response:
+    """Read counts and durations, if `MIEN_METRICS` lets you. No label names a person or a relying party."""
+    if config.metrics == "off" or (config.metrics == "local" and not _from_this_machine(request)):
+        raise NotFoundError
+    found: Metrics = request.app.state.metrics
+    pool = faces.pool.status()
+    gauges = f"# TYPE mien_engine_workers gauge\nmien_engine_workers {pool.workers}\n"
+    return Response(found.text() + gauges.encode(), media_type=CONTENT_TYPE)
+
+
+def _from_this_machine(request: Request) -> bool:
+    proxied = "forwarded" in request.headers or "x-forwarded-for" in request.headers
+    host = request.client.host if request.client is not None else ""
+    try:
+        return ipaddress.ip_address(host).is_loopback and not proxied
+    except ValueError:
+        return False

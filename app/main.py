@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
 from sqlalchemy.exc import DBAPIError
+from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, health
 from app.consent import notices
@@ -17,10 +18,13 @@ from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
-from app.kit import problems
+from app.kit import openapi, problems
 from app.kit.clock import Clock, utc_now
 from app.kit.log import RequestLog
+from app.kit.metrics import Metrics
+from app.kit.receiving import Receiving
 from app.kit.settings import MIB, Settings
+from app.kit.throttle import Throttle
 from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
@@ -45,6 +49,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     matching.router,
     matching.party_router,
     rights.open_router,
+    rights.policy_router,
     rights.router,
     parties.open_router,
     parties.router,
@@ -92,6 +97,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         summary="Face matching that asks first.",
         lifespan=_lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
     app.state.clock = clock
@@ -103,13 +109,25 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         target_fmr=settings.target_fmr,
         threshold=card.threshold_at(settings.target_fmr).threshold,
     )
+    app.state.metrics = Metrics()
+    app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)
+    app.state.recoveries = Throttle("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = {
         subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
         parties_service.KEY_PREFIX: parties_service.authenticate,
     }
     problems.install(app)
-    app.add_middleware(problems.ProblemsOnly)
-    app.add_middleware(RequestLog)
+    openapi.describe(app)
+    app.add_middleware(Receiving, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
+            allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id"],
+        )
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
     for router in ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)

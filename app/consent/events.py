@@ -12,11 +12,8 @@ from sqlalchemy.orm import Session
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow
 from app.faces.permit import Purpose
+from app.vault.place import place
 from app.vault.seal import Key
-
-
-def _place(row_id: UUID) -> str:
-    return f"consent_events.sealed:{row_id}"
 
 
 def append(session: Session, key: Key, *, subject_id: UUID, event: ConsentEvent) -> None:
@@ -26,7 +23,10 @@ def append(session: Session, key: Key, *, subject_id: UUID, event: ConsentEvent)
     plain = json.dumps(asdict(event), default=_written).encode()
     session.add(
         ConsentEventRow(
-            id=row_id, subject_id=subject_id, position=(last or 0) + 1, sealed=key.seal(plain, _place(row_id))
+            id=row_id,
+            subject_id=subject_id,
+            position=(last or 0) + 1,
+            sealed=key.seal(plain, place(ConsentEventRow.sealed, row_id)),
         )
     )
     session.flush()
@@ -40,7 +40,7 @@ def of(
     if before is not None:
         query = query.where(ConsentEventRow.position < before)
     rows = session.scalars(query.order_by(ConsentEventRow.position.desc()).limit(limit))
-    return [(row.position, _read(key.open(row.sealed, _place(row.id)))) for row in rows]
+    return [(row.position, _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))) for row in rows]
 
 
 def _written(value: object) -> str:

@@ -8,15 +8,23 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.consent import events
 from app.consent.permits import live
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
+from app.vault.seal import Key
 
 
 def in_force(session: Session, *, subject_id: UUID, now: datetime) -> Sequence[Grant]:
     """Return the person's consents in force."""
     mine = select(Grant).where(Grant.subject_id == subject_id, Grant.valid_until > now)
     return session.scalars(mine.order_by(Grant.purpose, Grant.id)).all()
+
+
+def parties_decided_on(session: Session, key: Key, *, subject_id: UUID) -> set[UUID]:
+    """Return every relying party that the person ever decided about, in force or not."""
+    decided = events.of(session, key, subject_id=subject_id)
+    return {event.relying_party_id for _, event in decided if event.relying_party_id is not None}
 
 
 def references(

@@ -9,11 +9,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.consent import events, notices, overview, service
+from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import Grant, Notice
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
+from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Config, Now, Read
+from app.kit.openapi import answers, media, merged
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.parties.routes import Party
 from app.subjects import service as subjects
@@ -25,7 +28,10 @@ router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=Perso
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
 
-class Decision(StrEnum):
+MARKDOWN = media("text/markdown", "The exact text, as it was read.")
+
+
+class ConsentDecision(StrEnum):
     """What a person says to a notice."""
 
     GIVEN = "given"
@@ -55,7 +61,7 @@ class ConsentIn(BaseModel):
     purpose: Purpose
     relying_party_id: UUID | None = None
     notice_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    decision: Decision = Decision.GIVEN
+    decision: ConsentDecision = ConsentDecision.GIVEN
     valid_until: AwareDatetime | None = None
 
 
@@ -86,7 +92,7 @@ class DecisionOut(BaseModel):
     """A decision as it was recorded; `subject_ref` is what the relying party knows the person as."""
 
     consent_id: UUID
-    decision: Decision
+    decision: ConsentDecision
     purpose: Purpose
     relying_party_id: UUID | None
     subject_ref: str | None
@@ -140,7 +146,7 @@ def notices_in_force(session: Read) -> Page[NoticeOut]:
     return Page(items=[NoticeOut.of(notice) for notice in notices.in_force(session)])
 
 
-@open_router.get("/{sha256}", response_class=Response)
+@open_router.get("/{sha256}", response_class=Response, responses=merged(answers(NotFoundError), MARKDOWN))
 def notice_text(sha256: str, session: Read) -> Response:
     """Read a notice's exact text; its SHA-256 is its address."""
     return Response(
@@ -150,13 +156,18 @@ def notice_text(sha256: str, session: Read) -> Response:
     )
 
 
-@router.post("", status_code=201, dependencies=PRIVATE)
+@router.post(
+    "",
+    status_code=201,
+    dependencies=PRIVATE,
+    responses=merged(answers(NoticeChangedError), {200: {"model": DecisionOut, "description": "Already given"}}),
+)
 def decide(body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, now: Now) -> DecisionOut:
     """Give or refuse consent for one purpose. 200 with the standing one if it is already given."""
     asked = service.Asked(
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
     )
-    if body.decision is Decision.REFUSED:
+    if body.decision is ConsentDecision.REFUSED:
         event = service.refuse(vault, subject_id=me.id, asked=asked, now=now)
         return _decided(body, event.consent_id, subject_ref=None, ends=None)
     given = service.give(vault, subject_id=me.id, asked=asked, chosen_end=body.valid_until, settings=config, now=now)
@@ -189,7 +200,7 @@ def consents(
     return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in grants])
 
 
-@router.delete("/{consent_id}", dependencies=PRIVATE)
+@router.delete("/{consent_id}", dependencies=PRIVATE, responses=answers(NotFoundError))
 def withdraw(consent_id: UUID, me: Me, vault: Transactions, now: Now) -> WithdrawalOut:
     """Withdraw one consent. Its template, photos and key are gone when this returns."""
     event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, now=now)
@@ -198,7 +209,7 @@ def withdraw(consent_id: UUID, me: Me, vault: Transactions, now: Now) -> Withdra
     )
 
 
-@party_router.get("/subjects", dependencies=PRIVATE)
+@party_router.get("/subjects", name="relying_party_subjects", dependencies=PRIVATE)
 def references(
     party: Party,
     session: Read,

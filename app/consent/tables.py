@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.faces.permit import Purpose
-from app.kit.datamap import IMPERSONAL, PERSONAL
+from app.kit.datamap import IMPERSONAL, PERSONAL, SEALED_RECORD
 from app.kit.db import Row
 from app.parties.tables import PURPOSE
 
@@ -84,4 +84,4 @@ class ConsentEventRow(Row):
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first event, and so on."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=PERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

@@ -7,10 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, File, Form, Response, UploadFile
 from pydantic import BaseModel
 
+from app.consent.errors import ConsentRequiredError
 from app.enrolment import policy, service, store
+from app.enrolment.errors import NotTheSamePersonError
+from app.faces.errors import BusyError
 from app.faces.measuring import Faces, image_bytes
+from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import PersonRoute
+from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
+from app.kit.openapi import answers, media, merged
 from app.kit.page import Page
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
@@ -20,6 +26,7 @@ router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 """Enrolling: the one body that may be larger than others."""
 
+JPEG = media("image/jpeg", "The photo: pixels and nothing else.")
 MOST_CONSENTS = 20
 """More relying parties than that are enrolled in several requests."""
 
@@ -83,7 +90,12 @@ class DeletionOut(BaseModel):
     """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
 
 
-@upload_router.post("/enrolments", status_code=201, dependencies=PRIVATE)
+@upload_router.post(
+    "/enrolments",
+    status_code=201,
+    dependencies=PRIVATE,
+    responses=answers(ConsentRequiredError, NotTheSamePersonError, BusyError, *PHOTO_REFUSALS),
+)
 def enrol(
     me: Me,
     vault: Transactions,
@@ -118,14 +130,16 @@ def enrolments(me: Me, session: Read) -> Page[EnrolmentOut]:
     return Page(items=[EnrolmentOut.of(one) for one in store.of(session, me.id)])
 
 
-@router.delete("/enrolments/{enrolment_id}", dependencies=PRIVATE)
+@router.delete(
+    "/enrolments/{enrolment_id}", name="delete_enrolment", dependencies=PRIVATE, responses=answers(NotFoundError)
+)
 def delete(enrolment_id: UUID, me: Me, vault: Transactions) -> DeletionOut:
     """Delete one enrolment; its templates, photos and their keys are gone when this returns. The consents stand."""
     settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
 
 
-@router.get("/photos/{photo_id}", response_class=Response)
+@router.get("/photos/{photo_id}", response_class=Response, responses=merged(answers(NotFoundError), JPEG))
 def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
     """See one of your kept photos."""
     kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)

@@ -91,11 +91,11 @@ def _seal(
     reference = features.mean([one.vector for one in measured])
     for grant in grants:
         key_generation = change.issue(Owner.grant(grant.id))
-        place = store.Place(grant, enrolment_id, now.date(), key_generation)
+        at = store.Place(grant, enrolment_id, now.date(), key_generation)
         if grant.purpose is Purpose.TEMPLATE_RENEWAL:
-            store.put_photos(change.session, vault, place, [one.photo for one in measured if one.photo is not None])
+            store.put_photos(change.session, vault, at, [one.photo for one in measured if one.photo is not None])
         else:
-            store.put_template(change.session, vault, place, card, reference)
+            store.put_template(change.session, vault, at, card, reference)
     emptied = store.drop_photos_without_template(change.session, before - {enrolment_id})
     for grant_id in emptied - {grant.id for grant in grants}:
         change.issue(Owner.grant(grant_id))

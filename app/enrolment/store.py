@@ -17,6 +17,7 @@ from app.faces.cards import Card
 from app.faces.engine import Vector
 from app.kit.errors import NotFoundError
 from app.vault import purge
+from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
 from app.vault.tables import OwnerKind
 from app.vault.vault import Vault
@@ -32,20 +33,12 @@ class Place:
     key_generation: int
 
 
-def _template_place(template_id: UUID) -> str:
-    return f"templates.sealed:{template_id}"
-
-
-def _photo_place(photo_id: UUID) -> str:
-    return f"photos.sealed:{photo_id}"
-
-
-def put_template(session: Session, vault: Vault, place: Place, card: Card, reference: Vector) -> None:
+def put_template(session: Session, vault: Vault, at: Place, card: Card, reference: Vector) -> None:
     """Seal *reference* as the grant's one template; any that it had is deleted."""
-    grant, template_id = place.grant, uuid4()
+    grant, template_id = at.grant, uuid4()
     if grant.relying_party_id is None:
         raise ValueError(grant.purpose)
-    key = vault.register.key(Owner.grant(grant.id), place.key_generation)
+    key = vault.register.key(Owner.grant(grant.id), at.key_generation)
     session.execute(delete(Template).where(Template.grant_id == grant.id))
     session.add(
         Template(
@@ -54,33 +47,33 @@ def put_template(session: Session, vault: Vault, place: Place, card: Card, refer
             subject_id=grant.subject_id,
             purpose=grant.purpose,
             relying_party_id=grant.relying_party_id,
-            enrolment_id=place.enrolment_id,
-            enrolled_on=place.enrolled_on,
+            enrolment_id=at.enrolment_id,
+            enrolled_on=at.enrolled_on,
             engine_id=card.id,
             weights_sha256=card.weights_sha256,
-            key_generation=place.key_generation,
-            sealed=key.seal(features.packed(reference), _template_place(template_id)),
+            key_generation=at.key_generation,
+            sealed=key.seal(features.packed(reference), place(Template.sealed, template_id)),
         )
     )
     session.flush()
 
 
-def put_photos(session: Session, vault: Vault, place: Place, photos: Iterable[bytes]) -> None:
+def put_photos(session: Session, vault: Vault, at: Place, photos: Iterable[bytes]) -> None:
     """Seal *photos* under the renewal grant, in the order sent."""
-    key = vault.register.key(Owner.grant(place.grant.id), place.key_generation)
+    key = vault.register.key(Owner.grant(at.grant.id), at.key_generation)
     for position, plain in enumerate(photos):
         photo_id = uuid4()
         session.add(
             Photo(
                 id=photo_id,
-                grant_id=place.grant.id,
-                subject_id=place.grant.subject_id,
-                purpose=place.grant.purpose,
-                enrolment_id=place.enrolment_id,
+                grant_id=at.grant.id,
+                subject_id=at.grant.subject_id,
+                purpose=at.grant.purpose,
+                enrolment_id=at.enrolment_id,
                 position=position,
-                enrolled_on=place.enrolled_on,
-                key_generation=place.key_generation,
-                sealed=key.seal(plain, _photo_place(photo_id)),
+                enrolled_on=at.enrolled_on,
+                key_generation=at.key_generation,
+                sealed=key.seal(plain, place(Photo.sealed, photo_id)),
             )
         )
     session.flush()
@@ -92,7 +85,7 @@ def open_template(vault: Vault, template: "SealedTemplate") -> Vector | None:
         key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
     except KeyGoneError:
         return None
-    return features.unpacked(key.open(template.sealed, _template_place(template.id)))
+    return features.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
 
 
 class SealedTemplate(NamedTuple):
@@ -115,7 +108,7 @@ def open_photo(vault: Vault, photo: Photo) -> bytes:
         key = vault.register.key(Owner.grant(photo.grant_id), photo.key_generation)
     except KeyGoneError as error:
         raise NotFoundError from error
-    return key.open(photo.sealed, _photo_place(photo.id))
+    return key.open(photo.sealed, place(Photo.sealed, photo.id))
 
 
 def enrolments_of(session: Session, grant_ids: Collection[UUID]) -> set[UUID]:

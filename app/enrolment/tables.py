@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, LargeBinary,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.faces.permit import Purpose
-from app.kit.datamap import BIOMETRIC, IMPERSONAL, PERSONAL
+from app.kit.datamap import IMPERSONAL, PERSONAL, SEALED_PHOTO, SEALED_VECTOR
 from app.kit.db import Row
 from app.parties.tables import PURPOSE
 
@@ -35,7 +35,7 @@ class Template(Row):
     engine_id: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
     weights_sha256: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
     key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=BIOMETRIC)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_VECTOR)
 
 
 class Photo(Row):
@@ -60,4 +60,4 @@ class Photo(Row):
     position: Mapped[int] = mapped_column(info=IMPERSONAL)
     enrolled_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=BIOMETRIC)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_PHOTO)

@@ -11,13 +11,16 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.kit.errors import Problem
+from app.kit.errors import InvalidRequestError, Problem
+from app.kit.openapi import answers, merged
+from app.kit.problems import StorageUnavailableError, TooLargeError
 
 TOKEN_BYTES = 32
 """256 random bits: guessing is hopeless, so one SHA-256 is enough to store a token by (OWASP ASVS 5.0, 11.4)."""
@@ -85,10 +88,27 @@ def _principal(request: Request) -> Principal:
     raise UnauthenticatedError
 
 
-class RoleRoute(APIRoute):
-    """A route for one role, whose token is checked first of all."""
+class DeclaredRoute(APIRoute):
+    """A route that says who may call it, and what it can answer besides the good answer."""
 
     role: ClassVar[Role]
+    scheme: ClassVar[HTTPBearer | None] = None
+    always: ClassVar[tuple[type[Problem], ...]] = (InvalidRequestError, StorageUnavailableError, TooLargeError)
+    """What every route of this role can answer."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        """Add the role's problems and scheme to what the decorator says."""
+        own = options.pop("responses", None) or {}
+        options["responses"] = merged(answers(*self.always), own)
+        if self.scheme is not None:
+            options["dependencies"] = [Security(self.scheme), *(options.get("dependencies") or ())]
+        super().__init__(path, endpoint, **options)
+
+
+class RoleRoute(DeclaredRoute):
+    """A route for one role, whose token is checked first of all."""
+
+    always = (*DeclaredRoute.always, UnauthenticatedError, ForbiddenError)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the check in front of FastAPI's own handler."""
@@ -104,7 +124,7 @@ class RoleRoute(APIRoute):
         return check_then_handle
 
 
-class OpenRoute(APIRoute):
+class OpenRoute(DeclaredRoute):
     """A route for everybody."""
 
     role = Role.OPEN
@@ -114,12 +134,14 @@ class PersonRoute(RoleRoute):
     """A route for a person, about themselves."""
 
     role = Role.PERSON
+    scheme = HTTPBearer(scheme_name="person", description="A person's access token: `mien_sub_…`", auto_error=False)
 
 
 class PartyRoute(RoleRoute):
     """A route for a relying party."""
 
     role = Role.RELYING_PARTY
+    scheme = HTTPBearer(scheme_name="relying_party", description="A relying party's key: `mien_rp_…`", auto_error=False)
 
 
 def principal(request: Request) -> Principal:

@@ -1,6 +1,11 @@
-"""What each column holds, said where the column is declared; export and erasure follow from it (law 5)."""
+"""What each column holds, said where the column is declared; access, export and their schema follow from it (law 5).
 
+A column's `info` is one of the constants below, or `sealed(…)`. Nothing else lists what is held about a person.
+"""
+
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -11,12 +16,49 @@ class Kind(StrEnum):
     BIOMETRIC = "biometric"
     """Derived from a face; sealed under a grant's key."""
     CREDENTIAL = "credential"
-    """Lets somebody in; stored only as a digest."""
+    """Lets somebody in; stored only as a digest, and given to nobody."""
     IMPERSONAL = "impersonal"
     """Nothing about a person."""
 
 
-PERSONAL = {"kind": Kind.PERSONAL}
-BIOMETRIC = {"kind": Kind.BIOMETRIC}
-CREDENTIAL = {"kind": Kind.CREDENTIAL}
-IMPERSONAL = {"kind": Kind.IMPERSONAL}
+class Form(StrEnum):
+    """What a sealed column is when it is opened."""
+
+    TEXT = "text"
+    JSON = "json"
+    VECTOR = "vector"
+    """Little-endian doubles."""
+    JPEG = "jpeg"
+
+
+class SealedUnder(StrEnum):
+    """Whose key a column is sealed under."""
+
+    SUBJECT = "subject"
+    """The row's `subject_id` (or `id`, of the subject itself)."""
+    GRANT = "grant"
+    """The row's `grant_id`, in its `key_generation`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How a column opens: its context is always `table.column:id`."""
+
+    under: SealedUnder
+    form: Form
+
+
+PERSONAL: dict[str, Any] = {"kind": Kind.PERSONAL}
+CREDENTIAL: dict[str, Any] = {"kind": Kind.CREDENTIAL}
+IMPERSONAL: dict[str, Any] = {"kind": Kind.IMPERSONAL}
+
+
+def sealed(kind: Kind, under: SealedUnder, form: Form) -> dict[str, Any]:
+    """Classify a column that exists only sealed."""
+    return {"kind": kind, "seal": Seal(under, form)}
+
+
+SEALED_TEXT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.TEXT)
+SEALED_RECORD = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.JSON)
+SEALED_VECTOR = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.VECTOR)
+SEALED_PHOTO = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.JPEG)

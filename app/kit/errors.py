@@ -21,6 +21,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
     def __init__(self, detail: str | None = None, **members: object) -> None:
         super().__init__(self.slug)
+        self.answer_headers = dict(self.headers)
         self.text = self.detail if detail is None else detail
         self.members = members
 
@@ -45,3 +46,27 @@ class InvalidRequestError(Problem):
     def __init__(self, *errors: tuple[str, str]) -> None:
         """Take a JSON pointer and a reason for each field at fault; never the rejected value."""
         super().__init__(errors=[{"pointer": pointer, "detail": reason} for pointer, reason in errors])
+
+
+class BusyError(Problem):
+    """More is asked than can be worked on now; rights are answered all the same."""
+
+    status = 503
+    slug = "busy"
+    title = "Busy"
+    detail = "The service cannot take more photos now. Nothing was kept. Try again in a few seconds."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class TooManyAttemptsError(Problem):
+    """Sign-ups, or wrong recovery codes, from one address. Never on a right."""
+
+    status = 429
+    slug = "too-many-attempts"
+    title = "Too many attempts"
+    detail = "Too many attempts from your network. Wait for as long as the header `Retry-After` says, in seconds."
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        """Take how long to wait."""
+        super().__init__()
+        self.answer_headers["Retry-After"] = str(retry_after_s)

@@ -5,13 +5,23 @@ string, an exception's text or a statement's parameters.
 """
 
 import logging
+import re
 import sys
 import time
 from collections.abc import MutableMapping
 from typing import Any
+from uuid import uuid4
 
 import structlog
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from app.kit.metrics import Metrics
+
+RANDOM_ID = re.compile("[0-9a-f]{8}[0-9a-f-]{8,56}", re.IGNORECASE)
+"""Letters of a random number only: a name or an address does not get into the log this way."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()
 
@@ -20,6 +30,7 @@ def configure() -> None:
     """Send our own events to standard error as JSON, and silence what other libraries would say of requests."""
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
@@ -44,30 +55,41 @@ class _Bridge(logging.Handler):
 
 
 class RequestLog:
-    """ASGI middleware: one line for each request."""
+    """ASGI middleware: one line for each request, with an id that every other line of that request has too.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The id is the client's own `X-Request-Id` if it looks like a random one, and is then given back; otherwise it is
+    ours and stays in the log: no answer differs from another by an id that nobody asked for.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and log its route, status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = time.perf_counter()
-        status = 0
+        began, status = time.perf_counter(), 0
+        given = Headers(scope=scope).get("x-request-id", "")
+        theirs = given if RANDOM_ID.fullmatch(given) else None
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if theirs is not None:
+                    MutableHeaders(scope=message)["X-Request-Id"] = theirs
             await send(message)
 
-        try:
-            await self.app(scope, receive, watch)
-        finally:
-            milliseconds = round((time.perf_counter() - began) * 1000, 1)
-            log.info("request", method=scope["method"], route=_template(scope), status=status, ms=milliseconds)
+        with bound_contextvars(request_id=theirs or uuid4().hex):
+            try:
+                await self.app(scope, receive, watch)
+            finally:
+                seconds, route = time.perf_counter() - began, _template(scope)
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._metrics.request(method, route, status, seconds)
+                log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 def _template(scope: MutableMapping[str, Any]) -> str | None:

@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
@@ -24,6 +23,16 @@ class TooLargeError(Problem):
     slug = "too-large"
     title = "Too large"
     detail = "Send less: the limits are 12 MiB for one image, 61 MiB for an enrolment and 13 MiB for any other body."
+
+
+class RequestTimeoutError(Problem):
+    """The body came too slowly."""
+
+    status = 408
+    slug = "request-timeout"
+    title = "Request timeout"
+    detail = "Your request took too long to arrive, and nothing was kept. Try again, over a faster line or with less."
+    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
 
 
 class MethodNotAllowedError(Problem):
@@ -66,7 +75,7 @@ def document(problem: Problem, headers: dict[str, str] | None = None) -> JSONRes
     return JSONResponse(
         content,
         status_code=problem.status,
-        headers={"Cache-Control": "no-store", **problem.headers, **(headers or {})},
+        headers={"Cache-Control": "no-store", **problem.answer_headers, **(headers or {})},
         media_type="application/problem+json",
     )
 
@@ -122,24 +131,3 @@ def install(app: FastAPI) -> None:
     def _own_fault(_request: Request, error: Exception) -> JSONResponse:
         log.error("fault", error=type(error).__name__)
         return document(InternalError())
-
-
-class ProblemsOnly:
-    """ASGI middleware: a 413 that the framework answers by itself, as plain text, becomes a problem document."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and put our own answer in place of that one."""
-        replaced = False
-
-        async def answer(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == TooLargeError.status:
-                replaced = True
-                await document(TooLargeError())(scope, receive, send)
-            elif not replaced:
-                await send(message)
-
-        await self.app(scope, receive, answer)

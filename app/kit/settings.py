@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+DEMONSTRATION = "demonstration controller: not for real people's data"
 
 
 class Settings(BaseSettings):
@@ -52,6 +53,23 @@ class Settings(BaseSettings):
     max_pixels: Annotated[int, Field(gt=0)] = 25_000_000
     """Width times height of one image; checked before it is decoded."""
 
+    headers_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds for the head of a request to arrive; the connection is closed after that."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds for a body to arrive; 408 after that."""
+    bodies_memory_mib: Annotated[int, Field(ge=64)] = 1024
+    """Memory for the bodies of all requests under way; 503 `busy` above that."""
+    sign_ups_per_minute: Annotated[int, Field(ge=1)] = 600
+    """Sign-ups from one address (one /64 network of IPv6) in a minute; 429 above that."""
+    recovery_failures_per_minute: Annotated[int, Field(ge=1)] = 10
+    """Wrong recovery codes from one address in a minute; 429 above that. A right one always works."""
+    trusted_proxies: str = ""
+    """Addresses, separated by commas, of the proxies whose `X-Forwarded-*` headers are believed. Empty: nobody's."""
+    cors_origins: str = ""
+    """Origins, separated by commas, whose pages may call from a browser. Empty: none."""
+    metrics: Literal["off", "local", "open"] = "local"
+    """Who may read `/metrics`: nobody, this machine (and not through a proxy), or anybody."""
+
     consent_days: Annotated[int, Field(ge=1)] = 365
     """How long a consent lasts when the person does not choose."""
     consent_max_days: Annotated[int, Field(ge=1)] = 1096
@@ -81,6 +99,11 @@ class Settings(BaseSettings):
     def register_dir(self) -> Path:
         """Where the register lives."""
         return self.keys_dir or self.data_dir.parent / f"{self.data_dir.name}-keys"
+
+    @property
+    def controller(self) -> str:
+        """Who answers for the data. In this version always the demonstration: nobody."""
+        return DEMONSTRATION
 
     @property
     def keys_apart(self) -> bool:

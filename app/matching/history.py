@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.faces.permit import Purpose
 from app.matching.policy import Decision, Liveness
 from app.matching.tables import Comparison
+from app.vault.place import place
 from app.vault.seal import Key
 
 
@@ -36,14 +37,10 @@ class Entry:
     line: Line
 
 
-def _place(comparison_id: UUID) -> str:
-    return f"comparisons.sealed:{comparison_id}"
-
-
 def sealed(key: Key, comparison_id: UUID, line: Line) -> bytes:
     """Seal *line* for its row."""
     fields = asdict(line) | {"at": line.at.isoformat(), "relying_party_id": str(line.relying_party_id)}
-    return key.seal(json.dumps(fields).encode(), _place(comparison_id))
+    return key.seal(json.dumps(fields).encode(), place(Comparison.sealed, comparison_id))
 
 
 def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
@@ -52,7 +49,7 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
     if before is not None:
         query = query.where(Comparison.position < before)
     rows = session.scalars(query.order_by(Comparison.position.desc()).limit(limit))
-    return [Entry(row.id, row.position, _line(key.open(row.sealed, _place(row.id)))) for row in rows]
+    return [Entry(row.id, row.position, _line(key.open(row.sealed, place(Comparison.sealed, row.id)))) for row in rows]
 
 
 def _line(plain: bytes) -> Line:

@@ -7,10 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import BaseModel
 
+from app.consent.errors import NoSuchConsentError
+from app.faces.errors import BusyError
 from app.faces.measuring import Faces, image_bytes
 from app.faces.permit import Purpose
+from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.http import PRIVATE, Config, Read, TellTime
+from app.kit.openapi import answers
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.matching import history, verify
 from app.matching.policy import Decision, Liveness
@@ -62,7 +66,12 @@ class ComparisonOut(BaseModel):
         )
 
 
-@party_router.post("/verifications", dependencies=PRIVATE)
+@party_router.post(
+    "/verifications",
+    name="verify",
+    dependencies=PRIVATE,
+    responses=answers(NoSuchConsentError, BusyError, *PHOTO_REFUSALS),
+)
 def verification(
     party: Party,
     vault: Transactions,

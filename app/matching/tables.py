@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.datamap import PERSONAL
+from app.kit.datamap import PERSONAL, SEALED_RECORD
 from app.kit.db import Row
 
 
@@ -19,4 +19,4 @@ class Comparison(Row):
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first comparison, and so on."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=PERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

@@ -48,7 +48,7 @@ def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor =
     return Page.cut(parties, limit, key=lambda party: party.id, out=PartyOut.of)
 
 
-@router.get("")
+@router.get("", name="relying_party")
 def itself(party: Party, session: Read) -> PartyOut:
     """Read what is known of you."""
     found = service.get(session, party.id)

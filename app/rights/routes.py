@@ -1,21 +1,31 @@
 """Rights over HTTP."""
 
 from datetime import date
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from app.faces.measuring import Faces
 from app.kit.auth import OpenRoute, PersonRoute
-from app.kit.http import PRIVATE, Now
-from app.rights import erasure
+from app.kit.errors import NotFoundError
+from app.kit.http import NO_STORE, PRIVATE, Config, Now
+from app.kit.openapi import answers, media
+from app.kit.page import Page
+from app.rights import access, erasure, export, retention, schema
 from app.rights.tables import Erasure, ErasureStatus
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
+policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
+
+
+DOCUMENT = media("application/json", "Everything held; its schema is at `/v1/schemas/access`.")
+ARCHIVE = media("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
 
 
 class KeptOut(BaseModel):
@@ -24,6 +34,14 @@ class KeptOut(BaseModel):
     what: str
     holds: str
     why: str
+
+
+class RuleOut(BaseModel):
+    """One thing that is kept."""
+
+    what: str
+    why: str
+    how_long: str
 
 
 class ErasureOut(BaseModel):
@@ -47,7 +65,38 @@ class ErasureOut(BaseModel):
         )
 
 
-@router.delete("", dependencies=PRIVATE, responses={202: {"model": ErasureOut}})
+@router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
+def see(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
+    """See everything that is held about you, in one document (GDPR Art. 15). As often as you like."""
+    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
+    access.count(asked)
+    return StreamingResponse(access.document(asked), media_type="application/json", headers=NO_STORE)
+
+
+@router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
+def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
+    """Take everything with you: the document, your photos, your templates' numbers, and a page to read (Art. 20)."""
+    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
+    access.count(asked)
+    named = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
+    return StreamingResponse(export.archive(asked), media_type="application/zip", headers=named)
+
+
+@policy_router.get("/retention-policy")
+def retention_policy(config: Config) -> Page[RuleOut]:
+    """Read what is kept, why, and for how long."""
+    return Page(items=[RuleOut(what=r.what, why=r.why, how_long=r.how_long) for r in retention.policy(config)])
+
+
+@policy_router.get("/schemas/access")
+def access_schema() -> dict[str, Any]:
+    """Read the JSON Schema of the access document."""
+    return schema.schema()
+
+
+@router.delete(
+    "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "Under way"}}
+)
 def erase(me: Me, response: Response, vault: Transactions, now: Now) -> ErasureOut:
     """Erase yourself. No reason, no waiting period; 202 and an address to watch if a store has not confirmed yet."""
     one = erasure.erase(vault, subject_id=me.id, now=now)
@@ -57,7 +106,7 @@ def erase(me: Me, response: Response, vault: Transactions, now: Now) -> ErasureO
     return ErasureOut.of(one)
 
 
-@open_router.get("/{erasure_id}", dependencies=PRIVATE)
+@open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=answers(NotFoundError))
 def state(erasure_id: UUID, vault: Transactions) -> ErasureOut:
     """See how far an erasure is, without an account."""
     return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id))

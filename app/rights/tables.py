@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, ForeignKey
+from sqlalchemy import Date, Enum, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import IMPERSONAL, PERSONAL
@@ -34,3 +34,15 @@ class Erasure(Row):
     )
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+
+
+class AccessCount(Row):
+    """How often a person asked for access on one day."""
+
+    __tablename__ = "access_counts"
+    __table_args__ = (UniqueConstraint("subject_id", "on_day"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    on_day: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    times: Mapped[int] = mapped_column(info=PERSONAL)

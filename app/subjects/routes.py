@@ -4,12 +4,15 @@ from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
+from app.kit.auth import OpenRoute, PersonRoute, Principal, UnauthenticatedError, principal
+from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.http import PRIVATE, Config, Now, Read, Tx
+from app.kit.openapi import answers
 from app.kit.page import Page
+from app.kit.throttle import Throttle
 from app.subjects import service
 from app.vault.vault import Transactions
 
@@ -79,18 +82,30 @@ class NewTokenOut(BaseModel):
     access_token: str
 
 
-@open_router.post("/subjects", status_code=201, dependencies=PRIVATE)
-def register(body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
+@open_router.post(
+    "/subjects",
+    status_code=201,
+    dependencies=PRIVATE,
+    responses=answers(service.RegistrationClosedError, TooManyAttemptsError),
+)
+def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
     """Register. Adults only, self-declared; the answer is shown once."""
     if config.registration == "closed":
         raise service.RegistrationClosedError
+    sign_ups: Throttle = request.app.state.sign_ups
+    sign_ups.attempt(request)
     return _registered(service.register(vault, display_name=body.display_name, now=now))
 
 
-@open_router.post("/recoveries", status_code=201, dependencies=PRIVATE)
-def recover(body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
+@open_router.post(
+    "/recoveries", status_code=201, dependencies=PRIVATE, responses=answers(UnauthenticatedError, TooManyAttemptsError)
+)
+def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
     """Get back in with the recovery code. Every older token ends, and so does the code."""
-    return _registered(service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now))
+    recoveries: Throttle = request.app.state.recoveries
+    with recoveries.failures(request):
+        given = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
+    return _registered(given)
 
 
 def _registered(given: service.Registered) -> RegisteredOut:
@@ -99,7 +114,7 @@ def _registered(given: service.Registered) -> RegisteredOut:
     )
 
 
-@router.get("", dependencies=PRIVATE)
+@router.get("", name="me", dependencies=PRIVATE)
 def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
     """Read the summary of your account."""
     subject = service.get(session, me.id)
@@ -142,7 +157,7 @@ def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 
-@router.delete("/tokens/{token_id}", status_code=204)
+@router.delete("/tokens/{token_id}", status_code=204, responses=answers(NotFoundError))
 def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
     """End one of your tokens; it opens nothing from the moment that this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

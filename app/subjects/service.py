@@ -12,6 +12,7 @@ from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, 
 from app.kit.errors import NotFoundError
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault import purge
+from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.tables import EndedKind, OwnerKind
@@ -41,10 +42,6 @@ def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetim
     row = Token(id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=now.date())
     session.add(row)
     return row.id, token
-
-
-def _name_place(subject_id: UUID) -> str:
-    return f"subjects.sealed_name:{subject_id}"
 
 
 def register(vault: Vault, *, display_name: str | None, now: datetime) -> Registered:
@@ -99,14 +96,16 @@ def display_name(vault: Vault, subject: Subject) -> str | None:
     """Return what the person calls themselves."""
     if subject.sealed_name is None:
         return None
-    return key(vault, subject.id).open(subject.sealed_name, _name_place(subject.id)).decode()
+    return key(vault, subject.id).open(subject.sealed_name, place(Subject.sealed_name, subject.id)).decode()
 
 
 def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
     """Set what the person calls themselves."""
     subject = get(session, subject_id)
     subject.sealed_name = (
-        None if display_name is None else key(vault, subject_id).seal(display_name.encode(), _name_place(subject_id))
+        None
+        if display_name is None
+        else key(vault, subject_id).seal(display_name.encode(), place(Subject.sealed_name, subject_id))
     )
 
 

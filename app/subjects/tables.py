@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Date, Enum, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.datamap import CREDENTIAL, PERSONAL
+from app.kit.datamap import CREDENTIAL, PERSONAL, SEALED_TEXT
 from app.kit.db import Row
 
 
@@ -25,7 +25,7 @@ class Subject(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
-    sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=PERSONAL)
+    sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED_TEXT)
     restricted: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
     """The person has stopped all matching (GDPR Art. 18)."""
     erasing: Mapped[bool] = mapped_column(default=False, info=PERSONAL)

@@ -110,6 +110,16 @@ def upgrade() -> None:
     op.create_index("ix_tokens_subject_id", "tokens", ["subject_id"])
 
     op.create_table(
+        "access_counts",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("on_day", sa.Date(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("subject_id", "on_day"),
+    )
+    op.create_table(
         "grants",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),

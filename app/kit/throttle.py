@@ -1,0 +1,61 @@
+"""How often one address may try what anybody can: registering, and wrong recovery codes. Never a right.
+
+Counted by the library `limits`, in the memory of this process: addresses are written nowhere.
+"""
+
+import ipaddress
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import Request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from app.kit.auth import UnauthenticatedError
+from app.kit.errors import TooManyAttemptsError
+
+IPV6_NETWORK = 64
+"""Bits of an IPv6 address that one customer holds; the rest they can change at will."""
+
+
+class Throttle:
+    """So many attempts a minute from one address."""
+
+    def __init__(self, name: str, *, per_minute: int) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._item = RateLimitItemPerMinute(per_minute, namespace=name)
+
+    def attempt(self, request: Request) -> None:
+        """Count one attempt.
+
+        Raises:
+            TooManyAttemptsError: there were as many as allowed already.
+        """
+        address = network_of(request)
+        if not self._limiter.hit(self._item, address):
+            window = self._limiter.get_window_stats(self._item, address)
+            raise TooManyAttemptsError(retry_after_s=max(1, math.ceil(window.reset_time - time.time())))
+
+    @contextmanager
+    def failures(self, request: Request) -> Iterator[None]:
+        """Count the block as an attempt if it turns out that the credential was wrong: a right one always works."""
+        try:
+            yield
+        except UnauthenticatedError:
+            self.attempt(request)
+            raise
+
+
+def network_of(request: Request) -> str:
+    """Return the address that a request came from, or the network of an IPv6 address."""
+    host = request.client.host if request.client is not None else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:  # noqa: PLR2004 - the version
+        return str(address)
+    return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))

@@ -1,0 +1,53 @@
+"""What is kept, why, and for how long: said from the settings that decide it."""
+
+from dataclasses import dataclass
+
+from app.kit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that is kept."""
+
+    what: str
+    why: str
+    how_long: str
+
+
+def policy(settings: Settings) -> list[Rule]:
+    """Return every rule in force."""
+    return [
+        Rule(
+            "a consent, and the template that hangs from it",
+            "so that the relying party you named can verify you",
+            f"until you withdraw it, or {settings.consent_days} days if you chose no other end; at most "
+            f"{settings.consent_max_days} days; the template also goes when you delete its enrolment or enrol again",
+        ),
+        Rule(
+            "kept photos",
+            "to make a new template when the engine changes; only if you agreed to `template_renewal`",
+            "until that consent ends, or you delete or replace their enrolment",
+        ),
+        Rule("a photo you enrol or are verified with", "to be measured", "while it is measured: seconds, in memory"),
+        Rule(
+            "your account: display name, the digests of your tokens and recovery code",
+            "to know you again",
+            "until you erase it, or revoke the token",
+        ),
+        Rule(
+            "your consent events and comparisons",
+            "so that you can see every decision of yours and every use of your face",
+            "until you erase your account",
+        ),
+        Rule(
+            "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
+        ),
+        Rule(
+            "tombstones: the SHA-256 of the random ids of what ended, and the day",
+            "so that a restored backup cannot bring it back",
+            "for good; they point at nobody",
+        ),
+        Rule(
+            "an erasure: its own random id, its state and two days", "so that you can see that it was done", "for good"
+        ),
+    ]

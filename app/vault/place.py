@@ -1,0 +1,17 @@
+"""Where a sealed value belongs: the context that it is bound to."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column
+from sqlalchemy.orm import InstrumentedAttribute
+
+
+def place(column: Column[Any] | InstrumentedAttribute[Any], row_id: UUID) -> str:
+    """Return the context of one row's sealed column: `table.column:id`.
+
+    What is sealed for one place opens in no other row, column or table.
+    """
+    if isinstance(column, InstrumentedAttribute):
+        column = column.property.columns[0]
+    return f"{column.table.name}.{column.name}:{row_id}"
