@@ -1,6 +1,7 @@
 """The `mien` command. Exits 0 (done), 1 (refused, and said why) or 2 (usage)."""
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from app.consent import notices
 from app.demo.story import play
@@ -45,12 +47,17 @@ app.add_typer(party_app, name="relying-party")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PartyId = Annotated[UUID, typer.Argument(metavar="ID", help="The relying_party_id that `add` printed.")]
 
-REFUSALS = (KekError, ForeignRegisterError, SchemaError, notices.NoticeError, parties.PartyError, OSError)
+REFUSALS = (KekError, ForeignRegisterError, SchemaError, notices.NoticeError, parties.PartyError, OSError, DBAPIError)
 
 
 def _refuse(why: str) -> NoReturn:
     typer.echo(f"mien: {why}", err=True)
     raise typer.Exit(1)
+
+
+def _reason(error: Exception) -> str:
+    # Only what the database says: the statement's parameters may be personal.
+    return f"the databases cannot be used: {error.orig}" if isinstance(error, DBAPIError) else str(error)
 
 
 def _settings() -> Settings:
@@ -72,7 +79,7 @@ def _opened(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
             check(vault)
         yield vault
     except REFUSALS as error:
-        _refuse(str(error))
+        _refuse(_reason(error))
     vault.data.close()
     vault.register.store.close()
 
@@ -95,12 +102,12 @@ def serve(
 ) -> None:
     """Serve. On an empty data directory it migrates and publishes the shipped notices first."""
     settings = _settings()
-    log.configure()
     try:
+        os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
         service = build(settings)
         check(service.state.vault)
     except (*REFUSALS, ValueError) as error:
-        _refuse(str(error))
+        _refuse(_reason(error))
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -210,4 +217,5 @@ def sweep(*, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command."""
+    log.configure()
     app(prog_name="mien")

@@ -118,6 +118,15 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     }
     problems.install(app)
     openapi.describe(app)
+    _wrap(app, settings)
+    for router in ROUTERS:
+        app.include_router(router, max_body_size=settings.max_body_bytes)
+    app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
+    return app
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """Put the middleware around *app*, from the inside out."""
     app.add_middleware(Receiving, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
     if settings.cors_origins:
         app.add_middleware(
@@ -128,10 +137,6 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(RequestLog, metrics=app.state.metrics)
-    for router in ROUTERS:
-        app.include_router(router, max_body_size=settings.max_body_bytes)
-    app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
-    return app
 
 
 def build(settings: Settings) -> FastAPI:

@@ -1,11 +1,11 @@
-"""A whole service for one test: real HTTP, real databases, real engine workers with the toy engine; and people to call it."""
+"""A whole service for one test, and people to call it: real HTTP, databases and engine workers, with the toy engine."""
 
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from app.kit.settings import Settings
 from app.main import create_app, set_up
 from app.parties import service as parties
 from app.vault.opening import open_vault
+from app.vault.register import Owner
 from app.vault.vault import Vault
 from tests.toy_faces import toy_photo
 
@@ -80,7 +81,6 @@ class Person:
     subject_id: str
     token: str
     recovery_code: str
-    refs: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Send a request as this person."""
@@ -159,6 +159,12 @@ class House:
         answer = enrol(person, [consent["consent_id"]], [toy_photo(face), toy_photo(face, variant=2)])
         assert answer.status_code == 201, answer.text
         return person, party, consent
+
+    def living_keys(self, *consent_ids: str) -> dict[str, set[int]]:
+        """Return the generations of the keys that these consents still have; those with none are left out."""
+        living = self.vault.register.generations()
+        found = {one: living.get(Owner.grant(UUID(one)).digest, set()) for one in consent_ids}
+        return {one: generations for one, generations in found.items() if generations}
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
         """Read every file of both directories."""

@@ -67,8 +67,11 @@ def parse(body: bytes) -> NoticeHead:
     if before or missing or not text.strip():
         msg = f"the notice lacks {', '.join(missing) or 'its text'}"
         raise NoticeError(msg)
-    if fields["purpose"] not in set(Purpose) or not isinstance(fields["version"], int):
+    if fields["purpose"] not in list(Purpose) or type(fields["version"]) is not int:
         msg = f"purpose is one of {', '.join(Purpose)}; version is a whole number"
+        raise NoticeError(msg)
+    if not (isinstance(fields["language"], str) and fields["language"]):
+        msg = "language is a tag like en or pt-BR"
         raise NoticeError(msg)
     digest = hashlib.sha256(body).hexdigest()
     return NoticeHead(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.consent import events, notices, overview, service
@@ -17,7 +17,7 @@ from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Config, Now, Read
 from app.kit.openapi import answers, media, merged
-from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
+from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page, Position
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
@@ -141,9 +141,10 @@ class ReferenceOut(BaseModel):
 
 
 @open_router.get("")
-def notices_in_force(session: Read) -> Page[NoticeOut]:
+def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[NoticeOut]:
     """List the notice in force for each purpose."""
-    return Page(items=[NoticeOut.of(notice) for notice in notices.in_force(session)])
+    found = notices.in_force(session)
+    return Page.part(found, limit, after, key=lambda notice: notice.sha256, out=NoticeOut.of)
 
 
 @open_router.get("/{sha256}", response_class=Response, responses=merged(answers(NotFoundError), MARKDOWN))
@@ -215,7 +216,7 @@ def references(
     session: Read,
     now: Now,
     limit: Limit = DEFAULT_LIMIT,
-    after: Annotated[str | None, Query(max_length=64)] = None,
+    after: Last = None,
 ) -> Page[ReferenceOut]:
     """List the references of the people who consent to you now."""
     found = overview.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)

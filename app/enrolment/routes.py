@@ -17,7 +17,7 @@ from app.kit.auth import PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, media, merged
-from app.kit.page import Page
+from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
 
@@ -125,9 +125,10 @@ def enrol(
 
 
 @router.get("/enrolments", dependencies=PRIVATE)
-def enrolments(me: Me, session: Read) -> Page[EnrolmentOut]:
+def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[EnrolmentOut]:
     """List your enrolments."""
-    return Page(items=[EnrolmentOut.of(one) for one in store.of(session, me.id)])
+    found = store.of(session, me.id)
+    return Page.part(found, limit, after, key=lambda one: one.id, out=EnrolmentOut.of)
 
 
 @router.delete(

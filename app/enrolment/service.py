@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 from app.consent import permits
+from app.consent.errors import ConsentRequiredError
 from app.consent.tables import Grant
 from app.enrolment import policy, store
 from app.enrolment.errors import NotTheSamePersonError, refusals
@@ -19,7 +21,7 @@ from app.faces.permit import Purpose
 from app.faces.refusals import PhotoRefusedError
 from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
-from app.vault.register import Owner
+from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 
 
@@ -51,21 +53,23 @@ def enrol(
     """
     if not 1 <= len(photos) <= policy.MOST_PHOTOS:
         raise InvalidRequestError(("/photos", f"send 1 to {policy.MOST_PHOTOS} photos"))
+    permitted = partial(permits.for_enrolment, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos)
     with vault.data.read() as session:
-        permit, _ = permits.for_enrolment(
-            session, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos, now=tell_time()
-        )
+        permit, _ = permitted(session, now=tell_time())
     measured = _all_good(faces.pool.measure(permit, photos))
-    vectors = [one.vector for one in measured]
-    if odd := policy.odd_ones(vectors, threshold=faces.threshold):
+    if odd := policy.odd_ones([one.vector for one in measured], threshold=faces.threshold):
         raise NotTheSamePersonError(odd)
     enrolment_id = uuid4()
-    with vault.change() as change:
-        now = tell_time()
-        _, grants = permits.for_enrolment(
-            change.session, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos, now=now
-        )
-        _seal(change, vault, card=faces.card, grants=grants, enrolment_id=enrolment_id, measured=measured, now=now)
+    try:
+        with vault.change() as change:
+            now = tell_time()
+            still, grants = permitted(change.session, now=now)
+            if set(still.grant_ids) != set(permit.grant_ids):
+                # The consent to keep photos ended and was given anew: these photos were sent under the old one.
+                raise ConsentRequiredError
+            _seal(change, vault, card=faces.card, grants=grants, enrolment_id=enrolment_id, measured=measured, now=now)
+    except KeyGoneError as error:
+        raise ConsentRequiredError from error
     return Enrolled(enrolment_id, [one.quality for one in measured])
 
 

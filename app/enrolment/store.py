@@ -1,5 +1,6 @@
 """Templates and photos in the database, sealed and opened. The rules are in `service` and `policy`."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,6 @@ from app.kit.errors import NotFoundError
 from app.vault import purge
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
-from app.vault.tables import OwnerKind
 from app.vault.vault import Vault
 
 
@@ -176,13 +176,14 @@ def purge_dead(vault: Vault) -> int:
     """Remove templates and photos whose key is gone, and keys that were superseded. Returns how many rows."""
     with vault.change() as change:
         session, removed = change.session, 0
-        living = vault.register.generations(OwnerKind.GRANT)
+        living, used = vault.register.generations(), defaultdict[Owner, set[int]](set)
         for table in (Template, Photo):
-            rows = session.execute(select(table.id, table.grant_id, table.key_generation))
-            dead = [row.id for row in rows if row.key_generation not in living.get(row.grant_id, ())]
-            for row_id in dead:
-                session.execute(delete(table).where(table.id == row_id))
-            removed += len(dead)
-        used = {grant_id: generations_in_use(session, grant_id) for grant_id in living}
-        purge.retire_superseded(vault, OwnerKind.GRANT, used)
+            for row in session.execute(select(table.id, table.grant_id, table.key_generation)).all():
+                owner = Owner.grant(row.grant_id)
+                if row.key_generation in living.get(owner.digest, ()):
+                    used[owner].add(row.key_generation)
+                else:
+                    session.execute(delete(table).where(table.id == row.id))
+                    removed += 1
+        purge.retire_superseded(vault, used)
     return removed

@@ -78,6 +78,18 @@ class Card:
             raise ValueError(self._unsupported(target_fmr))
         return held[-1]
 
+    def interval_near(self, threshold: float) -> Interval:
+        """Return the stated intervals at the threshold nearest to *threshold*."""
+        return min(self.calibration.intervals, key=lambda interval: abs(interval.threshold - threshold))
+
+    def worst_group_near(self, threshold: float) -> dict[str, Any]:
+        """Return the group with the highest false match rate in the trial by origin, and at which threshold."""
+        by_origin = self.calibration.fmr_by_origin
+        stated = min(by_origin["thresholds"], key=lambda text: abs(float(text) - threshold))
+        rates: Mapping[str, float] = by_origin["thresholds"][stated]
+        group = max(rates, key=lambda name: rates[name])
+        return {"group": group, "fmr": rates[group], "threshold": float(stated), "trial": by_origin["trial"]}
+
     def as_document(self) -> dict[str, Any]:
         """Return the whole card as plain JSON values: a copy, free to add to."""
         copy: dict[str, Any] = json.loads(json.dumps(self.document))

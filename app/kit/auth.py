@@ -73,7 +73,7 @@ def new_token(prefix: str) -> str:
 
 def digest(token: str) -> bytes:
     """Return the SHA-256 by which a token is stored."""
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _principal(request: Request) -> Principal:

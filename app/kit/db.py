@@ -3,6 +3,7 @@
 * WAL, `synchronous=FULL`: with NORMAL a committed withdrawal can be lost at power failure.
 * `secure_delete=ON`: what is deleted is overwritten in the file; what is still in the WAL goes with `checkpoint()`.
 * `foreign_keys=ON`: the laws that are foreign keys hold on every connection.
+* `recursive_triggers=ON`: a REPLACE is seen by the triggers that keep rows from being changed.
 * Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
 """
 
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError
 from uuid import UUID
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, Uuid, create_engine, event, text
@@ -63,7 +65,13 @@ def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: SqliteConnection, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "secure_delete=ON",
+            "foreign_keys=ON",
+            "recursive_triggers=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
 
@@ -104,6 +112,31 @@ class Store:
             raw = connection.connection.dbapi_connection
             busy, _frames, _moved = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
         return bool(busy == 0)
+
+    def bytes(self) -> int:
+        """Return the size of the file."""
+        return self.path.stat().st_size
+
+    def rebuild(self, *, in_memory: bool) -> bool:
+        """Write the whole database anew: only so do the copies go that SQLite left when it moved rows between pages.
+
+        Takes time in proportion to the size, and meanwhile nobody else writes. What is deleted is then out of the
+        file; `checkpoint` must follow, to take it out of the write-ahead log.
+
+        Args:
+            in_memory: keep the new one in memory until it is written; else in a file in `SQLITE_TMPDIR`.
+
+        Returns:
+            False if another writer held it up for longer than the busy time.
+        """
+        with self.writer.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            try:
+                raw.execute(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")  # type: ignore[union-attr]
+                raw.execute("VACUUM")  # type: ignore[union-attr]
+            except OperationalError:
+                return False
+        return True
 
     def open_transactions(self) -> int:
         """Count the connections in use now."""

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
@@ -22,7 +23,7 @@ class TooLargeError(Problem):
     status = 413
     slug = "too-large"
     title = "Too large"
-    detail = "Send less: the limits are 12 MiB for one image, 61 MiB for an enrolment and 13 MiB for any other body."
+    detail = "Send less: by default one image may have 12 MiB, an enrolment 61 MiB and any other body 13 MiB."
 
 
 class RequestTimeoutError(Problem):
@@ -105,6 +106,15 @@ def _from_http(error: HTTPException) -> Problem:
     return InvalidRequestError(("", str(error.detail)))
 
 
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    return sorted(
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    )
+
+
 def install(app: FastAPI) -> None:
     """Let *app* answer every error with a problem document."""
 
@@ -117,8 +127,12 @@ def install(app: FastAPI) -> None:
         return document(_invalid(error))
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return document(_from_http(error), dict(error.headers or {}))
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == MethodNotAllowedError.status:
+            # The framework names the methods of one route only.
+            headers["Allow"] = ", ".join(_methods_at(app, request.url.path))
+        return document(_from_http(error), headers)
 
     @app.exception_handler(PoolTimeoutError)
     @app.exception_handler(DBAPIError)

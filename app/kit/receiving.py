@@ -44,6 +44,8 @@ class Receiving:
 
         async def answer(message: Message) -> None:
             nonlocal answered, replaced
+            if replaced:
+                return
             problem = body.problem
             if (
                 problem is None
@@ -54,7 +56,7 @@ class Receiving:
             if answered or problem is None:
                 answered = True
                 await send(message)
-            elif not replaced:
+            else:
                 replaced = True
                 await document(problem)(scope, receive, send)
 

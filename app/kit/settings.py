@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     """Key-encryption key: 32 bytes in base64. Default: read from `kek_file`."""
     kek_file: Path | None = None
     """File with the key-encryption key, made on first run with mode 0600. Default: `kek` in the keys directory."""
+    rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
+    """Size of the data store up to which an erasure completes before it is answered; a larger store is rebuilt by the
+    next sweep, once for all who wait, and the answer is 202."""
     sqlite_busy_s: Annotated[float, Field(gt=0)] = 10.0
     """Seconds a writer waits for another, and a checkpoint for readers."""
 

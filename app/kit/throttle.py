@@ -5,7 +5,6 @@ Counted by the library `limits`, in the memory of this process: addresses are wr
 
 import ipaddress
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.kit.auth import UnauthenticatedError
+from app.kit.clock import utc_now
 from app.kit.errors import TooManyAttemptsError
 
 IPV6_NETWORK = 64
@@ -37,7 +37,7 @@ class Throttle:
         address = network_of(request)
         if not self._limiter.hit(self._item, address):
             window = self._limiter.get_window_stats(self._item, address)
-            raise TooManyAttemptsError(retry_after_s=max(1, math.ceil(window.reset_time - time.time())))
+            raise TooManyAttemptsError(retry_after_s=max(1, math.ceil(window.reset_time - utc_now().timestamp())))
 
     @contextmanager
     def failures(self, request: Request) -> Iterator[None]:

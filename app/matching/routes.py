@@ -1,5 +1,6 @@
 """Verification for the relying party, the list of uses for the person, the engine's card for everybody."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -122,5 +123,7 @@ def engine(faces: Faces) -> dict[str, Any]:
             "fnmr": in_force.fnmr,
             "fmr_by_group": dict(in_force.fmr_by_group),
             "fnmr_by_group": dict(in_force.fnmr_by_group),
+            "ci95_by_person": asdict(faces.card.interval_near(in_force.threshold)),
+            "worst_group": faces.card.worst_group_near(in_force.threshold),
         },
     }

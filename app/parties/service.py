@@ -48,6 +48,10 @@ def add(
     Raises:
         PartyError: the name is taken, or a purpose is not a relying party's.
     """
+    for said, value in (("name", name), ("contact", contact), ("alternative", alternative)):
+        if not value.strip():
+            msg = f"a relying party has a name, a contact and an alternative; the {said} is blank"
+            raise PartyError(msg)
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
         msg = f"there is a relying party named {name!r} already; give this one another name"
         raise PartyError(msg)

@@ -1,18 +1,19 @@
 """Access (GDPR Art. 15): everything in one document, from the first day, as often as asked. Streamed, not gathered."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError
 
 from app.consent import overview
 from app.faces.measuring import Measuring
-from app.kit.datamap import Form
+from app.faces.permit import Purpose
 from app.kit.settings import Settings
 from app.parties import service as parties
 from app.rights import holdings, retention
@@ -21,24 +22,60 @@ from app.subjects import service as subjects
 from app.vault.vault import Vault
 
 SCHEMA = "/v1/schemas/access"
-WARNING = (
-    "A template's vector can be turned back into a likeness of your face. Keep the files in templates/ as carefully as "
-    "a photo of yourself that you would not show."
+CHUNK_BYTES = 64 * 1024
+"""What is sent at once, at least: each sending is a turn of the thread pool."""
+SOURCE = (
+    "you: every photo, name and decision here was given by you; comparisons were made when a relying party that you "
+    "consented to asked"
 )
+LEGAL_BASIS = "your explicit consent (GDPR Art. 6(1)(a) and 9(2)(a))"
+PURPOSES = {
+    Purpose.VERIFICATION: "check whether a photo shows you",
+    Purpose.IDENTIFICATION: "find you among the people in its gallery",
+    Purpose.TEMPLATE_RENEWAL: "keep your photos, to measure them again when the engine changes",
+}
+"""What is allowed: to a relying party, the last one to Mien."""
+LEARNS = "match or no match, a random reference to you, and that a consent began or ended"
 LOGIC = (
     "Each face is measured as a list of numbers. Your template is the mean of your enrolled photos' lists. A photo "
     "that a relying party sends is measured too; if the distance between the two lists is below the threshold the "
     "answer is match, else no match. The error rates, and how they differ between groups of people, are at /v1/engine. "
     "What follows from the answer is up to the relying party; it must offer you a way without your face."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that a person can do, whenever they like."""
+
+    right: str
+    law: str
+    how: str
+    what: str
+
+
 RIGHTS = (
-    ("access", "GDPR Art. 15", "GET /v1/me/access"),
-    ("portability", "GDPR Art. 20", "GET /v1/me/export"),
-    ("rectification", "GDPR Art. 16", "PATCH /v1/me, or enrol again"),
-    ("withdrawal of consent", "GDPR Art. 7(3)", "DELETE /v1/me/consents/{consent_id}"),
-    ("erasure", "GDPR Art. 17", "DELETE /v1/me"),
-    ("complaint", "GDPR Art. 77", "the data protection authority where you live or work"),
+    Right("access", "GDPR Art. 15", "GET /v1/me/access", "See everything that is held about you, and how it is used."),
+    Right("portability", "GDPR Art. 20", "GET /v1/me/export", "Take everything with you, in one ZIP."),
+    Right(
+        "rectification", "GDPR Art. 16", "PATCH /v1/me, or enrol again", "Correct your name, or replace your photos."
+    ),
+    Right(
+        "withdrawal of consent",
+        "GDPR Art. 7(3)",
+        "DELETE /v1/me/consents/{consent_id}",
+        "End a consent. Its template and photos are gone at once.",
+    ),
+    Right("erasure", "GDPR Art. 17", "DELETE /v1/me", "Erase your account and everything on this page."),
+    Right(
+        "complaint",
+        "GDPR Art. 77",
+        "the data protection authority where you live or work",
+        "Complain to somebody independent.",
+    ),
 )
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,55 +90,70 @@ class Asked:
 
 
 def count(asked: Asked) -> None:
-    """Count one access, a line for each day: asking often costs nothing, and is nobody's business but the person's."""
-    day = asked.now.date()
-    with asked.vault.data.write() as session:
-        subjects.get(session, asked.subject_id)
-        line = insert(AccessCount).values(id=uuid4(), subject_id=asked.subject_id, on_day=day, times=1)
-        more = {"times": AccessCount.times + 1}
-        session.execute(line.on_conflict_do_update(index_elements=["subject_id", "on_day"], set_=more))
+    """Count one access, a line for each day: asking often costs nothing, and is nobody's business but the person's.
+
+    A store that cannot be written (a full disk) leaves it uncounted: a right is not refused for its own statistics.
+    """
+    line = insert(AccessCount).values(id=uuid4(), subject_id=asked.subject_id, on_day=asked.now.date(), times=1)
+    more = {"times": AccessCount.times + 1}
+    try:
+        with asked.vault.data.write() as session:
+            subjects.get(session, asked.subject_id)
+            session.execute(line.on_conflict_do_update(index_elements=["subject_id", "on_day"], set_=more))
+    except OperationalError as error:
+        log.warning("access not counted", error=type(error.orig).__name__)
 
 
-def document(asked: Asked) -> Iterator[str]:
-    """Write the document as JSON, piece by piece; no transaction is open between two pieces."""
-    yield json.dumps(head(asked), indent=1)[:-2] + ',\n "data": {'
+def document(asked: Asked) -> Iterator[bytes]:
+    """Write the document as JSON, piece by piece; no transaction is open between two pieces.
+
+    Raises:
+        UnauthenticatedError: the person was erased; before the first piece, or between two.
+    """
+    return gathered(written(asked, head(asked)))
+
+
+def written(asked: Asked, head: Mapping[str, Any]) -> Iterator[bytes]:
+    """Write the document that begins with *head*."""
+    yield (_json(head, indent=1)[:-2] + ',\n "data": {').encode()
     for number, table in enumerate(holdings.tables()):
-        yield ("," if number else "") + f'\n  "{table.name}": ['
+        yield (("," if number else "") + f'\n  "{table.name}": [').encode()
         held = holdings.rows(asked.vault, subject_id=asked.subject_id, table=table)
         for position, row in enumerate(held):
-            yield ("," if position else "") + "\n   " + json.dumps(described(table.name, row))
-        yield "]"
-    yield "\n }\n}\n"
+            yield (("," if position else "") + "\n   " + _json(described(row))).encode()
+        yield b"]"
+    yield b"\n }\n}\n"
 
 
-def described(table: str, row: Mapping[str, holdings.Value]) -> dict[str, Any]:
-    """Return a row with each file in it described by its size and SHA-256, and by where the export has it."""
-    return {
-        name: _description(table, str(row["id"]), value) if isinstance(value, holdings.File) else value
-        for name, value in row.items()
-    }
+def _json(value: object, *, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
-def path_of(table: str, row_id: str, form: Form) -> str:
-    """Return where in the export a file of this row is."""
-    return f"{table}/{row_id}.{'json' if form is Form.VECTOR else 'jpg'}"
+def described(row: Mapping[str, holdings.Value]) -> dict[str, Any]:
+    """Return a row with each file in it described."""
+    return {name: value.described() if isinstance(value, holdings.File) else value for name, value in row.items()}
 
 
-def _description(table: str, row_id: str, file: holdings.File) -> dict[str, Any]:
-    return {
-        "file": path_of(table, row_id, file.form),
-        "bytes": len(file.content),
-        "sha256": hashlib.sha256(file.content).hexdigest(),
-    }
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Put small pieces together."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= CHUNK_BYTES:
+            yield b"".join(held)
+            held.clear()
+            size = 0
+    yield b"".join(held)
 
 
 def head(asked: Asked) -> dict[str, Any]:
-    """Return all of the document but the data."""
-    key = subjects.key(asked.vault, asked.subject_id)
-    with asked.vault.data.read() as session:
-        grants = overview.in_force(session, subject_id=asked.subject_id, now=asked.now)
-        party_ids = overview.parties_decided_on(session, key, subject_id=asked.subject_id)
-        recipients = [party for party_id in party_ids if (party := parties.get(session, party_id)) is not None]
+    """Return all of the document but the data.
+
+    Raises:
+        UnauthenticatedError: the person was erased.
+    """
     card, settings = asked.faces.card, asked.settings
     return {
         "$schema": SCHEMA,
@@ -109,21 +161,8 @@ def head(asked: Asked) -> dict[str, Any]:
         "subject_id": str(asked.subject_id),
         "controller": settings.controller,
         "profile": settings.profile,
-        "source": "you: every photo, name and decision here was given by you; comparisons were made when a relying "
-        "party that you consented to asked",
-        "purposes": [
-            {"consent_id": str(grant.id), "purpose": grant.purpose, "until": grant.valid_until.isoformat()}
-            for grant in grants
-        ],
-        "recipients": [
-            {
-                "relying_party_id": str(party.id),
-                "name": party.name,
-                "contact": party.contact,
-                "learns": "match or no match, a random reference to you, and that a consent began or ended",
-            }
-            for party in recipients
-        ],
+        "source": SOURCE,
+        **_told(asked),
         "retention": [asdict(rule) for rule in retention.policy(settings)],
         "logic": {
             "engine": card.id,
@@ -132,6 +171,41 @@ def head(asked: Asked) -> dict[str, Any]:
             "threshold": asked.faces.threshold,
             "in_words": LOGIC,
         },
-        "rights": [{"right": right, "law": law, "how": how} for right, law, how in RIGHTS],
-        "warning": WARNING,
+        "rights": [asdict(right) for right in RIGHTS],
+        "warning": holdings.WARNING,
+    }
+
+
+def _told(asked: Asked) -> dict[str, Any]:
+    """Return the purposes in force, and every relying party that the person ever decided about."""
+    key = subjects.key(asked.vault, asked.subject_id)
+    with asked.vault.data.read() as session:
+        subjects.get(session, asked.subject_id)
+        grants = overview.in_force(session, subject_id=asked.subject_id, now=asked.now)
+        party_ids = overview.parties_decided_on(session, key, subject_id=asked.subject_id)
+        found = [parties.get(session, party_id) for party_id in sorted(party_ids)]
+    recipients = {party.id: party for party in found if party is not None}
+    return {
+        "purposes": [
+            {
+                "consent_id": str(grant.id),
+                "purpose": grant.purpose,
+                "in_words": PURPOSES[grant.purpose],
+                "relying_party": recipients[grant.relying_party_id].name if grant.relying_party_id else None,
+                "until": grant.valid_until.isoformat(),
+                "legal_basis": LEGAL_BASIS,
+                "notice": f"/v1/notices/{grant.notice_sha256}",
+            }
+            for grant in grants
+        ],
+        "recipients": [
+            {
+                "relying_party_id": str(party.id),
+                "name": party.name,
+                "contact": party.contact,
+                "learns": LEARNS,
+                "alternative": party.alternative,
+            }
+            for party in recipients.values()
+        ],
     }

@@ -1,5 +1,6 @@
-"""Erasure: intent, delete, empty the logs, and only then `completed`. Each step is committed and can be resumed."""
+"""Erasure: intent, delete, rebuild, empty the logs, and only then `completed`. Each step can be resumed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -41,8 +42,13 @@ KEPT = (
 )
 
 
-def erase(vault: Vault, *, subject_id: UUID, now: datetime) -> Erasure:
-    """Erase a person, now. From the first commit they are out of matching, whatever happens after."""
+def erase(vault: Vault, *, subject_id: UUID, rebuild_at_once: int, now: datetime) -> Erasure:
+    """Erase a person, now. From the first commit they are out of matching, whatever happens after.
+
+    Args:
+        rebuild_at_once: bytes of the data store up to which it is rebuilt before this returns, and so the erasure
+            completed; a larger one is rebuilt by the next sweep, once for all who wait.
+    """
     with vault.data.write() as session:
         subjects.begin_erasure(session, subject_id)
         erasure = Erasure(
@@ -53,18 +59,28 @@ def erase(vault: Vault, *, subject_id: UUID, now: datetime) -> Erasure:
             completed_on=None,
         )
         session.add(erasure)
-    return carry_on(vault, erasure_id=erasure.id, now=now)
+    _carry_on(vault, [erasure.id], rebuild=vault.data.bytes() <= rebuild_at_once, now=now)
+    return get(vault, erasure_id=erasure.id)
 
 
-def carry_on(vault: Vault, *, erasure_id: UUID, now: datetime) -> Erasure:
-    """Do what is left of one erasure; a store that fails leaves it in progress, to be carried on later."""
+def resume(vault: Vault, *, now: datetime) -> int:
+    """Carry on with every erasure that waits or was interrupted. Returns how many are completed by that."""
+    with vault.data.read() as session:
+        waiting = session.scalars(select(Erasure.id).where(Erasure.status == ErasureStatus.IN_PROGRESS)).all()
+    return _carry_on(vault, waiting, rebuild=True, now=now) if waiting else 0
+
+
+def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, rebuild: bool, now: datetime) -> int:
+    """Do what is left; a store that fails leaves them in progress, to be carried on later."""
     try:
-        _delete(vault, erasure_id, now)
-        if vault.settle():
-            _complete(vault, erasure_id, now)
+        for erasure_id in erasure_ids:
+            _delete(vault, erasure_id, now)
+        if rebuild and vault.scrub():
+            _complete(vault, erasure_ids, now)
+            return len(erasure_ids)
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
-    return get(vault, erasure_id=erasure_id)
+    return 0
 
 
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
@@ -75,18 +91,10 @@ def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
             subjects.delete_subject(change, subject_id=subject_id, now=now)
 
 
-def _complete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
+def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> None:
     with vault.data.write() as session:
-        done = update(Erasure).where(Erasure.id == erasure_id)
+        done = update(Erasure).where(Erasure.id.in_(erasure_ids), Erasure.status == ErasureStatus.IN_PROGRESS)
         session.execute(done.values(status=ErasureStatus.COMPLETED, completed_on=now.date()))
-
-
-def resume(vault: Vault, *, now: datetime) -> int:
-    """Carry on with every erasure that something interrupted. Returns how many are completed by that."""
-    with vault.data.read() as session:
-        waiting = session.scalars(select(Erasure.id).where(Erasure.status == ErasureStatus.IN_PROGRESS)).all()
-    carried = [carry_on(vault, erasure_id=erasure_id, now=now) for erasure_id in waiting]
-    return sum(erasure.status is ErasureStatus.COMPLETED for erasure in carried)
 
 
 def get(vault: Vault, *, erasure_id: UUID) -> Erasure:

@@ -1,15 +1,13 @@
 """Export (GDPR Art. 20): the access document, every photo and every template's numbers, in one ZIP. Streamed."""
 
 import json
-import struct
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
-from app.kit.datamap import Form
-from app.rights import access, holdings, reading
+from app.rights import access, holdings, reading, schema
 
-Entry = tuple[str, Iterator[bytes]]
+Entry = tuple[str, Iterable[bytes]]
 
 
 class _Outflow:
@@ -33,37 +31,34 @@ class _Outflow:
 
 
 def archive(asked: access.Asked) -> Iterator[bytes]:
-    """Write the ZIP, piece by piece; no transaction is open between two pieces."""
+    """Write the ZIP, piece by piece; no transaction is open between two pieces.
+
+    Raises:
+        UnauthenticatedError: the person was erased; before the first piece, or between two.
+    """
+    return access.gathered(_zipped(_entries(asked, access.head(asked)), asked.now))
+
+
+def _zipped(entries: Iterable[Entry], now: datetime) -> Iterator[bytes]:
     out = _Outflow()
-    stamp = asked.now.timetuple()[:6]
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as zipped:  # type: ignore[call-overload]
-        for name, pieces in _entries(asked):
-            with zipped.open(zipfile.ZipInfo(name, stamp), "w", force_zip64=True) as entry:
+    with zipfile.ZipFile(out, "w") as zipped:  # type: ignore[call-overload]
+        for name, pieces in entries:
+            described = zipfile.ZipInfo(name, now.timetuple()[:6])
+            # Photos too: in a stream a size follows its bytes, and many readers take that of deflated ones only.
+            described.compress_type = zipfile.ZIP_DEFLATED
+            with zipped.open(described, "w") as entry:
                 for piece in pieces:
                     entry.write(piece)
                     yield out.taken()
     yield out.taken()
 
 
-def _entries(asked: access.Asked) -> Iterator[Entry]:
-    yield "mien.json", (piece.encode() for piece in access.document(asked))
-    yield "index.html", (piece.encode() for piece in reading.page(asked))
-    for table in holdings.tables():
+def _entries(asked: access.Asked, head: dict[str, object]) -> Iterator[Entry]:
+    yield "index.html", reading.page(asked, head)
+    yield "mien.json", access.written(asked, head)
+    yield "mien.schema.json", [json.dumps(schema.schema(), indent=1).encode()]
+    for table in filter(holdings.has_files, holdings.tables()):
         for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table):
             for value in row.values():
                 if isinstance(value, holdings.File):
-                    yield access.path_of(table.name, str(row["id"]), value.form), iter([_content(row, value)])
-
-
-def _content(row: Mapping[str, holdings.Value], file: holdings.File) -> bytes:
-    if file.form is not Form.VECTOR:
-        return file.content
-    vector = struct.unpack(f"<{len(file.content) // 8}d", file.content)
-    template: dict[str, Any] = {
-        "template_id": row["id"],
-        "engine": row["engine_id"],
-        "weights_sha256": row["weights_sha256"],
-        "warning": access.WARNING,
-        "vector": vector,
-    }
-    return json.dumps(template, indent=1).encode()
+                    yield value.path, [value.content]

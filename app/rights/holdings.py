@@ -1,36 +1,53 @@
 """Everything held about one person, found by the data map: no list of tables, none of columns (law 5).
 
-A table belongs to a person by its `subject_id`, or is `subjects` itself. Rows are read a page at a time, each page in a
-short read transaction of its own, so that a slow reader holds nothing up and memory stays bounded.
+* A table belongs to a person by its `subject_id`, or is `subjects` itself. The register knows nobody: digests only.
+* Rows are read a page at a time, each page in a short transaction of its own: a slow reader holds nothing up.
+* Each page asks again whether the person is still there. Once they are erased reading raises, so that what was
+  written so far breaks off instead of looking whole.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Table, UniqueConstraint, select
+from sqlalchemy import Column, MetaData, RowMapping, Select, Table, UniqueConstraint, func, select, tuple_
 
+from app.faces import features
 from app.kit.datamap import Form, Kind, Seal, SealedUnder
 from app.kit.db import Row
+from app.subjects import service as subjects
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
+from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
-PAGE = 20
-"""Rows read at once; with kept photos of half a megabyte, some ten megabytes."""
+PAGE = 100
+"""Rows read at once; of a table with files one, since a photo may have megabytes."""
+STORES = (Row.metadata, RegisterRow.metadata)
+WARNING = (
+    "A template's vector can be turned back into a likeness of your face. Keep the files in templates/ as carefully as "
+    "a photo of yourself that you would not show."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A sealed column that is no text: opened, and better given as a file."""
+    """What is given as a file of its own, and where the export has it."""
 
+    path: str
     form: Form
     content: bytes
+
+    def described(self) -> dict[str, Any]:
+        """Return what stands in its place in a document: path, size and SHA-256."""
+        digest = hashlib.sha256(self.content).hexdigest()
+        return {"file": self.path, "bytes": len(self.content), "sha256": digest}
 
 
 Value = str | int | bool | float | None | dict[str, Any] | File
@@ -52,90 +69,143 @@ def kind_of(column: Column[Any]) -> Kind:
     return kind
 
 
-def tables() -> Sequence[Table]:
+def owner_of(table: Table) -> Column[Any]:
+    """Return the column that says whose a row is.
+
+    Raises:
+        UnmappedError: there is none.
+    """
+    if table.name == "subjects":
+        return table.c.id
+    if "subject_id" not in table.c:
+        raise UnmappedError(table.name)
+    return table.c.subject_id
+
+
+def tables(stores: Sequence[MetaData] = STORES) -> list[Table]:
     """Return every table with something about a person.
 
     Raises:
         UnmappedError: a column is not classified, or a table does not say whose its rows are.
     """
-    found = []
-    for table in Row.metadata.sorted_tables:
-        kinds = {kind_of(column) for column in table.columns}
-        if kinds & {Kind.PERSONAL, Kind.BIOMETRIC}:
-            if table.name != "subjects" and "subject_id" not in table.columns:
-                raise UnmappedError(table.name)
-            found.append(table)
+    every = [table for store in stores for table in store.sorted_tables]
+    kinds = {table: {kind_of(column) for column in table.columns} for table in every}
+    found = [table for table in every if kinds[table] & {Kind.PERSONAL, Kind.BIOMETRIC}]
+    for table in found:
+        owner_of(table)
     return found
 
 
-def shown(table: Table) -> Sequence[Column[Any]]:
+def shown(table: Table) -> list[Column[Any]]:
     """Return the columns that their person is given: all but credentials, which would let somebody in."""
     return [column for column in table.columns if kind_of(column) is not Kind.CREDENTIAL]
 
 
+def form_of(column: Column[Any]) -> Form | None:
+    """Return what a column is when it is opened; None if it is not sealed."""
+    seal: Seal | None = column.info.get("seal")
+    return None if seal is None else seal.form
+
+
+def has_files(table: Table) -> bool:
+    """Say whether the rows of a table come with files."""
+    return any(form_of(column) in {Form.VECTOR, Form.JPEG} for column in table.columns)
+
+
 def name_of(column: Column[Any]) -> str:
     """Return what a column is called when it is opened: `sealed_name` is `name`, a bare `sealed` is `content`."""
-    if "seal" not in column.info:
+    if form_of(column) is None:
         return column.name
     return column.name.removeprefix("sealed").removeprefix("_") or "content"
 
 
+def count(vault: Vault, *, subject_id: UUID, table: Table) -> int:
+    """Count a person's rows of one table."""
+    (counted,) = _read(vault, table, select(func.count().label("rows")).select_from(table), subject_id)
+    rows: int = counted["rows"]
+    return rows
+
+
 def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, Value]]:
-    """Read a person's rows of one table, opened; in the order of their own count where there is one."""
-    owner = table.c.id if table.name == "subjects" else table.c.subject_id
-    order = _order(table)
-    query = select(table).where(owner == subject_id).order_by(order).limit(PAGE)
-    after: object = None
+    """Read a person's rows of one table, opened; in the order of their own count where there is one.
+
+    Raises:
+        UnauthenticatedError: the person was erased meanwhile.
+    """
+    size, order = 1 if has_files(table) else PAGE, _order(table)
+    query = select(table).order_by(*order).limit(size)
+    after: tuple[Any, ...] | None = None
     while True:
-        with vault.data.read() as session:
-            page = session.execute(query if after is None else query.where(order > after)).mappings().all()
-        for row in page:
-            opened = _opened(vault, table, dict(row), subject_id)
-            if opened is not None:
-                yield opened
-        if len(page) < PAGE:
+        page = _read(vault, table, query if after is None else query.where(tuple_(*order) > after), subject_id)
+        yield from _opened(vault, table, page, subject_id)
+        if len(page) < size:
             return
-        after = page[-1][order.name]
+        after = tuple(page[-1][column.name] for column in order)
 
 
-def _order(table: Table) -> Column[Any]:
-    counted = ["subject_id", "position"]
-    uniques = (c for c in table.constraints if isinstance(c, UniqueConstraint))
-    return table.c.position if any([col.name for col in u.columns] == counted for u in uniques) else table.c.id
+def _read(vault: Vault, table: Table, query: Select[Any], subject_id: UUID) -> Sequence[RowMapping]:
+    with vault.data.read() as session:
+        subjects.get(session, subject_id)
+        return session.execute(query.where(owner_of(table) == subject_id)).mappings().all()
 
 
-def _opened(vault: Vault, table: Table, row: Mapping[str, Any], subject_id: UUID) -> dict[str, Value] | None:
-    """Open a row; None if its key was destroyed since it was read."""
-    found: dict[str, Value] = {}
-    for column in shown(table):
-        seal: Seal | None = column.info.get("seal")
-        value = row[column.name]
-        if seal is None or value is None:
-            found[name_of(column)] = _plain(value)
-            continue
+def _still_here(vault: Vault, subject_id: UUID) -> None:
+    with vault.data.read() as session:
+        subjects.get(session, subject_id)
+
+
+def _order(table: Table) -> list[Column[Any]]:
+    counted = {"subject_id", "position"}
+    uniques = [set(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
+    return [table.c.position] if counted in uniques else list(table.primary_key.columns)
+
+
+def _opened(vault: Vault, table: Table, page: Sequence[RowMapping], subject_id: UUID) -> Iterator[dict[str, Value]]:
+    """Open the rows of one page, fetching each key once; a row whose consent ended since it was read is left out."""
+    keys: dict[tuple[Owner, int], Key] = {}
+    for row in page:
         try:
-            key = _key(vault, seal, row, subject_id)
+            yield {name_of(column): _value(vault, column, row, keys) for column in shown(table)}
         except KeyGoneError:
-            return None
-        found[name_of(column)] = _form(seal.form, key.open(value, place(column, row["id"])))
-    return found
+            _still_here(vault, subject_id)
 
 
-def _key(vault: Vault, seal: Seal, row: Mapping[str, Any], subject_id: UUID) -> Key:
-    if seal.under is SealedUnder.GRANT:
-        return vault.register.key(Owner.grant(row["grant_id"]), row["key_generation"])
-    return vault.register.key(Owner.subject(subject_id))
-
-
-def _form(form: Form, plain: bytes) -> Value:
-    match form:
+def _value(vault: Vault, column: Column[Any], row: RowMapping, keys: dict[tuple[Owner, int], Key]) -> Value:
+    seal: Seal | None = column.info.get("seal")
+    sealed = row[column.name]
+    if seal is None or sealed is None:
+        return _plain(sealed)
+    owner = _sealed_by(seal, column.table, row)
+    if owner not in keys:
+        keys[owner] = vault.register.key(*owner)
+    plain = keys[owner].open(sealed, place(column, row["id"]))
+    match seal.form:
         case Form.TEXT:
             return plain.decode()
         case Form.JSON:
             record: dict[str, Any] = json.loads(plain)
             return record
-        case Form.VECTOR | Form.JPEG:
-            return File(form, plain)
+        case Form.JPEG:
+            return File(f"{column.table.name}/{row['id']}.jpg", seal.form, plain)
+        case Form.VECTOR:
+            return File(f"{column.table.name}/{row['id']}.json", seal.form, _template(row, plain))
+
+
+def _sealed_by(seal: Seal, table: Table, row: RowMapping) -> tuple[Owner, int]:
+    if seal.under is SealedUnder.GRANT:
+        return Owner.grant(row["grant_id"]), row["key_generation"]
+    return Owner.subject(row[owner_of(table).name]), 1
+
+
+def _template(row: RowMapping, vector: bytes) -> bytes:
+    template = {
+        "template_id": str(row["id"]),
+        "engine": row["engine_id"],
+        "weights_sha256": row["weights_sha256"],
+        "warning": WARNING,
+        "vector": features.unpacked(vector),
+    }
+    return json.dumps(template, indent=1).encode()
 
 
 def _plain(value: object) -> Value:

@@ -1,14 +1,172 @@
-"""The export's page to read and print: one HTML file that needs nothing but the photos beside it."""
+"""The export's page to read and print: one HTML file that needs nothing but the photos beside it.
 
-from collections.abc import Iterator, Mapping
+Derived as the document is: what is not named here is shown too, under its own name.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Table
 
 from app.kit.datamap import Form
 from app.rights import access, holdings
 
+TITLES = {
+    "photos": ("Photos that are kept", "Kept, sealed, because you agreed to template_renewal."),
+    "templates": (
+        "Templates",
+        "A template is a list of numbers measured from your photos. A photo of you is compared with it.",
+    ),
+    "grants": ("Consents in force", "What you allow now. What you were told stands in the notice that you read."),
+    "comparisons": (
+        "Uses of your face",
+        "Each time that somebody compared a photo with your template; the first one first.",
+    ),
+    "consent_events": ("Decisions you made", "Each consent that you gave, refused or ended; the first one first."),
+    "subjects": ("Your account", ""),
+    "tokens": (
+        "Ways in",
+        "Your access tokens and your recovery code. They themselves are not stored, only their digests.",
+    ),
+    "access_counts": ("Days on which you asked", "Counted, never limited: ask as often as you like."),
+    "erasures": ("Erasures", ""),
+}
+"""The sections in their order, what is most about you first; a table not here comes last, under its own name."""
+LABELS = {
+    "at": "When",
+    "event_time": "When",
+    "state": "You",
+    "relying_party_id": "Relying party",
+    "valid_until": "Until",
+    "liveness": "Was somebody live there?",
+    "target_fmr": "Strangers taken for you",
+    "engine_id": "Measured by",
+    "name": "What you call yourself",
+    "restricted": "Matching stopped by you",
+    "erasing": "Being erased",
+    "on_day": "Day",
+    "content": "File",
+    "kind": "What it is",
+}
+WORDS: dict[Any, str] = {
+    **{purpose: f"{purpose.capitalize()}: {words}".replace("_", " ") for purpose, words in access.PURPOSES.items()},
+    True: "yes",
+    False: "no",
+    None: "none",
+    "match": "match: taken for you",
+    "no_match": "no match: not taken for you",
+    "not_checked": "not checked",
+    "access": "an access token",
+    "recovery": "the recovery code",
+}
+RECORD = re.compile(r"(.*_)?(id|sha256)|position|key_generation|subject_ref")
+"""What is of use to a program or a dispute, and set small."""
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT.*")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row as it is read: facts first, then what is only for the record."""
+
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    record: list[tuple[str, str]] = field(default_factory=list)
+    photos: list[str] = field(default_factory=list)
+    files: list[holdings.File] = field(default_factory=list)
+
+
+def page(asked: access.Asked, head: Mapping[str, Any]) -> Iterator[bytes]:
+    """Write the page that begins with *head*, piece by piece."""
+    order = list(TITLES)
+    found = sorted(holdings.tables(), key=lambda table: order.index(table.name) if table.name in TITLES else len(order))
+    sections = [_section(asked, head, table) for table in found]
+    for piece in TEMPLATES.get_template("export.html").generate(head=head, sections=sections):
+        yield piece.encode()
+
+
+def _section(asked: access.Asked, head: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    title, about = TITLES.get(table.name, (spoken(table.name), ""))
+    return {
+        "name": table.name,
+        "title": title,
+        "about": about,
+        "count": holdings.count(asked.vault, subject_id=asked.subject_id, table=table),
+        "entries": _entries(asked, head, table),
+    }
+
+
+def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iterator[Entry]:
+    names = {party["relying_party_id"]: party["name"] for party in head["recipients"]}
+    own_words = {holdings.name_of(column) for column in table.columns if holdings.form_of(column) is Form.TEXT}
+    for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table):
+        entry = Entry()
+        for name, value in _spread(row):
+            if isinstance(value, holdings.File):
+                entry.files.append(value)
+            elif name in own_words and value is not None:
+                entry.facts.append((spoken(name), str(value)))
+            elif name == "relying_party_id" and value in names:
+                entry.facts.append((spoken(name), names[str(value)]))
+                entry.record.append(("relying party id", str(value)))
+            elif name == "notice_sha256":
+                entry.record.append(("notice that you read", f"/v1/notices/{value}"))
+            elif RECORD.fullmatch(name):
+                if value not in {None, head["subject_id"]}:
+                    entry.record.append((name.replace("_", " "), said(value)))
+            else:
+                entry.facts.append((spoken(name), said(value)))
+        yield entry
+
+
+def _spread(row: Mapping[str, holdings.Value]) -> Iterator[tuple[str, Any]]:
+    """Give the fields of a row, those of a sealed record beside the others."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
+
+
+def spoken(name: str) -> str:
+    """Return a field's name in words."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def said(value: object) -> str:
+    """Return a value in words."""
+    match value:
+        case None | bool():
+            return WORDS[value]
+        case float() if 0 < value < 1:
+            return f"about 1 in {round(1 / value):,}"
+        case str() if _INSTANT.fullmatch(value):
+            at = datetime.fromisoformat(value)
+            return f"{day(value)}, {at:%H:%M} UTC"
+        case str() if _DAY.fullmatch(value):
+            return day(value)
+        case str():
+            return WORDS.get(value, value)
+    return str(value)
+
+
+def day(value: str) -> str:
+    """Return a day in words: `23 November 2026`."""
+    at = datetime.fromisoformat(value)
+    return f"{at.day} {at:%B %Y}"
+
+
+def size(value: int) -> str:
+    """Return a file's size in words."""
+    return f"{max(1, round(value / 1000)):,} kB"
+
+
+FILTERS: dict[str, Callable[..., str]] = {"said": said, "day": day, "size": size}
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -16,44 +174,4 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TITLES = {
-    "subjects": "Your account",
-    "tokens": "Your ways in",
-    "consent_events": "Every decision you made",
-    "grants": "Your consents in force",
-    "templates": "Your templates",
-    "photos": "Your kept photos",
-    "comparisons": "Every use of your face",
-    "access_counts": "How often you asked",
-}
-"""A table without a title is shown by its own name."""
-
-
-def page(asked: access.Asked) -> Iterator[str]:
-    """Write the page, piece by piece."""
-    sections = (
-        {"title": TITLES.get(table.name, table.name), "rows": _rows(asked, table.name), "name": table.name}
-        for table in holdings.tables()
-    )
-    return TEMPLATES.get_template("export.html").generate(head=access.head(asked), sections=sections)
-
-
-def _rows(asked: access.Asked, name: str) -> Iterator[dict[str, Any]]:
-    table = next(table for table in holdings.tables() if table.name == name)
-    for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table):
-        yield {
-            "fields": _fields(access.described(name, row)),
-            "photos": [
-                access.path_of(name, str(row["id"]), value.form)
-                for value in row.values()
-                if isinstance(value, holdings.File) and value.form is Form.JPEG
-            ],
-        }
-
-
-def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Spread records out, so that what is inside is read beside the rest."""
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        flat.update(value if isinstance(value, dict) else {name: value})
-    return {name.replace("_", " "): "none" if value is None else value for name, value in flat.items()}
+TEMPLATES.filters.update(FILTERS)

@@ -14,6 +14,7 @@ from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Now
 from app.kit.openapi import answers, media
 from app.kit.page import Page
+from app.kit.settings import MIB
 from app.rights import access, erasure, export, retention, schema
 from app.rights.tables import Erasure, ErasureStatus
 from app.subjects.routes import Me
@@ -97,9 +98,9 @@ def access_schema() -> dict[str, Any]:
 @router.delete(
     "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "Under way"}}
 )
-def erase(me: Me, response: Response, vault: Transactions, now: Now) -> ErasureOut:
+def erase(me: Me, response: Response, vault: Transactions, config: Config, now: Now) -> ErasureOut:
     """Erase yourself. No reason, no waiting period; 202 and an address to watch if a store has not confirmed yet."""
-    one = erasure.erase(vault, subject_id=me.id, now=now)
+    one = erasure.erase(vault, subject_id=me.id, rebuild_at_once=config.rebuild_at_once_mib * MIB, now=now)
     if one.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
         response.headers["Location"] = f"{open_router.prefix}/{one.id}"

@@ -8,59 +8,30 @@ from uuid import UUID
 
 from sqlalchemy import Column
 
+from app.faces.permit import Purpose
 from app.kit.datamap import Form
 from app.rights import access, holdings
 
-_TYPES: dict[type, dict[str, Any]] = {
-    UUID: {"type": "string", "format": "uuid"},
-    datetime: {"type": "string", "format": "date-time"},
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_ID: Schema = {"type": "string", "format": "uuid"}
+_INSTANT: Schema = {"type": "string", "format": "date-time"}
+_DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_NUMBER: Schema = {"type": "number"}
+_PLAIN: dict[type, Schema] = {
+    UUID: _ID,
+    datetime: _INSTANT,
     date: {"type": "string", "format": "date"},
     bool: {"type": "boolean"},
     int: {"type": "integer"},
-    str: {"type": "string"},
+    float: _NUMBER,
+    str: _TEXT,
 }
-_FILE = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "description": "where the export has it"},
-        "bytes": {"type": "integer", "minimum": 1},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    },
-    "required": ["file", "bytes", "sha256"],
-}
-_FORMS: dict[Form, dict[str, Any]] = {
-    Form.TEXT: {"type": "string"},
-    Form.JSON: {"type": "object"},
-    Form.VECTOR: _FILE,
-    Form.JPEG: _FILE,
-}
-_TEXT = {"type": "string"}
-_LIST = {"type": "array", "items": {"type": "object"}}
 
 
-def schema() -> dict[str, Any]:
-    """Return the schema, as draft 2020-12."""
-    head: dict[str, Any] = {
-        "$schema": _TEXT,
-        "made_at": {"type": "string", "format": "date-time"},
-        "subject_id": {"type": "string", "format": "uuid"},
-        "controller": _TEXT,
-        "profile": {"enum": ["prototype", "live"]},
-        "source": _TEXT,
-        "purposes": _LIST,
-        "recipients": _LIST,
-        "retention": _LIST,
-        "logic": {"type": "object"},
-        "rights": _LIST,
-        "warning": _TEXT,
-    }
-    rows = {table.name: {"type": "array", "items": _row(holdings.shown(table))} for table in holdings.tables()}
-    data = {"type": "object", "properties": rows, "required": sorted(rows), "additionalProperties": False}
-    properties = {**head, "data": data}
+def _object(**properties: Schema) -> Schema:
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": access.SCHEMA,
-        "title": "Everything that Mien holds about one person",
         "type": "object",
         "properties": properties,
         "required": list(properties),
@@ -68,18 +39,67 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _row(columns: Sequence[Column[Any]]) -> dict[str, Any]:
-    properties = {holdings.name_of(column): _column(column) for column in columns}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+def _list(**properties: Schema) -> Schema:
+    return {"type": "array", "items": _object(**properties)}
 
 
-def _column(column: Column[Any]) -> dict[str, Any]:
-    seal = column.info.get("seal")
-    found = dict(_FORMS[seal.form]) if seal else _plain(column.type.python_type)
-    return {"anyOf": [found, {"type": "null"}]} if column.nullable else found
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _plain(python: type) -> dict[str, Any]:
-    if issubclass(python, StrEnum):
-        return {"enum": [member.value for member in python]}
-    return dict(_TYPES[python])
+_FILE = _object(
+    file={"type": "string", "description": "where the export has it"},
+    bytes={"type": "integer", "minimum": 1},
+    sha256=_DIGEST,
+)
+_FORMS: dict[Form, Schema] = {Form.TEXT: _TEXT, Form.JSON: {"type": "object"}, Form.VECTOR: _FILE, Form.JPEG: _FILE}
+
+
+def schema() -> Schema:
+    """Return the schema, as draft 2020-12."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": access.SCHEMA,
+        "title": "Everything that Mien holds about one person",
+        **_object(
+            **{"$schema": _TEXT},
+            made_at=_INSTANT,
+            subject_id=_ID,
+            controller=_TEXT,
+            profile={"enum": ["prototype", "live"]},
+            source=_TEXT,
+            purposes=_list(
+                consent_id=_ID,
+                purpose=_enum(Purpose),
+                in_words=_TEXT,
+                relying_party=_or_null(_TEXT),
+                until=_INSTANT,
+                legal_basis=_TEXT,
+                notice={"type": "string", "description": "where the text is that was read"},
+            ),
+            recipients=_list(relying_party_id=_ID, name=_TEXT, contact=_TEXT, learns=_TEXT, alternative=_TEXT),
+            retention=_list(what=_TEXT, why=_TEXT, how_long=_TEXT),
+            logic=_object(engine=_TEXT, weights_sha256=_DIGEST, target_fmr=_NUMBER, threshold=_NUMBER, in_words=_TEXT),
+            rights=_list(right=_TEXT, law=_TEXT, how=_TEXT, what=_TEXT),
+            warning=_TEXT,
+            data=_object(**{table.name: _rows(holdings.shown(table)) for table in holdings.tables()}),
+        ),
+    }
+
+
+def _rows(columns: Sequence[Column[Any]]) -> Schema:
+    return _list(**{holdings.name_of(column): _column(column) for column in columns})
+
+
+def _column(column: Column[Any]) -> Schema:
+    form = holdings.form_of(column)
+    found = _FORMS[form] if form else _plain(column.type.python_type)
+    return _or_null(found) if column.nullable else found
+
+
+def _plain(python: type) -> Schema:
+    return _enum(python) if issubclass(python, StrEnum) else _PLAIN[python]
+
+
+def _enum(python: type[StrEnum]) -> Schema:
+    return {"enum": [member.value for member in python]}

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from app.kit.auth import OpenRoute, PersonRoute, Principal, UnauthenticatedError, principal
+from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.http import PRIVATE, Config, Now, Read, Tx
 from app.kit.openapi import answers
-from app.kit.page import Page
+from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page
 from app.kit.throttle import Throttle
 from app.subjects import service
 from app.vault.vault import Transactions
@@ -98,7 +98,10 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
 
 
 @open_router.post(
-    "/recoveries", status_code=201, dependencies=PRIVATE, responses=answers(UnauthenticatedError, TooManyAttemptsError)
+    "/recoveries",
+    status_code=201,
+    dependencies=PRIVATE,
+    responses=answers(service.NoSuchCodeError, TooManyAttemptsError),
 )
 def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
     """Get back in with the recovery code. Every older token ends, and so does the code."""
@@ -140,13 +143,14 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> 
 
 
 @router.get("/tokens", dependencies=PRIVATE)
-def tokens(me: Me, session: Read) -> Page[TokenOut]:
+def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[TokenOut]:
     """List your tokens."""
-    return Page(
-        items=[
-            TokenOut(token_id=token.id, created_on=token.created_on, current=token.id == me.token_id)
-            for token in service.tokens(session, me.id)
-        ]
+    return Page.part(
+        service.tokens(session, me.id),
+        limit,
+        after,
+        key=lambda token: token.id,
+        out=lambda token: TokenOut(token_id=token.id, created_on=token.created_on, current=token.id == me.token_id),
     )
 
 

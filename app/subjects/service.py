@@ -28,6 +28,12 @@ class RegistrationClosedError(ForbiddenError):
     detail = "This service does not take new people by itself. Ask whoever runs it."
 
 
+class NoSuchCodeError(UnauthenticatedError):
+    """There is no such recovery code, or it was used."""
+
+    detail = "This is not a recovery code that is in force. Each works once, and the last recovery gave you a new one."
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     """What a new person is given, once."""
@@ -138,7 +144,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
     """Give a new token and a new code for a code; every older token and the code end.
 
     Raises:
-        UnauthenticatedError: there is no such code.
+        NoSuchCodeError: there is no such code.
     """
     with vault.change() as change:
         session = change.session
@@ -146,7 +152,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
             select(Token).where(Token.digest == digest(recovery_code), Token.kind == TokenKind.RECOVERY)
         )
         if found is None:
-            raise UnauthenticatedError
+            raise NoSuchCodeError
         subject = get(session, found.subject_id)
         _end_tokens(change, _token_ids(session, subject.id), now)
         _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)

@@ -40,14 +40,18 @@ def migrate(vault: Vault) -> None:
     Raises:
         ForeignRegisterError: there is data, but its register is not there.
     """
+    _check_register_is_there(vault)
+    upgrade(vault.register.store)
+    upgrade(vault.data)
+
+
+def _check_register_is_there(vault: Vault) -> None:
     if vault.register.store.is_empty() and not is_new(vault):
         msg = (
             f"there is data in {vault.data.path.parent} but no register in {vault.register.store.path.parent}; without "
             "its keys every row would be taken for erased. Point MIEN_KEYS_DIR to the register of this data"
         )
         raise ForeignRegisterError(msg)
-    upgrade(vault.register.store)
-    upgrade(vault.data)
 
 
 def check(vault: Vault) -> None:
@@ -58,6 +62,7 @@ def check(vault: Vault) -> None:
         ForeignRegisterError: they do not belong together.
         KekError: the key-encryption key is another one than the register's.
     """
+    _check_register_is_there(vault)
     if not (at_head(vault.data) and at_head(vault.register.store)):
         msg = "the databases are of another version of Mien; run `mien migrate`"
         raise SchemaError(msg)

@@ -1,6 +1,6 @@
 """Rows whose key is gone are dead; each room removes its own before the service is ready."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -17,8 +17,8 @@ class Purge(Protocol):
 
 def without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID]:
     """Return those of *ids* that have no key left at all."""
-    living = vault.register.generations(kind)
-    return [owner_id for owner_id in ids if owner_id not in living]
+    living = vault.register.generations()
+    return [owner_id for owner_id in ids if Owner(kind, owner_id).digest not in living]
 
 
 def with_tombstone(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> list[UUID]:
@@ -27,9 +27,9 @@ def with_tombstone(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> list[U
     return [one for one in ids if tombstone_digest(kind, one) in ended]
 
 
-def retire_superseded(vault: Vault, kind: OwnerKind, used: dict[UUID, set[int]]) -> None:
+def retire_superseded(vault: Vault, used: Mapping[Owner, set[int]]) -> None:
     """Destroy the older keys that an interrupted replacement left: all that are not among *used*."""
-    for owner_id, generations in vault.register.generations(kind).items():
-        keep = used.get(owner_id, set())
-        if keep and any(generation < max(keep) and generation not in keep for generation in generations):
-            vault.register.retire(Owner(kind, owner_id), keep=keep)
+    living = vault.register.generations()
+    for owner, keep in used.items():
+        if any(generation < max(keep) and generation not in keep for generation in living.get(owner.digest, ())):
+            vault.register.retire(owner, keep=keep)

@@ -12,11 +12,12 @@ from datetime import date
 from typing import Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
 
 from app.kit.db import Store
-from app.vault.seal import Kek, KekError, Key, SealError
-from app.vault.tables import EndedKind, KeyRow, Origin, OwnerKind, Tombstone
+from app.vault.seal import WRAPPED_BYTES, Kek, KekError, Key, SealError
+from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
 
 
 class KeyGoneError(Exception):
@@ -40,6 +41,11 @@ class Owner:
         """Own as a grant: the template or photos that hang from it."""
         return cls(OwnerKind.GRANT, grant_id)
 
+    @property
+    def digest(self) -> bytes:
+        """What the register knows it by."""
+        return _digest("owner", self.kind, self.id)
+
     def context(self, generation: int) -> str:
         """Say where its key belongs, for the wrapping."""
         return f"key:{self.kind}:{self.id}:{generation}"
@@ -57,11 +63,18 @@ class Ended:
 
 _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRANT}
 """What has keys of its own. A table, since members of two enums are never one another's."""
+_ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
+DESTROYED = bytes(WRAPPED_BYTES)
+"""What is in the place of a key that was destroyed: as many zeros."""
+
+
+def _digest(what: str, kind: str, random_id: UUID) -> bytes:
+    return hashlib.sha256(f"{what}:{kind}:{random_id}".encode()).digest()
 
 
 def tombstone_digest(kind: EndedKind, ended_id: UUID) -> bytes:
     """Return what a tombstone is known by: without the random id itself, it points at nobody."""
-    return hashlib.sha256(f"tombstone:{kind}:{ended_id}".encode()).digest()
+    return _digest("tombstone", kind, ended_id)
 
 
 class Register:
@@ -98,20 +111,18 @@ class Register:
             return row
 
     def issue(self, owner: Owner) -> int:
-        """Make the next key of *owner*, commit it, and return its generation (the first is 1)."""
+        """Make the next key of *owner*, commit it, and return its generation (the first is 1).
+
+        Raises:
+            KeyGoneError: *owner* has ended.
+        """
         with self.store.write() as session:
-            newest = select(func.max(KeyRow.generation)).where(*_of(owner))
+            if session.get(Tombstone, tombstone_digest(_ENDS_AS[owner.kind], owner.id)) is not None:
+                raise KeyGoneError
+            newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
             generation = (session.scalar(newest) or 0) + 1
             wrapped = self._kek.wrap_new(owner.context(generation))
-            session.add(
-                KeyRow(
-                    owner_kind=owner.kind,
-                    owner_id=owner.id,
-                    generation=generation,
-                    kek_id=self._kek.id,
-                    wrapped=wrapped,
-                )
-            )
+            session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=self._kek.id, wrapped=wrapped))
         return generation
 
     def key(self, owner: Owner, generation: int = 1) -> Key:
@@ -120,9 +131,10 @@ class Register:
         Raises:
             KeyGoneError: it was destroyed, or never was.
         """
+        query = select(KeySlot.wrapped).where(KeySlot.owner == owner.digest, KeySlot.generation == generation)
         with self.store.read() as session:
-            wrapped = session.scalar(select(KeyRow.wrapped).where(*_of(owner), KeyRow.generation == generation))
-        if wrapped is None:
+            wrapped = session.scalar(query)
+        if wrapped is None or wrapped == DESTROYED:
             raise KeyGoneError
         return self._kek.unwrap(wrapped, owner.context(generation))
 
@@ -131,7 +143,7 @@ class Register:
         with self.store.write() as session:
             for one in ended:
                 if (owner_kind := _KEPT_BY.get(one.kind)) is not None:
-                    session.execute(delete(KeyRow).where(*_of(Owner(owner_kind, one.id))))
+                    _destroy(session, Owner(owner_kind, one.id))
                 digest = tombstone_digest(one.kind, one.id)
                 if session.get(Tombstone, digest) is None:
                     session.add(Tombstone(digest=digest, kind=one.kind, ended_as=one.ended_as, ended_on=one.on))
@@ -139,21 +151,22 @@ class Register:
     def forget(self, owner: Owner, generation: int) -> None:
         """Destroy a key that nothing came to be sealed with."""
         with self.store.write() as session:
-            session.execute(delete(KeyRow).where(*_of(owner), KeyRow.generation == generation))
+            _destroy(session, owner, KeySlot.generation == generation)
 
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the generations of *owner* that seal nothing any more: all but *keep* and those newer."""
         with self.store.write() as session:
-            old = KeyRow.generation < max(keep, default=0)
-            session.execute(delete(KeyRow).where(*_of(owner), old, KeyRow.generation.not_in(keep)))
+            old = KeySlot.generation < max(keep, default=0)
+            _destroy(session, owner, old, KeySlot.generation.not_in(keep))
 
-    def generations(self, kind: OwnerKind) -> dict[UUID, set[int]]:
-        """Return the generations that every owner of *kind* has a key for."""
-        found: dict[UUID, set[int]] = {}
+    def generations(self) -> dict[bytes, set[int]]:
+        """Return the generations that there is a key for, by the digest of their owner."""
+        found: dict[bytes, set[int]] = {}
         with self.store.read() as session:
-            rows = session.execute(select(KeyRow.owner_id, KeyRow.generation).where(KeyRow.owner_kind == kind))
-            for owner_id, generation in rows:
-                found.setdefault(owner_id, set()).add(generation)
+            for owner, generation in session.execute(
+                select(KeySlot.owner, KeySlot.generation).where(KeySlot.wrapped != DESTROYED)
+            ):
+                found.setdefault(owner, set()).add(generation)
         return found
 
     def ended(self, kind: EndedKind) -> dict[bytes, Tombstone]:
@@ -163,5 +176,5 @@ class Register:
             return {stone.digest: stone for stone in stones}
 
 
-def _of(owner: Owner) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return KeyRow.owner_kind == owner.kind, KeyRow.owner_id == owner.id
+def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:
+    session.execute(update(KeySlot).where(KeySlot.owner == owner.digest, *which).values(wrapped=DESTROYED))

@@ -5,7 +5,6 @@ value moved to another row, column or table does not open.
 """
 
 import base64
-import binascii
 import hashlib
 import os
 import secrets
@@ -17,6 +16,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES = 32
 NONCE_BYTES = 12
 """96 bits, random; at most 2**32 seals under one key (NIST SP 800-38D, 8.3)."""
+
+
+TAG_BYTES = 16
+WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+"""Every wrapped key has this length: zeros can be written over it in its place."""
 
 
 class SealError(Exception):
@@ -81,7 +85,7 @@ def load_kek(*, value: str | None, file: Path) -> Kek:
     if file.stat().st_mode & 0o077:
         msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
         raise KekError(msg)
-    return Kek(_decode(file.read_text(), source=str(file)))
+    return Kek(_decode(file.read_bytes(), source=str(file)))
 
 
 def _make(file: Path) -> None:
@@ -93,10 +97,10 @@ def _make(file: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _decode(text: str, *, source: str) -> bytes:
+def _decode(text: str | bytes, *, source: str) -> bytes:
     try:
         raw = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:
         raw = b""
     if len(raw) != KEY_BYTES:
         msg = f"{source} does not hold {KEY_BYTES} bytes in base64 (make one: head -c 32 /dev/urandom | base64)"

@@ -4,10 +4,10 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, LargeBinary, String, Uuid
+from sqlalchemy import Date, Enum, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL
+from app.kit.datamap import CREDENTIAL, IMPERSONAL
 from app.kit.db import Row
 
 
@@ -37,17 +37,24 @@ def spelled(kind: type[StrEnum]) -> Enum:
 class RegisterRow(DeclarativeBase):
     """The base of the register's tables; no foreign key joins them to the data store."""
 
-    type_annotation_map = {UUID: Uuid(), OwnerKind: spelled(OwnerKind), EndedKind: spelled(EndedKind)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+    type_annotation_map = {UUID: Uuid(), EndedKind: spelled(EndedKind)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
 
 
-class KeyRow(RegisterRow):
-    """A key, wrapped under the key-encryption key."""
+class KeySlot(RegisterRow):
+    """A key, wrapped under the key-encryption key; or, once destroyed, nothing but where it was.
+
+    `secure_delete` does not reach the copies that SQLite leaves in a page when it moves a row to another. So this table
+    is made not to move rows: they are added at the end, never deleted, and a key is destroyed by writing zeros over it,
+    which keeps the row's size and so its place. What does move is the index, and it holds digests only.
+    """
 
     __tablename__ = "keys"
+    __table_args__ = (Index("keys_by_owner", "owner"),)
 
-    owner_kind: Mapped[OwnerKind] = mapped_column(primary_key=True, info=IMPERSONAL)
-    owner_id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    generation: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
+    slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True, info=IMPERSONAL)
+    owner: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
+    """SHA-256 of whose it is: without the random id itself, it points at nobody."""
+    generation: Mapped[int] = mapped_column(info=IMPERSONAL)
     kek_id: Mapped[str] = mapped_column(String(16), info=IMPERSONAL)
     wrapped: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
 

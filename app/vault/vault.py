@@ -24,6 +24,8 @@ from app.vault.register import Ended, Owner, Register
 from app.vault.tables import BoundTo, EndedKind
 
 log = structlog.get_logger()
+IN_MEMORY_BYTES = 256 * 1024 * 1024
+"""A larger data store is rebuilt by way of a file beside it."""
 
 
 class ForeignRegisterError(Exception):
@@ -129,6 +131,13 @@ class Vault:
             self.register.retire(owner, keep=keep)
         if change.ended or change.retired or change.superseded:
             change.settled = self.settle()
+
+    def scrub(self) -> bool:
+        """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.
+
+        The register needs no rebuilding: see `tables.KeySlot`.
+        """
+        return self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES) and self.settle()
 
     def settle(self) -> bool:
         """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""

@@ -13,13 +13,14 @@ def upgrade() -> None:
     """Apply."""
     op.create_table(
         "keys",
-        sa.Column("owner_kind", sa.String(32), nullable=False),
-        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.LargeBinary(32), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("kek_id", sa.String(16), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("owner_kind", "owner_id", "generation"),
+        sa.PrimaryKeyConstraint("slot"),
     )
+    op.create_index("keys_by_owner", "keys", ["owner"])
     op.create_table(
         "origin",
         sa.Column("id", sa.Uuid(), nullable=False),

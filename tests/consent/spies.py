@@ -1,0 +1,74 @@
+"""What goes to the engine workers, and what is asked of the databases."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from app.faces.process import WorkerProcess
+from app.vault.register import DESTROYED
+from app.vault.vault import Vault
+
+
+def watch_pipe(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list that every frame with an image is added to, as it goes into a worker's pipe."""
+    sent: list[bytes] = []
+    send = WorkerProcess._send
+
+    def spy(self: WorkerProcess, raw: bytes, deadline: float) -> None:
+        if b'"ask"' in raw[:200]:
+            sent.append(raw)
+        send(self, raw, deadline)
+
+    monkeypatch.setattr(WorkerProcess, "_send", spy)
+    return sent
+
+
+def engines(vault: Vault) -> list[Engine]:
+    """Return the four engines through which the two databases are reached."""
+    stores = (vault.data, vault.register.store)
+    return [engine for store in stores for engine in (store.reader, store.writer)]
+
+
+@contextmanager
+def statements(vault: Vault) -> Iterator[list[str]]:
+    """Record the text of every statement sent to either database, but not the sweep's."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:  # noqa: ANN401 - SQLAlchemy's form
+        if threading.current_thread().name != "sweep":
+            seen.append(statement)
+
+    for engine in engines(vault):
+        event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    for engine in engines(vault):
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def everything(vault: Vault) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table of both databases."""
+    found = {}
+    for store in (vault.data, vault.register.store):
+        with store.read() as session:
+            tables = session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
+            for table in tables:
+                rows = session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - the names are our own
+                found[f"{store.path.stem}.{table}"] = sorted(map(tuple, rows), key=repr)
+    # Where a key was destroyed there are zeros: nothing is held there.
+    found["register.keys"] = [row for row in found["register.keys"] if DESTROYED not in row]
+    return found
+
+
+def count(vault: Vault, table: str) -> int:
+    """Return how many rows a table of the data store has."""
+    return len(everything(vault)[f"mien.{table}"])
+
+
+def change_row(vault: Vault, statement: str, **values: object) -> None:
+    """Change the data store behind the service's back."""
+    with vault.data.write() as session:
+        session.execute(text(statement), values)

@@ -1,0 +1,318 @@
+"""Giving, refusing, repeating, withdrawing; and the history of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from app.faces.permit import Purpose
+from app.rights.sweep import sweep
+from app.vault.register import Owner
+from tests.consent.drafts import draft, publish
+from tests.consent.spies import count, everything
+from tests.house import House, Party, Person, enrol
+from tests.toy_faces import toy_photo
+
+PATH = "/v1/me/consents"
+
+
+def asked(mien: House, party: Party | None, purpose: str = "verification", **more: object) -> dict[str, object]:
+    """Return the body of a decision."""
+    body = {"purpose": purpose, "notice_sha256": mien.notice(purpose), **more}
+    return body if party is None else {"relying_party_id": party.id, **body}
+
+
+def consents(person: Person, **query: object) -> dict[str, Any]:
+    """Return the person's events and what is in force."""
+    answer: dict[str, Any] = person("GET", PATH, params=query).json()
+    return answer
+
+
+def states(person: Person) -> list[str]:
+    """Return the states of the person's events, newest first."""
+    return [event["state"] for event in consents(person)["items"]]
+
+
+def in_force(person: Person) -> list[str]:
+    """Return the ids of the person's consents in force."""
+    return [grant["consent_id"] for grant in consents(person)["in_force"]]
+
+
+def slug(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status and the slug of a problem."""
+    return answer.status_code, answer.json()["type"].rpartition(":")[2]
+
+
+def test_a_consent_given_is_in_force(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+
+    answer = person("POST", PATH, json=asked(mien, party))
+
+    given, now = answer.json(), mien.clock()
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(given) == {
+        "consent_id",
+        "decision",
+        "purpose",
+        "relying_party_id",
+        "subject_ref",
+        "notice_sha256",
+        "valid_until",
+    }
+    assert (given["decision"], given["relying_party_id"]) == ("given", party.id)
+    assert datetime.fromisoformat(given["valid_until"]).date() == now.date() + timedelta(days=365)
+    assert in_force(person) == [given["consent_id"]]
+    assert states(person) == ["given"]
+
+
+def test_the_same_consent_again_is_the_standing_one(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    first = person("POST", PATH, json=asked(mien, party))
+    before = everything(mien.vault)
+
+    again = person("POST", PATH, json=asked(mien, party))
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert everything(mien.vault) == before
+
+
+def test_the_latest_word_counts(mien: House) -> None:
+    person, party, consent = mien.enrolled()
+    enrolled = count(mien.vault, "templates")
+
+    refused = person("POST", PATH, json=asked(mien, party, decision="refused"))
+    after_refusal = in_force(person)
+    given = person("POST", PATH, json=asked(mien, party))
+
+    assert enrolled == 1
+    assert (refused.status_code, refused.json()["decision"], refused.json()["subject_ref"]) == (201, "refused", None)
+    assert refused.json()["consent_id"] != consent["consent_id"]
+    assert after_refusal == []
+    assert count(mien.vault, "templates") == 0, "the template went with the consent"
+    anew = given.json()["consent_id"]
+    assert mien.living_keys(consent["consent_id"], anew) == {anew: {1}}
+    assert given.status_code == 201
+    assert in_force(person) == [given.json()["consent_id"]] != [consent["consent_id"]]
+    assert states(person) == ["given", "refused", "withdrawn", "given"]
+
+
+def test_a_refusal_of_what_was_never_given_is_written_down(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+
+    mien.consent(person, party, decision="refused")
+
+    assert states(person) == ["refused"]
+    assert consents(person)["in_force"] == []
+    assert party("GET", "/v1/relying-party/subjects").json()["items"] == []
+
+
+def test_withdrawing_ends_one_consent_and_no_other(mien: House) -> None:
+    person, door, gate = mien.person(), mien.party("Door"), mien.party("Gate")
+    at_door, at_gate = mien.consent(person, door), mien.consent(person, gate)
+
+    ended = person("DELETE", f"{PATH}/{at_door['consent_id']}")
+
+    assert (ended.status_code, ended.json()["state"], ended.json()["erased_from_disk"]) == (200, "withdrawn", True)
+    assert in_force(person) == [at_gate["consent_id"]]
+    assert set(mien.living_keys(at_door["consent_id"], at_gate["consent_id"])) == {at_gate["consent_id"]}
+    assert person("DELETE", f"{PATH}/{at_door['consent_id']}").json() == ended.json(), "repeating is harmless"
+    assert states(person) == ["withdrawn", "given", "given"], "and is no second event"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notice_sha256": "0" * 64},
+        {"notice_sha256": "for identification"},
+        {"notice_sha256": "superseded"},
+        {"notice_sha256": "superseded", "decision": "refused"},
+    ],
+)
+def test_a_decision_is_on_the_notice_in_force(mien: House, change: dict[str, str]) -> None:
+    person, party = mien.person(), mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+    known = {"superseded": mien.notice("verification"), "for identification": mien.notice("identification")}
+    publish(mien.vault, draft(version=2), now=mien.clock())
+    notice = known.get(change["notice_sha256"], change["notice_sha256"])
+
+    answer = person("POST", PATH, json=asked(mien, party) | change | {"notice_sha256": notice})
+
+    assert slug(answer) == (409, "notice-changed")
+    assert consents(person) == {"items": [], "next": None, "in_force": []}
+    assert person("POST", PATH, json=asked(mien, party)).status_code == 201
+
+
+def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(mien: House) -> None:
+    person, party, old = mien.enrolled()
+    publish(mien.vault, draft(version=2), now=mien.clock())
+
+    still = party.verify(old["subject_ref"], toy_photo(1)).json()["decision"]
+    stale = person("POST", PATH, json=asked(mien, party) | {"notice_sha256": old["notice_sha256"]})
+    standing = in_force(person)
+    new = mien.consent(person, party)
+
+    assert still == "match"
+    assert slug(stale) == (409, "notice-changed")
+    assert standing == [old["consent_id"]]
+    assert new["consent_id"] != old["consent_id"]
+    assert in_force(person) == [new["consent_id"]]
+    assert states(person) == ["given", "withdrawn", "given"]
+    assert count(mien.vault, "templates") == 0, "what was agreed to is not stretched to another text"
+
+
+def test_an_end_can_be_chosen_within_limits(mien: House) -> None:
+    person, now = mien.person(), mien.clock()
+    chosen = {
+        "a minute ago": now - timedelta(minutes=1),
+        "the year 1": datetime(1, 1, 1, tzinfo=UTC),
+        "the year 9999": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        "over three years": now + timedelta(days=1097),
+    }
+
+    for name, end in chosen.items():
+        answer = person("POST", PATH, json=asked(mien, None, "template_renewal", valid_until=end.isoformat()))
+
+        assert slug(answer) == (422, "invalid-request"), name
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/valid_until"], name
+
+    for name, text in {"naive": "2090-01-01T00:00:00", "no time": "soon", "edge": "9999-12-31T23:59:59-23:59"}.items():
+        answer = person("POST", PATH, json=asked(mien, None, "template_renewal", valid_until=text))
+
+        assert slug(answer) == (422, "invalid-request"), name
+
+    end = (now + timedelta(days=1095)).replace(microsecond=0)
+    elsewhere = end.astimezone(datetime.strptime("+0930", "%z").tzinfo)
+    given = mien.consent(person, None, "template_renewal", valid_until=elsewhere.isoformat())
+    assert datetime.fromisoformat(given["valid_until"]) == end
+    assert datetime.fromisoformat(consents(person)["in_force"][0]["valid_until"]) == end
+
+
+def test_events_are_listed_newest_first_by_pages(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    for decision in ("given", "refused", "given", "refused", "given"):
+        mien.consent(person, party, decision=decision)
+    all_of_it = consents(person, limit=200)
+
+    pages: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    while not pages or pages[-1]["next"] is not None:
+        pages.append(consents(person, limit=3, **after))
+        after = {"after": pages[-1]["next"]}
+
+    assert [len(page["items"]) for page in pages] == [3, 3, 1]
+    assert [event for page in pages for event in page["items"]] == all_of_it["items"]
+    assert [e["state"] for e in all_of_it["items"]] == ["given", "refused", "withdrawn"] * 2 + ["given"]
+    times = [event["event_time"] for event in all_of_it["items"]]
+    assert times == sorted(times, reverse=True)
+    assert all(page["in_force"] == all_of_it["in_force"] for page in pages)
+    for query in ({"limit": 0}, {"limit": 201}, {"after": "x"}, {"after": -1}, {"after": 10**30}):
+        assert person("GET", PATH, params=query).status_code == 422, query
+
+
+def test_a_consent_expires_and_the_sweep_writes_it_down(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    ends = mien.clock() + timedelta(hours=1)
+    consent = mien.consent(person, party, valid_until=ends.isoformat())
+    other = mien.consent(person, None, "template_renewal")
+    enrol(person, [consent["consent_id"]], [toy_photo(1)])
+    mien.clock.advance(hours=2)
+
+    unswept = in_force(person)
+    done = sweep(mien.vault, now=mien.clock())
+    again = sweep(mien.vault, now=mien.clock())
+
+    assert unswept == [other["consent_id"]], "nobody has to wait for the sweep"
+    assert (done.expired, again.expired) == (1, 0)
+    latest = consents(person)["items"][0]
+    assert (latest["state"], latest["consent_id"]) == ("expired", consent["consent_id"])
+    assert datetime.fromisoformat(latest["event_time"]) == ends, "it ended when it expired, not when it was swept"
+    assert count(mien.vault, "templates") == 0
+    assert set(mien.living_keys(consent["consent_id"], other["consent_id"])) == {other["consent_id"]}
+    assert mien.vault.register.key(Owner.subject(UUID(person.subject_id)))
+
+
+def test_an_expired_consent_can_be_given_again_before_the_sweep(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    old = mien.consent(person, party, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())
+    mien.clock.advance(hours=2)
+
+    new = person("POST", PATH, json=asked(mien, party))
+
+    assert new.status_code == 201
+    assert new.json()["consent_id"] != old["consent_id"]
+    assert new.json()["subject_ref"] != old["subject_ref"]
+    assert states(person) == ["given", "expired", "given"]
+
+
+def test_withdrawing_what_has_expired_says_that_it_expired(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    consent = mien.consent(person, party, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())
+    mien.clock.advance(hours=2)
+
+    ended = person("DELETE", f"{PATH}/{consent['consent_id']}")
+
+    assert (ended.status_code, ended.json()["state"]) == (200, "expired")
+    assert states(person) == ["expired", "given"]
+
+
+def test_consent_is_for_a_purpose_that_its_recipient_asks_for(mien: House) -> None:
+    person = mien.person()
+    parties = {
+        "verification": mien.party("Door", Purpose.VERIFICATION),
+        "identification": mien.party("Square", Purpose.IDENTIFICATION),
+        "both": mien.party("Both", Purpose.VERIFICATION, Purpose.IDENTIFICATION),
+        "nobody": None,
+        "unknown": Party(mien.client, str(uuid4()), ""),
+    }
+    allowed = {
+        ("verification", "verification"),
+        ("verification", "both"),
+        ("identification", "identification"),
+        ("identification", "both"),
+        ("template_renewal", "nobody"),
+    }
+
+    for purpose in Purpose:
+        for name, party in parties.items():
+            for decision in ("refused", "given"):
+                answer = person("POST", PATH, json=asked(mien, party, purpose, decision=decision))
+
+                if (purpose, name) in allowed:
+                    assert answer.status_code == 201, (purpose, name)
+                else:
+                    assert slug(answer) == (422, "invalid-request"), (purpose, name)
+                    assert [error["pointer"] for error in answer.json()["errors"]] == ["/relying_party_id"]
+
+    granted = [(grant["purpose"], grant["relying_party_id"]) for grant in consents(person)["in_force"]]
+    ids = {name: party and party.id for name, party in parties.items()}
+    assert sorted(map(str, granted)) == sorted(str((purpose, ids[name])) for purpose, name in allowed)
+
+
+def test_a_decision_has_the_fields_of_the_contract_and_no_others(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    wrong: dict[str, dict[str, object]] = {
+        "/purpose": {"purpose": "advertising"},
+        "/relying_party_id": {"relying_party_id": "the door"},
+        "/notice_sha256": {"notice_sha256": "F" * 64},
+        "/decision": {"decision": "maybe"},
+        "/valid_until": {"valid_until": "for ever"},
+        "/subject_id": {"subject_id": str(uuid4())},
+    }
+
+    for pointer, change in wrong.items():
+        answer = person("POST", PATH, json=asked(mien, party) | change)
+
+        assert slug(answer) == (422, "invalid-request")
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+        assert str(next(iter(change.values()))) not in answer.text.replace("relying_party_id", "")
+
+    assert states(person) == []
+
+
+def test_a_consent_that_never_was_cannot_be_withdrawn(mien: House) -> None:
+    answer = mien.person()("DELETE", f"{PATH}/{uuid4()}")
+
+    assert slug(answer) == (404, "not-found")

@@ -1,0 +1,92 @@
+"""Notices: the exact text, by its digest, for ever."""
+
+import hashlib
+
+import pytest
+
+from app.consent import notices
+from app.consent.notices import NoticeError
+from app.faces.permit import Purpose
+from tests.consent.drafts import draft, publish
+from tests.consent.spies import count
+from tests.house import House
+
+
+def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> None:
+    listed = mien.client.get("/v1/notices").json()
+
+    assert {item["purpose"] for item in listed["items"]} == set(Purpose)
+    for item in listed["items"]:
+        text = mien.client.get(f"/v1/notices/{item['sha256']}")
+
+        assert hashlib.sha256(text.content).hexdigest() == item["sha256"]
+        assert text.content == (notices.SHIPPED / f"{item['purpose']}.en.md").read_bytes()
+        assert text.headers["content-type"].startswith("text/markdown")
+        assert "immutable" in text.headers["cache-control"]
+        assert set(item) == {"sha256", "purpose", "language", "version", "published_at"}
+
+
+def test_a_superseded_notice_stays_readable(mien: House) -> None:
+    old = mien.notice("verification")
+    before = mien.client.get(f"/v1/notices/{old}").content
+    body = draft(version=2)
+
+    new = publish(mien.vault, body, now=mien.clock())
+
+    assert mien.notice("verification") == new == hashlib.sha256(body).hexdigest()
+    assert mien.client.get(f"/v1/notices/{new}").content == body
+    assert mien.client.get(f"/v1/notices/{old}").content == before
+    assert old not in mien.client.get("/v1/notices").text
+    assert len(mien.client.get("/v1/notices").json()["items"]) == len(Purpose)
+
+
+def test_a_notice_that_never_was_is_not_found(mien: House) -> None:
+    for name in ("0" * 64, "x", "%2e%2e", mien.notice("verification").upper()):
+        assert mien.client.get(f"/v1/notices/{name}").status_code == 404
+
+
+def test_publishing_the_same_again_changes_nothing(mien: House) -> None:
+    body = draft(version=2)
+    first = publish(mien.vault, body, now=mien.clock())
+    listed = mien.client.get("/v1/notices").json()
+
+    second = publish(mien.vault, body, now=mien.clock())
+
+    assert first == second
+    assert mien.client.get("/v1/notices").json() == listed
+
+
+@pytest.mark.parametrize("version", [-1, 0, 1])
+def test_a_changed_text_needs_a_higher_version(mien: House, version: int) -> None:
+    with pytest.raises(NoticeError, match="higher version"):
+        publish(mien.vault, draft(version=version), now=mien.clock())
+
+    assert count(mien.vault, "notices") == len(Purpose)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"\xff\xfe",
+        b"just text",
+        b"+++\nversion = 1\n",
+        b"+++\nversion = = 1\n+++\ntext",
+        b"before\n" + draft(version=2),
+        draft(version=2).split(b"+++\n")[0] + b"+++\n+++\ntext",
+        b"+++\n" + draft(version=2).split(b"+++\n")[1] + b"+++\n  \n",
+        draft(version=2).replace(b"version = 2", b'version = "2"'),
+        draft(version=2).replace(b"version = 2", b"version = 2.5"),
+        draft(version=2).replace(b"version = 2", b"version = true"),
+        draft(version=2).replace(b'purpose = "verification"', b'purpose = "advertising"'),
+        draft(version=2).replace(b'purpose = "verification"', b"purpose = []"),
+        draft(version=2).replace(b'language = "en"', b""),
+        draft(version=2).replace(b'language = "en"', b'language = ""'),
+    ],
+    ids=range(15),
+)
+def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
+    assert notices.parse(draft(version=2)).version == 2
+
+    with pytest.raises(NoticeError):
+        notices.parse(broken)

@@ -1,0 +1,88 @@
+"""The rules of one person to an enrolment, of a decision, and of vectors, whatever the numbers."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.enrolment.policy import MOST_PHOTOS, odd_ones
+from app.faces import features
+from app.matching.policy import Decision, decide
+
+NUMBERS = st.floats(-1, 1, allow_nan=False)
+VECTORS = st.lists(NUMBERS, min_size=1, max_size=128).map(tuple)
+LINES = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MOST_PHOTOS)
+"""Photos as points on a line: near ones are one person."""
+THRESHOLDS = st.floats(0.01, 2)
+
+
+@given(distance=st.floats(0, 10), threshold=THRESHOLDS)
+def test_a_decision_is_a_match_below_the_threshold_only(distance: float, threshold: float) -> None:
+    assert decide(distance, threshold=threshold) is (Decision.MATCH if distance < threshold else Decision.NO_MATCH)
+    assert decide(threshold, threshold=threshold) is Decision.NO_MATCH
+    assert decide(math.nextafter(threshold, 0), threshold=threshold) is Decision.MATCH
+    assert decide(math.nan, threshold=threshold) is Decision.NO_MATCH, "what is no number is no match"
+
+
+@given(photos=LINES, threshold=THRESHOLDS)
+def test_there_is_an_odd_photo_exactly_if_two_do_not_match(photos: list[tuple[float]], threshold: float) -> None:
+    odd = odd_ones(photos, threshold=threshold)
+
+    widest = max(features.distance(one, other) for one in photos for other in photos)
+    assert bool(odd) == (widest >= threshold)
+    assert odd == sorted(set(odd))
+    assert set(odd) <= set(range(len(photos)))
+
+
+@given(photos=LINES, threshold=THRESHOLDS, data=st.data())
+def test_the_order_of_the_photos_does_not_matter(
+    photos: list[tuple[float]], threshold: float, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(len(photos))))
+
+    shuffled = odd_ones([photos[index] for index in order], threshold=threshold)
+
+    assert sorted(order[index] for index in shuffled) == odd_ones(photos, threshold=threshold)
+
+
+@given(near=st.lists(st.floats(0, 0.4), min_size=2, max_size=4), place=st.integers(0, 4))
+def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], place: int) -> None:
+    photos = [(x,) for x in near]
+    photos.insert(place, (9.0,))
+
+    assert odd_ones(photos, threshold=0.5) == [min(place, len(near))]
+
+
+@given(vector=VECTORS)
+def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
+    packed = features.packed(vector)
+
+    assert features.unpacked(packed) == vector
+    assert len(packed) == 8 * len(vector)
+
+
+@given(vector=VECTORS, times=st.integers(1, MOST_PHOTOS))
+def test_the_mean_of_one_photo_is_that_photo(vector: tuple[float, ...], times: int) -> None:
+    mean = features.mean([vector] * times)
+
+    assert features.distance(mean, vector) < 1e-12
+
+
+@given(data=st.data(), size=st.integers(1, 16), count=st.integers(1, MOST_PHOTOS))
+def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.DataObject, size: int, count: int) -> None:
+    vectors = data.draw(st.lists(st.tuples(*[NUMBERS] * size), min_size=count, max_size=count))
+
+    mean = features.mean(vectors)
+
+    assert mean == features.mean(vectors[::-1])
+    assert len(mean) == size
+    for number, column in zip(mean, zip(*vectors, strict=True), strict=True):
+        assert min(column) - 1e-15 <= number <= max(column) + 1e-15
+
+
+@given(pairs=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=16))
+def test_a_distance_is_the_same_from_either_side_and_nothing_to_itself(pairs: list[tuple[float, float]]) -> None:
+    one, other = zip(*pairs, strict=True)
+
+    assert features.distance(one, other) == features.distance(other, one) >= 0
+    assert features.distance(one, one) == 0

@@ -1,0 +1,212 @@
+"""Registering, tokens, recovery, and a name that is one's own."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from app.vault.tables import EndedKind
+from tests.consent.spies import count, everything
+from tests.house import House, Person, SharedPool, serving
+from tests.toy_engine import toy_card
+
+CANARY = "canary-7f3a"
+
+
+def registered(mien: House, **body: object) -> httpx.Response:
+    """Register with this body."""
+    return mien.client.post("/v1/subjects", json=body)
+
+
+def may_enter(mien: House, token: str) -> bool:
+    """Say whether a token opens its account."""
+    status = mien.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code
+    assert status in {200, 401}
+    return status == 200
+
+
+def tokens(person: Person) -> list[dict[str, Any]]:
+    """Return the person's tokens, as listed."""
+    items: list[dict[str, Any]] = person("GET", "/v1/me/tokens").json()["items"]
+    return items
+
+
+def test_registering_takes_a_declaration_and_nothing_else(mien: House) -> None:
+    answer = registered(mien, declared_adult=True)
+
+    given = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(given) == {"subject_id", "access_token", "recovery_code"}
+    assert given["access_token"].startswith("mien_sub_")
+    me = mien.client.get("/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"}).json()
+    assert me == {
+        "subject_id": given["subject_id"],
+        "display_name": None,
+        "registered_on": mien.clock().date().isoformat(),
+        "restricted": False,
+    }
+
+
+FAULTS: list[tuple[object, list[str]]] = [
+    ({}, ["/declared_adult"]),
+    ({"declared_adult": False}, ["/declared_adult"]),
+    ({"declared_adult": "true"}, ["/declared_adult"]),
+    ({"declared_adult": None}, ["/declared_adult"]),
+    ({"declared_adult": CANARY}, ["/declared_adult"]),
+    ({"declared_adult": True, "display_name": ""}, ["/display_name"]),
+    ({"declared_adult": True, "display_name": CANARY * 20}, ["/display_name"]),
+    ({"declared_adult": True, "display_name": [CANARY]}, ["/display_name"]),
+    ({"declared_adult": True, "email": f"{CANARY}@example.org"}, ["/email"]),
+    ({"declared_adult": True, "password": CANARY}, ["/password"]),
+    ({"display_name": {"first": CANARY}, "age": CANARY}, ["/age", "/declared_adult", "/display_name"]),
+    ([CANARY], [""]),
+    (CANARY, [""]),
+    (None, [""]),
+]
+
+
+def test_a_registration_at_fault_says_where_and_repeats_nothing(mien: House) -> None:
+    for body, pointers in FAULTS:
+        answer = mien.client.post("/v1/subjects", json=body)
+
+        problem = answer.json()
+        assert (answer.status_code, problem["type"]) == (422, "urn:mien:problem:invalid-request"), body
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert sorted(error["pointer"] for error in problem["errors"]) == pointers, body
+        assert all(set(error) == {"pointer", "detail"} and error["detail"] for error in problem["errors"])
+        assert CANARY not in answer.text
+        assert count(mien.vault, "subjects") == 0
+
+
+NO_JSON = {
+    "empty": b"",
+    "cut": b"{",
+    "not UTF-8": b"\xff",
+    "deep": b"[" * 100_000,
+    "half a character": b'{"declared_adult": true, "display_name": "\\ud800"}',
+    "cut in a value": b'{"declared_adult": true, "display_name": "' + CANARY.encode(),
+}
+
+
+def test_a_body_that_is_no_json_is_the_callers_fault(mien: House) -> None:
+    for name, body in NO_JSON.items():
+        answer = mien.client.post("/v1/subjects", content=body, headers={"Content-Type": "application/json"})
+
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:invalid-request"), name
+        assert CANARY not in answer.text
+        assert count(mien.vault, "subjects") == 0
+
+
+def test_a_recovery_code_that_is_no_text_is_the_callers_fault(mien: House) -> None:
+    for code in (b'"\\ud800"', b"1", b"null", b"[]", b'"\\u0000"', b'""'):
+        body = b'{"recovery_code": ' + code + b"}"
+        answer = mien.client.post("/v1/recoveries", content=body, headers={"Content-Type": "application/json"})
+
+        assert answer.status_code in {401, 422}, code
+
+
+def test_registering_can_be_closed(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), registration="closed") as mien:
+        answer = registered(mien, declared_adult=True)
+
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:mien:problem:forbidden")
+        assert count(mien.vault, "subjects") == 0
+
+
+def test_a_person_adds_and_ends_their_tokens(mien: House) -> None:
+    person, other = mien.person(), mien.person()
+    (first,) = tokens(person)
+
+    added = person("POST", "/v1/me/tokens")
+    both = tokens(person)
+    ended = person("DELETE", f"/v1/me/tokens/{first['token_id']}")
+
+    assert added.status_code == 201
+    assert set(added.json()) == {"token_id", "access_token"}
+    assert first["current"]
+    assert {one["token_id"]: one["current"] for one in both} == {
+        first["token_id"]: True,
+        added.json()["token_id"]: False,
+    }
+    assert ended.status_code == 204
+    assert not may_enter(mien, person.token), "even the one that asked"
+    person.token = added.json()["access_token"]
+    assert [one["current"] for one in tokens(person)] == [True]
+    assert may_enter(mien, other.token)
+    assert mien.vault.register.ended(EndedKind.TOKEN).keys(), "a restored backup would not bring it back"
+
+
+def test_a_recovery_code_is_no_token_to_list_or_end(mien: House) -> None:
+    person = mien.person()
+    everybodys = everything(mien.vault)["mien.tokens"]
+    (access,) = tokens(person)
+    others = [UUID(row[0]) for row in everybodys if UUID(row[0]) != UUID(access["token_id"])]
+
+    answers = [person("DELETE", f"/v1/me/tokens/{token_id}") for token_id in [*others, uuid4()]]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert everything(mien.vault)["mien.tokens"] == everybodys
+
+
+def test_recovery_ends_every_older_token_and_the_code(mien: House) -> None:
+    person, other = mien.person("Ada"), mien.person()
+    second = person("POST", "/v1/me/tokens").json()["access_token"]
+
+    answer = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    again = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+
+    given = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert given["subject_id"] == person.subject_id
+    assert (again.status_code, again.json()["type"]) == (401, "urn:mien:problem:unauthenticated")
+    assert [may_enter(mien, token) for token in (person.token, second)] == [False, False]
+    assert may_enter(mien, given["access_token"])
+    assert may_enter(mien, other.token)
+    person.token = given["access_token"]
+    assert person("GET", "/v1/me").json()["display_name"] == "Ada", "what is theirs is there"
+    assert mien.client.post("/v1/recoveries", json={"recovery_code": given["recovery_code"]}).status_code == 201
+
+
+def test_only_a_recovery_code_recovers(mien: House) -> None:
+    person = mien.person()
+    before = everything(mien.vault)
+
+    for code in (person.token, "mien_rec_", "", person.recovery_code[:-1], person.recovery_code + " "):
+        assert mien.client.post("/v1/recoveries", json={"recovery_code": code}).status_code == 401, code
+
+    assert everything(mien.vault) == before
+    person("DELETE", "/v1/me")
+    erased = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    assert erased.status_code == 401, "an erased person is gone for their code too"
+
+
+def test_a_name_can_be_corrected_and_taken_away(mien: House) -> None:
+    person, other = mien.person("Ada"), mien.person("Grace")
+    names = ["Ada L\N{LATIN SMALL LETTER O WITH DIAERESIS}velace \N{FACE WITH OK GESTURE}\0", "x" * 200, None, "Ada"]
+
+    for name in names:
+        answer = person("PATCH", "/v1/me", json={"display_name": name})
+
+        assert (answer.status_code, answer.json()["display_name"]) == (200, name)
+        assert person("GET", "/v1/me").json() == answer.json()
+
+    assert other("GET", "/v1/me").json()["display_name"] == "Grace"
+    for wrong in ({}, {"display_name": ""}, {"display_name": "x" * 201}, {"subject_id": str(uuid4())}):
+        assert person("PATCH", "/v1/me", json=wrong).status_code == 422
+    assert person("GET", "/v1/me").json()["display_name"] == "Ada"
+
+
+def test_a_name_lies_nowhere_in_the_clear(mien: House) -> None:
+    person = mien.person("Ada Canary-9b1c")
+    person("PATCH", "/v1/me", json={"display_name": "Zoe Canary-77d0"})
+
+    found = {
+        path.name for path, content in mien.files() for name in (b"Canary-9b1c", b"Canary-77d0") if name in content
+    }
+    seen = {path.name for path, content in mien.files() if UUID(person.subject_id).hex.encode() in content}
+
+    assert found == set()
+    assert seen, "the search can see"

@@ -1,0 +1,373 @@
+"""The command: what it says, and that it refuses with a reason."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer.main
+from typer.testing import CliRunner, Result
+
+from app.cli import app
+from app.faces.permit import Purpose
+from app.vault.opening import open_vault
+from tests.architecture.source import ROOT
+from tests.consent.drafts import draft
+from tests.consent.spies import everything
+from tests.house import SharedPool, copied, serving, settings_for
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+ADD = ["relying-party", "add", "Door", "--contact", "c", "--purpose", "verification", "--alternative", "a key card"]
+
+
+def environment(root: Path, **more: str) -> dict[str, str]:
+    """Return the settings of a service in *root* as environment variables."""
+    return {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys"), **more}
+
+
+def started(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment(root, **more)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in this process, on the service in `root`."""
+    monkeypatch.setattr("app.kit.log.configure", lambda: None)
+
+    def run(*arguments: str, **more: str) -> Result:
+        return CliRunner(env=environment(root, **more)).invoke(app, list(arguments))
+
+    return run
+
+
+def said(result: Result) -> dict[str, Any]:
+    """Return the one JSON object that a command printed."""
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of a service that does not run."""
+    vault = open_vault(settings_for(root))
+    found = everything(vault)
+    vault.data.close()
+    vault.register.store.close()
+    return found
+
+
+@pytest.fixture
+def lived_in(root: Path, pool: SharedPool) -> Path:
+    """A service with somebody enrolled, stopped."""
+    with serving(root, pool, toy_card()) as mien:
+        mien.enrolled()
+    return root
+
+
+def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> bool:
+    """Say whether a command was refused in one readable line that gives this reason."""
+    code = result.exit_code if isinstance(result, Result) else result.returncode
+    lines = result.stderr.splitlines()
+    return (code, result.stdout, len(lines)) == (1, "", 1) and lines[0].startswith("mien: ") and reason in lines[0]
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - typer's own copy of click
+    """Give every command, by the words that call it."""
+    inner = getattr(group, "commands", None)
+    if inner is None:
+        yield path, group
+        return
+    for name, one in inner.items():
+        yield from commands(one, (*path, name))
+
+
+def test_help_lists_every_command_and_every_option(command: Command) -> None:
+    found = dict(commands(typer.main.get_command(app)))
+
+    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep"} <= set(map(" ".join, found))
+    for words, one in found.items():
+        above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
+        options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
+
+        assert above.exit_code == own.exit_code == 0
+        assert words[-1] in above.stdout
+        assert "--json" in options, words
+        assert all(option in own.stdout for option in options), words
+        assert one.help
+
+
+def test_what_is_no_command_is_a_matter_of_usage(root: Path, command: Command) -> None:
+    before = rows(root)
+    wrong = [
+        ["scrape"],
+        ["serve", "--port", "70000"],
+        ["serve", "--port", "x"],
+        ["relying-party", "add", "Door"],
+        ["relying-party", "add", "--contact", "c", "--purpose", "verification", "--alternative", "a"],
+        [*ADD, "--purpose", "advertising"],
+        ["relying-party", "revoke", "no id"],
+        ["relying-party", "rotate-key"],
+        ["notice", "publish"],
+        ["sweep", "--hard"],
+    ]
+
+    for words in wrong:
+        result = command(*words)
+
+        assert (result.exit_code, result.stdout) == (2, ""), words
+        assert "Usage:" in result.stderr
+
+    assert rows(root) == before
+
+
+def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool, command: Command) -> None:
+    added = started(root, *ADD, "--purpose", "identification", "--json")
+    party = json.loads(added.stdout)
+    twice = started(root, *ADD, "--json")
+    rotated = started(root, "relying-party", "rotate-key", party["relying_party_id"], "--json")
+    new = json.loads(rotated.stdout)
+
+    assert (added.returncode, rotated.returncode, twice.returncode) == (0, 0, 1)
+    assert list(party) == ["relying_party_id", "name", "api_key", "purposes"]
+    assert (party["name"], sorted(party["purposes"])) == ("Door", ["identification", "verification"])
+    assert party["api_key"].startswith("mien_rp_")
+    assert new | {"api_key": 0} == party | {"api_key": 0}
+    assert refused(twice, "'Door' already")
+    with serving(root, pool, toy_card()) as mien:
+        keys = [party["api_key"], new["api_key"]]
+        ask = [
+            mien.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {key}"}).status_code for key in keys
+        ]
+        assert ask == [401, 200]
+
+        revoked = started(root, "relying-party", "revoke", party["relying_party_id"], "--json")
+
+        assert json.loads(revoked.stdout) == {name: party[name] for name in ("relying_party_id", "name", "purposes")}
+        after = mien.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {keys[1]}"})
+        assert after.status_code == 401, "at once, also in a service that runs"
+        assert mien.client.get("/v1/relying-parties").json()["items"] == []
+    for words in ("revoke", "rotate-key"):
+        assert refused(command("relying-party", words, party["relying_party_id"]), "revoked")
+
+
+def test_a_relying_party_asks_only_for_purposes_of_parties(root: Path, command: Command) -> None:
+    before = rows(root)
+
+    result = command(*ADD, "--purpose", "template_renewal")
+
+    assert refused(result, "purposes are verification and identification")
+    assert rows(root) == before
+
+
+def test_without_json_the_answer_is_for_people(command: Command) -> None:
+    result = command(*ADD)
+
+    assert result.exit_code == 0
+    assert "api key" in result.stdout
+    assert "mien_rp_" in result.stdout
+    assert "verification" in result.stdout
+
+
+def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "notice.md"
+
+    def publish(body: bytes) -> Result:
+        file.write_bytes(body)
+        return command("notice", "publish", str(file), "--json")
+
+    new, same = said(publish(draft(version=2))), said(publish(draft(version=2)))
+    before = rows(root)
+
+    assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", 2, "en", True)
+    assert same == new | {"new": False}
+    assert refused(publish(draft(version=1, words="Other words.")), "version 2 is in force")
+    assert refused(publish(draft(version=2, words="Other words.")), "version 2 is in force")
+    assert refused(publish(b"+++\nversion = 3\n+++\ntext"), "the notice lacks")
+    assert refused(publish(b"text"), "+++")
+    assert refused(publish(b"\xff"), "+++")
+    assert refused(command("notice", "publish", str(tmp_path / "nothing.md")), "nothing.md")
+    assert refused(command("notice", "publish", str(tmp_path)), "directory")
+    assert rows(root) == before
+    assert said(publish(draft(version=7)))["version"] == 7
+
+
+def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command) -> None:
+    with serving(root, pool, toy_card()) as mien:
+        person, _, consent = mien.enrolled()
+        mien.consent(person, None, "template_renewal")
+        with mien.vault.data.write() as session:
+            session.connection().exec_driver_sql(
+                "UPDATE grants SET valid_until = '2020-01-01 00:00:00' WHERE purpose = 'verification'"
+            )
+
+    first, second = said(command("sweep", "--json")), said(command("sweep", "--json"))
+
+    assert first == {"purged": 0, "expired": 1, "erasures_completed": 0}
+    assert second["expired"] == 0
+    left = rows(root)
+    assert (len(left["mien.grants"]), len(left["mien.templates"])) == (1, 0)
+    assert consent["consent_id"].replace("-", "") not in repr(left["register.keys"])
+
+
+def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as mien:
+        mien.enrolled()
+        with mien.vault.data.write() as session:
+            session.connection().exec_driver_sql("UPDATE grants SET valid_until = '2020-01-01 00:00:00'")
+        with mien.vault.data.read() as session:
+            session.connection().exec_driver_sql("SELECT count(*) FROM grants")
+            # This reader keeps the write-ahead log from being emptied, and the sweep says so in its log.
+            done = started(root, "sweep", "--json", MIEN_SQLITE_BUSY_S="0.1")
+
+    assert done.returncode == 0, done.stderr
+    assert "held up" in done.stderr + done.stdout
+    assert json.loads(done.stdout)["expired"] == 1
+
+
+WORDS = [["sweep"], ADD, ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"], ["serve", "--port", "0"]]
+
+
+def all_refuse(command: Command, reason: str, **more: str) -> bool:
+    """Say whether every command that opens the stores gives this reason."""
+    results = [(words, command(*words, **more)) for words in WORDS]
+    wrong = [(words, result.exit_code, result.output, result.exception) for words, result in results]
+    assert all(refused(result, reason) for _, result in results), wrong
+    return True
+
+
+def test_another_key_encryption_key_is_refused_and_nothing_is_purged(lived_in: Path, command: Command) -> None:
+    before = rows(lived_in)
+    other = base64.b64encode(b"k" * 32).decode()
+
+    assert all_refuse(command, "key-encryption key is not the one", MIEN_KEK=other)
+    assert rows(lived_in) == before
+    assert len(before["mien.templates"]) == 1
+    assert said(command("sweep", "--json"))["purged"] == 0, "with the right one all is as it was"
+
+
+def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
+    lived_in: Path, command: Command, tmp_path: Path
+) -> None:
+    before = rows(lived_in)
+    other = tmp_path / "other"
+    CliRunner(env=environment(other)).invoke(app, ["migrate"])
+
+    assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=str(other / "keys"))
+    assert rows(lived_in) == before
+
+
+def test_data_without_its_register_is_refused_and_nothing_is_purged(
+    lived_in: Path, command: Command, tmp_path: Path
+) -> None:
+    before = rows(lived_in)
+    nothing = str(tmp_path / "nothing")
+
+    migrated = command("migrate", MIEN_KEYS_DIR=nothing)
+
+    assert refused(migrated, "no register in")
+    assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=nothing)
+    assert rows(lived_in) == before
+    assert said(command("sweep", "--json"))["purged"] == 0
+
+
+def test_a_file_that_is_no_database_is_refused(root: Path, prepared: Path, command: Command) -> None:
+    for file in ("data/mien.db", "keys/register.db"):
+        shutil.rmtree(root)
+        copied(prepared, root)
+        (root / file).write_bytes(b"no database" * 1000)
+
+        assert all_refuse(command, "database"), file
+        assert (root / file).read_bytes() == b"no database" * 1000, "it is left for whoever can mend it"
+
+
+def test_a_key_encryption_key_that_is_none_is_refused(root: Path, command: Command) -> None:
+    file = root / "keys" / "kek"
+    good = file.read_bytes()
+
+    assert refused(command("sweep", MIEN_KEK="c2hvcnQ="), "MIEN_KEK does not hold 32 bytes in base64")
+    file.write_bytes(b"short")
+    assert refused(command("sweep"), "does not hold 32 bytes in base64")
+    file.write_bytes(good)
+    file.chmod(0o640)
+    assert refused(command("sweep"), "may be read by others")
+    file.chmod(0o600)
+    assert said(command("sweep", "--json"))["expired"] == 0
+
+
+def test_a_key_encryption_key_that_is_not_even_ascii_is_refused(root: Path, command: Command) -> None:
+    assert refused(command("sweep", MIEN_KEK="\N{SNOWMAN}"), "MIEN_KEK does not hold 32 bytes in base64")
+
+    (root / "keys" / "kek").write_bytes(b"\xff" * 32)
+    assert refused(command("sweep"), "does not hold 32 bytes in base64")
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"MIEN_PROFILE": "production"}, "MIEN_PROFILE: Input should be 'prototype' or 'live'"),
+        ({"MIEN_REGISTRATION": "no"}, "MIEN_REGISTRATION: "),
+        ({"MIEN_ENGINE_WORKERS": "many"}, "MIEN_ENGINE_WORKERS: "),
+        ({"MIEN_TARGET_FMR": "2"}, "MIEN_TARGET_FMR: "),
+        ({"MIEN_ENGINE_QUEUE": "100"}, "MIEN_ENGINE_QUEUE must be smaller than MIEN_REQUEST_THREADS"),
+        ({"MIEN_CONSENT_DAYS": "2000"}, "MIEN_CONSENT_DAYS must not be larger than MIEN_CONSENT_MAX_DAYS"),
+        ({"MIEN_SQLITE_BUSY_S": "0", "MIEN_MAX_PIXELS": "-1"}, "MIEN_MAX_PIXELS: "),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(command: Command, settings: dict[str, str], reason: str) -> None:
+    for words in (["sweep"], ["serve", "--port", "0"]):
+        result = command(*words, **settings)
+
+        assert refused(result, reason), result.stderr
+
+
+def test_a_target_that_the_card_does_not_support_is_refused(command: Command) -> None:
+    result = command("serve", "--port", "0", MIEN_TARGET_FMR="1e-12")
+
+    assert refused(result, "1e-12"), (result.stderr, result.exception)
+
+
+def test_serve_sets_up_an_empty_directory_and_stops_when_told(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve", "--port", "0", "--json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment(root, MIEN_ENGINE_WORKERS="1")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"]
+        with httpx.Client(base_url=address, timeout=20) as client:
+            notices = client.get("/v1/notices").json()["items"]
+            photo = client.post("/v1/verifications", files={"probe": toy_photo(1)})
+            taken = started(root, "serve", "--port", address.rpartition(":")[2])
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=30)
+
+    assert {item["purpose"] for item in notices} == set(Purpose)
+    assert photo.status_code == 401
+    assert refused(taken, "cannot listen on")
+    assert code == 0

@@ -1,0 +1,292 @@
+"""Every route has a role, and every role is held to. The table of routes is the application's own."""
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from app.kit.auth import OpenRoute, PartyRoute, PersonRoute, Role
+from app.main import create_app
+from app.parties import service as parties
+from tests.consent.spies import everything
+from tests.house import House, Party, Person, enrol
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+FRAMEWORK = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+"""What FastAPI adds by itself: it describes the contract, and reads nothing."""
+ROLES = (OpenRoute, PersonRoute, PartyRoute)
+
+
+@dataclass(frozen=True)
+class Known:
+    """One method of one route."""
+
+    method: str
+    path: str
+    role: Role
+
+    def at(self, **ids: str) -> str:
+        """Return its path with ids in it: those given, and random ones."""
+        return re.sub(r"{(\w+)}", lambda found: ids.get(found[1], str(uuid4())), self.path)
+
+
+def without_role(app: FastAPI) -> list[str]:
+    """Return the paths in *app* that say of themselves neither who may call them, nor that everybody may."""
+    return [
+        str(context.path)
+        for context in iter_route_contexts(app.routes)
+        if not isinstance(context.original_route, ROLES) and context.path not in FRAMEWORK
+    ]
+
+
+def routes(mien: House) -> Iterator[Known]:
+    """Give every route of the application."""
+    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()), clock=mien.clock)
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, ROLES):
+            for method in sorted(context.methods or ()):
+                yield Known(method, str(context.path), route.role)
+
+
+def test_every_route_says_who_may_call_it(mien: House) -> None:
+    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()))
+
+    assert without_role(app) == []
+    assert len(list(routes(mien))) >= 25, "the routes are seen"
+    assert {known.role for known in routes(mien)} == set(Role)
+
+
+def test_a_route_without_a_role_is_found() -> None:
+    app, inner, outer = FastAPI(), APIRouter(prefix="/inner"), APIRouter(prefix="/outer", route_class=PersonRoute)
+    for router in (app, inner, outer):
+        router.add_api_route("/said-nothing", lambda: None, methods=["GET"])
+    inner.add_api_route("/open", lambda: None, methods=["GET"], route_class_override=OpenRoute)
+    outer.include_router(inner)
+    app.include_router(outer)
+    app.mount("/mounted", FastAPI())
+    app.add_route("/plain", lambda _: None)  # type: ignore[arg-type, return-value]
+    app.add_api_websocket_route("/socket", lambda: None)
+
+    found = without_role(app)
+
+    assert sorted(found) == ["/mounted", "/outer/inner/said-nothing", "/plain", "/said-nothing", "/socket"]
+
+
+def test_the_mere_class_of_a_route_is_no_role() -> None:
+    app = FastAPI()
+    app.router.routes.append(APIRoute("/bare", lambda: None))
+
+    assert without_role(app) == ["/bare"]
+
+
+@dataclass
+class Tokens:
+    """Every kind of token that somebody may come with."""
+
+    of_person: dict[str, str]
+    of_party: dict[str, str]
+    of_nobody: dict[str, str | None]
+
+
+@pytest.fixture
+def tokens(mien: House) -> Tokens:
+    """One token of each kind."""
+    person, revoked, erased = mien.person(), mien.person(), mien.person()
+    mine = revoked("GET", "/v1/me/tokens").json()["items"][0]["token_id"]
+    assert revoked("DELETE", f"/v1/me/tokens/{mine}").status_code == 204
+    assert erased("DELETE", "/v1/me").status_code == 200
+    recovered = mien.person()
+    assert mien.client.post("/v1/recoveries", json={"recovery_code": recovered.recovery_code}).status_code == 201
+    door, rotated, ended = mien.party("Door"), mien.party("Gate"), mien.party("Shop")
+    ids = {str(party.id): party.id for party in _parties(mien)}
+    parties.rotate_key(mien.vault, party_id=ids[rotated.id], now=mien.clock())
+    parties.revoke(mien.vault, party_id=ids[ended.id], now=mien.clock())
+    return Tokens(
+        of_person={"person": f"Bearer {person.token}", "lower case scheme": f"bearer {person.token}"},
+        of_party={"party": f"Bearer {door.key}"},
+        of_nobody={
+            "none": None,
+            "empty": "",
+            "scheme only": "Bearer",
+            "garbage": "Bearer garbage",
+            "garbage like a person's": "Bearer mien_sub_garbage",
+            "garbage like a party's": "Bearer mien_rp_garbage",
+            "no ASCII": "Bearer mien_sub_\xe9",
+            "another scheme": f"Basic {person.token}",
+            "no scheme": person.token,
+            "a recovery code": f"Bearer {person.recovery_code}",
+            "a recovery code as a person's": "Bearer mien_sub_" + person.recovery_code.removeprefix("mien_rec_"),
+            "a person's as a party's": "Bearer mien_rp_" + person.token.removeprefix("mien_sub_"),
+            "revoked": f"Bearer {revoked.token}",
+            "erased": f"Bearer {erased.token}",
+            "recovered": f"Bearer {recovered.token}",
+            "a rotated key": f"Bearer {rotated.key}",
+            "a revoked party's": f"Bearer {ended.key}",
+        },
+    )
+
+
+def _parties(mien: House) -> Any:  # noqa: ANN401 - a list of views
+    with mien.vault.data.read() as session:
+        return parties.standing(session, limit=100, after=None)
+
+
+def _asked(mien: House, known: Known, authorization: str | None) -> tuple[int, str]:
+    headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
+    answer = mien.client.request(known.method, known.at(), headers=headers)  # type: ignore[arg-type]
+    return answer.status_code, answer.headers.get("www-authenticate", "")
+
+
+def test_no_route_is_open_to_a_token_of_nobody(mien: House, tokens: Tokens) -> None:
+    closed = [known for known in routes(mien) if known.role is not Role.OPEN]
+    before = everything(mien.vault)
+
+    wrong = [
+        (known, name)
+        for known in closed
+        for name, token in tokens.of_nobody.items()
+        if _asked(mien, known, token) != (401, "Bearer")
+    ]
+
+    assert wrong == []
+    assert everything(mien.vault) == before
+
+
+def test_no_route_is_open_to_the_other_role(mien: House, tokens: Tokens) -> None:
+    others = {Role.PERSON: tokens.of_party, Role.RELYING_PARTY: tokens.of_person, Role.OPEN: {}}
+    before = everything(mien.vault)
+
+    wrong = [
+        (known, name)
+        for known in routes(mien)
+        for name, token in others[known.role].items()
+        if _asked(mien, known, token)[0] != 403
+    ]
+
+    assert wrong == []
+    assert everything(mien.vault) == before
+
+
+def test_every_route_is_open_to_its_own_role(mien: House, tokens: Tokens) -> None:
+    wrong = []
+    for known in routes(mien):
+        mine = {"fresh": f"Bearer {mien.person().token}"} if known.role is Role.PERSON else tokens.of_party
+        anybody = tokens.of_nobody | tokens.of_person | tokens.of_party
+        for name, token in (anybody if known.role is Role.OPEN else mine).items():
+            if (status := _asked(mien, known, token)[0]) in {401, 403, 405, 500}:
+                wrong.append((known, name, status))
+
+    assert wrong == []
+
+
+class Ada:
+    """A person with something of everything, and what the ids of it are called in paths."""
+
+    def __init__(self, mien: House) -> None:
+        self.person = mien.person()
+        self.party = mien.party()
+        self.consent = mien.consent(self.person, self.party)
+        mien.consent(self.person, None, "template_renewal")
+        answer = enrol(self.person, [self.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
+        self.party.verify(self.consent["subject_ref"], toy_photo(1))
+        self.ids = {
+            "consent_id": self.consent["consent_id"],
+            "enrolment_id": answer.json()["enrolment_id"],
+            "photo_id": self.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"][0],
+            "token_id": self.person("GET", "/v1/me/tokens").json()["items"][0]["token_id"],
+        }
+
+
+def _people(mien: House) -> tuple[Ada, Person, Party]:
+    ada = Ada(mien)
+    mallory, gate = mien.person("Mallory"), mien.party("Gate")
+    mien.consent(mallory, gate)
+    return ada, mallory, gate
+
+
+def test_another_persons_ids_are_addresses_where_nothing_is(mien: House) -> None:
+    ada, mallory, _ = _people(mien)
+    addressed = [known for known in routes(mien) if known.role is Role.PERSON and "{" in known.path]
+    before = everything(mien.vault)
+
+    for known in addressed:
+        names = set(re.findall(r"{(\w+)}", known.path))
+        assert names <= ada.ids.keys(), f"teach this test what {names - ada.ids.keys()} of another person is"
+        theirs = mallory(known.method, known.at(**ada.ids))
+        nobodys = mallory(known.method, known.at())
+
+        assert (theirs.status_code, theirs.content) == (404, nobodys.content), known
+
+    assert len(addressed) >= 4
+    assert everything(mien.vault) == before
+    assert enrol(mallory, [ada.ids["consent_id"]], [toy_photo(1)]).status_code == 403
+    assert everything(mien.vault) == before
+    own = [ada.person(known.method, known.at(**ada.ids)).status_code for known in addressed if known.method == "GET"]
+    assert set(own) == {200}, "the owner finds them"
+
+
+def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+
+    for known in routes(mien):
+        if "{" in known.path:
+            who = party if known.role is Role.RELYING_PARTY else person
+            path = re.sub(r"{\w+}", "no-id", known.path)
+
+            assert who(known.method, path).status_code == 404, known
+
+
+def test_a_persons_lists_hold_nothing_of_another(mien: House) -> None:
+    ada, mallory, gate = _people(mien)
+    hers = {*ada.ids.values(), ada.person.subject_id, ada.consent["subject_ref"], "Ada Canary"}
+    lists = [known for known in routes(mien) if known.method == "GET" and "{" not in known.path]
+    seen = set()
+
+    for known in lists:
+        caller: Person | Party = gate if known.role is Role.RELYING_PARTY else mallory
+        text = caller("GET", known.path).text
+        found = {one for one in hers if one in text}
+        seen |= {one for one in hers if one in ada.person("GET", known.path).text}
+
+        assert found == set(), known
+
+    assert seen == hers, "she sees all of it herself"
+
+
+BODIES = [
+    ("/v1/me/consents", "application/json"),
+    ("/v1/me/enrolments", "multipart/form-data; boundary=x"),
+    ("/v1/verifications", "multipart/form-data; boundary=x"),
+]
+
+
+@pytest.mark.parametrize(("path", "kind"), BODIES)
+def test_the_token_is_checked_before_the_body_is_read(mien: House, path: str, kind: str) -> None:
+    wrong_role = mien.person().token if path == "/v1/verifications" else mien.party().key
+    framings = [("Content-Length: 10485760", b"--x\r\n"), ("Transfer-Encoding: chunked", b"5\r\n--x\r\n\r\n")]
+
+    for framing, begun in framings:
+        for authorization, status in [
+            ("X-None: at all", 401),
+            ("Authorization: Bearer mien_sub_none", 401),
+            (f"Authorization: Bearer {wrong_role}", 403),
+        ]:
+            lines = [f"POST {path} HTTP/1.1", "Host: mien", f"Content-Type: {kind}", framing, authorization, "", ""]
+            with socket.create_connection(_address(mien), timeout=5) as connection:
+                connection.sendall("\r\n".join(lines).encode() + begun)
+                head = connection.recv(65536)
+
+            assert head.startswith(f"HTTP/1.1 {status}".encode()), (framing, authorization)
+            assert b"application/problem+json" in head
+
+
+def _address(mien: House) -> tuple[str, int]:
+    return mien.client.base_url.host, mien.client.base_url.port or 80
