@@ -17,7 +17,7 @@ from app.kit.datamap import Form
 from app.rights import access, holdings
 
 TITLES = {
-    "photos": ("Photos that are kept", "Kept, sealed, because you agreed to template_renewal."),
+    "photos": ("Photos that are kept", "Kept, sealed, because you agreed that Mien may keep them."),
     "templates": (
         "Templates",
         "A template is a list of numbers measured from your photos. A photo of you is compared with it.",
@@ -40,7 +40,7 @@ TITLES = {
 LABELS = {
     "at": "When",
     "event_time": "When",
-    "state": "You",
+    "state": "What you said",
     "relying_party_id": "Relying party",
     "valid_until": "Until",
     "liveness": "Was somebody live there?",
@@ -61,6 +61,10 @@ WORDS: dict[Any, str] = {
     "match": "match: taken for you",
     "no_match": "no match: not taken for you",
     "not_checked": "not checked",
+    "given": "yes (given)",
+    "refused": "no (refused)",
+    "withdrawn": "no more (withdrawn)",
+    "expired": "nothing: it expired",
     "access": "an access token",
     "recovery": "the recovery code",
 }
@@ -116,7 +120,7 @@ def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iter
                 entry.record.append(("relying party id", str(value)))
             elif name == "notice_sha256":
                 entry.record.append(("notice that you read", f"/v1/notices/{value}"))
-            elif RECORD.fullmatch(name):
+            elif RECORD.fullmatch(name) and name not in LABELS:
                 if value not in {None, head["subject_id"]}:
                     entry.record.append((name.replace("_", " "), said(value)))
             else:

@@ -1,0 +1,238 @@
+"""Access: one document, whole and valid, as often as asked, and never half of one that looks whole."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+from jsonschema import Draft202012Validator, FormatChecker
+from sqlalchemy import Table
+from sqlalchemy.exc import OperationalError
+
+from app.main import create_app
+from app.matching.tables import Comparison
+from app.rights import access, holdings
+from app.vault.place import place
+from app.vault.register import Owner
+from app.vault.vault import Vault
+from tests.house import House, Person, enrol
+from tests.rights.whole_person import document, unzipped, whole_person
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+OFTEN = 2_000
+PATHS = ["/v1/me/access", "/v1/me/export"]
+RESTRICTION = ("PUT", "/v1/me/restriction")
+
+formats = FormatChecker()
+formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is UTC)
+
+
+def validator(mien: House) -> Draft202012Validator:
+    """Return what checks documents by the published schema."""
+    published = mien.client.get("/v1/schemas/access").json()
+    Draft202012Validator.check_schema(published)
+    return Draft202012Validator(published, format_checker=formats)
+
+
+def with_comparisons(mien: House, person: Person, many: int) -> None:
+    """Give somebody a long history."""
+    subject_id = UUID(person.subject_id)
+    key = mien.vault.register.key(Owner.subject(subject_id))
+    line = json.dumps({"at": mien.clock().isoformat(), "decision": "match", "of": "x" * 150}).encode()
+    with mien.vault.data.write() as session:
+        for position in range(1, many + 1):
+            row_id = UUID(int=position)
+            sealed = key.seal(line, place(Comparison.sealed, row_id))
+            session.add(Comparison(id=row_id, subject_id=subject_id, position=position, sealed=sealed))
+
+
+@pytest.fixture
+def erased_midway(mien: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], None]:
+    """Return what arms an erasure of somebody, in the middle of the next reading of their comparisons."""
+
+    def arm(person: Person) -> None:
+        read = holdings.rows
+
+        def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, holdings.Value]]:
+            for number, row in enumerate(read(vault, subject_id=subject_id, table=table)):
+                if table.name == "comparisons" and number == holdings.PAGE // 2:
+                    done = person("DELETE", "/v1/me")
+                    assert done.json()["status"] == "completed", "a slow reader holds nothing up"
+                yield row
+
+        monkeypatch.setattr(holdings, "rows", rows)
+
+    return arm
+
+
+def test_document_is_valid_by_the_published_schema(mien: House) -> None:
+    whole = whole_person(mien)
+    check = validator(mien)
+
+    check.validate(document(whole.person))
+    check.validate(document(mien.person(None)))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda found: found["data"].pop("templates"),
+        lambda found: found["data"]["subjects"][0].pop("name"),
+        lambda found: found["data"]["subjects"][0].update(id="nobody"),
+        lambda found: found["data"]["tokens"][0].update(created_on="long ago"),
+        lambda found: found["data"].update(secrets=[]),
+        lambda found: found.update(made_at="now"),
+    ],
+)
+def test_document_that_lacks_something_is_not_valid(mien: House, spoil: Callable[[dict[str, Any]], None]) -> None:
+    found = document(whole_person(mien).person)
+    spoil(found)
+
+    assert not validator(mien).is_valid(found)
+
+
+def test_document_tells_who_learns_what_and_why(mien: House) -> None:
+    whole = whole_person(mien)
+    found = document(whole.person)
+    renewal, verification = sorted(found["purposes"], key=lambda one: str(one["purpose"]))
+
+    assert verification["relying_party"] == "Door"
+    assert renewal["relying_party"] is None
+    assert mien.client.get(verification["notice"]).status_code == 200
+    assert {one["name"] for one in found["recipients"]} == {"Door", "Former Door"}
+    assert found["logic"]["threshold"] == pytest.approx(0.54)
+    assert len(found["data"]["templates"]) == 1
+    assert found["data"]["templates"][0]["engine_id"] == "toy"
+    assert set(found["data"]["templates"][0]["content"]) == {"file", "bytes", "sha256"}
+
+
+def test_every_right_that_is_named_has_its_route(mien: House) -> None:
+    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()))
+    routes = {(method, str(one.path)) for one in iter_route_contexts(app.routes) for method in one.methods or ()}
+    named = [tuple(right.how.split(",")[0].split(" ")) for right in access.RIGHTS if "/v1/" in right.how]
+
+    assert len(named) >= 5
+    assert set(named) <= routes
+    assert (RESTRICTION in named) == (RESTRICTION in routes), "access.RIGHTS names restriction once there is a route"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_only_a_person_may_ask(mien: House, path: str) -> None:
+    party = mien.party()
+
+    assert mien.client.get(path).status_code == 401
+    assert party("GET", path).status_code == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_cache_keeps_it(mien: House, path: str) -> None:
+    assert mien.person()("GET", path).headers["Cache-Control"] == "no-store"
+
+
+def test_asking_is_counted_by_day_and_not_logged_one_by_one(mien: House) -> None:
+    person = mien.person()
+    for path in [*PATHS, PATHS[0]]:
+        person("GET", path)
+    today = mien.clock().date()
+    mien.clock.advance(days=1)
+    found = document(person)["data"]["access_counts"]
+
+    assert sorted((one["on_day"], one["times"]) for one in found) == [
+        (today.isoformat(), 3),
+        (mien.clock().date().isoformat(), 1),
+    ]
+
+
+def test_full_disk_does_not_refuse_a_right(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = mien.person()
+
+    def full() -> None:
+        raise OperationalError("", None, Exception("database or disk is full"))
+
+    monkeypatch.setattr(mien.vault.data, "write", full)
+
+    assert document(person)["data"]["access_counts"] == []
+
+
+@pytest.mark.timeout(300)  # some ten milliseconds each, on a machine that does something else too
+def test_asking_over_and_over_is_always_answered(mien: House) -> None:
+    person = mien.person()
+    codes = [person("GET", PATHS[0]).status_code for _ in range(OFTEN)]
+
+    assert codes == [200] * OFTEN
+
+
+def test_no_route_of_a_person_can_answer_429(mien: House) -> None:
+    described = mien.client.get("/openapi.json").json()["paths"]
+    rights = {path: found for path, found in described.items() if path.startswith(("/v1/me", "/v1/erasures"))}
+    limited = [path for path, found in rights.items() if any("429" in one["responses"] for one in found.values())]
+
+    assert len(rights) >= 10
+    assert not limited
+    assert "429" in described["/v1/subjects"]["post"]["responses"], "where there is a limit it is described"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_erased_in_the_middle_the_answer_breaks_off(
+    mien: House, path: str, erased_midway: Callable[[Person], None]
+) -> None:
+    person = mien.person()
+    with_comparisons(mien, person, 2 * holdings.PAGE)
+    erased_midway(person)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        person("GET", path)
+    assert person("GET", path).status_code == 401
+
+
+def test_erased_before_the_first_byte_the_answer_is_401(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = mien.person()
+
+    monkeypatch.setattr(access, "count", lambda _asked: person("DELETE", "/v1/me"))
+
+    assert person("GET", PATHS[0]).status_code == 401
+
+
+def test_long_history_is_whole_and_in_order(mien: House) -> None:
+    person = mien.person()
+    with_comparisons(mien, person, 2 * holdings.PAGE + 1)
+    found = document(person)["data"]["comparisons"]
+
+    assert [one["position"] for one in found] == list(range(1, 2 * holdings.PAGE + 2))
+
+
+def described_files(found: Mapping[str, Any]) -> set[str]:
+    """Return the paths of the files that a document describes."""
+    return {row["content"]["file"] for table in ("photos", "templates") for row in found["data"][table]}
+
+
+def test_while_consents_come_and_go_every_answer_is_whole(mien: House) -> None:
+    whole, check, stopped = whole_person(mien), validator(mien), threading.Event()
+    endings: list[int] = []
+
+    def come_and_go() -> None:
+        while not stopped.is_set():
+            consent = mien.consent(whole.person, whole.party)
+            enrol(whole.person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
+            endings.append(whole.person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(15):
+            check.validate(document(whole.person))
+            answer = whole.person("GET", "/v1/me/export")
+            files = unzipped(answer.content)
+            check.validate(json.loads(files["mien.json"]))
+            assert answer.status_code == 200
+    finally:
+        stopped.set()
+        thread.join()
+
+    assert set(endings) == {200}

@@ -1,0 +1,141 @@
+"""Export: one ZIP that agrees with itself, made in bounded memory with no transaction held open."""
+
+import hashlib
+import json
+import os
+import time
+import tracemalloc
+from uuid import UUID, uuid4
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from app.consent.tables import Grant
+from app.enrolment import store
+from app.faces.measuring import Measuring
+from app.rights import access, export
+from tests.house import House, Person
+from tests.rights.test_access import described_files, with_comparisons
+from tests.rights.whole_person import document, unzipped, vectors, whole_person
+from tests.toy_engine import toy_card
+
+MB = 1_000_000
+PHOTO_BYTES = 400_000
+PHOTOS = 50
+
+
+def with_photos(mien: House, person: Person) -> None:
+    """Give somebody fifty kept photos of 400 kB that do not compress."""
+    consent = mien.consent(person, None, "template_renewal")
+    grant_id = UUID(consent["consent_id"])
+    with mien.vault.data.write() as session:
+        grant = session.get(Grant, grant_id)
+        assert grant is not None
+        at = store.Place(grant, uuid4(), mien.clock().date(), 1)
+        store.put_photos(session, mien.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
+
+
+def asked_by(mien: House, person: Person) -> access.Asked:
+    """Ask past HTTP."""
+    faces = Measuring(pool=mien.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    now = mien.clock()
+    return access.Asked(
+        vault=mien.vault, settings=mien.settings, faces=faces, subject_id=UUID(person.subject_id), now=now
+    )
+
+
+def test_files_are_what_the_document_says(mien: House) -> None:
+    whole = whole_person(mien)
+    files = unzipped(whole.person("GET", "/v1/me/export").content)
+    found = json.loads(files["mien.json"])
+
+    assert set(files) == {"index.html", "mien.json", "mien.schema.json", *described_files(found)}
+    assert len(described_files(found)) == 3
+    for table in ("photos", "templates"):
+        for row in found["data"][table]:
+            content = files[row["content"]["file"]]
+            assert row["content"]["bytes"] == len(content)
+            assert row["content"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_document_inside_is_valid_by_the_schema_beside_it(mien: House) -> None:
+    files = unzipped(whole_person(mien).person("GET", "/v1/me/export").content)
+    schema = json.loads(files["mien.schema.json"])
+
+    Draft202012Validator(schema).validate(json.loads(files["mien.json"]))
+    assert schema == mien.client.get("/v1/schemas/access").json()
+
+
+def test_document_inside_is_the_one_that_access_gives(mien: House) -> None:
+    whole = whole_person(mien)
+    apart = document(whole.person)
+    inside = json.loads(unzipped(whole.person("GET", "/v1/me/export").content)["mien.json"])
+    for one in (apart, inside):
+        one.pop("made_at")
+        one["data"].pop("access_counts")
+
+    assert inside == apart
+
+
+def test_vector_is_the_opened_template(mien: House) -> None:
+    whole = whole_person(mien)
+    files = unzipped(whole.person("GET", "/v1/me/export").content)
+    ((template_id, vector),) = vectors(mien, whole.person.subject_id).items()
+    given = json.loads(files[f"templates/{template_id}.json"])
+
+    assert tuple(given["vector"]) == vector
+    assert (given["engine"], given["weights_sha256"]) == ("toy", toy_card().weights_sha256)
+    assert "likeness" in given["warning"]
+
+
+def test_answer_is_a_zip_to_save(mien: House) -> None:
+    answer = mien.person()("GET", "/v1/me/export")
+
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="mien-')
+
+
+@pytest.mark.parametrize("what", [access.document, export.archive])
+def test_memory_is_bounded_whatever_is_held(mien: House, what: object) -> None:
+    person = mien.person()
+    with_comparisons(mien, person, 2_000)
+    with_photos(mien, person)
+    write = access.document if what is access.document else export.archive
+    sum(len(piece) for piece in write(asked_by(mien, person)))  # what is made once is made
+
+    tracemalloc.start()
+    whole = sum(len(piece) for piece in write(asked_by(mien, person)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert whole > (PHOTOS * PHOTO_BYTES if what is export.archive else MB / 2)
+    assert peak < 10 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
+
+
+@pytest.mark.parametrize("what", [access.document, export.archive])
+def test_no_transaction_is_open_between_two_pieces(mien: House, what: object) -> None:
+    person = mien.person()
+    with_comparisons(mien, person, 500)
+    with_photos(mien, person)
+    write = access.document if what is access.document else export.archive
+    open_then = [mien.vault.data.open_transactions() for _ in write(asked_by(mien, person))]
+
+    assert len(open_then) > 2
+    assert not any(open_then)
+
+
+def test_slow_reader_holds_nothing_up(mien: House) -> None:
+    person = mien.person()
+    with_photos(mien, person)
+    token = {"Authorization": f"Bearer {person.token}"}
+    with mien.client.stream("GET", "/v1/me/export", headers=token) as slow:
+        pieces = slow.iter_raw(1024)
+        first = next(pieces)
+        time.sleep(0.3)
+        open_then = mien.vault.data.open_transactions(), mien.vault.register.store.open_transactions()
+        checkpoint = mien.vault.settle()
+        rest = b"".join(pieces)
+
+    assert open_then == (0, 0)
+    assert checkpoint, "the logs can be emptied meanwhile"
+    assert len(unzipped(first + rest)) == 3 + PHOTOS

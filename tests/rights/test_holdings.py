@@ -1,0 +1,200 @@
+"""The data map is whole: no column unclassified, none personal that is not given, none that survives its person."""
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, Uuid
+
+from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_TEXT, Kind
+from app.rights import holdings, schema
+from tests.bytescan import Needles
+from tests.house import House
+from tests.rights.whole_person import (
+    IN_NO_ANSWERABLE_PERSON,
+    canaries,
+    document,
+    photos,
+    plain_columns,
+    spelled,
+    stored,
+    unzipped,
+    vectors,
+    whole_person,
+)
+
+
+def with_column(*columns: Column[Any]) -> MetaData:
+    """Return the tables of a program that has one table more."""
+    sample = MetaData()
+    Table("diaries", sample, Column("id", Uuid, primary_key=True, info=IMPERSONAL), *columns)
+    return sample
+
+
+def not_given(tables: list[Table], given: dict[str, Any]) -> list[str]:
+    """Return the personal columns of *tables* that the schema *given* does not promise."""
+    promised = given["properties"]["data"]["properties"]
+    return [
+        f"{table.name}.{column.name}"
+        for table in tables
+        for column in table.columns
+        if column.info["kind"] in {Kind.PERSONAL, Kind.BIOMETRIC}
+        and holdings.name_of(column) not in promised.get(table.name, {"items": {"required": []}})["items"]["required"]
+    ]
+
+
+def test_every_column_of_both_stores_is_classified() -> None:
+    every = [column for store in holdings.STORES for table in store.tables.values() for column in table.columns]
+
+    assert len(every) > 50
+    assert all(isinstance(holdings.kind_of(column), Kind) for column in every)
+
+
+def test_register_holds_nothing_about_a_person() -> None:
+    _, register = holdings.STORES
+
+    assert not holdings.tables([register])
+
+
+def test_unclassified_column_fails() -> None:
+    with pytest.raises(holdings.UnmappedError, match=r"diaries\.text"):
+        holdings.tables([with_column(Column("text", String))])
+
+
+def test_personal_column_without_a_way_to_its_person_fails() -> None:
+    with pytest.raises(holdings.UnmappedError, match="diaries"):
+        holdings.tables([with_column(Column("text", String, info=PERSONAL))])
+
+
+def test_table_of_nobody_is_no_holding() -> None:
+    assert not holdings.tables([with_column(Column("text", String, info=IMPERSONAL))])
+
+
+def test_every_personal_column_is_given() -> None:
+    assert not not_given(holdings.tables(), schema.schema())
+
+
+def test_personal_column_that_is_not_given_is_found() -> None:
+    diary = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("text", String, info=PERSONAL))
+
+    assert not_given(holdings.tables([diary]), schema.schema()) == ["diaries.subject_id", "diaries.text"]
+
+
+def test_credentials_are_given_to_nobody() -> None:
+    sample = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("digest", LargeBinary, info=CREDENTIAL))
+    (table,) = holdings.tables([sample])
+
+    assert [column.name for column in holdings.shown(table)] == ["id", "subject_id"]
+
+
+def test_sealed_columns_are_named_for_what_they_hold() -> None:
+    name, bare = Column("sealed_name", LargeBinary, info=SEALED_TEXT), Column("sealed", LargeBinary, info=SEALED_TEXT)
+
+    assert (holdings.name_of(name), holdings.name_of(bare)) == ("name", "content")
+
+
+def test_person_with_something_in_every_field_is_given_every_field(mien: House) -> None:
+    whole = whole_person(mien)
+    held = stored(mien, whole.person.subject_id)
+    given = document(whole.person)["data"]
+
+    assert {name for name, rows in held.items() if not rows} == IN_NO_ANSWERABLE_PERSON, "the person is whole"
+    for table in holdings.tables():
+        if table.name == "access_counts":
+            held[table.name][0]["times"] += 1
+        wanted = [{c.name: spelled(c, row[c.name]) for c in plain_columns(table)} for row in held[table.name]]
+        found = [{c.name: row[c.name] for c in plain_columns(table)} for row in given[table.name]]
+        assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps), table.name
+
+
+def test_every_canary_is_found_in_the_export(mien: House) -> None:
+    whole = whole_person(mien)
+    files = unzipped(whole.person("GET", "/v1/me/export").content)
+    given = json.loads(files["mien.json"])["data"]
+    lines = whole.person("GET", "/v1/me/comparisons").json()["items"]
+    events = whole.person("GET", "/v1/me/consents").json()
+
+    assert given["subjects"][0]["name"] == whole.name
+    assert whole.name.encode() in files["index.html"]
+    assert whole.subject_ref.encode() in files["index.html"]
+    assert {row["id"] for row in given["comparisons"]} == {line["comparison_id"] for line in lines}
+    assert [row["content"]["decision"] for row in given["comparisons"]] == ["match", "no_match"]
+    assert [row["content"]["state"] for row in given["consent_events"]].count("given") == 3
+    assert given["consent_events"][-1]["content"]["consent_id"] in json.dumps(events)
+    for photo_id, content in photos(whole.person).items():
+        assert files[f"photos/{photo_id}.jpg"] == content
+    for template_id, vector in vectors(mien, whole.person.subject_id).items():
+        assert tuple(json.loads(files[f"templates/{template_id}.json"])["vector"]) == vector
+
+
+def test_every_plain_field_is_on_the_page_too(mien: House) -> None:
+    whole = whole_person(mien)
+    page = unzipped(whole.person("GET", "/v1/me/export").content)["index.html"].decode()
+
+    for rows in stored(mien, whole.person.subject_id).values():
+        for row in rows:
+            assert str(UUID(row["id"])) in page
+
+
+@pytest.mark.parametrize("path", ["/v1/me/access", "/v1/me/export"])
+def test_nothing_of_another_person_is_in_it(mien: House, path: str) -> None:
+    ada = whole_person(mien)
+    ben = whole_person(mien, face=4, name="Ben Other-Canary", door="Gate")
+    needles = canaries(mien, ben)
+    answer = ada.person("GET", path).content
+    hers = unzipped(answer) if path.endswith("export") else {"access": answer}
+    his = ben.person("GET", path).content
+    his_files = unzipped(his) if path.endswith("export") else {"access": his}
+
+    assert not needles.found(hers.items())
+    assert needles.found(his_files.items()), "they can be found at all"
+    assert b"Gate" not in b"".join(hers.values())
+
+
+def survivors(mien: House, subject_id: str, needles: Needles) -> list[str]:
+    """Return where anything of an erased person is left: rows that name them, and bytes in any file."""
+    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = [
+            name
+            for name in tables
+            if UUID(subject_id).hex in str(connection.execute(f"SELECT * FROM {name}").fetchall())  # noqa: S608 - names of our own
+        ]
+    return rows + needles.found(mien.files())
+
+
+@pytest.fixture
+def stray(mien: House) -> None:
+    """A table that nobody thought of: no foreign key, so that nothing takes its rows."""
+    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+        connection.execute("CREATE TABLE diaries (subject_id CHAR(32), text VARCHAR)")
+
+
+def test_after_erasure_nobody_finds_any_canary(mien: House, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = whole_person(mien)
+    whole.person("GET", "/v1/me/export")
+    needles = canaries(mien, whole)
+    for number, photo in enumerate(photos(whole.person).values()):
+        needles.bytes(f"photo {number}", photo[-300:-200])
+    before = survivors(mien, whole.person.subject_id, needles)
+
+    assert whole.person("DELETE", "/v1/me").json()["status"] == "completed"
+    said = capfd.readouterr()
+    metrics = mien.client.get("/metrics")
+
+    assert before
+    assert not survivors(mien, whole.person.subject_id, needles)
+    assert not needles.found([("log", (said.out + said.err).encode()), ("metrics", metrics.content)])
+
+
+def test_row_that_survives_erasure_is_found(mien: House, stray: None) -> None:
+    whole = whole_person(mien)
+    needles = canaries(mien, whole)
+    with closing(sqlite3.connect(mien.vault.data.path)) as connection, connection:
+        connection.execute("INSERT INTO diaries VALUES (?, ?)", [UUID(whole.person.subject_id).hex, whole.name])
+    whole.person("DELETE", "/v1/me")
+
+    assert survivors(mien, whole.person.subject_id, needles)[0] == "diaries"

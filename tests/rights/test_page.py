@@ -1,0 +1,156 @@
+"""The page in the export, in a real browser: from the file system, by eye, by key, on paper and read aloud."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.rights import reading
+from tests.house import House
+from tests.rights.whole_person import unzipped, whole_person
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDTHS = [390, 1280]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, with a profile of its own."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("There is no Chromium. On Debian and Ubuntu: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def folder(mien: House, tmp_path: Path) -> Path:
+    """An unpacked export of somebody with everything, whose name would like to be markup."""
+    whole = whole_person(mien, name="<b>Ada & Canary</b> " + "x" * 60)
+    for name, content in unzipped(whole.person("GET", "/v1/me/export").content).items():
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "export"
+
+
+@pytest.fixture
+def page(browser: Browser, folder: Path) -> Iterator[Page]:
+    """The page, opened as a file, without scripts."""
+    context = browser.new_context(offline=True)
+    opened = context.new_page()
+    opened.goto((folder / "index.html").as_uri())
+    yield opened
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing(page: Page, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    found = Axe().run(page)
+
+    assert found.violations_count == 0, found.generate_report()
+    assert len(found.response["passes"]) > 10
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_photos_show_from_the_file_system(page: Page) -> None:
+    sizes = page.evaluate("Array.from(document.images, one => one.complete && one.naturalWidth)")
+
+    assert len(sizes) == 2
+    assert all(sizes)
+
+
+def test_page_has_no_script_and_asks_nobody(folder: Path) -> None:
+    text = (folder / "index.html").read_text("utf-8")
+
+    assert not re.findall(r"<script|javascript:|\son\w+=|https?://|url\(", text)
+
+
+def test_names_are_text_and_not_markup(page: Page) -> None:
+    assert page.locator("dd", has_text="<b>Ada & Canary</b>").count() == 1
+
+
+def test_what_matters_most_comes_first(page: Page) -> None:
+    headings = page.locator("h2").all_inner_texts()
+
+    assert headings[:4] == ["What is held", "Who learns what", "What you can do", "Photos that are kept"]
+    assert page.locator(".care").inner_text().startswith("Take care of this.")
+
+
+def test_keyboard_reaches_every_link_and_follows_it(page: Page) -> None:
+    links = page.locator("a").count()
+    reached = []
+    for _ in range(links):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.getAttribute('href')"))
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", "who uses keys sees where they are"
+        if reached[-1] == "#comparisons":
+            page.keyboard.press("Enter")
+            assert page.locator("#comparisons").evaluate("one => one.getBoundingClientRect().top < 300")
+            break
+
+    assert reached[:2] == ["#learns", "mien.json"]
+    assert reached[-1] == "#comparisons"
+
+
+def test_every_link_leads_somewhere(page: Page, folder: Path) -> None:
+    for link in page.locator("a").all():
+        target = link.get_attribute("href") or ""
+
+        assert page.locator(target).count() == 1 if target.startswith("#") else (folder / target).is_file()
+
+
+def test_paper_has_all_of_it(page: Page) -> None:
+    def shown() -> str:
+        return page.locator("main").inner_text()
+
+    on_screen = shown()
+    page.emulate_media(media="print", color_scheme="dark")
+
+    assert shown() == on_screen
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("2026-11-23T06:05:00.123+00:00", "23 November 2026, 06:05 UTC"),
+        ("2026-11-23", "23 November 2026"),
+        (0.001, "about 1 in 1,000"),
+        (True, "yes"),
+        (None, "none"),
+        ("no_match", "no match: not taken for you"),
+        ("something new", "something new"),
+        (7, "7"),
+    ],
+)
+def test_values_are_said_in_words(value: object, words: str) -> None:
+    assert reading.said(value) == words
+
+
+def test_what_has_no_words_is_shown_by_its_own_name() -> None:
+    assert reading.spoken("shoe_size") == "Shoe size"

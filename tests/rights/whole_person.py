@@ -1,0 +1,144 @@
+"""A person of whom everything there is is held, and what must be found of them."""
+
+import io
+import json
+import sqlite3
+import zipfile
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.enrolment import store
+from app.enrolment.tables import Template
+from app.kit.datamap import Kind
+from app.kit.db import Row
+from app.rights import holdings
+from tests.bytescan import Needles
+from tests.house import House, Party, Person, enrol
+from tests.toy_faces import toy_photo
+
+IN_NO_ANSWERABLE_PERSON = {"erasures"}
+"""Tables that have a row only of somebody who can ask for nothing any more."""
+
+
+@dataclass
+class Whole:
+    """A person with a row in every table."""
+
+    person: Person
+    party: Party
+    subject_ref: str
+    name: str
+
+
+def whole_person(mien: House, *, face: int = 1, name: str = "Ada Canary", door: str = "Door") -> Whole:
+    """Register somebody and let them do everything that leaves something behind."""
+    person, party, former = mien.person(name), mien.party(door), mien.party(f"Former {door}")
+    consent = mien.consent(person, party)
+    gone = mien.consent(person, former)
+    mien.consent(person, None, "template_renewal")
+    photos = [toy_photo(face), toy_photo(face, variant=2)]
+    answer = enrol(person, [consent["consent_id"]], photos, keep_photos="true")
+    assert answer.status_code == 201, answer.text
+    assert person("DELETE", f"/v1/me/consents/{gone['consent_id']}").status_code == 200
+    assert person("POST", "/v1/me/tokens").status_code == 201
+    for shown in (face, face + 1):
+        assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200
+    assert person("GET", "/v1/me/access").status_code == 200
+    return Whole(person, party, consent["subject_ref"], name)
+
+
+def stored(mien: House, subject_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Read a person's rows past the service, as the database has them."""
+    found = {}
+    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+        connection.row_factory = sqlite3.Row
+        for table in holdings.tables():
+            owner = "id" if table.name == "subjects" else "subject_id"
+            query = f"SELECT * FROM {table.name} WHERE {owner} = ?"  # noqa: S608 - names of our own
+            found[table.name] = [dict(row) for row in connection.execute(query, [UUID(subject_id).hex])]
+    return found
+
+
+def spelled(column: Any, value: Any) -> Any:
+    """Spell a stored value as a document does."""
+    python = column.type.python_type
+    if value is None or issubclass(python, StrEnum):
+        return value
+    if python is UUID:
+        return str(UUID(value))
+    if python is datetime:
+        return f"{datetime.fromisoformat(value).isoformat()}+00:00"
+    if python is date:
+        return date.fromisoformat(value).isoformat()
+    return python(value)
+
+
+def plain_columns(table: Any) -> list[Any]:
+    """Return the columns that are stored as they are and not a credential."""
+    return [c for c in table.columns if "seal" not in c.info and c.info["kind"] is not Kind.CREDENTIAL]
+
+
+def vectors(mien: House, subject_id: str) -> dict[str, tuple[float, ...]]:
+    """Open the person's templates."""
+    with mien.vault.data.read() as session:
+        rows = session.scalars(select(Template).where(Template.subject_id == UUID(subject_id))).all()
+    opened = {
+        str(row.id): store.open_template(
+            mien.vault,
+            store.SealedTemplate(row.id, row.grant_id, row.subject_id, row.key_generation, row.sealed),
+        )
+        for row in rows
+    }
+    return {one: tuple(vector) for one, vector in opened.items() if vector is not None}
+
+
+def photos(person: Person) -> dict[str, bytes]:
+    """Fetch the person's photos by id."""
+    enrolments = person("GET", "/v1/me/enrolments").json()["items"]
+    ids = [photo_id for one in enrolments for photo_id in photo_ids(one)]
+    assert ids
+    return {one: person("GET", f"/v1/me/photos/{one}").content for one in ids}
+
+
+def photo_ids(enrolment: dict[str, Any]) -> list[str]:
+    """Return the ids of an enrolment's photos, however they are listed."""
+    return [
+        one["photo_id"] if isinstance(one, dict) else one
+        for one in enrolment.get("photos", enrolment.get("photo_ids", []))
+    ]
+
+
+def unzipped(content: bytes) -> dict[str, bytes]:
+    """Return the files of a ZIP, each checked against its CRC."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def canaries(mien: House, whole: Whole) -> Needles:
+    """Return what is theirs and nobody else's: name, reference, way in, every random id, every face."""
+    needles = Needles().text("name", whole.name).text("subject_ref", whole.subject_ref)
+    needles.text("token", whole.person.token).text("recovery code", whole.person.recovery_code)
+    for table, rows in stored(mien, whole.person.subject_id).items():
+        columns = [c for c in Row.metadata.tables[table].columns if c.type.python_type is UUID]
+        for column in columns:
+            if column.name != "relying_party_id":
+                for row in rows:
+                    needles.id(f"{table}.{column.name}", UUID(row[column.name]))
+    for one, vector in vectors(mien, whole.person.subject_id).items():
+        needles.vector(f"template {one}", vector)
+    return needles
+
+
+def document(person: Person) -> dict[str, Any]:
+    """Ask for access."""
+    answer = person("GET", "/v1/me/access")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = json.loads(answer.content)
+    return found
