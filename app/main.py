@@ -8,7 +8,6 @@ import anyio.to_thread
 import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
-from sqlalchemy.exc import DBAPIError
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, health
@@ -173,8 +172,8 @@ def _every(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
         while not stopped.is_set():
             try:
                 work()
-            except DBAPIError as error:
-                log.error("sweep failed", error=type(error.orig).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it ran into, the next one is needed
+                log.error("sweep failed", error=type(error).__name__)
             stopped.wait(seconds)
 
     thread = threading.Thread(target=loop, name="sweep", daemon=True)

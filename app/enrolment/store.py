@@ -1,6 +1,5 @@
 """Templates and photos in the database, sealed and opened. The rules are in `service` and `policy`."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -176,12 +175,13 @@ def purge_dead(vault: Vault) -> int:
     """Remove templates and photos whose key is gone, and keys that were superseded. Returns how many rows."""
     with vault.change() as change:
         session, removed = change.session, 0
-        living, used = vault.register.generations(), defaultdict[Owner, set[int]](set)
+        living = vault.register.generations()
+        used: dict[Owner, set[int]] = {Owner.grant(grant_id): set() for grant_id in session.scalars(select(Grant.id))}
         for table in (Template, Photo):
             for row in session.execute(select(table.id, table.grant_id, table.key_generation)).all():
                 owner = Owner.grant(row.grant_id)
                 if row.key_generation in living.get(owner.digest, ()):
-                    used[owner].add(row.key_generation)
+                    used.setdefault(owner, set()).add(row.key_generation)
                 else:
                     session.execute(delete(table).where(table.id == row.id))
                     removed += 1

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from sqlite3 import OperationalError
+from sqlite3 import Error as SqliteError
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, Uuid, create_engine, event, text
@@ -75,6 +76,12 @@ def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
 
+    @event.listens_for(engine, "reset")
+    def _undo(connection: SqliteConnection, _record: object, _state: object) -> None:
+        # A COMMIT that fails leaves the transaction open, and SQLAlchemy takes it for ended.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # The driver guesses at BEGIN; `isolation_level=None` stops that and this says it.
@@ -106,12 +113,10 @@ class Store:
         """Empty the write-ahead log, and with it the bytes of what was deleted.
 
         Returns:
-            False if a reader or writer held it up for longer than the busy time: the bytes are then still there.
+            False if somebody held it up for longer than the busy time, or the disk did: the bytes are then still there.
         """
-        with self.writer.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            busy, _frames, _moved = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
-        return bool(busy == 0)
+        answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        return answer is not None and answer[0] == 0
 
     def bytes(self) -> int:
         """Return the size of the file."""
@@ -127,16 +132,19 @@ class Store:
             in_memory: keep the new one in memory until it is written; else in a file in `SQLITE_TMPDIR`.
 
         Returns:
-            False if another writer held it up for longer than the busy time.
+            False if another writer held it up for longer than the busy time, or the disk did.
         """
+        self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")
+        return self._pragma("VACUUM") is not None
+
+    def _pragma(self, statement: str) -> tuple[Any, ...] | None:
+        """Run what must not be in a transaction; None if it failed."""
         with self.writer.connect() as connection:
             raw = connection.connection.dbapi_connection
             try:
-                raw.execute(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")  # type: ignore[union-attr]
-                raw.execute("VACUUM")  # type: ignore[union-attr]
-            except OperationalError:
-                return False
-        return True
+                return raw.execute(statement).fetchone() or ()  # type: ignore[union-attr]
+            except SqliteError:
+                return None
 
     def open_transactions(self) -> int:
         """Count the connections in use now."""

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 def configure() -> None:
-    """Send our own events to standard error as JSON, and silence what other libraries would say of requests."""
+    """Send our own events to standard error as JSON, and of what other libraries say only that they said it."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -38,7 +38,8 @@ def configure() -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    for name in ("uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy"):
+    # None is the root: whatever is not named, as the parser of forms, which complains of what strangers send.
+    for name in (None, "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = False

@@ -65,12 +65,18 @@ class Receiving:
         except _RefusedError:
             await answer({"type": "http.response.start", "status": 0})
         finally:
-            self._free += body.bytes
+            body.let_go()
 
     def take(self, count: int) -> bool:
         """Reserve memory; False if there is not so much left."""
+        if count > self._free:
+            return False
         self._free -= count
-        return self._free >= 0
+        return True
+
+    def give_back(self, count: int) -> None:
+        """Let others have it."""
+        self._free += count
 
     def deadline(self) -> float:
         """Return until when a body that is waited for now has to be here."""
@@ -81,7 +87,7 @@ class _Body:
     """One request's body as it arrives."""
 
     def __init__(self, bounds: Receiving, receive: Receive) -> None:
-        self.bytes = 0
+        self._bytes = 0
         self.problem: Problem | None = None
         self._bounds = bounds
         self._receive = receive
@@ -100,20 +106,34 @@ class _Body:
             self.problem = RequestTimeoutError()
             raise _RefusedError from error
         count = len(message.get("body", b""))
-        self.bytes += count
         if not self._bounds.take(count):
+            # At once, or what arrives for others before this answer is sent would be turned away with it.
+            self.let_go()
             self.problem = BusyError()
             raise _RefusedError
+        self._bytes += count
         self._whole = not message.get("more_body", False)
         return message
 
+    def let_go(self) -> None:
+        """Give back the memory that was reserved for this body."""
+        self._bounds.give_back(self._bytes)
+        self._bytes = 0
+
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP with what it lacks: headers that come too slowly, or are too many, end the connection."""
+    """uvicorn's HTTP with what it lacks: headers that come too slowly, or are too many, end the connection.
+
+    So does whatever else comes after an answer and begins no request, such as the rest of a body that was refused:
+    uvicorn's own clock for an idle connection stops for good at the first such byte.
+    """
 
     headers_s: ClassVar[float] = 10.0
     """Seconds for the head of a request; set once, before serving."""
+    rest_s: ClassVar[float] = 120.0
+    """Seconds from the first byte after an answer until the next request begins: enough to send a refused body."""
     _timer: TimerHandle | None = None
+    _in_head = False
     _head_bytes = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -122,17 +142,19 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a head that is not complete."""
-        if self._timer is not None:
+        """Count the bytes of a head that is not complete; give what is no head its time."""
+        if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._timer is not None and self._head_bytes > MAX_HEADER_BYTES:
+        if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
             self.transport.close()
+        elif self._timer is None and self.cycle is not None and self.cycle.response_complete:
+            self._start_clock(self.rest_s)
 
     def on_message_begin(self) -> None:
         """Give this head its time."""
         super().on_message_begin()
-        if self._timer is None:
+        if not self._in_head:
             self._expect_head()
 
     def on_headers_complete(self) -> None:
@@ -146,10 +168,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
-        self._head_bytes = 0
-        self._timer = self.loop.call_later(self.headers_s, self.transport.close)
+        self._in_head, self._head_bytes = True, 0
+        self._start_clock(self.headers_s)
+
+    def _start_clock(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_clock(self) -> None:
+        self._in_head = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

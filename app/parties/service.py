@@ -12,6 +12,7 @@ from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
+from app.vault.register import tombstone_digest
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
@@ -96,6 +97,7 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
         party = _standing(change.session, party_id)
         _end_keys(change, party_id, now)
         party.revoked_on = now.date()
+        change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
         return _view(change.session, party)
 
 
@@ -160,10 +162,15 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
 
 
 def purge_dead(vault: Vault) -> int:
-    """Remove keys that ended before a backup was restored. Returns how many."""
+    """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
+    revoked = vault.register.ended(EndedKind.RELYING_PARTY)
     with vault.change() as change:
         session = change.session
-        ended = purge.with_tombstone(vault, EndedKind.RELYING_PARTY_KEY, session.scalars(select(PartyKey.id)).all())
-        for key_id in ended:
+        keys = purge.with_tombstone(vault, EndedKind.RELYING_PARTY_KEY, session.scalars(select(PartyKey.id)).all())
+        for key_id in keys:
             session.execute(delete(PartyKey).where(PartyKey.id == key_id))
-    return len(ended)
+        standing = session.scalars(select(RelyingParty).where(RelyingParty.revoked_on.is_(None)))
+        ended = [(one, revoked.get(tombstone_digest(EndedKind.RELYING_PARTY, one.id))) for one in standing]
+        for party, stone in ended:
+            party.revoked_on = None if stone is None else stone.ended_on
+    return len(keys) + sum(stone is not None for _, stone in ended)

@@ -20,17 +20,20 @@ class Swept:
     """What a sweep did."""
 
     purged: int
-    expired: int
     erasures_completed: int
+    expired: int
 
 
 def sweep(vault: Vault, *, now: datetime) -> Swept:
-    """Finish what a failed commit left, end what is over, carry on with interrupted erasures. Repeating is harmless."""
-    return Swept(
+    """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless."""
+    swept = Swept(
         purged=purge(vault) if vault.unfinished else 0,
-        expired=consent.expire(vault, now=now),
         erasures_completed=erasure.resume(vault, now=now),
+        expired=consent.expire(vault, now=now),
     )
+    # Somebody may have held up the emptying of the logs after something ended.
+    vault.settle()
+    return swept
 
 
 def purge(vault: Vault) -> int:

@@ -28,8 +28,10 @@ def with_tombstone(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> list[U
 
 
 def retire_superseded(vault: Vault, used: Mapping[Owner, set[int]]) -> None:
-    """Destroy the older keys that an interrupted replacement left: all that are not among *used*."""
+    """Destroy the keys that an interrupted replacement left: all but those *used*, the newest and what is newer."""
     living = vault.register.generations()
-    for owner, keep in used.items():
-        if any(generation < max(keep) and generation not in keep for generation in living.get(owner.digest, ())):
+    for owner, sealing in used.items():
+        generations = living.get(owner.digest, set())
+        keep = sealing or {max(generations, default=0)}
+        if any(generation < max(keep) and generation not in keep for generation in generations):
             vault.register.retire(owner, keep=keep)

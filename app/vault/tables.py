@@ -24,6 +24,7 @@ class EndedKind(StrEnum):
     SUBJECT = "subject"
     GRANT = "grant"
     TOKEN = "token"  # noqa: S105 - a kind of thing, not a secret
+    RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
 
 

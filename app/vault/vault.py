@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 from fastapi import Depends, Request
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
@@ -127,8 +128,13 @@ class Vault:
         except BaseException:
             self.unfinished |= keys_gone
             raise
-        for owner, keep in change.superseded:
-            self.register.retire(owner, keep=keep)
+        try:
+            for owner, keep in change.superseded:
+                self.register.retire(owner, keep=keep)
+        except DBAPIError as error:
+            # What the caller asked for is done; the keys of what it replaced go with the next sweep.
+            self.unfinished = True
+            log.error("superseded keys held up", error=type(error.orig).__name__)
         if change.ended or change.retired or change.superseded:
             change.settled = self.settle()
 

@@ -1,0 +1,216 @@
+"""Look into the bytes of files, past every query of the service's own; and open sealed values with nothing but AES.
+
+A *needle* is a thing that must not be there, in each spelling that a store, a log or a document could give it. What is
+compressed or encrypted is not seen: hence every scan that finds nothing stands beside one that finds something.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+import sqlite3
+import struct
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+Place: TypeAlias = tuple[Path | str, bytes]
+"""Something that is searched: what it is called, and its bytes."""
+WINDOW = 64
+"""Bytes of a photo that are looked for together."""
+WINDOWS = 8
+_VARIED = 24
+"""Different bytes that a window must have: one of mere padding would be found in any file."""
+
+SEALED = {
+    "subjects": "sealed_name",
+    "templates": "sealed",
+    "photos": "sealed",
+    "consent_events": "sealed",
+    "comparisons": "sealed",
+}
+"""Every sealed column of the data store. `test_law_05` shows that there is no other."""
+
+
+def spelled(value: bytes) -> Iterator[bytes]:
+    """Spell *value* raw, in hexadecimal, and in base64 at each of the three alignments and in both alphabets."""
+    yield value
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + value)
+        # Only the characters that depend on `value` alone.
+        inner = whole[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+@dataclass
+class Needles:
+    """What to look for, by name."""
+
+    spellings: dict[str, set[bytes]] = field(default_factory=dict)
+
+    def raw(self, name: str, *values: bytes) -> "Needles":
+        """Look for *values* as they are, in hexadecimal and in base64."""
+        forms = {form for value in values for form in spelled(value)}
+        assert forms, name
+        assert min(map(len, forms)) >= 8, f"{name} would be found by chance"
+        self.spellings.setdefault(name, set()).update(forms)
+        return self
+
+    def text(self, name: str, value: str) -> "Needles":
+        """Look for a name, a token, a code."""
+        return self.raw(name, *(value.encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be")))
+
+    def id(self, name: str, value: str | UUID) -> "Needles":
+        """Look for an id as text, with and without dashes, and as its 16 bytes."""
+        one = UUID(str(value))
+        return self.raw(name, one.bytes, one.bytes_le).text(name, str(one)).text(name, one.hex)
+
+    def vector(self, name: str, vector: Sequence[float]) -> "Needles":
+        """Look for a whole template, in either width and order; and for its first number written out."""
+        packed = (struct.pack(f"{order}{len(vector)}{width}", *vector) for order in "<>" for width in "fd")
+        return self.raw(name, *packed).text(name, repr(float(vector[0])))
+
+    def photo(self, name: str, photo: bytes) -> "Needles":
+        """Look for pieces of an image file, so that a part of it is found as well as the whole."""
+        step = max(1, (len(photo) - WINDOW) // (4 * WINDOWS))
+        pieces = [photo[place : place + WINDOW] for place in range(0, len(photo) - WINDOW, step)]
+        telling = [piece for piece in pieces if len(set(piece)) >= _VARIED]
+        assert telling, name
+        return self.raw(name, *telling[:: max(1, len(telling) // WINDOWS)])
+
+    def found(self, places: Iterable[Place]) -> list[str]:
+        """Say what was found and where: an empty list is what a test hopes for."""
+        searched = [(str(name), content) for name, content in places]
+        assert searched, "nothing was searched"
+        return [
+            f"{needle} in {Path(name).name}"
+            for name, content in searched
+            for needle, forms in self.spellings.items()
+            if any(form in content or form in name.encode() for form in forms)
+        ]
+
+
+def files_under(*directories: Path) -> Iterator[tuple[Path, bytes]]:
+    """Read every file under *directories*."""
+    for directory in directories:
+        for path in sorted(directory.rglob("*")):
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
+@contextmanager
+def private_tmp(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[list[str]]:
+    """Make *directory* the place for temporary files, and note every one that is made there, however briefly.
+
+    An upload that goes to a file fails at once; anything else is seen by looking all the time.
+    """
+    directory.mkdir()
+    seen: list[str] = []
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def rollover(_file: object) -> None:
+        seen.append("an upload was written to a file")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rollover)
+    stopped = threading.Event()
+
+    def watch() -> None:
+        while not stopped.wait(0.001):
+            seen.extend(entry.name for entry in os.scandir(directory))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield seen
+    stopped.set()
+    thread.join()
+
+
+# --- Sealed values, opened from outside: sqlite3 and AES-GCM, and the forms that `docs` and `seal.py` name.
+
+
+def rows(database: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Ask *database* itself, past SQLAlchemy."""
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def copied_data(data: Path, to: Path) -> Path:
+    """Take a backup as a thief would: the database file and its log, as they lie there. Returns the copy's file."""
+    shutil.copytree(data, to)
+    return to / "mien.db"
+
+
+@dataclass(frozen=True)
+class LiveKey:
+    """A key that the register still holds."""
+
+    owner: UUID
+    generation: int
+    wrapped: bytes
+    aead: AESGCM
+
+
+def slots(root: Path) -> list[tuple[bytes, int, bytes]]:
+    """Return the keys in the register that are not destroyed: digest of the owner, generation, wrapped key."""
+    found = rows(root / "keys" / "register.db", "SELECT owner, generation, wrapped FROM keys ORDER BY slot")
+    return [(owner, generation, wrapped) for owner, generation, wrapped in found if any(wrapped)]
+
+
+def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:
+    """Return who may own a key, by the digest that the register knows them by: everybody in any of *databases*."""
+    ids = [
+        (kind, UUID(row[0]))
+        for database in databases
+        for kind, table in (("subject", "subjects"), ("grant", "grants"))
+        for row in rows(database, f"SELECT id FROM {table}")  # noqa: S608 - names of our own
+    ]
+    return {hashlib.sha256(f"owner:{kind}:{one}".encode()).digest(): (kind, one) for kind, one in ids}
+
+
+def live_keys(root: Path, *old: Path) -> list[LiveKey]:
+    """Unwrap every key in the register that belongs to somebody in the data of now or in *old* copies of it."""
+    kek = AESGCM(base64.b64decode((root / "keys" / "kek").read_text()))
+    known = owners(root / "data" / "mien.db", *old)
+    keys = []
+    for digest, generation, wrapped in slots(root):
+        if digest in known:
+            kind, owner = known[digest]
+            raw = kek.decrypt(wrapped[:12], wrapped[12:], f"key:{kind}:{owner}:{generation}".encode())
+            keys.append(LiveKey(owner, generation, wrapped, AESGCM(raw)))
+    return keys
+
+
+def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], bytes]:
+    """Try every one of *keys* on every sealed value of *database*; return what opens, by table and row id."""
+    keys = list(keys)
+    opened: dict[tuple[str, UUID], bytes] = {}
+    for table, column in SEALED.items():
+        query = f"SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 - names of our own
+        for row_id, sealed in rows(database, query):
+            place = f"{table}.{column}:{UUID(row_id)}".encode()
+            for key in keys:
+                try:
+                    opened[table, UUID(row_id)] = key.aead.decrypt(sealed[:12], sealed[12:], place)
+                except InvalidTag:
+                    continue
+    return opened
+
+
+def template_vectors(opened: dict[tuple[str, UUID], bytes]) -> list[tuple[float, ...]]:
+    """Return the vectors among what `openable` opened."""
+    return [
+        struct.unpack(f"<{len(plain) // 8}d", plain) for (table, _), plain in opened.items() if table == "templates"
+    ]

@@ -1,0 +1,258 @@
+"""Laws 3, 6 and 8 in the bytes of the files: nothing lies in the clear while one is enrolled, and nothing afterwards.
+
+No query of the service is trusted: every file of both directories, the place for temporary files and the output of the
+process are searched, with both engines.
+"""
+
+import secrets
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.faces.cards import Card, load_card
+from app.faces.pool import EnginePool
+from app.kit.settings import MIB
+from tests.bytescan import Needles, Place, files_under, live_keys, openable, private_tmp, rows, slots, template_vectors
+from tests.house import House, Party, Person, SharedPool, enrol, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+NAME = "Ada Lovelace-Canary"
+PEOPLE = Path(__file__).parents[1] / "images" / "people"
+
+
+def fattened(jpeg: bytes) -> bytes:
+    """Return the same picture in a file of more than a mebibyte: random comments stand before it."""
+    segments = b"".join(b"\xff\xfe" + struct.pack(">H", 60_002) + secrets.token_bytes(60_000) for _ in range(20))
+    return jpeg[:2] + segments + jpeg[2:]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine, and pictures of one person for it."""
+
+    pool: SharedPool
+    card: Card
+    photos: Sequence[bytes]
+    probe: bytes
+
+
+@pytest.fixture(scope="session")
+def real_shared() -> Iterator[SharedPool]:
+    card = load_card("face_recognition")
+    pool = EnginePool(
+        engine="app.faces.engines.face_recognition:FaceRecognition",
+        card=card,
+        workers=1,
+        queue=16,
+        timeout_s=20,
+        memory_bytes=2048 * MIB,
+    )
+    pool.start()
+    yield SharedPool(pool)
+    pool.close()
+
+
+@pytest.fixture(params=["toy", "face_recognition"])
+def engine(request: pytest.FixtureRequest, pool: SharedPool) -> Engine:
+    if request.param == "toy":
+        photos = [toy_photo(1, format="JPEG"), toy_photo(1, variant=2, format="JPEG")]
+        return Engine(pool, toy_card(), [fattened(photos[0]), photos[1]], toy_photo(1, variant=4, format="JPEG"))
+    real: SharedPool = request.getfixturevalue("real_shared")
+    selfie, portrait, happy = (
+        (PEOPLE / "P001" / f"{name}.jpg").read_bytes() for name in ("amateur_selfie", "studio_portrait", "emo_happy")
+    )
+    return Engine(real, load_card("face_recognition"), [fattened(selfie), portrait], happy)
+
+
+@dataclass(frozen=True)
+class Story:
+    """Somebody enrolled, with photos kept, compared twice; and what is known of them."""
+
+    house: House
+    person: Person
+    party: Party
+    secrets: Needles
+    """What is never to be found: face, name, ways in."""
+    ids: Needles
+    """What may be found while they are here, and not after."""
+    verification_id: str
+    renewal_id: str
+    enrolment_id: str
+
+
+def lived(house: House, engine: Engine) -> Story:
+    """Enrol somebody with photos kept, and compare them twice."""
+    person, party = house.person(NAME), house.party()
+    verification = house.consent(person, party)
+    renewal = house.consent(person, None, "template_renewal")
+    enrolled = enrol(person, [verification["consent_id"]], engine.photos, keep_photos="true")
+    assert enrolled.status_code == 201, enrolled.text
+    compared = [party.verify(verification["subject_ref"], probe) for probe in (engine.probe, engine.photos[1])]
+    assert [one.json()["decision"] for one in compared] == ["match", "match"]
+    (enrolment,) = person("GET", "/v1/me/enrolments").json()["items"]
+    kept = [person("GET", f"/v1/me/photos/{photo_id}").content for photo_id in enrolment["photo_ids"]]
+    opened = openable(house.vault.data.path, live_keys(house.root))
+    (vector,) = template_vectors(opened)
+
+    hidden = Needles().text("name", NAME).text("token", person.token).text("recovery code", person.recovery_code)
+    for index, photo in enumerate([*engine.photos, engine.probe]):
+        hidden.photo(f"photo {index} as sent", photo)
+    for index, photo in enumerate(kept):
+        assert photo in opened.values()
+        hidden.photo(f"photo {index} as kept", photo)
+    hidden.vector("template", vector)
+
+    ids = Needles().id("subject id", person.subject_id).text("subject_ref", verification["subject_ref"])
+    ids.id("verification consent", verification["consent_id"]).id("renewal consent", renewal["consent_id"])
+    ids.id("enrolment", enrolment["enrolment_id"])
+    for table, row_id in opened:
+        ids.id(f"row of {table}", row_id)
+    for one in compared:
+        ids.id("comparison", one.json()["comparison_id"])
+    return Story(
+        house,
+        person,
+        party,
+        hidden,
+        ids,
+        verification["consent_id"],
+        renewal["consent_id"],
+        enrolment["enrolment_id"],
+    )
+
+
+@pytest.fixture
+def house(root: Path, engine: Engine) -> Iterator[House]:
+    with serving(root, engine.pool, engine.card) as running:
+        yield running
+
+
+Output = Callable[[], tuple[str, bytes]]
+
+
+@pytest.fixture
+def output(capfdbinary: pytest.CaptureFixture[bytes]) -> Output:
+    """Return what the process has written so far, logs among it."""
+    written = b""
+
+    def read() -> tuple[str, bytes]:
+        nonlocal written
+        captured = capfdbinary.readouterr()
+        written += captured.out + captured.err
+        return "output", written
+
+    return read
+
+
+def test_scan_finds_what_is_there(tmp_path: Path) -> None:
+    """The control: each needle, in each spelling, in a file of noise, is found; beside it is none."""
+    photo, vector, one = (
+        fattened(toy_photo(3, format="JPEG")),
+        [0.1234567890123 + n for n in range(128)],
+        UUID(int=7**45),
+    )
+    needles = Needles().text("name", NAME).photo("photo", photo).vector("vector", vector).id("id", one)
+    noise = secrets.token_bytes(300_000)
+    (tmp_path / "noise").write_bytes(noise)
+    missed = []
+    for name, forms in needles.spellings.items():
+        for form in forms:
+            (tmp_path / "noise").write_bytes(noise[:150_001] + form + noise[150_001:])
+            if f"{name} in noise" not in needles.found(files_under(tmp_path)):
+                missed.append((name, form))
+
+    assert not missed
+    assert not needles.found([("noise", noise)])
+    assert needles.found([(f"{one}.tmp", noise)]) == [f"id in {one}.tmp"]
+    assert "photo in part" in needles.found([("part", photo[len(photo) // 3 : len(photo) // 2])])
+
+
+def test_while_enrolled_no_face_name_or_token_lies_in_the_clear(
+    house: House, engine: Engine, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
+        story = lived(house, engine)
+    places: list[Place] = [*house.files(), *files_under(tmp_path / "tmp"), output()]
+
+    assert not story.secrets.found(places)
+    assert not story.ids.found([output()])
+    assert not seen
+    # The search reaches the files: the ids of who is here are in them.
+    assert {"subject id in mien.db", "subject id in mien.db-wal"} & set(story.ids.found(house.files()))
+    assert not [one for one in story.ids.found(house.files()) if "register" in one], "the register knows digests only"
+
+
+def test_watch_on_temporary_files_sees_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
+        (tmp_path / "tmp" / "upload").write_bytes(b"pixels")
+        while not seen:
+            pass
+
+    assert "upload" in seen
+
+
+def test_after_erasure_no_byte_is_left_anywhere(house: House, engine: Engine, output: Output, tmp_path: Path) -> None:
+    story = lived(house, engine)
+    wrapped = {key.wrapped for key in live_keys(house.root)}
+    wrapping = Needles().raw("wrapped key", *wrapped)
+    assert wrapping.found(house.files())
+
+    erased = story.person("DELETE", "/v1/me")
+    places: list[Place] = [*house.files(), output()]
+
+    assert (erased.status_code, erased.json()["status"]) == (200, "completed")
+    assert not story.secrets.found(places)
+    assert not story.ids.found(places)
+    assert not wrapping.found(places)
+    assert not slots(house.root)
+
+
+def test_withdrawal_takes_every_byte_that_hung_from_the_grant(house: House, engine: Engine) -> None:
+    story = lived(house, engine)
+    keys = [key for key in live_keys(house.root) if key.owner == UUID(story.verification_id)]
+    sealed = rows(house.vault.data.path, "SELECT id, sealed FROM templates")
+    gone = Needles().raw("wrapped key", *(key.wrapped for key in keys)).raw("sealed", *(row[1] for row in sealed))
+    gone.id("template id", sealed[0][0])
+    assert len(gone.found(house.files())) >= 3
+
+    answer = story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
+
+    assert answer.json()["erased_from_disk"]
+    assert not gone.found(house.files())
+    assert not story.secrets.found(house.files())
+
+
+def test_withdrawal_leaves_what_hung_from_the_other_grant(house: House, engine: Engine) -> None:
+    story = lived(house, engine)
+    photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
+
+    story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
+    kept = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
+    story.person("DELETE", f"/v1/me/consents/{story.renewal_id}")
+    gone = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
+
+    assert kept == [200, 200]
+    assert gone == [404, 404]
+    assert not rows(house.vault.data.path, "SELECT id FROM photos")
+
+
+def test_deleting_an_enrolment_takes_its_bytes_and_keys(house: House, engine: Engine) -> None:
+    story = lived(house, engine)
+    query = "SELECT sealed FROM templates UNION ALL SELECT sealed FROM photos"
+    sealed = [row[0] for row in rows(house.vault.data.path, query)]
+    keys = [key.wrapped for key in live_keys(house.root) if key.owner != UUID(story.person.subject_id)]
+    gone = Needles().id("enrolment", story.enrolment_id).raw("wrapped key", *keys)
+    for index, one in enumerate(sealed):
+        gone.photo(f"sealed {index}", one)
+    assert len(gone.found(house.files())) >= 3
+
+    answer = story.person("DELETE", f"/v1/me/enrolments/{story.enrolment_id}")
+
+    assert (answer.status_code, answer.json()["erased_from_disk"]) == (200, True)
+    assert not gone.found(house.files())
+    assert len(story.person("GET", "/v1/me/consents").json()["in_force"]) == 2

@@ -1,0 +1,267 @@
+"""Law 4: withdrawn means now. No decision commits after a withdrawal has committed, at whatever step it comes.
+
+Each way of ending is put between each two steps of a verification, which is then answered as if nobody were there.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from app.matching import verify
+from app.vault.register import Owner
+from tests.bytescan import rows, slots
+from tests.house import House, Party, Person, SharedPool, copied, enrol, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+SOON_S = 5.0
+"""Much longer than anything here takes that does not wait."""
+
+Act = Callable[[], None]
+
+
+def withdrawn(house: House, person: Person, consent: dict[str, Any]) -> None:
+    assert person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code == 200
+
+
+def erased(house: House, person: Person, consent: dict[str, Any]) -> None:
+    assert person("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def restricted(house: House, person: Person, consent: dict[str, Any]) -> None:
+    with house.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE subjects SET restricted = 1 WHERE id = ?", (UUID(person.subject_id).hex,)
+        )
+
+
+def expired(house: House, person: Person, consent: dict[str, Any]) -> None:
+    house.clock.advance(days=400)
+
+
+def enrolled_anew(house: House, person: Person, consent: dict[str, Any]) -> None:
+    house.pool.reset()
+    assert enrol(person, [consent["consent_id"]], [toy_photo(1, variant=3)]).status_code == 201
+
+
+def enrolment_deleted(house: House, person: Person, consent: dict[str, Any]) -> None:
+    (one,) = person("GET", "/v1/me/enrolments").json()["items"]
+    assert person("DELETE", f"/v1/me/enrolments/{one['enrolment_id']}").status_code == 200
+
+
+def given_anew(house: House, person: Person, consent: dict[str, Any]) -> None:
+    withdrawn(house, person, consent)
+    house.consent(person, Party(house.client, consent["relying_party_id"], ""))
+
+
+ENDINGS = (withdrawn, erased, restricted, expired, enrolled_anew, enrolment_deleted, given_anew)
+
+
+def before_the_engine(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+    house.pool.before = act
+
+
+def after_the_engine(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+    house.pool.after = act
+
+
+def before_the_decision(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+    """The distance is known, the template was opened: all that is left is to write it down."""
+    commit = verify._commit
+
+    def late(*given: Any, **named: Any) -> verify.Verified:
+        act()
+        return commit(*given, **named)
+
+    monkeypatch.setattr(verify, "_commit", late)
+
+
+STEPS = (before_the_engine, after_the_engine, before_the_decision)
+
+
+def lines(house: House, person: Person) -> int:
+    """Count the person's comparisons in the database itself."""
+    query = "SELECT id FROM comparisons WHERE subject_id = ?"
+    return len(rows(house.vault.data.path, query, UUID(person.subject_id).hex))
+
+
+@pytest.fixture(scope="module")
+def shared(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with serving(copied(prepared, tmp_path_factory.mktemp("now") / "house"), toy_pool, toy_card()) as running:
+        yield running
+
+
+@pytest.fixture
+def mien(shared: House) -> Iterator[House]:
+    """One service for all of these: each takes people and a relying party of its own."""
+    shared.pool.reset()
+    yield shared
+    shared.pool.reset()
+    shared.clock.moved = timedelta()
+
+
+def somebody(house: House, face: int = 1, party: Party | None = None) -> tuple[Person, Party, dict[str, Any]]:
+    """Enrol somebody new."""
+    return house.enrolled(face, party=party or house.party(f"Door {uuid4()}"))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("step", STEPS)
+def test_whatever_ends_during_a_verification_there_is_no_decision(
+    mien: House, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None], ending: Callable[..., None]
+) -> None:
+    person, party, consent = somebody(mien)
+    acted = threading.Event()
+
+    def act() -> None:
+        if not acted.is_set():
+            acted.set()
+            ending(mien, person, consent)
+
+    step(mien, monkeypatch, act)
+    answer = party.verify(consent["subject_ref"], toy_photo(1))
+    never = party.verify("never-was", toy_photo(1))
+
+    assert acted.is_set()
+    assert (answer.status_code, answer.content) == (404, never.content)
+    assert lines(mien, person) == 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_ends_for_another_person_changes_nothing(
+    mien: House, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None]
+) -> None:
+    person, party, consent = somebody(mien)
+    other, _, others = somebody(mien, 2, party)
+    step(mien, monkeypatch, lambda: withdrawn(mien, other, others))
+
+    answer = party.verify(consent["subject_ref"], toy_photo(1))
+
+    assert (answer.status_code, answer.json()["decision"]) == (200, "match")
+    assert lines(mien, person) == 1
+
+
+@pytest.mark.parametrize("ending", [withdrawn, erased])
+@pytest.mark.parametrize("written_first", [True, False], ids=["after the line", "before the line"])
+def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
+    mien: House, monkeypatch: pytest.MonkeyPatch, ending: Callable[..., None], *, written_first: bool
+) -> None:
+    """The decision was first: it stands, its line is the person's until they end it too."""
+    person, party, consent = somebody(mien)
+    write, done = verify._write_if_in_force, threading.Event()
+    seen_waiting: list[bool] = []
+
+    def end() -> None:
+        ending(mien, person, consent)
+        done.set()
+
+    def inside(*given: Any, **named: Any) -> bool:
+        early = write(*given, **named) if written_first else None
+        threads.append(executor.submit(end))
+        seen_waiting.append(not done.wait(0.3))
+        return write(*given, **named) if early is None else early
+
+    monkeypatch.setattr(verify, "_write_if_in_force", inside)
+    threads: list[Any] = []
+    with ThreadPoolExecutor(1) as executor:
+        answer = party.verify(consent["subject_ref"], toy_photo(1))
+        threads[0].result(SOON_S)
+
+    assert seen_waiting == [True]
+    assert answer.status_code == 200
+    assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+    assert lines(mien, person) == (1 if ending is withdrawn else 0)
+
+
+def test_a_decision_refused_by_its_own_commit_does_not_leave(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was rolled back is no line: the decision goes with it."""
+    person, party, consent = somebody(mien)
+
+    def refused(*_given: object, **_named: object) -> bool:
+        return False
+
+    monkeypatch.setattr(verify, "_write_if_in_force", refused)
+
+    assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+    assert lines(mien, person) == 0
+
+
+@pytest.mark.parametrize("ending", [withdrawn, erased, enrolment_deleted])
+def test_ending_never_waits_for_the_engine(mien: House, ending: Callable[..., None]) -> None:
+    person, party, consent = somebody(mien)
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        at_work.set()
+        assert go_on.wait(60)
+
+    mien.pool.before = block
+    with ThreadPoolExecutor(2) as executor:
+        answer = executor.submit(party.verify, consent["subject_ref"], toy_photo(1))
+        assert at_work.wait(SOON_S)
+        try:
+            executor.submit(ending, mien, person, consent).result(SOON_S)
+            still_at_work = not answer.done()
+        finally:
+            go_on.set()
+
+    assert still_at_work
+    assert answer.result().status_code == 404
+    assert lines(mien, person) == 0
+
+
+@pytest.mark.parametrize("ending", [withdrawn, erased, expired])
+def test_enrolling_ends_too_when_its_consent_does(mien: House, ending: Callable[..., None]) -> None:
+    person, party = mien.person(), mien.party(f"Door {uuid4()}")
+    consent = mien.consent(person, party)
+    mien.pool.after = lambda: ending(mien, person, consent)
+
+    answer = enrol(person, [consent["consent_id"]], [toy_photo(1)])
+
+    assert answer.status_code in {401, 403}, answer.text
+    query = "SELECT id FROM templates WHERE subject_id = ?"
+    assert not rows(mien.vault.data.path, query, UUID(person.subject_id).hex)
+    owners = {digest for digest, _, _ in slots(mien.root)}
+    mine = Owner.grant(UUID(consent["consent_id"])).digest
+    assert (mine in owners) == (ending is expired), "no key is issued to what ended"
+
+
+def test_no_transaction_is_open_while_the_engine_works(mien: House) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(mien.vault.data.open_transactions() + mien.vault.register.store.open_transactions())
+
+    mien.pool.before = mien.pool.after = look
+    person, party, consent = somebody(mien)
+    party.verify(consent["subject_ref"], toy_photo(1))
+    renewal = mien.consent(person, None, "template_renewal")
+    enrol(person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
+
+    assert renewal["consent_id"]
+    assert seen == [0] * 6
+    with mien.vault.data.read():
+        look()
+    assert seen[-1] == 1, "the count counts"
+
+
+def test_withdrawing_twice_at_once_is_harmless(mien: House) -> None:
+    person, _, consent = somebody(mien)
+
+    def withdraw() -> httpx.Response:
+        return person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+
+    with ThreadPoolExecutor(6) as executor:
+        answers = [future.result() for future in [executor.submit(withdraw) for _ in range(6)]]
+    events = person("GET", "/v1/me/consents").json()["items"]
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["event_time"] for answer in answers}) == 1
+    assert [event["state"] for event in events] == ["withdrawn", "given"]

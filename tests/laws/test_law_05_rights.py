@@ -1,0 +1,248 @@
+"""Law 5: rights have no limits and never wait behind matching; every column is classified, and erasure follows it."""
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
+
+import app.main
+from app.kit.datamap import IMPERSONAL, Kind
+from app.kit.db import Row
+from app.vault.tables import RegisterRow
+from tests.bytescan import SEALED, rows
+from tests.house import House, Party, enrol
+from tests.toy_faces import slow_photo, toy_photo
+
+assert app.main.ROUTERS, "every table is known once the application is"
+
+STORES = {"mien": Row.metadata, "register": RegisterRow.metadata}
+
+
+def unclassified(metadata: MetaData) -> list[str]:
+    """Name the columns that do not say what they hold."""
+    return [
+        f"{table.name}.{column.name}"
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if not isinstance(column.info.get("kind"), Kind)
+    ]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_column_is_classified(store: str) -> None:
+    assert unclassified(STORES[store]) == []
+    assert STORES[store].tables
+
+
+def test_column_without_a_kind_is_found() -> None:
+    sample = MetaData()
+    Table(
+        "sample", sample, Column("id", Integer, info=IMPERSONAL), Column("mood", Integer), Column("x", info={"kind": 1})
+    )
+
+    assert unclassified(sample) == ["sample.mood", "sample.x"]
+
+
+def test_every_database_has_the_tables_that_are_classified_and_no_other(mien: House) -> None:
+    """A table made by a migration only would be in no data map."""
+    paths = {"mien": mien.vault.data.path, "register": mien.vault.register.store.path}
+    for store, path in paths.items():
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        there = {row[0] for row in rows(path, query)} - {"alembic_version"}
+
+        assert there == set(STORES[store].tables)
+
+
+def test_sealed_columns_are_those_that_the_byte_tests_open() -> None:
+    sealed = {
+        (table.name, column.name)
+        for table in Row.metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, LargeBinary) and column.info["kind"] in {Kind.PERSONAL, Kind.BIOMETRIC}
+    }
+
+    assert sealed == set(SEALED.items())
+
+
+# --- Erasure follows the data map
+
+
+def held(house: House) -> dict[tuple[str, str], list[object]]:
+    """Return every value of every personal, biometric or credential column of both databases, read past the ORM."""
+    kinds = {Kind.PERSONAL, Kind.BIOMETRIC, Kind.CREDENTIAL}
+    found: dict[tuple[str, str], list[object]] = {}
+    for path, metadata in (
+        (house.vault.data.path, Row.metadata),
+        (house.vault.register.store.path, RegisterRow.metadata),
+    ):
+        for table in metadata.sorted_tables:
+            for column in table.columns:
+                if column.info["kind"] in kinds:
+                    query = f"SELECT {column.name} FROM {table.name} WHERE {column.name} IS NOT NULL"  # noqa: S608 - from the models
+                    values = [row[0] for row in rows(path, query)]
+                    # Zeros are in the place of a key that was destroyed.
+                    found[table.name, column.name] = [one for one in values if not isinstance(one, bytes) or any(one)]
+    return found
+
+
+def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(mien: House) -> None:
+    """A person with something in every column that can hold something; then nobody."""
+    empty = held(mien)
+    person, party, given = mien.enrolled(face=1)
+    mien.consent(person, None, "template_renewal")
+    enrol(person, [given["consent_id"]], [toy_photo(1)], keep_photos="true")
+    party.verify(given["subject_ref"], toy_photo(1))
+    person("POST", "/v1/me/tokens")
+    full = held(mien)
+    shared = {str(value) for values in empty.values() for value in values}
+    shared |= {party.id, UUID(party.id).hex, given["notice_sha256"], mien.notice("template_renewal")}
+
+    erased = person("DELETE", "/v1/me").json()
+    after = held(mien)
+    telling = {
+        str(value)
+        for (table, _), values in full.items()
+        for value in values
+        if len(str(value)) >= 16 and table not in {"party_keys", "origin"}
+    } - shared
+    left = {where: value for where, values in after.items() for value in values if str(value) in telling}
+
+    assert erased["status"] == "completed"
+    assert not left
+    assert len(telling) > 20
+    owned = {where for where, values in full.items() if len(values) > len(empty[where])}
+    assert {table for table, _ in owned} >= {
+        "subjects",
+        "tokens",
+        "grants",
+        "templates",
+        "photos",
+        "comparisons",
+        "keys",
+    }
+    assert all(
+        not after[where] for where in owned if where[0] not in {"party_keys", "party_purposes", "relying_parties"}
+    )
+
+
+# --- Rights never wait behind matching
+
+
+@contextmanager
+def full_engine(house: House, party: Party, ref: str) -> Iterator[list[int]]:
+    """Keep both workers busy and the queue full; gives the statuses of what was answered so far."""
+    stopped, answered = threading.Event(), list[int]()
+
+    def ask() -> None:
+        while not stopped.is_set():
+            answered.append(party.verify(ref, slow_photo(0.3)).status_code)
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(24) as crowd:
+        for _ in range(24):
+            crowd.submit(ask)
+        try:
+            deadline = time.monotonic() + 10
+            while 503 not in answered and time.monotonic() < deadline:
+                time.sleep(0.01)
+            yield answered
+        finally:
+            stopped.set()
+
+
+def test_rights_are_answered_while_the_engine_is_full(mien: House) -> None:
+    _, party, given = mien.enrolled(face=1)
+    ben, _, his = mien.enrolled(face=2, party=party)
+    with full_engine(mien, party, given["subject_ref"]) as answered:
+        refused = [party.verify(his["subject_ref"], toy_photo(2)) for _ in range(5)]
+        before, began = answered.count(200), time.monotonic()
+        answers = [
+            ben("GET", "/v1/me"),
+            ben("GET", "/v1/me/comparisons"),
+            ben("DELETE", f"/v1/me/consents/{his['consent_id']}"),
+            ben("DELETE", "/v1/me"),
+        ]
+        took, meanwhile = time.monotonic() - began, answered.count(200) - before
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert took < 3
+    busy = [answer for answer in refused if answer.status_code == 503]
+    assert busy, "the engine took everything"
+    assert {answer.json()["type"] for answer in busy} == {"urn:mien:problem:busy"}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in busy)
+    assert meanwhile < 18, "they were answered before the queue was, not after it"
+    assert set(answered) == {200, 503}
+
+
+def test_rights_are_not_refused_for_being_asked_for_often(mien: House) -> None:
+    person, _, given = mien.enrolled(face=1)
+    paths = ("/v1/me", "/v1/me/consents", "/v1/me/comparisons", "/v1/me/enrolments")
+    often = {person("GET", path).status_code for _ in range(60) for path in paths}
+    withdrawn = {person("DELETE", f"/v1/me/consents/{given['consent_id']}").status_code for _ in range(20)}
+
+    assert (often, withdrawn) == ({200}, {200})
+
+
+# --- Nothing is held open while bytes are sent
+
+
+def noisy_photo(person: int) -> bytes:
+    """Return a photo that stays large when it is encoded anew."""
+    with Image.open(io.BytesIO(toy_photo(person, size=(1280, 960)))) as plain:
+        pixels = np.asarray(plain.convert("RGB")).astype(np.int16)
+    noise = np.random.default_rng(1).integers(-14, 15, size=(*pixels.shape[:2], 1))
+    out = io.BytesIO()
+    Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(mien: House) -> None:
+    person, _, given = mien.enrolled(face=1)
+    mien.consent(person, None, "template_renewal")
+    enrolled = enrol(person, [given["consent_id"]], [noisy_photo(1)], keep_photos="true")
+    assert enrolled.status_code == 201, enrolled.text
+    (photo_id,) = person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
+    whole = person("GET", f"/v1/me/photos/{photo_id}").content
+    address = urlsplit(str(mien.client.base_url))
+    head = ("Host: x", f"Authorization: Bearer {person.token}", "Connection: close", "", "")
+    request = "\r\n".join([f"GET /v1/me/photos/{photo_id} HTTP/1.1", *head])
+    seen: list[int] = []
+    got = b""
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((address.hostname, address.port))
+        slow.sendall(request.encode())
+        while chunk := slow.recv(4096 if len(seen) < 10 else 1 << 20):
+            got += chunk
+            if len(seen) < 10:
+                time.sleep(0.02)
+                seen.append(mien.vault.data.open_transactions() + mien.vault.register.store.open_transactions())
+        withdrawn = person("DELETE", f"/v1/me/consents/{given['consent_id']}").json()
+
+    assert len(whole) > 200_000
+    assert got.endswith(whole)
+    assert seen == [0] * 10
+    assert withdrawn["erased_from_disk"], "nobody held the log up"
+
+
+def test_hundred_connections_that_send_nothing_do_not_keep_rights_from_an_answer(mien: House) -> None:
+    person, _, _ = mien.enrolled(face=1)
+    address = urlsplit(str(mien.client.base_url))
+    idle = [socket.create_connection((str(address.hostname), int(address.port or 0))) for _ in range(100)]
+    for one in idle:
+        one.sendall(b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n")
+    answer = person("GET", "/v1/me")
+    for one in idle:
+        one.close()
+
+    assert answer.status_code == 200

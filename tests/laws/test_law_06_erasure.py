@@ -1,0 +1,350 @@
+"""Law 6: erased means erased, and says so truthfully.
+
+Whichever store fails, at whichever step, nothing says `completed`; the person is out of matching already; and it comes
+to an end by itself, once, by a sweep or by a restart.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NoReturn
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from app.kit.db import Store
+from app.rights.sweep import sweep
+from tests.bytescan import Needles, rows, slots
+from tests.house import House, Party, Person, SharedPool, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+from tests.vault.disk import full_disk, make_impatient
+
+Failing = Callable[[House], "AbstractFailure"]
+
+
+class AbstractFailure:
+    """Something that is broken, until it is mended."""
+
+    def mend(self) -> None:
+        """Put it right."""
+
+
+class Patched(AbstractFailure):
+    """A method that does something else until it is mended."""
+
+    def __init__(self, owner: object, name: str, other: object) -> None:
+        self._owner, self._name = owner, name
+        setattr(owner, name, other)
+
+    def mend(self) -> None:
+        """Give the method back."""
+        delattr(self._owner, self._name)
+
+
+def locked() -> OperationalError:
+    return OperationalError("", None, sqlite3.OperationalError("database is locked"))
+
+
+def _fail(*_given: object, **_named: object) -> NoReturn:
+    raise locked()
+
+
+def data_log_is_held_up(house: House) -> AbstractFailure:
+    return Patched(house.vault.data, "checkpoint", lambda **_named: False)
+
+
+def register_log_is_held_up(house: House) -> AbstractFailure:
+    return Patched(house.vault.register.store, "checkpoint", lambda **_named: False)
+
+
+def data_cannot_be_rebuilt(house: House) -> AbstractFailure:
+    return Patched(house.vault.data, "rebuild", lambda **_named: False)
+
+
+class FullDisk(AbstractFailure):
+    """The log takes what is committed; the database file takes nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._full = full_disk(store)
+        self._full.__enter__()
+
+    def mend(self) -> None:
+        """Make room."""
+        self._full.__exit__(None, None, None)
+
+
+def data_disk_is_full(house: House) -> AbstractFailure:
+    return FullDisk(house.vault.data)
+
+
+def register_refuses(house: House) -> AbstractFailure:
+    return Patched(house.vault.register, "end", _fail)
+
+
+class FailingCommit(AbstractFailure):
+    """The data store cannot commit, once keys were destroyed for it."""
+
+    def __init__(self, store: Store, armed: Callable[[], bool]) -> None:
+        self._store, self._armed = store, armed
+        self._listener = self._on_commit
+        event.listen(store.writer, "commit", self._listener)
+
+    def _on_commit(self, _connection: Connection) -> None:
+        if self._armed():
+            raise locked()
+
+    def mend(self) -> None:
+        """Let it commit."""
+        event.remove(self._store.writer, "commit", self._listener)
+
+
+def data_commit_fails(house: House) -> AbstractFailure:
+    before = len(slots(house.root))
+    return FailingCommit(house.vault.data, lambda: len(slots(house.root)) < before)
+
+
+class Reader(AbstractFailure):
+    """Somebody reads for long, in a transaction of their own."""
+
+    def __init__(self, database: Path) -> None:
+        self._connection = sqlite3.connect(database, isolation_level=None)
+        self._connection.execute("BEGIN")
+        self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def mend(self) -> None:
+        """Stop reading."""
+        self._connection.close()
+
+
+def somebody_reads_the_data(house: House) -> AbstractFailure:
+    return Reader(house.vault.data.path)
+
+
+def somebody_reads_the_register(house: House) -> AbstractFailure:
+    return Reader(house.vault.register.store.path)
+
+
+FAILURES = (
+    data_log_is_held_up,
+    register_log_is_held_up,
+    data_cannot_be_rebuilt,
+    data_disk_is_full,
+    register_refuses,
+    data_commit_fails,
+    somebody_reads_the_data,
+    somebody_reads_the_register,
+)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let services give up soon on a database that is held up."""
+    make_impatient(monkeypatch)
+
+
+@pytest.fixture
+def hasty(impatient: None, root: Path, pool: SharedPool) -> Iterator[House]:
+    """Serve with little patience for databases."""
+    with serving(root, pool, toy_card()) as running:
+        yield running
+
+
+@contextmanager
+def broken(house: House, failing: Failing) -> Iterator[None]:
+    failure = failing(house)
+    try:
+        yield
+    finally:
+        failure.mend()
+
+
+def statuses(house: House) -> list[tuple[str, str | None]]:
+    """Return state and last day of every erasure, as the database has them."""
+    return [(row[0], row[1]) for row in rows(house.vault.data.path, "SELECT status, completed_on FROM erasures")]
+
+
+def held_up(house: House, failing: Failing) -> tuple[Person, Party, str, httpx.Response]:
+    """Enrol somebody and let them ask for erasure while something is broken."""
+    person, party, consent = house.enrolled(face=1)
+    with broken(house, failing):
+        answer = person("DELETE", "/v1/me")
+        assert answer.status_code == 202, answer.text
+        assert statuses(house) == [("in_progress", None)], "nothing says that it is completed"
+    return person, party, consent["subject_ref"], answer
+
+
+@pytest.mark.parametrize("failing", FAILURES)
+def test_erasure_that_is_held_up_says_so_and_is_completed_once_the_store_is_back(
+    hasty: House, failing: Failing
+) -> None:
+    person, party, subject_ref, answer = held_up(hasty, failing)
+    needles, location = Needles().id("subject", person.subject_id), answer.headers["Location"]
+    state = hasty.client.get(location).json()
+    verified = party.verify(subject_ref, toy_photo(1))
+    recovered = hasty.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    locked_out = [person("GET", "/v1/me").status_code, person("DELETE", "/v1/me").status_code, recovered.status_code]
+    known = party("GET", "/v1/relying-party/subjects").json()["items"]
+    swept = [sweep(hasty.vault, now=hasty.clock()).erasures_completed for _ in range(2)]
+    done = statuses(hasty)
+    hasty.clock.advance(days=3)
+    later = sweep(hasty.vault, now=hasty.clock()).erasures_completed
+
+    assert (answer.json()["status"], answer.json()["completed_on"]) == ("in_progress", None)
+    assert (state["status"], location) == ("in_progress", f"/v1/erasures/{answer.json()['erasure_id']}")
+    assert (verified.status_code, verified.json()["type"]) == (404, "urn:mien:problem:no-such-consent")
+    assert (locked_out, known) == ([401] * 3, [])
+    assert (swept, later) == ([1, 0], 0), "once"
+    assert [one for one, _ in done] == ["completed"]
+    assert statuses(hasty) == done, "the day stays the day"
+    assert hasty.client.get(location).json()["status"] == "completed"
+    assert not needles.found(hasty.files())
+    assert not slots(hasty.root)
+
+
+@pytest.mark.parametrize("failing", [data_cannot_be_rebuilt, register_refuses, data_commit_fails, data_disk_is_full])
+def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: House, failing: Failing) -> None:
+    person, _, _ = hasty.enrolled(face=1)
+    with broken(hasty, failing):
+        answer = person("DELETE", "/v1/me")
+        # A sweep may give up with the store's error; the thread that sweeps goes on (see below).
+        with suppress(DBAPIError):
+            sweep(hasty.vault, now=hasty.clock())
+        state = hasty.client.get(answer.headers["Location"]).json()["status"]
+
+    assert state == "in_progress"
+    assert sweep(hasty.vault, now=hasty.clock()).erasures_completed == 1
+
+
+@pytest.mark.parametrize("failing", [register_refuses, data_commit_fails, data_log_is_held_up])
+def test_restart_completes_it_by_itself(impatient: None, root: Path, pool: SharedPool, failing: Failing) -> None:
+    with serving(root, pool, toy_card()) as first:
+        _, party, subject_ref, answer = held_up(first, failing)
+    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as second:
+        unmatched = Party(second.client, party.id, party.key).verify(subject_ref, toy_photo(1))
+        state = completed_soon(second, answer.headers["Location"])
+
+    assert unmatched.status_code == 404
+    assert state == "completed"
+
+
+def completed_soon(house: House, location: str) -> str:
+    """Wait up to five seconds for an erasure to come to an end; return how far it is."""
+    state = "unknown"
+    for _ in range(100):
+        state = house.client.get(location).json()["status"]
+        if state == "completed":
+            break
+        time.sleep(0.05)
+    return state
+
+
+def test_service_that_runs_on_completes_it_by_itself(impatient: None, root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as house:
+        person, _, _ = house.enrolled(face=1)
+        with broken(house, register_refuses):
+            answer = person("DELETE", "/v1/me")
+            time.sleep(0.3)
+            meanwhile = house.client.get(answer.headers["Location"]).json()["status"]
+        state = completed_soon(house, answer.headers["Location"])
+
+    assert (answer.status_code, meanwhile, state) == (202, "in_progress", "completed")
+
+
+def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: House) -> None:
+    """The person's key is gone, their rows are not yet: expiring one of their consents must not stumble over that."""
+    held_up(hasty, data_commit_fails)
+    hasty.clock.advance(days=400)
+    hasty.vault.unfinished = False  # as in another process, which does not know of the failed commit
+
+    swept = sweep(hasty.vault, now=hasty.clock())
+
+    assert swept.erasures_completed == 1
+    assert [state for state, _ in statuses(hasty)] == ["completed"]
+
+
+def test_sweeping_thread_survives_whatever_a_sweep_runs_into(impatient: None, root: Path, pool: SharedPool) -> None:
+    """An erasure is promised to end by itself: no kind of error may end the thread that sees to it."""
+    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as house:
+        person, _, _ = house.enrolled(face=1)
+        with broken(house, register_refuses):
+            answer = person("DELETE", "/v1/me")
+
+        def out_of_connections(**_named: object) -> NoReturn:
+            raise RuntimeError("not an error of a database")
+
+        failure = Patched(house.vault.register.store, "checkpoint", out_of_connections)
+        time.sleep(0.3)
+        failure.mend()
+        state = completed_soon(house, answer.headers["Location"])
+
+    assert state == "completed"
+
+
+def test_failure_before_anything_was_written_changes_nothing(hasty: House) -> None:
+    person, party, consent = hasty.enrolled(face=1)
+    failure = FailingCommit(hasty.vault.data, lambda: True)
+    answer = person("DELETE", "/v1/me")
+    failure.mend()
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:mien:problem:storage-unavailable")
+    assert statuses(hasty) == []
+    assert person("GET", "/v1/me").status_code == 200
+    assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+
+
+def test_unknown_erasure_is_not_found(mien: House) -> None:
+    assert mien.client.get(f"/v1/erasures/{UUID(int=1)}").status_code == 404
+
+
+def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
+    person, _, _ = mien.enrolled(face=1)
+    erasure = person("DELETE", "/v1/me").json()
+    stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
+    kept = rows(mien.vault.data.path, "SELECT id, subject_id, status, requested_on FROM erasures")
+
+    assert sorted(stones) == [
+        ("grant", "erased", 32),
+        ("subject", "erased", 32),
+        ("token", "revoked", 32),
+        ("token", "revoked", 32),
+    ]
+    assert [(UUID(row[0]), row[1]) for row in kept] == [(UUID(erasure["erasure_id"]), None)]
+
+
+def everything_of(house: House, person: Person) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row that names the person, straight from the file."""
+    found = {}
+    path = house.vault.data.path
+    for (table,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        columns = [row[1] for row in rows(path, f"PRAGMA table_info({table})")]
+        owner = "id" if table == "subjects" else "subject_id" if "subject_id" in columns else None
+        if owner is not None:
+            query = f"SELECT * FROM {table} WHERE {owner} = ? ORDER BY 1"  # noqa: S608 - names from the schema
+            found[table] = rows(path, query, UUID(person.subject_id).hex)
+    return found
+
+
+def test_erasing_one_person_does_not_touch_another(mien: House) -> None:
+    ada, party, _ = mien.enrolled(face=1)
+    ben, _, consent = mien.enrolled(face=2, party=party)
+    party.verify(consent["subject_ref"], toy_photo(2))
+    before, hers = everything_of(mien, ben), everything_of(mien, ada)
+
+    ada("DELETE", "/v1/me")
+
+    assert everything_of(mien, ben) == before
+    assert {name for name, found in before.items() if found} >= {
+        "subjects",
+        "templates",
+        "tokens",
+        "comparisons",
+    }
+    assert any(hers.values())
+    assert not any(everything_of(mien, ada).values())
+    assert party.verify(consent["subject_ref"], toy_photo(2)).json()["decision"] == "match"

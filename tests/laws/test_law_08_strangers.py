@@ -1,0 +1,129 @@
+"""Law 8: no stranger is kept. Nothing derived from a probe's face is written anywhere; it dies with the job."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.faces import pipeline
+from app.faces.messages import Measured
+from tests.bytescan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
+from tests.house import House, enrol
+from tests.toy_engine import ToyEngine, toy_card
+from tests.toy_faces import toy_photo
+
+
+def seen_by_the_engine(image: bytes) -> Measured:
+    """Measure *image* here, as a worker does."""
+    measured = pipeline.measure(ToyEngine(toy_card().digests), image, keep_photo=True, max_pixels=25_000_000)
+    assert isinstance(measured, Measured)
+    return measured
+
+
+def needles_of(image: bytes) -> Needles:
+    """Look for an image, the same picture encoded anew, and its features."""
+    measured = seen_by_the_engine(image)
+    assert measured.photo is not None
+    return (
+        Needles().photo("probe", image).photo("probe encoded anew", measured.photo).vector("features", measured.vector)
+    )
+
+
+def tables(house: House) -> dict[str, int]:
+    """Count the rows of every table of both databases."""
+    return {
+        f"{path.stem}.{name}": rows(path, f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608 - names from the schema
+        for path in (house.vault.data.path, house.vault.register.store.path)
+        for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+
+
+def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
+    mien: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    person, party, given = mien.enrolled(face=1)
+    stranger = toy_photo(7, format="JPEG")
+    before = tables(mien)
+    with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
+        answer = party.verify(given["subject_ref"], stranger)
+    after = tables(mien)
+    output = capfdbinary.readouterr()
+    opened = openable(mien.vault.data.path, live_keys(mien.root))
+    (line,) = [plain for (table, _), plain in opened.items() if table == "comparisons"]
+    places: list[Place] = [
+        *mien.files(),
+        *files_under(tmp_path / "tmp"),
+        ("output", output.out + output.err),
+        ("the line", line),
+    ]
+
+    assert answer.json()["decision"] == "no_match"
+    assert not needles_of(stranger).found(places)
+    assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {
+        "mien.comparisons": 1
+    }
+    assert b"distance" not in line
+    assert b"score" not in line
+    assert not seen
+    assert person("GET", "/v1/me/comparisons").json()["items"][0]["decision"] == "no_match"
+
+
+def test_search_would_find_a_probe_that_was_kept(mien: House) -> None:
+    """The control: what is kept on purpose, opened with its key, is found by the same needles."""
+    person, party = mien.person(), mien.party()
+    photo = toy_photo(7, format="JPEG")
+    given = mien.consent(person, party)
+    mien.consent(person, None, "template_renewal")
+    enrol(person, [given["consent_id"]], [photo], keep_photos="true")
+    opened = openable(mien.vault.data.path, live_keys(mien.root))
+    found = needles_of(photo).found((table, plain) for (table, _), plain in opened.items())
+
+    assert set(found) >= {"probe encoded anew in photos", "features in templates"}
+
+
+REFUSED = {
+    "nobody": toy_photo(),
+    "two people": toy_photo(5, 6, format="JPEG"),
+    "not an image": b"not an image at all, but with something in it to look for: \x01\x02\x03\x04\x05\x06\x07" * 4,
+    "cut short": toy_photo(5, format="JPEG")[:3000],
+}
+
+
+@pytest.mark.parametrize("image", REFUSED.values(), ids=REFUSED.keys())
+def test_of_a_refused_probe_nothing_is_left_at_all(mien: House, image: bytes) -> None:
+    _, party, given = mien.enrolled(face=1)
+    before = tables(mien)
+
+    answer = party.verify(given["subject_ref"], image)
+    allowed = {name for name in before if "throttle" in name or "attempt" in name}
+
+    assert answer.status_code in {415, 422}
+    assert {name: count for name, count in tables(mien).items() if name not in allowed} == {
+        name: count for name, count in before.items() if name not in allowed
+    }
+    assert not Needles().photo("probe", image).found(mien.files())
+
+
+def test_probe_for_somebody_unknown_is_not_kept_either(mien: House) -> None:
+    _, party, _ = mien.enrolled(face=1)
+    before, stranger = tables(mien), toy_photo(7, format="JPEG")
+
+    answer = party.verify("unknown", stranger)
+
+    assert answer.status_code == 404
+    assert tables(mien) == before
+    assert not needles_of(stranger).found(mien.files())
+
+
+def test_enrolment_that_is_refused_keeps_nothing(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    given = mien.consent(person, party)
+    mien.consent(person, None, "template_renewal")
+    before, photo = tables(mien), toy_photo(7, format="JPEG")
+
+    answer = enrol(person, [given["consent_id"]], [photo, toy_photo(3)], keep_photos="true")
+
+    assert answer.status_code == 422
+    assert tables(mien) == before
+    assert not needles_of(photo).found(mien.files())
+    assert UUID(person.subject_id)

@@ -1,0 +1,88 @@
+"""Law 10: the person sees every use. Each decision is a line of theirs, and no line is without a decision."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.bytescan import rows
+from tests.house import House, Person
+from tests.toy_faces import toy_photo
+
+PEOPLE = {"the same": toy_photo(1, variant=3), "another": toy_photo(2)}
+
+
+def lines(person: Person) -> list[dict[str, object]]:
+    """Read the whole list, a page at a time."""
+    found: list[dict[str, object]] = []
+    after: dict[str, str] = {}
+    while True:
+        page = person("GET", "/v1/me/comparisons", params={"limit": "7", **after}).json()
+        found += page["items"]
+        if page["next"] is None:
+            return found
+        after = {"after": page["next"]}
+
+
+def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    other, _, others = mien.enrolled(face=2, party=party)
+    photo = toy_photo(1, variant=3)
+
+    def asks(_: int) -> list[httpx.Response]:
+        return [party.verify(given["subject_ref"], photo) for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as executor:
+        answers = [one for some in executor.map(asks, range(8)) for one in some]
+    party.verify(others["subject_ref"], toy_photo(2))
+    decided = [answer.json()["comparison_id"] for answer in answers if answer.status_code == 200]
+    query = "SELECT position FROM comparisons GROUP BY subject_id, position HAVING subject_id = ? ORDER BY position"
+    positions = [row[0] for row in rows(mien.vault.data.path, query, person.subject_id.replace("-", ""))]
+    seen = lines(person)
+
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert sorted(str(line["comparison_id"]) for line in seen) == sorted(decided)
+    assert len(decided) == 40
+    assert positions == list(range(1, len(decided) + 1))
+    assert [str(line["comparison_id"]) for line in seen] == [
+        str(line["comparison_id"]) for line in sorted(seen, key=lambda line: str(line["at"]), reverse=True)
+    ]
+    assert len(lines(other)) == 1
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_line_says_what_the_relying_party_learnt(mien: House, who: str) -> None:
+    person, party, given = mien.enrolled(face=1)
+    answer = party.verify(given["subject_ref"], PEOPLE[who]).json()
+    (line,) = lines(person)
+
+    assert {name: line[name] for name in answer} == answer
+    assert (line["relying_party_id"], line["relying_party"]) == (party.id, "Door")
+
+
+@pytest.mark.parametrize("probe", [toy_photo(), toy_photo(3, 4), b"no image"], ids=["nobody", "two", "no image"])
+def test_probe_that_gives_no_decision_gives_no_line(mien: House, probe: bytes) -> None:
+    person, party, given = mien.enrolled(face=1)
+    refused = party.verify(given["subject_ref"], probe)
+    before = lines(person)
+    party.verify(given["subject_ref"], toy_photo(1))
+
+    assert refused.status_code in {415, 422}
+    assert before == []
+    assert len(lines(person)) == 1
+
+
+def test_lines_outlive_the_consent_and_the_relying_party_keeps_its_name(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    party.verify(given["subject_ref"], toy_photo(1))
+    person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+
+    assert [line["relying_party"] for line in lines(person)] == ["Door"]
+
+
+def test_nobody_reads_anothers_lines(mien: House) -> None:
+    _, party, given = mien.enrolled(face=1)
+    party.verify(given["subject_ref"], toy_photo(1))
+
+    assert lines(mien.person("Ben")) == []
+    assert party("GET", "/v1/me/comparisons").status_code == 403

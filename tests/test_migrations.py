@@ -1,0 +1,129 @@
+"""Migrations and models say the same, in both databases, and a fresh one is at the newest."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Column, Integer, MetaData, Table, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+import app.main
+from app.kit.db import Row, Store
+from app.kit.migrate import at_head, upgrade
+from app.main import set_up
+from app.vault.opening import SchemaError, check, is_new, open_vault
+from app.vault.tables import RegisterRow
+from app.vault.vault import Vault
+from tests.bytescan import rows
+from tests.house import settings_for
+
+assert app.main.ROUTERS, "every table is known once the application is"
+
+MODELS = {"mien": Row.metadata, "register": RegisterRow.metadata}
+
+
+@pytest.fixture
+def vault(root: Path) -> Iterator[Vault]:
+    opened = open_vault(settings_for(root))
+    yield opened
+    opened.data.close()
+    opened.register.store.close()
+
+
+def store_of(vault: Vault, name: str) -> Store:
+    return vault.data if name == "mien" else vault.register.store
+
+
+def differences(store: Store, metadata: MetaData) -> list[object]:
+    with store.read() as session:
+        found: list[object] = compare_metadata(MigrationContext.configure(session.connection()), metadata)
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_migrated_database_is_what_the_models_say(vault: Vault, name: str) -> None:
+    assert differences(store_of(vault, name), MODELS[name]) == []
+
+
+def test_difference_would_be_found(vault: Vault) -> None:
+    other = MetaData()
+    for table in Row.metadata.sorted_tables:
+        table.to_metadata(other)
+    Table("forgotten", other, Column("id", Integer, primary_key=True))
+
+    assert [change[0] for change in differences(vault.data, other) if isinstance(change, tuple)] == ["add_table"]
+
+
+def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
+    vault = open_vault(settings_for(tmp_path))
+    before = is_new(vault)
+    set_up(vault)
+
+    assert (before, is_new(vault)) == (True, False)
+    assert at_head(vault.data)
+    assert at_head(vault.register.store)
+    check(vault)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_migrating_again_changes_nothing(vault: Vault, name: str) -> None:
+    schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    before = rows(store_of(vault, name).path, schema)
+    upgrade(store_of(vault, name))
+    set_up(vault)
+
+    assert rows(store_of(vault, name).path, schema) == before
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_database_of_another_version_is_refused(vault: Vault, name: str) -> None:
+    with store_of(vault, name).write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'another'"))
+
+    with pytest.raises(SchemaError):
+        check(vault)
+
+
+def test_migration_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "mien.db")
+    with store.write() as session:
+        session.execute(text("CREATE TABLE templates (in_the_way INTEGER)"))
+    with pytest.raises(OperationalError, match="already exists"):
+        upgrade(store)
+
+    assert [row[0] for row in rows(store.path, "SELECT name FROM sqlite_master WHERE type = 'table'")] == ["templates"]
+
+
+NEVER = (
+    "UPDATE notices SET body = x'00'",
+    "DELETE FROM notices",
+    "UPDATE consent_events SET position = 9",
+)
+
+
+@pytest.mark.parametrize("statement", NEVER)
+def test_what_people_read_and_said_cannot_be_changed_even_by_sql(vault: Vault, statement: str) -> None:
+    with vault.data.write() as session:
+        for query in (
+            "INSERT INTO subjects VALUES ('a', '2026-01-01', NULL, 0, 0)",
+            "INSERT INTO consent_events VALUES ('e', 'a', 1, x'00')",
+        ):
+            session.execute(text(query))
+
+    with pytest.raises(IntegrityError, match="never changed"), vault.data.write() as session:
+        session.execute(text(statement))
+    assert rows(vault.data.path, "SELECT position FROM consent_events") == [(1,)]
+
+
+def test_half_made_installation_is_finished_at_the_next_start(root: Path) -> None:
+    """The process died after the register was made and before the data was."""
+    shutil.rmtree(root / "data")
+    vault = open_vault(settings_for(root))
+    before = is_new(vault)
+    set_up(vault)
+
+    assert before
+    check(vault)

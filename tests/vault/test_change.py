@@ -1,0 +1,341 @@
+"""The order of the two stores: giving, the key first; ending, the register first. Whatever interrupts it is finished.
+
+`docs/architecture.md`: data may go back in time, the register never does.
+"""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import date
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from app.rights.sweep import purge, sweep
+from app.subjects.tables import Subject
+from app.vault.opening import open_vault
+from app.vault.register import Ended, KeyGoneError, Owner
+from app.vault.tables import EndedKind, OwnerKind
+from app.vault.vault import Vault
+from tests.bytescan import Needles, copied_data, files_under, live_keys, openable, rows
+from tests.house import House, Party, Person, SharedPool, enrol, serving, settings_for
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+from tests.vault import crash
+from tests.vault.disk import full_disk, make_impatient
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def vault(root: Path) -> Iterator[Vault]:
+    opened = open_vault(settings_for(root))
+    yield opened
+    opened.data.close()
+    opened.register.store.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, root: Path, pool: SharedPool) -> Iterator[House]:
+    """Serve with little patience for databases that are held up."""
+    make_impatient(monkeypatch)
+    with serving(root, pool, toy_card()) as running:
+        yield running
+
+
+def keys_of(vault: Vault, owner: UUID) -> list[int]:
+    """Return the generations in the register, straight from its file."""
+    digests = [Owner(kind, owner).digest for kind in OwnerKind]
+    query = "SELECT generation, wrapped FROM keys WHERE owner IN (?, ?) ORDER BY generation"
+    return [row[0] for row in rows(vault.register.store.path, query, *digests) if any(row[1])]
+
+
+def add_subject(vault: Vault, subject_id: UUID) -> None:
+    with vault.change() as change:
+        change.issue(Owner.subject(subject_id))
+        change.session.add(
+            Subject(id=subject_id, registered_on=date(2026, 1, 1), sealed_name=None, restricted=False, erasing=False)
+        )
+
+
+# --- Giving
+
+
+def test_key_is_committed_before_the_row(vault: Vault) -> None:
+    subject_id, seen = uuid4(), []
+
+    def on_commit(_connection: Connection) -> None:
+        seen.append((keys_of(vault, subject_id), rows(vault.data.path, "SELECT count(*) FROM subjects")))
+
+    event.listen(vault.data.writer, "commit", on_commit)
+    add_subject(vault, subject_id)
+
+    assert seen == [([1], [(0,)])]
+    assert rows(vault.data.path, "SELECT count(*) FROM subjects") == [(1,)]
+
+
+def test_block_that_raises_leaves_neither_rows_nor_keys(vault: Vault) -> None:
+    subject_id, standing = uuid4(), uuid4()
+    add_subject(vault, standing)
+    with suppress(ZeroDivisionError), vault.change() as change:
+        change.issue(Owner.subject(subject_id))
+        change.session.execute(text("DELETE FROM subjects"))
+        change.end(EndedKind.SUBJECT, standing, ended_as="erased", on=date(2026, 1, 1))
+        raise ZeroDivisionError
+
+    assert keys_of(vault, subject_id) == []
+    assert keys_of(vault, standing) == [1], "what was to end has not ended"
+    assert rows(vault.data.path, "SELECT id FROM subjects") == [(standing.hex,)]
+    assert rows(vault.register.store.path, "SELECT count(*) FROM tombstones") == [(0,)]
+
+
+def test_rows_that_the_database_refuses_leave_no_keys(vault: Vault) -> None:
+    standing = uuid4()
+    add_subject(vault, standing)
+    with suppress(IntegrityError), vault.change() as change:
+        change.issue(Owner.subject(standing))
+        change.session.execute(text("INSERT INTO subjects SELECT * FROM subjects"))
+
+    assert keys_of(vault, standing) == [1]
+
+
+def test_crash_after_the_key_and_before_the_row_leaves_a_key_that_opens_nothing(vault: Vault) -> None:
+    """It seals nothing and nobody's row names it; the next key of the same owner gets another number."""
+    owner = Owner.grant(uuid4())
+    first = vault.register.issue(owner)
+    second = vault.register.issue(owner)
+
+    assert (first, second) == (1, 2)
+    assert purge(vault) == 0
+
+
+# --- Ending
+
+
+@contextmanager
+def failing_commit(vault: Vault, owner: UUID) -> Iterator[None]:
+    """Let the data store fail to commit once *owner* has no key left."""
+
+    def on_commit(_connection: Connection) -> None:
+        if not keys_of(vault, owner):
+            raise OperationalError("", None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(vault.data.writer, "commit", on_commit)
+    yield
+    event.remove(vault.data.writer, "commit", on_commit)
+
+
+def test_register_commits_before_the_data(vault: Vault) -> None:
+    subject_id, seen = uuid4(), []
+    add_subject(vault, subject_id)
+
+    def on_commit(_connection: Connection) -> None:
+        stones = rows(vault.register.store.path, "SELECT kind, ended_as FROM tombstones")
+        seen.append((keys_of(vault, subject_id), stones, rows(vault.data.path, "SELECT count(*) FROM subjects")))
+
+    event.listen(vault.data.writer, "commit", on_commit)
+    with vault.change() as change:
+        change.session.execute(text("DELETE FROM subjects"))
+        change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=date(2026, 1, 1))
+
+    assert seen == [([], [("subject", "erased")], [(1,)])]
+    assert rows(vault.data.path, "SELECT count(*) FROM subjects") == [(0,)]
+
+
+def test_failed_commit_does_not_poison_the_store(vault: Vault) -> None:
+    """A COMMIT that fails and that SQLite does not undo by itself: the next writer must find the database free."""
+    with vault.data.write() as session:
+        session.execute(text("CREATE TABLE one (id INTEGER PRIMARY KEY)"))
+        session.execute(text("CREATE TABLE two (one INTEGER REFERENCES one DEFERRABLE INITIALLY DEFERRED)"))
+    with pytest.raises(IntegrityError), vault.data.write() as session:
+        session.execute(text("INSERT INTO two VALUES (5)"))
+    with vault.data.write() as session:
+        session.execute(text("INSERT INTO one VALUES (6)"))
+
+    assert rows(vault.data.path, "SELECT count(*) FROM one") == [(1,)]
+    assert rows(vault.data.path, "SELECT count(*) FROM two") == [(0,)]
+
+
+POINTS = (
+    ("before the register commits", "in force"),
+    ("between the two commits", "ended"),
+    ("after both, before the logs are emptied", "ended"),
+)
+
+
+@pytest.mark.parametrize(("point", "outcome"), POINTS)
+def test_withdrawal_that_a_power_cut_interrupts_is_whole_after_the_restart(
+    root: Path, pool: SharedPool, point: str, outcome: str
+) -> None:
+    with serving(root, pool, toy_card()) as house:
+        person, party, given = house.enrolled(face=1)
+        other, _, others = house.enrolled(face=2, party=party)
+        sealed = [row[0] for row in rows(house.vault.data.path, "SELECT sealed FROM templates ORDER BY id")]
+        mine = rows(
+            house.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(given["consent_id"]).hex
+        )
+        wrapped = [key.wrapped for key in live_keys(root) if key.owner == UUID(given["consent_id"])]
+    died = subprocess.run(
+        [sys.executable, crash.__file__, str(root), person.subject_id, given["consent_id"], point],
+        env={"PYTHONPATH": str(PROJECT)},
+        check=False,
+    ).returncode
+    with serving(root, pool, toy_card()) as house:
+        ada, ben = (Person(house.client, one.subject_id, one.token, "") for one in (person, other))
+        door = Party(house.client, party.id, party.key)
+        verified = door.verify(given["subject_ref"], toy_photo(1))
+        untouched = door.verify(others["subject_ref"], toy_photo(2))
+        decisions = ada("GET", "/v1/me/consents").json()
+        again = ada("DELETE", f"/v1/me/consents/{given['consent_id']}")
+        theirs = ben("GET", "/v1/me/consents").json()
+
+    assert died == crash.DIED
+    assert untouched.json()["decision"] == "match"
+    assert len(theirs["in_force"]) == 1
+    assert again.status_code == 200
+    if outcome == "in force":
+        assert verified.json()["decision"] == "match"
+        assert [event["state"] for event in decisions["items"]] == ["given"]
+        return
+    assert verified.status_code == 404
+    assert [event["state"] for event in decisions["items"]] == ["withdrawn", "given"]
+    assert decisions["in_force"] == []
+    gone = Needles().raw("wrapped key", *wrapped).photo("template", mine[0][0])
+    assert not gone.found(files_under(root))
+    assert len(sealed) == 2
+
+
+def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    _, _, others = mien.enrolled(face=2, party=party)
+    with failing_commit(mien.vault, UUID(given["consent_id"])):
+        answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+        meanwhile = party.verify(given["subject_ref"], toy_photo(1))
+    sweep(mien.vault, now=mien.clock())
+    decisions = person("GET", "/v1/me/consents").json()
+
+    assert (answer.status_code, meanwhile.status_code) == (503, 404)
+    assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
+    assert decisions["in_force"] == []
+    assert not rows(mien.vault.data.path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex)
+    assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
+
+
+def test_withdrawal_whose_commit_fails_can_be_asked_for_again(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    with failing_commit(mien.vault, UUID(given["consent_id"])):
+        person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+    answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+
+    assert (answer.status_code, answer.json()["state"]) == (200, "withdrawn")
+    assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
+
+
+# --- Superseding
+
+
+def test_replacement_that_is_interrupted_after_the_commit_loses_its_old_keys_at_start(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Old and new key both live after such a crash; the old one must go, or an old backup stays open."""
+    with serving(root, pool, toy_card()) as house:
+        person, party, given = house.enrolled(face=1)
+        old = copied_data(root / "data", tmp_path / "old")
+        monkeypatch.setattr(house.vault.register, "retire", _power_cut)
+        broken = enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
+    both = [key.generation for key in live_keys(root) if key.owner == UUID(given["consent_id"])]
+    with serving(root, pool, toy_card()) as house:
+        verified = Party(house.client, party.id, party.key).verify(given["subject_ref"], toy_photo(1))
+
+    assert broken.status_code == 500
+    assert len(both) == 2
+    assert "templates" not in {table for table, _ in openable(old, live_keys(root, old))}
+    assert verified.json()["decision"] == "match"
+
+
+def _power_cut(*_given: object, **_named: object) -> None:
+    raise RuntimeError("power cut")
+
+
+def test_photos_dropped_by_an_interrupted_replacement_lose_their_keys_at_start(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The renewal grant is left with no row at all, only with its old key and a fresh one: the old one must go."""
+    with serving(root, pool, toy_card()) as house:
+        person, party = house.person(), house.party()
+        given = house.consent(person, party)
+        house.consent(person, None, "template_renewal")
+        assert enrol(person, [given["consent_id"]], [toy_photo(1)], keep_photos="true").status_code == 201
+        old = copied_data(root / "data", tmp_path / "old")
+        monkeypatch.setattr(house.vault.register, "retire", _power_cut)
+        enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
+    assert "photos" in {table for table, _ in openable(old, live_keys(root, old))}, "the control"
+    with serving(root, pool, toy_card()):
+        pass
+
+    assert not {"templates", "photos"} & {table for table, _ in openable(old, live_keys(root, old))}
+
+
+def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_next_sweep(
+    mien: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    person, _, given = mien.enrolled(face=1)
+    old = copied_data(mien.root / "data", tmp_path / "old")
+
+    def locked(*_given: object, **_named: object) -> None:
+        raise OperationalError("", None, sqlite3.OperationalError("database is locked"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mien.vault.register, "retire", locked)
+        enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
+    sweep(mien.vault, now=mien.clock())
+
+    assert "templates" not in {table for table, _ in openable(old, live_keys(mien.root, old))}
+
+
+# --- Settling
+
+
+def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: House) -> None:
+    person, _, given = hasty.enrolled(face=1)
+    (mine,) = rows(hasty.vault.data.path, "SELECT sealed FROM templates")
+    needles = Needles().photo("template", mine[0])
+    with closing(sqlite3.connect(hasty.vault.data.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM templates").fetchone()
+        held_up = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+        there = needles.found(hasty.files())
+    sweep(hasty.vault, now=hasty.clock())
+
+    assert (held_up.status_code, held_up.json()["erased_from_disk"]) == (200, False)
+    assert there, "the claim was right: bytes were still there"
+    assert not needles.found(hasty.files()), "they follow by themselves, as the answer says"
+
+
+def test_full_disk_after_the_commit_does_not_unsay_the_withdrawal(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    with full_disk(mien.vault.data):
+        answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+
+    assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
+    assert (answer.status_code, answer.json().get("erased_from_disk")) == (200, False)
+
+
+def test_dead_row_is_not_brought_back_to_life_by_enrolling(mien: House) -> None:
+    """Its tombstone is written: whatever the data store still says, that consent has ended."""
+    person, party, given = mien.enrolled(face=1)
+    # As by a withdrawal whose data commit then failed.
+    ended = Ended(EndedKind.GRANT, UUID(given["consent_id"]), "withdrawn", mien.clock().date())
+    mien.vault.register.end([ended])
+
+    enrolled = enrol(person, [given["consent_id"]], [toy_photo(1)])
+    verified = party.verify(given["subject_ref"], toy_photo(1))
+
+    assert (enrolled.status_code, verified.status_code) == (403, 404)
+    with pytest.raises(KeyGoneError):
+        mien.vault.register.key(Owner.grant(UUID(given["consent_id"])))

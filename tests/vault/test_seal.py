@@ -1,0 +1,120 @@
+"""A sealed value opens in its own place only, with its own key, unchanged; and the key of keys is looked after."""
+
+import base64
+import stat
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.vault.seal import KEY_BYTES, NONCE_BYTES, Kek, KekError, Key, SealError, load_kek
+
+keys = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
+contexts = st.text(max_size=80)
+
+
+@given(raw=keys, plain=st.binary(max_size=5000), context=contexts)
+def test_what_is_sealed_opens_in_its_place(raw: bytes, plain: bytes, context: str) -> None:
+    sealed = Key(raw).seal(plain, context)
+
+    assert Key(raw).open(sealed, context) == plain
+    assert len(sealed) == len(plain) + NONCE_BYTES + 16
+
+
+@given(raw=keys, plain=st.binary(max_size=200), here=contexts, there=contexts)
+def test_moved_to_another_place_it_does_not_open(raw: bytes, plain: bytes, here: str, there: str) -> None:
+    sealed = Key(raw).seal(plain, here)
+    if here == there:
+        assert Key(raw).open(sealed, there) == plain
+        return
+
+    with pytest.raises(SealError):
+        Key(raw).open(sealed, there)
+
+
+@given(raw=keys, plain=st.binary(max_size=200), data=st.data())
+def test_one_changed_bit_and_it_does_not_open(raw: bytes, plain: bytes, data: st.DataObject) -> None:
+    sealed = bytearray(Key(raw).seal(plain, "here"))
+    bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
+    sealed[bit // 8] ^= 1 << bit % 8
+
+    with pytest.raises(SealError):
+        Key(raw).open(bytes(sealed), "here")
+
+
+@given(raw=keys, plain=st.binary(max_size=200), length=st.integers(0, 300))
+def test_cut_short_it_does_not_open(raw: bytes, plain: bytes, length: int) -> None:
+    sealed = Key(raw).seal(plain, "here")
+    if length >= len(sealed):
+        return
+
+    with pytest.raises(SealError):
+        Key(raw).open(sealed[:length], "here")
+
+
+@given(one=keys, other=keys, plain=st.binary(max_size=200))
+def test_another_key_does_not_open_it(one: bytes, other: bytes, plain: bytes) -> None:
+    sealed = Key(one).seal(plain, "here")
+    if one == other:
+        return
+
+    with pytest.raises(SealError):
+        Key(other).open(sealed, "here")
+
+
+def test_same_value_sealed_twice_looks_different() -> None:
+    key = Key(b"k" * KEY_BYTES)
+
+    assert key.seal(b"same", "here") != key.seal(b"same", "here")
+
+
+def test_error_and_key_say_nothing_of_what_they_hold() -> None:
+    key = Key(b"secret-key-bytes-secret-key-byte")
+    with pytest.raises(SealError) as refused:
+        key.open(b"x" * 60, "subjects.sealed_name:1")
+
+    assert str(refused.value) == ""
+    assert "secret" not in repr(key)
+
+
+def test_wrapped_key_opens_for_its_own_owner_and_generation_only() -> None:
+    kek, owner = Kek(b"k" * KEY_BYTES), uuid4()
+    wrapped = kek.wrap_new(f"key:grant:{owner}:1")
+    sealed = kek.unwrap(wrapped, f"key:grant:{owner}:1").seal(b"x", "here")
+
+    assert kek.unwrap(wrapped, f"key:grant:{owner}:1").open(sealed, "here") == b"x"
+    for other in (f"key:grant:{owner}:2", f"key:subject:{owner}:1", f"key:grant:{uuid4()}:1"):
+        with pytest.raises(SealError):
+            kek.unwrap(wrapped, other)
+    with pytest.raises(SealError):
+        Kek(b"o" * KEY_BYTES).unwrap(wrapped, f"key:grant:{owner}:1")
+
+
+def test_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "keys" / "kek"
+    first, second = load_kek(value=None, file=file), load_kek(value=None, file=file)
+
+    assert first.id == second.id
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert len(base64.b64decode(file.read_text())) == KEY_BYTES
+
+
+def test_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "kek"
+    load_kek(value=None, file=file)
+    file.chmod(0o640)
+
+    with pytest.raises(KekError, match="chmod 600"):
+        load_kek(value=None, file=file)
+
+
+@pytest.mark.parametrize("value", ["", "short", base64.b64encode(b"x" * 31).decode(), "!" * 44])
+def test_malformed_key_is_refused_without_being_shown(tmp_path: Path, value: str) -> None:
+    with pytest.raises(KekError) as refused:
+        load_kek(value=value, file=tmp_path / "kek")
+
+    assert not value or value not in str(refused.value)
+    assert not (tmp_path / "kek").exists()
