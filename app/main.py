@@ -127,6 +127,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Put the middleware around *app*, from the inside out."""
     app.add_middleware(Receiving, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
+    app.add_middleware(problems.Faults)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

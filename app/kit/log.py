@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -86,6 +87,10 @@ class RequestLog:
         with bound_contextvars(request_id=theirs or uuid4().hex):
             try:
                 await self.app(scope, receive, watch)
+            except BaseException:
+                # What nobody caught is answered outside of this, if nothing was answered before.
+                status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+                raise
             finally:
                 seconds, route = time.perf_counter() - began, _template(scope)
                 method = scope["method"] if scope["method"] in METHODS else "other"

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
@@ -113,6 +114,33 @@ def _methods_at(app: FastAPI, path: str) -> list[str]:
         if compile_path(template)[0].match(path)
         for method in operations
     )
+
+
+class Faults:
+    """ASGI middleware: a fault of ours is answered inside the others, so that it is logged and counted as any answer.
+
+    The framework answers outside of all of them: without a request id, without CORS, and to the log without a status.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and answer what goes wrong if no answer has begun."""
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            log.error("fault", error=type(error).__name__)
+            if begun or scope["type"] != "http":
+                raise
+            await document(InternalError())(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

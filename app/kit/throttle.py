@@ -56,6 +56,9 @@ def network_of(request: Request) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if address.version == 4:  # noqa: PLR2004 - the version
+    if isinstance(address, ipaddress.IPv6Address):
+        # A socket for both kinds shows IPv4 as `::ffff:192.0.2.1`: one network of IPv6 would hold everybody.
+        address = address.ipv4_mapped or address
+    if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))

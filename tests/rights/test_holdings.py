@@ -178,7 +178,7 @@ def test_after_erasure_nobody_finds_any_canary(mien: House, capfd: pytest.Captur
     whole.person("GET", "/v1/me/export")
     needles = canaries(mien, whole)
     for number, photo in enumerate(photos(whole.person).values()):
-        needles.bytes(f"photo {number}", photo[-300:-200])
+        needles.raw(f"photo {number}", photo[-300:-200])
     before = survivors(mien, whole.person.subject_id, needles)
 
     assert whole.person("DELETE", "/v1/me").json()["status"] == "completed"
