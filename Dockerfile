@@ -1,13 +1,16 @@
+# Debian 13 and its glibc, as tested (docs/container.md). Both stages: the environment of the first must fit the second.
+ARG PYTHON=3.13-slim-trixie
+
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.
-FROM python:3.13-slim AS wheels
+FROM python:${PYTHON} AS wheels
 COPY requirements/run.txt /requirements.txt
 RUN python -m venv /opt/mien \
     && /opt/mien/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
         --require-hashes --no-deps --only-binary :all: --requirement /requirements.txt \
     && /opt/mien/bin/python -m pip uninstall --quiet --yes pip
 
-FROM python:3.13-slim
-# The workers that read images are locked in with it.
+FROM python:${PYTHON}
+# With libseccomp2 the workers that read images lock themselves in.
 RUN apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends libseccomp2 \
     && rm -rf /var/lib/apt/lists/* \
@@ -15,14 +18,20 @@ RUN apt-get update -qq \
     && install --directory --owner mien --group mien --mode 0700 /var/lib/mien /var/lib/mien/data /var/lib/mien/keys
 COPY --from=wheels /opt/mien /opt/mien
 WORKDIR /srv/mien
-COPY . .
+# Root's, so that the service cannot change itself, not even where the root file system may be written.
+COPY LICENSE NOTICE ./
+COPY app app
+COPY migrations migrations
+COPY notices notices
 
 ENV PATH=/opt/mien/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     MIEN_DATA_DIR=/var/lib/mien/data \
     MIEN_KEYS_DIR=/var/lib/mien/keys
-USER mien
+# Nothing can be written later: without this every worker would compile the program anew.
+RUN python -m compileall -q app migrations
+USER 10001:10001
 # Two volumes, because they are backed up apart: data may go back in time, the register of keys never does.
 VOLUME ["/var/lib/mien/data", "/var/lib/mien/keys"]
 EXPOSE 8000

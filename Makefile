@@ -8,7 +8,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test check lint format lock clean
+.PHONY: help demo run test check lint format lock clean bench fuzz
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,6 +35,15 @@ format: setup-dev ## Put right what ruff can put right by itself
 	@.venv/bin/python -m ruff check --fix-only --quiet .
 	@.venv/bin/python -m ruff format --quiet .
 
+fuzz: setup-fuzz ## Throw half a minute of broken pictures at the decoder
+	@mkdir -p build/fuzz/seen build/fuzz/found
+	@PYTHONPATH=.venv/fuzz .venv/bin/python -m fuzz.decode -max_total_time=30 -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
+		-artifact_prefix=build/fuzz/found/ -verbosity=0 -print_final_stats=1 $(ARGS) build/fuzz/seen fuzz/corpus
+
+bench: setup-run ## Measure against the library by itself, and rights against the number of people (a quarter of an hour)
+	@.venv/bin/python -m benchmarks.verify $(ARGS)
+	@.venv/bin/python -m benchmarks.rights $(ARGS)
+
 clean: ## Remove the environment and the caches; data stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
@@ -46,9 +55,10 @@ INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-
 NO_WHEEL = { echo 'That did not install. Either the network failed, or a package has no wheel for Python $(VERSION) on this machine:' \
 	'then name another, as in PYTHON=python3.13.'; exit 1; }
 
-.PHONY: setup-run setup-dev
+.PHONY: setup-run setup-dev setup-fuzz
 setup-run: .venv/.run-$(VERSION) ; @:
 setup-dev: .venv/.dev-$(VERSION) ; @:
+setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
 
 .venv/.run-$(VERSION): requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -66,6 +76,12 @@ setup-dev: .venv/.dev-$(VERSION) ; @:
 	@$(INSTALL) -r $< || $(NO_WHEEL)
 	@touch $@
 
+.venv/.fuzz-$(VERSION): requirements/fuzz.txt .venv/.run-$(VERSION)
+	@echo '* installing the fuzzer'
+	@rm -rf .venv/fuzz
+	@$(INSTALL) --target .venv/fuzz -r $< || $(NO_WHEEL)
+	@touch $@
+
 # --- The lists. No configuration is read, so no address and no path of this machine gets into them.
 
 LOCK = env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv/lock/bin/uv pip compile pyproject.toml \
@@ -76,3 +92,4 @@ lock: ## Make the hashed requirement lists anew, with the newest versions that p
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: uv
 	@echo '* requirements/run.txt' && $(LOCK) --output-file requirements/run.txt
 	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	@echo '* requirements/fuzz.txt' && $(subst pyproject.toml,requirements/fuzz.in,$(LOCK)) --output-file requirements/fuzz.txt

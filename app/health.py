@@ -4,7 +4,7 @@ import ipaddress
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
 from app.faces.measuring import Faces
@@ -36,6 +36,8 @@ class SandboxOut(BaseModel):
 class ReadyOut(BaseModel):
     """Whether requests can be served, and what this service is."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     status: Literal["ready", "not ready"]
     reasons: list[str]
     profile: Literal["prototype", "live"]
@@ -51,13 +53,16 @@ class ReadyOut(BaseModel):
 
 @router.get("/livez")
 def livez() -> LiveOut:
-    """Say that the process answers."""
+    """Ask whether the process lives. It does if it answers."""
     return LiveOut()
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
 def readyz(response: Response, faces: Faces, vault: Transactions, config: Config) -> ReadyOut:
-    """Say whether the schema is at head, the register opens, the engine is verified, and what is missing."""
+    """Ask whether the service is ready.
+
+    It is if the schema is at head, the register opens and the engine is verified; otherwise 503 and the reasons.
+    """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
     try:
@@ -90,7 +95,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     responses=merged(answers(NotFoundError), media("text/plain", "In Prometheus' text format.")),
 )
 def metrics(request: Request, faces: Faces, config: Config) -> Response:
-    """Read counts and durations, if `MIEN_METRICS` lets you. No label names a person or a relying party."""
+    """Read counts and durations. If `MIEN_METRICS` lets you; no label names a person or a relying party."""
     if config.metrics == "off" or (config.metrics == "local" and not _from_this_machine(request)):
         raise NotFoundError
     found: Metrics = request.app.state.metrics

@@ -28,6 +28,7 @@ from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
 from app.rights import routes as rights
+from app.rights.erasure import Rebuilding
 from app.rights.sweep import purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
@@ -54,6 +55,33 @@ ROUTERS: tuple[APIRouter, ...] = (
     parties.router,
     health.router,
 )
+
+DESCRIPTION = """
+A face is compared only for a person who agreed to it, and who can see, take away and erase all of it at any time.
+
+There are two roles, and a token for each. **A person** registers (`POST /v1/subjects`), reads the notice of a purpose
+(`GET /v1/notices`), consents to it for one relying party (`POST /v1/me/consents`) and enrols photos of their own face
+(`POST /v1/me/enrolments`). **A relying party**, added by the operator, asks whether a face is the one enrolled under a
+reference (`POST /v1/verifications`) and learns `match` or `no_match`: no score, no name, no reason. The person sees
+every such use (`GET /v1/me/comparisons`), all that is held (`GET /v1/me/access`), withdraws (`DELETE
+/v1/me/consents/{consent_id}`) and leaves (`DELETE /v1/me`). Rights are never throttled.
+
+Every error is a problem document (RFC 9457): go by the slug at the end of its `type`. Besides those listed, any address
+can answer 404 `not-found`, 405 `method-not-allowed` and 500 `internal-error`.
+"""
+TAGS = [
+    {"name": "registering", "description": "How a person begins, and gets back in. No e-mail, no password."},
+    {"name": "consent", "description": "What a person agreed to, for whom, on which text, and until when."},
+    {"name": "enrolment", "description": "A person's own photos become one sealed template for each consent."},
+    {"name": "account", "description": "A person's name, tokens, and every use that was made of their templates."},
+    {"name": "rights", "description": "Access, export and erasure: at any time, as often as one likes."},
+    {
+        "name": "relying party",
+        "description": "Who asks whether a face is the one enrolled, for those who agreed to it.",
+    },
+    {"name": "open to all", "description": "What anybody can read: notices, recipients, the engine, what is kept."},
+    {"name": "operators", "description": "Whether the service lives and is ready, and its numbers."},
+]
 
 log = structlog.get_logger()
 
@@ -94,6 +122,8 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         title="Mien",
         version=__version__,
         summary="Face matching that asks first.",
+        description=DESCRIPTION.strip(),
+        openapi_tags=TAGS,
         lifespan=_lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -155,7 +185,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Before the first request: a row whose key is gone must never be seen.
     removed = purge(app.state.vault)
     app.state.measuring.pool.start()
-    stop = _every(settings.sweep_interval_s, lambda: sweep(app.state.vault, now=app.state.clock()))
+    stop = _every(
+        settings.sweep_interval_s,
+        lambda: sweep(app.state.vault, now=app.state.clock(), rebuilding=Rebuilding.of(settings)),
+    )
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
     stop()

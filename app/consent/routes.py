@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -28,6 +28,18 @@ router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=Perso
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
 
+EXAMPLES: list[Any] = [
+    {
+        "purpose": "verification",
+        "relying_party_id": "b1a7d1a0-6d0c-4f0e-9b5e-6f6b6d1f2a3c",
+        "notice_sha256": "a4675c167468762f3c1d7a1448a9cd5a1a25be86053c9450a675feb7e5b8aee8",
+    },
+    {
+        "purpose": "template_renewal",
+        "notice_sha256": "6d639252111ec4732dfc79a47ff6fab6d0e58464c8e3c70e6a36dff8221132dd",
+        "decision": "refused",
+    },
+]
 MARKDOWN = media("text/markdown", "The exact text, as it was read.")
 
 
@@ -56,13 +68,17 @@ class NoticeOut(BaseModel):
 class ConsentIn(BaseModel):
     """A person's decision about one purpose, on a notice that they read."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": EXAMPLES})
 
     purpose: Purpose
-    relying_party_id: UUID | None = None
-    notice_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    relying_party_id: Annotated[
+        UUID | None, Field(description="Who may ask; needed unless the purpose is `template_renewal`.")
+    ] = None
+    notice_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read.")]
     decision: ConsentDecision = ConsentDecision.GIVEN
-    valid_until: AwareDatetime | None = None
+    valid_until: Annotated[
+        AwareDatetime | None, Field(description="When it ends by itself; the service chooses if you do not.")
+    ] = None
 
 
 class GrantOut(BaseModel):
@@ -126,6 +142,8 @@ class ConsentsOut(Page[EventOut]):
 class WithdrawalOut(BaseModel):
     """How a consent ended."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     consent_id: UUID
     state: EventState
     event_time: datetime
@@ -142,14 +160,14 @@ class ReferenceOut(BaseModel):
 
 @open_router.get("")
 def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[NoticeOut]:
-    """List the notice in force for each purpose."""
+    """List the notices in force. One for each purpose: read the text of yours before you decide."""
     found = notices.in_force(session)
     return Page.part(found, limit, after, key=lambda notice: notice.sha256, out=NoticeOut.of)
 
 
 @open_router.get("/{sha256}", response_class=Response, responses=merged(answers(NotFoundError), MARKDOWN))
 def notice_text(sha256: str, session: Read) -> Response:
-    """Read a notice's exact text; its SHA-256 is its address."""
+    """Read a notice. The exact text, for ever: its SHA-256 is its address."""
     return Response(
         notices.text_of(session, sha256),
         media_type="text/markdown",
@@ -164,7 +182,11 @@ def notice_text(sha256: str, session: Read) -> Response:
     responses=merged(answers(NoticeChangedError), {200: {"model": DecisionOut, "description": "Already given"}}),
 )
 def decide(body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, now: Now) -> DecisionOut:
-    """Give or refuse consent for one purpose. 200 with the standing one if it is already given."""
+    """Give or refuse consent.
+
+    For one purpose, on the notice that you read; 200 with the standing one if it is already given. `verification` and
+    `identification` are for one relying party. `template_renewal` lets this service keep your photos, sealed.
+    """
     asked = service.Asked(
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
     )
@@ -193,7 +215,7 @@ def _decided(body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends
 def consents(
     me: Me, session: Read, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> ConsentsOut:
-    """Read every consent event of yours since the first day, and what is in force."""
+    """Read your consents. Every event since the first day, newest first, and what is in force."""
     key = subjects.key(vault, me.id)
     found = events.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     page = Page[EventOut].cut(found, limit, key=lambda one: one[0], out=lambda one: EventOut.of(one[1]))
@@ -203,7 +225,11 @@ def consents(
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=answers(NotFoundError))
 def withdraw(consent_id: UUID, me: Me, vault: Transactions, now: Now) -> WithdrawalOut:
-    """Withdraw one consent. Its template, photos and key are gone when this returns."""
+    """Withdraw a consent.
+
+    Its template, photos and key are gone when this returns, and no decision is made on it any more. To repeat it is
+    harmless.
+    """
     event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, now=now)
     return WithdrawalOut(
         consent_id=event.consent_id, state=event.state, event_time=event.event_time, erased_from_disk=settled
@@ -218,7 +244,7 @@ def references(
     limit: Limit = DEFAULT_LIMIT,
     after: Last = None,
 ) -> Page[ReferenceOut]:
-    """List the references of the people who consent to you now."""
+    """List the people who consent to you now. By the references that you know them under, and no others do."""
     found = overview.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
     return Page.cut(
         found, limit, key=lambda one: one[0], out=lambda one: ReferenceOut(subject_ref=one[0], purposes=one[1])

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, Response, UploadFile
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.consent.errors import ConsentRequiredError
 from app.enrolment import policy, service, store
@@ -85,6 +85,8 @@ class EnrolmentOut(BaseModel):
 class DeletionOut(BaseModel):
     """An enrolment that is gone."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     enrolment_id: UUID
     erased_from_disk: bool
     """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
@@ -102,12 +104,28 @@ def enrol(
     faces: Faces,
     config: Config,
     tell_time: TellTime,
-    consent_id: Annotated[list[UUID], Form(min_length=1, max_length=MOST_CONSENTS)],
-    photos: Annotated[list[UploadFile], File(min_length=1, max_length=policy.MOST_PHOTOS)],
-    keep_photos: Annotated[bool, Form()] = False,  # noqa: FBT002 - a form field
-    capture_id: Annotated[UUID | None, Form()] = None,  # noqa: ARG001 - accepted for the version with live captures
+    consent_id: Annotated[
+        list[UUID],
+        Form(
+            min_length=1,
+            max_length=MOST_CONSENTS,
+            description="Each gets a template of its own.",
+            examples=[["3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"]],
+        ),
+    ],
+    photos: Annotated[
+        list[UploadFile],
+        File(min_length=1, max_length=policy.MOST_PHOTOS, description="JPEG, PNG or WebP, told by its content."),
+    ],
+    keep_photos: Annotated[bool, Form(description="Needs a consent to `template_renewal`.")] = False,  # noqa: FBT002 - a form field
+    capture_id: Annotated[UUID | None, Form(description="Ignored in this version.")] = None,  # noqa: ARG001 - accepted for the version with live captures
 ) -> EnrolledOut:
-    """Enrol your own photos. One template for each consent; all or nothing; enrolling again replaces."""
+    """Enrol your own photos.
+
+    One to five photos of you alone, the better for being several; one template for each consent. All or nothing: if a
+    photo will not do, `photos` says which, why, and what to do. Enrolling again replaces. The photos themselves are
+    dropped, unless you ask to `keep_photos` and consented to `template_renewal`.
+    """
     enrolled = service.enrol(
         vault,
         faces,
@@ -126,7 +144,7 @@ def enrol(
 
 @router.get("/enrolments", dependencies=PRIVATE)
 def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[EnrolmentOut]:
-    """List your enrolments."""
+    """List your enrolments. Newest first, with their templates, and the photos that you asked to keep."""
     found = store.of(session, me.id)
     return Page.part(found, limit, after, key=lambda one: one.id, out=EnrolmentOut.of)
 
@@ -135,13 +153,13 @@ def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last 
     "/enrolments/{enrolment_id}", name="delete_enrolment", dependencies=PRIVATE, responses=answers(NotFoundError)
 )
 def delete(enrolment_id: UUID, me: Me, vault: Transactions) -> DeletionOut:
-    """Delete one enrolment; its templates, photos and their keys are gone when this returns. The consents stand."""
+    """Delete an enrolment. Its templates, photos and their keys are gone when this returns; the consents stand."""
     settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
 
 
 @router.get("/photos/{photo_id}", response_class=Response, responses=merged(answers(NotFoundError), JPEG))
 def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
-    """See one of your kept photos."""
+    """See one of your kept photos. Pixels and nothing else: place, device and comments were never kept."""
     kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)
     return Response(kept, media_type="image/jpeg", headers=NO_STORE)

@@ -6,6 +6,7 @@ Of an animation or a multi-picture file, only the first frame is looked at.
 
 import io
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,13 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation (CIPA DC-008, 4.6.5) to the turn that undoes it."""
+MOST_SCANS: Final = 50
+"""Scans of one JPEG. Progressive ones have about ten; one more of 42 bytes costs 14 ms at 25 megapixels."""
+_MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A JPEG marker (ITU-T T.81, B.1.1.3) that is no stuffed byte, restart or fill byte."""
+_START_OF_SCAN: Final = 0xDA
+_END_OF_IMAGE: Final = 0xD9
+_WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8})
 PLUGINS: Final = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin)
 """Named so that each is in memory before the worker is sealed: Pillow would import MPO, a phone's JPEG, at need."""
 
@@ -53,6 +61,8 @@ def decode(image: bytes, *, max_pixels: int) -> Picture | FlawCode:
     form = _form(image)
     if form is None:
         return FlawCode.UNSUPPORTED
+    if form == "JPEG" and _scans(image) > MOST_SCANS:
+        return FlawCode.BROKEN
     try:
         with Image.open(io.BytesIO(image), formats=(form,)) as opened:
             if opened.width * opened.height > max_pixels:
@@ -64,6 +74,20 @@ def decode(image: bytes, *, max_pixels: int) -> Picture | FlawCode:
         raise
     except Exception:  # noqa: BLE001 - Pillow documents no list of what damaged files raise
         return FlawCode.BROKEN
+
+
+def _scans(jpeg: bytes) -> int:
+    """Count the scans of the first picture, without decoding anything."""
+    count, at = 0, 2
+    while found := _MARKER.search(jpeg, at):
+        at, kind = found.end(), jpeg[found.end() - 1]
+        if kind == _END_OF_IMAGE:
+            break
+        if kind in _WITHOUT_LENGTH:
+            continue
+        count += kind == _START_OF_SCAN
+        at += int.from_bytes(jpeg[at : at + 2])
+    return count
 
 
 def harden() -> None:

@@ -4,6 +4,7 @@ The bearer token is checked before the body is read: FastAPI reads bodies before
 """
 
 import hashlib
+import inspect
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.kit.errors import InvalidRequestError, Problem
+from app.kit.errors import BusyError, InvalidRequestError, Problem
 from app.kit.openapi import answers, merged
-from app.kit.problems import StorageUnavailableError, TooLargeError
+from app.kit.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
 TOKEN_BYTES = 32
 """256 random bits: guessing is hopeless, so one SHA-256 is enough to store a token by (OWASP ASVS 5.0, 11.4)."""
@@ -88,8 +89,17 @@ def _principal(request: Request) -> Principal:
     raise UnauthenticatedError
 
 
+def _told(endpoint: Callable[..., Any]) -> tuple[str, str]:
+    """Return the first sentence of what *endpoint* says of itself, and the rest."""
+    first, _, rest = (inspect.getdoc(endpoint) or "").partition(".")
+    return first, rest.strip() or first
+
+
 class DeclaredRoute(APIRoute):
-    """A route that says who may call it, and what it can answer besides the good answer."""
+    """A route that says who may call it, and what it can answer besides the good answer.
+
+    The first sentence of its docstring is the summary of the operation, the rest its description.
+    """
 
     role: ClassVar[Role]
     scheme: ClassVar[HTTPBearer | None] = None
@@ -100,9 +110,14 @@ class DeclaredRoute(APIRoute):
         """Add the role's problems and scheme to what the decorator says."""
         own = options.pop("responses", None) or {}
         options["responses"] = merged(answers(*self.always), own)
+        summary, text = _told(endpoint)
+        options["summary"] = options.get("summary") or summary
+        options["description"] = options.get("description") or text
         if self.scheme is not None:
             options["dependencies"] = [Security(self.scheme), *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
+        if self.body_field is not None:
+            self.responses = merged(self.responses, answers(RequestTimeoutError, BusyError))
 
 
 class RoleRoute(DeclaredRoute):

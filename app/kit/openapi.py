@@ -12,6 +12,13 @@ from app.kit.problems import TYPE
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
 
 
+class FieldFault(BaseModel):
+    """What is wrong with one field."""
+
+    pointer: str = Field(description="Which, as a JSON pointer; empty for the whole body.")
+    detail: str
+
+
 class ProblemDocument(BaseModel):
     """What every error is answered with (RFC 9457), as `application/problem+json`."""
 
@@ -19,6 +26,7 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What you can do about it.")
+    errors: list[FieldFault] | None = Field(default=None, description="The fields at fault, of an `invalid-request`.")
     model_config = ConfigDict(extra="allow")
 
 
@@ -60,6 +68,17 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
     return {"type": TYPE + kind.slug, "title": kind.title, "status": kind.status, "detail": kind.detail}
 
 
+def _name_files(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
+    """Say of every file that it is one: makers of clients go by `format`, and FastAPI says `contentMediaType` only."""
+    if isinstance(schema, dict):
+        if schema.get("contentMediaType") == "application/octet-stream":
+            schema["format"] = "binary"
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _name_files(part)
+
+
 def describe(app: FastAPI) -> None:
     """Let *app* publish its document with the problem's schema in it."""
 
@@ -70,10 +89,13 @@ def describe(app: FastAPI) -> None:
                 version=app.version,
                 summary=app.summary,
                 description=app.description,
+                tags=app.openapi_tags,
                 routes=app.routes,
             )
             schemas = found["components"]["schemas"]
-            schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+            _name_files(schemas)
+            problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             app.openapi_schema = found

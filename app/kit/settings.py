@@ -29,8 +29,10 @@ class Settings(BaseSettings):
     kek_file: Path | None = None
     """File with the key-encryption key, made on first run with mode 0600. Default: `kek` in the keys directory."""
     rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
-    """Size of the data store up to which an erasure completes before it is answered; a larger store is rebuilt by the
-    next sweep, once for all who wait, and the answer is 202."""
+    """Size of the data store up to which it is written anew before an erasure is answered, so that not even random ids
+    are left in unused space."""
+    rebuild_after_days: Annotated[int, Field(ge=0)] = 1
+    """Days after which a larger data store is written anew, once for all erasures since; nobody writes meanwhile."""
     sqlite_busy_s: Annotated[float, Field(gt=0)] = 10.0
     """Seconds a writer waits for another, and a checkpoint for readers."""
 

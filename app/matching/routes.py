@@ -79,10 +79,16 @@ def verification(
     faces: Faces,
     config: Config,
     tell_time: TellTime,
-    subject_ref: Annotated[str, Form()],
-    probe: Annotated[UploadFile, File()],
+    subject_ref: Annotated[
+        str, Form(description="What you know the person as.", examples=["BDy2U4T4cJRs22CwegLos5-w"])
+    ],
+    probe: Annotated[UploadFile, File(description="JPEG, PNG or WebP, with one face in it. It is not kept.")],
 ) -> VerifiedOut:
-    """Ask whether a face is the one enrolled under a reference. You learn the decision and nothing else."""
+    """Verify a face.
+
+    Ask whether the one in the photo is the one enrolled under a reference. You learn the decision and nothing else; the
+    person sees that you asked. Whatever the reason why you may not use the reference, the answer is the same 404.
+    """
     verified = verify.verify(
         vault,
         faces,
@@ -103,7 +109,7 @@ def verification(
 def comparisons(
     me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ComparisonOut]:
-    """Read every use of your templates, newest first."""
+    """Read every use of your templates. Newest first: who asked, when, and what they learnt."""
     key = subjects.key(vault, me.id)
     found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     names = parties.names(session, {entry.line.relying_party_id for entry in found})
@@ -112,7 +118,10 @@ def comparisons(
 
 @open_router.get("/engine")
 def engine(faces: Faces) -> dict[str, Any]:
-    """Read the engine's card: training data, whether the people in it agreed, error rates, the threshold in force."""
+    """Read the engine's card.
+
+    Weights, training data, whether the people in it agreed, error rates by group, and the threshold in force.
+    """
     in_force = faces.card.threshold_at(faces.target_fmr)
     return {
         **faces.card.as_document(),

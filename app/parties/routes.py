@@ -4,7 +4,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
@@ -21,6 +21,8 @@ router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_cla
 
 class PartyOut(BaseModel):
     """A relying party: a possible recipient of decisions."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     relying_party_id: UUID
     name: str
@@ -43,14 +45,14 @@ class PartyOut(BaseModel):
 
 @open_router.get("/relying-parties")
 def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor = None) -> Page[PartyOut]:
-    """List who may ask: purposes, contact, and the alternative offered."""
+    """List who may ask. Every relying party: its purposes, its contact, and the way in without a face."""
     parties = service.standing(session, limit=limit + 1, after=after)
     return Page.cut(parties, limit, key=lambda party: party.id, out=PartyOut.of)
 
 
 @router.get("", name="relying_party")
 def itself(party: Party, session: Read) -> PartyOut:
-    """Read what is known of you."""
+    """Read what is known of you. As everybody can read it."""
     found = service.get(session, party.id)
     if found is None:
         raise UnauthenticatedError

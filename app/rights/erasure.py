@@ -1,8 +1,9 @@
-"""Erasure: intent, delete, rebuild, empty the logs, and only then `completed`. Each step can be resumed."""
+"""Erasure: intent, delete, empty the logs, rebuild if small, and only then `completed`. Each step can be resumed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Self
 from uuid import UUID, uuid4
 
 import structlog
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.consent import service as consent
 from app.kit.errors import NotFoundError
+from app.kit.settings import MIB, Settings
 from app.rights.tables import Erasure, ErasureStatus
 from app.subjects import service as subjects
 from app.vault.vault import Vault
@@ -42,45 +44,83 @@ KEPT = (
 )
 
 
-def erase(vault: Vault, *, subject_id: UUID, rebuild_at_once: int, now: datetime) -> Erasure:
-    """Erase a person, now. From the first commit they are out of matching, whatever happens after.
+UNUSED_SPACE = Kept(
+    what="unused space of the database file",
+    holds="random ids that your rows had may be left there, and sealed bytes whose keys are destroyed; "
+    "no name, no face",
+    why="the file is large, and is written anew at a quiet time within days; this line goes when it was",
+)
 
-    Args:
-        rebuild_at_once: bytes of the data store up to which it is rebuilt before this returns, and so the erasure
-            completed; a larger one is rebuilt by the next sweep, once for all who wait.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Rebuilding:
+    """When the data store is written anew after an erasure; see `Store.rebuild`."""
+
+    at_once_bytes: int
+    """Up to this size at once, before the erasure is answered."""
+    after_days: int
+    """A larger one so many days after, once for all erasures since: meanwhile nobody else can write."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Read it from the settings."""
+        return cls(settings.rebuild_at_once_mib * MIB, settings.rebuild_after_days)
+
+
+def kept(erasure: Erasure) -> tuple[Kept, ...]:
+    """Return what remains after this erasure."""
+    return KEPT if erasure.rebuilt else (*KEPT, UNUSED_SPACE)
+
+
+def erase(vault: Vault, *, subject_id: UUID, rebuilding: Rebuilding, now: datetime) -> Erasure:
+    """Erase a person, now. From the first commit they are out of matching, whatever happens after."""
     with vault.data.write() as session:
         subjects.begin_erasure(session, subject_id)
         erasure = Erasure(
             id=uuid4(),
             subject_id=subject_id,
             status=ErasureStatus.IN_PROGRESS,
+            rebuilt=False,
             requested_on=now.date(),
             completed_on=None,
         )
         session.add(erasure)
-    _carry_on(vault, [erasure.id], rebuild=vault.data.bytes() <= rebuild_at_once, now=now)
+    _carry_on(vault, [erasure.id], rebuilding=rebuilding, now=now)
     return get(vault, erasure_id=erasure.id)
 
 
-def resume(vault: Vault, *, now: datetime) -> int:
-    """Carry on with every erasure that waits or was interrupted. Returns how many are completed by that."""
+def resume(vault: Vault, *, rebuilding: Rebuilding, now: datetime) -> int:
+    """Carry on with every erasure that was interrupted, and rebuild when that is due. Returns how many completed."""
     with vault.data.read() as session:
         waiting = session.scalars(select(Erasure.id).where(Erasure.status == ErasureStatus.IN_PROGRESS)).all()
-    return _carry_on(vault, waiting, rebuild=True, now=now) if waiting else 0
+        due = (Erasure.rebuilt.is_(False), Erasure.completed_on <= now.date() - timedelta(days=rebuilding.after_days))
+        late = session.scalar(select(Erasure.id).where(*due).limit(1))
+    completed = _carry_on(vault, waiting, rebuilding=rebuilding, now=now) if waiting else 0
+    if late is not None and vault.scrub():
+        _note_rebuilt(vault)
+    return completed
 
 
-def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, rebuild: bool, now: datetime) -> int:
+def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, rebuilding: Rebuilding, now: datetime) -> int:
     """Do what is left; a store that fails leaves them in progress, to be carried on later."""
     try:
         for erasure_id in erasure_ids:
             _delete(vault, erasure_id, now)
-        if rebuild and vault.scrub():
+        at_once = vault.data.bytes() <= rebuilding.at_once_bytes
+        if vault.scrub() if at_once else vault.settle():
             _complete(vault, erasure_ids, now)
+            if at_once:
+                _note_rebuilt(vault)
             return len(erasure_ids)
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
     return 0
+
+
+def _note_rebuilt(vault: Vault) -> None:
+    with vault.data.write() as session:
+        completed = Erasure.status == ErasureStatus.COMPLETED
+        session.execute(update(Erasure).where(completed, Erasure.rebuilt.is_(False)).values(rebuilt=True))
 
 
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:

@@ -14,7 +14,6 @@ from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Now
 from app.kit.openapi import answers, media
 from app.kit.page import Page
-from app.kit.settings import MIB
 from app.rights import access, erasure, export, retention, schema
 from app.rights.tables import Erasure, ErasureStatus
 from app.subjects.routes import Me
@@ -62,13 +61,13 @@ class ErasureOut(BaseModel):
             status=one.status,
             requested_on=one.requested_on,
             completed_on=one.completed_on,
-            kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in erasure.KEPT],
+            kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in erasure.kept(one)],
         )
 
 
 @router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
 def see(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
-    """See everything that is held about you, in one document (GDPR Art. 15). As often as you like."""
+    """See everything that is held about you. In one document, as often as you like (GDPR Art. 15)."""
     asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
     access.count(asked)
     return StreamingResponse(access.document(asked), media_type="application/json", headers=NO_STORE)
@@ -76,7 +75,11 @@ def see(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> 
 
 @router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
 def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
-    """Take everything with you: the document, your photos, your templates' numbers, and a page to read (Art. 20)."""
+    """Take everything with you.
+
+    An archive of the document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Whoever has the
+    numbers can make a likeness of you from them.
+    """
     asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
     access.count(asked)
     named = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
@@ -85,13 +88,13 @@ def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) ->
 
 @policy_router.get("/retention-policy")
 def retention_policy(config: Config) -> Page[RuleOut]:
-    """Read what is kept, why, and for how long."""
+    """Read the retention policy. What is kept, why, and for how long."""
     return Page(items=[RuleOut(what=r.what, why=r.why, how_long=r.how_long) for r in retention.policy(config)])
 
 
 @policy_router.get("/schemas/access")
 def access_schema() -> dict[str, Any]:
-    """Read the JSON Schema of the access document."""
+    """Read the schema of the access document. JSON Schema, for programs that read what people export."""
     return schema.schema()
 
 
@@ -99,8 +102,12 @@ def access_schema() -> dict[str, Any]:
     "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "Under way"}}
 )
 def erase(me: Me, response: Response, vault: Transactions, config: Config, now: Now) -> ErasureOut:
-    """Erase yourself. No reason, no waiting period; 202 and an address to watch if a store has not confirmed yet."""
-    one = erasure.erase(vault, subject_id=me.id, rebuild_at_once=config.rebuild_at_once_mib * MIB, now=now)
+    """Erase yourself.
+
+    No reason, no waiting period. You are out of matching at once; 202 and an address to watch if a store has not
+    confirmed yet. What remains is named under `kept`.
+    """
+    one = erasure.erase(vault, subject_id=me.id, rebuilding=erasure.Rebuilding.of(config), now=now)
     if one.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
         response.headers["Location"] = f"{open_router.prefix}/{one.id}"
@@ -109,5 +116,5 @@ def erase(me: Me, response: Response, vault: Transactions, config: Config, now: 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=answers(NotFoundError))
 def state(erasure_id: UUID, vault: Transactions) -> ErasureOut:
-    """See how far an erasure is, without an account."""
+    """See how far an erasure is. Without an account: there is none any more."""
     return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id))

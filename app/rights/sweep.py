@@ -5,6 +5,7 @@ from datetime import datetime
 
 from app.consent import upkeep as consent
 from app.enrolment import store as enrolment
+from app.kit.settings import Settings
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import service as subjects
@@ -13,6 +14,9 @@ from app.vault.vault import Vault
 
 PURGES: tuple[Purge, ...] = (subjects.purge_dead, consent.purge_dead, enrolment.purge_dead, parties.purge_dead)
 """From the owner to what is owned."""
+
+
+BY_DEFAULT = erasure.Rebuilding.of(Settings.model_construct())
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,11 @@ class Swept:
     expired: int
 
 
-def sweep(vault: Vault, *, now: datetime) -> Swept:
+def sweep(vault: Vault, *, now: datetime, rebuilding: erasure.Rebuilding = BY_DEFAULT) -> Swept:
     """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless."""
     swept = Swept(
         purged=purge(vault) if vault.unfinished else 0,
-        erasures_completed=erasure.resume(vault, now=now),
+        erasures_completed=erasure.resume(vault, rebuilding=rebuilding, now=now),
         expired=consent.expire(vault, now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.

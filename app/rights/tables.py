@@ -32,6 +32,8 @@ class Erasure(Row):
         Enum(ErasureStatus, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e]),
         info=IMPERSONAL,
     )
+    rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)
+    """Whether the data store was written anew since: until then random ids may be left in its unused space."""
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
 

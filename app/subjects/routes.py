@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
@@ -21,6 +21,12 @@ Me = Annotated[Principal, Depends(principal)]
 
 DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
 
+
+def _plainly(value: object) -> bool:
+    """Take `true` only: Python takes 1 for it too."""
+    return value is True
+
+
 open_router = APIRouter(prefix="/v1", tags=["registering"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 
@@ -28,10 +34,16 @@ router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 class RegistrationIn(BaseModel):
     """What registering takes: no e-mail, no password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"declared_adult": True, "display_name": "Ada"}]}
+    )
 
-    declared_adult: Literal[True]
-    display_name: DisplayName | None = None
+    declared_adult: Annotated[
+        Literal[True], BeforeValidator(_plainly), Field(description="You say that you are of age. Nobody estimates it.")
+    ]
+    display_name: Annotated[DisplayName | None, Field(description="What you want to be called; only you see it.")] = (
+        None
+    )
 
 
 class RegisteredOut(BaseModel):
@@ -45,7 +57,10 @@ class RegisteredOut(BaseModel):
 class RecoveryIn(BaseModel):
     """The code that was shown at registering, or at the last recovery."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"recovery_code": "mien_rec_JcFnqWq0bQdXr1nO2sVYbqZpHn0kq3vQ0mJ9yTgUe5c"}]},
+    )
 
     recovery_code: SecretStr
 
@@ -62,7 +77,7 @@ class MeOut(BaseModel):
 class RectificationIn(BaseModel):
     """What a person can correct; null takes the name away."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"display_name": "Ada L."}]})
 
     display_name: DisplayName | None
 
@@ -89,7 +104,11 @@ class NewTokenOut(BaseModel):
     responses=answers(service.RegistrationClosedError, TooManyAttemptsError),
 )
 def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
-    """Register. Adults only, self-declared; the answer is shown once."""
+    """Register as a person.
+
+    Adults only, self-declared; no e-mail and no password. The token and the recovery code are shown this once. Sign-ups
+    are throttled by address, and can be closed by the operator.
+    """
     if config.registration == "closed":
         raise service.RegistrationClosedError
     sign_ups: Throttle = request.app.state.sign_ups
@@ -104,7 +123,11 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
     responses=answers(service.NoSuchCodeError, TooManyAttemptsError),
 )
 def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
-    """Get back in with the recovery code. Every older token ends, and so does the code."""
+    """Get back in with the recovery code.
+
+    Every older token ends, and so does the code: keep the new one. Wrong codes are throttled by address, a right one
+    never is.
+    """
     recoveries: Throttle = request.app.state.recoveries
     with recoveries.failures(request):
         given = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
@@ -119,7 +142,7 @@ def _registered(given: service.Registered) -> RegisteredOut:
 
 @router.get("", name="me", dependencies=PRIVATE)
 def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
-    """Read the summary of your account."""
+    """Read the summary of your account. Everything that is held about you is at `/v1/me/access`."""
     subject = service.get(session, me.id)
     return MeOut(
         subject_id=subject.id,
@@ -131,7 +154,7 @@ def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
 
 @router.patch("", dependencies=PRIVATE)
 def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> MeOut:
-    """Correct what you call yourself (GDPR Art. 16)."""
+    """Correct what you call yourself. Null takes the name away (GDPR Art. 16)."""
     service.rename(session, vault, subject_id=me.id, display_name=body.display_name)
     subject = service.get(session, me.id)
     return MeOut(
@@ -144,7 +167,7 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> 
 
 @router.get("/tokens", dependencies=PRIVATE)
 def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[TokenOut]:
-    """List your tokens."""
+    """List your tokens. Each is one way in; the tokens themselves are not stored and cannot be read again."""
     return Page.part(
         service.tokens(session, me.id),
         limit,
@@ -156,12 +179,12 @@ def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = No
 
 @router.post("/tokens", status_code=201, dependencies=PRIVATE)
 def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
-    """Add a token, for another device."""
+    """Add a token for another device. It is shown this once."""
     token_id, access_token = service.add_token(session, subject_id=me.id, now=now)
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 
 @router.delete("/tokens/{token_id}", status_code=204, responses=answers(NotFoundError))
 def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
-    """End one of your tokens; it opens nothing from the moment that this returns."""
+    """End one of your tokens. It opens nothing from the moment that this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

@@ -41,7 +41,7 @@ def make_pool() -> Iterator[MakePool]:
     """Return a maker of started toy pools, which are closed after the test."""
     pools: list[EnginePool] = []
 
-    def make(**changes: Any) -> EnginePool:  # noqa: ANN401 - whatever the pool takes
+    def make(**changes: Any) -> EnginePool:
         terms: dict[str, Any] = {
             "engine": toy_engine.SPEC,
             "card": toy_engine.toy_card(),

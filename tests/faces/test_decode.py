@@ -49,6 +49,14 @@ def is_red(pixel: np.ndarray) -> bool:
     return bool(pixel[0] > 180 and pixel[1] < 80 and pixel[2] < 80)
 
 
+def test_a_jpeg_of_many_scans_is_refused_before_it_costs_anything() -> None:
+    plain = saved(Image.new("L", (600, 600), 77), "JPEG", quality=30, progressive=True)
+    scan = plain[plain.rfind(b"\xff\xda") : -2]
+
+    assert decode.decode(plain[:-2] + 2000 * scan + plain[-2:], max_pixels=MAX_PIXELS) is FlawCode.BROKEN
+    assert picture(plain[:-2] + 5 * scan + plain[-2:]).pixels.shape == (600, 600, 3)
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 def test_the_three_formats_are_read(form: str) -> None:
     pixels = picture(saved(corner_marked(), form)).pixels

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.kit.db import Store
+from app.rights.erasure import Rebuilding
 from app.rights.sweep import sweep
 from tests.bytescan import Needles, rows, slots
 from tests.house import House, Party, Person, SharedPool, serving
@@ -348,3 +349,20 @@ def test_erasing_one_person_does_not_touch_another(mien: House) -> None:
     assert any(hers.values())
     assert not any(everything_of(mien, ada).values())
     assert party.verify(consent["subject_ref"], toy_photo(2)).json()["decision"] == "match"
+
+
+def test_large_store_is_completed_at_once_and_says_what_its_unused_space_may_hold(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), rebuild_at_once_mib=0, rebuild_after_days=2) as house:
+        person, _, _ = house.enrolled(face=1)
+        erased = person("DELETE", "/v1/me").json()
+        rebuilding = Rebuilding.of(house.settings)
+        address = f"/v1/erasures/{erased['erasure_id']}"
+        sweep(house.vault, now=house.clock(), rebuilding=rebuilding)
+        early = house.client.get(address).json()
+        house.clock.advance(days=3)
+        sweep(house.vault, now=house.clock(), rebuilding=rebuilding)
+        late = house.client.get(address).json()
+
+    assert erased["status"] == "completed"
+    assert "unused space of the database file" in {one["what"] for one in early["kept"]}
+    assert {one["what"] for one in late["kept"]} == {"tombstones", "this erasure"}

@@ -47,7 +47,7 @@ def test_an_address_in_a_file_is_no_image(mien: House) -> None:
         assert enrol(person, [consent["consent_id"]], [address.encode()]).status_code == 415
 
 
-def _names(schema: Any) -> set[str]:  # noqa: ANN401 - JSON
+def _names(schema: Any) -> set[str]:
     if isinstance(schema, dict):
         own = set(schema.get("properties", {})) if isinstance(schema.get("properties"), dict) else set()
         own |= {schema["name"]} if "in" in schema and "name" in schema else set()
@@ -73,7 +73,7 @@ def test_no_field_of_the_contract_takes_an_address_or_another_person(mien: House
     assert "subject_id" not in names, "nobody names whom they act for: a token is for its own person"
 
 
-def _references(schema: Any) -> set[str]:  # noqa: ANN401 - JSON
+def _references(schema: Any) -> set[str]:
     prefix = '"#/components/schemas/'
     return {part.split('"')[0] for part in json.dumps(schema).split(prefix)[1:]}
 

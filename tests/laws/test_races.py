@@ -27,6 +27,7 @@ from app.faces.pool import EnginePool
 from app.kit.auth import UnauthenticatedError
 from app.matching import verify
 from app.rights import erasure
+from app.rights.sweep import BY_DEFAULT
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.vault.vault import Vault
@@ -80,7 +81,7 @@ def withdraws(vault: Vault, racer: Racer, house: House) -> None:
 
 
 def is_erased(vault: Vault, racer: Racer, house: House) -> None:
-    erasure.erase(vault, subject_id=racer.subject_id, rebuild_at_once=REBUILD, now=house.clock())
+    erasure.erase(vault, subject_id=racer.subject_id, rebuilding=BY_DEFAULT, now=house.clock())
 
 
 def restricts(vault: Vault, racer: Racer, house: House) -> None:
@@ -195,9 +196,7 @@ def test_of_many_erasures_of_one_person_at_once_there_is_one(mien: House) -> Non
 
     def erase(_: int) -> UUID | None:
         try:
-            one = erasure.erase(
-                mien.vault, subject_id=UUID(person.subject_id), rebuild_at_once=REBUILD, now=mien.clock()
-            )
+            one = erasure.erase(mien.vault, subject_id=UUID(person.subject_id), rebuilding=BY_DEFAULT, now=mien.clock())
         except UnauthenticatedError:
             return None
         assert one.status is ErasureStatus.COMPLETED

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from app.rights.sweep import purge, sweep
 from app.subjects.tables import Subject
@@ -224,6 +224,19 @@ def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(mien: House
     assert decisions["in_force"] == []
     assert not rows(mien.vault.data.path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex)
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
+
+
+def test_sweep_that_fails_too_leaves_it_to_the_next(mien: House) -> None:
+    person, party, given = mien.enrolled(face=1)
+    with failing_commit(mien.vault, UUID(given["consent_id"])):
+        person("DELETE", f"/v1/me/consents/{given['consent_id']}")
+        with suppress(DBAPIError):
+            sweep(mien.vault, now=mien.clock())
+    sweep(mien.vault, now=mien.clock())
+    decisions = person("GET", "/v1/me/consents").json()
+
+    assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
+    assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
 
 
 def test_withdrawal_whose_commit_fails_can_be_asked_for_again(mien: House) -> None:

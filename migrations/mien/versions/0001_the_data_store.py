@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("rebuilt", sa.Boolean(), nullable=False),
         sa.Column("requested_on", sa.Date(), nullable=False),
         sa.Column("completed_on", sa.Date(), nullable=True),
         sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"], ondelete="SET NULL"),

@@ -1,0 +1,1 @@
+"""Measurements of a real service; `benchmarks/README.md` says which."""

@@ -1,0 +1,142 @@
+"""One verification, taken apart: where its milliseconds go.
+
+The real application runs in this process, on uvicorn and on new databases, with one real engine worker; a client on
+another thread asks one thing at a time over HTTP. The functions at the joints note when they are entered and left. The
+steps inside a worker cannot be watched from outside: they are taken in a process of their own (`benchmarks.stock`) on
+the same pictures, in turn with the requests; `queue and pipes` is what measuring takes beyond them.
+"""
+
+import itertools
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import uvicorn
+
+from app.demo.stage import HOST
+from app.enrolment import store
+from app.faces.permit import Purpose
+from app.faces.pool import EnginePool
+from app.kit import log
+from app.kit.clock import utc_now
+from app.kit.settings import Settings
+from app.main import create_app, engine_of, set_up
+from app.matching import verify
+from app.parties import service as parties
+from app.vault.opening import open_vault
+from benchmarks import pictures
+from benchmarks.report import say, table
+from benchmarks.service import Door
+
+REPEATS: Final = 40
+OVERHEAD_MS: Final = 10.0
+"""The goal: the most that all but the worker's own steps may take."""
+JOINTS: Final = {
+    "verify": (verify, "verify"),
+    "measure": (EnginePool, "measure"),
+    "open": (store, "open_template"),
+    "decide": (verify, "decide"),
+    "commit": (verify, "_commit"),
+}
+"""What is watched."""
+
+
+class Watch:
+    """The times at which the joints were entered and left, of the latest request."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the joints."""
+        with ExitStack() as patched:
+            for joint, (owner, name) in JOINTS.items():
+                patched.enter_context(mock.patch.object(owner, name, self._noting(joint, getattr(owner, name))))
+            yield
+
+    def _noting(self, joint: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is
+            self.at[f"{joint} in"] = time.perf_counter()
+            result = function(*args, **named)
+            self.at[f"{joint} out"] = time.perf_counter()
+            return result
+
+        return noted
+
+
+def show(size: str, batch: Sequence[tuple[str, bytes, Path]], steps_of: Callable[[Path], Mapping[str, float]]) -> None:
+    """Print the pieces of one size."""
+    watch = Watch()
+    taken: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder, watch.watching(), _door(Path(folder)) as door:
+        for name in {name for name, _, _ in batch}:
+            door.enrol(name, pictures.photo(name, "studio_portrait"))
+        for number, (name, content, path) in zip(range(REPEATS + 4), itertools.cycle(batch), strict=False):
+            pieces = _pieces(watch, door, name, content) | {f"worker: {k}": v for k, v in steps_of(path).items()}
+            if number >= 4:  # noqa: PLR2004 - the first warm up
+                taken.append(pieces)
+    medians = {piece: 1000 * statistics.median(one[piece] for one in taken) for piece in taken[0]}
+    worker = sum(value for piece, value in medians.items() if piece.startswith("worker: "))
+    medians["queue and pipes"] = medians.pop("measure") - worker
+    total = medians.pop("total")
+    rest = total - worker
+    say(f"{size} MP: one request {total:.1f} ms; the worker's own steps {worker:.1f} ms, all else {rest:.1f} ms")
+    say(f"(goal under {OVERHEAD_MS:g} ms: {'met' if rest < OVERHEAD_MS else 'NOT MET'}); medians of {REPEATS}:")
+    order = ("receive", "may it be used", "queue and pipes", *[p for p in medians if p.startswith("worker: ")])
+    table(["piece", "ms"], [[p, f"{medians[p]:.2f}"] for p in (*order, "open template", "decide", "commit", "answer")])
+    say()
+
+
+def _pieces(watch: Watch, door: Door, name: str, content: bytes) -> dict[str, float]:
+    watch.at.clear()
+    began = time.perf_counter()
+    said = door.verify(name, content)
+    ended = time.perf_counter()
+    if said not in {"match", "no_match"}:
+        raise SystemExit(said)
+    at = watch.at
+    return {
+        "total": ended - began,
+        "receive": at["verify in"] - began,
+        "may it be used": at["measure in"] - at["verify in"],
+        "measure": at["measure out"] - at["measure in"],
+        "open template": at["open out"] - at["open in"],
+        "decide": at["decide out"] - at["decide in"],
+        "commit": at["commit out"] - at["commit in"],
+        "answer": ended - at["verify out"],
+    }
+
+
+@contextmanager
+def _door(root: Path) -> Iterator[Door]:
+    """Run the application in this process, and give it a relying party."""
+    with redirect_stderr((root / "log").open("w")):
+        log.configure()  # as `serve` does; it keeps the stream that it finds
+    settings = Settings(data_dir=root / "data", keys_dir=root / "keys", engine_workers=1)
+    vault = open_vault(settings)
+    set_up(vault)
+    with vault.data.write() as session:
+        party, key = parties.add(
+            session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()
+        )
+    app = create_app(settings, vault, engine_of(settings))
+    server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    door = Door(f"http://{HOST}:{port}", str(party.id), key, os.getpid())
+    while not door.http.get("/readyz").is_success:
+        time.sleep(0.1)
+    yield door
+    server.should_exit = True
+    thread.join()

@@ -1,0 +1,160 @@
+"""People as rows, written past the service in large transactions: nobody enrolled, the vectors are random numbers.
+
+The tables, the sealing and its places are the program's own, so that the service cannot tell these rows from others.
+Somebody has a name, two tokens, one consent, one template, the event of giving it and five comparisons.
+"""
+
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, select
+
+from app.consent.policy import EventState
+from app.consent.tables import ConsentEventRow, Grant, Notice
+from app.enrolment.tables import Template
+from app.faces import features
+from app.faces.cards import load_card
+from app.faces.permit import Purpose
+from app.kit.auth import digest, new_token
+from app.kit.clock import utc_now
+from app.kit.db import Row
+from app.kit.settings import Settings
+from app.matching import history
+from app.matching.policy import Decision, Liveness
+from app.matching.tables import Comparison
+from app.subjects.service import ACCESS_PREFIX, RECOVERY_PREFIX
+from app.subjects.tables import Subject, Token, TokenKind
+from app.vault.opening import KEK_FILE
+from app.vault.place import place
+from app.vault.register import Owner
+from app.vault.seal import Key, load_kek
+from app.vault.tables import KeySlot
+from app.vault.vault import Vault
+
+AT_ONCE: Final = 2_000
+"""People in one transaction."""
+COMPARISONS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, as a client knows them."""
+
+    token: str
+    consent_id: UUID
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows by their table, and the keys that come before them."""
+
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    rows: dict[type[Row], list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, table: type[Row], **columns: object) -> None:
+        """Add one row."""
+        self.rows.setdefault(table, []).append(columns)
+
+
+class Filler:
+    """Writes people into one pair of databases."""
+
+    def __init__(self, vault: Vault, settings: Settings, party_id: str) -> None:
+        self._vault = vault
+        self._kek = load_kek(value=None, file=settings.register_dir / KEK_FILE)
+        self._party_id = UUID(party_id)
+        self._card = load_card(settings.engine)
+        self._random = random.Random(1)
+        with vault.data.read() as session:
+            asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
+            self._notice = session.scalars(asked).one()
+
+    def add(self, count: int) -> list[Person]:
+        """Write *count* people."""
+        people: list[Person] = []
+        while len(people) < count:
+            batch = Batch()
+            people += [self._person(batch) for _ in range(min(AT_ONCE, count - len(people)))]
+            self._write(batch)
+        return people
+
+    def _write(self, batch: Batch) -> None:
+        with self._vault.register.store.write() as session:
+            session.execute(insert(KeySlot), batch.keys)
+        with self._vault.data.write() as session:
+            for table in (Subject, Token, Grant, Template, ConsentEventRow, Comparison):
+                session.execute(insert(table), batch.rows[table])
+
+    def _person(self, batch: Batch) -> Person:
+        now, subject_id, grant_id = utc_now(), uuid4(), uuid4()
+        key = self._key(batch, Owner.subject(subject_id))
+        batch.add(
+            Subject,
+            id=subject_id,
+            registered_on=now.date(),
+            sealed_name=key.seal(b"Nobody", place(Subject.sealed_name, subject_id)),
+            restricted=False,
+            erasing=False,
+        )
+        tokens = {TokenKind.ACCESS: new_token(ACCESS_PREFIX), TokenKind.RECOVERY: new_token(RECOVERY_PREFIX)}
+        for kind, token in tokens.items():
+            day = now.date()
+            batch.add(Token, id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=day)
+        self._consent(batch, key, subject_id, grant_id, now)
+        self._template(batch, subject_id, grant_id, now)
+        self._history(batch, key, subject_id, now)
+        return Person(tokens[TokenKind.ACCESS], grant_id)
+
+    def _key(self, batch: Batch, owner: Owner) -> Key:
+        wrapped = self._kek.wrap_new(owner.context(1))
+        batch.keys.append({"owner": owner.digest, "generation": 1, "kek_id": self._kek.id, "wrapped": wrapped})
+        return self._kek.unwrap(wrapped, owner.context(1))
+
+    def _consent(self, batch: Batch, key: Key, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
+        asked = {"purpose": Purpose.VERIFICATION, "relying_party_id": self._party_id, "notice_sha256": self._notice}
+        ends = now + timedelta(days=365)
+        reference = new_token("")
+        batch.add(Grant, id=grant_id, subject_id=subject_id, subject_ref=reference, valid_until=ends, **asked)
+        # As `app.consent.events` writes an event; its own function would ask the database for each.
+        event = {"consent_id": grant_id, "state": EventState.GIVEN, "event_time": now.isoformat(), **asked}
+        plain = json.dumps({**event, "valid_until": ends.isoformat()}, default=str).encode()
+        row_id = uuid4()
+        sealed = key.seal(plain, place(ConsentEventRow.sealed, row_id))
+        batch.add(ConsentEventRow, id=row_id, subject_id=subject_id, position=1, sealed=sealed)
+
+    def _template(self, batch: Batch, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
+        template_id = uuid4()
+        key = self._key(batch, Owner.grant(grant_id))
+        vector = tuple(self._random.gauss(0, 0.1) for _ in range(self._card.dimensions))
+        batch.add(
+            Template,
+            id=template_id,
+            grant_id=grant_id,
+            subject_id=subject_id,
+            purpose=Purpose.VERIFICATION,
+            relying_party_id=self._party_id,
+            enrolment_id=uuid4(),
+            enrolled_on=now.date(),
+            engine_id=self._card.id,
+            weights_sha256=self._card.weights_sha256,
+            key_generation=1,
+            sealed=key.seal(features.packed(vector), place(Template.sealed, template_id)),
+        )
+
+    def _history(self, batch: Batch, key: Key, subject_id: UUID, now: datetime) -> None:
+        line = history.Line(
+            at=now,
+            relying_party_id=self._party_id,
+            purpose=Purpose.VERIFICATION,
+            decision=Decision.MATCH,
+            target_fmr=1e-3,
+            liveness=Liveness.NOT_CHECKED,
+        )
+        for position in range(1, COMPARISONS + 1):
+            row_id = uuid4()
+            sealed = history.sealed(key, row_id, line)
+            batch.add(Comparison, id=row_id, subject_id=subject_id, position=position, sealed=sealed)

@@ -1,0 +1,68 @@
+"""What must hold for whatever bytes a stranger sends to the decoder. Needs no fuzzer, so the tests use it too.
+
+A ``Finding`` is: an exception that ``decode`` does not name, an answer that is neither a picture nor one of three
+flaws, a picture that is not what ``Picture`` says, or more processor time than one small picture may take.
+"""
+
+import math
+import time
+import warnings
+from typing import Final
+
+import numpy as np
+
+from app.faces import decode
+from app.faces.flaws import FlawCode
+
+MAX_PIXELS: Final = 1_000_000
+"""Small, so that the fuzzer sees many inputs; the service's own limit is 25 times that."""
+MOST_CPU_S: Final = 2.0
+"""Seconds of processor time for one input. A good picture of ``MAX_PIXELS`` takes 0.03."""
+EXPECTED: Final = frozenset((FlawCode.UNSUPPORTED, FlawCode.BROKEN, FlawCode.TOO_MANY_PIXELS))
+"""The flaws that decoding can find; the others are about faces."""
+
+
+class Finding(Exception):  # noqa: N818 - what a fuzzer looks for is called a finding
+    """The decoder broke its word."""
+
+
+def check(image: bytes) -> decode.Picture | FlawCode:
+    """Decode *image* and return what came of it.
+
+    Raises:
+        Finding: one of the promises was broken.
+    """
+    began = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and damaged EXIF; we answer
+            answer = decode.decode(image, max_pixels=MAX_PIXELS)
+            _judge(answer)
+    except MemoryError:  # the one exception that `decode` names
+        return FlawCode.BROKEN
+    took = time.process_time() - began
+    if took > MOST_CPU_S:
+        raise Finding(f"{took:.1f} s")
+    return answer
+
+
+def _judge(answer: object) -> None:
+    if isinstance(answer, FlawCode):
+        if answer not in EXPECTED:
+            raise Finding(answer)
+    elif isinstance(answer, decode.Picture):
+        _judge_picture(answer)
+    else:
+        raise Finding(type(answer).__name__)
+
+
+def _judge_picture(picture: decode.Picture) -> None:
+    pixels = picture.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 - height, width, RGB
+        raise Finding(f"{pixels.dtype} {pixels.shape}")
+    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= decode.PHOTO_SIDE:
+        raise Finding(str(pixels.shape))
+    if not (math.isfinite(picture.reduction) and picture.reduction >= 1):
+        raise Finding(str(picture.reduction))
+    if not decode.encode(pixels).startswith(b"\xff\xd8\xff"):
+        raise Finding("what is kept is no JPEG")

@@ -1,0 +1,100 @@
+"""The fuzzer's seeds and its rule, without the fuzzer: `make fuzz` runs both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import PngImagePlugin
+
+from app.faces import decode
+from app.faces.flaws import FlawCode
+from fuzz import rule, seeds
+from tests.architecture.source import ROOT
+from tests.architecture.test_text import unpinned
+
+SEEDS = sorted(seeds.CORPUS.iterdir())
+REFUSED = {"bomb_iccp.png", "bomb_ztxt.png", "truncated.jpg", "truncated.png", "truncated.webp"}
+
+
+@pytest.fixture(autouse=True)
+def _hardened() -> Iterator[None]:
+    limits = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    decode.harden()
+    yield
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda path: path.name)
+def test_the_rule_holds_for_every_seed(seed: Path) -> None:
+    answer = rule.check(seed.read_bytes())
+
+    if seed.name in REFUSED:
+        assert answer is FlawCode.BROKEN
+    elif seed.name == "bomb_pixels.png":
+        assert answer is FlawCode.TOO_MANY_PIXELS
+    elif seed.suffix == ".gif":
+        assert answer is FlawCode.UNSUPPORTED
+    elif seed.name != "many_scans.jpg":
+        assert isinstance(answer, decode.Picture)
+
+
+def test_the_seeds_are_those_that_are_made_and_small() -> None:
+    assert {seed.name for seed in SEEDS} == {name for name, _ in seeds.seeds()}
+    assert sum(seed.stat().st_size for seed in SEEDS) < 60_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FlawCode.NO_FACE,
+        None,
+        decode.Picture(np.zeros((4, 4), np.uint8), 1.0),
+        decode.Picture(np.zeros((4, 4, 3), np.float32), 1.0),
+        decode.Picture(np.zeros((0, 4, 3), np.uint8), 1.0),
+        decode.Picture(np.zeros((4, decode.PHOTO_SIDE + 1, 3), np.uint8), 1.0),
+        decode.Picture(np.zeros((4, 4, 3), np.uint8), 0.5),
+        decode.Picture(np.zeros((4, 4, 3), np.uint8), float("nan")),
+    ],
+)
+def test_a_broken_promise_is_found(answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "decode", lambda *_, **__: answer)
+
+    with pytest.raises(rule.Finding):
+        rule.check(b"")
+
+
+def test_a_slow_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule, "MOST_CPU_S", -1)
+
+    with pytest.raises(rule.Finding):
+        rule.check(b"")
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_an_exception_that_decode_does_not_name_passes_through(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decode, "decode", broken)
+
+    with pytest.raises(error):
+        rule.check(b"")
+
+
+def test_the_one_exception_that_decode_names_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode, "decode", full)
+
+    assert rule.check(b"") is FlawCode.BROKEN
+
+
+def test_the_fuzzer_is_pinned_by_hash() -> None:
+    text = (ROOT / "requirements" / "fuzz.txt").read_text("utf-8")
+
+    assert "atheris==" in text
+    assert not unpinned(text)
