@@ -2,6 +2,10 @@
 
 PYTHON ?= python3
 ARGS   ?=
+JOBS   ?= 2
+
+# The tests of the export's page drive a real browser.
+BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,-m "not browser")
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,8 +24,9 @@ demo: setup-run ## Play the whole story with synthetic people
 run: setup-run ## Serve
 	@.venv/bin/python -m app serve $(ARGS)
 
-test: setup-dev ## Run the tests
-	@.venv/bin/python -m pytest $(ARGS)
+test: setup-dev ## Run the tests, two at a time; without a Chromium, those of the pages are left out, and it says so
+	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(BROWSER) $(ARGS)
+	@test -z '$(BROWSER)' || echo 'There is no Chromium: the tests marked `browser` were left out (apt-get install chromium).'
 
 check: lint test ## Everything that must hold: format, lint, types, imports, tests
 

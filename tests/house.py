@@ -213,9 +213,11 @@ def serving(
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield House(root, settings, vault, pool, clock, client)
-    server.should_exit = True
-    thread.join()
+        try:
+            yield House(root, settings, vault, pool, clock, client)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def copied(template: Path, root: Path) -> Path:

@@ -40,9 +40,8 @@ def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
 
 def purge_dead(vault: Vault) -> int:
     """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
-    ended = vault.register.ended(EndedKind.GRANT)
     with vault.change() as change:
-        session = change.session
+        session, ended = change.session, vault.register.ended(EndedKind.GRANT)
         ids = session.scalars(select(Grant.id)).all()
         dead = purge.without_key(vault, OwnerKind.GRANT, ids)
         for grant_id in dead:

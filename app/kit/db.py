@@ -164,7 +164,7 @@ class Store:
 @contextmanager
 def _transaction(engine: Engine, *, commit: bool) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session:
-        # Begin at once: a view that starts with the first query, or a lock taken late, is neither.
+        # Begin at once: a writer takes its lock before it looks.
         session.connection()
         yield session
         if commit:

@@ -96,8 +96,8 @@ def resume(vault: Vault, *, rebuilding: Rebuilding, now: datetime) -> int:
         due = (Erasure.rebuilt.is_(False), Erasure.completed_on <= now.date() - timedelta(days=rebuilding.after_days))
         late = session.scalar(select(Erasure.id).where(*due).limit(1))
     completed = _carry_on(vault, waiting, rebuilding=rebuilding, now=now) if waiting else 0
-    if late is not None and vault.scrub():
-        _note_rebuilt(vault)
+    if late is not None:
+        _rebuild(vault)
     return completed
 
 
@@ -107,20 +107,24 @@ def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, rebuilding: Rebuildi
         for erasure_id in erasure_ids:
             _delete(vault, erasure_id, now)
         at_once = vault.data.bytes() <= rebuilding.at_once_bytes
-        if vault.scrub() if at_once else vault.settle():
+        if _rebuild(vault) if at_once else vault.settle():
             _complete(vault, erasure_ids, now)
-            if at_once:
-                _note_rebuilt(vault)
             return len(erasure_ids)
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
     return 0
 
 
-def _note_rebuilt(vault: Vault) -> None:
+def _rebuild(vault: Vault) -> bool:
+    """Write the data store anew, and note it for the erasures whose rows were gone by then."""
+    with vault.data.read() as session:
+        gone = (Erasure.rebuilt.is_(False), Erasure.subject_id.is_(None))
+        erasure_ids = session.scalars(select(Erasure.id).where(*gone)).all()
+    if not vault.scrub():
+        return False
     with vault.data.write() as session:
-        completed = Erasure.status == ErasureStatus.COMPLETED
-        session.execute(update(Erasure).where(completed, Erasure.rebuilt.is_(False)).values(rebuilt=True))
+        session.execute(update(Erasure).where(Erasure.id.in_(erasure_ids)).values(rebuilt=True))
+    return True
 
 
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:

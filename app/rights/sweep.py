@@ -43,6 +43,10 @@ def sweep(vault: Vault, *, now: datetime, rebuilding: erasure.Rebuilding = BY_DE
 def purge(vault: Vault) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
-    removed = sum(one(vault) for one in PURGES)
+    try:
+        removed = sum(one(vault) for one in PURGES)
+    except BaseException:
+        vault.unfinished = True
+        raise
     vault.settle()
     return removed

@@ -39,7 +39,6 @@ from tests.toy_faces import toy_photo
 RACES = 200
 AT_ONCE = 8
 LONGEST_S = 0.012
-REBUILD = 1 << 40
 
 SCORE = """
 CREATE TABLE score (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, subject TEXT, line TEXT);

@@ -25,6 +25,9 @@ FLAGS = (
 WIDTHS = [390, 1280]
 
 
+pytestmark = pytest.mark.browser
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, with a profile of its own."""
