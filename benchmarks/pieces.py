@@ -21,7 +21,6 @@ from unittest import mock
 import uvicorn
 
 from app.demo.stage import HOST
-from app.enrolment import store
 from app.faces.permit import Purpose
 from app.faces.pool import EnginePool
 from app.kit import log
@@ -41,7 +40,7 @@ OVERHEAD_MS: Final = 10.0
 JOINTS: Final = {
     "verify": (verify, "verify"),
     "measure": (EnginePool, "measure"),
-    "open": (store, "open_template"),
+    "open": (verify, "_opened"),
     "decide": (verify, "decide"),
     "commit": (verify, "_commit"),
 }

@@ -92,7 +92,7 @@ def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> b
     return (code, result.stdout, len(lines)) == (1, "", 1) and lines[0].startswith("mien: ") and reason in lines[0]
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - typer's own copy of click
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Give every command, by the words that call it."""
     inner = getattr(group, "commands", None)
     if inner is None:

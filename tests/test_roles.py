@@ -134,7 +134,7 @@ def tokens(mien: House) -> Tokens:
     )
 
 
-def _parties(mien: House) -> Any:  # noqa: ANN401 - a list of views
+def _parties(mien: House) -> Any:
     with mien.vault.data.read() as session:
         return parties.standing(session, limit=100, after=None)
 

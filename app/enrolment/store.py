@@ -19,6 +19,7 @@ from app.kit.errors import NotFoundError
 from app.vault import purge
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
+from app.vault.seal import Key
 from app.vault.vault import Vault
 
 
@@ -78,15 +79,6 @@ def put_photos(session: Session, vault: Vault, at: Place, photos: Iterable[bytes
     session.flush()
 
 
-def open_template(vault: Vault, template: "SealedTemplate") -> Vector | None:
-    """Return a template's vector; None if its key was destroyed since it was read."""
-    try:
-        key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
-    except KeyGoneError:
-        return None
-    return features.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
-
-
 class SealedTemplate(NamedTuple):
     """What it takes to open a template."""
 
@@ -95,6 +87,11 @@ class SealedTemplate(NamedTuple):
     subject_id: UUID
     key_generation: int
     sealed: bytes
+
+
+def open_template(key: Key, template: SealedTemplate) -> Vector:
+    """Return a template's vector."""
+    return features.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
 
 
 def open_photo(vault: Vault, photo: Photo) -> bytes:

@@ -5,8 +5,10 @@ works outside any transaction; the decision is one `INSERT … SELECT` that writ
 still in force and the template is still the one compared. Without that line no decision leaves (law 4).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, insert, literal, select
@@ -18,6 +20,7 @@ from app.consent.tables import Grant
 from app.enrolment import store
 from app.enrolment.tables import Template
 from app.faces.cards import Card
+from app.faces.engine import Vector
 from app.faces.features import distance
 from app.faces.flaws import Flaw
 from app.faces.measuring import Measuring
@@ -28,6 +31,7 @@ from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
 from app.vault.register import KeyGoneError, Owner
+from app.vault.seal import Key
 from app.vault.vault import Vault
 
 
@@ -56,16 +60,30 @@ def verify(
         permit = permits.for_verification(
             session, grant_id=template.grant_id, relying_party_id=relying_party_id, now=now
         )
+    key, reference = _opened(vault, template)
     (measured,) = faces.pool.measure(permit, [probe])
     if isinstance(measured, Flaw):
         raise PhotoRefusedError.of(measured)
-    reference = store.open_template(vault, template)
-    if reference is None:
-        raise NoSuchConsentError
     decision = decide(distance(measured.vector, reference), threshold=faces.threshold)
-    return _commit(
-        vault, faces, template=template, relying_party_id=relying_party_id, decision=decision, tell_time=tell_time
+    line = partial(
+        history.Line,
+        relying_party_id=relying_party_id,
+        purpose=Purpose.VERIFICATION,
+        decision=decision,
+        target_fmr=faces.target_fmr,
+        liveness=Liveness.NOT_CHECKED,
     )
+    return Verified(_commit(vault, template, key=key, line=line, tell_time=tell_time), decision)
+
+
+def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
+    """Return the person's key and their template, before any image is measured: without them it is for nothing."""
+    grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
+    try:
+        template_key, key = vault.register.keys((grant, template.key_generation), (subject, 1))
+    except KeyGoneError as error:
+        raise NoSuchConsentError from error
+    return key, store.open_template(template_key, template)
 
 
 def _usable(
@@ -90,32 +108,20 @@ def _usable(
 
 def _commit(
     vault: Vault,
-    faces: Measuring,
-    *,
     template: store.SealedTemplate,
-    relying_party_id: UUID,
-    decision: Decision,
+    *,
+    key: Key,
+    line: Callable[..., history.Line],
     tell_time: Clock,
-) -> Verified:
+) -> UUID:
+    """Write the person's line if they may still be compared, and return its id: without it no decision leaves."""
     comparison_id = uuid4()
-    try:
-        key = vault.register.key(Owner.subject(template.subject_id))
-    except KeyGoneError as error:
-        raise NoSuchConsentError from error
     with vault.data.write() as session:
         now = tell_time()
-        line = history.Line(
-            at=now,
-            relying_party_id=relying_party_id,
-            purpose=Purpose.VERIFICATION,
-            decision=decision,
-            target_fmr=faces.target_fmr,
-            liveness=Liveness.NOT_CHECKED,
-        )
-        sealed = history.sealed(key, comparison_id, line)
+        sealed = history.sealed(key, comparison_id, line(at=now))
         if not _write_if_in_force(session, template, comparison_id, sealed, now):
             raise NoSuchConsentError
-    return Verified(comparison_id, decision)
+    return comparison_id
 
 
 def _write_if_in_force(

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
@@ -131,12 +131,22 @@ class Register:
         Raises:
             KeyGoneError: it was destroyed, or never was.
         """
-        query = select(KeySlot.wrapped).where(KeySlot.owner == owner.digest, KeySlot.generation == generation)
+        return self.keys((owner, generation))[0]
+
+    def keys(self, *wanted: tuple[Owner, int]) -> list[Key]:
+        """Return several keys, by owner and generation, as they are at one moment.
+
+        Raises:
+            KeyGoneError: one of them was destroyed, or never was.
+        """
         with self.store.read() as session:
-            wrapped = session.scalar(query)
-        if wrapped is None or wrapped == DESTROYED:
-            raise KeyGoneError
-        return self._kek.unwrap(wrapped, owner.context(generation))
+            found = [session.scalar(_wrapped(owner, generation)) for owner, generation in wanted]
+        opened = []
+        for (owner, generation), wrapped in zip(wanted, found, strict=True):
+            if wrapped is None or wrapped == DESTROYED:
+                raise KeyGoneError
+            opened.append(self._kek.unwrap(wrapped, owner.context(generation)))
+        return opened
 
     def end(self, ended: Iterable[Ended]) -> None:
         """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless."""
@@ -174,6 +184,10 @@ class Register:
         with self.store.read() as session:
             stones = session.scalars(select(Tombstone).where(Tombstone.kind == kind))
             return {stone.digest: stone for stone in stones}
+
+
+def _wrapped(owner: Owner, generation: int) -> Select[bytes]:
+    return select(KeySlot.wrapped).where(KeySlot.owner == owner.digest, KeySlot.generation == generation)
 
 
 def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:

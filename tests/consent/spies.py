@@ -38,7 +38,7 @@ def statements(vault: Vault) -> Iterator[list[str]]:
     """Record the text of every statement sent to either database, but not the sweep's."""
     seen: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:  # noqa: ANN401 - SQLAlchemy's form
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if threading.current_thread().name != "sweep":
             seen.append(statement)
 

@@ -18,6 +18,7 @@ from app.enrolment.tables import Template
 from app.kit.datamap import Kind
 from app.kit.db import Row
 from app.rights import holdings
+from app.vault.register import Owner
 from tests.bytescan import Needles
 from tests.house import House, Party, Person, enrol
 from tests.toy_faces import toy_photo
@@ -88,14 +89,13 @@ def vectors(mien: House, subject_id: str) -> dict[str, tuple[float, ...]]:
     """Open the person's templates."""
     with mien.vault.data.read() as session:
         rows = session.scalars(select(Template).where(Template.subject_id == UUID(subject_id))).all()
-    opened = {
+    return {
         str(row.id): store.open_template(
-            mien.vault,
+            mien.vault.register.key(Owner.grant(row.grant_id), row.key_generation),
             store.SealedTemplate(row.id, row.grant_id, row.subject_id, row.key_generation, row.sealed),
         )
         for row in rows
     }
-    return {one: tuple(vector) for one, vector in opened.items() if vector is not None}
 
 
 def photos(person: Person) -> dict[str, bytes]:
