@@ -76,7 +76,7 @@ def before_the_decision(house: House, monkeypatch: pytest.MonkeyPatch, act: Act)
     """The distance is known, the template was opened: all that is left is to write it down."""
     commit = verify._commit
 
-    def late(*given: Any, **named: Any) -> verify.Verified:
+    def late(*given: Any, **named: Any) -> UUID:
         act()
         return commit(*given, **named)
 
