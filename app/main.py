@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio.to_thread
 import structlog
@@ -82,6 +83,13 @@ TAGS = [
     {"name": "open to all", "description": "What anybody can read: notices, recipients, the engine, what is kept."},
     {"name": "operators", "description": "Whether the service lives and is ready, and its numbers."},
 ]
+TOLD: dict[str, Any] = {
+    "title": "Mien",
+    "summary": "Face matching that asks first.",
+    "description": DESCRIPTION.strip(),
+    "openapi_tags": TAGS,
+}
+"""What the service says of itself, besides its version."""
 
 log = structlog.get_logger()
 
@@ -119,11 +127,8 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     """
     pool, card = engine
     app = FastAPI(
-        title="Mien",
+        **TOLD,
         version=__version__,
-        summary="Face matching that asks first.",
-        description=DESCRIPTION.strip(),
-        openapi_tags=TAGS,
         lifespan=_lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,

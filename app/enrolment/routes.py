@@ -31,6 +31,21 @@ MOST_CONSENTS = 20
 """More relying parties than that are enrolled in several requests."""
 
 
+ConsentIds = Annotated[
+    list[UUID],
+    Form(
+        min_length=1,
+        max_length=MOST_CONSENTS,
+        description="Each gets a template of its own.",
+        examples=[["3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"]],
+    ),
+]
+Photos = Annotated[
+    list[UploadFile],
+    File(min_length=1, max_length=policy.MOST_PHOTOS, description="JPEG, PNG or WebP, told by its content."),
+]
+
+
 class PhotoOut(BaseModel):
     """How good one photo is; `docs/faces.md` says what each measure is."""
 
@@ -104,19 +119,8 @@ def enrol(
     faces: Faces,
     config: Config,
     tell_time: TellTime,
-    consent_id: Annotated[
-        list[UUID],
-        Form(
-            min_length=1,
-            max_length=MOST_CONSENTS,
-            description="Each gets a template of its own.",
-            examples=[["3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"]],
-        ),
-    ],
-    photos: Annotated[
-        list[UploadFile],
-        File(min_length=1, max_length=policy.MOST_PHOTOS, description="JPEG, PNG or WebP, told by its content."),
-    ],
+    consent_id: ConsentIds,
+    photos: Photos,
     keep_photos: Annotated[bool, Form(description="Needs a consent to `template_renewal`.")] = False,  # noqa: FBT002 - a form field
     capture_id: Annotated[UUID | None, Form(description="Ignored in this version.")] = None,  # noqa: ARG001 - accepted for the version with live captures
 ) -> EnrolledOut:

@@ -1,0 +1,76 @@
+"""A service with the engine that people get, watched for what it leaves behind."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.faces.cards import load_card
+from app.faces.pool import EnginePool
+from app.kit.settings import MIB
+from app.main import ENGINES
+from tests.house import House, Party, Person, SharedPool, copied, enrol, serving
+from tests.rest.pictures import face
+
+
+def slug(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status and the slug of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == answer.status_code
+    return answer.status_code, found["type"].rpartition(":")[2]
+
+
+@dataclass
+class Real:
+    """A running service with the default engine, somebody enrolled in it, and somebody who enrols again and again."""
+
+    mien: House
+    temporary: Path
+    party: Party
+    subject_ref: str
+    enroller: Person
+    consent_id: str
+
+    def probe(self, photo: bytes) -> httpx.Response:
+        """Ask whether *photo* is the person enrolled."""
+        return self.party.verify(self.subject_ref, photo)
+
+    def enrol(self, photo: bytes) -> httpx.Response:
+        """Enrol *photo*, as the other person."""
+        return enrol(self.enroller, [self.consent_id], [photo])
+
+    def files(self) -> set[Path]:
+        """Return every file that the service has written, but those that SQLite makes and removes as it goes."""
+        found = {path for root in (self.mien.root, self.temporary) for path in root.rglob("*") if path.is_file()}
+        return {path for path in found if not path.name.endswith(("-wal", "-shm", "-journal"))}
+
+
+@pytest.fixture(scope="module")
+def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """A service with two workers of the default engine, for the tests of one file."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    root = copied(prepared, tmp_path_factory.mktemp("real") / "house")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        patch.setattr(tempfile, "tempdir", None)
+        pool = EnginePool(
+            engine=ENGINES["face_recognition"],
+            card=load_card("face_recognition"),
+            workers=2,
+            queue=16,
+            timeout_s=20,
+            memory_bytes=2048 * MIB,
+        )
+        pool.start()
+        with serving(root, SharedPool(pool), load_card("face_recognition")) as mien:
+            person, party, enroller = mien.person(), mien.party(), mien.person("Eve Canary")
+            consents = [mien.consent(one, party) for one in (person, enroller)]
+            enrolled = enrol(person, [consents[0]["consent_id"]], [face(), face("studio_portrait")])
+            assert enrolled.status_code == 201, enrolled.text
+            yield Real(mien, temporary, party, consents[0]["subject_ref"], enroller, consents[1]["consent_id"])
+        pool.close()

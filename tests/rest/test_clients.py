@@ -1,0 +1,150 @@
+"""Clients made by others: generated from the document, and as `docs/clients.md` shows them. Each plays the story."""
+
+import importlib
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.architecture.source import ROOT
+from tests.house import House
+from tests.rest.program import program
+from tests.toy_faces import toy_photo
+
+PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
+CONFIG = ROOT / "examples" / "openapi-python-client.yaml"
+
+
+def snippets(language: str) -> list[str]:
+    """Return the code blocks of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def generated(mien: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The client, made anew and imported; gives what imports its modules."""
+    document = tmp_path / "openapi.json"
+    document.write_bytes(mien.client.get("/openapi.json").content)
+    made = subprocess.run(
+        [
+            *(sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none"),
+            *("--path", str(document), "--config", str(CONFIG), "--output-path", str(tmp_path / "mien_client")),
+        ],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    yield lambda name="": importlib.import_module(f"mien_client{name}")
+    for name in [one for one in sys.modules if one.partition(".")[0] == "mien_client"]:
+        del sys.modules[name]
+
+
+def test_generated_client_plays_the_story(mien: House, generated: Any) -> None:
+    models, types = generated(".models"), generated(".types")
+    url, door = str(mien.client.base_url), mien.party()
+
+    def api(operation: str) -> Any:
+        return generated(f".api.{operation}")
+
+    with generated().Client(url) as anybody:
+        adult = models.RegistrationIn(declared_adult=True, display_name="Ada")
+        ada = api("registering.register").sync(client=anybody, body=adult)
+        notices = {one.purpose: one for one in api("open_to_all.notices_in_force").sync(client=anybody).items}
+        recipients = api("open_to_all.relying_parties").sync(client=anybody).items
+    with generated().AuthenticatedClient(url, token=ada.access_token) as person:
+        notice = notices[models.Purpose.VERIFICATION]
+        consent = api("consent.decide").sync(
+            client=person,
+            body=models.ConsentIn(
+                purpose=notice.purpose,
+                relying_party_id=recipients[0].relying_party_id,
+                notice_sha256=notice.sha256,
+            ),
+        )
+        photos = [types.File(io.BytesIO(toy_photo(1, variant=one)), f"{one}.png", "image/png") for one in (0, 2)]
+        enrolled = api("enrolment.enrol").sync(
+            client=person, body=models.BodyEnrol(consent_id=[consent.consent_id], photos=photos)
+        )
+        with generated().AuthenticatedClient(url, token=door.key) as party:
+            decisions = [
+                api("relying_party.verify").sync(
+                    client=party,
+                    body=models.BodyVerify(
+                        subject_ref=consent.subject_ref, probe=types.File(io.BytesIO(toy_photo(face)), "probe.png")
+                    ),
+                )
+                for face in (1, 2)
+            ]
+            uses = api("account.comparisons").sync(client=person)
+            archive = api("rights.export").sync(client=person)
+            withdrawn = api("consent.withdraw").sync(consent.consent_id, client=person)
+            after = api("relying_party.verify").sync(
+                client=party,
+                body=models.BodyVerify(
+                    subject_ref=consent.subject_ref, probe=types.File(io.BytesIO(toy_photo(1)), "probe.png")
+                ),
+            )
+        erased = api("rights.erase_me").sync(client=person)
+        ended = api("account.me").sync(client=person)
+
+    assert (str(recipients[0].relying_party_id), recipients[0].alternative) == (door.id, "a key card")
+    assert [photo.index for photo in enrolled.photos] == [0, 1]
+    assert [one.decision for one in decisions] == [models.Decision.MATCH, models.Decision.NO_MATCH]
+    assert [one.comparison_id for one in reversed(uses.items)] == [one.comparison_id for one in decisions]
+    assert archive.payload.read(2) == b"PK"
+    assert (withdrawn.consent_id, withdrawn.state) == (consent.consent_id, models.EventState.WITHDRAWN)
+    assert isinstance(after, models.ProblemDocument)
+    assert after.type_ == "urn:mien:problem:no-such-consent"
+    assert erased.status == models.ErasureStatus.COMPLETED
+    assert ended.type_ == "urn:mien:problem:unauthenticated"
+
+
+def test_generated_client_reads_what_was_wrong_with_a_field(mien: House, generated: Any) -> None:
+    models = generated(".models")
+    body = models.RegistrationIn(declared_adult=True, display_name="a" * 201)
+
+    with generated().Client(str(mien.client.base_url)) as anybody:
+        problem = generated(".api.registering.register").sync(client=anybody, body=body)
+
+    assert isinstance(problem, models.ProblemDocument)
+    assert [(one.pointer, bool(one.detail)) for one in problem.errors] == [("/display_name", True)]
+
+
+def test_snippets_of_the_page_play_the_story(root: Path, tmp_path: Path) -> None:
+    with program(root) as running:
+        places = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
+        environment = os.environ | places | {"API": str(running.client.base_url).rstrip("/"), "PYTHONPATH": str(ROOT)}
+        (story,), (code,) = snippets("bash"), snippets("python")
+        shell = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", story],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        keys = dict(re.findall(r"^(PARTY|KEY)=(\S+)$", shell.stdout, re.MULTILINE))
+        python = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env=environment | {f"MIEN_{name}": value for name, value in keys.items()},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert re.findall(r'"decision":"(\w+)"', shell.stdout)[:2] == ["match", "no_match"]
+    assert shell.stdout.rstrip().splitlines()[-2:] == ["404", "completed"]
+    assert python.returncode == 0, python.stderr
+    assert python.stdout.split() == ["match", "no_match", "2", "urn:mien:problem:no-such-consent", "completed"]

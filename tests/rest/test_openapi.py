@@ -1,0 +1,219 @@
+"""The document that describes the contract: it reads well, is valid, and is what the service does."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis.openapi
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import CHECKS as KNOWN_CHECKS
+from schemathesis.checks import load_all_checks
+
+from app.kit.auth import Role
+from tests.architecture.source import ROOT
+from tests.architecture.test_docs import headings
+from tests.house import House, SharedPool, serving
+from tests.test_roles import routes
+from tests.toy_engine import toy_card
+
+Document = dict[str, Any]
+EXAMPLES = 8
+"""Cases for each operation and role."""
+LONGEST_SUMMARY = 50
+OTHER_WORDS = {"a", "an", "the", "gets", "returns"}
+"""What a summary does not begin with: it begins with what one does."""
+
+
+@pytest.fixture
+def document(mien: House) -> Document:
+    """What is published."""
+    found: Document = mien.client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    """Give every operation: method, path, and what is said of it."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_it_is_valid(document: Document) -> None:
+    schemathesis.openapi.from_dict(document).validate()
+
+
+def test_an_invalid_one_is_found(document: Document) -> None:
+    document["paths"]["/livez"]["get"]["responses"] = "none"
+
+    with pytest.raises(Exception, match="is not of type"):
+        schemathesis.openapi.from_dict(document).validate()
+
+
+def test_every_operation_says_what_one_does_with_it(document: Document) -> None:
+    summaries = []
+
+    for method, path, operation in operations(document):
+        summary, text = operation["summary"], operation["description"]
+        summaries.append(summary)
+
+        assert 5 <= len(summary) <= LONGEST_SUMMARY, (method, path)
+        assert summary.split()[0].lower() not in OTHER_WORDS
+        assert summary.lower().replace(" ", "_") != operation["operationId"]
+        assert summary[-1] not in ".,:"
+        assert text.strip(), (method, path)
+        assert text != summary, (method, path)
+    assert len(set(summaries)) == len(summaries)
+
+
+def test_it_tells_the_story_and_the_tags_are_in_its_order(document: Document) -> None:
+    named = [tag["name"] for tag in document["tags"]]
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+
+    assert named[0] == "registering"
+    assert named[-1] == "operators"
+    assert set(named) == used
+    assert all(tag["description"] for tag in document["tags"])
+    for path in ("POST /v1/subjects", "POST /v1/me/consents", "POST /v1/verifications"):
+        assert path in document["info"]["description"]
+    assert "A person" in document["info"]["description"]
+    assert "A relying party" in document["info"]["description"]
+
+
+def test_every_operation_names_its_role_and_what_it_can_answer(mien: House, document: Document) -> None:
+    schemes: dict[Role, Any] = {
+        Role.OPEN: None,
+        Role.PERSON: [{"person": []}],
+        Role.RELYING_PARTY: [{"relying_party": []}],
+    }
+    known = {slug.lower() for slug in headings((ROOT / "docs" / "errors.md").read_text("utf-8"))}
+    described = {(method.upper(), path): operation for method, path, operation in operations(document)}
+
+    for route in routes(mien):
+        operation = described.pop((route.method, route.path))
+        slugs = {
+            (int(status), slug)
+            for status, answer in operation["responses"].items()
+            for slug in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
+        }
+
+        assert operation.get("security") == schemes[route.role], route
+        assert {slug for _, slug in slugs} <= known
+        assert {(413, "too-large"), (503, "storage-unavailable")} <= slugs
+        assert ((401, "unauthenticated") in slugs) is (route.role is not Role.OPEN or route.path == "/v1/recoveries")
+        assert ((408, "request-timeout") in slugs) is ((503, "busy") in slugs) is ("requestBody" in operation)
+        if "{" in route.path:
+            assert (404, "not-found") in slugs
+    assert described == {}
+
+
+def _examples(document: Document) -> Iterator[tuple[str, Any, Any]]:
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            yield name, example, schema
+        for field, its in schema.get("properties", {}).items():
+            for example in its.get("examples", []):
+                yield f"{name}.{field}", example, its
+    for _, path, operation in operations(document):
+        for answer in operation["responses"].values():
+            for content in answer.get("content", {}).values():
+                for example in content.get("examples", {}).values():
+                    yield path, example["value"], content["schema"]
+
+
+def test_every_example_is_as_its_schema_says(document: Document) -> None:
+    found = list(_examples(document))
+
+    for name, example, schema in found:
+        whole = {**schema, "components": document["components"]}
+        jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(example)
+        assert name
+    assert len(found) > 100
+
+
+def test_every_body_has_an_example_and_every_file_is_said_to_be_one(document: Document) -> None:
+    exampled = {name.partition(".")[0] for name, _, _ in _examples(document)}
+    bodies = [
+        content["schema"]["$ref"].rpartition("/")[2]
+        for _, _, operation in operations(document)
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    ]
+
+    assert len(bodies) >= 6
+    assert set(bodies) <= exampled
+    parts = {name: document["components"]["schemas"][name]["properties"] for name in ("Body_enrol", "Body_verify")}
+    assert parts["Body_enrol"]["photos"]["items"]["format"] == parts["Body_verify"]["probe"]["format"] == "binary"
+
+
+load_all_checks()
+CHECKS: list[Any] = KNOWN_CHECKS.get_by_names(
+    [
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_headers_conformance",
+        "response_schema_conformance",
+    ]
+)
+"""What it says of accepted and refused data is not among them: a file may hold anything, and so may a name."""
+
+
+@pytest.fixture
+def patient(root: Path, pool: SharedPool) -> Iterator[House]:
+    """A service that lets anybody try as often as they like."""
+    with serving(root, pool, toy_card(), sign_ups_per_minute=100_000, recovery_failures_per_minute=100_000) as mien:
+        yield mien
+
+
+def asking(operation: Any, token: str | None) -> Callable[[], None]:
+    """Return what sends an operation some requests that follow its description, and checks the answers by it."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def ask(case: Any) -> None:
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    return ask
+
+
+@pytest.mark.parametrize("role", ["nobody", "person", "relying party"])
+def test_nothing_is_answered_that_is_not_described(patient: House, role: str) -> None:
+    party, tried = patient.party(), 0
+    schema = schemathesis.openapi.from_dict(patient.client.get("/openapi.json").json())
+    schema.config.update(base_url=str(patient.client.base_url))
+
+    found: Any
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if role == "nobody" or "security" in operation.definition.raw:
+            token = {"nobody": None, "person": patient.person().token, "relying party": party.key}[role]
+            asking(operation, token)()
+            tried += 1
+
+    assert len(CHECKS) == 5
+    assert tried >= 18
+
+
+@pytest.mark.parametrize("status", ["401", "200"])
+def test_an_answer_that_is_not_described_is_found(patient: House, status: str) -> None:
+    """The control: a status that is left out, and a field that is."""
+    document = patient.client.get("/openapi.json").json()
+    token = None if status == "401" else patient.person().token
+    if status == "401":
+        del document["paths"]["/v1/me"]["get"]["responses"]["401"]
+    else:
+        document["components"]["schemas"]["MeOut"]["required"].append("canary")
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=str(patient.client.base_url))
+
+    with pytest.raises(BaseException, match="ST103" if status == "401" else "canary"):
+        asking(schema["/v1/me"]["GET"], token)()

@@ -1,0 +1,285 @@
+"""What the operator sees and sets: numbers, request ids, throttles, origins, proxies, registration."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import Request
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from app.kit.throttle import network_of
+from tests.house import House, SharedPool, serving
+from tests.rest.conftest import slug
+from tests.rest.program import program
+from tests.rest.wire import Connection, head
+from tests.test_roles import routes
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+Serve = Callable[..., AbstractContextManager[House]]
+ADULT = {"declared_adult": True}
+TOO_MANY = (429, "too-many-attempts")
+ORIGIN, ELSEWHERE = "https://desk.example.org", "https://desk.example.org.evil.example"
+
+
+@pytest.fixture
+def serve(root: Path, pool: SharedPool) -> Serve:
+    """Serve with settings of the test's choice."""
+    return lambda **settings: serving(root, pool, toy_card(), **settings)
+
+
+def series(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give the name and the labels of every number."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels
+
+
+@pytest.mark.parametrize(
+    ("metrics", "headers", "status"),
+    [
+        ("off", {}, 404),
+        ("local", {}, 200),
+        ("local", {"X-Forwarded-For": "127.0.0.1"}, 404),
+        ("local", {"Forwarded": "for=127.0.0.1"}, 404),
+        ("local", {"X-Forwarded-For": ""}, 404),
+        ("open", {}, 200),
+        ("open", {"X-Forwarded-For": "192.0.2.1"}, 200),
+    ],
+)
+def test_metrics_are_for_whom_the_setting_says(
+    serve: Serve, metrics: str, headers: dict[str, str], status: int
+) -> None:
+    with serve(metrics=metrics) as mien:
+        answer = mien.client.get("/metrics", headers=headers)
+        nothing = mien.client.get("/nowhere")
+
+    assert answer.status_code == status
+    if status == 404:
+        assert answer.content == nothing.content, "as if there were none"
+    else:
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert "mien_engine_workers" in {name for name, _ in series(answer.text)}
+
+
+def test_no_label_says_who(mien: House) -> None:
+    person, party, consent = mien.enrolled()
+    party.verify(consent["subject_ref"], toy_photo(1))
+    person("GET", f"/v1/me/photos/{uuid4()}")
+    person("GET", "/v1/me/comparisons?limit=1&canary=1")
+    erased = person("DELETE", "/v1/me").json()["erasure_id"]
+    mien.client.get(f"/v1/erasures/{erased}")
+    text = mien.client.get("/metrics").text
+    known = {route.path for route in routes(mien)} | {"none"}
+
+    for name, labels in series(text):
+        assert labels.keys() <= {"method", "route", "status", "le"}, name
+        assert labels.get("route", "none") in known
+        assert labels.get("method", "GET") in {"GET", "POST", "DELETE"}
+    of_one = {person.subject_id, person.token, party.id, party.key, erased, *map(str, consent.values()), "canary"}
+    assert [one for one in of_one - {"None", "verification", "given"} if one in text] == []
+    assert re.search(r'mien_requests_total{method="POST",route="/v1/verifications",status="200"} 1.0', text)
+
+
+def test_addresses_and_methods_that_do_not_exist_grow_nothing(mien: House) -> None:
+    def ask(number: int) -> None:
+        mien.client.get(f"/canary-{number}/{uuid4()}")
+        mien.client.get(f"/v1/notices/canary-{number}")
+        for method in ("PROPFIND", "TRACE", "MKCOL", "LOCK"):
+            mien.client.request(method, f"/{uuid4()}")
+            mien.client.request(method, "/v1/me")
+        with Connection(mien.client) as connection:
+            connection.send(head(f"CANARY{number}", "/livez", {}))
+            assert connection.answers()[0].status == 400
+
+    def seen() -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+        return {(name, tuple(sorted(labels.items()))) for name, labels in series(mien.client.get("/metrics").text)}
+
+    mien.client.get("/metrics")
+    ask(0)
+    before = seen()
+    for number in range(1, 10):
+        ask(number)
+
+    assert seen() == before
+    assert not [labels for _, labels in before if "canary" in str(labels).lower()]
+
+
+RANDOM = ["0123456789abcdef", "0123456789ABCDEF" * 4, "1b4e28ba-2fa1-41d2-883f-0016d3cca427"]
+NO_RANDOM = ["ada@example.org", "Ada-Lovelace", "12345", "g" * 32, "0" * 65, "00000000 00000000", "0" * 15, "é" * 16]
+
+
+@pytest.mark.parametrize("given", [*RANDOM, *NO_RANDOM, None])
+def test_a_request_id_is_given_back_if_it_looks_random(mien: House, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-Id": given.encode()}
+
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        answers = [mien.client.get(path, headers=headers) for path in ("/livez", "/nowhere", "/v1/me")]  # type: ignore[arg-type]
+    logged = [line["request_id"] for line in lines if line["event"] == "request"]
+
+    if given in RANDOM:
+        assert [answer.headers["x-request-id"] for answer in answers] == [given] * 3
+        assert logged == [given] * 3
+    else:
+        assert all("x-request-id" not in answer.headers for answer in answers)
+        assert len(set(logged)) == 3
+        assert all(re.fullmatch("[0-9a-f]{32}", one) for one in logged)
+
+
+def test_answers_without_a_request_id_differ_in_nothing(mien: House) -> None:
+    _, party, _ = mien.enrolled()
+    answers = [party.verify(ref, toy_photo(1)) for ref in ("nobody", str(uuid4()), "nobody")]
+    shown = [sorted((name, value) for name, value in one.headers.items() if name != "date") for one in answers]
+
+    assert shown[0] == shown[1] == shown[2]
+    assert len({answer.content for answer in answers}) == 1
+
+
+def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logged with its request's id and its status, counted, and readable for a page of another origin."""
+
+    def fault(*_: object, **__: object) -> None:
+        raise ArithmeticError("canary")
+
+    monkeypatch.setattr("app.subjects.service.display_name", fault)
+    with serve(cors_origins=ORIGIN) as mien:
+        person, given = mien.person(), uuid4().hex
+        headers = {"X-Request-Id": given, "Authorization": f"Bearer {person.token}", "Origin": ORIGIN}
+        with capture_logs(processors=[merge_contextvars]) as lines:
+            answer = person.client.get("/v1/me", headers=headers)
+        text = mien.client.get("/metrics").text
+
+    assert slug(answer) == (500, "internal-error")
+    assert (answer.headers["x-request-id"], answer.headers["access-control-allow-origin"]) == (given, ORIGIN)
+    assert {line["event"]: line["request_id"] for line in lines} == {"fault": given, "request": given}
+    assert [line["status"] for line in lines if line["event"] == "request"] == [500]
+    assert {labels["status"] for _, labels in series(text) if "status" in labels} == {"201", "500"}
+    assert "canary" not in answer.text + str(lines)
+
+
+def test_sign_ups_from_one_address_are_throttled_and_rights_are_not(serve: Serve) -> None:
+    with serve(sign_ups_per_minute=3, recovery_failures_per_minute=2) as mien:
+        people = [mien.person() for _ in range(3)]
+        refused = mien.client.post("/v1/subjects", json=ADULT)
+        wrong = [mien.client.post("/v1/recoveries", json={"recovery_code": f"mien_rec_{n}"}) for n in range(4)]
+        right = mien.client.post("/v1/recoveries", json={"recovery_code": people[0].recovery_code})
+        still = mien.client.post("/v1/recoveries", json={"recovery_code": "mien_rec_none"})
+        rights = [people[1]("GET", f"/v1/me/{right}") for right in ["access", "export", "consents"] * 10]
+        rights.append(people[1]("DELETE", "/v1/me"))
+
+    assert slug(refused) == TOO_MANY
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert [slug(answer) for answer in wrong] == [(401, "unauthenticated")] * 2 + [TOO_MANY] * 2
+    assert 1 <= int(wrong[-1].headers["retry-after"]) <= 60
+    assert right.status_code == 201
+    assert slug(still) == TOO_MANY
+    assert {answer.status_code for answer in rights} == {200}
+
+
+def test_a_sign_up_that_is_invalid_is_not_counted(serve: Serve) -> None:
+    with serve(sign_ups_per_minute=1) as mien:
+        invalid = [mien.client.post("/v1/subjects", json={}) for _ in range(5)]
+        first = mien.client.post("/v1/subjects", json=ADULT)
+
+    assert {slug(answer) for answer in invalid} == {(422, "invalid-request")}
+    assert first.status_code == 201
+
+
+def test_only_what_anybody_can_try_is_documented_as_throttled(mien: House) -> None:
+    found = {
+        (method, path)
+        for path, operations in mien.client.get("/openapi.json").json()["paths"].items()
+        for method, operation in operations.items()
+        if "429" in operation["responses"]
+    }
+
+    assert found == {("post", "/v1/subjects"), ("post", "/v1/recoveries")}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8:0:0::1", "2001:db8:0:1::1", False),
+        ("2001:DB8::1", "2001:db8:0:0:0:0:0:1", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("a unix socket", "another", False),
+    ],
+)
+def test_addresses_are_one_network_or_two(one: str, other: str, *, same: bool) -> None:
+    networks = [network_of(Request({"type": "http", "client": (host, 1)})) for host in (one, other)]
+
+    assert (networks[0] == networks[1]) is same
+    assert network_of(Request({"type": "http", "client": None})) == ""
+
+
+def asked_first(mien: House, origin: str, method: str = "DELETE") -> Any:
+    """Ask as a browser asks before it lets a page call."""
+    wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
+    return mien.client.options("/v1/me", headers={"Origin": origin, **wanted})
+
+
+def test_no_page_elsewhere_may_call_by_default(mien: House) -> None:
+    answer = mien.client.get("/v1/notices", headers={"Origin": ORIGIN})
+
+    assert [name for name in answer.headers if name.startswith("access-control")] == []
+    assert slug(asked_first(mien, ORIGIN)) == (405, "method-not-allowed")
+
+
+def test_pages_of_the_origins_set_may_call_and_no_others(serve: Serve) -> None:
+    with serve(cors_origins=f"{ORIGIN}, https://other.example.org") as mien:
+        before = [asked_first(mien, ORIGIN, method) for method in ("GET", "POST", "PATCH", "PUT", "DELETE")]
+        refused = [asked_first(mien, origin) for origin in (ELSEWHERE, "null", "http://desk.example.org")]
+        answers = [mien.client.get(path, headers={"Origin": ORIGIN}) for path in ("/v1/notices", "/v1/me", "/nowhere")]
+        foreign = mien.client.get("/v1/notices", headers={"Origin": ELSEWHERE})
+
+    for answer in [*before, *answers]:
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "origin" in answer.headers["vary"].lower()
+    assert {answer.status_code for answer in before} == {200}
+    assert all("access-control-allow-origin" not in answer.headers for answer in [*refused, foreign])
+    assert {answer.status_code for answer in refused} == {400}
+
+
+def signed_up(client: Any, *addresses: str) -> list[int]:
+    """Sign up once through a proxy for each of these addresses."""
+    return [
+        client.post("/v1/subjects", json=ADULT, headers={"X-Forwarded-For": address}).status_code
+        for address in addresses
+    ]
+
+
+@pytest.mark.parametrize(("trusted", "statuses"), [("", [201, 429, 429]), ("127.0.0.1", [201, 201, 429])])
+def test_a_proxy_is_believed_only_if_it_is_trusted(root: Path, trusted: str, statuses: list[int]) -> None:
+    settings = {"MIEN_SIGN_UPS_PER_MINUTE": "1", "FORWARDED_ALLOW_IPS": "*"}
+    if trusted:
+        settings["MIEN_TRUSTED_PROXIES"] = trusted
+
+    with program(root, wait=False, **settings) as running:
+        found = signed_up(running.client, "192.0.2.1", "192.0.2.2", "192.0.2.1")
+
+    assert found == statuses
+
+
+def test_closed_registration_takes_nobody_new_and_lets_everybody_back_in(root: Path, serve: Serve) -> None:
+    with serve() as mien:
+        person = mien.person()
+
+    with serve(registration="closed", sign_ups_per_minute=1) as mien:
+        refused = [mien.client.post("/v1/subjects", json=ADULT) for _ in range(3)]
+        back = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+
+    assert {slug(answer) for answer in refused} == {(403, "forbidden")}
+    assert "Ask whoever runs it" in refused[0].json()["detail"]
+    assert back.status_code == 201
