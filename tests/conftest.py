@@ -16,7 +16,7 @@ def toy_pool() -> Iterator[house.SharedPool]:
     pool = EnginePool(
         engine=toy_engine.SPEC,
         card=toy_engine.toy_card(),
-        workers=2,
+        workers=house.WORKERS,
         queue=16,
         timeout_s=10,
         memory_bytes=1024 * MIB,

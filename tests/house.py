@@ -28,6 +28,10 @@ from app.vault.vault import Vault
 from tests.toy_faces import toy_photo
 
 
+WORKERS = 2
+"""Engine workers of the shared pool."""
+
+
 class MovableClock:
     """A clock that goes on by itself, and can be moved."""
 
@@ -67,6 +71,12 @@ class SharedPool(EnginePool):
         measured = self._pool.measure(permit, images)
         self.after()
         return measured
+
+    def wait_full(self) -> None:
+        """Wait until every worker serves: some test may just have killed one."""
+        until = time.monotonic() + 30
+        while self.status().workers < WORKERS and time.monotonic() < until:
+            time.sleep(0.02)
 
     def status(self) -> PoolStatus:
         """Say how the pool is."""

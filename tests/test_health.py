@@ -10,6 +10,8 @@ from tests.toy_engine import toy_card
 
 
 def test_a_service_that_can_serve_says_so(mien: House) -> None:
+    mien.pool.wait_full()
+
     live, ready = mien.client.get("/livez"), mien.client.get("/readyz")
 
     said = ready.json()
