@@ -48,7 +48,16 @@ app.add_typer(party_app, name="relying-party")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PartyId = Annotated[UUID, typer.Argument(metavar="ID", help="The relying_party_id that `add` printed.")]
 
-REFUSALS = (KekError, ForeignRegisterError, SchemaError, notices.NoticeError, parties.PartyError, OSError, DBAPIError)
+REFUSALS = (
+    KekError,
+    ForeignRegisterError,
+    SchemaError,
+    notices.NoticeError,
+    parties.PartyError,
+    OSError,
+    DBAPIError,
+    UnicodeError,
+)
 
 
 def _refuse(why: str) -> NoReturn:

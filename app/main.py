@@ -154,7 +154,8 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     openapi.describe(app)
     _wrap(app, settings)
     for router in ROUTERS:
-        app.include_router(router, max_body_size=settings.max_body_bytes)
+        uploads = router is matching.party_router
+        app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app
 

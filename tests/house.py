@@ -27,7 +27,6 @@ from app.vault.register import Owner
 from app.vault.vault import Vault
 from tests.toy_faces import toy_photo
 
-
 WORKERS = 2
 """Engine workers of the shared pool."""
 
@@ -56,8 +55,8 @@ class SharedPool(EnginePool):
 
     def reset(self) -> None:
         """Forget what a test hung on it."""
-        self.before: Callable[[], None] = lambda: None
-        self.after: Callable[[], None] = lambda: None
+        self.before: Callable[[], object] = lambda: None
+        self.after: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Do nothing: it runs already."""

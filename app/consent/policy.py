@@ -50,7 +50,7 @@ def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, lo
     if chosen > now + timedelta(days=longest_days):
         msg = f"choose an end at most {longest_days} days from now"
         raise ValueError(msg)
-    return chosen
+    return chosen.astimezone(UTC)
 
 
 def ended_as(ends: datetime, *, now: datetime) -> EventState:

@@ -15,7 +15,7 @@ from app.consent.tables import Grant, Notice
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
-from app.kit.http import PRIVATE, Config, Now, Read
+from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, media, merged
 from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page, Position
 from app.parties.routes import Party
@@ -181,7 +181,9 @@ def notice_text(sha256: str, session: Read) -> Response:
     dependencies=PRIVATE,
     responses=merged(answers(NoticeChangedError), {200: {"model": DecisionOut, "description": "Already given"}}),
 )
-def decide(body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, now: Now) -> DecisionOut:
+def decide(
+    body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, tell_time: TellTime
+) -> DecisionOut:
     """Give or refuse consent.
 
     For one purpose, on the notice that you read; 200 with the standing one if it is already given. `verification` and
@@ -191,9 +193,9 @@ def decide(body: ConsentIn, response: Response, me: Me, vault: Transactions, con
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
     )
     if body.decision is ConsentDecision.REFUSED:
-        event = service.refuse(vault, subject_id=me.id, asked=asked, now=now)
+        event = service.refuse(vault, by=me, asked=asked, tell_time=tell_time)
         return _decided(body, event.consent_id, subject_ref=None, ends=None)
-    given = service.give(vault, subject_id=me.id, asked=asked, chosen_end=body.valid_until, settings=config, now=now)
+    given = service.give(vault, by=me, asked=asked, chosen_end=body.valid_until, settings=config, now=tell_time())
     if not given.new:
         response.status_code = 200
     return _decided(body, given.grant.id, subject_ref=given.grant.subject_ref, ends=given.grant.valid_until)
@@ -224,13 +226,13 @@ def consents(
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=answers(NotFoundError))
-def withdraw(consent_id: UUID, me: Me, vault: Transactions, now: Now) -> WithdrawalOut:
+def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: TellTime) -> WithdrawalOut:
     """Withdraw a consent.
 
     Its template, photos and key are gone when this returns, and no decision is made on it any more. To repeat it is
     harmless.
     """
-    event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, now=now)
+    event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, tell_time=tell_time)
     return WithdrawalOut(
         consent_id=event.consent_id, state=event.state, event_time=event.event_time, erased_from_disk=settled
     )

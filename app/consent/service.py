@@ -13,6 +13,8 @@ from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
+from app.kit.auth import Principal
+from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.kit.settings import Settings
 from app.parties import service as parties
@@ -44,7 +46,7 @@ class Given:
 
 
 def give(
-    vault: Vault, *, subject_id: UUID, asked: Asked, chosen_end: datetime | None, settings: Settings, now: datetime
+    vault: Vault, *, by: Principal, asked: Asked, chosen_end: datetime | None, settings: Settings, now: datetime
 ) -> Given:
     """Record a consent and put it in force. One already in force on the same notice stands as it is.
 
@@ -55,15 +57,15 @@ def give(
         NoticeChangedError: the notice is not the one in force.
     """
     with vault.change() as change:
-        subjects.get(change.session, subject_id)
+        subjects.get(change.session, by.id, token_id=by.token_id)
         _check(change.session, asked)
-        standing = _standing(change.session, subject_id, asked)
+        standing = _standing(change.session, by.id, asked)
         if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
             return Given(standing, new=False)
         ends = _end_of(chosen_end, settings, now)
         if standing is not None:
             end_grant(change, vault, standing, now=now)
-        return Given(_put_in_force(change, vault, subject_id=subject_id, asked=asked, ends=ends, now=now), new=True)
+        return Given(_put_in_force(change, vault, subject_id=by.id, asked=asked, ends=ends, now=now), new=True)
 
 
 def _check(session: Session, asked: Asked) -> None:
@@ -136,7 +138,7 @@ def _event(
     )
 
 
-def refuse(vault: Vault, *, subject_id: UUID, asked: Asked, now: datetime) -> ConsentEvent:
+def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> ConsentEvent:
     """Record a refusal. The latest word counts: a consent in force for the same ends.
 
     Raises:
@@ -144,17 +146,18 @@ def refuse(vault: Vault, *, subject_id: UUID, asked: Asked, now: datetime) -> Co
         NoticeChangedError: the notice is not the one in force.
     """
     with vault.change() as change:
-        subjects.get(change.session, subject_id)
+        subjects.get(change.session, by.id, token_id=by.token_id)
+        now = tell_time()
         _check(change.session, asked)
-        standing = _standing(change.session, subject_id, asked)
+        standing = _standing(change.session, by.id, asked)
         if standing is not None:
             end_grant(change, vault, standing, now=now)
         event = _event(uuid4(), asked, EventState.REFUSED, now)
-        events.append(change.session, subjects.key(vault, subject_id), subject_id=subject_id, event=event)
+        events.append(change.session, subjects.key(vault, by.id), subject_id=by.id, event=event)
         return event
 
 
-def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, now: datetime) -> tuple[ConsentEvent, bool]:
+def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clock) -> tuple[ConsentEvent, bool]:
     """End one consent, now. Returns how it ended, and whether every byte is gone from the logs of the stores too.
 
     Repeating it is harmless and gives the first answer again.
@@ -165,7 +168,7 @@ def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, now: datetime)
     with vault.change() as change:
         grant = change.session.get(Grant, consent_id)
         if grant is not None and grant.subject_id == subject_id:
-            event = end_grant(change, vault, grant, now=now)
+            event = end_grant(change, vault, grant, now=tell_time())
         else:
             event = _latest(change.session, subjects.key(vault, subject_id), subject_id, consent_id)
     return event, change.settled

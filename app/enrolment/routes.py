@@ -133,7 +133,7 @@ def enrol(
     enrolled = service.enrol(
         vault,
         faces,
-        subject_id=me.id,
+        by=me,
         consent_ids=consent_id,
         photos=[image_bytes(photo, limit=config.max_photo_bytes) for photo in photos],
         keep_photos=keep_photos,

@@ -19,8 +19,10 @@ from app.faces.measuring import Measuring
 from app.faces.messages import Measured
 from app.faces.permit import Purpose
 from app.faces.refusals import PhotoRefusedError
+from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
+from app.subjects import service as subjects
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 
@@ -37,7 +39,7 @@ def enrol(
     vault: Vault,
     faces: Measuring,
     *,
-    subject_id: UUID,
+    by: Principal,
     consent_ids: Collection[UUID],
     photos: Sequence[bytes],
     keep_photos: bool,
@@ -53,7 +55,7 @@ def enrol(
     """
     if not 1 <= len(photos) <= policy.MOST_PHOTOS:
         raise InvalidRequestError(("/photos", f"send 1 to {policy.MOST_PHOTOS} photos"))
-    permitted = partial(permits.for_enrolment, subject_id=subject_id, consent_ids=consent_ids, keep_photos=keep_photos)
+    permitted = partial(permits.for_enrolment, subject_id=by.id, consent_ids=consent_ids, keep_photos=keep_photos)
     with vault.data.read() as session:
         permit, _ = permitted(session, now=tell_time())
     measured = _all_good(faces.pool.measure(permit, photos))
@@ -64,6 +66,7 @@ def enrol(
         with vault.change() as change:
             now = tell_time()
             still, grants = permitted(change.session, now=now)
+            subjects.get(change.session, by.id, token_id=by.token_id)
             if set(still.grant_ids) != set(permit.grant_ids):
                 # The consent to keep photos ended and was given anew: these photos were sent under the old one.
                 raise ConsentRequiredError
@@ -91,7 +94,7 @@ def _seal(
     now: datetime,
 ) -> None:
     """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
-    before = store.enrolments_of(change.session, [grant.id for grant in grants])
+    before = store.enrolments_with_photos(change.session, grants[0].subject_id)
     reference = features.mean([one.vector for one in measured])
     for grant in grants:
         key_generation = change.issue(Owner.grant(grant.id))

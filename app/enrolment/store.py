@@ -107,9 +107,9 @@ def open_photo(vault: Vault, photo: Photo) -> bytes:
     return key.open(photo.sealed, place(Photo.sealed, photo.id))
 
 
-def enrolments_of(session: Session, grant_ids: Collection[UUID]) -> set[UUID]:
-    """Return the enrolments whose templates hang from these grants."""
-    return set(session.scalars(select(Template.enrolment_id).where(Template.grant_id.in_(grant_ids))))
+def enrolments_with_photos(session: Session, subject_id: UUID) -> set[UUID]:
+    """Return the person's enrolments of which photos are kept."""
+    return set(session.scalars(select(Photo.enrolment_id).where(Photo.subject_id == subject_id)))
 
 
 def drop_photos_without_template(session: Session, enrolment_ids: Collection[UUID]) -> set[UUID]:

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
+MOST_FAULTS = 50
+"""Named in one answer: a body can hold a million fields that are not ours."""
 TYPE = "urn:mien:problem:"
 log = structlog.get_logger()
 
@@ -24,7 +26,9 @@ class TooLargeError(Problem):
     status = 413
     slug = "too-large"
     title = "Too large"
-    detail = "Send less: by default one image may have 12 MiB, an enrolment 61 MiB and any other body 13 MiB."
+    detail = (
+        "Send less: by default an image may have 12 MiB, an enrolment 61 MiB, JSON 256 KiB and any other body 13 MiB."
+    )
 
 
 class RequestTimeoutError(Problem):
@@ -47,12 +51,15 @@ class MethodNotAllowedError(Problem):
 
 
 class StorageUnavailableError(Problem):
-    """The database could not be read or written. Nothing is half done."""
+    """The database could not be read or written."""
 
     status = 503
     slug = "storage-unavailable"
     title = "Storage unavailable"
-    detail = "Nothing was changed. Try again in a moment; if it stays, the operator has to look at the disk."
+    detail = (
+        "Nothing new was stored. What you asked to end may have ended all the same, and is then finished by itself. "
+        "Try again in a moment; if it stays, the operator has to look at the disk."
+    )
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
@@ -97,7 +104,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     if any(fault["loc"][0] == "path" for fault in faults):
         # An id that cannot be one is an address where nothing is.
         return NotFoundError()
-    return InvalidRequestError(*map(_fault, faults))
+    return InvalidRequestError(*map(_fault, faults[:MOST_FAULTS]))
 
 
 def _from_http(error: HTTPException) -> Problem:

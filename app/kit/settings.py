@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     max_enrolment_bytes: Annotated[int, Field(gt=0)] = 61 * MIB
     """Bytes of the body of one enrolment."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 13 * MIB
-    """Bytes of any other body."""
+    """Bytes of the body of one verification."""
+    max_json_bytes: Annotated[int, Field(gt=0)] = 256 * 1024
+    """Bytes of a body without a photo: JSON is parsed where everybody waits."""
     max_pixels: Annotated[int, Field(gt=0)] = 25_000_000
     """Width times height of one image; checked before it is decoded."""
 

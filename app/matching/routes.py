@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, UploadFile
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from app.consent.errors import NoSuchConsentError
 from app.faces.errors import BusyError
@@ -28,6 +28,11 @@ from app.vault.vault import Transactions
 open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
 party_router = APIRouter(prefix="/v1", tags=["relying party"], route_class=PartyRoute)
 router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
+
+
+def _storable(text: str) -> str:
+    """Replace what no reference holds and no database takes: half a character, by way of the form's `charset`."""
+    return text.encode(errors="replace").decode()
 
 
 class VerifiedOut(BaseModel):
@@ -80,7 +85,9 @@ def verification(
     config: Config,
     tell_time: TellTime,
     subject_ref: Annotated[
-        str, Form(description="What you know the person as.", examples=["BDy2U4T4cJRs22CwegLos5-w"])
+        str,
+        AfterValidator(_storable),
+        Form(description="What you know the person as.", examples=["BDy2U4T4cJRs22CwegLos5-w"]),
     ],
     probe: Annotated[UploadFile, File(description="JPEG, PNG or WebP, with one face in it. It is not kept.")],
 ) -> VerifiedOut:
@@ -93,6 +100,7 @@ def verification(
         vault,
         faces,
         relying_party_id=party.id,
+        key_id=party.token_id,
         subject_ref=subject_ref,
         probe=image_bytes(probe, limit=config.max_photo_bytes),
         tell_time=tell_time,

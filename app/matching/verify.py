@@ -30,6 +30,7 @@ from app.kit.clock import Clock
 from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
+from app.parties import service as parties
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.vault import Vault
@@ -44,7 +45,14 @@ class Verified:
 
 
 def verify(
-    vault: Vault, faces: Measuring, *, relying_party_id: UUID, subject_ref: str, probe: bytes, tell_time: Clock
+    vault: Vault,
+    faces: Measuring,
+    *,
+    relying_party_id: UUID,
+    key_id: UUID,
+    subject_ref: str,
+    probe: bytes,
+    tell_time: Clock,
 ) -> Verified:
     """Compare *probe* with the person that the party knows as *subject_ref*.
 
@@ -73,7 +81,7 @@ def verify(
         target_fmr=faces.target_fmr,
         liveness=Liveness.NOT_CHECKED,
     )
-    return Verified(_commit(vault, template, key=key, line=line, tell_time=tell_time), decision)
+    return Verified(_commit(vault, template, key_id=key_id, key=key, line=line, tell_time=tell_time), decision)
 
 
 def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
@@ -110,6 +118,7 @@ def _commit(
     vault: Vault,
     template: store.SealedTemplate,
     *,
+    key_id: UUID,
     key: Key,
     line: Callable[..., history.Line],
     tell_time: Clock,
@@ -119,15 +128,16 @@ def _commit(
     with vault.data.write() as session:
         now = tell_time()
         sealed = history.sealed(key, comparison_id, line(at=now))
-        if not _write_if_in_force(session, template, comparison_id, sealed, now):
+        if not _write_if_in_force(session, template, key_id=key_id, line=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
     return comparison_id
 
 
 def _write_if_in_force(
-    session: Session, template: store.SealedTemplate, comparison_id: UUID, sealed: bytes, now: datetime
+    session: Session, template: store.SealedTemplate, *, key_id: UUID, line: tuple[UUID, bytes], now: datetime
 ) -> bool:
-    """Write the person's line, unless the grant ended or the template was replaced. One statement decides."""
+    """Write the person's line, in one statement, if grant, template and the party's key are still those compared."""
+    comparison_id, sealed = line
     mine = Comparison.subject_id == template.subject_id
     position = select(func.coalesce(func.max(Comparison.position), 0) + 1).where(mine).scalar_subquery()
     still = (
@@ -138,7 +148,9 @@ def _write_if_in_force(
             literal(sealed, Comparison.sealed.type),
         )
         .join(Template, Template.grant_id == Grant.id)
-        .where(permits.live(now), Grant.id == template.grant_id, Template.id == template.id)
+        .where(
+            permits.live(now), Grant.id == template.grant_id, Template.id == template.id, parties.may_still_ask(key_id)
+        )
         # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
         .with_for_update(read=True, of=Grant)
     )

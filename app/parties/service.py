@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
@@ -123,6 +123,11 @@ def authenticate(session: Session, token_digest: bytes) -> Principal | None:
         .where(PartyKey.digest == token_digest, RelyingParty.revoked_on.is_(None))
     ).one_or_none()
     return None if found is None else Principal(Role.RELYING_PARTY, found.relying_party_id, found.id)
+
+
+def may_still_ask(key_id: UUID) -> ColumnElement[bool]:
+    """Select nothing once this key has ended; for a decision that was long in the making."""
+    return exists().where(PartyKey.id == key_id)
 
 
 def get(session: Session, party_id: UUID) -> PartyView | None:

@@ -26,7 +26,7 @@ def policy(settings: Settings) -> list[Rule]:
         Rule(
             "kept photos",
             "to make a new template when the engine changes; only if you agreed to `template_renewal`",
-            "until that consent ends, or you delete or replace their enrolment",
+            "until that consent ends, you delete their enrolment, or you enrol again and no template of theirs is left",
         ),
         Rule("a photo you enrol or are verified with", "to be measured", "while it is measured: seconds, in memory"),
         Rule(

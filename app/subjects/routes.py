@@ -155,6 +155,7 @@ def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
 @router.patch("", dependencies=PRIVATE)
 def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> MeOut:
     """Correct what you call yourself. Null takes the name away (GDPR Art. 16)."""
+    service.get(session, me.id, token_id=me.token_id)
     service.rename(session, vault, subject_id=me.id, display_name=body.display_name)
     subject = service.get(session, me.id)
     return MeOut(
@@ -180,7 +181,7 @@ def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = No
 @router.post("/tokens", status_code=201, dependencies=PRIVATE)
 def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
     """Add a token for another device. It is shown this once."""
-    token_id, access_token = service.add_token(session, subject_id=me.id, now=now)
+    token_id, access_token = service.add_token(session, subject_id=me.id, with_token=me.token_id, now=now)
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 

@@ -74,14 +74,17 @@ def authenticate(session: Session, token_digest: bytes) -> Principal | None:
     return None if found is None else Principal(Role.PERSON, found.subject_id, found.id)
 
 
-def get(session: Session, subject_id: UUID) -> Subject:
+def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> Subject:
     """Return the person.
 
+    Args:
+        token_id: the token they asked with; a write checks it again, in its own transaction.
+
     Raises:
-        UnauthenticatedError: they were erased since their token was checked.
+        UnauthenticatedError: they were erased, or the token was ended, since it was checked.
     """
     subject = session.get(Subject, subject_id)
-    if subject is None or subject.erasing:
+    if subject is None or subject.erasing or (token_id is not None and session.get(Token, token_id) is None):
         raise UnauthenticatedError
     return subject
 
@@ -121,9 +124,9 @@ def tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
     return session.scalars(select(Token).where(*where).order_by(Token.created_on, Token.id)).all()
 
 
-def add_token(session: Session, *, subject_id: UUID, now: datetime) -> tuple[UUID, str]:
+def add_token(session: Session, *, subject_id: UUID, with_token: UUID, now: datetime) -> tuple[UUID, str]:
     """Give the person one more way in; returns its id and the token."""
-    get(session, subject_id)
+    get(session, subject_id, token_id=with_token)
     return _add_token(session, subject_id, TokenKind.ACCESS, now)
 
 

@@ -7,6 +7,7 @@ interrupts it, a row without its key is dead, and `purge` removes it before the 
 Locks are taken data first, then register, always.
 """
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ class Vault:
         self.register = register
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
+        self._counting, self._scrubbing = threading.Lock(), threading.Lock()
+        self._scrubs_asked = self._scrubbed = 0
+        self._scrub_settled = False
 
     def bind(self) -> None:
         """Tie the data store to its register, at first use."""
@@ -143,7 +147,18 @@ class Vault:
 
         The register needs no rebuilding: see `tables.KeySlot`.
         """
-        return self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES) and self.settle()
+        with self._counting:
+            self._scrubs_asked += 1
+            mine = self._scrubs_asked
+        with self._scrubbing:
+            if self._scrubbed < mine:
+                with self._counting:
+                    covered = self._scrubs_asked
+                if not self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES):
+                    return False
+                self._scrubbed = covered
+                self._scrub_settled = self.settle()
+            return self._scrub_settled or self.settle()
 
     def settle(self) -> bool:
         """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""

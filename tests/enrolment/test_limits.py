@@ -23,7 +23,12 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 @pytest.fixture
 def narrow(root: Path, pool: SharedPool) -> Iterator[House]:
     """A service with small limits."""
-    limits: dict[str, Any] = {"max_photo_bytes": 2_000, "max_enrolment_bytes": 6_000, "max_body_bytes": 4_000}
+    limits: dict[str, Any] = {
+        "max_photo_bytes": 2_000,
+        "max_enrolment_bytes": 6_000,
+        "max_body_bytes": 4_000,
+        "max_json_bytes": 4_000,
+    }
     with serving(root, pool, toy_card(), **limits) as mien:
         yield mien
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from sqlalchemy import select
+
 from app.consent import service as consent
 from app.consent.errors import NoSuchConsentError
 from app.enrolment import service as enrolment
@@ -24,12 +26,14 @@ from app.faces.measuring import Measuring
 from app.faces.messages import Measured
 from app.faces.permit import Permit, Purpose
 from app.faces.pool import EnginePool
-from app.kit.auth import UnauthenticatedError
+from app.kit.auth import Principal, Role, UnauthenticatedError
 from app.matching import verify
+from app.parties.tables import PartyKey
 from app.rights import erasure
 from app.rights.sweep import BY_DEFAULT
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
+from app.subjects.tables import Token, TokenKind
 from app.vault.vault import Vault
 from tests.bytescan import rows
 from tests.house import House
@@ -76,7 +80,7 @@ Ending = Callable[[Vault, Racer, House], None]
 
 
 def withdraws(vault: Vault, racer: Racer, house: House) -> None:
-    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, now=house.clock())
+    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, tell_time=house.clock)
 
 
 def is_erased(vault: Vault, racer: Racer, house: House) -> None:
@@ -104,6 +108,8 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
     faces = Measuring(pool=DallyingPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
     racers = [_enrolled(mien, faces, party.id, notice, photo) for _ in range(RACES)]
     keep_score(mien.vault.data.path)
+    with mien.vault.data.read() as session:
+        key_id = session.scalars(select(PartyKey.id)).one()
 
     def race(racer: Racer) -> UUID | None:
         """Let one of the endings run against a verification; return the decision's line, if there was a decision."""
@@ -123,6 +129,7 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
                 mien.vault,
                 faces,
                 relying_party_id=UUID(party.id),
+                key_id=key_id,
                 subject_ref=racer.subject_ref,
                 probe=photo,
                 tell_time=mien.clock,
@@ -155,14 +162,15 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
 def _enrolled(house: House, faces: Measuring, party_id: str, notice: str, photo: bytes) -> Racer:
     now = house.clock()
     subject_id = subjects.register(house.vault, display_name=None, now=now).subject_id
+    with house.vault.data.read() as session:
+        mine = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
+        by = Principal(Role.PERSON, subject_id, session.scalars(select(Token.id).where(*mine)).one())
     asked = consent.Asked(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
-    given = consent.give(
-        house.vault, subject_id=subject_id, asked=asked, chosen_end=None, settings=house.settings, now=now
-    ).grant
+    given = consent.give(house.vault, by=by, asked=asked, chosen_end=None, settings=house.settings, now=now).grant
     enrolment.enrol(
         house.vault,
         faces,
-        subject_id=subject_id,
+        by=by,
         consent_ids=[given.id],
         photos=[photo],
         keep_photos=False,

@@ -30,7 +30,7 @@ def main(root: Path, subject: str, consent_id: str, point: str) -> None:
         event.listen(vault.data.writer, "commit", die)
     elif point == "after both, before the logs are emptied":
         vault.data.checkpoint = die  # type: ignore[method-assign, assignment]
-    consent.withdraw(vault, subject_id=UUID(subject), consent_id=UUID(consent_id), now=datetime.now(UTC))
+    consent.withdraw(vault, subject_id=UUID(subject), consent_id=UUID(consent_id), tell_time=lambda: datetime.now(UTC))
 
 
 if __name__ == "__main__":
