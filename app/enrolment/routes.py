@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from app.consent.errors import ConsentRequiredError
 from app.enrolment import policy, service, store
 from app.enrolment.errors import NotTheSamePersonError
-from app.faces.errors import BusyError
 from app.faces.measuring import Faces, image_bytes
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import PersonRoute
-from app.kit.errors import NotFoundError
+from app.kit.errors import BusyError, NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, media, merged
 from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page

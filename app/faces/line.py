@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from app.faces.errors import BusyError
 from app.faces.flaws import Flaw
 from app.faces.messages import Ask, Measured
+from app.kit.errors import BusyError
 
 _TRIES = 2
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.faces.cards import Card
-from app.faces.errors import BusyError
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.line import Job, Line
 from app.faces.messages import MAX_IMAGE_BYTES, Measured, Start
 from app.faces.permit import Permit
 from app.faces.seat import Seat, State, Terms
+from app.kit.errors import BusyError
 
 __all__ = ["BusyError", "EnginePool", "Measured", "PoolStatus"]
 

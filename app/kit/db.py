@@ -10,13 +10,14 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import Error as SqliteError
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, Uuid, create_engine, event, text
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -47,6 +48,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Convert back to aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+def spelled(kind: type[StrEnum], *, length: int = 32) -> Enum:
+    """Store an enum by its values, and read it back as the enum: a plain String would read back as str."""
+    return Enum(kind, native_enum=False, length=length, values_callable=lambda known: [one.value for one in known])
 
 
 class Row(DeclarativeBase):

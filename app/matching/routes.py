@@ -9,11 +9,11 @@ from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import AfterValidator, BaseModel
 
 from app.consent.errors import NoSuchConsentError
-from app.faces.errors import BusyError
 from app.faces.measuring import Faces, image_bytes
 from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
+from app.kit.errors import BusyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position

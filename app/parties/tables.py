@@ -3,14 +3,14 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, ForeignKey, LargeBinary, String
+from sqlalchemy import Date, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.faces.permit import Purpose
 from app.kit.datamap import CREDENTIAL, IMPERSONAL
-from app.kit.db import Row
+from app.kit.db import Row, spelled
 
-PURPOSE = Enum(Purpose, native_enum=False, length=32, values_callable=lambda e: [m.value for m in e])
+PURPOSE = spelled(Purpose)
 """A purpose, stored by its value and read back as the enum."""
 
 

@@ -4,11 +4,11 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, ForeignKey, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import IMPERSONAL, PERSONAL
-from app.kit.db import Row
+from app.kit.db import Row, spelled
 
 
 class ErasureStatus(StrEnum):
@@ -28,10 +28,7 @@ class Erasure(Row):
         ForeignKey("subjects.id", ondelete="SET NULL"), unique=True, info=PERSONAL
     )
     """Whom it is about, until they are deleted: the database itself forgets it with them."""
-    status: Mapped[ErasureStatus] = mapped_column(
-        Enum(ErasureStatus, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e]),
-        info=IMPERSONAL,
-    )
+    status: Mapped[ErasureStatus] = mapped_column(spelled(ErasureStatus, length=16), info=IMPERSONAL)
     rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)
     """Whether the data store was written anew since: until then random ids may be left in its unused space."""
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)

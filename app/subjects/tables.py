@@ -4,11 +4,11 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, ForeignKey, LargeBinary
+from sqlalchemy import Date, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import CREDENTIAL, PERSONAL, SEALED_TEXT
-from app.kit.db import Row
+from app.kit.db import Row, spelled
 
 
 class TokenKind(StrEnum):
@@ -39,8 +39,6 @@ class Token(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
-    kind: Mapped[TokenKind] = mapped_column(
-        Enum(TokenKind, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e]), info=PERSONAL
-    )
+    kind: Mapped[TokenKind] = mapped_column(spelled(TokenKind, length=16), info=PERSONAL)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
     created_on: Mapped[date] = mapped_column(Date, info=PERSONAL)

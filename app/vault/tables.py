@@ -4,11 +4,11 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, Enum, Index, Integer, LargeBinary, String, Uuid
+from sqlalchemy import Date, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.kit.datamap import CREDENTIAL, IMPERSONAL
-from app.kit.db import Row
+from app.kit.db import Row, spelled
 
 
 class OwnerKind(StrEnum):
@@ -26,13 +26,6 @@ class EndedKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of thing, not a secret
     RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
-
-
-def spelled(kind: type[StrEnum]) -> Enum:
-    """Store an enum by its values, and read it back as the enum (a plain String would read back as str)."""
-    return Enum(
-        kind, native_enum=False, create_constraint=False, length=32, values_callable=lambda e: [m.value for m in e]
-    )
 
 
 class RegisterRow(DeclarativeBase):

@@ -147,6 +147,7 @@ class Vault:
 
         The register needs no rebuilding: see `tables.KeySlot`.
         """
+        # Rebuilding keeps every writer waiting: one serves all who had asked, and so deleted, before it began.
         with self._counting:
             self._scrubs_asked += 1
             mine = self._scrubs_asked

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.faces.errors import BusyError
+from app.kit.errors import BusyError
 from tests.consent.spies import everything
 from tests.house import House, Party, Person, enrol
 from tests.toy_faces import crashing_photo, toy_photo

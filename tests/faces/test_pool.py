@@ -15,12 +15,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.faces.errors import BusyError
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Ask
 from app.faces.permit import Permit
 from app.faces.pool import EnginePool, Measured
 from app.faces.process import WorkerProcess
+from app.kit.errors import BusyError
 from tests.faces.conftest import MakePool, distance
 from tests.toy_engine import toy_card
 from tests.toy_faces import PEOPLE, crashing_photo, exhausting_photo, slow_photo, toy_photo

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from app.faces import sandbox
-from app.faces.errors import BusyError
 from app.faces.permit import Permit
 from app.faces.pool import EnginePool, Measured
+from app.kit.errors import BusyError
 from tests.faces import hostile_engine
 from tests.faces.conftest import MakePool
 from tests.toy_faces import toy_photo

@@ -1,5 +1,0 @@
-"""What the pool of engine workers refuses with."""
-
-from app.kit.errors import BusyError
-
-__all__ = ["BusyError"]
