@@ -1,0 +1,78 @@
+"""Record the two databases of this version, with people in them: `python -m tests.releases.record VERSION`.
+
+Run once when a version is released, by the code of that version; later versions must be able to use what it left.
+"""
+
+import json
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from app.faces.pool import EnginePool
+from app.kit.settings import MIB
+from tests.house import House, Party, Person, SharedPool, enrol, prepare, serving
+from tests.toy_engine import SPEC, toy_card
+from tests.toy_faces import toy_photo
+
+HERE = Path(__file__).parent
+DATABASES = (("data", "mien"), ("keys", "register"))
+
+
+def lived_in(house: House) -> dict[str, Any]:
+    """Let people do one of each thing, and return what they would remember."""
+    door, gate = house.party("Door"), house.party("Gate")
+    ada, _, to_door = house.enrolled(face=1, party=door)
+    to_gate = house.consent(ada, gate)
+    kept = house.consent(ada, None, "template_renewal")
+    photos = [toy_photo(1), toy_photo(1, variant=2)]
+    enrolled = enrol(ada, [to_door["consent_id"], to_gate["consent_id"]], photos, keep_photos="true")
+    assert enrolled.status_code == 201, enrolled.text
+    assert door.verify(to_door["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+    ben, _, withdrawn = house.enrolled(face=2, party=door)
+    ben("DELETE", f"/v1/me/consents/{withdrawn['consent_id']}")
+    assert ada("GET", "/v1/me/access").status_code == 200
+    gone = house.person("Cleo")
+    return {
+        "people": [remembered(ada), remembered(ben)],
+        "parties": [{"id": door.id, "key": door.key}, {"id": gate.id, "key": gate.key}],
+        "consents": [to_door, to_gate, kept],
+        "withdrawn": withdrawn,
+        "erased": remembered(gone),
+        "erasure": gone("DELETE", "/v1/me").json(),
+    }
+
+
+def remembered(person: Person) -> dict[str, str]:
+    """Return what a person wrote down."""
+    return {"subject_id": person.subject_id, "token": person.token, "recovery_code": person.recovery_code}
+
+
+def dump(root: Path, to: Path) -> None:
+    """Write both databases as SQL, which is text and needs no SQLite of that day; and the key-encryption key."""
+    to.mkdir()
+    for directory, name in DATABASES:
+        with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
+            (to / f"{name}.sql").write_text("\n".join(connection.iterdump()) + "\n")
+    (to / "kek").write_bytes((root / "keys" / "kek").read_bytes())
+
+
+def main(version: str) -> None:
+    """Record this version."""
+    card = toy_card()
+    pool = EnginePool(engine=SPEC, card=card, workers=1, queue=4, timeout_s=10, memory_bytes=1024 * MIB)
+    pool.start()
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        prepare(root)
+        with serving(root, SharedPool(pool), card) as house:
+            story = lived_in(house)
+        dump(root, HERE / version)
+    (HERE / version / "story.json").write_text(json.dumps(story, indent=1) + "\n")
+    pool.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
