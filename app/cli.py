@@ -27,7 +27,6 @@ from app.kit.receiving import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import build, set_up
 from app.parties import service as parties
-from app.rights.erasure import Rebuilding
 from app.rights.sweep import sweep as sweep_once
 from app.vault.opening import SchemaError, check, is_new, open_vault
 from app.vault.seal import KekError
@@ -222,7 +221,7 @@ def sweep(*, as_json: Json = False) -> None:
     """End the consents whose time is over, and carry on with interrupted erasures, now."""
     settings = _settings()
     with _opened(settings) as vault:
-        done = sweep_once(vault, now=utc_now(), rebuilding=Rebuilding.of(settings))
+        done = sweep_once(vault, now=utc_now(), settings=settings)
     _answer(asdict(done), as_json=as_json)
 
 

@@ -29,7 +29,6 @@ from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
 from app.rights import routes as rights
-from app.rights.erasure import Rebuilding
 from app.rights.sweep import purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
@@ -193,7 +192,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.measuring.pool.start()
     stop = _every(
         settings.sweep_interval_s,
-        lambda: sweep(app.state.vault, now=app.state.clock(), rebuilding=Rebuilding.of(settings)),
+        lambda: sweep(app.state.vault, now=app.state.clock(), settings=settings),
     )
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield

@@ -97,7 +97,6 @@ class Filler:
             id=subject_id,
             registered_on=now.date(),
             sealed_name=key.seal(b"Nobody", place(Subject.sealed_name, subject_id)),
-            restricted=False,
             erasing=False,
         )
         tokens = {TokenKind.ACCESS: new_token(ACCESS_PREFIX), TokenKind.RECOVERY: new_token(RECOVERY_PREFIX)}

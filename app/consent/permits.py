@@ -28,8 +28,10 @@ def for_enrolment(
         keep_photos: also keep the photos; needs a `template_renewal` grant, which is returned as the last.
 
     Raises:
+        RestrictedError: they have stopped all matching.
         ConsentRequiredError: one of the consents is not theirs, not in force, or for another purpose.
     """
+    subjects.refuse_if_restricted(session, subject_id)
     mine = and_(live(now), Grant.subject_id == subject_id)
     grants = list(session.scalars(select(Grant).where(mine, Grant.id.in_(consent_ids))))
     if not grants or len(grants) != len(set(consent_ids)) or any(g.purpose not in ENROLLABLE for g in grants):

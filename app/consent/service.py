@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, notices
+from app.consent import events, notices, proofs
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
@@ -17,6 +17,7 @@ from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.kit.settings import Settings
+from app.kit.steps import operation
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
@@ -45,6 +46,7 @@ class Given:
     new: bool
 
 
+@operation("consent")
 def give(
     vault: Vault, *, by: Principal, asked: Asked, chosen_end: datetime | None, settings: Settings, now: datetime
 ) -> Given:
@@ -65,7 +67,9 @@ def give(
         ends = _end_of(chosen_end, settings, now)
         if standing is not None:
             end_grant(change, vault, standing, now=now)
-        return Given(_put_in_force(change, vault, subject_id=by.id, asked=asked, ends=ends, now=now), new=True)
+        keeping = proofs.Keeping(settings.proof_retention)
+        grant = _put_in_force(change, vault, subject_id=by.id, asked=asked, ends=ends, keeping=keeping, now=now)
+        return Given(grant, new=True)
 
 
 def _check(session: Session, asked: Asked) -> None:
@@ -98,7 +102,14 @@ def _standing(session: Session, subject_id: UUID, asked: Asked) -> Grant | None:
 
 
 def _put_in_force(
-    change: Change, vault: Vault, *, subject_id: UUID, asked: Asked, ends: datetime, now: datetime
+    change: Change,
+    vault: Vault,
+    *,
+    subject_id: UUID,
+    asked: Asked,
+    ends: datetime,
+    keeping: proofs.Keeping,
+    now: datetime,
 ) -> Grant:
     grant = Grant(
         id=uuid4(),
@@ -111,6 +122,7 @@ def _put_in_force(
     )
     change.issue(Owner.grant(grant.id))
     change.session.add(grant)
+    proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
     event = _event(grant.id, asked, EventState.GIVEN, now, ends)
     events.append(change.session, subjects.key(vault, subject_id), subject_id=subject_id, event=event)
     return grant
@@ -138,6 +150,7 @@ def _event(
     )
 
 
+@operation("refusal")
 def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> ConsentEvent:
     """Record a refusal. The latest word counts: a consent in force for the same ends.
 
@@ -157,6 +170,7 @@ def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Co
         return event
 
 
+@operation("withdrawal")
 def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clock) -> tuple[ConsentEvent, bool]:
     """End one consent, now. Returns how it ended, and whether every byte is gone from the logs of the stores too.
 
@@ -188,6 +202,7 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime) -> C
     # An expired consent ended when it expired, not when somebody noticed.
     event = _event(grant.id, asked, state, grant.valid_until if state is EventState.EXPIRED else now)
     delete_grant(change.session, grant)
+    proofs.end(change.session, grant.id, on=event.event_time.date())
     change.end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
     events.append(change.session, subjects.key(vault, grant.subject_id), subject_id=grant.subject_id, event=event)
     return event
@@ -203,3 +218,4 @@ def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
     """Destroy the keys of every grant of a person who is being erased; the rows go with the person."""
     for grant_id in change.session.scalars(select(Grant.id).where(Grant.subject_id == subject_id)).all():
         change.end(EndedKind.GRANT, grant_id, ended_as="erased", on=now.date())
+        proofs.end(change.session, grant_id, on=now.date())

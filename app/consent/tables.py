@@ -1,10 +1,11 @@
 """Notices, grants and consent events."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Date,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -85,3 +86,24 @@ class ConsentEventRow(Row):
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first event, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
+
+
+class ConsentProof(Row):
+    """That a consent existed, for whoever holds its id. Its rows lie in the order of their digests: none of time."""
+
+    __tablename__ = "consent_proofs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["relying_party_id", "purpose"], ["party_purposes.relying_party_id", "party_purposes.purpose"]
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
+    """SHA-256 of the consent's random id: see `proofs.digest`."""
+    notice_sha256: Mapped[str] = mapped_column(ForeignKey("notices.sha256"), info=IMPERSONAL)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=IMPERSONAL)
+    relying_party_id: Mapped[UUID | None] = mapped_column(info=IMPERSONAL)
+    given_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+    ended_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+    """None while the consent is in force."""

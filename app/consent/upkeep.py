@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.consent import events
+from app.consent import events, proofs
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.service import delete_grant, end_grant
 from app.consent.tables import Grant
 from app.kit.auth import UnauthenticatedError
+from app.kit.steps import operation
 from app.subjects import service as subjects
 from app.vault import purge
 from app.vault.register import tombstone_digest
@@ -18,6 +19,7 @@ from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
 
 
+@operation("expiry")
 def expire(vault: Vault, *, now: datetime) -> int:
     """End every consent whose time is over, one short transaction each. Returns how many."""
     with vault.data.read() as session:
@@ -38,6 +40,15 @@ def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
     return True
 
 
+def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> int:
+    """Delete the proofs whose time is over. Returns how many."""
+    with vault.data.read() as session:
+        if not proofs.over(session, keeping=keeping, today=now.date()):
+            return 0
+    with vault.data.write() as session:
+        return proofs.forget(session, keeping=keeping, today=now.date())
+
+
 def purge_dead(vault: Vault) -> int:
     """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
     with vault.change() as change:
@@ -53,7 +64,10 @@ def purge_dead(vault: Vault) -> int:
 def _remove(vault: Vault, session: Session, grant_id: UUID, stone: Tombstone | None) -> None:
     grant = session.get_one(Grant, grant_id)
     delete_grant(session, grant)
-    if stone is None or stone.ended_as not in set(EventState):
+    if stone is None:
+        return
+    proofs.end(session, grant.id, on=stone.ended_on)
+    if stone.ended_as not in set(EventState):
         return
     event = ConsentEvent(
         consent_id=grant.id,

@@ -22,6 +22,7 @@ from app.faces.refusals import PhotoRefusedError
 from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
+from app.kit.steps import operation, step
 from app.subjects import service as subjects
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
@@ -35,6 +36,7 @@ class Enrolled:
     qualities: list[Mapping[str, float]]
 
 
+@operation("enrolment")
 def enrol(
     vault: Vault,
     faces: Measuring,
@@ -59,6 +61,7 @@ def enrol(
     with vault.data.read() as session:
         permit, _ = permitted(session, now=tell_time())
     measured = _all_good(faces.pool.measure(permit, photos))
+    step("measured")
     if odd := policy.odd_ones([one.vector for one in measured], threshold=faces.threshold):
         raise NotTheSamePersonError(odd)
     enrolment_id = uuid4()
@@ -110,6 +113,7 @@ def _seal(
         change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
 
 
+@operation("deleting an enrolment")
 def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID) -> bool:
     """Delete one enrolment's templates and photos, and the keys they were sealed under; the consents stand.
 

@@ -21,6 +21,8 @@ from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from app.kit.steps import step
+
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
 
@@ -109,11 +111,20 @@ class Store:
 
     def read(self) -> AbstractContextManager[Session]:
         """Open one read transaction: a consistent view, kept short."""
-        return _transaction(self.reader, commit=False)
+        return _transaction(self.reader)
 
     def write(self) -> AbstractContextManager[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises."""
-        return _transaction(self.writer, commit=True)
+        return self._writing()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with _transaction(self.writer) as session:
+            yield session
+            session.flush()
+            step(f"{self.path.name} written")
+            session.commit()
+        step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, and with it the bytes of what was deleted.
@@ -122,6 +133,7 @@ class Store:
             False if somebody held it up for longer than the busy time, or the disk did: the bytes are then still there.
         """
         answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        step(f"log of {self.path.name} emptied")
         return answer is not None and answer[0] == 0
 
     def bytes(self) -> int:
@@ -141,7 +153,9 @@ class Store:
             False if another writer held it up for longer than the busy time, or the disk did.
         """
         self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")
-        return self._pragma("VACUUM") is not None
+        rebuilt = self._pragma("VACUUM") is not None
+        step(f"{self.path.name} rebuilt")
+        return rebuilt
 
     def _pragma(self, statement: str) -> tuple[Any, ...] | None:
         """Run what must not be in a transaction; None if it failed."""
@@ -168,10 +182,8 @@ class Store:
 
 
 @contextmanager
-def _transaction(engine: Engine, *, commit: bool) -> Iterator[Session]:
+def _transaction(engine: Engine) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session:
         # Begin at once: a writer takes its lock before it looks.
         session.connection()
         yield session
-        if commit:
-            session.commit()

@@ -1,13 +1,22 @@
 """Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/settings.md`."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 DEMONSTRATION = "demonstration controller: not for real people's data"
+
+
+THREE_YEARS = timedelta(days=3 * 365)
+
+
+def _in_days(value: object) -> object:
+    """Take a bare number as days: pydantic would take it as seconds."""
+    return timedelta(days=int(value)) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 class Settings(BaseSettings):
@@ -81,6 +90,8 @@ class Settings(BaseSettings):
     """How long a consent lasts when the person does not choose."""
     consent_max_days: Annotated[int, Field(ge=1)] = 1096
     """The longest a person may choose: three years, as in BIPA 15(a)."""
+    proof_retention: Annotated[timedelta, BeforeValidator(_in_days), Field(ge=timedelta())] = THREE_YEARS
+    """How long the proof that a consent existed is kept after it ended: days, or as ISO 8601 (`P3Y`); 0 keeps none."""
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 

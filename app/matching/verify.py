@@ -27,6 +27,7 @@ from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
 from app.faces.refusals import PhotoRefusedError
 from app.kit.clock import Clock
+from app.kit.steps import operation, step
 from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
@@ -44,6 +45,7 @@ class Verified:
     decision: Decision
 
 
+@operation("verification")
 def verify(
     vault: Vault,
     faces: Measuring,
@@ -70,6 +72,7 @@ def verify(
         )
     key, reference = _opened(vault, template)
     (measured,) = faces.pool.measure(permit, [probe])
+    step("measured")
     if isinstance(measured, Flaw):
         raise PhotoRefusedError.of(measured)
     decision = decide(distance(measured.vector, reference), threshold=faces.threshold)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
+from app.kit.steps import operation
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.register import tombstone_digest
@@ -75,6 +76,7 @@ def _add_key(session: Session, party_id: UUID, now: datetime) -> str:
     return key
 
 
+@operation("rotating a relying party's key")
 def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyView, str]:
     """End every key of the party and give it a new one.
 
@@ -87,6 +89,7 @@ def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyVie
         return _view(change.session, party), _add_key(change.session, party_id, now)
 
 
+@operation("revoking a relying party")
 def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
     """End the party's keys for good: it can ask nothing, and nobody can newly consent to it.
 

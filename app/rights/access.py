@@ -66,6 +66,7 @@ RIGHTS = (
         "DELETE /v1/me/consents/{consent_id}",
         "End a consent. Its template and photos are gone at once.",
     ),
+    Right("restriction", "GDPR Art. 18", "PUT /v1/me/restriction", "Stop all use of your face, and keep your data."),
     Right("erasure", "GDPR Art. 17", "DELETE /v1/me", "Erase your account and everything on this page."),
     Right(
         "complaint",

@@ -1,9 +1,14 @@
-"""Erasure: intent, delete, empty the logs, rebuild if small, and only then `completed`. Each step can be resumed."""
+"""Erasure, a state machine in the database: intent, deleted, completed. Whatever interrupts it, it goes on from there.
+
+1. *intent* is committed: the person is out of matching, and nobody's token of theirs opens anything.
+2. The rows go and the keys are destroyed, in the one order of `Vault.change`; *deleted* is committed with the rows.
+3. Both logs are emptied, with nobody holding them up, and a small data store is written anew.
+4. Each store is asked whether anything is left: only then is *completed* written.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Self
+from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
@@ -13,8 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from app.consent import service as consent
 from app.kit.errors import NotFoundError
 from app.kit.settings import MIB, Settings
-from app.rights.tables import Erasure, ErasureStatus
+from app.kit.steps import operation
+from app.rights.tables import Erasure, ErasureStep
 from app.subjects import service as subjects
+from app.vault.register import Owner
 from app.vault.vault import Vault
 
 log = structlog.get_logger()
@@ -52,64 +59,65 @@ UNUSED_SPACE = Kept(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilding:
-    """When the data store is written anew after an erasure; see `Store.rebuild`."""
-
-    at_once_bytes: int
-    """Up to this size at once, before the erasure is answered."""
-    after_days: int
-    """A larger one so many days after, once for all erasures since: meanwhile nobody else can write."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Read it from the settings."""
-        return cls(settings.rebuild_at_once_mib * MIB, settings.rebuild_after_days)
-
-
-def kept(erasure: Erasure) -> tuple[Kept, ...]:
+def kept(erasure: Erasure, settings: Settings, *, today: date) -> tuple[Kept, ...]:
     """Return what remains after this erasure."""
-    return KEPT if erasure.rebuilt else (*KEPT, UNUSED_SPACE)
+    retention = settings.proof_retention
+    proofs = retention and today <= (erasure.completed_on or today) + retention
+    return (*KEPT, *((_proofs(retention.days),) if proofs else ()), *(() if erasure.rebuilt else (UNUSED_SPACE,)))
 
 
-def erase(vault: Vault, *, subject_id: UUID, rebuilding: Rebuilding, now: datetime) -> Erasure:
+def _proofs(days: int) -> Kept:
+    return Kept(
+        what="proofs of consent",
+        holds="for each consent that you gave: the SHA-256 of its random id, the text you read, the purpose, the "
+        "relying party, and the days it was given and ended; not who you are, and no reference to you",
+        why=f"so that whoever holds the consent's id can show that it was given, for {days} days after its end",
+    )
+
+
+@operation("erasure")
+def erase(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) -> Erasure:
     """Erase a person, now. From the first commit they are out of matching, whatever happens after."""
     with vault.data.write() as session:
         subjects.begin_erasure(session, subject_id)
         erasure = Erasure(
             id=uuid4(),
             subject_id=subject_id,
-            status=ErasureStatus.IN_PROGRESS,
+            step=ErasureStep.INTENT,
+            key_owner=None,
             rebuilt=False,
             requested_on=now.date(),
             completed_on=None,
         )
         session.add(erasure)
-    _carry_on(vault, [erasure.id], rebuilding=rebuilding, now=now)
+    _carry_on(vault, [erasure.id], settings=settings, now=now)
     return get(vault, erasure_id=erasure.id)
 
 
-def resume(vault: Vault, *, rebuilding: Rebuilding, now: datetime) -> int:
+@operation("erasure")
+def resume(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Carry on with every erasure that was interrupted, and rebuild when that is due. Returns how many completed."""
     with vault.data.read() as session:
-        waiting = session.scalars(select(Erasure.id).where(Erasure.status == ErasureStatus.IN_PROGRESS)).all()
-        due = (Erasure.rebuilt.is_(False), Erasure.completed_on <= now.date() - timedelta(days=rebuilding.after_days))
+        waiting = session.scalars(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED)).all()
+        due = (
+            Erasure.rebuilt.is_(False),
+            Erasure.completed_on <= now.date() - timedelta(days=settings.rebuild_after_days),
+        )
         late = session.scalar(select(Erasure.id).where(*due).limit(1))
-    completed = _carry_on(vault, waiting, rebuilding=rebuilding, now=now) if waiting else 0
+    completed = _carry_on(vault, waiting, settings=settings, now=now) if waiting else 0
     if late is not None:
         _rebuild(vault)
     return completed
 
 
-def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, rebuilding: Rebuilding, now: datetime) -> int:
+def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:
     """Do what is left; a store that fails leaves them in progress, to be carried on later."""
     try:
         for erasure_id in erasure_ids:
             _delete(vault, erasure_id, now)
-        at_once = vault.data.bytes() <= rebuilding.at_once_bytes
+        at_once = vault.data.bytes() <= settings.rebuild_at_once_mib * MIB
         if _rebuild(vault) if at_once else vault.settle():
-            _complete(vault, erasure_ids, now)
-            return len(erasure_ids)
+            return _complete(vault, erasure_ids, now)
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
     return 0
@@ -133,12 +141,21 @@ def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
         if subject_id is not None:
             consent.end_all(change, subject_id=subject_id, now=now)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
+            gone = {"step": ErasureStep.DELETED, "key_owner": Owner.subject(subject_id).digest.hex()}
+            change.session.execute(update(Erasure).where(Erasure.id == erasure_id).values(gone))
 
 
-def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> None:
+def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
+    """Write `completed` for those that each store confirms. Returns how many."""
+    completed = {"step": ErasureStep.COMPLETED, "key_owner": None, "completed_on": now.date()}
     with vault.data.write() as session:
-        done = update(Erasure).where(Erasure.id.in_(erasure_ids), Erasure.status == ErasureStatus.IN_PROGRESS)
-        session.execute(done.values(status=ErasureStatus.COMPLETED, completed_on=now.date()))
+        gone = (Erasure.id.in_(erasure_ids), Erasure.subject_id.is_(None), Erasure.step != ErasureStep.COMPLETED)
+        found = session.execute(select(Erasure.id, Erasure.key_owner).where(*gone)).all()
+        confirmed = [
+            one.id for one in found if not one.key_owner or not vault.register.holds_key(bytes.fromhex(one.key_owner))
+        ]
+        session.execute(update(Erasure).where(Erasure.id.in_(confirmed)).values(completed))
+    return len(confirmed)
 
 
 def get(vault: Vault, *, erasure_id: UUID) -> Erasure:

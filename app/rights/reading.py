@@ -47,7 +47,7 @@ LABELS = {
     "target_fmr": "Strangers taken for you",
     "engine_id": "Measured by",
     "name": "What you call yourself",
-    "restricted": "Matching stopped by you",
+    "spell_id": "Matching goes on; none: stopped by you",
     "erasing": "Being erased",
     "on_day": "Day",
     "content": "File",

@@ -1,6 +1,6 @@
 """Rights over HTTP."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Now
 from app.kit.openapi import answers, media
 from app.kit.page import Page
+from app.kit.settings import Settings
 from app.rights import access, erasure, export, retention, schema
-from app.rights.tables import Erasure, ErasureStatus
+from app.rights.tables import Erasure, ErasureStatus, ErasureStep
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
 
@@ -49,19 +50,22 @@ class ErasureOut(BaseModel):
 
     erasure_id: UUID
     status: ErasureStatus
+    step: ErasureStep
     requested_on: date
     completed_on: date | None
     kept: list[KeptOut]
 
     @classmethod
-    def of(cls, one: Erasure) -> Self:
+    def of(cls, one: Erasure, settings: Settings, *, now: datetime) -> Self:
         """Show *one* erasure."""
+        left = erasure.kept(one, settings, today=now.date())
         return cls(
             erasure_id=one.id,
             status=one.status,
+            step=one.step,
             requested_on=one.requested_on,
             completed_on=one.completed_on,
-            kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in erasure.kept(one)],
+            kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in left],
         )
 
 
@@ -107,14 +111,14 @@ def erase(me: Me, response: Response, vault: Transactions, config: Config, now: 
     No reason, no waiting period. You are out of matching at once; 202 and an address to watch if a store has not
     confirmed yet. What remains is named under `kept`.
     """
-    one = erasure.erase(vault, subject_id=me.id, rebuilding=erasure.Rebuilding.of(config), now=now)
+    one = erasure.erase(vault, subject_id=me.id, settings=config, now=now)
     if one.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
         response.headers["Location"] = f"{open_router.prefix}/{one.id}"
-    return ErasureOut.of(one)
+    return ErasureOut.of(one, config, now=now)
 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=answers(NotFoundError))
-def state(erasure_id: UUID, vault: Transactions) -> ErasureOut:
+def state(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
     """See how far an erasure is. Without an account: there is none any more."""
-    return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id))
+    return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id), config, now=now)

@@ -4,19 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.consent import upkeep as consent
+from app.consent.proofs import Keeping
 from app.enrolment import store as enrolment
 from app.kit.settings import Settings
+from app.kit.steps import operation
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import service as subjects
 from app.vault.purge import Purge
 from app.vault.vault import Vault
 
-PURGES: tuple[Purge, ...] = (subjects.purge_dead, consent.purge_dead, enrolment.purge_dead, parties.purge_dead)
-"""From the owner to what is owned."""
-
-
-BY_DEFAULT = erasure.Rebuilding.of(Settings.model_construct())
+PURGES: tuple[Purge, ...] = (consent.purge_dead, subjects.purge_dead, enrolment.purge_dead, parties.purge_dead)
+"""Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +25,24 @@ class Swept:
     purged: int
     erasures_completed: int
     expired: int
+    proofs_deleted: int
 
 
-def sweep(vault: Vault, *, now: datetime, rebuilding: erasure.Rebuilding = BY_DEFAULT) -> Swept:
+@operation("sweep")
+def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
     """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless."""
     swept = Swept(
         purged=purge(vault) if vault.unfinished else 0,
-        erasures_completed=erasure.resume(vault, rebuilding=rebuilding, now=now),
+        erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
+        proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.
     vault.settle()
     return swept
 
 
+@operation("purge")
 def purge(vault: Vault) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False

@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import IMPERSONAL, PERSONAL
@@ -12,10 +12,21 @@ from app.kit.db import Row, spelled
 
 
 class ErasureStatus(StrEnum):
-    """How far an erasure is. `completed` is written only when every store has confirmed (law 6)."""
+    """What a person is told of an erasure."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
+
+
+class ErasureStep(StrEnum):
+    """How far an erasure is. Each step is written when it has been done, and is where a crash finds it again."""
+
+    INTENT = "intent"
+    """Asked for: the person is out of matching."""
+    DELETED = "deleted"
+    """Their rows are deleted and their keys destroyed."""
+    COMPLETED = "completed"
+    """Each store confirmed that nothing is left, not in its log either (law 6)."""
 
 
 class Erasure(Row):
@@ -28,11 +39,19 @@ class Erasure(Row):
         ForeignKey("subjects.id", ondelete="SET NULL"), unique=True, info=PERSONAL
     )
     """Whom it is about, until they are deleted: the database itself forgets it with them."""
-    status: Mapped[ErasureStatus] = mapped_column(spelled(ErasureStatus, length=16), info=IMPERSONAL)
+    step: Mapped[ErasureStep] = mapped_column(spelled(ErasureStep, length=16), info=IMPERSONAL)
+    key_owner: Mapped[str | None] = mapped_column(String(64), info=IMPERSONAL)
+    """From deletion to completion, what the register knew the person's key by: to ask it whether the key is gone."""
     rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)
     """Whether the data store was written anew since: until then random ids may be left in its unused space."""
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+
+    @property
+    def status(self) -> ErasureStatus:
+        """Return what the person is told."""
+        done = self.step is ErasureStep.COMPLETED
+        return ErasureStatus.COMPLETED if done else ErasureStatus.IN_PROGRESS
 
 
 class AccessCount(Row):

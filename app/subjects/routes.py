@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
-from app.kit.http import PRIVATE, Config, Now, Read, Tx
+from app.kit.http import PRIVATE, Config, Now, Read, TellTime, Tx
 from app.kit.openapi import answers
 from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page
 from app.kit.throttle import Throttle
@@ -80,6 +80,12 @@ class RectificationIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"display_name": "Ada L."}]})
 
     display_name: DisplayName | None
+
+
+class RestrictionOut(BaseModel):
+    """Whether you have stopped all use of your face."""
+
+    restricted: bool
 
 
 class TokenOut(BaseModel):
@@ -164,6 +170,24 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> 
         registered_on=subject.registered_on,
         restricted=subject.restricted,
     )
+
+
+@router.put("/restriction", dependencies=PRIVATE)
+def restrict(me: Me, vault: Transactions, tell_time: TellTime) -> RestrictionOut:
+    """Stop all use of your face.
+
+    Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
+    To repeat it is harmless.
+    """
+    service.restrict(vault, by=me, tell_time=tell_time)
+    return RestrictionOut(restricted=True)
+
+
+@router.delete("/restriction", dependencies=PRIVATE)
+def lift(me: Me, session: Tx) -> RestrictionOut:
+    """Lift the restriction. The consents that are in force count again; to repeat it is harmless."""
+    service.lift(session, by=me)
+    return RestrictionOut(restricted=False)
 
 
 @router.get("/tokens", dependencies=PRIVATE)

@@ -9,7 +9,9 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
-from app.kit.errors import NotFoundError
+from app.kit.clock import Clock
+from app.kit.errors import NotFoundError, Problem
+from app.kit.steps import operation
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault import purge
 from app.vault.place import place
@@ -26,6 +28,15 @@ class RegistrationClosedError(ForbiddenError):
     """The operator registers people by other means."""
 
     detail = "This service does not take new people by itself. Ask whoever runs it."
+
+
+class RestrictedError(Problem):
+    """The person has stopped all matching; only they are told so."""
+
+    status = 423
+    slug = "restricted"
+    title = "Restricted"
+    detail = "You have stopped all use of your face here. Lift that first: DELETE /v1/me/restriction."
 
 
 class NoSuchCodeError(UnauthenticatedError):
@@ -50,11 +61,12 @@ def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetim
     return row.id, token
 
 
+@operation("sign-up")
 def register(vault: Vault, *, display_name: str | None, now: datetime) -> Registered:
     """Enter a person."""
     with vault.change() as change:
         session = change.session
-        subject = Subject(id=uuid4(), registered_on=now.date(), sealed_name=None, restricted=False, erasing=False)
+        subject = Subject(id=uuid4(), registered_on=now.date(), sealed_name=None, spell_id=uuid4(), erasing=False)
         change.issue(Owner.subject(subject.id))
         session.add(subject)
         session.flush()
@@ -130,6 +142,7 @@ def add_token(session: Session, *, subject_id: UUID, with_token: UUID, now: date
     return _add_token(session, subject_id, TokenKind.ACCESS, now)
 
 
+@operation("revoking a token")
 def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetime) -> None:
     """End one of the person's access tokens; a restored backup does not bring it back.
 
@@ -143,6 +156,7 @@ def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetim
         _end_tokens(change, [token.id], now)
 
 
+@operation("recovery")
 def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
     """Give a new token and a new code for a code; every older token and the code end.
 
@@ -175,7 +189,34 @@ def _end_tokens(change: Change, token_ids: Sequence[UUID], now: datetime) -> Non
 
 def may_be_matched() -> Select[UUID]:
     """Select the ids of people who have neither stopped matching nor asked for erasure."""
-    return select(Subject.id).where(Subject.restricted.is_(False), Subject.erasing.is_(False))
+    return select(Subject.id).where(Subject.spell_id.is_not(None), Subject.erasing.is_(False))
+
+
+@operation("restriction")
+def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> bool:
+    """Stop all matching of the person, now; repeating it is harmless. Returns whether no byte is left in a log."""
+    with vault.change() as change:
+        subject = get(change.session, by.id, token_id=by.token_id)
+        if subject.spell_id is not None:
+            change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=tell_time().date())
+            subject.spell_id = None
+    return change.settled
+
+
+def lift(session: Session, *, by: Principal) -> None:
+    """Let the person be matched again, in a new spell; repeating it is harmless."""
+    subject = get(session, by.id, token_id=by.token_id)
+    subject.spell_id = subject.spell_id or uuid4()
+
+
+def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
+    """Refuse what would use the person's face.
+
+    Raises:
+        RestrictedError: they have stopped all matching.
+    """
+    if get(session, subject_id).restricted:
+        raise RestrictedError
 
 
 def begin_erasure(session: Session, subject_id: UUID) -> None:
@@ -201,4 +242,14 @@ def purge_dead(vault: Vault) -> int:
         ended = purge.with_tombstone(vault, EndedKind.TOKEN, session.scalars(select(Token.id)).all())
         for token_id in ended:
             session.execute(delete(Token).where(Token.id == token_id))
-    return len(dead) + len(ended)
+        stopped = _stopped_since(vault, session)
+    return len(dead) + len(ended) + stopped
+
+
+def _stopped_since(vault: Vault, session: Session) -> int:
+    """Stop the matching of people whose spell ended after the backup that was restored. Returns how many."""
+    spells = [spell for spell in session.scalars(select(Subject.spell_id)) if spell is not None]
+    over = purge.with_tombstone(vault, EndedKind.SPELL, spells)
+    for spell_id in over:
+        session.execute(update(Subject).where(Subject.spell_id == spell_id).values(spell_id=None))
+    return len(over)

@@ -2,7 +2,7 @@
 
 from datetime import date
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Date, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
@@ -26,10 +26,16 @@ class Subject(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED_TEXT)
-    restricted: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
-    """The person has stopped all matching (GDPR Art. 18)."""
+    spell_id: Mapped[UUID | None] = mapped_column(default=uuid4, info=PERSONAL)
+    """The spell of matching that they are in, at random; None while they have stopped all matching (GDPR Art. 18).
+    Stopping ends the spell for good, so that a restored backup that still has it is stopped too."""
     erasing: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
     """The person has asked for erasure: out of matching from that moment."""
+
+    @property
+    def restricted(self) -> bool:
+        """Say whether they have stopped all matching."""
+        return self.spell_id is None
 
 
 class Token(Row):

@@ -148,6 +148,12 @@ class Register:
             opened.append(self._kek.unwrap(wrapped, owner.context(generation)))
         return opened
 
+    def holds_key(self, owner_digest: bytes) -> bool:
+        """Say whether the owner known by this digest has any key left."""
+        mine = (KeySlot.owner == owner_digest, KeySlot.wrapped != DESTROYED)
+        with self.store.read() as session:
+            return session.scalar(select(KeySlot.slot).where(*mine).limit(1)) is not None
+
     def end(self, ended: Iterable[Ended]) -> None:
         """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless."""
         with self.store.write() as session:

@@ -26,6 +26,8 @@ class EndedKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of thing, not a secret
     RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
+    SPELL = "spell"
+    """A spell of matching, ended by a restriction."""
 
 
 class RegisterRow(DeclarativeBase):
@@ -72,6 +74,9 @@ class Origin(RegisterRow):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     proof: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
     """A key of its own, wrapped: opens only under the right key-encryption key."""
+    kek_id: Mapped[str | None] = mapped_column(String(16), info=IMPERSONAL)
+    """The key-encryption key that new keys are wrapped under; while it is rotated, older ones are under another.
+    None until the first start of this version."""
 
 
 class BoundTo(Row):

@@ -221,8 +221,8 @@ def test_a_consent_expires_and_the_sweep_writes_it_down(mien: House) -> None:
     mien.clock.advance(hours=2)
 
     unswept = in_force(person)
-    done = sweep(mien.vault, now=mien.clock())
-    again = sweep(mien.vault, now=mien.clock())
+    done = sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    again = sweep(mien.vault, settings=mien.settings, now=mien.clock())
 
     assert unswept == [other["consent_id"]], "nobody has to wait for the sweep"
     assert (done.expired, again.expired) == (1, 0)

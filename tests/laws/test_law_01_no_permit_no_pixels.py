@@ -43,7 +43,7 @@ def refused(mien: House, person: Person, party: Party | None, purpose: str = "ve
 
 def restrict(mien: House, person: Person) -> None:
     """Stop all matching of *person*."""
-    change_row(mien.vault, "UPDATE subjects SET restricted = 1 WHERE id = :id", id=UUID(person.subject_id).hex)
+    change_row(mien.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
 
 
 def no_consent_named(mien: House) -> Attempt:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from app.rights import erasure
-from app.rights.sweep import BY_DEFAULT, sweep
+from app.rights.sweep import sweep
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.vault.opening import open_vault
@@ -84,7 +84,7 @@ def test_of_an_expired_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path:
     old = copied_data(mien.root / "data", tmp_path / "old")
     mien.clock.advance(days=400)
 
-    from_sweep = sweep(mien.vault, now=mien.clock())
+    from_sweep = sweep(mien.vault, settings=mien.settings, now=mien.clock())
     opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
 
     assert from_sweep.expired == 2
@@ -170,7 +170,7 @@ def test_no_page_of_the_stores_keeps_a_copy_of_what_many_erasures_deleted(
     gone = []
     for _ in range(160):
         gone.append(people.pop(chance.randrange(len(people))))
-        assert erasure.erase(vault, subject_id=gone[-1], rebuilding=BY_DEFAULT, now=now).status is COMPLETED
+        assert erasure.erase(vault, subject_id=gone[-1], settings=settings_for(root), now=now).status is COMPLETED
     needles = Needles().raw("wrapped key", *(wrapped[one] for one in gone))
     needles.raw("subject id", *(one.hex.encode() for one in gone))
     there = Needles().raw("wrapped key", wrapped[people[0]])

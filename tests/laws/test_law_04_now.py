@@ -38,7 +38,7 @@ def erased(house: House, person: Person, consent: dict[str, Any]) -> None:
 def restricted(house: House, person: Person, consent: dict[str, Any]) -> None:
     with house.vault.data.write() as session:
         session.connection().exec_driver_sql(
-            "UPDATE subjects SET restricted = 1 WHERE id = ?", (UUID(person.subject_id).hex,)
+            "UPDATE subjects SET spell_id = NULL WHERE id = ?", (UUID(person.subject_id).hex,)
         )
 
 

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.kit.db import Store
-from app.rights.erasure import Rebuilding
 from app.rights.sweep import sweep
 from tests.bytescan import Needles, rows, slots
 from tests.house import House, Party, Person, SharedPool, serving
@@ -167,7 +166,8 @@ def broken(house: House, failing: Failing) -> Iterator[None]:
 
 def statuses(house: House) -> list[tuple[str, str | None]]:
     """Return state and last day of every erasure, as the database has them."""
-    return [(row[0], row[1]) for row in rows(house.vault.data.path, "SELECT status, completed_on FROM erasures")]
+    query = "SELECT CASE step WHEN 'completed' THEN step ELSE 'in_progress' END, completed_on FROM erasures"
+    return [(row[0], row[1]) for row in rows(house.vault.data.path, query)]
 
 
 def held_up(house: House, failing: Failing) -> tuple[Person, Party, str, httpx.Response]:
@@ -191,10 +191,10 @@ def test_erasure_that_is_held_up_says_so_and_is_completed_once_the_store_is_back
     recovered = hasty.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
     locked_out = [person("GET", "/v1/me").status_code, person("DELETE", "/v1/me").status_code, recovered.status_code]
     known = party("GET", "/v1/relying-party/subjects").json()["items"]
-    swept = [sweep(hasty.vault, now=hasty.clock()).erasures_completed for _ in range(2)]
+    swept = [sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed for _ in range(2)]
     done = statuses(hasty)
     hasty.clock.advance(days=3)
-    later = sweep(hasty.vault, now=hasty.clock()).erasures_completed
+    later = sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed
 
     assert (answer.json()["status"], answer.json()["completed_on"]) == ("in_progress", None)
     assert (state["status"], location) == ("in_progress", f"/v1/erasures/{answer.json()['erasure_id']}")
@@ -215,11 +215,11 @@ def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: House, f
         answer = person("DELETE", "/v1/me")
         # A sweep may give up with the store's error; the thread that sweeps goes on (see below).
         with suppress(DBAPIError):
-            sweep(hasty.vault, now=hasty.clock())
+            sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
         state = hasty.client.get(answer.headers["Location"]).json()["status"]
 
     assert state == "in_progress"
-    assert sweep(hasty.vault, now=hasty.clock()).erasures_completed == 1
+    assert sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed == 1
 
 
 @pytest.mark.parametrize("failing", [register_refuses, data_commit_fails, data_log_is_held_up])
@@ -263,7 +263,7 @@ def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: Hous
     hasty.clock.advance(days=400)
     hasty.vault.unfinished = False  # as in another process, which does not know of the failed commit
 
-    swept = sweep(hasty.vault, now=hasty.clock())
+    swept = sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
 
     assert swept.erasures_completed == 1
     assert [state for state, _ in statuses(hasty)] == ["completed"]
@@ -307,7 +307,7 @@ def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
     person, _, _ = mien.enrolled(face=1)
     erasure = person("DELETE", "/v1/me").json()
     stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
-    kept = rows(mien.vault.data.path, "SELECT id, subject_id, status, requested_on FROM erasures")
+    kept = rows(mien.vault.data.path, "SELECT id, subject_id, step, key_owner, requested_on FROM erasures")
 
     assert sorted(stones) == [
         ("grant", "erased", 32),
@@ -315,7 +315,7 @@ def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
         ("token", "revoked", 32),
         ("token", "revoked", 32),
     ]
-    assert [(UUID(row[0]), row[1]) for row in kept] == [(UUID(erasure["erasure_id"]), None)]
+    assert [(UUID(row[0]), *row[1:4]) for row in kept] == [(UUID(erasure["erasure_id"]), None, "completed", None)]
 
 
 def everything_of(house: House, person: Person) -> dict[str, list[tuple[object, ...]]]:
@@ -355,14 +355,13 @@ def test_large_store_is_completed_at_once_and_says_what_its_unused_space_may_hol
     with serving(root, pool, toy_card(), rebuild_at_once_mib=0, rebuild_after_days=2) as house:
         person, _, _ = house.enrolled(face=1)
         erased = person("DELETE", "/v1/me").json()
-        rebuilding = Rebuilding.of(house.settings)
         address = f"/v1/erasures/{erased['erasure_id']}"
-        sweep(house.vault, now=house.clock(), rebuilding=rebuilding)
+        sweep(house.vault, settings=house.settings, now=house.clock())
         early = house.client.get(address).json()
         house.clock.advance(days=3)
-        sweep(house.vault, now=house.clock(), rebuilding=rebuilding)
+        sweep(house.vault, settings=house.settings, now=house.clock())
         late = house.client.get(address).json()
 
     assert erased["status"] == "completed"
     assert "unused space of the database file" in {one["what"] for one in early["kept"]}
-    assert {one["what"] for one in late["kept"]} == {"tombstones", "this erasure"}
+    assert {one["what"] for one in late["kept"]} == {"tombstones", "this erasure", "proofs of consent"}

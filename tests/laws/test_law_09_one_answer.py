@@ -55,7 +55,7 @@ def unusable(mien: House, door: Party) -> Iterator[tuple[str, str]]:
     person("DELETE", f"/v1/me/enrolments/{one['enrolment_id']}")
     person, _, ref = enrolled_for(mien, door)
     yield "restricted", ref
-    change_row(mien.vault, "UPDATE subjects SET restricted = 1 WHERE id = :id", id=UUID(person.subject_id).hex)
+    change_row(mien.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
     person, _, ref = enrolled_for(mien, door)
     yield "being erased", ref
     change_row(mien.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(person.subject_id).hex)

@@ -30,7 +30,6 @@ from app.kit.auth import Principal, Role, UnauthenticatedError
 from app.matching import verify
 from app.parties.tables import PartyKey
 from app.rights import erasure
-from app.rights.sweep import BY_DEFAULT
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.subjects.tables import Token, TokenKind
@@ -50,7 +49,7 @@ CREATE TRIGGER scored_line AFTER INSERT ON comparisons
     BEGIN INSERT INTO score (what, subject, line) VALUES ('decided', NEW.subject_id, NEW.id); END;
 CREATE TRIGGER scored_end AFTER DELETE ON grants
     BEGIN INSERT INTO score (what, subject) VALUES ('ended', OLD.subject_id); END;
-CREATE TRIGGER scored_stop AFTER UPDATE OF restricted, erasing ON subjects WHEN NEW.restricted OR NEW.erasing
+CREATE TRIGGER scored_stop AFTER UPDATE OF spell_id, erasing ON subjects WHEN NEW.spell_id IS NULL OR NEW.erasing
     BEGIN INSERT INTO score (what, subject) VALUES ('ended', NEW.id); END;
 """
 
@@ -84,12 +83,14 @@ def withdraws(vault: Vault, racer: Racer, house: House) -> None:
 
 
 def is_erased(vault: Vault, racer: Racer, house: House) -> None:
-    erasure.erase(vault, subject_id=racer.subject_id, rebuilding=BY_DEFAULT, now=house.clock())
+    erasure.erase(vault, subject_id=racer.subject_id, settings=house.settings, now=house.clock())
 
 
 def restricts(vault: Vault, racer: Racer, house: House) -> None:
     with vault.data.write() as session:
-        session.connection().exec_driver_sql("UPDATE subjects SET restricted = 1 WHERE id = ?", (racer.subject_id.hex,))
+        session.connection().exec_driver_sql(
+            "UPDATE subjects SET spell_id = NULL WHERE id = ?", (racer.subject_id.hex,)
+        )
 
 
 ENDINGS: Sequence[Ending] = (withdraws, withdraws, withdraws, is_erased, restricts)
@@ -203,7 +204,9 @@ def test_of_many_erasures_of_one_person_at_once_there_is_one(mien: House) -> Non
 
     def erase(_: int) -> UUID | None:
         try:
-            one = erasure.erase(mien.vault, subject_id=UUID(person.subject_id), rebuilding=BY_DEFAULT, now=mien.clock())
+            one = erasure.erase(
+                mien.vault, subject_id=UUID(person.subject_id), settings=mien.settings, now=mien.clock()
+            )
         except UnauthenticatedError:
             return None
         assert one.status is ErasureStatus.COMPLETED
@@ -214,7 +217,7 @@ def test_of_many_erasures_of_one_person_at_once_there_is_one(mien: House) -> Non
 
     assert outcome.pop(None) == AT_ONCE - 1
     assert list(outcome.values()) == [1]
-    assert [row[0] for row in rows(mien.vault.data.path, "SELECT status FROM erasures")] == ["completed"]
+    assert [row[0] for row in rows(mien.vault.data.path, "SELECT step FROM erasures")] == ["completed"]
     assert other("GET", "/v1/me").status_code == 200
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 

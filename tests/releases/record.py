@@ -13,7 +13,7 @@ from typing import Any
 
 from app.faces.pool import EnginePool
 from app.kit.settings import MIB
-from tests.house import House, Party, Person, SharedPool, enrol, prepare, serving
+from tests.house import House, Person, SharedPool, enrol, prepare, serving
 from tests.toy_engine import SPEC, toy_card
 from tests.toy_faces import toy_photo
 

@@ -58,9 +58,7 @@ def keys_of(vault: Vault, owner: UUID) -> list[int]:
 def add_subject(vault: Vault, subject_id: UUID) -> None:
     with vault.change() as change:
         change.issue(Owner.subject(subject_id))
-        change.session.add(
-            Subject(id=subject_id, registered_on=date(2026, 1, 1), sealed_name=None, restricted=False, erasing=False)
-        )
+        change.session.add(Subject(id=subject_id, registered_on=date(2026, 1, 1), sealed_name=None, erasing=False))
 
 
 # --- Giving
@@ -216,7 +214,7 @@ def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(mien: House
     with failing_commit(mien.vault, UUID(given["consent_id"])):
         answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         meanwhile = party.verify(given["subject_ref"], toy_photo(1))
-    sweep(mien.vault, now=mien.clock())
+    sweep(mien.vault, settings=mien.settings, now=mien.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert (answer.status_code, meanwhile.status_code) == (503, 404)
@@ -231,8 +229,8 @@ def test_sweep_that_fails_too_leaves_it_to_the_next(mien: House) -> None:
     with failing_commit(mien.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         with suppress(DBAPIError):
-            sweep(mien.vault, now=mien.clock())
-    sweep(mien.vault, now=mien.clock())
+            sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    sweep(mien.vault, settings=mien.settings, now=mien.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
@@ -306,7 +304,7 @@ def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_ne
     with monkeypatch.context() as patched:
         patched.setattr(mien.vault.register, "retire", locked)
         enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
-    sweep(mien.vault, now=mien.clock())
+    sweep(mien.vault, settings=mien.settings, now=mien.clock())
 
     assert "templates" not in {table for table, _ in openable(old, live_keys(mien.root, old))}
 
@@ -323,7 +321,7 @@ def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: House) -> None
         reader.execute("SELECT count(*) FROM templates").fetchone()
         held_up = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         there = needles.found(hasty.files())
-    sweep(hasty.vault, now=hasty.clock())
+    sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
 
     assert (held_up.status_code, held_up.json()["erased_from_disk"]) == (200, False)
     assert there, "the claim was right: bytes were still there"
