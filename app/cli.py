@@ -23,6 +23,7 @@ from app.demo.story import play
 from app.faces.permit import Purpose
 from app.kit import log
 from app.kit.clock import utc_now
+from app.kit.migrate import NewerSchemaError
 from app.kit.receiving import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import build, set_up
@@ -51,6 +52,7 @@ REFUSALS = (
     KekError,
     ForeignRegisterError,
     SchemaError,
+    NewerSchemaError,
     notices.NoticeError,
     parties.PartyError,
     OSError,

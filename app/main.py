@@ -12,7 +12,7 @@ from fastapi.routing import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, health
-from app.consent import notices
+from app.consent import notices, proving
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
@@ -44,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     consent.open_router,
     consent.router,
     consent.party_router,
+    proving.router,
     enrolment.router,
     matching.open_router,
     matching.router,
