@@ -18,7 +18,7 @@ from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
-from app.kit import openapi, problems
+from app.kit import openapi, problems, swagger
 from app.kit.clock import Clock, utc_now
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
@@ -130,6 +130,8 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         **TOLD,
         version=__version__,
         lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -152,6 +154,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     }
     problems.install(app)
     openapi.describe(app)
+    swagger.install(app)
     _wrap(app, settings)
     for router in ROUTERS:
         uploads = router is matching.party_router
