@@ -20,6 +20,7 @@ from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
 from app.kit.clock import Clock, utc_now
+from app.kit.head import HeadAsGet
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
 from app.kit.receiving import Receiving
@@ -88,6 +89,9 @@ TOLD: dict[str, Any] = {
     "summary": "Face matching that asks first.",
     "description": DESCRIPTION.strip(),
     "openapi_tags": TAGS,
+    # The framework's own pages load from elsewhere: ours is `app/kit/swagger.py`.
+    "docs_url": None,
+    "redoc_url": None,
 }
 """What the service says of itself, besides its version."""
 
@@ -130,8 +134,6 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         **TOLD,
         version=__version__,
         lifespan=_lifespan,
-        docs_url=None,
-        redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -175,6 +177,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
 
 

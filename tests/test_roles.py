@@ -191,9 +191,9 @@ def test_every_route_is_open_to_its_own_role(mien: House, tokens: Tokens) -> Non
 class Ada:
     """A person with something of everything, and what the ids of it are called in paths."""
 
-    def __init__(self, mien: House) -> None:
+    def __init__(self, mien: House, *, at: str = "Door") -> None:
         self.person = mien.person()
-        self.party = mien.party()
+        self.party = mien.party(at)
         self.consent = mien.consent(self.person, self.party)
         mien.consent(self.person, None, "template_renewal")
         answer = enrol(self.person, [self.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
