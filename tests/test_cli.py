@@ -181,6 +181,22 @@ def test_a_relying_party_asks_only_for_purposes_of_parties(root: Path, command: 
     assert rows(root) == before
 
 
+def test_a_name_that_a_terminal_would_obey_is_refused(root: Path, command: Command) -> None:
+    before = rows(root)
+
+    for name, contact in [
+        ("Do\x1b[2Jor", "door@example.org"),
+        ("D\u202eroo", "x"),
+        ("Door", "x\ny"),
+        ("Door\x00", "x"),
+    ]:
+        result = command("relying-party", "add", name, "--contact", contact, *ADD[5:])
+
+        assert refused(result, "Leave out control characters")
+        assert result.output.isprintable() or result.output.rstrip("\n").isprintable()
+    assert rows(root) == before
+
+
 def test_without_json_the_answer_is_for_people(command: Command) -> None:
     result = command(*ADD)
 
