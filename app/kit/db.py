@@ -21,6 +21,9 @@ from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from app.kit import prepared
+from app.kit.prepared import Statements
+
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
 
@@ -106,6 +109,7 @@ class Store:
         self.path = path
         self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        self._busy_s = busy_s
 
     def read(self) -> AbstractContextManager[Session]:
         """Open one read transaction: a consistent view, kept short."""
@@ -114,6 +118,20 @@ class Store:
     def write(self) -> AbstractContextManager[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises."""
         return _transaction(self.writer, commit=True)
+
+    def reading(self) -> AbstractContextManager[Statements]:
+        """Open one read transaction for prepared statements."""
+        return prepared.transaction(self.reader, begin="BEGIN", end="ROLLBACK")
+
+    def writing(self, *, patience_s: float | None = None) -> AbstractContextManager[Statements]:
+        """Open one write transaction for prepared statements: committed at the end of the block, unless it raises.
+
+        Args:
+            patience_s: how long to wait for another writer, if not for as long as everybody does.
+        """
+        return prepared.transaction(
+            self.writer, begin="BEGIN IMMEDIATE", end="COMMIT", patience_s=patience_s, busy_s=self._busy_s
+        )
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, and with it the bytes of what was deleted.

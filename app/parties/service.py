@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
+from app.kit.db import Store
+from app.kit.prepared import Prepared
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.register import tombstone_digest
@@ -115,17 +117,21 @@ def _end_keys(change: Change, party_id: UUID, now: datetime) -> None:
         change.end(EndedKind.RELYING_PARTY_KEY, key_id, ended_as="revoked", on=now.date())
 
 
-def authenticate(session: Session, token_digest: bytes) -> Principal | None:
+_BY_KEY = Prepared(
+    select(PartyKey.relying_party_id, PartyKey.id)
+    .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
+    .where(PartyKey.digest == bindparam("digest"), RelyingParty.revoked_on.is_(None))
+)
+
+
+def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Find the relying party whose key this is."""
-    found = session.execute(
-        select(PartyKey.id, PartyKey.relying_party_id)
-        .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
-        .where(PartyKey.digest == token_digest, RelyingParty.revoked_on.is_(None))
-    ).one_or_none()
-    return None if found is None else Principal(Role.RELYING_PARTY, found.relying_party_id, found.id)
+    with data.reading() as reading:
+        found = reading.first(_BY_KEY, digest=token_digest)
+    return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 
-def may_still_ask(key_id: UUID) -> ColumnElement[bool]:
+def may_still_ask(key_id: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
     """Select nothing once this key has ended; for a decision that was long in the making."""
     return exists().where(PartyKey.id == key_id)
 
