@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import ReturnsRows
 
 Values = tuple[Any, ...]
@@ -77,6 +78,13 @@ class Statements:
         """Return the first row, if there is one."""
         found = statement.rows(self._connection, self._dialect, values)
         return found[0] if found else None
+
+
+def within(session: Session) -> Statements:
+    """Run prepared statements in the transaction of *session*."""
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    return Statements(driver, connection.dialect)
 
 
 @contextmanager

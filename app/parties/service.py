@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
 from app.kit.db import Store
-from app.kit.prepared import Prepared
+from app.kit.prepared import Prepared, Statements
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.register import tombstone_digest
@@ -140,6 +141,28 @@ def get(session: Session, party_id: UUID) -> PartyView | None:
     """Return one relying party, revoked or not: it stays named in people's histories."""
     party = session.get(RelyingParty, party_id)
     return None if party is None else _view(session, party)
+
+
+_RECIPIENT = Prepared(
+    select(RelyingParty.id, RelyingParty.name, RelyingParty.contact, RelyingParty.alternative).where(
+        RelyingParty.id == bindparam("party_id")
+    )
+)
+
+
+class Recipient(NamedTuple):
+    """A relying party as those who decided about it are told of it, revoked or not."""
+
+    id: UUID
+    name: str
+    contact: str
+    alternative: str
+
+
+def recipients(reading: Statements, party_ids: Collection[UUID]) -> Sequence[Recipient]:
+    """Return these relying parties, by their ids."""
+    found = (reading.first(_RECIPIENT, party_id=party_id) for party_id in sorted(party_ids))
+    return [Recipient(*row) for row in found if row is not None]
 
 
 def names(session: Session, party_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app.consent import overview
 from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
-from app.kit.prepared import Prepared
+from app.kit.prepared import Prepared, within
 from app.kit.settings import Settings
 from app.parties import service as parties
 from app.rights import holdings, retention
@@ -192,11 +192,11 @@ def _told(asked: Asked) -> dict[str, Any]:
     """Return the purposes in force, and every relying party that the person ever decided about."""
     key = subjects.key(asked.vault, asked.subject_id)
     with asked.vault.data.read() as session:
-        subjects.get(session, asked.subject_id)
-        grants = overview.in_force(session, subject_id=asked.subject_id, now=asked.now)
+        reading = within(session)
+        subjects.check_there(reading, asked.subject_id)
+        grants = overview.in_force(reading, subject_id=asked.subject_id, now=asked.now)
         party_ids = overview.parties_decided_on(session, key, subject_id=asked.subject_id)
-        found = [parties.get(session, party_id) for party_id in sorted(party_ids)]
-    recipients = {party.id: party for party in found if party is not None}
+        recipients = {party.id: party for party in parties.recipients(reading, party_ids)}
     return {
         "purposes": [
             {
