@@ -28,16 +28,20 @@ class Prepared:
         self._statement = statement
         self.text = ""
         """As the database was given it; empty before the first time."""
-        self._conversions: tuple[list[tuple[str, Any, _Convert]], list[_Convert]] = [], []
+        self._conversions: tuple[list[tuple[str, bool, Any, _Convert]], list[_Convert]] = [], []
 
     def rows(self, connection: SqliteConnection, dialect: Dialect, values: dict[str, Any]) -> list[Values]:
-        """Run it; return its rows, of the types of their columns."""
+        """Run it; return its rows, of the types of their columns.
+
+        Raises:
+            KeyError: a `bindparam` was given no value.
+        """
         if not self.text:
             self._make(dialect)
         given, taken = self._conversions
         bound = []
-        for name, fixed, convert in given:
-            value = values.get(name, fixed)
+        for name, open_, fixed, convert in given:
+            value = values[name] if open_ else fixed
             bound.append(value if convert is None else convert(value))
         found = connection.execute(self.text, bound).fetchall()
         return [
@@ -47,11 +51,11 @@ class Prepared:
 
     def _make(self, dialect: Dialect) -> None:
         compiled: Any = self._statement.compile(dialect=dialect)
-        given: list[tuple[str, Any, _Convert]] = []
+        given: list[tuple[str, bool, Any, _Convert]] = []
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
             convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            given.append((bind.key, bind.effective_value, convert))
+            given.append((bind.key, bind.required, None if bind.required else bind.effective_value, convert))
         taken: list[_Convert] = [
             column.type.dialect_impl(dialect).result_processor(dialect, None)
             for column in self._statement.exported_columns

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.kit.db import Store, UtcDateTime, spelled
-from app.kit.prepared import Prepared
+from app.kit.prepared import Prepared, within
 
 
 class Mood(StrEnum):
@@ -94,6 +94,22 @@ def test_database_that_refuses_is_told_as_a_session_tells_it(store: Store) -> No
         writing.all(ADD, **one)
     with pytest.raises(OperationalError, match="readonly"), store.reading() as reading:
         reading.all(ADD, **thing())
+
+
+def test_value_that_was_forgotten_is_not_taken_for_nothing(store: Store) -> None:
+    with pytest.raises(KeyError, match="thing_id"), store.reading() as reading:
+        reading.all(BY_ID)
+
+
+def test_session_and_prepared_statements_share_a_transaction(store: Store) -> None:
+    with suppress(ZeroDivisionError), store.write() as session:
+        within(session).all(ADD, **thing())
+        seen = session.scalar(select(func.count()).select_from(Thing))
+        raise ZeroDivisionError
+    with store.read() as session:
+        left = within(session).all(COUNT)
+
+    assert (seen, left) == (1, [(0,)])
 
 
 def test_reading_sees_one_moment(store: Store) -> None:
