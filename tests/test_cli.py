@@ -105,7 +105,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 def test_help_lists_every_command_and_every_option(command: Command) -> None:
     found = dict(commands(typer.main.get_command(app)))
 
-    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep"} <= set(map(" ".join, found))
+    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep", "keys rotate"} <= set(map(" ".join, found))
     for words, one in found.items():
         above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
         options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
@@ -245,7 +245,13 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
     assert json.loads(done.stdout)["expired"] == 1
 
 
-WORDS = [["sweep"], ADD, ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"], ["serve", "--port", "0"]]
+WORDS = [
+    ["sweep"],
+    ADD,
+    ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"],
+    ["serve", "--port", "0"],
+    ["keys", "rotate"],
+]
 
 
 def all_refuse(command: Command, reason: str, **more: str) -> bool:
@@ -287,6 +293,7 @@ def test_data_without_its_register_is_refused_and_nothing_is_purged(
 
     assert refused(migrated, "no register in")
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=nothing)
+    assert not Path(nothing).exists(), "no register and no key is left where none belongs"
     assert rows(lived_in) == before
     assert said(command("sweep", "--json"))["purged"] == 0
 
