@@ -247,6 +247,27 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
     assert json.loads(done.stdout)["expired"] == 1
 
 
+def test_the_key_of_keys_is_rotated_and_what_was_interrupted_is_finished(lived_in: Path, command: Command) -> None:
+    before, old = rows(lived_in), (lived_in / "keys" / "kek").read_bytes()
+
+    first = said(command("keys", "rotate", "--json"))
+    once = (lived_in / "keys" / "kek").read_bytes()
+    shutil.copyfile(lived_in / "keys" / "kek", lived_in / "keys" / "kek.next")
+    (lived_in / "keys" / "kek.next").chmod(0o600)
+    second = said(command("keys", "rotate", "--json"))
+    shown = command("keys", "rotate")
+
+    after = rows(lived_in)
+    assert list(first) == ["kek_id", "keys_rewrapped", "resumed"]
+    assert (first["resumed"], first["keys_rewrapped"]) == (False, len(before["register.keys"]))
+    assert second == {"kek_id": first["kek_id"], "keys_rewrapped": 0, "resumed": True}
+    assert len({old, once, (lived_in / "keys" / "kek").read_bytes()}) == 3
+    assert "keys rewrapped" in shown.stdout
+    assert shown.stderr == "", "how far it is is told to a terminal only"
+    assert after["mien.templates"] == before["mien.templates"]
+    assert refused(command("keys", "rotate", MIEN_KEK=once.decode().strip()), "if it was rotated, give the new one")
+
+
 WORDS = [
     ["sweep"],
     ADD,
