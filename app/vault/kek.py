@@ -125,6 +125,8 @@ class KekFile:
 
     def make_first(self) -> None:
         """Make the key, unless there is one or was one."""
+        if self.file.exists():
+            return
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(self.file.parent, wait=True):
             if not any(one.exists() for one in (self.file, self._next, self._old)):

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.kit.settings import Settings
 from app.vault.kek import Given, KekFile, Ring, UnknownKekError
 from app.vault.opening import check, open_vault
-from app.vault.seal import KEY_BYTES, KekError
+from app.vault.seal import KEY_BYTES, Kek, KekError
 from tests.house import settings_for
 from tests.vault.killing import killed_at, steps_of
 
@@ -88,6 +88,25 @@ def test_ring_looks_again_for_a_key_that_it_does_not_know(tmp_path: Path) -> Non
     assert ring.first.id == new.id
     with pytest.raises(UnknownKekError):
         ring.get(old.id)
+
+
+def test_whoever_reads_while_the_key_is_replaced_has_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading one file and the other, all of the replacing happens."""
+    file, other = KekFile(tmp_path / "kek"), KekFile(tmp_path / "kek")
+    file.make_first()
+    new = file.begin(file.read()[0].id).new
+    read = KekFile._read
+
+    def slowly(self: KekFile, path: Path) -> Kek | None:
+        found = read(self, path)
+        if self is file:
+            other.finish()
+        return found
+
+    monkeypatch.setattr(KekFile, "_read", slowly)
+    assert new.id in {kek.id for kek in file.read()}
 
 
 def test_lost_key_is_not_replaced_by_another(root: Path) -> None:
