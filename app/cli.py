@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
+from app import __version__
 from app.consent import notices
 from app.demo.story import play
 from app.faces.permit import Purpose
@@ -25,9 +27,14 @@ from app.kit import log
 from app.kit.clock import utc_now
 from app.kit.receiving import DeadlineProtocol
 from app.kit.settings import Settings
+from app.kit.telling import telling
 from app.main import build, set_up
 from app.parties import service as parties
+from app.rights.restoring import restore as restore_backup
 from app.rights.sweep import sweep as sweep_once
+from app.vault.backup import back_up
+from app.vault.lock import InUseError, in_use
+from app.vault.manifest import BackupError, Manifest
 from app.vault.opening import SchemaError, check, is_new, open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Vault
@@ -51,10 +58,13 @@ REFUSALS = (
     KekError,
     ForeignRegisterError,
     SchemaError,
+    InUseError,
+    BackupError,
     notices.NoticeError,
     parties.PartyError,
     OSError,
     DBAPIError,
+    sqlite3.Error,
     UnicodeError,
 )
 
@@ -66,7 +76,8 @@ def _refuse(why: str) -> NoReturn:
 
 def _reason(error: Exception) -> str:
     # Only what the database says: the statement's parameters may be personal.
-    return f"the databases cannot be used: {error.orig}" if isinstance(error, DBAPIError) else str(error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return f"the databases cannot be used: {cause}" if isinstance(error, DBAPIError | sqlite3.Error) else str(error)
 
 
 def _settings() -> Settings:
@@ -80,17 +91,24 @@ def _settings() -> Settings:
 @contextmanager
 def _opened(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
     """Open the stores for one command; on an empty data directory they are set up first, as `serve` does."""
-    try:
+    with _refusing(), in_use(settings.data_dir):
         vault = open_vault(settings)
         if checked and is_new(vault):
             set_up(vault)
         if checked:
             check(vault)
         yield vault
+        vault.data.close()
+        vault.register.store.close()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """End with the reason and exit 1 if what is done in the block is refused."""
+    try:
+        yield
     except REFUSALS as error:
         _refuse(_reason(error))
-    vault.data.close()
-    vault.register.store.close()
 
 
 def _answer(fields: dict[str, Any], *, as_json: bool) -> None:
@@ -111,11 +129,16 @@ def serve(
 ) -> None:
     """Serve. On an empty data directory it migrates and publishes the shipped notices first."""
     settings = _settings()
+    with _refusing(), in_use(settings.data_dir):
+        _serve(settings, host, port, as_json=as_json)
+
+
+def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     try:
         os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
         service = build(settings)
         check(service.state.vault)
-    except (*REFUSALS, ValueError) as error:
+    except ValueError as error:
         _refuse(_reason(error))
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -223,6 +246,46 @@ def sweep(*, as_json: Json = False) -> None:
     with _opened(settings) as vault:
         done = sweep_once(vault, now=utc_now(), settings=settings)
     _answer(asdict(done), as_json=as_json)
+
+
+@app.command()
+def backup(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory, best on another medium.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Back up the data, also while the service runs: never the register, never the key-encryption key.
+
+    DIR gets mien.db and manifest.json, and is there only when it is whole. See docs/backup.md.
+    """
+    settings = _settings()
+    with _refusing(), in_use(settings.data_dir), telling() as tell:
+        made = back_up(settings, to=directory, version=__version__, now=utc_now(), tell=tell)
+    _answer({"backup": directory, **_told(made)}, as_json=as_json)
+
+
+@app.command()
+def restore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What `mien backup` made.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the data; what ended since then stays ended. Stop the service first.
+
+    Refused, with the data as it was, if the backup is damaged, is of a newer version, or belongs to another register.
+    What was given since then is lost. See docs/backup.md.
+    """
+    settings = _settings()
+    os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
+    with _refusing(), telling() as tell:
+        done = restore_backup(settings, backup=directory, now=utc_now, tell=tell)
+    counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
+    _answer({"restored": directory, **_told(done.backup), **counts}, as_json=as_json)
+
+
+def _told(manifest: Manifest) -> dict[str, Any]:
+    shown = ("made_at", "mien_version", "schema", "size", "sha256")
+    return {name: getattr(manifest, name) for name in shown}
 
 
 def main() -> None:

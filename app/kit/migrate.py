@@ -34,3 +34,15 @@ def at_head(store: Store) -> bool:
     with store.read() as session:
         current = MigrationContext.configure(session.connection()).get_current_heads()
     return set(current) == set(script.get_heads())
+
+
+def revision(store: Store) -> str | None:
+    """Return the newest migration that *store* has had."""
+    with store.read() as session:
+        return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def knows(name: str, wanted: str | None) -> bool:
+    """Say whether this version can bring a database, by its name (`mien`, `register`), from *wanted* to its schema."""
+    script = ScriptDirectory(str(MIGRATIONS / name))
+    return wanted is None or wanted in {known.revision for known in script.walk_revisions()}
