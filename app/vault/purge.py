@@ -42,20 +42,22 @@ def pages(
         after = page[-1][0]
 
 
-def generations(vault: Vault, owners: Iterable[Owner]) -> dict[Owner, set[int]]:
-    """Return the generations that there is a key for, of each of a page of *owners*."""
-    by_digest = {owner.digest: owner for owner in owners}
-    found: dict[Owner, set[int]] = {owner: set() for owner in by_digest.values()}
-    wanted = (KeySlot.owner.in_(sorted(by_digest)), KeySlot.wrapped != DESTROYED)
+def generations(vault: Vault, owners: Iterable[bytes]) -> dict[bytes, set[int]]:
+    """Return the generations that there is a key for, of a page of owners' digests; without those that have none."""
+    found: dict[bytes, set[int]] = {}
+    # In the order of the index, so that its pages are read once each.
+    wanted = (KeySlot.owner.in_(sorted(owners)), KeySlot.wrapped != DESTROYED)
     with vault.register.store.read() as session:
-        for digest, generation in session.execute(select(KeySlot.owner, KeySlot.generation).where(*wanted)):
-            found[by_digest[digest]].add(generation)
+        for owner, generation in session.execute(select(KeySlot.owner, KeySlot.generation).where(*wanted)):
+            found.setdefault(owner, set()).add(generation)
     return found
 
 
 def without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID]:
     """Return those of a page of *ids* that have no key left at all."""
-    return [owner.id for owner, left in generations(vault, (Owner(kind, one) for one in ids)).items() if not left]
+    by_digest = {Owner(kind, one).digest: one for one in ids}
+    living = generations(vault, by_digest)
+    return [one for digest, one in by_digest.items() if digest not in living]
 
 
 def tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID, Tombstone]:

@@ -52,8 +52,9 @@ def time_passes(case: Case, _house: House) -> None:
 
 
 def refuse(case: Case, house: House) -> None:
-    body = {"purpose": "verification", "relying_party_id": case.party.id, "notice_sha256": house.notice("verification")}
-    case.person("POST", "/v1/me/refusals", json=body).raise_for_status()
+    asked = {"purpose": "verification", "relying_party_id": case.party.id}
+    body = {**asked, "decision": "refused", "notice_sha256": house.notice("verification")}
+    case.person("POST", "/v1/me/consents", json=body).raise_for_status()
 
 
 def revoke_token(case: Case, _house: House) -> None:
