@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, time
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.consent import events, proofs
 from app.consent.policy import ConsentEvent, EventState
-from app.consent.service import delete_grant, end_grant
+from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.auth import UnauthenticatedError
 from app.kit.steps import operation
@@ -59,10 +59,10 @@ def purge_dead(vault: Vault) -> int:
                 grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
                 here = {grant.subject_id for grant in grants}
                 here -= set(purge.without_key(vault, OwnerKind.SUBJECT, here))
+                session.expunge_all()
+                session.execute(delete(Grant).where(Grant.id.in_(dead)))
                 for grant in grants:
-                    stone = stones.get(grant.id)
-                    delete_grant(session, grant)
-                    if stone is not None:
+                    if (stone := stones.get(grant.id)) is not None:
                         _record(vault, session, grant, stone, here=grant.subject_id in here)
             removed += len(grants)
     return removed

@@ -66,7 +66,6 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
         finally:
             staging.clear(settings.data_dir)
         with _opened(settings) as vault:
-            purge(vault)
             swept = sweep(vault, settings=settings, now=now())
     return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=read)
 
