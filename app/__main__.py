@@ -1,6 +1,6 @@
 """`python -m app` is the `mien` command."""
 
-from app.cli import main
+from app.cli.program import main
 
 if __name__ == "__main__":
     main()

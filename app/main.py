@@ -34,6 +34,7 @@ from app.rights import routes as rights
 from app.rights.sweep import purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
+from app.vault.lock import in_use
 from app.vault.opening import check, is_new, migrate, open_vault
 from app.vault.vault import Vault
 
@@ -192,6 +193,14 @@ def build(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # As long as it serves nobody puts other data in the place of these.
+    with in_use(app.state.settings.data_dir):
+        async with _running(app):
+            yield
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
     take_short_turns()

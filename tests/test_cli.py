@@ -17,7 +17,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner, Result
 
-from app.cli import app
+from app.cli.program import app
 from app.faces.permit import Purpose
 from app.vault.opening import open_vault
 from tests.architecture.source import ROOT

@@ -3,18 +3,17 @@
 from datetime import UTC, datetime, time
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.consent import events, proofs
 from app.consent.policy import ConsentEvent, EventState
-from app.consent.service import delete_grant, end_grant
+from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.auth import UnauthenticatedError
 from app.kit.steps import operation
 from app.subjects import service as subjects
 from app.vault import purge
-from app.vault.register import tombstone_digest
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
 
@@ -51,23 +50,28 @@ def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> in
 
 def purge_dead(vault: Vault) -> int:
     """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
-    with vault.change() as change:
-        session, ended = change.session, vault.register.ended(EndedKind.GRANT)
-        ids = session.scalars(select(Grant.id)).all()
-        dead = purge.without_key(vault, OwnerKind.GRANT, ids)
-        for grant_id in dead:
-            stone = ended.get(tombstone_digest(EndedKind.GRANT, grant_id))
-            _remove(vault, session, grant_id, stone)
-    return len(dead)
+    removed = 0
+    for page in purge.pages(vault, Grant.id):
+        dead = purge.without_key(vault, OwnerKind.GRANT, (row.id for row in page))
+        if dead:
+            stones = purge.tombstones(vault, EndedKind.GRANT, dead)
+            with vault.data.write() as session:
+                grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
+                here = {grant.subject_id for grant in grants}
+                here -= set(purge.without_key(vault, OwnerKind.SUBJECT, here))
+                session.expunge_all()
+                session.execute(delete(Grant).where(Grant.id.in_(dead)))
+                for grant in grants:
+                    if (stone := stones.get(grant.id)) is not None:
+                        _record(vault, session, grant, stone, here=grant.subject_id in here)
+            removed += len(grants)
+    return removed
 
 
-def _remove(vault: Vault, session: Session, grant_id: UUID, stone: Tombstone | None) -> None:
-    grant = session.get_one(Grant, grant_id)
-    delete_grant(session, grant)
-    if stone is None:
-        return
+def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, here: bool) -> None:
+    """Write down how a consent ended that a restored backup did not know to have ended."""
     proofs.end(session, grant.id, on=stone.ended_on)
-    if stone.ended_as not in set(EventState):
+    if not here or stone.ended_as not in set(EventState):
         return
     event = ConsentEvent(
         consent_id=grant.id,

@@ -16,7 +16,6 @@ from app.faces import features
 from app.faces.cards import Card
 from app.faces.engine import Vector
 from app.kit.errors import NotFoundError
-from app.vault import purge
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
@@ -166,21 +165,3 @@ def of(session: Session, subject_id: UUID) -> Sequence[Enrolment]:
         )
         for enrolment_id, day in sorted(days.items(), key=lambda item: (item[1], item[0]))
     ]
-
-
-def purge_dead(vault: Vault) -> int:
-    """Remove templates and photos whose key is gone, and keys that were superseded. Returns how many rows."""
-    with vault.change() as change:
-        session, removed = change.session, 0
-        living = vault.register.generations()
-        used: dict[Owner, set[int]] = {Owner.grant(grant_id): set() for grant_id in session.scalars(select(Grant.id))}
-        for table in (Template, Photo):
-            for row in session.execute(select(table.id, table.grant_id, table.key_generation)).all():
-                owner = Owner.grant(row.grant_id)
-                if row.key_generation in living.get(owner.digest, ()):
-                    used.setdefault(owner, set()).add(row.key_generation)
-                else:
-                    session.execute(delete(table).where(table.id == row.id))
-                    removed += 1
-        purge.retire_superseded(vault, used)
-    return removed

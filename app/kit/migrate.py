@@ -41,10 +41,10 @@ def refuse_newer(store: Store) -> None:
     Raises:
         NewerSchemaError: it is of a newer version.
     """
-    known = {script.revision for script in ScriptDirectory.from_config(_config(store)).walk_revisions()}
-    for revision in sorted(_current(store) - known):
+    found = revision(store)
+    if not knows(store.path.stem, found):
         msg = (
-            f"{store.path.name} has schema {revision}, which this version of Mien does not know: a newer one wrote it. "
+            f"{store.path.name} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
             "Run that version or a later one; to go back, restore a backup that was made before the upgrade"
         )
         raise NewerSchemaError(msg)
@@ -52,9 +52,16 @@ def refuse_newer(store: Store) -> None:
 
 def at_head(store: Store) -> bool:
     """Say whether *store* has the newest schema."""
-    return _current(store) == set(ScriptDirectory.from_config(_config(store)).get_heads())
+    return revision(store) == ScriptDirectory.from_config(_config(store)).get_current_head()
 
 
-def _current(store: Store) -> set[str]:
+def revision(store: Store) -> str | None:
+    """Return the newest migration that *store* has had."""
     with store.read() as session:
-        return set(MigrationContext.configure(session.connection()).get_current_heads())
+        return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def knows(name: str, wanted: str | None) -> bool:
+    """Say whether this version can bring a database, by its name (`mien`, `register`), from *wanted* to its schema."""
+    script = ScriptDirectory(str(MIGRATIONS / name))
+    return wanted is None or wanted in {known.revision for known in script.walk_revisions()}

@@ -17,7 +17,6 @@ from app.kit.steps import operation
 from app.kit.text import REASON, readable
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
-from app.vault.register import tombstone_digest
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
@@ -204,14 +203,18 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
 
 def purge_dead(vault: Vault) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
-    revoked = vault.register.ended(EndedKind.RELYING_PARTY)
-    with vault.change() as change:
-        session = change.session
-        keys = purge.with_tombstone(vault, EndedKind.RELYING_PARTY_KEY, session.scalars(select(PartyKey.id)).all())
-        for key_id in keys:
-            session.execute(delete(PartyKey).where(PartyKey.id == key_id))
-        standing = session.scalars(select(RelyingParty).where(RelyingParty.revoked_on.is_(None)))
-        ended = [(one, revoked.get(tombstone_digest(EndedKind.RELYING_PARTY, one.id))) for one in standing]
-        for party, stone in ended:
-            party.revoked_on = None if stone is None else stone.ended_on
-    return len(keys) + sum(stone is not None for _, stone in ended)
+    removed = 0
+    for page in purge.pages(vault, PartyKey.id):
+        ended = purge.tombstones(vault, EndedKind.RELYING_PARTY_KEY, (row.id for row in page))
+        if ended:
+            with vault.data.write() as session:
+                session.execute(delete(PartyKey).where(PartyKey.id.in_(ended)))
+            removed += len(ended)
+    for page in purge.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
+        revoked = purge.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
+        if revoked:
+            with vault.data.write() as session:
+                for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
+                    party.revoked_on = revoked[party.id].ended_on
+            removed += len(revoked)
+    return removed

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from app.consent import upkeep as consent
 from app.consent.proofs import Keeping
-from app.enrolment import store as enrolment
+from app.enrolment import upkeep as enrolment
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.parties import service as parties
 from app.rights import erasure
-from app.subjects import service as subjects
+from app.subjects import upkeep as subjects
 from app.vault.purge import Purge
 from app.vault.vault import Vault
 
@@ -47,9 +47,15 @@ def purge(vault: Vault) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
     try:
-        removed = sum(one(vault) for one in PURGES)
+        removed = purge_rows(vault)
+        enrolment.retire_superseded(vault)
     except BaseException:
         vault.unfinished = True
         raise
     vault.settle()
     return removed
+
+
+def purge_rows(vault: Vault) -> int:
+    """Remove every row whose key is gone, and change nothing in the register. Returns how many."""
+    return sum(one(vault) for one in PURGES)

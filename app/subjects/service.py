@@ -15,11 +15,10 @@ from app.kit.errors import NotFoundError, Problem
 from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation
 from app.subjects.tables import Subject, Token, TokenKind
-from app.vault import purge
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
-from app.vault.tables import EndedKind, OwnerKind
+from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
 ACCESS_PREFIX = "mien_sub_"
@@ -263,26 +262,3 @@ def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:
     _end_tokens(change, _token_ids(change.session, subject_id), now)
     change.session.execute(delete(Subject).where(Subject.id == subject_id))
     change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=now.date())
-
-
-def purge_dead(vault: Vault) -> int:
-    """Remove people whose key is gone, and tokens that ended. Returns how many."""
-    with vault.change() as change:
-        session = change.session
-        dead = purge.without_key(vault, OwnerKind.SUBJECT, session.scalars(select(Subject.id)).all())
-        for subject_id in dead:
-            session.execute(delete(Subject).where(Subject.id == subject_id))
-        ended = purge.with_tombstone(vault, EndedKind.TOKEN, session.scalars(select(Token.id)).all())
-        for token_id in ended:
-            session.execute(delete(Token).where(Token.id == token_id))
-        stopped = _stopped_since(vault, session)
-    return len(dead) + len(ended) + stopped
-
-
-def _stopped_since(vault: Vault, session: Session) -> int:
-    """Stop the matching of people whose spell ended after the backup that was restored. Returns how many."""
-    spells = [spell for spell in session.scalars(select(Subject.spell_id)) if spell is not None]
-    over = purge.with_tombstone(vault, EndedKind.SPELL, spells)
-    for spell_id in over:
-        session.execute(update(Subject).where(Subject.spell_id == spell_id).values(spell_id=None))
-    return len(over)

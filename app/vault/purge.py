@@ -1,12 +1,26 @@
-"""Rows whose key is gone are dead; each room removes its own before the service is ready."""
+"""Rows whose key is gone are dead; each room removes its own before the service is ready.
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+Rows are looked at a page at a time, in no transaction, and removed in one short one: neither memory nor a lock grows
+with the number of people. What has ended has ended for good, and row ids are random, so what was seen to be dead still
+is when it is removed, or is gone already.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
-from app.vault.register import Owner, tombstone_digest
-from app.vault.tables import EndedKind, OwnerKind
+from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.vault.register import DESTROYED, Owner, tombstone_digest
+from app.vault.tables import EndedKind, KeySlot, OwnerKind, Tombstone
 from app.vault.vault import Vault
+
+PAGE = 10_000
+"""Rows looked at together, and removed in one transaction: dead rows lie anywhere, so that each costs pages of its own,
+and the fewer commits the fewer times these are written. SQLite takes 32,766 parameters (since 3.32), and some MiB
+hold them."""
+Column = InstrumentedAttribute[Any]
 
 
 class Purge(Protocol):
@@ -15,23 +29,42 @@ class Purge(Protocol):
     def __call__(self, vault: Vault) -> int: ...  # noqa: D102 - said above
 
 
+def pages(
+    vault: Vault, by: InstrumentedAttribute[UUID], *more: Column, where: Collection[ColumnElement[bool]] = ()
+) -> Iterator[Sequence[Row[Any]]]:
+    """Read columns of a whole table, in the order of its key *by*, which is the first of them."""
+    query, after = select(by, *more).where(*where).order_by(by).limit(PAGE), None
+    while True:
+        with vault.data.read() as session:
+            page = session.execute(query if after is None else query.where(by > after)).all()
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        after = page[-1][0]
+
+
+def generations(vault: Vault, owners: Iterable[bytes]) -> dict[bytes, set[int]]:
+    """Return the generations that there is a key for, of a page of owners' digests; without those that have none."""
+    found: dict[bytes, set[int]] = {}
+    # In the order of the index, so that its pages are read once each.
+    wanted = (KeySlot.owner.in_(sorted(owners)), KeySlot.wrapped != DESTROYED)
+    with vault.register.store.read() as session:
+        for owner, generation in session.execute(select(KeySlot.owner, KeySlot.generation).where(*wanted)):
+            found.setdefault(owner, set()).add(generation)
+    return found
+
+
 def without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID]:
-    """Return those of *ids* that have no key left at all."""
-    living = vault.register.generations()
-    return [owner_id for owner_id in ids if Owner(kind, owner_id).digest not in living]
+    """Return those of a page of *ids* that have no key left at all."""
+    by_digest = {Owner(kind, one).digest: one for one in ids}
+    living = generations(vault, by_digest)
+    return [one for digest, one in by_digest.items() if digest not in living]
 
 
-def with_tombstone(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> list[UUID]:
-    """Return those of *ids* that ended."""
-    ended = vault.register.ended(kind)
-    return [one for one in ids if tombstone_digest(kind, one) in ended]
-
-
-def retire_superseded(vault: Vault, used: Mapping[Owner, set[int]]) -> None:
-    """Destroy the keys that an interrupted replacement left: all but those *used*, the newest and what is newer."""
-    living = vault.register.generations()
-    for owner, sealing in used.items():
-        generations = living.get(owner.digest, set())
-        keep = sealing or {max(generations, default=0)}
-        if any(generation < max(keep) and generation not in keep for generation in generations):
-            vault.register.retire(owner, keep=keep)
+def tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID, Tombstone]:
+    """Return the tombstones of those of a page of *ids* that ended."""
+    by_digest = {tombstone_digest(kind, one): one for one in ids}
+    with vault.register.store.read() as session:
+        stones = session.scalars(select(Tombstone).where(Tombstone.digest.in_(sorted(by_digest)))).all()
+    return {by_digest[stone.digest]: stone for stone in stones}

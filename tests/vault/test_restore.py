@@ -26,7 +26,7 @@ REFUSES_TO_START = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThr
 
 @contextmanager
 def back_in_time(root: Path) -> Iterator[None]:
-    """Stop the clock for the data: what the block does to it is undone at its end, by restoring a backup."""
+    """Put the data back at the end of the block as it was, by hand: the next start has to do what a restore does."""
     backup = root.with_name("backup")
     shutil.copytree(root / "data", backup)
     yield

@@ -1,0 +1,89 @@
+"""`mien migrate`, `sweep`, `backup`, `restore` and `keys`: what the operator does with the stores."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app import __version__
+from app.cli.command import Json, answer, opened, read_settings, refusing
+from app.kit.clock import utc_now
+from app.kit.telling import telling
+from app.main import set_up
+from app.rights.restoring import restore as restore_backup
+from app.rights.sweep import sweep as sweep_once
+from app.vault.backup import back_up
+from app.vault.lock import in_use
+from app.vault.manifest import Manifest
+from app.vault.rotation import rotate
+
+app = typer.Typer()
+keys_app = typer.Typer(no_args_is_help=True, help="The key under which every other key is wrapped.")
+
+
+@app.command()
+def migrate(*, as_json: Json = False) -> None:
+    """Bring both databases to this version; on an empty data directory publish the shipped notices."""
+    settings = read_settings()
+    with opened(settings, checked=False) as vault:
+        set_up(vault)
+    answer({"data": settings.data_dir, "register": settings.register_dir, "schema": "head"}, as_json=as_json)
+
+
+@app.command()
+def sweep(*, as_json: Json = False) -> None:
+    """End the consents whose time is over, and carry on with interrupted erasures, now."""
+    settings = read_settings()
+    with opened(settings) as vault:
+        done = sweep_once(vault, now=utc_now(), settings=settings)
+    answer(asdict(done), as_json=as_json)
+
+
+@keys_app.command("rotate")
+def rotate_keys(*, as_json: Json = False) -> None:
+    """Wrap every key under a new key-encryption key and destroy the old; or finish what was interrupted."""
+    with opened(read_settings()) as vault, telling() as tell:
+        done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"))
+    answer({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
+
+
+@app.command()
+def backup(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory, best on another medium.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Back up the data, also while the service runs: never the register, never the key-encryption key.
+
+    DIR gets mien.db and manifest.json, and is there only when it is whole. See docs/backup.md.
+    """
+    settings = read_settings()
+    with refusing(), in_use(settings.data_dir), telling() as tell:
+        made = back_up(settings, to=directory, version=__version__, now=utc_now(), tell=tell)
+    answer({"backup": directory, **_told(made)}, as_json=as_json)
+
+
+@app.command()
+def restore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What `mien backup` made.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the data; what ended since then stays ended. Stop the service first.
+
+    Refused, with the data as it was, if the backup is damaged, is of a newer version, or belongs to another register.
+    What was given since then is lost. See docs/backup.md.
+    """
+    settings = read_settings()
+    os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
+    with refusing(), telling() as tell:
+        done = restore_backup(settings, backup=directory, now=utc_now, tell=tell)
+    counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
+    answer({"restored": directory, **_told(done.backup), **counts}, as_json=as_json)
+
+
+def _told(manifest: Manifest) -> dict[str, Any]:
+    shown = ("made_at", "mien_version", "schema", "size", "sha256")
+    return {name: getattr(manifest, name) for name in shown}

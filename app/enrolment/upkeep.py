@@ -1,0 +1,49 @@
+"""What a crash or a restored backup leaves to be done."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from app.consent.tables import Grant
+from app.enrolment.store import generations_in_use
+from app.enrolment.tables import Photo, Template
+from app.vault import purge
+from app.vault.register import Owner
+from app.vault.vault import Vault
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove templates and photos whose key is gone: ended, or replaced by a newer one. Returns how many."""
+    removed = 0
+    for table in (Template, Photo):
+        for page in purge.pages(vault, table.id, table.grant_id, table.key_generation):
+            owners = [Owner.grant(row.grant_id).digest for row in page]
+            living = purge.generations(vault, set(owners))
+            sealed_by = zip(page, owners, strict=True)
+            dead = [row.id for row, owner in sealed_by if row.key_generation not in living.get(owner, ())]
+            if dead:
+                with vault.data.write() as session:
+                    session.execute(delete(table).where(table.id.in_(dead)))
+                removed += len(dead)
+    return removed
+
+
+def retire_superseded(vault: Vault) -> None:
+    """Destroy the keys that an interrupted replacement left: all but those in use, the newest and what is newer."""
+    for page in purge.pages(vault, Grant.id):
+        grants = {Owner.grant(row.id).digest: row.id for row in page}
+        several = {owner for owner, living in purge.generations(vault, grants).items() if len(living) > 1}
+        if several:
+            _retire(vault, [grants[owner] for owner in several])
+
+
+def _retire(vault: Vault, grant_ids: Collection[UUID]) -> None:
+    # With the write lock: meanwhile nobody is between a new key and the row that it seals.
+    with vault.data.write() as session:
+        for grant_id in session.scalars(select(Grant.id).where(Grant.id.in_(grant_ids))).all():
+            owner = Owner.grant(grant_id)
+            living = purge.generations(vault, [owner.digest]).get(owner.digest, set())
+            keep = generations_in_use(session, grant_id) or {max(living, default=0)}
+            if any(one < max(keep) and one not in keep for one in living):
+                vault.register.retire(owner, keep=keep)

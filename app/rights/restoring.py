@@ -1,0 +1,132 @@
+"""Restoring a backup, so that everything that ended since it was made stays ended (law 3).
+
+What ended is known from the register, which never goes back in time, but for one thing: an erasure that was asked for
+and is not done yet is written in the data only. So the data that is to be replaced finishes those first, if it can be
+read. Then the backup loses its dead rows, before it takes the place of the data, and what is over by the clock ends.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from app.kit.migrate import knows, revision, upgrade
+from app.kit.settings import Settings
+from app.kit.steps import operation, step
+from app.kit.telling import Tell
+from app.rights.sweep import purge, purge_rows, sweep
+from app.rights.tables import Erasure, ErasureStep
+from app.vault import restore as staging
+from app.vault.lock import STAGE, alone
+from app.vault.manifest import BackupError, Manifest
+from app.vault.opening import DATA_FILE, KEK_FILE, SchemaError, is_new, open_vault
+from app.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did."""
+
+    backup: Manifest
+    purged: int
+    """Rows of what had ended since the backup."""
+    expired: int
+    """Consents whose time was over, and that nobody had ended yet."""
+    replaced_data_was_read: bool
+    """False if the data that was replaced was damaged: whether an erasure was in progress there is not known."""
+
+
+@operation("restore")
+def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], tell: Tell) -> Restored:
+    """Put a backup in the place of the data.
+
+    Raises:
+        BackupError: it is damaged, foreign, or newer than this version. The data is as it was.
+        InUseError: the service or a command uses the data.
+        KekError: the key-encryption key is not the register's.
+    """
+    _check_key_is_there(settings)
+    with alone(settings.data_dir):
+        try:
+            said = staging.stage(backup, data_dir=settings.data_dir, register_dir=settings.register_dir, tell=tell)
+            staged = settings.model_copy(
+                update={"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir}
+            )
+            with _opened(staged) as vault:
+                _bring_to_this_version(vault)
+                read = _finish_erasures(settings, now=now())
+                tell("removing what has ended since")
+                purged = purge_rows(vault)
+                step("stage purged")
+            staging.put_in_place(settings.data_dir, tell=tell)
+        finally:
+            staging.clear(settings.data_dir)
+        with _opened(settings) as vault:
+            swept = sweep(vault, settings=settings, now=now())
+    return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=read)
+
+
+def _check_key_is_there(settings: Settings) -> None:
+    file = settings.kek_file or settings.register_dir / KEK_FILE
+    # Opening the stores would make one, which opens nothing.
+    if settings.kek is None and not file.exists():
+        msg = f"there is no key-encryption key in {file}: without it nothing in the register opens"
+        raise BackupError(msg)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Vault]:
+    vault = open_vault(settings)
+    try:
+        yield vault
+    finally:
+        vault.data.close()
+        vault.register.store.close()
+
+
+def _bring_to_this_version(vault: Vault) -> None:
+    if not knows("register", revision(vault.register.store)):
+        msg = "the register is of a newer version of Mien; use that version"
+        raise SchemaError(msg)
+    upgrade(vault.data)
+    upgrade(vault.register.store)
+    vault.check_bound()
+    step("stage at this version")
+
+
+def _finish_erasures(settings: Settings, *, now: datetime) -> bool:
+    """Finish what people asked the data that is to be replaced for. Returns whether it could be read."""
+    file = settings.data_dir / DATA_FILE
+    if not file.exists() or not file.stat().st_size:
+        return True
+    try:
+        with _opened(settings) as vault:
+            if not is_new(vault):
+                _finish(vault, settings=settings, now=now)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in staging.UNREADABLE:
+            raise
+        return False
+    return True
+
+
+def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
+    vault.check_bound()
+    if not knows("mien", revision(vault.data)):
+        msg = "the data in MIEN_DATA_DIR is of a newer version of Mien; use that version, or move the data away"
+        raise SchemaError(msg)
+    upgrade(vault.data)
+    with vault.data.read() as session:
+        waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
+    if waiting is None:
+        return
+    purge(vault)
+    sweep(vault, settings=settings, now=now)
+    with vault.data.read() as session:
+        if session.scalar(select(Erasure.id).where(Erasure.step == ErasureStep.INTENT).limit(1)) is not None:
+            msg = "an erasure is in progress and cannot be finished; see the log. Nothing was restored"
+            raise BackupError(msg)

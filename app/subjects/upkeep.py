@@ -1,0 +1,35 @@
+"""What a crash or a restored backup leaves to be done."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import delete, update
+
+from app.subjects.tables import Subject, Token
+from app.vault import purge
+from app.vault.tables import EndedKind, OwnerKind
+from app.vault.vault import Vault
+
+
+def purge_dead(vault: Vault) -> int:
+    """Remove people whose key is gone, and tokens that ended; stop the matching that was stopped. Returns how many."""
+    removed = 0
+    for page in purge.pages(vault, Subject.id, Subject.spell_id):
+        dead = purge.without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
+        spells = (row.spell_id for row in page if row.spell_id is not None)
+        removed += _remove(vault, dead, stopped=purge.tombstones(vault, EndedKind.SPELL, spells))
+    for page in purge.pages(vault, Token.id):
+        ended = purge.tombstones(vault, EndedKind.TOKEN, (row.id for row in page))
+        if ended:
+            with vault.data.write() as session:
+                session.execute(delete(Token).where(Token.id.in_(ended)))
+            removed += len(ended)
+    return removed
+
+
+def _remove(vault: Vault, dead: Collection[UUID], *, stopped: Collection[UUID]) -> int:
+    if dead or stopped:
+        with vault.data.write() as session:
+            session.execute(delete(Subject).where(Subject.id.in_(dead)))
+            session.execute(update(Subject).where(Subject.spell_id.in_(stopped)).values(spell_id=None))
+    return len(dead) + len(stopped)

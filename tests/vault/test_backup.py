@@ -1,0 +1,246 @@
+"""A backup is whole, of one moment, of the data only, and made while the service is in use."""
+
+import base64
+import hashlib
+import json
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.kit import steps
+from app.vault.manifest import BackupError
+from tests.bytescan import Needles, files_under, live_keys, openable, rows, slots
+from tests.house import House, SharedPool, serving
+from tests.rest.program import program
+from tests.toy_engine import toy_card
+from tests.vault.operating import DATA, backed_up, command, contents, refused
+
+
+@pytest.fixture
+def lived_in(root: Path, pool: SharedPool) -> Path:
+    """A service with somebody enrolled, stopped."""
+    with serving(root, pool, toy_card()) as house:
+        house.enrolled()
+    return root
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_backup_is_one_database_and_a_manifest_for_their_owner_only(lived_in: Path, tmp_path: Path) -> None:
+    to = tmp_path / "backups" / "first"
+    done = command(lived_in, "backup", to, "--json")
+    said = json.loads((to / "manifest.json").read_text())
+    told = json.loads(done.stdout)
+    file = to / "mien.db"
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "nothing is shown where nobody looks"
+    assert sorted(path.name for path in to.iterdir()) == ["manifest.json", "mien.db"]
+    assert [mode(path) for path in (to.parent, to, file, to / "manifest.json")] == [0o700, 0o700, 0o600, 0o600]
+    assert (said["size"], said["sha256"]) == (file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert rows(file, "SELECT version_num FROM alembic_version") == [(said["schema"],)]
+    assert rows(lived_in / "keys" / "register.db", "SELECT id FROM origin") == [(UUID(said["origin_id"]).hex,)]
+    assert told == {"backup": str(to)} | {
+        name: told[name] for name in ("made_at", "mien_version", "schema", "size", "sha256")
+    }
+    assert (told["sha256"], told["size"]) == (said["sha256"], said["size"])
+    assert rows(file, "PRAGMA journal_mode") == [("delete",)], "one file, none beside it"
+    assert [path.name for path in to.parent.iterdir()] == ["first"]
+
+
+def test_backup_holds_the_data_and_no_key(lived_in: Path, tmp_path: Path) -> None:
+    backed_up(lived_in, tmp_path / "backup")
+    kek = (lived_in / "keys" / "kek").read_bytes().strip()
+    needles = Needles().raw("key-encryption key", kek, base64.b64decode(kek))
+    for digest, generation, wrapped in slots(lived_in):
+        needles.raw(f"key {digest.hex()[:8]} {generation}", wrapped).raw("owner", digest)
+
+    copied, original = tmp_path / "backup" / "mien.db", lived_in / DATA
+    held = {table: rows(copied, f"SELECT * FROM {table}") for (table,) in tables(copied)}  # noqa: S608 - from the schema
+
+    assert held == {table: rows(original, f"SELECT * FROM {table}") for (table,) in tables(original)}  # noqa: S608 - as above
+    assert len(held["templates"]) == 1
+    assert needles.found(files_under(tmp_path / "backup")) == []
+    assert {found.split(" in ")[0] for found in needles.found(files_under(lived_in / "keys"))} == set(needles.spellings)
+
+
+def test_backup_needs_no_key(lived_in: Path, tmp_path: Path) -> None:
+    shutil.rmtree(lived_in / "keys")
+
+    assert command(lived_in, "backup", tmp_path / "backup").returncode == 0
+    assert not (lived_in / "keys").exists()
+
+
+def tables(database: Path) -> list[tuple[str]]:
+    return rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")
+
+
+def keep_going(house: House, stop: threading.Event, faults: list[str]) -> None:
+    """Let people come, consent, enrol and leave, until told to stop."""
+    party = house.party(f"Door {threading.get_ident()}")
+    while not stop.is_set():
+        try:
+            person, _, consent = house.enrolled(party=party)
+            person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
+            person("DELETE", "/v1/me").raise_for_status()
+            house.enrolled(party=party)
+        except Exception as error:  # noqa: BLE001 - told to the test, which is in another thread
+            faults.append(repr(error))
+            return
+
+
+def test_backup_made_while_people_write_is_of_one_moment(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+    stop, faults = threading.Event(), list[str]()
+    with serving(root, pool, toy_card()) as house:
+        writers = [threading.Thread(target=keep_going, args=(house, stop, faults)) for _ in range(3)]
+        for writer in writers:
+            writer.start()
+        try:
+            backups = [tmp_path / f"backup {number}" for number in range(6)]
+            for to in backups:
+                backed_up(root, to)
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
+        people = [rows(to / "mien.db", "SELECT count(*) FROM subjects")[0][0] for to in backups]
+
+    assert faults == []
+    assert people[-1] > people[0], "people came meanwhile"
+    for to in backups:
+        file = to / "mien.db"
+        half = rows(
+            file, "SELECT id FROM subjects WHERE (SELECT count(*) FROM tokens WHERE subject_id = subjects.id) != 2"
+        )
+        unsaid = rows(
+            file,
+            "SELECT id FROM grants WHERE NOT EXISTS"
+            " (SELECT 1 FROM consent_events WHERE subject_id = grants.subject_id)",
+        )
+        assert (rows(file, "PRAGMA integrity_check"), rows(file, "PRAGMA foreign_key_check")) == ([("ok",)], [])
+        assert (half, unsaid) == ([], [])
+
+
+def test_backup_has_no_unused_space_with_what_was_deleted(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+    with serving(root, pool, toy_card(), rebuild_at_once_mib=0) as house:
+        party = house.party()
+        needles = Needles()
+        people = [house.enrolled(face=face % 4, party=party) for face in range(30)]
+        for number, (person, _, consent) in enumerate(people):
+            needles.id(f"person {number}", person.subject_id).id(f"consent {number}", consent["consent_id"])
+        backed_up(root, tmp_path / "before")
+        for person, _, _ in people:
+            assert person("DELETE", "/v1/me").json()["status"] == "completed"
+        backed_up(root, tmp_path / "after")
+        opened = openable(tmp_path / "after" / "mien.db", live_keys(root, tmp_path / "before" / "mien.db"))
+
+    assert len(needles.found(files_under(tmp_path / "before"))) == 60
+    assert needles.found(files_under(tmp_path / "after")) == []
+    assert opened == {}
+
+
+def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) -> None:
+    full, file, link = tmp_path / "full", tmp_path / "file", tmp_path / "link"
+    full.mkdir()
+    (full / "something").touch()
+    file.touch()
+    link.symlink_to(lived_in / "data")
+    before = contents(lived_in, full)
+    reasons = {
+        full: "not empty",
+        file: "not empty",
+        lived_in / "data": "is inside",
+        lived_in / "data" / "backup": "is inside",
+        link / "backup": "is inside",
+        lived_in / "keys" / "backup": "is inside",
+    }
+
+    for to, reason in reasons.items():
+        assert refused(command(lived_in, "backup", to), reason), to
+
+    assert contents(lived_in, full) == before
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert backed_up(lived_in, empty).size > 0
+
+
+def test_without_data_there_is_no_backup(tmp_path: Path) -> None:
+    done = command(tmp_path / "new", "backup", tmp_path / "backup")
+
+    assert refused(done, "there is no data")
+    assert not (tmp_path / "backup").exists()
+    assert not (tmp_path / "new" / "keys").exists()
+
+
+def test_damaged_data_is_not_backed_up(lived_in: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(lived_in / DATA)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("DELETE FROM subjects")
+        connection.commit()
+
+    with pytest.raises(BackupError, match="damaged"):
+        backed_up(lived_in, tmp_path / "backup")
+    assert list(tmp_path.glob("*backup*")) == []
+
+
+@pytest.fixture
+def watched() -> Iterator[list[tuple[str, str]]]:
+    """Note every step."""
+    seen: list[tuple[str, str]] = []
+    steps.watcher = lambda operation, step: seen.append((operation, step))
+    yield seen
+    steps.watcher = lambda _operation, _step: None
+
+
+def test_whichever_step_fails_there_is_no_half_backup(
+    lived_in: Path, tmp_path: Path, watched: list[tuple[str, str]]
+) -> None:
+    backed_up(lived_in, tmp_path / "whole")
+    names = [step for operation, step in watched if operation == "backup"]
+
+    def fail_at(failing: str) -> None:
+        def watch(_operation: str, step: str) -> None:
+            if step == failing:
+                raise BackupError(step)
+
+        steps.watcher = watch
+
+    assert names == ["data copied", "copy written anew", "manifest written", "backup in place"]
+    for number, name in enumerate(names):
+        fail_at(name)
+        with pytest.raises(BackupError):
+            backed_up(lived_in, tmp_path / f"backup {number}")
+    assert [path.name for path in sorted(tmp_path.glob("*backup*"))] == ["backup 3"]
+
+
+def test_what_a_killed_backup_left_is_cleared_by_the_next(lived_in: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".backup.unfinished"
+    left.mkdir()
+    (left / "copied.db").write_bytes(b"half")
+    backed_up(lived_in, tmp_path / "backup")
+
+    assert not left.exists()
+    assert (tmp_path / "backup" / "manifest.json").exists()
+
+
+def test_the_running_program_is_backed_up_and_not_restored(lived_in: Path, tmp_path: Path) -> None:
+    with program(lived_in, MIEN_ENGINE_WORKERS="1") as running:
+        made = command(lived_in, "backup", tmp_path / "backup")
+        data = rows(lived_in / DATA, "SELECT * FROM subjects")
+        done = command(lived_in, "restore", tmp_path / "backup")
+        ready = running.client.get("/readyz").status_code
+
+    assert made.returncode == 0, made.stderr
+    assert refused(done, "stop that first")
+    assert ready == 200
+    assert rows(lived_in / DATA, "SELECT * FROM subjects") == data
+    assert command(lived_in, "restore", tmp_path / "backup").returncode == 0

@@ -1,0 +1,364 @@
+"""What is not restored, and why; and that until the one step that exchanges the data nothing has happened to it."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.kit import steps
+from app.vault import manifest
+from app.vault.lock import InUseError, alone, in_use
+from app.vault.manifest import BackupError
+from app.vault.opening import open_vault
+from app.vault.seal import KekError
+from app.vault.vault import ForeignRegisterError
+from tests.architecture.source import ROOT
+from tests.bytescan import Needles, files_under, rows
+from tests.house import SharedPool, prepare, serving, settings_for
+from tests.rest.program import program
+from tests.toy_engine import toy_card
+from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
+
+
+@pytest.fixture
+def lived_in(root: Path, pool: SharedPool, tmp_path: Path) -> Path:
+    """A service that was backed up with one person in it, and that has had another since; stopped."""
+    with serving(root, pool, toy_card()) as house:
+        person, party, _ = house.enrolled(face=1)
+        backed_up(root, tmp_path / "backup")
+        person("DELETE", "/v1/me").raise_for_status()
+        house.enrolled(face=2, party=party)
+    return root
+
+
+@pytest.fixture
+def backup(lived_in: Path, tmp_path: Path) -> Path:
+    """The backup of it."""
+    return tmp_path / "backup"
+
+
+def flip_a_bit(backup: Path) -> None:
+    content = bytearray((backup / "mien.db").read_bytes())
+    content[len(content) // 2] ^= 1
+    (backup / "mien.db").write_bytes(content)
+
+
+def cut_off(backup: Path) -> None:
+    os.truncate(backup / "mien.db", 4096)
+
+
+def lengthen(backup: Path) -> None:
+    with (backup / "mien.db").open("ab") as file:
+        file.write(b"\0")
+
+
+def lose_the_database(backup: Path) -> None:
+    (backup / "mien.db").unlink()
+
+
+def lose_the_manifest(backup: Path) -> None:
+    (backup / "manifest.json").unlink()
+
+
+def cut_off_the_manifest(backup: Path) -> None:
+    os.truncate(backup / "manifest.json", 100)
+
+
+def fill_the_manifest(backup: Path) -> None:
+    (backup / "manifest.json").write_bytes(b"[" * 200_000)
+
+
+def edit(**changed: object) -> Callable[[Path], None]:
+    """Change the manifest by hand."""
+
+    def change(backup: Path) -> None:
+        said = json.loads((backup / "manifest.json").read_text())
+        (backup / "manifest.json").write_text(json.dumps(said | changed))
+
+    change.__name__ = f"edit {', '.join(changed)}"
+    return change
+
+
+def rewrite(**changed: Any) -> Callable[[Path], None]:
+    """Change the manifest as if it had been made so."""
+
+    def change(backup: Path) -> None:
+        fields = {**vars_of(manifest.read(backup)), **changed}
+        (backup / "manifest.json").write_text(manifest.Manifest(**fields).with_digest().written())
+
+    change.__name__ = f"rewrite {', '.join(changed)}"
+    return change
+
+
+def vars_of(said: manifest.Manifest) -> dict[str, Any]:
+    return {name: getattr(said, name) for name in said.__slots__ if not name.startswith("__")}
+
+
+def damage_inside(backup: Path) -> None:
+    """Break the database, and let the digests say that it was made so."""
+    with closing(sqlite3.connect(backup / "mien.db")) as connection:
+        connection.execute("DELETE FROM subjects")
+        connection.commit()
+    rewrite(**digest_of(backup))(backup)
+
+
+def digest_of(backup: Path) -> dict[str, Any]:
+    content = (backup / "mien.db").read_bytes()
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+WRONG: list[tuple[Callable[[Path], None], str]] = [
+    (flip_a_bit, "damaged"),
+    (cut_off, "damaged"),
+    (lengthen, "damaged"),
+    (lose_the_database, "damaged"),
+    (damage_inside, "damaged"),
+    (lose_the_manifest, "is no backup"),
+    (cut_off_the_manifest, "damaged"),
+    (fill_the_manifest, "damaged"),
+    (edit(made_at="2026-01-01T00:00:00Z"), "damaged"),
+    (edit(schema="0001"), "damaged"),
+    (edit(file="../mien.db"), "damaged"),
+    (edit(more=1), "damaged"),
+    (rewrite(schema="0001"), "manifest belongs to another database"),
+    (edit(format=2), "newer version"),
+    (rewrite(schema="9999"), "newer version"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), WRONG, ids=lambda value: getattr(value, "__name__", None))
+def test_wrong_backup_is_refused_and_the_data_is_as_it_was(
+    lived_in: Path, backup: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(backup)
+    before = contents(lived_in)
+
+    with pytest.raises(BackupError, match=reason):
+        restored(lived_in, backup)
+
+    assert contents(lived_in) == before
+
+
+def test_refusal_is_one_line_and_exit_code_1(lived_in: Path, backup: Path) -> None:
+    flip_a_bit(backup)
+    before = contents(lived_in)
+
+    assert refused(command(lived_in, "restore", backup), "the backup is damaged")
+    assert contents(lived_in) == before
+
+
+def test_backup_of_another_register_is_refused(lived_in: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "other")
+    backed_up(tmp_path / "other", tmp_path / "foreign")
+    before = contents(lived_in)
+
+    with pytest.raises(BackupError, match="another register"):
+        restored(lived_in, tmp_path / "foreign")
+    assert contents(lived_in) == before
+
+
+def test_without_its_register_a_backup_is_refused_and_no_register_is_made(
+    lived_in: Path, backup: Path, tmp_path: Path
+) -> None:
+    kek, empty = (lived_in / "keys" / "kek").read_bytes(), tmp_path / "lost"
+    (empty / "keys").mkdir(parents=True)
+
+    with pytest.raises(BackupError, match="no key-encryption key"):
+        restored(empty, backup)
+    (empty / "keys" / "kek").write_bytes(kek)
+    (empty / "keys" / "kek").chmod(0o600)
+    with pytest.raises(BackupError, match="no register"):
+        restored(empty, backup)
+
+    assert [path.name for path in (empty / "keys").iterdir()] == ["kek"]
+    assert not (empty / DATA).exists()
+
+
+def test_another_key_encryption_key_is_refused(lived_in: Path, backup: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "keys" / "kek", lived_in / "keys" / "kek")
+    before = contents(lived_in)
+
+    with pytest.raises(KekError):
+        restored(lived_in, backup)
+    assert contents(lived_in) == before
+
+
+def test_other_data_in_the_way_is_refused(lived_in: Path, backup: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "other")
+    shutil.rmtree(lived_in / "data")
+    shutil.copytree(tmp_path / "other" / "data", lived_in / "data")
+    before = rows(lived_in / DATA, "SELECT * FROM bound_to")
+
+    with pytest.raises(ForeignRegisterError):
+        restored(lived_in, backup)
+    assert rows(lived_in / DATA, "SELECT * FROM bound_to") == before
+
+
+def test_damaged_data_is_replaced_and_it_is_said(lived_in: Path, backup: Path) -> None:
+    (lived_in / DATA).write_bytes(b"no database" * 1000)
+    (lived_in / "data" / "mien.db-wal").write_bytes(b"no log" * 1000)
+
+    assert not restored(lived_in, backup).replaced_data_was_read
+    assert rows(lived_in / DATA, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_restore_waits_for_nobody(lived_in: Path, backup: Path) -> None:
+    with in_use(lived_in / "data"), pytest.raises(InUseError, match="stop that first"):
+        restored(lived_in, backup)
+    with alone(lived_in / "data"):
+        assert refused(command(lived_in, "sweep"), "being restored")
+        assert refused(command(lived_in, "serve", "--port", "0"), "being restored")
+        assert refused(command(lived_in, "backup", backup.with_name("new")), "being restored")
+    restored(lived_in, backup)
+
+
+def test_somebody_who_looks_into_the_data_with_another_program_keeps_it_in_place(
+    lived_in: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.kit.copying.BUSY_S", 0.1)
+    before = rows(lived_in / DATA, "SELECT id FROM subjects")
+    with closing(sqlite3.connect(lived_in / DATA)) as shell:
+        shell.execute("SELECT count(*) FROM subjects").fetchone()
+
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            restored(lived_in, backup)
+    assert rows(lived_in / DATA, "SELECT id FROM subjects") == before
+
+
+# --- Killed on the way.
+
+DIE = """
+import os, sys
+from pathlib import Path
+from app.kit import steps
+from tests.vault.operating import restored
+steps.watcher = lambda operation, step: os._exit(77) if (operation, step) == ("restore", sys.argv[3]) else None
+restored(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+STEPS = (
+    "stage made",
+    "backup copied",
+    "stage at this version",
+    "stage purged",
+    "stage written anew",
+    "old log removed",
+    "data replaced",
+    "replacement lasting",
+)
+
+
+@pytest.fixture
+def unwatched() -> Iterator[None]:
+    yield
+    steps.watcher = lambda _operation, _step: None
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_the_steps_of_a_restore_have_these_names(lived_in: Path, backup: Path) -> None:
+    seen = []
+    steps.watcher = lambda operation, step: seen.append(step) if operation == "restore" else None
+    restored(lived_in, backup)
+
+    assert [step for step in seen if step in STEPS] == list(STEPS)
+
+
+def leave_a_log(root: Path) -> None:
+    """Let the last commit be in the log only, as after a power cut; it changes every person."""
+    paths = (root / DATA, root / "data" / "mien.db-wal")
+    vault = open_vault(settings_for(root))
+    with vault.data.write() as session:
+        session.connection().exec_driver_sql("UPDATE subjects SET registered_on = '2026-01-02'")
+    copies = {path: path.read_bytes() for path in paths}
+    vault.data.close()
+    vault.register.store.close()
+    for path, content in copies.items():
+        path.write_bytes(content)
+    assert copies[root / "data" / "mien.db-wal"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_the_data_is_the_old_or_the_restored(
+    lived_in: Path, backup: Path, step: str, pool: SharedPool
+) -> None:
+    old = rows(lived_in / DATA, "SELECT id FROM subjects")
+    (gone,) = rows(backup / "mien.db", "SELECT id FROM subjects")
+    leave_a_log(lived_in)
+    done = subprocess.run([sys.executable, "-c", DIE, lived_in, backup, step], cwd=ROOT, check=False, timeout=110)
+
+    assert done.returncode == 77
+    assert rows(lived_in / DATA, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(lived_in / DATA, "PRAGMA foreign_key_check") == []
+    assert rows(lived_in / DATA, "SELECT id FROM subjects") in ([], old)
+    with serving(lived_in, pool, toy_card()) as house:
+        house.enrolled(face=3, party=house.party("Gate"))
+    assert Needles().id("erased", gone[0]).found(files_under(lived_in)) == []
+
+
+def test_what_a_killed_restore_left_is_cleared_by_whoever_comes_next(lived_in: Path) -> None:
+    left = lived_in / "data" / "restoring"
+    left.mkdir()
+    (left / "mien.db").write_bytes(b"half")
+
+    assert command(lived_in, "sweep").returncode == 0
+    assert not left.exists()
+
+
+# --- Ready only when what is dead is gone.
+
+
+def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup: Path) -> None:
+    shutil.copy(backup / "mien.db", lived_in / DATA)
+    dead = rows(lived_in / DATA, "SELECT id FROM subjects")
+    answered: list[tuple[int, int]] = []
+
+    def ask(address: str) -> None:
+        with httpx.Client(base_url=address, timeout=100, trust_env=False) as client:
+            status = client.get("/livez").status_code
+            answered.append((status, len(rows(lived_in / DATA, "SELECT id FROM subjects"))))
+
+    with closing(sqlite3.connect(lived_in / DATA, isolation_level=None)) as writer:
+        # Whoever holds the write lock holds up the removing.
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("BEGIN IMMEDIATE")
+        with program(lived_in, wait=False, MIEN_ENGINE_WORKERS="1", MIEN_SQLITE_BUSY_S="60") as running:
+            asking = threading.Thread(target=ask, args=[str(running.client.base_url)])
+            asking.start()
+            asking.join(5)
+            before = list(answered)
+            writer.execute("ROLLBACK")
+            asking.join()
+
+    assert len(dead) == 1
+    assert (before, answered) == ([], [(200, 0)])
+
+
+def test_an_older_backup_is_brought_to_this_version(tmp_path: Path) -> None:
+    recorded, root = ROOT / "tests" / "releases" / "0.1.0", tmp_path / "old"
+    for directory, name in (("data", "mien"), ("keys", "register")):
+        (root / directory).mkdir(parents=True)
+        with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
+            connection.executescript((recorded / f"{name}.sql").read_text())
+    shutil.copy(recorded / "kek", root / "keys" / "kek")
+    (root / "keys" / "kek").chmod(0o600)
+    made = backed_up(root, tmp_path / "backup")
+    people = rows(root / DATA, "SELECT id FROM subjects")
+    (root / DATA).unlink()
+
+    restored(root, tmp_path / "backup")
+
+    assert made.schema == "0001"
+    assert rows(root / DATA, "SELECT id FROM subjects") == people
+    assert rows(root / DATA, "SELECT version_num FROM alembic_version") != [("0001",)]
+    assert command(root, "sweep").returncode == 0

@@ -1,0 +1,262 @@
+"""Whatever ended since a backup, in whichever way, stays ended after `mien restore`: over HTTP, and in every byte."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.parties import service as parties
+from tests.bytescan import Needles, files_under, live_keys, openable, rows
+from tests.house import House, MovableClock, Party, Person, SharedPool, enrol, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+from tests.vault.operating import DATA, backed_up, restored
+
+
+@dataclass
+class Case:
+    """Somebody enrolled, and what they and their relying party know."""
+
+    person: Person
+    party: Party
+    consent: dict[str, Any]
+    clock: MovableClock
+
+    def at(self, house: House) -> "Case":
+        """Return the same people, calling *house*."""
+        person = Person(house.client, self.person.subject_id, self.person.token, self.person.recovery_code)
+        return Case(person, Party(house.client, self.party.id, self.party.key), self.consent, self.clock)
+
+    def verified(self) -> int:
+        """Return what the relying party is answered."""
+        return self.party.verify(self.consent["subject_ref"], toy_photo(1)).status_code
+
+    def states(self) -> list[str]:
+        """Return how the person's decisions ended, the newest first."""
+        return [one["state"] for one in self.person("GET", "/v1/me/consents").json()["items"]]
+
+
+def withdraw(case: Case, _house: House) -> None:
+    case.person("DELETE", f"/v1/me/consents/{case.consent['consent_id']}").raise_for_status()
+
+
+def erase(case: Case, _house: House) -> None:
+    assert case.person("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def time_passes(case: Case, _house: House) -> None:
+    case.clock.advance(days=400)
+
+
+def refuse(case: Case, house: House) -> None:
+    asked = {"purpose": "verification", "relying_party_id": case.party.id}
+    body = {**asked, "decision": "refused", "notice_sha256": house.notice("verification")}
+    case.person("POST", "/v1/me/consents", json=body).raise_for_status()
+
+
+def revoke_token(case: Case, _house: House) -> None:
+    (token,) = case.person("GET", "/v1/me/tokens").json()["items"]
+    case.person("DELETE", f"/v1/me/tokens/{token['token_id']}").raise_for_status()
+
+
+def recover(case: Case, house: House) -> None:
+    code = {"recovery_code": case.person.recovery_code}
+    house.client.post("/v1/recoveries", json=code).raise_for_status()
+
+
+def rotate(case: Case, house: House) -> None:
+    parties.rotate_key(house.vault, party_id=UUID(case.party.id), now=case.clock())
+
+
+def revoke(case: Case, house: House) -> None:
+    parties.revoke(house.vault, party_id=UUID(case.party.id), now=case.clock())
+
+
+def restrict(case: Case, _house: House) -> None:
+    case.person("PUT", "/v1/me/restriction").raise_for_status()
+
+
+def enrol_again(case: Case, _house: House) -> None:
+    assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(2)]).status_code == 201
+
+
+TEMPLATE = "SELECT 'template', id FROM templates", "SELECT 'sealed template', sealed FROM templates"
+GRANT = "SELECT 'grant', id FROM grants", "SELECT 'reference', subject_ref FROM grants"
+ACCOUNT = (
+    "SELECT 'person', id FROM subjects",
+    "SELECT 'name', sealed_name FROM subjects",
+    "SELECT 'spell', spell_id FROM subjects",
+    "SELECT 'event', id FROM consent_events",
+    "SELECT 'sealed event', sealed FROM consent_events",
+)
+TOKENS = "SELECT 'token ' || kind, id FROM tokens", "SELECT 'token digest ' || kind, digest FROM tokens"
+ACCESS_TOKEN = tuple(query + " WHERE kind = 'access'" for query in TOKENS)
+PARTY_KEY = "SELECT 'key', id FROM party_keys", "SELECT 'key digest', digest FROM party_keys"
+
+
+def needles(database: Path, queries: tuple[str, ...]) -> Needles:
+    """Take what must be gone from a backup that still has it."""
+    found = Needles()
+    for query in queries:
+        for name, value in rows(database, query):
+            if isinstance(value, bytes):
+                found.raw(name, value)
+            else:
+                found.text(name, value)
+                if len(value) == 32:
+                    found.id(name, value)
+    assert found.spellings
+    return found
+
+
+Way = Callable[[Case, House], None]
+WAYS: list[tuple[Way, tuple[str, ...], Callable[[Case], object], object]] = [
+    (withdraw, TEMPLATE + GRANT, lambda case: (case.verified(), case.states()), (404, ["withdrawn", "given"])),
+    (refuse, TEMPLATE + GRANT, lambda case: (case.verified(), case.states()), (404, ["withdrawn", "given"])),
+    (time_passes, TEMPLATE + GRANT, lambda case: (case.verified(), case.states()), (404, ["expired", "given"])),
+    (
+        erase,
+        TEMPLATE + GRANT + ACCOUNT + TOKENS,
+        lambda case: (case.verified(), case.person("GET", "/v1/me").status_code),
+        (404, 401),
+    ),
+    (enrol_again, TEMPLATE, lambda case: (case.verified(), case.states()), (404, ["given"])),
+    (revoke_token, ACCESS_TOKEN, lambda case: (case.verified(), case.person("GET", "/v1/me").status_code), (200, 401)),
+    (recover, TOKENS, lambda case: (case.verified(), case.person("GET", "/v1/me").status_code), (200, 401)),
+    (rotate, PARTY_KEY, Case.verified, 401),
+    (
+        revoke,
+        PARTY_KEY,
+        lambda case: (case.verified(), case.person.client.get("/v1/relying-parties").json()["items"]),
+        (401, []),
+    ),
+    (
+        restrict,
+        ("SELECT 'spell', spell_id FROM subjects",),
+        lambda case: (case.verified(), case.person("GET", "/v1/me").json()["restricted"]),
+        (404, True),
+    ),
+]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "the data was lost"])
+@pytest.mark.parametrize(("way", "gone", "ask", "answer"), WAYS, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_ended_stays_ended(
+    root: Path,
+    pool: SharedPool,
+    tmp_path: Path,
+    way: Way,
+    gone: tuple[str, ...],
+    ask: Callable[[Case], object],
+    answer: object,
+    lost: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    backup, clock = tmp_path / "backup", MovableClock()
+    with serving(root, pool, toy_card(), clock=clock) as house:
+        case = Case(*house.enrolled(face=1), clock)
+        assert case.verified() == 200
+        backed_up(root, backup)
+        looked_for = needles(backup / "mien.db", gone)
+        way(case, house)
+    if lost:
+        for file in (root / "data").iterdir():
+            file.unlink()
+
+    done = restored(root, backup, clock=clock)
+
+    assert set(looked_for.spellings) == {one.split(" in ")[0] for one in looked_for.found(files_under(backup))}
+    assert looked_for.found(files_under(root)) == [], "before anybody starts the service"
+    assert (done.purged > 0) != (done.expired > 0)
+    with serving(root, pool, toy_card(), clock=clock) as house:
+        assert ask(case.at(house)) == answer
+        assert looked_for.found(files_under(root)) == []
+        # What did not end is there: the person, or what they can begin anew.
+        newcomer, party, consent = house.enrolled(face=3, party=house.party("Gate"))
+        assert Party(house.client, party.id, party.key).verify(consent["subject_ref"], toy_photo(3)).status_code == 200
+        assert newcomer("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        assert case.verified() == 200
+        export = case.person("GET", "/v1/me/access").json()
+        backed_up(root, tmp_path / "backup")
+        before = {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT}  # noqa: S608 - names of our own
+        house.enrolled(face=2, party=case.party)
+
+    done = restored(root, tmp_path / "backup")
+
+    assert {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT} == before  # noqa: S608 - as above
+    assert (done.purged, done.expired, done.replaced_data_was_read) == (0, 0, True)
+    assert sorted(path.name for path in (root / "data").iterdir()) == ["lock", "mien.db"]
+    assert len(openable(root / DATA, live_keys(root))) == 4
+    with serving(root, pool, toy_card()) as house:
+        again = case.at(house)
+        assert (again.verified(), again.states()) == (200, ["given"])
+        assert export.keys() == again.person("GET", "/v1/me/access").json().keys()
+
+
+KEPT = ("subjects", "tokens", "grants", "templates", "consent_events", "comparisons", "party_keys", "consent_proofs")
+
+
+def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        backed_up(root, tmp_path / "backup")
+        erase(case, house)
+        today = house.clock().date().isoformat()
+
+    restored(root, tmp_path / "backup")
+
+    assert rows(tmp_path / "backup" / "mien.db", "SELECT ended_on FROM consent_proofs") == [(None,)]
+    assert rows(root / DATA, "SELECT ended_on FROM consent_proofs") == [(today,)]
+
+
+def test_an_erasure_in_progress_when_the_backup_was_made_is_completed(
+    root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        with monkeypatch.context() as failing:
+            failing.setattr(house.vault.data, "checkpoint", lambda: False)
+            erasure = case.person("DELETE", "/v1/me").json()
+            backed_up(root, tmp_path / "backup")
+    steps = rows(tmp_path / "backup" / "mien.db", "SELECT step FROM erasures")
+
+    restored(root, tmp_path / "backup")
+
+    assert (erasure["status"], steps) == ("in_progress", [("deleted",)])
+    assert rows(root / DATA, "SELECT step, subject_id FROM erasures") == [("completed", None)]
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["before the backup", "since the backup"])
+def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
+    root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, begun: bool
+) -> None:
+    """The register knows nothing of it yet: only the data does that is being replaced."""
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        if not begun:
+            backed_up(root, tmp_path / "backup")
+        with monkeypatch.context() as failing:
+            failing.setattr(house.vault.register, "end", _fail)
+            case.person("DELETE", "/v1/me")
+        waiting = rows(root / DATA, "SELECT step FROM erasures")
+        if begun:
+            backed_up(root, tmp_path / "backup")
+    looked_for = needles(tmp_path / "backup" / "mien.db", TEMPLATE + GRANT + ACCOUNT + TOKENS)
+
+    restored(root, tmp_path / "backup")
+
+    assert waiting == [("intent",)]
+    assert looked_for.found(files_under(root)) == []
+    with serving(root, pool, toy_card()) as house:
+        assert (case.at(house).verified(), case.at(house).person("GET", "/v1/me").status_code) == (404, 401)
+
+
+def _fail(*_given: object, **_named: object) -> None:
+    raise OSError("no register")
