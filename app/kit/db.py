@@ -5,26 +5,40 @@
 * `foreign_keys=ON`: the laws that are foreign keys hold on every connection.
 * `recursive_triggers=ON`: a REPLACE is seen by the triggers that keep rows from being changed.
 * Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
+* A read that lasts is interrupted: while it sees an old state, the log that holds what was deleted cannot be emptied.
 """
 
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from sqlite3 import Error as SqliteError
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create_engine, event, text
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, ExceptionContext, Uuid, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from app.kit.steps import step
+from app.kit.trouble import Trouble
 
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
+SHORTEST_READ_S = 1.0
+"""Seconds that a read may last at least, however short the busy time."""
+STEPS_BETWEEN_LOOKS = 1000
+"""Of SQLite's virtual machine, between two looks at the time: some tens of microseconds."""
+RETRY_S = 0.02
+"""Seconds between two attempts at what another checkpoint holds up: SQLite does not wait for that by itself."""
+_unhurried: ContextVar[bool] = ContextVar("unhurried", default=False)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -61,6 +75,45 @@ class Row(DeclarativeBase):
     """The base of every table in the data store."""
 
     type_annotation_map = {UUID: Uuid(), datetime: UtcDateTime()}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Let reads last as long as they need: for work that looks through everything, as before the service is ready."""
+    token = _unhurried.set(True)
+    try:
+        yield
+    finally:
+        _unhurried.reset(token)
+
+
+def _limit_reads(engine: Engine, *, longest_s: float) -> None:
+    """Interrupt the statement that a read transaction runs, or begins, when it is older than *longest_s*."""
+
+    @event.listens_for(engine, "connect")
+    def _watch(connection: SqliteConnection, record: ConnectionPoolEntry) -> None:
+        limits = record.info["limits"] = {"until": float("inf")}
+        connection.set_progress_handler(lambda: int(time.monotonic() > limits["until"]), STEPS_BETWEEN_LOOKS)
+
+    @event.listens_for(engine, "begin")
+    def _start(connection: Connection) -> None:
+        connection.info["limits"]["until"] = float("inf") if _unhurried.get() else time.monotonic() + longest_s
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _check(connection: Connection, *_told: object) -> None:
+        # A short statement ends before SQLite looks at the time.
+        if time.monotonic() > connection.info["limits"]["until"]:
+            raise _interrupted()
+
+    @event.listens_for(engine, "reset")
+    def _stop(_connection: SqliteConnection, record: ConnectionPoolEntry, _state: object) -> None:
+        record.info["limits"]["until"] = float("inf")
+
+
+def _interrupted() -> OperationalError:
+    error = sqlite3.OperationalError("interrupted")
+    error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_INTERRUPT", sqlite3.SQLITE_INTERRUPT
+    return OperationalError("", None, error)
 
 
 def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
@@ -106,11 +159,22 @@ class Store:
         # For its owner only; SQLite gives the files that it puts beside it the same mode.
         path.touch(mode=0o600)
         self.path = path
+        self.longest_read_s = max(SHORTEST_READ_S, busy_s / 2)
+        """A checkpoint, which waits for the busy time, outwaits every read of ours."""
+        self.trouble = Trouble(path.name)
+        self._busy_s = busy_s
+        self._emptying = threading.Lock()
         self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        _limit_reads(self.reader, longest_s=self.longest_read_s)
+        for engine in (self.writer, self.reader):
+            event.listen(engine, "handle_error", self._met)
+
+    def _met(self, context: ExceptionContext) -> None:
+        self.trouble.met(context.original_exception)
 
     def read(self) -> AbstractContextManager[Session]:
-        """Open one read transaction: a consistent view, kept short."""
+        """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
         return _transaction(self.reader)
 
     def write(self) -> AbstractContextManager[Session]:
@@ -124,17 +188,41 @@ class Store:
             session.flush()
             step(f"{self.path.name} written")
             session.commit()
+        self.trouble.over()
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, and with it the bytes of what was deleted.
 
+        SQLite waits for readers and for a writer by itself. While another empties the same log it gives up at once, so
+        that ours stand in line, and one of another program is asked again.
+
         Returns:
             False if somebody held it up for longer than the busy time, or the disk did: the bytes are then still there.
         """
-        answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        until = time.monotonic() + self._busy_s
+        emptied = False
+        if self._emptying.acquire(timeout=self._busy_s):
+            try:
+                while not (emptied := self._emptied(until)) and time.monotonic() < until:
+                    time.sleep(RETRY_S)
+            except sqlite3.Error as error:
+                self.trouble.met(error)
+            finally:
+                self._emptying.release()
         step(f"log of {self.path.name} emptied")
-        return answer is not None and answer[0] == 0
+        return emptied
+
+    def _emptied(self, until: float) -> bool:
+        """Try once, and wait for others until then at most; what is not somebody else's doing raises."""
+        wait_ms = max(1, int((until - time.monotonic()) * 1000))
+        try:
+            answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                return False
+            raise
+        return bool(answer[0] == 0)
 
     def bytes(self) -> int:
         """Return the size of the file."""
@@ -152,19 +240,27 @@ class Store:
         Returns:
             False if another writer held it up for longer than the busy time, or the disk did.
         """
-        self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")
-        rebuilt = self._pragma("VACUUM") is not None
+        try:
+            self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
+        except sqlite3.Error as error:
+            self.trouble.met(error)
+            return False
         step(f"{self.path.name} rebuilt")
-        return rebuilt
+        return True
 
-    def _pragma(self, statement: str) -> tuple[Any, ...] | None:
-        """Run what must not be in a transaction; None if it failed."""
-        with self.writer.connect() as connection:
-            raw = connection.connection.dbapi_connection
+    def _pragma(self, *statements: str, busy_ms: int | None = None) -> tuple[Any, ...]:
+        """Run what must not be in a transaction, on one connection; return the first row of the last answer."""
+        # The pool's connection itself: SQLAlchemy would begin a transaction.
+        with closing(self.writer.raw_connection()) as connection:
+            cursor = connection.cursor()
             try:
-                return raw.execute(statement).fetchone() or ()  # type: ignore[union-attr]
-            except SqliteError:
-                return None
+                if busy_ms is not None:
+                    cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchone() or ()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={int(self._busy_s * 1000)}")
 
     def open_transactions(self) -> int:
         """Count the connections in use now."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.consent import upkeep as consent
 from app.consent.proofs import Keeping
 from app.enrolment import store as enrolment
+from app.kit.db import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.parties import service as parties
@@ -47,7 +48,10 @@ def purge(vault: Vault) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
     try:
-        removed = sum(one(vault) for one in PURGES)
+        # All of it is looked through, and before the service is ready nobody waits for that.
+        with unhurried():
+            vault.forget_leftover()
+            removed = sum(one(vault) for one in PURGES)
     except BaseException:
         vault.unfinished = True
         raise

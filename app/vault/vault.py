@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -77,6 +77,7 @@ class Vault:
         self.register = register
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
+        self._leftover: list[tuple[Owner, int]] = []
         self._counting, self._scrubbing = threading.Lock(), threading.Lock()
         self._scrubs_asked = self._scrubbed = 0
         self._scrub_settled = False
@@ -114,22 +115,21 @@ class Vault:
         A block that raises leaves nothing: its rows are rolled back and the keys that it was given are destroyed.
         """
         keys_gone = False
+        issued: list[tuple[Owner, int]] = []
         try:
             with self.data.write() as session:
-                change = Change(session, self.register)
-                try:
-                    yield change
-                    session.flush()
-                except BaseException:
-                    for owner, generation in change.issued:
-                        self.register.forget(owner, generation)
-                    raise
+                change = Change(session, self.register, issued)
+                yield change
+                session.flush()
                 keys_gone = bool(change.ended or change.retired)
                 if change.ended:
                     self.register.end(change.ended)
                 for owner, keep in change.retired:
                     self.register.retire(owner, keep=keep)
+                # What comes after the commit may raise too, and then its keys are in use.
+                event.listen(session, "after_commit", lambda _session: issued.clear())
         except BaseException:
+            self._forget(issued)
             self.unfinished |= keys_gone
             raise
         try:
@@ -141,6 +141,22 @@ class Vault:
             log.error("superseded keys held up", error=type(error.orig).__name__)
         if change.ended or change.retired or change.superseded:
             change.settled = self.settle()
+
+    def _forget(self, issued: Collection[tuple[Owner, int]]) -> None:
+        """Destroy keys whose rows did not commit; what the register cannot do now is left for the next sweep."""
+        for owner, generation in issued:
+            try:
+                self.register.forget(owner, generation)
+            except DBAPIError as error:
+                self._leftover.append((owner, generation))
+                self.unfinished = True
+                log.error("keys of a failed change held up", error=type(error.orig).__name__)
+
+    def forget_leftover(self) -> None:
+        """Destroy the keys of changes that failed while the register failed too."""
+        while self._leftover:
+            self.register.forget(*self._leftover[-1])
+            self._leftover.pop()
 
     def scrub(self) -> bool:
         """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.
