@@ -184,11 +184,15 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[Session]:
         with _transaction(self.writer) as session:
+            raw: SqliteConnection = session.connection().connection.dbapi_connection  # type: ignore[assignment]
+            changes = raw.total_changes
             yield session
             session.flush()
+            written = raw.total_changes > changes
             step(f"{self.path.name} written")
             session.commit()
-        self.trouble.over()
+        if written:
+            self.trouble.over()
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:

@@ -50,7 +50,7 @@ def purge(vault: Vault) -> int:
     try:
         # All of it is looked through, and before the service is ready nobody waits for that.
         with unhurried():
-            vault.forget_leftover()
+            vault.catch_up()
             removed = sum(one(vault) for one in PURGES)
     except BaseException:
         vault.unfinished = True

@@ -42,6 +42,7 @@ class Change:
     register: Register
     issued: list[tuple[Owner, int]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    followed: list[Ended] = field(default_factory=list)
     retired: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
     superseded: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
     settled: bool = True
@@ -59,6 +60,10 @@ class Change:
     def end(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
         """Destroy the keys of this when the block ends, and remember that it ended."""
         self.ended.append(Ended(kind, ended_id, ended_as, on))
+
+    def replaced(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
+        """Remember after the commit that this ended: until then what takes its place is not there."""
+        self.followed.append(Ended(kind, ended_id, ended_as, on))
 
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the older keys of *owner* before the commit: what they sealed was deleted for good."""
@@ -78,6 +83,7 @@ class Vault:
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
         self._leftover: list[tuple[Owner, int]] = []
+        self._unsaid: list[Ended] = []
         self._counting, self._scrubbing = threading.Lock(), threading.Lock()
         self._scrubs_asked = self._scrubbed = 0
         self._scrub_settled = False
@@ -132,6 +138,12 @@ class Vault:
             self._forget(issued)
             self.unfinished |= keys_gone
             raise
+        self._follow(change)
+        if change.ended or change.followed or change.retired or change.superseded:
+            change.settled = self.settle()
+
+    def _follow(self, change: Change) -> None:
+        """Do in the register what comes after the commit; what it cannot do now is left for the next sweep."""
         try:
             for owner, keep in change.superseded:
                 self.register.retire(owner, keep=keep)
@@ -139,8 +151,13 @@ class Vault:
             # What the caller asked for is done; the keys of what it replaced go with the next sweep.
             self.unfinished = True
             log.error("superseded keys held up", error=type(error.orig).__name__)
-        if change.ended or change.retired or change.superseded:
-            change.settled = self.settle()
+        try:
+            if change.followed:
+                self.register.end(change.followed)
+        except DBAPIError as error:
+            self._unsaid.extend(change.followed)
+            self.unfinished = True
+            log.error("tombstones held up", error=type(error.orig).__name__)
 
     def _forget(self, issued: Collection[tuple[Owner, int]]) -> None:
         """Destroy keys whose rows did not commit; what the register cannot do now is left for the next sweep."""
@@ -152,11 +169,15 @@ class Vault:
                 self.unfinished = True
                 log.error("keys of a failed change held up", error=type(error.orig).__name__)
 
-    def forget_leftover(self) -> None:
-        """Destroy the keys of changes that failed while the register failed too."""
+    def catch_up(self) -> None:
+        """Do in the register what it could not do when it failed: keys that nothing uses, tombstones of what went."""
         while self._leftover:
             self.register.forget(*self._leftover[-1])
             self._leftover.pop()
+        unsaid = tuple(self._unsaid)
+        if unsaid:
+            self.register.end(unsaid)
+            self._unsaid = [one for one in self._unsaid if one not in unsaid]
 
     def scrub(self) -> bool:
         """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.
