@@ -1,6 +1,7 @@
 """People who between them do every kind of writing and of reading that there is, over HTTP."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -144,3 +145,11 @@ def sound(root: Path) -> bool:
 def unused_keys(root: Path) -> set[bytes]:
     """Return the digests of keys that belong to nobody in the data."""
     return {owner for owner, _, _ in slots(root)} - set(owners(root / "data" / "mien.db"))
+
+
+def eventually(holds: Callable[[], bool], *, within_s: float = 10.0) -> bool:
+    """Wait for what the next sweep does."""
+    until = time.monotonic() + within_s
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.1)
+    return holds()
