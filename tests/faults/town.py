@@ -38,7 +38,7 @@ class Town:
         for number, name in enumerate(NAMES):
             self.people[name] = person = self._arrived(f"{name} Canary")
             if name != "new consent":
-                self.consents[name] = self._consent(person).json()
+                self.consents[name] = self.consent(person).json()
             if name not in NOT_ENROLLED:
                 answer = enrol(person, [self.consents[name]["consent_id"]], [self.faces(number % 5 + 1, 1)])
                 assert answer.status_code == 201, answer.text
@@ -52,7 +52,8 @@ class Town:
     def _sign_up(self, name: str) -> httpx.Response:
         return self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
 
-    def _consent(self, person: Person, decision: str = "given") -> httpx.Response:
+    def consent(self, person: Person, decision: str = "given") -> httpx.Response:
+        """Let somebody decide about being verified by the party."""
         known = {one["purpose"]: one["sha256"] for one in self.client.get("/v1/notices").json()["items"]}
         body = {"purpose": "verification", "notice_sha256": known["verification"], "decision": decision}
         return person("POST", "/v1/me/consents", json={**body, "relying_party_id": self.party.id})
@@ -74,7 +75,7 @@ class Town:
         code = {"recovery_code": who["recover"].recovery_code}
         return {
             "sign up": lambda: self._sign_up("Newcomer Canary"),
-            "new consent": lambda: self._consent(who["new consent"]),
+            "new consent": lambda: self.consent(who["new consent"]),
             "enrol": lambda: enrol(who["enrol"], [consent_of["enrol"]], [self.faces(3, 1)]),
             "enrol again": lambda: enrol(who["rename"], [consent_of["rename"]], [self.faces(4, 1)]),
             "verify": self.verify,
@@ -82,7 +83,7 @@ class Town:
             "new token": lambda: who["rename"]("POST", "/v1/me/tokens"),
             "lift": lambda: who["lift"]("DELETE", "/v1/me/restriction"),
             "withdraw": lambda: who["withdraw"]("DELETE", f"/v1/me/consents/{consent_of['withdraw']}"),
-            "refuse": lambda: self._consent(who["refuse"], "refused"),
+            "refuse": lambda: self.consent(who["refuse"], "refused"),
             "recover": lambda: self.client.post("/v1/recoveries", json=code),
             "restrict": lambda: who["restrict"]("PUT", "/v1/me/restriction"),
             "revoke a token": lambda: who["revoke a token"]("DELETE", f"/v1/me/tokens/{token}"),
