@@ -11,7 +11,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ def unhurried() -> Iterator[None]:
         _unhurried.reset(token)
 
 
-def _limit_reads(engine: Engine, *, longest_s: float) -> None:
+def _limit_reads(engine: Engine, *, longest_s: float, met: Callable[[BaseException | None], None]) -> None:
     """Interrupt the statement that a read transaction runs, or begins, when it is older than *longest_s*."""
 
     @event.listens_for(engine, "connect")
@@ -103,17 +103,14 @@ def _limit_reads(engine: Engine, *, longest_s: float) -> None:
     def _check(connection: Connection, *_told: object) -> None:
         # A short statement ends before SQLite looks at the time.
         if time.monotonic() > connection.info["limits"]["until"]:
-            raise _interrupted()
+            error = sqlite3.OperationalError("interrupted")
+            error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_INTERRUPT", sqlite3.SQLITE_INTERRUPT
+            met(error)
+            raise OperationalError("", None, error)
 
     @event.listens_for(engine, "reset")
     def _stop(_connection: SqliteConnection, record: ConnectionPoolEntry, _state: object) -> None:
         record.info["limits"]["until"] = float("inf")
-
-
-def _interrupted() -> OperationalError:
-    error = sqlite3.OperationalError("interrupted")
-    error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_INTERRUPT", sqlite3.SQLITE_INTERRUPT
-    return OperationalError("", None, error)
 
 
 def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
@@ -166,7 +163,7 @@ class Store:
         self._emptying = threading.Lock()
         self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
-        _limit_reads(self.reader, longest_s=self.longest_read_s)
+        _limit_reads(self.reader, longest_s=self.longest_read_s, met=self.trouble.met)
         for engine in (self.writer, self.reader):
             event.listen(engine, "handle_error", self._met)
 

@@ -67,24 +67,23 @@ def _whole(lines: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _event(call: str, rest: bytes) -> Event | None:
-    if call == "unlink" and (removed := REMOVED.match(rest)):
-        return Event("remove", _plain(removed["path"]).decode())
-    if (on := ON.match(rest)) is None:
-        return None
-    path = _plain(on["path"]).decode(errors="replace")
+    if call == "unlink":
+        removed = REMOVED.match(rest)
+        return Event("remove", _plain(removed["path"]).decode()) if removed else None
+    on = ON.match(rest)
+    path = _plain(on["path"]).decode(errors="replace") if on else ""
     if call == "pwrite64" and (written := WRITTEN.match(rest)):
         return Event("write", path, _plain(written["bytes"])[: int(written["done"])], int(written["offset"]))
     if call == "ftruncate" and (cut_off := CUT_OFF.match(rest)):
         return Event("cut", path, at=int(cut_off["size"]))
     if call in {"fsync", "fdatasync"} and rest.endswith(b"= 0"):
         return Event("sync", path)
-    if call in {"write", "writev", "sendto", "sendmsg"} and (answered := ANSWERED.search(_plain(rest))):
-        return Event("answer", content=answered[1])
-    return None
+    answered = ANSWERED.search(_plain(rest)) if call in {"write", "writev", "sendto", "sendmsg"} else None
+    return Event("answer", content=answered[1]) if answered else None
 
 
 def _plain(escaped: bytes) -> bytes:
-    """Undo `-xx`, in which every byte of a string is `\\xHH`."""
+    """Undo `-xx`, in which every byte of a string is a hexadecimal escape."""
     return re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), escaped)
 
 

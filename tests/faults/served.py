@@ -63,7 +63,15 @@ def _environment(root: Path, settings: Mapping[str, str]) -> dict[str, str]:
 
 def added_party(root: Path, client: httpx.Client) -> Party:
     """Add a relying party, as an operator does."""
-    arguments = ("relying-party", "add", f"Door {uuid4()}", "--contact", "door@example.org", "--purpose", "verification")
+    arguments = (
+        "relying-party",
+        "add",
+        f"Door {uuid4()}",
+        "--contact",
+        "door@example.org",
+        "--purpose",
+        "verification",
+    )
     done = subprocess.run(
         [sys.executable, "-m", "app", *arguments, "--alternative", "a key card", "--json"],
         env=_environment(root, {}),
@@ -103,7 +111,7 @@ def served(root: Path, *under: str, **settings: str) -> Iterator[Served]:
 
 
 def under_libfiu(root: Path) -> tuple[str, ...]:
-    """Return the command that lets `Served.fault` fail system calls of the process. Its engine workers are left alone."""
+    """Return the command that lets `Served.fault` fail system calls of the process, not of its engine workers."""
     return ("fiu-run", "-x", "-f", str(root / "fiu"))
 
 

@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.injected, pytest.mark.timeout(300)]
 EIO, EROFS = 5, 30
 FAULTS = {
     "a write that fails": ("SQLITE_IOERR_WRITE", {"posix/io/rw/pwrite": EIO}),
-    "a disk that became read-only": ("SQLITE_IOERR_WRITE", {"posix/io/rw/pwrite": EROFS, "posix/io/rw/ftruncate": EROFS}),
+    "a disk that became read-only": (
+        "SQLITE_IOERR_WRITE",
+        {"posix/io/rw/pwrite": EROFS, "posix/io/rw/ftruncate": EROFS},
+    ),
     "a sync that fails": ("SQLITE_IOERR_FSYNC", {"posix/io/sync/fdatasync": EIO}),
 }
 
@@ -94,7 +97,7 @@ class Promised:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path, seed: int) -> None:
     """Each write is done in two halves, and now and then the second half or the sync fails; then the process dies."""
-    chance, promised = random.Random(seed), Promised()
+    chance, promised = random.Random(seed), Promised()  # noqa: S311 - repeatable
     with served(root, *under_libfiu(root), MIEN_SWEEP_INTERVAL_S="3600") as running:
         party = added_party(root, running.client)
         running.fault(
