@@ -23,7 +23,7 @@ from app.vault.opening import check, open_vault
 from tests.bytescan import owners, rows, slots
 from tests.faults.powercut import Disk, Event, events, under_strace
 from tests.faults.served import Served, served
-from tests.faults.town import sound
+from tests.faults.town import sound, unused_keys
 from tests.house import copied
 
 pytestmark = [pytest.mark.injected, pytest.mark.timeout(600)]
@@ -97,8 +97,8 @@ def stopped(running: Served) -> None:
     running.process.wait(30)
 
 
-def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> State:
-    """Start on the files as they were found, and return how things stand then."""
+def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> tuple[State, int]:
+    """Start on the files as they were found; return how things stand then, and how many keys belong to nobody."""
     shutil.rmtree(at, ignore_errors=True)
     for path, content in files.items():
         place = at / Path(path).relative_to(root)
@@ -113,9 +113,8 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> State:
     vault.data.close()
     vault.register.store.close()
     assert sound(at)
-    living = {owner for owner, _, _ in slots(at)}
-    assert set(owners(at / "data" / "mien.db")) <= living, "a row whose key is gone is not served"
-    return state(at)
+    assert set(owners(at / "data" / "mien.db")) <= {owner for owner, _, _ in slots(at)}, "a dead row is not served"
+    return state(at), len(unused_keys(at))
 
 
 def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Recorded, tmp_path: Path) -> None:
@@ -127,11 +126,13 @@ def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Reco
         if moment in moments:
             done = sum(answered_at(recorded, one) < moment for one in recorded.requests)
             torn += bool(recorded.disk.pending)
-            found = revived(recorded.root, tmp_path / "found", recorded.disk.cut(chance))
+            found, unused = revived(recorded.root, tmp_path / "found", recorded.disk.cut(chance))
             allowed = recorded.states[done : done + 2]
             assert found in allowed or ended_unsaid(recorded, done, found), (
                 f"cut at {moment}, after {done} answers: {[differs(found, one) for one in allowed]}"
             )
+            giving = recorded.names[done : done + 1] in (["sign up"], ["new consent"])
+            assert unused <= giving, f"cut at {moment}, after {done} answers: what ended has a key"
             seen.add(done)
         recorded.disk.happen(event)
 
