@@ -41,6 +41,8 @@ class Trouble:
 
     def __init__(self, store: str) -> None:
         self._store = store
+        self.telling = False
+        """Whether anybody reads the log: a service. A command says itself why it cannot go on."""
         self._lasting: dict[str, _Lasting] = {}
         self._lock = threading.Lock()
 
@@ -49,7 +51,7 @@ class Trouble:
         name = getattr(error, "sqlite_errorname", None) or ""
         # An extended name begins with the name of what it is a case of: SQLITE_IOERR_FSYNC.
         primary = "_".join(name.split("_")[:2])
-        if not isinstance(error, SqliteError) or primary not in MEANS:
+        if not self.telling or not isinstance(error, SqliteError) or primary not in MEANS:
             return
         now = time.monotonic()
         with self._lock:

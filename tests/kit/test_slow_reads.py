@@ -147,8 +147,9 @@ def test_fault_that_lasts_is_told_once_and_so_is_its_end() -> None:
         return error
 
     trouble = Trouble("mien.db")
+    trouble.met(fault("SQLITE_FULL"))
+    trouble.telling = True
     with structlog.testing.capture_logs() as lines:
-        trouble.over()
         for name in ("SQLITE_FULL", "SQLITE_FULL", "SQLITE_IOERR_FSYNC", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_FULL"):
             trouble.met(fault(name))
         trouble.over()
