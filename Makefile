@@ -5,7 +5,10 @@ ARGS   ?=
 JOBS   ?= 2
 
 # The tests of the export's page drive a real browser.
-BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,-m "not browser")
+BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,not browser)
+# Those of failing disks, power cuts and wrong clocks run the program under these.
+FAULTS := $(if $(shell command -v fiu-run && command -v strace && command -v faketime),,not injected)
+MARKED := $(if $(BROWSER)$(FAULTS),-m "$(BROWSER)$(if $(and $(BROWSER),$(FAULTS)), and )$(FAULTS)")
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,9 +27,10 @@ demo: setup-run ## Play the whole story with synthetic people
 run: setup-run ## Serve
 	@.venv/bin/python -m app serve $(ARGS)
 
-test: setup-dev ## Run the tests, two at a time; without a Chromium, those of the pages are left out, and it says so
-	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(BROWSER) $(ARGS)
+test: setup-dev ## Run the tests, two at a time; what is left out for want of a Chromium or of fault injectors, it says
+	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(MARKED) $(ARGS)
 	@test -z '$(BROWSER)' || echo 'There is no Chromium: the tests marked `browser` were left out (apt-get install chromium).'
+	@test -z '$(FAULTS)' || echo 'The tests marked `injected` were LEFT OUT: apt-get install fiu-utils strace faketime.'
 
 check: lint test ## Everything that must hold: format, lint, types, imports, tests
 
@@ -66,6 +70,7 @@ setup-dev: .venv/.dev-$(VERSION) ; @:
 setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
 
 .venv/.run-$(VERSION): requirements/run.txt
+	@test ! -L .venv || { echo '.venv is a link to somewhere else: remove it, or make it anew where it lies.'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'Mien needs Python 3.11 or newer; $(PYTHON) is $(or $(VERSION),not there). Name another, as in PYTHON=python3.12.'; exit 1; }
 	@echo '* making .venv with Python $(VERSION)'

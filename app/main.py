@@ -205,6 +205,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
     take_short_turns()
     check(app.state.vault)
+    for store in (app.state.vault.data, app.state.vault.register.store):
+        store.trouble.telling = True
     # Before the first request: a row whose key is gone must never be seen.
     removed = purge(app.state.vault)
     app.state.measuring.pool.start()

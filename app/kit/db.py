@@ -1,32 +1,31 @@
-"""One SQLite file, opened so that a commit is durable and a deletion leaves no bytes.
+"""One SQLite file and its short transactions; the types that its columns have."""
 
-* WAL, `synchronous=FULL`: with NORMAL a committed withdrawal can be lost at power failure.
-* `secure_delete=ON`: what is deleted is overwritten in the file; what is still in the WAL goes with `checkpoint()`.
-* `foreign_keys=ON`: the laws that are foreign keys hold on every connection.
-* `recursive_triggers=ON`: a REPLACE is seen by the triggers that keep rows from being changed.
-* Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
-"""
-
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from sqlite3 import Error as SqliteError
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create_engine, event, text
+from sqlalchemy import DateTime, Dialect, Engine, Enum, ExceptionContext, Uuid, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from app.kit import prepared
+from app.kit.connections import connect, limit_reads, start_clock
 from app.kit.prepared import Statements
 from app.kit.steps import step
+from app.kit.trouble import Trouble
 
-POOL_SIZE = 8
-"""Connections kept open for each of reading and writing."""
+SHORTEST_READ_S = 1.0
+"""Seconds that a read may last at least, however short the busy time."""
+RETRY_S = 0.02
+"""Seconds between two attempts at what another checkpoint holds up: SQLite does not wait for that by itself."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -65,41 +64,6 @@ class Row(DeclarativeBase):
     type_annotation_map = {UUID: Uuid(), datetime: UtcDateTime()}  # noqa: RUF012 - SQLAlchemy reads a plain dict
 
 
-def _open(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": busy_s, "check_same_thread": False, "isolation_level": None},
-        pool_size=POOL_SIZE,
-        max_overflow=64,
-        pool_timeout=busy_s,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: SqliteConnection, _record: object) -> None:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "secure_delete=ON",
-            "foreign_keys=ON",
-            "recursive_triggers=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
-
-    @event.listens_for(engine, "reset")
-    def _undo(connection: SqliteConnection, _record: object, _state: object) -> None:
-        # A COMMIT that fails leaves the transaction open, and SQLAlchemy takes it for ended.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # The driver guesses at BEGIN; `isolation_level=None` stops that and this says it.
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
 class Store:
     """One SQLite database and its short transactions."""
 
@@ -108,12 +72,22 @@ class Store:
         # For its owner only; SQLite gives the files that it puts beside it the same mode.
         path.touch(mode=0o600)
         self.path = path
-        self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
-        self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        self.longest_read_s = max(SHORTEST_READ_S, busy_s / 2)
+        """A checkpoint, which waits for the busy time, outwaits every read of ours."""
+        self.trouble = Trouble(path.name)
         self._busy_s = busy_s
+        self._emptying = threading.Lock()
+        self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
+        self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        limit_reads(self.reader, longest_s=self.longest_read_s, met=self.trouble.met)
+        for engine in (self.writer, self.reader):
+            event.listen(engine, "handle_error", self._met)
+
+    def _met(self, context: ExceptionContext) -> None:
+        self.trouble.met(context.original_exception)
 
     def read(self) -> AbstractContextManager[Session]:
-        """Open one read transaction: a consistent view, kept short."""
+        """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
         return _transaction(self.reader)
 
     def write(self) -> AbstractContextManager[Session]:
@@ -123,15 +97,26 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[Session]:
         with _transaction(self.writer) as session:
+            raw: SqliteConnection = session.connection().connection.dbapi_connection  # type: ignore[assignment]
+            changes = raw.total_changes
             yield session
             session.flush()
+            written = raw.total_changes > changes
             step(f"{self.path.name} written")
             session.commit()
+        if written:
+            self.trouble.over()
         step(f"{self.path.name} committed")
 
     def reading(self) -> AbstractContextManager[Statements]:
         """Open one read transaction for prepared statements."""
-        return prepared.transaction(self.reader, begin="BEGIN", end="ROLLBACK")
+        return prepared.transaction(
+            self.reader,
+            begin="BEGIN",
+            end="ROLLBACK",
+            started=lambda info: start_clock(info, self.longest_read_s),
+            met=self.trouble.met,
+        )
 
     @contextmanager
     def writing(self, *, patience_s: float | None = None) -> Iterator[Statements]:
@@ -141,21 +126,50 @@ class Store:
             patience_s: how long to wait for another writer, if not for as long as everybody does.
         """
         with prepared.transaction(
-            self.writer, begin="BEGIN IMMEDIATE", end="COMMIT", patience_s=patience_s, busy_s=self._busy_s
+            self.writer,
+            begin="BEGIN IMMEDIATE",
+            end="COMMIT",
+            met=self.trouble.met,
+            patience_s=patience_s,
+            busy_s=self._busy_s,
         ) as statements:
             yield statements
             step(f"{self.path.name} written")
+        self.trouble.over()
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, and with it the bytes of what was deleted.
 
+        SQLite waits for readers and for a writer by itself. While another empties the same log it gives up at once, so
+        that ours stand in line, and one of another program is asked again.
+
         Returns:
             False if somebody held it up for longer than the busy time, or the disk did: the bytes are then still there.
         """
-        answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        until = time.monotonic() + self._busy_s
+        emptied = False
+        if self._emptying.acquire(timeout=self._busy_s):
+            try:
+                while not (emptied := self._emptied(until)) and time.monotonic() < until:
+                    time.sleep(RETRY_S)
+            except sqlite3.Error as error:
+                self.trouble.met(error)
+            finally:
+                self._emptying.release()
         step(f"log of {self.path.name} emptied")
-        return answer is not None and answer[0] == 0
+        return emptied
+
+    def _emptied(self, until: float) -> bool:
+        """Try once, and wait for others until then at most; what is not somebody else's doing raises."""
+        wait_ms = max(1, int((until - time.monotonic()) * 1000))
+        try:
+            answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                return False
+            raise
+        return bool(answer[0] == 0)
 
     def bytes(self) -> int:
         """Return the size of the file."""
@@ -173,19 +187,27 @@ class Store:
         Returns:
             False if another writer held it up for longer than the busy time, or the disk did.
         """
-        self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")
-        rebuilt = self._pragma("VACUUM") is not None
+        try:
+            self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
+        except sqlite3.Error as error:
+            self.trouble.met(error)
+            return False
         step(f"{self.path.name} rebuilt")
-        return rebuilt
+        return True
 
-    def _pragma(self, statement: str) -> tuple[Any, ...] | None:
-        """Run what must not be in a transaction; None if it failed."""
-        with self.writer.connect() as connection:
-            raw = connection.connection.dbapi_connection
+    def _pragma(self, *statements: str, busy_ms: int | None = None) -> tuple[Any, ...]:
+        """Run what must not be in a transaction, on one connection; return the first row of the last answer."""
+        # The pool's connection itself: SQLAlchemy would begin a transaction.
+        with closing(self.writer.raw_connection()) as connection:
+            cursor = connection.cursor()
             try:
-                return raw.execute(statement).fetchone() or ()  # type: ignore[union-attr]
-            except SqliteError:
-                return None
+                if busy_ms is not None:
+                    cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchone() or ()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={int(self._busy_s * 1000)}")
 
     def open_transactions(self) -> int:
         """Count the connections in use now."""

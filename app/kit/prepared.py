@@ -93,20 +93,32 @@ def within(session: Session) -> Statements:
 
 @contextmanager
 def transaction(
-    engine: Engine, *, begin: str, end: str, patience_s: float | None = None, busy_s: float = 0.0
+    engine: Engine,
+    *,
+    begin: str,
+    end: str,
+    met: Callable[[SqliteError], None],
+    started: Callable[[dict[Any, Any]], None] | None = None,
+    patience_s: float | None = None,
+    busy_s: float = 0.0,
 ) -> Iterator[Statements]:
     """Open one transaction on a pooled connection; what the block raises rolls it back.
 
     Args:
+        met: told of what the driver raises.
+        started: told when it begins, with what is noted of the connection.
         patience_s: how long this one waits for another writer.
         busy_s: how long the others on the same connection do.
     """
     try:
         with closing(engine.raw_connection()) as pooled, _patient(pooled.driver_connection, patience_s, busy_s) as ours:
+            if started is not None:
+                started(pooled.info)
             ours.execute(begin)
             yield Statements(ours, engine.dialect)
             ours.execute(end)
     except SqliteError as error:
+        met(error)
         # As SQLAlchemy raises it: whoever catches a failing store need not know how it was asked.
         raise DBAPIError.instance(None, None, error, SqliteError, dialect=engine.dialect) from error
 

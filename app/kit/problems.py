@@ -193,8 +193,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PoolTimeoutError)
     @app.exception_handler(DBAPIError)
     def _storage(_request: Request, error: Exception) -> JSONResponse:
-        # Only the class: the statement's parameters may be personal.
-        log.error("storage failed", error=type(getattr(error, "orig", error)).__name__)
+        # What ails the store it has said itself, once for all requests (`kit.trouble`).
+        cause = getattr(error, "orig", error)
+        if not getattr(cause, "sqlite_errorname", None):
+            # Only the class: the statement's parameters may be personal.
+            log.error("storage failed", error=type(cause).__name__)
         return document(StorageUnavailableError())
 
     @app.exception_handler(Exception)

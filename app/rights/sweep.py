@@ -6,6 +6,7 @@ from datetime import datetime
 from app.consent import upkeep as consent
 from app.consent.proofs import Keeping
 from app.enrolment import upkeep as enrolment
+from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.parties import service as parties
@@ -47,8 +48,11 @@ def purge(vault: Vault) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
     try:
-        removed = purge_rows(vault)
-        enrolment.retire_superseded(vault)
+        # All of it is looked through, and before the service is ready nobody waits for that.
+        with unhurried():
+            vault.catch_up()
+            removed = purge_rows(vault)
+            enrolment.retire_superseded(vault)
     except BaseException:
         vault.unfinished = True
         raise

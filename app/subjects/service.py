@@ -202,7 +202,11 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
         if found is None:
             raise NoSuchCodeError
         subject = get(session, found.subject_id)
-        _end_tokens(change, _token_ids(session, subject.id), now)
+        # The new code is not given before it is committed, so the old one is not ended for good before it either:
+        # between the two a full disk would leave a person with no way in.
+        for token_id in _token_ids(session, subject.id):
+            session.execute(delete(Token).where(Token.id == token_id))
+            change.replaced(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
         _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
         _, new_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
     return Registered(subject.id, access_token, new_code)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,7 @@ class Change:
     register: Register
     issued: list[tuple[Owner, int]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    followed: list[Ended] = field(default_factory=list)
     retired: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
     superseded: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
     settled: bool = True
@@ -60,6 +61,10 @@ class Change:
         """Destroy the keys of this when the block ends, and remember that it ended."""
         self.ended.append(Ended(kind, ended_id, ended_as, on))
 
+    def replaced(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
+        """Remember after the commit that this ended: until then what takes its place is not there."""
+        self.followed.append(Ended(kind, ended_id, ended_as, on))
+
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the older keys of *owner* before the commit: what they sealed was deleted for good."""
         self.retired.append((owner, keep))
@@ -77,6 +82,8 @@ class Vault:
         self.register = register
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
+        self._leftover: list[tuple[Owner, int]] = []
+        self._unsaid: list[Ended] = []
         self._counting, self._scrubbing = threading.Lock(), threading.Lock()
         self._scrubs_asked = self._scrubbed = 0
         self._scrub_settled = False
@@ -114,24 +121,29 @@ class Vault:
         A block that raises leaves nothing: its rows are rolled back and the keys that it was given are destroyed.
         """
         keys_gone = False
+        issued: list[tuple[Owner, int]] = []
         try:
             with self.data.write() as session:
-                change = Change(session, self.register)
-                try:
-                    yield change
-                    session.flush()
-                except BaseException:
-                    for owner, generation in change.issued:
-                        self.register.forget(owner, generation)
-                    raise
+                change = Change(session, self.register, issued)
+                yield change
+                session.flush()
                 keys_gone = bool(change.ended or change.retired)
                 if change.ended:
                     self.register.end(change.ended)
                 for owner, keep in change.retired:
                     self.register.retire(owner, keep=keep)
+                # What comes after the commit may raise too, and then its keys are in use.
+                event.listen(session, "after_commit", lambda _session: issued.clear())
         except BaseException:
+            self._forget(issued)
             self.unfinished |= keys_gone
             raise
+        self._follow(change)
+        if change.ended or change.followed or change.retired or change.superseded:
+            change.settled = self.settle()
+
+    def _follow(self, change: Change) -> None:
+        """Do in the register what comes after the commit; what it cannot do now is left for the next sweep."""
         try:
             for owner, keep in change.superseded:
                 self.register.retire(owner, keep=keep)
@@ -139,8 +151,33 @@ class Vault:
             # What the caller asked for is done; the keys of what it replaced go with the next sweep.
             self.unfinished = True
             log.error("superseded keys held up", error=type(error.orig).__name__)
-        if change.ended or change.retired or change.superseded:
-            change.settled = self.settle()
+        try:
+            if change.followed:
+                self.register.end(change.followed)
+        except DBAPIError as error:
+            self._unsaid.extend(change.followed)
+            self.unfinished = True
+            log.error("tombstones held up", error=type(error.orig).__name__)
+
+    def _forget(self, issued: Collection[tuple[Owner, int]]) -> None:
+        """Destroy keys whose rows did not commit; what the register cannot do now is left for the next sweep."""
+        for owner, generation in issued:
+            try:
+                self.register.forget(owner, generation)
+            except DBAPIError as error:
+                self._leftover.append((owner, generation))
+                self.unfinished = True
+                log.error("keys of a failed change held up", error=type(error.orig).__name__)
+
+    def catch_up(self) -> None:
+        """Do in the register what it could not do when it failed: keys that nothing uses, tombstones of what went."""
+        while self._leftover:
+            self.register.forget(*self._leftover[-1])
+            self._leftover.pop()
+        unsaid = tuple(self._unsaid)
+        if unsaid:
+            self.register.end(unsaid)
+            self._unsaid = [one for one in self._unsaid if one not in unsaid]
 
     def scrub(self) -> bool:
         """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.

@@ -1,0 +1,55 @@
+"""Small disks in memory: as real as the kernel makes them."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PIECE = 4096
+
+
+@contextmanager
+def small_disk(place: Path, *, mib: int = 16) -> Iterator[None]:
+    """Put what is in *place* on a disk of its own, of so many MiB, until the block ends; then put it back."""
+    aside = place.with_name(f"{place.name}-aside")
+    place.rename(aside)
+    place.mkdir(mode=0o700)
+    _run("mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", str(place))
+    try:
+        shutil.copytree(aside, place, dirs_exist_ok=True)
+        yield
+        shutil.rmtree(aside)
+        shutil.copytree(place, aside)
+    finally:
+        # A worker process may still be closing.
+        _run("umount", "--lazy", str(place))
+        place.rmdir()
+        aside.rename(place)
+
+
+def mounts(place: Path) -> bool:
+    """Say whether this process may mount at all."""
+    try:
+        _run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place))
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    _run("umount", str(place))
+    return True
+
+
+@contextmanager
+def full(place: Path) -> Iterator[Path]:
+    """Leave not one byte on the disk that *place* is on."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(PIECE))
+    try:
+        yield ballast
+    finally:
+        ballast.unlink(missing_ok=True)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)

@@ -1,0 +1,172 @@
+"""A clock that is a day wrong and steps back meanwhile: nothing that ended begins again, nothing breaks."""
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi import Request
+
+from app.kit.errors import TooManyAttemptsError
+from app.kit.throttle import Throttle
+from app.rights.sweep import sweep
+from tests.bytescan import rows
+from tests.faults.served import served
+from tests.faults.town import Town, eventually, statuses
+from tests.house import House, MovableClock, SharedPool, enrol, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+
+def swept(house: House) -> None:
+    sweep(house.vault, settings=house.settings, now=house.clock())
+
+
+def in_days(house: House, days: float) -> str:
+    return (house.clock() + timedelta(days=days)).isoformat()
+
+
+def states(person_answers: object) -> list[str]:
+    return [one["state"] for one in person_answers["items"]]  # type: ignore[index]
+
+
+def test_consent_that_expired_and_was_ended_does_not_begin_again_when_the_clock_steps_back(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    consent = mien.consent(person, party, valid_until=in_days(mien, 2))
+    enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
+    before = party.verify(consent["subject_ref"], toy_photo(1)).status_code
+    mien.clock.advance(days=3)
+    swept(mien)
+    mien.clock.advance(days=-3)
+    answer = party.verify(consent["subject_ref"], toy_photo(1))
+
+    assert (before, answer.status_code) == (200, 404)
+    assert mien.living_keys(consent["consent_id"]) == {}, "its template can never be opened again"
+
+
+def test_no_decision_is_given_on_an_expired_consent_before_it_is_swept(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    consent = mien.consent(person, party, valid_until=in_days(mien, 2))
+    enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
+    mien.clock.advance(days=3)
+
+    assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+
+
+def test_withdrawal_dated_before_its_consent_is_still_the_last_word(mien: House) -> None:
+    """What was said last counts, by its place in the list and not by its time."""
+    mien.clock.advance(days=1)
+    person, party, consent = mien.enrolled(face=1)
+    given_at = mien.clock().isoformat()
+    mien.clock.advance(days=-1)
+    while_given = party.verify(consent["subject_ref"], toy_photo(1)).status_code
+    ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()
+    swept(mien)
+    again = mien.consent(person, party)
+    positions = rows(mien.vault.data.path, "SELECT position FROM consent_events ORDER BY position")
+
+    assert while_given == 200, "a clock that was wrong does not take a consent away"
+    assert ended["state"] == "withdrawn"
+    assert ended["event_time"] < given_at
+    assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+    assert again["consent_id"] != consent["consent_id"]
+    assert positions == [(1,), (2,), (3,)]
+
+
+def test_everything_is_answered_while_the_clock_jumps_about(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as house:
+        house.clock.advance(days=1)
+        town = Town(house.client, house.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+        house.clock.advance(days=-2)
+        seen = {**statuses(town.reads()), **statuses(town.writes())}
+        swept(house)
+        token = town.people["reader"]("GET", "/v1/me/tokens").status_code
+        erasure = rows(house.vault.data.path, "SELECT step FROM erasures")
+
+    assert set(seen.values()) <= {200, 201, 204}
+    assert (token, erasure) == (200, [("completed",)])
+
+
+def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), proof_retention=timedelta(days=10)) as house:
+        person, _, consent = house.enrolled(face=1)
+        person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+        left = []
+        # On the ninth day the clock is a day fast; on the tenth, the last that it is kept, too.
+        for days_that_the_clock_says in (10, 11):
+            house.clock.moved = timedelta(days=days_that_the_clock_says)
+            swept(house)
+            left.append(rows(house.vault.data.path, "SELECT count(*) FROM consent_proofs")[0][0])
+
+    assert left == [1, 0]
+
+
+def test_throttle_forgets_what_it_counted_at_a_time_that_is_yet_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise whoever shares an address waits for as long as the clock went back."""
+    request, clock = Request({"type": "http", "client": ("192.0.2.1", 1), "headers": []}), MovableClock()
+    monkeypatch.setattr("app.kit.throttle.utc_now", clock)
+    monkeypatch.setattr("limits.storage.memory.time.time", lambda: clock().timestamp())
+    throttle = Throttle("sign-ups", per_minute=2)
+    clock.advance(days=1)
+    allowed(throttle, request)
+    full = [allowed(throttle, request) for _ in range(2)]
+    clock.advance(days=-1)
+    again = [allowed(throttle, request) for _ in range(3)]
+
+    assert full == [True, False]
+    assert again == [True, True, False]
+
+
+def allowed(throttle: Throttle, request: Request) -> bool:
+    try:
+        throttle.attempt(request)
+    except TooManyAttemptsError:
+        return False
+    return True
+
+
+@pytest.mark.injected
+@pytest.mark.timeout(300)
+def test_the_program_itself_goes_on_when_the_systems_clock_steps_back(root: Path) -> None:
+    offset = root / "offset"
+    offset.write_text("+1d")
+    faked = {
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_CACHE_DURATION": "1",
+        # As in life: a clock that is set does not move the time since the start.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "MIEN_SQLITE_BUSY_S": "10",
+    }
+    with served(root, "env", "LD_PRELOAD=" + library(), **faked) as running:
+        town = running.town()
+        ahead = town.people["reader"]("GET", "/v1/me").json()["registered_on"]
+        offset.write_text("-1d")
+        time.sleep(2)  # until the library looks again
+        began = time.monotonic()
+        seen = {**statuses(town.reads()), **statuses(town.writes())}
+        took = time.monotonic() - began
+        behind = running.client.post("/v1/subjects", json={"declared_adult": True}).json()
+        swept_away = eventually(
+            lambda: not rows(root / "data" / "mien.db", "SELECT 1 FROM erasures WHERE step <> 'completed'")
+        )
+        log = running.log()
+    days = [row[0] for row in rows(root / "data" / "mien.db", "SELECT DISTINCT registered_on FROM subjects ORDER BY 1")]
+
+    assert set(seen.values()) <= {200, 201, 204}
+    assert took < 30
+    assert behind["subject_id"]
+    assert (days[-1], len(days)) == (ahead, 2), "the clock did step"
+    assert swept_away
+    assert '"fault"' not in log
+    assert "failed" not in log
+
+
+def library() -> str:
+    """Return the library of faketime, where this distribution has it."""
+    (found,) = [
+        *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
+        *Path("/usr/lib/faketime").glob("libfaketimeMT.so.1"),
+    ][:1]
+    return os.fspath(found)

@@ -1,0 +1,129 @@
+"""A disk that refuses, fails and tears what is written, under the program itself: libfiu fails its system calls."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.bytescan import rows
+from tests.faults.served import Served, added_party, photo, served, under_libfiu
+from tests.faults.town import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
+from tests.house import Party, Person, copied
+
+pytestmark = [pytest.mark.injected, pytest.mark.timeout(300)]
+EIO, EROFS = 5, 30
+FAULTS = {
+    "a write that fails": ("SQLITE_IOERR_WRITE", {"posix/io/rw/pwrite": EIO}),
+    "a disk that became read-only": (
+        "SQLITE_IOERR_WRITE",
+        {"posix/io/rw/pwrite": EROFS, "posix/io/rw/ftruncate": EROFS},
+    ),
+    "a sync that fails": ("SQLITE_IOERR_FSYNC", {"posix/io/sync/fdatasync": EIO}),
+}
+
+
+@pytest.fixture(scope="module")
+def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = copied(prepared, tmp_path_factory.mktemp("failing") / "house")
+    with served(root, *under_libfiu(root)) as one:
+        yield one
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: Served, fault: str) -> None:
+    name, calls = FAULTS[fault]
+    town = running.town()
+    writes, reads = town.writes(), town.reads()
+    said = len(running.log())
+    running.fault(*(f"enable name={call},failinfo={number}" for call, number in calls.items()))
+    told, seen = outcomes(writes), statuses(reads)
+    running.fault(*(f"disable name={call}" for call in calls))
+    again = {name: status for name, status in statuses(writes).items() if name not in ENDINGS}
+    gone = [town.verify(name).status_code for name in ("withdraw", "refuse", "restrict", "erase")]
+    log = [json.loads(line) for line in running.log()[said:].splitlines()]
+
+    assert {name: answer for name, answer in told.items() if answer != STORAGE} == {}
+    assert set(seen.values()) == {200}
+    assert set(again.values()) <= {200, 201}
+    assert gone == [404] * 4
+    assert Counter(line["error"] for line in log if line["event"] == "storage fails")[name] <= 2, "once for each store"
+    assert {line["event"] for line in log} >= {"storage fails", "storage works again"}
+    assert not [line for line in log if line["event"] == "fault"]
+    assert sound(running.root)
+    assert eventually(lambda: not unused_keys(running.root))
+
+
+@dataclass
+class Promised:
+    """What was answered with a good status, and has to stand."""
+
+    people: list[Person] = field(default_factory=list)
+    consents: dict[str, str] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    answers: Counter[int] = field(default_factory=Counter)
+
+    def ask(self, running: Served, party_id: str, chance: random.Random) -> None:
+        """Let somebody new arrive, consent, and perhaps withdraw."""
+        answer = running.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Torn Canary"})
+        self.answers[answer.status_code] += 1
+        if answer.status_code != httpx.codes.CREATED:
+            return
+        given = answer.json()
+        person = Person(running.client, given["subject_id"], given["access_token"], given["recovery_code"])
+        self.people.append(person)
+        consent = self._noted(Town(running.client, Party(running.client, party_id, ""), photo).consent(person))
+        if consent is None:
+            return
+        self.consents[person.token] = consent
+        if chance.random() < 1 / 2:
+            answer = person("DELETE", f"/v1/me/consents/{consent}")
+            self.answers[answer.status_code] += 1
+            if answer.status_code == httpx.codes.OK:
+                self.withdrawn.add(consent)
+            else:
+                # It may have ended, and may not: it is asked again below.
+                del self.consents[person.token]
+
+    def _noted(self, answer: httpx.Response) -> str | None:
+        self.answers[answer.status_code] += 1
+        return str(answer.json()["consent_id"]) if answer.status_code == httpx.codes.CREATED else None
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path, seed: int) -> None:
+    """Each write is done in two halves, and now and then the second half or the sync fails; then the process dies."""
+    chance, promised = random.Random(seed), Promised()  # noqa: S311 - repeatable
+    with served(root, *under_libfiu(root), MIEN_SWEEP_INTERVAL_S="3600") as running:
+        party = added_party(root, running.client)
+        running.fault(
+            "enable name=posix/io/rw/pwrite/reduce",
+            f"enable_random name=posix/io/rw/pwrite,probability=0.008,failinfo={EIO}",
+            f"enable_random name=posix/io/sync/fdatasync,probability=0.008,failinfo={EIO}",
+        )
+        # Which calls fail is libfiu's own chance: on until some of each have come.
+        for asked in range(400):
+            promised.ask(running, party.id, chance)
+            if asked >= 20 and min(promised.answers[status] for status in (200, 201, 503)) >= 3:
+                break
+        running.die()
+    with served(root) as again:
+        found = [ask_again(again, person) for person in promised.people]
+        consents = {row[0] for row in rows(root / "data" / "mien.db", "SELECT id FROM grants")}
+        people = {row[0] for row in rows(root / "data" / "mien.db", "SELECT id FROM subjects")}
+
+    standing = {one for one in promised.consents.values() if one not in promised.withdrawn}
+    assert set(promised.answers) == {200, 201, 503}
+    assert found == [200] * len(promised.people)
+    assert people == {person.subject_id.replace("-", "") for person in promised.people}, "and nobody else"
+    assert consents >= {one.replace("-", "") for one in standing}
+    assert not consents & {one.replace("-", "") for one in promised.withdrawn}
+    assert sound(root)
+
+
+def ask_again(running: Served, person: Person) -> int:
+    return running.client.get("/v1/me", headers={"Authorization": f"Bearer {person.token}"}).status_code

@@ -1,0 +1,130 @@
+"""A full disk, under either store: what cannot be stored is 503, what is held can be read, and room mends all of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+
+from app.rights.sweep import sweep
+from tests.faults.disks import full, small_disk
+from tests.faults.town import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
+from tests.house import House, Person, SharedPool, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+pytestmark = pytest.mark.mounts
+NEEDS_NO_KEY = {"verify", "rename", "new token", "lift"}
+"""Writes that the register has no part in."""
+
+
+def town_of(house: House) -> Town:
+    return Town(house.client, house.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+
+
+def refused(told: Mapping[str, tuple[int, str | None]]) -> set[str]:
+    """Return what was answered with the problem document of a store that fails."""
+    return {name for name, answer in told.items() if answer == STORAGE}
+
+
+def names(house: House) -> set[str]:
+    """Return the names of all files, but those that SQLite makes and removes as it goes."""
+    return {path.name for path, _ in house.files() if not path.name.endswith(("-wal", "-shm"))}
+
+
+@pytest.mark.parametrize("store", ["data", "keys"])
+def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool, store: str) -> None:
+    with small_disk(root / store), serving(root, pool, toy_card()) as house:
+        town = town_of(house)
+        writes, reads, files = town.writes(), town.reads(), names(house)
+        house.vault.settle()
+        before = contents(house.vault.data.path)
+        with full(root / store):
+            told, seen = outcomes(writes), statuses(reads)
+            during = contents(house.vault.data.path)
+        sweep(house.vault, settings=house.settings, now=house.clock())
+        idle, left, whole = unused_keys(root), names(house), sound(root)
+
+    if store == "data":
+        assert refused(told) == set(writes)
+        assert during == before
+    else:
+        assert refused(told) == set(writes) - NEEDS_NO_KEY - {"recover", "erase"}
+        assert told["erase"] == (202, None), "it is under way, and the person is out of matching"
+    assert set(seen.values()) == {200}
+    assert (idle, left, whole) == (set(), files, True)
+
+
+@pytest.mark.parametrize("store", ["data", "keys"])
+def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store: str) -> None:
+    with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as house:
+        town = town_of(house)
+        writes = {name: ask for name, ask in town.writes().items() if name != "recover"}
+        house.vault.settle()
+        with full(root / store):
+            outcomes(writes)
+        # What was erased or ended on the full disk may meanwhile have been finished by itself.
+        again = {name: answer for name, answer in statuses(writes).items() if name not in ENDINGS}
+        withdrawn = [town.verify(name) for name in ("withdraw", "refuse", "erase", "restrict")]
+        gone = town.people["erase"]("GET", "/v1/me").status_code
+        whole = sound(root)
+
+    assert set(again.values()) <= {200, 201}
+    assert [answer.status_code for answer in withdrawn] == [404] * 4
+    assert (gone, whole) == (401, True)
+
+
+@pytest.mark.parametrize("store", ["data", "keys"])
+def test_recovery_on_a_full_disk_leaves_the_old_code_or_gives_a_new_one(
+    root: Path, pool: SharedPool, store: str
+) -> None:
+    """Nobody is ever left with no way in."""
+    with small_disk(root / store), serving(root, pool, toy_card()) as house:
+        person = house.person()
+        house.vault.settle()
+        with full(root / store):
+            answer = recover(person)
+        sweep(house.vault, settings=house.settings, now=house.clock())
+        code = answer.json().get("recovery_code", person.recovery_code)
+        old, again = recover(person), house.client.post("/v1/recoveries", json={"recovery_code": code})
+
+    assert answer.status_code in {201, 503}
+    assert 201 in {old.status_code, again.status_code}
+
+
+def recover(person: Person) -> httpx.Response:
+    return person.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+
+
+def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool: SharedPool) -> None:
+    """Its key was destroyed before the data could not be written: it is dead at once, and the sweep removes the row."""
+    with small_disk(root / "data"), serving(root, pool, toy_card()) as house:
+        town = town_of(house)
+        writes = town.writes()
+        house.vault.settle()
+        with full(root / "data"):
+            answer, refusal = writes["withdraw"](), town.verify("withdraw")
+        sweep(house.vault, settings=house.settings, now=house.clock())
+        consents = town.people["withdraw"]("GET", "/v1/me/consents").json()
+        again = writes["withdraw"]()
+
+    assert (answer.status_code, refusal.status_code, again.status_code) == (503, 404, 200)
+    assert "withdrawn" in str(consents)
+
+
+def test_log_says_once_that_the_disk_is_full_and_once_that_it_is_not(root: Path, pool: SharedPool) -> None:
+    with structlog.testing.capture_logs() as lines, small_disk(root / "data"), serving(root, pool, toy_card()) as house:
+        house.vault.settle()
+        with full(root / "data"):
+            for _ in range(5):
+                house.client.post("/v1/subjects", json={"declared_adult": True})
+        house.person()
+    told = [line for line in lines if line["event"].startswith("storage")]
+
+    assert [line["event"] for line in told] == ["storage fails", "storage works again"]
+    assert (told[0]["store"], told[0]["error"], told[0]["means"]) == (
+        "mien.db",
+        "SQLITE_FULL",
+        "the disk is full: make room",
+    )

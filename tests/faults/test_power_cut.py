@@ -1,0 +1,157 @@
+"""The power goes at any moment: what was answered stands, what was under way is before or after, without a hand.
+
+A real service is recorded while people do everything there is to do, one request after the other. Then its disk is made
+as it may be found after a cut at any of those moments, synced or not, torn or not; and a service starts on it.
+"""
+
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+
+from app.kit.settings import Settings
+from app.rights.sweep import purge, sweep
+from app.vault.opening import check, open_vault
+from tests.bytescan import owners, rows, slots
+from tests.faults.powercut import Disk, Event, events, under_strace
+from tests.faults.served import Served, served
+from tests.faults.town import sound, unused_keys
+from tests.house import copied
+
+pytestmark = [pytest.mark.injected, pytest.mark.timeout(600)]
+CUTS = 120
+HELD = ("subjects", "grants", "templates", "tokens", "comparisons")
+State = Mapping[str, frozenset[Any]]
+
+
+@dataclass
+class Recorded:
+    """What happened on the disk, and how things stood after each request."""
+
+    root: Path
+    disk: Disk
+    happened: list[Event]
+    states: list[State]
+    requests: list[bytes]
+    names: list[str]
+
+
+def state(root: Path) -> State:
+    """Return what a person or a party would notice: the rows there are, by their ids, and how people are.
+
+    An event that is written by the purge, and not by the request, has another id in the same place of the list.
+    """
+    database = root / "data" / "mien.db"
+    ids = {name: frozenset(rows(database, f"SELECT id FROM {name}")) for name in HELD}  # noqa: S608 - names of our own
+    people = rows(database, "SELECT id, sealed_name, spell_id IS NULL, erasing FROM subjects")
+    events = rows(database, "SELECT subject_id, position FROM consent_events")
+    erasures = rows(database, "SELECT id, step FROM erasures")
+    return {**ids, "people": frozenset(people), "events": frozenset(events), "erasures": frozenset(erasures)}
+
+
+def files_of(root: Path) -> dict[str, bytearray]:
+    return {str(path): bytearray(path.read_bytes()) for path in root.rglob("*") if path.suffix == ".db"}
+
+
+def identified(client: httpx.Client) -> list[bytes]:
+    """Give every request of *client* an id that its answer repeats, and return the list of them as it grows."""
+    ids: list[bytes] = []
+
+    def name(request: httpx.Request) -> None:
+        ids.append(uuid4().hex.encode())
+        request.headers["X-Request-Id"] = ids[-1].decode()
+
+    client.event_hooks["request"].append(name)
+    return ids
+
+
+@pytest.fixture(scope="module")
+def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    root = copied(prepared, tmp_path_factory.mktemp("cut") / "house")
+    record, disk = root.parent / "record", Disk(files_of(root), [])
+    with served(root, *under_strace(record), MIEN_SWEEP_INTERVAL_S="3600") as running:
+        writes = running.town().writes()
+        requests, states = identified(running.client), [state(root)]
+        asked = []
+        for ask in writes.values():
+            ask()
+            # The notice is looked up before a consent: the last request of each is the one that writes.
+            asked.append(requests[-1])
+            states.append(state(root))
+        stopped(running)
+    return Recorded(root, disk, events(record, root), states, asked, list(writes))
+
+
+def stopped(running: Served) -> None:
+    """Kill what strace runs, not strace: its record is whole when it has ended."""
+    (service,) = psutil.Process(running.process.pid).children()
+    service.kill()
+    running.process.wait(30)
+
+
+def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> tuple[State, int]:
+    """Start on the files as they were found; return how things stand then, and how many keys belong to nobody."""
+    shutil.rmtree(at, ignore_errors=True)
+    for path, content in files.items():
+        place = at / Path(path).relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    shutil.copy(root / "keys" / "kek", at / "keys" / "kek")
+    settings = Settings(data_dir=at / "data", keys_dir=at / "keys")
+    vault = open_vault(settings)
+    check(vault)
+    purge(vault)
+    sweep(vault, settings=settings, now=datetime.now(UTC))
+    vault.data.close()
+    vault.register.store.close()
+    assert sound(at)
+    assert set(owners(at / "data" / "mien.db")) <= {owner for owner, _, _ in slots(at)}, "a dead row is not served"
+    return state(at), len(unused_keys(at))
+
+
+def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Recorded, tmp_path: Path) -> None:
+    chance = random.Random(20261123)  # noqa: S311 - repeatable
+    begins = answered_at(recorded, recorded.requests[0]) - 40
+    moments = set(chance.sample(range(begins, len(recorded.happened)), CUTS))
+    seen, torn = set(), 0
+    for moment, event in enumerate(recorded.happened):
+        if moment in moments:
+            done = sum(answered_at(recorded, one) < moment for one in recorded.requests)
+            torn += bool(recorded.disk.pending)
+            found, unused = revived(recorded.root, tmp_path / "found", recorded.disk.cut(chance))
+            allowed = recorded.states[done : done + 2]
+            assert found in allowed or ended_unsaid(recorded, done, found), (
+                f"cut at {moment}, after {done} answers: {[differs(found, one) for one in allowed]}"
+            )
+            giving = recorded.names[done : done + 1] in (["sign up"], ["new consent"])
+            assert unused <= giving, f"cut at {moment}, after {done} answers: what ended has a key"
+            seen.add(done)
+        recorded.disk.happen(event)
+
+    assert len(seen) >= len(recorded.requests) - 2, "the cuts fell among all kinds of requests"
+    assert torn >= CUTS / 4, "many of them with something that was not synced"
+
+
+def ended_unsaid(recorded: Recorded, done: int, found: State) -> bool:
+    """Say whether a refusal was under way, and has ended the consent without its own line: it can be said again."""
+    if recorded.names[done : done + 1] != ["refuse"]:
+        return False
+    after = recorded.states[done + 1]
+    return set(differs(found, after)) == {"events"} and len(after["events"] - found["events"]) == 1
+
+
+def differs(found: State, allowed: State) -> dict[str, Any]:
+    return {name: found[name] ^ allowed[name] for name in found if found[name] != allowed[name]}
+
+
+def answered_at(recorded: Recorded, request: bytes) -> int:
+    """Return the position of the answer to a request."""
+    return next(at for at, event in enumerate(recorded.happened) if event.kind == "answer" and event.content == request)
