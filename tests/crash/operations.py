@@ -1,0 +1,294 @@
+"""Everything that is asked of Mien and must not stop half-way. An operation more is an entry more in `OPERATIONS`.
+
+`prepare` brings a service to the state before, and tells the test who there is; it is carried out once, and every trial
+begins with a copy of what it left. `act` is what is tried: a request, or a command (`Order`) of the operator.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from sqlalchemy.exc import OperationalError
+
+from app.kit import steps
+from app.parties import service as parties
+from app.rights.sweep import purge, sweep
+from app.vault.opening import open_vault
+from app.vault.vault import Vault
+from tests.consent.drafts import draft, publish
+from tests.crash.nursery import Command
+from tests.house import House, Party, Person, enrol, settings_for
+from tests.toy_faces import toy_photo
+
+PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
+LARGE = {"rebuild_at_once_mib": 0}
+"""Settings under which every data store is a large one."""
+
+
+@dataclass
+class Story:
+    """Who there is, and what the test knows of them."""
+
+    people: dict[str, Person]
+    doors: dict[str, Party]
+    references: list[tuple[str, str, int]]
+    """A door, the reference that it knows somebody by, and whose face that is."""
+    about: dict[str, str] = field(default_factory=dict)
+
+    def at(self, client: httpx.Client) -> "Story":
+        """Return the same, asking the service of *client*."""
+        people = {name: replace(one, client=client) for name, one in self.people.items()}
+        doors = {name: replace(one, client=client) for name, one in self.doors.items()}
+        return replace(self, people=people, doors=doors)
+
+    @property
+    def ada(self) -> Person:
+        """Return the one who acts."""
+        return self.people["Ada"]
+
+    @property
+    def door(self) -> Party:
+        """Return the relying party that she acts towards."""
+        return self.doors["Door"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """An act that is a command of the operator."""
+
+    command: Command
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that is asked, from what it begins with to what may be left."""
+
+    name: str
+    prepare: Callable[[House], Story]
+    act: Callable[[Story], httpx.Response] | Order
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Settings."""
+    later: timedelta = timedelta()
+    """How long after `prepare` it happens."""
+    acknowledged: bool = False
+    """Whether `prepare` itself was answered with the promise that it ends well."""
+    noise_stays: bool = False
+    """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
+
+
+# --- What goes before
+
+
+def enrolled(mien: House) -> Story:
+    """Ada and Ben are enrolled at the door, and Ada was verified once."""
+    ada, door, given = mien.enrolled(face=1)
+    ben, _, his = mien.enrolled(face=2, party=door)
+    assert door.verify(given["subject_ref"], toy_photo(1)).status_code == 200
+    enrolments = ada("GET", "/v1/me/enrolments").json()["items"]
+    return Story(
+        people={"Ada": ada, "Ben": ben},
+        doors={"Door": door, "Gate": mien.party("Gate")},
+        references=[("Door", given["subject_ref"], 1), ("Door", his["subject_ref"], 2)],
+        about={"consent": given["consent_id"], "enrolment": enrolments[0]["enrolment_id"], "door": door.id},
+    )
+
+
+def consented(mien: House) -> Story:
+    """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
+    story = enrolled(mien)
+    given = mien.consent(story.ada, story.doors["Gate"])
+    mien.consent(story.ada, None, "template_renewal")
+    story.references.append(("Gate", given["subject_ref"], 1))
+    return replace(story, about={**story.about, "consent": given["consent_id"]})
+
+
+def with_photos(mien: House) -> Story:
+    """Ada's photos are kept."""
+    story = enrolled(mien)
+    mien.consent(story.ada, None, "template_renewal")
+    answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
+    assert answer.status_code == 201, answer.text
+    return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def notice_changed(mien: House) -> Story:
+    """There is another notice than the one that Ada consented to."""
+    story = enrolled(mien)
+    publish(mien.vault, draft(version=2), now=mien.clock())
+    return story
+
+
+def with_two_tokens(mien: House) -> Story:
+    """Ada has another way in."""
+    story = enrolled(mien)
+    other = story.ada("POST", "/v1/me/tokens").json()
+    people = {**story.people, "Ada, elsewhere": replace(story.ada, token=other["access_token"], recovery_code="")}
+    return replace(story, people=people, about={**story.about, "token": other["token_id"]})
+
+
+@contextmanager
+def _failing(operation: str, step: str) -> Iterator[None]:
+    """Let the store fail at a step."""
+    watched = steps.watcher
+
+    def fail(*passed: str) -> None:
+        if passed == (operation, step):
+            raise OperationalError("", None, OSError("disk I/O error"))
+
+    steps.watcher = fail
+    try:
+        yield
+    finally:
+        steps.watcher = watched
+
+
+def half_withdrawn(mien: House) -> Story:
+    """A withdrawal destroyed the keys, and then the data could not be written."""
+    story = enrolled(mien)
+    with _failing("withdrawal", "mien.db written"):
+        assert story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}").status_code == 503
+    return story
+
+
+def _half_erased(step: str) -> Callable[[House], Story]:
+    def prepare(mien: House) -> Story:
+        story = enrolled(mien)
+        with _failing("erasure", step):
+            answer = story.ada("DELETE", "/v1/me")
+        assert answer.status_code == 202, answer.text
+        return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+    return prepare
+
+
+def erased_in_a_large_store(mien: House) -> Story:
+    """Ada has left, and the unused space of the file is still to be written anew."""
+    story = enrolled(mien)
+    answer = story.ada("DELETE", "/v1/me")
+    assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+
+# --- What is asked
+
+
+def _decide(story: Story, door: str, decision: str) -> httpx.Response:
+    notices = story.ada("GET", "/v1/notices").json()["items"]
+    digest = next(one["sha256"] for one in notices if one["purpose"] == "verification")
+    body = {"purpose": "verification", "relying_party_id": story.doors[door].id, "notice_sha256": digest}
+    return story.ada("POST", "/v1/me/consents", json={**body, "decision": decision})
+
+
+def _sign_up(story: Story) -> httpx.Response:
+    return story.ada.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Eve"})
+
+
+def _recover(story: Story) -> httpx.Response:
+    return story.ada.client.post("/v1/recoveries", json={"recovery_code": story.ada.recovery_code})
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Vault]:
+    vault = open_vault(settings_for(root))
+    yield vault
+    vault.data.close()
+    vault.register.store.close()
+
+
+def _sweep(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        sweep(vault, settings=settings_for(root), now=now)
+
+
+def _sweep_a_large_store(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        sweep(vault, settings=settings_for(root, **LARGE), now=now)
+
+
+def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        purge(vault)
+
+
+def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
+    with _opened(root) as vault:
+        return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), now=now)[1]}
+
+
+def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        parties.revoke(vault, party_id=UUID(about["door"]), now=now)
+
+
+OPERATIONS = (
+    Operation("sign-up", enrolled, _sign_up),
+    Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
+    Operation("consent, anew on a changed notice", notice_changed, lambda story: _decide(story, "Door", "given")),
+    Operation("refusal of what was consented to", enrolled, lambda story: _decide(story, "Door", "refused")),
+    Operation("enrolment", consented, lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS)),
+    Operation(
+        "enrolment, photos kept",
+        consented,
+        lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true"),
+    ),
+    Operation(
+        "enrolment in place of one with photos",
+        with_photos,
+        lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS[:1]),
+    ),
+    Operation(
+        "deletion of an enrolment",
+        with_photos,
+        lambda story: story.ada("DELETE", f"/v1/me/enrolments/{story.about['enrolment']}"),
+    ),
+    Operation("verification", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(1))),
+    Operation(
+        "withdrawal",
+        with_photos,
+        lambda story: story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}"),
+    ),
+    Operation("start after half a withdrawal", half_withdrawn, Order(_start)),
+    Operation("restriction", enrolled, lambda story: story.ada("PUT", "/v1/me/restriction")),
+    Operation(
+        "revoking a token",
+        with_two_tokens,
+        lambda story: story.ada("DELETE", f"/v1/me/tokens/{story.about['token']}"),
+    ),
+    Operation("recovery", with_two_tokens, _recover),
+    Operation("erasure", with_photos, lambda story: story.ada("DELETE", "/v1/me")),
+    Operation(
+        "erasure, large store",
+        with_photos,
+        lambda story: story.ada("DELETE", "/v1/me"),
+        more=LARGE,
+        noise_stays=True,
+    ),
+    Operation(
+        "sweep: erasure, interrupted before the deletion",
+        _half_erased("register.db written"),
+        Order(_sweep),
+        acknowledged=True,
+    ),
+    Operation(
+        "sweep: erasure, interrupted after the deletion",
+        _half_erased("log of mien.db emptied"),
+        Order(_sweep),
+        acknowledged=True,
+    ),
+    Operation(
+        "sweep: a large store is written anew",
+        erased_in_a_large_store,
+        Order(_sweep_a_large_store),
+        more=LARGE,
+        later=timedelta(days=2),
+        acknowledged=True,
+    ),
+    Operation("sweep: consents and proofs whose time is over", with_photos, Order(_sweep), later=timedelta(days=2000)),
+    Operation("rotating a relying party's key", enrolled, Order(_rotate_key)),
+    Operation("revoking a relying party", enrolled, Order(_revoke)),
+)

@@ -1,0 +1,232 @@
+"""Whatever is asked of Mien, and wherever its process is killed: afterwards it was done, or it was not.
+
+Each operation is carried out once without interruption, which gives its steps; then once for each step, with `kill -9`
+there, and once more with `kill -9` after its answer. What a restart then shows is compared, over HTTP and in the files.
+"""
+
+import sqlite3
+import time
+from contextlib import closing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.kit.steps import UNNAMED, step
+from app.rights.sweep import purge
+from app.vault.opening import open_vault
+from tests import house
+from tests.bytescan import rows
+from tests.crash import page, seen
+from tests.crash.nursery import Child, Nursery, Passed, Spot, StoppedClock, ToyPool, Trial
+from tests.crash.operations import OPERATIONS, Operation, Order, Story
+from tests.toy_engine import toy_card
+
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+"""When everything happens."""
+PATIENCE_S = 5.0
+
+
+@dataclass
+class Bench:
+    """One operation, ready to be tried again and again."""
+
+    nursery: Nursery
+    operation: Operation
+    template: Path
+    story: Story
+    scratch: Path
+
+    @property
+    def moment(self) -> datetime:
+        """When the operation happens."""
+        return MOMENT + self.operation.later
+
+    def trial(self, *, deadly: Spot | None = None, recording: bool = False) -> Trial:
+        """Return a trial on a fresh copy of the state before."""
+        root = self.scratch / f"{len(list(self.scratch.iterdir()))}"
+        return Trial(house.copied(self.template, root), self.moment, deadly, recording)
+
+    def begin(self, trial: Trial) -> Child:
+        """Have a child ready for the act, or at it."""
+        act = self.operation.act
+        if isinstance(act, Order):
+            return self.nursery.command(trial, act.command, self.story.about)
+        return self.nursery.service(trial, **self.operation.more)
+
+    def act(self, child: Child) -> dict[str, Any] | None:
+        """Carry the operation out; returns what was answered, None if the child died first."""
+        act = self.operation.act
+        try:
+            if isinstance(act, Order):
+                return child.heard() or {}
+            answer = act(self.story.at(child.client))
+        except (EOFError, ConnectionError, httpx.TransportError):
+            return None
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else {}
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Nursery:
+    """Return where children come from."""
+    return Nursery()
+
+
+def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch: Path) -> Bench:
+    """Bring a service to the state that *operation* begins with."""
+    template = house.copied(prepared, scratch / "template")
+    with house.serving(template, ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more) as mien:
+        story = operation.prepare(mien)
+    (scratch / "trials").mkdir()
+    return Bench(nursery, operation, template, story, scratch / "trials")
+
+
+def trace(bench: Bench) -> tuple[list[Passed], Path]:
+    """Carry the operation out without interruption; returns what it passed, and what it left."""
+    trial = bench.trial(recording=True)
+    with bench.begin(trial) as child:
+        assert bench.act(child) is not None
+        return child.finish(), trial.root
+
+
+def unstepped(passed: list[Passed]) -> list[str]:
+    """Name each durable effect that no step tells from another, and each that belongs to no operation."""
+    found, first = [], True
+    for one in passed:
+        if one.spot is None:
+            found += [f"{effect} after the last step" for effect in one.effects]
+        elif first:
+            found += [f"{effect} before the first step" for effect in one.effects]
+        else:
+            found += [f"{effect} beside another, before {one.spot}" for effect in one.effects[1:]]
+            found += [f"{effect} in no operation" for effect in one.effects if one.spot.operation == UNNAMED]
+        first = False
+    return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a restart showed."""
+
+    http: Any
+    stored: seen.Stored
+
+    def state(self, known: set[str]) -> Any:
+        """Return it without what differs between two runs of the same; *known* is what was there before."""
+        return seen.comparable({"http": self.http, "rows": self.stored.tables}, known)
+
+
+def look(bench: Bench, root: Path, before: seen.Stored | None = None) -> Look:
+    """Start the service on what was left and look at everything; then start once more, with nothing left to do."""
+    with bench.nursery.service(Trial(root, bench.moment), **bench.operation.more, sweep_interval_s=0.2) as child:
+        assert completed_soon(root), "an erasure did not come to its end by itself"
+        stored = seen.stored(root)
+        faults = seen.faults(root, stored, before or stored)
+        faults += seen.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
+        assert not faults
+        http = seen.over_http(bench.story.at(child.client))
+        child.finish()
+    vault = open_vault(house.settings_for(root))
+    assert purge(vault) == 0, "the first start left something to the second"
+    vault.data.close()
+    vault.register.store.close()
+    return Look(http, stored)
+
+
+def copied_beside(root: Path) -> Path:
+    """Copy what a killed process left."""
+    return house.copied(root, root.with_name(f"{root.name}-copy"))
+
+
+def completed_soon(root: Path) -> bool:
+    """Wait until no erasure is under way."""
+    until = time.monotonic() + PATIENCE_S
+    while rows(root / seen.DATA, "SELECT id FROM erasures WHERE step <> 'completed'"):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Ends:
+    """The two states that are allowed."""
+
+    def __init__(self, bench: Bench, done: Path) -> None:
+        self._bench = bench
+        self._stored = look(bench, bench.trial().root).stored
+        self._known = seen.known(self._stored)
+        self._before, self._after = (
+            look(bench, root, self._stored).state(self._known) for root in (bench.trial().root, done)
+        )
+
+    def outcome(self, root: Path) -> str:
+        """Say which of the two was found."""
+        found = look(self._bench, root, self._stored)
+        state = found.state(self._known)
+        from_before, from_after = seen.differences(state, self._before), seen.differences(state, self._after)
+        assert not (from_before and from_after), "\n".join(
+            ["it is not as before:", *from_before, "and not as after:", *from_after]
+        )
+        spare = ", and a key that seals nothing" if found.stored.spare_keys > self._stored.spare_keys else ""
+        return ("before" if from_after else "after") + spare
+
+
+def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
+    """Try the operation once, and let the process die at *spot*."""
+    trial = bench.trial(deadly=spot)
+    with bench.begin(trial) as child:
+        answered = bench.act(child) is not None
+        child.killed()
+    outcome = ends.outcome(trial.root)
+    assert outcome.startswith("after") or not answered
+    return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
+
+
+def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
+    """Try the operation once, and kill the process when it has answered: the answer stands."""
+    trial = bench.trial()
+    with bench.begin(trial) as child:
+        answer = bench.act(child)
+        assert answer is not None
+        child.kill()
+    with bench.nursery.service(Trial(copied_beside(trial.root), bench.moment), **bench.operation.more) as child:
+        assert stands(answer, child.client)
+        child.finish()
+    outcome = ends.outcome(trial.root)
+    assert outcome == "after"
+    return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
+
+
+def stands(answer: dict[str, Any], client: httpx.Client) -> bool:
+    """Say whether every way in that was answered opens."""
+    ways = {"access_token": "/v1/me", "api_key": "/v1/relying-party"}
+    asked = [
+        client.get(path, headers={"Authorization": f"Bearer {answer[name]}"})
+        for name, path in ways.items()
+        if name in answer
+    ]
+    if "recovery_code" in answer:
+        asked.append(client.post("/v1/recoveries", json={"recovery_code": answer["recovery_code"]}))
+    return all(one.is_success for one in asked)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_killed_at_any_step_it_is_done_or_not_done(
+    operation: Operation, nursery: Nursery, prepared: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    bench = prepared_for(operation, nursery, prepared, tmp_path)
+    passed, done = trace(bench)
+    assert not unstepped(passed), "something became durable without a step"
+    ends = Ends(bench, done)
+
+    lines = [killed_at(one.spot, bench, ends) for one in passed if one.spot is not None]
+    lines.append(killed_after_the_answer(bench, ends))
+
+    if request.config.getoption("--write-table", default=False):
+        page.write(operation.name, lines, [one.name for one in OPERATIONS])
+    assert page.rows_of(operation.name) == [str(line) for line in lines], "if that is right: make reliability"
