@@ -153,6 +153,7 @@ class Store:
             False if another writer held it up for longer than the busy time, or the disk did.
         """
         self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}")
+        step(f"{self.path.name} to be rebuilt")
         rebuilt = self._pragma("VACUUM") is not None
         step(f"{self.path.name} rebuilt")
         return rebuilt

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Select, func, select, update
@@ -49,6 +49,10 @@ class Owner:
     def context(self, generation: int) -> str:
         """Say where its key belongs, for the wrapping."""
         return f"key:{self.kind}:{self.id}:{generation}"
+
+
+Retired: TypeAlias = tuple[Owner, Collection[int]]
+"""Whose older keys go, and the generations that stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +158,16 @@ class Register:
         with self.store.read() as session:
             return session.scalar(select(KeySlot.slot).where(*mine).limit(1)) is not None
 
-    def end(self, ended: Iterable[Ended]) -> None:
-        """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless."""
+    def end(self, ended: Iterable[Ended], *, retired: Iterable[Retired] = ()) -> None:
+        """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless.
+
+        Args:
+            ended: what ended.
+            retired: whose older keys go in the same commit, as by `retire`.
+        """
         with self.store.write() as session:
+            for owner, keep in retired:
+                _destroy_older(session, owner, keep)
             for one in ended:
                 if (owner_kind := _KEPT_BY.get(one.kind)) is not None:
                     _destroy(session, Owner(owner_kind, one.id))
@@ -172,8 +183,7 @@ class Register:
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the generations of *owner* that seal nothing any more: all but *keep* and those newer."""
         with self.store.write() as session:
-            old = KeySlot.generation < max(keep, default=0)
-            _destroy(session, owner, old, KeySlot.generation.not_in(keep))
+            _destroy_older(session, owner, keep)
 
     def generations(self) -> dict[bytes, set[int]]:
         """Return the generations that there is a key for, by the digest of their owner."""
@@ -194,6 +204,10 @@ class Register:
 
 def _wrapped(owner: Owner, generation: int) -> Select[bytes]:
     return select(KeySlot.wrapped).where(KeySlot.owner == owner.digest, KeySlot.generation == generation)
+
+
+def _destroy_older(session: Session, owner: Owner, keep: Collection[int]) -> None:
+    _destroy(session, owner, KeySlot.generation < max(keep, default=0), KeySlot.generation.not_in(keep))
 
 
 def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:

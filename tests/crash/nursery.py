@@ -172,9 +172,7 @@ class Nursery:
     def service(self, trial: Trial, **more: Any) -> "Child":
         """Have it served, with *more* settings. The first sweep is over by then; steps count from there."""
         child = Child(self._forks, _serve, trial, more)
-        child.client = httpx.Client(
-            base_url=f"http://127.0.0.1:{child.heard()}", timeout=PATIENCE_S, verify=self._tls
-        )
+        child.client = httpx.Client(base_url=f"http://127.0.0.1:{child.heard()}", timeout=PATIENCE_S, verify=self._tls)
         return child
 
     def command(self, trial: Trial, command: Command, about: Mapping[str, str]) -> "Child":

@@ -21,7 +21,7 @@ from app.rights.sweep import purge, sweep
 from app.vault.opening import open_vault
 from app.vault.vault import Vault
 from tests.consent.drafts import draft, publish
-from tests.crash.nursery import Command
+from tests.crash.nursery import Command, Spot
 from tests.house import House, Party, Person, enrol, settings_for
 from tests.toy_faces import toy_photo
 
@@ -77,6 +77,8 @@ class Operation:
     """How long after `prepare` it happens."""
     acknowledged: bool = False
     """Whether `prepare` itself was answered with the promise that it ends well."""
+    between: Mapping[Spot, str] = field(default_factory=dict)
+    """Where it is neither before nor after, and what it is then: known faults, which the table names."""
     noise_stays: bool = False
     """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
 
@@ -225,11 +227,26 @@ def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         parties.revoke(vault, party_id=UUID(about["door"]), now=now)
 
 
+def _half(operation: str, what: str, *, nth: int = 1) -> dict[Spot, str]:
+    """Name the two moments at which the register has committed an ending and the data has not."""
+    return dict.fromkeys((Spot(operation, "register.db committed", nth), Spot(operation, "mien.db written")), what)
+
+
 OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
-    Operation("consent, anew on a changed notice", notice_changed, lambda story: _decide(story, "Door", "given")),
-    Operation("refusal of what was consented to", enrolled, lambda story: _decide(story, "Door", "refused")),
+    Operation(
+        "consent, anew on a changed notice",
+        notice_changed,
+        lambda story: _decide(story, "Door", "given"),
+        between=_half("consent", "**between**: the old consent has ended, the new one is not given", nth=2),
+    ),
+    Operation(
+        "refusal of what was consented to",
+        enrolled,
+        lambda story: _decide(story, "Door", "refused"),
+        between=_half("refusal", "**between**: the consent has ended, the refusal is not recorded"),
+    ),
     Operation("enrolment", consented, lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS)),
     Operation(
         "enrolment, photos kept",
@@ -259,7 +276,12 @@ OPERATIONS = (
         with_two_tokens,
         lambda story: story.ada("DELETE", f"/v1/me/tokens/{story.about['token']}"),
     ),
-    Operation("recovery", with_two_tokens, _recover),
+    Operation(
+        "recovery",
+        with_two_tokens,
+        _recover,
+        between=_half("recovery", "**between**: the old ways in have ended, the new ones are not there"),
+    ),
     Operation("erasure", with_photos, lambda story: story.ada("DELETE", "/v1/me")),
     Operation(
         "erasure, large store",
@@ -289,6 +311,11 @@ OPERATIONS = (
         acknowledged=True,
     ),
     Operation("sweep: consents and proofs whose time is over", with_photos, Order(_sweep), later=timedelta(days=2000)),
-    Operation("rotating a relying party's key", enrolled, Order(_rotate_key)),
+    Operation(
+        "rotating a relying party's key",
+        enrolled,
+        Order(_rotate_key),
+        between=_half("rotating a relying party's key", "**between**: the old key has ended, the new one is not there"),
+    ),
     Operation("revoking a relying party", enrolled, Order(_revoke)),
 )

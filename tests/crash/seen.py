@@ -19,7 +19,7 @@ from tests.crash.operations import Story
 from tests.toy_faces import toy_photo
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
-_RANDOM = re.compile(r"[0-9a-f-]{32,}|(?:mien_\w+?_)?[\w-]{22,}")
+_RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
 _PAGES = ("", "/consents", "/enrolments", "/comparisons", "/tokens")
 _SHORT = 200
@@ -30,7 +30,8 @@ def over_http(story: Story) -> dict[str, Any]:
     """Ask everything that can be asked, for everybody. Trying the recovery codes is last: a right one changes a lot."""
     state: dict[str, Any] = {}
     for name, person in story.people.items():
-        for page in _PAGES:
+        # Of Ben, to whom nothing happens, the document says it all.
+        for page in _PAGES if name.startswith("Ada") else _PAGES[:1]:
             answer = person("GET", f"/v1/me{page}")
             state[f"{name} {page}"] = [answer.status_code, answer.json()]
         access = person("GET", "/v1/me/access")
@@ -157,7 +158,7 @@ def comparable(value: Any, known: set[str]) -> Any:
     if isinstance(value, str):
         if instant := _INSTANT.fullmatch(value):
             return instant[1]
-        return "random" if value not in known and _RANDOM.fullmatch(value) else value
+        return _RANDOM.sub(lambda found: found[0] if found[0] in known else "random", value)
     return value
 
 

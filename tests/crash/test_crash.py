@@ -130,7 +130,7 @@ def look(bench: Bench, root: Path, before: seen.Stored | None = None) -> Look:
         faults += seen.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
         assert not faults
         http = seen.over_http(bench.story.at(child.client))
-        child.finish()
+        child.kill()
     vault = open_vault(house.settings_for(root))
     assert purge(vault) == 0, "the first start left something to the second"
     vault.data.close()
@@ -164,16 +164,18 @@ class Ends:
             look(bench, root, self._stored).state(self._known) for root in (bench.trial().root, done)
         )
 
-    def outcome(self, root: Path) -> str:
+    def outcome(self, root: Path, spot: Spot) -> str:
         """Say which of the two was found."""
         found = look(self._bench, root, self._stored)
         state = found.state(self._known)
-        from_before, from_after = seen.differences(state, self._before), seen.differences(state, self._after)
-        assert not (from_before and from_after), "\n".join(
-            ["it is not as before:", *from_before, "and not as after:", *from_after]
-        )
+        apart = [seen.differences(state, end) for end in (self._before, self._after)]
+        fault = self._bench.operation.between.get(spot)
+        if fault is not None:
+            assert all(apart), f"no longer between at {spot}: take it out of the operation's entry"
+            return fault
+        assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
         spare = ", and a key that seals nothing" if found.stored.spare_keys > self._stored.spare_keys else ""
-        return ("before" if from_after else "after") + spare
+        return ("before" if apart[1] else "after") + spare
 
 
 def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
@@ -182,7 +184,7 @@ def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
     with bench.begin(trial) as child:
         answered = bench.act(child) is not None
         child.killed()
-    outcome = ends.outcome(trial.root)
+    outcome = ends.outcome(trial.root, spot)
     assert outcome.startswith("after") or not answered
     return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
 
@@ -196,8 +198,7 @@ def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
         child.kill()
     with bench.nursery.service(Trial(copied_beside(trial.root), bench.moment), **bench.operation.more) as child:
         assert stands(answer, child.client)
-        child.finish()
-    outcome = ends.outcome(trial.root)
+    outcome = ends.outcome(trial.root, page.ANSWERED)
     assert outcome == "after"
     return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
 
