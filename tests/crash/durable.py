@@ -73,7 +73,7 @@ def _database(inode: int, pages: bytes, log: bytes) -> Database:
 
 
 def effects(before: Snapshot, after: Snapshot) -> list[str]:
-    """Name every durable effect between two snapshots, in no order."""
+    """Name every durable effect between two snapshots; their order is not known."""
     found = [
         effect
         for name in before.databases.keys() | after.databases.keys()
@@ -85,7 +85,7 @@ def effects(before: Snapshot, after: Snapshot) -> list[str]:
             found.append(f"{was} renamed to {name}" if was and name else f"{name} made" if name else f"{was} removed")
         elif held != holds:
             found.append(f"{name} written")
-    return found
+    return sorted(found)
 
 
 def _on_database(name: str, before: Database | None, after: Database | None) -> list[str]:

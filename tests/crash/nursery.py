@@ -24,7 +24,7 @@ from app.faces import pipeline, sandbox
 from app.faces.flaws import Flaw
 from app.faces.messages import Measured
 from app.faces.permit import Permit
-from app.faces.pool import MAX_PIXELS, EnginePool
+from app.faces.pool import MAX_PIXELS
 from app.kit import steps
 from app.main import create_app
 from app.vault.opening import open_vault

@@ -41,7 +41,7 @@ def rows_of(asked: str, page: Path = PAGE) -> list[str]:
 
 def asked_in(row: str) -> str:
     """Return whose row it is."""
-    return row.split(" | ")[0].removeprefix("| ")
+    return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
 
 
 def write(asked: str, lines: Iterable[Line], order: list[str], page: Path = PAGE) -> None:

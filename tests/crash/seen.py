@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, owners, rows, slots
-from tests.crash.operations import Story
+from tests.crash.before import Story
 from tests.toy_faces import toy_photo
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
