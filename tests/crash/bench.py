@@ -162,7 +162,7 @@ class Ends:
             assert all(apart), f"no longer between at {spot}: take it out of the operation's entry"
             return fault
         assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
-        spare = ", and a key that seals nothing" if found.stored.spare_keys > self._stored.spare_keys else ""
+        spare = ", and a key that seals nothing" if found.stored.spare - self._stored.spare else ""
         return ("before" if apart[1] else "after") + spare
 
 

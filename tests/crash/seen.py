@@ -60,8 +60,8 @@ class Stored:
     """Every key, as the register has it."""
     sealed: frozenset[bytes]
     """Every sealed value."""
-    spare_keys: int
-    """Keys that seal nothing: their process died between issuing and using them."""
+    spare: frozenset[bytes]
+    """Those keys that seal nothing: their process died between issuing and using them."""
     unopened: list[str]
     """Sealed values that no key opens."""
 
@@ -79,9 +79,10 @@ def stored(root: Path) -> Stored:
                 sealed.add(row[column])
                 unopened += [] if (table, UUID(row["id"])) in opened else [f"{table} {row['id']}"]
                 row[column] = "sealed"
-    spare = {(owner, generation) for owner, generation, _ in slots(root)} - _needed(root, tables)
-    wrapped = frozenset(wrapped for _, _, wrapped in slots(root))
-    return Stored(tables, wrapped, frozenset(sealed), len(spare), unopened)
+    needed = _needed(root, tables)
+    keys = {wrapped: (owner, generation) for owner, generation, wrapped in slots(root)}
+    spare = frozenset(wrapped for wrapped, key in keys.items() if key not in needed)
+    return Stored(tables, frozenset(keys), frozenset(sealed), spare, unopened)
 
 
 def _tables(database: Path) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -113,6 +114,7 @@ def _owner(kind: str, one: UUID) -> bytes:
 def faults(root: Path, now: Stored, before: Stored) -> list[str]:
     """Name what must never be, whatever happened."""
     found = [f"{one} has no key" for one in now.unopened]
+    found += ["a key outlives what it sealed"] * len(now.spare & (before.wrapped - before.spare))
     living = {owner for owner, _, _ in slots(root)}
     found += [f"{kind} {one} has no key" for owner, (kind, one) in owners(root / DATA).items() if owner not in living]
     stones = {digest for (digest,) in rows(root / REGISTER, "SELECT digest FROM tombstones")}
