@@ -15,7 +15,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test check lint format lock clean bench fuzz
+.PHONY: help demo run test check reliability lint format lock clean bench fuzz
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -33,6 +33,9 @@ test: setup-dev ## Run the tests, two at a time; what is left out for want of a 
 	@test -z '$(FAULTS)' || echo 'The tests marked `injected` were LEFT OUT: apt-get install fiu-utils strace faketime.'
 
 check: lint test ## Everything that must hold: format, lint, types, imports, tests
+
+reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reliability.md
+	@.venv/bin/python -m pytest tests/crash --write-table $(ARGS)
 
 lint: setup-dev ## All of `check` but the tests
 	@echo '* ruff format --check' && { .venv/bin/python -m ruff format --check --quiet . || { echo '`make format` puts this right.'; exit 1; }; }

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from app.faces.cards import Card
 from app.faces.flaws import Flaw
@@ -212,6 +213,13 @@ def serving(
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
     app = create_app(settings, vault, (pool, card), clock=clock)
+    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield House(root, settings, vault, pool, clock, client)
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """Serve *app* from a thread; gives the port."""
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, http=DeadlineProtocol, **quiet)
     server = uvicorn.Server(config)
@@ -222,13 +230,11 @@ def serving(
             msg = "the service did not start"
             raise RuntimeError(msg)
         time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        try:
-            yield House(root, settings, vault, pool, clock, client)
-        finally:
-            server.should_exit = True
-            thread.join()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def copied(template: Path, root: Path) -> Path:

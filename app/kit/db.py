@@ -187,6 +187,7 @@ class Store:
         Returns:
             False if another writer held it up for longer than the busy time, or the disk did.
         """
+        step(f"{self.path.name} to be rebuilt")
         try:
             self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
         except sqlite3.Error as error:

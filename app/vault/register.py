@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, bindparam, func, select, update
@@ -60,6 +60,10 @@ class Owner:
     def context_of_0_1(self, generation: int) -> str:
         """Say the same as version 0.1 did."""
         return f"key:{self.kind}:{self.id}:{generation}"
+
+
+Retired: TypeAlias = tuple[Owner, Collection[int]]
+"""Whose older keys go, and the generations that stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +208,16 @@ class Register:
         with self.store.read() as session:
             return session.scalar(select(KeySlot.slot).where(*mine).limit(1)) is not None
 
-    def end(self, ended: Iterable[Ended]) -> None:
-        """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless."""
+    def end(self, ended: Iterable[Ended], *, retired: Iterable[Retired] = ()) -> None:
+        """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless.
+
+        Args:
+            ended: what ended.
+            retired: whose older keys go in the same commit, as by `retire`.
+        """
         with self.store.write() as session:
+            for owner, keep in retired:
+                _destroy_older(session, owner, keep)
             for one in ended:
                 if (owner_kind := _KEPT_BY.get(one.kind)) is not None:
                     _destroy(session, Owner(owner_kind, one.id))
@@ -222,8 +233,7 @@ class Register:
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the generations of *owner* that seal nothing any more: all but *keep* and those newer."""
         with self.store.write() as session:
-            old = KeySlot.generation < max(keep, default=0)
-            _destroy(session, owner, old, KeySlot.generation.not_in(keep))
+            _destroy_older(session, owner, keep)
 
     def generations(self) -> dict[bytes, set[int]]:
         """Return the generations that there is a key for, by the digest of their owner."""
@@ -248,6 +258,10 @@ def _prove(kek: Kek, row: Origin) -> None:
         kek.unwrap(row.proof, origin_context(row.id))
     except SealError as error:
         raise UnknownKekError from error
+
+
+def _destroy_older(session: Session, owner: Owner, keep: Collection[int]) -> None:
+    _destroy(session, owner, KeySlot.generation < max(keep, default=0), KeySlot.generation.not_in(keep))
 
 
 def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:

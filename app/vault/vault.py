@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
-from app.vault.register import Ended, Owner, Register
+from app.vault.register import Ended, Owner, Register, Retired
 from app.vault.tables import BoundTo, EndedKind
 
 log = structlog.get_logger()
@@ -43,8 +43,8 @@ class Change:
     issued: list[tuple[Owner, int]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     followed: list[Ended] = field(default_factory=list)
-    retired: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
-    superseded: list[tuple[Owner, Collection[int]]] = field(default_factory=list)
+    retired: list[Retired] = field(default_factory=list)
+    superseded: list[Retired] = field(default_factory=list)
     settled: bool = True
     """After the block: whether no byte of what ended is left in a write-ahead log either."""
 
@@ -128,10 +128,9 @@ class Vault:
                 yield change
                 session.flush()
                 keys_gone = bool(change.ended or change.retired)
-                if change.ended:
-                    self.register.end(change.ended)
-                for owner, keep in change.retired:
-                    self.register.retire(owner, keep=keep)
+                if keys_gone:
+                    # In one commit: a crash between two would leave one of several gone.
+                    self.register.end(change.ended, retired=change.retired)
                 # What comes after the commit may raise too, and then its keys are in use.
                 event.listen(session, "after_commit", lambda _session: issued.clear())
         except BaseException:

@@ -1,0 +1,134 @@
+"""What goes before: each brings a service to the state that an operation begins with, and tells who there is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx
+from sqlalchemy.exc import OperationalError
+
+from app.kit import steps
+from tests.consent.drafts import draft, publish
+from tests.house import House, Party, Person, enrol
+from tests.toy_faces import toy_photo
+
+PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
+
+
+@dataclass
+class Story:
+    """Who there is, and what the test knows of them."""
+
+    people: dict[str, Person]
+    doors: dict[str, Party]
+    references: list[tuple[str, str, int]]
+    """A door, the reference that it knows somebody by, and whose face that is."""
+    about: dict[str, str] = field(default_factory=dict)
+
+    def at(self, client: httpx.Client) -> "Story":
+        """Return the same, asking the service of *client*."""
+        people = {name: replace(one, client=client) for name, one in self.people.items()}
+        doors = {name: replace(one, client=client) for name, one in self.doors.items()}
+        return replace(self, people=people, doors=doors)
+
+    @property
+    def ada(self) -> Person:
+        """Return the one who acts."""
+        return self.people["Ada"]
+
+    @property
+    def door(self) -> Party:
+        """Return the relying party that she acts towards."""
+        return self.doors["Door"]
+
+
+def enrolled(mien: House) -> Story:
+    """Ada and Ben are enrolled at the door, and Ada was verified once."""
+    ada, door, given = mien.enrolled(face=1)
+    ben, _, his = mien.enrolled(face=2, party=door)
+    assert door.verify(given["subject_ref"], toy_photo(1)).status_code == 200
+    enrolments = ada("GET", "/v1/me/enrolments").json()["items"]
+    return Story(
+        people={"Ada": ada, "Ben": ben},
+        doors={"Door": door, "Gate": mien.party("Gate")},
+        references=[("Door", given["subject_ref"], 1), ("Door", his["subject_ref"], 2)],
+        about={"consent": given["consent_id"], "enrolment": enrolments[0]["enrolment_id"], "door": door.id},
+    )
+
+
+def consented(mien: House) -> Story:
+    """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
+    story = enrolled(mien)
+    given = mien.consent(story.ada, story.doors["Gate"])
+    mien.consent(story.ada, None, "template_renewal")
+    story.references.append(("Gate", given["subject_ref"], 1))
+    return replace(story, about={**story.about, "consent": given["consent_id"]})
+
+
+def with_photos(mien: House) -> Story:
+    """Ada's photos are kept."""
+    story = enrolled(mien)
+    mien.consent(story.ada, None, "template_renewal")
+    answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
+    assert answer.status_code == 201, answer.text
+    return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def notice_changed(mien: House) -> Story:
+    """There is another notice than the one that Ada consented to."""
+    story = enrolled(mien)
+    publish(mien.vault, draft(version=2), now=mien.clock())
+    return story
+
+
+def with_two_tokens(mien: House) -> Story:
+    """Ada has another way in."""
+    story = enrolled(mien)
+    other = story.ada("POST", "/v1/me/tokens").json()
+    people = {**story.people, "Ada, elsewhere": replace(story.ada, token=other["access_token"], recovery_code="")}
+    return replace(story, people=people, about={**story.about, "token": other["token_id"]})
+
+
+@contextmanager
+def _failing(operation: str, step: str) -> Iterator[None]:
+    """Let the store fail at a step."""
+    watched = steps.watcher
+
+    def fail(*passed: str) -> None:
+        if passed == (operation, step):
+            raise OperationalError("", None, OSError("disk I/O error"))
+
+    steps.watcher = fail
+    try:
+        yield
+    finally:
+        steps.watcher = watched
+
+
+def half_withdrawn(mien: House) -> Story:
+    """A withdrawal destroyed the keys, and then the data could not be written."""
+    story = enrolled(mien)
+    with _failing("withdrawal", "mien.db written"):
+        assert story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}").status_code == 503
+    return story
+
+
+def half_erased(step: str) -> Callable[[House], Story]:
+    """Ada was promised her erasure, and then the store failed at *step*."""
+
+    def prepare(mien: House) -> Story:
+        story = enrolled(mien)
+        with _failing("erasure", step):
+            answer = story.ada("DELETE", "/v1/me")
+        assert answer.status_code == 202, answer.text
+        return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+    return prepare
+
+
+def erased_in_a_large_store(mien: House) -> Story:
+    """Ada has left, and the unused space of the file is still to be written anew."""
+    story = enrolled(mien)
+    answer = story.ada("DELETE", "/v1/me")
+    assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})

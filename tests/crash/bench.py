@@ -1,0 +1,204 @@
+"""Try one operation again and again: to its end, to each of its steps, past its answer; and look at what is left."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.kit.steps import UNNAMED
+from app.rights.sweep import purge
+from app.vault.opening import open_vault
+from tests import house
+from tests.bytescan import rows
+from tests.crash import page, seen
+from tests.crash.before import Story
+from tests.crash.nursery import Child, Nursery, Passed, Spot, StoppedClock, ToyPool, Trial
+from tests.crash.operations import Operation, Order
+from tests.toy_engine import toy_card
+
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+"""When everything happens."""
+PATIENCE_S = 5.0
+
+
+@dataclass
+class Bench:
+    """One operation, ready to be tried again and again."""
+
+    nursery: Nursery
+    operation: Operation
+    template: Path
+    story: Story
+    scratch: Path
+
+    @property
+    def moment(self) -> datetime:
+        """When the operation happens."""
+        return MOMENT + self.operation.later
+
+    def trial(self, *, deadly: Spot | None = None, recording: bool = False) -> Trial:
+        """Return a trial on a fresh copy of the state before."""
+        root = self.scratch / f"{len(list(self.scratch.iterdir()))}"
+        return Trial(house.copied(self.template, root), self.moment, deadly, recording)
+
+    def begin(self, trial: Trial) -> Child:
+        """Have a child ready for the act, or at it."""
+        act = self.operation.act
+        if isinstance(act, Order):
+            return self.nursery.command(trial, act.command, self.story.about)
+        return self.nursery.service(trial, **self.operation.more)
+
+    def act(self, child: Child) -> dict[str, Any] | None:
+        """Carry the operation out; returns what was answered, None if the child died first."""
+        act = self.operation.act
+        try:
+            if isinstance(act, Order):
+                return child.heard() or {}
+            answer = act(self.story.at(child.client))
+        except (EOFError, ConnectionError, httpx.TransportError):
+            return None
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else {}
+
+
+def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch: Path) -> Bench:
+    """Bring a service to the state that *operation* begins with."""
+    template = house.copied(prepared, scratch / "template")
+    with house.serving(template, ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more) as mien:
+        story = operation.prepare(mien)
+    (scratch / "trials").mkdir()
+    return Bench(nursery, operation, template, story, scratch / "trials")
+
+
+def trace(bench: Bench) -> tuple[list[Passed], Path]:
+    """Carry the operation out without interruption; returns what it passed, and what it left."""
+    trial = bench.trial(recording=True)
+    with bench.begin(trial) as child:
+        assert bench.act(child) is not None
+        return child.finish(), trial.root
+
+
+def unstepped(passed: list[Passed]) -> list[str]:
+    """Name each durable effect that no step tells from another, and each that belongs to no operation."""
+    found, first = [], True
+    for one in passed:
+        if one.spot is None:
+            # Closing a database empties its log, which changes nothing that anybody reads.
+            found += [f"{effect} after the last step" for effect in one.effects if not effect.startswith("log of")]
+        elif first:
+            found += [f"{effect} before the first step" for effect in one.effects]
+        else:
+            found += [f"{effect} beside another, before {one.spot}" for effect in one.effects[1:]]
+            found += [f"{effect} in no operation" for effect in one.effects if one.spot.operation == UNNAMED]
+        first = False
+    return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a restart showed."""
+
+    http: Any
+    stored: seen.Stored
+
+    def state(self, known: set[str]) -> Any:
+        """Return it without what differs between two runs of the same; *known* is what was there before."""
+        return seen.comparable({"http": self.http, "rows": self.stored.tables}, known)
+
+
+def look(bench: Bench, root: Path, before: seen.Stored | None = None) -> Look:
+    """Start the service on what was left and look at everything; then start once more, with nothing left to do."""
+    with bench.nursery.service(Trial(root, bench.moment), **bench.operation.more, sweep_interval_s=0.2) as child:
+        assert completed_soon(root), "an erasure did not come to its end by itself"
+        stored = seen.stored(root)
+        faults = seen.faults(root, stored, before or stored)
+        faults += seen.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
+        assert not faults
+        http = seen.over_http(bench.story.at(child.client))
+        child.kill()
+    vault = open_vault(house.settings_for(root))
+    assert purge(vault) == 0, "the first start left something to the second"
+    vault.data.close()
+    vault.register.store.close()
+    return Look(http, stored)
+
+
+def copied_beside(root: Path) -> Path:
+    """Copy what a killed process left."""
+    return house.copied(root, root.with_name(f"{root.name}-copy"))
+
+
+def completed_soon(root: Path) -> bool:
+    """Wait until no erasure is under way."""
+    until = time.monotonic() + PATIENCE_S
+    while rows(root / seen.DATA, "SELECT id FROM erasures WHERE step <> 'completed'"):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Ends:
+    """The two states that are allowed."""
+
+    def __init__(self, bench: Bench, done: Path) -> None:
+        self._bench = bench
+        self._stored = look(bench, bench.trial().root).stored
+        self._known = seen.known(self._stored)
+        self._before, self._after = (
+            look(bench, root, self._stored).state(self._known) for root in (bench.trial().root, done)
+        )
+
+    def outcome(self, root: Path, spot: Spot) -> str:
+        """Say which of the two was found."""
+        found = look(self._bench, root, self._stored)
+        state = found.state(self._known)
+        apart = [seen.differences(state, end) for end in (self._before, self._after)]
+        fault = self._bench.operation.between.get(spot)
+        if fault is not None:
+            assert all(apart), f"no longer between at {spot}: take it out of the operation's entry"
+            return fault
+        assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
+        spare = ", and a key that seals nothing" if found.stored.spare - self._stored.spare else ""
+        return ("before" if apart[1] else "after") + spare
+
+
+def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
+    """Try the operation once, and let the process die at *spot*."""
+    trial = bench.trial(deadly=spot)
+    with bench.begin(trial) as child:
+        answered = bench.act(child) is not None
+        child.killed()
+    outcome = ends.outcome(trial.root, spot)
+    assert outcome.startswith("after") or not answered
+    return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
+
+
+def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
+    """Try the operation once, and kill the process when it has answered: the answer stands."""
+    trial = bench.trial()
+    with bench.begin(trial) as child:
+        answer = bench.act(child)
+        assert answer is not None
+        child.kill()
+    with bench.nursery.service(Trial(copied_beside(trial.root), bench.moment), **bench.operation.more) as child:
+        assert stands(answer, child.client)
+    outcome = ends.outcome(trial.root, page.ANSWERED)
+    assert outcome == "after"
+    return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
+
+
+def stands(answer: dict[str, Any], client: httpx.Client) -> bool:
+    """Say whether every way in that was answered opens."""
+    ways = {"access_token": "/v1/me", "api_key": "/v1/relying-party"}
+    asked = [
+        client.get(path, headers={"Authorization": f"Bearer {answer[name]}"})
+        for name, path in ways.items()
+        if name in answer
+    ]
+    if "recovery_code" in answer:
+        asked.append(client.post("/v1/recoveries", json={"recovery_code": answer["recovery_code"]}))
+    return all(one.is_success for one in asked)

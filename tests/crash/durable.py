@@ -1,0 +1,100 @@
+"""What became durable between two moments, told from the files alone: nothing here asks the program or SQLite.
+
+A commit to a database in WAL mode is a frame of its log that says how large the database is now; the frames of one log
+share its salt (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Emptying the log moves what was committed
+to the database and changes nothing that anybody reads. Every other file counts by its name and its bytes.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOG_HEADER = 32
+_FRAME_HEADER = 24
+_BESIDE = ("-wal", "-shm", "-journal")
+"""Of a database, but not it: the log is read with it, and the rest holds nothing that lasts."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database and its log."""
+
+    inode: int
+    salt: bytes
+    """Of the log; empty if there is none."""
+    commits: int
+    """In the log."""
+    content: bytes
+    """Digest of every page as a reader would find it."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything durable below a directory."""
+
+    databases: dict[str, Database]
+    files: dict[int, tuple[str, bytes]]
+    """Of every other file, by its inode: name, and digest."""
+
+
+def snapshot(root: Path) -> Snapshot:
+    """Look at every file below *root*."""
+    databases, files = {}, {}
+    for path in sorted(root.rglob("*")):
+        if path.is_dir() or path.name.endswith(_BESIDE):
+            continue
+        name, inode = str(path.relative_to(root)), path.stat().st_ino
+        if path.suffix == ".db":
+            log = path.with_name(f"{path.name}-wal")
+            databases[name] = _database(inode, path.read_bytes(), log.read_bytes() if log.exists() else b"")
+        else:
+            files[inode] = (name, hashlib.sha256(path.read_bytes()).digest())
+    return Snapshot(databases, files)
+
+
+def _database(inode: int, pages: bytes, log: bytes) -> Database:
+    if len(log) < _LOG_HEADER:
+        return Database(inode, b"", 0, hashlib.sha256(pages).digest())
+    page_bytes, salt, commits, whole = struct.unpack(">I", log[8:12])[0], log[16:24], 0, bytearray(pages)
+    waiting: dict[int, bytes] = {}
+    for at in range(_LOG_HEADER, len(log), _FRAME_HEADER + page_bytes):
+        number, size = struct.unpack(">II", log[at : at + 8])
+        if log[at + 8 : at + 16] != salt:
+            break
+        waiting[number] = log[at + _FRAME_HEADER : at + _FRAME_HEADER + page_bytes]
+        if size:
+            commits += 1
+            whole = whole[: size * page_bytes].ljust(size * page_bytes, b"\0")
+            for page, content in waiting.items():
+                whole[(page - 1) * page_bytes : page * page_bytes] = content
+            waiting.clear()
+    return Database(inode, salt, commits, hashlib.sha256(whole).digest())
+
+
+def effects(before: Snapshot, after: Snapshot) -> list[str]:
+    """Name every durable effect between two snapshots; their order is not known."""
+    found = [
+        effect
+        for name in before.databases.keys() | after.databases.keys()
+        for effect in _on_database(name, before.databases.get(name), after.databases.get(name))
+    ]
+    for inode in before.files.keys() | after.files.keys():
+        (was, held), (name, holds) = before.files.get(inode, ("", b"")), after.files.get(inode, ("", b""))
+        if was != name:
+            found.append(f"{was} renamed to {name}" if was and name else f"{name} made" if name else f"{was} removed")
+        elif held != holds:
+            found.append(f"{name} written")
+    return sorted(found)
+
+
+def _on_database(name: str, before: Database | None, after: Database | None) -> list[str]:
+    if before is None or after is None or before.inode != after.inode:
+        return [f"{name} {'removed' if after is None else 'made' if before is None else 'replaced'}"]
+    if before.salt == after.salt:
+        commits, emptied = after.commits - before.commits, False
+    else:
+        commits, emptied = after.commits, bool(before.commits)
+    # What changed although no log has it was committed, and then moved out of the log, between the two looks.
+    unseen = not commits and before.content != after.content
+    return [f"{name} committed"] * (commits + unseen) + [f"log of {name} emptied"] * (emptied or unseen)

@@ -1,0 +1,209 @@
+"""Everything that is asked of Mien and must not stop half-way. An operation more is an entry more in `OPERATIONS`.
+
+`prepare` brings a service to the state before, and tells the test who there is; it is carried out once, and every trial
+begins with a copy of what it left. `act` is what is tried: a request, or a command (`Order`) of the operator.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from app.parties import service as parties
+from app.rights.sweep import purge, sweep
+from app.vault.opening import open_vault
+from app.vault.vault import Vault
+from tests.crash.before import (
+    PHOTOS,
+    Story,
+    consented,
+    enrolled,
+    erased_in_a_large_store,
+    half_erased,
+    half_withdrawn,
+    notice_changed,
+    with_photos,
+    with_two_tokens,
+)
+from tests.crash.nursery import Command, Spot
+from tests.house import House, enrol, settings_for
+from tests.toy_faces import toy_photo
+
+LARGE = {"rebuild_at_once_mib": 0}
+"""Settings under which every data store is a large one."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """An act that is a command of the operator."""
+
+    command: Command
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that is asked, from what it begins with to what may be left."""
+
+    name: str
+    prepare: Callable[[House], Story]
+    act: Callable[[Story], httpx.Response] | Order
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Settings."""
+    later: timedelta = timedelta()
+    """How long after `prepare` it happens."""
+    acknowledged: bool = False
+    """Whether `prepare` itself was answered with the promise that it ends well."""
+    between: Mapping[Spot, str] = field(default_factory=dict)
+    """Where it is neither before nor after, and what it is then: known faults, which the table names."""
+    noise_stays: bool = False
+    """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
+
+
+# --- What is asked
+
+
+def _decide(story: Story, door: str, decision: str) -> httpx.Response:
+    notices = story.ada("GET", "/v1/notices").json()["items"]
+    digest = next(one["sha256"] for one in notices if one["purpose"] == "verification")
+    body = {"purpose": "verification", "relying_party_id": story.doors[door].id, "notice_sha256": digest}
+    return story.ada("POST", "/v1/me/consents", json={**body, "decision": decision})
+
+
+def _sign_up(story: Story) -> httpx.Response:
+    return story.ada.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Eve"})
+
+
+def _recover(story: Story) -> httpx.Response:
+    return story.ada.client.post("/v1/recoveries", json={"recovery_code": story.ada.recovery_code})
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Vault]:
+    vault = open_vault(settings_for(root))
+    yield vault
+    vault.data.close()
+    vault.register.store.close()
+
+
+def _sweep(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        sweep(vault, settings=settings_for(root), now=now)
+
+
+def _sweep_a_large_store(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        sweep(vault, settings=settings_for(root, **LARGE), now=now)
+
+
+def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        purge(vault)
+
+
+def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
+    with _opened(root) as vault:
+        return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), now=now)[1]}
+
+
+def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        parties.revoke(vault, party_id=UUID(about["door"]), now=now)
+
+
+def _half(operation: str, what: str, *, nth: int = 1) -> dict[Spot, str]:
+    """Name the two moments at which the register has committed an ending and the data has not."""
+    return dict.fromkeys((Spot(operation, "register.db committed", nth), Spot(operation, "mien.db written")), what)
+
+
+OPERATIONS = (
+    Operation("sign-up", enrolled, _sign_up),
+    Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
+    Operation(
+        "consent, anew on a changed notice",
+        notice_changed,
+        lambda story: _decide(story, "Door", "given"),
+        between=_half("consent", "**between**: the old consent has ended, the new one is not given", nth=2),
+    ),
+    Operation(
+        "refusal of what was consented to",
+        enrolled,
+        lambda story: _decide(story, "Door", "refused"),
+        between=_half("refusal", "**between**: the consent has ended, the refusal is not recorded"),
+    ),
+    Operation("enrolment", consented, lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS)),
+    Operation(
+        "enrolment, photos kept",
+        consented,
+        lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true"),
+    ),
+    Operation(
+        "enrolment in place of one with photos",
+        with_photos,
+        lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS[:1]),
+    ),
+    Operation(
+        "deletion of an enrolment",
+        with_photos,
+        lambda story: story.ada("DELETE", f"/v1/me/enrolments/{story.about['enrolment']}"),
+    ),
+    Operation("verification", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(1))),
+    Operation(
+        "withdrawal",
+        with_photos,
+        lambda story: story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}"),
+    ),
+    Operation("start after half a withdrawal", half_withdrawn, Order(_start)),
+    Operation("restriction", enrolled, lambda story: story.ada("PUT", "/v1/me/restriction")),
+    Operation(
+        "revoking a token",
+        with_two_tokens,
+        lambda story: story.ada("DELETE", f"/v1/me/tokens/{story.about['token']}"),
+    ),
+    Operation(
+        "recovery",
+        with_two_tokens,
+        _recover,
+        between=_half("recovery", "**between**: the old ways in have ended, the new ones are not there"),
+    ),
+    Operation("erasure", with_photos, lambda story: story.ada("DELETE", "/v1/me")),
+    Operation(
+        "erasure, large store",
+        with_photos,
+        lambda story: story.ada("DELETE", "/v1/me"),
+        more=LARGE,
+        noise_stays=True,
+    ),
+    Operation(
+        "sweep: erasure, interrupted before the deletion",
+        half_erased("register.db written"),
+        Order(_sweep),
+        acknowledged=True,
+    ),
+    Operation(
+        "sweep: erasure, interrupted after the deletion",
+        half_erased("log of mien.db emptied"),
+        Order(_sweep),
+        acknowledged=True,
+    ),
+    Operation(
+        "sweep: a large store is written anew",
+        erased_in_a_large_store,
+        Order(_sweep_a_large_store),
+        more=LARGE,
+        later=timedelta(days=2),
+        acknowledged=True,
+    ),
+    Operation("sweep: consents and proofs whose time is over", enrolled, Order(_sweep), later=timedelta(days=2000)),
+    Operation(
+        "rotating a relying party's key",
+        enrolled,
+        Order(_rotate_key),
+        between=_half("rotating a relying party's key", "**between**: the old key has ended, the new one is not there"),
+    ),
+    Operation("revoking a relying party", enrolled, Order(_revoke)),
+)

@@ -1,0 +1,52 @@
+"""The table in `docs/reliability.md`: written by `make reliability`, and compared by every other run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.crash.nursery import Spot
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+BEGIN, END = "<!-- The table begins: written by `make reliability`. -->", "<!-- The table ends. -->"
+HEAD = ("| asked for | killed at | the caller was answered | after the restart |", "|---|---|---|---|")
+ANSWERED = Spot("", "after the answer")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One trial."""
+
+    asked: str
+    spot: Spot
+    answered: bool
+    outcome: str
+
+    def __str__(self) -> str:
+        """Return it as a row."""
+        nth = f" ({self.spot.nth})" if self.spot.nth > 1 else ""
+        inner = f"{self.spot.operation}: " if self.spot.operation not in ("", self.asked) else ""
+        return f"| {self.asked} | {inner}{self.spot.step}{nth} | {'yes' if self.answered else 'no'} | {self.outcome} |"
+
+
+def rows(page: Path = PAGE) -> list[str]:
+    """Return the rows as they are written."""
+    table = page.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    return [line for line in table.splitlines() if line.startswith("| ") and line not in HEAD]
+
+
+def rows_of(asked: str, page: Path = PAGE) -> list[str]:
+    """Return the rows of one operation."""
+    return [row for row in rows(page) if asked_in(row) == asked]
+
+
+def asked_in(row: str) -> str:
+    """Return whose row it is."""
+    return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
+
+
+def write(asked: str, lines: Iterable[Line], order: list[str], page: Path = PAGE) -> None:
+    """Put *lines* in place of the rows of one operation; rows of what is not in *order* go."""
+    kept = [row for row in rows(page) if asked_in(row) != asked and asked_in(row) in order]
+    table = sorted([*kept, *map(str, lines)], key=lambda row: order.index(asked_in(row)))
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    page.write_text("\n".join([f"{before}{BEGIN}", "", *HEAD, *table, "", f"{END}{rest.partition(END)[2]}"]), "utf-8")

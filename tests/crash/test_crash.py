@@ -1,0 +1,124 @@
+"""Whatever is asked of Mien, and wherever its process is killed: afterwards it was done, or it was not.
+
+Each operation is carried out once without interruption, which gives its steps; then once for each step, with `kill -9`
+there, and once more with `kill -9` after its answer. What a restart then shows is compared, over HTTP and in the files.
+"""
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.kit.db import Store
+from app.kit.steps import operation as named
+from app.kit.steps import step
+from tests.architecture.source import modules
+from tests.crash import page, seen
+from tests.crash.before import enrolled
+from tests.crash.bench import Ends, killed_after_the_answer, killed_at, prepared_for, trace, unstepped
+from tests.crash.nursery import Command, Nursery
+from tests.crash.operations import OPERATIONS, Operation, Order
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Nursery:
+    """Return where children come from."""
+    return Nursery()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_killed_at_any_step_it_is_done_or_not_done(
+    operation: Operation, nursery: Nursery, prepared: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    bench = prepared_for(operation, nursery, prepared, tmp_path)
+    passed, done = trace(bench)
+    assert not unstepped(passed), "something became durable without a step"
+    ends = Ends(bench, done)
+
+    lines = [killed_at(one.spot, bench, ends) for one in passed if one.spot is not None]
+    lines.append(killed_after_the_answer(bench, ends))
+
+    if request.config.getoption("--write-table", default=False):
+        page.write(operation.name, lines, [one.name for one in OPERATIONS])
+    assert page.rows_of(operation.name) == [str(line) for line in lines], "if that is right: make reliability"
+
+
+# --- Nothing is left out
+
+
+def test_every_operation_of_the_program_is_tried() -> None:
+    there = {name for module in modules() for name in re.findall(r'@operation\("([^"]+)"\)', module.text)}
+    tried = {row.split(" | ")[1].partition(": ")[0] for row in page.rows() if ": " in row.split(" | ")[1]}
+    tried |= {page.asked_in(row) for row in page.rows()}
+
+    assert there
+    assert not there - tried
+
+
+def test_table_has_the_operations_and_no_others() -> None:
+    assert list(dict.fromkeys(map(page.asked_in, page.rows()))) == [one.name for one in OPERATIONS]
+
+
+def _write(store: Store) -> None:
+    with store.write() as session:
+        session.execute(text("UPDATE relying_parties SET contact = contact || '.'"))
+
+
+def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    """Write once through the store, and once more past it, before the next step."""
+    store = Store(root / seen.DATA)
+    with named("invented"):
+        _write(store)
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE relying_parties SET contact = contact || '.'")
+        step("done")
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE relying_parties SET contact = contact || '.'")
+            connection.commit()
+            connection.execute("UPDATE relying_parties SET contact = contact || '.'")
+        step("done")
+    store.close()
+
+
+def _in_no_operation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    store = Store(root / seen.DATA)
+    _write(store)
+    store.close()
+
+
+def _to_a_file(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with named("invented"):
+        step("begun")
+        (root / "one").write_text("made")
+        (root / "one").rename(root / "two")
+        (root / "three").touch()
+        step("done")
+        (root / "two").write_text("and changed")
+
+
+FAULTY = (
+    (_past_the_steps, ["data/mien.db committed beside another, before Spot(operation='invented', step='done', nth=2)"]),
+    (_in_no_operation, ["data/mien.db committed in no operation"]),
+    (
+        _to_a_file,
+        [
+            "two made beside another, before Spot(operation='invented', step='done', nth=1)",
+            "two written after the last step",
+        ],
+    ),
+)
+
+
+@pytest.mark.parametrize(("command", "expected"), FAULTY, ids=[command.__name__ for command, _ in FAULTY])
+def test_what_becomes_durable_without_a_step_is_found(
+    command: Command, expected: list[str], nursery: Nursery, prepared: Path, tmp_path: Path
+) -> None:
+    invented = Operation("invented", enrolled, Order(command))
+    passed, _ = trace(prepared_for(invented, nursery, prepared, tmp_path))
+
+    assert unstepped(passed) == expected

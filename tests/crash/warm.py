@@ -1,0 +1,33 @@
+"""Imported once, by the fork server: plays a little of everything, so that no child has to load or prepare it again."""
+
+import gc
+import tempfile
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.crash.nursery import StoppedClock, ToyPool
+from tests.house import prepare, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+
+def warm_up() -> None:
+    """Do what a trial does, and leave neither thread nor connection."""
+    moment = StoppedClock(datetime.now(UTC))
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory) / "house"
+        prepare(root)
+        with serving(root, ToyPool(), toy_card(), clock=moment) as mien:
+            person, party, consent = mien.enrolled()
+            party.verify(consent["subject_ref"], toy_photo(1))
+            for page in ("consents", "enrolments", "comparisons", "tokens", "access"):
+                person("GET", f"/v1/me/{page}")
+            person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+            person("DELETE", "/v1/me")
+    assert threading.active_count() == 1, "a fork would lose a thread"
+    gc.collect()
+    gc.freeze()
+
+
+warm_up()
