@@ -140,12 +140,27 @@ def test_backup_has_no_unused_space_with_what_was_deleted(root: Path, pool: Shar
         backed_up(root, tmp_path / "before")
         for person, _, _ in people:
             assert person("DELETE", "/v1/me").json()["status"] == "completed"
+        leave_in_unused_space(root / DATA)
         backed_up(root, tmp_path / "after")
         opened = openable(tmp_path / "after" / "mien.db", live_keys(root, tmp_path / "before" / "mien.db"))
 
     assert len(needles.found(files_under(tmp_path / "before"))) == 60
     assert needles.found(files_under(tmp_path / "after")) == []
     assert opened == {}
+    assert LEFT in (root / DATA).read_bytes()
+    assert LEFT not in (tmp_path / "after" / "mien.db").read_bytes()
+
+
+LEFT = b"left in unused space"
+
+
+def leave_in_unused_space(database: Path) -> None:
+    """Delete without overwriting, as SQLite does when it moves rows between pages."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript("PRAGMA secure_delete=OFF; CREATE TABLE scrap (x BLOB)")
+        connection.executemany("INSERT INTO scrap VALUES (?)", [(LEFT * 20,)] * 200)
+        connection.commit()
+        connection.executescript("DROP TABLE scrap; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) -> None:
