@@ -1,3 +1,3 @@
 """Mien: face matching that asks first."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -23,7 +23,8 @@ from app.demo.story import play
 from app.faces.permit import Purpose
 from app.kit import log
 from app.kit.clock import utc_now
-from app.kit.receiving import DeadlineProtocol
+from app.kit.migrate import NewerSchemaError
+from app.kit.protocol import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import build, set_up
 from app.parties import service as parties
@@ -51,6 +52,7 @@ REFUSALS = (
     KekError,
     ForeignRegisterError,
     SchemaError,
+    NewerSchemaError,
     notices.NoticeError,
     parties.PartyError,
     OSError,
@@ -137,7 +139,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    DeadlineProtocol.headers_s = settings.headers_timeout_s
+    DeadlineProtocol.headers_s, DeadlineProtocol.rest_s = settings.headers_timeout_s, settings.body_timeout_s
     server = uvicorn.Server(config)
     # uvicorn finishes what it has begun, then raises the signal again for whoever handled it before: that is us, so
     # that the exit code is 0, and so that a signal which comes before uvicorn listens for it is not lost.

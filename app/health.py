@@ -12,6 +12,7 @@ from app.kit.auth import OpenRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import Config
 from app.kit.metrics import CONTENT_TYPE, Metrics
+from app.kit.migrate import NewerSchemaError
 from app.kit.openapi import answers, media, merged
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
@@ -67,7 +68,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
     try:
         check(vault)
-    except (SchemaError, ForeignRegisterError, KekError) as error:
+    except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
     except DBAPIError:
         reasons.append("the databases cannot be read")

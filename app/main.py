@@ -12,14 +12,15 @@ from fastapi.routing import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, health
-from app.consent import notices
+from app.consent import notices, proving
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
-from app.kit import openapi, problems
+from app.kit import openapi, problems, swagger
 from app.kit.clock import Clock, utc_now
+from app.kit.head import HeadAsGet
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
 from app.kit.receiving import Receiving
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     consent.open_router,
     consent.router,
     consent.party_router,
+    proving.router,
     enrolment.router,
     matching.open_router,
     matching.router,
@@ -87,6 +89,9 @@ TOLD: dict[str, Any] = {
     "summary": "Face matching that asks first.",
     "description": DESCRIPTION.strip(),
     "openapi_tags": TAGS,
+    # The framework's own pages load from elsewhere: ours is `app/kit/swagger.py`.
+    "docs_url": None,
+    "redoc_url": None,
 }
 """What the service says of itself, besides its version."""
 
@@ -151,6 +156,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     }
     problems.install(app)
     openapi.describe(app)
+    swagger.install(app)
     _wrap(app, settings)
     for router in ROUTERS:
         uploads = router is matching.party_router
@@ -171,6 +177,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
 
 

@@ -19,6 +19,7 @@ from app.faces.flaws import Flaw
 from app.faces.messages import Measured
 from app.faces.permit import Permit, Purpose
 from app.faces.pool import EnginePool, PoolStatus
+from app.kit.protocol import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import create_app, set_up
 from app.parties import service as parties
@@ -211,7 +212,8 @@ def serving(
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
     app = create_app(settings, vault, (pool, card), clock=clock)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=DeadlineProtocol, **quiet)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,22 @@ def test_a_relying_party_asks_only_for_purposes_of_parties(root: Path, command: 
     assert rows(root) == before
 
 
+def test_a_name_that_a_terminal_would_obey_is_refused(root: Path, command: Command) -> None:
+    before = rows(root)
+
+    for name, contact in [
+        ("Do\x1b[2Jor", "door@example.org"),
+        ("D\u202eroo", "x"),
+        ("Door", "x\ny"),
+        ("Door\x00", "x"),
+    ]:
+        result = command("relying-party", "add", name, "--contact", contact, *ADD[5:])
+
+        assert refused(result, "Leave out control characters")
+        assert result.output.isprintable() or result.output.rstrip("\n").isprintable()
+    assert rows(root) == before
+
+
 def test_without_json_the_answer_is_for_people(command: Command) -> None:
     result = command(*ADD)
 
@@ -213,17 +230,18 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
 
 
 def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command) -> None:
+    long_ago = str(datetime.now(UTC).date() - timedelta(days=2)) + " 00:00:00"
     with serving(root, pool, toy_card()) as mien:
         person, _, consent = mien.enrolled()
         mien.consent(person, None, "template_renewal")
         with mien.vault.data.write() as session:
             session.connection().exec_driver_sql(
-                "UPDATE grants SET valid_until = '2020-01-01 00:00:00' WHERE purpose = 'verification'"
+                "UPDATE grants SET valid_until = ? WHERE purpose = 'verification'", (long_ago,)
             )
 
     first, second = said(command("sweep", "--json")), said(command("sweep", "--json"))
 
-    assert first == {"purged": 0, "expired": 1, "erasures_completed": 0}
+    assert first == {"purged": 0, "expired": 1, "erasures_completed": 0, "proofs_deleted": 0}
     assert second["expired"] == 0
     left = rows(root)
     assert (len(left["mien.grants"]), len(left["mien.templates"])) == (1, 0)

@@ -3,7 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from app.vault.opening import DATA_FILE, REGISTER_FILE
+from tests.bytescan import rows
 from tests.consent.spies import change_row
 from tests.house import House, SharedPool, serving
 from tests.toy_engine import toy_card
@@ -33,14 +36,16 @@ def test_the_live_profile_is_not_ready_until_it_is_lawful(root: Path, pool: Shar
         assert mien.client.get("/livez").status_code == 200
 
 
-def test_a_schema_of_another_version_is_not_ready(mien: House) -> None:
-    change_row(mien.vault, "UPDATE alembic_version SET version_num = '9999'")
+@pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "restore a backup")])
+def test_a_schema_of_another_version_is_not_ready(mien: House, schema: str, to_do: str) -> None:
+    ((head,),) = rows(mien.vault.data.path, "SELECT version_num FROM alembic_version")
+    change_row(mien.vault, "UPDATE alembic_version SET version_num = :schema", schema=schema)
 
     answer = mien.client.get("/readyz")
 
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
-    assert "mien migrate" in " ".join(answer.json()["reasons"])
-    change_row(mien.vault, "UPDATE alembic_version SET version_num = '0001'")
+    assert to_do in " ".join(answer.json()["reasons"])
+    change_row(mien.vault, "UPDATE alembic_version SET version_num = :head", head=head)
     assert mien.client.get("/readyz").status_code == 200
 
 

@@ -1,7 +1,7 @@
 """Migrations and models say the same, in both databases, and a fresh one is at the newest."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 import app.main
 from app.kit.db import Row, Store
-from app.kit.migrate import at_head, upgrade
+from app.kit.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
 from app.main import set_up
 from app.vault.opening import SchemaError, check, is_new, open_vault
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
-from tests.bytescan import rows
+from tests.bytescan import files_under, rows
 from tests.house import settings_for
 
 assert app.main.ROUTERS, "every table is known once the application is"
@@ -35,6 +35,12 @@ def vault(root: Path) -> Iterator[Vault]:
 
 def store_of(vault: Vault, name: str) -> Store:
     return vault.data if name == "mien" else vault.register.store
+
+
+def contents(vault: Vault) -> list[tuple[Path, bytes]]:
+    """Return every file that holds something, but those that SQLite keeps as memory."""
+    found = files_under(vault.data.path.parent, vault.register.store.path.parent)
+    return [(path, content) for path, content in found if content and path.suffix != ".db-shm"]
 
 
 def differences(store: Store, metadata: MetaData) -> list[object]:
@@ -79,12 +85,35 @@ def test_migrating_again_changes_nothing(vault: Vault, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_database_of_another_version_is_refused(vault: Vault, name: str) -> None:
+def test_database_of_an_older_version_is_refused_until_it_is_migrated(vault: Vault, name: str) -> None:
     with store_of(vault, name).write() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = 'another'"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match="mien migrate"):
         check(vault)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("attempt", [check, set_up])
+def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_is(
+    vault: Vault, name: str, attempt: Callable[[Vault], None]
+) -> None:
+    with store_of(vault, name).write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    before = contents(vault)
+
+    with pytest.raises(NewerSchemaError, match=rf"{name}.db has schema 9999.*restore a backup"):
+        attempt(vault)
+    assert contents(vault) == before
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_migration_offers_a_way_down(name: str) -> None:
+    """One that is half supported would be worse than none: see `app.kit.migrate`."""
+    scripts = sorted((MIGRATIONS / name / "versions").glob("*.py"))
+
+    assert scripts
+    assert not [script.name for script in scripts if "def downgrade" in script.read_text("utf-8")]
 
 
 def test_migration_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Who consents to what now: for the person, and for a relying party."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -8,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.consent import events
+from app.consent import events, proofs
 from app.consent.permits import live
-from app.consent.tables import Grant
+from app.consent.tables import ConsentProof, Grant
 from app.faces.permit import Purpose
 from app.vault.seal import Key
 
@@ -21,10 +22,20 @@ def in_force(session: Session, *, subject_id: UUID, now: datetime) -> Sequence[G
     return session.scalars(mine.order_by(Grant.purpose, Grant.id)).all()
 
 
-def parties_decided_on(session: Session, key: Key, *, subject_id: UUID) -> set[UUID]:
-    """Return every relying party that the person ever decided about, in force or not."""
-    decided = events.of(session, key, subject_id=subject_id)
-    return {event.relying_party_id for _, event in decided if event.relying_party_id is not None}
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person ever decided about, in force or not."""
+
+    relying_party_ids: set[UUID]
+    proofs: Sequence[tuple[UUID, ConsentProof]]
+    """Of each consent that they gave: its id, and the proof that is kept of it."""
+
+
+def decided(session: Session, key: Key, *, subject_id: UUID) -> Decided:
+    """Return the relying parties of all of the person's decisions, and the proofs of their consents."""
+    known = [event for _, event in events.of(session, key, subject_id=subject_id)]
+    parties = {event.relying_party_id for event in known if event.relying_party_id is not None}
+    return Decided(parties, proofs.of(session, {event.consent_id for event in known}))
 
 
 def references(

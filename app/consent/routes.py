@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.consent import events, notices, overview, service
@@ -17,7 +17,7 @@ from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, media, merged
-from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page, Position
+from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
@@ -40,6 +40,12 @@ EXAMPLES: list[Any] = [
         "decision": "refused",
     },
 ]
+PurposeAndLanguage = Annotated[
+    Annotated[str, place(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=NEXT)
+]
+"""For the list of notices: one is in force for each."""
+Reference = Annotated[Annotated[str, place(r"[A-Za-z0-9_-]{24}")] | None, Query(description=NEXT)]
+"""For the list of references; any may be asked after, so that none is told from one that never was."""
 MARKDOWN = media("text/markdown", "The exact text, as it was read.")
 
 
@@ -159,10 +165,10 @@ class ReferenceOut(BaseModel):
 
 
 @open_router.get("")
-def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[NoticeOut]:
+def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
     """List the notices in force. One for each purpose: read the text of yours before you decide."""
     found = notices.in_force(session)
-    return Page.part(found, limit, after, key=lambda notice: notice.sha256, out=NoticeOut.of)
+    return Page.part(found, limit, after, key=lambda one: f"{one.purpose}.{one.language}", out=NoticeOut.of)
 
 
 @open_router.get("/{sha256}", response_class=Response, responses=merged(answers(NotFoundError), MARKDOWN))
@@ -244,7 +250,7 @@ def references(
     session: Read,
     now: Now,
     limit: Limit = DEFAULT_LIMIT,
-    after: Last = None,
+    after: Reference = None,
 ) -> Page[ReferenceOut]:
     """List the people who consent to you now. By the references that you know them under, and no others do."""
     found = overview.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)

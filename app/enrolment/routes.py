@@ -16,7 +16,7 @@ from app.kit.auth import PersonRoute
 from app.kit.errors import BusyError, NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, media, merged
-from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page
+from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
 
@@ -146,10 +146,10 @@ def enrol(
 
 
 @router.get("/enrolments", dependencies=PRIVATE)
-def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[EnrolmentOut]:
-    """List your enrolments. Newest first, with their templates, and the photos that you asked to keep."""
+def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[EnrolmentOut]:
+    """List your enrolments. Oldest first, with their templates, and the photos that you asked to keep."""
     found = store.of(session, me.id)
-    return Page.part(found, limit, after, key=lambda one: one.id, out=EnrolmentOut.of)
+    return Page.part(found, limit, after, key=lambda one: f"{one.enrolled_on}.{one.id}", out=EnrolmentOut.of)
 
 
 @router.delete(

@@ -78,7 +78,9 @@ def digest(token: str) -> bytes:
 
 
 def _principal(request: Request) -> Principal:
-    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    given = request.headers.getlist("Authorization")
+    # Of two, a proxy may have gone by one and we by the other.
+    scheme, token = get_authorization_scheme_param(given[0] if len(given) == 1 else None)
     if scheme.lower() == "bearer":
         for prefix, find in request.app.state.authenticators.items():
             if token.startswith(prefix):

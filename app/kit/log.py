@@ -5,7 +5,6 @@ string, an exception's text or a statement's parameters.
 """
 
 import logging
-import re
 import sys
 import time
 from collections.abc import MutableMapping
@@ -20,8 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.kit.metrics import Metrics
 
-RANDOM_ID = re.compile("[0-9a-f]{8}[0-9a-f-]{8,56}", re.IGNORECASE)
-"""Letters of a random number only: a name or an address does not get into the log this way."""
+REQUEST_ID = "X-Request-Id"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()
@@ -59,8 +57,9 @@ class _Bridge(logging.Handler):
 class RequestLog:
     """ASGI middleware: one line for each request, with an id that every other line of that request has too.
 
-    The id is the client's own `X-Request-Id` if it looks like a random one, and is then given back; otherwise it is
-    ours and stays in the log: no answer differs from another by an id that nobody asked for.
+    The id is random and ours. Who sends `X-Request-Id`, whatever is in it, is told it in the same header. What was sent
+    is neither logged nor given back: it could be the id of somebody, and a log is not erased with them. No answer
+    differs from another by an id that nobody asked for.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -73,18 +72,17 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        given = Headers(scope=scope).get("x-request-id", "")
-        theirs = given if RANDOM_ID.fullmatch(given) else None
+        request_id, asked_for = uuid4().hex, REQUEST_ID in Headers(scope=scope)
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if theirs is not None:
-                    MutableHeaders(scope=message)["X-Request-Id"] = theirs
+                if asked_for:
+                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=theirs or uuid4().hex):
+        with bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, watch)
             except BaseException:

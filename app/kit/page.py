@@ -1,11 +1,19 @@
-"""Lists: `{items, next}` with `?limit=` and `?after=`, paged by key so that no reader holds the database."""
+"""Lists: `{items, next}` with `?limit=` and `?after=`, paged by key so that no reader holds the database.
 
+`after` is a place in the order of the list, and what comes is what stands behind that place: it holds when the row that
+stood there has gone meanwhile, and no list tells whether an id exists. What can be no place in this list is an
+`invalid-request`; nothing is taken for the beginning.
+"""
+
+import re
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Annotated, Generic, Self, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -13,13 +21,39 @@ V = TypeVar("V")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
+NEXT = "The `next` of the page before."
+REASON = "Give the `next` of a page of this list"
+
+
+def _day_and_id(text: str) -> str:
+    day, _, one = text.partition(".")
+    try:
+        if text == f"{date.fromisoformat(day)}.{UUID(one)}":
+            return text
+    except ValueError:
+        pass
+    raise PydanticCustomError("no_place", REASON)
+
+
+def place(form: str) -> AfterValidator:
+    """Refuse what has not this *form*, a regular expression: it can be no place in the list."""
+    known = re.compile(form, re.DOTALL)
+
+    def check(text: str) -> str:
+        if known.fullmatch(text) is None:
+            raise PydanticCustomError("no_place", REASON)
+        return text
+
+    return AfterValidator(check)
+
+
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
-Cursor = Annotated[UUID | None, Query(description="The `next` of the page before.")]
+Cursor = Annotated[UUID | None, Query(description=NEXT)]
 """For lists ordered by a random id."""
-Position = Annotated[int | None, Query(ge=0, le=2**53, description="The `next` of the page before.")]
-"""For lists ordered by a person's own count."""
-Last = Annotated[str | None, Query(max_length=64, description="The `next` of the page before.")]
-"""For lists with keys of another kind."""
+Position = Annotated[int | None, Query(ge=1, le=2**53, description=NEXT)]
+"""For lists ordered by a person's own count, which begins with 1; newest first, so that all are behind a higher one."""
+DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(description=NEXT)]
+"""For lists ordered by day, and by a random id within one."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -36,9 +70,8 @@ class Page(BaseModel, Generic[T]):
 
     @classmethod
     def part(
-        cls, whole: Sequence[V], limit: int, after: str | None, *, key: Callable[[V], object], out: Callable[[V], T]
+        cls, whole: Sequence[V], limit: int, after: str | None, *, key: Callable[[V], str], out: Callable[[V], T]
     ) -> Self:
-        """Make the page after *after* of a list that is short enough to be read whole."""
-        keys = [str(key(one)) for one in whole]
-        start = keys.index(after) + 1 if after in keys else 0
-        return cls.cut(whole[start : start + limit + 1], limit, key=key, out=out)
+        """Make the page after *after* of a list that is short enough to be read whole, in the order of its keys."""
+        rest = [one for one in whole if after is None or key(one) > after]
+        return cls.cut(rest[: limit + 1], limit, key=key, out=out)

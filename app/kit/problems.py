@@ -41,6 +41,17 @@ class RequestTimeoutError(Problem):
     headers: ClassVar[dict[str, str]] = {"Connection": "close"}
 
 
+class MalformedRequestError(InvalidRequestError):
+    """What came is no HTTP, or it is in doubt where it ends."""
+
+    status = 400
+    detail = "This is not HTTP as RFC 9112 has it. Correct what `errors` says, on a new connection."
+
+    def __init__(self) -> None:
+        """Say so of the whole request: a parser that gave up knows no more."""
+        super().__init__(("", "The request line, a header or the framing of the body is malformed"))
+
+
 class MethodNotAllowedError(Problem):
     """There is such an address, but not with this method."""
 
@@ -96,7 +107,12 @@ def _fault(error: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's own form
     reason = error["msg"]
     if "UploadFile" in reason:
         reason = "Send this part as a file, with a filename"
-    return "".join(f"/{part}" for part in parts), reason
+    return "".join(f"/{_escaped(part)}" for part in parts), reason
+
+
+def _escaped(part: object) -> str:
+    """Write one part of a JSON pointer (RFC 6901, 3): a field's name may hold what separates parts."""
+    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _invalid(error: RequestValidationError) -> Problem:
@@ -115,12 +131,13 @@ def _from_http(error: HTTPException) -> Problem:
 
 
 def _methods_at(app: FastAPI, path: str) -> list[str]:
-    return sorted(
+    methods = {
         method.upper()
         for template, operations in app.openapi()["paths"].items()
         if compile_path(template)[0].match(path)
         for method in operations
-    )
+    }
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 class Faults:
@@ -144,6 +161,10 @@ class Faults:
         try:
             await self.app(scope, receive, watch)
         except Exception as error:
+            if begun and isinstance(error.__cause__, Problem):
+                # As when the person is erased while their export is sent. What lacks its end is closed by the server.
+                log.warning("answer broken off", problem=error.__cause__.slug)
+                return
             log.error("fault", error=type(error).__name__)
             if begun or scope["type"] != "http":
                 raise
@@ -166,7 +187,7 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == MethodNotAllowedError.status:
             # The framework names the methods of one route only.
-            headers["Allow"] = ", ".join(_methods_at(app, request.url.path))
+            headers["Allow"] = ", ".join(_methods_at(app, request.url.path)) or headers.get("Allow", "")
         return document(_from_http(error), headers)
 
     @app.exception_handler(PoolTimeoutError)

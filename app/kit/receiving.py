@@ -1,20 +1,15 @@
-"""What a request may cost before it is worked on: time to arrive, and memory while it does.
+"""What a body may cost before it is worked on: time to arrive, and memory while it does.
 
 A server that waits for ever for a slow body, or takes in any number at once, can be stopped by anybody. The size of
-one body is bounded by the routes' `max_body_size`; here is the rest.
+one body is bounded by the routes' `max_body_size`; here is the rest. Heads are in `app/kit/protocol.py`.
 """
 
 import asyncio
-from asyncio import TimerHandle, Transport
-from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.kit.errors import BusyError, Problem
 from app.kit.problems import RequestTimeoutError, TooLargeError, document
-
-MAX_HEADER_BYTES = 64 * 1024
 
 
 class _RefusedError(Exception):
@@ -119,65 +114,3 @@ class _Body:
         """Give back the memory that was reserved for this body."""
         self._bounds.give_back(self._bytes)
         self._bytes = 0
-
-
-class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP with what it lacks: headers that come too slowly, or are too many, end the connection.
-
-    So does whatever else comes after an answer and begins no request, such as the rest of a body that was refused:
-    uvicorn's own clock for an idle connection stops for good at the first such byte.
-    """
-
-    headers_s: ClassVar[float] = 10.0
-    """Seconds for the head of a request; set once, before serving."""
-    rest_s: ClassVar[float] = 120.0
-    """Seconds from the first byte after an answer until the next request begins: enough to send a refused body."""
-    _timer: TimerHandle | None = None
-    _in_head = False
-    _head_bytes = 0
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Give the first head its time."""
-        super().connection_made(transport)
-        self._expect_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Count the bytes of a head that is not complete; give what is no head its time."""
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
-            self.transport.close()
-        elif self._timer is None and self.cycle is not None and self.cycle.response_complete:
-            self._start_clock(self.rest_s)
-
-    def on_message_begin(self) -> None:
-        """Give this head its time."""
-        super().on_message_begin()
-        if not self._in_head:
-            self._expect_head()
-
-    def on_headers_complete(self) -> None:
-        """Stop the clock: the body has another."""
-        self._stop_clock()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def _expect_head(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        self._start_clock(self.headers_s)
-
-    def _start_clock(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self.transport.close)
-
-    def _stop_clock(self) -> None:
-        self._in_head = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

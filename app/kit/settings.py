@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     headers_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     """Seconds for the head of a request to arrive; the connection is closed after that."""
     body_timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    """Seconds for a body to arrive; 408 after that."""
+    """Seconds for a body to arrive; 408 after that. What still comes of a refused one has as long."""
     bodies_memory_mib: Annotated[int, Field(ge=64)] = 1024
     """Memory for the bodies of all requests under way; 503 `busy` above that."""
     sign_ups_per_minute: Annotated[int, Field(ge=1)] = 600

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
-from app.kit.http import Read
+from app.kit.http import PRIVATE, Read
 from app.kit.page import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.parties import service
 
@@ -50,7 +50,7 @@ def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor =
     return Page.cut(parties, limit, key=lambda party: party.id, out=PartyOut.of)
 
 
-@router.get("", name="relying_party")
+@router.get("", name="relying_party", dependencies=PRIVATE)
 def itself(party: Party, session: Read) -> PartyOut:
     """Read what is known of you. As everybody can read it."""
     found = service.get(session, party.id)

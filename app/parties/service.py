@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
 from app.kit.steps import operation
+from app.kit.text import REASON, readable
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.register import tombstone_digest
@@ -48,11 +49,14 @@ def add(
     """Add a relying party; returns it and its key, which cannot be read again.
 
     Raises:
-        PartyError: the name is taken, or a purpose is not a relying party's.
+        PartyError: something is blank or cannot be read, the name is taken, or a purpose is not a relying party's.
     """
     for said, value in (("name", name), ("contact", contact), ("alternative", alternative)):
         if not value.strip():
             msg = f"a relying party has a name, a contact and an alternative; the {said} is blank"
+            raise PartyError(msg)
+        if not readable(value):
+            msg = f"the {said} cannot be shown to people as it is. {REASON}"
             raise PartyError(msg)
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
         msg = f"there is a relying party named {name!r} already; give this one another name"

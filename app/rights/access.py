@@ -12,6 +12,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from app.consent import overview
+from app.consent.proofs import Keeping
+from app.consent.tables import ConsentProof
 from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
 from app.kit.settings import Settings
@@ -178,15 +180,16 @@ def head(asked: Asked) -> dict[str, Any]:
 
 
 def _told(asked: Asked) -> dict[str, Any]:
-    """Return the purposes in force, and every relying party that the person ever decided about."""
+    """Return what is in force, every relying party that the person ever decided about, and the proofs there are."""
     key = subjects.key(asked.vault, asked.subject_id)
     with asked.vault.data.read() as session:
-        subjects.get(session, asked.subject_id)
+        subject = subjects.get(session, asked.subject_id)
         grants = overview.in_force(session, subject_id=asked.subject_id, now=asked.now)
-        party_ids = overview.parties_decided_on(session, key, subject_id=asked.subject_id)
-        found = [parties.get(session, party_id) for party_id in sorted(party_ids)]
+        decided = overview.decided(session, key, subject_id=asked.subject_id)
+        found = [parties.get(session, party_id) for party_id in sorted(decided.relying_party_ids)]
     recipients = {party.id: party for party in found if party is not None}
     return {
+        "restricted": subject.restricted,
         "purposes": [
             {
                 "consent_id": str(grant.id),
@@ -209,4 +212,19 @@ def _told(asked: Asked) -> dict[str, Any]:
             }
             for party in recipients.values()
         ],
+        "proofs": [_proof(asked.settings, consent_id, proof) for consent_id, proof in decided.proofs],
+    }
+
+
+def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> dict[str, Any]:
+    """Return what may outlive the account of one consent."""
+    until = None if proof.ended_on is None else Keeping(settings.proof_retention).until(proof.ended_on)
+    return {
+        "consent_id": str(consent_id),
+        "purpose": proof.purpose,
+        "relying_party_id": str(proof.relying_party_id) if proof.relying_party_id else None,
+        "notice": f"/v1/notices/{proof.notice_sha256}",
+        "given_on": proof.given_on.isoformat(),
+        "ended_on": proof.ended_on.isoformat() if proof.ended_on else None,
+        "kept_until": until.isoformat() if until else None,
     }

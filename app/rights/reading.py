@@ -47,7 +47,6 @@ LABELS = {
     "target_fmr": "Strangers taken for you",
     "engine_id": "Measured by",
     "name": "What you call yourself",
-    "spell_id": "Matching goes on; none: stopped by you",
     "erasing": "Being erased",
     "on_day": "Day",
     "content": "File",

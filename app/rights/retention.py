@@ -47,7 +47,21 @@ def policy(settings: Settings) -> list[Rule]:
             "so that a restored backup cannot bring it back",
             "for good; they point at nobody",
         ),
+        *_proofs(settings),
         Rule(
             "an erasure: its own random id, its state and two days", "so that you can see that it was done", "for good"
         ),
+    ]
+
+
+def _proofs(settings: Settings) -> list[Rule]:
+    if not settings.proof_retention:
+        return []
+    return [
+        Rule(
+            "the proof that a consent existed: the SHA-256 of its random id, the text, the purpose, the relying party, "
+            "the days it was given and ended; not by whom",
+            "so that whoever holds the consent's id can show that it was given",
+            f"{settings.proof_retention.days} days after the consent ended, also when you have erased your account",
+        )
     ]

@@ -17,12 +17,13 @@ Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _ID: Schema = {"type": "string", "format": "uuid"}
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
+_DAY: Schema = {"type": "string", "format": "date"}
 _DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NUMBER: Schema = {"type": "number"}
 _PLAIN: dict[type, Schema] = {
     UUID: _ID,
     datetime: _INSTANT,
-    date: {"type": "string", "format": "date"},
+    date: _DAY,
     bool: {"type": "boolean"},
     int: {"type": "integer"},
     float: _NUMBER,
@@ -68,6 +69,7 @@ def schema() -> Schema:
             controller=_TEXT,
             profile={"enum": ["prototype", "live"]},
             source=_TEXT,
+            restricted={"type": "boolean"},
             purposes=_list(
                 consent_id=_ID,
                 purpose=_enum(Purpose),
@@ -78,6 +80,15 @@ def schema() -> Schema:
                 notice={"type": "string", "description": "where the text is that was read"},
             ),
             recipients=_list(relying_party_id=_ID, name=_TEXT, contact=_TEXT, learns=_TEXT, alternative=_TEXT),
+            proofs=_list(
+                consent_id=_ID,
+                purpose=_enum(Purpose),
+                relying_party_id=_or_null(_ID),
+                notice=_TEXT,
+                given_on=_DAY,
+                ended_on=_or_null(_DAY),
+                kept_until=_or_null(_DAY),
+            ),
             retention=_list(what=_TEXT, why=_TEXT, how_long=_TEXT),
             logic=_object(engine=_TEXT, weights_sha256=_DIGEST, target_fmr=_NUMBER, threshold=_NUMBER, in_words=_TEXT),
             rights=_list(right=_TEXT, law=_TEXT, how=_TEXT, what=_TEXT),

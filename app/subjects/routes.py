@@ -11,7 +11,8 @@ from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime, Tx
 from app.kit.openapi import answers
-from app.kit.page import DEFAULT_LIMIT, Last, Limit, Page
+from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
+from app.kit.text import ReadableText
 from app.kit.throttle import Throttle
 from app.subjects import service
 from app.vault.vault import Transactions
@@ -19,7 +20,7 @@ from app.vault.vault import Transactions
 Me = Annotated[Principal, Depends(principal)]
 """The person who is asking."""
 
-DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
+DisplayName = Annotated[ReadableText, Field(min_length=1, max_length=200)]
 
 
 def _plainly(value: object) -> bool:
@@ -191,13 +192,13 @@ def lift(me: Me, session: Tx) -> RestrictionOut:
 
 
 @router.get("/tokens", dependencies=PRIVATE)
-def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: Last = None) -> Page[TokenOut]:
+def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[TokenOut]:
     """List your tokens. Each is one way in; the tokens themselves are not stored and cannot be read again."""
     return Page.part(
         service.tokens(session, me.id),
         limit,
         after,
-        key=lambda token: token.id,
+        key=lambda token: f"{token.created_on}.{token.id}",
         out=lambda token: TokenOut(token_id=token.id, created_on=token.created_on, current=token.id == me.token_id),
     )
 
@@ -209,7 +210,7 @@ def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 
-@router.delete("/tokens/{token_id}", status_code=204, responses=answers(NotFoundError))
+@router.delete("/tokens/{token_id}", status_code=204, dependencies=PRIVATE, responses=answers(NotFoundError))
 def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
     """End one of your tokens. It opens nothing from the moment that this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

@@ -1,7 +1,7 @@
 """Open both stores, and refuse a pair that does not belong together."""
 
 from app.kit.db import Store
-from app.kit.migrate import at_head, upgrade
+from app.kit.migrate import at_head, refuse_newer, upgrade
 from app.kit.settings import Settings
 from app.vault.register import Register
 from app.vault.seal import load_kek
@@ -38,11 +38,16 @@ def migrate(vault: Vault) -> None:
     """Bring both stores to the newest schema.
 
     Raises:
+        NewerSchemaError: one is of a newer version.
         ForeignRegisterError: there is data, but its register is not there.
     """
     _check_register_is_there(vault)
-    upgrade(vault.register.store)
-    upgrade(vault.data)
+    stores = (vault.register.store, vault.data)
+    # Both are looked at before either is changed.
+    for store in stores:
+        refuse_newer(store)
+    for store in stores:
+        upgrade(store)
 
 
 def _check_register_is_there(vault: Vault) -> None:
@@ -59,11 +64,14 @@ def check(vault: Vault) -> None:
 
     Raises:
         SchemaError: one is not at the newest schema.
+        NewerSchemaError: one is of a newer version.
         ForeignRegisterError: they do not belong together.
         KekError: the key-encryption key is another one than the register's.
     """
     _check_register_is_there(vault)
+    for store in (vault.data, vault.register.store):
+        refuse_newer(store)
     if not (at_head(vault.data) and at_head(vault.register.store)):
-        msg = "the databases are of another version of Mien; run `mien migrate`"
+        msg = "the databases are of an older version of Mien; run `mien migrate`"
         raise SchemaError(msg)
     vault.check_bound()

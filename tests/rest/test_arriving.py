@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from app.kit.receiving import MAX_HEADER_BYTES, DeadlineProtocol
+from app.kit.protocol import MAX_HEADER_BYTES, DeadlineProtocol
 from tests.house import House, SharedPool, copied, serving
 from tests.rest.conftest import slug
 from tests.rest.program import Program, program
@@ -61,6 +61,15 @@ def test_a_head_without_end_ends_the_connection(served: Program) -> None:
         connection.send(b"GET /livez HTTP/1.1\r\nX: " + b"a" * (MAX_HEADER_BYTES + 1))
 
         assert connection.ended_after(b"a") < 1
+
+
+def test_what_comes_after_an_answer_has_the_time_of_a_body(served: Program) -> None:
+    with Connection(served.client) as connection:
+        connection.send(head("POST", "/v1/me/consents", JSON | {"Content-Length": "1000"}))
+        status = connection.answers()[0].status
+
+        assert status == 401
+        assert 0.3 < connection.ended_after(b"1") < SOON_S
 
 
 @pytest.mark.parametrize("framing", [{"Content-Length": "1000"}, {"Transfer-Encoding": "chunked"}], ids=str)

@@ -279,5 +279,5 @@ def test_a_request_whose_end_is_in_doubt_ends_the_connection(mien: House, framin
         connection.send(head("POST", "/v1/subjects", JSON | framing) + smuggled)
         answer = connection.answers()[0]
 
-        assert answer.status == 400
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
         assert connection.ended_after(b"\n") < 5

@@ -70,6 +70,10 @@ class Connection:
         for piece in pieces:
             self._socket.sendall(piece)
 
+    def read(self) -> bytes:
+        """Read what has come, or wait for some."""
+        return self._socket.recv(65536)
+
     def answers(self, count: int = 1) -> list[Answer]:
         """Read so many answers."""
         stream = self._socket.makefile("rb")

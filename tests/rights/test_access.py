@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator, FormatChecker
 from sqlalchemy import Table
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from app.main import create_app
 from app.matching.tables import Comparison
@@ -186,9 +187,14 @@ def test_erased_in_the_middle_the_answer_breaks_off(
     with_comparisons(mien, person, 2 * holdings.PAGE)
     erased_midway(person)
 
-    with pytest.raises(httpx.RemoteProtocolError):
+    with capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
         person("GET", path)
+    told = [line for line in lines if line["event"] in {"fault", "answer broken off"}]
+
     assert person("GET", path).status_code == 401
+    assert [(line["event"], line["problem"], line["log_level"]) for line in told] == [
+        ("answer broken off", "unauthenticated", "warning")
+    ]
 
 
 def test_erased_before_the_first_byte_the_answer_is_401(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,12 @@ def test_slow_reader_holds_nothing_up(mien: House) -> None:
     with mien.client.stream("GET", "/v1/me/export", headers=token) as slow:
         pieces = slow.iter_raw(1024)
         first = next(pieces)
-        time.sleep(0.3)
-        open_then = mien.vault.data.open_transactions(), mien.vault.register.store.open_transactions()
+        # It writes until the connection is full, and then waits for us: for ever, if we let it.
+        open_then = (1, 1)
+        until = time.monotonic() + 10
+        while any(open_then) and time.monotonic() < until:
+            time.sleep(0.3)
+            open_then = mien.vault.data.open_transactions(), mien.vault.register.store.open_transactions()
         checkpoint = mien.vault.settle()
         rest = b"".join(pieces)
 

@@ -185,7 +185,7 @@ def test_only_a_recovery_code_recovers(mien: House) -> None:
 
 def test_a_name_can_be_corrected_and_taken_away(mien: House) -> None:
     person, other = mien.person("Ada"), mien.person("Grace")
-    names = ["Ada L\N{LATIN SMALL LETTER O WITH DIAERESIS}velace \N{FACE WITH OK GESTURE}\0", "x" * 200, None, "Ada"]
+    names = ["Ada L\N{LATIN SMALL LETTER O WITH DIAERESIS}velace \N{FACE WITH OK GESTURE}", "x" * 200, None, "Ada"]
 
     for name in names:
         answer = person("PATCH", "/v1/me", json={"display_name": name})
@@ -194,7 +194,13 @@ def test_a_name_can_be_corrected_and_taken_away(mien: House) -> None:
         assert person("GET", "/v1/me").json() == answer.json()
 
     assert other("GET", "/v1/me").json()["display_name"] == "Grace"
-    for wrong in ({}, {"display_name": ""}, {"display_name": "x" * 201}, {"subject_id": str(uuid4())}):
+    for wrong in (
+        {},
+        {"display_name": ""},
+        {"display_name": "x" * 201},
+        {"display_name": "A\0"},
+        {"subject_id": str(uuid4())},
+    ):
         assert person("PATCH", "/v1/me", json=wrong).status_code == 422
     assert person("GET", "/v1/me").json()["display_name"] == "Ada"
 

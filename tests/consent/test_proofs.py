@@ -1,0 +1,171 @@
+"""A consent leaves a proof that it existed: found by who holds its id, naming nobody, and gone after its time."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.kit.settings import Settings
+from app.rights.sweep import sweep
+from tests.bytescan import Needles, files_under, rows
+from tests.house import House, SharedPool, serving
+from tests.toy_engine import toy_card
+
+KEPT = "proofs of consent"
+
+
+@pytest.fixture
+def forgetful(root: Path, pool: SharedPool) -> Iterator[House]:
+    """Serve with proofs that are kept for ten days."""
+    with serving(root, pool, toy_card(), proof_retention=timedelta(days=10)) as running:
+        yield running
+
+
+def proof_of(house: House, consent: dict[str, Any]) -> httpx.Response:
+    return house.client.get(f"/v1/consent-proofs/{consent['consent_id']}")
+
+
+def count(house: House) -> int:
+    ((found,),) = rows(house.vault.data.path, "SELECT count(*) FROM consent_proofs")
+    return int(found)
+
+
+def test_who_holds_the_id_sees_text_purpose_party_and_two_days(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    today = mien.clock().date().isoformat()
+    during = proof_of(mien, consent).json()
+    mien.clock.advance(days=2)
+    person("DELETE", "/v1/me")
+    after = proof_of(mien, consent)
+
+    assert during == {
+        "consent_id": consent["consent_id"],
+        "purpose": "verification",
+        "relying_party_id": party.id,
+        "notice_sha256": consent["notice_sha256"],
+        "given_on": today,
+        "ended_on": None,
+    }
+    assert after.json() == {**during, "ended_on": mien.clock().date().isoformat()}
+    assert after.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("unknown", ["00000000-0000-4000-8000-000000000000", "subject"])
+def test_who_does_not_hold_the_id_finds_nothing(mien: House, unknown: str) -> None:
+    person, _, _ = mien.enrolled(face=1)
+    asked = person.subject_id if unknown == "subject" else unknown
+
+    assert mien.client.get(f"/v1/consent-proofs/{asked}").status_code == 404
+
+
+def test_proof_holds_no_id_of_the_person_or_the_consent(mien: House) -> None:
+    """Not even the consent's own: without it nobody goes from a proof to what an old backup has of that consent."""
+    person, _, consent = mien.enrolled(face=1)
+    needles = Needles().id("consent", consent["consent_id"]).id("subject", person.subject_id)
+    needles.text("reference", consent["subject_ref"])
+    there = needles.found(files_under(mien.root))
+    person("DELETE", "/v1/me")
+
+    assert len({found.split(" in ")[0] for found in there}) == 3
+    assert needles.found(files_under(mien.root)) == []
+    assert count(mien) == 1
+    assert proof_of(mien, consent).status_code == 200
+
+
+def test_order_of_the_rows_tells_nothing(mien: House) -> None:
+    """A table with a row number would keep the order in which consents were given: who came with whom."""
+    person = mien.person()
+    for name in "ABCDEFGH":
+        mien.consent(person, mien.party(name))
+    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+        digests = [row[0] for row in connection.execute("SELECT digest FROM consent_proofs")]
+        with pytest.raises(sqlite3.OperationalError, match="rowid"):
+            connection.execute("SELECT rowid FROM consent_proofs")
+
+    assert digests == sorted(digests)
+
+
+def test_erasure_names_it_under_kept_and_access_lists_it(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    withdrawn = mien.consent(person, mien.party("Gate"))
+    person("DELETE", f"/v1/me/consents/{withdrawn['consent_id']}")
+    today = mien.clock().date()
+    listed = {proof["consent_id"]: proof for proof in person("GET", "/v1/me/access").json()["proofs"]}
+    policy = mien.client.get("/v1/retention-policy").json()["items"]
+    kept = {one["what"]: one for one in person("DELETE", "/v1/me").json()["kept"]}
+
+    assert set(listed) == {consent["consent_id"], withdrawn["consent_id"]}
+    assert (listed[consent["consent_id"]]["ended_on"], listed[consent["consent_id"]]["kept_until"]) == (None, None)
+    assert listed[withdrawn["consent_id"]]["kept_until"] == (today + timedelta(days=1095)).isoformat()
+    assert "1095 days" in kept[KEPT]["why"]
+    assert any("the proof that a consent existed" in rule["what"] for rule in policy)
+
+
+def test_refusal_leaves_no_proof(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    refused = mien.consent(person, party, decision="refused")
+
+    assert proof_of(mien, refused).status_code == 404
+    assert count(mien) == 0
+
+
+def test_proof_goes_after_its_time_and_not_before(forgetful: House) -> None:
+    person, _, consent = forgetful.enrolled(face=1)
+    erased = person("DELETE", "/v1/me").json()
+    other = forgetful.consent(forgetful.person(), forgetful.party("Gate"))
+    swept, found, kept = [], [], []
+    for days in (10, 1):
+        forgetful.clock.advance(days=days)
+        swept.append(sweep(forgetful.vault, settings=forgetful.settings, now=forgetful.clock()).proofs_deleted)
+        found.append(proof_of(forgetful, consent).status_code)
+        state = forgetful.client.get(f"/v1/erasures/{erased['erasure_id']}").json()
+        kept.append(KEPT in {one["what"] for one in state["kept"]})
+
+    assert (swept, found, kept) == ([0, 1], [200, 404], [True, False])
+    assert proof_of(forgetful, other).json()["ended_on"] is None, "a consent in force keeps its proof"
+
+
+def test_expired_consent_ended_when_it_expired(forgetful: House) -> None:
+    person, party = forgetful.person(), forgetful.party()
+    end = (forgetful.clock() + timedelta(days=5)).replace(microsecond=0)
+    consent = forgetful.consent(person, party, valid_until=end.isoformat())
+    forgetful.clock.advance(days=8)
+    sweep(forgetful.vault, settings=forgetful.settings, now=forgetful.clock())
+
+    assert proof_of(forgetful, consent).json()["ended_on"] == end.date().isoformat()
+
+
+def test_without_retention_no_proof_is_ever_written(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), proof_retention=timedelta()) as house:
+        person, _, consent = house.enrolled(face=1)
+        during, listed = proof_of(house, consent).status_code, person("GET", "/v1/me/access").json()["proofs"]
+        policy = house.client.get("/v1/retention-policy").json()["items"]
+        erased = person("DELETE", "/v1/me").json()
+        found = count(house)
+
+    assert (during, listed, found) == (404, [], 0)
+    assert KEPT not in {one["what"] for one in erased["kept"]}
+    assert not any("proof" in rule["what"] for rule in policy)
+
+
+def test_retention_that_is_switched_off_takes_the_proofs_there_are(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as house:
+        _, _, consent = house.enrolled(face=1)
+        before = count(house)
+    with serving(root, pool, toy_card(), proof_retention=timedelta()) as house:
+        sweep(house.vault, settings=house.settings, now=house.clock())
+        after = proof_of(house, consent).status_code
+
+    assert (before, after) == (1, 404)
+
+
+@pytest.mark.parametrize(("written", "days"), [("P3Y", 1095), ("P90D", 90), ("0", 0), ("30", 30), ("P0D", 0)])
+def test_setting_is_a_duration_or_whole_days(monkeypatch: pytest.MonkeyPatch, written: str, days: int) -> None:
+    monkeypatch.setenv("MIEN_PROOF_RETENTION", written)
+
+    assert Settings().proof_retention == timedelta(days=days)

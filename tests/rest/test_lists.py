@@ -1,0 +1,177 @@
+"""Every list in pages: `after` is a place in it. It holds when its row has gone; what is no place is refused."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.kit.clock import utc_now
+from app.parties import service as parties
+from tests.consent.drafts import draft, publish
+from tests.house import House, Person, enrol
+from tests.rest.conftest import slug
+from tests.toy_faces import toy_photo
+
+MANY = 3
+
+
+@dataclass
+class Listed:
+    """A list with some items: who asks where, what names an item, and how one goes."""
+
+    ask: Callable[..., Any]
+    path: str
+    name: str
+    remove: Callable[[str], object]
+    wrong: list[str]
+
+    def page(self, after: str | None = None, limit: int = 1) -> dict[str, Any]:
+        """Return a page."""
+        given = {} if after is None else {"after": after}
+        answer = self.ask("GET", self.path, params={"limit": limit, **given})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def names(self, page: dict[str, Any]) -> list[str]:
+        """Return what a page lists."""
+        return [str(item[self.name]) for item in page["items"]]
+
+
+def tokens(mien: House, person: Person) -> Listed:
+    """Return a person's tokens."""
+    for _ in range(MANY - 1):
+        person("POST", "/v1/me/tokens")
+
+    def revoke(token_id: str) -> None:
+        mine = next(one for one in person("GET", "/v1/me/tokens").json()["items"] if one["current"])["token_id"]
+        if token_id != mine:
+            assert person("DELETE", f"/v1/me/tokens/{token_id}").status_code == 204
+
+    return Listed(person, "/v1/me/tokens", "token_id", revoke, [str(uuid4()), "2026-01-01", f"2026-13-01.{uuid4()}"])
+
+
+def enrolments(mien: House, person: Person) -> Listed:
+    """Return a person's enrolments."""
+    for name in "abc":
+        consent = mien.consent(person, mien.party(name))
+        assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
+
+    def remove(one: str) -> None:
+        assert person("DELETE", f"/v1/me/enrolments/{one}").status_code == 200
+
+    wrong = [str(uuid4()), f"1.{uuid4()}", f"2026-01-01.{uuid4().hex}", f"2026-01-01.{uuid4()}.", "."]
+    return Listed(person, "/v1/me/enrolments", "enrolment_id", remove, wrong)
+
+
+def consents(mien: House, person: Person) -> Listed:
+    """Return a person's decisions, which stay."""
+    for name in "abc":
+        mien.consent(person, mien.party(name))
+    return Listed(person, "/v1/me/consents", "consent_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+
+
+def comparisons(mien: House, person: Person) -> Listed:
+    """Return the uses of a person's templates, which stay."""
+    party = mien.party()
+    consent = mien.consent(person, party)
+    enrol(person, [consent["consent_id"]], [toy_photo(1)])
+    for _ in range(MANY):
+        party.verify(consent["subject_ref"], toy_photo(1))
+    return Listed(person, "/v1/me/comparisons", "comparison_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+
+
+def references(mien: House, _other: Person) -> Listed:
+    """Return the references that consent to a party."""
+    door = mien.party()
+    people = {}
+    for _ in range(MANY):
+        person = mien.person()
+        people[mien.consent(person, door)["subject_ref"]] = person
+
+    def withdraw(ref: str) -> None:
+        assert people[ref]("DELETE", "/v1/me").status_code == 200
+
+    return Listed(door, "/v1/relying-party/subjects", "subject_ref", withdraw, [str(uuid4()), "a" * 23, "a" * 23 + "="])
+
+
+def notices(mien: House, _: Person) -> Listed:
+    """Return the notices in force; one goes when the next version comes."""
+
+    def supersede(sha256: str) -> None:
+        purpose = {item["sha256"]: item["purpose"] for item in mien.client.get("/v1/notices").json()["items"]}[sha256]
+        publish(mien.vault, draft(purpose, version=1000), now=mien.clock())
+
+    wrong = [mien.notice("verification"), "verification", "verification.", "nothing.en", "verification." + "a" * 17]
+    return Listed(mien.client.request, "/v1/notices", "sha256", supersede, wrong)
+
+
+def relying_parties(mien: House, _: Person) -> Listed:
+    """Return who may ask."""
+    for name in "abc":
+        mien.party(name)
+
+    def revoke(one: str) -> None:
+        parties.revoke(mien.vault, party_id=UUID(one), now=utc_now())
+
+    return Listed(mien.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
+
+
+LISTS = [tokens, enrolments, consents, comparisons, references, notices, relying_parties]
+List = Callable[[House, Person], Listed]
+
+
+@pytest.mark.parametrize("make", LISTS)
+def test_a_list_comes_in_pages_to_its_end(mien: House, make: List) -> None:
+    listed = make(mien, mien.person())
+    whole = listed.names(listed.page(limit=200))
+    found, after = [], None
+
+    while page := listed.page(after):
+        found += listed.names(page)
+        if (after := page["next"]) is None:
+            break
+
+    assert len(whole) >= MANY
+    assert found == whole
+
+
+@pytest.mark.parametrize("make", LISTS)
+def test_a_place_holds_when_its_row_has_gone(mien: House, make: List) -> None:
+    listed = make(mien, mien.person())
+    whole = listed.names(listed.page(limit=200))
+    second = listed.page(listed.page()["next"])
+    place = second["next"]
+
+    listed.remove(whole[1])
+    after = listed.names(listed.page(place, limit=200))
+
+    assert listed.names(second) == whole[1:2]
+    assert after == whole[2:]
+
+
+@pytest.mark.parametrize("make", LISTS)
+def test_what_is_no_place_is_refused_and_not_the_beginning(mien: House, make: List) -> None:
+    listed = make(mien, mien.person())
+
+    for wrong in [*listed.wrong, "", " ", "\0", "x" * 500, listed.page()["next"] + "x" * 20]:
+        answer = listed.ask("GET", listed.path, params={"after": wrong})
+
+        assert (wrong, *slug(answer)) == (wrong, 422, "invalid-request")
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/after"]
+
+
+def test_every_list_is_tried(mien: House) -> None:
+    document = mien.client.get("/openapi.json").json()
+    described = {
+        path
+        for path, methods in document["paths"].items()
+        for one in methods.get("get", {}).get("parameters", [])
+        if one["name"] == "after"
+    }
+    person = mien.person()
+
+    assert len(described) == len(LISTS)
+    assert {notices(mien, person).path, tokens(mien, person).path, enrolments(mien, person).path} <= described

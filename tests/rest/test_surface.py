@@ -1,0 +1,183 @@
+"""What holds at every address alike: HEAD, no cache, one token, pointers, and an answer to what is no HTTP."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.kit.auth import Role
+from tests.house import House, Party, Person, enrol
+from tests.rest.conftest import slug
+from tests.rest.wire import JSON, Connection, head
+from tests.test_roles import Ada, Known, routes
+from tests.toy_faces import toy_photo
+
+VARYING = {"date"}
+"""Headers that differ between two answers to the same request."""
+
+
+def shown(answer: httpx.Response) -> dict[str, str]:
+    """Return the headers that say something."""
+    return {name: value for name, value in answer.headers.items() if name not in VARYING}
+
+
+def callers(ada: Ada) -> dict[Role, Person | Party]:
+    """Return who asks in each role; where anybody may, the person."""
+    return {Role.PERSON: ada.person, Role.RELYING_PARTY: ada.party, Role.OPEN: ada.person}
+
+
+def test_head_is_get_without_the_body(mien: House) -> None:
+    ada = Ada(mien)
+    of_everybody = {
+        "sha256": mien.notice("verification"),
+        "erasure_id": mien.person()("DELETE", "/v1/me").json()["erasure_id"],
+    }
+    gets = [known for known in routes(mien) if known.method == "GET"]
+
+    for known in gets:
+        for path in {known.at(**ada.ids, **of_everybody), known.at()}:
+            ask = callers(ada)[known.role]
+            whole, only = ask("GET", path), ask("HEAD", path)
+
+            assert (path, only.status_code, only.content) == (path, whole.status_code, b"")
+            if known.path not in {"/v1/me/access", "/v1/me/export", "/metrics", "/readyz"}:
+                assert shown(only) == shown(whole), path
+            else:
+                assert shown(only).keys() | {"transfer-encoding"} == shown(whole).keys() | {"transfer-encoding"}
+    assert len(gets) >= 18
+
+
+def test_head_is_checked_and_refused_as_get(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+
+    assert mien.client.head("/v1/me").status_code == 401
+    assert party("HEAD", "/v1/me").status_code == 403
+    assert person("HEAD", "/v1/me/photos/x").status_code == 404
+    assert person("HEAD", "/v1/me/comparisons?limit=0").status_code == 422
+    refused = mien.client.head("/v1/subjects")
+    assert (refused.status_code, refused.headers["allow"], refused.content) == (405, "POST", b"")
+    assert mien.client.put("/v1/me").headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    for path in ("/docs", "/docs/start.js", "/openapi.json"):
+        assert mien.client.head(path).status_code == 200
+        assert set(mien.client.post(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_a_connection_goes_on_after_head(mien: House) -> None:
+    token = {"Authorization": f"Bearer {mien.person().token}"}
+    with Connection(mien.client) as connection:
+        for path in ("/v1/me/export", "/livez", "/nowhere"):
+            connection.send(head("HEAD", path, token), head("GET", "/livez", {}))
+            pieces = b""
+            while not pieces.endswith(b'{"status":"live"}'):
+                pieces += connection.read()
+
+            assert pieces.count(b"HTTP/1.1 ") == 2, path
+            assert pieces.count(b"\r\n\r\n") == 2, path
+
+
+def test_head_is_logged_by_its_route_and_not_described(mien: House) -> None:
+    mien.person()("HEAD", "/v1/me")
+    described = mien.client.get("/openapi.json").json()["paths"]
+
+    assert 'mien_requests_total{method="HEAD",route="/v1/me",status="200"} 1.0' in mien.client.get("/metrics").text
+    assert not [path for path, methods in described.items() if "head" in methods]
+
+
+def answers_of(mien: House, ada: Ada, known: Known) -> list[httpx.Response]:
+    """Ask at one private address in every way that is answered differently."""
+    owner, other = callers(ada)[known.role], ada.party if known.role is Role.PERSON else ada.person
+    paths = [known.at(), known.at(**ada.ids)]
+    strange: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "content": b"["}
+    return [
+        mien.client.request(known.method, paths[0]),
+        mien.client.request(known.method, paths[0], **strange),
+        other(known.method, paths[0]),
+        mien.client.request("PROPFIND", paths[0]),
+        *(owner(known.method, path) for path in paths),
+        *(owner(known.method, f"{path}?limit=0&after=%00") for path in paths),
+        owner(known.method, paths[0], content=b"["),
+        owner(known.method, paths[0], content=bytes(mien.settings.max_json_bytes + 1)),
+    ]
+
+
+def test_no_cache_keeps_a_private_answer(mien: House) -> None:
+    statuses: set[int] = set()
+    private = [known for known in routes(mien) if known.role is not Role.OPEN]
+
+    for number, known in enumerate(private):
+        for answer in answers_of(mien, Ada(mien, at=f"Door {number}"), known):
+            statuses.add(answer.status_code)
+
+            assert answer.headers.get("cache-control") == "no-store", (known, answer.status_code)
+    ada = Ada(mien)
+    kept = [
+        mien.person()("POST", "/v1/me/tokens"),
+        ada.person("PATCH", "/v1/me", json={"display_name": "Ada"}),
+        enrol(ada.person, [ada.ids["consent_id"]], [toy_photo(1)]),
+        ada.party.verify(ada.consent["subject_ref"], toy_photo(1)),
+        ada.party.verify(ada.consent["subject_ref"], b"x"),
+        ada.person("DELETE", f"/v1/me/tokens/{ada.ids['token_id']}"),
+    ]
+    assert {answer.headers.get("cache-control") for answer in kept} == {"no-store"}
+    assert [answer.status_code for answer in kept] == [201, 200, 201, 200, 415, 204]
+    assert statuses >= {200, 204, 401, 403, 404, 405, 422}
+
+
+@pytest.mark.parametrize("second", ["the same", "another person's", "none", "garbage", ""])
+def test_two_tokens_are_none(mien: House, second: str) -> None:
+    person = mien.person()
+    mine = f"Bearer {person.token}"
+    other = {"the same": mine, "another person's": f"Bearer {mien.person().token}", "none": "Bearer mien_sub_none"}
+    given = [("Authorization", mine), ("Authorization", other.get(second, second))]
+
+    for headers in (given, given[::-1]):
+        assert slug(mien.client.get("/v1/me", headers=headers)) == (401, "unauthenticated")
+    assert person("GET", "/v1/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "pointer"), [("a/b", "/a~1b"), ("a~b", "/a~0b"), ("~1", "/~01"), ("/", "/~1"), ("", "/"), ("é", "/é")]
+)
+def test_a_pointer_is_escaped(mien: House, name: str, pointer: str) -> None:
+    answer = mien.client.post("/v1/subjects", json={"declared_adult": True, name: 1})
+
+    assert slug(answer) == (422, "invalid-request")
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+
+
+NO_HTTP = {
+    "garbage": b"GARBAGE\r\n\r\n",
+    "bytes": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "no such version": b"GET /livez HTTP/9.9\r\n\r\n",
+    "no such method": b"CANARY /livez HTTP/1.1\r\n\r\n",
+    "a length that is none": head("POST", "/v1/subjects", JSON | {"Content-Length": "canary"}),
+    "two lengths": head("POST", "/v1/subjects", JSON | {"Content-Length": "5", "content-length": "6"}),
+    "a header that is none": b"GET /livez HTTP/1.1\r\nHost: mien\r\nca nary: 1\r\n\r\n",
+    "a chunk that is none": head("POST", "/v1/subjects", JSON | {"Transfer-Encoding": "chunked"}) + b"canary\r\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_HTTP)
+def test_what_is_no_http_gets_a_problem_and_ends_the_connection(mien: House, name: str) -> None:
+    with Connection(mien.client) as connection:
+        connection.send(NO_HTTP[name])
+        answer = connection.answers()[0]
+        problem = answer.json()
+
+        assert (answer.status, problem["status"], problem["type"]) == (400, 400, "urn:mien:problem:invalid-request")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert (answer.headers["connection"].lower(), answer.headers["cache-control"]) == ("close", "no-store")
+        assert [one["pointer"] for one in problem["errors"]] == [""]
+        assert "canary" not in json.dumps(problem)
+        assert connection.ended_after(b"\n") < 5
+
+
+def test_what_is_no_http_takes_no_earlier_answers_place(mien: House) -> None:
+    """A proxy would take the first answer that comes for that of the first request."""
+    with Connection(mien.client) as connection:
+        connection.send(head("GET", f"/v1/erasures/{uuid4()}", {}) + b"GARBAGE\r\n\r\n")
+
+        assert b" 400 " not in connection.read()

@@ -1,0 +1,77 @@
+"""The contract for people, at `/docs`: from this service alone, by its text and in a real browser."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.house import House
+from tests.rest.conftest import slug
+from tests.rights.test_page import FLAGS, chromium
+
+
+def test_the_page_loads_nothing_from_elsewhere(mien: House) -> None:
+    page = mien.client.get("/docs")
+    loaded = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", page.text)
+    answers = {address: mien.client.get(str(page.url.join(address))) for address in loaded}
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert len(loaded) >= 4
+    assert not [address for address in loaded if urlsplit(address).netloc or urlsplit(address).scheme]
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|https?://", page.text), "no script in line"
+    for answer in [page, *(answers[address] for address in loaded if address.startswith("docs/"))]:
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "validatorUrl: null" in answers["docs/start.js"].text
+
+
+@pytest.mark.parametrize(
+    "path", ["/redoc", "/docs/__init__.py", "/docs/..%2fmain.py", "/docs/oauth2-redirect", "/docs/"]
+)
+def test_nothing_else_is_served_beside_it(mien: House, path: str) -> None:
+    assert slug(mien.client.get(path)) == (404, "not-found")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.browser
+def test_a_browser_shows_every_operation_and_asks_no_other_host(mien: House, page: Page) -> None:
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(str(mien.client.base_url.join("/docs")))
+    page.wait_for_selector(".opblock")
+    described = mien.client.get("/openapi.json").json()["paths"]
+    operations = sum(len(methods) for methods in described.values())
+
+    assert page.locator(".opblock").count() == operations
+    assert page.locator(".info .title").inner_text().startswith("Mien")
+    page.locator("#operations-operators-livez .opblock-summary-control").click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    page.wait_for_selector(".live-responses-table")
+    assert '"live"' in page.locator(".live-responses-table").inner_text()
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {
+        mien.client.base_url.netloc.decode()
+    }
+    assert complaints == []

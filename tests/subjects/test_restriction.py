@@ -1,0 +1,99 @@
+"""A person stops all use of their face and keeps their data; they alone lift it (GDPR Art. 18)."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bytescan import rows
+from tests.house import House, Party, Person, SharedPool, enrol, serving
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+RESTRICTION = "/v1/me/restriction"
+
+
+def test_restricted_is_the_common_refusal_to_a_party_and_423_to_the_person(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    asked = []
+    mien.pool.before = lambda: asked.append(1)
+    answer = person("PUT", RESTRICTION)
+    unknown, refused = (party.verify(ref, toy_photo(1)) for ref in ("nobody", consent["subject_ref"]))
+    again = enrol(person, [consent["consent_id"]], [toy_photo(1)])
+    listed = party("GET", "/v1/relying-party/subjects").json()["items"]
+
+    assert (answer.status_code, answer.json()) == (200, {"restricted": True})
+    assert (refused.status_code, refused.content) == (404, unknown.content)
+    assert (again.status_code, again.json()["type"]) == (423, "urn:mien:problem:restricted")
+    assert (listed, asked) == ([], []), "no image reached the engine"
+
+
+def test_data_stay_and_every_right_is_answered(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    before = person("GET", "/v1/me/access").json()
+    person("PUT", RESTRICTION)
+    during = person("GET", "/v1/me/access").json()
+    answers = [person("GET", path).status_code for path in ("/v1/me", "/v1/me/export", "/v1/me/comparisons")]
+
+    assert (before["restricted"], during["restricted"]) == (False, True)
+    assert during["data"]["templates"] == before["data"]["templates"]
+    assert person("GET", "/v1/me").json()["restricted"] is True
+    assert answers == [200, 200, 200]
+    assert person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["state"] == "withdrawn"
+    assert person("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def test_lifted_by_the_person_the_same_template_counts_again(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    for _ in range(2):
+        assert person("PUT", RESTRICTION).json() == {"restricted": True}
+    for _ in range(2):
+        assert person("DELETE", RESTRICTION).json() == {"restricted": False}
+
+    assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+
+
+def test_nobody_else_can_lift_it(mien: House) -> None:
+    person, party, _ = mien.enrolled(face=1)
+    other = mien.person("Ben")
+    person("PUT", RESTRICTION)
+    by_party, by_other = party("DELETE", RESTRICTION).status_code, other("DELETE", RESTRICTION).json()
+
+    assert by_party == 403
+    assert by_other == {"restricted": False}
+    assert person("GET", "/v1/me").json()["restricted"] is True
+
+
+@pytest.mark.parametrize("lifted_since", [False, True])
+def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
+    """Lifted since the backup: the backup's spell of matching is over all the same. To ask again is the safe side."""
+    with serving(root, pool, toy_card()) as house:
+        stopped, party, consent = house.enrolled(face=1)
+        _, _, others = house.enrolled(face=2, party=party)
+    backup = root.with_name("backup")
+    shutil.copytree(root / "data", backup)
+    with serving(root, pool, toy_card()) as house:
+        person = Person(house.client, stopped.subject_id, stopped.token, "")
+        person("PUT", RESTRICTION)
+        if lifted_since:
+            person("DELETE", RESTRICTION)
+    shutil.rmtree(root / "data")
+    shutil.copytree(backup, root / "data")
+    with serving(root, pool, toy_card()) as house:
+        person, door = Person(house.client, stopped.subject_id, stopped.token, ""), Party(house.client, "", party.key)
+        restricted = person("GET", "/v1/me").json()["restricted"]
+        verified = [door.verify(one["subject_ref"], toy_photo(1 + n)) for n, one in enumerate((consent, others))]
+        person("DELETE", RESTRICTION)
+        after = door.verify(consent["subject_ref"], toy_photo(1))
+
+    assert restricted is True
+    assert [one.status_code for one in verified] == [404, 200]
+    assert after.json()["decision"] == "match"
+
+
+def test_tombstone_of_a_spell_points_at_nobody(mien: House) -> None:
+    person = mien.person()
+    person("PUT", RESTRICTION)
+    stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
+
+    assert stones == [("spell", "restricted", 32)]
