@@ -42,7 +42,7 @@ def choices(*kinds: str) -> st.SearchStrategy[Choice]:
         which=small,
         face=st.integers(0, 1),
         more=st.integers(0, 11),
-        stale=st.sampled_from((False, False, False, True)),
+        stale=st.sampled_from((False,) * 7 + (True,)),
     )
 
 
@@ -85,7 +85,8 @@ def _enrolling(walk: Walk, choice: Choice) -> Act:
     faces = [choice.face] * (1 + choice.more % 3)
     if choice.more == 11:
         faces[-1] = choice.face + 1
-    return Enrol(secret, some, faces, keep=choice.which % 2 == 1)
+    renewal = person is not None and person.grant(RENEWAL, None) is not None
+    return Enrol(secret, some, faces, keep=choice.which % 2 == 1 and (renewal or choice.stale))
 
 
 def _verifying(walk: Walk, choice: Choice) -> Act:

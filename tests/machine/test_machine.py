@@ -22,7 +22,7 @@ EXAMPLES = int(os.environ.get("MIEN_MACHINE_EXAMPLES", "0"))
 STEPS = int(os.environ.get("MIEN_MACHINE_STEPS", "40"))
 
 SHORT = settings(
-    max_examples=8, stateful_step_count=25, derandomize=True, database=None, phases=[Phase.generate], deadline=None
+    max_examples=8, stateful_step_count=20, derandomize=True, database=None, phases=[Phase.generate], deadline=None
 )
 """Always the same; what it finds is made smaller by `make machine`."""
 LONG = settings(max_examples=EXAMPLES or 1, stateful_step_count=STEPS, deadline=None)

@@ -28,7 +28,7 @@ def slug_of(response: httpx.Response) -> str:
 
 def body_of(response: httpx.Response | None) -> Body:
     """Return the object in an answer, if there is one."""
-    if response is None or "json" not in response.headers.get("content-type", ""):
+    if response is None or not response.content or "json" not in response.headers.get("content-type", ""):
         return {}
     found: Body = response.json()
     return found
