@@ -20,7 +20,7 @@ from tests.machine.operators import Operators
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
 WRITING = (*IN_PAIRS, "verify", "enrol", "rename", "revoke token", "erase", "erase", "register", "access")
-DUTIES = ("rotate_party", "revoke_party", "publish", "sweep", "stop_and_start", "stop_and_start", "move", "move")
+DUTIES = ("rotate_party", "revoke_party", "publish", "rotate_keys", "sweep", "stop_and_start", "stop_and_start", "move", "move")
 STEP = st.integers(1, 8)
 
 
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
                 self.operate(what, (0.3, 1, 4, 40, 366, -1)[which])
             case "stop_and_start":
                 self.operate(what, politely=which % 2 == 1, dying_at=step * 2)
-            case "sweep":
+            case "sweep" | "rotate_keys":
                 self.operate(what, dying_at=step)
             case _:
                 # Seldom revoked: when all parties are, little more can happen.
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         if back and self.walk.backups:
             self.operate("restore", which, dying_at=step)
         else:
-            self.operate("back_up")
+            self.operate("back_up", dying_at=step if which == 2 else 0)
 
     # --- The laws
 

@@ -2,14 +2,21 @@
 
 import shutil
 import signal
+from copy import deepcopy
 from pathlib import Path
+
+import httpx
+
+import app.cli
 
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
-from tests.machine.model import Party
+from tests.machine.ground import Ended, Ground
+from tests.machine.model import Model, Party
 from tests.machine.walk import Walk, body_of
 
+WITH_BACKUPS, WITH_ROTATION = (hasattr(app.cli, name) for name in ("backup", "rotate_keys"))
 NOTICES = Path(__file__).parents[2] / "notices"
 
 
@@ -18,14 +25,18 @@ class Operators(Walk):
 
     _published = 1
 
+    def __init__(self, ground: Ground, model: Model) -> None:
+        super().__init__(ground, model)
+        self.ever_backed_up: list[Path] = []
+        self.keys_ever = [one.secret for one in model.data.parties.values() if one.secret is not None]
+
     def _party(self, which: int) -> Party:
         parties = sorted(self.model.data.parties.values(), key=lambda one: one.name)
         return parties[which % len(parties)]
 
     def _key_works(self, secret: str | None) -> bool:
-        answer = See(secret or "mien_rp_lost")
-        answer_of = self.ground.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {answer.secret}"})
-        return answer_of.status_code == 200
+        headers = {"Authorization": f"Bearer {secret or 'mien_rp_lost'}"}
+        return self.ground.client.get("/v1/relying-party", headers=headers).status_code == 200
 
     def rotate_party(self, which: int, *, dying_at: int = 0) -> None:
         """Give a party a new key; if the command dies the old one is in force, or there is none that anybody knows."""
@@ -42,6 +53,7 @@ class Operators(Walk):
         if ended.code == 0:
             self.model.over.keys |= {old} - {None}  # type: ignore[arg-type]
             party.secret = ended.answer["api_key"]
+            self.keys_ever.append(ended.answer["api_key"])
 
     def revoke_party(self, which: int, *, dying_at: int = 0) -> None:
         """End a party for good."""
@@ -79,29 +91,67 @@ class Operators(Walk):
         for person in list(self.model.data.people.values()):
             self.look(person)
 
-    def back_up(self) -> None:
-        """Copy the data while nobody serves."""
-        for person in self.model.data.people.values():
-            self.look(person)
-        backup = self.ground.root.with_name(f"backup-{len(self.backups)}")
-        shutil.rmtree(backup, ignore_errors=True)
-        self.ground.stop()
-        shutil.copytree(self.ground.root / "data", backup)
-        self.backups.append((backup, self.model.back_up()))
-        self.start()
-
-    def restore(self, which: int, *, dying_at: int = 0) -> None:
-        """Go back to a backup. Newer ones are of a history that is no more."""
-        number = which % len(self.backups)
-        backup, data = self.backups[number]
-        del self.backups[number + 1 :]
-        self.ground.stop()
-        shutil.rmtree(self.ground.root / "data")
-        shutil.copytree(backup, self.ground.root / "data")
-        self.model.restore(data)
-        self.start(dying_at=dying_at)
+    def rotate_keys(self, *, dying_at: int = 0) -> None:
+        """Wrap every key anew, while the service runs; what died on the way is finished by the next."""
+        if not WITH_ROTATION:
+            return
+        if self.command("keys", "rotate", dying_at=dying_at).killed:
+            ended = self.command("keys", "rotate")
+            assert ended.code == 0, ended.printed
         for person in list(self.model.data.people.values()):
             self.look(person)
+
+    # --- Backups
+
+    def back_up(self, *, dying_at: int = 0) -> None:
+        """Take a backup while the service runs. One that was interrupted is whole, or not there."""
+        for person in list(self.model.data.people.values()):
+            self.look(person)
+        backup, data = self.ground.root.with_name(f"backup-{len(self.ever_backed_up)}"), self.model.back_up()
+        ended = self.command("backup", str(backup), dying_at=dying_at) if WITH_BACKUPS else self._copied(backup)
+        assert ended.code == 0 or ended.killed, ended.printed
+        if backup.exists():
+            self.backups.append((backup, data))
+            self.ever_backed_up.append(backup)
+
+    def restore(self, which: int, *, dying_at: int = 0) -> None:
+        """Go back to a backup; interrupted, it was before or after. Newer backups are of a history that is no more."""
+        number = which % len(self.backups)
+        backup, data = self.backups[number]
+        after = deepcopy(self.model)
+        after.restore(data)
+        self.ground.stop()
+        if dying_at and WITH_BACKUPS:
+            self.ground.doom(dying_at)
+        ended = self.ground.run(["restore", str(backup)]) if WITH_BACKUPS else self._copied_back(backup)
+        self.deaths += filter(None, [self.ground.spare()])
+        assert ended.code == 0 or ended.killed, ended.printed
+        assert self.ground.start(), "the service does not come up after a restore"
+        candidates = [deepcopy(self.model), after] if ended.killed else [after]
+        self._adopt((one for one in candidates if self._parties_agree(one)), self.people, f"restore {ended.printed}")
+        if self.model is after:
+            del self.backups[number + 1 :]
+        self.nothing_left()
+
+    def _copied(self, backup: Path) -> Ended:
+        """Back up by hand: copy the data while nobody serves."""
+        self.ground.stop()
+        shutil.copytree(self.ground.root / "data", backup)
+        self.start()
+        return Ended(0, "")
+
+    def _copied_back(self, backup: Path) -> Ended:
+        """Restore by hand."""
+        shutil.rmtree(self.ground.root / "data")
+        shutil.copytree(backup, self.ground.root / "data")
+        return Ended(0, "")
+
+    def _parties_agree(self, model: Model) -> bool:
+        """Say whether just those keys work that should, and the notices are the ones in force."""
+        notices = {one["purpose"]: one["sha256"] for one in self.ground.client.get("/v1/notices").json()["items"]}
+        keys = {secret: self._key_works(secret) for secret in self.keys_ever}
+        in_force = {secret: model.asking(secret) is not None for secret in self.keys_ever}
+        return notices == model.data.notices and keys == in_force
 
     # --- At the end
 
@@ -113,8 +163,8 @@ class Operators(Walk):
                 self._every_right(person.secrets()[0])
         self._every_reference()
         assert files.shut(self.ground.root) == set(), "sealed, and no key opens it"
-        for backup, _ in self.backups:
-            assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == []
+        for backup in self.ever_backed_up:
+            assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == [], "law 3"
         self.ground.stop()
         assert self.keys.left() == 0, "a key that is gone is still in a file"
         self.nothing_left()
@@ -128,7 +178,7 @@ class Operators(Walk):
                 self.answered(self.model, See(secret), self._sent(See(secret)))
                 assert (secret in in_force) == (self.model.whose(secret) is not None)
 
-    def _sent(self, act: Act) -> "files.Any":
+    def _sent(self, act: Act) -> httpx.Response:
         response = self.sent(act)
         assert response is not None
         return response

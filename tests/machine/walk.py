@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -254,24 +253,12 @@ class Walk:
             self.gone.append(traces)
             self.nothing_left()
 
-    # --- Time, backups
+    # --- Time, and the end
 
     def move(self, days: float) -> None:
         """Move the clock."""
         self.model.now += timedelta(days=days)
         self.tell()
-
-    def back_up(self) -> None:
-        """Copy the data while nobody serves."""
-        for person in self.model.data.people.values():
-            self.look(person)
-        self.restart_around(lambda: None)
-
-    def restart_around(self, work: Any) -> None:
-        """Do something while nobody serves."""
-        assert self.ground.stop() in {0, -signal.SIGTERM}
-        work()
-        self.start()
 
     def nothing_left(self) -> None:
         """Search for what is left of who was erased."""
