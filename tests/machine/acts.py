@@ -1,5 +1,6 @@
 """What people and relying parties do: how it is asked for, what must be answered, and what is true afterwards."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from tests.machine.model import Album, Cell, Event, Grant, Line, Model, Person, Template, Token, cell
+from tests.machine.model import Album, Cell, Event, Grant, Model, Person, Template, Token, cell
 from tests.toy_faces import toy_photo
 
 GOOD = ""
@@ -47,10 +48,10 @@ class Act:
     def happen(self, model: Model, body: Body) -> None:
         """Make it true."""
 
-    def halfway(self, model: Model) -> bool:
-        """Make true what a crash in the middle may leave besides before and after; False if there is nothing."""
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Give what else may be true after a crash in the middle, besides before and after; *model* is a copy."""
         del model
-        return False
+        yield from ()
 
     def whom(self, model: Model) -> Person | None:
         """Return the person whom it is about."""
@@ -151,12 +152,12 @@ class Recover(Act):
         model.end_tokens(person, person.tokens)
         person.tokens = [Token("access", body.get("access_token")), Token("recovery", body.get("recovery_code"))]
 
-    def halfway(self, model: Model) -> bool:
+    def halfway(self, model: Model) -> Iterator[Model]:
         """Old ways in have ended, and the new ones were not written."""
         person = self.whom(model)
         if person is not None:
             model.end_tokens(person, person.tokens)
-        return person is not None
+            yield model
 
 
 @dataclass
@@ -195,7 +196,7 @@ class Decide(Own):
             standing = person.grant(self.purpose, self.party)
             assert not body or (standing is not None and standing.id.takes(body["consent_id"])), "it stands as it is"
             return
-        self.halfway(model)
+        list(self.halfway(model))
         if self.decision == "refused":
             blank = (model.now, self.purpose, self.party, self.notice, None, model.count())
             person.events.append(Event(cell(body.get("consent_id")), "refused", Cell(blank[0]), *blank[1:]))
@@ -215,14 +216,13 @@ class Decide(Own):
         assert not body or known.takes(body["subject_ref"]), "one reference for each party"
         return known
 
-    def halfway(self, model: Model) -> bool:
+    def halfway(self, model: Model) -> Iterator[Model]:
         """Old consent ended, since its key went first; the new word was not written."""
         person = model.whose(self.secret)
-        standing = person and person.grant(self.purpose, self.party)
-        if person is None or standing is None:
-            return False
-        model.end(person, standing)
-        return True
+        standing = None if person is None else person.grant(self.purpose, self.party)
+        if person is not None and standing is not None:
+            model.end(person, standing)
+            yield model
 
 
 @dataclass
@@ -249,35 +249,6 @@ class Withdraw(Own):
             latest = [one.state for one in person.events if one.consent.value == self.consent][-1]
             assert body["state"] == latest
             assert body.get("erased_from_disk") is True
-
-
-@dataclass
-class Restrict(Own):
-    """Stop all matching."""
-
-    method: ClassVar[str] = "PUT"
-
-    def path(self) -> str:
-        return "/v1/me/restriction"
-
-    def change(self, model: Model, person: Person, body: Body) -> None:
-        if person.spell is not None:
-            model.over.spells.add(person.spell)
-        person.spell = None
-
-
-@dataclass
-class Lift(Own):
-    """Be matched again."""
-
-    method: ClassVar[str] = "DELETE"
-
-    def path(self) -> str:
-        return "/v1/me/restriction"
-
-    def change(self, model: Model, person: Person, body: Body) -> None:
-        if person.spell is None:
-            person.spell = model.count()
 
 
 @dataclass

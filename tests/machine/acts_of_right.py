@@ -1,12 +1,14 @@
-"""More that people and relying parties do: see, take, delete, leave; and be verified."""
+"""More that is done: register, be verified, restrict, delete, leave, and see all of it."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 
 from tests.machine.acts import GOOD, Act, Body, Own, photo
-from tests.machine.model import Line, Model, Person, Token, cell
+from tests.machine.model import Album, Grant, Line, Model, Person, Token, cell
 
 
 @dataclass
@@ -79,6 +81,35 @@ class Verify(Act):
 
 
 @dataclass
+class Restrict(Own):
+    """Stop all matching."""
+
+    method: ClassVar[str] = "PUT"
+
+    def path(self) -> str:
+        return "/v1/me/restriction"
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        if person.spell is not None:
+            model.over.spells.add(person.spell)
+        person.spell = None
+
+
+@dataclass
+class Lift(Own):
+    """Be matched again."""
+
+    method: ClassVar[str] = "DELETE"
+
+    def path(self) -> str:
+        return "/v1/me/restriction"
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        if person.spell is None:
+            person.spell = model.count()
+
+
+@dataclass
 class Unenrol(Own):
     """Delete an enrolment."""
 
@@ -92,13 +123,33 @@ class Unenrol(Own):
         return (200, GOOD) if self.enrolment in person.enrolments() else (404, "not-found")
 
     def change(self, model: Model, person: Person, body: Body) -> None:
-        grants, albums = person.enrolments()[self.enrolment]
-        templates = [one.template.id for one in grants if one.template is not None]
-        ids = [*templates, *(one for album in albums for one in album.ids)]
-        model.over.sealed |= {one.value for one in ids if one.value is not None}
+        for one in person.parts(self.enrolment):
+            _drop(model, person, one)
+
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Give each half of it: known, and not as it should be (`test_found.py`)."""
+        person = model.whose(self.secret)
+        parts = 0 if person is None else len(person.parts(self.enrolment))
+        for some in range(1, 2**parts - 1):
+            half = deepcopy(model)
+            mine = half.whose(self.secret)
+            assert mine is not None
+            for number, one in enumerate(mine.parts(self.enrolment)):
+                if some & 1 << number:
+                    _drop(half, mine, one)
+            yield half
+
+
+def _drop(model: Model, person: Person, one: Grant | Album) -> None:
+    """Drop a template or an album."""
+    if isinstance(one, Grant):
+        ids = [] if one.template is None else [one.template.id]
+        one.template = None
+    else:
+        ids = one.ids
         for grant in person.grants:
-            grant.template = None if grant in grants else grant.template
-            grant.albums = [one for one in grant.albums if one not in albums]
+            grant.albums = [album for album in grant.albums if album is not one]
+    model.over.sealed |= {cell.value for cell in ids if cell.value is not None}
 
 
 @dataclass
@@ -127,17 +178,3 @@ class See(Own):
 
     def change(self, model: Model, person: Person, body: Body) -> None:
         person.accesses[model.now.date()] += 1
-
-
-@dataclass
-class Ask(Own):
-    """Read something of one's own."""
-
-    where: str = "/v1/me"
-    method: ClassVar[str] = "GET"
-
-    def path(self) -> str:
-        return self.where
-
-    def sent(self) -> dict[str, Any]:
-        return {}

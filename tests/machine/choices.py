@@ -1,12 +1,13 @@
 """Which request it is to be, out of all that could be made: plain numbers choose, so that a failure shrinks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from tests.machine.acts import Act, AddToken, Decide, Enrol, Lift, Recover, Rename, Restrict, RevokeToken, Withdraw
-from tests.machine.acts_of_right import Erase, Register, See, Unenrol, Verify
+from tests.machine.acts import Act, AddToken, Decide, Enrol, Recover, Rename, RevokeToken, Withdraw
+from tests.machine.acts_of_right import Erase, Lift, Register, Restrict, See, Unenrol, Verify
 from tests.machine.model import RENEWAL
 from tests.machine.walk import Walk
 
@@ -123,39 +124,28 @@ def _token_or_enrolment(walk: Walk, choice: Choice) -> Act:
     return RevokeToken(secret, tokens[choice.which % len(tokens)] if tokens else UNKNOWN)
 
 
+_MADE: dict[str, Callable[[Walk, Choice], Act]] = {
+    "register": lambda walk, choice: Register(None, f"Canary of {len(walk.people)} and {choice.more}"),
+    "consent": _deciding,
+    "refuse": _deciding,
+    "enrol": _enrolling,
+    "verify": _verifying,
+    "withdraw": _withdrawing,
+    "unenrol": _token_or_enrolment,
+    "revoke token": _token_or_enrolment,
+    "recover": lambda walk, choice: Recover(_secret(walk, choice, code=True)[1]),
+    "rename": lambda walk, choice: Rename(
+        _secret(walk, choice)[1], f"Renamed canary {choice.more}" if choice.face else None
+    ),
+    "add token": lambda walk, choice: AddToken(_secret(walk, choice)[1]),
+    "restrict": lambda walk, choice: Restrict(_secret(walk, choice)[1]),
+    "lift": lambda walk, choice: Lift(_secret(walk, choice)[1]),
+    "erase": lambda walk, choice: Erase(_secret(walk, choice)[1]),
+    "access": lambda walk, choice: See(_secret(walk, choice)[1]),
+    "export": lambda walk, choice: See(_secret(walk, choice)[1], "export"),
+}
+
+
 def chosen(walk: Walk, choice: Choice) -> Act:
     """Make the request that was chosen."""
-    _, secret = _secret(walk, choice)
-    match choice.kind:
-        case "register":
-            return Register(None, f"Canary of {len(walk.people)} and {choice.more}")
-        case "consent" | "refuse":
-            return _deciding(walk, choice)
-        case "enrol":
-            return _enrolling(walk, choice)
-        case "verify":
-            return _verifying(walk, choice)
-        case "withdraw":
-            return _withdrawing(walk, choice)
-        case "unenrol" | "revoke token":
-            return _token_or_enrolment(walk, choice)
-        case "recover":
-            return Recover(_secret(walk, choice, code=True)[1])
-        case _:
-            return _of_the_person(secret, choice)
-
-
-def _of_the_person(secret: str, choice: Choice) -> Act:
-    match choice.kind:
-        case "rename":
-            return Rename(secret, f"Renamed canary {choice.more}" if choice.face else None)
-        case "add token":
-            return AddToken(secret)
-        case "restrict":
-            return Restrict(secret)
-        case "lift":
-            return Lift(secret)
-        case "erase":
-            return Erase(secret)
-        case _:
-            return See(secret, choice.kind)
+    return _MADE[choice.kind](walk, choice)

@@ -1,5 +1,6 @@
 """What must be true of the files themselves, past the service: SQLite's own checks, every seal, every byte."""
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -79,6 +80,13 @@ def open_though_ended(root: Path, backup: Path, over: Over) -> list[str]:
         for table, row_id in opened
         if owners[table, row_id] in over.people or str(row_id) in over.sealed
     ]
+
+
+def keys_of_ended(root: Path, over: Over) -> int:
+    """Count the keys in the register of consents and people that ended (law 3)."""
+    ended = [f"owner:grant:{one}" for one in over.grants] + [f"owner:subject:{one}" for one in over.people]
+    digests = {hashlib.sha256(one.encode()).digest() for one in ended}
+    return sum(owner in digests for owner, _, _ in slots(root))
 
 
 class Keys:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See
-from tests.machine.choices import COMMON, MOST_PEOPLE, RARE, Choice, chosen, choices
+from tests.machine.choices import COMMON, MOST_PEOPLE, RARE, Choice, choices, chosen
 from tests.machine.ground import Ground, Nursery
 from tests.machine.model import RENEWAL, Data, Model, Party
 from tests.machine.operators import Operators
@@ -20,7 +20,17 @@ from tests.machine.operators import Operators
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
 WRITING = (*IN_PAIRS, "verify", "enrol", "rename", "revoke token", "erase", "erase", "register", "access")
-DUTIES = ("rotate_party", "revoke_party", "publish", "rotate_keys", "sweep", "stop_and_start", "stop_and_start", "move", "move")
+DUTIES = (
+    "rotate_party",
+    "revoke_party",
+    "publish",
+    "rotate_keys",
+    "sweep",
+    "stop_and_start",
+    "stop_and_start",
+    "move",
+    "move",
+)
 STEP = st.integers(1, 8)
 
 
@@ -131,10 +141,11 @@ class Machine(RuleBasedStateMachine):
     # --- The laws
 
     @invariant()
-    def databases_are_sound(self) -> None:
+    def databases_are_sound_and_no_ended_key_lives(self) -> None:
         if self.whole:
             self.whole = False
             assert files.sound(self.walk.ground.root) == []
+            assert files.keys_of_ended(self.walk.ground.root, self.walk.model.over) == 0
             self.walk.keys.look()
             self.whole = True
 

@@ -1,7 +1,7 @@
 """What must be true: pure, and with nothing of the service's own code in it.
 
-`Data` goes back in time with a backup; `Over`, like the register, never does. What the service chooses (ids, references)
-is a `Cell`: empty until it has been seen.
+`Data` goes back in time with a backup; `Over`, like the register, never does. What the service chooses (ids,
+references) is a `Cell`: empty until it has been seen.
 """
 
 from collections import Counter
@@ -33,7 +33,6 @@ class Cell:
         return str(self.options[0]) if len(self.options) == 1 else None
 
     def __repr__(self) -> str:
-        """Show what it can be."""
         return " or ".join(map(str, self.options)) or "anything"
 
 
@@ -86,7 +85,7 @@ class Album:
 
 @dataclass
 class Grant:
-    """A consent whose row is there: in force, or over and not yet swept."""
+    """A consent whose row is there: in force, or over and not swept."""
 
     id: Cell
     purpose: str
@@ -127,15 +126,19 @@ class Person:
         """Return what stands for a purpose and a party."""
         return next((one for one in self.grants if (one.purpose, one.party) == (purpose, party)), None)
 
-    def enrolments(self) -> dict[str, tuple[list[Grant], list[Album]]]:
-        """Return the enrolments of which something is left, by id."""
-        found: dict[str, tuple[list[Grant], list[Album]]] = {}
+    def enrolments(self) -> dict[str, list[Grant | Album]]:
+        """Return the enrolments of which something is left, by id: consents with a template, and albums."""
+        found: dict[str, list[Grant | Album]] = {}
         for grant in self.grants:
             if grant.template is not None:
-                found.setdefault(grant.template.enrolment.value or "?", ([], []))[0].append(grant)
+                found.setdefault(grant.template.enrolment.value or "?", []).append(grant)
             for album in grant.albums:
-                found.setdefault(album.enrolment.value or "?", ([], []))[1].append(album)
+                found.setdefault(album.enrolment.value or "?", []).append(album)
         return found
+
+    def parts(self, enrolment: str) -> list[Grant | Album]:
+        """Return what is left of one enrolment."""
+        return self.enrolments().get(enrolment, [])
 
     def secrets(self, kind: str = "access") -> list[str]:
         """Return what they can get in with."""
@@ -246,9 +249,8 @@ class Model:
 
     def event(self, person: Person, grant: Grant, state: str, at: Cell, *, batch: int | None = None) -> Event:
         """Make the event that something happened to a grant."""
-        given = grant.ends if state == "given" else None
-        number = self.count() if batch is None else batch
-        return Event(grant.id, state, at, grant.purpose, grant.party, grant.notice, given, number)
+        ends, number = grant.ends if state == "given" else None, self.count() if batch is None else batch
+        return Event(grant.id, state, at, grant.purpose, grant.party, grant.notice, ends, number)
 
     def erase(self, person: Person) -> None:
         """Erase somebody."""
@@ -268,10 +270,6 @@ class Model:
                 self.end(person, grant, batch=batch)
 
     # --- Backups
-
-    def back_up(self) -> Data:
-        """Return what a backup has now."""
-        return deepcopy(self.data)
 
     def restore(self, backup: Data) -> None:
         """Go back, but not behind what ended; then start."""

@@ -28,7 +28,7 @@ from app.faces.messages import Measured
 from app.faces.permit import Permit
 from app.faces.pool import MAX_PIXELS, EnginePool, PoolStatus
 from app.kit import clock, steps
-from app.rights.sweep import Swept
+from app.rights import sweep as sweeping
 from app.vault.opening import open_vault
 from tests.house import settings_for
 from tests.toy_engine import ToyEngine, toy_card
@@ -88,15 +88,15 @@ def live_by(how: Path) -> clock.Clock:
 
 def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     """Serve from *root* until somebody ends it. Says its port when the first sweep is over."""
-    tell_time, swept, once = live_by(how), threading.Event(), app.main.sweep
+    tell_time, swept, once = live_by(how), threading.Event(), sweeping.sweep
 
-    def sweep(*given: Any, **named: Any) -> Swept:
+    def sweep(*given: Any, **named: Any) -> sweeping.Swept:
         try:
             return once(*given, **named)
         finally:
             swept.set()
 
-    app.main.sweep = sweep
+    vars(app.main)["sweep"] = sweep
     settings = settings_for(root, sweep_interval_s=A_DAY_S)
     service = app.main.create_app(settings, open_vault(settings), (PoolOfOne(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)
@@ -129,7 +129,7 @@ def born(work: Callable[[Callable[[object], None]], int | None], log: Path) -> t
     read, write = os.pipe()
     if (child := os.fork()) != 0:
         os.close(write)
-        with open(read, encoding="utf-8") as said:
+        with os.fdopen(read, encoding="utf-8") as said:
             return child, said.readline()
     code = 70
     try:
@@ -137,7 +137,8 @@ def born(work: Callable[[Callable[[object], None]], int | None], log: Path) -> t
         logged = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         os.dup2(logged, 1)
         os.dup2(logged, 2)
-        code = work(lambda what: os.write(write, (json.dumps(what) + "\n").encode()) and None) or 0
+        with os.fdopen(write, "w", encoding="utf-8", buffering=1) as saying:
+            code = work(lambda what: print(json.dumps(what), file=saying)) or 0
     finally:
         os._exit(code)
 

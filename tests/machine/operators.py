@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 
 import app.cli
-
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
@@ -107,7 +106,7 @@ class Operators(Walk):
         """Take a backup while the service runs. One that was interrupted is whole, or not there."""
         for person in list(self.model.data.people.values()):
             self.look(person)
-        backup, data = self.ground.root.with_name(f"backup-{len(self.ever_backed_up)}"), self.model.back_up()
+        backup, data = self.ground.root.with_name(f"backup-{len(self.ever_backed_up)}"), deepcopy(self.model.data)
         ended = self.command("backup", str(backup), dying_at=dying_at) if WITH_BACKUPS else self._copied(backup)
         assert ended.code == 0 or ended.killed, ended.printed
         if backup.exists():
@@ -193,10 +192,16 @@ class Operators(Walk):
         seen.exported(document, response.content)
         shown = [body_of(self._sent(See(secret, what))) for what in ("consents", "comparisons", "enrolments", "tokens")]
         consents, comparisons, enrolments, tokens = shown
-        seen.same("events, newest first", [one["consent_id"] for one in consents["items"]],
-                  [one["content"]["consent_id"] for one in reversed(document["data"]["consent_events"])])
-        seen.same("lines, newest first", [one["comparison_id"] for one in comparisons["items"]],
-                  [one["id"] for one in reversed(document["data"]["comparisons"])])
+        seen.same(
+            "events, newest first",
+            [one["consent_id"] for one in consents["items"]],
+            [one["content"]["consent_id"] for one in reversed(document["data"]["consent_events"])],
+        )
+        seen.same(
+            "lines, newest first",
+            [one["comparison_id"] for one in comparisons["items"]],
+            [one["id"] for one in reversed(document["data"]["comparisons"])],
+        )
         seen.same("enrolments", {one["enrolment_id"] for one in enrolments["items"]}, set(person.enrolments()))
         seen.same("tokens", len(tokens["items"]), sum(one.kind == "access" for one in person.tokens))
 

@@ -6,6 +6,7 @@ A short, fixed walk is part of every run of the tests. `make machine` walks on f
 import os
 import shutil
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 
@@ -39,7 +40,6 @@ def nursery() -> Iterator[Nursery]:
 def place(tmp_path: Path) -> Iterator[Path]:
     """Memory, if there is some: what is tested is killing a process, not the disk."""
     memory = Path("/dev/shm")  # noqa: S108 - what is there is a test's
-    place = memory / tmp_path.name if memory.is_dir() else tmp_path
     place = memory / f"mien-{os.getpid()}" if memory.is_dir() else tmp_path
     place.mkdir(exist_ok=True)
     yield place
@@ -67,13 +67,10 @@ def furnished(nursery: Nursery, prepared: Path, place: Path) -> tuple[Path, Data
 def test_whatever_happens_in_whatever_order_the_laws_hold(nursery: Nursery, prepared: Path, place: Path) -> None:
     house, data = furnished(nursery, prepared, place)
     numbers = count()
-    wanted = settings(
-        LONG if EXAMPLES else SHORT, suppress_health_check=list(HealthCheck), verbosity=Verbosity.normal
-    )
+    wanted = settings(LONG if EXAMPLES else SHORT, suppress_health_check=list(HealthCheck), verbosity=Verbosity.normal)
 
-    def machine() -> Machine:
-        from copy import deepcopy
+    class Here(Machine):
+        def __init__(self) -> None:
+            super().__init__(nursery, house, deepcopy(data), place / str(next(numbers)))
 
-        return Machine(nursery, house, deepcopy(data), place / str(next(numbers)))
-
-    run_state_machine_as_test(machine, settings=wanted)
+    run_state_machine_as_test(Here, settings=wanted)

@@ -104,7 +104,7 @@ class Walk:
             if died is not None:
                 self.ground.stop()
                 self.start()
-            self.remember(act, body_of(response))
+            self.remember()
             self.look(act.whom(self.model))
             return response
         assert died is not None, "no answer, and nobody died"
@@ -133,7 +133,7 @@ class Walk:
         self.ground.stop()
         assert self.ground.start(), "the service does not come up after it died"
         self._adopt(self._either(act), [whom.id] if whom else [], f"{act}, interrupted at {self.deaths[-1]}")
-        self.remember(act, {})
+        self.remember()
 
     def _either(self, act: Act) -> Iterator[Model]:
         before, after, half = deepcopy(self.model), deepcopy(self.model), deepcopy(self.model)
@@ -142,8 +142,8 @@ class Walk:
         if after_all := act.foresee(after)[1] == GOOD:
             act.happen(after, {})
             yield after
-        if after_all and act.halfway(half):
-            yield half
+        if after_all:
+            yield from act.halfway(half)
 
     def at_once(self, *acts: Act) -> None:
         """Let two act at the same time: it must be as if one had been first, or refused because of the other."""
@@ -164,8 +164,7 @@ class Walk:
         assert len(both) == len(acts), "no answer"
         whom = {one.id for act in acts if (one := act.whom(self.model)) is not None}
         self._adopt(self._orders(both), whom, f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}")
-        for act, one in both:
-            self.remember(act, body_of(one))
+        self.remember()
 
     def _orders(self, both: Sequence[tuple[Act, httpx.Response]]) -> Iterator[Model]:
         for one, other in (both, both[::-1]):
@@ -206,7 +205,8 @@ class Walk:
 
     def _shown(self, subject_id: str) -> tuple[dict[str, bool], Body]:
         """Try every token that this person ever had, and fetch the document with one that lets them in."""
-        let_in, document = {}, {}
+        let_in: dict[str, bool] = {}
+        document: Body = {}
         for secret in self.secrets.get(subject_id, []):
             answer = See(secret, "comparisons").send(self.ground.client)
             let_in[secret] = answer.status_code == 200
@@ -218,7 +218,7 @@ class Walk:
     def _agrees(model: Model, subject_id: str, let_in: dict[str, bool], document: Body) -> None:
         person = model.data.people.get(subject_id)
         secrets = [] if person is None else person.secrets()
-        seen.same("who is let in", let_in, {secret: secret in secrets for secret in let_in} )
+        seen.same("who is let in", let_in, {secret: secret in secrets for secret in let_in})
         if document and person is not None:
             person.accesses[model.now.date()] += 1
             seen.held(person, model, document)
@@ -235,7 +235,7 @@ class Walk:
         self.traces.setdefault(person.id, files.Traces()).note(document)
         return document
 
-    def remember(self, act: Act, body: Body) -> None:
+    def remember(self) -> None:
         """Keep in mind what was ever known: it may be tried for ever."""
         for person in self.model.data.people.values():
             if person.id not in self.people:
@@ -246,7 +246,7 @@ class Walk:
             mine = self.consents.setdefault(person.id, [])
             mine += [one.consent.value for one in person.events if one.consent.value not in {None, *mine}]  # type: ignore[misc]
             refs = [(one.party, one.ref.value) for one in person.grants if one.party and one.ref.value]
-            self.refs += [one for one in refs if one not in self.refs]  # type: ignore[misc]
+            self.refs += [one for one in refs if one not in self.refs]
         for subject_id in set(self.traces) & self.model.over.people:
             traces = self.traces.pop(subject_id)
             traces.texts |= {*self.secrets[subject_id], *self.codes[subject_id]}
