@@ -26,6 +26,7 @@ from app.kit.metrics import Metrics
 from app.kit.receiving import Receiving
 from app.kit.settings import MIB, Settings
 from app.kit.throttle import Throttle
+from app.kit.turns import take_short_turns
 from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
@@ -193,6 +194,7 @@ def build(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+    take_short_turns()
     check(app.state.vault)
     # Before the first request: a row whose key is gone must never be seen.
     removed = purge(app.state.vault)

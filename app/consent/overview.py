@@ -4,22 +4,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.consent import events, proofs
 from app.consent.permits import live
 from app.consent.tables import ConsentProof, Grant
 from app.faces.permit import Purpose
+from app.kit.prepared import Prepared, Statements
 from app.vault.seal import Key
 
 
-def in_force(session: Session, *, subject_id: UUID, now: datetime) -> Sequence[Grant]:
+class GrantView(NamedTuple):
+    """A consent in force."""
+
+    id: UUID
+    purpose: Purpose
+    relying_party_id: UUID | None
+    subject_ref: str | None
+    notice_sha256: str
+    valid_until: datetime
+
+
+_IN_FORCE = Prepared(
+    select(*(getattr(Grant, name) for name in GrantView._fields))
+    .where(Grant.subject_id == bindparam("subject_id"), Grant.valid_until > bindparam("now"))
+    .order_by(Grant.purpose, Grant.id)
+)
+
+
+def in_force(reading: Statements, *, subject_id: UUID, now: datetime) -> Sequence[GrantView]:
     """Return the person's consents in force."""
-    mine = select(Grant).where(Grant.subject_id == subject_id, Grant.valid_until > now)
-    return session.scalars(mine.order_by(Grant.purpose, Grant.id)).all()
+    return [GrantView(*row) for row in reading.all(_IN_FORCE, subject_id=subject_id, now=now)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,22 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, literal, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.consent.errors import ConsentRequiredError, NoSuchConsentError
+from app.consent.errors import ConsentRequiredError
 from app.consent.policy import ENROLLABLE
 from app.consent.tables import Grant
 from app.faces.permit import Permit, Purpose
+from app.kit.db import Row, UtcDateTime
+from app.kit.prepared import Prepared, Statements, Values
 from app.subjects import service as subjects
 
 
-def live(now: datetime) -> ColumnElement[bool]:
+def live(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Select grants in force at *now* of people who have neither stopped matching nor asked for erasure."""
     return and_(Grant.valid_until > now, Grant.subject_id.in_(subjects.may_be_matched()))
 
@@ -44,13 +47,40 @@ def for_enrolment(
     return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos), grants
 
 
-def for_verification(session: Session, *, grant_id: UUID, relying_party_id: UUID, now: datetime) -> Permit:
-    """Permit one probe to be measured, to be compared with the person that this grant is of.
+class ForVerification:
+    """Permits one probe to be measured, to be compared with the person that a party knows by a reference.
 
-    Raises:
-        NoSuchConsentError: the grant is not in force, not for verification, or for another party.
+    Whoever compares reads what hangs from the grant in the same statement. Its one row is always there, empty where
+    there is nothing: a reference that may not be used is as much work as one that may.
+
+    Args:
+        hangs: the table of what hangs from the grant.
+        wanted: its columns to be read with the permit.
+        fits: what is wanted of a row of it.
     """
-    asked = (Grant.id == grant_id, Grant.purpose == Purpose.VERIFICATION, Grant.relying_party_id == relying_party_id)
-    if session.scalar(select(Grant.id).where(live(now), *asked)) is None:
-        raise NoSuchConsentError
-    return Permit(grant_ids=(grant_id,))
+
+    def __init__(
+        self, hangs: FromClause | type[Row], wanted: Sequence[InstrumentedAttribute[Any]], fits: ColumnElement[bool]
+    ) -> None:
+        asked = and_(
+            live(bindparam("now", type_=UtcDateTime())),
+            Grant.relying_party_id == bindparam("relying_party_id"),
+            Grant.subject_ref == bindparam("subject_ref"),
+            Grant.purpose == Purpose.VERIFICATION,
+        )
+        always = select(literal(1)).subquery("always")
+        self._query = Prepared(
+            select(Grant.id, *wanted).select_from(always).outerjoin(Grant, asked).outerjoin(hangs, fits)
+        )
+
+    def find(
+        self, reading: Statements, *, relying_party_id: UUID, subject_ref: str, now: datetime, **values: object
+    ) -> tuple[Permit | None, Values]:
+        """Return the permit, None without a grant in force, and the wanted columns, each None if there is no such row.
+
+        Args:
+            values: what *fits* leaves open.
+        """
+        row = reading.first(self._query, relying_party_id=relying_party_id, subject_ref=subject_ref, now=now, **values)
+        grant_id, *wanted = row or (None,)
+        return None if grant_id is None else Permit(grant_ids=(grant_id,)), tuple(wanted)

@@ -11,13 +11,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.consent import events, notices, overview, service
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState
-from app.consent.tables import Grant, Notice
+from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, media, merged
 from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
+from app.kit.prepared import within
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
@@ -98,7 +99,7 @@ class GrantOut(BaseModel):
     valid_until: datetime
 
     @classmethod
-    def of(cls, grant: Grant) -> Self:
+    def of(cls, grant: overview.GrantView) -> Self:
         """Show *grant*."""
         return cls(
             consent_id=grant.id,
@@ -227,7 +228,7 @@ def consents(
     key = subjects.key(vault, me.id)
     found = events.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     page = Page[EventOut].cut(found, limit, key=lambda one: one[0], out=lambda one: EventOut.of(one[1]))
-    grants = overview.in_force(session, subject_id=me.id, now=now)
+    grants = overview.in_force(within(session), subject_id=me.id, now=now)
     return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in grants])
 
 

@@ -21,7 +21,7 @@ class Measuring:
     """Two faces at a smaller distance than this are taken for one person's."""
 
 
-def _measuring(request: Request) -> Measuring:
+async def _measuring(request: Request) -> Measuring:
     measuring: Measuring = request.app.state.measuring
     return measuring
 

@@ -3,6 +3,8 @@
 Nothing that comes out of a worker is believed: whatever breaks the form ends the worker (``WorkerLostError``).
 """
 
+import contextlib
+import fcntl
 import os
 import select
 import subprocess
@@ -22,7 +24,10 @@ _INHERITED: Final = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """What some Python builds need to start at all; nothing else of our environment (which holds secrets) is given."""
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 """A worker is one core's work, and a sealed process cannot start threads."""
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 1024 * 1024
+_PIPE_BYTES: Final = 1024 * 1024
+"""What a pipe holds, as far as the kernel lets us (Linux: at most this, unasked): most photos, so that they are handed
+over at once. The usual 64 KiB make the two processes wait for each other at every piece."""
 _ENDING_S: Final = 2.0
 
 
@@ -51,6 +56,8 @@ class WorkerProcess:
         self._in, self._out = _pipe(self._process.stdin), _pipe(self._process.stdout)
         for pipe in (self._in, self._out):
             os.set_blocking(pipe.fileno(), False)
+        with contextlib.suppress(OSError):  # a user has only so many pages in pipes
+            fcntl.fcntl(self._in.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def greet(self, start: Start, card: Card, *, timeout_s: float) -> Hello:
         """Have it load the engine; return what it says when it is ready, which must be what *card* says."""

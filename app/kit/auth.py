@@ -16,9 +16,9 @@ from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from app.kit.db import Store
 from app.kit.errors import BusyError, InvalidRequestError, Problem
 from app.kit.openapi import answers, merged
 from app.kit.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
@@ -63,7 +63,7 @@ class Principal:
     token_id: UUID
 
 
-Authenticator = Callable[[Session, bytes], Principal | None]
+Authenticator = Callable[[Store, bytes], Principal | None]
 """Finds whose token has this SHA-256 digest."""
 
 
@@ -84,8 +84,7 @@ def _principal(request: Request) -> Principal:
     if scheme.lower() == "bearer":
         for prefix, find in request.app.state.authenticators.items():
             if token.startswith(prefix):
-                with request.app.state.data.read() as session:
-                    principal: Principal | None = find(session, digest(token))
+                principal: Principal | None = find(request.app.state.data, digest(token))
                 if principal is not None:
                     return principal
     raise UnauthenticatedError
@@ -161,7 +160,7 @@ class PartyRoute(RoleRoute):
     scheme = HTTPBearer(scheme_name="relying_party", description="A relying party's key: `mien_rp_…`", auto_error=False)
 
 
-def principal(request: Request) -> Principal:
+async def principal(request: Request) -> Principal:
     """Return who the route's check found."""
     found: Principal = request.state.principal
     return found

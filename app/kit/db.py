@@ -21,6 +21,8 @@ from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, Uuid, create
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from app.kit import prepared
+from app.kit.prepared import Statements
 from app.kit.steps import step
 
 POOL_SIZE = 8
@@ -108,6 +110,7 @@ class Store:
         self.path = path
         self.writer = _open(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = _open(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        self._busy_s = busy_s
 
     def read(self) -> AbstractContextManager[Session]:
         """Open one read transaction: a consistent view, kept short."""
@@ -124,6 +127,24 @@ class Store:
             session.flush()
             step(f"{self.path.name} written")
             session.commit()
+        step(f"{self.path.name} committed")
+
+    def reading(self) -> AbstractContextManager[Statements]:
+        """Open one read transaction for prepared statements."""
+        return prepared.transaction(self.reader, begin="BEGIN", end="ROLLBACK")
+
+    @contextmanager
+    def writing(self, *, patience_s: float | None = None) -> Iterator[Statements]:
+        """Open one write transaction for prepared statements: committed at the end of the block, unless it raises.
+
+        Args:
+            patience_s: how long to wait for another writer, if not for as long as everybody does.
+        """
+        with prepared.transaction(
+            self.writer, begin="BEGIN IMMEDIATE", end="COMMIT", patience_s=patience_s, busy_s=self._busy_s
+        ) as statements:
+            yield statements
+            step(f"{self.path.name} written")
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:

@@ -1,6 +1,9 @@
-"""What routes are given: transactions and the time of the request."""
+"""What routes are given: transactions and the time of the request.
 
-from collections.abc import Iterator
+What only hands over something that is there is `async`: it runs where it is, not in a thread that has to be woken.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -15,7 +18,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 """For every answer about a person."""
 
 
-def _no_store(response: Response) -> None:
+async def _no_store(response: Response) -> None:
     response.headers.update(NO_STORE)
 
 
@@ -27,8 +30,9 @@ PRIVATE = [Depends(_no_store)]
 MultiPartParser.spool_max_size = 1 << 40
 
 
-def _read(request: Request) -> Iterator[Session]:
-    with request.app.state.data.read() as session:
+async def _read(request: Request) -> AsyncIterator[Session]:
+    # It begins with the first query, in the route's thread; ending it has nothing to wait for.
+    with Session(request.app.state.data.reader, expire_on_commit=False) as session:
         yield session
 
 
@@ -44,16 +48,17 @@ Tx = Annotated[Session, Depends(_write, scope="function")]
 """One write transaction, committed before the response."""
 
 
-def _clock(request: Request) -> Clock:
+async def _clock(request: Request) -> Clock:
     clock: Clock = request.app.state.clock
     return clock
 
 
-def _now(request: Request) -> datetime:
-    return _clock(request)()
+async def _now(request: Request) -> datetime:
+    clock: Clock = request.app.state.clock
+    return clock()
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 

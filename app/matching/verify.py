@@ -11,8 +11,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, bindparam, func, insert, select
 
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
@@ -24,9 +23,11 @@ from app.faces.engine import Vector
 from app.faces.features import distance
 from app.faces.flaws import Flaw
 from app.faces.measuring import Measuring
-from app.faces.permit import Purpose
+from app.faces.permit import Permit, Purpose
 from app.faces.refusals import PhotoRefusedError
 from app.kit.clock import Clock
+from app.kit.db import UtcDateTime
+from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation, step
 from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
@@ -35,6 +36,35 @@ from app.parties import service as parties
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.vault import Vault
+
+_PERMITTED = permits.ForVerification(
+    Template,
+    wanted=(Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed),
+    fits=and_(Template.grant_id == Grant.id, Template.weights_sha256 == bindparam("weights_sha256")),
+)
+_POSITION = select(func.coalesce(func.max(Comparison.position), 0) + 1).where(
+    Comparison.subject_id == bindparam("person_id")
+)
+_STILL = (
+    select(
+        bindparam("comparison_id", type_=Comparison.id.type),
+        Grant.subject_id,
+        _POSITION.scalar_subquery(),
+        bindparam("sealed", type_=Comparison.sealed.type),
+    )
+    .join(Template, Template.grant_id == Grant.id)
+    .where(
+        permits.live(bindparam("now", type_=UtcDateTime())),
+        Grant.id == bindparam("grant_id"),
+        Template.id == bindparam("template_id"),
+        parties.may_still_ask(bindparam("key_id", type_=Comparison.id.type)),
+    )
+    # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
+    .with_for_update(read=True, of=Grant)
+)
+_LINE = Prepared(
+    insert(Comparison).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(Comparison.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +94,12 @@ def verify(
         PhotoRefusedError: the probe will not do.
         BusyError: the engine cannot take it now.
     """
-    with vault.data.read() as session:
-        now = tell_time()
-        template = _usable(session, faces.card, relying_party_id, subject_ref, now)
-        permit = permits.for_verification(
-            session, grant_id=template.grant_id, relying_party_id=relying_party_id, now=now
-        )
+    permit, template = _usable(
+        vault, faces.card, relying_party_id=relying_party_id, subject_ref=subject_ref, now=tell_time()
+    )
     key, reference = _opened(vault, template)
+    if permit is None:
+        raise NoSuchConsentError
     (measured,) = faces.pool.measure(permit, [probe])
     step("measured")
     if isinstance(measured, Flaw):
@@ -87,6 +116,25 @@ def verify(
     return Verified(_commit(vault, template, key_id=key_id, key=key, line=line, tell_time=tell_time), decision)
 
 
+def _usable(
+    vault: Vault, card: Card, *, relying_party_id: UUID, subject_ref: str, now: datetime
+) -> tuple[Permit | None, store.SealedTemplate]:
+    """Find permit and template in one query, so that every reason not to is the same query with the same answer.
+
+    Where there is no template it gives that of nobody, so that looking for its keys is as much work as for any other's.
+    """
+    with vault.data.reading() as reading:
+        permit, wanted = _PERMITTED.find(
+            reading,
+            relying_party_id=relying_party_id,
+            subject_ref=subject_ref,
+            now=now,
+            weights_sha256=card.weights_sha256,
+        )
+    nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, b"")
+    return permit, nobody if None in wanted else store.SealedTemplate(*wanted)
+
+
 def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
     """Return the person's key and their template, before any image is measured: without them it is for nothing."""
     grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
@@ -95,26 +143,6 @@ def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
     except KeyGoneError as error:
         raise NoSuchConsentError from error
     return key, store.open_template(template_key, template)
-
-
-def _usable(
-    session: Session, card: Card, relying_party_id: UUID, subject_ref: str, now: datetime
-) -> store.SealedTemplate:
-    """Find the template in one query, so that every reason not to is the same query with the same answer."""
-    row = session.execute(
-        select(Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed)
-        .join(Grant, Grant.id == Template.grant_id)
-        .where(
-            permits.live(now),
-            Grant.relying_party_id == relying_party_id,
-            Grant.subject_ref == subject_ref,
-            Grant.purpose == Purpose.VERIFICATION,
-            Template.weights_sha256 == card.weights_sha256,
-        )
-    ).one_or_none()
-    if row is None:
-        raise NoSuchConsentError
-    return store.SealedTemplate(*row)
 
 
 def _commit(
@@ -128,36 +156,27 @@ def _commit(
 ) -> UUID:
     """Write the person's line if they may still be compared, and return its id: without it no decision leaves."""
     comparison_id = uuid4()
-    with vault.data.write() as session:
+    with vault.data.writing() as writing:
         now = tell_time()
         sealed = history.sealed(key, comparison_id, line(at=now))
-        if not _write_if_in_force(session, template, key_id=key_id, line=(comparison_id, sealed), now=now):
+        if not _write_if_in_force(writing, template, key_id=key_id, line=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
     return comparison_id
 
 
 def _write_if_in_force(
-    session: Session, template: store.SealedTemplate, *, key_id: UUID, line: tuple[UUID, bytes], now: datetime
+    writing: Statements, template: store.SealedTemplate, *, key_id: UUID, line: tuple[UUID, bytes], now: datetime
 ) -> bool:
     """Write the person's line, in one statement, if grant, template and the party's key are still those compared."""
     comparison_id, sealed = line
-    mine = Comparison.subject_id == template.subject_id
-    position = select(func.coalesce(func.max(Comparison.position), 0) + 1).where(mine).scalar_subquery()
-    still = (
-        select(
-            literal(comparison_id, Comparison.id.type),
-            Grant.subject_id,
-            position,
-            literal(sealed, Comparison.sealed.type),
-        )
-        .join(Template, Template.grant_id == Grant.id)
-        .where(
-            permits.live(now), Grant.id == template.grant_id, Template.id == template.id, parties.may_still_ask(key_id)
-        )
-        # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
-        .with_for_update(read=True, of=Grant)
+    written = writing.first(
+        _LINE,
+        comparison_id=comparison_id,
+        sealed=sealed,
+        person_id=template.subject_id,
+        grant_id=template.grant_id,
+        template_id=template.id,
+        key_id=key_id,
+        now=now,
     )
-    written = session.execute(
-        insert(Comparison).from_select(["id", "subject_id", "position", "sealed"], still).returning(Comparison.id)
-    )
-    return written.one_or_none() is not None
+    return written is not None

@@ -3,13 +3,16 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.auth import Principal, Role, digest, new_token
+from app.kit.db import Store
+from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation
 from app.kit.text import REASON, readable
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
@@ -122,17 +125,21 @@ def _end_keys(change: Change, party_id: UUID, now: datetime) -> None:
         change.end(EndedKind.RELYING_PARTY_KEY, key_id, ended_as="revoked", on=now.date())
 
 
-def authenticate(session: Session, token_digest: bytes) -> Principal | None:
+_BY_KEY = Prepared(
+    select(PartyKey.relying_party_id, PartyKey.id)
+    .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
+    .where(PartyKey.digest == bindparam("digest"), RelyingParty.revoked_on.is_(None))
+)
+
+
+def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Find the relying party whose key this is."""
-    found = session.execute(
-        select(PartyKey.id, PartyKey.relying_party_id)
-        .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
-        .where(PartyKey.digest == token_digest, RelyingParty.revoked_on.is_(None))
-    ).one_or_none()
-    return None if found is None else Principal(Role.RELYING_PARTY, found.relying_party_id, found.id)
+    with data.reading() as reading:
+        found = reading.first(_BY_KEY, digest=token_digest)
+    return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 
-def may_still_ask(key_id: UUID) -> ColumnElement[bool]:
+def may_still_ask(key_id: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
     """Select nothing once this key has ended; for a decision that was long in the making."""
     return exists().where(PartyKey.id == key_id)
 
@@ -141,6 +148,28 @@ def get(session: Session, party_id: UUID) -> PartyView | None:
     """Return one relying party, revoked or not: it stays named in people's histories."""
     party = session.get(RelyingParty, party_id)
     return None if party is None else _view(session, party)
+
+
+_RECIPIENT = Prepared(
+    select(RelyingParty.id, RelyingParty.name, RelyingParty.contact, RelyingParty.alternative).where(
+        RelyingParty.id == bindparam("party_id")
+    )
+)
+
+
+class Recipient(NamedTuple):
+    """A relying party as those who decided about it are told of it, revoked or not."""
+
+    id: UUID
+    name: str
+    contact: str
+    alternative: str
+
+
+def recipients(reading: Statements, party_ids: Collection[UUID]) -> Sequence[Recipient]:
+    """Return these relying parties, by their ids."""
+    found = (reading.first(_RECIPIENT, party_id=party_id) for party_id in sorted(party_ids))
+    return [Recipient(*row) for row in found if row is not None]
 
 
 def names(session: Session, party_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from sqlalchemy import bindparam
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
@@ -16,6 +17,7 @@ from app.consent.proofs import Keeping
 from app.consent.tables import ConsentProof
 from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
+from app.kit.prepared import Prepared, within
 from app.kit.settings import Settings
 from app.parties import service as parties
 from app.rights import holdings, retention
@@ -26,6 +28,8 @@ from app.vault.vault import Vault
 SCHEMA = "/v1/schemas/access"
 CHUNK_BYTES = 64 * 1024
 """What is sent at once, at least: each sending is a turn of the thread pool."""
+COUNTING_S = 0.1
+"""The longest that an access waits to be counted."""
 SOURCE = (
     "you: every photo, name and decision here was given by you; comparisons were made when a relying party that you "
     "consented to asked"
@@ -92,17 +96,25 @@ class Asked:
     now: datetime
 
 
+_COUNT = Prepared(
+    insert(AccessCount)
+    .values(id=bindparam("id"), subject_id=bindparam("subject_id"), on_day=bindparam("on_day"), times=1)
+    .on_conflict_do_update(index_elements=["subject_id", "on_day"], set_={"times": AccessCount.times + 1})
+    .returning(AccessCount.times)
+)
+
+
 def count(asked: Asked) -> None:
     """Count one access, a line for each day: asking often costs nothing, and is nobody's business but the person's.
 
-    A store that cannot be written (a full disk) leaves it uncounted: a right is not refused for its own statistics.
+    To disk at once, for a count that a crash takes back would not be theirs to rely on. But a right is neither refused
+    nor kept waiting for its own statistics: a store that cannot be written (a full disk), or not within a tenth of a
+    second (it is being written anew), leaves the access uncounted.
     """
-    line = insert(AccessCount).values(id=uuid4(), subject_id=asked.subject_id, on_day=asked.now.date(), times=1)
-    more = {"times": AccessCount.times + 1}
     try:
-        with asked.vault.data.write() as session:
-            subjects.get(session, asked.subject_id)
-            session.execute(line.on_conflict_do_update(index_elements=["subject_id", "on_day"], set_=more))
+        with asked.vault.data.writing(patience_s=COUNTING_S) as writing:
+            subjects.check_there(writing, asked.subject_id)
+            writing.all(_COUNT, id=uuid4(), subject_id=asked.subject_id, on_day=asked.now.date())
     except OperationalError as error:
         log.warning("access not counted", error=type(error.orig).__name__)
 
@@ -183,13 +195,13 @@ def _told(asked: Asked) -> dict[str, Any]:
     """Return what is in force, every relying party that the person ever decided about, and the proofs there are."""
     key = subjects.key(asked.vault, asked.subject_id)
     with asked.vault.data.read() as session:
-        subject = subjects.get(session, asked.subject_id)
-        grants = overview.in_force(session, subject_id=asked.subject_id, now=asked.now)
+        reading = within(session)
+        restricted = subjects.restricted(reading, asked.subject_id)
+        grants = overview.in_force(reading, subject_id=asked.subject_id, now=asked.now)
         decided = overview.decided(session, key, subject_id=asked.subject_id)
-        found = [parties.get(session, party_id) for party_id in sorted(decided.relying_party_ids)]
-    recipients = {party.id: party for party in found if party is not None}
+        recipients = {party.id: party for party in parties.recipients(reading, decided.relying_party_ids)}
     return {
-        "restricted": subject.restricted,
+        "restricted": restricted,
         "purposes": [
             {
                 "consent_id": str(grant.id),

@@ -8,18 +8,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, MetaData, RowMapping, Select, Table, UniqueConstraint, func, select, tuple_
+from sqlalchemy import Column, MetaData, Table, UniqueConstraint, bindparam, func, select, tuple_
 
 from app.faces import features
 from app.kit.datamap import Form, Kind, Seal, SealedUnder
 from app.kit.db import Row
+from app.kit.prepared import Prepared, Values
 from app.subjects import service as subjects
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
@@ -50,6 +52,7 @@ class File:
         return {"file": self.path, "bytes": len(self.content), "sha256": digest}
 
 
+_Row = Mapping[str, Any]
 Value = str | int | bool | float | None | dict[str, Any] | File
 
 
@@ -119,10 +122,38 @@ def name_of(column: Column[Any]) -> str:
     return column.name.removeprefix("sealed").removeprefix("_") or "content"
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a person's rows of one table are read: made once, for asking often costs nothing."""
+
+    names: tuple[str, ...]
+    order: tuple[str, ...]
+    size: int
+    counted: Prepared
+    first: Prepared
+    further: Prepared
+
+
+@cache
+def _reading(table: Table) -> _Reading:
+    size, order = 1 if has_files(table) else PAGE, _order(table)
+    mine = owner_of(table) == bindparam("subject_id")
+    page = select(table).where(mine).order_by(*order).limit(size)
+    after = tuple_(*(bindparam(f"after_{column.name}", type_=column.type) for column in order))
+    return _Reading(
+        names=tuple(column.name for column in table.columns),
+        order=tuple(column.name for column in order),
+        size=size,
+        counted=Prepared(select(func.count()).select_from(table).where(mine)),
+        first=Prepared(page),
+        further=Prepared(page.where(tuple_(*order) > after)),
+    )
+
+
 def count(vault: Vault, *, subject_id: UUID, table: Table) -> int:
     """Count a person's rows of one table."""
-    (counted,) = _read(vault, table, select(func.count().label("rows")).select_from(table), subject_id)
-    rows: int = counted["rows"]
+    ((counted,),) = _read(vault, _reading(table).counted, subject_id)
+    rows: int = counted
     return rows
 
 
@@ -132,26 +163,26 @@ def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, 
     Raises:
         UnauthenticatedError: the person was erased meanwhile.
     """
-    size, order = 1 if has_files(table) else PAGE, _order(table)
-    query = select(table).order_by(*order).limit(size)
-    after: tuple[Any, ...] | None = None
+    how = _reading(table)
+    found = _read(vault, how.first, subject_id)
     while True:
-        page = _read(vault, table, query if after is None else query.where(tuple_(*order) > after), subject_id)
+        page = [dict(zip(how.names, row, strict=True)) for row in found]
         yield from _opened(vault, table, page, subject_id)
-        if len(page) < size:
+        if len(page) < how.size:
             return
-        after = tuple(page[-1][column.name] for column in order)
+        after = {f"after_{name}": page[-1][name] for name in how.order}
+        found = _read(vault, how.further, subject_id, **after)
 
 
-def _read(vault: Vault, table: Table, query: Select[Any], subject_id: UUID) -> Sequence[RowMapping]:
-    with vault.data.read() as session:
-        subjects.get(session, subject_id)
-        return session.execute(query.where(owner_of(table) == subject_id)).mappings().all()
+def _read(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:
+    with vault.data.reading() as reading:
+        subjects.check_there(reading, subject_id)
+        return reading.all(statement, subject_id=subject_id, **after)
 
 
 def _still_here(vault: Vault, subject_id: UUID) -> None:
-    with vault.data.read() as session:
-        subjects.get(session, subject_id)
+    with vault.data.reading() as reading:
+        subjects.check_there(reading, subject_id)
 
 
 def _order(table: Table) -> list[Column[Any]]:
@@ -160,17 +191,18 @@ def _order(table: Table) -> list[Column[Any]]:
     return [table.c.position] if counted in uniques else list(table.primary_key.columns)
 
 
-def _opened(vault: Vault, table: Table, page: Sequence[RowMapping], subject_id: UUID) -> Iterator[dict[str, Value]]:
+def _opened(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
     """Open the rows of one page, fetching each key once; a row whose consent ended since it was read is left out."""
     keys: dict[tuple[Owner, int], Key] = {}
+    named = [(name_of(column), column) for column in shown(table)] if page else []
     for row in page:
         try:
-            yield {name_of(column): _value(vault, column, row, keys) for column in shown(table)}
+            yield {name: _value(vault, column, row, keys) for name, column in named}
         except KeyGoneError:
             _still_here(vault, subject_id)
 
 
-def _value(vault: Vault, column: Column[Any], row: RowMapping, keys: dict[tuple[Owner, int], Key]) -> Value:
+def _value(vault: Vault, column: Column[Any], row: _Row, keys: dict[tuple[Owner, int], Key]) -> Value:
     seal: Seal | None = column.info.get("seal")
     sealed = row[column.name]
     if seal is None or sealed is None:
@@ -191,13 +223,13 @@ def _value(vault: Vault, column: Column[Any], row: RowMapping, keys: dict[tuple[
             return File(f"{column.table.name}/{row['id']}.json", seal.form, _template(row, plain))
 
 
-def _sealed_by(seal: Seal, table: Table, row: RowMapping) -> tuple[Owner, int]:
+def _sealed_by(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
     if seal.under is SealedUnder.GRANT:
         return Owner.grant(row["grant_id"]), row["key_generation"]
     return Owner.subject(row[owner_of(table).name]), 1
 
 
-def _template(row: RowMapping, vector: bytes) -> bytes:
+def _template(row: _Row, vector: bytes) -> bytes:
     template = {
         "template_id": str(row["id"]),
         "engine": row["engine_id"],

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
 from app.kit.clock import Clock
+from app.kit.db import Store
 from app.kit.errors import NotFoundError, Problem
+from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault import purge
@@ -76,14 +78,44 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> Regist
     return Registered(subject.id, access_token, recovery_code)
 
 
-def authenticate(session: Session, token_digest: bytes) -> Principal | None:
+_BY_TOKEN = Prepared(
+    select(Token.subject_id, Token.id)
+    .join(Subject, Subject.id == Token.subject_id)
+    .where(Token.digest == bindparam("digest"), Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
+)
+
+
+def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Find the person whose access token this is; one who is being erased has none any more."""
-    found = session.execute(
-        select(Token.id, Token.subject_id)
-        .join(Subject, Subject.id == Token.subject_id)
-        .where(Token.digest == token_digest, Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
-    ).one_or_none()
-    return None if found is None else Principal(Role.PERSON, found.subject_id, found.id)
+    with data.reading() as reading:
+        found = reading.first(_BY_TOKEN, digest=token_digest)
+    return None if found is None else Principal(Role.PERSON, *found)
+
+
+_THERE = Prepared(
+    select(Subject.spell_id.is_(None)).where(Subject.id == bindparam("subject_id"), Subject.erasing.is_(False))
+)
+
+
+def check_there(statements: Statements, subject_id: UUID) -> None:
+    """Go on only if the person is still there.
+
+    Raises:
+        UnauthenticatedError: they were erased since their token was checked.
+    """
+    restricted(statements, subject_id)
+
+
+def restricted(statements: Statements, subject_id: UUID) -> bool:
+    """Say whether the person has stopped all matching.
+
+    Raises:
+        UnauthenticatedError: they were erased since their token was checked.
+    """
+    found = statements.first(_THERE, subject_id=subject_id)
+    if found is None:
+        raise UnauthenticatedError
+    return bool(found[0])
 
 
 def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> Subject:
@@ -215,7 +247,8 @@ def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
     Raises:
         RestrictedError: they have stopped all matching.
     """
-    if get(session, subject_id).restricted:
+    subject = session.get(Subject, subject_id)
+    if subject is not None and subject.restricted:
         raise RestrictedError
 
 

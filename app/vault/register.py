@@ -12,10 +12,11 @@ from datetime import date
 from typing import Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
+from app.kit.prepared import Prepared
 from app.vault.seal import WRAPPED_BYTES, Kek, KekError, Key, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
 
@@ -66,6 +67,9 @@ _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRA
 _ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
 """What is in the place of a key that was destroyed: as many zeros."""
+_WRAPPED = Prepared(
+    select(KeySlot.wrapped).where(KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation"))
+)
 
 
 def _digest(what: str, kind: str, random_id: UUID) -> bytes:
@@ -139,13 +143,13 @@ class Register:
         Raises:
             KeyGoneError: one of them was destroyed, or never was.
         """
-        with self.store.read() as session:
-            found = [session.scalar(_wrapped(owner, generation)) for owner, generation in wanted]
+        with self.store.reading() as reading:
+            found = [reading.first(_WRAPPED, owner=owner.digest, generation=generation) for owner, generation in wanted]
         opened = []
-        for (owner, generation), wrapped in zip(wanted, found, strict=True):
-            if wrapped is None or wrapped == DESTROYED:
+        for (owner, generation), row in zip(wanted, found, strict=True):
+            if row is None or row[0] == DESTROYED:
                 raise KeyGoneError
-            opened.append(self._kek.unwrap(wrapped, owner.context(generation)))
+            opened.append(self._kek.unwrap(row[0], owner.context(generation)))
         return opened
 
     def holds_key(self, owner_digest: bytes) -> bool:
@@ -190,10 +194,6 @@ class Register:
         with self.store.read() as session:
             stones = session.scalars(select(Tombstone).where(Tombstone.kind == kind))
             return {stone.digest: stone for stone in stones}
-
-
-def _wrapped(owner: Owner, generation: int) -> Select[bytes]:
-    return select(KeySlot.wrapped).where(KeySlot.owner == owner.digest, KeySlot.generation == generation)
 
 
 def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:

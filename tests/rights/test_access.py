@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -153,12 +154,26 @@ def test_asking_is_counted_by_day_and_not_logged_one_by_one(mien: House) -> None
 def test_full_disk_does_not_refuse_a_right(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
     person = mien.person()
 
-    def full() -> None:
+    def full(**_patience: float) -> None:
         raise OperationalError("", None, Exception("database or disk is full"))
 
-    monkeypatch.setattr(mien.vault.data, "write", full)
+    monkeypatch.setattr(mien.vault.data, "writing", full)
 
     assert document(person)["data"]["access_counts"] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_writer_does_not_keep_a_right_waiting(mien: House, path: str) -> None:
+    """A large store that is being written anew keeps every writer out for seconds."""
+    person = mien.person()
+    with mien.vault.data.write():
+        began = time.monotonic()
+        answer = person("GET", path)
+        waited = time.monotonic() - began
+
+    assert answer.status_code == 200
+    assert waited < 2
+    assert document(person)["data"]["access_counts"][0]["times"] == 1, "that one was not counted, this one is"
 
 
 @pytest.mark.timeout(300)  # some ten milliseconds each, on a machine that does something else too
