@@ -30,6 +30,7 @@ from app.main import build, set_up
 from app.parties import service as parties
 from app.rights.sweep import sweep as sweep_once
 from app.vault.opening import SchemaError, check, is_new, open_vault
+from app.vault.rotation import rotate
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Vault
 
@@ -42,8 +43,10 @@ app = typer.Typer(
 )
 notice_app = typer.Typer(no_args_is_help=True, help="The texts that people read before they decide.")
 party_app = typer.Typer(no_args_is_help=True, help="Who may ask: relying parties and their keys.")
+keys_app = typer.Typer(no_args_is_help=True, help="The key under which every other key is wrapped.")
 app.add_typer(notice_app, name="notice")
 app.add_typer(party_app, name="relying-party")
+app.add_typer(keys_app, name="keys")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PartyId = Annotated[UUID, typer.Argument(metavar="ID", help="The relying_party_id that `add` printed.")]
@@ -225,6 +228,21 @@ def sweep(*, as_json: Json = False) -> None:
     with _opened(settings) as vault:
         done = sweep_once(vault, now=utc_now(), settings=settings)
     _answer(asdict(done), as_json=as_json)
+
+
+@keys_app.command("rotate")
+def rotate_keys(*, as_json: Json = False) -> None:
+    """Wrap every key under a new key-encryption key and destroy the old; or finish what was interrupted."""
+    with _opened(_settings()) as vault:
+        done = rotate(vault.register, progress=_show_progress)
+    if sys.stderr.isatty():
+        typer.echo(err=True)
+    _answer({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"\r{done} of {total} keys", nl=False, err=True)
 
 
 def main() -> None:

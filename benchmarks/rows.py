@@ -28,10 +28,11 @@ from app.matching.policy import Decision, Liveness
 from app.matching.tables import Comparison
 from app.subjects.service import ACCESS_PREFIX, RECOVERY_PREFIX
 from app.subjects.tables import Subject, Token, TokenKind
+from app.vault.kek import KekFile
 from app.vault.opening import KEK_FILE
 from app.vault.place import place
 from app.vault.register import Owner
-from app.vault.seal import Key, load_kek
+from app.vault.seal import Key
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
 
@@ -65,7 +66,7 @@ class Filler:
 
     def __init__(self, vault: Vault, settings: Settings, party_id: str) -> None:
         self._vault = vault
-        self._kek = load_kek(value=None, file=settings.register_dir / KEK_FILE)
+        self._kek = KekFile(settings.register_dir / KEK_FILE).read()[0]
         self._party_id = UUID(party_id)
         self._card = load_card(settings.engine)
         self._random = random.Random(1)

@@ -187,8 +187,8 @@ def live_keys(root: Path, *old: Path) -> list[LiveKey]:
     keys = []
     for digest, generation, wrapped in slots(root):
         if digest in known:
-            kind, owner = known[digest]
-            raw = kek.decrypt(wrapped[:12], wrapped[12:], f"key:{kind}:{owner}:{generation}".encode())
+            _, owner = known[digest]
+            raw = kek.decrypt(wrapped[:12], wrapped[12:], f"key:{digest.hex()}:{generation}".encode())
             keys.append(LiveKey(owner, generation, wrapped, AESGCM(raw)))
     return keys
 

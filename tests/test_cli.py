@@ -106,7 +106,9 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 def test_help_lists_every_command_and_every_option(command: Command) -> None:
     found = dict(commands(typer.main.get_command(app)))
 
-    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep"} <= set(map(" ".join, found))
+    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep", "keys rotate"} <= set(
+        map(" ".join, found)
+    )
     for words, one in found.items():
         above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
         options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
@@ -263,7 +265,34 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
     assert json.loads(done.stdout)["expired"] == 1
 
 
-WORDS = [["sweep"], ADD, ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"], ["serve", "--port", "0"]]
+def test_the_key_of_keys_is_rotated_and_what_was_interrupted_is_finished(lived_in: Path, command: Command) -> None:
+    before, old = rows(lived_in), (lived_in / "keys" / "kek").read_bytes()
+
+    first = said(command("keys", "rotate", "--json"))
+    once = (lived_in / "keys" / "kek").read_bytes()
+    shutil.copyfile(lived_in / "keys" / "kek", lived_in / "keys" / "kek.next")
+    (lived_in / "keys" / "kek.next").chmod(0o600)
+    second = said(command("keys", "rotate", "--json"))
+    shown = command("keys", "rotate")
+
+    after = rows(lived_in)
+    assert list(first) == ["kek_id", "keys_rewrapped", "resumed"]
+    assert (first["resumed"], first["keys_rewrapped"]) == (False, len(before["register.keys"]))
+    assert second == {"kek_id": first["kek_id"], "keys_rewrapped": 0, "resumed": True}
+    assert len({old, once, (lived_in / "keys" / "kek").read_bytes()}) == 3
+    assert "keys rewrapped" in shown.stdout
+    assert shown.stderr == "", "how far it is is told to a terminal only"
+    assert after["mien.templates"] == before["mien.templates"]
+    assert refused(command("keys", "rotate", MIEN_KEK=once.decode().strip()), "if it was rotated, give the new one")
+
+
+WORDS = [
+    ["sweep"],
+    ADD,
+    ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"],
+    ["serve", "--port", "0"],
+    ["keys", "rotate"],
+]
 
 
 def all_refuse(command: Command, reason: str, **more: str) -> bool:
@@ -305,6 +334,7 @@ def test_data_without_its_register_is_refused_and_nothing_is_purged(
 
     assert refused(migrated, "no register in")
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=nothing)
+    assert not Path(nothing).exists(), "no register and no key is left where none belongs"
     assert rows(lived_in) == before
     assert said(command("sweep", "--json"))["purged"] == 0
 

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """The register (`register.db`). Default: beside the data directory, its name with `-keys` at the end."""
     kek: SecretStr | None = None
     """Key-encryption key: 32 bytes in base64. Default: read from `kek_file`."""
+    kek_next: SecretStr | None = None
+    """The key-encryption key that `mien keys rotate` turns to when `kek` is set: 32 bytes in base64."""
     kek_file: Path | None = None
     """File with the key-encryption key, made on first run with mode 0600. Default: `kek` in the keys directory."""
     rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
@@ -110,6 +112,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         if self.consent_days > self.consent_max_days:
             msg = "MIEN_CONSENT_DAYS must not be larger than MIEN_CONSENT_MAX_DAYS"
+            raise ValueError(msg)
+        if self.kek_next is not None and self.kek is None:
+            msg = "MIEN_KEK_NEXT goes with MIEN_KEK; a key-encryption key in a file is followed by a new file"
             raise ValueError(msg)
         return self
 

@@ -1,10 +1,16 @@
 """Open both stores, and refuse a pair that does not belong together."""
 
+from contextlib import ExitStack
+from pathlib import Path
+
+from sqlalchemy import select
+
 from app.kit.db import Store
 from app.kit.migrate import at_head, refuse_newer, upgrade
 from app.kit.settings import Settings
+from app.vault.kek import Given, KekFile, Ring
 from app.vault.register import Register
-from app.vault.seal import load_kek
+from app.vault.tables import BoundTo, Origin
 from app.vault.vault import ForeignRegisterError, Vault
 
 DATA_FILE = "mien.db"
@@ -17,16 +23,48 @@ class SchemaError(Exception):
 
 
 def open_vault(settings: Settings) -> Vault:
-    """Open the data store and the register; nothing is read or written yet.
+    """Open the data store and the register. New ones are made, and a new key-encryption key, but never for old data.
 
     Raises:
         KekError: there is no usable key-encryption key.
+        ForeignRegisterError: there is data, but its register is not there.
     """
     data = Store(settings.data_dir / DATA_FILE, busy_s=settings.sqlite_busy_s)
-    register = Store(settings.register_dir / REGISTER_FILE, busy_s=settings.sqlite_busy_s)
-    value = None if settings.kek is None else settings.kek.get_secret_value()
-    kek = load_kek(value=value, file=settings.kek_file or settings.register_dir / KEK_FILE)
-    return Vault(data, Register(register, kek))
+    path = settings.register_dir / REGISTER_FILE
+    with ExitStack() as undone:
+        undone.callback(data.close)
+        if not path.exists() and not data.is_empty():
+            _check_unbound(data, path)
+        register = Store(path, busy_s=settings.sqlite_busy_s)
+        undone.callback(register.close)
+        vault = Vault(data, Register(register, _ring(settings, register)))
+        undone.pop_all()
+    return vault
+
+
+def _ring(settings: Settings, register: Store) -> Ring:
+    if settings.kek is not None:
+        following = settings.kek_next
+        return Ring(Given(settings.kek.get_secret_value(), None if following is None else following.get_secret_value()))
+    file = KekFile(settings.kek_file or settings.register_dir / KEK_FILE)
+    if not _has_origin(register):
+        file.make_first()
+    return Ring(file)
+
+
+def _has_origin(register: Store) -> bool:
+    """Say whether the register has a key-encryption key already: a new one would only hide that it is lost."""
+    if register.is_empty():
+        return False
+    with register.read() as session:
+        return session.scalar(select(Origin.id)) is not None
+
+
+def _check_unbound(data: Store, register: Path) -> None:
+    with data.read() as session:
+        bound = session.scalar(select(BoundTo.origin_id)) is not None
+    if bound:
+        raise _no_register(data.path.parent, register.parent)
 
 
 def is_new(vault: Vault) -> bool:
@@ -52,11 +90,14 @@ def migrate(vault: Vault) -> None:
 
 def _check_register_is_there(vault: Vault) -> None:
     if vault.register.store.is_empty() and not is_new(vault):
-        msg = (
-            f"there is data in {vault.data.path.parent} but no register in {vault.register.store.path.parent}; without "
-            "its keys every row would be taken for erased. Point MIEN_KEYS_DIR to the register of this data"
-        )
-        raise ForeignRegisterError(msg)
+        raise _no_register(vault.data.path.parent, vault.register.store.path.parent)
+
+
+def _no_register(data_dir: Path, register_dir: Path) -> ForeignRegisterError:
+    return ForeignRegisterError(
+        f"there is data in {data_dir} but no register in {register_dir}; without its keys every row would be taken for "
+        "erased. Point MIEN_KEYS_DIR to the register of this data"
+    )
 
 
 def check(vault: Vault) -> None:

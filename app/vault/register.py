@@ -6,10 +6,11 @@
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, bindparam, func, select, update
@@ -17,8 +18,13 @@ from sqlalchemy.orm import Session
 
 from app.kit.db import Store
 from app.kit.prepared import Prepared
-from app.vault.seal import WRAPPED_BYTES, Kek, KekError, Key, SealError
+from app.vault.kek import Ring, UnknownKekError
+from app.vault.seal import WRAPPED_BYTES, Kek, Key, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
+
+T = TypeVar("T")
+READINGS = 5
+"""How often a key is read before it is said that what it is under is not at hand."""
 
 
 class KeyGoneError(Exception):
@@ -49,6 +55,10 @@ class Owner:
 
     def context(self, generation: int) -> str:
         """Say where its key belongs, for the wrapping."""
+        return key_context(self.digest, generation)
+
+    def context_of_0_1(self, generation: int) -> str:
+        """Say the same as version 0.1 did."""
         return f"key:{self.kind}:{self.id}:{generation}"
 
 
@@ -67,8 +77,10 @@ _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRA
 _ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
 """What is in the place of a key that was destroyed: as many zeros."""
-_WRAPPED = Prepared(
-    select(KeySlot.wrapped).where(KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation"))
+_SLOT = Prepared(
+    select(KeySlot.kek_id, KeySlot.wrapped).where(
+        KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
+    )
 )
 
 
@@ -81,12 +93,22 @@ def tombstone_digest(kind: EndedKind, ended_id: UUID) -> bytes:
     return _digest("tombstone", kind, ended_id)
 
 
+def key_context(owner: bytes, generation: int) -> str:
+    """Say where a key belongs with what the register holds, so that it can be wrapped anew without its owner's id."""
+    return f"key:{owner.hex()}:{generation}"
+
+
+def origin_context(origin_id: UUID) -> str:
+    """Say where the proof of a register belongs."""
+    return f"origin:{origin_id}"
+
+
 class Register:
     """The register in one database."""
 
-    def __init__(self, store: Store, kek: Kek) -> None:
+    def __init__(self, store: Store, ring: Ring) -> None:
         self.store = store
-        self._kek = kek
+        self.ring = ring
 
     def origin(self) -> UUID:
         """Return which register this is; the first call names it.
@@ -94,25 +116,40 @@ class Register:
         Raises:
             KekError: it was made with another key-encryption key.
         """
+        # What was rotated away is forgotten here: whoever asks whether the service is ready asks for this.
+        self.ring.reload()
+        return self._reading(self._origin)
+
+    def _origin(self) -> UUID:
         with self.store.read() as session:
             row = session.scalar(select(Origin))
-        if row is None:
-            row = self._name()
-        try:
-            self._kek.unwrap(row.proof, f"origin:{row.id}")
-        except SealError as error:
-            msg = "the key-encryption key is not the one that this register was made with"
-            raise KekError(msg) from error
-        return row.id
+        if row is None or row.kek_id is None:
+            with self.store.write() as session:
+                self._in_force(session)
+            return self._origin()
+        _prove(self.ring.get(row.kek_id), row)
+        origin_id: UUID = row.id
+        return origin_id
 
-    def _name(self) -> Origin:
-        with self.store.write() as session:
-            row = session.scalar(select(Origin))
-            if row is None:
-                origin_id = uuid4()
-                row = Origin(id=origin_id, proof=self._kek.wrap_new(f"origin:{origin_id}"))
-                session.add(row)
-            return row
+    def _in_force(self, session: Session) -> Kek:
+        """Return what new keys are wrapped under; said first by whoever makes the register, or migrated it."""
+        row = session.scalar(select(Origin))
+        if row is None:
+            kek, origin_id = self.ring.first, uuid4()
+            proof = kek.wrap_new(origin_context(origin_id))
+            session.add(Origin(id=origin_id, proof=proof, kek_id=kek.id))
+            return kek
+        if row.kek_id is None:
+            _prove(self.ring.first, row)
+            row.kek_id = self.ring.first.id
+        return self.ring.get(row.kek_id)
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        """Read again what was wrapped anew between reading it and looking for what it is under."""
+        for _ in range(READINGS - 1):
+            with suppress(UnknownKekError):
+                return read()
+        return read()
 
     def issue(self, owner: Owner) -> int:
         """Make the next key of *owner*, commit it, and return its generation (the first is 1).
@@ -125,8 +162,10 @@ class Register:
                 raise KeyGoneError
             newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
             generation = (session.scalar(newest) or 0) + 1
-            wrapped = self._kek.wrap_new(owner.context(generation))
-            session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=self._kek.id, wrapped=wrapped))
+            # Asked for in the transaction: until it commits, nobody can turn to another and destroy this one.
+            kek = self._in_force(session)
+            wrapped = kek.wrap_new(owner.context(generation))
+            session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=kek.id, wrapped=wrapped))
         return generation
 
     def key(self, owner: Owner, generation: int = 1) -> Key:
@@ -143,13 +182,20 @@ class Register:
         Raises:
             KeyGoneError: one of them was destroyed, or never was.
         """
+        return self._reading(lambda: self._keys(wanted))
+
+    def _keys(self, wanted: Iterable[tuple[Owner, int]]) -> list[Key]:
         with self.store.reading() as reading:
-            found = [reading.first(_WRAPPED, owner=owner.digest, generation=generation) for owner, generation in wanted]
+            found = [(*one, reading.first(_SLOT, owner=one[0].digest, generation=one[1])) for one in wanted]
         opened = []
-        for (owner, generation), row in zip(wanted, found, strict=True):
-            if row is None or row[0] == DESTROYED:
+        for owner, generation, slot in found:
+            if slot is None or slot[1] == DESTROYED:
                 raise KeyGoneError
-            opened.append(self._kek.unwrap(row[0], owner.context(generation)))
+            kek_id, wrapped = slot
+            kek = self.ring.get(kek_id)
+            of_0_1 = kek_id == kek.id_of_0_1
+            context = owner.context_of_0_1(generation) if of_0_1 else owner.context(generation)
+            opened.append(kek.unwrap(wrapped, context))
         return opened
 
     def holds_key(self, owner_digest: bytes) -> bool:
@@ -194,6 +240,14 @@ class Register:
         with self.store.read() as session:
             stones = session.scalars(select(Tombstone).where(Tombstone.kind == kind))
             return {stone.digest: stone for stone in stones}
+
+
+def _prove(kek: Kek, row: Origin) -> None:
+    """Refuse a key-encryption key that is not the register's."""
+    try:
+        kek.unwrap(row.proof, origin_context(row.id))
+    except SealError as error:
+        raise UnknownKekError from error
 
 
 def _destroy(session: Session, owner: Owner, *which: ColumnElement[bool]) -> None:

@@ -4,14 +4,14 @@ The primitive is AES-256-GCM of `cryptography`. The context (table, column, row 
 value moved to another row, column or table does not open.
 """
 
-import base64
 import hashlib
-import os
 import secrets
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -28,7 +28,7 @@ class SealError(Exception):
 
 
 class KekError(Exception):
-    """The key-encryption key is missing, malformed or not the one that the register was made with."""
+    """The key-encryption key is missing, malformed or not the one that the register's keys are under."""
 
 
 class Key:
@@ -57,10 +57,13 @@ class Key:
 
 
 class Kek:
-    """The key-encryption key: wraps every other key."""
+    """A key-encryption key: wraps other keys. Known by an id from which nothing of it can be learnt."""
 
     def __init__(self, raw: bytes) -> None:
-        self.id = hashlib.sha256(b"mien kek id" + raw).hexdigest()[:16]
+        self.id = hashlib.sha256(b"mien kek" + raw).hexdigest()[:16]
+        self.id_of_0_1 = hashlib.sha256(b"mien kek id" + raw).hexdigest()[:16]
+        """What version 0.1 named it by. It bound keys to their owner's id, which the register does not hold."""
+        self._raw = raw
         self._key = Key(raw)
 
     def wrap_new(self, context: str) -> bytes:
@@ -71,38 +74,16 @@ class Kek:
         """Return the key that was wrapped for *context*."""
         return Key(self._key.open(wrapped, context))
 
+    def rewrap(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
+        """Return the key that was wrapped for *context* wrapped under another, for the same."""
+        return under._key.seal(self._key.open(wrapped, context), context)  # noqa: SLF001 - of the same class
 
-def load_kek(*, value: str | None, file: Path) -> Kek:
-    """Take the key-encryption key from *value* (base64) or else from *file*, which is made if it is not there.
+    def rewrap_of_0_1(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
+        """Do as `rewrap` with a key that version 0.1 wrapped, for a context that nobody here can spell.
 
-    Raises:
-        KekError: it is not 32 bytes in base64, or others may read the file.
-    """
-    if value is not None:
-        return Kek(_decode(value, source="MIEN_KEK"))
-    if not file.exists():
-        _make(file)
-    if file.stat().st_mode & 0o077:
-        msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
-        raise KekError(msg)
-    return Kek(_decode(file.read_bytes(), source=str(file)))
-
-
-def _make(file: Path) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _decode(text: str | bytes, *, source: str) -> bytes:
-    try:
-        raw = base64.b64decode(text.strip(), validate=True)
-    except ValueError:
-        raw = b""
-    if len(raw) != KEY_BYTES:
-        msg = f"{source} does not hold {KEY_BYTES} bytes in base64 (make one: head -c 32 /dev/urandom | base64)"
-        raise KekError(msg)
-    return raw
+        So its tag cannot be checked: GCM is counter mode, counting from 2, and then a tag. A key that was changed or
+        moved is found out when something does not open with it, as that is bound to its own place.
+        """
+        counted = CTR(wrapped[:NONCE_BYTES] + (2).to_bytes(4, "big"))
+        raw = Cipher(AES256(self._raw), counted).decryptor().update(wrapped[NONCE_BYTES:-TAG_BYTES])
+        return under._key.seal(raw, context)  # noqa: SLF001 - of the same class

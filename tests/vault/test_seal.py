@@ -1,15 +1,12 @@
-"""A sealed value opens in its own place only, with its own key, unchanged; and the key of keys is looked after."""
+"""A sealed value opens in its own place only, with its own key, unchanged."""
 
-import base64
-import stat
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.vault.seal import KEY_BYTES, NONCE_BYTES, Kek, KekError, Key, SealError, load_kek
+from app.vault.seal import KEY_BYTES, NONCE_BYTES, Kek, Key, SealError
 
 keys = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
 contexts = st.text(max_size=80)
@@ -90,31 +87,3 @@ def test_wrapped_key_opens_for_its_own_owner_and_generation_only() -> None:
             kek.unwrap(wrapped, other)
     with pytest.raises(SealError):
         Kek(b"o" * KEY_BYTES).unwrap(wrapped, f"key:grant:{owner}:1")
-
-
-def test_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
-    file = tmp_path / "keys" / "kek"
-    first, second = load_kek(value=None, file=file), load_kek(value=None, file=file)
-
-    assert first.id == second.id
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert len(base64.b64decode(file.read_text())) == KEY_BYTES
-
-
-def test_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "kek"
-    load_kek(value=None, file=file)
-    file.chmod(0o640)
-
-    with pytest.raises(KekError, match="chmod 600"):
-        load_kek(value=None, file=file)
-
-
-@pytest.mark.parametrize("value", ["", "short", base64.b64encode(b"x" * 31).decode(), "!" * 44])
-def test_malformed_key_is_refused_without_being_shown(tmp_path: Path, value: str) -> None:
-    with pytest.raises(KekError) as refused:
-        load_kek(value=value, file=tmp_path / "kek")
-
-    assert not value or value not in str(refused.value)
-    assert not (tmp_path / "kek").exists()

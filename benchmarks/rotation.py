@@ -1,0 +1,66 @@
+"""How long the rotation of the key-encryption key takes, by the number of keys.
+
+    .venv/bin/python -m benchmarks.rotation [KEYS …]
+
+The keys are rows written past the service, a tenth of them destroyed. Nobody else works on the register meanwhile.
+"""
+
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import insert
+
+from app.kit.settings import MIB, Settings
+from app.main import set_up
+from app.vault.opening import open_vault
+from app.vault.register import DESTROYED, Register, key_context
+from app.vault.rotation import rotate
+from app.vault.tables import KeySlot
+from benchmarks.report import machine, say, table
+
+KEYS: Final = (1_000, 100_000)
+AT_ONCE: Final = 10_000
+
+
+def fill(register: Register, keys: int) -> None:
+    """Write so many keys."""
+    kek = register.ring.first
+    for start in range(0, keys, AT_ONCE):
+        slots = []
+        for number in range(start, min(start + AT_ONCE, keys)):
+            owner = secrets.token_bytes(32)
+            wrapped = DESTROYED if number % 10 == 0 else kek.wrap_new(key_context(owner, 1))
+            slots.append({"owner": owner, "generation": 1, "kek_id": kek.id, "wrapped": wrapped})
+        with register.store.write() as session:
+            session.execute(insert(KeySlot), slots)
+    register.store.checkpoint()
+
+
+def measure(keys: int) -> list[str]:
+    """Rotate once, and return a line of the table."""
+    with tempfile.TemporaryDirectory() as directory:
+        vault = open_vault(Settings(data_dir=Path(directory, "data"), keys_dir=Path(directory, "keys")))
+        set_up(vault)
+        register = vault.register
+        fill(register, keys)
+        size, began = register.store.bytes() / MIB, time.perf_counter()
+        done = rotate(register)
+        took = time.perf_counter() - began
+        vault.data.close()
+        register.store.close()
+    return [f"{keys:,}", f"{size:.1f}", f"{done.keys_rewrapped:,}", f"{took:.1f}", f"{keys / took:,.0f}"]
+
+
+def main(numbers: Sequence[int]) -> None:
+    """Measure each number of keys."""
+    say(machine())
+    table(["keys", "MiB", "wrapped anew", "s", "keys a second"], [measure(keys) for keys in numbers])
+
+
+if __name__ == "__main__":
+    main([int(number) for number in sys.argv[1:]] or KEYS)

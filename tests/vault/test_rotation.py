@@ -1,0 +1,400 @@
+"""A rotation loses no key, leaves nothing of the old one, and is finished wherever it was interrupted."""
+
+import base64
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.kit.settings import Settings
+from app.main import set_up
+from app.vault import rotation
+from app.vault.kek import UnknownKekError, locked
+from app.vault.opening import check, open_vault
+from app.vault.register import KeyGoneError, Owner, Register
+from app.vault.rotation import Rotated, RotationError, rotate
+from app.vault.seal import KEY_BYTES, KekError
+from app.vault.vault import Vault
+from tests.bytescan import Needles, files_under, rows, slots
+from tests.house import settings_for
+from tests.vault.disk import full_disk
+from tests.vault.killing import killed_at, steps_of
+
+OWNERS = 20
+
+
+@contextmanager
+def opened(root: Path, settings: Settings | None = None) -> Iterator[Register]:
+    vault = open_vault(settings or settings_for(root))
+    try:
+        yield vault.register
+    finally:
+        vault.data.close()
+        vault.register.store.close()
+
+
+def turned(root: Path, settings: Settings | None = None) -> Rotated:
+    with opened(root, settings) as register:
+        return rotate(register)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Keys, known by what was sealed under them; and some that were destroyed."""
+
+    sealed: dict[tuple[Owner, int], bytes]
+    destroyed: list[tuple[Owner, int]]
+
+    def opens_in(self, register: Register) -> bool:
+        """Say whether every key is what it was, and no destroyed one is back."""
+        for (owner, generation), value in self.sealed.items():
+            assert register.key(owner, generation).open(value, "here") == b"kept"
+        for owner, generation in self.destroyed:
+            with pytest.raises(KeyGoneError):
+                register.key(owner, generation)
+        return True
+
+
+def filled(register: Register, count: int = OWNERS) -> Kept:
+    """Give *count* people two keys each, of which every third loses the first."""
+    kept = Kept({}, [])
+    for number in range(count):
+        owner = Owner.subject(uuid4()) if number % 2 else Owner.grant(uuid4())
+        for generation in (register.issue(owner), register.issue(owner)):
+            kept.sealed[owner, generation] = register.key(owner, generation).seal(b"kept", "here")
+        if number % 3 == 0:
+            register.retire(owner, keep={2})
+            del kept.sealed[owner, 1]
+            kept.destroyed.append((owner, 1))
+    register.store.checkpoint()
+    return kept
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH", 16)
+    monkeypatch.setattr(rotation, "PAUSE_S", 0)
+
+
+@pytest.fixture
+def kept(root: Path) -> Kept:
+    with opened(root) as register:
+        return filled(register)
+
+
+def keks(root: Path) -> set[str]:
+    return {path.name for path in (root / "keys").iterdir() if "kek" in path.name}
+
+
+def opened_by(kek: bytes, register: Path) -> int:
+    """Count the keys of a register file that a key-encryption key opens, with nothing but AES."""
+    aead, count = AESGCM(base64.b64decode(kek)), 0
+    for owner, generation, wrapped in rows(register, "SELECT owner, generation, wrapped FROM keys"):
+        try:
+            aead.decrypt(wrapped[:12], wrapped[12:], f"key:{owner.hex()}:{generation}".encode())
+            count += 1
+        except InvalidTag:
+            continue
+    return count
+
+
+def test_every_key_is_what_it_was_and_under_the_new_one(root: Path, kept: Kept) -> None:
+    told: list[tuple[int, int]] = []
+    with opened(root) as register:
+        before = register.ring.first.id
+        done = rotate(register, progress=lambda *one: told.append(one))
+
+        assert kept.opens_in(register), "for who had it open"
+    with opened(root) as register:
+        assert kept.opens_in(register), "and for who opens it now"
+        assert register.ring.first.id == done.kek_id != before
+    living = len(kept.sealed)
+    assert done == Rotated(done.kek_id, living, resumed=False, to_do=None)
+    assert (told[-1], len(told)) == ((living, living), -(-OWNERS * 2 // 16))
+    assert set(rows(root / "keys" / "register.db", "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin")) == {
+        (done.kek_id,)
+    }
+    assert keks(root) == {"kek"}
+
+
+def test_old_copies_of_the_register_are_useless_without_the_old_key(root: Path, kept: Kept, tmp_path: Path) -> None:
+    shutil.copytree(root / "keys", tmp_path / "copy")
+    old, copy, register = (
+        (root / "keys" / "kek").read_bytes(),
+        tmp_path / "copy" / "register.db",
+        root / "keys" / "register.db",
+    )
+    count = len(kept.sealed)
+    assert opened_by(old, register) == count
+    turned(root)
+    new = (root / "keys" / "kek").read_bytes()
+
+    assert opened_by(new, copy) == 0
+    assert opened_by(old, register) == 0
+    assert opened_by(new, register) == count
+    assert opened_by(old, copy) == count, "who copied both before has what was copied: docs/keys.md says so"
+
+
+def test_nothing_of_the_old_key_and_of_what_it_wrapped_is_in_any_file(root: Path) -> None:
+    with opened(root) as register:
+        kept = filled(register, 250)
+        old = (root / "keys" / "kek").read_bytes()
+        proof = rows(register.store.path, "SELECT proof FROM origin")[0][0]
+        needles = Needles().raw("key of keys", old.strip(), base64.b64decode(old)).raw("proof", proof)
+        needles.raw("wrapped", *(wrapped for _, _, wrapped in slots(root)))
+        before = set(needles.found(files_under(root / "keys")))
+        with register.store.read() as reading:
+            reading.execute(text("SELECT 1"))
+        rotate(register)
+
+        assert needles.found(files_under(root / "keys")) == []
+        assert kept.opens_in(register)
+    assert before >= {"key of keys in kek", "proof in register.db", "wrapped in register.db"}
+    assert needles.found(files_under(root / "keys")) == []
+
+
+# --- What interrupts it
+
+
+def test_wherever_it_is_killed_everything_opens_and_the_next_call_finishes_it(root: Path, tmp_path: Path) -> None:
+    """Killed at each step; and killed at each, and a little later again in the call that resumes it."""
+    with opened(root) as register:
+        kept = filled(register)
+    shutil.copytree(root, tmp_path / "watched")
+    names = steps_of(lambda: turned(tmp_path / "watched"))
+    assert {name for name, _ in names} == {"rotation"}
+    steps = [step for _, step in names]
+    assert steps[:3] == ["kek.old linked", "kek.next written", "kek.next made"]
+    assert steps[-5:] == [
+        "log of register.db emptied",
+        "kek to be replaced",
+        "kek replaced",
+        "kek.old overwritten",
+        "kek.old removed",
+    ]
+
+    for number, step in enumerate(steps):
+        for again in (None, 3):
+            house = shutil.copytree(root, tmp_path / f"{number}-{again}")
+            old = (house / "keys" / "kek").read_bytes()
+            killed_at(number, partial(turned, house))
+            if again is not None and step not in steps[-5:]:
+                killed_at(again, partial(turned, house))
+            begun = (house / "keys" / "kek.next").exists()
+            intended = (house / "keys" / ("kek.next" if begun else "kek")).read_bytes()
+            with opened(house) as register:
+                assert kept.opens_in(register), (step, again)
+                late = filled(register, 2)
+            if step == "kek.old removed":
+                assert keks(house) == {"kek"}
+                assert intended != old
+                continue
+            done = turned(house)
+
+            assert done.resumed == (intended != old), (step, again)
+            assert not done.resumed or (house / "keys" / "kek").read_bytes() == intended, "that one, and no other"
+            assert (house / "keys" / "kek").read_bytes() != old
+            assert keks(house) == {"kek"}, (step, again)
+            assert not Needles().raw("old", old.strip()).found(files_under(house / "keys"))
+            with opened(house) as register:
+                assert kept.opens_in(register)
+                assert late.opens_in(register)
+            shutil.rmtree(house)
+
+
+def test_log_that_is_held_up_stops_it_and_the_old_key_stays_until_it_is_empty(root: Path, kept: Kept) -> None:
+    settings = settings_for(root).model_copy(update={"sqlite_busy_s": 0.2})
+    old = (root / "keys" / "kek").read_bytes()
+    with opened(root) as reader, reader.store.read() as session:
+        session.execute(text("SELECT count(*) FROM keys")).all()
+        with pytest.raises(RotationError, match="log could not be emptied"):
+            turned(root, settings)
+        held = (root / "keys" / "kek").read_bytes()
+    with opened(root) as register:
+        assert kept.opens_in(register)
+    done = turned(root, settings)
+
+    assert held == old
+    assert (done.resumed, done.keys_rewrapped) == (True, 0)
+    assert keks(root) == {"kek"}
+
+
+def test_full_disk_refuses_it_and_loses_nothing(root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(root) as register:
+        with full_disk(register.store), pytest.raises((RotationError, DBAPIError)):
+            rotate(register)
+
+        assert kept.opens_in(register)
+    begun = (root / "keys" / "kek.next").read_bytes()
+    done = turned(root)
+
+    assert done.resumed
+    assert (root / "keys" / "kek").read_bytes() == begun
+    with opened(root) as register:
+        assert kept.opens_in(register)
+
+
+def test_disk_without_room_for_a_new_key_leaves_all_as_it_was(
+    root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = (root / "keys" / "kek").read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with opened(root) as register, monkeypatch.context() as patched:
+        patched.setattr("app.vault.kek.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            rotate(register)
+
+        assert kept.opens_in(register)
+    assert ((root / "keys" / "kek").read_bytes(), keks(root)) == (old, {"kek"})
+
+
+def test_key_that_does_not_open_stops_it_and_the_old_key_stays(root: Path, kept: Kept) -> None:
+    with opened(root) as register, register.store.write() as session:
+        session.execute(text("UPDATE keys SET wrapped = randomblob(60) WHERE slot = 20"))
+    old = (root / "keys" / "kek").read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(RotationError, match="slot 20 of the register does not open"):
+            turned(root)
+    assert (root / "keys" / "kek").read_bytes() == old
+    assert keks(root) == {"kek", "kek.next", "kek.old"}
+    assert kept.destroyed
+
+
+def test_two_at_once_are_one(root: Path, kept: Kept) -> None:
+    with locked(root / "keys", wait=False), pytest.raises(RotationError, match="another rotation is under way"):
+        turned(root)
+    assert not turned(root).resumed
+    with opened(root) as register:
+        assert kept.opens_in(register)
+
+
+# --- Settings
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Two key-encryption keys, as the environment gives them."""
+
+    old: str
+    new: str
+
+
+SECRETS = Secrets(*(base64.b64encode(letter * KEY_BYTES).decode() for letter in (b"o", b"n")))
+
+
+@pytest.fixture
+def by_setting(tmp_path: Path) -> tuple[Path, Kept]:
+    root = tmp_path / "by-setting"
+    settings = settings_for(root, kek=SECRETS.old)
+    with closing_vault(settings) as register:
+        return root, filled(register)
+
+
+@contextmanager
+def closing_vault(settings: Settings) -> Iterator[Register]:
+    vault = open_vault(settings)
+    set_up(vault)
+    with closing(vault.data), closing(vault.register.store):
+        yield vault.register
+
+
+def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Path, Kept]) -> None:
+    root, kept = by_setting
+    old, both, new = (
+        settings_for(root, **given)
+        for given in (
+            {"kek": SECRETS.old},
+            {"kek": SECRETS.old, "kek_next": SECRETS.new},
+            {"kek": SECRETS.new},
+        )
+    )
+    with pytest.raises(KekError, match="MIEN_KEK_NEXT"):
+        turned(root, old)
+    with opened(root, both) as running, opened(root, old) as forgotten:
+        first, second = turned(root, both), turned(root, both)
+
+        assert kept.opens_in(running)
+        with pytest.raises(UnknownKekError, match="if it was rotated, give the new one"):
+            forgotten.key(*next(iter(kept.sealed)))
+        with pytest.raises(UnknownKekError):
+            forgotten.issue(Owner.subject(uuid4()))
+        with pytest.raises(UnknownKekError):
+            forgotten.origin()
+        late = filled(running, 2)
+    with opened(root, new) as register:
+        assert kept.opens_in(register)
+        assert late.opens_in(register)
+    assert first.to_do == "set MIEN_KEK to the value of MIEN_KEK_NEXT, drop MIEN_KEK_NEXT, and destroy the old value"
+    assert (first.resumed, first.keys_rewrapped) == (False, len(kept.sealed))
+    assert (second.resumed, second.keys_rewrapped, second.kek_id) == (True, 0, first.kek_id)
+    assert keks(root) == set()
+
+
+def test_rotation_to_a_setting_that_was_killed_is_finished(by_setting: tuple[Path, Kept], tmp_path: Path) -> None:
+    root, kept = by_setting
+    both = {"kek": SECRETS.old, "kek_next": SECRETS.new}
+    watched = shutil.copytree(root, tmp_path / "watched")
+    steps = [step for _, step in steps_of(lambda: turned(watched, settings_for(watched, **both)))]
+
+    for number in range(len(steps)):
+        house = shutil.copytree(root, tmp_path / str(number))
+        settings = settings_for(house, **both)
+        killed_at(number, partial(turned, house, settings))
+        with opened(house, settings) as register:
+            assert kept.opens_in(register), steps[number]
+        turned(house, settings)
+        with opened(house, settings_for(house, kek=SECRETS.new)) as register:
+            assert kept.opens_in(register), steps[number]
+
+
+# --- What version 0.1 left
+
+
+RECORDED = Path(__file__).parents[1] / "releases" / "0.1.0"
+
+
+def from_0_1(tmp_path: Path) -> tuple[Path, Vault]:
+    """Return what version 0.1.0 left, migrated."""
+    root = tmp_path / "recorded"
+    for directory, name in (("data", "mien"), ("keys", "register")):
+        (root / directory).mkdir(parents=True)
+        with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
+            connection.executescript((RECORDED / f"{name}.sql").read_text())
+    shutil.copyfile(RECORDED / "kek", root / "keys" / "kek")
+    (root / "keys" / "kek").chmod(0o600)
+    vault = open_vault(settings_for(root))
+    set_up(vault)
+    return root, vault
+
+
+def test_keys_that_version_0_1_wrapped_are_rotated_too(tmp_path: Path) -> None:
+    root, vault = from_0_1(tmp_path)
+    query = "SELECT id FROM subjects"
+    owners = [Owner.subject(UUID(one)) for (one,) in rows(root / "data" / "mien.db", query)]
+    assert owners
+    with closing(vault.data), closing(vault.register.store):
+        check(vault)
+        sealed = [vault.register.key(owner).seal(b"kept", "here") for owner in owners]
+        late = filled(vault.register, 2)
+        done = rotate(vault.register)
+        again = rotate(vault.register)
+
+        for owner, value in zip(owners, sealed, strict=True):
+            assert vault.register.key(owner).open(value, "here") == b"kept"
+        assert late.opens_in(vault.register)
+    assert done.keys_rewrapped == again.keys_rewrapped > len(late.sealed)
+    assert opened_by((root / "keys" / "kek").read_bytes(), root / "keys" / "register.db") == done.keys_rewrapped
