@@ -15,7 +15,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test check reliability lint format lock clean bench fuzz
+.PHONY: help demo run test check reliability lint format lock clean bench fuzz machine
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -51,6 +51,10 @@ fuzz: setup-fuzz ## Throw half a minute of broken pictures at the decoder
 	@mkdir -p build/fuzz/seen build/fuzz/found
 	@PYTHONPATH=.venv/fuzz .venv/bin/python -m fuzz.decode -max_total_time=30 -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
 		-artifact_prefix=build/fuzz/found/ -verbosity=0 -print_final_stats=1 $(ARGS) build/fuzz/seen fuzz/corpus
+
+machine: setup-dev ## Do to a service whatever may happen to it, for some ten minutes: EXAMPLES=100 STEPS=40
+	@MIEN_MACHINE_EXAMPLES=$(or $(EXAMPLES),100) MIEN_MACHINE_STEPS=$(or $(STEPS),40) \
+		.venv/bin/python -m pytest tests/machine/test_machine.py $(ARGS)
 
 bench: setup-run ## Measure against the library by itself, and rights against the number of people (a quarter of an hour)
 	@.venv/bin/python -m benchmarks.verify $(ARGS)

@@ -1,0 +1,297 @@
+"""What people and relying parties do: how it is asked for, what must be answered, and what is true afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any, ClassVar
+
+import httpx
+
+from tests.machine.model import Album, Cell, Event, Grant, Model, Person, Template, Token, cell
+from tests.toy_faces import toy_photo
+
+GOOD = ""
+"""In the place of a slug."""
+Body = dict[str, Any]
+"""What was answered; empty if nobody knows."""
+photo = cache(toy_photo)
+
+
+@dataclass
+class Act:
+    """One request."""
+
+    secret: str | None
+    """What it is asked with."""
+    method: ClassVar[str] = "POST"
+    refused_meanwhile: ClassVar[tuple[int, str]] = (0, "")
+    """How it may be refused because of what another does to the same person at the same time, in neither order."""
+
+    def send(self, client: httpx.Client) -> httpx.Response:
+        """Ask."""
+        headers = {} if self.secret is None else {"Authorization": f"Bearer {self.secret}"}
+        return client.request(self.method, self.path(), headers=headers, **self.sent())
+
+    def path(self) -> str:
+        """Return where it is asked."""
+        raise NotImplementedError
+
+    def sent(self) -> dict[str, Any]:
+        """Return what is sent along."""
+        return {}
+
+    def foresee(self, model: Model) -> tuple[int, str]:
+        """Return the status that must be answered, and the slug of the problem."""
+        raise NotImplementedError
+
+    def happen(self, model: Model, body: Body) -> None:
+        """Make it true."""
+
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Give what else may be true after a crash in the middle, besides before and after; *model* is a copy."""
+        del model
+        yield from ()
+
+    def whom(self, model: Model) -> Person | None:
+        """Return the person whom it is about."""
+        return model.whose(self.secret)
+
+
+@dataclass
+class Own(Act):
+    """A person's request about themselves."""
+
+    def foresee(self, model: Model) -> tuple[int, str]:
+        """Let nobody in whose token is not in force."""
+        person = model.whose(self.secret)
+        return (401, "unauthenticated") if person is None else self.asked(model, person)
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        """Return what must be answered to the person."""
+        del model, person
+        return 200, GOOD
+
+    def happen(self, model: Model, body: Body) -> None:
+        """Find the person and change them."""
+        person = model.whose(self.secret)
+        assert person is not None
+        self.change(model, person, body)
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        """Make it true of the person."""
+
+
+@dataclass
+class Rename(Own):
+    """Correct a name, or take it away."""
+
+    name: str | None
+    method: ClassVar[str] = "PATCH"
+
+    def path(self) -> str:
+        return "/v1/me"
+
+    def sent(self) -> dict[str, Any]:
+        return {"json": {"display_name": self.name}}
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        person.name = self.name
+
+
+@dataclass
+class AddToken(Own):
+    """Ask for one more token."""
+
+    def path(self) -> str:
+        return "/v1/me/tokens"
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        return 201, GOOD
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        person.tokens.append(Token("access", body.get("access_token"), cell(body.get("token_id"))))
+
+
+@dataclass
+class RevokeToken(Own):
+    """End a token."""
+
+    token_id: str
+    method: ClassVar[str] = "DELETE"
+
+    def path(self) -> str:
+        return f"/v1/me/tokens/{self.token_id}"
+
+    def _mine(self, person: Person) -> list[Token]:
+        return [one for one in person.tokens if one.id.value == self.token_id and one.kind == "access"]
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        return (204, GOOD) if self._mine(person) else (404, "not-found")
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        model.end_tokens(person, self._mine(person))
+
+
+@dataclass
+class Recover(Act):
+    """Get back in; the secret is the code."""
+
+    def send(self, client: httpx.Client) -> httpx.Response:
+        return client.post("/v1/recoveries", json={"recovery_code": self.secret})
+
+    def whom(self, model: Model) -> Person | None:
+        return model.whose(self.secret, "recovery")
+
+    def foresee(self, model: Model) -> tuple[int, str]:
+        return (401, "unauthenticated") if self.whom(model) is None else (201, GOOD)
+
+    def happen(self, model: Model, body: Body) -> None:
+        person = self.whom(model)
+        assert person is not None
+        model.end_tokens(person, person.tokens)
+        person.tokens = [Token("access", body.get("access_token")), Token("recovery", body.get("recovery_code"))]
+
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Old ways in have ended, and the new ones were not written."""
+        person = self.whom(model)
+        if person is not None:
+            model.end_tokens(person, person.tokens)
+            yield model
+
+
+@dataclass
+class Decide(Own):
+    """Give or refuse a consent."""
+
+    purpose: str
+    party: str | None
+    notice: str
+    decision: str = "given"
+    days: int | None = None
+    """After how many days it ends; the service chooses if this is None."""
+    ends_at: str | None = None
+
+    def path(self) -> str:
+        return "/v1/me/consents"
+
+    def sent(self) -> dict[str, Any]:
+        body = {"purpose": self.purpose, "notice_sha256": self.notice, "decision": self.decision}
+        more = {"relying_party_id": self.party, "valid_until": self.ends_at}
+        return {"json": body | {name: value for name, value in more.items() if value is not None}}
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        if self.party is not None:
+            party = model.data.parties.get(self.party)
+            if party is None or party.revoked or self.purpose not in party.purposes:
+                return 422, "invalid-request"
+        if model.data.notices[self.purpose] != self.notice:
+            return 409, "notice-changed"
+        standing = person.grant(self.purpose, self.party)
+        stands = standing is not None and standing.ends > model.now and standing.notice == self.notice
+        return (200 if stands and self.decision == "given" else 201), GOOD
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        if self.asked(model, person)[0] == 200:
+            standing = person.grant(self.purpose, self.party)
+            assert not body or (standing is not None and standing.id.takes(body["consent_id"])), "it stands as it is"
+            return
+        list(self.halfway(model))
+        if self.decision == "refused":
+            blank = (model.now, self.purpose, self.party, self.notice, None, model.count())
+            person.events.append(Event(cell(body.get("consent_id")), "refused", Cell(blank[0]), *blank[1:]))
+            return
+        ends = model.default_end() if self.days is None else model.now + timedelta(days=self.days)
+        grant = Grant(
+            cell(body.get("consent_id")), self.purpose, self.party, self._reference(person, body), self.notice, ends
+        )
+        person.grants.append(grant)
+        person.events.append(model.event(person, grant, "given", Cell(model.now)))
+
+    def _reference(self, person: Person, body: Body) -> Cell:
+        """Return the reference that the party knows the person by while any consent to it is there, else a new one."""
+        if self.party is None:
+            return Cell("None")
+        known = next((one.ref for one in person.grants if one.party == self.party), cell(body.get("subject_ref")))
+        assert not body or known.takes(body["subject_ref"]), "one reference for each party"
+        return known
+
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Old consent ended, since its key went first; the new word was not written."""
+        person = model.whose(self.secret)
+        standing = None if person is None else person.grant(self.purpose, self.party)
+        if person is not None and standing is not None:
+            model.end(person, standing)
+            yield model
+
+
+@dataclass
+class Withdraw(Own):
+    """End a consent; repeating it is harmless."""
+
+    consent: str
+    method: ClassVar[str] = "DELETE"
+
+    def path(self) -> str:
+        return f"/v1/me/consents/{self.consent}"
+
+    def _standing(self, person: Person) -> Grant | None:
+        return next((one for one in person.grants if one.id.value == self.consent), None)
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        decided = any(one.consent.value == self.consent for one in person.events)
+        return (200, GOOD) if decided else (404, "not-found")
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        if (grant := self._standing(person)) is not None:
+            model.end(person, grant)
+        if body:
+            latest = [one.state for one in person.events if one.consent.value == self.consent][-1]
+            assert body["state"] == latest
+            assert body.get("erased_from_disk") is True
+
+
+@dataclass
+class Enrol(Own):
+    """Send photos of *faces* for consents."""
+
+    consents: list[str]
+    faces: list[int]
+    keep: bool
+    refused_meanwhile: ClassVar[tuple[int, str]] = (403, "consent-required")
+
+    def path(self) -> str:
+        return "/v1/me/enrolments"
+
+    def sent(self) -> dict[str, Any]:
+        photos = [("photos", (f"{n}.png", photo(face, variant=3 * n))) for n, face in enumerate(self.faces)]
+        return {"data": {"consent_id": self.consents, "keep_photos": str(self.keep).lower()}, "files": photos}
+
+    def _grants(self, model: Model, person: Person) -> list[Grant]:
+        usable = [one for one in person.grants if model.live(person, one)]
+        found = [one for one in usable if one.id.value in self.consents and one.party is not None]
+        return found if len(found) == len(set(self.consents)) else []
+
+    def asked(self, model: Model, person: Person) -> tuple[int, str]:
+        if person.spell is None:
+            return 423, "restricted"
+        renewal = person.grant("template_renewal", None)
+        if not self._grants(model, person) or (self.keep and (renewal is None or not model.live(person, renewal))):
+            return 403, "consent-required"
+        return (422, "not-the-same-person") if len(set(self.faces)) > 1 else (201, GOOD)
+
+    def change(self, model: Model, person: Person, body: Body) -> None:
+        enrolment, today = cell(body.get("enrolment_id")), model.now.date()
+        for grant in self._grants(model, person):
+            if grant.template is not None and grant.template.id.value is not None:
+                model.over.sealed.add(grant.template.id.value)
+            grant.template = Template(Cell(), enrolment, self.faces[0], today)
+        renewal = person.grant("template_renewal", None)
+        if renewal is None:
+            return
+        with_template = [one.template.enrolment for one in person.grants if one.template is not None]
+        for album in [one for one in renewal.albums if one.enrolment not in with_template]:
+            renewal.albums.remove(album)
+            model.over.sealed |= {one.value for one in album.ids if one.value is not None}
+        if self.keep:
+            renewal.albums.append(Album([Cell() for _ in self.faces], enrolment, today))

@@ -1,0 +1,163 @@
+"""The machine: what may happen to a service, in any order, and the laws after each of it."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hypothesis import event, note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.machine import files, seen
+from tests.machine.acts import Act
+from tests.machine.acts_of_right import See
+from tests.machine.choices import COMMON, MOST_PEOPLE, RARE, Choice, choices, chosen
+from tests.machine.ground import Ground, Nursery
+from tests.machine.model import RENEWAL, Data, Model, Party
+from tests.machine.operators import Operators
+
+BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
+IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
+WRITING = (*IN_PAIRS, "verify", "enrol", "rename", "revoke token", "erase", "erase", "register", "access")
+DUTIES = (
+    "rotate_party",
+    "revoke_party",
+    "publish",
+    "rotate_keys",
+    "sweep",
+    "stop_and_start",
+    "stop_and_start",
+    "move",
+    "move",
+)
+STEP = st.integers(1, 8)
+
+
+class Machine(RuleBasedStateMachine):
+    """People, relying parties and an operator, at a service that may die at any moment."""
+
+    def __init__(self, nursery: Nursery, prepared: Path, data: Data, place: Path) -> None:
+        super().__init__()
+        place.mkdir()
+        shutil.copytree(prepared, place / "house")
+        self.walk = Operators(Ground(nursery, place / "house"), Model(BEGINNING, data))
+        self.whole = True
+        """False while something goes on, and ever after it has failed: then nothing is searched at the end."""
+
+    def act(self, act: Act, *, dying_at: int = 0) -> None:
+        """Let somebody act."""
+        self.whole = False
+        deaths = len(self.walk.deaths)
+        response = self.walk.do(act, dying_at=dying_at)
+        event(f"{type(act).__name__} {'died' if response is None else response.status_code}")
+        for died in self.walk.deaths[deaths:]:
+            note(f"died at {died}")
+        if isinstance(act, See) and act.what == "export" and response is not None and response.status_code == 200:
+            seen.exported(self.walk.look(act.whom(self.walk.model)), response.content)
+        self.whole = True
+
+    # --- People and relying parties
+
+    @initialize(faces=st.lists(st.integers(0, 1), min_size=1, max_size=2), keep=st.booleans())
+    def begin(self, faces: list[int], keep: bool) -> None:  # noqa: FBT001 - Hypothesis gives it by name
+        """Let some people register, consent and enrol: little can happen before that."""
+        for who, face in enumerate(faces):
+            self.act(chosen(self.walk, Choice("register")))
+            for which in (0, 2)[: 1 + keep]:
+                self.act(chosen(self.walk, Choice("consent", who=who, which=which)))
+            self.act(chosen(self.walk, Choice("enrol", who=who, which=int(keep), face=face, more=1)))
+
+    @rule(some=st.lists(choices(*COMMON), min_size=1, max_size=3))
+    def live(self, some: list[Choice]) -> None:
+        for choice in some:
+            self.act(chosen(self.walk, choice))
+
+    @rule(consent=choices("consent"), enrol=choices("enrol"), verify=choices("verify"))
+    def come_in(self, consent: Choice, enrol: Choice, verify: Choice) -> None:
+        for choice in (consent, enrol, verify):
+            self.act(chosen(self.walk, choice))
+
+    @rule(verify=choices("verify"))
+    def be_verified(self, verify: Choice) -> None:
+        self.act(chosen(self.walk, verify))
+
+    @rule(choice=choices(*RARE), verify=choices("verify"))
+    def account_and_rights(self, choice: Choice, verify: Choice) -> None:
+        self.act(chosen(self.walk, choice))
+        self.act(chosen(self.walk, verify))
+
+    @rule(choice=choices("erase", "register", "register"))
+    def come_and_go(self, choice: Choice) -> None:
+        if choice.kind == "erase" or len(self.walk.people) < MOST_PEOPLE:
+            self.act(chosen(self.walk, choice))
+
+    @rule(choice=choices(*WRITING), step=STEP)
+    def die_on_the_way(self, choice: Choice, step: int) -> None:
+        self.act(chosen(self.walk, choice), dying_at=step)
+
+    @rule(one=choices(*IN_PAIRS, "erase"), other=choices(*IN_PAIRS))
+    def two_at_once(self, one: Choice, other: Choice) -> None:
+        self.whole = False
+        self.walk.at_once(chosen(self.walk, one), chosen(self.walk, other))
+        event("two at once")
+        self.whole = True
+
+    # --- The operator
+
+    def operate(self, what: str, *given: Any, **named: Any) -> None:
+        """Let the operator do something."""
+        self.whole = False
+        deaths = len(self.walk.deaths)
+        getattr(self.walk, what)(*given, **named)
+        event(what)
+        for died in self.walk.deaths[deaths:]:
+            note(f"died at {died}")
+            event(f"{what} died")
+        self.whole = True
+
+    @rule(what=st.sampled_from(DUTIES), which=st.integers(0, 5), step=st.just(0) | STEP)
+    def run_it(self, what: str, which: int, step: int) -> None:
+        match what:
+            case "publish":
+                self.operate(what, ("verification", RENEWAL)[which % 2])
+            case "move":
+                self.operate(what, (0.3, 1, 4, 40, 366, -1)[which])
+            case "stop_and_start":
+                self.operate(what, politely=which % 2 == 1, dying_at=step * 2)
+            case "sweep" | "rotate_keys":
+                self.operate(what, dying_at=step)
+            case _:
+                # Seldom revoked: when all parties are, little more can happen.
+                self.operate("rotate_party" if which > 1 else what, which % 2, dying_at=step)
+
+    @rule(which=st.integers(0, 2), back=st.sampled_from((False, True, True)), step=st.just(0) | st.integers(1, 20))
+    def back_up_or_go_back(self, which: int, back: bool, step: int) -> None:  # noqa: FBT001 - Hypothesis gives it by name
+        if back and self.walk.backups:
+            self.operate("restore", which, dying_at=step)
+        else:
+            self.operate("back_up", dying_at=step if which == 2 else 0)
+
+    # --- The laws
+
+    @invariant()
+    def databases_are_sound_and_no_ended_key_lives(self) -> None:
+        if self.whole:
+            self.whole = False
+            assert files.sound(self.walk.ground.root) == []
+            assert files.keys_of_ended(self.walk.ground.root, self.walk.model.over) == 0
+            self.walk.keys.look()
+            self.whole = True
+
+    def teardown(self) -> None:
+        """Hold everything against everything, then take it away."""
+        try:
+            if self.whole:
+                self.walk.all_told()
+        finally:
+            self.walk.discard()
+
+
+def first_party(told: dict[str, Any]) -> Party:
+    """Return a party as the operator's command tells of it."""
+    return Party(told["relying_party_id"], told["name"], frozenset(told["purposes"]), told["api_key"])

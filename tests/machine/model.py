@@ -1,0 +1,298 @@
+"""What must be true: pure, and with nothing of the service's own code in it.
+
+`Data` goes back in time with a backup; `Over`, like the register, never does. What the service chooses (ids,
+references) is a `Cell`: empty until it has been seen.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+RENEWAL = "template_renewal"
+DEFAULT_DAYS = 365
+
+
+class Cell:
+    """A value that the service chose: anything, or one of a few, until it has been seen."""
+
+    def __init__(self, *options: object) -> None:
+        self.options = options
+
+    def takes(self, seen: object) -> bool:
+        """Say whether it may be *seen*; then it is that from now on."""
+        if self.options and seen not in self.options:
+            return False
+        self.options = (seen,)
+        return True
+
+    @property
+    def value(self) -> str | None:
+        """Return what it is, once that is known."""
+        return str(self.options[0]) if len(self.options) == 1 else None
+
+    def __repr__(self) -> str:
+        return " or ".join(map(str, self.options)) or "anything"
+
+
+def cell(seen: object) -> Cell:
+    """Make a cell of what an answer said; empty if there was no answer."""
+    return Cell() if seen is None else Cell(seen)
+
+
+@dataclass
+class Token:
+    """A way in. The secret is None if the answer that had it was lost."""
+
+    kind: str
+    secret: str | None
+    id: Cell = field(default_factory=Cell)
+
+
+@dataclass
+class Event:
+    """A consent event. Those of one *batch* may stand in any order: they came about together."""
+
+    consent: Cell
+    state: str
+    at: Cell
+    purpose: str
+    party: str | None
+    notice: str
+    ends: datetime | None
+    batch: int
+
+
+@dataclass
+class Template:
+    """A reference, of one face."""
+
+    id: Cell
+    enrolment: Cell
+    face: int
+    day: date
+
+
+@dataclass
+class Album:
+    """The photos kept of one enrolment."""
+
+    ids: list[Cell]
+    enrolment: Cell
+    day: date
+
+
+@dataclass
+class Grant:
+    """A consent whose row is there: in force, or over and not swept."""
+
+    id: Cell
+    purpose: str
+    party: str | None
+    ref: Cell
+    notice: str
+    ends: datetime
+    template: Template | None = None
+    albums: list[Album] = field(default_factory=list)
+
+
+@dataclass
+class Line:
+    """A comparison, as its person sees it."""
+
+    id: Cell
+    party: str
+    decision: str
+    at: datetime
+
+
+@dataclass
+class Person:
+    """Somebody who is not erased."""
+
+    id: str
+    name: str | None
+    registered: date
+    tokens: list[Token]
+    spell: int | None
+    """None while they have stopped all matching."""
+    events: list[Event] = field(default_factory=list)
+    grants: list[Grant] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    accesses: Counter[date] = field(default_factory=Counter)
+
+    def grant(self, purpose: str, party: str | None) -> Grant | None:
+        """Return what stands for a purpose and a party."""
+        return next((one for one in self.grants if (one.purpose, one.party) == (purpose, party)), None)
+
+    def enrolments(self) -> dict[str, list[Grant | Album]]:
+        """Return the enrolments of which something is left, by id: consents with a template, and albums."""
+        found: dict[str, list[Grant | Album]] = {}
+        for grant in self.grants:
+            if grant.template is not None:
+                found.setdefault(grant.template.enrolment.value or "?", []).append(grant)
+            for album in grant.albums:
+                found.setdefault(album.enrolment.value or "?", []).append(album)
+        return found
+
+    def parts(self, enrolment: str) -> list[Grant | Album]:
+        """Return what is left of one enrolment."""
+        return self.enrolments().get(enrolment, [])
+
+    def secrets(self, kind: str = "access") -> list[str]:
+        """Return what they can get in with."""
+        return [one.secret for one in self.tokens if one.kind == kind and one.secret is not None]
+
+
+@dataclass
+class Party:
+    """A relying party. The secret is None if it has no key, or nobody knows it."""
+
+    id: str
+    name: str
+    purposes: frozenset[str]
+    secret: str | None
+    revoked: bool = False
+
+
+@dataclass
+class Data:
+    """What a backup has."""
+
+    people: dict[str, Person] = field(default_factory=dict)
+    parties: dict[str, Party] = field(default_factory=dict)
+    notices: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Over:
+    """What ended, for good: by id, or by secret."""
+
+    grants: dict[str, tuple[str, Cell]] = field(default_factory=dict)
+    """The state it ended in, and when a restored history says so."""
+    sealed: set[str] = field(default_factory=set)
+    """Templates and photos."""
+    tokens: set[str] = field(default_factory=set)
+    spells: set[int] = field(default_factory=set)
+    people: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    parties: set[str] = field(default_factory=set)
+
+
+def midnight(instant: datetime) -> datetime:
+    """Return the beginning of that day: what the register remembers of an instant."""
+    return instant.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass
+class Model:
+    """Everything, and what time it is."""
+
+    now: datetime
+    data: Data = field(default_factory=Data)
+    over: Over = field(default_factory=Over)
+    counted: int = 0
+    crashed: bool = False
+    """Whether what ends now is finished from the register, which remembers days only."""
+
+    def count(self) -> int:
+        """Return another number."""
+        self.counted += 1
+        return self.counted
+
+    def whose(self, secret: str | None, kind: str = "access") -> Person | None:
+        """Return whom a token lets in."""
+        return next((one for one in self.data.people.values() if secret in one.secrets(kind)), None)
+
+    def asking(self, secret: str | None) -> Party | None:
+        """Return the party whose key this is."""
+        standing = (one for one in self.data.parties.values() if not one.revoked)
+        return next((one for one in standing if secret is not None and one.secret == secret), None)
+
+    def live(self, person: Person, grant: Grant) -> bool:
+        """Say whether a grant can be used now."""
+        return grant.ends > self.now and person.spell is not None
+
+    def default_end(self) -> datetime:
+        """Return when a consent given now ends if nobody chose."""
+        return midnight(self.now) + timedelta(days=DEFAULT_DAYS)
+
+    # --- Endings
+
+    def end_tokens(self, person: Person, tokens: Iterable[Token]) -> None:
+        """End ways in."""
+        for one in list(tokens):
+            person.tokens.remove(one)
+            self.over.tokens |= {known for known in (one.secret, one.id.value) if known is not None}
+
+    def end_sealed(self, grant: Grant) -> None:
+        """End what hangs from a grant."""
+        ids = [] if grant.template is None else [grant.template.id]
+        ids += [one for album in grant.albums for one in album.ids]
+        self.over.sealed |= {one.value for one in ids if one.value is not None}
+        grant.template, grant.albums = None, []
+
+    def end(self, person: Person, grant: Grant, *, batch: int | None = None) -> Event:
+        """End a grant, by its person or by time; after a crash or a restore only the day is remembered."""
+        expired = grant.ends <= self.now
+        instant = grant.ends if expired else self.now
+        state = "expired" if expired else "withdrawn"
+        times = (instant, midnight(instant)) if self.crashed or expired else (instant,)
+        self.end_sealed(grant)
+        person.grants.remove(grant)
+        if grant.id.value is not None:
+            self.over.grants[grant.id.value] = (state, Cell(midnight(instant)))
+        event = self.event(person, grant, state, Cell(*times), batch=batch)
+        person.events.append(event)
+        return event
+
+    def event(self, person: Person, grant: Grant, state: str, at: Cell, *, batch: int | None = None) -> Event:
+        """Make the event that something happened to a grant."""
+        ends, number = grant.ends if state == "given" else None, self.count() if batch is None else batch
+        return Event(grant.id, state, at, grant.purpose, grant.party, grant.notice, ends, number)
+
+    def erase(self, person: Person) -> None:
+        """Erase somebody."""
+        self.end_tokens(person, person.tokens)
+        for grant in person.grants:
+            self.end_sealed(grant)
+            if grant.id.value is not None:
+                self.over.grants[grant.id.value] = ("erased", Cell())
+        self.over.people.add(person.id)
+        del self.data.people[person.id]
+
+    def sweep(self) -> None:
+        """End what is over, in any order."""
+        for person in self.data.people.values():
+            batch = self.count()
+            for grant in [one for one in person.grants if one.ends <= self.now]:
+                self.end(person, grant, batch=batch)
+
+    # --- Backups
+
+    def restore(self, backup: Data) -> None:
+        """Go back, but not behind what ended; then start."""
+        self.data = deepcopy(backup)
+        for erased in self.over.people & set(self.data.people):
+            del self.data.people[erased]
+        for party in self.data.parties.values():
+            party.revoked |= party.id in self.over.parties
+            party.secret = None if party.secret in self.over.keys else party.secret
+        for person in self.data.people.values():
+            self._restore(person)
+        self.sweep()
+
+    def _restore(self, person: Person) -> None:
+        gone = self.over.tokens
+        person.tokens = [one for one in person.tokens if not {one.secret, one.id.value} & gone]
+        person.spell = None if person.spell in self.over.spells else person.spell
+        batch = self.count()
+        for grant in list(person.grants):
+            if grant.template is not None and grant.template.id.value in self.over.sealed:
+                grant.template = None
+            grant.albums = [one for one in grant.albums if not {cell.value for cell in one.ids} & self.over.sealed]
+            if (ended := self.over.grants.get(grant.id.value or "")) is not None:
+                person.grants.remove(grant)
+                state, at = ended
+                person.events.append(self.event(person, grant, state, Cell(*at.options), batch=batch))

@@ -1,0 +1,169 @@
+"""What the service shows of a person, held against what must be true of them."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tests.machine.model import Cell, Event, Grant, Model, Person
+
+Rows = list[dict[str, Any]]
+SHOWN = {"subjects", "tokens", "grants", "consent_events", "templates", "photos", "comparisons", "access_counts"}
+
+
+class Differs(AssertionError):  # noqa: N818 - it says what it is
+    """The service shows something else than what must be true."""
+
+
+def same(what: str, seen: object, true: object) -> None:
+    """Hold two values against each other."""
+    if seen != true:
+        msg = f"{what}: {seen!r} is shown, {true!r} is true"
+        raise Differs(msg)
+
+
+def takes(what: str, cell: Cell, seen: object) -> None:
+    """Put what is seen into a cell."""
+    if not cell.takes(seen):
+        msg = f"{what}: {seen!r} is shown, {cell!r} is true"
+        raise Differs(msg)
+
+
+def instant(said: str | None) -> datetime | None:
+    """Read an instant."""
+    return None if said is None else datetime.fromisoformat(said)
+
+
+def each(what: str, cells: Sequence[Cell], seen: Iterable[str]) -> None:
+    """Hold a set of ids against cells: those known must be there, the others take what is left."""
+    left = set(seen)
+    same(f"number of {what}", len(left), len(cells))
+    known = {cell.value for cell in cells if cell.value is not None}
+    same(what, left & known, known)
+    for cell, one in zip((cell for cell in cells if cell.value is None), sorted(left - known), strict=True):
+        takes(what, cell, one)
+
+
+def held(person: Person, model: Model, document: dict[str, Any]) -> None:
+    """Hold the document of access against what must be true: all of it, and nothing else.
+
+    Raises:
+        Differs: it is not the same.
+    """
+    data: dict[str, Rows] = document["data"]
+    same("tables with something in them", {name for name, rows in data.items() if rows} - SHOWN, set())
+    (subject,) = data["subjects"]
+    same("name", subject["name"], person.name)
+    same("restricted", subject["spell_id"] is None, person.spell is None)
+    same("registered", subject["registered_on"], person.registered.isoformat())
+    for kind in ("access", "recovery"):
+        ids = [one["id"] for one in data["tokens"] if one["kind"] == kind]
+        each(f"{kind} tokens", [one.id for one in person.tokens if one.kind == kind], ids)
+    _events(person, [row["content"] for row in sorted(data["consent_events"], key=lambda row: row["position"])])
+    same("events are counted", [row["position"] for row in data["consent_events"]], _count(person.events))
+    _grants(person, model, data, document["purposes"])
+    _lines(person, data["comparisons"])
+    same("accesses", {row["on_day"]: row["times"] for row in data["access_counts"]}, _days(person))
+    _only_theirs(person, data)
+
+
+def _count(things: Sequence[object]) -> list[int]:
+    return list(range(1, len(things) + 1))
+
+
+def _days(person: Person) -> dict[str, int]:
+    return {day.isoformat(): times for day, times in person.accesses.items()}
+
+
+def _only_theirs(person: Person, data: dict[str, Rows]) -> None:
+    owners = {row.get("subject_id", person.id) for rows in data.values() for row in rows}
+    same("whose rows", owners, {person.id})
+
+
+def _events(person: Person, seen: Rows) -> None:
+    same("number of events", len(seen), len(person.events))
+    place = 0
+    while place < len(seen):
+        batch = [one for one in person.events[place:] if one.batch == person.events[place].batch]
+        shown = seen[place : place + len(batch)]
+        place += len(batch)
+        if len(batch) > 1:
+            order: Callable[[Event], tuple[str | None, str]] = lambda one: (one.consent.value, one.state)  # noqa: E731
+            batch = sorted(batch, key=order)
+            shown = sorted(shown, key=lambda one: (one["consent_id"], one["state"]))
+        for event, one in zip(batch, shown, strict=True):
+            _event(event, one)
+
+
+def _event(event: Event, seen: dict[str, Any]) -> None:
+    takes("consent of an event", event.consent, seen["consent_id"])
+    same("state of an event", seen["state"], event.state)
+    takes("time of an event", event.at, instant(seen["event_time"]))
+    same("purpose of an event", seen["purpose"], event.purpose)
+    same("party of an event", seen["relying_party_id"] or None, event.party)
+    same("notice of an event", seen["notice_sha256"], event.notice)
+    same("end of an event", instant(seen["valid_until"]), event.ends)
+
+
+def _grants(person: Person, model: Model, data: dict[str, Rows], purposes: Rows) -> None:
+    seen = {(row["purpose"], row["relying_party_id"]): row for row in data["grants"]}
+    true = {(one.purpose, one.party): one for one in person.grants}
+    same("consents", set(seen), set(true))
+    templates = {row["grant_id"]: row for row in data["templates"]}
+    for which, grant in true.items():
+        row = seen[which]
+        takes("consent", grant.id, row["id"])
+        takes("reference", grant.ref, str(row["subject_ref"]))
+        same("notice", row["notice_sha256"], grant.notice)
+        same("end", instant(row["valid_until"] + ("" if "+" in row["valid_until"] else "+00:00")), grant.ends)
+        _template(grant, templates.pop(grant.id.value or "", None))
+    same("other templates", templates, {})
+    _albums(person, data["photos"])
+    in_force = {one.id.value for one in person.grants if one.ends > model.now}
+    same("in force", {one["consent_id"] for one in purposes}, in_force)
+
+
+def _template(grant: Grant, row: dict[str, Any] | None) -> None:
+    same("template there", row is not None, grant.template is not None)
+    if row is not None and grant.template is not None:
+        takes("template", grant.template.id, row["id"])
+        takes("enrolment", grant.template.enrolment, row["enrolment_id"])
+        same("day of a template", row["enrolled_on"], grant.template.day.isoformat())
+
+
+def _albums(person: Person, rows: Rows) -> None:
+    albums = [album for grant in person.grants for album in grant.albums]
+    enrolments = {row["enrolment_id"] for row in rows}
+    each("enrolments with photos", [album.enrolment for album in albums], enrolments)
+    for album in albums:
+        each("photos", album.ids, [row["id"] for row in rows if row["enrolment_id"] == album.enrolment.value])
+
+
+def _lines(person: Person, rows: Rows) -> None:
+    rows = sorted(rows, key=lambda row: row["position"])
+    same("lines are counted", [row["position"] for row in rows], _count(person.lines))
+    for line, row in zip(person.lines, rows, strict=True):
+        takes("comparison", line.id, row["id"])
+        said = row["content"]
+        shown = (said["relying_party_id"], said["decision"], instant(said["at"]))
+        same("comparison", shown, (line.party, line.decision, line.at))
+
+
+def exported(document: dict[str, Any], archive: bytes) -> None:
+    """Hold an export against the document of access: it opens, says the same, and has every file."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        same("a broken file", files.testzip(), None)
+        told = json.loads(files.read("mien.json"))
+        for table in SHOWN - {"access_counts"}:
+            same(f"export of {table}", told["data"][table], document["data"][table])
+        names = {one for one in files.namelist() if one.startswith(("templates/", "photos/"))}
+        due = {f"templates/{UUID(row['id'])}.json" for row in document["data"]["templates"]}
+        due |= {f"photos/{UUID(row['id'])}.jpg" for row in document["data"]["photos"]}
+        same("files of an export", names, due)
+        for name in names:
+            content = files.read(name)
+            good = len(json.loads(content)["vector"]) == 128 if name.endswith("json") else content[:2] == b"\xff\xd8"
+            same("files that cannot be read", [name] * (not good), [])

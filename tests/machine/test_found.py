@@ -1,0 +1,87 @@
+"""What the machine found, made smaller: each is a walk that it took."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.machine import files
+from tests.machine.acts import AddToken, Decide, Enrol, Recover
+from tests.machine.acts_of_right import Erase, Register, Unenrol
+from tests.machine.model import RENEWAL, Model, Person
+from tests.machine.operators import Operators
+
+ONE_COMMIT = "the keys of an enrolment that is deleted are destroyed in a commit for each consent (`Vault.change`)"
+LOST_KEYS = "a restore leaves the keys of what was given after the backup; nobody can end those any more"
+LOST_TOKENS = "a restore leaves tokens that were added after the backup without a tombstone"
+
+
+@dataclass
+class UnenrolAtOnce(Unenrol):
+    """Delete an enrolment, whole or not at all."""
+
+    def halfway(self, model: Model) -> Iterator[Model]:
+        """Give nothing: there is nothing between before and after."""
+        del model
+        yield from ()
+
+
+def arrived(walk: Operators) -> Person:
+    """Let somebody register."""
+    act = Register(None, "Ada Canary")
+    walk.do(act)
+    return walk.model.data.people[act.subject_id]
+
+
+def enrolled(walk: Operators, person: Person, *, keep: bool = False) -> None:
+    """Let somebody consent and enrol."""
+    door = next(one.id for one in walk.model.data.parties.values() if one.name == "Door")
+    secret, notices = person.secrets()[0], walk.model.data.notices
+    walk.do(Decide(secret, "verification", door, notices["verification"]))
+    if keep:
+        walk.do(Decide(secret, RENEWAL, None, notices[RENEWAL]))
+    grant = walk.model.data.people[person.id].grant("verification", door)
+    assert grant is not None
+    walk.do(Enrol(secret, [grant.id.value or ""], [0], keep))
+
+
+@pytest.mark.xfail(reason=ONE_COMMIT)
+def test_enrolment_whose_deletion_is_interrupted_is_there_or_not(walk: Operators) -> None:
+    person = arrived(walk)
+    for step in range(1, 9):
+        enrolled(walk, walk.model.data.people[person.id], keep=True)
+        (enrolment,) = walk.model.data.people[person.id].enrolments()
+        walk.do(UnenrolAtOnce(person.secrets()[0], enrolment), dying_at=step)
+    walk.all_told()
+
+    assert len(walk.deaths) > 4
+
+
+@pytest.mark.xfail(reason=LOST_KEYS)
+def test_of_an_erased_person_nothing_opens_in_a_backup_of_a_history_that_was_left(walk: Operators) -> None:
+    person = arrived(walk)
+    walk.back_up()
+    enrolled(walk, person)
+    walk.back_up()
+    walk.restore(0)
+    walk.do(Erase(person.secrets()[0]))
+    newest = walk.ever_backed_up[-1]
+
+    assert files.open_though_ended(walk.ground.root, newest / "mien.db", walk.model.over) == []
+
+
+@pytest.mark.xfail(reason=LOST_TOKENS)
+def test_recovery_ends_every_older_token_those_of_a_history_that_was_left_too(walk: Operators) -> None:
+    person = arrived(walk)
+    walk.back_up()
+    walk.do(AddToken(person.secrets()[0]))
+    added = walk.model.data.people[person.id].secrets()[-1]
+    walk.back_up()
+    newest = walk.backups[-1]
+    walk.restore(0)
+    walk.do(Recover(walk.model.data.people[person.id].secrets("recovery")[0]))
+    walk.model.over.tokens.add(added)
+    walk.backups.append(newest)
+    walk.restore(1)
+
+    assert walk.model.whose(added) is None

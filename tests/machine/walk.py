@@ -1,0 +1,270 @@
+"""One run of a service and the model beside it: do something, compare; whatever was interrupted is before or after."""
+
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from tests.machine import files, seen
+from tests.machine.acts import GOOD, Act, Body
+from tests.machine.acts_of_right import See
+from tests.machine.ground import Ended, Ground
+from tests.machine.model import Data, Model, Person
+from tests.machine.seen import Differs
+
+NO_SUCH_CONSENT = "no-such-consent"
+
+
+def slug_of(response: httpx.Response) -> str:
+    """Return the slug of a problem; none of a good answer."""
+    return GOOD if response.status_code < 400 else str(response.json()["type"]).rpartition(":")[2]
+
+
+def body_of(response: httpx.Response | None) -> Body:
+    """Return the object in an answer, if there is one."""
+    if response is None or not response.content or "json" not in response.headers.get("content-type", ""):
+        return {}
+    found: Body = response.json()
+    return found
+
+
+class Walk:
+    """A store that is served, what must be true of it, and all that was ever known in it."""
+
+    def __init__(self, ground: Ground, model: Model) -> None:
+        self.ground, self.model = ground, model
+        self.people: list[str] = []
+        self.secrets: dict[str, list[str]] = {}
+        self.codes: dict[str, list[str]] = {}
+        self.consents: dict[str, list[str]] = {}
+        self.refs: list[tuple[str, str]] = []
+        self.backups: list[tuple[Path, Data]] = []
+        self.traces: dict[str, files.Traces] = {}
+        self.gone: list[files.Traces] = []
+        self.one_answer: set[bytes] = set()
+        self.keys = files.Keys(ground.root)
+        self.deaths: list[str] = []
+        self.tell()
+        self.start()
+
+    # --- Serving
+
+    def tell(self) -> None:
+        """Let the service know what time it is."""
+        self.ground.tell(self.model.now)
+
+    def start(self, *, dying_at: int = 0) -> None:
+        """Serve, and sweep; a start that is killed is made again."""
+        if dying_at:
+            self.ground.doom(dying_at)
+            self.ground.start()
+            died = self.ground.spare()
+            if died is None:
+                self.model.sweep()
+                return
+            self.deaths.append(died)
+            self.ground.stop(signal.SIGKILL)
+        assert self.ground.start(), "the service does not come up"
+        self.model.sweep()
+
+    def restart(self, *, by: signal.Signals = signal.SIGTERM, dying_at: int = 0) -> None:
+        """End the service and serve again."""
+        code = self.ground.stop(by)
+        assert code in {0, -by, -signal.SIGKILL}
+        self.start(dying_at=dying_at)
+
+    def command(self, *argv: str, dying_at: int = 0) -> Ended:
+        """Run a command of the operator; if it dies, the service is started anew, as an operator would."""
+        if dying_at:
+            self.ground.doom(dying_at)
+        ended = self.ground.run(argv)
+        if (died := self.ground.spare()) is not None:
+            self.deaths.append(died)
+            self.restart()
+        assert ended.killed == (died is not None), ended.printed
+        return ended
+
+    # --- Acting
+
+    def do(self, act: Act, *, dying_at: int = 0) -> httpx.Response | None:
+        """Let somebody act, and compare; the process may die at a step on the way."""
+        if dying_at:
+            self.ground.doom(dying_at)
+        response = self.sent(act)
+        died = self.ground.spare()
+        if died is not None:
+            self.deaths.append(died)
+        if response is not None:
+            self.answered(self.model, act, response)
+            if died is not None:
+                self.ground.stop()
+                self.start()
+            self.remember()
+            self.look(act.whom(self.model))
+            return response
+        assert died is not None, "no answer, and nobody died"
+        self._interrupted(act)
+        return None
+
+    def sent(self, act: Act) -> httpx.Response | None:
+        """Send a request; None if there is no answer."""
+        try:
+            return act.send(self.ground.client)
+        except httpx.TransportError:
+            return None
+
+    def answered(self, model: Model, act: Act, response: httpx.Response) -> None:
+        """Hold an answer against what must be answered, and make true what it says."""
+        seen.same(f"answer to {act}", (response.status_code, slug_of(response)), act.foresee(model))
+        if response.status_code < 400:
+            act.happen(model, body_of(response))
+        elif slug_of(response) == NO_SUCH_CONSENT:
+            self.one_answer.add(response.content)
+            seen.same("one answer", len(self.one_answer), 1)
+
+    def _interrupted(self, act: Act) -> None:
+        """Start again, and find out which it was: before or after, never between."""
+        whom = act.whom(self.model)
+        self.ground.stop()
+        assert self.ground.start(), "the service does not come up after it died"
+        self._adopt(self._either(act), [whom.id] if whom else [], f"{act}, interrupted at {self.deaths[-1]}")
+        self.remember()
+
+    def _either(self, act: Act) -> Iterator[Model]:
+        before, after, half = deepcopy(self.model), deepcopy(self.model), deepcopy(self.model)
+        yield before
+        after.crashed = half.crashed = True
+        if after_all := act.foresee(after)[1] == GOOD:
+            act.happen(after, {})
+            yield after
+        if after_all:
+            yield from act.halfway(half)
+
+    def at_once(self, *acts: Act) -> None:
+        """Let two act at the same time: it must be as if one had been first, or refused because of the other."""
+        answers: dict[int, httpx.Response | None] = {}
+        ready = threading.Barrier(len(acts))
+
+        def go(number: int) -> None:
+            ready.wait()
+            answers[number] = self.sent(acts[number])
+
+        threads = [threading.Thread(target=go, args=(number,)) for number in range(len(acts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = [answers[number] for number in range(len(acts))]
+        both = [(act, one) for act, one in zip(acts, found, strict=True) if one is not None]
+        assert len(both) == len(acts), "no answer"
+        whom = {one.id for act in acts if (one := act.whom(self.model)) is not None}
+        self._adopt(self._orders(both), whom, f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}")
+        self.remember()
+
+    def _orders(self, both: Sequence[tuple[Act, httpx.Response]]) -> Iterator[Model]:
+        for one, other in (both, both[::-1]):
+            for order in ((one, other), (other,)):
+                if len(order) == 1 and one[0].refused_meanwhile != (one[1].status_code, slug_of(one[1])):
+                    continue
+                model = deepcopy(self.model)
+                try:
+                    for act, response in order:
+                        self.answered(model, act, response)
+                except (Differs, AssertionError):
+                    continue
+                yield model
+
+    # --- Comparing
+
+    def _adopt(self, candidates: Iterator[Model], whom: Sequence[str] | set[str], what: str) -> None:
+        """Take for true the first candidate that agrees with what the service shows of these people.
+
+        Raises:
+            Differs: none does.
+        """
+        shown = {one: self._shown(one) for one in whom}
+        faults = []
+        for model in candidates:
+            model.crashed = False
+            model.sweep()
+            try:
+                for subject_id, (let_in, document) in shown.items():
+                    self._agrees(model, subject_id, let_in, document)
+            except Differs as fault:
+                faults.append(str(fault))
+                continue
+            self.model = model
+            return
+        msg = f"between before and after: {what}\n" + "\n".join(faults)
+        raise Differs(msg)
+
+    def _shown(self, subject_id: str) -> tuple[dict[str, bool], Body]:
+        """Try every token that this person ever had, and fetch the document with one that lets them in."""
+        let_in: dict[str, bool] = {}
+        document: Body = {}
+        for secret in self.secrets.get(subject_id, []):
+            answer = See(secret, "comparisons").send(self.ground.client)
+            let_in[secret] = answer.status_code == 200
+            if let_in[secret] and not document:
+                document = See(secret).send(self.ground.client).json()
+        return let_in, document
+
+    @staticmethod
+    def _agrees(model: Model, subject_id: str, let_in: dict[str, bool], document: Body) -> None:
+        person = model.data.people.get(subject_id)
+        secrets = [] if person is None else person.secrets()
+        seen.same("who is let in", let_in, {secret: secret in secrets for secret in let_in})
+        if document and person is not None:
+            person.accesses[model.now.date()] += 1
+            seen.held(person, model, document)
+
+    def look(self, person: Person | None) -> Body:
+        """Compare all that is shown of somebody with all that is true; nothing of who has no way in."""
+        if person is None or not person.secrets():
+            return {}
+        act = See(person.secrets()[0])
+        response = act.send(self.ground.client)
+        self.answered(self.model, act, response)
+        document = body_of(response)
+        seen.held(person, self.model, document)
+        self.traces.setdefault(person.id, files.Traces()).note(document)
+        return document
+
+    def remember(self) -> None:
+        """Keep in mind what was ever known: it may be tried for ever."""
+        for person in self.model.data.people.values():
+            if person.id not in self.people:
+                self.people.append(person.id)
+            for kind, known in (("access", self.secrets), ("recovery", self.codes)):
+                mine = known.setdefault(person.id, [])
+                mine += [one for one in person.secrets(kind) if one not in mine]
+            mine = self.consents.setdefault(person.id, [])
+            mine += [one.consent.value for one in person.events if one.consent.value not in {None, *mine}]  # type: ignore[misc]
+            refs = [(one.party, one.ref.value) for one in person.grants if one.party and one.ref.value]
+            self.refs += [one for one in refs if one not in self.refs]
+        for subject_id in set(self.traces) & self.model.over.people:
+            traces = self.traces.pop(subject_id)
+            traces.texts |= {*self.secrets[subject_id], *self.codes[subject_id]}
+            self.gone.append(traces)
+            self.nothing_left()
+
+    # --- Time, and the end
+
+    def move(self, days: float) -> None:
+        """Move the clock."""
+        self.model.now += timedelta(days=days)
+        self.tell()
+
+    def nothing_left(self) -> None:
+        """Search for what is left of who was erased."""
+        assert files.left_of(self.gone, self.ground.root, self.ground.log) == []
+
+    def discard(self) -> None:
+        """End the service and take everything away."""
+        self.ground.stop(signal.SIGKILL)
+        shutil.rmtree(self.ground.root.parent, ignore_errors=True)
