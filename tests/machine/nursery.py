@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-import app.cli
+import app.cli.program
 import app.main
 from app.faces import pipeline
 from app.faces.flaws import Flaw
@@ -118,7 +118,7 @@ def command(root: Path, how: Path, argv: Sequence[str]) -> int:
     live_by(how)
     os.environ.update(MIEN_DATA_DIR=str(root / "data"), MIEN_KEYS_DIR=str(root / "keys"))
     try:
-        app.cli.app([*argv, "--json"], prog_name="mien")
+        app.cli.program.app([*argv, "--json"], prog_name="mien")
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
