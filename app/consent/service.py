@@ -66,7 +66,7 @@ def give(
             return Given(standing, new=False)
         ends = _end_of(chosen_end, settings, now)
         if standing is not None:
-            end_grant(change, vault, standing, now=now)
+            end_grant(change, vault, standing, now=now, replaced=True)
         keeping = proofs.Keeping(settings.proof_retention)
         grant = _put_in_force(change, vault, subject_id=by.id, asked=asked, ends=ends, keeping=keeping, now=now)
         return Given(grant, new=True)
@@ -164,7 +164,7 @@ def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Co
         _check(change.session, asked)
         standing = _standing(change.session, by.id, asked)
         if standing is not None:
-            end_grant(change, vault, standing, now=now)
+            end_grant(change, vault, standing, now=now, replaced=True)
         event = _event(uuid4(), asked, EventState.REFUSED, now)
         events.append(change.session, subjects.key(vault, by.id), subject_id=by.id, event=event)
         return event
@@ -195,15 +195,20 @@ def _latest(session: Session, key: Key, subject_id: UUID, consent_id: UUID) -> C
     raise NotFoundError
 
 
-def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime) -> ConsentEvent:
-    """End a grant inside *change*: the row and what hangs from it, its keys, and the event that says so."""
+def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> ConsentEvent:
+    """End a grant inside *change*: the row and what hangs from it, its keys, and the event that says so.
+
+    Args:
+        replaced: another word takes its place, and it must not end without that.
+    """
     asked = Asked(purpose=grant.purpose, relying_party_id=grant.relying_party_id, notice_sha256=grant.notice_sha256)
     state = ended_as(grant.valid_until, now=now)
     # An expired consent ended when it expired, not when somebody noticed.
     event = _event(grant.id, asked, state, grant.valid_until if state is EventState.EXPIRED else now)
     delete_grant(change.session, grant)
     proofs.end(change.session, grant.id, on=event.event_time.date())
-    change.end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
+    end = change.replaced if replaced else change.end
+    end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
     events.append(change.session, subjects.key(vault, grant.subject_id), subject_id=grant.subject_id, event=event)
     return event
 

@@ -1,8 +1,9 @@
 """What the operator does with relying parties, and what others may know of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from app.kit.text import REASON, readable
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.tables import EndedKind
-from app.vault.vault import Change, Vault
+from app.vault.vault import Vault
 
 KEY_PREFIX = "mien_rp_"
 OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
@@ -91,7 +92,7 @@ def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyVie
     """
     with vault.change() as change:
         party = _standing(change.session, party_id)
-        _end_keys(change, party_id, now)
+        _delete_keys(change.session, party_id, end=partial(change.replaced, EndedKind.RELYING_PARTY_KEY), now=now)
         return _view(change.session, party), _add_key(change.session, party_id, now)
 
 
@@ -104,7 +105,7 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
     """
     with vault.change() as change:
         party = _standing(change.session, party_id)
-        _end_keys(change, party_id, now)
+        _delete_keys(change.session, party_id, end=partial(change.end, EndedKind.RELYING_PARTY_KEY), now=now)
         party.revoked_on = now.date()
         change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
         return _view(change.session, party)
@@ -118,10 +119,10 @@ def _standing(session: Session, party_id: UUID) -> RelyingParty:
     return party
 
 
-def _end_keys(change: Change, party_id: UUID, now: datetime) -> None:
-    for key_id in change.session.scalars(select(PartyKey.id).where(PartyKey.relying_party_id == party_id)).all():
-        change.session.execute(delete(PartyKey).where(PartyKey.id == key_id))
-        change.end(EndedKind.RELYING_PARTY_KEY, key_id, ended_as="revoked", on=now.date())
+def _delete_keys(session: Session, party_id: UUID, *, end: Callable[..., None], now: datetime) -> None:
+    for key_id in session.scalars(select(PartyKey.id).where(PartyKey.relying_party_id == party_id)).all():
+        session.execute(delete(PartyKey).where(PartyKey.id == key_id))
+        end(key_id, ended_as="revoked", on=now.date())
 
 
 _BY_KEY = Prepared(

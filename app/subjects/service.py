@@ -202,8 +202,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
         if found is None:
             raise NoSuchCodeError
         subject = get(session, found.subject_id)
-        # The new code is not given before it is committed, so the old one is not ended for good before it either:
-        # between the two a full disk would leave a person with no way in.
+        # Not before the new code is there: between the two a crash or a full disk would leave a person with no way in.
         for token_id in _token_ids(session, subject.id):
             session.execute(delete(Token).where(Token.id == token_id))
             change.replaced(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())

@@ -79,6 +79,20 @@ class Origin(RegisterRow):
     None until the first start of this version."""
 
 
+class Ending(Row):
+    """What ended with the commit that wrote this row, in favour of something new; gone once the register has it.
+
+    It names no person, and is there for the moment between two commits, or for as long as the register fails.
+    """
+
+    __tablename__ = "endings"
+
+    kind: Mapped[EndedKind] = mapped_column(spelled(EndedKind), primary_key=True, info=IMPERSONAL)
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    ended_as: Mapped[str] = mapped_column(String(32), info=IMPERSONAL)
+    ended_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+
+
 class BoundTo(Row):
     """The register that this data store's keys are in: one row."""
 

@@ -4,6 +4,10 @@ Giving: the key is committed, then the row. Ending: the rows go and the event is
 keys and tombstones, in one register commit; then the data commits; then both write-ahead logs are emptied. Whatever
 interrupts it, a row without its key is dead, and `purge` removes it before the service is ready again.
 
+What ends in favour of something new (a recovery code for the next one) must not end without it. So it ends with the
+commit that gives the new: that commit also writes an `Ending`, from which the register is told at once, or after a
+crash before the service is ready.
+
 Locks are taken data first, then register, always.
 """
 
@@ -17,13 +21,13 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import event, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
 from app.vault.register import Ended, Owner, Register, Retired
-from app.vault.tables import BoundTo, EndedKind
+from app.vault.tables import BoundTo, EndedKind, Ending
 
 log = structlog.get_logger()
 IN_MEMORY_BYTES = 256 * 1024 * 1024
@@ -42,7 +46,8 @@ class Change:
     register: Register
     issued: list[tuple[Owner, int]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
-    followed: list[Ended] = field(default_factory=list)
+    replaces: bool = False
+    """Whether something ends with the commit."""
     retired: list[Retired] = field(default_factory=list)
     superseded: list[Retired] = field(default_factory=list)
     settled: bool = True
@@ -62,8 +67,9 @@ class Change:
         self.ended.append(Ended(kind, ended_id, ended_as, on))
 
     def replaced(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
-        """Remember after the commit that this ended: until then what takes its place is not there."""
-        self.followed.append(Ended(kind, ended_id, ended_as, on))
+        """End this with the commit and not before: until then what takes its place is not there."""
+        self.session.add(Ending(kind=kind, id=ended_id, ended_as=ended_as, ended_on=on))
+        self.replaces = True
 
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the older keys of *owner* before the commit: what they sealed was deleted for good."""
@@ -83,7 +89,6 @@ class Vault:
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
         self._leftover: list[tuple[Owner, int]] = []
-        self._unsaid: list[Ended] = []
         self._counting, self._scrubbing = threading.Lock(), threading.Lock()
         self._scrubs_asked = self._scrubbed = 0
         self._scrub_settled = False
@@ -138,7 +143,7 @@ class Vault:
             self.unfinished |= keys_gone
             raise
         self._follow(change)
-        if change.ended or change.followed or change.retired or change.superseded:
+        if change.ended or change.replaces or change.retired or change.superseded:
             change.settled = self.settle()
 
     def _follow(self, change: Change) -> None:
@@ -151,12 +156,11 @@ class Vault:
             self.unfinished = True
             log.error("superseded keys held up", error=type(error.orig).__name__)
         try:
-            if change.followed:
-                self.register.end(change.followed)
+            if change.replaces:
+                self.finish_endings()
         except DBAPIError as error:
-            self._unsaid.extend(change.followed)
             self.unfinished = True
-            log.error("tombstones held up", error=type(error.orig).__name__)
+            log.error("endings held up", error=type(error.orig).__name__)
 
     def _forget(self, issued: Collection[tuple[Owner, int]]) -> None:
         """Destroy keys whose rows did not commit; what the register cannot do now is left for the next sweep."""
@@ -169,14 +173,22 @@ class Vault:
                 log.error("keys of a failed change held up", error=type(error.orig).__name__)
 
     def catch_up(self) -> None:
-        """Do in the register what it could not do when it failed: keys that nothing uses, tombstones of what went."""
+        """Do in the register what it could not do when it failed, or when the process died."""
         while self._leftover:
             self.register.forget(*self._leftover[-1])
             self._leftover.pop()
-        unsaid = tuple(self._unsaid)
-        if unsaid:
-            self.register.end(unsaid)
-            self._unsaid = [one for one in self._unsaid if one not in unsaid]
+        self.finish_endings()
+
+    def finish_endings(self) -> None:
+        """Tell the register of what ended with a commit of the data."""
+        with self.data.read() as session:
+            endings = session.scalars(select(Ending)).all()
+        if not endings:
+            return
+        self.register.end([Ended(one.kind, one.id, one.ended_as, one.ended_on) for one in endings])
+        with self.data.write() as session:
+            for one in endings:
+                session.execute(delete(Ending).where(Ending.kind == one.kind, Ending.id == one.id))
 
     def scrub(self) -> bool:
         """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.

@@ -1,6 +1,5 @@
 """What people and relying parties do: how it is asked for, what must be answered, and what is true afterwards."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -47,11 +46,6 @@ class Act:
 
     def happen(self, model: Model, body: Body) -> None:
         """Make it true."""
-
-    def halfway(self, model: Model) -> Iterator[Model]:
-        """Give what else may be true after a crash in the middle, besides before and after; *model* is a copy."""
-        del model
-        yield from ()
 
     def whom(self, model: Model) -> Person | None:
         """Return the person whom it is about."""
@@ -152,13 +146,6 @@ class Recover(Act):
         model.end_tokens(person, person.tokens)
         person.tokens = [Token("access", body.get("access_token")), Token("recovery", body.get("recovery_code"))]
 
-    def halfway(self, model: Model) -> Iterator[Model]:
-        """Old ways in have ended, and the new ones were not written."""
-        person = self.whom(model)
-        if person is not None:
-            model.end_tokens(person, person.tokens)
-            yield model
-
 
 @dataclass
 class Decide(Own):
@@ -196,7 +183,8 @@ class Decide(Own):
             standing = person.grant(self.purpose, self.party)
             assert not body or (standing is not None and standing.id.takes(body["consent_id"])), "it stands as it is"
             return
-        list(self.halfway(model))
+        if (standing := person.grant(self.purpose, self.party)) is not None:
+            model.end(person, standing)
         if self.decision == "refused":
             blank = (model.now, self.purpose, self.party, self.notice, None, model.count())
             person.events.append(Event(cell(body.get("consent_id")), "refused", Cell(blank[0]), *blank[1:]))
@@ -215,14 +203,6 @@ class Decide(Own):
         known = next((one.ref for one in person.grants if one.party == self.party), cell(body.get("subject_ref")))
         assert not body or known.takes(body["subject_ref"]), "one reference for each party"
         return known
-
-    def halfway(self, model: Model) -> Iterator[Model]:
-        """Old consent ended, since its key went first; the new word was not written."""
-        person = model.whose(self.secret)
-        standing = None if person is None else person.grant(self.purpose, self.party)
-        if person is not None and standing is not None:
-            model.end(person, standing)
-            yield model
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """More that is done: register, be verified, restrict, delete, leave, and see all of it."""
 
-from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -125,19 +123,6 @@ class Unenrol(Own):
     def change(self, model: Model, person: Person, body: Body) -> None:
         for one in person.parts(self.enrolment):
             _drop(model, person, one)
-
-    def halfway(self, model: Model) -> Iterator[Model]:
-        """Give each half of it: known, and not as it should be (`test_found.py`)."""
-        person = model.whose(self.secret)
-        parts = 0 if person is None else len(person.parts(self.enrolment))
-        for some in range(1, 2**parts - 1):
-            half = deepcopy(model)
-            mine = half.whose(self.secret)
-            assert mine is not None
-            for number, one in enumerate(mine.parts(self.enrolment)):
-                if some & 1 << number:
-                    _drop(half, mine, one)
-            yield half
 
 
 def _drop(model: Model, person: Person, one: Grant | Album) -> None:

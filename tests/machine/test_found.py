@@ -1,29 +1,15 @@
 """What the machine found, made smaller: each is a walk that it took."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import pytest
 
 from tests.machine import files
 from tests.machine.acts import AddToken, Decide, Enrol, Recover
 from tests.machine.acts_of_right import Erase, Register, Unenrol
-from tests.machine.model import RENEWAL, Model, Person
+from tests.machine.model import RENEWAL, Person
 from tests.machine.operators import Operators
 
-ONE_COMMIT = "the keys of an enrolment that is deleted are destroyed in a commit for each consent (`Vault.change`)"
 LOST_KEYS = "a restore leaves the keys of what was given after the backup; nobody can end those any more"
 LOST_TOKENS = "a restore leaves tokens that were added after the backup without a tombstone"
-
-
-@dataclass
-class UnenrolAtOnce(Unenrol):
-    """Delete an enrolment, whole or not at all."""
-
-    def halfway(self, model: Model) -> Iterator[Model]:
-        """Give nothing: there is nothing between before and after."""
-        del model
-        yield from ()
 
 
 def arrived(walk: Operators) -> Person:
@@ -45,13 +31,12 @@ def enrolled(walk: Operators, person: Person, *, keep: bool = False) -> None:
     walk.do(Enrol(secret, [grant.id.value or ""], [0], keep))
 
 
-@pytest.mark.xfail(reason=ONE_COMMIT)
 def test_enrolment_whose_deletion_is_interrupted_is_there_or_not(walk: Operators) -> None:
     person = arrived(walk)
     for step in range(1, 9):
         enrolled(walk, walk.model.data.people[person.id], keep=True)
         (enrolment,) = walk.model.data.people[person.id].enrolments()
-        walk.do(UnenrolAtOnce(person.secrets()[0], enrolment), dying_at=step)
+        walk.do(Unenrol(person.secrets()[0], enrolment), dying_at=step)
     walk.all_told()
 
     assert len(walk.deaths) > 4

@@ -136,14 +136,12 @@ class Walk:
         self.remember()
 
     def _either(self, act: Act) -> Iterator[Model]:
-        before, after, half = deepcopy(self.model), deepcopy(self.model), deepcopy(self.model)
+        before, after = deepcopy(self.model), deepcopy(self.model)
         yield before
-        after.crashed = half.crashed = True
-        if after_all := act.foresee(after)[1] == GOOD:
+        after.crashed = True
+        if act.foresee(after)[1] == GOOD:
             act.happen(after, {})
             yield after
-        if after_all:
-            yield from act.halfway(half)
 
     def at_once(self, *acts: Act) -> None:
         """Let two act at the same time: it must be as if one had been first, or refused because of the other."""

@@ -1,4 +1,4 @@
-"""Proofs that a consent existed; spells of matching; the steps of an erasure."""
+"""Proofs that a consent existed; spells of matching; the steps of an erasure; endings that follow a commit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +35,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("digest"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "endings",
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("ended_as", sa.String(32), nullable=False),
+        sa.Column("ended_on", sa.Date(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "id"),
     )
     op.add_column("subjects", sa.Column("spell_id", sa.Uuid(), nullable=True))
     op.execute(NEW_SPELLS)
