@@ -50,7 +50,7 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
         assert refused(told) == set(writes)
         assert during == before
     else:
-        assert refused(told) == set(writes) - NEEDS_NO_KEY - {"recover", "erase"}
+        assert refused(told) == set(writes) - NEEDS_NO_KEY - {"recover", "refuse", "erase"}
         assert told["erase"] == (202, None), "it is under way, and the person is out of matching"
     assert set(seen.values()) == {200}
     assert (idle, left, whole) == (set(), files, True)

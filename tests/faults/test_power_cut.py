@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psutil
@@ -62,14 +61,10 @@ def files_of(root: Path) -> dict[str, bytearray]:
 
 
 def identified(client: httpx.Client) -> list[bytes]:
-    """Give every request of *client* an id that its answer repeats, and return the list of them as it grows."""
+    """Ask for the id of every request of *client*, and return the list of them as it grows."""
     ids: list[bytes] = []
-
-    def name(request: httpx.Request) -> None:
-        ids.append(uuid4().hex.encode())
-        request.headers["X-Request-Id"] = ids[-1].decode()
-
-    client.event_hooks["request"].append(name)
+    client.headers["X-Request-Id"] = "wanted"
+    client.event_hooks["response"].append(lambda answer: ids.append(answer.headers["X-Request-Id"].encode()))
     return ids
 
 
