@@ -3,17 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
-
 from tests.machine import files
 from tests.machine.acts import AddToken, Decide, Enrol, Recover
 from tests.machine.acts_of_right import Erase, Register, Unenrol
 from tests.machine.model import RENEWAL, Model, Person
 from tests.machine.operators import Operators
-
-ONE_COMMIT = "the keys of an enrolment that is deleted are destroyed in a commit for each consent (`Vault.change`)"
-LOST_KEYS = "a restore leaves the keys of what was given after the backup; nobody can end those any more"
-LOST_TOKENS = "a restore leaves tokens that were added after the backup without a tombstone"
 
 
 @dataclass
@@ -45,7 +39,6 @@ def enrolled(walk: Operators, person: Person, *, keep: bool = False) -> None:
     walk.do(Enrol(secret, [grant.id.value or ""], [0], keep))
 
 
-@pytest.mark.xfail(reason=ONE_COMMIT)
 def test_enrolment_whose_deletion_is_interrupted_is_there_or_not(walk: Operators) -> None:
     person = arrived(walk)
     for step in range(1, 9):
@@ -57,20 +50,19 @@ def test_enrolment_whose_deletion_is_interrupted_is_there_or_not(walk: Operators
     assert len(walk.deaths) > 4
 
 
-@pytest.mark.xfail(reason=LOST_KEYS)
 def test_of_an_erased_person_nothing_opens_in_a_backup_of_a_history_that_was_left(walk: Operators) -> None:
     person = arrived(walk)
     walk.back_up()
     enrolled(walk, person)
     walk.back_up()
+    newest = walk.ever_backed_up[-1]
     walk.restore(0)
     walk.do(Erase(person.secrets()[0]))
-    newest = walk.ever_backed_up[-1]
 
     assert files.open_though_ended(walk.ground.root, newest / "mien.db", walk.model.over) == []
+    walk.all_told()
 
 
-@pytest.mark.xfail(reason=LOST_TOKENS)
 def test_recovery_ends_every_older_token_those_of_a_history_that_was_left_too(walk: Operators) -> None:
     person = arrived(walk)
     walk.back_up()
@@ -84,4 +76,6 @@ def test_recovery_ends_every_older_token_those_of_a_history_that_was_left_too(wa
     walk.backups.append(newest)
     walk.restore(1)
 
+    assert newest[0] in walk.refused
     assert walk.model.whose(added) is None
+    walk.all_told()
