@@ -31,7 +31,7 @@ from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
 from app.rights import routes as rights
-from app.rights.sweep import purge, sweep
+from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
 from app.vault.lock import in_use
@@ -209,6 +209,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         store.trouble.telling = True
     # Before the first request: a row whose key is gone must never be seen.
     removed = purge(app.state.vault)
+    leave_behind(app.state.vault)
     app.state.measuring.pool.start()
     stop = _every(
         settings.sweep_interval_s,

@@ -13,6 +13,7 @@ from app.kit.clock import utc_now
 from app.kit.telling import telling
 from app.main import set_up
 from app.rights.restoring import restore as restore_backup
+from app.rights.sweep import leave_behind
 from app.rights.sweep import sweep as sweep_once
 from app.vault.backup import back_up
 from app.vault.lock import in_use
@@ -37,6 +38,7 @@ def sweep(*, as_json: Json = False) -> None:
     """End the consents whose time is over, and carry on with interrupted erasures, now."""
     settings = read_settings()
     with opened(settings) as vault:
+        leave_behind(vault)
         done = sweep_once(vault, now=utc_now(), settings=settings)
     answer(asdict(done), as_json=as_json)
 

@@ -1,6 +1,6 @@
 """What a crash or a restored backup leaves to be done."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -47,3 +47,16 @@ def _retire(vault: Vault, grant_ids: Collection[UUID]) -> None:
             keep = generations_in_use(session, grant_id) or {max(living, default=0)}
             if any(one < max(keep) and one not in keep for one in living):
                 vault.register.retire(owner, keep=keep)
+
+
+def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
+    """Give the consents, a page at a time, with the generations of their keys that seal something."""
+    for page in purge.pages(vault, Grant.id):
+        ids = [row.id for row in page]
+        found: dict[Owner, set[int]] = {Owner.grant(one): set() for one in ids}
+        with vault.data.read() as session:
+            for table in (Template, Photo):
+                used = select(table.grant_id, table.key_generation).where(table.grant_id.in_(ids))
+                for grant_id, generation in session.execute(used):
+                    found[Owner.grant(grant_id)].add(generation)
+        yield found

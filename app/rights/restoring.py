@@ -1,8 +1,10 @@
 """Restoring a backup, so that everything that ended since it was made stays ended (law 3).
 
-What ended is known from the register, which never goes back in time, but for one thing: an erasure that was asked for
-and is not done yet is written in the data only. So the data that is to be replaced finishes those first, if it can be
-read. Then the backup loses its dead rows, before it takes the place of the data, and what is over by the clock ends.
+What ended is known from the register, which never goes back in time, but for two things, which are written in the data
+only: an erasure that was asked for and is not done yet, and an ending that a crash kept from the register. So the data
+that is to be replaced finishes those first, if it can be read. Then the backup loses its dead rows, before it takes the place of the data, and what is over by the clock ends.
+
+What was given since the backup is lost; `app.vault.histories` sees to it that it does not come back.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from app.kit.steps import operation, step
 from app.kit.telling import Tell
 from app.rights.sweep import purge, purge_rows, sweep
 from app.rights.tables import Erasure, ErasureStep
+from app.vault import histories
 from app.vault import restore as staging
 from app.vault.lock import STAGE, alone
 from app.vault.manifest import BackupError, Manifest
@@ -45,7 +48,8 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
     """Put a backup in the place of the data.
 
     Raises:
-        BackupError: it is damaged, foreign, or newer than this version. The data is as it was.
+        BackupError: it is damaged, foreign, newer than this version, or of a history that was left. The data is as it
+            was.
         InUseError: the service or a command uses the data.
         KekError: the key-encryption key is not the register's.
     """
@@ -58,9 +62,11 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
             )
             with _opened(staged) as vault:
                 _bring_to_this_version(vault)
+                histories.refuse_left(vault, said)
                 read = _finish_erasures(settings, now=now())
                 tell("removing what has ended since")
                 purged = purge_rows(vault)
+                histories.mark(vault, said, now=now())
                 step("stage purged")
             staging.put_in_place(settings.data_dir, tell=tell)
         finally:
@@ -120,6 +126,7 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
         msg = "the data in MIEN_DATA_DIR is of a newer version of Mien; use that version, or move the data away"
         raise SchemaError(msg)
     upgrade(vault.data)
+    vault.finish_endings()
     with vault.data.read() as session:
         waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
     if waiting is None:

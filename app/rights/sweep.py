@@ -12,11 +12,14 @@ from app.kit.steps import operation
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import upkeep as subjects
+from app.vault import histories
 from app.vault.purge import Purge
 from app.vault.vault import Vault
 
 PURGES: tuple[Purge, ...] = (consent.purge_dead, subjects.purge_dead, enrolment.purge_dead, parties.purge_dead)
 """Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
+
+KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,17 @@ def purge(vault: Vault) -> int:
 def purge_rows(vault: Vault) -> int:
     """Remove every row whose key is gone, and change nothing in the register. Returns how many."""
     return sum(one(vault) for one in PURGES)
+
+
+@operation("leaving a history")
+def leave_behind(vault: Vault) -> int:
+    """Destroy, once after a restore, the keys of what was given after the backup. Returns how many.
+
+    At the start, before anybody is answered: a restore that was not meant can be put right until then.
+    """
+    if histories.is_settled(vault):
+        return 0
+    with unhurried():
+        destroyed = histories.settle(vault, KEYS_IN_USE)
+    vault.settle()
+    return destroyed

@@ -1,12 +1,13 @@
 """What a crash or a restored backup leaves to be done."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from sqlalchemy import delete, update
 
 from app.subjects.tables import Subject, Token
 from app.vault import purge
+from app.vault.register import Owner
 from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
 
@@ -33,3 +34,9 @@ def _remove(vault: Vault, dead: Collection[UUID], *, stopped: Collection[UUID]) 
             session.execute(delete(Subject).where(Subject.id.in_(dead)))
             session.execute(update(Subject).where(Subject.spell_id.in_(stopped)).values(spell_id=None))
     return len(dead) + len(stopped)
+
+
+def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
+    """Give the people, a page at a time, with the one generation of their key that there is."""
+    for page in purge.pages(vault, Subject.id):
+        yield {Owner.subject(row.id): {1} for row in page}

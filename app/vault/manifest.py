@@ -16,7 +16,7 @@ LONGEST = 64 * 1024
 
 
 class BackupError(Exception):
-    """A backup cannot be made, or will not be restored; the text says why."""
+    """A backup cannot be made, or will not be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

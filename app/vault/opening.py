@@ -8,6 +8,7 @@ from sqlalchemy import select
 from app.kit.db import Store
 from app.kit.migrate import at_head, refuse_newer, upgrade
 from app.kit.settings import Settings
+from app.vault import histories
 from app.vault.kek import Given, KekFile, Ring
 from app.vault.register import Register
 from app.vault.tables import BoundTo, Origin
@@ -108,6 +109,7 @@ def check(vault: Vault) -> None:
         NewerSchemaError: one is of a newer version.
         ForeignRegisterError: they do not belong together.
         KekError: the key-encryption key is another one than the register's.
+        BackupError: the data is an old copy that was not restored by `mien restore`.
     """
     _check_register_is_there(vault)
     for store in (vault.data, vault.register.store):
@@ -116,3 +118,4 @@ def check(vault: Vault) -> None:
         msg = "the databases are of an older version of Mien; run `mien migrate`"
         raise SchemaError(msg)
     vault.check_bound()
+    histories.check(vault)

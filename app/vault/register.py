@@ -2,7 +2,7 @@
 
 * A key is committed here before the row that it seals is committed there.
 * An end (keys out, tombstones in) is one commit, made just before the data store's own.
-* No method is called with a register transaction open; each opens its own short one.
+* No method but `issue_in` is called with a register transaction open; each opens its own short one.
 """
 
 import hashlib
@@ -162,14 +162,18 @@ class Register:
             KeyGoneError: *owner* has ended.
         """
         with self.store.write() as session:
-            if session.get(Tombstone, tombstone_digest(_ENDS_AS[owner.kind], owner.id)) is not None:
-                raise KeyGoneError
-            newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
-            generation = (session.scalar(newest) or 0) + 1
-            # Asked for in the transaction: until it commits, nobody can turn to another and destroy this one.
-            kek = self._in_force(session)
-            wrapped = kek.wrap_new(owner.context(generation))
-            session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=kek.id, wrapped=wrapped))
+            return self.issue_in(session, owner)
+
+    def issue_in(self, session: Session, owner: Owner) -> int:
+        """Do the same in a transaction on the register that is open."""
+        if session.get(Tombstone, tombstone_digest(_ENDS_AS[owner.kind], owner.id)) is not None:
+            raise KeyGoneError
+        newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
+        generation = (session.scalar(newest) or 0) + 1
+        # Asked for in the transaction: until it commits, nobody can turn to another and destroy this one.
+        kek = self._in_force(session)
+        wrapped = kek.wrap_new(owner.context(generation))
+        session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=kek.id, wrapped=wrapped))
         return generation
 
     def key(self, owner: Owner, generation: int = 1) -> Key:

@@ -1,6 +1,6 @@
 """The register's tables, and the one row by which a data store knows its register."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from sqlalchemy import Date, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.kit.datamap import CREDENTIAL, IMPERSONAL
-from app.kit.db import Row, spelled
+from app.kit.db import Row, UtcDateTime, spelled
 
 
 class OwnerKind(StrEnum):
@@ -99,3 +99,26 @@ class BoundTo(Row):
     __tablename__ = "bound_to"
 
     origin_id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+
+
+class Restored:
+    """A backup that was put in the place of the data, whereby a history was left: what came after that backup."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
+    """When the backup was made."""
+    sha256: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
+    """Of the backup."""
+    restored_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
+
+
+class Restoration(Restored, Row):
+    """One that this data comes from, or that the register knew of when the data was restored."""
+
+    __tablename__ = "restorations"
+
+
+class LeftHistory(Restored, RegisterRow):
+    """One that the service was started on: since then its keys are gone, and there is no way back to it."""
+
+    __tablename__ = "left_histories"

@@ -82,6 +82,11 @@ def open_though_ended(root: Path, backup: Path, over: Over) -> list[str]:
     ]
 
 
+def restorations(root: Path) -> int:
+    """Count the restores that the data comes after."""
+    return int(rows(root / DATA, "SELECT count(*) FROM restorations")[0][0])
+
+
 def keys_of_ended(root: Path, over: Over) -> int:
     """Count the keys in the register of consents and people that ended (law 3)."""
     ended = [f"owner:grant:{one}" for one in over.grants] + [f"owner:subject:{one}" for one in over.people]

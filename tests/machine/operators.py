@@ -1,22 +1,25 @@
 """What an operator does to a service, and the search through everything at the end of a run."""
 
-import shutil
+import json
 import signal
 from copy import deepcopy
 from pathlib import Path
 
 import httpx
 
-import app.cli
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
-from tests.machine.ground import Ended, Ground
+from tests.machine.ground import Ground
 from tests.machine.model import Model, Party
 from tests.machine.walk import Walk, body_of
 
-WITH_BACKUPS, WITH_ROTATION = (hasattr(app.cli, name) for name in ("backup", "rotate_keys"))
 NOTICES = Path(__file__).parents[2] / "notices"
+
+
+def made_at(backup: Path) -> str:
+    """Return when a backup says that it was made."""
+    return str(json.loads((backup / "manifest.json").read_text())["made_at"])
 
 
 class Operators(Walk):
@@ -27,6 +30,11 @@ class Operators(Walk):
     def __init__(self, ground: Ground, model: Model) -> None:
         super().__init__(ground, model)
         self.ever_backed_up: list[Path] = []
+        self.refused: list[Path] = []
+        self._restored: list[Path] = []
+        """What was restored, one after the other."""
+        self._follows: dict[Path, frozenset[int]] = {}
+        """Which of these restores each backup comes after."""
         self.keys_ever = [one.secret for one in model.data.parties.values() if one.secret is not None]
 
     def _party(self, which: int) -> Party:
@@ -92,8 +100,6 @@ class Operators(Walk):
 
     def rotate_keys(self, *, dying_at: int = 0) -> None:
         """Wrap every key anew, while the service runs; what died on the way is finished by the next."""
-        if not WITH_ROTATION:
-            return
         if self.command("keys", "rotate", dying_at=dying_at).killed:
             ended = self.command("keys", "rotate")
             assert ended.code == 0, ended.printed
@@ -104,14 +110,17 @@ class Operators(Walk):
 
     def back_up(self, *, dying_at: int = 0) -> None:
         """Take a backup while the service runs. One that was interrupted is whole, or not there."""
+        # No two at the same instant.
+        self.move(seconds=1)
         for person in list(self.model.data.people.values()):
             self.look(person)
         backup, data = self.ground.root.with_name(f"backup-{len(self.ever_backed_up)}"), deepcopy(self.model.data)
-        ended = self.command("backup", str(backup), dying_at=dying_at) if WITH_BACKUPS else self._copied(backup)
+        ended = self.command("backup", str(backup), dying_at=dying_at)
         assert ended.code == 0 or ended.killed, ended.printed
         if backup.exists():
             self.backups.append((backup, data))
             self.ever_backed_up.append(backup)
+            self._follows[backup] = frozenset(range(len(self._restored)))
 
     def restore(self, which: int, *, dying_at: int = 0) -> None:
         """Go back to a backup; interrupted, it was before or after. Newer backups are of a history that is no more."""
@@ -120,30 +129,35 @@ class Operators(Walk):
         after = deepcopy(self.model)
         after.restore(data)
         self.ground.stop()
-        if dying_at and WITH_BACKUPS:
+        if self._left(backup):
+            self._refuses(backup)
+            assert self.ground.start(), "the service does not come up after a restore that was refused"
+            self.model.sweep()
+            return
+        if dying_at:
             self.ground.doom(dying_at)
-        ended = self.ground.run(["restore", str(backup)]) if WITH_BACKUPS else self._copied_back(backup)
+        ended = self.ground.run(["restore", str(backup)])
         self.deaths += filter(None, [self.ground.spare()])
         assert ended.code == 0 or ended.killed, ended.printed
+        placed = files.restorations(self.ground.root) > len(self._restored)
+        assert placed or ended.killed
         assert self.ground.start(), "the service does not come up after a restore"
-        candidates = [deepcopy(self.model), after] if ended.killed else [after]
-        self._adopt((one for one in candidates if self._parties_agree(one)), self.people, f"restore {ended.printed}")
-        if self.model is after:
+        self._adopt(iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}")
+        assert self._parties_agree(self.model), f"restore {ended.printed}"
+        if placed:
+            self._restored.append(backup)
             del self.backups[number + 1 :]
         self.nothing_left()
 
-    def _copied(self, backup: Path) -> Ended:
-        """Back up by hand: copy the data while nobody serves."""
-        self.ground.stop()
-        shutil.copytree(self.ground.root / "data", backup)
-        self.start()
-        return Ended(0, "")
+    def _left(self, backup: Path) -> bool:
+        """Say whether a backup is of a history that was left: made after one that was restored, but before that."""
+        since = set(range(len(self._restored))) - self._follows[backup]
+        return any(self._restored[one] != backup and made_at(backup) >= made_at(self._restored[one]) for one in since)
 
-    def _copied_back(self, backup: Path) -> Ended:
-        """Restore by hand."""
-        shutil.rmtree(self.ground.root / "data")
-        shutil.copytree(backup, self.ground.root / "data")
-        return Ended(0, "")
+    def _refuses(self, backup: Path) -> None:
+        ended = self.ground.run(["restore", str(backup)])
+        assert (ended.code, "a history that was left" in ended.printed) == (1, True), ended.printed
+        self.refused.append(backup)
 
     def _parties_agree(self, model: Model) -> bool:
         """Say whether just those keys work that should, and the notices are the ones in force."""
@@ -165,6 +179,8 @@ class Operators(Walk):
         for backup in self.ever_backed_up:
             assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == [], "law 3"
         self.ground.stop()
+        for backup in filter(self._left, self.ever_backed_up):
+            self._refuses(backup)
         assert self.keys.left() == 0, "a key that is gone is still in a file"
         self.nothing_left()
         assert files.sound(self.ground.root) == []

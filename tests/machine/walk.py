@@ -253,9 +253,9 @@ class Walk:
 
     # --- Time, and the end
 
-    def move(self, days: float) -> None:
+    def move(self, days: float = 0, *, seconds: float = 0) -> None:
         """Move the clock."""
-        self.model.now += timedelta(days=days)
+        self.model.now += timedelta(days=days, seconds=seconds)
         self.tell()
 
     def nothing_left(self) -> None:

@@ -1,4 +1,4 @@
-"""Proofs that a consent existed; spells of matching; the steps of an erasure; endings that follow a commit."""
+"""Proofs that a consent existed; spells of matching; the steps of an erasure; endings that follow a commit; restorations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,6 +47,14 @@ def upgrade() -> None:
     op.add_column("subjects", sa.Column("spell_id", sa.Uuid(), nullable=True))
     op.execute(NEW_SPELLS)
     op.execute("ALTER TABLE subjects DROP COLUMN restricted")
+    op.create_table(
+        "restorations",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("made_at", sa.DateTime(), nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("restored_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
     _erasures()
 
 

@@ -1,4 +1,4 @@
-"""The register says which key-encryption key is in force."""
+"""The register says which key-encryption key is in force, and which histories were left."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,3 +12,11 @@ depends_on = None
 def upgrade() -> None:
     """Apply. The first start fills it in: only who holds the key knows its id."""
     op.add_column("origin", sa.Column("kek_id", sa.String(16), nullable=True))
+    op.create_table(
+        "left_histories",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("made_at", sa.DateTime(), nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("restored_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
