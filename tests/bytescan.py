@@ -13,7 +13,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -182,15 +182,24 @@ def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:
 
 def live_keys(root: Path, *old: Path) -> list[LiveKey]:
     """Unwrap every key in the register that belongs to somebody in the data of now or in *old* copies of it."""
-    kek = AESGCM(base64.b64decode((root / "keys" / "kek").read_text()))
+    files = [file for file in (root / "keys" / "kek", root / "keys" / "kek.next") if file.exists()]
+    keks = [AESGCM(base64.b64decode(file.read_text())) for file in files]
     known = owners(root / "data" / "mien.db", *old)
     keys = []
     for digest, generation, wrapped in slots(root):
         if digest in known:
             _, owner = known[digest]
-            raw = kek.decrypt(wrapped[:12], wrapped[12:], f"key:{digest.hex()}:{generation}".encode())
+            raw = _unwrapped(keks, wrapped, f"key:{digest.hex()}:{generation}".encode())
             keys.append(LiveKey(owner, generation, wrapped, AESGCM(raw)))
     return keys
+
+
+def _unwrapped(keks: Iterable[AESGCM], wrapped: bytes, context: bytes) -> bytes:
+    """Unwrap with whichever it is under: while they are rotated there are two."""
+    for kek in keks:
+        with suppress(InvalidTag):
+            return kek.decrypt(wrapped[:12], wrapped[12:], context)
+    raise InvalidTag
 
 
 def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], bytes]:

@@ -15,11 +15,12 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from app.faces import pipeline
 from app.faces.cards import Card
 from app.faces.flaws import Flaw
 from app.faces.messages import Measured
 from app.faces.permit import Permit, Purpose
-from app.faces.pool import EnginePool, PoolStatus
+from app.faces.pool import MAX_PIXELS, EnginePool, PoolStatus
 from app.kit.protocol import DeadlineProtocol
 from app.kit.settings import Settings
 from app.main import create_app, set_up
@@ -27,6 +28,7 @@ from app.parties import service as parties
 from app.vault.opening import open_vault
 from app.vault.register import Owner
 from app.vault.vault import Vault
+from tests.toy_engine import ToyEngine, toy_card
 from tests.toy_faces import toy_photo
 
 WORKERS = 2
@@ -82,6 +84,27 @@ class SharedPool(EnginePool):
     def status(self) -> PoolStatus:
         """Say how the pool is."""
         return self._pool.status()
+
+
+class ToyPool(SharedPool):
+    """Measures with the toy engine in this process: a process that is killed leaves no worker behind."""
+
+    def __init__(self) -> None:
+        self._engine = ToyEngine(toy_card().digests)
+        self.reset()
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure, here and now."""
+        if not isinstance(permit, Permit):
+            raise TypeError("no permit, no pixels")
+        keep = permit.keeps_photos
+        return [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
+
+    def status(self) -> PoolStatus:
+        """Say that it is ready."""
+        return PoolStatus(
+            ready=True, workers=1, sandbox="unknown", missing=(), engine="toy", weights_verified=True, reason=None
+        )
 
 
 @dataclass
@@ -238,6 +261,15 @@ def listening(app: FastAPI) -> Iterator[int]:
 
 
 def copied(template: Path, root: Path) -> Path:
-    """Copy prepared databases to *root*."""
-    shutil.copytree(template, root)
+    """Copy prepared databases to *root*; two names of one file stay two names of one."""
+    there: dict[int, str] = {}
+
+    def copy(source: str, to: str) -> None:
+        inode = Path(source).stat().st_ino
+        if inode in there:
+            Path(to).hardlink_to(there[inode])
+        else:
+            there[inode] = shutil.copy2(source, to)
+
+    shutil.copytree(template, root, copy_function=copy)
     return root

@@ -1,15 +1,23 @@
 """What goes before: each brings a service to the state that an operation begins with, and tells who there is."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx
 from sqlalchemy.exc import OperationalError
 
+from app import __version__
 from app.kit import steps
+from app.vault.backup import back_up
+from app.vault.opening import open_vault
+from app.vault.rotation import rotate
 from tests.consent.drafts import draft, publish
-from tests.house import House, Party, Person, enrol
+from tests.crash.beside import BACKUP
+from tests.house import House, Party, Person, enrol, settings_for
 from tests.toy_faces import toy_photo
 
 PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
@@ -124,6 +132,45 @@ def half_erased(step: str) -> Callable[[House], Story]:
         return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
 
     return prepare
+
+
+def lived_on(*, half_erased: bool = False) -> Callable[[House], Story]:
+    """There is a backup. Since then Ada was verified once more, and Ben was erased, or promised that he will be."""
+
+    def prepare(mien: House) -> Story:
+        story = enrolled(mien)
+        to, now = mien.root / BACKUP, mien.clock()
+        back_up(mien.settings, to=to, version=__version__, now=now, tell=lambda _doing: None)
+        assert story.door.verify(story.references[0][1], toy_photo(1)).status_code == 200
+        with _failing("erasure", "register.db written") if half_erased else nullcontext():
+            answer = story.people["Ben"]("DELETE", "/v1/me")
+        assert answer.status_code == (202 if half_erased else 200), answer.text
+        return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+    return prepare
+
+
+def with_a_log(root: Path) -> None:
+    """The last commit is in the log only, and it changed everybody."""
+    with closing(sqlite3.connect(root / "data" / "mien.db")) as connection:
+        connection.execute("UPDATE subjects SET registered_on = '2026-01-02'")
+        connection.commit()
+        left = {path: path.read_bytes() for path in (root / "data").glob("mien.db*")}
+    for path, content in left.items():
+        path.write_bytes(content)
+
+
+def without_data(root: Path) -> None:
+    """The data is lost, and what was not backed up with it."""
+    shutil.rmtree(root / "data")
+
+
+def half_rotated(root: Path) -> None:
+    """The register has turned to another key-encryption key, and every key is still under the old one."""
+    vault = open_vault(settings_for(root))
+    failing = _failing("rotation", "register.db committed")
+    with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
+        rotate(vault.register)
 
 
 def erased_in_a_large_store(mien: House) -> Story:

@@ -1,6 +1,8 @@
 """Try one operation again and again: to its end, to each of its steps, past its answer; and look at what is left."""
 
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +17,18 @@ from tests import house
 from tests.bytescan import rows
 from tests.crash import page, seen
 from tests.crash.before import Story
-from tests.crash.nursery import Child, Nursery, Passed, Spot, StoppedClock, ToyPool, Trial
+from tests.crash.beside import unfinished
+from tests.crash.nursery import Child, Nursery, Passed, Spot, StoppedClock, Trial
 from tests.crash.operations import Operation, Order
 from tests.toy_engine import toy_card
 
+Answers = Callable[[seen.Stored], Any]
+"""What was answered when this was stored, if that is known."""
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """When everything happens."""
 PATIENCE_S = 5.0
+WAYS = {"access_token": "/v1/me", "api_key": "/v1/relying-party", "recovery_code": ""}
+"""Ways in that may be answered, and what each opens; the last one is changed for others."""
 
 
 @dataclass
@@ -67,8 +74,9 @@ class Bench:
 def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch: Path) -> Bench:
     """Bring a service to the state that *operation* begins with."""
     template = house.copied(prepared, scratch / "template")
-    with house.serving(template, ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more) as mien:
+    with house.serving(template, house.ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more) as mien:
         story = operation.prepare(mien)
+    operation.left(template)
     (scratch / "trials").mkdir()
     return Bench(nursery, operation, template, story, scratch / "trials")
 
@@ -83,17 +91,14 @@ def trace(bench: Bench) -> tuple[list[Passed], Path]:
 
 def unstepped(passed: list[Passed]) -> list[str]:
     """Name each durable effect that no step tells from another, and each that belongs to no operation."""
-    found, first = [], True
+    found = []
     for one in passed:
         if one.spot is None:
             # Closing a database empties its log, which changes nothing that anybody reads.
             found += [f"{effect} after the last step" for effect in one.effects if not effect.startswith("log of")]
-        elif first:
-            found += [f"{effect} before the first step" for effect in one.effects]
         else:
             found += [f"{effect} beside another, before {one.spot}" for effect in one.effects[1:]]
             found += [f"{effect} in no operation" for effect in one.effects if one.spot.operation == UNNAMED]
-        first = False
     return found
 
 
@@ -106,24 +111,41 @@ class Look:
 
     def state(self, known: set[str]) -> Any:
         """Return it without what differs between two runs of the same; *known* is what was there before."""
-        return seen.comparable({"http": self.http, "rows": self.stored.tables}, known)
+        return {"http": seen.comparable(self.http, known), **written(self.stored, known)}
 
 
-def look(bench: Bench, root: Path, before: seen.Stored | None = None) -> Look:
-    """Start the service on what was left and look at everything; then start once more, with nothing left to do."""
+def written(stored: seen.Stored, known: set[str]) -> dict[str, Any]:
+    """Return what lies in the files, without what differs between two runs of the same."""
+    return {"rows": seen.comparable(stored.tables, known), "files": seen.comparable(stored.files, known)}
+
+
+def look(bench: Bench, root: Path, before: seen.Stored | None = None, heard: Answers | None = None) -> Look:
+    """Start the service on what was left and look at everything; then start once more, with nothing left to do.
+
+    What is answered follows from what is stored: where that is as it was another time, *heard* has the answers.
+    """
+    if not (root / seen.DATA).exists():
+        return Look("there is no data", seen.NOTHING)
     with bench.nursery.service(Trial(root, bench.moment), **bench.operation.more, sweep_interval_s=0.2) as child:
         assert completed_soon(root), "an erasure did not come to its end by itself"
-        stored = seen.stored(root)
-        faults = seen.faults(root, stored, before or stored)
-        faults += seen.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
-        assert not faults
-        http = seen.over_http(bench.story.at(child.client))
+        stored = sound(bench, root, before)
+        http = None if heard is None else heard(stored)
+        http = http or seen.over_http(bench.story.at(child.client))
         child.kill()
     vault = open_vault(house.settings_for(root))
     assert purge(vault) == 0, "the first start left something to the second"
     vault.data.close()
     vault.register.store.close()
     return Look(http, stored)
+
+
+def sound(bench: Bench, root: Path, before: seen.Stored | None) -> seen.Stored:
+    """Read the files, and see that nothing is in them that must never be."""
+    stored = seen.stored(root)
+    faults = seen.faults(root, stored, before or stored)
+    faults += seen.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
+    assert not faults
+    return stored
 
 
 def copied_beside(root: Path) -> Path:
@@ -148,22 +170,48 @@ class Ends:
         self._bench = bench
         self._stored = look(bench, bench.trial().root).stored
         self._known = seen.known(self._stored)
-        self._before, self._after = (
-            look(bench, root, self._stored).state(self._known) for root in (bench.trial().root, done)
-        )
+        self._heard: dict[str, Any] = {}
+        self._before, self._after = (self._looked(root) for root in (bench.trial().root, done))
+
+    def _written(self, stored: seen.Stored) -> str:
+        return json.dumps(written(stored, self._known), sort_keys=True)
+
+    def _looked(self, root: Path) -> Any:
+        found = look(self._bench, root, self._stored)
+        self._heard[self._written(found.stored)] = found.http
+        return found.state(self._known)
 
     def outcome(self, root: Path, spot: Spot) -> str:
         """Say which of the two was found."""
-        found = look(self._bench, root, self._stored)
+        self._carried_out_again(root)
+        heard = None if spot == page.ANSWERED else lambda stored: self._heard.get(self._written(stored))
+        found = look(self._bench, root, self._stored, heard)
         state = found.state(self._known)
         apart = [seen.differences(state, end) for end in (self._before, self._after)]
         fault = self._bench.operation.between.get(spot)
         if fault is not None:
             assert all(apart), f"no longer between at {spot}: take it out of the operation's entry"
             return fault
+        if all(apart) and all(one.startswith("/files/") for one in apart[0]) and self._bench.operation.under_way:
+            return self._bench.operation.under_way
         assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
         spare = ", and a key that seals nothing" if found.stored.spare - self._stored.spare else ""
-        return ("before" if apart[1] else "after") + spare
+        half = ", and an unfinished copy that the next one removes" if unfinished(root) else ""
+        return ("before" if apart[1] else "after") + spare + half
+
+    def _carried_out_again(self, root: Path) -> None:
+        """See that the same command, given once more instead of a restart, comes to its end."""
+        command = self._bench.operation.again
+        if command is None:
+            return
+        trial = Trial(copied_beside(root), self._bench.moment)
+        with self._bench.nursery.command(trial, command, self._bench.story.about) as child:
+            child.heard()
+            child.finish()
+        state = written(sound(self._bench, trial.root, self._stored), self._known)
+        apart = [one for part in state for one in seen.differences(state[part], self._after[part], f"/{part}")]
+        assert not apart, "\n".join(["done again, it is not as after:", *apart])
+        assert not unfinished(trial.root)
 
 
 def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
@@ -184,8 +232,10 @@ def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
         answer = bench.act(child)
         assert answer is not None
         child.kill()
-    with bench.nursery.service(Trial(copied_beside(trial.root), bench.moment), **bench.operation.more) as child:
-        assert stands(answer, child.client)
+    if answer.keys() & WAYS.keys():
+        copy = house.copied(trial.root, trial.root.with_name(f"{trial.root.name}-answered"))
+        with bench.nursery.service(Trial(copy, bench.moment), **bench.operation.more) as child:
+            assert stands(answer, child.client)
     outcome = ends.outcome(trial.root, page.ANSWERED)
     assert outcome == "after"
     return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
@@ -193,12 +243,11 @@ def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
 
 def stands(answer: dict[str, Any], client: httpx.Client) -> bool:
     """Say whether every way in that was answered opens."""
-    ways = {"access_token": "/v1/me", "api_key": "/v1/relying-party"}
     asked = [
         client.get(path, headers={"Authorization": f"Bearer {answer[name]}"})
-        for name, path in ways.items()
+        if path
+        else client.post("/v1/recoveries", json={name: answer[name]})
+        for name, path in WAYS.items()
         if name in answer
     ]
-    if "recovery_code" in answer:
-        asked.append(client.post("/v1/recoveries", json={"recovery_code": answer["recovery_code"]}))
     return all(one.is_success for one in asked)

@@ -2,18 +2,27 @@
 
 A commit to a database in WAL mode is a frame of its log that says how large the database is now; the frames of one log
 share its salt (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Emptying the log moves what was committed
-to the database and changes nothing that anybody reads. Every other file counts by its name and its bytes.
+to the database and changes nothing that anybody reads. Every other file counts by its name and its bytes, and a
+directory that takes its name when all is in it as one thing. What nobody reads before that does not count.
 """
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
+_UNREAD = re.compile(r"(^|/)(restoring|\.[^/]*\.unfinished|lock)(/|$)")
+"""Where a backup or a restore is prepared, to be thrown away by whoever comes next; and an empty file for locking."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Of a database, but not it: the log is read with it, and the rest holds nothing that lasts."""
+
+
+_NO_FILE: tuple[frozenset[str], bytes] = (frozenset(), b"")
+_ABOUT_ITSELF = (slice(18, 20), slice(24, 28), slice(92, 96))
+"""Bytes of a database's header that say whether it has a log, and how often it was written to without one."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +43,32 @@ class Snapshot:
     """Everything durable below a directory."""
 
     databases: dict[str, Database]
-    files: dict[int, tuple[str, bytes]]
-    """Of every other file, by its inode: name, and digest."""
+    files: dict[int, tuple[frozenset[str], bytes]]
+    """Of every other file, by its inode: its names, and digest."""
+    directories: dict[int, str]
 
 
 def snapshot(root: Path) -> Snapshot:
     """Look at every file below *root*."""
-    databases, files = {}, {}
+    found = Snapshot({}, {}, {})
     for path in sorted(root.rglob("*")):
-        if path.is_dir() or path.name.endswith(_BESIDE):
-            continue
         name, inode = str(path.relative_to(root)), path.stat().st_ino
+        if path.is_dir():
+            found.directories[inode] = name
+        if path.is_dir() or path.name.endswith(_BESIDE) or _UNREAD.search(name):
+            continue
         if path.suffix == ".db":
             log = path.with_name(f"{path.name}-wal")
-            databases[name] = _database(inode, path.read_bytes(), log.read_bytes() if log.exists() else b"")
+            found.databases[name] = _database(inode, path.read_bytes(), log.read_bytes() if log.exists() else b"")
         else:
-            files[inode] = (name, hashlib.sha256(path.read_bytes()).digest())
-    return Snapshot(databases, files)
+            names, _ = found.files.get(inode, _NO_FILE)
+            found.files[inode] = (names | {name}, hashlib.sha256(path.read_bytes()).digest())
+    return found
 
 
 def _database(inode: int, pages: bytes, log: bytes) -> Database:
     if len(log) < _LOG_HEADER:
-        return Database(inode, b"", 0, hashlib.sha256(pages).digest())
+        return Database(inode, b"", 0, _digest(bytearray(pages)))
     page_bytes, salt, commits, whole = struct.unpack(">I", log[8:12])[0], log[16:24], 0, bytearray(pages)
     waiting: dict[int, bytes] = {}
     for at in range(_LOG_HEADER, len(log), _FRAME_HEADER + page_bytes):
@@ -69,23 +82,43 @@ def _database(inode: int, pages: bytes, log: bytes) -> Database:
             for page, content in waiting.items():
                 whole[(page - 1) * page_bytes : page * page_bytes] = content
             waiting.clear()
-    return Database(inode, salt, commits, hashlib.sha256(whole).digest())
+    return Database(inode, salt, commits, _digest(whole))
+
+
+def _digest(whole: bytearray) -> bytes:
+    for part in _ABOUT_ITSELF:
+        whole[part] = bytes(len(whole[part]))
+    return hashlib.sha256(whole).digest()
 
 
 def effects(before: Snapshot, after: Snapshot) -> list[str]:
     """Name every durable effect between two snapshots; their order is not known."""
-    found = [
+    whole = [name for inode, name in after.directories.items() if before.directories.get(inode, name) != name]
+    found = [f"{name} put in place" for name in whole]
+    found += [
         effect
         for name in before.databases.keys() | after.databases.keys()
+        if not _inside(name, whole)
         for effect in _on_database(name, before.databases.get(name), after.databases.get(name))
     ]
+    there = {name for names, _ in after.files.values() for name in names}
     for inode in before.files.keys() | after.files.keys():
-        (was, held), (name, holds) = before.files.get(inode, ("", b"")), after.files.get(inode, ("", b""))
-        if was != name:
-            found.append(f"{was} renamed to {name}" if was and name else f"{name} made" if name else f"{was} removed")
-        elif held != holds:
-            found.append(f"{name} written")
+        (were, held), (are, holds) = before.files.get(inode, _NO_FILE), after.files.get(inode, _NO_FILE)
+        # What another file has taken the name of was not removed besides.
+        made, gone = are - were, were - are - there
+        if len(made) == len(were - are) == 1:
+            found.append(f"{min(were - are)} renamed to {min(made)}")
+        else:
+            found += [f"{name} made" for name in made if not _inside(name, whole)] + [
+                f"{name} removed" for name in gone
+            ]
+        if were & are and held != holds:
+            found.append(f"{min(are)} written")
     return sorted(found)
+
+
+def _inside(name: str, directories: list[str]) -> bool:
+    return name.startswith(tuple(f"{directory}/" for directory in directories))
 
 
 def _on_database(name: str, before: Database | None, after: Database | None) -> list[str]:

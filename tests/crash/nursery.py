@@ -11,7 +11,7 @@ import signal
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -20,17 +20,13 @@ from typing import Any, Self
 
 import httpx
 
-from app.faces import pipeline, sandbox
-from app.faces.flaws import Flaw
-from app.faces.messages import Measured
-from app.faces.permit import Permit
-from app.faces.pool import MAX_PIXELS
+from app.faces import sandbox
 from app.kit import steps
 from app.main import create_app
 from app.vault.opening import open_vault
 from tests.crash.durable import Snapshot, effects, snapshot
-from tests.house import MovableClock, SharedPool, listening, settings_for
-from tests.toy_engine import ToyEngine, toy_card
+from tests.house import MovableClock, ToyPool, listening, settings_for
+from tests.toy_engine import toy_card
 
 Command = Callable[[Path, datetime, Mapping[str, str]], object]
 """A command of the operator, given the root, the time, and what the test knows; a function of a module."""
@@ -53,21 +49,6 @@ class Passed:
 
     spot: Spot | None
     effects: list[str]
-
-
-class ToyPool(SharedPool):
-    """Measures with the toy engine in this process: a child that is killed leaves no worker behind."""
-
-    def __init__(self) -> None:
-        self._engine = ToyEngine(toy_card().digests)
-        self.reset()
-
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
-        """Measure, here and now."""
-        return [
-            pipeline.measure(self._engine, image, keep_photo=permit.keeps_photos, max_pixels=MAX_PIXELS)
-            for image in images
-        ]
 
 
 class StoppedClock(MovableClock):
@@ -165,14 +146,15 @@ class Nursery:
 
     def __init__(self) -> None:
         self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(["tests.crash.warm"])
+        self._forks.set_forkserver_preload(["tests.crash.warm", "tests.crash.operations"])
         # Making a client's own takes longer than a trial.
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     def service(self, trial: Trial, **more: Any) -> "Child":
         """Have it served, with *more* settings. The first sweep is over by then; steps count from there."""
         child = Child(self._forks, _serve, trial, more)
-        child.client = httpx.Client(base_url=f"http://127.0.0.1:{child.heard()}", timeout=PATIENCE_S, verify=self._tls)
+        address = f"http://127.0.0.1:{child.heard()}"
+        child.client = httpx.Client(base_url=address, timeout=PATIENCE_S, verify=self._tls, trust_env=False)
         return child
 
     def command(self, trial: Trial, command: Command, about: Mapping[str, str]) -> "Child":

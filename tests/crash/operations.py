@@ -14,8 +14,13 @@ from uuid import UUID
 
 import httpx
 
+from app import __version__
 from app.parties import service as parties
+from app.rights.restoring import restore
 from app.rights.sweep import purge, sweep
+from app.vault import rotation
+from app.vault.backup import back_up
+from app.vault.lock import in_use
 from app.vault.opening import open_vault
 from app.vault.vault import Vault
 from tests.crash.before import (
@@ -25,15 +30,21 @@ from tests.crash.before import (
     enrolled,
     erased_in_a_large_store,
     half_erased,
+    half_rotated,
     half_withdrawn,
+    lived_on,
     notice_changed,
+    with_a_log,
     with_photos,
     with_two_tokens,
+    without_data,
 )
+from tests.crash.beside import BACKUP
 from tests.crash.nursery import Command, Spot
 from tests.house import House, enrol, settings_for
 from tests.toy_faces import toy_photo
 
+UNDER_WAY = "everything opens; `mien keys rotate` goes on with it"
 LARGE = {"rebuild_at_once_mib": 0}
 """Settings under which every data store is a large one."""
 
@@ -60,6 +71,12 @@ class Operation:
     """Whether `prepare` itself was answered with the promise that it ends well."""
     between: Mapping[Spot, str] = field(default_factory=dict)
     """Where it is neither before nor after, and what it is then: known faults, which the table names."""
+    left: Callable[[Path], None] = lambda _root: None
+    """What befell the files since."""
+    again: Command | None = None
+    """How the operator does the same once more, without anybody having started the service in between."""
+    under_way: str = ""
+    """What it is where everything works and something is left to be done by `again`."""
     noise_stays: bool = False
     """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
 
@@ -113,6 +130,35 @@ def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str
 def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         parties.revoke(vault, party_id=UUID(about["door"]), now=now)
+
+
+def _back_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    settings = settings_for(root)
+    with in_use(settings.data_dir):
+        back_up(settings, to=root / BACKUP, version=__version__, now=now, tell=lambda _doing: None)
+
+
+def _back_up_and_restore(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    if not (root / BACKUP).exists():
+        _back_up(root, now, about)
+    _restore(root, now, about)
+
+
+def _restore(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: now, tell=lambda _doing: None)
+
+
+def _rotate(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    # A process of its own: the batch stays as small as that.
+    vars(rotation)["BATCH"] = 2
+    with _opened(root) as vault:
+        rotation.rotate(vault.register)
+
+
+def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    # Where none is under way, that would be another.
+    if list((root / "keys").glob("kek.*")):
+        _rotate(root, now, about)
 
 
 def _half(operation: str, what: str, *, nth: int = 1) -> dict[Spot, str]:
@@ -206,4 +252,11 @@ OPERATIONS = (
         between=_half("rotating a relying party's key", "**between**: the old key has ended, the new one is not there"),
     ),
     Operation("revoking a relying party", enrolled, Order(_revoke)),
+    Operation("backup", enrolled, Order(_back_up), again=_back_up_and_restore),
+    Operation("restore", lived_on(half_erased=True), Order(_restore), left=with_a_log, again=_restore),
+    Operation("restore of lost data", lived_on(), Order(_restore), left=without_data, again=_restore),
+    Operation("rotation", enrolled, Order(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
+    Operation(
+        "rotation, resumed", enrolled, Order(_rotate), left=half_rotated, again=_finish_rotation, under_way=UNDER_WAY
+    ),
 )

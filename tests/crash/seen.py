@@ -6,22 +6,23 @@ from no other. Of a time only the day counts: an ending that a restart completes
 
 import json
 import re
-import sqlite3
-from contextlib import closing
+from base64 import b64decode
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
+from app.vault.lock import STAGE
 from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, owners, rows, slots
 from tests.crash.before import Story
+from tests.crash.beside import beside, keks, tables_of
 from tests.toy_faces import toy_photo
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
-_PAGES = ("", "/consents", "/enrolments", "/comparisons", "/tokens")
 _SHORT = 200
 """Sealed bytes are looked for piece by piece, shorter ones as a whole."""
 
@@ -30,19 +31,15 @@ def over_http(story: Story) -> dict[str, Any]:
     """Ask everything that can be asked, for everybody. Trying the recovery codes is last: a right one changes a lot."""
     state: dict[str, Any] = {}
     for name, person in story.people.items():
-        # Of Ben, to whom nothing happens, the document says it all.
-        for page in _PAGES if name.startswith("Ada") else _PAGES[:1]:
-            answer = person("GET", f"/v1/me{page}")
-            state[f"{name} {page}"] = [answer.status_code, answer.json()]
+        # The document says it all; whose way in it is does not matter to it.
         access = person("GET", "/v1/me/access")
         state[f"{name} access"] = [access.status_code, access.json().get("data")]
     for door, reference, face in story.references:
         verified = story.doors[door].verify(reference, toy_photo(face))
         state[f"{door} verifies {face}"] = [verified.status_code, verified.json()]
     for door, party in story.doors.items():
-        for page in ("", "/subjects"):
-            answer = party("GET", f"/v1/relying-party{page}")
-            state[f"{door} {page}"] = [answer.status_code, answer.json()]
+        answer = party("GET", "/v1/relying-party/subjects")
+        state[door] = [answer.status_code, answer.json()]
     if "erasure" in story.about:
         state["erasure"] = story.ada.client.get(f"/v1/erasures/{story.about['erasure']}").json()
     for name, person in story.people.items():
@@ -56,43 +53,52 @@ class Stored:
     """What lies in the files."""
 
     tables: dict[str, list[dict[str, Any]]]
-    wrapped: frozenset[bytes]
-    """Every key, as the register has it."""
+    files: dict[str, Any]
+    """What lies beside them."""
+    keys: dict[tuple[bytes, int], bytes]
+    """Every key, as the register has it, by owner and generation."""
+    keks: frozenset[bytes]
+    """Every key-encryption key."""
     sealed: frozenset[bytes]
     """Every sealed value."""
-    spare: frozenset[bytes]
+    spare: frozenset[tuple[bytes, int]]
     """Those keys that seal nothing: their process died between issuing and using them."""
     unopened: list[str]
     """Sealed values that no key opens."""
 
 
+NOTHING = Stored({}, {}, {}, frozenset(), frozenset(), frozenset(), [])
+"""What lies where the data is lost."""
+
+
 def stored(root: Path) -> Stored:
     """Read both databases past the service."""
     opened = openable(root / DATA, live_keys(root))
-    tables = {f"{path}: {table}": found for path in (DATA, REGISTER) for table, found in _tables(root / path)}
+    tables = {f"{path}: {table}": found for path in (DATA, REGISTER) for table, found in tables_of(root / path).items()}
     # A destroyed key leaves its place in the register behind: only the living count.
     del tables[f"{REGISTER}: keys"]
+    for row in tables[f"{REGISTER}: origin"]:
+        # Under which key-encryption key it is, the files tell.
+        row["kek_id"] = row["proof"] = None
     unopened, sealed = [], set()
     for table, column in SEALED.items():
         for row in tables[f"{DATA}: {table}"]:
             if row[column] is not None:
                 sealed.add(row[column])
                 unopened += [] if (table, UUID(row["id"])) in opened else [f"{table} {row['id']}"]
-                row[column] = "sealed"
+                row[column] = _told(opened.get((table, UUID(row["id"]))))
     needed = _needed(root, tables)
-    keys = {wrapped: (owner, generation) for owner, generation, wrapped in slots(root)}
-    spare = frozenset(wrapped for wrapped, key in keys.items() if key not in needed)
-    return Stored(tables, frozenset(keys), frozenset(sealed), spare, unopened)
+    keys = {(owner, generation): wrapped for owner, generation, wrapped in slots(root)}
+    spare = frozenset(keys.keys() - needed)
+    return Stored(tables, beside(root), keys, keks(root), frozenset(sealed), spare, unopened)
 
 
-def _tables(database: Path) -> list[tuple[str, list[dict[str, Any]]]]:
-    with closing(sqlite3.connect(database)) as connection:
-        connection.row_factory = sqlite3.Row
-        # How far numbering has come says nothing of what is there.
-        which = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'sqlite_sequence'"
-        names = [row[0] for row in connection.execute(which)]
-        query = "SELECT * FROM {}"
-        return [(name, [dict(row) for row in connection.execute(query.format(name))]) for name in names]
+def _told(plain: bytes | None) -> Any:
+    """Return what was sealed, so that it can be compared: text as it is, of all else that it is the same."""
+    try:
+        return json.loads(plain or b"null")
+    except ValueError:
+        return f"{len(plain or b'')} bytes: {crc32(plain or b'')}"
 
 
 def _needed(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple[bytes, int]]:
@@ -114,7 +120,8 @@ def _owner(kind: str, one: UUID) -> bytes:
 def faults(root: Path, now: Stored, before: Stored) -> list[str]:
     """Name what must never be, whatever happened."""
     found = [f"{one} has no key" for one in now.unopened]
-    found += ["a key outlives what it sealed"] * len(now.spare & (before.wrapped - before.spare))
+    found += ["a stage is left"] if (root / "data" / STAGE).exists() else []
+    found += ["a key outlives what it sealed"] * len(now.spare & (before.keys.keys() - before.spare))
     living = {owner for owner, _, _ in slots(root)}
     found += [f"{kind} {one} has no key" for owner, (kind, one) in owners(root / DATA).items() if owner not in living]
     stones = {digest for (digest,) in rows(root / REGISTER, "SELECT digest FROM tombstones")}
@@ -123,7 +130,7 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
         found += [f"{path}: {row}" for row in rows(root / path, "PRAGMA foreign_key_check")]
     for kind, table in (("subject", "subjects"), ("grant", "grants"), ("token", "tokens")):
         there = {row["id"] for row in now.tables[f"{DATA}: {table}"]}
-        for one in there | {row["id"] for row in before.tables[f"{DATA}: {table}"]}:
+        for one in there | {row["id"] for row in before.tables.get(f"{DATA}: {table}", [])}:
             if sha256(f"tombstone:{kind}:{UUID(one)}".encode()).digest() in stones:
                 found += [f"{kind} {one} ended and is there"] if one in there else []
                 found += [f"{kind} {one} ended and has a key"] if _owner(kind, UUID(one)) in living else []
@@ -131,20 +138,26 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
 
 
 def bytes_left(root: Path, now: Stored, before: Stored, *, noise_stays: bool) -> list[str]:
-    """Search every file for the keys, and unless some may stay for the sealed bytes, of what has gone."""
+    """Search every file but backups for the keys, and unless some may stay for the sealed bytes, of what has gone."""
     needles = Needles()
-    gone = {"wrapped key": before.wrapped - now.wrapped}
+    gone = {
+        "wrapped key": set(before.keys.values()) - set(now.keys.values()),
+        "key-encryption key": {form for kek in before.keks - now.keks for form in (kek, b64decode(kek))},
+    }
     if not noise_stays:
-        gone["sealed bytes"] = before.sealed - now.sealed
+        gone["sealed bytes"] = set(before.sealed - now.sealed)
     for name, values in gone.items():
         for value in values:
             _ = needles.raw(name, value) if len(value) < _SHORT else needles.photo(name, value)
-    return needles.found(files_under(root)) if needles.spellings else []
+    return needles.found(files_under(root / "data", root / "keys")) if needles.spellings else []
 
 
 def known(stored: Stored) -> set[str]:
-    """Return every value in the tables as a string; ids also as they are written for people."""
-    values = {value for table in stored.tables.values() for row in table for value in row.values()}
+    """Return every value in the tables and of the files as a string; ids also as they are written for people."""
+    everything = (value for table in stored.tables.values() for row in table for value in row.values())
+    values = {value for value in everything if not isinstance(value, dict | list)}
+    if stored.files:
+        values |= {*stored.files["kek"]["files"].values(), *stored.files["kek"]["in use"]}
     texts = {value.hex() if isinstance(value, bytes) else str(value) for value in values}
     return texts | {str(UUID(text)) for text in texts if re.fullmatch("[0-9a-f]{32}", text)}
 

@@ -4,9 +4,11 @@ Each operation is carried out once without interruption, which gives its steps; 
 there, and once more with `kill -9` after its answer. What a restart then shows is compared, over HTTP and in the files.
 """
 
+import os
 import re
 import sqlite3
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +26,8 @@ from tests.crash.bench import Ends, killed_after_the_answer, killed_at, prepared
 from tests.crash.nursery import Command, Nursery
 from tests.crash.operations import OPERATIONS, Operation, Order
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - directories in it are made for one test
+
 
 @pytest.fixture(scope="session")
 def nursery() -> Nursery:
@@ -31,11 +35,21 @@ def nursery() -> Nursery:
     return Nursery()
 
 
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """Return where trials are made: in memory, if there is such a place. A kill leaves what is there as it is."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        yield Path(directory)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_killed_at_any_step_it_is_done_or_not_done(
-    operation: Operation, nursery: Nursery, prepared: Path, tmp_path: Path, request: pytest.FixtureRequest
+    operation: Operation, nursery: Nursery, prepared: Path, scratch: Path, request: pytest.FixtureRequest
 ) -> None:
-    bench = prepared_for(operation, nursery, prepared, tmp_path)
+    bench = prepared_for(operation, nursery, prepared, scratch)
     passed, done = trace(bench)
     assert not unstepped(passed), "something became durable without a step"
     ends = Ends(bench, done)
@@ -116,9 +130,9 @@ FAULTY = (
 
 @pytest.mark.parametrize(("command", "expected"), FAULTY, ids=[command.__name__ for command, _ in FAULTY])
 def test_what_becomes_durable_without_a_step_is_found(
-    command: Command, expected: list[str], nursery: Nursery, prepared: Path, tmp_path: Path
+    command: Command, expected: list[str], nursery: Nursery, prepared: Path, scratch: Path
 ) -> None:
     invented = Operation("invented", enrolled, Order(command))
-    passed, _ = trace(prepared_for(invented, nursery, prepared, tmp_path))
+    passed, _ = trace(prepared_for(invented, nursery, prepared, scratch))
 
     assert unstepped(passed) == expected

@@ -3,13 +3,16 @@
 import gc
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crash.nursery import StoppedClock, ToyPool
-from tests.house import prepare, serving
+from tests.crash.nursery import StoppedClock
+from tests.house import ToyPool, prepare, serving
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
+
+PATIENCE_S = 10.0
 
 
 def warm_up() -> None:
@@ -25,6 +28,10 @@ def warm_up() -> None:
                 person("GET", f"/v1/me/{page}")
             person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
             person("DELETE", "/v1/me")
+    until = time.monotonic() + PATIENCE_S
+    # The server's own are told to end, and nobody waits for them.
+    while threading.active_count() > 1 and time.monotonic() < until:
+        time.sleep(0.001)
     assert threading.active_count() == 1, "a fork would lose a thread"
     gc.collect()
     gc.freeze()

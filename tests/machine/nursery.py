@@ -21,47 +21,16 @@ import uvicorn
 
 import app.cli.program
 import app.main
-from app.faces import pipeline
-from app.faces.flaws import Flaw
 from app.faces.measuring import Measuring
-from app.faces.messages import Measured
-from app.faces.permit import Permit
-from app.faces.pool import MAX_PIXELS, EnginePool, PoolStatus
 from app.kit import clock, steps
 from app.rights import sweep as sweeping
 from app.vault.opening import open_vault
-from tests.house import settings_for
-from tests.toy_engine import ToyEngine, toy_card
+from tests.house import ToyPool, settings_for
+from tests.toy_engine import toy_card
 
 NOW, DIE, DIED = "now", "die", "died"
 """Files in the directory that says how it is: the time; how many steps are left to live; at which one it died."""
 A_DAY_S = 24 * 3600
-
-
-class PoolOfOne(EnginePool):
-    """Measures here and now: a worker for each service would take longer than all that is asked of it."""
-
-    def __init__(self) -> None:
-        self._engine = ToyEngine(toy_card().digests)
-
-    def start(self) -> None:
-        """Do nothing: there is nobody to start."""
-
-    def close(self) -> None:
-        """Do nothing, as `start`."""
-
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
-        """Measure as a worker does."""
-        if not isinstance(permit, Permit):
-            raise TypeError("no permit, no pixels")
-        keep = permit.keeps_photos
-        return [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
-
-    def status(self) -> PoolStatus:
-        """Say that it is ready."""
-        return PoolStatus(
-            ready=True, workers=1, sandbox="unknown", missing=(), engine="toy", weights_verified=True, reason=None
-        )
 
 
 def live_by(how: Path) -> clock.Clock:
@@ -98,7 +67,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
 
     vars(app.main)["sweep"] = sweep
     settings = settings_for(root, sweep_interval_s=A_DAY_S)
-    service = app.main.create_app(settings, open_vault(settings), (PoolOfOne(), toy_card()), clock=tell_time)
+    service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)

@@ -5,10 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit import steps
 from app.vault import manifest
 from app.vault.lock import InUseError, alone, in_use
 from app.vault.manifest import BackupError
-from app.vault.opening import open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from tests.architecture.source import ROOT
-from tests.bytescan import Needles, files_under, rows
-from tests.house import SharedPool, prepare, serving, settings_for
+from tests.bytescan import rows
+from tests.house import SharedPool, prepare, serving
 from tests.rest.program import program
 from tests.toy_engine import toy_card
 from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
@@ -237,73 +233,7 @@ def test_somebody_who_looks_into_the_data_with_another_program_keeps_it_in_place
     assert rows(lived_in / DATA, "SELECT id FROM subjects") == before
 
 
-# --- Killed on the way.
-
-DIE = """
-import os, sys
-from pathlib import Path
-from app.kit import steps
-from tests.vault.operating import restored
-steps.watcher = lambda operation, step: os._exit(77) if (operation, step) == ("restore", sys.argv[3]) else None
-restored(Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-STEPS = (
-    "stage made",
-    "backup copied",
-    "stage at this version",
-    "stage purged",
-    "stage written anew",
-    "old log removed",
-    "data replaced",
-    "replacement lasting",
-)
-
-
-@pytest.fixture
-def unwatched() -> Iterator[None]:
-    yield
-    steps.watcher = lambda _operation, _step: None
-
-
-@pytest.mark.usefixtures("unwatched")
-def test_the_steps_of_a_restore_have_these_names(lived_in: Path, backup: Path) -> None:
-    seen = []
-    steps.watcher = lambda operation, step: seen.append(step) if operation == "restore" else None
-    restored(lived_in, backup)
-
-    assert [step for step in seen if step in STEPS] == list(STEPS)
-
-
-def leave_a_log(root: Path) -> None:
-    """Let the last commit be in the log only, as after a power cut; it changes every person."""
-    paths = (root / DATA, root / "data" / "mien.db-wal")
-    vault = open_vault(settings_for(root))
-    with vault.data.write() as session:
-        session.connection().exec_driver_sql("UPDATE subjects SET registered_on = '2026-01-02'")
-    copies = {path: path.read_bytes() for path in paths}
-    vault.data.close()
-    vault.register.store.close()
-    for path, content in copies.items():
-        path.write_bytes(content)
-    assert copies[root / "data" / "mien.db-wal"]
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_the_data_is_the_old_or_the_restored(
-    lived_in: Path, backup: Path, step: str, pool: SharedPool
-) -> None:
-    old = rows(lived_in / DATA, "SELECT id FROM subjects")
-    (gone,) = rows(backup / "mien.db", "SELECT id FROM subjects")
-    leave_a_log(lived_in)
-    done = subprocess.run([sys.executable, "-c", DIE, lived_in, backup, step], cwd=ROOT, check=False, timeout=110)
-
-    assert done.returncode == 77
-    assert rows(lived_in / DATA, "PRAGMA integrity_check") == [("ok",)]
-    assert rows(lived_in / DATA, "PRAGMA foreign_key_check") == []
-    assert rows(lived_in / DATA, "SELECT id FROM subjects") in ([], old)
-    with serving(lived_in, pool, toy_card()) as house:
-        house.enrolled(face=3, party=house.party("Gate"))
-    assert Needles().id("erased", gone[0]).found(files_under(lived_in)) == []
+# --- Killed on the way: tests/crash.
 
 
 def test_what_a_killed_restore_left_is_cleared_by_whoever_comes_next(lived_in: Path) -> None:

@@ -166,52 +166,6 @@ def test_nothing_of_the_old_key_and_of_what_it_wrapped_is_in_any_file(root: Path
 # --- What interrupts it
 
 
-def test_wherever_it_is_killed_everything_opens_and_the_next_call_finishes_it(root: Path, tmp_path: Path) -> None:
-    """Killed at each step; and killed at each, and a little later again in the call that resumes it."""
-    with opened(root) as register:
-        kept = filled(register)
-    shutil.copytree(root, tmp_path / "watched")
-    names = steps_of(lambda: turned(tmp_path / "watched"))
-    assert {name for name, _ in names} == {"rotation"}
-    steps = [step for _, step in names]
-    assert steps[:3] == ["kek.old linked", "kek.next written", "kek.next made"]
-    assert steps[-5:] == [
-        "log of register.db emptied",
-        "kek to be replaced",
-        "kek replaced",
-        "kek.old overwritten",
-        "kek.old removed",
-    ]
-
-    for number, step in enumerate(steps):
-        for again in (None, 3):
-            house = shutil.copytree(root, tmp_path / f"{number}-{again}")
-            old = (house / "keys" / "kek").read_bytes()
-            killed_at(number, partial(turned, house))
-            if again is not None and step not in steps[-5:]:
-                killed_at(again, partial(turned, house))
-            begun = (house / "keys" / "kek.next").exists()
-            intended = (house / "keys" / ("kek.next" if begun else "kek")).read_bytes()
-            with opened(house) as register:
-                assert kept.opens_in(register), (step, again)
-                late = filled(register, 2)
-            if step == "kek.old removed":
-                assert keks(house) == {"kek"}
-                assert intended != old
-                continue
-            done = turned(house)
-
-            assert done.resumed == (intended != old), (step, again)
-            assert not done.resumed or (house / "keys" / "kek").read_bytes() == intended, "that one, and no other"
-            assert (house / "keys" / "kek").read_bytes() != old
-            assert keks(house) == {"kek"}, (step, again)
-            assert not Needles().raw("old", old.strip()).found(files_under(house / "keys"))
-            with opened(house) as register:
-                assert kept.opens_in(register)
-                assert late.opens_in(register)
-            shutil.rmtree(house)
-
-
 def test_log_that_is_held_up_stops_it_and_the_old_key_stays_until_it_is_empty(root: Path, kept: Kept) -> None:
     settings = settings_for(root).model_copy(update={"sqlite_busy_s": 0.2})
     old = (root / "keys" / "kek").read_bytes()
