@@ -2,7 +2,8 @@
 
 What ended is known from the register, which never goes back in time, but for two things, which are written in the data
 only: an erasure that was asked for and is not done yet, and an ending that a crash kept from the register. So the data
-that is to be replaced finishes those first, if it can be read. Then the backup loses its dead rows, before it takes the place of the data, and what is over by the clock ends.
+that is to be replaced finishes those first, if it can be read. Then the backup loses its dead rows, before it takes the
+place of the data, and what is over by the clock ends.
 
 What was given since the backup is lost; `app.vault.histories` sees to it that it does not come back.
 """

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import __version__
 from app.kit import steps
+from app.rights.restoring import restore
 from app.vault.backup import back_up
 from app.vault.opening import open_vault
 from app.vault.rotation import rotate
@@ -163,6 +165,11 @@ def with_a_log(root: Path) -> None:
 def without_data(root: Path) -> None:
     """The data is lost, and what was not backed up with it."""
     shutil.rmtree(root / "data")
+
+
+def restored(root: Path) -> None:
+    """The backup was restored, and the service has not been started on it."""
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: datetime.now(UTC), tell=lambda _doing: None)
 
 
 def half_rotated(root: Path) -> None:

@@ -17,7 +17,7 @@ import httpx
 from app import __version__
 from app.parties import service as parties
 from app.rights.restoring import restore
-from app.rights.sweep import purge, sweep
+from app.rights.sweep import leave_behind, purge, sweep
 from app.vault import rotation
 from app.vault.backup import back_up
 from app.vault.lock import in_use
@@ -34,13 +34,14 @@ from tests.crash.before import (
     half_withdrawn,
     lived_on,
     notice_changed,
+    restored,
     with_a_log,
     with_photos,
     with_two_tokens,
     without_data,
 )
 from tests.crash.beside import BACKUP
-from tests.crash.nursery import Command, Spot
+from tests.crash.nursery import Command
 from tests.house import House, enrol, settings_for
 from tests.toy_faces import toy_photo
 
@@ -69,8 +70,6 @@ class Operation:
     """How long after `prepare` it happens."""
     acknowledged: bool = False
     """Whether `prepare` itself was answered with the promise that it ends well."""
-    between: Mapping[Spot, str] = field(default_factory=dict)
-    """Where it is neither before nor after, and what it is then: known faults, which the table names."""
     left: Callable[[Path], None] = lambda _root: None
     """What befell the files since."""
     again: Command | None = None
@@ -122,6 +121,12 @@ def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         purge(vault)
 
 
+def _leave_behind(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        purge(vault)
+        leave_behind(vault)
+
+
 def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
     with _opened(root) as vault:
         return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), now=now)[1]}
@@ -161,11 +166,6 @@ def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> Non
         _rotate(root, now, about)
 
 
-def _half(operation: str, what: str, *, nth: int = 1) -> dict[Spot, str]:
-    """Name the two moments at which the register has committed an ending and the data has not."""
-    return dict.fromkeys((Spot(operation, "register.db committed", nth), Spot(operation, "mien.db written")), what)
-
-
 OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
@@ -173,13 +173,11 @@ OPERATIONS = (
         "consent, anew on a changed notice",
         notice_changed,
         lambda story: _decide(story, "Door", "given"),
-        between=_half("consent", "**between**: the old consent has ended, the new one is not given", nth=2),
     ),
     Operation(
         "refusal of what was consented to",
         enrolled,
         lambda story: _decide(story, "Door", "refused"),
-        between=_half("refusal", "**between**: the consent has ended, the refusal is not recorded"),
     ),
     Operation("enrolment", consented, lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS)),
     Operation(
@@ -214,7 +212,6 @@ OPERATIONS = (
         "recovery",
         with_two_tokens,
         _recover,
-        between=_half("recovery", "**between**: the old ways in have ended, the new ones are not there"),
     ),
     Operation("erasure", with_photos, lambda story: story.ada("DELETE", "/v1/me")),
     Operation(
@@ -249,11 +246,11 @@ OPERATIONS = (
         "rotating a relying party's key",
         enrolled,
         Order(_rotate_key),
-        between=_half("rotating a relying party's key", "**between**: the old key has ended, the new one is not there"),
     ),
     Operation("revoking a relying party", enrolled, Order(_revoke)),
     Operation("backup", enrolled, Order(_back_up), again=_back_up_and_restore),
     Operation("restore", lived_on(half_erased=True), Order(_restore), left=with_a_log, again=_restore),
+    Operation("start after a restore", lived_on(), Order(_leave_behind), left=restored),
     Operation("restore of lost data", lived_on(), Order(_restore), left=without_data, again=_restore),
     Operation("rotation", enrolled, Order(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
     Operation(
