@@ -18,6 +18,7 @@ from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, media, merged
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.subjects.routes import Me
+from app.subjects.service import RestrictedError
 from app.vault.vault import Transactions
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
@@ -110,7 +111,7 @@ class DeletionOut(BaseModel):
     "/enrolments",
     status_code=201,
     dependencies=PRIVATE,
-    responses=answers(ConsentRequiredError, NotTheSamePersonError, BusyError, *PHOTO_REFUSALS),
+    responses=answers(ConsentRequiredError, RestrictedError, NotTheSamePersonError, BusyError, *PHOTO_REFUSALS),
 )
 def enrol(
     me: Me,
