@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ class Bench:
 
     def trial(self, *, deadly: Spot | None = None, recording: bool = False) -> Trial:
         """Return a trial on a fresh copy of the state before."""
-        root = self.scratch / f"{len(list(self.scratch.iterdir()))}"
+        root = Path(tempfile.mkdtemp(dir=self.scratch)) / "house"
         return Trial(house.copied(self.template, root), self.moment, deadly, recording)
 
     def begin(self, trial: Trial) -> Child:
@@ -222,6 +224,8 @@ def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
         child.killed()
     outcome = ends.outcome(trial.root, spot)
     assert outcome.startswith("after") or not answered
+    # They are many, and memory may be little.
+    shutil.rmtree(trial.root.parent)
     return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
 
 
