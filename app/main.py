@@ -9,7 +9,6 @@ import anyio.to_thread
 import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
-from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, health
 from app.consent import notices, proving
@@ -20,6 +19,7 @@ from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
 from app.kit.clock import Clock, utc_now
+from app.kit.cors import Cors
 from app.kit.head import HeadAsGet
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
@@ -173,9 +173,9 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(problems.Faults)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
-            allow_methods=["*"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )

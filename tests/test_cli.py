@@ -379,6 +379,12 @@ def test_a_key_encryption_key_that_is_not_even_ascii_is_refused(root: Path, comm
         ({"MIEN_TARGET_FMR": "2"}, "MIEN_TARGET_FMR: "),
         ({"MIEN_ENGINE_QUEUE": "100"}, "MIEN_ENGINE_QUEUE must be smaller than MIEN_REQUEST_THREADS"),
         ({"MIEN_CONSENT_DAYS": "2000"}, "MIEN_CONSENT_DAYS must not be larger than MIEN_CONSENT_MAX_DAYS"),
+        ({"MIEN_CONSENT_DAYS": "99999999", "MIEN_CONSENT_MAX_DAYS": "999999999"}, "MIEN_CONSENT_DAYS: "),
+        ({"MIEN_TRUSTED_PROXIES": "nonsense/99"}, "MIEN_TRUSTED_PROXIES: "),
+        ({"MIEN_CORS_ORIGINS": "nonsense"}, "MIEN_CORS_ORIGINS: "),
+        ({"MIEN_BODY_TIMEOUT_S": "inf"}, "MIEN_BODY_TIMEOUT_S: "),
+        ({"MIEN_PROOF_RETENTION": "PT5H"}, "MIEN_PROOF_RETENTION: "),
+        ({"MIEN_PROOF_RETENTION": "soon"}, "MIEN_PROOF_RETENTION: "),
         ({"MIEN_SQLITE_BUSY_S": "0", "MIEN_MAX_PIXELS": "-1"}, "MIEN_MAX_PIXELS: "),
     ],
 )

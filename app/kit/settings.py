@@ -1,10 +1,12 @@
 """Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/settings.md`."""
 
+import ipaddress
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -17,6 +19,31 @@ THREE_YEARS = timedelta(days=3 * 365)
 def _in_days(value: object) -> object:
     """Take a bare number as days: pydantic would take it as seconds."""
     return timedelta(days=int(value)) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+def _whole_days(value: timedelta) -> timedelta:
+    """Refuse a part of a day: nothing finer is written down."""
+    if value % timedelta(days=1):
+        msg = "give whole days"
+        raise ValueError(msg)
+    return value
+
+
+def _networks(value: str) -> str:
+    """Refuse what is no list of addresses or networks."""
+    for one in filter(None, value.replace(" ", "").split(",")):
+        if one != "*":
+            ipaddress.ip_network(one, strict=False)
+    return value
+
+
+def _origins(value: str) -> str:
+    """Refuse what no browser sends as an origin."""
+    for one in filter(None, value.replace(" ", "").split(",")):
+        if re.fullmatch(r"https?://[^/?#\s@]+", one) is None:
+            msg = f"{one!r} is no origin; write them as https://example.org, without a path"
+            raise ValueError(msg)
+    return value
 
 
 class Settings(BaseSettings):
@@ -44,7 +71,7 @@ class Settings(BaseSettings):
     are left in unused space."""
     rebuild_after_days: Annotated[int, Field(ge=0)] = 1
     """Days after which a larger data store is written anew, once for all erasures since; nobody writes meanwhile."""
-    sqlite_busy_s: Annotated[float, Field(gt=0)] = 10.0
+    sqlite_busy_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds a writer waits for another, and a checkpoint for readers."""
 
     engine: Literal["face_recognition"] = "face_recognition"
@@ -53,7 +80,7 @@ class Settings(BaseSettings):
     """Processes that measure faces, one job at a time in each. About one for each core."""
     engine_queue: Annotated[int, Field(ge=0, le=1000)] = 16
     """Jobs that may wait for a worker; one more is answered 503 `busy`. Smaller than `request_threads`."""
-    engine_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    engine_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """Wall-clock seconds for one image, after which its worker is killed and replaced."""
     engine_memory_mib: Annotated[int, Field(ge=256)] = 2048
     """Address space of one worker."""
@@ -71,35 +98,40 @@ class Settings(BaseSettings):
     max_pixels: Annotated[int, Field(gt=0)] = 25_000_000
     """Width times height of one image; checked before it is decoded."""
 
-    headers_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    headers_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds for the head of a request to arrive; the connection is closed after that."""
-    body_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    body_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
     """Seconds for a body to arrive; 408 after that. What still comes of a refused one has as long."""
     bodies_memory_mib: Annotated[int, Field(ge=64)] = 1024
-    """Memory for the bodies of all requests under way; 503 `busy` above that."""
+    """What the bodies of all requests under way may have sent; 503 `busy` above that. A form is held twice."""
     sign_ups_per_minute: Annotated[int, Field(ge=1)] = 600
     """Sign-ups from one address (one /64 network of IPv6) in a minute; 429 above that."""
     recovery_failures_per_minute: Annotated[int, Field(ge=1)] = 10
     """Wrong recovery codes from one address in a minute; 429 above that. A right one always works."""
-    trusted_proxies: str = ""
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
     """Addresses, separated by commas, of the proxies whose `X-Forwarded-*` headers are believed. Empty: nobody's."""
-    cors_origins: str = ""
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Origins, separated by commas, whose pages may call from a browser. Empty: none."""
     metrics: Literal["off", "local", "open"] = "local"
     """Who may read `/metrics`: nobody, this machine (and not through a proxy), or anybody."""
 
-    consent_days: Annotated[int, Field(ge=1)] = 365
+    consent_days: Annotated[int, Field(ge=1, le=36_525)] = 365
     """How long a consent lasts when the person does not choose."""
-    consent_max_days: Annotated[int, Field(ge=1)] = 1096
+    consent_max_days: Annotated[int, Field(ge=1, le=36_525)] = 1096
     """The longest a person may choose: three years, as in BIPA 15(a)."""
-    proof_retention: Annotated[timedelta, BeforeValidator(_in_days), Field(ge=timedelta())] = THREE_YEARS
+    proof_retention: Annotated[
+        timedelta,
+        BeforeValidator(_in_days),
+        AfterValidator(_whole_days),
+        Field(ge=timedelta(), le=timedelta(days=36_525)),
+    ] = THREE_YEARS
     """How long the proof that a consent existed is kept after it ended: days, or as ISO 8601 (`P3Y`); 0 keeps none."""
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 
     request_threads: Annotated[int, Field(ge=4)] = 40
     """Requests worked on at once."""
-    sweep_interval_s: Annotated[float, Field(gt=0)] = 60.0
+    sweep_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds between two sweeps: expired consents end, interrupted erasures resume."""
     shutdown_grace_s: Annotated[int, Field(ge=1)] = 30
     """Seconds that requests under way are given to finish after SIGTERM."""

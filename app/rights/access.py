@@ -28,7 +28,7 @@ from app.vault.vault import Vault
 SCHEMA = "/v1/schemas/access"
 CHUNK_BYTES = 64 * 1024
 """What is sent at once, at least: each sending is a turn of the thread pool."""
-COUNTING_S = 0.1
+COUNTING_S = 0.5
 """The longest that an access waits to be counted."""
 SOURCE = (
     "you: every photo, name and decision here was given by you; comparisons were made when a relying party that you "

@@ -13,7 +13,7 @@ from app.kit.auth import OpenRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Now
 from app.kit.openapi import answers, media
-from app.kit.page import Page
+from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.kit.settings import Settings
 from app.rights import access, erasure, export, retention, schema
 from app.rights.tables import Erasure, ErasureStatus, ErasureStep
@@ -91,9 +91,15 @@ def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) ->
 
 
 @policy_router.get("/retention-policy")
-def retention_policy(config: Config) -> Page[RuleOut]:
+def retention_policy(config: Config, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
     """Read the retention policy. What is kept, why, and for how long."""
-    return Page(items=[RuleOut(what=r.what, why=r.why, how_long=r.how_long) for r in retention.policy(config)])
+    rules = list(enumerate(retention.policy(config), start=1))[after or 0 :]
+    return Page.cut(
+        rules,
+        limit,
+        key=lambda one: one[0],
+        out=lambda one: RuleOut(what=one[1].what, why=one[1].why, how_long=one[1].how_long),
+    )
 
 
 @policy_router.get("/schemas/access")

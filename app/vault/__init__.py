@@ -7,5 +7,5 @@ key or a tombstone in the register decides what of a restored row is still true.
 * `kek`: where the key-encryption keys are kept; `rotation`: from one to the next.
 * `register`: keys by owner and generation, and tombstones.
 * `vault`: both stores together; the one way in which anything ends.
-* `purge`: finds the rows whose key is gone.
+* `purge`: finds the rows whose key is gone; `histories`: destroys the keys whose rows a restore left behind.
 """

@@ -133,3 +133,16 @@ def test_one_writer_is_less_patient_and_leaves_the_others_as_they_were(store: St
         short, usual = waited(0.05), waited(None)
 
     assert short < 0.4 < usual
+
+
+def test_who_chose_to_wait_less_found_no_fault_of_the_store(store: Store) -> None:
+    store.trouble.telling = True
+    with store.write():
+        with pytest.raises(OperationalError), store.writing(patience_s=0.05):
+            pass
+        impatient = dict(store.trouble._lasting)
+        with pytest.raises(OperationalError), store.writing():
+            pass
+
+    assert impatient == {}
+    assert list(store.trouble._lasting) == ["SQLITE_BUSY"]

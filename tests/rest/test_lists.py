@@ -119,7 +119,12 @@ def relying_parties(mien: House, _: Person) -> Listed:
     return Listed(mien.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
 
 
-LISTS = [tokens, enrolments, consents, comparisons, references, notices, relying_parties]
+def retention(mien: House, _: Person) -> Listed:
+    """Return what is kept, which stays."""
+    return Listed(mien.client.request, "/v1/retention-policy", "what", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+
+
+LISTS = [tokens, enrolments, consents, comparisons, references, notices, relying_parties, retention]
 List = Callable[[House, Person], Listed]
 
 

@@ -13,10 +13,12 @@ import pytest
 
 from app.kit import steps
 from app.parties import service as parties
+from app.rights.sweep import leave_behind
 from app.vault.manifest import BackupError
+from app.vault.opening import open_vault
 from tests.architecture.source import ROOT
 from tests.bytescan import SEALED, live_keys, openable, rows, slots
-from tests.house import House, Party, Person, SharedPool, enrol, serving
+from tests.house import House, Party, Person, SharedPool, enrol, serving, settings_for
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
 from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
@@ -216,6 +218,20 @@ def test_sweep_leaves_the_history_too(story: Story) -> None:
     assert command(story.root, "sweep").returncode == 0
     with pytest.raises(BackupError, match=LEFT):
         restored(story.root, story.backups[1])
+
+
+def test_keys_that_go_with_a_history_are_in_no_log_before_anybody_is_answered(story: Story) -> None:
+    restored(story.root, story.backups[0])
+    wrapped = {one[2] for one in slots(story.root)}
+    vault = open_vault(settings_for(story.root))
+    destroyed = leave_behind(vault)
+    files = contents(story.root).values()
+    gone = wrapped - {one[2] for one in slots(story.root)}
+    vault.data.close()
+    vault.register.store.close()
+
+    assert destroyed == len(gone) > 0
+    assert [one for one in gone if any(one in content for content in files)] == []
 
 
 def test_start_without_a_restore_destroys_nothing(story: Story, pool: SharedPool) -> None:
