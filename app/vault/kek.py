@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from app.kit.copying import synced
 from app.kit.steps import step
 from app.vault.seal import KEY_BYTES, Kek, KekError
 
@@ -173,7 +174,7 @@ class KekFile:
             self._link_old()
             step("kek to be replaced")
             self._next.rename(self.file)
-            _sync(self.file.parent)
+            synced(self.file.parent)
             step("kek replaced")
         self._destroy_old()
 
@@ -206,7 +207,7 @@ class KekFile:
             os.fsync(stream.fileno())
         step("kek.old overwritten")
         self._old.unlink()
-        _sync(self._old.parent)
+        synced(self._old.parent)
         step("kek.old removed")
 
     def _make(self, file: Path, name: str) -> Kek:
@@ -220,7 +221,7 @@ class KekFile:
             os.fsync(stream.fileno())
         step(f"{name} written")
         self._unnamed.rename(file)
-        _sync(file.parent)
+        synced(file.parent)
         step(f"{name} made")
         return Kek(raw)
 
@@ -255,15 +256,6 @@ def locked(directory: Path, *, wait: bool) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    """Make the names in *directory* durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
