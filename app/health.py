@@ -13,16 +13,31 @@ from app.kit.errors import NotFoundError
 from app.kit.http import Config
 from app.kit.metrics import CONTENT_TYPE, Metrics
 from app.kit.migrate import NewerSchemaError
-from app.kit.openapi import answers, media, merged
+from app.kit.openapi import Example, answers, like, media, merged
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Transactions
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 
+READY: Example = {
+    "status": "ready",
+    "reasons": [],
+    "profile": "prototype",
+    "controller": "demonstration controller: not for real people's data",
+    "engine": "face_recognition",
+    "engine_workers": 2,
+    "weights_verified": True,
+    "sandbox": {"level": "full", "missing": []},
+    "key_protection": "file",
+    "keys_apart": True,
+}
+
 
 class LiveOut(BaseModel):
     """The process answers."""
+
+    model_config = ConfigDict(json_schema_extra=like({"status": "live"}))
 
     status: Literal["live"] = "live"
 
@@ -37,7 +52,7 @@ class SandboxOut(BaseModel):
 class ReadyOut(BaseModel):
     """Whether requests can be served, and what this service is."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(READY))
 
     status: Literal["ready", "not ready"]
     reasons: list[str]

@@ -7,13 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from app.consent import proofs
+from app.consent import examples, proofs
 from app.consent.tables import ConsentProof
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Read
-from app.kit.openapi import answers
+from app.kit.openapi import answers, like
 
 router = APIRouter(prefix="/v1/consent-proofs", tags=["open to all"], route_class=OpenRoute)
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/consent-proofs", tags=["open to all"], route_clas
 class ProofOut(BaseModel):
     """That a consent existed. Who gave it is not in it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.PROOF))
 
     consent_id: UUID
     purpose: Purpose

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.consent import events, notices, overview, service
+from app.consent import events, examples, notices, overview, service
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import Notice
@@ -16,7 +16,7 @@ from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime
-from app.kit.openapi import answers, media, merged
+from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
 from app.kit.prepared import within
 from app.parties.routes import Party
@@ -28,19 +28,6 @@ open_router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
-
-EXAMPLES: list[Any] = [
-    {
-        "purpose": "verification",
-        "relying_party_id": "b1a7d1a0-6d0c-4f0e-9b5e-6f6b6d1f2a3c",
-        "notice_sha256": "a4675c167468762f3c1d7a1448a9cd5a1a25be86053c9450a675feb7e5b8aee8",
-    },
-    {
-        "purpose": "template_renewal",
-        "notice_sha256": "6d639252111ec4732dfc79a47ff6fab6d0e58464c8e3c70e6a36dff8221132dd",
-        "decision": "refused",
-    },
-]
 PurposeAndLanguage = Annotated[
     Annotated[str, place(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=NEXT)
 ]
@@ -60,6 +47,8 @@ class ConsentDecision(StrEnum):
 class NoticeOut(BaseModel):
     """A notice in force."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.NOTICE))
+
     sha256: str
     purpose: Purpose
     language: str
@@ -75,7 +64,7 @@ class NoticeOut(BaseModel):
 class ConsentIn(BaseModel):
     """A person's decision about one purpose, on a notice that they read."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": EXAMPLES})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.CONSENT, examples.REFUSAL))
 
     purpose: Purpose
     relying_party_id: Annotated[
@@ -90,6 +79,8 @@ class ConsentIn(BaseModel):
 
 class GrantOut(BaseModel):
     """A consent in force."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.GRANT))
 
     consent_id: UUID
     purpose: Purpose
@@ -114,6 +105,8 @@ class GrantOut(BaseModel):
 class DecisionOut(BaseModel):
     """A decision as it was recorded; `subject_ref` is what the relying party knows the person as."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.DECISION))
+
     consent_id: UUID
     decision: ConsentDecision
     purpose: Purpose
@@ -125,6 +118,8 @@ class DecisionOut(BaseModel):
 
 class EventOut(BaseModel):
     """One consent event; never updated."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.EVENT))
 
     consent_id: UUID
     state: EventState
@@ -143,13 +138,15 @@ class EventOut(BaseModel):
 class ConsentsOut(Page[EventOut]):
     """Every event since the first day, newest first, and what is in force."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.CONSENTS))
+
     in_force: list[GrantOut]
 
 
 class WithdrawalOut(BaseModel):
     """How a consent ended."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.WITHDRAWAL))
 
     consent_id: UUID
     state: EventState
@@ -160,6 +157,8 @@ class WithdrawalOut(BaseModel):
 
 class ReferenceOut(BaseModel):
     """A person who consents to you now."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.REFERENCE))
 
     subject_ref: str
     purposes: list[Purpose]

@@ -8,14 +8,15 @@ from fastapi import APIRouter, File, Form, Response, UploadFile
 from pydantic import BaseModel, ConfigDict
 
 from app.consent.errors import ConsentRequiredError
-from app.enrolment import policy, service, store
+from app.consent.examples import CONSENT_ID
+from app.enrolment import examples, policy, service, store
 from app.enrolment.errors import NotTheSamePersonError
 from app.faces.measuring import Faces, image_bytes
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import PersonRoute
 from app.kit.errors import BusyError, NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
-from app.kit.openapi import answers, media, merged
+from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.subjects.routes import Me
 from app.subjects.service import RestrictedError
@@ -37,7 +38,7 @@ ConsentIds = Annotated[
         min_length=1,
         max_length=MOST_CONSENTS,
         description="Each gets a template of its own.",
-        examples=[["3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"]],
+        examples=[[CONSENT_ID]],
     ),
 ]
 Photos = Annotated[
@@ -49,12 +50,16 @@ Photos = Annotated[
 class PhotoOut(BaseModel):
     """How good one photo is; `docs/faces.md` says what each measure is."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.PHOTO))
+
     index: int
     quality: dict[str, float]
 
 
 class EnrolledOut(BaseModel):
     """A finished enrolment."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.ENROLLED))
 
     enrolment_id: UUID
     engine: str
@@ -72,6 +77,8 @@ class TemplateOut(BaseModel):
 
 class EnrolmentOut(BaseModel):
     """One enrolment: the templates made, and the photos kept if the person agreed to that."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.ENROLMENT))
 
     enrolment_id: UUID
     enrolled_on: date
@@ -100,7 +107,7 @@ class EnrolmentOut(BaseModel):
 class DeletionOut(BaseModel):
     """An enrolment that is gone."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DELETION))
 
     enrolment_id: UUID
     erased_from_disk: bool
@@ -111,7 +118,10 @@ class DeletionOut(BaseModel):
     "/enrolments",
     status_code=201,
     dependencies=PRIVATE,
-    responses=answers(ConsentRequiredError, RestrictedError, NotTheSamePersonError, BusyError, *PHOTO_REFUSALS),
+    responses=merged(
+        answers(ConsentRequiredError, RestrictedError, BusyError),
+        answers(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
+    ),
 )
 def enrol(
     me: Me,

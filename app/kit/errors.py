@@ -18,6 +18,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     title: ClassVar[str]
     detail: ClassVar[str] = ""
     headers: ClassVar[dict[str, str]] = {}
+    example: ClassVar[dict[str, object]] = {}
+    """Further members, as the OpenAPI document shows them."""
 
     def __init__(self, detail: str | None = None, **members: object) -> None:
         super().__init__(self.slug)
@@ -42,6 +44,9 @@ class InvalidRequestError(Problem):
     slug = "invalid-request"
     title = "Invalid request"
     detail = "Correct the fields listed under `errors` and send the request again."
+    example: ClassVar[dict[str, object]] = {
+        "errors": [{"pointer": "/display_name", "detail": "String should have at most 200 characters"}]
+    }
 
     def __init__(self, *errors: tuple[str, str]) -> None:
         """Take a JSON pointer and a reason for each field at fault; never the rejected value."""

@@ -1,14 +1,18 @@
 """What the OpenAPI document says besides what FastAPI finds by itself: problems, and who may call."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from app.kit.errors import Problem
 from app.kit.problems import TYPE
 
+Example = dict[str, Any]
+"""What a body may look like, or a part of one."""
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
 
 
@@ -16,6 +20,14 @@ class FieldFault(BaseModel):
     """What is wrong with one field."""
 
     pointer: str = Field(description="Which, as a JSON pointer; empty for the whole body.")
+    detail: str
+
+
+class PhotoFault(BaseModel):
+    """What is wrong with one photo."""
+
+    index: int = Field(description="Which, counted from 0 in the order that they were sent in.")
+    slug: str = Field(description="What the problem would be if it were the only one.")
     detail: str
 
 
@@ -27,25 +39,50 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str = Field(description="What you can do about it.")
     errors: list[FieldFault] | None = Field(default=None, description="The fields at fault, of an `invalid-request`.")
+    photos: list[PhotoFault] | None = Field(default=None, description="The photos at fault, of an enrolment.")
     model_config = ConfigDict(extra="allow")
 
 
-def answers(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """Document problems that a route can answer with: the `responses` of its decorator."""
+def like(*examples: Example) -> JsonDict:
+    """Show what a body looks like: the `json_schema_extra` of its model."""
+    return {"examples": list(examples)}
+
+
+def own_members(kind: type[Problem]) -> Example:
+    """Give the further members that every problem of this *kind* has."""
+    return kind.example
+
+
+def answers(
+    *kinds: type[Problem], members: Callable[[type[Problem]], Example] = own_members
+) -> dict[int | str, dict[str, Any]]:
+    """Document problems that a route can answer with: the `responses` of its decorator.
+
+    Args:
+        members: gives the further members that the example of a kind has on this route.
+    """
     found: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         entry = found.setdefault(kind.status, {"description": "", "content": {"application/problem+json": {}}})
         shown = entry["content"]["application/problem+json"]
         shown["schema"] = PROBLEM_REF
-        shown.setdefault("examples", {})[kind.slug] = {"summary": kind.title, "value": _example(kind)}
+        shown.setdefault("examples", {})[kind.slug] = {"summary": kind.title, "value": _example(kind) | members(kind)}
         entry["description"] = ", ".join(f"`{slug}`" for slug in shown["examples"])
     return found
 
 
-def media(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
-    """Document a good answer that is not JSON of a model."""
-    schema = {} if media_type == "application/json" else {"type": "string", "format": "binary"}
-    return {200: {"description": description, "content": {media_type: {"schema": schema}}}}
+def media(media_type: str, description: str, *, shortened: Example | None = None) -> dict[int | str, dict[str, Any]]:
+    """Document a good answer that is not JSON of a model.
+
+    Args:
+        shortened: an example that leaves out most of it.
+    """
+    shown: dict[str, Any] = {
+        "schema": {} if media_type == "application/json" else {"type": "string", "format": "binary"}
+    }
+    if shortened is not None:
+        shown["examples"] = {"shortened": {"summary": "Shortened", "value": shortened}}
+    return {200: {"description": description, "content": {media_type: shown}}}
 
 
 def merged(*several: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
@@ -79,6 +116,13 @@ def _name_files(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
             _name_files(part)
 
 
+def _show_nulls(schema: dict[str, Any]) -> None:
+    """Put back into the examples of a model the nulls that FastAPI leaves out of the whole document."""
+    for example in schema.get("examples", ()):
+        for name in schema.get("required", ()):
+            example.setdefault(name, None)
+
+
 def describe(app: FastAPI) -> None:
     """Let *app* publish its document with the problem's schema in it."""
 
@@ -94,6 +138,8 @@ def describe(app: FastAPI) -> None:
             )
             schemas = found["components"]["schemas"]
             _name_files(schemas)
+            for schema in schemas.values():
+                _show_nulls(schema)
             problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
             for unused in ("HTTPValidationError", "ValidationError"):

@@ -8,11 +8,11 @@ stood there has gone meanwhile, and no list tells whether an id exists. What can
 import re
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -56,11 +56,20 @@ DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(d
 """For lists ordered by day, and by a random id within one."""
 
 
+def _like_its_items(schema: dict[str, Any], page: type[BaseModel]) -> None:
+    """Show a page of what its items show, in the schema of the page."""
+    (item,) = get_args(page.model_fields["items"].annotation)
+    shown = item.model_config["json_schema_extra"]["examples"]
+    schema["examples"] = [{"items": shown, "next": None}]
+
+
 class Page(BaseModel, Generic[T]):
-    """One page of a list."""
+    """One page of a list; a model of its items has an example."""
+
+    model_config = ConfigDict(json_schema_extra=_like_its_items)
 
     items: list[T]
-    next: str | None = Field(default=None, description="Give this as `after` for the next page; null on the last one.")
+    next: str | None = Field(description="Give this as `after` for the next page; null on the last one.")
 
     @classmethod
     def cut(cls, found: Sequence[V], limit: int, *, key: Callable[[V], object], out: Callable[[V], T]) -> Self:

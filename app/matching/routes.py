@@ -6,18 +6,19 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, UploadFile
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from app.consent.errors import NoSuchConsentError
+from app.consent.examples import SUBJECT_REF
 from app.faces.measuring import Faces, image_bytes
 from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import BusyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
-from app.kit.openapi import answers
+from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
-from app.matching import history, verify
+from app.matching import examples, history, verify
 from app.matching.policy import Decision, Liveness
 from app.parties import service as parties
 from app.parties.routes import Party
@@ -38,6 +39,8 @@ def _storable(text: str) -> str:
 class VerifiedOut(BaseModel):
     """A decision, and nothing else."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.VERIFIED))
+
     comparison_id: UUID
     decision: Decision
     target_fmr: float
@@ -46,6 +49,8 @@ class VerifiedOut(BaseModel):
 
 class ComparisonOut(BaseModel):
     """One use of your template: who asked, when, and what they learnt."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.COMPARISON))
 
     comparison_id: UUID
     relying_party_id: UUID
@@ -87,7 +92,7 @@ def verification(
     subject_ref: Annotated[
         str,
         AfterValidator(_storable),
-        Form(description="What you know the person as.", examples=["BDy2U4T4cJRs22CwegLos5-w"]),
+        Form(description="What you know the person as.", examples=[SUBJECT_REF]),
     ],
     probe: Annotated[UploadFile, File(description="JPEG, PNG or WebP, with one face in it. It is not kept.")],
 ) -> VerifiedOut:
@@ -124,7 +129,10 @@ def comparisons(
     return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: ComparisonOut.of(entry, names))
 
 
-@open_router.get("/engine")
+CARD = media("application/json", "The card, and under `in_force` what holds now.", shortened=examples.CARD)
+
+
+@open_router.get("/engine", responses=CARD)
 def engine(faces: Faces) -> dict[str, Any]:
     """Read the engine's card.
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
 from app.kit.http import PRIVATE, Read
+from app.kit.openapi import like
 from app.kit.page import DEFAULT_LIMIT, Cursor, Limit, Page
-from app.parties import service
+from app.parties import examples, service
 
 Party = Annotated[Principal, Depends(principal)]
 """The relying party that is asking."""
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_cla
 class PartyOut(BaseModel):
     """A relying party: a possible recipient of decisions."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.PARTY))
 
     relying_party_id: UUID
     name: str

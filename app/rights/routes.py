@@ -6,16 +6,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.faces.measuring import Faces
 from app.kit.auth import OpenRoute, PersonRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import NO_STORE, PRIVATE, Config, Now
-from app.kit.openapi import answers, media
+from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.kit.settings import Settings
-from app.rights import access, erasure, export, retention, schema
+from app.rights import access, erasure, examples, export, retention, schema
 from app.rights.tables import Erasure, ErasureStatus, ErasureStep
 from app.subjects.routes import Me
 from app.vault.vault import Transactions
@@ -25,7 +25,10 @@ policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRo
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
 
-DOCUMENT = media("application/json", "Everything held; its schema is at `/v1/schemas/access`.")
+DOCUMENT = media(
+    "application/json", "Everything held; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
+)
+SCHEMA = media("application/json", "Draft 2020-12 of JSON Schema.", shortened=examples.ACCESS_SCHEMA)
 ARCHIVE = media("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
 
 
@@ -40,6 +43,8 @@ class KeptOut(BaseModel):
 class RuleOut(BaseModel):
     """One thing that is kept."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.RULE))
+
     what: str
     why: str
     how_long: str
@@ -47,6 +52,8 @@ class RuleOut(BaseModel):
 
 class ErasureOut(BaseModel):
     """How far an erasure is, and what remains after it."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.ERASURE))
 
     erasure_id: UUID
     status: ErasureStatus
@@ -102,7 +109,7 @@ def retention_policy(config: Config, limit: Limit = DEFAULT_LIMIT, after: Positi
     )
 
 
-@policy_router.get("/schemas/access")
+@policy_router.get("/schemas/access", responses=SCHEMA)
 def access_schema() -> dict[str, Any]:
     """Read the schema of the access document. JSON Schema, for programs that read what people export."""
     return schema.schema()

@@ -10,11 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime, Tx
-from app.kit.openapi import answers
+from app.kit.openapi import answers, like
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.kit.text import ReadableText
 from app.kit.throttle import Throttle
-from app.subjects import service
+from app.subjects import examples, service
 from app.vault.vault import Transactions
 
 Me = Annotated[Principal, Depends(principal)]
@@ -35,9 +35,7 @@ router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 class RegistrationIn(BaseModel):
     """What registering takes: no e-mail, no password."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"declared_adult": True, "display_name": "Ada"}]}
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.REGISTRATION))
 
     declared_adult: Annotated[
         Literal[True], BeforeValidator(_plainly), Field(description="You say that you are of age. Nobody estimates it.")
@@ -50,6 +48,8 @@ class RegistrationIn(BaseModel):
 class RegisteredOut(BaseModel):
     """Shown once: neither the token nor the code can be read again."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.REGISTERED))
+
     subject_id: UUID
     access_token: str
     recovery_code: str
@@ -58,16 +58,15 @@ class RegisteredOut(BaseModel):
 class RecoveryIn(BaseModel):
     """The code that was shown at registering, or at the last recovery."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"recovery_code": "mien_rec_JcFnqWq0bQdXr1nO2sVYbqZpHn0kq3vQ0mJ9yTgUe5c"}]},
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.RECOVERY))
 
     recovery_code: SecretStr
 
 
 class MeOut(BaseModel):
     """A summary of the account."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.ME))
 
     subject_id: UUID
     display_name: str | None
@@ -78,7 +77,7 @@ class MeOut(BaseModel):
 class RectificationIn(BaseModel):
     """What a person can correct; null takes the name away."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"display_name": "Ada L."}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.RECTIFICATION))
 
     display_name: DisplayName | None
 
@@ -86,11 +85,15 @@ class RectificationIn(BaseModel):
 class RestrictionOut(BaseModel):
     """Whether you have stopped all use of your face."""
 
+    model_config = ConfigDict(json_schema_extra=like(examples.RESTRICTION))
+
     restricted: bool
 
 
 class TokenOut(BaseModel):
     """One way in; the token itself is not stored."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.TOKEN))
 
     token_id: UUID
     created_on: date
@@ -99,6 +102,8 @@ class TokenOut(BaseModel):
 
 class NewTokenOut(BaseModel):
     """Shown once."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.NEW_TOKEN))
 
     token_id: UUID
     access_token: str

@@ -74,3 +74,10 @@ def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
             assert enrolled.status_code == 201, enrolled.text
             yield Real(mien, temporary, party, consents[0]["subject_ref"], enroller, consents[1]["consent_id"])
         pool.close()
+
+
+@pytest.fixture
+def document(mien: House) -> dict[str, Any]:
+    """What is published."""
+    found: dict[str, Any] = mien.client.get("/openapi.json").json()
+    return found

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import schemathesis.openapi
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,13 +23,6 @@ EXAMPLES = 8
 LONGEST_SUMMARY = 50
 OTHER_WORDS = {"a", "an", "the", "gets", "returns"}
 """What a summary does not begin with: it begins with what one does."""
-
-
-@pytest.fixture
-def document(mien: House) -> Document:
-    """What is published."""
-    found: Document = mien.client.get("/openapi.json").json()
-    return found
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -106,44 +98,6 @@ def test_every_operation_names_its_role_and_what_it_can_answer(mien: House, docu
         if "{" in route.path:
             assert (404, "not-found") in slugs
     assert described == {}
-
-
-def _examples(document: Document) -> Iterator[tuple[str, Any, Any]]:
-    for name, schema in document["components"]["schemas"].items():
-        for example in schema.get("examples", []):
-            yield name, example, schema
-        for field, its in schema.get("properties", {}).items():
-            for example in its.get("examples", []):
-                yield f"{name}.{field}", example, its
-    for _, path, operation in operations(document):
-        for answer in operation["responses"].values():
-            for content in answer.get("content", {}).values():
-                for example in content.get("examples", {}).values():
-                    yield path, example["value"], content["schema"]
-
-
-def test_every_example_is_as_its_schema_says(document: Document) -> None:
-    found = list(_examples(document))
-
-    for name, example, schema in found:
-        whole = {**schema, "components": document["components"]}
-        jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(example)
-        assert name
-    assert len(found) > 100
-
-
-def test_every_body_has_an_example_and_every_file_is_said_to_be_one(document: Document) -> None:
-    exampled = {name.partition(".")[0] for name, _, _ in _examples(document)}
-    bodies = [
-        content["schema"]["$ref"].rpartition("/")[2]
-        for _, _, operation in operations(document)
-        for content in operation.get("requestBody", {}).get("content", {}).values()
-    ]
-
-    assert len(bodies) >= 6
-    assert set(bodies) <= exampled
-    parts = {name: document["components"]["schemas"][name]["properties"] for name in ("Body_enrol", "Body_verify")}
-    assert parts["Body_enrol"]["photos"]["items"]["format"] == parts["Body_verify"]["probe"]["format"] == "binary"
 
 
 load_all_checks()

@@ -1,0 +1,41 @@
+"""What the OpenAPI document shows of enrolments."""
+
+from app.consent.examples import CONSENT_ID
+from app.kit.errors import Problem
+from app.kit.openapi import Example
+
+ENROLMENT_ID = "6ec49853-4e5b-41a9-b3f3-a8db0838af9e"
+ENGINE = "face_recognition"
+PHOTO: Example = {
+    "index": 0,
+    "quality": {
+        "brightness": 187.3,
+        "glare": 0.0,
+        "eye_distance": 96.4,
+        "sharpness": 0.21,
+        "yaw": 0.04,
+        "foreshortening": 0.78,
+        "eye_shade": 0.83,
+        "mouth_tint": 0.09,
+    },
+}
+ENROLLED: Example = {"enrolment_id": ENROLMENT_ID, "engine": ENGINE, "photos": [PHOTO]}
+ENROLMENT: Example = {
+    "enrolment_id": ENROLMENT_ID,
+    "enrolled_on": "2026-11-23",
+    "templates": [
+        {
+            "template_id": "925fdd77-d1cd-4a29-87f2-9b1073522839",
+            "consent_id": CONSENT_ID,
+            "engine": ENGINE,
+            "weights_sha256": "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        }
+    ],
+    "photo_ids": ["c679e5a6-4f85-4429-bae7-f494f6f79d6f"],
+}
+DELETION: Example = {"enrolment_id": ENROLMENT_ID, "erased_from_disk": True}
+
+
+def first_photo(kind: type[Problem]) -> Example:
+    """Give the members of a problem for which the first photo is to blame."""
+    return {"photos": [{"index": 0, "slug": kind.slug, "detail": kind.detail}]}

@@ -1,0 +1,12 @@
+"""What the OpenAPI document shows of relying parties."""
+
+from app.kit.openapi import Example
+
+PARTY_ID = "b1a7d1a0-6d0c-4f0e-9b5e-6f6b6d1f2a3c"
+PARTY: Example = {
+    "relying_party_id": PARTY_ID,
+    "name": "Door",
+    "contact": "door@example.org",
+    "purposes": ["verification"],
+    "alternative": "a key card",
+}

@@ -1,0 +1,54 @@
+"""What the OpenAPI document shows of rights."""
+
+from app.consent.examples import CONSENT_ID, NOTICE_SHA256
+from app.kit.openapi import Example
+from app.subjects.examples import SUBJECT_ID
+
+ERASURE: Example = {
+    "erasure_id": "f26ca7a3-02a5-4896-86f3-8af77bba9196",
+    "status": "completed",
+    "step": "completed",
+    "requested_on": "2026-12-01",
+    "completed_on": "2026-12-01",
+    "kept": [
+        {
+            "what": "this erasure",
+            "holds": "its own random id, its state and two days; nothing that points at you",
+            "why": "so that you can see that it was done",
+        }
+    ],
+}
+RULE: Example = {
+    "what": "a photo you enrol or are verified with",
+    "why": "to be measured",
+    "how_long": "while it is measured: seconds, in memory",
+}
+ACCESS: Example = {
+    "$schema": "/v1/schemas/access",
+    "made_at": "2026-11-23T10:25:42.883684+00:00",
+    "subject_id": SUBJECT_ID,
+    "restricted": False,
+    "purposes": [
+        {
+            "consent_id": CONSENT_ID,
+            "purpose": "verification",
+            "in_words": "check whether a photo shows you",
+            "relying_party": "Door",
+            "until": "2027-11-23T00:00:00+00:00",
+            "legal_basis": "your explicit consent (GDPR Art. 6(1)(a) and 9(2)(a))",
+            "notice": f"/v1/notices/{NOTICE_SHA256}",
+        }
+    ],
+    "retention": [RULE],
+}
+"""Shortened, to what is said first."""
+ACCESS_SCHEMA: Example = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": "/v1/schemas/access",
+    "title": "Everything that Mien holds about one person",
+    "type": "object",
+    "properties": {"subject_id": {"type": "string", "format": "uuid"}, "restricted": {"type": "boolean"}},
+    "required": ["subject_id", "restricted"],
+    "additionalProperties": False,
+}
+"""Shortened, to two members."""
