@@ -36,7 +36,8 @@ from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
 from app.vault.lock import in_use
 from app.vault.opening import check, is_new, migrate, open_vault
-from app.vault.vault import Vault
+from app.vault.seal import KekError, SealError
+from app.vault.vault import ForeignRegisterError, Vault
 
 ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecognition"}
 """Imported in the engine workers only."""
@@ -156,7 +157,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
         parties_service.KEY_PREFIX: parties_service.authenticate,
     }
-    problems.install(app)
+    problems.install(app, storage=(KekError, SealError))
     openapi.describe(app)
     swagger.install(app)
     _wrap(app, settings)
@@ -208,7 +209,11 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     for store in (app.state.vault.data, app.state.vault.register.store):
         store.trouble.telling = True
     # Before the first request: a row whose key is gone must never be seen.
-    removed = purge(app.state.vault)
+    try:
+        removed = purge(app.state.vault)
+    except ForeignRegisterError as error:
+        log.error("cannot serve", reason=str(error))
+        raise
     leave_behind(app.state.vault)
     app.state.measuring.pool.start()
     stop = _every(

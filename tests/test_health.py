@@ -36,7 +36,7 @@ def test_the_live_profile_is_not_ready_until_it_is_lawful(root: Path, pool: Shar
         assert mien.client.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "restore a backup")])
+@pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "no way down")])
 def test_a_schema_of_another_version_is_not_ready(mien: House, schema: str, to_do: str) -> None:
     ((head,),) = rows(mien.vault.data.path, "SELECT version_num FROM alembic_version")
     change_row(mien.vault, "UPDATE alembic_version SET version_num = :schema", schema=schema)

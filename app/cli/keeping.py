@@ -39,6 +39,8 @@ def sweep(*, as_json: Json = False) -> None:
     settings = read_settings()
     with opened(settings) as vault:
         leave_behind(vault)
+        # What another process left when it died is not known to this one.
+        vault.unfinished = True
         done = sweep_once(vault, now=utc_now(), settings=settings)
     answer(asdict(done), as_json=as_json)
 

@@ -66,7 +66,11 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     # that the exit code is 0, and so that a signal which comes before uvicorn listens for it is not lost.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        # uvicorn's own code for a start that failed.
+        refuse("the service did not start; the log says why")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -21,10 +22,11 @@ from app.kit.steps import operation
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
-from app.vault.seal import Key
+from app.vault.seal import KekError, Key, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
+log = structlog.get_logger()
 REF_BYTES = 18
 """144 random bits in a `subject_ref`."""
 
@@ -209,8 +211,18 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     proofs.end(change.session, grant.id, on=event.event_time.date())
     end = change.replaced if replaced else change.end
     end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
-    events.append(change.session, subjects.key(vault, grant.subject_id), subject_id=grant.subject_id, event=event)
+    _record(change.session, vault, grant.subject_id, event)
     return event
+
+
+def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent) -> None:
+    """Write down how a consent ended, if the person's key opens: an ending does not depend on its own record."""
+    try:
+        key = subjects.key(vault, subject_id)
+    except (KekError, SealError) as error:
+        log.error("an ending is not in the person's list", error=type(error).__name__)
+        return
+    events.append(session, key, subject_id=subject_id, event=event)
 
 
 def delete_grant(session: Session, grant: Grant) -> None:

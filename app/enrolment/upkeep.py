@@ -21,7 +21,12 @@ def purge_dead(vault: Vault) -> int:
             owners = [Owner.grant(row.grant_id).digest for row in page]
             living = purge.generations(vault, set(owners))
             sealed_by = zip(page, owners, strict=True)
-            dead = [row.id for row, owner in sealed_by if row.key_generation not in living.get(owner, ())]
+            dead = {
+                row.id: (owner, row.key_generation)
+                for row, owner in sealed_by
+                if row.key_generation not in living.get(owner, ())
+            }
+            purge.refuse_older_register(vault, dead.values())
             if dead:
                 with vault.data.write() as session:
                     session.execute(delete(table).where(table.id.in_(dead)))

@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): the only place where an error meets HTTP."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import structlog
@@ -171,8 +172,12 @@ class Faults:
             await document(InternalError())(scope, receive, send)
 
 
-def install(app: FastAPI) -> None:
-    """Let *app* answer every error with a problem document."""
+def install(app: FastAPI, *, storage: Collection[type[Exception]] = ()) -> None:
+    """Let *app* answer every error with a problem document.
+
+    Args:
+        storage: further errors that say that what is stored cannot be used now.
+    """
 
     @app.exception_handler(Problem)
     def _problem(_request: Request, error: Problem) -> JSONResponse:
@@ -199,6 +204,9 @@ def install(app: FastAPI) -> None:
             # Only the class: the statement's parameters may be personal.
             log.error("storage failed", error=type(cause).__name__)
         return document(StorageUnavailableError())
+
+    for kind in storage:
+        app.add_exception_handler(kind, _storage)
 
     @app.exception_handler(Exception)
     def _own_fault(_request: Request, error: Exception) -> JSONResponse:

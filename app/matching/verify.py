@@ -34,7 +34,7 @@ from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
 from app.parties import service as parties
 from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import Key
+from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
 _PERMITTED = permits.ForVerification(
@@ -140,7 +140,7 @@ def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
     grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
     try:
         template_key, key = vault.register.keys((grant, template.key_generation), (subject, 1))
-    except KeyGoneError as error:
+    except (KeyGoneError, KekError, SealError) as error:
         raise NoSuchConsentError from error
     return key, store.open_template(template_key, template)
 

@@ -2,12 +2,11 @@
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
@@ -26,7 +25,7 @@ class Manifest:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     format: Literal[1]
-    made_at: datetime
+    made_at: AwareDatetime
     mien_version: str
     schema: str
     """The newest migration that the database has."""

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.vault.register import DESTROYED, Owner, tombstone_digest
 from app.vault.tables import EndedKind, KeySlot, OwnerKind, Tombstone
-from app.vault.vault import Vault
+from app.vault.vault import ForeignRegisterError, Vault
 
 PAGE = 10_000
 """Rows looked at together, and removed in one transaction: dead rows lie anywhere, so that each costs pages of its own,
@@ -59,7 +59,33 @@ def without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID
     """Return those of a page of *ids* that have no key left at all."""
     by_digest = {Owner(kind, one).digest: one for one in ids}
     living = generations(vault, by_digest)
-    return [one for digest, one in by_digest.items() if digest not in living]
+    dead = {digest: one for digest, one in by_digest.items() if digest not in living}
+    refuse_older_register(vault, [(digest, 1) for digest in dead])
+    return list(dead.values())
+
+
+def refuse_older_register(vault: Vault, sealed_under: Collection[tuple[bytes, int]]) -> None:
+    """Refuse to take rows for dead whose keys this register never had: it is older than the data.
+
+    A key that was destroyed leaves its slot; one that the register does not know was made after somebody copied it.
+
+    Args:
+        sealed_under: the owner's digest and the generation of each key that is not there.
+
+    Raises:
+        ForeignRegisterError: one of them never was.
+    """
+    if not sealed_under:
+        return
+    owners = sorted({owner for owner, _ in sealed_under})
+    with vault.register.store.read() as session:
+        known = session.execute(select(KeySlot.owner, KeySlot.generation).where(KeySlot.owner.in_(owners))).all()
+    if set(sealed_under) - {(row.owner, row.generation) for row in known}:
+        msg = (
+            "the register in MIEN_KEYS_DIR is older than the data: it never had keys that rows are sealed with, and "
+            "would take them for ended. Put the newest register back (docs/backup.md)"
+        )
+        raise ForeignRegisterError(msg)
 
 
 def tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID, Tombstone]:

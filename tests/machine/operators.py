@@ -142,7 +142,9 @@ class Operators(Walk):
         placed = files.restorations(self.ground.root) > len(self._restored)
         assert placed or ended.killed
         assert self.ground.start(), "the service does not come up after a restore"
-        self._adopt(iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}")
+        self._adopt(
+            iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}", swept=True
+        )
         assert self._parties_agree(self.model), f"restore {ended.printed}"
         if placed:
             self._restored.append(backup)

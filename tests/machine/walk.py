@@ -132,7 +132,8 @@ class Walk:
         whom = act.whom(self.model)
         self.ground.stop()
         assert self.ground.start(), "the service does not come up after it died"
-        self._adopt(self._either(act), [whom.id] if whom else [], f"{act}, interrupted at {self.deaths[-1]}")
+        told = f"{act}, interrupted at {self.deaths[-1]}"
+        self._adopt(self._either(act), [whom.id] if whom else [], told, swept=True)
         self.remember()
 
     def _either(self, act: Act) -> Iterator[Model]:
@@ -161,7 +162,9 @@ class Walk:
         both = [(act, one) for act, one in zip(acts, found, strict=True) if one is not None]
         assert len(both) == len(acts), "no answer"
         whom = {one.id for act in acts if (one := act.whom(self.model)) is not None}
-        self._adopt(self._orders(both), whom, f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}")
+        self._adopt(
+            self._orders(both), whom, f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}", swept=False
+        )
         self.remember()
 
     def _orders(self, both: Sequence[tuple[Act, httpx.Response]]) -> Iterator[Model]:
@@ -179,8 +182,11 @@ class Walk:
 
     # --- Comparing
 
-    def _adopt(self, candidates: Iterator[Model], whom: Sequence[str] | set[str], what: str) -> None:
+    def _adopt(self, candidates: Iterator[Model], whom: Sequence[str] | set[str], what: str, *, swept: bool) -> None:
         """Take for true the first candidate that agrees with what the service shows of these people.
+
+        Args:
+            swept: what is over by the clock has been ended, as at each start.
 
         Raises:
             Differs: none does.
@@ -189,7 +195,8 @@ class Walk:
         faults = []
         for model in candidates:
             model.crashed = False
-            model.sweep()
+            if swept:
+                model.sweep()
             try:
                 for subject_id, (let_in, document) in shown.items():
                     self._agrees(model, subject_id, let_in, document)

@@ -1,0 +1,78 @@
+"""A register that is older than the data is refused; keys that do not open keep nobody from ending what is theirs."""
+
+import secrets
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.kit.settings import Settings
+from app.rights.sweep import purge
+from app.vault.opening import open_vault
+from app.vault.register import Owner
+from app.vault.seal import WRAPPED_BYTES
+from app.vault.vault import ForeignRegisterError
+from tests.bytescan import rows
+from tests.house import House, SharedPool, enrol, serving, settings_for
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+
+def purged(settings: Settings) -> int:
+    vault = open_vault(settings)
+    with closing(vault.data), closing(vault.register.store):
+        return purge(vault)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("since", ["registered", "enrolled again"])
+def test_register_that_is_older_than_the_data_deletes_nothing(root: Path, pool: SharedPool, since: str) -> None:
+    with serving(root, pool, toy_card()) as house:
+        ada, party, consent = house.enrolled(face=1)
+    shutil.copytree(root / "keys", root / "older")
+    with serving(root, pool, toy_card()) as house:
+        party.client = ada.client = house.client
+        if since == "registered":
+            house.enrolled(face=2, party=party)
+        else:
+            assert enrol(ada, [consent["consent_id"]], [toy_photo(3)]).status_code == 201
+    before = rows(root / "data" / "mien.db", "SELECT id FROM subjects UNION SELECT id FROM templates")
+    older = settings_for(root).model_copy(update={"keys_dir": root / "older"})
+
+    with pytest.raises(ForeignRegisterError, match="older than the data"):
+        purged(older)
+    assert rows(root / "data" / "mien.db", "SELECT id FROM subjects UNION SELECT id FROM templates") == before
+    assert purged(settings_for(root)) == 0
+
+
+def spoil(house: House, owner: Owner) -> None:
+    """Let a key be damaged."""
+    with closing(sqlite3.connect(house.vault.register.store.path)) as connection, connection:
+        spoilt = (secrets.token_bytes(WRAPPED_BYTES), owner.digest)
+        assert connection.execute("UPDATE keys SET wrapped = ? WHERE owner = ?", spoilt).rowcount
+
+
+def test_withdrawing_does_not_need_the_persons_key(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    spoil(mien, Owner.subject(UUID(person.subject_id)))
+    unknown = party.verify("nobody", toy_photo(1))
+    verified = party.verify(consent["subject_ref"], toy_photo(1))
+    seen = person("GET", "/v1/me").status_code
+    withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+    left = rows(mien.vault.data.path, "SELECT count(*) FROM grants")
+
+    assert (verified.status_code, verified.content) == (404, unknown.content)
+    assert seen == 503, "what cannot be read now is no fault of the request"
+    assert (withdrawn.status_code, withdrawn.json()["state"], left) == (200, "withdrawn", [(0,)])
+    assert person("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def test_template_that_does_not_open_is_the_common_refusal(mien: House) -> None:
+    _, party, consent = mien.enrolled(face=1)
+    spoil(mien, Owner.grant(UUID(consent["consent_id"])))
+    unknown, verified = party.verify("nobody", toy_photo(1)), party.verify(consent["subject_ref"], toy_photo(1))
+
+    assert (verified.status_code, verified.content) == (404, unknown.content)
