@@ -17,7 +17,7 @@ NAME = "Ada Lovelace-Canary"
 
 
 def spoil_name(running: Program, person: Person) -> None:
-    """Change a sealed name behind the service's back, so that opening it is a fault of ours."""
+    """Change a sealed name behind the service's back, so that it does not open."""
     with closing(sqlite3.connect(running.root / "data" / "mien.db")) as connection, connection:
         connection.execute(
             "UPDATE subjects SET sealed_name = ? WHERE id = ?", (b"spoilt" * 8, UUID(person.subject_id).hex)
@@ -67,9 +67,9 @@ def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
 
     assert not needles.found([("log", log)])
     assert code == 0
-    assert statuses == [200, 415, 404, 404, 422, 422, 422, 422, 401, 404, 415, 401, 500, 200, 200]
-    assert {line["event"] for line in lines} >= {"serving", "request", "fault", "stopped"}
-    assert [line["error"] for line in lines if line["event"] == "fault"] == ["SealError"]
+    assert statuses == [200, 415, 404, 404, 422, 422, 422, 422, 401, 404, 415, 401, 503, 200, 200]
+    assert {line["event"] for line in lines} >= {"serving", "request", "storage failed", "stopped"}
+    assert [line["error"] for line in lines if line["event"] == "storage failed"] == ["SealError"]
     assert sorted(set(statuses)) == sorted({line["status"] for line in requests} & set(statuses))
     assert all("{" in line["route"] for line in requests if line["route"] and "photos" in line["route"])
     assert {line["level"] for line in lines} >= {"info", "error"}
