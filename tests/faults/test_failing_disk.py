@@ -102,11 +102,11 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
         party = added_party(root, running.client)
         running.fault(
             "enable name=posix/io/rw/pwrite/reduce",
-            f"enable_random name=posix/io/rw/pwrite,probability=0.008,failinfo={EIO}",
-            f"enable_random name=posix/io/sync/fdatasync,probability=0.008,failinfo={EIO}",
+            f"enable_random name=posix/io/rw/pwrite,probability=0.004,failinfo={EIO}",
+            f"enable_random name=posix/io/sync/fdatasync,probability=0.004,failinfo={EIO}",
         )
         # Which calls fail is libfiu's own chance: on until some of each have come.
-        for asked in range(400):
+        for asked in range(1500):
             promised.ask(running, party.id, chance)
             if asked >= 20 and min(promised.answers[status] for status in (200, 201, 503)) >= 3:
                 break
