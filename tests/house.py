@@ -28,6 +28,7 @@ from app.parties import service as parties
 from app.vault.opening import open_vault
 from app.vault.register import Owner
 from app.vault.vault import Vault
+from tests.registered import generations
 from tests.toy_engine import ToyEngine, toy_card
 from tests.toy_faces import toy_photo
 
@@ -196,7 +197,7 @@ class House:
 
     def living_keys(self, *consent_ids: str) -> dict[str, set[int]]:
         """Return the generations of the keys that these consents still have; those with none are left out."""
-        living = self.vault.register.generations()
+        living = generations(self.vault.register)
         found = {one: living.get(Owner.grant(UUID(one)).digest, set()) for one in consent_ids}
         return {one: generations for one, generations in found.items() if generations}
 

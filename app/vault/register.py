@@ -239,22 +239,6 @@ class Register:
         with self.store.write() as session:
             _destroy_older(session, owner, keep)
 
-    def generations(self) -> dict[bytes, set[int]]:
-        """Return the generations that there is a key for, by the digest of their owner."""
-        found: dict[bytes, set[int]] = {}
-        with self.store.read() as session:
-            for owner, generation in session.execute(
-                select(KeySlot.owner, KeySlot.generation).where(KeySlot.wrapped != DESTROYED)
-            ):
-                found.setdefault(owner, set()).add(generation)
-        return found
-
-    def ended(self, kind: EndedKind) -> dict[bytes, Tombstone]:
-        """Return the tombstones of everything of *kind* that ended, by their digest."""
-        with self.store.read() as session:
-            stones = session.scalars(select(Tombstone).where(Tombstone.kind == kind))
-            return {stone.digest: stone for stone in stones}
-
 
 def _prove(kek: Kek, row: Origin) -> None:
     """Refuse a key-encryption key that is not the register's."""

@@ -11,6 +11,7 @@ from app.parties.service import PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
 from tests.house import House, Party
+from tests.registered import tombstones
 from tests.toy_faces import toy_photo
 
 
@@ -98,7 +99,7 @@ def test_a_rotated_key_opens_nothing_and_the_new_one_all(mien: House) -> None:
 
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
     assert Party(mien.client, door.id, old).verify(consent["subject_ref"], toy_photo(1)).status_code == 401
-    assert len(mien.vault.register.ended(EndedKind.RELYING_PARTY_KEY)) == 1
+    assert len(tombstones(mien.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
 
 
 def test_a_revoked_party_asks_nothing_and_nobody_consents_to_it(mien: House) -> None:
