@@ -1,4 +1,4 @@
-"""Consent events, sealed under the person's key and counted for them alone."""
+"""Consent events, sealed under the person's key and counted for them alone; each with its receipt."""
 
 import json
 from collections.abc import Sequence
@@ -9,17 +9,28 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.consent import receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow
 from app.faces.permit import Purpose
+from app.kit.prepared import within
+from app.ledger import issuing
+from app.ledger.bundle import Bundle
 from app.vault.place import place
 from app.vault.seal import Key
+from app.vault.vault import Vault
 
 
-def append(session: Session, key: Key, *, subject_id: UUID, event: ConsentEvent) -> None:
-    """Write *event* as the person's next."""
+def append(
+    session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime
+) -> Bundle:
+    """Write *event* as the person's next, with its receipt; returns the receipt. No event is written without one."""
     last = session.scalar(select(func.max(ConsentEventRow.position)).where(ConsentEventRow.subject_id == subject_id))
     row_id = uuid4()
+    said = receipting.said(session, vault.settings, event)
+    bundle = issuing.issue(
+        within(session), vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now
+    )
     plain = json.dumps(asdict(event), default=_written).encode()
     session.add(
         ConsentEventRow(
@@ -30,6 +41,7 @@ def append(session: Session, key: Key, *, subject_id: UUID, event: ConsentEvent)
         )
     )
     session.flush()
+    return bundle
 
 
 def of(
@@ -41,6 +53,18 @@ def of(
         query = query.where(ConsentEventRow.position < before)
     rows = session.scalars(query.order_by(ConsentEventRow.position.desc()).limit(limit))
     return [(row.position, _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))) for row in rows]
+
+
+def latest(
+    session: Session, key: Key, *, subject_id: UUID, consent_id: UUID
+) -> tuple[ConsentEvent, Bundle | None] | None:
+    """Return the person's latest event about one consent, and its receipt; None if they never decided about it."""
+    rows = select(ConsentEventRow).where(ConsentEventRow.subject_id == subject_id)
+    for row in session.scalars(rows.order_by(ConsentEventRow.position.desc())):
+        event = _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))
+        if event.consent_id == consent_id:
+            return event, issuing.find(session, key, receipt_id=row.id)
+    return None
 
 
 def _written(value: object) -> str:

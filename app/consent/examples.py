@@ -1,6 +1,7 @@
 """What the OpenAPI document shows of consents."""
 
 from app.kit.openapi import Example
+from app.ledger.examples import RECEIPT
 from app.parties.examples import PARTY_ID
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
@@ -22,7 +23,7 @@ _ASKED: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "not
 CONSENT: Example = {**_ASKED}
 REFUSAL: Example = {"purpose": "template_renewal", "notice_sha256": RENEWAL_SHA256, "decision": "refused"}
 GRANT: Example = {**_ASKED, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
-DECISION: Example = {**GRANT, "decision": "given"}
+DECISION: Example = {**GRANT, "decision": "given", "receipt": RECEIPT}
 EVENT: Example = {
     **_ASKED,
     "consent_id": CONSENT_ID,
@@ -36,6 +37,7 @@ WITHDRAWAL: Example = {
     "state": "withdrawn",
     "event_time": "2026-12-01T17:03:09.114205Z",
     "erased_from_disk": True,
+    "receipt": RECEIPT,
 }
 REFERENCE: Example = {"subject_ref": SUBJECT_REF, "purposes": ["verification"]}
 PROOF: Example = {**_ASKED, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
+from app.ledger.entries import Act, append_open
 
 SHIPPED = Path(__file__).parents[2] / "notices"
 FENCE = "+++\n"
@@ -51,18 +53,27 @@ class NoticeHead:
     version: int
 
 
+def matter(body: bytes) -> dict[str, Any]:
+    """Return the front matter of a notice that was published."""
+    return _parts(body)[1]
+
+
+def _parts(body: bytes) -> tuple[str, dict[str, Any], str]:
+    try:
+        before, fields, text = body.decode().split(FENCE, 2)
+        return before, tomllib.loads(fields), text
+    except ValueError as error:
+        msg = f"a notice starts with TOML between two lines of +++, then the text ({error})"
+        raise NoticeError(msg) from error
+
+
 def parse(body: bytes) -> NoticeHead:
     """Read a notice's front matter.
 
     Raises:
         NoticeError: it is not UTF-8 with front matter between two `+++` lines, or lacks a field.
     """
-    try:
-        before, matter, text = body.decode().split(FENCE, 2)
-        fields = tomllib.loads(matter)
-    except ValueError as error:
-        msg = f"a notice starts with TOML between two lines of +++, then the text ({error})"
-        raise NoticeError(msg) from error
+    before, fields, text = _parts(body)
     missing = [name for name in FIELDS if name not in fields]
     if before or missing or not text.strip():
         msg = f"the notice lacks {', '.join(missing) or 'its text'}"
@@ -102,6 +113,10 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
         )
     )
     session.flush()
+    append_open(
+        session, Act.NOTICE_PUBLISHED, sha256=head.sha256, purpose=head.purpose, language=head.language,
+        version=head.version, at=now.isoformat(),
+    )
     return head, True
 
 

@@ -19,6 +19,7 @@ from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
 from app.kit.prepared import within
+from app.ledger.bundle import Bundle
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
@@ -105,7 +106,7 @@ class GrantOut(BaseModel):
 class DecisionOut(BaseModel):
     """A decision as it was recorded; `subject_ref` is what the relying party knows the person as."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.DECISION))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DECISION))
 
     consent_id: UUID
     decision: ConsentDecision
@@ -114,6 +115,8 @@ class DecisionOut(BaseModel):
     subject_ref: str | None
     notice_sha256: str
     valid_until: datetime | None
+    receipt: Bundle | None
+    """Signed: keep it. It stays good when your account is gone."""
 
 
 class EventOut(BaseModel):
@@ -153,6 +156,8 @@ class WithdrawalOut(BaseModel):
     event_time: datetime
     erased_from_disk: bool
     """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
+    receipt: Bundle | None
+    """Signed: keep it. None where the consent ended before there were any."""
 
 
 class ReferenceOut(BaseModel):
@@ -199,15 +204,23 @@ def decide(
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
     )
     if body.decision is ConsentDecision.REFUSED:
-        event = service.refuse(vault, by=me, asked=asked, tell_time=tell_time)
-        return _decided(body, event.consent_id, subject_ref=None, ends=None)
+        refused = service.refuse(vault, by=me, asked=asked, tell_time=tell_time)
+        return _decided(body, refused.event.consent_id, subject_ref=None, ends=None, receipt=refused.receipt)
     given = service.give(vault, by=me, asked=asked, chosen_end=body.valid_until, settings=config, now=tell_time())
     if not given.new:
         response.status_code = 200
-    return _decided(body, given.grant.id, subject_ref=given.grant.subject_ref, ends=given.grant.valid_until)
+    return _decided(
+        body,
+        given.grant.id,
+        subject_ref=given.grant.subject_ref,
+        ends=given.grant.valid_until,
+        receipt=given.receipt,
+    )
 
 
-def _decided(body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends: datetime | None) -> DecisionOut:
+def _decided(
+    body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends: datetime | None, receipt: Bundle | None
+) -> DecisionOut:
     return DecisionOut(
         consent_id=consent_id,
         decision=body.decision,
@@ -216,6 +229,7 @@ def _decided(body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends
         subject_ref=subject_ref,
         notice_sha256=body.notice_sha256,
         valid_until=ends,
+        receipt=receipt,
     )
 
 
@@ -238,9 +252,14 @@ def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: TellTime)
     Its template, photos and key are gone when this returns, and no decision is made on it any more. To repeat it is
     harmless.
     """
-    event, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, tell_time=tell_time)
+    recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, tell_time=tell_time)
+    event = recorded.event
     return WithdrawalOut(
-        consent_id=event.consent_id, state=event.state, event_time=event.event_time, erased_from_disk=settled
+        consent_id=event.consent_id,
+        state=event.state,
+        event_time=event.event_time,
+        erased_from_disk=settled,
+        receipt=recorded.receipt,
     )
 
 

@@ -1,6 +1,7 @@
 """Giving, refusing and withdrawing."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -19,6 +20,8 @@ from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.kit.settings import Settings
 from app.kit.steps import operation
+from app.ledger.entries import Act, append_open
+from app.ledger.bundle import Bundle
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
@@ -46,6 +49,16 @@ class Given:
 
     grant: Grant
     new: bool
+    receipt: Bundle | None
+    """Of giving it; none if it was given before there were any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was written down of a decision, or of time that was over."""
+
+    event: ConsentEvent
+    receipt: Bundle | None
 
 
 @operation("consent")
@@ -65,13 +78,18 @@ def give(
         _check(change.session, asked)
         standing = _standing(change.session, by.id, asked)
         if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
-            return Given(standing, new=False)
+            known = events.latest(
+                change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=standing.id
+            )
+            return Given(standing, new=False, receipt=None if known is None else known[1])
         ends = _end_of(chosen_end, settings, now)
         if standing is not None:
             end_grant(change, vault, standing, now=now, replaced=True)
         keeping = proofs.Keeping(settings.proof_retention)
-        grant = _put_in_force(change, vault, subject_id=by.id, asked=asked, ends=ends, keeping=keeping, now=now)
-        return Given(grant, new=True)
+        grant, receipt = _put_in_force(
+            change, vault, subject_id=by.id, asked=asked, ends=ends, keeping=keeping, now=now
+        )
+        return Given(grant, new=True, receipt=receipt)
 
 
 def _check(session: Session, asked: Asked) -> None:
@@ -112,7 +130,7 @@ def _put_in_force(
     ends: datetime,
     keeping: proofs.Keeping,
     now: datetime,
-) -> Grant:
+) -> tuple[Grant, Bundle]:
     grant = Grant(
         id=uuid4(),
         subject_id=subject_id,
@@ -126,8 +144,8 @@ def _put_in_force(
     change.session.add(grant)
     proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
     event = _event(grant.id, asked, EventState.GIVEN, now, ends)
-    events.append(change.session, subjects.key(vault, subject_id), subject_id=subject_id, event=event)
-    return grant
+    key = subjects.key(vault, subject_id)
+    return grant, events.append(change.session, vault, key, subject_id=subject_id, event=event, now=now)
 
 
 def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str | None:
@@ -153,7 +171,7 @@ def _event(
 
 
 @operation("refusal")
-def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> ConsentEvent:
+def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Recorded:
     """Record a refusal. The latest word counts: a consent in force for the same ends.
 
     Raises:
@@ -168,12 +186,12 @@ def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Co
         if standing is not None:
             end_grant(change, vault, standing, now=now, replaced=True)
         event = _event(uuid4(), asked, EventState.REFUSED, now)
-        events.append(change.session, subjects.key(vault, by.id), subject_id=by.id, event=event)
-        return event
+        key = subjects.key(vault, by.id)
+        return Recorded(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))
 
 
 @operation("withdrawal")
-def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clock) -> tuple[ConsentEvent, bool]:
+def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clock) -> tuple[Recorded, bool]:
     """End one consent, now. Returns how it ended, and whether every byte is gone from the logs of the stores too.
 
     Repeating it is harmless and gives the first answer again.
@@ -184,20 +202,20 @@ def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clo
     with vault.change() as change:
         grant = change.session.get(Grant, consent_id)
         if grant is not None and grant.subject_id == subject_id:
-            event = end_grant(change, vault, grant, now=tell_time())
+            recorded = end_grant(change, vault, grant, now=tell_time())
         else:
-            event = _latest(change.session, subjects.key(vault, subject_id), subject_id, consent_id)
-    return event, change.settled
+            recorded = _latest(change.session, subjects.key(vault, subject_id), subject_id, consent_id)
+    return recorded, change.settled
 
 
-def _latest(session: Session, key: Key, subject_id: UUID, consent_id: UUID) -> ConsentEvent:
-    for _, event in events.of(session, key, subject_id=subject_id):
-        if event.consent_id == consent_id:
-            return event
-    raise NotFoundError
+def _latest(session: Session, key: Key, subject_id: UUID, consent_id: UUID) -> Recorded:
+    found = events.latest(session, key, subject_id=subject_id, consent_id=consent_id)
+    if found is None:
+        raise NotFoundError
+    return Recorded(*found)
 
 
-def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> ConsentEvent:
+def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> Recorded:
     """End a grant inside *change*: the row and what hangs from it, its keys, and the event that says so.
 
     Args:
@@ -211,18 +229,20 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     proofs.end(change.session, grant.id, on=event.event_time.date())
     end = change.replaced if replaced else change.end
     end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
-    _record(change.session, vault, grant.subject_id, event)
-    return event
+    return Recorded(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
-def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent) -> None:
-    """Write down how a consent ended, if the person's key opens: an ending does not depend on its own record."""
+def _record(
+    session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime
+) -> Bundle | None:
+    """Write down how a consent ended, if the keys for it open: an ending does not depend on its own record."""
     try:
         key = subjects.key(vault, subject_id)
+        return events.append(session, vault, key, subject_id=subject_id, event=event, now=now)
     except (KekError, SealError) as error:
         log.error("an ending is not in the person's list", error=type(error).__name__)
-        return
-    events.append(session, key, subject_id=subject_id, event=event)
+        append_open(session, Act.UNRECORDED_ENDING, state=event.state, on=now.date().isoformat())
+        return None
 
 
 def delete_grant(session: Session, grant: Grant) -> None:
@@ -231,8 +251,13 @@ def delete_grant(session: Session, grant: Grant) -> None:
     session.expunge(grant)
 
 
+def grant_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
+    """Return the ids of a person's consents in force."""
+    return session.scalars(select(Grant.id).where(Grant.subject_id == subject_id)).all()
+
+
 def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
     """Destroy the keys of every grant of a person who is being erased; the rows go with the person."""
-    for grant_id in change.session.scalars(select(Grant.id).where(Grant.subject_id == subject_id)).all():
+    for grant_id in grant_ids(change.session, subject_id):
         change.end(EndedKind.GRANT, grant_id, ended_as="erased", on=now.date())
         proofs.end(change.session, grant_id, on=now.date())

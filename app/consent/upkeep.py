@@ -12,6 +12,7 @@ from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.auth import UnauthenticatedError
 from app.kit.steps import operation
+from app.ledger.entries import Act, append_open
 from app.subjects import service as subjects
 from app.vault import purge
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
@@ -45,10 +46,12 @@ def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> in
         if not proofs.over(session, keeping=keeping, today=now.date()):
             return 0
     with vault.data.write() as session:
-        return proofs.forget(session, keeping=keeping, today=now.date())
+        deleted = proofs.forget(session, keeping=keeping, today=now.date())
+        append_open(session, Act.RETENTION_RUN, proofs_deleted=deleted, on=now.date().isoformat())
+        return deleted
 
 
-def purge_dead(vault: Vault) -> int:
+def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
     removed = 0
     for page in purge.pages(vault, Grant.id):
@@ -63,12 +66,12 @@ def purge_dead(vault: Vault) -> int:
                 session.execute(delete(Grant).where(Grant.id.in_(dead)))
                 for grant in grants:
                     if (stone := stones.get(grant.id)) is not None:
-                        _record(vault, session, grant, stone, here=grant.subject_id in here)
+                        _record(vault, session, grant, stone, here=grant.subject_id in here, now=now)
             removed += len(grants)
     return removed
 
 
-def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, here: bool) -> None:
+def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, here: bool, now: datetime) -> None:
     """Write down how a consent ended that a restored backup did not know to have ended."""
     proofs.end(session, grant.id, on=stone.ended_on)
     if not here or stone.ended_as not in set(EventState):
@@ -87,4 +90,4 @@ def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, h
         key = subjects.key(vault, grant.subject_id)
     except UnauthenticatedError:
         return
-    events.append(session, key, subject_id=grant.subject_id, event=event)
+    events.append(session, vault, key, subject_id=grant.subject_id, event=event, now=now)

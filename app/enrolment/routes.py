@@ -166,9 +166,9 @@ def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAn
 @router.delete(
     "/enrolments/{enrolment_id}", name="delete_enrolment", dependencies=PRIVATE, responses=answers(NotFoundError)
 )
-def delete(enrolment_id: UUID, me: Me, vault: Transactions) -> DeletionOut:
+def delete(enrolment_id: UUID, me: Me, vault: Transactions, tell_time: TellTime) -> DeletionOut:
     """Delete an enrolment. Its templates, photos and their keys are gone when this returns; the consents stand."""
-    settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id)
+    settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id, tell_time=tell_time)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
 
 

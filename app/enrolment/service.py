@@ -22,7 +22,10 @@ from app.faces.refusals import PhotoRefusedError
 from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
+from app.kit.prepared import within
 from app.kit.steps import operation, step
+from app.ledger import entries
+from app.ledger.entries import Act
 from app.subjects import service as subjects
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
@@ -99,6 +102,19 @@ def _seal(
     """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
     before = store.enrolments_with_photos(change.session, grants[0].subject_id)
     reference = features.mean([one.vector for one in measured])
+    _log(
+        change,
+        vault,
+        subject_id=grants[0].subject_id,
+        entry_id=enrolment_id,
+        act=Act.ENROLMENT,
+        enrolment_id=str(enrolment_id),
+        at=now.isoformat(),
+        consents=len(grants),
+        photos=len(measured),
+        engine=card.id,
+        weights_sha256=card.weights_sha256,
+    )
     for grant in grants:
         key_generation = change.issue(Owner.grant(grant.id))
         at = store.Place(grant, enrolment_id, now.date(), key_generation)
@@ -113,8 +129,16 @@ def _seal(
         change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
 
 
+def _log(
+    change: Change, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value
+) -> None:
+    """Write the entry first: without it the database takes no template."""
+    key = subjects.key(vault, subject_id)
+    entries.append(within(change.session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
+
+
 @operation("deleting an enrolment")
-def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID) -> bool:
+def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, tell_time: Clock) -> bool:
     """Delete one enrolment's templates and photos, and the keys they were sealed under; the consents stand.
 
     Returns:
@@ -127,6 +151,15 @@ def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID) -> bool:
         grant_ids = store.drop_enrolment(change.session, subject_id=subject_id, enrolment_id=enrolment_id)
         if not grant_ids:
             raise NotFoundError
+        _log(
+            change,
+            vault,
+            subject_id=subject_id,
+            entry_id=uuid4(),
+            act=Act.ENROLMENT_DELETED,
+            enrolment_id=str(enrolment_id),
+            at=tell_time().isoformat(),
+        )
         for grant_id in grant_ids:
             fresh = change.issue(Owner.grant(grant_id))
             in_use = store.generations_in_use(change.session, grant_id)

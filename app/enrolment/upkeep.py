@@ -1,6 +1,7 @@
 """What a crash or a restored backup leaves to be done."""
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -13,7 +14,7 @@ from app.vault.register import Owner
 from app.vault.vault import Vault
 
 
-def purge_dead(vault: Vault) -> int:
+def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
     """Remove templates and photos whose key is gone: ended, or replaced by a newer one. Returns how many."""
     removed = 0
     for table in (Template, Photo):

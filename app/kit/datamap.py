@@ -29,6 +29,8 @@ class Form(StrEnum):
     VECTOR = "vector"
     """Little-endian doubles."""
     JPEG = "jpeg"
+    RECEIPT = "receipt"
+    """A signed receipt: a JSON object that is given as a file of its own."""
 
 
 class SealedUnder(StrEnum):
@@ -60,5 +62,6 @@ def sealed(kind: Kind, under: SealedUnder, form: Form) -> dict[str, Any]:
 
 SEALED_TEXT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.TEXT)
 SEALED_RECORD = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.JSON)
+SEALED_RECEIPT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.RECEIPT)
 SEALED_VECTOR = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.VECTOR)
 SEALED_PHOTO = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.JPEG)

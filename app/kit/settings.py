@@ -126,6 +126,10 @@ class Settings(BaseSettings):
         Field(ge=timedelta(), le=timedelta(days=36_525)),
     ] = THREE_YEARS
     """How long the proof that a consent existed is kept after it ended: days, or as ISO 8601 (`P3Y`); 0 keeps none."""
+    log_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    """Seconds between two batches of leaves that join the log, by the clock on the wall. Shorter tells more of when."""
+    log_padding: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """A batch is filled up with random leaves to a multiple of this, so that its size tells little; 1 adds none."""
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 

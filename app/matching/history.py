@@ -10,6 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
+from app.ledger import entries
+from app.ledger.entries import Act
 from app.matching.policy import Decision, Liveness
 from app.matching.tables import Comparison
 from app.vault.place import place
@@ -41,6 +43,20 @@ def sealed(key: Key, comparison_id: UUID, line: Line) -> bytes:
     """Seal *line* for its row."""
     fields = asdict(line) | {"at": line.at.isoformat(), "relying_party_id": str(line.relying_party_id)}
     return key.seal(json.dumps(fields).encode(), place(Comparison.sealed, comparison_id))
+
+
+def entry(comparison_id: UUID, line: Line) -> entries.Entry:
+    """Make the entry that the log has of *line*."""
+    return entries.of_act(
+        Act.COMPARISON,
+        comparison_id=str(comparison_id),
+        at=line.at.isoformat(),
+        relying_party_id=str(line.relying_party_id),
+        purpose=line.purpose,
+        decision=line.decision,
+        target_fmr=str(line.target_fmr),
+        liveness=line.liveness,
+    )
 
 
 def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:

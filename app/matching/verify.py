@@ -1,8 +1,9 @@
 """Verification (1:1): is this the face that was enrolled under this reference?
 
 Three steps, and no transaction spans two of them: one query says whether the party may use the reference; the engine
-works outside any transaction; the decision is one `INSERT … SELECT` that writes the person's line only if the grant is
-still in force and the template is still the one compared. Without that line no decision leaves (law 4).
+works outside any transaction; the decision is one `INSERT … SELECT` that writes its entry of the log only if the grant is
+still in force and the template is still the one compared, and then the person's line, which the database refuses without
+the entry. Without both no decision leaves (law 4).
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, func, insert, select
+from sqlalchemy import and_, bindparam, insert, select
 
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
@@ -29,6 +30,8 @@ from app.kit.clock import Clock
 from app.kit.db import UtcDateTime
 from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation, step
+from app.ledger import entries
+from app.ledger.tables import EntryRow
 from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
@@ -42,15 +45,12 @@ _PERMITTED = permits.ForVerification(
     wanted=(Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed),
     fits=and_(Template.grant_id == Grant.id, Template.weights_sha256 == bindparam("weights_sha256")),
 )
-_POSITION = select(func.coalesce(func.max(Comparison.position), 0) + 1).where(
-    Comparison.subject_id == bindparam("person_id")
-)
 _STILL = (
     select(
-        bindparam("comparison_id", type_=Comparison.id.type),
+        bindparam("comparison_id", type_=EntryRow.id.type),
         Grant.subject_id,
-        _POSITION.scalar_subquery(),
-        bindparam("sealed", type_=Comparison.sealed.type),
+        entries.next_position(EntryRow),
+        bindparam("sealed", type_=EntryRow.sealed.type),
     )
     .join(Template, Template.grant_id == Grant.id)
     .where(
@@ -62,9 +62,10 @@ _STILL = (
     # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
     .with_for_update(read=True, of=Grant)
 )
-_LINE = Prepared(
-    insert(Comparison).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(Comparison.id)
+_ENTRY = Prepared(
+    insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
 )
+_LINE = entries.next_row(Comparison)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +159,29 @@ def _commit(
     comparison_id = uuid4()
     with vault.data.writing() as writing:
         now = tell_time()
-        sealed = history.sealed(key, comparison_id, line(at=now))
-        if not _write_if_in_force(writing, template, key_id=key_id, line=(comparison_id, sealed), now=now):
+        told = line(at=now)
+        entry = history.entry(comparison_id, told)
+        sealed = entries.sealed(key, comparison_id, entry)
+        if not _write_if_in_force(writing, template, key_id=key_id, entry=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
+        writing.all(
+            _LINE,
+            id=comparison_id,
+            subject_id=template.subject_id,
+            person_id=template.subject_id,
+            sealed=history.sealed(key, comparison_id, told),
+        )
+        entries.pend(writing, entry.leaf)
     return comparison_id
 
 
 def _write_if_in_force(
-    writing: Statements, template: store.SealedTemplate, *, key_id: UUID, line: tuple[UUID, bytes], now: datetime
+    writing: Statements, template: store.SealedTemplate, *, key_id: UUID, entry: tuple[UUID, bytes], now: datetime
 ) -> bool:
-    """Write the person's line, in one statement, if grant, template and the party's key are still those compared."""
-    comparison_id, sealed = line
+    """Write the entry, in one statement, if grant, template and the party's key are still those compared."""
+    comparison_id, sealed = entry
     written = writing.first(
-        _LINE,
+        _ENTRY,
         comparison_id=comparison_id,
         sealed=sealed,
         person_id=template.subject_id,

@@ -16,6 +16,7 @@ from app.kit.db import Store
 from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation
 from app.kit.text import REASON, readable
+from app.ledger.entries import Act, append_open
 from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.tables import EndedKind
@@ -73,6 +74,7 @@ def add(
     session.add(party)
     session.flush()
     session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
+    append_open(session, Act.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
     return _view(session, party), _add_key(session, party.id, now)
 
 
@@ -93,6 +95,9 @@ def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyVie
     with vault.change() as change:
         party = _standing(change.session, party_id)
         _delete_keys(change.session, party_id, end=partial(change.replaced, EndedKind.RELYING_PARTY_KEY), now=now)
+        append_open(
+            change.session, Act.RELYING_PARTY_KEY_ROTATED, relying_party_id=str(party_id), at=now.isoformat()
+        )
         return _view(change.session, party), _add_key(change.session, party_id, now)
 
 
@@ -108,6 +113,7 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
         _delete_keys(change.session, party_id, end=partial(change.end, EndedKind.RELYING_PARTY_KEY), now=now)
         party.revoked_on = now.date()
         change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
+        append_open(change.session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat())
         return _view(change.session, party)
 
 
@@ -202,7 +208,7 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
     return [_view(session, party) for party in session.scalars(query)]
 
 
-def purge_dead(vault: Vault) -> int:
+def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
     removed = 0
     for page in purge.pages(vault, PartyKey.id):

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -17,11 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from app.consent import service as consent
 from app.kit.errors import NotFoundError
+from app.kit.prepared import within
 from app.kit.settings import MIB, Settings
 from app.kit.steps import operation
+from app.ledger import drafting, entries, issuing, receipts
+from app.rights import counting
 from app.rights.tables import Erasure, ErasureStep
 from app.subjects import service as subjects
-from app.vault.register import Owner
+from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
 log = structlog.get_logger()
@@ -84,7 +87,7 @@ def erase(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) 
             id=uuid4(),
             subject_id=subject_id,
             step=ErasureStep.INTENT,
-            key_owner=None,
+            held=counting.held(session, vault.register, subject_id).written(),
             rebuilt=False,
             requested_on=now.date(),
             completed_on=None,
@@ -124,6 +127,9 @@ def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, 
             return _complete(vault, erasure_ids, now)
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
+    except (KekError, SealError) as error:
+        # Deleted it is; completed it is said to be when that can be signed.
+        log.error("receipt of an erasure held up", error=type(error).__name__)
     return 0
 
 
@@ -141,25 +147,50 @@ def _rebuild(vault: Vault) -> bool:
 
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
     with vault.change() as change:
-        subject_id = change.session.scalar(select(Erasure.subject_id).where(Erasure.id == erasure_id))
+        session = change.session
+        subject_id = session.scalar(select(Erasure.subject_id).where(Erasure.id == erasure_id))
         if subject_id is not None:
+            before = counting.held(session, vault.register, subject_id)
             consent.end_all(change, subject_id=subject_id, now=now)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
-            gone = {"step": ErasureStep.DELETED, "key_owner": Owner.subject(subject_id).digest.hex()}
-            change.session.execute(update(Erasure).where(Erasure.id == erasure_id).values(gone))
+            session.flush()
+            held = replace(before, rows_after=counting.rows(session, subject_id), keys_destroyed_at=now)
+            gone = {"step": ErasureStep.DELETED, "held": held.written()}
+            session.execute(update(Erasure).where(Erasure.id == erasure_id).values(gone))
 
 
 def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
-    """Write `completed` for those that each store confirms. Returns how many."""
-    completed = {"step": ErasureStep.COMPLETED, "key_owner": None, "completed_on": now.date()}
+    """Write `completed`, with the receipt, for those that each store confirms. Returns how many."""
+    completed = 0
     with vault.data.write() as session:
         gone = (Erasure.id.in_(erasure_ids), Erasure.subject_id.is_(None), Erasure.step != ErasureStep.COMPLETED)
-        found = session.execute(select(Erasure.id, Erasure.key_owner).where(*gone)).all()
-        confirmed = [
-            one.id for one in found if not one.key_owner or not vault.register.holds_key(bytes.fromhex(one.key_owner))
-        ]
-        session.execute(update(Erasure).where(Erasure.id.in_(confirmed)).values(completed))
-    return len(confirmed)
+        for one in session.scalars(select(Erasure).where(*gone)).all():
+            held = counting.Held.read(one.held)
+            keys_after = vault.register.keys_left(held.digests)
+            if keys_after:
+                continue
+            one.step, one.held, one.completed_on = ErasureStep.COMPLETED, None, now.date()
+            issued = issuing.signed(vault, _said(vault.settings, one, held, now=now), now=now)
+            one.receipt = issued.written().decode()
+            session.flush()
+            entries.pend(within(session), issued.leaf)
+            completed += 1
+    return completed
+
+
+def _said(settings: Settings, erasure: Erasure, held: counting.Held, *, now: datetime) -> receipts.ErasureReceipt:
+    """Return what the receipt of an erasure says: that it was done, and not whose."""
+    left = kept(erasure, settings, today=now.date())
+    return drafting.erasure(
+        issuer=issuing.issuer(settings),
+        ids=drafting.Ids.fresh(),
+        requested=erasure.requested_on,
+        # Where a crash kept the time from being written down: no later than when it was asked for.
+        keys_destroyed=held.keys_destroyed_at or now,
+        completed=now,
+        stores=held.stores(),
+        kept=[receipts.Kept(what=one.what, holds=one.holds, why=one.why) for one in left],
+    )
 
 
 def get(vault: Vault, *, erasure_id: UUID) -> Erasure:

@@ -21,6 +21,8 @@ from app.kit.migrate import knows, revision, upgrade
 from app.kit.settings import Settings
 from app.kit.steps import operation, step
 from app.kit.telling import Tell
+from app.ledger import batch, keys
+from app.ledger import log as ledger
 from app.rights.sweep import purge, purge_rows, sweep
 from app.rights.tables import Erasure, ErasureStep
 from app.vault import histories
@@ -28,7 +30,7 @@ from app.vault import restore as staging
 from app.vault.lock import STAGE, alone
 from app.vault.manifest import BackupError, Manifest
 from app.vault.opening import DATA_FILE, KEK_FILE, SchemaError, is_new, open_vault
-from app.vault.vault import Vault
+from app.vault.vault import ForeignRegisterError, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,12 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
             with _opened(staged) as vault:
                 _bring_to_this_version(vault)
                 histories.refuse_left(vault, said)
+                _check_log(vault, now=now())
                 read = _finish_erasures(settings, now=now())
                 tell("removing what has ended since")
-                purged = purge_rows(vault)
+                purged = purge_rows(vault, now=now())
                 histories.mark(vault, said, now=now())
+                ledger.note_restored(vault, made_at=said.made_at, now=now())
                 step("stage purged")
             staging.put_in_place(settings.data_dir, tell=tell)
         finally:
@@ -105,6 +109,15 @@ def _bring_to_this_version(vault: Vault) -> None:
     step("stage at this version")
 
 
+def _check_log(vault: Vault, *, now: datetime) -> None:
+    """Refuse a backup that has seen another log than the register's: the present one must begin with all it saw."""
+    keys.begin(vault, now=now)
+    try:
+        ledger.check(vault)
+    except ForeignRegisterError as error:
+        raise BackupError(str(error)) from error
+
+
 def _finish_erasures(settings: Settings, *, now: datetime) -> bool:
     """Finish what people asked the data that is to be replaced for. Returns whether it could be read."""
     file = settings.data_dir / DATA_FILE
@@ -128,11 +141,14 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
         raise SchemaError(msg)
     upgrade(vault.data)
     vault.finish_endings()
+    # What was promised to be in the log is nowhere else than in the data that is about to go.
+    keys.begin(vault, now=now)
+    batch.join(vault, now=now, at_once=True)
     with vault.data.read() as session:
         waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
     if waiting is None:
         return
-    purge(vault)
+    purge(vault, now=now)
     sweep(vault, settings=settings, now=now)
     with vault.data.read() as session:
         if session.scalar(select(Erasure.id).where(Erasure.step == ErasureStep.INTENT).limit(1)) is not None:

@@ -9,6 +9,7 @@ from app.enrolment import upkeep as enrolment
 from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
+from app.ledger import keys as ledger
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import upkeep as subjects
@@ -19,7 +20,7 @@ from app.vault.vault import Vault
 PURGES: tuple[Purge, ...] = (consent.purge_dead, subjects.purge_dead, enrolment.purge_dead, parties.purge_dead)
 """Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
 
-KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use)
+KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use, ledger.keys_in_use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Swept:
 def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
     """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless."""
     swept = Swept(
-        purged=purge(vault) if vault.unfinished else 0,
+        purged=purge(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
         proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
@@ -47,14 +48,14 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
 
 
 @operation("purge")
-def purge(vault: Vault) -> int:
+def purge(vault: Vault, *, now: datetime) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
     try:
         # All of it is looked through, and before the service is ready nobody waits for that.
         with unhurried():
             vault.catch_up()
-            removed = purge_rows(vault)
+            removed = purge_rows(vault, now=now)
             enrolment.retire_superseded(vault)
     except BaseException:
         vault.unfinished = True
@@ -63,9 +64,9 @@ def purge(vault: Vault) -> int:
     return removed
 
 
-def purge_rows(vault: Vault) -> int:
+def purge_rows(vault: Vault, *, now: datetime) -> int:
     """Remove every row whose key is gone, and change nothing in the register. Returns how many."""
-    return sum(one(vault) for one in PURGES)
+    return sum(one(vault, now=now) for one in PURGES)
 
 
 @operation("leaving a history")

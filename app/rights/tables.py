@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, String, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import IMPERSONAL, PERSONAL
@@ -40,12 +40,15 @@ class Erasure(Row):
     )
     """Whom it is about, until they are deleted: the database itself forgets it with them."""
     step: Mapped[ErasureStep] = mapped_column(spelled(ErasureStep, length=16), info=IMPERSONAL)
-    key_owner: Mapped[str | None] = mapped_column(String(64), info=IMPERSONAL)
-    """From deletion to completion, what the register knew the person's key by: to ask it whether the key is gone."""
+    held: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
+    """From deletion to completion, as JSON (`counting.Held`): how much there was in each store, and what the register
+    knew the keys by, to ask it whether they are gone."""
     rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)
     """Whether the data store was written anew since: until then random ids may be left in its unused space."""
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+    receipt: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
+    """Once it is completed, the signed receipt, which names nobody; none of what was completed before there were any."""
 
     @property
     def status(self) -> ErasureStatus:

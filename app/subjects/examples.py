@@ -1,6 +1,7 @@
 """What the OpenAPI document shows of accounts."""
 
 from app.kit.openapi import Example
+from app.ledger.examples import RECEIPT
 
 SUBJECT_ID = "e17e4d1e-6b84-464b-864b-0ac5545a0ac4"
 RECOVERY_CODE = "mien_rec_JcFnqWq0bQdXr1nO2sVYbqZpHn0kq3vQ0mJ9yTgUe5c"
@@ -19,7 +20,8 @@ ME: Example = {
     "restricted": False,
 }
 RECTIFICATION: Example = {"display_name": "Ada L."}
-RESTRICTION: Example = {"restricted": True}
+RECTIFIED: Example = {**ME, "display_name": "Ada L.", "receipt": RECEIPT}
+RESTRICTION: Example = {"restricted": True, "receipt": RECEIPT}
 TOKEN: Example = {"token_id": "00026684-e1b4-4d70-b560-7e89bc9fddb8", "created_on": "2026-11-23", "current": True}
 NEW_TOKEN: Example = {
     "token_id": "ede1b7ad-19b0-4abc-ab44-0526707a298f",

@@ -14,6 +14,7 @@ from app.kit.openapi import answers, like
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.kit.text import ReadableText
 from app.kit.throttle import Throttle
+from app.ledger.bundle import Bundle
 from app.subjects import examples, service
 from app.vault.vault import Transactions
 
@@ -74,6 +75,15 @@ class MeOut(BaseModel):
     restricted: bool
 
 
+class RectifiedOut(MeOut):
+    """The account as it is now."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECTIFIED))
+
+    receipt: Bundle
+    """Signed; it says that something was corrected, and not what."""
+
+
 class RectificationIn(BaseModel):
     """What a person can correct; null takes the name away."""
 
@@ -85,9 +95,11 @@ class RectificationIn(BaseModel):
 class RestrictionOut(BaseModel):
     """Whether you have stopped all use of your face."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.RESTRICTION))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RESTRICTION))
 
     restricted: bool
+    receipt: Bundle | None
+    """Signed. None if it was so already."""
 
 
 class TokenOut(BaseModel):
@@ -165,16 +177,15 @@ def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
 
 
 @router.patch("", dependencies=PRIVATE)
-def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions) -> MeOut:
+def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now: Now) -> RectifiedOut:
     """Correct what you call yourself. Null takes the name away (GDPR Art. 16)."""
-    service.get(session, me.id, token_id=me.token_id)
-    service.rename(session, vault, subject_id=me.id, display_name=body.display_name)
-    subject = service.get(session, me.id)
-    return MeOut(
+    subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
+    return RectifiedOut(
         subject_id=subject.id,
         display_name=body.display_name,
         registered_on=subject.registered_on,
         restricted=subject.restricted,
+        receipt=receipt,
     )
 
 
@@ -185,15 +196,13 @@ def restrict(me: Me, vault: Transactions, tell_time: TellTime) -> RestrictionOut
     Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
     To repeat it is harmless.
     """
-    service.restrict(vault, by=me, tell_time=tell_time)
-    return RestrictionOut(restricted=True)
+    return RestrictionOut(restricted=True, receipt=service.restrict(vault, by=me, tell_time=tell_time))
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
-def lift(me: Me, session: Tx) -> RestrictionOut:
+def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
     """Lift the restriction. The consents that are in force count again; to repeat it is harmless."""
-    service.lift(session, by=me)
-    return RestrictionOut(restricted=False)
+    return RestrictionOut(restricted=False, receipt=service.lift(session, vault, by=me, now=now))
 
 
 @router.get("/tokens", dependencies=PRIVATE)

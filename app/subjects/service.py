@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
@@ -12,15 +13,20 @@ from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, 
 from app.kit.clock import Clock
 from app.kit.db import Store
 from app.kit.errors import NotFoundError, Problem
-from app.kit.prepared import Prepared, Statements
+from app.kit.prepared import Prepared, Statements, within
 from app.kit.steps import operation
+from app.ledger import drafting, issuing
+from app.ledger.entries import Act, append_open
+from app.ledger.terms import RightKind
+from app.ledger.bundle import Bundle
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import Key
+from app.vault.seal import KekError, Key, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
+log = structlog.get_logger()
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"
 
@@ -151,6 +157,16 @@ def display_name(vault: Vault, subject: Subject) -> str | None:
     return key(vault, subject.id).open(subject.sealed_name, place(Subject.sealed_name, subject.id)).decode()
 
 
+def rectify(
+    session: Session, vault: Vault, *, by: Principal, display_name: str | None, now: datetime
+) -> tuple[Subject, Bundle]:
+    """Correct what the person calls themselves; returns the receipt too, which does not say what."""
+    get(session, by.id, token_id=by.token_id)
+    rename(session, vault, subject_id=by.id, display_name=display_name)
+    receipt = issue_receipt(session, vault, by.id, "rectification", now=now)
+    return get(session, by.id), receipt
+
+
 def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
     """Set what the person calls themselves."""
     subject = get(session, subject_id)
@@ -227,20 +243,42 @@ def may_be_matched() -> Select[UUID]:
 
 
 @operation("restriction")
-def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> bool:
-    """Stop all matching of the person, now; repeating it is harmless. Returns whether no byte is left in a log."""
+def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
+    """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
     with vault.change() as change:
-        subject = get(change.session, by.id, token_id=by.token_id)
-        if subject.spell_id is not None:
-            change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=tell_time().date())
-            subject.spell_id = None
-    return change.settled
+        subject, now = get(change.session, by.id, token_id=by.token_id), tell_time()
+        if subject.spell_id is None:
+            return None
+        change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
+        subject.spell_id = None
+        try:
+            return issue_receipt(change.session, vault, by.id, "restriction", now=now)
+        except (KekError, SealError) as error:
+            # As an ending: it does not depend on its own record.
+            log.error("a restriction is not in the person's list", error=type(error).__name__)
+            append_open(change.session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
+            return None
 
 
-def lift(session: Session, *, by: Principal) -> None:
-    """Let the person be matched again, in a new spell; repeating it is harmless."""
+def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
+    """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
     subject = get(session, by.id, token_id=by.token_id)
-    subject.spell_id = subject.spell_id or uuid4()
+    if subject.spell_id is not None:
+        return None
+    subject.spell_id = uuid4()
+    return issue_receipt(session, vault, by.id, "restriction_lifted", now=now)
+
+
+def issue_receipt(
+    session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime
+) -> Bundle:
+    """Write the receipt of a right that the person used, in the transaction in which they do."""
+    said = drafting.right(kind=kind, issuer=issuing.issuer(vault.settings), ids=drafting.Ids.fresh(), at=now)
+    key_ = key(vault, subject_id)
+    session.flush()
+    return issuing.issue(
+        within(session), vault, key_, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now
+    )
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

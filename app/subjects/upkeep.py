@@ -1,6 +1,7 @@
 """What a crash or a restored backup leaves to be done."""
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, update
@@ -12,7 +13,7 @@ from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
 
 
-def purge_dead(vault: Vault) -> int:
+def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
     """Remove people whose key is gone, and tokens that ended; stop the matching that was stopped. Returns how many."""
     removed = 0
     for page in purge.pages(vault, Subject.id, Subject.spell_id):

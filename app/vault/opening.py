@@ -38,7 +38,7 @@ def open_vault(settings: Settings) -> Vault:
             _check_unbound(data, path)
         register = Store(path, busy_s=settings.sqlite_busy_s)
         undone.callback(register.close)
-        vault = Vault(data, Register(register, _ring(settings, register)))
+        vault = Vault(data, Register(register, _ring(settings, register)), settings)
         undone.pop_all()
     return vault
 

@@ -6,6 +6,7 @@ is when it is removed, or is gone already.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,7 +27,7 @@ Column = InstrumentedAttribute[Any]
 class Purge(Protocol):
     """What a room does about its dead rows. Returns how many it removed."""
 
-    def __call__(self, vault: Vault) -> int: ...  # noqa: D102 - said above
+    def __call__(self, vault: Vault, *, now: datetime) -> int: ...  # noqa: D102 - said above
 
 
 def pages(

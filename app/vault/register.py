@@ -48,6 +48,11 @@ class Owner:
         """Own as a grant: the template or photos that hang from it."""
         return cls(OwnerKind.GRANT, grant_id)
 
+    @classmethod
+    def log(cls, log_key_id: UUID) -> Self:
+        """Own as the log: what nobody's ending takes away."""
+        return cls(OwnerKind.LOG, log_key_id)
+
     @property
     def digest(self) -> bytes:
         """What the register knows it by."""
@@ -166,7 +171,8 @@ class Register:
 
     def issue_in(self, session: Session, owner: Owner) -> int:
         """Do the same in a transaction on the register that is open."""
-        if session.get(Tombstone, tombstone_digest(_ENDS_AS[owner.kind], owner.id)) is not None:
+        ends_as = _ENDS_AS.get(owner.kind)
+        if ends_as is not None and session.get(Tombstone, tombstone_digest(ends_as, owner.id)) is not None:
             raise KeyGoneError
         newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
         generation = (session.scalar(newest) or 0) + 1
@@ -206,11 +212,11 @@ class Register:
             opened.append(kek.unwrap(wrapped, context))
         return opened
 
-    def holds_key(self, owner_digest: bytes) -> bool:
-        """Say whether the owner known by this digest has any key left."""
-        mine = (KeySlot.owner == owner_digest, KeySlot.wrapped != DESTROYED)
+    def keys_left(self, owners: Collection[bytes]) -> int:
+        """Count the keys that the owners known by these digests have left."""
+        left = select(func.count()).where(KeySlot.owner.in_(owners), KeySlot.wrapped != DESTROYED)
         with self.store.read() as session:
-            return session.scalar(select(KeySlot.slot).where(*mine).limit(1)) is not None
+            return session.execute(left).scalar_one()
 
     def end(self, ended: Iterable[Ended], *, retired: Iterable[Retired] = ()) -> None:
         """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless.

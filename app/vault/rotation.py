@@ -55,9 +55,20 @@ def unheard(_done: int, _all: int) -> None:
     """Tell nobody how far it is."""
 
 
+def unnoted(_register: Session) -> None:
+    """Write nothing down."""
+
+
 @operation("rotation")
-def rotate(register: Register, *, progress: Progress = unheard) -> Rotated:
+def rotate(
+    register: Register, *, progress: Progress = unheard, note: Callable[[Session], None] = unnoted
+) -> Rotated:
     """Wrap every key under a new key-encryption key and destroy the old one; or finish doing so.
+
+    Args:
+        register: whose keys.
+        progress: told how far it is.
+        note: writes down that the register turned to another, in the same commit.
 
     Raises:
         KekError: it cannot begin; or, as a RotationError, cannot be finished now.
@@ -66,7 +77,7 @@ def rotate(register: Register, *, progress: Progress = unheard) -> Rotated:
         register.origin()
         turn = register.ring.source.begin(_in_force(register))
         register.ring.reload()
-        _turn_to(register, turn.new)
+        _turn_to(register, turn.new, note)
         rewrapped = _rewrap_all(register, turn.new, progress)
         if not register.store.checkpoint():
             msg = "the register's log could not be emptied: it is being read, or the disk is full. Run this again"
@@ -92,7 +103,7 @@ def _in_force(register: Register) -> str:
         return session.execute(select(Origin.kek_id)).scalar_one() or ""
 
 
-def _turn_to(register: Register, new: Kek) -> None:
+def _turn_to(register: Register, new: Kek, note: Callable[[Session], None]) -> None:
     if _in_force(register) == new.id:
         return
     with register.store.write() as session:
@@ -100,6 +111,7 @@ def _turn_to(register: Register, new: Kek) -> None:
         old = register.ring.get(row.kek_id or "")
         row.proof = old.rewrap(row.proof, origin_context(row.id), under=new)
         row.kek_id = new.id
+        note(session)
 
 
 def _rewrap_all(register: Register, new: Kek, progress: Progress) -> int:

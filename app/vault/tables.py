@@ -16,6 +16,8 @@ class OwnerKind(StrEnum):
 
     SUBJECT = "subject"
     GRANT = "grant"
+    LOG = "log"
+    """The log itself: what its entries are guarded by, and each key that signs."""
 
 
 class EndedKind(StrEnum):

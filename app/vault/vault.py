@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.kit.db import Store
+from app.kit.settings import Settings
 from app.vault.register import Ended, Owner, Register, Retired
 from app.vault.tables import BoundTo, EndedKind, Ending
 
@@ -83,9 +84,11 @@ class Change:
 class Vault:
     """The data store, its register, and what must happen between the two."""
 
-    def __init__(self, data: Store, register: Register) -> None:
+    def __init__(self, data: Store, register: Register, settings: Settings) -> None:
         self.data = data
         self.register = register
+        self.settings = settings
+        """The terms under which things are given and end, for what is written down of it."""
         self.unfinished = False
         """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
         self._leftover: list[tuple[Owner, int]] = []

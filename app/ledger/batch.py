@@ -1,0 +1,140 @@
+"""How leaves join the tree: all that are pending at once, shuffled and filled up, when the clock on the wall says so.
+
+So the log does not tell when in that time something happened, in which order, or how often. A batch is due once in each
+stretch of `MIEN_LOG_INTERVAL` seconds, counted from 1970; a batch that finds nothing uses its turn up all the same, or
+the next act would not wait.
+
+1. The pending leaves are read from the data store.
+2. They join the tree in the register, with its new head: one commit.
+3. They leave the data store, and the new checkpoint is noted there: one commit.
+
+Killed between the two, the next batch finds them in the tree and takes them for done.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.kit.steps import operation
+from app.ledger import tiles
+from app.ledger.checkpoint import Checkpoint, sign
+from app.ledger.keys import origin_of, signer
+from app.ledger.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead, Signs
+from app.vault.vault import Vault
+
+AT_ONCE = 10_000
+"""Leaves looked for, or removed, by one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a batch did."""
+
+    leaves: int
+    """Of acts; those that fill it up are not counted."""
+    size: int
+    """Of the log now."""
+
+
+def turn(now: datetime, interval: float) -> int:
+    """Return in which stretch of time *now* is."""
+    return int(now.timestamp() // interval)
+
+
+def promised_by(now: datetime, interval: float) -> datetime:
+    """Return until when a leaf that is pending at *now* will be in the log: the end of the next stretch of time."""
+    return datetime.fromtimestamp((turn(now, interval) + 2) * interval, UTC)
+
+
+def join(vault: Vault, *, now: datetime, at_once: bool = False) -> Joined | None:
+    """Let the pending leaves join the tree, if a batch is due; returns what it did.
+
+    Args:
+        at_once: do not wait for the clock. For when the data that they are in is about to be replaced.
+    """
+    # Looked at first without the lock: a sweep asks far more often than a batch is due.
+    if not at_once and not _due(vault, now):
+        return None
+    return _join(vault, now=now, at_once=at_once)
+
+
+def _due(vault: Vault, now: datetime) -> bool:
+    with vault.register.store.read() as session:
+        head = latest(session)
+    # Not "later than": a clock that once was ahead must not keep leaves waiting until then.
+    return head is not None and turn(now, vault.settings.log_interval) != turn(
+        head.looked_at, vault.settings.log_interval
+    )
+
+
+@operation("batch of the log")
+def _join(vault: Vault, *, now: datetime, at_once: bool) -> Joined | None:
+    with vault.data.read() as session:
+        pending = session.scalars(select(PendingLeaf)).all()
+    origin_id = vault.register.origin()
+    guard = vault.register.key(tiles.guard_owner(origin_id))
+    signing = signer(vault, Signs.CHECKPOINTS)
+    with vault.register.store.write() as session:
+        head = latest(session)
+        if head is None:
+            return None
+        leaves = _new(session, pending)
+        filled = _filled(leaves, 1 if at_once and not leaves else vault.settings.log_padding)
+        root = tiles.append(session, filled, size=head.size, guard=guard)
+        size = head.size + len(filled)
+        _note_head(session, head, size=size, root=root, now=now)
+    note = sign(Checkpoint(origin_of(origin_id), size, root), name=origin_of(origin_id), key=signing.private)
+    with vault.data.write() as session:
+        _take_out(session, [one.leaf for one in pending])
+        seen = {"size": size, "root": root, "note": note}
+        row = upsert(SeenHead).values(id=1, **seen)
+        session.execute(row.on_conflict_do_update(index_elements=["id"], set_=seen))
+    return Joined(len(leaves), size)
+
+
+def latest(session: Session) -> LogHead | None:
+    """Return the newest head of the log; None before it has begun."""
+    return session.scalar(select(LogHead).order_by(LogHead.size.desc()).limit(1))
+
+
+def _new(session: Session, pending: Sequence[PendingLeaf]) -> list[bytes]:
+    """Return the leaves that are not in the tree yet, and note the records of entries about nobody."""
+    there = set[bytes]()
+    for start in range(0, len(pending), AT_ONCE):
+        some = [one.leaf for one in pending[start : start + AT_ONCE]]
+        there |= set(session.scalars(select(LeafIndex.leaf).where(LeafIndex.leaf.in_(some))))
+    waiting = [one for one in pending if one.leaf not in there]
+    session.add_all(
+        OpenEntry(leaf=one.leaf, salt=one.salt, record=one.record, joined=True)
+        for one in waiting
+        if one.salt is not None and one.record is not None
+    )
+    to_join = session.scalars(select(OpenEntry.leaf).where(OpenEntry.joined.is_(False))).all()
+    session.execute(update(OpenEntry).where(OpenEntry.joined.is_(False)).values(joined=True))
+    session.flush()
+    return list({*(one.leaf for one in waiting), *to_join})
+
+
+def _filled(leaves: Sequence[bytes], multiple: int) -> list[bytes]:
+    """Return the leaves of a batch in random order, with random ones that nobody can tell from the others."""
+    wanted = multiple * max(1, -(-len(leaves) // multiple)) if multiple > 1 else len(leaves)
+    filled = [*leaves, *(secrets.token_bytes(tiles.HASH_BYTES) for _ in range(wanted - len(leaves)))]
+    secrets.SystemRandom().shuffle(filled)
+    return filled
+
+
+def _note_head(session: Session, head: LogHead, *, size: int, root: bytes, now: datetime) -> None:
+    if size == head.size:
+        head.looked_at = now
+    else:
+        session.add(LogHead(size=size, root=root, made_at=now, looked_at=now))
+
+
+def _take_out(session: Session, leaves: Sequence[bytes]) -> None:
+    for start in range(0, len(leaves), AT_ONCE):
+        session.execute(delete(PendingLeaf).where(PendingLeaf.leaf.in_(leaves[start : start + AT_ONCE])))

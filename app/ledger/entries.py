@@ -1,0 +1,150 @@
+"""Entries: what the log has of one act. Each commits with its act, in the act's own transaction on the data store.
+
+An entry's leaf is written beside it as *pending*, with nothing that says whose it is; it joins the tree later, in a
+batch (`batch`). What is not about a person is an *open* entry: its record stays readable for whoever audits the log.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, bindparam, func, insert, select
+from sqlalchemy.orm import Mapped, Session
+
+from app.kit.prepared import Prepared, Statements, within
+from app.ledger import merkle
+from app.ledger.strict import base64url, written
+from app.ledger.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
+from app.vault.place import place
+from app.vault.seal import Key
+
+SALT_BYTES = 32
+"""256 random bits: who guesses a record cannot tell whether a leaf is of it."""
+
+Value = str | int | bool | None
+"""What a record is made of: no fractions, since not every program writes them alike."""
+
+
+class Counted(Protocol):
+    """A table of rows that are a person's and counted for them alone."""
+
+    id: Mapped[UUID]
+    subject_id: Mapped[UUID]
+    position: Mapped[int]
+    sealed: Mapped[bytes]
+
+
+class Act(StrEnum):
+    """What an entry is about. Those with a receipt say it in the receipt's own words."""
+
+    COMPARISON = "comparison"
+    ENROLMENT = "enrolment"
+    ENROLMENT_DELETED = "enrolment_deleted"
+    REFUSAL = "refusal"
+    LOG_BEGUN = "log_begun"
+    SIGNING_KEY_MADE = "signing_key_made"
+    SIGNING_KEY_RETIRED = "signing_key_retired"
+    SIGNING_KEY_STOLEN = "signing_key_stolen"
+    KEY_ENCRYPTION_KEY_ROTATED = "key_encryption_key_rotated"
+    NOTICE_PUBLISHED = "notice_published"
+    RELYING_PARTY_ADDED = "relying_party_added"
+    RELYING_PARTY_KEY_ROTATED = "relying_party_key_rotated"
+    RELYING_PARTY_REVOKED = "relying_party_revoked"
+    RESTORED = "restored"
+    RETENTION_RUN = "retention_run"
+    UNRECORDED_ENDING = "unrecorded_ending"
+    """A consent ended whose person's key did not open, so that nothing could be sealed about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: a record, the salt of its leaf, and the leaf."""
+
+    record: bytes
+    salt: bytes
+    leaf: bytes
+
+
+def of_act(act: Act, **record: Value) -> Entry:
+    """Make the entry of an act."""
+    return made(written({"act": act, **record}))
+
+
+def made(record: bytes) -> Entry:
+    """Make the entry of *record*, with a fresh salt."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return Entry(record, salt, leaf_of(salt, record))
+
+
+def leaf_of(salt: bytes, record: bytes) -> bytes:
+    """Return the leaf of an entry."""
+    return merkle.leaf_hash(salt + record)
+
+
+def next_position(table: type[Counted]) -> ScalarSelect[int]:
+    """Select the place after the last in the list of the person `person_id`."""
+    last = select(func.coalesce(func.max(table.position), 0) + 1).where(table.subject_id == bindparam("person_id"))
+    return last.scalar_subquery()
+
+
+def next_row(table: type[Counted]) -> Prepared:
+    """Insert a row after the last in a person's list; `person_id` is their `subject_id` once more."""
+    return Prepared(
+        insert(table).values(
+            id=bindparam("id"),
+            subject_id=bindparam("subject_id"),
+            position=next_position(table),
+            sealed=bindparam("sealed"),
+        )
+    )
+
+
+_ENTRY, _RECEIPT = next_row(EntryRow), next_row(ReceiptRow)
+_PENDING = Prepared(
+    insert(PendingLeaf).values(leaf=bindparam("leaf"), salt=bindparam("salt"), record=bindparam("record"))
+)
+
+
+def sealed(key: Key, entry_id: UUID, entry: Entry) -> bytes:
+    """Seal an entry for its row, under its person's key."""
+    held = {"record": json.loads(entry.record), "salt": base64url(entry.salt)}
+    return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
+
+
+def pend(writing: Statements, leaf: bytes) -> None:
+    """Let a leaf join the tree with one of the next batches."""
+    writing.all(_PENDING, leaf=leaf, salt=None, record=None)
+
+
+def append(
+    writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: Act, **record: Value
+) -> None:
+    """Write a person's entry, in the transaction of the act that it is about."""
+    entry = of_act(act, **record)
+    row = sealed(key, entry_id, entry)
+    writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    pend(writing, entry.leaf)
+
+
+def append_receipt(
+    writing: Statements, key: Key, *, subject_id: UUID, receipt_id: UUID, bundle: bytes, leaf: bytes
+) -> None:
+    """Write a person's receipt, in the transaction of the act that it is about."""
+    row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
+    writing.all(_RECEIPT, id=receipt_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    pend(writing, leaf)
+
+
+def append_open(session: Session, act: Act, **record: Value) -> None:
+    """Write an entry about nobody, in a transaction on the data store."""
+    entry = of_act(act, **record)
+    within(session).all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+
+
+def append_open_in_register(session: Session, act: Act, **record: Value) -> None:
+    """Write an entry about what happens in the register alone, in a transaction on it."""
+    entry = of_act(act, **record)
+    session.add(OpenEntry(leaf=entry.leaf, salt=entry.salt, record=entry.record.decode(), joined=False))
