@@ -1,0 +1,1 @@
+"""What was done, signed for who it was done to and committed to in a log that only grows."""
