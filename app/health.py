@@ -14,6 +14,7 @@ from app.kit.http import Config
 from app.kit.metrics import CONTENT_TYPE, Metrics
 from app.kit.migrate import NewerSchemaError
 from app.kit.openapi import Example, answers, like, media, merged
+from app.ledger.log import check as check_log
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Transactions
@@ -83,6 +84,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
     try:
         check(vault)
+        check_log(vault)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
     except DBAPIError:

@@ -7,11 +7,11 @@ from typing import Any
 
 import anyio.to_thread
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
 from app import __version__, health
-from app.consent import notices, proving
+from app.consent import notices, proving, refusals
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
@@ -20,6 +20,7 @@ from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
 from app.kit.clock import Clock, utc_now
 from app.kit.cors import Cors
+from app.kit.errors import Problem
 from app.kit.head import HeadAsGet
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
@@ -27,6 +28,9 @@ from app.kit.receiving import Receiving
 from app.kit.settings import MIB, Settings
 from app.kit.throttle import Throttle
 from app.kit.turns import take_short_turns
+from app.ledger import batch, keys
+from app.ledger import log as ledger_log
+from app.ledger import routes as ledger
 from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
@@ -42,9 +46,15 @@ from app.vault.vault import ForeignRegisterError, Vault
 ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecognition"}
 """Imported in the engine workers only."""
 
+LOOK_S = 1.0
+"""Seconds between two looks whether a batch of the log is due."""
+
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
     subjects.router,
+    ledger.well_known_router,
+    ledger.log_router,
+    ledger.router,
     consent.open_router,
     consent.router,
     consent.party_router,
@@ -85,6 +95,7 @@ TAGS = [
         "description": "Who asks whether a face is the one enrolled, for those who agreed to it.",
     },
     {"name": "open to all", "description": "What anybody can read: notices, recipients, the engine, what is kept."},
+    {"name": "proof", "description": "Receipts, the keys that sign them, and the log that nobody can rewrite unseen."},
     {"name": "operators", "description": "Whether the service lives and is ready, and its numbers."},
 ]
 TOLD: dict[str, Any] = {
@@ -109,6 +120,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
         with vault.data.write() as session:
             notices.publish_shipped(session, now=clock())
         vault.bind()
+    keys.begin(vault, now=clock())
 
 
 def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
@@ -157,7 +169,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
         parties_service.KEY_PREFIX: parties_service.authenticate,
     }
-    problems.install(app, storage=(KekError, SealError))
+    problems.install(app, storage=(KekError, SealError), met=_note_refusal)
     openapi.describe(app)
     swagger.install(app)
     _wrap(app, settings)
@@ -166,6 +178,12 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app
+
+
+def _note_refusal(request: Request, problem: Problem) -> None:
+    if isinstance(problem, refusals.NOTED):
+        state = request.app.state
+        refusals.note(state.vault, by=request.state.principal, refused=problem, now=state.clock())
 
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
@@ -209,27 +227,30 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     for store in (app.state.vault.data, app.state.vault.register.store):
         store.trouble.telling = True
     # Before the first request: a row whose key is gone must never be seen.
+    vault, clock = app.state.vault, app.state.clock
+    keys.begin(vault, now=clock())
     try:
-        removed = purge(app.state.vault)
+        ledger_log.check(vault)
+        removed = purge(vault, now=clock())
     except ForeignRegisterError as error:
         log.error("cannot serve", reason=str(error))
         raise
     leave_behind(app.state.vault)
     app.state.measuring.pool.start()
-    stop = _every(
-        settings.sweep_interval_s,
-        lambda: sweep(app.state.vault, now=app.state.clock(), settings=settings),
-    )
+    swept = _every(settings.sweep_interval_s, lambda: sweep(vault, now=clock(), settings=settings), name="sweep")
+    # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
+    batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
-    stop()
+    swept()
+    batched()
     await anyio.to_thread.run_sync(app.state.measuring.pool.close)
     app.state.vault.data.close()
     app.state.vault.register.store.close()
     log.info("stopped")
 
 
-def _every(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
+def _every(seconds: float, work: Callable[[], object], *, name: str) -> Callable[[], None]:
     """Do *work* now and every so many *seconds*, in a thread of its own. Returns what stops it."""
     stopped = threading.Event()
 
@@ -238,10 +259,10 @@ def _every(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
             try:
                 work()
             except Exception as error:  # noqa: BLE001 - whatever it ran into, the next one is needed
-                log.error("sweep failed", error=type(error).__name__)
+                log.error("failed", what=name, error=type(error).__name__)
             stopped.wait(seconds)
 
-    thread = threading.Thread(target=loop, name="sweep", daemon=True)
+    thread = threading.Thread(target=loop, name=name, daemon=True)
     thread.start()
 
     def stop() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.consent.notices import NoticeError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
+from app.ledger.log import check as check_log
 from app.main import set_up
 from app.parties.service import PartyError
 from app.vault.lock import InUseError, in_use
@@ -70,6 +71,7 @@ def opened(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
             set_up(vault)
         if checked:
             check(vault)
+            check_log(vault)
         yield vault
         vault.data.close()
         vault.register.store.close()

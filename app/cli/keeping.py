@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from app import __version__
 from app.cli.command import Json, answer, opened, read_settings, refusing
 from app.kit.clock import utc_now
 from app.kit.telling import telling
+from app.ledger.entries import Act, append_open_in_register
 from app.main import set_up
 from app.rights.restoring import restore as restore_backup
 from app.rights.sweep import leave_behind
@@ -49,7 +51,8 @@ def sweep(*, as_json: Json = False) -> None:
 def rotate_keys(*, as_json: Json = False) -> None:
     """Wrap every key under a new key-encryption key and destroy the old; or finish what was interrupted."""
     with opened(read_settings()) as vault, telling() as tell:
-        done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"))
+        note = partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
+        done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
     answer({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
 
 

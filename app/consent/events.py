@@ -21,16 +21,12 @@ from app.vault.seal import Key
 from app.vault.vault import Vault
 
 
-def append(
-    session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime
-) -> Bundle:
+def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:
     """Write *event* as the person's next, with its receipt; returns the receipt. No event is written without one."""
     last = session.scalar(select(func.max(ConsentEventRow.position)).where(ConsentEventRow.subject_id == subject_id))
     row_id = uuid4()
     said = receipting.said(session, vault.settings, event)
-    bundle = issuing.issue(
-        within(session), vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now
-    )
+    bundle = issuing.issue(within(session), vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
     plain = json.dumps(asdict(event), default=_written).encode()
     session.add(
         ConsentEventRow(

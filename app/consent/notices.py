@@ -114,8 +114,13 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
     )
     session.flush()
     append_open(
-        session, Act.NOTICE_PUBLISHED, sha256=head.sha256, purpose=head.purpose, language=head.language,
-        version=head.version, at=now.isoformat(),
+        session,
+        Act.NOTICE_PUBLISHED,
+        sha256=head.sha256,
+        purpose=head.purpose,
+        language=head.language,
+        version=head.version,
+        at=now.isoformat(),
     )
     return head, True
 

@@ -20,8 +20,8 @@ from app.kit.clock import Clock
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.kit.settings import Settings
 from app.kit.steps import operation
-from app.ledger.entries import Act, append_open
 from app.ledger.bundle import Bundle
+from app.ledger.entries import Act, append_open
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
@@ -78,9 +78,7 @@ def give(
         _check(change.session, asked)
         standing = _standing(change.session, by.id, asked)
         if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
-            known = events.latest(
-                change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=standing.id
-            )
+            known = events.latest(change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=standing.id)
             return Given(standing, new=False, receipt=None if known is None else known[1])
         ends = _end_of(chosen_end, settings, now)
         if standing is not None:
@@ -232,9 +230,7 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     return Recorded(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
-def _record(
-    session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime
-) -> Bundle | None:
+def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle | None:
     """Write down how a consent ended, if the keys for it open: an ending does not depend on its own record."""
     try:
         key = subjects.key(vault, subject_id)

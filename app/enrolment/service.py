@@ -129,9 +129,7 @@ def _seal(
         change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
 
 
-def _log(
-    change: Change, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value
-) -> None:
+def _log(change: Change, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value) -> None:
     """Write the entry first: without it the database takes no template."""
     key = subjects.key(vault, subject_id)
     entries.append(within(change.session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)

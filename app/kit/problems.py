@@ -1,6 +1,6 @@
 """Errors as problem documents (RFC 9457): the only place where an error meets HTTP."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 import structlog
@@ -172,15 +172,23 @@ class Faults:
             await document(InternalError())(scope, receive, send)
 
 
-def install(app: FastAPI, *, storage: Collection[type[Exception]] = ()) -> None:
+def install(
+    app: FastAPI,
+    *,
+    storage: Collection[type[Exception]] = (),
+    met: Callable[[Request, Problem], None] = lambda _request, _problem: None,
+) -> None:
     """Let *app* answer every error with a problem document.
 
     Args:
+        app: what answers.
         storage: further errors that say that what is stored cannot be used now.
+        met: told of each problem before it is answered, when what it ended was rolled back.
     """
 
     @app.exception_handler(Problem)
-    def _problem(_request: Request, error: Problem) -> JSONResponse:
+    def _problem(request: Request, error: Problem) -> JSONResponse:
+        met(request, error)
         return document(error)
 
     @app.exception_handler(RequestValidationError)

@@ -88,7 +88,7 @@ def _join(vault: Vault, *, now: datetime, at_once: bool) -> Joined | None:
         root = tiles.append(session, filled, size=head.size, guard=guard)
         size = head.size + len(filled)
         _note_head(session, head, size=size, root=root, now=now)
-    note = sign(Checkpoint(origin_of(origin_id), size, root), name=origin_of(origin_id), key=signing.private)
+    note = sign(Checkpoint(origin_of(origin_id), size, root), name=origin_of(origin_id), private_key=signing.private)
     with vault.data.write() as session:
         _take_out(session, [one.leaf for one in pending])
         seen = {"size": size, "root": root, "note": note}

@@ -8,11 +8,11 @@ import json
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, bindparam, func, insert, select
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import Session
 
 from app.kit.prepared import Prepared, Statements, within
 from app.ledger import merkle
@@ -26,15 +26,6 @@ SALT_BYTES = 32
 
 Value = str | int | bool | None
 """What a record is made of: no fractions, since not every program writes them alike."""
-
-
-class Counted(Protocol):
-    """A table of rows that are a person's and counted for them alone."""
-
-    id: Mapped[UUID]
-    subject_id: Mapped[UUID]
-    position: Mapped[int]
-    sealed: Mapped[bytes]
 
 
 class Act(StrEnum):
@@ -84,13 +75,14 @@ def leaf_of(salt: bytes, record: bytes) -> bytes:
     return merkle.leaf_hash(salt + record)
 
 
-def next_position(table: type[Counted]) -> ScalarSelect[int]:
+def next_position(table: type[Any]) -> ScalarSelect[int]:
     """Select the place after the last in the list of the person `person_id`."""
-    last = select(func.coalesce(func.max(table.position), 0) + 1).where(table.subject_id == bindparam("person_id"))
+    mine = table.subject_id == bindparam("person_id")
+    last = select(func.coalesce(func.max(table.position), 0) + 1).where(mine)
     return last.scalar_subquery()
 
 
-def next_row(table: type[Counted]) -> Prepared:
+def next_row(table: type[Any]) -> Prepared:
     """Insert a row after the last in a person's list; `person_id` is their `subject_id` once more."""
     return Prepared(
         insert(table).values(
@@ -119,9 +111,7 @@ def pend(writing: Statements, leaf: bytes) -> None:
     writing.all(_PENDING, leaf=leaf, salt=None, record=None)
 
 
-def append(
-    writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: Act, **record: Value
-) -> None:
+def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: Act, **record: Value) -> None:
     """Write a person's entry, in the transaction of the act that it is about."""
     entry = of_act(act, **record)
     row = sealed(key, entry_id, entry)
@@ -138,10 +128,14 @@ def append_receipt(
     pend(writing, leaf)
 
 
+def pend_open(writing: Statements, entry: Entry) -> None:
+    """Let the leaf of an entry about nobody join the tree, and keep its record."""
+    writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+
+
 def append_open(session: Session, act: Act, **record: Value) -> None:
     """Write an entry about nobody, in a transaction on the data store."""
-    entry = of_act(act, **record)
-    within(session).all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+    pend_open(within(session), of_act(act, **record))
 
 
 def append_open_in_register(session: Session, act: Act, **record: Value) -> None:

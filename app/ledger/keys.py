@@ -20,7 +20,7 @@ from app.ledger import merkle
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.jws import thumbprint
 from app.ledger.strict import base64url
-from app.ledger.tables import LogHead, Signs, SigningKey
+from app.ledger.tables import LogHead, SigningKey, Signs
 from app.ledger.tiles import guard_owner
 from app.vault.place import place
 from app.vault.register import Owner

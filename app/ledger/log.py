@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 from app.kit.errors import InvalidRequestError, Problem
 from app.kit.prepared import Prepared, Statements, within
 from app.ledger import merkle
+from app.ledger.bundle import Proof
 from app.ledger.checkpoint import Checkpoint, sign
 from app.ledger.entries import Act, append_open
 from app.ledger.keys import origin_of, signer
@@ -47,7 +48,7 @@ def _head(reading: Statements) -> Head:
 def _note(vault: Vault, origin_id: UUID, head: Head) -> str:
     origin = origin_of(origin_id)
     private = signer(vault, Signs.CHECKPOINTS).private
-    return sign(Checkpoint(origin, head.size, head.root), name=origin, key=private)
+    return sign(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
 
 
 def checkpoint(vault: Vault) -> str:
@@ -57,7 +58,7 @@ def checkpoint(vault: Vault) -> str:
     return _note(vault, vault.register.origin(), head)
 
 
-def inclusion(vault: Vault, leaf: bytes) -> dict[str, Any]:
+def inclusion(vault: Vault, leaf: bytes) -> Proof:
     """Return the proof that a leaf is in the log, and the checkpoint that it leads to.
 
     Raises:
@@ -68,13 +69,13 @@ def inclusion(vault: Vault, leaf: bytes) -> dict[str, Any]:
         if found is None:
             raise NotInTheLogError
         hashes = merkle.inclusion_proof(Tiles(reading), found[0], head.size)
-    return {
-        "leaf": leaf.hex(),
-        "index": found[0],
-        "size": head.size,
-        "hashes": [one.hex() for one in hashes],
-        "checkpoint": _note(vault, vault.register.origin(), head),
-    }
+    return Proof(
+        leaf=leaf.hex(),
+        index=found[0],
+        size=head.size,
+        hashes=tuple(one.hex() for one in hashes),
+        checkpoint=_note(vault, vault.register.origin(), head),
+    )
 
 
 def consistency(vault: Vault, size: int) -> dict[str, Any]:

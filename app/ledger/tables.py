@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECEIPT, SEALED_RECORD
@@ -18,8 +18,11 @@ from app.vault.tables import RegisterRow
 
 
 class Tile(RegisterRow):
-    """Up to 256 hashes of one level of the tree, as in C2SP tlog-tiles: level 0 holds leaves, level 1 the roots of 256
-    leaves, and so on. Only the last tile of a level is not full; it grows in its place."""
+    """Up to 256 hashes of one level of the tree, as in C2SP tlog-tiles.
+
+    Level 0 holds leaves, level 1 the roots of 256 leaves each, and so on. Only the last tile of a level is not full; it
+    grows in its place.
+    """
 
     __tablename__ = "log_tiles"
 
@@ -103,7 +106,7 @@ class EntryRow(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """That of the act, where it has one: of a comparison, of an enrolment."""
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(Uuid(), ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first entry without a receipt, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
@@ -117,7 +120,7 @@ class ReceiptRow(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """That of the act, where it has one: of a consent event."""
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(Uuid(), ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first receipt, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECEIPT)
@@ -136,7 +139,7 @@ class PendingLeaf(Row):
 
 
 class SeenHead(Row):
-    """The latest checkpoint of the log that this data goes with: one row. An older copy of either store is told by it."""
+    """The latest checkpoint of the log that this data goes with: one row. It tells an older copy of the register."""
 
     __tablename__ = "seen_heads"
 

@@ -1,9 +1,9 @@
 """Verification (1:1): is this the face that was enrolled under this reference?
 
 Three steps, and no transaction spans two of them: one query says whether the party may use the reference; the engine
-works outside any transaction; the decision is one `INSERT … SELECT` that writes its entry of the log only if the grant is
-still in force and the template is still the one compared, and then the person's line, which the database refuses without
-the entry. Without both no decision leaves (law 4).
+works outside any transaction; the decision is one `INSERT … SELECT` that writes its entry of the log only if the grant
+is still in force and the template is still the one compared, and then the person's line, which the database refuses
+without the entry. Without both no decision leaves (law 4).
 """
 
 from collections.abc import Callable

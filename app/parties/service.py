@@ -95,9 +95,7 @@ def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyVie
     with vault.change() as change:
         party = _standing(change.session, party_id)
         _delete_keys(change.session, party_id, end=partial(change.replaced, EndedKind.RELYING_PARTY_KEY), now=now)
-        append_open(
-            change.session, Act.RELYING_PARTY_KEY_ROTATED, relying_party_id=str(party_id), at=now.isoformat()
-        )
+        append_open(change.session, Act.RELYING_PARTY_KEY_ROTATED, relying_party_id=str(party_id), at=now.isoformat())
         return _view(change.session, party), _add_key(change.session, party_id, now)
 
 

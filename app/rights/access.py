@@ -19,6 +19,7 @@ from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
 from app.kit.prepared import Prepared, within
 from app.kit.settings import Settings
+from app.ledger.bundle import Bundle
 from app.parties import service as parties
 from app.rights import holdings, retention
 from app.rights.tables import AccessCount
@@ -94,6 +95,8 @@ class Asked:
     faces: Measuring
     subject_id: UUID
     now: datetime
+    receipt: Bundle | None = None
+    """That they asked, where they wanted that."""
 
 
 _COUNT = Prepared(
@@ -173,6 +176,7 @@ def head(asked: Asked) -> dict[str, Any]:
     return {
         "$schema": SCHEMA,
         "made_at": asked.now.isoformat(),
+        "receipt": None if asked.receipt is None else asked.receipt.model_dump(mode="json", exclude_none=True),
         "subject_id": str(asked.subject_id),
         "controller": settings.controller,
         "profile": settings.profile,

@@ -30,7 +30,13 @@ class Held:
     @classmethod
     def read(cls, text: str | None) -> Self:
         """Read what `written` wrote; of an erasure that an older version began, nothing is known."""
-        fields: dict[str, Any] = {"rows_before": 0, "rows_after": 0, "keys_before": 0, "owners": [], "keys_destroyed_at": None}
+        fields: dict[str, Any] = {
+            "rows_before": 0,
+            "rows_after": 0,
+            "keys_before": 0,
+            "owners": [],
+            "keys_destroyed_at": None,
+        }
         fields |= json.loads(text or "{}")
         at = fields["keys_destroyed_at"]
         return cls(**fields | {"keys_destroyed_at": None if at is None else datetime.fromisoformat(at)})

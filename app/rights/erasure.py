@@ -48,8 +48,14 @@ KEPT = (
     ),
     Kept(
         what="this erasure",
-        holds="its own random id, its state and two days; nothing that points at you",
+        holds="its own random id, its state, when it was done, and its receipt; nothing that points at you",
         why="so that you can see that it was done",
+    ),
+    Kept(
+        what="leaves of the log",
+        holds="for each thing that you did, and each use of your face, a SHA-256 of it with a random salt. What it was "
+        "and the salt are destroyed: nobody can tell any more what a leaf is of, unless you show a receipt",
+        why="so that nobody can rewrite the log unseen, and your receipts stay good",
     ),
 )
 

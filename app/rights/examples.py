@@ -2,6 +2,7 @@
 
 from app.consent.examples import CONSENT_ID, NOTICE_SHA256
 from app.kit.openapi import Example
+from app.ledger.examples import RECEIPT as SIGNED
 from app.subjects.examples import SUBJECT_ID
 
 ERASURE: Example = {
@@ -17,6 +18,13 @@ ERASURE: Example = {
             "why": "so that you can see that it was done",
         }
     ],
+    "receipt": SIGNED,
+}
+RECEIPT: Example = {
+    "receipt_id": "5b0b8d3e-2f1c-4b57-9a54-6d7e8f901a2b",
+    "kind": "consent_given",
+    "event_time": "2026-11-23T10:25:42Z",
+    "receipt": SIGNED,
 }
 RULE: Example = {
     "what": "a photo you enrol or are verified with",
@@ -26,6 +34,7 @@ RULE: Example = {
 ACCESS: Example = {
     "$schema": "/v1/schemas/access",
     "made_at": "2026-11-23T10:25:42.883684+00:00",
+    "receipt": None,
     "subject_id": SUBJECT_ID,
     "restricted": False,
     "purposes": [

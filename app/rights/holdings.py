@@ -31,6 +31,8 @@ from app.vault.vault import Vault
 
 PAGE = 100
 """Rows read at once; of a table with files one, since a photo may have megabytes."""
+FILES = {Form.VECTOR, Form.JPEG, Form.RECEIPT}
+"""What is given as a file of its own."""
 STORES = (Row.metadata, RegisterRow.metadata)
 WARNING = (
     "A template's vector can be turned back into a likeness of your face. Keep the files in templates/ as carefully as "
@@ -112,7 +114,7 @@ def form_of(column: Column[Any]) -> Form | None:
 
 def has_files(table: Table) -> bool:
     """Say whether the rows of a table come with files."""
-    return any(form_of(column) in {Form.VECTOR, Form.JPEG} for column in table.columns)
+    return any(form_of(column) in FILES for column in table.columns)
 
 
 def name_of(column: Column[Any]) -> str:
@@ -219,6 +221,8 @@ def _value(vault: Vault, column: Column[Any], row: _Row, keys: dict[tuple[Owner,
             return record
         case Form.JPEG:
             return File(f"{column.table.name}/{row['id']}.jpg", seal.form, plain)
+        case Form.RECEIPT:
+            return File(f"receipts/{row['id']}.json", seal.form, plain)
         case Form.VECTOR:
             return File(f"{column.table.name}/{row['id']}.json", seal.form, _template(row, plain))
 

@@ -49,7 +49,19 @@ def policy(settings: Settings) -> list[Rule]:
         ),
         *_proofs(settings),
         Rule(
-            "an erasure: its own random id, its state and two days", "so that you can see that it was done", "for good"
+            "your receipts, and the entries that the log has of you: what was done, with a random salt",
+            "so that you can take a receipt again, and show what a leaf of the log is of",
+            "until you erase your account",
+        ),
+        Rule(
+            "leaves of the log: a SHA-256 of each entry with its salt",
+            "so that nobody can rewrite the log unseen",
+            "for good; without the salt they point at nobody",
+        ),
+        Rule(
+            "an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
+            "so that you can see that it was done",
+            "for good",
         ),
     ]
 

@@ -1,30 +1,34 @@
 """Rights over HTTP."""
 
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from app.faces.measuring import Faces
 from app.kit.auth import OpenRoute, PersonRoute
 from app.kit.errors import NotFoundError
-from app.kit.http import NO_STORE, PRIVATE, Config, Now
+from app.kit.http import NO_STORE, PRIVATE, Config, Now, Read
 from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
 from app.kit.settings import Settings
-from app.rights import access, erasure, examples, export, retention, schema
+from app.ledger import terms
+from app.ledger.bundle import Bundle
+from app.rights import access, erasure, examples, export, receipts, retention, schema
 from app.rights.tables import Erasure, ErasureStatus, ErasureStep
+from app.subjects import service as subjects
 from app.subjects.routes import Me
-from app.vault.vault import Transactions
+from app.vault.vault import Transactions, Vault
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
 policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
 
+WithReceipt = Annotated[bool, Query(description="With a signed receipt that you asked, under `receipt`.")]
 DOCUMENT = media(
     "application/json", "Everything held; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
 )
@@ -40,6 +44,24 @@ class KeptOut(BaseModel):
     why: str
 
 
+class ReceiptOut(BaseModel):
+    """One receipt of yours."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECEIPT))
+
+    receipt_id: UUID
+    kind: terms.Kind
+    event_time: str
+    """To the second, or the day where no finer time is kept."""
+    receipt: Bundle
+
+    @classmethod
+    def of(cls, vault: Vault, held: receipts.Held) -> Self:
+        """Show *held*."""
+        said, bundle = held.said, receipts.with_proof(vault, held.bundle)
+        return cls(receipt_id=held.id, kind=said.kind, event_time=said.event.event_time, receipt=bundle)
+
+
 class RuleOut(BaseModel):
     """One thing that is kept."""
 
@@ -53,7 +75,7 @@ class RuleOut(BaseModel):
 class ErasureOut(BaseModel):
     """How far an erasure is, and what remains after it."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.ERASURE))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.ERASURE))
 
     erasure_id: UUID
     status: ErasureStatus
@@ -61,11 +83,14 @@ class ErasureOut(BaseModel):
     requested_on: date
     completed_on: date | None
     kept: list[KeptOut]
+    receipt: Bundle | None
+    """Signed, once it is completed. It names nobody."""
 
     @classmethod
-    def of(cls, one: Erasure, settings: Settings, *, now: datetime) -> Self:
+    def of(cls, vault: Vault, one: Erasure, settings: Settings, *, now: datetime) -> Self:
         """Show *one* erasure."""
         left = erasure.kept(one, settings, today=now.date())
+        receipt = None if one.receipt is None else Bundle.model_validate_json(one.receipt)
         return cls(
             erasure_id=one.id,
             status=one.status,
@@ -73,13 +98,22 @@ class ErasureOut(BaseModel):
             requested_on=one.requested_on,
             completed_on=one.completed_on,
             kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in left],
+            receipt=None if receipt is None else receipts.with_proof(vault, receipt),
         )
 
 
 @router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
-def see(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
+def see(
+    me: Me,
+    vault: Transactions,
+    config: Config,
+    faces: Faces,
+    now: Now,
+    receipt: WithReceipt = False,  # noqa: FBT002 - a query parameter
+) -> StreamingResponse:
     """See everything that is held about you. In one document, as often as you like (GDPR Art. 15)."""
-    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
+    issued = receipts.of_access(vault, subject_id=me.id, now=now) if receipt else None
+    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now, receipt=issued)
     access.count(asked)
     return StreamingResponse(access.document(asked), media_type="application/json", headers=NO_STORE)
 
@@ -95,6 +129,16 @@ def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) ->
     access.count(asked)
     named = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
     return StreamingResponse(export.archive(asked), media_type="application/zip", headers=named)
+
+
+@router.get("/receipts", dependencies=PRIVATE)
+def my_receipts(
+    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
+) -> Page[ReceiptOut]:
+    """Take your receipts again. Newest first, each with the proof that it is in the log, once it is."""
+    key = subjects.key(vault, me.id)
+    found = receipts.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    return Page.cut(found, limit, key=lambda one: one.position, out=lambda one: ReceiptOut.of(vault, one))
 
 
 @policy_router.get("/retention-policy")
@@ -128,10 +172,10 @@ def erase(me: Me, response: Response, vault: Transactions, config: Config, now: 
     if one.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
         response.headers["Location"] = f"{open_router.prefix}/{one.id}"
-    return ErasureOut.of(one, config, now=now)
+    return ErasureOut.of(vault, one, config, now=now)
 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=answers(NotFoundError))
 def state(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
     """See how far an erasure is. Without an account: there is none any more."""
-    return ErasureOut.of(erasure.get(vault, erasure_id=erasure_id), config, now=now)
+    return ErasureOut.of(vault, erasure.get(vault, erasure_id=erasure_id), config, now=now)

@@ -53,7 +53,14 @@ _FILE = _object(
     bytes={"type": "integer", "minimum": 1},
     sha256=_DIGEST,
 )
-_FORMS: dict[Form, Schema] = {Form.TEXT: _TEXT, Form.JSON: {"type": "object"}, Form.VECTOR: _FILE, Form.JPEG: _FILE}
+_RECEIPT = _object(jws=_TEXT, leaf=_DIGEST, salt=_TEXT, promise=_TEXT)
+_FORMS: dict[Form, Schema] = {
+    Form.TEXT: _TEXT,
+    Form.JSON: {"type": "object"},
+    Form.VECTOR: _FILE,
+    Form.JPEG: _FILE,
+    Form.RECEIPT: _FILE,
+}
 
 
 def schema() -> Schema:
@@ -65,6 +72,7 @@ def schema() -> Schema:
         **_object(
             **{"$schema": _TEXT},
             made_at=_INSTANT,
+            receipt=_or_null(_RECEIPT),
             subject_id=_ID,
             controller=_TEXT,
             profile={"enum": ["prototype", "live"]},

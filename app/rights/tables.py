@@ -48,7 +48,7 @@ class Erasure(Row):
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
     receipt: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
-    """Once it is completed, the signed receipt, which names nobody; none of what was completed before there were any."""
+    """Once it is completed, the signed receipt, which names nobody; none if that was before there were any."""
 
     @property
     def status(self) -> ErasureStatus:

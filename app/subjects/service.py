@@ -16,9 +16,9 @@ from app.kit.errors import NotFoundError, Problem
 from app.kit.prepared import Prepared, Statements, within
 from app.kit.steps import operation
 from app.ledger import drafting, issuing
+from app.ledger.bundle import Bundle
 from app.ledger.entries import Act, append_open
 from app.ledger.terms import RightKind
-from app.ledger.bundle import Bundle
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
@@ -269,16 +269,12 @@ def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bun
     return issue_receipt(session, vault, by.id, "restriction_lifted", now=now)
 
 
-def issue_receipt(
-    session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime
-) -> Bundle:
+def issue_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
     """Write the receipt of a right that the person used, in the transaction in which they do."""
     said = drafting.right(kind=kind, issuer=issuing.issuer(vault.settings), ids=drafting.Ids.fresh(), at=now)
     key_ = key(vault, subject_id)
     session.flush()
-    return issuing.issue(
-        within(session), vault, key_, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now
-    )
+    return issuing.issue(within(session), vault, key_, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

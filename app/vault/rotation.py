@@ -60,9 +60,7 @@ def unnoted(_register: Session) -> None:
 
 
 @operation("rotation")
-def rotate(
-    register: Register, *, progress: Progress = unheard, note: Callable[[Session], None] = unnoted
-) -> Rotated:
+def rotate(register: Register, *, progress: Progress = unheard, note: Callable[[Session], None] = unnoted) -> Rotated:
     """Wrap every key under a new key-encryption key and destroy the old one; or finish doing so.
 
     Args:

@@ -1,0 +1,46 @@
+"""What was refused because no consent covers it is in the log too: for the person among their entries, sealed.
+
+A relying party that may not use a reference leaves an entry about the party and the day, and about nobody else: who was
+meant is not known, or must not be (law 9).
+"""
+
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.consent.errors import ConsentRequiredError, NoSuchConsentError
+from app.kit.auth import Principal, Role, UnauthenticatedError
+from app.kit.errors import Problem
+from app.kit.steps import operation
+from app.ledger import entries
+from app.ledger.entries import Act
+from app.subjects import service as subjects
+from app.subjects.service import RestrictedError
+from app.vault.seal import KekError, SealError
+from app.vault.vault import Vault
+
+NOTED: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
+"""Refusals that are about consent; that a photo will not do, or a token, is not."""
+PATIENCE_S = 0.5
+"""The longest that a refusal waits for its entry: it stays a refusal without."""
+
+log = structlog.get_logger()
+
+
+@operation("noting a refusal")
+def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> None:
+    """Write the entry of a refusal, in a transaction of its own: what was refused was rolled back."""
+    try:
+        key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
+        with vault.data.writing(patience_s=PATIENCE_S) as writing:
+            if key is None:
+                told = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
+                entries.pend_open(writing, entries.of_act(Act.REFUSAL, **told))
+                return
+            subjects.check_there(writing, by.id)
+            entry = {"slug": refused.slug, "at": now.isoformat()}
+            entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=Act.REFUSAL, **entry)
+    except (DBAPIError, KekError, SealError, UnauthenticatedError) as error:
+        log.warning("a refusal is not in the log", error=type(error).__name__)
