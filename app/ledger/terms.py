@@ -1,0 +1,62 @@
+"""The terms a receipt is written in, as full addresses, so that no context is needed to read them.
+
+States and purposes are those of the Data Privacy Vocabulary (DPV 2), rights those of its GDPR extension.
+"""
+
+from typing import Final, Literal
+
+DPV = "https://w3id.org/dpv#"
+GDPR = "https://w3id.org/dpv/legal/eu/gdpr#"
+RECEIPT_PROFILE: Final = "https://w3id.org/dpv/schema/dpv-27560#receipt-eu-gdpr"
+"""ISO/IEC TS 27560 consent receipts with what the GDPR asks for: the profile that receipts follow."""
+
+ConsentKind = Literal["consent_given", "consent_refused", "consent_withdrawn", "consent_expired"]
+RightKind = Literal["access", "rectification", "restriction", "restriction_lifted"]
+Kind = ConsentKind | RightKind | Literal["erasure"]
+"""What happened, in one plain word: the vocabulary has none for the lifting of a restriction."""
+Purpose = Literal["verification", "identification", "template_renewal"]
+
+EXPLICIT_CONSENT = f"{DPV}ExplicitlyExpressedConsent"
+FULFILLED = f"{DPV}RequestFulfilled"
+DATA_SUBJECT = f"{DPV}DataSubject"
+CONTROLLER = f"{DPV}DataController"
+RECIPIENT: Final = "https://w3id.org/dpv#Recipient"
+
+EVENT_TYPES: dict[Kind, str] = {
+    "consent_given": EXPLICIT_CONSENT,
+    "consent_refused": EXPLICIT_CONSENT,
+    "consent_withdrawn": EXPLICIT_CONSENT,
+    "consent_expired": EXPLICIT_CONSENT,
+    "access": f"{GDPR}A15",
+    "rectification": f"{GDPR}A16",
+    "erasure": f"{GDPR}A17",
+    "restriction": f"{GDPR}A18",
+    "restriction_lifted": f"{GDPR}A18",
+}
+"""The type of consent (ISO/IEC TS 27560: event_type), or the right that was used."""
+
+EVENT_STATES: dict[Kind, str] = {
+    "consent_given": f"{DPV}ConsentGiven",
+    "consent_refused": f"{DPV}ConsentRefused",
+    "consent_withdrawn": f"{DPV}ConsentWithdrawn",
+    "consent_expired": f"{DPV}ConsentExpired",
+    "access": FULFILLED,
+    "rectification": FULFILLED,
+    "erasure": FULFILLED,
+    "restriction": FULFILLED,
+    "restriction_lifted": FULFILLED,
+}
+
+PURPOSE_TYPES: dict[Purpose, str] = {
+    "verification": f"{DPV}IdentityVerification",
+    "identification": f"{DPV}IdentityAuthentication",
+    "template_renewal": f"{DPV}ServiceProvision",
+}
+
+RIGHTS = tuple(f"{GDPR}{article}" for article in ("A7-3", "A15", "A16", "A17", "A18", "A20", "A77"))
+"""What everybody may do, on every day (law 5): withdraw, see, rectify, erase, restrict, take away, complain."""
+
+
+def expressed_by(kind: Kind) -> str:
+    """Say whose act it was: the person's, but for a consent that time ended (ISO/IEC TS 27560: entity_id)."""
+    return CONTROLLER if kind == "consent_expired" else DATA_SUBJECT
