@@ -130,6 +130,7 @@ NEVER = (
     "UPDATE notices SET body = x'00'",
     "DELETE FROM notices",
     "UPDATE consent_events SET position = 9",
+    "UPDATE receipts SET position = 9",
 )
 
 
@@ -138,6 +139,7 @@ def test_what_people_read_and_said_cannot_be_changed_even_by_sql(vault: Vault, s
     with vault.data.write() as session:
         for query in (
             "INSERT INTO subjects VALUES ('a', '2026-01-01', NULL, 0, 0)",
+            "INSERT INTO receipts VALUES ('e', 'a', 1, x'00')",
             "INSERT INTO consent_events VALUES ('e', 'a', 1, x'00')",
         ):
             session.execute(text(query))

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute, Role
 from app.main import create_app
 from app.parties import service as parties
-from tests.consent.spies import everything
+from tests.consent.spies import everything, noted
 from tests.house import House, Party, Person, enrol
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
@@ -229,7 +229,7 @@ def test_another_persons_ids_are_addresses_where_nothing_is(mien: House) -> None
     assert len(addressed) >= 4
     assert everything(mien.vault) == before
     assert enrol(mallory, [ada.ids["consent_id"]], [toy_photo(1)]).status_code == 403
-    assert everything(mien.vault) == before
+    assert noted(before, everything(mien.vault)) == 1, "that it was refused, and nothing else"
     own = [ada.person(known.method, known.at(**ada.ids)).status_code for known in addressed if known.method == "GET"]
     assert set(own) == {200}, "the owner finds them"
 

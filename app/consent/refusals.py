@@ -42,5 +42,8 @@ def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> Non
             subjects.check_there(writing, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}
             entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=Act.REFUSAL, **entry)
-    except (DBAPIError, KekError, SealError, UnauthenticatedError) as error:
+    except UnauthenticatedError:
+        # They were erased meanwhile: there is nobody left to keep an entry for.
+        return
+    except (DBAPIError, KekError, SealError) as error:
         log.warning("a refusal is not in the log", error=type(error).__name__)

@@ -102,11 +102,12 @@ def _seal(
     """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
     before = store.enrolments_with_photos(change.session, grants[0].subject_id)
     reference = features.mean([one.vector for one in measured])
+    entry_id = uuid4()
     _log(
         change,
         vault,
         subject_id=grants[0].subject_id,
-        entry_id=enrolment_id,
+        entry_id=entry_id,
         act=Act.ENROLMENT,
         enrolment_id=str(enrolment_id),
         at=now.isoformat(),
@@ -117,7 +118,7 @@ def _seal(
     )
     for grant in grants:
         key_generation = change.issue(Owner.grant(grant.id))
-        at = store.Place(grant, enrolment_id, now.date(), key_generation)
+        at = store.Place(grant, enrolment_id, entry_id, now.date(), key_generation)
         if grant.purpose is Purpose.TEMPLATE_RENEWAL:
             store.put_photos(change.session, vault, at, [one.photo for one in measured if one.photo is not None])
         else:

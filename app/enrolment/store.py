@@ -28,6 +28,7 @@ class Place:
 
     grant: Grant
     enrolment_id: UUID
+    entry_id: UUID
     enrolled_on: date
     key_generation: int
 
@@ -51,6 +52,7 @@ def put_template(session: Session, vault: Vault, at: Place, card: Card, referenc
             engine_id=card.id,
             weights_sha256=card.weights_sha256,
             key_generation=at.key_generation,
+            entry_id=at.entry_id,
             sealed=key.seal(features.packed(reference), place(Template.sealed, template_id)),
         )
     )

@@ -3,7 +3,16 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    ForeignKeyConstraint,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    Uuid,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.faces.permit import Purpose
@@ -36,6 +45,8 @@ class Template(Row):
     weights_sha256: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
     key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_VECTOR)
+    entry_id: Mapped[UUID | None] = mapped_column(Uuid(), ForeignKey("entries.id"), info=PERSONAL)
+    """The entry that the log has of the enrolment. A trigger refuses a template without; older ones have none."""
 
 
 class Photo(Row):

@@ -172,6 +172,15 @@ class Faults:
             await document(InternalError())(scope, receive, send)
 
 
+def _storage(_request: Request, error: Exception) -> JSONResponse:
+    # What ails the store it has said itself, once for all requests (`kit.trouble`).
+    cause = getattr(error, "orig", error)
+    if not getattr(cause, "sqlite_errorname", None):
+        # Only the class: the statement's parameters may be personal.
+        log.error("storage failed", error=type(cause).__name__)
+    return document(StorageUnavailableError())
+
+
 def install(
     app: FastAPI,
     *,
@@ -203,17 +212,7 @@ def install(
             headers["Allow"] = ", ".join(_methods_at(app, request.url.path)) or headers.get("Allow", "")
         return document(_from_http(error), headers)
 
-    @app.exception_handler(PoolTimeoutError)
-    @app.exception_handler(DBAPIError)
-    def _storage(_request: Request, error: Exception) -> JSONResponse:
-        # What ails the store it has said itself, once for all requests (`kit.trouble`).
-        cause = getattr(error, "orig", error)
-        if not getattr(cause, "sqlite_errorname", None):
-            # Only the class: the statement's parameters may be personal.
-            log.error("storage failed", error=type(cause).__name__)
-        return document(StorageUnavailableError())
-
-    for kind in storage:
+    for kind in (PoolTimeoutError, DBAPIError, *storage):
         app.add_exception_handler(kind, _storage)
 
     @app.exception_handler(Exception)

@@ -25,9 +25,9 @@ RECEIPT: Example = {
     "leaf": LEAF,
     "salt": "q0w0mV0JtGm5d3rUq3Vw0b2bq0YxkRzv2eZkN0oPRX4",
     "promise": _JWS,
-    "proof": None,
+    "proof": PROOF,
 }
-"""The two signed parts are shortened."""
+"""The two signed parts are shortened. The proof is there once the log has the leaf."""
 CONSISTENCY: Example = {
     "from": 4,
     "size": 8,
@@ -48,5 +48,5 @@ JWKS: Example = {
         }
     ]
 }
-VERIFY: Example = {"receipt": {name: value for name, value in RECEIPT.items() if value is not None}}
+VERIFY: Example = {"receipt": RECEIPT}
 VERDICT: Example = {"valid": True, "reason": "it is signed by Mien's key, and is in the log"}

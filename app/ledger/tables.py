@@ -105,7 +105,7 @@ class EntryRow(Row):
     __table_args__ = (UniqueConstraint("subject_id", "position"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """That of the act, where it has one: of a comparison, of an enrolment."""
+    """That of the act, where it has one: of a comparison."""
     subject_id: Mapped[UUID] = mapped_column(Uuid(), ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first entry without a receipt, and so on."""

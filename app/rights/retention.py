@@ -14,6 +14,24 @@ class Rule:
     how_long: str
 
 
+_COUNT = Rule(
+    "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
+)
+_LOG = (
+    Rule(
+        "your receipts, and the entries that the log has of you: what was done, with a random salt",
+        "so that you can take a receipt again, and show what a leaf of the log is of",
+        "until you erase your account",
+    ),
+    Rule(
+        "leaves of the log: a SHA-256 of each entry with its salt",
+        "so that nobody can rewrite the log unseen",
+        "for good; without the salt they point at nobody",
+    ),
+)
+"""Of the log, and of what its leaves are of."""
+
+
 def policy(settings: Settings) -> list[Rule]:
     """Return every rule in force."""
     return [
@@ -39,25 +57,14 @@ def policy(settings: Settings) -> list[Rule]:
             "so that you can see every decision of yours and every use of your face",
             "until you erase your account",
         ),
-        Rule(
-            "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
-        ),
+        _COUNT,
         Rule(
             "tombstones: the SHA-256 of the random ids of what ended, and the day",
             "so that a restored backup cannot bring it back",
             "for good; they point at nobody",
         ),
         *_proofs(settings),
-        Rule(
-            "your receipts, and the entries that the log has of you: what was done, with a random salt",
-            "so that you can take a receipt again, and show what a leaf of the log is of",
-            "until you erase your account",
-        ),
-        Rule(
-            "leaves of the log: a SHA-256 of each entry with its salt",
-            "so that nobody can rewrite the log unseen",
-            "for good; without the salt they point at nobody",
-        ),
+        *_LOG,
         Rule(
             "an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
             "so that you can see that it was done",

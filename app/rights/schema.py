@@ -78,15 +78,7 @@ def schema() -> Schema:
             profile={"enum": ["prototype", "live"]},
             source=_TEXT,
             restricted={"type": "boolean"},
-            purposes=_list(
-                consent_id=_ID,
-                purpose=_enum(Purpose),
-                in_words=_TEXT,
-                relying_party=_or_null(_TEXT),
-                until=_INSTANT,
-                legal_basis=_TEXT,
-                notice={"type": "string", "description": "where the text is that was read"},
-            ),
+            purposes=_purposes(),
             recipients=_list(relying_party_id=_ID, name=_TEXT, contact=_TEXT, learns=_TEXT, alternative=_TEXT),
             proofs=_list(
                 consent_id=_ID,
@@ -104,6 +96,18 @@ def schema() -> Schema:
             data=_object(**{table.name: _rows(holdings.shown(table)) for table in holdings.tables()}),
         ),
     }
+
+
+def _purposes() -> Schema:
+    return _list(
+        consent_id=_ID,
+        purpose=_enum(Purpose),
+        in_words=_TEXT,
+        relying_party=_or_null(_TEXT),
+        until=_INSTANT,
+        legal_basis=_TEXT,
+        notice={"type": "string", "description": "where the text is that was read"},
+    )
 
 
 def _rows(columns: Sequence[Column[Any]]) -> Schema:

@@ -15,7 +15,7 @@ from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.kit.text import ReadableText
 from app.kit.throttle import Throttle
 from app.ledger.bundle import Bundle
-from app.subjects import examples, service
+from app.subjects import examples, restricting, service
 from app.vault.vault import Transactions
 
 Me = Annotated[Principal, Depends(principal)]
@@ -196,13 +196,13 @@ def restrict(me: Me, vault: Transactions, tell_time: TellTime) -> RestrictionOut
     Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
     To repeat it is harmless.
     """
-    return RestrictionOut(restricted=True, receipt=service.restrict(vault, by=me, tell_time=tell_time))
+    return RestrictionOut(restricted=True, receipt=restricting.restrict(vault, by=me, tell_time=tell_time))
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
 def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
     """Lift the restriction. The consents that are in force count again; to repeat it is harmless."""
-    return RestrictionOut(restricted=False, receipt=service.lift(session, vault, by=me, now=now))
+    return RestrictionOut(restricted=False, receipt=restricting.lift(session, vault, by=me, now=now))
 
 
 @router.get("/tokens", dependencies=PRIVATE)

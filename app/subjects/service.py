@@ -5,28 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
-from app.kit.clock import Clock
 from app.kit.db import Store
 from app.kit.errors import NotFoundError, Problem
 from app.kit.prepared import Prepared, Statements, within
 from app.kit.steps import operation
 from app.ledger import drafting, issuing
 from app.ledger.bundle import Bundle
-from app.ledger.entries import Act, append_open
 from app.ledger.terms import RightKind
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault.place import place
 from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import KekError, Key, SealError
+from app.vault.seal import Key
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
-log = structlog.get_logger()
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"
 
@@ -240,33 +236,6 @@ def _end_tokens(change: Change, token_ids: Sequence[UUID], now: datetime) -> Non
 def may_be_matched() -> Select[UUID]:
     """Select the ids of people who have neither stopped matching nor asked for erasure."""
     return select(Subject.id).where(Subject.spell_id.is_not(None), Subject.erasing.is_(False))
-
-
-@operation("restriction")
-def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
-    """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
-    with vault.change() as change:
-        subject, now = get(change.session, by.id, token_id=by.token_id), tell_time()
-        if subject.spell_id is None:
-            return None
-        change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
-        subject.spell_id = None
-        try:
-            return issue_receipt(change.session, vault, by.id, "restriction", now=now)
-        except (KekError, SealError) as error:
-            # As an ending: it does not depend on its own record.
-            log.error("a restriction is not in the person's list", error=type(error).__name__)
-            append_open(change.session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
-            return None
-
-
-def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
-    """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
-    subject = get(session, by.id, token_id=by.token_id)
-    if subject.spell_id is not None:
-        return None
-    subject.spell_id = uuid4()
-    return issue_receipt(session, vault, by.id, "restriction_lifted", now=now)
 
 
 def issue_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:

@@ -37,11 +37,11 @@ def engines(vault: Vault) -> list[Engine]:
 
 @contextmanager
 def statements(vault: Vault) -> Iterator[list[str]]:
-    """Record the text of every statement sent to either database, but not the sweep's."""
+    """Record the text of every statement sent to either database, but not those of the sweep and the batch."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if threading.current_thread().name != "sweep":
+        if threading.current_thread().name not in {"sweep", "batch"}:
             seen.append(statement)
 
     rows = Prepared.rows
@@ -68,9 +68,22 @@ def everything(vault: Vault) -> dict[str, list[tuple[Any, ...]]]:
             for table in tables:
                 rows = session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - the names are our own
                 found[f"{store.path.stem}.{table}"] = sorted(map(tuple, rows), key=repr)
+    # When a batch of the log was last due changes with the clock, and nothing else.
+    found["register.log_heads"] = [row[:3] for row in found["register.log_heads"]]
     # Where a key was destroyed there are zeros: nothing is held there.
     found["register.keys"] = [row for row in found["register.keys"] if DESTROYED not in row]
     return found
+
+
+def noted(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> int | None:
+    """Return how many refusals were noted in the log between two looks at everything; None if anything else changed."""
+    log = {"mien.entries", "mien.pending_leaves"}
+    if {name: rows for name, rows in before.items() if name not in log} != {
+        name: rows for name, rows in after.items() if name not in log
+    }:
+        return None
+    kept = all(set(map(repr, before[name])) <= set(map(repr, after[name])) for name in log)
+    return len(after["mien.pending_leaves"]) - len(before["mien.pending_leaves"]) if kept else None
 
 
 def count(vault: Vault, table: str) -> int:

@@ -61,6 +61,7 @@ def test_a_consent_given_is_in_force(mien: House) -> None:
         "subject_ref",
         "notice_sha256",
         "valid_until",
+        "receipt",
     }
     assert (given["decision"], given["relying_party_id"]) == ("given", party.id)
     assert datetime.fromisoformat(given["valid_until"]).date() == now.date() + timedelta(days=365)

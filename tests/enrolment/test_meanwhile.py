@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.kit.errors import BusyError
-from tests.consent.spies import everything
+from tests.consent.spies import everything, noted
 from tests.house import House, Party, Person, enrol
 from tests.toy_faces import crashing_photo, toy_photo
 
@@ -66,7 +66,8 @@ def test_what_ends_while_the_engine_works_is_not_enrolled_for(
     answer = enrol(person, [consents["verification"]["consent_id"]], [toy_photo(1)], keep_photos="true")
 
     assert slug(answer) == (403, "consent-required")
-    assert everything(mien.vault) == keys, "nothing is stored, and no key is left over"
+    erased = act is erase
+    assert noted(keys, everything(mien.vault)) == 1 - erased, "the refusal, and nothing else; no key is left over"
     assert keys["mien.templates"] == keys["mien.photos"] == []
 
 

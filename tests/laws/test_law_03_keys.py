@@ -23,6 +23,10 @@ from tests.house import House, Party, Person, enrol, settings_for
 from tests.toy_faces import toy_photo
 
 
+HERS = {"subjects", "consent_events", "entries", "receipts"}
+"""What is sealed under a person's own key, and stays when a consent ends."""
+
+
 def kept(house: House, face: int, party: Party) -> tuple[Person, dict[str, str]]:
     """Enrol somebody with their photos kept; return them and their consents' ids."""
     person = house.person()
@@ -38,7 +42,7 @@ def kept(house: House, face: int, party: Party) -> tuple[Person, dict[str, str]]
 def belonging_to(database: Path, person: Person) -> set[tuple[str, UUID]]:
     """Return the person's sealed rows in *database*."""
     subject = UUID(person.subject_id).hex
-    owned = ("templates", "photos", "consent_events", "comparisons")
+    owned = ("templates", "photos", "consent_events", "comparisons", "entries", "receipts")
     queries = [(name, f"SELECT id FROM {name} WHERE subject_id = ?") for name in owned]  # noqa: S608 - our own names
     queries.append(("subjects", "SELECT id FROM subjects WHERE id = ?"))
     return {(name, UUID(row[0])) for name, query in queries for row in rows(database, query, subject)}
@@ -51,7 +55,7 @@ def test_every_sealed_row_of_an_old_copy_opens_while_all_is_in_force(mien: House
     opened = openable(old, live_keys(mien.root, old))
 
     assert set(opened) == belonging_to(old, person)
-    assert {table for table, _ in opened} == {"subjects", "templates", "photos", "consent_events"}
+    assert {table for table, _ in opened} == {"templates", "photos", *HERS}
 
 
 def test_of_a_withdrawn_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path: Path) -> None:
@@ -88,7 +92,7 @@ def test_of_an_expired_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path:
     opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
 
     assert from_sweep.expired == 2
-    assert opened == {"subjects", "consent_events"}
+    assert opened == HERS
     assert ada("GET", "/v1/me").json()["display_name"] == "Ada Canary"
 
 
@@ -101,7 +105,7 @@ def test_of_a_replaced_template_nothing_in_an_old_copy_opens(mien: House, tmp_pa
     keys = live_keys(mien.root)
 
     assert again.status_code == 201
-    assert {table for table, _ in openable(old, keys)} == {"subjects", "consent_events"}
+    assert {table for table, _ in openable(old, keys)} == HERS
     assert {"templates", "photos"} <= {table for table, _ in openable(mien.vault.data.path, keys)}
     assert not Needles().raw("key", *before).found(mien.files())
 
@@ -113,7 +117,7 @@ def test_photos_that_a_new_enrolment_does_not_keep_open_in_no_old_copy(mien: Hou
     assert enrol(person, [consents["verification"]], [toy_photo(1, variant=3)]).status_code == 201
     opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
 
-    assert opened == {"subjects", "consent_events"}
+    assert opened == HERS
     assert not rows(mien.vault.data.path, "SELECT id FROM photos")
 
 
@@ -128,7 +132,7 @@ def test_of_a_deleted_enrolment_nothing_in_an_old_copy_opens_and_enrolling_again
     opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
     again = enrol(person, [consents["verification"]], [toy_photo(1)], keep_photos="true")
 
-    assert opened == {"subjects", "consent_events"}
+    assert opened == HERS
     assert again.status_code == 201
 
 

@@ -307,7 +307,7 @@ def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
     person, _, _ = mien.enrolled(face=1)
     erasure = person("DELETE", "/v1/me").json()
     stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
-    kept = rows(mien.vault.data.path, "SELECT id, subject_id, step, key_owner, requested_on FROM erasures")
+    kept = rows(mien.vault.data.path, "SELECT id, subject_id, step, held, requested_on FROM erasures")
 
     assert sorted(stones) == [
         ("grant", "erased", 32),
@@ -364,4 +364,9 @@ def test_large_store_is_completed_at_once_and_says_what_its_unused_space_may_hol
 
     assert erased["status"] == "completed"
     assert "unused space of the database file" in {one["what"] for one in early["kept"]}
-    assert {one["what"] for one in late["kept"]} == {"tombstones", "this erasure", "proofs of consent"}
+    assert {one["what"] for one in late["kept"]} == {
+        "tombstones",
+        "this erasure",
+        "leaves of the log",
+        "proofs of consent",
+    }

@@ -187,10 +187,11 @@ def test_score_would_tell_a_late_decision(mien: House) -> None:
     keep_score(mien.vault.data.path)
     withdraws(mien.vault, Racer(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]), mien)
     with mien.vault.data.write() as session:
-        session.connection().exec_driver_sql(
-            "INSERT INTO comparisons (id, subject_id, position, sealed) VALUES (?, ?, 1, x'00')",
-            ("0" * 32, UUID(person.subject_id).hex),
-        )
+        for table in ("entries", "comparisons"):
+            session.connection().exec_driver_sql(
+                f"INSERT INTO {table} (id, subject_id, position, sealed) VALUES (?, ?, 9, x'00')",  # noqa: S608 - our own
+                ("0" * 32, UUID(person.subject_id).hex),
+            )
 
     assert [row[0] for row in rows(mien.vault.data.path, "SELECT what FROM score ORDER BY number")] == [
         "ended",

@@ -50,4 +50,9 @@ def test_erasure_completes_and_ends_every_token(mien: House) -> None:
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
     state = mien.client.get(f"/v1/erasures/{erased.json()['erasure_id']}").json()
     assert state["status"] == "completed"
-    assert {kept["what"] for kept in state["kept"]} == {"tombstones", "this erasure", "proofs of consent"}
+    assert {kept["what"] for kept in state["kept"]} == {
+        "tombstones",
+        "this erasure",
+        "leaves of the log",
+        "proofs of consent",
+    }

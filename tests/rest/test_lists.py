@@ -124,7 +124,14 @@ def retention(mien: House, _: Person) -> Listed:
     return Listed(mien.client.request, "/v1/retention-policy", "what", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-LISTS = [tokens, enrolments, consents, comparisons, references, notices, relying_parties, retention]
+def receipts(mien: House, person: Person) -> Listed:
+    """Return a person's receipts, which stay."""
+    for number in range(MANY):
+        person("PATCH", "/v1/me", json={"display_name": f"Name {number}"})
+    return Listed(person, "/v1/me/receipts", "receipt_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+
+
+LISTS = [tokens, enrolments, consents, comparisons, receipts, references, notices, relying_parties, retention]
 List = Callable[[House, Person], Listed]
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from app.main import create_app
+from app.ledger.tables import EntryRow
 from app.matching.tables import Comparison
 from app.rights import access, holdings
 from app.vault.place import place
@@ -51,6 +52,9 @@ def with_comparisons(mien: House, person: Person, many: int) -> None:
         for position in range(1, many + 1):
             row_id = UUID(int=position)
             sealed = key.seal(line, place(Comparison.sealed, row_id))
+            entry = key.seal(b"{}", place(EntryRow.sealed, row_id))
+            session.add(EntryRow(id=row_id, subject_id=subject_id, position=position, sealed=entry))
+            session.flush()
             session.add(Comparison(id=row_id, subject_id=subject_id, position=position, sealed=sealed))
 
 
@@ -228,9 +232,13 @@ def test_long_history_is_whole_and_in_order(mien: House) -> None:
     assert [one["position"] for one in found] == list(range(1, 2 * holdings.PAGE + 2))
 
 
+FILED = ("photos", "templates", "receipts")
+"""Tables whose rows come with a file."""
+
+
 def described_files(found: Mapping[str, Any]) -> set[str]:
     """Return the paths of the files that a document describes."""
-    return {row["content"]["file"] for table in ("photos", "templates") for row in found["data"][table]}
+    return {row["content"]["file"] for table in FILED for row in found["data"][table]}
 
 
 def test_while_consents_come_and_go_every_answer_is_whole(mien: House) -> None:

@@ -31,7 +31,7 @@ def with_photos(mien: House, person: Person) -> None:
     with mien.vault.data.write() as session:
         grant = session.get(Grant, grant_id)
         assert grant is not None
-        at = store.Place(grant, uuid4(), mien.clock().date(), 1)
+        at = store.Place(grant, uuid4(), uuid4(), mien.clock().date(), 1)
         store.put_photos(session, mien.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
 
 
@@ -50,8 +50,8 @@ def test_files_are_what_the_document_says(mien: House) -> None:
     found = json.loads(files["mien.json"])
 
     assert set(files) == {"index.html", "mien.json", "mien.schema.json", *described_files(found)}
-    assert len(described_files(found)) == 3
-    for table in ("photos", "templates"):
+    assert len(described_files(found)) == 3 + len(found["data"]["receipts"]) == 3 + 4
+    for table in ("photos", "templates", "receipts"):
         for row in found["data"][table]:
             content = files[row["content"]["file"]]
             assert row["content"]["bytes"] == len(content)
@@ -142,4 +142,4 @@ def test_slow_reader_holds_nothing_up(mien: House) -> None:
 
     assert open_then == (0, 0)
     assert checkpoint, "the logs can be emptied meanwhile"
-    assert len(unzipped(first + rest)) == 3 + PHOTOS
+    assert len(unzipped(first + rest)) == 3 + PHOTOS + len(person("GET", "/v1/me/receipts").json()["items"])

@@ -10,7 +10,7 @@ depends_on = None
 
 HAVE_AN_ENTRY = (
     ("comparisons", "entries", "id"),
-    ("templates", "entries", "enrolment_id"),
+    ("templates", "entries", "entry_id"),
     ("consent_events", "receipts", "id"),
 )
 """An act, where the log has it, and the act's column that names the entry."""
@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.execute("ALTER TABLE templates ADD COLUMN entry_id CHAR(32) REFERENCES entries (id)")
     op.add_column("erasures", sa.Column("held", sa.Text(), nullable=True))
     op.add_column("erasures", sa.Column("receipt", sa.Text(), nullable=True))
     op.execute(

@@ -1,0 +1,46 @@
+"""Restriction (GDPR Art. 18): stopping all matching of oneself, and lifting that again."""
+
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.kit.auth import Principal
+from app.kit.clock import Clock
+from app.kit.steps import operation
+from app.ledger.bundle import Bundle
+from app.ledger.entries import Act, append_open
+from app.subjects import service
+from app.vault.seal import KekError, SealError
+from app.vault.tables import EndedKind
+from app.vault.vault import Vault
+
+log = structlog.get_logger()
+
+
+@operation("restriction")
+def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
+    """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
+    with vault.change() as change:
+        subject, now = service.get(change.session, by.id, token_id=by.token_id), tell_time()
+        if subject.spell_id is None:
+            return None
+        change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
+        subject.spell_id = None
+        try:
+            return service.issue_receipt(change.session, vault, by.id, "restriction", now=now)
+        except (KekError, SealError) as error:
+            # As an ending: it does not depend on its own record.
+            log.error("a restriction is not in the person's list", error=type(error).__name__)
+            append_open(change.session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
+            return None
+
+
+def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
+    """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
+    subject = service.get(session, by.id, token_id=by.token_id)
+    if subject.spell_id is not None:
+        return None
+    subject.spell_id = uuid4()
+    return service.issue_receipt(session, vault, by.id, "restriction_lifted", now=now)
