@@ -49,14 +49,19 @@ def unjoined(vault: Vault) -> dict[bytes, str]:
     return {leaf: record.get("act") or record.get("kind") or "of nobody any more" for leaf, record in records.items()}
 
 
-def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
-    """Open every entry and receipt of everybody."""
+def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
+    """Open every entry of everybody: its leaf, record and salt, by its id."""
     found = {}
     for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
         held = json.loads(_key(vault, subject_id).open(sealed, place(EntryRow.sealed, UUID(row_id))))
-        record = written(held["record"])
-        salt = from_base64url(held["salt"])
-        found[entries.leaf_of(salt, record)] = salt, record
+        record, salt = written(held["record"]), from_base64url(held["salt"])
+        found[UUID(row_id)] = entries.leaf_of(salt, record), record, salt
+    return found
+
+
+def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
+    """Open every entry and receipt of everybody."""
+    found = {leaf: (salt, record) for leaf, record, salt in opened_entries(vault).values()}
     receipts = [
         _key(vault, subject_id).open(sealed, place(ReceiptRow.sealed, UUID(row_id)))
         for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM receipts")
