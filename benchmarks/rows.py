@@ -1,7 +1,8 @@
 """People as rows, written past the service in large transactions: nobody enrolled, the vectors are random numbers.
 
 The tables, the sealing and its places are the program's own, so that the service cannot tell these rows from others.
-Somebody has a name, two tokens, one consent, one template, the event of giving it and five comparisons.
+Somebody has a name, two tokens, one consent, one template, the event of giving it and five comparisons, and for each of
+these its entry or receipt. What a receipt says is everybody's the same, and the tree has none of their leaves.
 """
 
 import json
@@ -13,7 +14,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select
 
-from app.consent.policy import EventState
+from app.consent import receipting
+from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
 from app.enrolment.tables import Template
 from app.faces import features
@@ -23,6 +25,9 @@ from app.kit.auth import digest, new_token
 from app.kit.clock import utc_now
 from app.kit.db import Row
 from app.kit.settings import Settings
+from app.ledger import entries, issuing
+from app.ledger.entries import Act
+from app.ledger.tables import EntryRow, ReceiptRow
 from app.matching import history
 from app.matching.policy import Decision, Liveness
 from app.matching.tables import Comparison
@@ -73,6 +78,17 @@ class Filler:
         with vault.data.read() as session:
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
             self._notice = session.scalars(asked).one()
+            event = ConsentEvent(
+                consent_id=uuid4(),
+                state=EventState.GIVEN,
+                event_time=utc_now(),
+                purpose=Purpose.VERIFICATION,
+                relying_party_id=self._party_id,
+                notice_sha256=self._notice,
+                valid_until=utc_now() + timedelta(days=365),
+            )
+            said = receipting.said(session, settings, event)
+        self._receipt = issuing.signed(vault, said, now=utc_now()).written()
 
     def add(self, count: int) -> list[Person]:
         """Write *count* people."""
@@ -87,7 +103,7 @@ class Filler:
         with self._vault.register.store.write() as session:
             session.execute(insert(KeySlot), batch.keys)
         with self._vault.data.write() as session:
-            for table in (Subject, Token, Grant, Template, ConsentEventRow, Comparison):
+            for table in (Subject, Token, Grant, EntryRow, ReceiptRow, Template, ConsentEventRow, Comparison):
                 session.execute(insert(table), batch.rows[table])
 
     def _person(self, batch: Batch) -> Person:
@@ -105,7 +121,7 @@ class Filler:
             day = now.date()
             batch.add(Token, id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=day)
         self._consent(batch, key, subject_id, grant_id, now)
-        self._template(batch, subject_id, grant_id, now)
+        self._template(batch, key, subject_id, grant_id, now)
         self._history(batch, key, subject_id, now)
         return Person(tokens[TokenKind.ACCESS], grant_id)
 
@@ -125,9 +141,14 @@ class Filler:
         row_id = uuid4()
         sealed = key.seal(plain, place(ConsentEventRow.sealed, row_id))
         batch.add(ConsentEventRow, id=row_id, subject_id=subject_id, position=1, sealed=sealed)
+        receipt = key.seal(self._receipt, place(ReceiptRow.sealed, row_id))
+        batch.add(ReceiptRow, id=row_id, subject_id=subject_id, position=1, sealed=receipt)
 
-    def _template(self, batch: Batch, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
-        template_id = uuid4()
+    def _template(self, batch: Batch, own: Key, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
+        template_id, enrolment_id = uuid4(), uuid4()
+        entry = entries.of_act(Act.ENROLMENT, enrolment_id=str(enrolment_id), at=now.isoformat())
+        logged = entries.sealed(own, enrolment_id, entry)
+        batch.add(EntryRow, id=enrolment_id, subject_id=subject_id, position=1, sealed=logged)
         key = self._key(batch, Owner.grant(grant_id))
         vector = tuple(self._random.gauss(0, 0.1) for _ in range(self._card.dimensions))
         batch.add(
@@ -137,7 +158,7 @@ class Filler:
             subject_id=subject_id,
             purpose=Purpose.VERIFICATION,
             relying_party_id=self._party_id,
-            enrolment_id=uuid4(),
+            enrolment_id=enrolment_id,
             enrolled_on=now.date(),
             engine_id=self._card.id,
             weights_sha256=self._card.weights_sha256,
@@ -157,4 +178,7 @@ class Filler:
         for position in range(1, COMPARISONS + 1):
             row_id = uuid4()
             sealed = history.sealed(key, row_id, line)
+            logged = entries.sealed(key, row_id, history.entry(row_id, line))
+            # The first entry is that of the enrolment.
+            batch.add(EntryRow, id=row_id, subject_id=subject_id, position=position + 1, sealed=logged)
             batch.add(Comparison, id=row_id, subject_id=subject_id, position=position, sealed=sealed)

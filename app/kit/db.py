@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -88,7 +88,7 @@ class Store:
 
     def read(self) -> AbstractContextManager[Session]:
         """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
-        return _transaction(self.reader)
+        return _transaction(self.reader, self.trouble.met)
 
     def write(self) -> AbstractContextManager[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises."""
@@ -96,7 +96,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with _transaction(self.writer) as session:
+        with _transaction(self.writer, self.trouble.met) as session:
             raw: SqliteConnection = session.connection().connection.dbapi_connection  # type: ignore[assignment]
             changes = raw.total_changes
             yield session
@@ -227,8 +227,8 @@ class Store:
 
 
 @contextmanager
-def _transaction(engine: Engine) -> Iterator[Session]:
-    with Session(engine, expire_on_commit=False) as session:
+def _transaction(engine: Engine, met: Callable[[BaseException | None], None]) -> Iterator[Session]:
+    with Session(engine, expire_on_commit=False, info={prepared.MET: met}) as session:
         # Begin at once: a writer takes its lock before it looks.
         session.connection()
         yield session

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from starlette.formparsers import MultiPartParser
 
 from app.kit.clock import Clock
+from app.kit.db import Store
+from app.kit.prepared import MET
 from app.kit.settings import Settings
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -32,7 +34,8 @@ MultiPartParser.spool_max_size = 1 << 40
 
 async def _read(request: Request) -> AsyncIterator[Session]:
     # It begins with the first query, in the route's thread; ending it has nothing to wait for.
-    with Session(request.app.state.data.reader, expire_on_commit=False) as session:
+    data: Store = request.app.state.data
+    with Session(data.reader, expire_on_commit=False, info={MET: data.trouble.met}) as session:
         yield session
 
 

@@ -18,6 +18,8 @@ from sqlalchemy.sql.selectable import ReturnsRows
 
 Values = tuple[Any, ...]
 """One row."""
+MET = "met"
+"""Where a store's session says who is told of what the driver raises."""
 _Convert = Callable[[Any], Any] | None
 
 
@@ -80,15 +82,38 @@ class Statements:
 
     def first(self, statement: Prepared, **values: object) -> Values | None:
         """Return the first row, if there is one."""
-        found = statement.rows(self._connection, self._dialect, values)
+        found = self.all(statement, **values)
         return found[0] if found else None
 
 
+class _InSession(Statements):
+    """Those in the transaction of a session: what the driver raises is raised as by the session itself."""
+
+    __slots__ = ("_met",)
+
+    def __init__(self, connection: SqliteConnection, dialect: Dialect, met: Callable[[SqliteError], None]) -> None:
+        super().__init__(connection, dialect)
+        self._met = met
+
+    def all(self, statement: Prepared, **values: object) -> list[Values]:
+        """Return every row."""
+        try:
+            return super().all(statement, **values)
+        except SqliteError as error:
+            self._met(error)
+            raise _as_of_sqlalchemy(error, self._dialect) from error
+
+
 def within(session: Session) -> Statements:
-    """Run prepared statements in the transaction of *session*."""
+    """Run prepared statements in the transaction of *session*, one that a store opened."""
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
-    return Statements(driver, connection.dialect)
+    return _InSession(driver, connection.dialect, session.info[MET])
+
+
+def _as_of_sqlalchemy(error: SqliteError, dialect: Dialect) -> BaseException:
+    """Return what SQLAlchemy would raise: whoever catches a failing store need not know how it was asked."""
+    return DBAPIError.instance(None, None, error, SqliteError, dialect=dialect)
 
 
 @contextmanager
@@ -119,8 +144,7 @@ def transaction(
             ours.execute(end)
     except SqliteError as error:
         met(error)
-        # As SQLAlchemy raises it: whoever catches a failing store need not know how it was asked.
-        raise DBAPIError.instance(None, None, error, SqliteError, dialect=engine.dialect) from error
+        raise _as_of_sqlalchemy(error, engine.dialect) from error
 
 
 @contextmanager

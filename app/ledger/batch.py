@@ -58,18 +58,17 @@ def join(vault: Vault, *, now: datetime, at_once: bool = False) -> Joined | None
         at_once: do not wait for the clock. For when the data that they are in is about to be replaced.
     """
     # Looked at first without the lock: a sweep asks far more often than a batch is due.
-    if not at_once and not _due(vault, now):
+    with vault.register.store.read() as session:
+        head = latest(session)
+    if head is None or not (at_once or _due(head, vault, now)):
         return None
     return _join(vault, now=now, at_once=at_once)
 
 
-def _due(vault: Vault, now: datetime) -> bool:
-    with vault.register.store.read() as session:
-        head = latest(session)
+def _due(head: LogHead, vault: Vault, now: datetime) -> bool:
+    interval = vault.settings.log_interval
     # Not "later than": a clock that once was ahead must not keep leaves waiting until then.
-    return head is not None and turn(now, vault.settings.log_interval) != turn(
-        head.looked_at, vault.settings.log_interval
-    )
+    return turn(now, interval) != turn(head.looked_at, interval)
 
 
 @operation("batch of the log")
@@ -81,7 +80,8 @@ def _join(vault: Vault, *, now: datetime, at_once: bool) -> Joined | None:
     signing = signer(vault, Signs.CHECKPOINTS)
     with vault.register.store.write() as session:
         head = latest(session)
-        if head is None:
+        # Once more: another process may have been first, and a turn has one batch.
+        if head is None or not (at_once or _due(head, vault, now)):
             return None
         leaves = _new(session, pending)
         filled = _filled(leaves, 1 if at_once and not leaves else vault.settings.log_padding)

@@ -6,10 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from sqlite3 import OperationalError as SqliteOperationalError
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import LargeBinary, bindparam, func, insert, select
+from sqlalchemy import LargeBinary, bindparam, func, insert, literal_column, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -146,3 +147,18 @@ def test_who_chose_to_wait_less_found_no_fault_of_the_store(store: Store) -> Non
 
     assert impatient == {}
     assert list(store.trouble._lasting) == ["SQLITE_BUSY"]
+
+
+def test_in_a_session_a_failing_statement_raises_as_the_session_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers 503 for a failing store, or goes on without a receipt, catches one kind of error."""
+    store = Store(tmp_path / "kit.db")
+    told: list[BaseException | None] = []
+    monkeypatch.setattr(store.trouble, "met", told.append)
+    nowhere = Prepared(select(literal_column("1")).select_from(table("nowhere")))
+    with store.read() as session, pytest.raises(OperationalError, match="no such table"):
+        within(session).first(nowhere)
+    store.close()
+
+    assert [type(error) for error in told] == [SqliteOperationalError]

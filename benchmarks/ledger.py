@@ -1,0 +1,208 @@
+"""What the log costs: an entry, a verification with one, a receipt, a batch, a proof; and what each takes up.
+
+    .venv/bin/python -m benchmarks.ledger [ENTRIES IN THE LARGEST TREE]
+
+Real stores on temporary directories; no HTTP, no engine. Each beside what it is compared with, in turn, in one run: a
+verification's commit as it was before there was a log; a hash chain in a plain SQLite table, whose every row holds the
+hash of the row before; a token signed by the library alone; a tree that is made anew from its leaves for each proof.
+"""
+
+import hashlib
+import json
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from joserfc import jws as library
+from joserfc.jwk import OKPKey
+
+from app.kit.clock import utc_now
+from app.ledger import entries, issuing, keys, receipts
+from app.ledger.entries import Act
+from app.ledger.jws import ONLY_EDDSA
+from app.ledger.tables import Signs
+from benchmarks import tree
+from benchmarks.one_person import OnePerson
+from benchmarks.report import machine, say, table
+
+LARGEST: Final = 1_000_000
+REPEATS: Final = 400
+COLD_REPEATS: Final = 60
+PAUSE_S: Final = 0.11
+"""As long as an engine works on a picture: what is measured then is cold, as it is in service."""
+ROUNDS: Final = 9
+AT_ONCE: Final = 200
+GOAL_MS: Final = 2.0
+
+Work = Callable[[], object]
+
+
+def p95(values: Sequence[float]) -> float:
+    """Return the value that nineteen in twenty are below."""
+    return statistics.quantiles(values, n=20)[-1]
+
+
+def in_turn(contenders: Mapping[str, Work], *, repeats: int, pause_s: float = 0.0) -> dict[str, list[float]]:
+    """Time each contender once in every round, in random order; milliseconds."""
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    for round_ in range(repeats + 5):
+        random.shuffle(order)
+        for name in order:
+            time.sleep(pause_s)
+            began = time.perf_counter()
+            contenders[name]()
+            if round_ >= 5:  # noqa: PLR2004 - the first warm up
+                took[name].append(1000 * (time.perf_counter() - began))
+    return took
+
+
+def verifications(people: Mapping[str, OnePerson]) -> None:
+    """Print what the entry adds to the commit of a verification, and to that of a consent event."""
+    before, again, now = people["before"], people["again"], people["now"]
+    kinds: dict[str, Mapping[str, Work]] = {
+        "verification": {"b": before.compare_unlogged, "again": again.compare_unlogged, "n": now.compare},
+        "consent event": {"b": before.note_unreceipted, "again": again.note_unreceipted, "n": now.note},
+    }
+    lines = []
+    for kind, contenders in kinds.items():
+        for how, repeats, pause_s in (("in a loop", REPEATS, 0.0), ("after 110 ms", COLD_REPEATS, PAUSE_S)):
+            took = in_turn(contenders, repeats=repeats, pause_s=pause_s)
+            medians = {name: statistics.median(times) for name, times in took.items()}
+            cells = [f"{medians[name]:.2f} ({p95(took[name]):.2f})" for name in ("b", "again", "n")]
+            more = medians["n"] - medians["b"]
+            lines.append([f"{kind}, {how}", *cells, f"{more:.2f}", f"{medians['n'] / medians['b']:.2f}"])
+            if kind == "verification":
+                verdict = "met" if more < GOAL_MS else "NOT MET"
+                say(f"{kind}, {how}: {more:.2f} ms more (goal under {GOAL_MS:g}: {verdict})")
+    say("Commit of one act, to disk; ms, median (p95):")
+    table(["", "without entry", "the same again", "with entry", "more", "ratio"], lines)
+    say()
+
+
+class Chain:
+    """What one would write without thinking: each row has the hash of its record and of the row before."""
+
+    def __init__(self, file: Path) -> None:
+        self.connection = sqlite3.connect(file, isolation_level=None)
+        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
+            self.connection.execute(statement)
+        self.connection.execute("CREATE TABLE chain (id INTEGER PRIMARY KEY, record TEXT, hash BLOB)")
+
+    def append(self, count: int) -> None:
+        """Append rows in one transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        for _ in range(count):
+            record = json.dumps({"act": "comparison", **tree.record()})
+            (last,) = self.connection.execute("SELECT max(id) FROM chain").fetchone()
+            before = self.connection.execute("SELECT hash FROM chain WHERE id = ?", (last,)).fetchone() or (b"",)
+            link = hashlib.sha256(before[0] + record.encode()).digest()
+            self.connection.execute("INSERT INTO chain (record, hash) VALUES (?, ?)", (record, link))
+        self.connection.execute("COMMIT")
+
+
+def in_transactions(append: Callable[[int], None], size: int) -> None:
+    """Append what one round has, so many in each transaction."""
+    for _ in range(AT_ONCE // size):
+        append(size)
+
+
+def appends(person: OnePerson, root: Path) -> None:
+    """Print how many entries a second, beside a hash chain."""
+
+    def ours(count: int) -> None:
+        with person.vault.data.writing() as writing:
+            for _ in range(count):
+                entries.append(
+                    writing,
+                    person.key,
+                    subject_id=person.subject_id,
+                    entry_id=uuid4(),
+                    act=Act.COMPARISON,
+                    **tree.record(),
+                )
+
+    lines = []
+    with closing((chain := Chain(root / "chain.db")).connection):
+        for what, size in (("each in its own transaction", 1), (f"{AT_ONCE} in one transaction", AT_ONCE)):
+            took = in_turn(
+                {"ours": partial(in_transactions, ours, size), "chain": partial(in_transactions, chain.append, size)},
+                repeats=ROUNDS,
+            )
+            each = {name: AT_ONCE * 1000 / statistics.median(found) for name, found in took.items()}
+            lines.append([what, *(f"{each[name]:,.0f}" for name in each), f"{each['ours'] / each['chain']:.2f}"])
+    say(
+        f"Appends a second, sealed for a person and their salted leaf pending; medians of {ROUNDS} rounds of {AT_ONCE}:"
+    )
+    table(["", "entries", "hash chain, in the clear", "ratio"], lines)
+    say()
+
+
+def signing(person: OnePerson) -> None:
+    """Print how long a receipt takes, beside the library's signature alone."""
+    said = person.said()
+    payload = receipts.encoded(said)
+    signer = keys.signer(person.vault, Signs.RECEIPTS)
+    key = OKPKey.import_key(signer.private)
+    header = {"alg": "EdDSA", "kid": signer.thumbprint, "typ": "mien-receipt+jws"}
+    took = in_turn(
+        {
+            "fill in": person.said,
+            "sign": lambda: issuing.signed(person.vault, said, now=utc_now()),
+            "library": lambda: library.serialize_compact(header, payload, key, registry=ONLY_EDDSA),
+        },
+        repeats=REPEATS,
+    )
+    medians = {name: statistics.median(times) for name, times in took.items()}
+    words = {
+        "fill in": "fill in: notice, event, relying party",
+        "sign": "sign receipt and promise: key in force read and opened, leaf",
+        "library": "the library signs the same payload, key at hand",
+    }
+    say(f"A receipt of a consent ({len(payload):,} bytes of payload), ms, median (p95):")
+    table(["", "ms"], [[words[name], f"{medians[name]:.2f} ({p95(took[name]):.2f})"] for name in words])
+    say(f"sign to library: {medians['sign'] / medians['library']:.1f}")
+    say()
+
+
+def sizes(person: OnePerson) -> None:
+    """Print what is stored of an act, by the pages of its tables."""
+    lines = []
+    for act, parts in (
+        ("comparison", ("comparisons", "entries", "pending_leaves")),
+        ("consent event", ("consent_events", "receipts", "pending_leaves")),
+    ):
+        took = {name: tree.bytes_a_row(person.vault.data, name) for name in parts}
+        lines.append([act, *(f"{took[name]:,.0f}" for name in parts)])
+    say("Bytes in the data store for one act, with its share of indexes and of unused space in pages:")
+    table(["", "its own row", "entry or receipt, sealed", "leaf while pending"], lines)
+    say()
+
+
+def main(largest: int) -> None:
+    """Measure and print everything."""
+    say(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        people = {name: OnePerson(root / name, logged=name == "now") for name in ("before", "again", "now")}
+        verifications(people)
+        sizes(people["now"])
+        appends(people["now"], root)
+        signing(people["now"])
+        for person in people.values():
+            person.close()
+        tree.measure(root / "tree", largest=largest)
+    say(machine())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else LARGEST)

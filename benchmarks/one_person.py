@@ -1,0 +1,154 @@
+"""One person who may be compared, on stores of their own: with the log, or as it was before there was one.
+
+Without the log the triggers that ask for an entry are gone, and what is written is the same row under the same
+conditions, with neither entry nor pending leaf.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import bindparam, func, insert, select
+
+from app.consent import events, permits, receipting
+from app.consent.policy import ConsentEvent, EventState
+from app.consent.tables import ConsentEventRow, Grant, Notice
+from app.enrolment import store
+from app.enrolment.tables import Template
+from app.faces.permit import Purpose
+from app.kit.clock import utc_now
+from app.kit.db import UtcDateTime
+from app.kit.errors import NotFoundError
+from app.kit.prepared import Prepared
+from app.kit.settings import Settings
+from app.ledger import entries, receipts
+from app.main import set_up
+from app.matching import history, verify
+from app.matching.policy import Decision, Liveness
+from app.matching.tables import Comparison
+from app.parties import service as parties
+from app.parties.tables import PartyKey
+from app.vault.opening import open_vault
+from app.vault.place import place
+from app.vault.register import Owner
+from benchmarks.rows import Filler
+
+_UNLOGGED = Prepared(
+    insert(Comparison)
+    .from_select(
+        ["id", "subject_id", "position", "sealed"],
+        select(
+            bindparam("comparison_id", type_=Comparison.id.type),
+            Grant.subject_id,
+            entries.next_position(Comparison),
+            bindparam("sealed", type_=Comparison.sealed.type),
+        )
+        .join(Template, Template.grant_id == Grant.id)
+        .where(
+            permits.live(bindparam("now", type_=UtcDateTime())),
+            Grant.id == bindparam("grant_id"),
+            Template.id == bindparam("template_id"),
+            parties.may_still_ask(bindparam("key_id", type_=Comparison.id.type)),
+        ),
+    )
+    .returning(Comparison.id)
+)
+
+
+class OnePerson:
+    """Somebody enrolled for a relying party."""
+
+    def __init__(self, root: Path, *, logged: bool) -> None:
+        settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
+        self.vault = open_vault(settings)
+        set_up(self.vault)
+        with self.vault.data.write() as session:
+            party, _ = parties.add(
+                session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()
+            )
+        Filler(self.vault, settings, str(party.id)).add(1)
+        with self.vault.data.read() as session:
+            columns = (Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed)
+            self.template = store.SealedTemplate(*session.execute(select(*columns)).one())
+            self._key_id = session.execute(select(PartyKey.id)).scalar_one()
+            asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
+            self._notice = session.execute(asked).scalar_one()
+        self._party_id = party.id
+        self.subject_id = self.template.subject_id
+        self.key = self.vault.register.key(Owner.subject(self.subject_id))
+        self._line = partial(
+            history.Line,
+            relying_party_id=party.id,
+            purpose=Purpose.VERIFICATION,
+            decision=Decision.MATCH,
+            target_fmr=1e-3,
+            liveness=Liveness.NOT_CHECKED,
+        )
+        if not logged:
+            with self.vault.data.write() as session:
+                for name in ("comparisons", "consent_events"):
+                    session.connection().exec_driver_sql(f"DROP TRIGGER {name}_have_an_entry")
+
+    def close(self) -> None:
+        """Close the stores."""
+        self.vault.data.close()
+        self.vault.register.store.close()
+
+    def compare(self) -> None:
+        """Commit a decision, as a verification does."""
+        verify._commit(  # noqa: SLF001 - the last step of `verify`, without the steps before
+            self.vault, self.template, key_id=self._key_id, key=self.key, line=self._line, tell_time=utc_now
+        )
+
+    def compare_unlogged(self) -> None:
+        """Commit a decision, as a verification did before there was a log."""
+        comparison_id = uuid4()
+        with self.vault.data.writing() as writing:
+            now = utc_now()
+            written = writing.first(
+                _UNLOGGED,
+                comparison_id=comparison_id,
+                sealed=history.sealed(self.key, comparison_id, self._line(at=now)),
+                person_id=self.subject_id,
+                grant_id=self.template.grant_id,
+                template_id=self.template.id,
+                key_id=self._key_id,
+                now=now,
+            )
+        if written is None:
+            raise NotFoundError
+
+    def note(self) -> None:
+        """Commit a consent event with its receipt."""
+        now = utc_now()
+        with self.vault.data.write() as session:
+            events.append(session, self.vault, self.key, subject_id=self.subject_id, event=self._event(now), now=now)
+
+    def note_unreceipted(self) -> None:
+        """Commit a consent event by itself, as `events.append` did before there were receipts."""
+        row_id, event = uuid4(), self._event(utc_now())
+        with self.vault.data.write() as session:
+            mine = ConsentEventRow.subject_id == self.subject_id
+            last = session.scalar(select(func.max(ConsentEventRow.position)).where(mine))
+            plain = json.dumps(asdict(event), default=str).encode()
+            sealed = self.key.seal(plain, place(ConsentEventRow.sealed, row_id))
+            session.add(ConsentEventRow(id=row_id, subject_id=self.subject_id, position=(last or 0) + 1, sealed=sealed))
+
+    def said(self) -> receipts.ConsentReceipt:
+        """Fill in the receipt of a consent."""
+        with self.vault.data.read() as session:
+            return receipting.said(session, self.vault.settings, self._event(utc_now()))
+
+    def _event(self, now: datetime) -> ConsentEvent:
+        return ConsentEvent(
+            consent_id=self.template.grant_id,
+            state=EventState.GIVEN,
+            event_time=now,
+            purpose=Purpose.VERIFICATION,
+            relying_party_id=self._party_id,
+            notice_sha256=self._notice,
+            valid_until=now + timedelta(days=365),
+        )

@@ -1,0 +1,243 @@
+"""Every act leaves a leaf that is of a record which names it: over HTTP, by a command, and by what time does."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.ledger import keys
+from app.ledger.tables import Signs
+from app.parties import service as parties
+from app.rights.sweep import sweep
+from tests.consent.drafts import draft, publish
+from tests.house import House, SharedPool, enrol, serving
+from tests.ledger.told import FOR_EVER, Case, unjoined
+from tests.ledger.waiting import logged, stores, waiting
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+from tests.vault.operating import backed_up, command, restored
+
+Act = Callable[[Case], object]
+
+
+@pytest.fixture
+def case(root: Path, pool: SharedPool) -> Iterator[Case]:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
+        yield Case(house, *house.enrolled(face=1))
+
+
+def decided(case: Case, decision: str) -> None:
+    case.house.consent(case.person, case.party, decision=decision)
+
+
+def given(case: Case) -> None:
+    case.house.consent(case.person, case.house.party("Gate"))
+
+
+def given_on_a_new_notice(case: Case) -> None:
+    publish(case.house.vault, draft(version=9), now=case.house.clock())
+    decided(case, "given")
+
+
+def withdrawn(case: Case) -> None:
+    case.person("DELETE", case.address).raise_for_status()
+
+
+def swept(case: Case, **later: float) -> None:
+    """Let the service do what time asks for; its own sweep may be first."""
+    case.house.clock.advance(**later)
+    sweep(case.house.vault, settings=case.house.settings, now=case.house.clock())
+
+
+def proof_forgotten(case: Case) -> None:
+    withdrawn(case)
+    swept(case, days=4 * 365)
+
+
+def enrolled(case: Case) -> None:
+    assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(1, variant=3)]).status_code == 201
+
+
+def enrolment_deleted(case: Case) -> None:
+    (one,) = case.person("GET", "/v1/me/enrolments").json()["items"]
+    case.person("DELETE", f"/v1/me/enrolments/{one['enrolment_id']}").raise_for_status()
+
+
+def compared(case: Case) -> None:
+    case.party.verify(case.consent["subject_ref"], toy_photo(1)).raise_for_status()
+
+
+def compared_with_another(case: Case) -> None:
+    assert case.party.verify(case.consent["subject_ref"], toy_photo(2)).json()["decision"] == "no_match"
+
+
+def refused_to_a_party(case: Case) -> None:
+    assert case.party.verify("nobody", toy_photo(1)).status_code == 404
+
+
+def refused_to_a_person(case: Case) -> None:
+    withdrawn(case)
+    assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)]).status_code == 403
+
+
+def restricted(case: Case) -> None:
+    case.person("PUT", "/v1/me/restriction").raise_for_status()
+
+
+def refused_while_restricted(case: Case) -> None:
+    restricted(case)
+    assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)]).status_code == 423
+
+
+def lifted(case: Case) -> None:
+    restricted(case)
+    case.person("DELETE", "/v1/me/restriction").raise_for_status()
+
+
+def rectified(case: Case) -> None:
+    case.person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
+
+
+def accessed(case: Case) -> None:
+    case.person("GET", "/v1/me/access", params={"receipt": "true"}).raise_for_status()
+
+
+def erased(case: Case) -> None:
+    assert case.person("DELETE", "/v1/me").json()["status"] == "completed"
+
+
+def notice_published(case: Case) -> None:
+    publish(case.house.vault, draft(version=9), now=case.house.clock())
+
+
+def party_added(case: Case) -> None:
+    case.house.party("Gate")
+
+
+def party_rotated(case: Case) -> None:
+    parties.rotate_key(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
+
+
+def party_revoked(case: Case) -> None:
+    parties.revoke(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
+
+
+def kek_rotated(case: Case) -> None:
+    assert command(case.house.root, "keys", "rotate").returncode == 0
+
+
+def signing_key_rotated(case: Case) -> None:
+    keys.rotate(case.house.vault, now=case.house.clock())
+
+
+def signing_key_stolen(case: Case) -> None:
+    now = case.house.clock()
+    which = keys.thumbprint_in_force(case.house.vault, Signs.RECEIPTS)
+    keys.give_up(case.house.vault, which=which, stolen_at=now, now=now)
+
+
+ACTS: dict[str, tuple[Act, set[str]]] = {
+    "consent given": (given, {"consent_given"}),
+    "consent given on a new notice": (given_on_a_new_notice, {"consent_withdrawn", "consent_given"}),
+    "consent refused": (lambda case: decided(case, "refused"), {"consent_withdrawn", "consent_refused"}),
+    "consent withdrawn": (withdrawn, {"consent_withdrawn"}),
+    "consent expired": (lambda case: swept(case, days=400), {"consent_expired"}),
+    "enrolment": (enrolled, {"enrolment"}),
+    "its deletion": (enrolment_deleted, {"enrolment_deleted"}),
+    "comparison": (compared, {"comparison"}),
+    "comparison that does not match": (compared_with_another, {"comparison"}),
+    "refusal to a relying party": (refused_to_a_party, {"refusal"}),
+    "refusal to a person": (refused_to_a_person, {"refusal"}),
+    "refusal while restricted": (refused_while_restricted, {"refusal"}),
+    "restriction": (restricted, {"restriction"}),
+    "lift": (lifted, {"restriction_lifted"}),
+    "rectification": (rectified, {"rectification"}),
+    "access, with a receipt": (accessed, {"access"}),
+    "erasure": (erased, {"erasure"}),
+    "notice published": (notice_published, {"notice_published"}),
+    "relying party added": (party_added, {"relying_party_added"}),
+    "its key rotated": (party_rotated, {"relying_party_key_rotated"}),
+    "relying party revoked": (party_revoked, {"relying_party_revoked"}),
+    "key-encryption key rotated": (kek_rotated, {"key_encryption_key_rotated"}),
+    "signing key rotated": (signing_key_rotated, {"signing_key_retired", "signing_key_made"}),
+    "signing key stolen": (signing_key_stolen, {"signing_key_stolen"}),
+    "retention run": (proof_forgotten, {"retention_run"}),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_an_act_has_its_leaf(case: Case, name: str) -> None:
+    act, expected = ACTS[name]
+    before = unjoined(case.house.vault)
+    act(case)
+    after = unjoined(case.house.vault)
+
+    assert logged(case.house.vault) == []
+    assert set(before) < set(after), "a leaf that waits does not go"
+    assert expected <= {after[leaf] for leaf in set(after) - set(before)}
+
+
+def test_what_is_only_read_leaves_none(case: Case) -> None:
+    """Reads are counted, not logged."""
+    before = unjoined(case.house.vault)
+    for path in ("/v1/me", "/v1/me/access", "/v1/me/export", "/v1/me/comparisons", "/v1/me/consents"):
+        case.person("GET", path).raise_for_status()
+    case.party("GET", "/v1/relying-party/subjects").raise_for_status()
+
+    assert unjoined(case.house.vault) == before
+
+
+def test_repeating_what_is_so_already_leaves_none(case: Case) -> None:
+    restricted(case)
+    withdrawn(case)
+    before = unjoined(case.house.vault)
+    restricted(case)
+    withdrawn(case)
+
+    assert unjoined(case.house.vault) == before
+
+
+def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
+        house.enrolled(face=1)
+    backed_up(root, root.with_name("backup"))
+    with stores(root) as vault:
+        before = unjoined(vault)
+    restored(root, root.with_name("backup"))
+    with stores(root) as vault:
+        after, joined = unjoined(vault), set(logged(vault))
+
+    assert [after[leaf] for leaf in set(after) - set(before)] == ["restored"]
+    assert set(before) <= joined, "what waited in the data that was replaced"
+
+
+def test_what_expired_while_nobody_served_has_its_leaf_after_a_restore(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
+        house.enrolled(face=1)
+        then = house.clock() + timedelta(days=400)
+    backed_up(root, root.with_name("backup"))
+    restored(root, root.with_name("backup"), clock=lambda: then)
+    with stores(root) as vault:
+        found = unjoined(vault).values()
+
+    assert {"restored", "consent_expired"} <= set(found)
+
+
+def test_a_new_service_begins_its_log_with_what_it_made(root: Path) -> None:
+    with stores(root) as vault:
+        found = sorted(unjoined(vault).values())
+
+    assert found == ["log_begun", "notice_published", "notice_published", "notice_published"] + ["signing_key_made"] * 2
+
+
+def test_a_running_service_lets_them_join_when_their_turn_comes(mien: House) -> None:
+    mien.enrolled(face=1)
+    mien.clock.advance(seconds=600)
+    until = time.monotonic() + 20
+    while waiting(mien.vault) and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert waiting(mien.vault) == set()
