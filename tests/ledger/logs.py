@@ -55,10 +55,12 @@ def first(root: Path) -> Finding:
 
 
 class Tampered:
-    """The register's file, in the hands of somebody who knows SQL and the tree, and has no key."""
+    """A store's file, in the hands of somebody who knows SQL and the tree, and has no key."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
 
     def __call__(self, statement: str, *values: object) -> list[Any]:
         """Run a statement; it must change something, or find something."""
