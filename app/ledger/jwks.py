@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from app.ledger.jws import thumbprint
-from app.ledger.strict import Bytes32, from_base64url, parsed
+from app.ledger.strict import Bytes32, fault, from_base64url, parsed
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a key set: some ten thousand keys."""
@@ -79,7 +79,7 @@ def read(text: bytes) -> dict[str, PublicKey]:
         found = _KeySet.model_validate(parsed(text))
         keys = [PublicKey.model_validate(key) for key in found.keys if "mien_signs" in key]
     except ValueError as error:
-        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        what = fault(error) if isinstance(error, ValidationError) else error
         raise JwksError(
             f"the key file is no JWKS of Mien ({what}); get it again from /.well-known/jwks.json"
         ) from error

@@ -7,26 +7,29 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwa import EdDSA, JWSAlgModel
+from joserfc.jwa import EdDSAAlgorithm, JWSAlgModel
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.ledger.strict import Bytes32, base64url, from_base64url, parsed, written
 
-RECEIPT = "mien-receipt+jws"
-PROMISE = "mien-promise+jws"
+RECEIPT: Final = "mien-receipt+jws"
+PROMISE: Final = "mien-promise+jws"
 PARTS = 3
 LARGEST = 128_000
-"""Characters of the longest token: what joserfc reads."""
+"""Characters of the longest token."""
 
 
 class JwsError(ValueError):
     """It is no token that Mien signed with that key; the text says what is wrong with it."""
+
+
+EDDSA = EdDSAAlgorithm()
 
 
 class _OnlyEdDSA(jws.JWSRegistry):
@@ -37,9 +40,9 @@ class _OnlyEdDSA(jws.JWSRegistry):
 
     def get_alg(self, name: str) -> JWSAlgModel:
         """Return EdDSA, or refuse."""
-        if name != EdDSA.name:
+        if name != EDDSA.name:
             raise UnsupportedAlgorithmError(name)
-        return EdDSA
+        return EDDSA
 
 
 ONLY_EDDSA = _OnlyEdDSA(algorithms=["EdDSA"])
@@ -52,7 +55,7 @@ class Header(BaseModel):
 
     alg: Literal["EdDSA"]
     kid: Bytes32
-    typ: Annotated[str, Field(max_length=64)]
+    typ: Literal["mien-receipt+jws", "mien-promise+jws"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,18 @@ def thumbprint(key: bytes) -> str:
 
 
 def signed(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
-    """Sign *payload*."""
+    """Sign *payload*.
+
+    Raises:
+        JwsError: it is too long: nobody would read the token.
+    """
     public = key.public_key().public_bytes_raw()
     header = {"alg": "EdDSA", "kid": thumbprint(public), "typ": typ}
     private = {"d": base64url(key.private_bytes_raw()), **_public(public)}
-    return jws.serialize_compact(header, payload, OKPKey.import_key(private), registry=ONLY_EDDSA)
+    text = jws.serialize_compact(header, payload, OKPKey.import_key(private), registry=ONLY_EDDSA)
+    if len(text) > LARGEST:
+        raise JwsError("it is too long for a token")
+    return text
 
 
 def token(text: str) -> Token:
@@ -89,7 +99,7 @@ def token(text: str) -> Token:
         header, *_ = [from_base64url(part) for part in parts]
         return Token(text, Header.model_validate(parsed(header)))
     except ValidationError as error:
-        raise JwsError("its header is not one that Mien writes: exactly alg (EdDSA), kid and typ") from error
+        raise JwsError("its header is not one that Mien writes: exactly alg (EdDSA), kid and its typ") from error
     except ValueError as error:
         raise JwsError(f"it cannot be read ({error})") from error
 

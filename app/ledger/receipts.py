@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from app.ledger import terms
-from app.ledger.strict import Digest, parsed, written
+from app.ledger.strict import Digest, fault, parsed, written
 
 SCHEMA_ID = "/v1/schemas/receipt"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -230,8 +230,6 @@ def read(payload: bytes) -> Receipt:
         parsed(payload)
         return RECEIPT.validate_json(payload)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"][1:]))
-        raise ReceiptError(f"{where or 'kind'}: {fault['msg']}") from error
+        raise ReceiptError(fault(error)) from error
     except ValueError as error:
         raise ReceiptError(str(error)) from error

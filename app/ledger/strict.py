@@ -3,14 +3,17 @@
 import base64
 import binascii
 import json
+import re
 from typing import Annotated, NoReturn
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hex."""
 Bytes32 = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """32 bytes in base64url without padding: a salt, a public key, or its thumbprint (RFC 7638)."""
+
+NAMES = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z0-9_]{1,40}){0,6}")
 
 
 def parsed(text: bytes) -> object:
@@ -62,3 +65,11 @@ def from_base64url(text: str) -> bytes:
     if base64url(content) != text:
         raise ValueError("not base64url as it is written")
     return content
+
+
+def fault(error: ValidationError) -> str:
+    """Say what is wrong, and where, without repeating a word of what was read: the answer may go to a terminal."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    what = "is none that is known" if first["type"].startswith("union_tag") else first["msg"]
+    return f"{where if NAMES.fullmatch(where) else 'a member'}: {what}"

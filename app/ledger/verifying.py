@@ -28,7 +28,7 @@ from app.ledger.jwks import JwksError, PublicKey
 from app.ledger.jwks import read as read_keys
 from app.ledger.jws import PROMISE, RECEIPT, JwsError, Token, payload_of, token
 from app.ledger.receipts import Receipt, ReceiptError
-from app.ledger.strict import from_base64url, parsed
+from app.ledger.strict import fault, from_base64url, parsed
 
 Logged = Literal["no", "promised", "proven"]
 
@@ -114,9 +114,7 @@ def _bundle(text: bytes) -> Bundle:
         parsed(text)
         return Bundle.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "the whole"
-        raise _RefusedError(f"it is no receipt as Mien hands it over: {where}: {fault['msg']}; {AGAIN}") from error
+        raise _RefusedError(f"it is no receipt as Mien hands it over: {fault(error)}; {AGAIN}") from error
     except ValueError as error:
         raise _RefusedError(f"it is no JSON that everybody reads alike ({error}); {AGAIN}") from error
 
