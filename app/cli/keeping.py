@@ -83,7 +83,7 @@ def list_keys(*, as_json: Json = False) -> None:
         with vault.register.store.read() as session:
             known = [_signing(key) for key in keys.known(session)]
     if as_json:
-        typer.echo(json.dumps({"keys": known, "vkey": vkey}, default=str))
+        typer.echo(json.dumps({"keys": known, "vkey": vkey}, default=datetime.isoformat))
         return
     for key in known:
         end = f"stolen {key['stolen_at']:{SHOWN}}" if key["stolen_at"] else "in force"
@@ -97,10 +97,11 @@ def rotate_receipts(*, as_json: Json = False) -> None:
     """Sign receipts with a new key from now on, and destroy the old one. What that signed still verifies."""
     with opened(read_settings()) as vault:
         new = keys.rotate(vault, now=utc_now())
-    answer({"kid": new.thumbprint, "made_at": new.made_at}, as_json=as_json)
+    answer({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
 
 
-@keys_app.command("stolen")
+# A name of a key may begin with a dash.
+@keys_app.command("stolen", context_settings={"ignore_unknown_options": True})
 def give_key_up(
     kid: Annotated[str, typer.Argument(metavar="KID", help="The key of receipts, as `mien keys list` names it.")],
     *,
@@ -121,7 +122,8 @@ def give_key_up(
     with opened(read_settings()) as vault:
         key = keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
         now_signs = keys.thumbprint_in_force(vault, Signs.RECEIPTS)
-    told = {"kid": key.thumbprint, "stolen_at": key.stolen_at, "log_size": key.stolen_size, "now_signs": now_signs}
+    since_then = (key.stolen_at or since).isoformat()
+    told = {"kid": key.thumbprint, "stolen_at": since_then, "log_size": key.stolen_size, "now_signs": now_signs}
     answer(told, as_json=as_json)
 
 

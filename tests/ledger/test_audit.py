@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,22 @@ def test_a_clock_that_was_set_back_is_a_warning(root: Path) -> None:
 
     assert found.findings == ()
     assert "clock" in found.warnings[0]
+
+
+def test_what_joins_the_log_meanwhile_is_no_fault(root: Path) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            grown(root, 40)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        found = [audited(root) for _ in range(6)]
+    finally:
+        stop.set()
+        worker.join()
+
+    assert [one.findings for one in found] == [()] * 6
+    assert found[-1].size > found[0].size

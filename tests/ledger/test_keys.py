@@ -222,6 +222,8 @@ def test_what_was_no_key_or_no_time_of_it_is_refused(root: Path, command: Comman
     kids = {key["signs"]: key["kid"] for key in listed}
     wrong = [
         ("A" * 43, "2026-11-23T12:00:00Z", "no key of receipts"),
+        ("-" + "A" * 42, "2026-11-23T12:00:00Z", "no key of receipts"),
+        ("--" + "A" * 41, "2026-11-23T12:00:00Z", "no key of receipts"),
         (kids["checkpoints"], "2026-11-23T12:00:00Z", "no key of receipts"),
         (kids["receipts"], "2020-01-01T00:00:00+01:00", "name a time between then and now"),
         (kids["receipts"], "2999-01-01t00:00:00z", "name a time between then and now"),
