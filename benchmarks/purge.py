@@ -25,6 +25,7 @@ from app.kit import copying
 from app.kit.clock import utc_now
 from app.kit.settings import MIB, Settings
 from app.main import set_up
+from app.kit.clock import utc_now
 from app.rights.sweep import purge
 from app.subjects.tables import Token
 from app.vault.opening import DATA_FILE, open_vault
@@ -81,7 +82,7 @@ def look(root: Path) -> None:
     before, found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
     for _ in range(2):
         began, worked = time.perf_counter(), time.process_time()
-        removed = purge(vault)
+        removed = purge(vault, now=utc_now())
         found.append([removed, time.perf_counter() - began, time.process_time() - worked])
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     say(json.dumps({"looks": found, "grown_mib": grown / 1024}))

@@ -33,6 +33,8 @@ _VARIED = 24
 
 SEALED = {
     "subjects": "sealed_name",
+    "entries": "sealed",
+    "receipts": "sealed",
     "templates": "sealed",
     "photos": "sealed",
     "consent_events": "sealed",
@@ -164,9 +166,17 @@ class LiveKey:
 
 
 def slots(root: Path) -> list[tuple[bytes, int, bytes]]:
-    """Return the keys in the register that are not destroyed: digest of the owner, generation, wrapped key."""
-    found = rows(root / "keys" / "register.db", "SELECT owner, generation, wrapped FROM keys ORDER BY slot")
-    return [(owner, generation, wrapped) for owner, generation, wrapped in found if any(wrapped)]
+    """Return the keys of people and consents that are not destroyed: digest of the owner, generation, wrapped key."""
+    register = root / "keys" / "register.db"
+    found = rows(register, "SELECT owner, generation, wrapped FROM keys ORDER BY slot")
+    logs = log_owners(register)
+    return [(owner, generation, wrapped) for owner, generation, wrapped in found if any(wrapped) and owner not in logs]
+
+
+def log_owners(register: Path) -> set[bytes]:
+    """Return by what the register knows the log's own keys: nobody's ending takes them away."""
+    ids = rows(register, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
+    return {hashlib.sha256(f"owner:log:{UUID(one)}".encode()).digest() for (one,) in ids}
 
 
 def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:

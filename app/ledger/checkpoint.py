@@ -166,7 +166,7 @@ def _parted(note: str) -> tuple[str, list[str]]:
         raise CheckpointError("it has control characters in it, or lines that end as on Windows")
     text, parted, signatures = note.rpartition("\n\n")
     *lines, rest = signatures.split("\n")
-    if not parted or not lines or rest:
+    if not parted or rest:
         raise CheckpointError("it is not a text, an empty line, and signatures, each line ended")
     if len(lines) > MOST_SIGNATURES:
         raise CheckpointError(f"it has more than {MOST_SIGNATURES} signatures")

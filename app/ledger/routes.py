@@ -85,7 +85,7 @@ def consistency(vault: Transactions, size: Size) -> ConsistencyOut:
     return ConsistencyOut.model_validate(log.consistency(vault, size))
 
 
-@router.post("/receipts/verify")
+@router.post("/receipts/verify", name="verify_receipt")
 def verify(body: ReceiptIn, vault: Transactions) -> VerdictOut:
     """Check a receipt. Better do it yourself, without this service: `mien verify-receipt`, or docs/receipts.md."""
     verdict = verdicts.of(vault, body.receipt)

@@ -137,7 +137,7 @@ def look(bench: Bench, root: Path, before: seen.Stored | None = None, heard: Ans
         http = http or seen.over_http(bench.story.at(child.client))
         child.kill()
     vault = open_vault(house.settings_for(root))
-    assert purge(vault) == 0, "the first start left something to the second"
+    assert purge(vault, now=bench.moment) == 0, "the first start left something to the second"
     vault.data.close()
     vault.register.store.close()
     return Look(http, stored)

@@ -118,12 +118,12 @@ def _sweep_a_large_store(root: Path, now: datetime, about: Mapping[str, str]) ->
 
 def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge(vault)
+        purge(vault, now=now)
 
 
 def _leave_behind(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge(vault)
+        purge(vault, now=now)
         leave_behind(vault)
 
 

@@ -103,7 +103,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> tuple[State
     settings = Settings(data_dir=at / "data", keys_dir=at / "keys")
     vault = open_vault(settings)
     check(vault)
-    purge(vault)
+    purge(vault, now=datetime.now(UTC))
     sweep(vault, settings=settings, now=datetime.now(UTC))
     vault.data.close()
     vault.register.store.close()

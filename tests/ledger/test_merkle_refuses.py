@@ -139,7 +139,7 @@ def test_no_tree_was_larger_than_it_is_or_than_one_can_be(old: int, size: int) -
         assert not merkle.holds_consistency(proof, old=old, old_root=LEAVES[0], size=size, root=climbed)
 
 
-@pytest.mark.parametrize("wrong", [b"", LEAVES[0][:31], LEAVES[0] + b"\0", LEAVES[0].hex()])
+@pytest.mark.parametrize("wrong", [b"", LEAVES[0][:31], LEAVES[0] + b"\0", "0" * 32])
 def test_what_is_no_hash_is_refused_wherever_it_stands(wrong: Any) -> None:
     there, grown = Included.of(2, 5), Consistent.of(3, 5)
     for claim in (there, grown):
@@ -149,6 +149,8 @@ def test_what_is_no_hash_is_refused_wherever_it_stands(wrong: Any) -> None:
     assert not replace(there, root=wrong).ours()
     assert not replace(grown, root=wrong).ours()
     assert not replace(grown, old_root=wrong).ours()
+    assert not replace(Consistent.of(4, 5), old_root=wrong).ours()
+    assert not merkle.holds_inclusion(there.proof, leaf=wrong, index=2, size=5, root=there.root)
     assert not merkle.holds_inclusion([], leaf=wrong, index=0, size=1, root=wrong)
     assert not merkle.holds_consistency([], old=5, old_root=wrong, size=5, root=wrong)
 

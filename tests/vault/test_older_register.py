@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from app.kit.clock import utc_now
 from app.kit.settings import Settings
 from app.rights.sweep import purge
 from app.vault.opening import open_vault
@@ -24,7 +25,7 @@ from tests.toy_faces import toy_photo
 def purged(settings: Settings) -> int:
     vault = open_vault(settings)
     with closing(vault.data), closing(vault.register.store):
-        return purge(vault)
+        return purge(vault, now=utc_now())
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
