@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.consent.notices import NoticeError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
+from app.ledger.keys import SigningKeyError
 from app.ledger.log import check as check_log
 from app.main import set_up
 from app.parties.service import PartyError
@@ -33,6 +34,7 @@ REFUSALS = (
     BackupError,
     NoticeError,
     PartyError,
+    SigningKeyError,
     OSError,
     DBAPIError,
     sqlite3.Error,

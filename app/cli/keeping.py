@@ -1,7 +1,10 @@
 """`mien migrate`, `sweep`, `backup`, `restore` and `keys`: what the operator does with the stores."""
 
+import json
 import os
+import re
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +15,9 @@ from app import __version__
 from app.cli.command import Json, answer, opened, read_settings, refusing
 from app.kit.clock import utc_now
 from app.kit.telling import telling
+from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
+from app.ledger.tables import SigningKey, Signs
 from app.main import set_up
 from app.rights.restoring import restore as restore_backup
 from app.rights.sweep import leave_behind
@@ -23,7 +28,21 @@ from app.vault.manifest import Manifest
 from app.vault.rotation import rotate
 
 app = typer.Typer()
-keys_app = typer.Typer(no_args_is_help=True, help="The key under which every other key is wrapped.")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+"""RFC 3339."""
+SHOWN = "%Y-%m-%d %H:%M UTC"
+keys_app = typer.Typer(no_args_is_help=True, help="The key under which all others are wrapped, and those that sign.")
+
+
+def _instant(given: str) -> datetime:
+    try:
+        if INSTANT.fullmatch(given):
+            return datetime.fromisoformat(given.upper())
+    except ValueError:
+        # A day or an hour that there is not.
+        pass
+    msg = f"{given!r} is no time with its zone; write it as 2026-11-23T12:00:00Z or 2026-11-23T13:00:00+01:00"
+    raise typer.BadParameter(msg)
 
 
 @app.command()
@@ -54,6 +73,69 @@ def rotate_keys(*, as_json: Json = False) -> None:
         note = partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
         done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
     answer({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
+
+
+@keys_app.command("list")
+def list_keys(*, as_json: Json = False) -> None:
+    """List the keys that sign or signed, the oldest first, and the line by which the log's key is handed on."""
+    with opened(read_settings()) as vault:
+        vkey = keys.vkey(vault)
+        with vault.register.store.read() as session:
+            known = [_signing(key) for key in keys.known(session)]
+    if as_json:
+        typer.echo(json.dumps({"keys": known, "vkey": vkey}, default=datetime.isoformat))
+        return
+    for key in known:
+        end = f"stolen {key['stolen_at']:{SHOWN}}" if key["stolen_at"] else "in force"
+        end = f"retired {key['retired_at']:{SHOWN}}" if key["retired_at"] and not key["stolen_at"] else end
+        typer.echo(f"{key['kid']}  {key['signs']:<11}  made {key['made_at']:{SHOWN}}  {end}")
+    typer.echo(f"vkey  {vkey}")
+
+
+@keys_app.command("rotate-receipts")
+def rotate_receipts(*, as_json: Json = False) -> None:
+    """Sign receipts with a new key from now on, and destroy the old one. What that signed still verifies."""
+    with opened(read_settings()) as vault:
+        new = keys.rotate(vault, now=utc_now())
+    answer({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
+
+
+# A name of a key may begin with a dash.
+@keys_app.command("stolen", context_settings={"ignore_unknown_options": True})
+def give_key_up(
+    kid: Annotated[str, typer.Argument(metavar="KID", help="The key of receipts, as `mien keys list` names it.")],
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(
+            metavar="TIME",
+            parser=_instant,
+            help="The earliest that it can have been stolen, as 2026-11-23T12:00:00Z. When in doubt, earlier.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say that a key of receipts was stolen, and sign with a new one. This is published, and cannot be taken back.
+
+    What it signed holds only if it was in the log by then. See docs/log.md.
+    """
+    with opened(read_settings()) as vault:
+        key = keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
+        now_signs = keys.thumbprint_in_force(vault, Signs.RECEIPTS)
+    since_then = (key.stolen_at or since).isoformat()
+    told = {"kid": key.thumbprint, "stolen_at": since_then, "log_size": key.stolen_size, "now_signs": now_signs}
+    answer(told, as_json=as_json)
+
+
+def _signing(key: SigningKey) -> dict[str, Any]:
+    return {
+        "kid": key.thumbprint,
+        "signs": str(key.signs),
+        "made_at": key.made_at,
+        "retired_at": key.retired_at,
+        "stolen_at": key.stolen_at,
+        "log_size": key.stolen_size,
+    }
 
 
 @app.command()

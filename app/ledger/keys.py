@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.kit.prepared import Prepared
 from app.kit.steps import operation
 from app.ledger import merkle
+from app.ledger.checkpoint import Verifier
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.jws import thumbprint
 from app.ledger.strict import base64url
@@ -117,6 +118,13 @@ def thumbprint_in_force(vault: Vault, signs: Signs) -> str:
     with vault.register.store.reading() as reading:
         found = reading.first(_IN_FORCE, signs=signs)
     return "" if found is None else str(found[1])
+
+
+def vkey(vault: Vault) -> str:
+    """Return the line by which the key of the log's checkpoints is handed on (C2SP signed note)."""
+    with vault.register.store.read() as session:
+        [public] = [key.public for key in known(session) if key.signs is Signs.CHECKPOINTS and key.retired_at is None]
+    return Verifier(origin_of(vault.register.origin()), Ed25519PublicKey.from_public_bytes(public)).vkey
 
 
 def known(session: Session) -> Sequence[SigningKey]:
