@@ -25,7 +25,6 @@ from app.kit import copying
 from app.kit.clock import utc_now
 from app.kit.settings import MIB, Settings
 from app.main import set_up
-from app.kit.clock import utc_now
 from app.rights.sweep import purge
 from app.subjects.tables import Token
 from app.vault.opening import DATA_FILE, open_vault

@@ -140,10 +140,9 @@ def rotate(vault: Vault, *, now: datetime) -> SigningKey:
         old = [key for key in known(session) if key.signs is Signs.RECEIPTS and key.retired_at is None]
         for key in old:
             key.retired_at = now
+            vault.register.destroy_in(session, Owner.log(key.id))
             append_open_in_register(session, Act.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat())
         _put_in_force(session, new, now)
-    for key in old:
-        vault.register.forget(Owner.log(key.id), 1)
     vault.settle()
     return new
 

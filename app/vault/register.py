@@ -2,7 +2,7 @@
 
 * A key is committed here before the row that it seals is committed there.
 * An end (keys out, tombstones in) is one commit, made just before the data store's own.
-* No method but `issue_in` is called with a register transaction open; each opens its own short one.
+* No method but those named `…_in` is called with a register transaction open; each opens its own short one.
 """
 
 import hashlib
@@ -239,6 +239,10 @@ class Register:
         """Destroy a key that nothing came to be sealed with."""
         with self.store.write() as session:
             _destroy(session, owner, KeySlot.generation == generation)
+
+    def destroy_in(self, session: Session, owner: Owner) -> None:
+        """Destroy every key of *owner* in a transaction on the register that is open."""
+        _destroy(session, owner)
 
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
         """Destroy the generations of *owner* that seal nothing any more: all but *keep* and those newer."""

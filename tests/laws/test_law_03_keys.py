@@ -22,7 +22,6 @@ from tests.bytescan import Needles, copied_data, files_under, live_keys, openabl
 from tests.house import House, Party, Person, enrol, settings_for
 from tests.toy_faces import toy_photo
 
-
 HERS = {"subjects", "consent_events", "entries", "receipts"}
 """What is sealed under a person's own key, and stays when a consent ends."""
 

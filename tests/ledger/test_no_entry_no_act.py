@@ -193,8 +193,9 @@ def test_sql_cannot_insert_what_has_no_entry(case: Case, table: str) -> None:
 def test_sql_cannot_insert_a_template_that_has_no_entry(case: Case) -> None:
     kept = first_row(case, "templates")
     change_row(case.house.vault, "DELETE FROM templates")
-    with pytest.raises(IntegrityError, match="a row of templates has an entry in the log"):
-        insert(case, "templates", kept | {"enrolment_id": uuid4().hex})
+    for entry_id in (uuid4().hex, None):
+        with pytest.raises(IntegrityError, match="a row of templates has an entry in the log"):
+            insert(case, "templates", kept | {"entry_id": entry_id})
     insert(case, "templates", kept)
 
     assert len(held(case)["mien.templates"]) == 1

@@ -16,8 +16,8 @@ from sqlalchemy import Table
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from app.main import create_app
 from app.ledger.tables import EntryRow
+from app.main import create_app
 from app.matching.tables import Comparison
 from app.rights import access, holdings
 from app.vault.place import place
