@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Table
 
 from app.kit.datamap import Form
-from app.rights import access, holdings
+from app.ledger.bundle import Bundle
+from app.rights import access, holdings, receipts
 
 TITLES = {
     "photos": ("Photos that are kept", "Kept, sealed, because you agreed that Mien may keep them."),
@@ -128,6 +129,7 @@ def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iter
         for name, value in _spread(row):
             if isinstance(value, holdings.File):
                 entry.files.append(value)
+                entry.facts += _facts_of(value)
             elif name in own_words and value is not None:
                 entry.facts.append((spoken(name), str(value)))
             elif name == "relying_party_id" and value in names:
@@ -141,6 +143,14 @@ def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iter
             else:
                 entry.facts.append((spoken(name), said(value)))
         yield entry
+
+
+def _facts_of(file: holdings.File) -> list[tuple[str, str]]:
+    """Say of a receipt what it is about: its file is for programs."""
+    if file.form is not Form.RECEIPT:
+        return []
+    receipt = receipts.said(Bundle.model_validate_json(file.content))
+    return [("What", spoken(receipt.kind)), ("When", said(receipt.event.event_time))]
 
 
 def _spread(row: Mapping[str, holdings.Value]) -> Iterator[tuple[str, Any]]:
