@@ -84,8 +84,9 @@ def of_a_person_who_stayed(story: Story, backup: Path) -> set[tuple[str, UUID]]:
     """Return what is sealed under the key of a person, and the first backup has the person."""
     stayed = {row[0] for row in rows(story.backups[0] / "mien.db", "SELECT id FROM subjects")}
     return {
-        ("consent_events", UUID(row[0]))
-        for row in rows(backup / "mien.db", "SELECT id, subject_id FROM consent_events")
+        (table, UUID(row[0]))
+        for table in ("consent_events", "receipts", "entries")
+        for row in rows(backup / "mien.db", f"SELECT id, subject_id FROM {table}")  # noqa: S608 - names of our own
         if row[1] in stayed
     }
 
@@ -110,7 +111,8 @@ def test_what_the_restored_data_lacks_opens_nowhere_after_the_next_start(story: 
     files = contents(story.root).values()
 
     assert all(("subjects", UUID(story.came.subject_id)) in one for one in before)
-    assert [{table for table, _ in one} for one in before] == [{"subjects", "templates", "consent_events"}] * 2
+    tables = {"subjects", "templates", "consent_events", "receipts", "entries"}
+    assert [{table for table, _ in one} for one in before] == [tables] * 2
     assert after == [set(), set()]
     assert len(gone) >= 4
     assert [one for one in gone if any(one in content for content in files)] == [], "in no file and no log"
