@@ -137,14 +137,19 @@ def rotate(vault: Vault, *, now: datetime) -> SigningKey:
     """Sign receipts with a new key from now on. The old private key is destroyed; what it signed still verifies."""
     new = _made(vault, Signs.RECEIPTS, now)
     with vault.register.store.write() as session:
-        old = [key for key in known(session) if key.signs is Signs.RECEIPTS and key.retired_at is None]
-        for key in old:
+        _replace(vault, session, new, now)
+    vault.settle()
+    return new
+
+
+def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> None:
+    """Put a key of receipts in force in place of the one that is, whose private half goes in the same commit."""
+    for key in known(session):
+        if key.signs is Signs.RECEIPTS and key.retired_at is None:
             key.retired_at = now
             vault.register.destroy_in(session, Owner.log(key.id))
             append_open_in_register(session, Act.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat())
-        _put_in_force(session, new, now)
-    vault.settle()
-    return new
+    _put_in_force(session, new, now)
 
 
 @operation("giving a key of receipts up as stolen")
@@ -162,9 +167,11 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
     if not found.made_at <= stolen_at <= now:
         msg = f"it was made on {found.made_at:%Y-%m-%d %H:%M:%S} UTC: name a time between then and now"
         raise SigningKeyError(msg)
-    if found.retired_at is None:
-        rotate(vault, now=now)
+    new = _made(vault, Signs.RECEIPTS, now) if found.retired_at is None else None
+    # In one commit: a key that is known to be stolen must not stay one that merely retired.
     with vault.register.store.write() as session:
+        if new is not None:
+            _replace(vault, session, new, now)
         key = session.execute(select(SigningKey).where(SigningKey.id == found.id)).scalar_one()
         then = select(LogHead.size).where(LogHead.made_at <= stolen_at).order_by(LogHead.size.desc()).limit(1)
         size = session.scalar(then) or 0
@@ -174,6 +181,7 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
             append_open_in_register(
                 session, Act.SIGNING_KEY_STOLEN, thumbprint=which, since=stolen_at.isoformat(), log_size=size
             )
+    vault.settle()
     return key
 
 
