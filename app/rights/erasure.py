@@ -154,9 +154,11 @@ def _rebuild(vault: Vault) -> bool:
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
     with vault.change() as change:
         session = change.session
-        subject_id = session.scalar(select(Erasure.subject_id).where(Erasure.id == erasure_id))
+        asked = select(Erasure.subject_id, Erasure.held).where(Erasure.id == erasure_id)
+        subject_id, told = session.execute(asked).one()
         if subject_id is not None:
-            before = counting.held(session, vault.register, subject_id)
+            # As it was when they asked: a crash since may have taken part of it. Of an older version's, what is there.
+            before = counting.Held.read(told) if told else counting.held(session, vault.register, subject_id)
             consent.end_all(change, subject_id=subject_id, now=now)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
             session.flush()
