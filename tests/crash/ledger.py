@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.bytescan import keys_of_the_log, rows
+from tests.bytescan import keys_of_the_log, live_keys, openable, rows
+from tests.crash.beside import tables_of
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
 HASH, GUARD = 32, 28
@@ -190,6 +191,14 @@ def _signers(root: Path) -> Iterator[str]:
             yield f"the key of {signs} is not its own"
     if sorted(in_force) != ["checkpoints", "receipts"]:
         yield f"keys are in force for {in_force}"
+
+
+def found_in(root: Path, promised: Iterable[str]) -> list[str]:
+    """Name what is wrong with the log, and which of the leaves that receipts *promised* it has not."""
+    log = read(root, openable(root / DATA, live_keys(root)))
+    tables = {f"{DATA}: {table}": found for table, found in tables_of(root / DATA).items()}
+    lost = [f"leaf {leaf} is lost" for leaf in promised if bytes.fromhex(leaf) not in log.leaves]
+    return faults(root, log, log, tables) + lost
 
 
 def promised(answer: Mapping[str, Any]) -> set[bytes]:
