@@ -5,6 +5,7 @@ that key is destroyed. Its public half stays for ever, so that what it signed st
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +25,7 @@ from app.ledger.strict import base64url
 from app.ledger.tables import LogHead, SigningKey, Signs
 from app.ledger.tiles import guard_owner
 from app.vault.place import place
-from app.vault.register import Owner
+from app.vault.register import READINGS, KeyGoneError, Owner
 from app.vault.vault import Vault
 
 
@@ -103,6 +104,14 @@ def signer(vault: Vault, signs: Signs) -> Signer:
     Raises:
         KekError: the key-encryption key is not the register's.
     """
+    for _ in range(READINGS - 1):
+        # Rotated between the two readings: the next one finds the new key.
+        with suppress(KeyGoneError):
+            return _signer(vault, signs)
+    return _signer(vault, signs)
+
+
+def _signer(vault: Vault, signs: Signs) -> Signer:
     with vault.register.store.reading() as reading:
         found = reading.first(_IN_FORCE, signs=signs)
     if found is None:
@@ -124,7 +133,7 @@ def vkey(vault: Vault) -> str:
     """Return the line by which the key of the log's checkpoints is handed on (C2SP signed note)."""
     with vault.register.store.read() as session:
         [public] = [key.public for key in known(session) if key.signs is Signs.CHECKPOINTS and key.retired_at is None]
-    return Verifier(origin_of(vault.register.origin()), Ed25519PublicKey.from_public_bytes(public)).vkey
+    return Verifier(origin_of(vault.register.name()), Ed25519PublicKey.from_public_bytes(public)).vkey
 
 
 def known(session: Session) -> Sequence[SigningKey]:
@@ -194,7 +203,7 @@ def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
 
 def jwks(vault: Vault) -> dict[str, Any]:
     """Return the public halves of all keys there ever were, as a JWK set (RFC 7517)."""
-    origin = origin_of(vault.register.origin())
+    origin = origin_of(vault.register.name())
     with vault.register.store.read() as session:
         return {"keys": [_jwk(key, origin) for key in known(session)]}
 

@@ -130,7 +130,10 @@ def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, 
             _delete(vault, erasure_id, now)
         at_once = vault.data.bytes() <= settings.rebuild_at_once_mib * MIB
         if _rebuild(vault) if at_once else vault.settle():
-            return _complete(vault, erasure_ids, now)
+            completed = _complete(vault, erasure_ids, now)
+            # What was known by digests until then goes from the files too.
+            vault.settle()
+            return completed
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
     except (KekError, SealError) as error:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from app.kit.prepared import Statements
+from app.ledger import entries
 from app.parties import service as parties
 from tests.bytescan import Needles, files_under, live_keys, openable, rows
 from tests.house import House, MovableClock, Party, Person, SharedPool, enrol, serving
@@ -276,6 +278,31 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
     assert looked_for.found(files_under(root)) == []
     with serving(root, pool, toy_card()) as house:
         assert (case.at(house).verified(), case.at(house).person("GET", "/v1/me").status_code) == (404, 401)
+
+
+def test_what_is_finished_for_a_restore_is_in_the_log(
+    root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its leaf waits in the data that is being replaced, and nowhere else."""
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        backed_up(root, tmp_path / "backup")
+        with monkeypatch.context() as failing:
+            failing.setattr(house.vault.register, "end", _fail)
+            case.person("DELETE", "/v1/me")
+    waiting: list[bytes] = []
+    pend = entries.pend
+
+    def noticed(writing: Statements, leaf: bytes) -> None:
+        waiting.append(leaf)
+        pend(writing, leaf)
+
+    monkeypatch.setattr(entries, "pend", noticed)
+
+    restored(root, tmp_path / "backup")
+
+    assert len(waiting) == 1
+    assert rows(root / "keys" / "register.db", "SELECT count(*) FROM log_leaves WHERE leaf = ?", *waiting) == [(1,)]
 
 
 def _fail(*_given: object, **_named: object) -> None:
