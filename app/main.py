@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -32,8 +33,8 @@ from app.ledger import batch, keys
 from app.ledger import log as ledger_log
 from app.ledger import routes as ledger
 from app.matching import routes as matching
+from app.parties import keys as party_keys
 from app.parties import routes as parties
-from app.parties import service as parties_service
 from app.rights import routes as rights
 from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
@@ -167,7 +168,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.recoveries = Throttle("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = {
         subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
-        parties_service.KEY_PREFIX: parties_service.authenticate,
+        party_keys.KEY_PREFIX: partial(party_keys.authenticate, tell_time=clock),
     }
     problems.install(app, storage=(KekError, SealError), met=_note_refusal)
     openapi.describe(app)

@@ -79,7 +79,15 @@ def schema() -> Schema:
             source=_TEXT,
             restricted={"type": "boolean"},
             purposes=_purposes(),
-            recipients=_list(relying_party_id=_ID, name=_TEXT, contact=_TEXT, learns=_TEXT, alternative=_TEXT),
+            recipients=_list(
+                relying_party_id=_ID,
+                name=_TEXT,
+                contact=_TEXT,
+                learns=_TEXT,
+                alternative=_TEXT,
+                context=_or_null(_TEXT),
+                legal_basis=_or_null(_TEXT),
+            ),
             proofs=_list(
                 consent_id=_ID,
                 purpose=_enum(Purpose),
