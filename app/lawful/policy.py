@@ -86,8 +86,18 @@ def judge(situation: Situation) -> Verdict:
 def _who(settings: Settings) -> Iterator[Requirement]:
     asked = (
         ("controller name", "controller_name", "people have to know who answers (GDPR Art. 13(1)(a))", "the name"),
-        ("controller address", "controller_address", "a controller that cannot be found answers to nobody", "where"),
-        ("controller contact", "controller_contact", "people turn to it with their rights (Art. 12)", "where"),
+        (
+            "controller address",
+            "controller_address",
+            "a controller that cannot be found answers to nobody",
+            "where it is",
+        ),
+        (
+            "controller contact",
+            "controller_contact",
+            "people turn to it with their rights (Art. 12)",
+            "where to reach it",
+        ),
         (
             "data protection officer",
             "data_protection_officer",
