@@ -14,6 +14,7 @@ from app.kit.http import Config
 from app.kit.metrics import CONTENT_TYPE, Metrics
 from app.kit.migrate import NewerSchemaError
 from app.kit.openapi import Example, answers, like, media, merged
+from app.lawful import service as lawful
 from app.ledger.log import check as check_log
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
@@ -24,6 +25,7 @@ router = APIRouter(tags=["operators"], route_class=OpenRoute)
 READY: Example = {
     "status": "ready",
     "reasons": [],
+    "warnings": [],
     "profile": "prototype",
     "controller": "demonstration controller: not for real people's data",
     "engine": "face_recognition",
@@ -57,6 +59,8 @@ class ReadyOut(BaseModel):
 
     status: Literal["ready", "not ready"]
     reasons: list[str]
+    warnings: list[str]
+    """In `live`: what is not asked for, and should be known."""
     profile: Literal["prototype", "live"]
     controller: str
     engine: str
@@ -78,24 +82,29 @@ def livez() -> LiveOut:
 def readyz(response: Response, faces: Faces, vault: Transactions, config: Config) -> ReadyOut:
     """Ask whether the service is ready.
 
-    It is if the schema is at head, the register opens and the engine is verified; otherwise 503 and the reasons.
+    It is if the schema is at head, the register opens and the engine is verified, and in `live` if nothing is missing
+    that law asks for (docs/live.md); otherwise 503 and the reasons.
     """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
+    warnings: list[str] = []
     try:
         check(vault)
         check_log(vault)
+        if config.profile == "live":
+            found = lawful.look(vault, settings=config, card=faces.card)
+            reasons += [f"live: {one.name}: {one.found}; {one.do}" for one in found.missing]
+            warnings += found.warnings
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
     except DBAPIError:
         reasons.append("the databases cannot be read")
-    if config.profile == "live":
-        reasons.append("the live profile asks for more than this version can show: see docs/settings.md")
     if reasons:
         response.status_code = 503
     return ReadyOut(
         status="not ready" if reasons else "ready",
         reasons=reasons,
+        warnings=warnings,
         profile=config.profile,
         controller=config.controller,
         engine=pool.engine,

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -18,9 +19,11 @@ from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
+from app.kit.banner import Banner
 from app.kit.clock import Clock, utc_now
 from app.kit.cors import Cors
 from app.kit.errors import Problem
+from app.kit.gate import Gate
 from app.kit.head import HeadAsGet
 from app.kit.log import RequestLog
 from app.kit.metrics import Metrics
@@ -28,12 +31,13 @@ from app.kit.receiving import Receiving
 from app.kit.settings import MIB, Settings
 from app.kit.throttle import Throttle
 from app.kit.turns import take_short_turns
+from app.lawful import service as lawful
 from app.ledger import batch, keys
 from app.ledger import log as ledger_log
 from app.ledger import routes as ledger
 from app.matching import routes as matching
+from app.parties import keys as party_keys
 from app.parties import routes as parties
-from app.parties import service as parties_service
 from app.rights import routes as rights
 from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
@@ -146,7 +150,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     """
     pool, card = engine
     app = FastAPI(
-        **TOLD,
+        **_told(settings),
         version=__version__,
         lifespan=_lifespan,
         redirect_slashes=False,
@@ -156,18 +160,15 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    app.state.measuring = Measuring(
-        pool=pool,
-        card=card,
-        target_fmr=settings.target_fmr,
-        threshold=card.threshold_at(settings.target_fmr).threshold,
-    )
+    threshold = card.threshold_at(settings.target_fmr).threshold
+    app.state.measuring = Measuring(pool=pool, card=card, target_fmr=settings.target_fmr, threshold=threshold)
+    app.state.gate = _gate(settings, vault, card)
     app.state.metrics = Metrics()
     app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = Throttle("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = {
         subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
-        parties_service.KEY_PREFIX: parties_service.authenticate,
+        party_keys.KEY_PREFIX: partial(party_keys.authenticate, tell_time=clock),
     }
     problems.install(app, storage=(KekError, SealError), met=_note_refusal)
     openapi.describe(app)
@@ -178,6 +179,20 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
         app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    """Return what the service says of itself; in `prototype` first of all that it is one."""
+    if settings.profile == "live":
+        return TOLD
+    return {**TOLD, "description": f"**This is a prototype, with a {settings.controller}.**\n\n{TOLD['description']}"}
+
+
+def _gate(settings: Settings, vault: Vault, card: Card) -> Gate | None:
+    """Return what asks, in `live`, whether anything is missing."""
+    if settings.profile == "prototype":
+        return None
+    return Gate(lambda: not lawful.look(vault, settings=settings, card=card).missing)
 
 
 def _note_refusal(request: Request, problem: Problem) -> None:
@@ -198,6 +213,8 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
+    if settings.profile == "prototype":
+        app.add_middleware(Banner, controller=settings.controller)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
 

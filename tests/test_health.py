@@ -32,7 +32,7 @@ def test_the_live_profile_is_not_ready_until_it_is_lawful(root: Path, pool: Shar
         answer = mien.client.get("/readyz")
 
         assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
-        assert "live profile" in " ".join(answer.json()["reasons"])
+        assert "MIEN_CONTROLLER_NAME" in " ".join(answer.json()["reasons"])
         assert mien.client.get("/livez").status_code == 200
 
 

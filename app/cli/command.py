@@ -77,6 +77,13 @@ def opened(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
         yield vault
         vault.data.close()
         vault.register.store.close()
+    say_profile(settings)
+
+
+def say_profile(settings: Settings) -> None:
+    """Say in `prototype` that nobody answers for the data, where no program reads it."""
+    if settings.profile == "prototype":
+        typer.echo(f"mien: prototype, {settings.controller}", err=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from app import __version__
-from app.cli.command import Json, answer, opened, read_settings, refusing
+from app.cli.command import Json, answer, opened, read_settings, refusing, say_profile
 from app.kit.clock import utc_now
 from app.kit.telling import telling
 from app.ledger import keys
@@ -151,6 +151,7 @@ def backup(
     settings = read_settings()
     with refusing(), in_use(settings.data_dir), telling() as tell:
         made = back_up(settings, to=directory, version=__version__, now=utc_now(), tell=tell)
+    say_profile(settings)
     answer({"backup": directory, **_told(made)}, as_json=as_json)
 
 
@@ -169,6 +170,7 @@ def restore(
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
     with refusing(), telling() as tell:
         done = restore_backup(settings, backup=directory, now=utc_now, tell=tell)
+    say_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
     answer({"restored": directory, **_told(done.backup), **counts}, as_json=as_json)
 

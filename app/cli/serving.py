@@ -45,10 +45,8 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     except OSError as error:
         refuse(f"cannot listen on {host} port {port}: {error.strerror}")
     host, port = listening.getsockname()[:2]
-    answer(
-        {"address": f"http://{f'[{host}]' if ':' in host else host}:{port}", "profile": settings.profile},
-        as_json=as_json,
-    )
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    answer({"address": address, "profile": settings.profile, "controller": settings.controller}, as_json=as_json)
     sys.stdout.flush()
     config = uvicorn.Config(
         service,

@@ -15,6 +15,7 @@ from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
+from app.kit.gate import AtGate, NotReadyError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
@@ -190,10 +191,18 @@ def notice_text(sha256: str, session: Read) -> Response:
     "",
     status_code=201,
     dependencies=PRIVATE,
-    responses=merged(answers(NoticeChangedError), {200: {"model": DecisionOut, "description": "Already given"}}),
+    responses=merged(
+        answers(NoticeChangedError, NotReadyError), {200: {"model": DecisionOut, "description": "Already given"}}
+    ),
 )
 def decide(
-    body: ConsentIn, response: Response, me: Me, vault: Transactions, config: Config, tell_time: TellTime
+    body: ConsentIn,
+    response: Response,
+    me: Me,
+    vault: Transactions,
+    config: Config,
+    tell_time: TellTime,
+    gate: AtGate,
 ) -> DecisionOut:
     """Give or refuse consent.
 
@@ -206,6 +215,9 @@ def decide(
     if body.decision is ConsentDecision.REFUSED:
         refused = service.refuse(vault, by=me, asked=asked, tell_time=tell_time)
         return _decided(body, refused.event.consent_id, subject_ref=None, ends=None, receipt=refused.receipt)
+    # A refusal ends a consent that stands: it passes always.
+    if gate is not None:
+        gate.check()
     given = service.give(vault, by=me, asked=asked, chosen_end=body.valid_until, settings=config, now=tell_time())
     if not given.new:
         response.status_code = 200

@@ -15,6 +15,7 @@ from app.faces.measuring import Faces, image_bytes
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import PersonRoute
 from app.kit.errors import BusyError, NotFoundError
+from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -117,9 +118,9 @@ class DeletionOut(BaseModel):
 @upload_router.post(
     "/enrolments",
     status_code=201,
-    dependencies=PRIVATE,
+    dependencies=[*PRIVATE, *PROCESSING],
     responses=merged(
-        answers(ConsentRequiredError, RestrictedError, BusyError),
+        answers(ConsentRequiredError, RestrictedError, BusyError, NotReadyError),
         answers(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
     ),
 )

@@ -34,6 +34,15 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class ByOrigin:
+    """False match rates between people of one origin and sex, in a second trial, at one threshold."""
+
+    trial: str
+    threshold: float
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What one trial says about an engine."""
 
@@ -82,13 +91,17 @@ class Card:
         """Return the stated intervals at the threshold nearest to *threshold*."""
         return min(self.calibration.intervals, key=lambda interval: abs(interval.threshold - threshold))
 
-    def worst_group_near(self, threshold: float) -> dict[str, Any]:
-        """Return the group with the highest false match rate in the trial by origin, and at which threshold."""
+    def by_origin_near(self, threshold: float) -> ByOrigin:
+        """Return the rates of the trial by origin, at the stated threshold nearest to *threshold*."""
         by_origin = self.calibration.fmr_by_origin
         stated = min(by_origin["thresholds"], key=lambda text: abs(float(text) - threshold))
-        rates: Mapping[str, float] = by_origin["thresholds"][stated]
-        group = max(rates, key=lambda name: rates[name])
-        return {"group": group, "fmr": rates[group], "threshold": float(stated), "trial": by_origin["trial"]}
+        return ByOrigin(by_origin["trial"], float(stated), by_origin["thresholds"][stated])
+
+    def worst_group_near(self, threshold: float) -> dict[str, Any]:
+        """Return the group with the highest false match rate in the trial by origin, and at which threshold."""
+        found = self.by_origin_near(threshold)
+        group = max(found.rates, key=lambda name: found.rates[name])
+        return {"group": group, "fmr": found.rates[group], "threshold": found.threshold, "trial": found.trial}
 
     def as_document(self) -> dict[str, Any]:
         """Return the whole card as plain JSON values: a copy, free to add to."""

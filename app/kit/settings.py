@@ -9,9 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.kit.text import REASON, readable
+
 MIB = 1024 * 1024
 DEMONSTRATION = "demonstration controller: not for real people's data"
-
+"""Who answers for the data in `prototype`, whatever is set: nobody."""
+NOBODY = "nobody yet: MIEN_CONTROLLER_NAME is not set"
+"""The same in `live`, until it is said who does."""
 
 THREE_YEARS = timedelta(days=3 * 365)
 
@@ -27,6 +31,19 @@ def _whole_days(value: timedelta) -> timedelta:
         msg = "give whole days"
         raise ValueError(msg)
     return value
+
+
+def _said(value: str) -> str:
+    """Refuse what is blank, or what people cannot be shown as it is."""
+    if not value.strip():
+        msg = "it is blank; leave it out instead"
+        raise ValueError(msg)
+    if not readable(value):
+        raise ValueError(REASON)
+    return value.strip()
+
+
+Said = Annotated[str, AfterValidator(_said)]
 
 
 def _networks(value: str) -> str:
@@ -55,6 +72,17 @@ class Settings(BaseSettings):
     """`prototype` runs at once with a demonstration controller; `live` is not ready until it is lawful to run."""
     registration: Literal["open", "closed"] = "open"
     """Whether anybody may register."""
+
+    controller_name: Said | None = None
+    """Who answers for the data (GDPR Art. 4(7)), as people know it. Counts in `live` only."""
+    controller_address: Said | None = None
+    """Where the controller is, by post."""
+    controller_contact: Said | None = None
+    """Where people reach the controller."""
+    data_protection_officer: Said | None = None
+    """Where people reach the data protection officer."""
+    authority: Said | None = None
+    """The data protection authority that supervises the controller."""
 
     data_dir: Path = Path("var/data")
     """Everything sealed or impersonal (`mien.db`). Backed up, restored."""
@@ -133,6 +161,9 @@ class Settings(BaseSettings):
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 
+    key_overlap_hours: Annotated[int, Field(ge=1, le=720)] = 72
+    """The most hours that a relying party's old key may go on working beside its new one."""
+
     request_threads: Annotated[int, Field(ge=4)] = 40
     """Requests worked on at once."""
     sweep_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
@@ -161,10 +192,24 @@ class Settings(BaseSettings):
 
     @property
     def controller(self) -> str:
-        """Who answers for the data. In this version always the demonstration: nobody."""
-        return DEMONSTRATION
+        """Who answers for the data. In `prototype` always the demonstration, whatever name is set."""
+        if self.profile == "prototype":
+            return DEMONSTRATION
+        return self.controller_name or NOBODY
 
     @property
     def keys_apart(self) -> bool:
         """Whether the register is outside the data directory, so that no data backup can hold it."""
-        return not self.register_dir.resolve().is_relative_to(self.data_dir.resolve())
+        return not _within(self.register_dir, self.data_dir)
+
+    @property
+    def kek_apart(self) -> bool:
+        """Whether the key-encryption key lies neither with the data nor with the keys that it opens."""
+        if self.kek is not None:
+            return True
+        file = self.kek_file
+        return file is not None and not any(_within(file, one) for one in (self.data_dir, self.register_dir))
+
+
+def _within(path: Path, directory: Path) -> bool:
+    return path.resolve().is_relative_to(directory.resolve())

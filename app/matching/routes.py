@@ -15,6 +15,7 @@ from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import BusyError
+from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
@@ -80,8 +81,8 @@ class ComparisonOut(BaseModel):
 @party_router.post(
     "/verifications",
     name="verify",
-    dependencies=PRIVATE,
-    responses=answers(NoSuchConsentError, BusyError, *PHOTO_REFUSALS),
+    dependencies=[*PRIVATE, *PROCESSING],
+    responses=answers(NoSuchConsentError, BusyError, NotReadyError, *PHOTO_REFUSALS),
 )
 def verification(
     party: Party,

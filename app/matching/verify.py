@@ -35,7 +35,7 @@ from app.ledger.tables import EntryRow
 from app.matching import history
 from app.matching.policy import Decision, Liveness, decide
 from app.matching.tables import Comparison
-from app.parties import service as parties
+from app.parties import keys
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -57,7 +57,7 @@ _STILL = (
         permits.live(bindparam("now", type_=UtcDateTime())),
         Grant.id == bindparam("grant_id"),
         Template.id == bindparam("template_id"),
-        parties.may_still_ask(bindparam("key_id", type_=Comparison.id.type)),
+        keys.may_still_ask(bindparam("key_id", type_=Comparison.id.type), now=bindparam("now", type_=UtcDateTime())),
     )
     # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
     .with_for_update(read=True, of=Grant)

@@ -9,4 +9,6 @@ PARTY: Example = {
     "contact": "door@example.org",
     "purposes": ["verification"],
     "alternative": "a key card",
+    "context": "the entrance of the office, on working days",
+    "legal_basis": "explicit consent (GDPR Art. 9(2)(a))",
 }

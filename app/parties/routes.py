@@ -31,6 +31,10 @@ class PartyOut(BaseModel):
     purposes: list[Purpose]
     alternative: str
     """The way in without a face that it offers."""
+    context: str | None
+    """Where and for what it asks."""
+    legal_basis: str | None
+    """On what ground it asks, in its own words."""
 
     @classmethod
     def of(cls, party: service.PartyView) -> Self:
@@ -41,6 +45,8 @@ class PartyOut(BaseModel):
             contact=party.contact,
             purposes=party.purposes,
             alternative=party.alternative,
+            context=party.context,
+            legal_basis=party.legal_basis,
         )
 
 

@@ -1,28 +1,25 @@
 """What the operator does with relying parties, and what others may know of them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
-from app.kit.auth import Principal, Role, digest, new_token
-from app.kit.db import Store
 from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation
 from app.kit.text import REASON, readable
 from app.ledger.entries import Act, append_open
-from app.parties.tables import PartyKey, PartyPurpose, RelyingParty
+from app.parties import keys
+from app.parties.tables import PartyPurpose, RelyingParty
 from app.vault import purge
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
-KEY_PREFIX = "mien_rp_"
 OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 """The purposes that a relying party can ask for; `template_renewal` is the controller's own."""
 
@@ -40,28 +37,44 @@ class PartyView:
     contact: str
     alternative: str
     purposes: list[Purpose]
+    context: str | None = None
+    """Where and for what it asks; None where the operator has not said."""
+    legal_basis: str | None = None
+    """On what ground it asks; None where the operator has not said."""
 
 
-def _view(session: Session, party: RelyingParty) -> PartyView:
+def view_of(session: Session, party: RelyingParty) -> PartyView:
+    """Return a party as anybody may see it."""
     purposes = session.scalars(select(PartyPurpose.purpose).where(PartyPurpose.relying_party_id == party.id))
-    return PartyView(party.id, party.name, party.contact, party.alternative, sorted(purposes))
+    return PartyView(
+        id=party.id,
+        name=party.name,
+        contact=party.contact,
+        alternative=party.alternative,
+        purposes=sorted(purposes),
+        context=party.context,
+        legal_basis=party.legal_basis,
+    )
 
 
 def add(
-    session: Session, *, name: str, contact: str, purposes: Collection[Purpose], alternative: str, now: datetime
+    session: Session,
+    *,
+    name: str,
+    contact: str,
+    purposes: Collection[Purpose],
+    alternative: str,
+    context: str | None = None,
+    legal_basis: str | None = None,
+    now: datetime,
 ) -> tuple[PartyView, str]:
     """Add a relying party; returns it and its key, which cannot be read again.
 
     Raises:
         PartyError: something is blank or cannot be read, the name is taken, or a purpose is not a relying party's.
     """
-    for said, value in (("name", name), ("contact", contact), ("alternative", alternative)):
-        if not value.strip():
-            msg = f"a relying party has a name, a contact and an alternative; the {said} is blank"
-            raise PartyError(msg)
-        if not readable(value):
-            msg = f"the {said} cannot be shown to people as it is. {REASON}"
-            raise PartyError(msg)
+    told = {"contact": contact, "alternative": alternative, "context": context, "legal basis": legal_basis}
+    refuse_untold(name=name, **told)
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
         msg = f"there is a relying party named {name!r} already; give this one another name"
         raise PartyError(msg)
@@ -69,34 +82,64 @@ def add(
         msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
         raise PartyError(msg)
     party = RelyingParty(
-        id=uuid4(), name=name, contact=contact, alternative=alternative, added_on=now.date(), revoked_on=None
+        id=uuid4(),
+        name=name,
+        contact=contact,
+        alternative=alternative,
+        context=context,
+        legal_basis=legal_basis,
+        added_on=now.date(),
+        revoked_on=None,
     )
     session.add(party)
     session.flush()
     session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
     append_open(session, Act.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
-    return _view(session, party), _add_key(session, party.id, now)
+    return view_of(session, party), keys.add(session, party.id, now=now)
 
 
-def _add_key(session: Session, party_id: UUID, now: datetime) -> str:
-    key = new_token(KEY_PREFIX)
-    session.add(PartyKey(id=uuid4(), relying_party_id=party_id, digest=digest(key), created_on=now.date()))
-    session.flush()
-    return key
+def refuse_untold(**told: str | None) -> None:
+    """Refuse what is blank, or what people cannot be shown as it is; what was not said at all is let be.
+
+    Raises:
+        PartyError: one of *told*, by what it is.
+    """
+    for said, value in told.items():
+        if value is None:
+            continue
+        if not value.strip():
+            msg = f"a relying party has a name, a contact and an alternative; the {said} is blank"
+            raise PartyError(msg)
+        if not readable(value):
+            msg = f"the {said} cannot be shown to people as it is. {REASON}"
+            raise PartyError(msg)
 
 
 @operation("rotating a relying party's key")
-def rotate_key(vault: Vault, *, party_id: UUID, now: datetime) -> tuple[PartyView, str]:
-    """End every key of the party and give it a new one.
+def rotate_key(
+    vault: Vault, *, party_id: UUID, overlap: timedelta = timedelta(), now: datetime
+) -> tuple[PartyView, str]:
+    """Give the party a new key, and end its old one: with the new one, or after *overlap*.
 
     Raises:
-        PartyError: there is no such party, or it is revoked.
+        PartyError: there is no such party, or it is revoked; or the overlap is longer than the settings let it be.
     """
+    longest = vault.settings.key_overlap_hours
+    if overlap > timedelta(hours=longest):
+        msg = f"an old key goes on for at most {longest} hours (MIEN_KEY_OVERLAP_HOURS)"
+        raise PartyError(msg)
+    until = now + overlap if overlap else None
     with vault.change() as change:
-        party = _standing(change.session, party_id)
-        _delete_keys(change.session, party_id, end=partial(change.replaced, EndedKind.RELYING_PARTY_KEY), now=now)
-        append_open(change.session, Act.RELYING_PARTY_KEY_ROTATED, relying_party_id=str(party_id), at=now.isoformat())
-        return _view(change.session, party), _add_key(change.session, party_id, now)
+        party = standing_party(change.session, party_id)
+        keys.replace(change, party_id, until=until, now=now)
+        append_open(
+            change.session,
+            Act.RELYING_PARTY_KEY_ROTATED,
+            relying_party_id=str(party_id),
+            at=now.isoformat(),
+            old_key_until=None if until is None else until.isoformat(),
+        )
+        return view_of(change.session, party), keys.add(change.session, party_id, now=now)
 
 
 @operation("revoking a relying party")
@@ -107,15 +150,20 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
         PartyError: there is no such party, or it is revoked.
     """
     with vault.change() as change:
-        party = _standing(change.session, party_id)
-        _delete_keys(change.session, party_id, end=partial(change.end, EndedKind.RELYING_PARTY_KEY), now=now)
+        party = standing_party(change.session, party_id)
+        keys.end_all(change, party_id, now=now)
         party.revoked_on = now.date()
         change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
         append_open(change.session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat())
-        return _view(change.session, party)
+        return view_of(change.session, party)
 
 
-def _standing(session: Session, party_id: UUID) -> RelyingParty:
+def standing_party(session: Session, party_id: UUID) -> RelyingParty:
+    """Return the row of a party that is not revoked.
+
+    Raises:
+        PartyError: there is no such party, or it is revoked.
+    """
     party = session.get(RelyingParty, party_id)
     if party is None or party.revoked_on is not None:
         msg = f"there is no relying party {party_id}, or it is revoked"
@@ -123,41 +171,21 @@ def _standing(session: Session, party_id: UUID) -> RelyingParty:
     return party
 
 
-def _delete_keys(session: Session, party_id: UUID, *, end: Callable[..., None], now: datetime) -> None:
-    for key_id in session.scalars(select(PartyKey.id).where(PartyKey.relying_party_id == party_id)).all():
-        session.execute(delete(PartyKey).where(PartyKey.id == key_id))
-        end(key_id, ended_as="revoked", on=now.date())
-
-
-_BY_KEY = Prepared(
-    select(PartyKey.relying_party_id, PartyKey.id)
-    .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
-    .where(PartyKey.digest == bindparam("digest"), RelyingParty.revoked_on.is_(None))
-)
-
-
-def authenticate(data: Store, token_digest: bytes) -> Principal | None:
-    """Find the relying party whose key this is."""
-    with data.reading() as reading:
-        found = reading.first(_BY_KEY, digest=token_digest)
-    return None if found is None else Principal(Role.RELYING_PARTY, *found)
-
-
-def may_still_ask(key_id: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
-    """Select nothing once this key has ended; for a decision that was long in the making."""
-    return exists().where(PartyKey.id == key_id)
-
-
 def get(session: Session, party_id: UUID) -> PartyView | None:
     """Return one relying party, revoked or not: it stays named in people's histories."""
     party = session.get(RelyingParty, party_id)
-    return None if party is None else _view(session, party)
+    return None if party is None else view_of(session, party)
 
 
 _RECIPIENT = Prepared(
-    select(RelyingParty.id, RelyingParty.name, RelyingParty.contact, RelyingParty.alternative).where(
-        RelyingParty.id == bindparam("party_id")
-    )
+    select(
+        RelyingParty.id,
+        RelyingParty.name,
+        RelyingParty.contact,
+        RelyingParty.alternative,
+        RelyingParty.context,
+        RelyingParty.legal_basis,
+    ).where(RelyingParty.id == bindparam("party_id"))
 )
 
 
@@ -168,6 +196,8 @@ class Recipient(NamedTuple):
     name: str
     contact: str
     alternative: str
+    context: str | None
+    legal_basis: str | None
 
 
 def recipients(reading: Statements, party_ids: Collection[UUID]) -> Sequence[Recipient]:
@@ -203,18 +233,12 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
     query = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id).limit(limit)
     if after is not None:
         query = query.where(RelyingParty.id > after)
-    return [_view(session, party) for party in session.scalars(query)]
+    return [view_of(session, party) for party in session.scalars(query)]
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
-    removed = 0
-    for page in purge.pages(vault, PartyKey.id):
-        ended = purge.tombstones(vault, EndedKind.RELYING_PARTY_KEY, (row.id for row in page))
-        if ended:
-            with vault.data.write() as session:
-                session.execute(delete(PartyKey).where(PartyKey.id.in_(ended)))
-            removed += len(ended)
+    removed = keys.purge_dead(vault)
     for page in purge.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
         revoked = purge.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
         if revoked:

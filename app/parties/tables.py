@@ -1,6 +1,6 @@
 """Relying parties, their purposes and keys."""
 
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Date, ForeignKey, LargeBinary, String
@@ -24,6 +24,10 @@ class RelyingParty(Row):
     contact: Mapped[str] = mapped_column(String(500), info=IMPERSONAL)
     alternative: Mapped[str] = mapped_column(String(2000), info=IMPERSONAL)
     """The way in without a face that it offers, at no extra cost or delay."""
+    context: Mapped[str | None] = mapped_column(String(2000), info=IMPERSONAL)
+    """Where and for what it asks: which door, which desk."""
+    legal_basis: Mapped[str | None] = mapped_column(String(2000), info=IMPERSONAL)
+    """On what ground it asks, in its own words."""
     added_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     revoked_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
 
@@ -46,3 +50,5 @@ class PartyKey(Row):
     relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), index=True, info=IMPERSONAL)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
     created_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+    ends_at: Mapped[datetime | None] = mapped_column(info=IMPERSONAL)
+    """When it ends beside the key that took its place; None while it is not replaced."""

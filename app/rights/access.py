@@ -225,6 +225,8 @@ def _told(asked: Asked) -> dict[str, Any]:
                 "contact": party.contact,
                 "learns": LEARNS,
                 "alternative": party.alternative,
+                "context": party.context,
+                "legal_basis": party.legal_basis,
             }
             for party in recipients.values()
         ],

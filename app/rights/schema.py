@@ -79,7 +79,7 @@ def schema() -> Schema:
             source=_TEXT,
             restricted={"type": "boolean"},
             purposes=_purposes(),
-            recipients=_list(relying_party_id=_ID, name=_TEXT, contact=_TEXT, learns=_TEXT, alternative=_TEXT),
+            recipients=_recipients(),
             proofs=_list(
                 consent_id=_ID,
                 purpose=_enum(Purpose),
@@ -107,6 +107,18 @@ def _purposes() -> Schema:
         until=_INSTANT,
         legal_basis=_TEXT,
         notice={"type": "string", "description": "where the text is that was read"},
+    )
+
+
+def _recipients() -> Schema:
+    return _list(
+        relying_party_id=_ID,
+        name=_TEXT,
+        contact=_TEXT,
+        learns=_TEXT,
+        alternative=_TEXT,
+        context=_or_null(_TEXT),
+        legal_basis=_or_null(_TEXT),
     )
 
 

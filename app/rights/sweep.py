@@ -10,6 +10,7 @@ from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.ledger import keys as ledger
+from app.parties import keys as party_keys
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import upkeep as subjects
@@ -31,6 +32,7 @@ class Swept:
     erasures_completed: int
     expired: int
     proofs_deleted: int
+    keys_ended: int
 
 
 @operation("sweep")
@@ -41,6 +43,7 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
         proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
+        keys_ended=party_keys.end_replaced(vault, now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.
     vault.settle()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
+from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime, Tx
 from app.kit.openapi import answers, like
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -124,8 +125,8 @@ class NewTokenOut(BaseModel):
 @open_router.post(
     "/subjects",
     status_code=201,
-    dependencies=PRIVATE,
-    responses=answers(service.RegistrationClosedError, TooManyAttemptsError),
+    dependencies=[*PRIVATE, *PROCESSING],
+    responses=answers(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
 )
 def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
     """Register as a person.

@@ -28,6 +28,8 @@ class EndedKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of thing, not a secret
     RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
+    REPLACED_KEY = "replaced_key"
+    """A relying party's key that has a successor: it goes on until the time that its row says, and no longer."""
     SPELL = "spell"
     """A spell of matching, ended by a restriction."""
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +18,7 @@ from app.kit import steps
 from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.tables import Signs
+from app.parties import service as parties
 from app.rights.restoring import restore
 from app.vault.backup import back_up
 from app.vault.opening import open_vault
@@ -127,6 +128,14 @@ def _failing(operation: str, step: str) -> Iterator[None]:
         yield
     finally:
         steps.watcher = watched
+
+
+def key_replaced(mien: House) -> Story:
+    """Give the relying party a new key; the old one goes on for an hour."""
+    story = enrolled(mien)
+    door = story.door
+    _, door.key = parties.rotate_key(mien.vault, party_id=UUID(door.id), overlap=timedelta(hours=1), now=mien.clock())
+    return story
 
 
 def half_withdrawn(mien: House) -> Story:

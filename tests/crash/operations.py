@@ -16,6 +16,8 @@ import httpx
 
 from app import __version__
 from app.ledger import batch, keys
+from app.parties import describing
+from app.parties import keys as party_keys
 from app.parties import service as parties
 from app.rights.restoring import restore
 from app.rights.sweep import leave_behind, purge, sweep
@@ -34,6 +36,7 @@ from tests.crash.before import (
     half_erased,
     half_rotated,
     half_withdrawn,
+    key_replaced,
     lived_on,
     notice_changed,
     restored,
@@ -140,6 +143,23 @@ def _leave_behind(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
     with _opened(root) as vault:
         return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), now=now)[1]}
+
+
+def _rotate_key_with_overlap(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
+    with _opened(root) as vault:
+        overlap = timedelta(hours=1)
+        return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), overlap=overlap, now=now)[1]}
+
+
+def _describe(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        said = describing.Described(context="the entrance")
+        describing.describe(vault, party_id=UUID(about["door"]), described=said, now=now)
+
+
+def _end_replaced(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        party_keys.end_replaced(vault, now=now)
 
 
 def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -297,4 +317,7 @@ OPERATIONS = (
         lambda story: enrol(story.ada, [UUID(int=0)], PHOTOS),
         refused=True,
     ),
+    Operation("rotating a relying party's key, with an overlap", enrolled, Order(_rotate_key_with_overlap)),
+    Operation("describing a relying party", enrolled, Order(_describe)),
+    Operation("ending replaced keys", key_replaced, Order(_end_replaced), later=timedelta(hours=2)),
 )

@@ -158,7 +158,7 @@ def test_a_decision_is_all_that_a_party_learns(mien: House) -> None:
             "target_fmr": 1e-3,
             "liveness": "not_checked",
         }
-        assert set(answer.headers) == {"date", "content-length", "content-type", "cache-control"}
+        assert set(answer.headers) == {"date", "content-length", "content-type", "cache-control", "mien-controller"}
 
 
 def test_two_parties_know_one_person_under_two_references(mien: House) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from app.ledger import keys
 from app.ledger.tables import Signs
+from app.parties import describing
 from app.parties import service as parties
+from app.parties.describing import Described
 from app.rights.sweep import sweep
 from tests.consent.drafts import draft, publish
 from tests.house import House, SharedPool, enrol, serving
@@ -125,6 +127,17 @@ def party_revoked(case: Case) -> None:
     parties.revoke(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
 
 
+def party_described(case: Case) -> None:
+    said = Described(context="the entrance")
+    describing.describe(case.house.vault, party_id=UUID(case.party.id), described=said, now=case.house.clock())
+
+
+def replaced_key_ended(case: Case) -> None:
+    now = case.house.clock()
+    parties.rotate_key(case.house.vault, party_id=UUID(case.party.id), overlap=timedelta(hours=1), now=now)
+    swept(case, hours=2)
+
+
 def kek_rotated(case: Case) -> None:
     assert command(case.house.root, "keys", "rotate").returncode == 0
 
@@ -161,6 +174,8 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "relying party added": (party_added, {"relying_party_added"}),
     "its key rotated": (party_rotated, {"relying_party_key_rotated"}),
     "relying party revoked": (party_revoked, {"relying_party_revoked"}),
+    "relying party described": (party_described, {"relying_party_described"}),
+    "its replaced key ended": (replaced_key_ended, {"relying_party_key_rotated", "relying_party_key_ended"}),
     "key-encryption key rotated": (kek_rotated, {"key_encryption_key_rotated"}),
     "signing key rotated": (signing_key_rotated, {"signing_key_retired", "signing_key_made"}),
     "signing key stolen": (signing_key_stolen, {"signing_key_stolen"}),

@@ -41,6 +41,8 @@ def test_everybody_sees_who_may_ask_and_what_they_offer_instead(mien: House) -> 
         "contact": "door@example.org",
         "purposes": ["identification", "verification"],
         "alternative": "a key",
+        "context": None,
+        "legal_basis": None,
     }
     assert door("GET", "/v1/relying-party").json() == seen
     assert door.key not in mien.client.get("/v1/relying-parties").text

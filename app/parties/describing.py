@@ -1,0 +1,95 @@
+"""What the operator says of relying parties besides who they are, and what the operator sees of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.kit.steps import operation
+from app.ledger.entries import Act, append_open
+from app.parties.service import PartyError, PartyView, refuse_untold, standing_party, view_of
+from app.parties.tables import PartyKey, RelyingParty
+from app.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What is to be said from now on; None leaves it as it is."""
+
+    contact: str | None = None
+    context: str | None = None
+    legal_basis: str | None = None
+    alternative: str | None = None
+
+    def said(self) -> dict[str, str]:
+        """Return what is said, by the column that holds it."""
+        every = {
+            "contact": self.contact,
+            "context": self.context,
+            "legal_basis": self.legal_basis,
+            "alternative": self.alternative,
+        }
+        return {name: value for name, value in every.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key of a relying party, which cannot be read."""
+
+    created_on: date
+    ends_at: datetime | None
+    """When it ends beside its successor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A relying party as the operator sees it."""
+
+    party: PartyView
+    added_on: date
+    revoked_on: date | None
+    keys: Sequence[KeyView]
+
+
+@operation("describing a relying party")
+def describe(vault: Vault, *, party_id: UUID, described: Described, now: datetime) -> PartyView:
+    """Say something else of a relying party. Receipts that were given keep what was said then.
+
+    Raises:
+        PartyError: there is no such party, it is revoked, or nothing is said, or what cannot be shown.
+    """
+    said = described.said()
+    if not said:
+        msg = "say what is to change: --contact, --context, --legal-basis or --alternative"
+        raise PartyError(msg)
+    refuse_untold(**{name.replace("_", " "): value for name, value in said.items()})
+    with vault.data.write() as session:
+        party = standing_party(session, party_id)
+        for name, value in said.items():
+            setattr(party, name, value)
+        append_open(
+            session,
+            Act.RELYING_PARTY_DESCRIBED,
+            relying_party_id=str(party_id),
+            changed=" ".join(said),
+            at=now.isoformat(),
+        )
+        return view_of(session, party)
+
+
+def every(session: Session) -> list[Standing]:
+    """Return every relying party, revoked ones too, by name."""
+    return [_standing(session, party) for party in session.scalars(select(RelyingParty).order_by(RelyingParty.name))]
+
+
+def _standing(session: Session, party: RelyingParty) -> Standing:
+    keys = select(PartyKey).where(PartyKey.relying_party_id == party.id).order_by(PartyKey.created_on, PartyKey.id)
+    return Standing(
+        party=view_of(session, party),
+        added_on=party.added_on,
+        revoked_on=party.revoked_on,
+        keys=[KeyView(key.created_on, key.ends_at) for key in session.scalars(keys)],
+    )

@@ -1,0 +1,219 @@
+"""What is said of a relying party, and how its key is followed by another with an overlap."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.parties import describing, keys, service
+from app.parties.describing import Described
+from app.parties.service import PartyError
+from app.rights.sweep import purge, sweep
+from app.vault.tables import EndedKind
+from tests.bytescan import rows
+from tests.consent.spies import everything
+from tests.house import House, Party, SharedPool, serving
+from tests.ledger.told import FOR_EVER, unjoined
+from tests.registered import tombstones
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+from tests.vault.operating import backed_up, command, restored
+
+OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
+SAID = {"context": "the entrance", "legal_basis": "explicit consent"}
+
+
+def rotated(mien: House, party: Party, *, hours: float = 0) -> Party:
+    """Give *party* a new key; returns it with that one."""
+    overlap = timedelta(hours=hours)
+    _, key = service.rotate_key(mien.vault, party_id=UUID(party.id), overlap=overlap, now=mien.clock())
+    return Party(mien.client, party.id, key)
+
+
+def works(party: Party) -> bool:
+    """Say whether the key is let in."""
+    status = party("GET", "/v1/relying-party").status_code
+    assert status in {200, 401}
+    return status == 200
+
+
+def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_it(mien: House) -> None:
+    person, party, _ = mien.enrolled()
+
+    described = Described(**SAID, contact="desk@example.org")
+    describing.describe(mien.vault, party_id=UUID(party.id), described=described, now=mien.clock())
+
+    (seen,) = mien.client.get("/v1/relying-parties").json()["items"]
+    (recipient,) = person("GET", "/v1/me/access").json()["recipients"]
+    for shown in (seen, recipient):
+        assert {name: shown[name] for name in SAID} == SAID
+        assert (shown["contact"], shown["alternative"]) == ("desk@example.org", "a key card")
+
+
+def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as mien:
+        party = mien.party()
+        describing.describe(mien.vault, party_id=UUID(party.id), described=Described(**SAID), now=mien.clock())
+        records = [json.loads(record) for (record,) in rows(mien.vault.data.path, OPEN)]
+
+    (described,) = [one for one in records if one["act"] == "relying_party_described"]
+    assert (described["relying_party_id"], described["changed"]) == (party.id, "context legal_basis")
+
+
+@pytest.mark.parametrize(
+    ("described", "reason"),
+    [
+        (Described(), "say what is to change"),
+        (Described(context=" "), "the context is blank"),
+        (Described(legal_basis="a\nb"), "the legal basis cannot be shown"),
+    ],
+)
+def test_what_cannot_be_said_changes_nothing(mien: House, described: Described, reason: str) -> None:
+    party = mien.party()
+    before = everything(mien.vault)
+
+    with pytest.raises(PartyError, match=reason):
+        describing.describe(mien.vault, party_id=UUID(party.id), described=described, now=mien.clock())
+
+    assert everything(mien.vault) == before
+
+
+def test_of_a_party_that_is_revoked_or_none_nothing_is_said(mien: House) -> None:
+    party = mien.party()
+    service.revoke(mien.vault, party_id=UUID(party.id), now=mien.clock())
+
+    for party_id in (UUID(party.id), uuid4()):
+        with pytest.raises(PartyError, match="revoked"):
+            describing.describe(mien.vault, party_id=party_id, described=Described(**SAID), now=mien.clock())
+
+
+def test_in_the_overlap_both_keys_work_and_then_one(mien: House) -> None:
+    _, old, consent = mien.enrolled()
+
+    new = rotated(mien, old, hours=10)
+
+    mien.clock.advance(hours=9)
+    assert [one.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] for one in (old, new)] == ["match"] * 2
+    mien.clock.advance(hours=2)
+    assert (works(old), works(new)) == (False, True), "by the clock alone"
+    done = sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    assert done.keys_ended <= 1, "the service's own sweep may be first"
+    assert len(tombstones(mien.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
+    mien.clock.advance(hours=-5)
+    assert not works(old), "a clock that steps back brings nothing back"
+
+
+def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as mien:
+        rotated(mien, mien.party(), hours=1)
+        mien.clock.advance(hours=2)
+        for _ in range(3):
+            sweep(mien.vault, settings=mien.settings, now=mien.clock())
+        acts = list(unjoined(mien.vault).values())
+
+    assert acts.count("relying_party_key_ended") == 1
+
+
+def test_a_decision_under_way_when_the_overlap_ends_does_not_leave(mien: House) -> None:
+    _, old, consent = mien.enrolled()
+    rotated(mien, old, hours=1)
+    mien.pool.after = lambda: mien.clock.advance(hours=2)
+
+    answer = old.verify(consent["subject_ref"], toy_photo(1))
+
+    assert answer.status_code == 404
+
+
+def test_two_keys_work_at_once_and_never_three(mien: House) -> None:
+    first = mien.party()
+    second = rotated(mien, first, hours=10)
+    third = rotated(mien, second, hours=10)
+
+    assert [works(one) for one in (first, second, third)] == [False, True, True]
+    assert [works(one) for one in (second, third, rotated(mien, third))] == [False, False, True]
+
+
+def test_an_overlap_is_not_longer_than_the_setting(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), key_overlap_hours=2) as mien:
+        party = mien.party()
+        with pytest.raises(PartyError, match="at most 2 hours"):
+            rotated(mien, party, hours=3)
+
+        assert works(party)
+        assert works(rotated(mien, party, hours=2))
+
+
+def test_revoking_ends_both(mien: House) -> None:
+    old = mien.party()
+    new = rotated(mien, old, hours=10)
+
+    service.revoke(mien.vault, party_id=UUID(old.id), now=mien.clock())
+
+    assert [works(one) for one in (old, new)] == [False, False]
+
+
+def test_a_start_in_the_overlap_takes_nothing_away(mien: House) -> None:
+    old = mien.party()
+    new = rotated(mien, old, hours=10)
+
+    purge(mien.vault, now=mien.clock())
+
+    assert [works(one) for one in (old, new)] == [True, True]
+
+
+@pytest.mark.parametrize("when", ["before the rotation", "in the overlap"])
+def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: SharedPool, when: str) -> None:
+    with serving(root, pool, toy_card()) as mien:
+        old = mien.party()
+    if when == "before the rotation":
+        backed_up(root, root.with_name("backup"))
+    with serving(root, pool, toy_card()) as mien:
+        rotated(mien, old, hours=10)
+    if when == "in the overlap":
+        backed_up(root, root.with_name("backup"))
+        with serving(root, pool, toy_card()) as mien:
+            # The old one was stolen: it ends at once.
+            rotated(mien, old)
+    restored(root, root.with_name("backup"))
+
+    with serving(root, pool, toy_card()) as mien:
+        old.client = mien.client
+        assert not works(old)
+        assert works(rotated(mien, old)), "the operator gives a new one"
+
+
+def test_the_commands(root: Path) -> None:
+    added = json.loads(
+        command(
+            root,
+            *("relying-party", "add", "Door", "--contact", "c", "--purpose", "verification", "--alternative", "a card"),
+            *("--context", "the entrance", "--legal-basis", "explicit consent", "--json"),
+        ).stdout
+    )
+    described = json.loads(
+        command(
+            root, "relying-party", "describe", added["relying_party_id"], "--alternative", "ring the bell", "--json"
+        ).stdout
+    )
+    nothing = command(root, "relying-party", "describe", added["relying_party_id"])
+    rotated = command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "5", "--json")
+    too_long = command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "73")
+    (listed,) = json.loads(command(root, "relying-party", "list", "--json").stdout)["relying_parties"]
+    shown = command(root, "relying-party", "list").stdout
+
+    assert set(added) == {"relying_party_id", "name", "api_key", "purposes"}
+    assert (described["context"], described["alternative"]) == ("the entrance", "ring the bell")
+    assert nothing.returncode == 1
+    assert "say what is to change" in nothing.stderr
+    assert json.loads(rotated.stdout)["api_key"] != added["api_key"]
+    assert too_long.returncode == 1
+    assert "at most 72 hours" in too_long.stderr
+    assert [key["ends_at"] is None for key in sorted(listed["keys"], key=lambda key: key["ends_at"] is None)] == [
+        False,
+        True,
+    ]
+    assert listed["legal_basis"] == "explicit consent"
+    assert "the entrance" in shown
+    assert keys.KEY_PREFIX not in shown

@@ -1,0 +1,208 @@
+"""The papers follow the configuration: a setting, a party, a column or a rate that changes is in them at once."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import typer.main
+from jsonschema import Draft202012Validator, FormatChecker
+from sqlalchemy import LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.cli.program import app
+from app.faces.cards import card_of, load_card
+from app.kit.datamap import SEALED_TEXT
+from app.kit.db import Row
+from app.kit.settings import DEMONSTRATION
+from app.parties import describing
+from app.parties import service as parties
+from app.parties.describing import Described
+from app.rights import holdings, retention
+from app.rights.papers import described, dpia, privacy_notice, records
+from app.rights.papers.markdown import escaped, rendered
+from app.rights.papers.measures import MEASURES
+from tests.architecture.source import ROOT
+from tests.house import House, settings_for
+from tests.lawful.named import WHO
+from tests.toy_engine import toy_card
+from tests.vault.operating import command
+
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "records-of-processing.schema.json").read_text())
+formats = FormatChecker()
+formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is not None)
+PAPERS = {
+    "records-of-processing": lambda asked: rendered(records.record(asked)),
+    "dpia-inputs": lambda asked: rendered(dpia.inputs(asked)),
+    "privacy-notice": privacy_notice.text,
+}
+
+
+def asked(mien: House, **settings: Any) -> described.Asked:
+    """Ask for papers of a service with these settings."""
+    return described.Asked(
+        vault=mien.vault, settings=settings_for(mien.root, **settings), card=toy_card(), now=mien.clock()
+    )
+
+
+def valid(paper: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that is as the published schema says."""
+    Draft202012Validator.check_schema(SCHEMA)
+    Draft202012Validator(SCHEMA, format_checker=formats).validate(paper)
+    return paper
+
+
+@pytest.mark.parametrize("profile", ["prototype", "live"])
+def test_the_record_is_as_its_schema_says(mien: House, profile: str) -> None:
+    mien.party()
+
+    valid(records.record(asked(mien, profile=profile, **WHO)))
+    valid(json.loads(json.dumps(records.record(asked(mien, profile=profile)))))
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(mien: House, name: str) -> None:
+    make = PAPERS[name]
+
+    live = make(asked(mien, profile="live", **WHO))
+    prototype = make(asked(mien, **WHO))
+
+    assert all(value in live for value in WHO.values())
+    assert DEMONSTRATION not in live
+    assert DEMONSTRATION in prototype
+    assert not [value for value in WHO.values() if value in prototype]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_paper_follows_the_relying_parties(mien: House, name: str) -> None:
+    make = PAPERS[name]
+    door, _ = mien.party("Front door"), mien.party("Gate")
+    described_ = Described(context="the <entrance>", legal_basis="a ground | of its own")
+    describing.describe(mien.vault, party_id=UUID(door.id), described=described_, now=mien.clock())
+    before = make(asked(mien))
+    parties.revoke(mien.vault, party_id=UUID(door.id), now=mien.clock())
+    after = make(asked(mien))
+
+    assert "Front door" in before
+    assert "Gate" in before
+    assert r"the \<entrance\>" in before
+    assert r"a ground \| of its own" in before
+    assert "Front door" not in after
+    assert "Gate" in after
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_paper_follows_the_retention(mien: House, name: str) -> None:
+    texts = [PAPERS[name](asked(mien, consent_days=days)) for days in (365, 123)]
+
+    assert "365 days" in texts[0]
+    assert "123 days" in texts[1]
+    assert all(
+        escaped(rule.how_long) in texts[1] for rule in retention.policy(settings_for(mien.root, consent_days=123))
+    )
+
+
+@pytest.fixture
+def scars() -> Iterator[type[Row]]:
+    """A table that some later version may have."""
+
+    class Scar(Row):
+        """A scar that somebody has."""
+
+        __tablename__ = "scars"
+
+        id: Mapped[UUID] = mapped_column(primary_key=True, info=SEALED_TEXT)
+        subject_id: Mapped[UUID] = mapped_column(info=SEALED_TEXT)
+        sealed_shape: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_TEXT)
+
+    yield Scar
+    Row.metadata.remove(Row.metadata.tables["scars"])
+    Row.registry._dispose_cls(Scar)
+    Scar.__mapper__._set_dispose_flags()
+
+
+@pytest.mark.usefixtures("scars")
+def test_a_new_column_is_in_the_record(mien: House) -> None:
+    (found,) = [one for one in records.record(asked(mien))["data"] if one["category"] == "scars"]
+
+    assert found["about"] == "A scar that somebody has."
+    assert "shape (personal, sealed under the key of the subject)" in found["fields"]
+
+
+def test_every_table_about_people_is_a_category_with_every_column(mien: House) -> None:
+    found = {one["category"]: one for one in records.record(asked(mien))["data"]}
+
+    assert set(found) == {table.name for table in holdings.tables()}
+    assert all(one["about"] for one in found.values())
+    assert found["templates"]["special"]
+    assert not found["tokens"]["special"]
+    assert any("credential" in one for one in found["tokens"]["fields"])
+
+
+def test_the_rates_are_those_of_the_card(mien: House) -> None:
+    document = load_card("face_recognition").as_document()
+    for row in document["calibration"]["table"]:
+        row["fmr_by_group"]["FF"] = 0.000123
+    changed = described.Asked(vault=mien.vault, settings=mien.settings, card=card_of(document), now=mien.clock())
+
+    found = dpia.inputs(changed)
+
+    assert found["error_rates"]["false_match_rate_by_group"]["FF"] == 0.000123
+    assert found["error_rates"]["second_trial_false_match_rate"]["Asian-F"] == 0.18
+    assert found["error_rates"]["depicted_people_agreed"] is False
+    assert "FF 0.000123" in rendered(found)
+
+
+def test_questions_are_left_to_people(mien: House) -> None:
+    found = dpia.inputs(asked(mien))
+
+    assert {one["answer"] for one in found["necessity"]} == {dpia.OPEN}
+    assert {one["severity"] for one in found["risks"]} == {dpia.OPEN}
+    assert any(one.startswith("controller name") for one in found["missing_for_live"])
+
+
+def test_every_measure_names_a_command_that_there_is() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+    for measure in MEASURES:
+        program, *words = measure.command.split()
+        if program == "mien":
+            assert words[0] in commands, measure
+        else:
+            path, _, function = words[1].removeprefix("ARGS=").partition("::")
+            tree = ast.parse((ROOT / path).read_text("utf-8"))
+            names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+            assert any(name.startswith("test_") for name in names), measure
+            assert not function or function in names, measure
+
+
+def test_markdown_leaves_nothing_out_and_lets_nobody_in(mien: House) -> None:
+    mien.party("# Door [x](javascript:1) <b>|`")
+    paper = records.record(asked(mien))
+    text = rendered(paper)
+
+    assert all(f"## {name.replace('_', ' ').capitalize()}" in text for name in paper if name != "title")
+    assert r"\# Door \[x\](javascript:1) \<b\>\|\`" in text
+    for line in text.splitlines():
+        assert not line.startswith("| ") or line.endswith(" |")
+
+
+def test_the_commands_print_json_and_markdown(root: Path) -> None:
+    markdown = command(root, "records-of-processing")
+    one, other = (command(root, "records-of-processing", *how) for how in (["--format", "json"], ["--json"]))
+    inputs = command(root, "dpia-inputs", "--json")
+    notice = command(root, "privacy-notice", "--json")
+    named = command(root, "privacy-notice", MIEN_PROFILE="live", MIEN_CONTROLLER_NAME="Example Ltd")
+
+    assert markdown.stdout.startswith("# Record of processing activities\n")
+    assert DEMONSTRATION in markdown.stdout
+    assert valid(json.loads(one.stdout)).keys() == valid(json.loads(other.stdout)).keys()
+    assert json.loads(inputs.stdout)["law"] == "GDPR Art. 35(7)"
+    assert "not for real people's data" in json.loads(notice.stdout)["markdown"]
+    assert re.search(r"^- Name: Example Ltd$", named.stdout, re.MULTILINE)
+    assert named.stderr == "", "the demonstration is named in prototype only"
