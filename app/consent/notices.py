@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,7 +15,6 @@ from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.ledger.entries import Act, append_open
 
-SHIPPED = Path(__file__).parents[2] / "notices"
 FENCE = "+++\n"
 FIELDS = (
     "schema_version",
@@ -125,12 +123,6 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
     return head, True
 
 
-def publish_shipped(session: Session, *, now: datetime) -> None:
-    """Put the notices that come with Mien in force."""
-    for file in sorted(SHIPPED.glob("*.md")):
-        publish(session, body=file.read_bytes(), now=now)
-
-
 def in_force(session: Session) -> Sequence[Notice]:
     """Return the notice in force for each purpose and language."""
     newest = select(Notice.purpose, Notice.language, func.max(Notice.version).label("version"))
@@ -142,6 +134,11 @@ def in_force(session: Session) -> Sequence[Notice]:
         & (Notice.version == newest_of.c.version),
     )
     return session.scalars(query.order_by(Notice.purpose, Notice.language)).all()
+
+
+def digests(session: Session, purpose: Purpose) -> set[str]:
+    """Return the notices in force for a purpose, in whatever language."""
+    return {notice.sha256 for notice in in_force(session) if notice.purpose is purpose}
 
 
 def text_of(session: Session, sha256: str) -> bytes:

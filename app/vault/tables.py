@@ -30,6 +30,8 @@ class EndedKind(StrEnum):
     RELYING_PARTY_KEY = "relying_party_key"
     SPELL = "spell"
     """A spell of matching, ended by a restriction."""
+    HISTORY = "history"
+    """A person's comparisons before a day, cut off by them; its tombstone has that day."""
 
 
 class RegisterRow(DeclarativeBase):

@@ -87,7 +87,7 @@ def with_photos(mien: House) -> Story:
 def notice_changed(mien: House) -> Story:
     """There is another notice than the one that Ada consented to."""
     story = enrolled(mien)
-    publish(mien.vault, draft(version=2), now=mien.clock())
+    publish(mien.vault, draft(version=3), now=mien.clock())
     return story
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.consent.drafts import draft
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
 from tests.machine.ground import Ground
 from tests.machine.model import Model, Party
 from tests.machine.walk import Walk, body_of
-
-NOTICES = Path(__file__).parents[2] / "notices"
 
 
 def made_at(backup: Path) -> str:
@@ -25,7 +24,7 @@ def made_at(backup: Path) -> str:
 class Operators(Walk):
     """A walk with an operator."""
 
-    _published = 1
+    _published = 2
 
     def __init__(self, ground: Ground, model: Model) -> None:
         super().__init__(ground, model)
@@ -80,9 +79,8 @@ class Operators(Walk):
     def publish(self, purpose: str) -> None:
         """Put another text in force."""
         self._published += 1
-        text = (NOTICES / f"{purpose}.en.md").read_text().replace("version = 1\n", f"version = {self._published}\n", 1)
         file = self.ground.root.with_name("notice.md")
-        file.write_text(text)
+        file.write_bytes(draft(purpose, version=self._published))
         ended = self.command("notice", "publish", str(file))
         assert ended.code == 0, ended.printed
         self.model.data.notices[purpose] = ended.answer["sha256"]
