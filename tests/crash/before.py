@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from sqlalchemy.exc import OperationalError
@@ -185,4 +186,17 @@ def erased_in_a_large_store(mien: House) -> Story:
     story = enrolled(mien)
     answer = story.ada("DELETE", "/v1/me")
     assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+
+def past_its_time(mien: House) -> Story:
+    """Ada has a token that nobody uses, asked for access once, and Ben has left."""
+    story = with_two_tokens(mien)
+    story.ada("GET", "/v1/me/access").raise_for_status()
+    with mien.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE tokens SET last_used_on = '2025-12-31' WHERE id = ?", (UUID(story.about["token"]).hex,)
+        )
+    answer = story.people["Ben"]("DELETE", "/v1/me")
+    assert answer.json()["status"] == "completed"
     return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
