@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
+from app.ledger import drafting
 from app.ledger.entries import Act, append_open
 
 FENCE = "+++\n"
+LONGEST_SAID = 40_000
+"""Characters of a notice's front matter as receipts repeat it: a token of three times that is still read."""
 FIELDS = (
     "schema_version",
     "purpose",
@@ -86,6 +89,20 @@ def parse(body: bytes) -> NoticeHead:
     return NoticeHead(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])
 
 
+def _check_receipt(head: NoticeHead, body: bytes) -> None:
+    """Refuse a notice that no receipt could repeat: nobody could decide on it."""
+    try:
+        said = drafting.processing(matter(body), sha256=head.sha256, relying_party=None)
+    except (KeyError, ValueError) as error:
+        msg = (
+            f"a receipt cannot repeat the front matter ({type(error).__name__}): texts, tables of texts, lists of these"
+        )
+        raise NoticeError(msg) from error
+    if len(said.model_dump_json()) > LONGEST_SAID:
+        msg = f"the front matter has more than {LONGEST_SAID} characters, and every receipt repeats it: say less in it"
+        raise NoticeError(msg)
+
+
 def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead, bool]:
     """Put a notice in force for its purpose and language; says whether it was new. Repeating it is harmless.
 
@@ -93,6 +110,7 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
         NoticeError: it cannot be read, or its version is not higher than that in force.
     """
     head = parse(body)
+    _check_receipt(head, body)
     if session.get(Notice, head.sha256) is not None:
         return head, False
     where = (Notice.purpose == head.purpose, Notice.language == head.language)

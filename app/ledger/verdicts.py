@@ -5,7 +5,7 @@ import json
 from pydantic import JsonValue
 
 from app.ledger import keys, log
-from app.ledger.verifying import Verdict, verify
+from app.ledger.verifying import Verdict, promised_log, verify
 from app.vault.vault import Vault
 
 
@@ -14,8 +14,17 @@ def of(vault: Vault, receipt: JsonValue) -> Verdict:
     if isinstance(receipt, dict) and receipt.get("proof") is None:
         receipt = {**receipt, "proof": _proof(vault, receipt.get("leaf"))}
     # A text is taken for the bundle as it lies in a file.
-    bundle = receipt if isinstance(receipt, str) else json.dumps(receipt)
-    return verify(bundle.encode(errors="replace"), jwks=json.dumps(keys.jwks(vault)).encode())
+    bundle = (receipt if isinstance(receipt, str) else json.dumps(receipt)).encode(errors="replace")
+    verdict = verify(bundle, jwks=json.dumps(keys.jwks(vault)).encode())
+    ours = keys.origin_of(vault.register.origin())
+    theirs = None if verdict.valid else promised_log(bundle)
+    if theirs in {None, ours}:
+        return verdict
+    return Verdict(
+        valid=False,
+        reason=f"it says that it is of another log ({theirs}) than this service's ({ours}), which proves nothing of "
+        "that one: check it with the key file that belongs to that log",
+    )
 
 
 def _proof(vault: Vault, leaf: JsonValue) -> JsonValue:

@@ -79,6 +79,15 @@ def verify(bundle: bytes, *, jwks: bytes, fingerprints: Collection[str] = ()) ->
         return Verdict(valid=False, reason=str(refusal))
 
 
+def promised_log(bundle: bytes) -> str | None:
+    """Return the log that a bundle says it is in, whether it holds or not; None if it is no bundle."""
+    try:
+        payload = _bundle(bundle).promise.split(".")[1]
+        return Promise.model_validate_json(from_base64url(payload)).origin
+    except (_RefusedError, IndexError, ValueError):
+        return None
+
+
 def _verified(bundle: Bundle, keys: Mapping[str, PublicKey], pins: frozenset[str]) -> Verdict:
     signed = _token(bundle.jws)
     key = _receipts_key(signed, keys)

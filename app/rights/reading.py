@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Table
 
 from app.kit.datamap import Form
-from app.rights import access, holdings
+from app.ledger.bundle import Bundle
+from app.rights import access, holdings, receipts
 
 TITLES = {
     "photos": ("Photos that are kept", "Kept, sealed, because you agreed that Mien may keep them."),
@@ -28,6 +29,14 @@ TITLES = {
         "Each time that somebody compared a photo with your template; the first one first.",
     ),
     "consent_events": ("Decisions you made", "Each consent that you gave, refused or ended; the first one first."),
+    "receipts": (
+        "Receipts",
+        "Signed, and good without your account and without us: keep the files in receipts/.",
+    ),
+    "entries": (
+        "Entries of the log",
+        "What was done, as the log has it; with its salt, an entry can be shown to be there.",
+    ),
     "subjects": ("Your account", ""),
     "tokens": (
         "Ways in",
@@ -50,6 +59,8 @@ LABELS = {
     "erasing": "Being erased",
     "on_day": "Day",
     "content": "File",
+    "act": "What",
+    "slug": "Why not",
     "kind": "What it is",
 }
 WORDS: dict[Any, str] = {
@@ -67,7 +78,13 @@ WORDS: dict[Any, str] = {
     "access": "an access token",
     "recovery": "the recovery code",
 }
-RECORD = re.compile(r"(.*_)?(id|sha256)|position|key_generation|subject_ref")
+FILES = {
+    Form.JPEG: "the photo",
+    Form.VECTOR: "the numbers",
+    Form.RECEIPT: "the receipt",
+}
+"""What a file is called where it is linked to."""
+RECORD = re.compile(r"(.*_)?(id|sha256)|position|key_generation|subject_ref|salt")
 """What is of use to a program or a dispute, and set small."""
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT.*")
@@ -112,6 +129,7 @@ def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iter
         for name, value in _spread(row):
             if isinstance(value, holdings.File):
                 entry.files.append(value)
+                entry.facts += _facts_of(value)
             elif name in own_words and value is not None:
                 entry.facts.append((spoken(name), str(value)))
             elif name == "relying_party_id" and value in names:
@@ -127,11 +145,19 @@ def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iter
         yield entry
 
 
+def _facts_of(file: holdings.File) -> list[tuple[str, str]]:
+    """Say of a receipt what it is about: its file is for programs."""
+    if file.form is not Form.RECEIPT:
+        return []
+    receipt = receipts.said(Bundle.model_validate_json(file.content))
+    return [("What", spoken(receipt.kind)), ("When", said(receipt.event.event_time))]
+
+
 def _spread(row: Mapping[str, holdings.Value]) -> Iterator[tuple[str, Any]]:
-    """Give the fields of a row, those of a sealed record beside the others."""
+    """Give the fields of a row, those of a sealed record, and of one inside it, beside the others."""
     for name, value in row.items():
         if isinstance(value, dict):
-            yield from value.items()
+            yield from _spread(value)
         else:
             yield name, value
 
@@ -178,3 +204,4 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters.update(FILTERS)
+TEMPLATES.globals["FILES"] = FILES

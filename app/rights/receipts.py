@@ -40,10 +40,10 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
         query = query.where(ReceiptRow.position < before)
     rows = session.scalars(query.order_by(ReceiptRow.position.desc()).limit(limit)).all()
     opened = [(row, issuing.opened(key, row.id, row.sealed)) for row in rows]
-    return [Held(row.id, row.position, _said(bundle), bundle) for row, bundle in opened]
+    return [Held(row.id, row.position, said(bundle), bundle) for row, bundle in opened]
 
 
-def _said(bundle: Bundle) -> Receipt:
+def said(bundle: Bundle) -> Receipt:
     """Return what a receipt of ours says; it was sealed by us, and its signature is for others to check."""
     return read_receipt(from_base64url(bundle.jws.split(".")[1]))
 

@@ -90,3 +90,10 @@ def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
 
     with pytest.raises(NoticeError):
         notices.parse(broken)
+
+
+def test_notice_that_no_receipt_could_repeat_is_refused(mien: House) -> None:
+    long = draft(version=9).replace(b'\ntitle = "', b'\ntitle = "' + b"x" * 50_000)
+
+    with pytest.raises(NoticeError, match="every receipt repeats it"):
+        publish(mien.vault, long, now=mien.clock())
