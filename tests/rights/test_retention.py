@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.kit.auth import digest
 from app.kit.settings import Settings
+from app.ledger.entries import append_open
 from app.rights import forgetting, retention
 from app.rights.sweep import sweep
 from tests.bytescan import rows
@@ -178,13 +179,13 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monk
         person("GET", "/v1/me/access")
         mien.clock.advance(days=1)
     mien.clock.advance(days=500)
-    append, calls = forgetting.append_open, []
+    calls: list[Any] = []
 
     def fail_at_the_second(*given: Any, **more: Any) -> None:
         calls.append(more)
         if len(calls) == 2:
             raise OperationalError("", None, OSError("disk I/O error"))
-        append(*given, **more)
+        append_open(*given, **more)
 
     with monkeypatch.context() as failing:
         failing.setattr(forgetting, "append_open", fail_at_the_second)
