@@ -12,13 +12,14 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
 from app import __version__, health
-from app.consent import notices, proving, refusals
+from app.consent import proving, refusals, renewals
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
+from app.kit.auth import Authenticator
 from app.kit.banner import Banner
 from app.kit.clock import Clock, utc_now
 from app.kit.cors import Cors
@@ -38,10 +39,12 @@ from app.ledger import routes as ledger
 from app.matching import routes as matching
 from app.parties import keys as party_keys
 from app.parties import routes as parties
+from app.rights import publishing
 from app.rights import routes as rights
 from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
+from app.subjects.last_uses import LastUses
 from app.vault.lock import in_use
 from app.vault.opening import check, is_new, migrate, open_vault
 from app.vault.seal import KekError, SealError
@@ -55,12 +58,14 @@ LOOK_S = 1.0
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
+    renewals.me_router,
     subjects.router,
     ledger.well_known_router,
     ledger.log_router,
     ledger.router,
     consent.open_router,
     consent.router,
+    renewals.router,
     consent.party_router,
     proving.router,
     enrolment.router,
@@ -122,7 +127,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
     migrate(vault)
     if new:
         with vault.data.write() as session:
-            notices.publish_shipped(session, now=clock())
+            publishing.publish_shipped(session, vault.settings, now=clock())
         vault.bind()
     keys.begin(vault, now=clock())
 
@@ -166,10 +171,8 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.metrics = Metrics()
     app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = Throttle("recoveries", per_minute=settings.recovery_failures_per_minute)
-    app.state.authenticators = {
-        subjects_service.ACCESS_PREFIX: subjects_service.authenticate,
-        party_keys.KEY_PREFIX: partial(party_keys.authenticate, tell_time=clock),
-    }
+    app.state.last_uses = LastUses(clock)
+    app.state.authenticators = _authenticators(app)
     problems.install(app, storage=(KekError, SealError), met=_note_refusal)
     openapi.describe(app)
     swagger.install(app)
@@ -193,6 +196,13 @@ def _gate(settings: Settings, vault: Vault, card: Card) -> Gate | None:
     if settings.profile == "prototype":
         return None
     return Gate(lambda: not lawful.look(vault, settings=settings, card=card).missing)
+
+
+def _authenticators(app: FastAPI) -> dict[str, Authenticator]:
+    return {
+        subjects_service.ACCESS_PREFIX: app.state.last_uses.watching(subjects_service.authenticate),
+        party_keys.KEY_PREFIX: partial(party_keys.authenticate, tell_time=app.state.clock),
+    }
 
 
 def _note_refusal(request: Request, problem: Problem) -> None:
@@ -254,17 +264,26 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         raise
     leave_behind(app.state.vault)
     app.state.measuring.pool.start()
-    swept = _every(settings.sweep_interval_s, lambda: sweep(vault, now=clock(), settings=settings), name="sweep")
+    with vault.data.read() as session:
+        publishing.tell(session, settings)
+    swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
     swept()
     batched()
+    await anyio.to_thread.run_sync(app.state.last_uses.write_last, app.state.vault.data)
     await anyio.to_thread.run_sync(app.state.measuring.pool.close)
     app.state.vault.data.close()
     app.state.vault.register.store.close()
     log.info("stopped")
+
+
+def _tidy(app: FastAPI) -> None:
+    """Sweep, with what is known of which tokens were used."""
+    app.state.last_uses.write(app.state.vault.data)
+    sweep(app.state.vault, now=app.state.clock(), settings=app.state.settings)
 
 
 def _every(seconds: float, work: Callable[[], object], *, name: str) -> Callable[[], None]:

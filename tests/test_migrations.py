@@ -138,7 +138,7 @@ NEVER = (
 def test_what_people_read_and_said_cannot_be_changed_even_by_sql(vault: Vault, statement: str) -> None:
     with vault.data.write() as session:
         for query in (
-            "INSERT INTO subjects VALUES ('a', '2026-01-01', NULL, 0, 0)",
+            "INSERT INTO subjects (id, registered_on, erasing) VALUES ('a', '2026-01-01', 0)",
             "INSERT INTO receipts VALUES ('e', 'a', 1, x'00')",
             "INSERT INTO consent_events VALUES ('e', 'a', 1, x'00')",
         ):

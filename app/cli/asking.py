@@ -1,5 +1,6 @@
 """`mien notice` and `mien relying-party`: what people are asked, and who asks."""
 
+import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.kit.clock import utc_now
 from app.parties import describing
 from app.parties import service as parties
 from app.parties.describing import Described
+from app.rights import publishing
 
 notice_app = typer.Typer(no_args_is_help=True, help="The texts that people read before they decide.")
 party_app = typer.Typer(no_args_is_help=True, help="Who may ask: relying parties and their keys.")
@@ -33,6 +35,24 @@ def publish_notice(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_
     with opened(read_settings()) as vault, vault.data.write() as session:
         head, new = notices.publish(session, body=file.read_bytes(), now=utc_now())
     answer({**asdict(head), "new": new}, as_json=as_json)
+
+
+@notice_app.command("publish-shipped")
+def publish_shipped(*, as_json: Json = False) -> None:
+    """Put the notices that ship with Mien in force as the settings have them. Those that are so already stay.
+
+    A text that changed is a new version: people who consented to the older one stay under that one until it ends.
+    """
+    settings = read_settings()
+    with opened(settings) as vault, vault.data.write() as session:
+        done = publishing.publish_shipped(session, settings, now=utc_now())
+    if as_json:
+        typer.echo(json.dumps({"notices": [{**asdict(one.head), "new": one.new} for one in done]}))
+        return
+    for one in done:
+        typer.echo(
+            f"{one.head.purpose}.{one.head.language}  version {one.head.version}  {'new' if one.new else 'as it was'}"
+        )
 
 
 def _show_party(party: parties.PartyView, *, as_json: bool, key: str | None = None, **more: object) -> None:

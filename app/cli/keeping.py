@@ -56,7 +56,7 @@ def migrate(*, as_json: Json = False) -> None:
 
 @app.command()
 def sweep(*, as_json: Json = False) -> None:
-    """End the consents whose time is over, and carry on with interrupted erasures, now."""
+    """End what is over by the retention policy, and carry on with interrupted erasures, now."""
     settings = read_settings()
     with opened(settings) as vault:
         leave_behind(vault)

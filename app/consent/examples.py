@@ -3,11 +3,12 @@
 from app.kit.openapi import Example
 from app.ledger.examples import RECEIPT
 from app.parties.examples import PARTY_ID
+from app.subjects.examples import ACCOUNT
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
-NOTICE_SHA256 = "a4675c167468762f3c1d7a1448a9cd5a1a25be86053c9450a675feb7e5b8aee8"
+NOTICE_SHA256 = "769835d5354ac2dd944296d061f613278622ba5079648129f6439122249f5c81"
 """Of the notice of verification that ships with this version."""
-RENEWAL_SHA256 = "0a58c3316af9254b24b50fe9e6751462034b78e39922a2d0ac216e27c2bce9ac"
+RENEWAL_SHA256 = "3ac1527bb70f245c4e956775b397b131b62cba1dbf4e85168ee916c870cea86e"
 """Of that of `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"
@@ -16,7 +17,7 @@ NOTICE: Example = {
     "sha256": NOTICE_SHA256,
     "purpose": "verification",
     "language": "en",
-    "version": 1,
+    "version": 2,
     "published_at": "2026-11-20T08:00:00.520889Z",
 }
 _ASKED: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
@@ -32,6 +33,10 @@ EVENT: Example = {
     "valid_until": UNTIL,
 }
 CONSENTS: Example = {"items": [EVENT], "next": None, "in_force": [GRANT]}
+RENEWAL: Example = {"notice_sha256": NOTICE_SHA256}
+DUE: Example = {**_ASKED, "consent_id": CONSENT_ID, "valid_until": UNTIL, "renewable": True}
+ME: Example = {**ACCOUNT, "renewals_due": [DUE]}
+RENEWED: Example = {**GRANT, "valid_until": "2028-11-02T00:00:00Z", "receipt": RECEIPT}
 WITHDRAWAL: Example = {
     "consent_id": CONSENT_ID,
     "state": "withdrawn",

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -17,7 +16,6 @@ from app.kit.errors import NotFoundError
 from app.ledger import drafting
 from app.ledger.entries import Act, append_open
 
-SHIPPED = Path(__file__).parents[2] / "notices"
 FENCE = "+++\n"
 LONGEST_SAID = 40_000
 """Characters of a notice's front matter as receipts repeat it: a token of three times that is still read."""
@@ -143,12 +141,6 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
     return head, True
 
 
-def publish_shipped(session: Session, *, now: datetime) -> None:
-    """Put the notices that come with Mien in force."""
-    for file in sorted(SHIPPED.glob("*.md")):
-        publish(session, body=file.read_bytes(), now=now)
-
-
 def in_force(session: Session) -> Sequence[Notice]:
     """Return the notice in force for each purpose and language."""
     newest = select(Notice.purpose, Notice.language, func.max(Notice.version).label("version"))
@@ -160,6 +152,11 @@ def in_force(session: Session) -> Sequence[Notice]:
         & (Notice.version == newest_of.c.version),
     )
     return session.scalars(query.order_by(Notice.purpose, Notice.language)).all()
+
+
+def digests(session: Session, purpose: Purpose) -> set[str]:
+    """Return the notices in force for a purpose, in whatever language."""
+    return {notice.sha256 for notice in in_force(session) if notice.purpose is purpose}
 
 
 def text_of(session: Session, sha256: str) -> bytes:

@@ -36,6 +36,11 @@ _IN_FORCE = Prepared(
 )
 
 
+def view(grant: Grant) -> GrantView:
+    """Return a consent as it is shown."""
+    return GrantView(*(getattr(grant, name) for name in GrantView._fields))
+
+
 def in_force(reading: Statements, *, subject_id: UUID, now: datetime) -> Sequence[GrantView]:
     """Return the person's consents in force."""
     return [GrantView(*row) for row in reading.all(_IN_FORCE, subject_id=subject_id, now=now)]

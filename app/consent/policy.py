@@ -53,6 +53,26 @@ def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, lo
     return chosen.astimezone(UTC)
 
 
+def renewed_until(
+    chosen: datetime | None, *, standing: datetime, now: datetime, default_days: int, longest_days: int
+) -> datetime:
+    """Return when a consent ends that is renewed at *now* and would have ended at *standing*; never before that.
+
+    Raises:
+        ValueError: the *chosen* end is earlier than that, or later than the longest allowed.
+    """
+    ends = valid_until(chosen, now=now, default_days=default_days, longest_days=longest_days)
+    if chosen is not None and ends < standing:
+        msg = "a renewal ends no consent sooner; withdraw it, and give it anew for a shorter time"
+        raise ValueError(msg)
+    return max(ends, standing)
+
+
+def renewal_is_due(ends: datetime, *, days: int, now: datetime) -> bool:
+    """Say whether a consent ends within so many days."""
+    return now < ends <= now + timedelta(days=days)
+
+
 def ended_as(ends: datetime, *, now: datetime) -> EventState:
     """Say how a consent that is being ended at *now* ended: at its time, or before it by a person."""
     return EventState.EXPIRED if ends <= now else EventState.WITHDRAWN

@@ -15,6 +15,9 @@ from sqlalchemy.orm import Session
 
 from app.consent.tables import ConsentProof, Grant
 
+PAGE = 500
+"""Proofs that go in one transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
@@ -65,14 +68,15 @@ def of(session: Session, consent_ids: Collection[UUID]) -> Sequence[tuple[UUID, 
     return sorted(((by_digest[proof.digest], proof) for proof in proofs), key=lambda one: (one[1].given_on, one[0]))
 
 
-def over(session: Session, *, keeping: Keeping, today: date) -> bool:
-    """Say whether the time of any proof is over."""
-    return session.scalar(select(ConsentProof.digest).where(_over(keeping, today)).limit(1)) is not None
+def over(session: Session, *, keeping: Keeping, today: date) -> Sequence[bytes]:
+    """Return the digests of a page of proofs whose time is over; of any, if none are kept."""
+    return session.scalars(select(ConsentProof.digest).where(_over(keeping, today)).limit(PAGE)).all()
 
 
-def forget(session: Session, *, keeping: Keeping, today: date) -> int:
-    """Delete the proofs whose time is over; all of them if none are kept. Returns how many."""
-    return len(session.scalars(delete(ConsentProof).where(_over(keeping, today)).returning(ConsentProof.digest)).all())
+def forget(session: Session, digests: Sequence[bytes]) -> int:
+    """Delete these proofs. Returns how many there were."""
+    gone = delete(ConsentProof).where(ConsentProof.digest.in_(digests)).returning(ConsentProof.digest)
+    return len(session.scalars(gone).all())
 
 
 def _over(keeping: Keeping, today: date) -> ColumnElement[bool]:

@@ -97,8 +97,7 @@ def _check(session: Session, asked: Asked) -> None:
             raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
     elif party is None or not parties.may_ask(session, party, asked.purpose):
         raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
-    current = {notice.sha256 for notice in notices.in_force(session) if notice.purpose is asked.purpose}
-    if asked.notice_sha256 not in current:
+    if asked.notice_sha256 not in notices.digests(session, asked.purpose):
         raise NoticeChangedError
 
 

@@ -96,6 +96,7 @@ class ConsentProof(Row):
         ForeignKeyConstraint(
             ["relying_party_id", "purpose"], ["party_purposes.relying_party_id", "party_purposes.purpose"]
         ),
+        Index("proofs_by_end", "ended_on"),
         {"sqlite_with_rowid": False},
     )
 

@@ -22,9 +22,11 @@ from app.vault.vault import Vault
 @operation("expiry")
 def expire(vault: Vault, *, now: datetime) -> int:
     """End every consent whose time is over, one short transaction each. Returns how many."""
-    with vault.data.read() as session:
-        over = session.scalars(select(Grant.id).where(Grant.valid_until <= now)).all()
-    return sum(_expire_one(vault, grant_id, now) for grant_id in over)
+    return sum(
+        _expire_one(vault, row.id, now)
+        for page in purge.pages(vault, Grant.id, where=[Grant.valid_until <= now])
+        for row in page
+    )
 
 
 def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
@@ -40,15 +42,20 @@ def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
     return True
 
 
+@operation("forgetting proofs")
 def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> int:
-    """Delete the proofs whose time is over. Returns how many."""
-    with vault.data.read() as session:
-        if not proofs.over(session, keeping=keeping, today=now.date()):
-            return 0
-    with vault.data.write() as session:
-        deleted = proofs.forget(session, keeping=keeping, today=now.date())
-        append_open(session, Act.RETENTION_RUN, proofs_deleted=deleted, on=now.date().isoformat())
-        return deleted
+    """Delete the proofs whose time is over, a page at a time. Returns how many."""
+    today, forgotten = now.date(), 0
+    while True:
+        with vault.data.read() as session:
+            page = proofs.over(session, keeping=keeping, today=today)
+        if not page:
+            return forgotten
+        with vault.data.write() as session:
+            deleted = proofs.forget(session, page)
+            if deleted:
+                append_open(session, Act.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
+        forgotten += deleted
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:

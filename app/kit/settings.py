@@ -44,6 +44,13 @@ def _said(value: str) -> str:
 
 
 Said = Annotated[str, AfterValidator(_said)]
+KeptFor = Annotated[
+    timedelta,
+    BeforeValidator(_in_days),
+    AfterValidator(_whole_days),
+    Field(ge=timedelta(), le=timedelta(days=36_525)),
+]
+"""Whole days."""
 
 
 def _networks(value: str) -> str:
@@ -147,13 +154,16 @@ class Settings(BaseSettings):
     """How long a consent lasts when the person does not choose."""
     consent_max_days: Annotated[int, Field(ge=1, le=36_525)] = 1096
     """The longest a person may choose: three years, as in BIPA 15(a)."""
-    proof_retention: Annotated[
-        timedelta,
-        BeforeValidator(_in_days),
-        AfterValidator(_whole_days),
-        Field(ge=timedelta(), le=timedelta(days=36_525)),
-    ] = THREE_YEARS
+    proof_retention: KeptFor = THREE_YEARS
     """How long the proof that a consent existed is kept after it ended: days, or as ISO 8601 (`P3Y`); 0 keeps none."""
+    renewal_days: Annotated[int, Field(ge=0, le=36_525)] = 30
+    """Days before its end from which a person is told that a consent can be renewed."""
+    token_unused_days: Annotated[int, Field(ge=1, le=36_525)] = 400
+    """Days after which an access token that nobody used ends; the one that its person used last stays."""
+    erasure_retention: KeptFor = THREE_YEARS
+    """How long a finished erasure, with its receipt, can be looked at: days, or as ISO 8601."""
+    access_count_days: Annotated[int, Field(ge=1, le=36_525)] = 400
+    """Days for which it is kept how often somebody asked for access on a day."""
     log_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     """Seconds between two batches of leaves that join the log, by the clock on the wall. Shorter tells more of when."""
     log_padding: Annotated[int, Field(ge=1, le=10_000)] = 8
@@ -167,7 +177,7 @@ class Settings(BaseSettings):
     request_threads: Annotated[int, Field(ge=4)] = 40
     """Requests worked on at once."""
     sweep_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """Seconds between two sweeps: expired consents end, interrupted erasures resume."""
+    """Seconds between two sweeps: what is over ends, interrupted erasures resume."""
     shutdown_grace_s: Annotated[int, Field(ge=1)] = 30
     """Seconds that requests under way are given to finish after SIGTERM."""
 

@@ -6,12 +6,13 @@ batch (`batch`). What is not about a person is an *open* entry: its record stays
 
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, func, insert, select
+from sqlalchemy import ScalarSelect, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.kit.prepared import Prepared, Statements, within
@@ -48,6 +49,10 @@ class Act(StrEnum):
     RELYING_PARTY_REVOKED = "relying_party_revoked"
     RESTORED = "restored"
     RETENTION_RUN = "retention_run"
+    """What was kept for its time was deleted: how much of what, and never whose."""
+    HISTORY_SHORTENED = "history_shortened"
+    """A person deleted comparisons of theirs: that they did, and not which."""
+    TOKEN_UNUSED = "token_unused"  # noqa: S105 - what happened, not a secret
     UNRECORDED_ENDING = "unrecorded_ending"
     """A consent ended whose person's key did not open, so that nothing could be sealed about it."""
 
@@ -119,6 +124,11 @@ def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, a
     row = sealed(key, entry_id, entry)
     writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
     pend(writing, entry.leaf)
+
+
+def forget(session: Session, entry_ids: Collection[UUID]) -> None:
+    """Delete what entries say, and their salts. Their leaves stay, and nobody can tell any more what they are of."""
+    session.execute(delete(EntryRow).where(EntryRow.id.in_(entry_ids)))
 
 
 def append_receipt(

@@ -36,3 +36,4 @@ CARD: Example = {
     },
 }
 """Shortened: without the files, the licences and the table."""
+SHORTENED: Example = {"deleted": 12, "erased_from_disk": True}

@@ -65,11 +65,12 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
     if before is not None:
         query = query.where(Comparison.position < before)
     rows = session.scalars(query.order_by(Comparison.position.desc()).limit(limit))
-    return [Entry(row.id, row.position, _line(key.open(row.sealed, place(Comparison.sealed, row.id)))) for row in rows]
+    return [Entry(row.id, row.position, opened(key, row)) for row in rows]
 
 
-def _line(plain: bytes) -> Line:
-    fields = json.loads(plain)
+def opened(key: Key, row: Comparison) -> Line:
+    """Open the line of a row."""
+    fields = json.loads(key.open(row.sealed, place(Comparison.sealed, row.id)))
     return Line(
         at=datetime.fromisoformat(fields["at"]),
         relying_party_id=UUID(fields["relying_party_id"]),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from app.consent.errors import NoSuchConsentError
@@ -14,12 +14,13 @@ from app.faces.measuring import Faces, image_bytes
 from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
+from app.kit.days import Day
 from app.kit.errors import BusyError
 from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
-from app.matching import examples, history, verify
+from app.matching import examples, history, shortening, verify
 from app.matching.policy import Decision, Liveness
 from app.parties import service as parties
 from app.parties.routes import Party
@@ -78,6 +79,16 @@ class ComparisonOut(BaseModel):
         )
 
 
+class ShortenedOut(BaseModel):
+    """What was deleted of your history."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.SHORTENED))
+
+    deleted: int
+    erased_from_disk: bool
+    """Whether the last bytes have left the databases' logs; if not, they follow by themselves."""
+
+
 @party_router.post(
     "/verifications",
     name="verify",
@@ -128,6 +139,22 @@ def comparisons(
     found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     names = parties.names(session, {entry.line.relying_party_id for entry in found})
     return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: ComparisonOut.of(entry, names))
+
+
+@router.delete("/comparisons", name="shorten_comparisons", dependencies=PRIVATE)
+def shorten(
+    me: Me,
+    vault: Transactions,
+    tell_time: TellTime,
+    before: Annotated[Day, Query(description="The first day (UTC) of which comparisons stay, as YYYY-MM-DD.")],
+) -> ShortenedOut:
+    """Shorten your history.
+
+    Deletes every comparison of before a day, and what the log's entries say of them; with tomorrow's date, all of them.
+    The list is yours: how long it goes back is up to you. To repeat it is harmless.
+    """
+    done = shortening.shorten(vault, by=me, before=before, tell_time=tell_time)
+    return ShortenedOut(deleted=done.deleted, erased_from_disk=done.settled)
 
 
 CARD = media("application/json", "The card, and under `in_force` what holds now.", shortened=examples.CARD)

@@ -76,6 +76,12 @@ RIGHTS = (
     Right("restriction", "GDPR Art. 18", "PUT /v1/me/restriction", "Stop all use of your face, and keep your data."),
     Right("erasure", "GDPR Art. 17", "DELETE /v1/me", "Erase your account and everything on this page."),
     Right(
+        "erasure of your history",
+        "GDPR Art. 17",
+        "DELETE /v1/me/comparisons, with ?before=YYYY-MM-DD",
+        "Delete the uses of your face of before a day from your list.",
+    ),
+    Right(
         "complaint",
         "GDPR Art. 77",
         "the data protection authority where you live or work",

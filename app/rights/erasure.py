@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.consent import service as consent
+from app.kit.days import in_words
 from app.kit.errors import NotFoundError
 from app.kit.prepared import within
 from app.kit.settings import MIB, Settings
@@ -39,17 +40,12 @@ class Kept:
     why: str
 
 
-KEPT = (
+TOMBSTONES, LEAVES = (
     Kept(
         what="tombstones",
         holds="the SHA-256 of the random ids that your account, consents and tokens had, and the day; "
         "no id itself, no name, no face, no relying party",
         why="so that restoring an old backup cannot bring you back",
-    ),
-    Kept(
-        what="this erasure",
-        holds="its own random id, its state, when it was done, and its receipt; nothing that points at you",
-        why="so that you can see that it was done",
     ),
     Kept(
         what="leaves of the log",
@@ -72,7 +68,21 @@ def kept(erasure: Erasure, settings: Settings, *, today: date) -> tuple[Kept, ..
     """Return what remains after this erasure."""
     retention = settings.proof_retention
     proofs = retention and today <= (erasure.completed_on or today) + retention
-    return (*KEPT, *((_proofs(retention.days),) if proofs else ()), *(() if erasure.rebuilt else (UNUSED_SPACE,)))
+    return (
+        TOMBSTONES,
+        _itself(settings.erasure_retention.days),
+        LEAVES,
+        *((_proofs(retention.days),) if proofs else ()),
+        *(() if erasure.rebuilt else (UNUSED_SPACE,)),
+    )
+
+
+def _itself(days: int) -> Kept:
+    return Kept(
+        what="this erasure",
+        holds="its own random id, its state, when it was done, and its receipt; nothing that points at you",
+        why=f"so that you can see that it was done, for {in_words(days)} after it was",
+    )
 
 
 def _proofs(days: int) -> Kept:
@@ -80,7 +90,7 @@ def _proofs(days: int) -> Kept:
         what="proofs of consent",
         holds="for each consent that you gave: the SHA-256 of its random id, the text you read, the purpose, the "
         "relying party, and the days it was given and ended; not who you are, and no reference to you",
-        why=f"so that whoever holds the consent's id can show that it was given, for {days} days after its end",
+        why=f"so that whoever holds the consent's id can show that it was given, for {in_words(days)} after its end",
     )
 
 

@@ -27,9 +27,12 @@ RECEIPT: Example = {
     "receipt": SIGNED,
 }
 RULE: Example = {
-    "what": "a photo you enrol or are verified with",
-    "why": "to be measured",
-    "how_long": "while it is measured: seconds, in memory",
+    "rule": "access_counts",
+    "what": "how often you asked for access, by day",
+    "why": "so that access is accounted for",
+    "how_long": "400 days, or until you erase your account",
+    "days": 400,
+    "by": "the sweep, which the service does by itself, and `mien sweep`",
 }
 ACCESS: Example = {
     "$schema": "/v1/schemas/access",

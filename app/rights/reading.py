@@ -62,6 +62,8 @@ LABELS = {
     "act": "What",
     "slug": "Why not",
     "kind": "What it is",
+    "last_used_on": "Last used",
+    "history_cuts": "Times that you shortened your history",
 }
 WORDS: dict[Any, str] = {
     **{purpose: f"{purpose.capitalize()}: {words}".replace("_", " ") for purpose, words in access.PURPOSES.items()},
@@ -77,6 +79,8 @@ WORDS: dict[Any, str] = {
     "expired": "nothing: it expired",
     "access": "an access token",
     "recovery": "the recovery code",
+    "history_shortened": "you deleted uses of your face from your list",
+    "token_unused": "an access token that nobody used ended",
 }
 FILES = {
     Form.JPEG: "the photo",

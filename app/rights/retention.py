@@ -1,86 +1,198 @@
-"""What is kept, why, and for how long: said from the settings that decide it."""
+"""What is kept, why, for how long, and by what it is done: said from the settings that decide it. Pure.
+
+The policy that is published, the access document, the notices that ship with Mien, and what the sweep does all follow
+from these settings; a test lets time pass, and compares each rule with what is gone.
+"""
 
 from dataclasses import dataclass
 
+from app.kit.days import in_words
 from app.kit.settings import Settings
 
+SWEEP = "the sweep, which the service does by itself, and `mien sweep`"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One thing that is kept."""
 
+    rule: str
+    """Its name, for good."""
     what: str
     why: str
     how_long: str
-
-
-_COUNT = Rule(
-    "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
-)
-_LOG = (
-    Rule(
-        "your receipts, and the entries that the log has of you: what was done, with a random salt",
-        "so that you can take a receipt again, and show what a leaf of the log is of",
-        "until you erase your account",
-    ),
-    Rule(
-        "leaves of the log: a SHA-256 of each entry with its salt",
-        "so that nobody can rewrite the log unseen",
-        "for good; without the salt they point at nobody",
-    ),
-)
-"""Of the log, and of what its leaves are of."""
+    days: int | None = None
+    """The time that `how_long` names, where time ends it."""
+    by: str
+    """Who or what ends it."""
 
 
 def policy(settings: Settings) -> list[Rule]:
     """Return every rule in force."""
+    return [*_faces(settings), *_account(settings), *_history(settings), *_log(), *_remains(settings)]
+
+
+def _faces(settings: Settings) -> list[Rule]:
+    days, longest = in_words(settings.consent_days), in_words(settings.consent_max_days)
     return [
         Rule(
-            "a consent, and the template that hangs from it",
-            "so that the relying party you named can verify you",
-            f"until you withdraw it, or {settings.consent_days} days if you chose no other end; at most "
-            f"{settings.consent_max_days} days; the template also goes when you delete its enrolment or enrol again",
+            rule="consents",
+            what="a consent, and the template that hangs from it",
+            why="so that the relying party you named can verify you",
+            how_long=f"until you withdraw it, or {days} if you chose no other end; at most {longest}. You can renew it "
+            "before it ends, on the same notice only. The template also goes when you delete its enrolment or enrol "
+            "again",
+            days=settings.consent_days,
+            by=f"you: `DELETE /v1/me/consents/{{consent_id}}`; at its end it counts no more, and {SWEEP} deletes it",
         ),
         Rule(
-            "kept photos",
-            "to make a new template when the engine changes; only if you agreed to `template_renewal`",
-            "until that consent ends, you delete their enrolment, or you enrol again and no template of theirs is left",
-        ),
-        Rule("a photo you enrol or are verified with", "to be measured", "while it is measured: seconds, in memory"),
-        Rule(
-            "your account: display name, the digests of your tokens and recovery code",
-            "to know you again",
-            "until you erase it, or revoke the token",
+            rule="kept_photos",
+            what="kept photos",
+            why="to make a new template when the engine changes; only if you agreed to `template_renewal`",
+            how_long="until that consent ends, you delete their enrolment, or you enrol again and no template of "
+            "theirs is left",
+            by="you, or the end of that consent",
         ),
         Rule(
-            "your consent events and comparisons",
-            "so that you can see every decision of yours and every use of your face",
-            "until you erase your account",
+            rule="images",
+            what="a photo you enrol or are verified with",
+            why="to be measured",
+            how_long="while it is measured: seconds, in memory",
+            by="the process that measures it",
         ),
-        _COUNT,
+    ]
+
+
+def _account(settings: Settings) -> list[Rule]:
+    days = in_words(settings.token_unused_days)
+    return [
         Rule(
-            "tombstones: the SHA-256 of the random ids of what ended, and the day",
-            "so that a restored backup cannot bring it back",
-            "for good; they point at nobody",
+            rule="account",
+            what="your account: display name, the digest of your recovery code",
+            why="to know you again",
+            how_long="until you correct the name, recover, or erase your account",
+            by="you: `PATCH /v1/me`, `POST /v1/recoveries`, `DELETE /v1/me`",
+        ),
+        Rule(
+            rule="tokens",
+            what="an access token: its digest, the day it was made, and the day it was last used",
+            why="to let you in; the days, so that a lost device is no way in for ever",
+            how_long=f"until you revoke it or recover, or nobody has used it for {days}; the one that you used last "
+            "stays, and so does your recovery code: time shuts nobody out",
+            days=settings.token_unused_days,
+            by=f"you: `DELETE /v1/me/tokens/{{token_id}}`; {SWEEP}",
+        ),
+    ]
+
+
+def _history(settings: Settings) -> list[Rule]:
+    counts = in_words(settings.access_count_days)
+    return [
+        Rule(
+            rule="decisions",
+            what="your consent events",
+            why="so that you can see every decision of yours",
+            how_long="until you erase your account",
+            by="you: `DELETE /v1/me`",
+        ),
+        Rule(
+            rule="comparisons",
+            what="your history: each comparison of your face, and what the log's entry says of it",
+            why="so that you can see every use of your face",
+            how_long="as long as you like: until you shorten it, or erase your account. A copy of the data from before "
+            "you shortened it still has what you deleted; restoring one deletes it again",
+            by="you: `DELETE /v1/me/comparisons?before=YYYY-MM-DD`, `DELETE /v1/me`",
+        ),
+        Rule(
+            rule="decisions_of_relying_parties",
+            what="a relying party's view of the decisions it was given",
+            why="it is answered once, and needs no list here",
+            how_long="none is kept for it",
+            by="nothing: there is none. What it wrote down itself, you must ask of it",
+        ),
+        Rule(
+            rule="access_counts",
+            what="how often you asked for access, by day",
+            why="so that access is accounted for",
+            how_long=f"{counts}, or until you erase your account",
+            days=settings.access_count_days,
+            by=SWEEP,
+        ),
+    ]
+
+
+def _log() -> list[Rule]:
+    return [
+        Rule(
+            rule="receipts",
+            what="your receipts, and the entries that the log has of you: what was done, with a random salt",
+            why="so that you can take a receipt again, and show what a leaf of the log is of",
+            how_long="until you erase your account; of a comparison, until you delete that",
+            by="you: `DELETE /v1/me`, `DELETE /v1/me/comparisons`",
+        ),
+        Rule(
+            rule="leaves",
+            what="leaves of the log: a SHA-256 of each entry with its salt",
+            why="so that nobody can rewrite the log unseen",
+            how_long="for good; without the salt they point at nobody",
+            by="nothing",
+        ),
+    ]
+
+
+def _remains(settings: Settings) -> list[Rule]:
+    erasures = settings.erasure_retention.days
+    return [
+        Rule(
+            rule="tombstones",
+            what="tombstones: the SHA-256 of the random ids of what ended, and the day",
+            why="so that a restored backup cannot bring it back",
+            how_long="for good; they point at nobody",
+            by="nothing",
         ),
         *_proofs(settings),
-        *_LOG,
         Rule(
-            "an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
-            "so that you can see that it was done",
-            "for good",
+            rule="erasures",
+            what="an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
+            why="so that you can see that it was done",
+            how_long=f"{in_words(erasures)} after it was completed; the receipt that you took holds on",
+            days=erasures,
+            by=SWEEP,
         ),
     ]
 
 
 def _proofs(settings: Settings) -> list[Rule]:
-    if not settings.proof_retention:
+    days = settings.proof_retention.days
+    if not days:
         return []
     return [
         Rule(
-            "the proof that a consent existed: the SHA-256 of its random id, the text, the purpose, the relying party, "
-            "the days it was given and ended; not by whom",
-            "so that whoever holds the consent's id can show that it was given",
-            f"{settings.proof_retention.days} days after the consent ended, also when you have erased your account",
+            rule="proofs",
+            what="the proof that a consent existed: the SHA-256 of its random id, the text, the purpose, the relying "
+            "party, the days it was given and ended; not by whom",
+            why="so that whoever holds the consent's id can show that it was given",
+            how_long=f"{in_words(days)} after the consent ended, also when you have erased your account",
+            days=days,
+            by=SWEEP,
         )
     ]
+
+
+def notice_words(settings: Settings) -> dict[str, str]:
+    """Return what the notices that ship with Mien say of time, by the names that they have for it."""
+    days, longest = in_words(settings.consent_days), in_words(settings.consent_max_days)
+    proofs, erasures = settings.proof_retention.days, settings.erasure_retention.days
+    return {
+        "retention_period": f"{days}, or until another day you choose when consenting, at most {longest} ahead; "
+        "renewed only if you are asked and say yes again; ended at once by withdrawal",
+        "consent_days": days,
+        "consent_max_days": longest,
+        "renewal": f"In its last {in_words(settings.renewal_days)} `GET /v1/me` asks you whether you want to renew it"
+        if settings.renewal_days
+        else "You can renew it before it ends",
+        "proof": f"a proof that this consent existed, which does not say whose it was, stays for {in_words(proofs)}"
+        if proofs
+        else "no proof stays that this consent existed",
+        "erasure_days": in_words(erasures),
+    }

@@ -1,5 +1,6 @@
 """Rights over HTTP."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -65,11 +66,17 @@ class ReceiptOut(BaseModel):
 class RuleOut(BaseModel):
     """One thing that is kept."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.RULE))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RULE))
 
+    rule: str
+    """Its name, for good."""
     what: str
     why: str
     how_long: str
+    days: int | None
+    """The time that `how_long` names, where time ends it."""
+    by: str
+    """Who or what ends it."""
 
 
 class ErasureOut(BaseModel):
@@ -143,13 +150,13 @@ def my_receipts(
 
 @policy_router.get("/retention-policy")
 def retention_policy(config: Config, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
-    """Read the retention policy. What is kept, why, and for how long."""
+    """Read the retention policy. What is kept, why, for how long, and by what it ends."""
     rules = list(enumerate(retention.policy(config), start=1))[after or 0 :]
     return Page.cut(
         rules,
         limit,
         key=lambda one: one[0],
-        out=lambda one: RuleOut(what=one[1].what, why=one[1].why, how_long=one[1].how_long),
+        out=lambda one: RuleOut(**asdict(one[1])),
     )
 
 

@@ -10,15 +10,23 @@ from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.ledger import keys as ledger
+from app.matching import shortening
 from app.parties import keys as party_keys
 from app.parties import service as parties
-from app.rights import erasure
+from app.rights import erasure, forgetting
+from app.subjects import unused
 from app.subjects import upkeep as subjects
 from app.vault import histories
 from app.vault.purge import Purge
 from app.vault.vault import Vault
 
-PURGES: tuple[Purge, ...] = (consent.purge_dead, subjects.purge_dead, enrolment.purge_dead, parties.purge_dead)
+PURGES: tuple[Purge, ...] = (
+    consent.purge_dead,
+    subjects.purge_dead,
+    enrolment.purge_dead,
+    shortening.purge_dead,
+    parties.purge_dead,
+)
 """Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
 
 KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use, ledger.keys_in_use)
@@ -31,19 +39,29 @@ class Swept:
     purged: int
     erasures_completed: int
     expired: int
+    tokens_ended: int
     proofs_deleted: int
     keys_ended: int
+    erasures_forgotten: int
+    access_counts_deleted: int
 
 
 @operation("sweep")
 def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
-    """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless."""
+    """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless.
+
+    What ends when is said by `retention.policy`. Each part goes a page at a time, in short transactions with the entry
+    of what was done: interrupted anywhere, the next sweep goes on from there.
+    """
     swept = Swept(
         purged=purge(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
+        tokens_ended=unused.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),
+        erasures_forgotten=forgetting.forget_erasures(vault, keeping=settings.erasure_retention, now=now),
+        access_counts_deleted=forgetting.forget_access_counts(vault, days=settings.access_count_days, now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.
     vault.settle()

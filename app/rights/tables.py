@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import IMPERSONAL, PERSONAL
@@ -33,6 +33,7 @@ class Erasure(Row):
     """One erasure, under a random id of its own that only the person was given."""
 
     __tablename__ = "erasures"
+    __table_args__ = (Index("erasures_by_completion", "completed_on"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     subject_id: Mapped[UUID | None] = mapped_column(
@@ -61,7 +62,7 @@ class AccessCount(Row):
     """How often a person asked for access on one day."""
 
     __tablename__ = "access_counts"
-    __table_args__ = (UniqueConstraint("subject_id", "on_day"),)
+    __table_args__ = (UniqueConstraint("subject_id", "on_day"), Index("access_counts_by_day", "on_day"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)

@@ -13,16 +13,21 @@ REGISTERED: Example = {
     "recovery_code": RECOVERY_CODE,
 }
 RECOVERY: Example = {"recovery_code": RECOVERY_CODE}
-ME: Example = {
+ACCOUNT: Example = {
     "subject_id": SUBJECT_ID,
     "display_name": "Ada",
     "registered_on": "2026-11-23",
     "restricted": False,
 }
 RECTIFICATION: Example = {"display_name": "Ada L."}
-RECTIFIED: Example = {**ME, "display_name": "Ada L.", "receipt": RECEIPT}
+RECTIFIED: Example = {**ACCOUNT, "display_name": "Ada L.", "receipt": RECEIPT}
 RESTRICTION: Example = {"restricted": True, "receipt": RECEIPT}
-TOKEN: Example = {"token_id": "00026684-e1b4-4d70-b560-7e89bc9fddb8", "created_on": "2026-11-23", "current": True}
+TOKEN: Example = {
+    "token_id": "00026684-e1b4-4d70-b560-7e89bc9fddb8",
+    "created_on": "2026-11-23",
+    "last_used_on": "2026-12-01",
+    "current": True,
+}
 NEW_TOKEN: Example = {
     "token_id": "ede1b7ad-19b0-4abc-ab44-0526707a298f",
     "access_token": "mien_sub_Qk0h2b7w3ZrXc8sYl5NfTjVgPaEoUiMd9R1x6KtBy4A",

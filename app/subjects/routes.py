@@ -65,10 +65,10 @@ class RecoveryIn(BaseModel):
     recovery_code: SecretStr
 
 
-class MeOut(BaseModel):
-    """A summary of the account."""
+class AccountOut(BaseModel):
+    """The account."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.ME))
+    model_config = ConfigDict(json_schema_extra=like(examples.ACCOUNT))
 
     subject_id: UUID
     display_name: str | None
@@ -76,7 +76,7 @@ class MeOut(BaseModel):
     restricted: bool
 
 
-class RectifiedOut(MeOut):
+class RectifiedOut(AccountOut):
     """The account as it is now."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECTIFIED))
@@ -106,10 +106,12 @@ class RestrictionOut(BaseModel):
 class TokenOut(BaseModel):
     """One way in; the token itself is not stored."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.TOKEN))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.TOKEN))
 
     token_id: UUID
     created_on: date
+    last_used_on: date | None
+    """Written down within minutes; None until then, for a token of an older version."""
     current: bool
 
 
@@ -165,18 +167,6 @@ def _registered(given: service.Registered) -> RegisteredOut:
     )
 
 
-@router.get("", name="me", dependencies=PRIVATE)
-def summary(me: Me, session: Read, vault: Transactions) -> MeOut:
-    """Read the summary of your account. Everything that is held about you is at `/v1/me/access`."""
-    subject = service.get(session, me.id)
-    return MeOut(
-        subject_id=subject.id,
-        display_name=service.display_name(vault, subject),
-        registered_on=subject.registered_on,
-        restricted=subject.restricted,
-    )
-
-
 @router.patch("", dependencies=PRIVATE)
 def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now: Now) -> RectifiedOut:
     """Correct what you call yourself. Null takes the name away (GDPR Art. 16)."""
@@ -214,7 +204,12 @@ def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId 
         limit,
         after,
         key=lambda token: f"{token.created_on}.{token.id}",
-        out=lambda token: TokenOut(token_id=token.id, created_on=token.created_on, current=token.id == me.token_id),
+        out=lambda token: TokenOut(
+            token_id=token.id,
+            created_on=token.created_on,
+            last_used_on=token.last_used_on,
+            current=token.id == me.token_id,
+        ),
     )
 
 

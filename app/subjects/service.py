@@ -59,7 +59,10 @@ class Registered:
 
 def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetime) -> tuple[UUID, str]:
     token = new_token(ACCESS_PREFIX if kind is TokenKind.ACCESS else RECOVERY_PREFIX)
-    row = Token(id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=now.date())
+    used = now.date() if kind is TokenKind.ACCESS else None
+    row = Token(
+        id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=now.date(), last_used_on=used
+    )
     session.add(row)
     return row.id, token
 

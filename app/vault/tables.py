@@ -32,6 +32,8 @@ class EndedKind(StrEnum):
     """A relying party's key that has a successor: it goes on until the time that its row says, and no longer."""
     SPELL = "spell"
     """A spell of matching, ended by a restriction."""
+    HISTORY = "history"
+    """A person's comparisons before a day, cut off by them; its tombstone has that day."""
 
 
 class RegisterRow(DeclarativeBase):

@@ -4,15 +4,21 @@ import re
 from datetime import datetime
 
 from app.consent import notices
+from app.kit.settings import Settings
+from app.rights import publishing
 from app.vault.vault import Vault
 
 
 def draft(purpose: str = "verification", *, version: int, words: str = "New words.") -> bytes:
     """Return the shipped notice for *purpose*, as another version with some more words."""
-    shipped = (notices.SHIPPED / f"{purpose}.en.md").read_text()
-    changed, found = re.subn(r"(?m)^version = \d+$", f"version = {version}", shipped)
+    changed, found = re.subn(r"(?m)^version = \d+$", f"version = {version}", shipped(purpose).decode())
     assert found == 1
     return f"{changed}\n{words}\n".encode()
+
+
+def shipped(purpose: str) -> bytes:
+    """Return the notice that ships for *purpose*, as a service with the defaults publishes it."""
+    return publishing.rendered(publishing.SHIPPED / f"{purpose}.en.md", Settings())
 
 
 def publish(vault: Vault, body: bytes, *, now: datetime) -> str:

@@ -136,7 +136,7 @@ def test_withdrawing_ends_one_consent_and_no_other(mien: House) -> None:
 def test_a_decision_is_on_the_notice_in_force(mien: House, change: dict[str, str]) -> None:
     person, party = mien.person(), mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
     known = {"superseded": mien.notice("verification"), "for identification": mien.notice("identification")}
-    publish(mien.vault, draft(version=2), now=mien.clock())
+    publish(mien.vault, draft(version=3), now=mien.clock())
     notice = known.get(change["notice_sha256"], change["notice_sha256"])
 
     answer = person("POST", PATH, json=asked(mien, party) | change | {"notice_sha256": notice})
@@ -148,7 +148,7 @@ def test_a_decision_is_on_the_notice_in_force(mien: House, change: dict[str, str
 
 def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(mien: House) -> None:
     person, party, old = mien.enrolled()
-    publish(mien.vault, draft(version=2), now=mien.clock())
+    publish(mien.vault, draft(version=3), now=mien.clock())
 
     still = party.verify(old["subject_ref"], toy_photo(1)).json()["decision"]
     stale = person("POST", PATH, json=asked(mien, party) | {"notice_sha256": old["notice_sha256"]})

@@ -7,7 +7,7 @@ import pytest
 from app.consent import notices
 from app.consent.notices import NoticeError
 from app.faces.permit import Purpose
-from tests.consent.drafts import draft, publish
+from tests.consent.drafts import draft, publish, shipped
 from tests.consent.spies import count
 from tests.house import House
 
@@ -20,7 +20,7 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> N
         text = mien.client.get(f"/v1/notices/{item['sha256']}")
 
         assert hashlib.sha256(text.content).hexdigest() == item["sha256"]
-        assert text.content == (notices.SHIPPED / f"{item['purpose']}.en.md").read_bytes()
+        assert text.content == shipped(item["purpose"])
         assert text.headers["content-type"].startswith("text/markdown")
         assert "immutable" in text.headers["cache-control"]
         assert set(item) == {"sha256", "purpose", "language", "version", "published_at"}
@@ -29,7 +29,7 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> N
 def test_a_superseded_notice_stays_readable(mien: House) -> None:
     old = mien.notice("verification")
     before = mien.client.get(f"/v1/notices/{old}").content
-    body = draft(version=2)
+    body = draft(version=3)
 
     new = publish(mien.vault, body, now=mien.clock())
 
@@ -46,7 +46,7 @@ def test_a_notice_that_never_was_is_not_found(mien: House) -> None:
 
 
 def test_publishing_the_same_again_changes_nothing(mien: House) -> None:
-    body = draft(version=2)
+    body = draft(version=3)
     first = publish(mien.vault, body, now=mien.clock())
     listed = mien.client.get("/v1/notices").json()
 
@@ -56,7 +56,7 @@ def test_publishing_the_same_again_changes_nothing(mien: House) -> None:
     assert mien.client.get("/v1/notices").json() == listed
 
 
-@pytest.mark.parametrize("version", [-1, 0, 1])
+@pytest.mark.parametrize("version", [-1, 0, 1, 2])
 def test_a_changed_text_needs_a_higher_version(mien: House, version: int) -> None:
     with pytest.raises(NoticeError, match="higher version"):
         publish(mien.vault, draft(version=version), now=mien.clock())
@@ -72,21 +72,21 @@ def test_a_changed_text_needs_a_higher_version(mien: House, version: int) -> Non
         b"just text",
         b"+++\nversion = 1\n",
         b"+++\nversion = = 1\n+++\ntext",
-        b"before\n" + draft(version=2),
-        draft(version=2).split(b"+++\n")[0] + b"+++\n+++\ntext",
-        b"+++\n" + draft(version=2).split(b"+++\n")[1] + b"+++\n  \n",
-        draft(version=2).replace(b"version = 2", b'version = "2"'),
-        draft(version=2).replace(b"version = 2", b"version = 2.5"),
-        draft(version=2).replace(b"version = 2", b"version = true"),
-        draft(version=2).replace(b'purpose = "verification"', b'purpose = "advertising"'),
-        draft(version=2).replace(b'purpose = "verification"', b"purpose = []"),
-        draft(version=2).replace(b'language = "en"', b""),
-        draft(version=2).replace(b'language = "en"', b'language = ""'),
+        b"before\n" + draft(version=3),
+        draft(version=3).split(b"+++\n")[0] + b"+++\n+++\ntext",
+        b"+++\n" + draft(version=3).split(b"+++\n")[1] + b"+++\n  \n",
+        draft(version=3).replace(b"version = 3", b'version = "3"'),
+        draft(version=3).replace(b"version = 3", b"version = 3.5"),
+        draft(version=3).replace(b"version = 3", b"version = true"),
+        draft(version=3).replace(b'purpose = "verification"', b'purpose = "advertising"'),
+        draft(version=3).replace(b'purpose = "verification"', b"purpose = []"),
+        draft(version=3).replace(b'language = "en"', b""),
+        draft(version=3).replace(b'language = "en"', b'language = ""'),
     ],
     ids=range(15),
 )
 def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
-    assert notices.parse(draft(version=2)).version == 2
+    assert notices.parse(draft(version=3)).version == 3
 
     with pytest.raises(NoticeError):
         notices.parse(broken)

@@ -102,7 +102,7 @@ def with_photos(mien: House) -> Story:
 def notice_changed(mien: House) -> Story:
     """There is another notice than the one that Ada consented to."""
     story = enrolled(mien)
-    publish(mien.vault, draft(version=2), now=mien.clock())
+    publish(mien.vault, draft(version=3), now=mien.clock())
     return story
 
 
@@ -237,4 +237,17 @@ def erased_in_a_large_store(mien: House) -> Story:
     story = enrolled(mien)
     answer = story.ada("DELETE", "/v1/me")
     assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+
+def past_its_time(mien: House) -> Story:
+    """Ada has a token that nobody uses, asked for access once, and Ben has left."""
+    story = with_two_tokens(mien)
+    story.ada("GET", "/v1/me/access").raise_for_status()
+    with mien.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE tokens SET last_used_on = '2025-12-31' WHERE id = ?", (UUID(story.about["token"]).hex,)
+        )
+    answer = story.people["Ben"]("DELETE", "/v1/me")
+    assert answer.json()["status"] == "completed"
     return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})

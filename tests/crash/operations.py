@@ -39,6 +39,7 @@ from tests.crash.before import (
     key_replaced,
     lived_on,
     notice_changed,
+    past_its_time,
     restored,
     turned,
     with_a_key_of_then,
@@ -109,6 +110,18 @@ def _sign_up(story: Story) -> httpx.Response:
 
 def _recover(story: Story) -> httpx.Response:
     return story.ada.client.post("/v1/recoveries", json={"recovery_code": story.ada.recovery_code})
+
+
+def _renew(story: Story) -> httpx.Response:
+    notices = story.ada("GET", "/v1/notices").json()["items"]
+    digest = next(one["sha256"] for one in notices if one["purpose"] == "verification")
+    until = "2028-06-01T00:00:00Z"
+    body = {"notice_sha256": digest, "valid_until": until}
+    return story.ada("POST", f"/v1/me/consents/{story.about['consent']}/renewal", json=body)
+
+
+def _shorten(story: Story) -> httpx.Response:
+    return story.ada("DELETE", "/v1/me/comparisons", params={"before": "2026-03-02"})
 
 
 @contextmanager
@@ -320,4 +333,7 @@ OPERATIONS = (
     Operation("rotating a relying party's key, with an overlap", enrolled, Order(_rotate_key_with_overlap)),
     Operation("describing a relying party", enrolled, Order(_describe)),
     Operation("ending replaced keys", key_replaced, Order(_end_replaced), later=timedelta(hours=2)),
+    Operation("renewal", enrolled, _renew),
+    Operation("shortening a history", enrolled, _shorten),
+    Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000)),
 )

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.consent import notices
 from app.faces.permit import Purpose
 from app.vault.vault import Vault
-from tests.consent.drafts import publish
+from tests.consent.drafts import publish, shipped
 from tests.house import House, MovableClock, SharedPool, serving
 from tests.toy_engine import toy_card
 
@@ -42,8 +41,7 @@ def in_name(body: bytes, *, version: int) -> bytes:
 def publish_in_name(vault: Vault, clock: MovableClock, *purposes: Purpose, version: int = 50) -> None:
     """Put notices in force that name the controller."""
     for purpose in purposes or tuple(Purpose):
-        shipped = (notices.SHIPPED / f"{purpose}.en.md").read_bytes()
-        publish(vault, in_name(shipped, version=version), now=clock())
+        publish(vault, in_name(shipped(purpose), version=version), now=clock())
 
 
 @contextmanager

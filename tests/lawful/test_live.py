@@ -18,6 +18,7 @@ from app.main import ROUTERS
 from app.parties import describing
 from app.parties import service as parties
 from app.parties.describing import Described
+from tests.consent.drafts import draft, publish, shipped
 from tests.house import House, Party, SharedPool, enrol, serving, settings_for
 from tests.lawful.named import NAME, SAID, WHO, kek_apart, live, publish_in_name
 from tests.test_roles import routes
@@ -85,9 +86,7 @@ def _undescribed(house: House) -> None:
 
 
 def _unnamed(house: House) -> None:
-    shipped = (notices.SHIPPED / "verification.en.md").read_text().replace("version = 1\n", "version = 99\n")
-    with house.vault.data.write() as session:
-        notices.publish(session, body=shipped.encode(), now=house.clock())
+    publish(house.vault, draft(version=99), now=house.clock())
 
 
 LACKING: dict[str, tuple[dict[str, Any], Callable[[House], None], str]] = {
@@ -159,8 +158,8 @@ def test_consents_to_the_demonstration_are_none_to_the_controller(root: Path, po
 
 
 def test_the_shipped_notices_name_the_demonstration() -> None:
-    for file in notices.SHIPPED.glob("*.md"):
-        assert policy.DEMONSTRATION_PARTY in str(notices.matter(file.read_bytes())["pii_controllers"])
+    for purpose in Purpose:
+        assert policy.DEMONSTRATION_PARTY in str(notices.matter(shipped(purpose))["pii_controllers"])
 
 
 def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(root: Path, pool: SharedPool) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.ledger import drafting, receipts, terms
-from tests.architecture.source import ROOT
+from tests.consent.drafts import shipped
 
 ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 AT = datetime(2026, 11, 26, 8, 30, 15, 123456, tzinfo=UTC)
@@ -147,7 +147,7 @@ class Signer:
 
 def front_matter(name: str) -> tuple[str, dict[str, Any]]:
     """The digest and the front matter of a shipped notice."""
-    body = (ROOT / "notices" / f"{name}.en.md").read_bytes()
+    body = shipped(name)
     return hashlib.sha256(body).hexdigest(), tomllib.loads(body.decode().split("+++\n", 2)[1])
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from app.kit.auth import digest
 from app.ledger import keys
 from app.ledger.tables import Signs
 from app.parties import describing
@@ -152,6 +153,37 @@ def signing_key_stolen(case: Case) -> None:
     keys.give_up(case.house.vault, which=which, stolen_at=now, now=now)
 
 
+def renewed(case: Case) -> None:
+    body = {"notice_sha256": case.consent["notice_sha256"]}
+    case.person("POST", f"{case.address}/renewal", json=body).raise_for_status()
+
+
+def history_shortened(case: Case) -> None:
+    compared(case)
+    tomorrow = case.house.clock().date() + timedelta(days=1)
+    case.person("DELETE", "/v1/me/comparisons", params={"before": str(tomorrow)}).raise_for_status()
+
+
+def token_left_unused(case: Case) -> None:
+    case.person("POST", "/v1/me/tokens").raise_for_status()
+    with case.house.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE tokens SET last_used_on = '2020-01-01' WHERE kind = 'access' AND digest != ?",
+            (digest(case.person.token),),
+        )
+    swept(case)
+
+
+def access_count_forgotten(case: Case) -> None:
+    case.person("GET", "/v1/me/access").raise_for_status()
+    swept(case, days=500)
+
+
+def erasure_forgotten(case: Case) -> None:
+    erased(case)
+    swept(case, days=4 * 365)
+
+
 ACTS: dict[str, tuple[Act, set[str]]] = {
     "consent given": (given, {"consent_given"}),
     "consent given on a new notice": (given_on_a_new_notice, {"consent_withdrawn", "consent_given"}),
@@ -180,6 +212,11 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "signing key rotated": (signing_key_rotated, {"signing_key_retired", "signing_key_made"}),
     "signing key stolen": (signing_key_stolen, {"signing_key_stolen"}),
     "retention run": (proof_forgotten, {"retention_run"}),
+    "retention run over access counts": (access_count_forgotten, {"retention_run"}),
+    "retention run over erasures": (erasure_forgotten, {"retention_run"}),
+    "unused token ended": (token_left_unused, {"token_unused", "retention_run"}),
+    "consent renewed": (renewed, {"consent_given"}),
+    "history shortened": (history_shortened, {"history_shortened"}),
 }
 
 

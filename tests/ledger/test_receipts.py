@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from app.consent.notices import SHIPPED, parse
+from app.consent.notices import parse
 from app.faces.permit import Purpose
+from app.kit.settings import Settings
 from app.ledger import drafting, receipts, terms
 from app.ledger.receipts import Receipt, ReceiptError
+from app.rights import publishing
 from tests.architecture.source import ROOT
 from tests.ledger.signed import AT, DOOR, ISSUER, UNTIL, consent, erasure, every_kind, front_matter, right
 
@@ -67,15 +69,16 @@ def test_there_is_a_receipt_of_every_kind() -> None:
     assert set(get_args(terms.Purpose)) == set(Purpose) == set(terms.PURPOSE_TYPES)
 
 
-@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.md")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", publishing.files(), ids=lambda file: file.name)
 def test_every_shipped_notice_gives_a_receipt(file: Any) -> None:
-    purpose = parse(file.read_bytes()).purpose
+    body = publishing.rendered(file, Settings())
+    purpose = parse(body).purpose
     found = plain(consent(purpose=purpose))
     said = found["pii_processing"]
 
     schema().validate(found)
     assert said["purpose"] == purpose
-    assert said["privacy_notice"]["sha256"] == parse(file.read_bytes()).sha256
+    assert said["privacy_notice"]["sha256"] == parse(body).sha256
     assert [party["party_name"] for party in said["recipient_third_parties"]["parties"]] == (
         [] if purpose == "template_renewal" else ["Door"]
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.consent.drafts import draft
 from tests.crash import ledger
 from tests.machine import files, seen
 from tests.machine.acts import Act
@@ -16,8 +17,6 @@ from tests.machine.ground import Ground
 from tests.machine.model import Model, Party
 from tests.machine.receipts import receipt_of
 from tests.machine.walk import Walk, body_of
-
-NOTICES = Path(__file__).parents[2] / "notices"
 
 
 def made_at(backup: Path) -> str:
@@ -28,7 +27,7 @@ def made_at(backup: Path) -> str:
 class Operators(Walk):
     """A walk with an operator."""
 
-    _published = 1
+    _published = 2
 
     def __init__(self, ground: Ground, model: Model) -> None:
         super().__init__(ground, model)
@@ -83,9 +82,8 @@ class Operators(Walk):
     def publish(self, purpose: str) -> None:
         """Put another text in force."""
         self._published += 1
-        text = (NOTICES / f"{purpose}.en.md").read_text().replace("version = 1\n", f"version = {self._published}\n", 1)
         file = self.ground.root.with_name("notice.md")
-        file.write_text(text)
+        file.write_bytes(draft(purpose, version=self._published))
         ended = self.command("notice", "publish", str(file))
         assert ended.code == 0, ended.printed
         self.model.data.notices[purpose] = ended.answer["sha256"]

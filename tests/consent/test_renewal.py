@@ -1,0 +1,277 @@
+"""A consent is renewed by its person, before it ends, on the text that they said yes to."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.consent import renewing
+from app.consent.policy import renewal_is_due, renewed_until
+from app.kit.auth import Principal, Role
+from app.ledger.strict import from_base64url
+from app.rights.sweep import sweep
+from tests.bytescan import rows
+from tests.consent.drafts import draft, publish
+from tests.consent.spies import count
+from tests.house import House, Party, Person
+from tests.rest.conftest import slug
+from tests.toy_faces import toy_photo
+
+NOW = datetime(2027, 1, 31, 13, 45, tzinfo=UTC)
+days = st.integers(1, 4000)
+
+
+def renewed(person: Person, consent: dict[str, Any], **more: Any) -> httpx.Response:
+    body = {"notice_sha256": consent["notice_sha256"], **more}
+    return person("POST", f"/v1/me/consents/{consent['consent_id']}/renewal", json=body)
+
+
+def due(person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = person("GET", "/v1/me").json()["renewals_due"]
+    return found
+
+
+def end_of(person: Person) -> str:
+    (one,) = person("GET", "/v1/me/consents").json()["in_force"]
+    return str(one["valid_until"])
+
+
+def stored(house: House) -> list[tuple[Any, ...]]:
+    return rows(house.vault.data.path, "SELECT id, grant_id, key_generation, sealed FROM templates")
+
+
+@given(st.none() | days, days, days, days)
+def test_a_renewal_never_ends_a_consent_sooner(chosen: int | None, standing: int, default: int, longest: int) -> None:
+    ends = NOW + timedelta(days=standing)
+    wanted = None if chosen is None else NOW + timedelta(days=chosen)
+    try:
+        found = renewed_until(wanted, standing=ends, now=NOW, default_days=default, longest_days=longest)
+    except ValueError:
+        assert wanted is not None
+        assert wanted < ends or wanted > NOW + timedelta(days=longest)
+        return
+
+    assert found >= ends
+    assert found in {ends, wanted, datetime.combine(NOW.date() + timedelta(days=default), datetime.min.time(), UTC)}
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"), [(-1, False), (0, False), (1, True), (30 * 86_400, True), (30 * 86_400 + 1, False)]
+)
+def test_a_renewal_is_due_in_the_last_days(left: int, *, expected: bool) -> None:
+    assert renewal_is_due(NOW + timedelta(seconds=left), days=30, now=NOW) is expected
+
+
+def test_the_end_moves_and_all_else_stays(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    before = stored(mien)
+    mien.clock.advance(days=340)
+    answer = renewed(person, consent)
+    body = answer.json()
+    tomorrow_in_a_year = (mien.clock().date() + timedelta(days=365)).isoformat()
+
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert body["valid_until"] == f"{tomorrow_in_a_year}T00:00:00Z"
+    assert {**body, "valid_until": consent["valid_until"], "receipt": None} == {
+        name: value for name, value in {**consent, "receipt": None}.items() if name != "decision"
+    }
+    assert stored(mien) == before
+    mien.clock.advance(days=100)
+    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+
+
+def test_it_is_an_event_with_its_receipt(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    answer = renewed(person, consent).json()
+    events = person("GET", "/v1/me/consents").json()["items"]
+    receipts = person("GET", "/v1/me/receipts").json()["items"]
+    said = from_base64url(answer["receipt"]["jws"].split(".")[1])
+
+    assert [(one["state"], one["consent_id"]) for one in events] == [("given", consent["consent_id"])] * 2
+    assert events[0]["valid_until"] == answer["valid_until"]
+    assert [one["kind"] for one in receipts] == ["consent_given"] * 2
+    assert f"/{answer['valid_until']}".encode() in said
+
+
+def test_the_last_word_is_the_receipt_of_a_standing_consent(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    answer = renewed(person, consent).json()
+
+    assert mien.consent(person, party)["receipt"]["jws"] == answer["receipt"]["jws"]
+
+
+def test_a_person_is_asked_in_the_last_thirty_days(mien: House) -> None:
+    person, party = mien.person(), mien.party()
+    first, second = mien.consent(person, party), mien.consent(person, None, "template_renewal")
+    soon = mien.consent(person, mien.party("Gate"), valid_until=(mien.clock() + timedelta(days=10)).isoformat())
+    before = [one["consent_id"] for one in due(person)]
+    mien.clock.advance(days=340)
+    found = due(person)
+    renewed(person, first).raise_for_status()
+    after = due(person)
+
+    assert before == [soon["consent_id"]]
+    assert {one["consent_id"] for one in found} == {first["consent_id"], second["consent_id"]}
+    assert all(one["renewable"] for one in found)
+    assert [one["consent_id"] for one in after] == [second["consent_id"]]
+    assert due(mien.person()) == []
+
+
+def test_a_chosen_end_follows_the_same_rules(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    now = mien.clock()
+    wanted = {
+        "past": now - timedelta(days=1),
+        "sooner than it would": now + timedelta(days=364),
+        "too late": now + timedelta(days=1100),
+        "good": (now + timedelta(days=1000)).replace(microsecond=0),
+    }
+    answers = {name: renewed(person, consent, valid_until=at.isoformat()) for name, at in wanted.items()}
+    faults = [one.json()["errors"][0]["pointer"] for one in answers.values() if one.status_code == 422]
+
+    assert [one.status_code for one in answers.values()] == [422, 422, 422, 200]
+    assert faults == ["/valid_until"] * 3
+    assert datetime.fromisoformat(end_of(person)) == wanted["good"]
+    assert renewed(person, consent).json()["valid_until"] == end_of(person), "the default does not take it back"
+
+
+def test_a_changed_text_needs_a_new_consent(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    other = renewed(person, consent, notice_sha256=mien.notice("identification"))
+    new = publish(mien.vault, draft(version=9), now=mien.clock())
+    superseded, never_read = renewed(person, consent), renewed(person, consent, notice_sha256=new)
+    mien.clock.advance(days=340)
+    (one,) = due(person)
+
+    assert [slug(answer) for answer in (other, superseded, never_read)] == [(409, "notice-changed")] * 3
+    assert end_of(person) == consent["valid_until"]
+    assert one["renewable"] is False
+    assert count(mien.vault, "consent_events") == 1
+
+
+def withdrawn(_mien: House, person: Person, consent: dict[str, Any]) -> None:
+    person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
+
+
+def over(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
+    mien.clock.advance(days=366)
+
+
+def over_and_swept(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
+    mien.clock.advance(days=366)
+    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+
+
+@pytest.mark.parametrize("ended", [withdrawn, over, over_and_swept])
+def test_what_has_ended_is_not_renewed(mien: House, ended: Callable[..., None]) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    ended(mien, person, consent)
+    answer = renewed(person, consent)
+
+    assert slug(answer) == (403, "consent-required")
+    assert person("GET", "/v1/me/consents").json()["in_force"] == []
+
+
+def test_anothers_consent_is_not_found(mien: House) -> None:
+    _, party, consent = mien.enrolled(face=1)
+    other = mien.person()
+    mien.consent(other, party)
+    theirs, nobodys = renewed(other, consent), renewed(other, {**consent, "consent_id": str(uuid4())})
+
+    assert [slug(one) for one in (theirs, nobodys)] == [(404, "not-found")] * 2
+    assert theirs.content == nobodys.content
+
+
+def test_to_a_revoked_party_nothing_is_renewed(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    with mien.vault.data.write() as session:
+        session.connection().exec_driver_sql("UPDATE relying_parties SET revoked_on = '2026-01-01'")
+    answer = renewed(person, consent)
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/consent_id")
+    assert party.id
+
+
+def test_restricted_or_not_it_can_be_renewed(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    person("PUT", "/v1/me/restriction").raise_for_status()
+
+    assert renewed(person, consent).status_code == 200
+    assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+
+
+def test_expiry_that_comes_first_is_not_undone(mien: House) -> None:
+    """The time is told when it is its turn, not when it was asked."""
+    person, _, consent = mien.enrolled(face=1)
+    by = _principal(mien, person)
+    told: list[Exception] = []
+    mien.clock.advance(days=364)
+
+    def renew() -> None:
+        try:
+            renewing.renew(
+                mien.vault,
+                by=by,
+                consent_id=UUID(consent["consent_id"]),
+                notice_sha256=consent["notice_sha256"],
+                chosen_end=None,
+                tell_time=mien.clock,
+            )
+        except Exception as error:  # noqa: BLE001 - looked at below
+            told.append(error)
+
+    thread = threading.Thread(target=renew)
+    with mien.vault.data.write():
+        thread.start()
+        mien.clock.advance(days=2)
+    thread.join()
+
+    assert [type(error).__name__ for error in told] == ["ConsentRequiredError"]
+
+
+def _principal(mien: House, person: Person) -> Principal:
+    ((token_id,),) = rows(mien.vault.data.path, "SELECT id FROM tokens WHERE kind = 'access'")
+    return Principal(Role.PERSON, UUID(person.subject_id), UUID(token_id))
+
+
+def test_of_many_races_with_a_withdrawal_none_leaves_a_consent(mien: House) -> None:
+    party = mien.party()
+    for _ in range(12):
+        person = mien.person()
+        consent = mien.consent(person, party)
+        started = threading.Barrier(2)
+        codes: dict[str, int] = {}
+
+        def renew(
+            person: Person = person, consent: dict[str, Any] = consent, started: threading.Barrier = started
+        ) -> None:
+            started.wait()
+            codes["renewed"] = renewed(person, consent).status_code  # noqa: B023 - joined before the next
+
+        thread = threading.Thread(target=renew)
+        thread.start()
+        started.wait()
+        ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code
+        thread.join()
+        states = [one["state"] for one in person("GET", "/v1/me/consents").json()["items"]]
+
+        assert (ended, codes["renewed"]) in {(200, 200), (200, 403)}
+        assert states[0] == "withdrawn"
+        assert person("GET", "/v1/me/consents").json()["in_force"] == []
+
+
+def test_the_party_is_told_nothing_new(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    before = party("GET", "/v1/relying-party/subjects").json()
+    renewed(person, consent)
+
+    assert party("GET", "/v1/relying-party/subjects").json() == before
+    assert isinstance(party, Party)

@@ -1,0 +1,135 @@
+"""The shipped notices say what the settings say, and a service with other settings publishes other texts."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.consent import notices
+from app.kit.days import in_words
+from app.kit.settings import Settings
+from app.rights import publishing, retention
+from tests.consent.drafts import draft, publish, shipped
+from tests.house import House, SharedPool, prepare, serving, settings_for
+from tests.toy_engine import toy_card
+from tests.vault.operating import command
+
+OTHER: dict[str, Any] = {"consent_days": 90, "consent_max_days": 180}
+
+
+def told(lines: list[Any]) -> list[Any]:
+    return [line for line in lines if line["event"].startswith("a notice in force says otherwise")]
+
+
+def published(house: House, settings: Settings) -> dict[str, tuple[int, bool]]:
+    with house.vault.data.write() as session:
+        done = publishing.publish_shipped(session, settings, now=house.clock())
+    return {str(one.head.purpose): (one.head.version, one.new) for one in done}
+
+
+@pytest.mark.parametrize("file", publishing.files(), ids=lambda file: file.name)
+def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
+    plain, other = (publishing.rendered(file, settings) for settings in (Settings(), Settings(**OTHER)))
+    period = notices.matter(other)["retention_period"]
+
+    assert notices.parse(plain).version == publishing.EDITION
+    assert notices.matter(plain)["retention_period"] in plain.decode()
+    assert period == retention.notice_words(Settings(**OTHER))["retention_period"]
+    assert "90 days" in period
+    assert "180 days" in period
+    assert "365" not in other.decode()
+    assert "$" not in plain.decode() + other.decode()
+
+
+@pytest.mark.parametrize("none", [{"proof_retention": "0"}, {"renewal_days": 0}])
+def test_what_is_not_kept_or_done_is_not_promised(none: dict[str, Any]) -> None:
+    text = publishing.rendered(publishing.files()[-1], Settings(**none)).decode()
+
+    assert ("no proof stays" in text) == ("proof_retention" in none)
+    assert ("In its last" in text) == ("renewal_days" not in none)
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (1, "1 day"),
+        (365, "365 days"),
+        (730, "730 days (2 years)"),
+        (1095, "1095 days (3 years)"),
+        (1096, "1096 days (3 years)"),
+        (1000, "1000 days"),
+    ],
+)
+def test_days_in_words(days: int, words: str) -> None:
+    assert in_words(days) == words
+
+
+def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path, pool: SharedPool) -> None:
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    prepare(plain)
+    made = command(other, "migrate", MIEN_CONSENT_DAYS="90", MIEN_CONSENT_MAX_DAYS="180")
+    assert made.returncode == 0, made.stderr
+    found = []
+    for root, more in ((plain, {}), (other, OTHER)):
+        with capture_logs() as lines, serving(root, pool, toy_card(), **more) as house:
+            digest = house.notice("verification")
+            found.append((digest, house.client.get(f"/v1/notices/{digest}").text, told(lines)))
+
+    assert found[0][0] != found[1][0]
+    assert found[0][0] == hashlib.sha256(shipped("verification")).hexdigest()
+    assert "90 days" in found[1][1]
+    assert [one[2] for one in found] == [[], []]
+
+
+def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: Path, pool: SharedPool) -> None:
+    with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as house:
+        before = house.notice("verification")
+        first = published(house, house.settings)
+        second = published(house, house.settings)
+        after = house.notice("verification")
+    with capture_logs() as quiet, serving(root, pool, toy_card(), **OTHER):
+        pass
+
+    assert {one["purpose"] for one in told(lines)} == {"verification", "identification", "template_renewal"}
+    assert set(first.values()) == {(3, True)}
+    assert set(second.values()) == {(3, False)}
+    assert before != after
+    assert told(quiet) == []
+
+
+def test_a_notice_of_ones_own_counts_too(mien: House) -> None:
+    publish(mien.vault, draft(version=9), now=mien.clock())
+    with mien.vault.data.read() as session:
+        same = list(publishing.differing(session, mien.settings))
+        other = list(publishing.differing(session, Settings(**OTHER)))
+    found = published(mien, mien.settings)
+
+    assert same == []
+    assert len(other) == 3
+    assert found["verification"] == (10, True), "the shipped text takes the place of another"
+
+
+def test_the_command_says_what_it_did(root: Path) -> None:
+    first = command(root, "notice", "publish-shipped", "--json")
+    changed = command(root, "notice", "publish-shipped", "--json", MIEN_CONSENT_DAYS="90")
+    people = command(root, "notice", "publish-shipped", MIEN_CONSENT_DAYS="90")
+
+    assert [one["new"] for one in json.loads(first.stdout)["notices"]] == [False] * 3
+    assert [(one["version"], one["new"]) for one in json.loads(changed.stdout)["notices"]] == [(3, True)] * 3
+    assert people.stdout.splitlines()[-1] == "verification.en  version 3  as it was"
+
+
+def test_what_0_1_0_published_gets_the_next_version(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as house:
+        with house.vault.data.write() as session:
+            session.connection().exec_driver_sql("DROP TRIGGER notices_never_delete")
+            session.connection().exec_driver_sql("DELETE FROM notices")
+            old = shipped("verification").replace(b"version = 2\n", b"version = 1\n").replace(b"renewed only", b"only")
+            notices.publish(session, body=old, now=house.clock())
+        found = published(house, house.settings)
+
+    assert found == dict.fromkeys(("verification", "identification", "template_renewal"), (2, True))
+    assert settings_for(root).consent_days == 365

@@ -1,0 +1,156 @@
+"""Two years of a service, in steps: what was there at the start is gone or renewed, as the policy says.
+
+Nobody operates it: what ends is ended by the sweep of the running service.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app import main
+from app.ledger import batch
+from app.rights.sweep import sweep
+from tests.bytescan import Needles, files_under, rows
+from tests.house import House, Party, Person, SharedPool, enrol, serving
+from tests.ledger.logs import audited
+from tests.toy_engine import toy_card
+from tests.toy_faces import toy_photo
+
+MONTH, MONTHS = 30, 25
+SETTINGS: dict[str, Any] = {
+    "sweep_interval_s": 0.05,
+    "erasure_retention": timedelta(days=365),
+    "proof_retention": timedelta(days=180),
+}
+
+
+@dataclass
+class Sweeps:
+    """Counts those of the service, so that one can wait for the next."""
+
+    done: int = 0
+    told: threading.Condition = field(default_factory=threading.Condition)
+
+    def __call__(self, *given: Any, **more: Any) -> None:
+        sweep(*given, **more)
+        with self.told:
+            self.done += 1
+            self.told.notify_all()
+
+    def wait(self) -> None:
+        """Wait for one that began after this."""
+        with self.told:
+            wanted = self.done + 2
+            assert self.told.wait_for(lambda: self.done >= wanted, timeout=30)
+
+
+@dataclass
+class Town:
+    """Who was there at the start."""
+
+    door: Party
+    ada: Person
+    hers: dict[str, Any]
+    ben: Person
+    his: dict[str, Any]
+    dee: Person
+    short: dict[str, Any]
+    old_device: Person
+    erased: str
+    proof: str
+
+
+def settled(house: House) -> Town:
+    ada, door, hers = house.enrolled(face=1)
+    ben, _, his = house.enrolled(face=2, party=door)
+    dee, cem = house.person("Dee"), house.person("Cem")
+    ends = (house.clock() + timedelta(days=90)).isoformat()
+    short = house.consent(dee, door, valid_until=ends)
+    assert enrol(dee, [short["consent_id"]], [toy_photo(3)]).status_code == 201
+    proof = house.consent(cem, door)["consent_id"]
+    erased = cem("DELETE", "/v1/me").json()["erasure_id"]
+    token = ada("POST", "/v1/me/tokens").json()["access_token"]
+    old_device = Person(house.client, ada.subject_id, token, ada.recovery_code)
+    return Town(door, ada, hers, ben, his, dee, short, old_device, erased, proof)
+
+
+def live_a_month(house: House, town: Town) -> int:
+    """Let Ada do what she does in a month; returns how many consents she renewed."""
+    town.ada("GET", "/v1/me/access").raise_for_status()
+    town.door.verify(town.hers["subject_ref"], toy_photo(1)).raise_for_status()
+    due = town.ada("GET", "/v1/me").json()["renewals_due"]
+    for one in due:
+        body = {"notice_sha256": one["notice_sha256"]}
+        town.ada("POST", f"/v1/me/consents/{one['consent_id']}/renewal", json=body).raise_for_status()
+    return len(due)
+
+
+def of(house: House, consent: dict[str, Any]) -> Needles:
+    """Return what lies in the files of a consent in force."""
+    needles = Needles().id("consent", consent["consent_id"]).text("reference", consent["subject_ref"])
+    for (sealed,) in rows(
+        house.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(consent["consent_id"]).hex
+    ):
+        needles.raw("template", sealed)
+    return needles
+
+
+def kinds(person: Person) -> list[str]:
+    found = person("GET", "/v1/me/receipts", params={"limit": 200}).json()["items"]
+    return [one["kind"] for one in found]
+
+
+def valid(house: House, person: Person) -> set[bool]:
+    """Say of each of the person's receipts whether it holds, with its proof."""
+    found = person("GET", "/v1/me/receipts", params={"limit": 200}).json()["items"]
+    assert all("proof" in one["receipt"] for one in found)
+    asked = [house.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
+    return {one["valid"] for one in asked}
+
+
+@pytest.mark.timeout(300)
+def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps = Sweeps()
+    monkeypatch.setattr(main, "sweep", sweeps)
+    with serving(root, pool, toy_card(), **SETTINGS) as house:
+        town, began = settled(house), house.clock()
+        gone = [of(house, town.his), of(house, town.short)]
+        stays = of(house, town.hers)
+        there = [bool(one.found(files_under(root))) for one in (*gone, stays)]
+        renewed = 0
+        for _ in range(MONTHS):
+            renewed += live_a_month(house, town)
+            house.clock.advance(days=MONTH)
+            sweeps.wait()
+        shortened = town.ada("DELETE", "/v1/me/comparisons", params={"before": str(began.date() + timedelta(days=365))})
+        lines = town.ada("GET", "/v1/me/comparisons").json()["items"]
+        counts = town.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
+        batch.join(house.vault, now=house.clock(), at_once=True)
+
+        assert there == [True] * 3
+        assert renewed == 2
+        assert town.door.verify(town.hers["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+        assert kinds(town.ada).count("consent_given") == 3
+        for person, consent in ((town.ben, town.his), (town.dee, town.short)):
+            assert kinds(person) == ["consent_expired", "consent_given"]
+            assert town.door.verify(consent["subject_ref"], toy_photo(2)).status_code == 404
+            assert valid(house, person) == {True}
+        assert valid(house, town.ada) == {True}
+        assert town.old_device("GET", "/v1/me").status_code == 401
+        assert house.client.get(f"/v1/erasures/{town.erased}").status_code == 404
+        assert house.client.get(f"/v1/consent-proofs/{town.proof}").status_code == 404
+        assert shortened.json()["deleted"] == 13
+        assert all(datetime.fromisoformat(one["at"]) >= began + timedelta(days=364) for one in lines)
+        assert min(one["on_day"] for one in counts) >= str((house.clock() - timedelta(days=400)).date())
+        now = house.clock()
+
+    found = audited(root, now=now)
+    assert found.findings == ()
+    assert found.checked.receipts >= 7
+    assert [one.found(files_under(root)) for one in gone] == [[], []]
+    assert stays.found(files_under(root)), "hers is there, and can be found"
