@@ -59,13 +59,14 @@ def renewed_until(
     """Return when a consent ends that is renewed at *now* and would have ended at *standing*; never before that.
 
     Raises:
-        ValueError: the *chosen* end is earlier than that, or later than the longest allowed.
+        ValueError: the *chosen* end, or that by default, is earlier than that; or it is later than the longest allowed.
     """
     ends = valid_until(chosen, now=now, default_days=default_days, longest_days=longest_days)
-    if chosen is not None and ends < standing:
-        msg = "a renewal ends no consent sooner; withdraw it, and give it anew for a shorter time"
+    if ends < standing:
+        # Nor is the old end kept: a receipt that names it once more would go with that of giving, and with no other.
+        msg = "it ends later than that already: choose a later end. To end it sooner withdraw it, and give it anew"
         raise ValueError(msg)
-    return max(ends, standing)
+    return ends
 
 
 def renewal_is_due(ends: datetime, *, days: int, now: datetime) -> bool:

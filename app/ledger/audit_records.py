@@ -19,7 +19,7 @@ from app.kit.db import Store
 from app.kit.telling import Tell
 from app.ledger import issuing, jws, keys
 from app.ledger.bundle import Promise
-from app.ledger.entries import leaf_of
+from app.ledger.entries import Act, leaf_of
 from app.ledger.findings import Finding, Kind, in_order
 from app.ledger.strict import from_base64url, written
 from app.ledger.tables import EntryRow, LeafIndex, PendingLeaf, ReceiptRow
@@ -117,6 +117,18 @@ class _Read:
     by: datetime | None
 
 
+@dataclass(slots=True)
+class _Counted:
+    """How many rows of a person are missing, and how many they deleted themselves."""
+
+    whose: UUID | None
+    position: int = 0
+    missing: int = 0
+    behind_a_gap: UUID | None = None
+    deleted: int = 0
+    readable: bool = True
+
+
 class _People:
     """The entries, or the receipts, of all people."""
 
@@ -127,8 +139,7 @@ class _People:
         self._now = now
         self._public: dict[str, Ed25519PublicKey] = {}
         self._whose: tuple[UUID, Key | None] | None = None
-        self._before: tuple[UUID | None, int] = None, 0
-        """Of the row before: its person and its position."""
+        self._counted = _Counted(None)
 
     def first(self, tell: Tell) -> Finding | None:
         """Return the first finding."""
@@ -136,7 +147,7 @@ class _People:
         for page in self._pages():
             read = []
             for row in page:
-                one = self._gap(row) or self._read(row)
+                one = self._count(row) or self._read(row)
                 if isinstance(one, Finding):
                     return one
                 read += [one] if one else []
@@ -144,7 +155,7 @@ class _People:
                 return self._fault(Kind.RECORD_NOT_IN_LOG, lost.row_id, "says what the log does not have")
             done += len(page)
             tell(f"{done:,} {self._table.__tablename__}")
-        return None
+        return self._missed()
 
     def _pages(self) -> Iterator[Sequence[_PersonsRow]]:
         table = self._table
@@ -159,13 +170,25 @@ class _People:
                 return
             after = tuple_(*page[-1][1:3])
 
-    def _gap(self, row: _PersonsRow) -> Finding | None:
-        """Say that there is none before this row where there was one: each person's are counted from 1."""
-        whose, position = self._before
-        self._before = row.subject_id, row.position
-        if row.position == (position + 1 if whose == row.subject_id else 1):
+    def _count(self, row: _PersonsRow) -> Finding | None:
+        """Count a row: each person's go from 1. The first of another person shows what the one before had."""
+        missed = None
+        if row.subject_id != self._counted.whose:
+            missed, self._counted = self._missed(), _Counted(row.subject_id)
+        gap = row.position - self._counted.position - 1
+        if gap and self._counted.behind_a_gap is None:
+            self._counted.behind_a_gap = row.id
+        self._counted.missing += gap
+        self._counted.position = row.position
+        return missed
+
+    def _missed(self) -> Finding | None:
+        """Say that more of a person's are gone than they deleted, if that can be read."""
+        counted = self._counted
+        if counted.behind_a_gap is None or not counted.readable or counted.missing <= counted.deleted:
             return None
-        return self._fault(Kind.RECORD_MISSING, row.id, "is not the next one of its person: those before it are gone")
+        what = "is not the next one of its person: those before it are gone"
+        return self._fault(Kind.RECORD_MISSING, counted.behind_a_gap, what)
 
     def _fault(self, kind: Kind, row_id: UUID, what: str) -> Finding:
         return Finding(kind, None, f"the row {row_id} of the table {self._table.__tablename__} {what}")
@@ -175,11 +198,12 @@ class _People:
         key = self._key(row.subject_id)
         if key is None:
             self._looked.unreadable += 1
+            self._counted.readable = False
             return None
         try:
             if self._table is EntryRow:
                 self._looked.entries += 1
-                return _entry(key, row)
+                return self._entry(key, row)
             self._looked.receipts += 1
             return self._receipt(key, row)
         except SealError:
@@ -193,6 +217,12 @@ class _People:
             except KeyGoneError:
                 self._whose = subject_id, None
         return self._whose[1]
+
+    def _entry(self, key: Key, row: _PersonsRow) -> _Read:
+        held = json.loads(key.open(row.sealed, place(EntryRow.sealed, row.id)))
+        if held["record"].get("act") == Act.HISTORY_SHORTENED:
+            self._counted.deleted += held["record"]["entries"]
+        return _Read(row.id, leaf_of(from_base64url(held["salt"]), written(held["record"])), None)
 
     def _receipt(self, key: Key, row: _PersonsRow) -> _Read | Finding:
         bundle = issuing.opened(key, row.id, row.sealed)
@@ -239,8 +269,3 @@ class _People:
             found = select(LeafIndex.leaf).where(LeafIndex.leaf.in_([one.leaf for one in read]))
             there = set(session.scalars(found))
         return [one for one in read if one.leaf not in there]
-
-
-def _entry(key: Key, row: _PersonsRow) -> _Read:
-    held = json.loads(key.open(row.sealed, place(EntryRow.sealed, row.id)))
-    return _Read(row.id, leaf_of(from_base64url(held["salt"]), written(held["record"])), None)

@@ -51,7 +51,7 @@ class Act(StrEnum):
     RETENTION_RUN = "retention_run"
     """What was kept for its time was deleted: how much of what, and never whose."""
     HISTORY_SHORTENED = "history_shortened"
-    """A person deleted comparisons of theirs: that they did, and not which."""
+    """A person deleted comparisons of theirs: how many `entries` went with them, and not which. Audits count them."""
     TOKEN_UNUSED = "token_unused"  # noqa: S105 - what happened, not a secret
     UNRECORDED_ENDING = "unrecorded_ending"
     """A consent ended whose person's key did not open, so that nothing could be sealed about it."""
@@ -126,6 +126,11 @@ def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, a
     row = sealed(key, entry_id, entry)
     writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
     pend(writing, entry.leaf)
+
+
+def known(session: Session, entry_ids: Collection[UUID]) -> list[UUID]:
+    """Return those of the entries that there are: what an older version did has none."""
+    return list(session.scalars(select(EntryRow.id).where(EntryRow.id.in_(entry_ids))))
 
 
 def forget(session: Session, entry_ids: Collection[UUID]) -> None:

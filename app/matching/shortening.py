@@ -1,8 +1,9 @@
 """Shortening a history: a person deletes their comparisons of before a day, and what the log's entries say of these.
 
 1. The *cut* is written in the register, under a digest of the person's id and the cut's number: from then on it holds.
-2. The lines go, a page at a time, each with its entry, record and salt. The leaves stay in the tree.
-3. The person's row counts the cut, with an entry that says that it was done, and not what.
+2. The lines go, a page at a time, each with its entry, record and salt. A new entry says that it was done, not what.
+   The leaves stay in the tree.
+3. The person's row counts the cut.
 
 Whatever interrupts it, the count is then behind the register, as it is in a restored backup: `purge_dead` goes on from
 there, before the service is ready, and with the next sweep.
@@ -101,24 +102,33 @@ def _carry_out(vault: Vault, key: Key, subject_id: UUID, *, now: datetime) -> in
         days += found.values()
     if not days:
         return 0
-    deleted = sum(_delete(vault, ids) for ids in _doomed(vault, key, subject_id, max(days)))
+    doomed = _doomed(vault, key, subject_id, max(days))
+    deleted = sum(_delete(vault, key, subject_id, ids, now=now) for ids in doomed)
     with vault.data.write() as session:
         subject = subjects.get(session, subject_id)
-        # Another may have carried out some of them meanwhile.
-        for _ in range(subject.history_cuts, counted + len(days)):
-            subject.history_cuts += 1
-            entry_id, at = uuid4(), now.isoformat()
-            entries.append(
-                within(session), key, subject_id=subject_id, entry_id=entry_id, act=Act.HISTORY_SHORTENED, at=at
-            )
+        # Another may have carried out some of them meanwhile, and more.
+        subject.history_cuts = max(subject.history_cuts, counted + len(days))
     return deleted
 
 
-def _delete(vault: Vault, ids: Collection[UUID]) -> int:
+def _delete(vault: Vault, key: Key, subject_id: UUID, ids: Collection[UUID], *, now: datetime) -> int:
     with vault.data.write() as session:
-        gone = session.scalars(delete(Comparison).where(Comparison.id.in_(ids)).returning(Comparison.id)).all()
-        entries.forget(session, gone)
-        return len(gone)
+        there = session.scalars(select(Comparison.id).where(Comparison.id.in_(ids))).all()
+        if there:
+            gone, entry_id, at = entries.known(session, there), uuid4(), now.isoformat()
+            # First, so that it stands behind those that go, and tells an audit of as many as are missing before it.
+            entries.append(
+                within(session),
+                key,
+                subject_id=subject_id,
+                entry_id=entry_id,
+                act=Act.HISTORY_SHORTENED,
+                at=at,
+                entries=len(gone),
+            )
+            session.execute(delete(Comparison).where(Comparison.id.in_(there)))
+            entries.forget(session, gone)
+        return len(there)
 
 
 def _doomed(vault: Vault, key: Key, subject_id: UUID, before: date) -> Iterator[list[UUID]]:

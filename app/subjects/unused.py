@@ -3,7 +3,7 @@
 Never the recovery code, and never the token that a person used last, however long ago: nobody is shut out by time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -23,6 +23,8 @@ from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
 log = structlog.get_logger()
+UNUSED = "unused"
+"""As what such a token ends."""
 PAGE = 200
 """Tokens that end in one transaction."""
 
@@ -39,12 +41,18 @@ def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
             rows = change.session.scalars(select(Token).where(unused, Token.id.in_(page))).all()
             for token in rows:
                 change.session.execute(delete(Token).where(Token.id == token.id))
-                change.end(EndedKind.TOKEN, token.id, ended_as="unused", on=now.date())
-                _note(change.session, vault, token.subject_id, token.id, now)
-            if rows:
-                append_open(change.session, Act.RETENTION_RUN, tokens_ended=len(rows), on=now.date().isoformat())
+                change.end(EndedKind.TOKEN, token.id, ended_as=UNUSED, on=now.date())
+            record(change.session, vault, rows, now=now)
         ended += len(rows)
     return ended
+
+
+def record(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
+    """Write the entries of tokens that nobody used: one for the person of each, and how many there were."""
+    for token in ended:
+        _note(session, vault, token.subject_id, token.id, now)
+    if ended:
+        append_open(session, Act.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
 
 
 def _page(vault: Vault, unused: ColumnElement[bool]) -> Sequence[UUID]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
-from app.subjects import restricting
+from app.subjects import restricting, unused
 from app.subjects.tables import Subject, Token
 from app.vault import purge
 from app.vault.register import Owner
@@ -25,7 +25,12 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
         ended = purge.tombstones(vault, EndedKind.TOKEN, (row.id for row in page))
         if ended:
             with vault.data.write() as session:
+                gone = session.scalars(select(Token).where(Token.id.in_(ended))).all()
+                session.expunge_all()
                 session.execute(delete(Token).where(Token.id.in_(ended)))
+                # What was written down of it was lost with the commit, or with the data.
+                left_unused = [token for token in gone if ended[token.id].ended_as == unused.UNUSED]
+                unused.record(session, vault, left_unused, now=now)
             removed += len(ended)
     return removed
 

@@ -53,8 +53,8 @@ def test_a_renewal_never_ends_a_consent_sooner(chosen: int | None, standing: int
     try:
         found = renewed_until(wanted, standing=ends, now=NOW, default_days=default, longest_days=longest)
     except ValueError:
-        assert wanted is not None
-        assert wanted < ends or wanted > NOW + timedelta(days=longest)
+        by_default = NOW.date() + timedelta(days=default)
+        assert by_default <= ends.date() if wanted is None else wanted < ends or wanted > NOW + timedelta(days=longest)
         return
 
     assert found >= ends
@@ -140,7 +140,7 @@ def test_a_chosen_end_follows_the_same_rules(mien: House) -> None:
     assert [one.status_code for one in answers.values()] == [422, 422, 422, 200]
     assert faults == ["/valid_until"] * 3
     assert datetime.fromisoformat(end_of(person)) == wanted["good"]
-    assert renewed(person, consent).json()["valid_until"] == end_of(person), "the default does not take it back"
+    assert renewed(person, consent).status_code == 422, "the default does not take it back"
 
 
 def test_a_changed_text_needs_a_new_consent(mien: House) -> None:

@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.ledger import entries
+from app.ledger.findings import Kind
 from app.matching import shortening
 from app.rights.sweep import purge
 from app.vault.tables import EndedKind
 from tests.bytescan import Needles, files_under, rows
 from tests.house import House, Party, Person, SharedPool, serving
+from tests.ledger.logs import audited, tampering
 from tests.ledger.told import opened_entries, unjoined
 from tests.ledger.waiting import logged, stores
 from tests.registered import tombstones
@@ -85,7 +87,8 @@ def test_its_entry_says_that_it_was_done_and_not_what(mien: House) -> None:
         if (found := json.loads(held))["act"] == "history_shortened"
     ]
 
-    assert set(record) == {"act", "at"}
+    assert set(record) == {"act", "at", "entries"}
+    assert record["entries"] == 2
 
 
 def test_bytes_are_gone_from_every_file(mien: House) -> None:
@@ -197,7 +200,7 @@ def test_a_cut_that_was_made_meanwhile_is_another(mien: House, monkeypatch: pyte
 
     assert deleted == 2
     assert len(tombstones(mien.vault.register, EndedKind.HISTORY)) == 2
-    assert acts(mien).count("history_shortened") == 2
+    assert rows(mien.vault.data.path, "SELECT history_cuts FROM subjects") == [(2,)]
 
 
 def test_of_many_at_once_each_line_goes_once(mien: House) -> None:
@@ -217,7 +220,25 @@ def test_of_many_at_once_each_line_goes_once(mien: House) -> None:
     assert sum(deleted) == 12
     assert lines(person) == []
     ((cuts,),) = rows(mien.vault.data.path, "SELECT history_cuts FROM subjects")
-    assert cuts == len(tombstones(mien.vault.register, EndedKind.HISTORY)) == acts(mien).count("history_shortened")
+    assert cuts == len(tombstones(mien.vault.register, EndedKind.HISTORY))
+
+
+def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_did(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as house:
+        person, party, consent = house.enrolled(face=1)
+        for _ in range(3):
+            compared(house, party, consent, days=2, each=2)
+            shortened(person, house.clock().date() - timedelta(days=1)).raise_for_status()
+        shortened(person, house.clock().date()).raise_for_status()
+        party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+        now = house.clock()
+    whole = audited(root, now=now).findings
+    with tampering(root, "data/mien.db") as tampered:
+        tampered("DELETE FROM entries WHERE position = (SELECT max(position) - 1 FROM entries)")
+    missed = audited(root, now=now).findings
+
+    assert whole == ()
+    assert [one.kind for one in missed] == [Kind.RECORD_MISSING]
 
 
 @pytest.mark.parametrize("times", [1, 3])
