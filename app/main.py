@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
 from app import __version__, health
-from app.consent import notices, proving, refusals
+from app.consent import notices, proving, refusals, told
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
@@ -34,6 +34,8 @@ from app.ledger import routes as ledger
 from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
+from app.parties.calling import Caller
+from app.parties.courier import Courier
 from app.rights import routes as rights
 from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
@@ -47,7 +49,7 @@ ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecogniti
 """Imported in the engine workers only."""
 
 LOOK_S = 1.0
-"""Seconds between two looks whether a batch of the log is due."""
+"""Seconds between two looks whether a batch of the log is due, or a relying party is to be told something."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -58,6 +60,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     consent.open_router,
     consent.router,
     consent.party_router,
+    told.router,
     proving.router,
     enrolment.router,
     matching.open_router,
@@ -136,6 +139,11 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
         max_pixels=settings.max_pixels,
     )
     return pool, card
+
+
+def courier_of(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> Courier:
+    """Make what tells relying parties; nothing is sent yet."""
+    return Courier(vault, Caller(private=settings.callback_private), days=settings.callback_days, clock=clock)
 
 
 def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
@@ -240,8 +248,13 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     swept = _every(settings.sweep_interval_s, lambda: sweep(vault, now=clock(), settings=settings), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
+    courier = courier_of(settings, vault, clock=clock)
+    telling = _every(LOOK_S, courier.look, name="telling")
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
+    # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.
+    telling()
+    courier.stop()
     swept()
     batched()
     await anyio.to_thread.run_sync(app.state.measuring.pool.close)

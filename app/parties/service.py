@@ -7,7 +7,8 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select
+import structlog
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
@@ -22,6 +23,7 @@ from app.vault import purge
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
+log = structlog.get_logger()
 KEY_PREFIX = "mien_rp_"
 OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 """The purposes that a relying party can ask for; `template_renewal` is the controller's own."""
@@ -69,7 +71,14 @@ def add(
         msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
         raise PartyError(msg)
     party = RelyingParty(
-        id=uuid4(), name=name, contact=contact, alternative=alternative, added_on=now.date(), revoked_on=None
+        id=uuid4(),
+        name=name,
+        contact=contact,
+        alternative=alternative,
+        added_on=now.date(),
+        revoked_on=None,
+        callback=None,
+        callback_id=None,
     )
     session.add(party)
     session.flush()
@@ -222,4 +231,18 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as ever
                 for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
                     party.revoked_on = revoked[party.id].ended_on
             removed += len(revoked)
+    return removed + _take_callbacks_away(vault)
+
+
+def _take_callbacks_away(vault: Vault) -> int:
+    """Take away the callbacks that had ended before a backup was restored; the operator sets those of now again."""
+    removed = 0
+    for page in purge.pages(vault, RelyingParty.id, RelyingParty.callback_id):
+        ended = purge.tombstones(vault, EndedKind.CALLBACK, (row.callback_id for row in page if row.callback_id))
+        if ended:
+            with vault.data.write() as session:
+                gone = update(RelyingParty).where(RelyingParty.callback_id.in_(ended))
+                session.execute(gone.values(callback=None, callback_id=None))
+            log.warning("callbacks that had ended came with a backup and are gone", count=len(ended))
+            removed += len(ended)
     return removed

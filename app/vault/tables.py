@@ -30,6 +30,8 @@ class EndedKind(StrEnum):
     RELYING_PARTY_KEY = "relying_party_key"
     SPELL = "spell"
     """A spell of matching, ended by a restriction."""
+    CALLBACK = "callback"
+    """Where a relying party was told of consents."""
 
 
 class RegisterRow(DeclarativeBase):
