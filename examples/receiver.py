@@ -79,7 +79,8 @@ class Receiver:
         """Say whether this person consents, as far as we were told."""
         with self._written() as told:
             query = "SELECT event FROM known WHERE subject_ref = ? AND purpose = ?"
-            return told.execute(query, [subject_ref, purpose]).fetchone() == ("given",)
+            found = told.execute(query, [subject_ref, purpose]).fetchone()
+        return found is not None and found[0] == "given"
 
     def _opened(self, token: str, now: float) -> dict[str, Any]:
         try:

@@ -8,7 +8,6 @@
 
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from app.kit.deadline import Deadline
 from app.parties.addresses import Callback, CallbackError, IPAddress, callback, may_be_called
 
 CONNECT_S = 5.0
@@ -72,11 +72,11 @@ def resolved(host: str, port: int) -> Sequence[str]:
 class _Bounded(httpcore.NetworkStream):
     """A stream that ends at a moment, and after so many bytes."""
 
-    def __init__(self, stream: httpcore.NetworkStream, until: float, left: int = MOST_BYTES) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, until: Deadline, left: int = MOST_BYTES) -> None:
         self._stream, self._until, self._left = stream, until, left
 
     def _timeout(self, given: float | None) -> float:
-        left = self._until - time.monotonic()
+        left = self._until.left()
         if left <= 0:
             raise httpcore.ReadTimeout
         return left if given is None else min(left, given)
@@ -112,7 +112,7 @@ class _Bounded(httpcore.NetworkStream):
 class _Checked(httpcore.NetworkBackend):
     """Connects to addresses that may be called, and to nothing else."""
 
-    def __init__(self, resolve: Resolve, *, private: bool, until: float) -> None:
+    def __init__(self, resolve: Resolve, *, private: bool, until: Deadline) -> None:
         self._resolve, self._private, self._until = resolve, private, until
         self._backend = httpcore.SyncBackend()
 
@@ -128,7 +128,7 @@ class _Checked(httpcore.NetworkBackend):
         allowed = [one for one in map(_address, self._resolve(host, port)) if one is not None and self._may(one)]
         failed: httpcore.ConnectError | httpcore.ConnectTimeout = RefusedAddressError()
         for address in allowed[:MOST_ADDRESSES]:
-            left = self._until - time.monotonic()
+            left = self._until.left()
             if left <= 0:
                 raise httpcore.ConnectTimeout
             try:
@@ -177,7 +177,7 @@ class Caller:
         return Answer(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
 
     def _post(self, to: Callback, body: bytes) -> int:
-        backend = _Checked(self._resolve, private=self._private, until=time.monotonic() + WHOLE_S)
+        backend = _Checked(self._resolve, private=self._private, until=Deadline(WHOLE_S))
         url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.target)
         headers: dict[bytes | str, bytes | str] = {
             "Host": to.netloc,

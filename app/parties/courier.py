@@ -9,7 +9,6 @@
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.kit.clock import Clock
+from app.kit.deadline import Deadline
 from app.kit.steps import operation
 from app.parties import message, outbox
 from app.parties.calling import Answer, Outcome
@@ -77,10 +77,10 @@ class Courier:
 
     def once(self, *, within_s: float) -> Round:
         """Try everything once, and stop."""
-        until = time.monotonic() + within_s
+        until = Deadline(within_s)
         self.look()
         for thread in list(self._running.values()):
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until.left()))
         self.stop()
         with self._vault.data.read() as session:
             pending = sum(len(outbox.waiting(session, one)) for one in outbox.recipients(session))

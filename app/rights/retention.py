@@ -64,18 +64,7 @@ def policy(settings: Settings) -> list[Rule]:
             "for good; they point at nobody",
         ),
         *_proofs(settings),
-        Rule(
-            "what a relying party is still to be told: that your consent was given or has ended, the random reference "
-            "that it knows you under, the purpose, and the day",
-            "so that it learns it (GDPR Art. 19), also when you have erased your account",
-            "until it has acknowledged it, or a later event takes its place; for "
-            f"{settings.callback_days} days at most",
-        ),
-        Rule(
-            "what relying parties were told of you, and whether they acknowledged it",
-            "so that you can see it",
-            "until you erase your account",
-        ),
+        *_told(settings),
         *_LOG,
         Rule(
             "an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
@@ -95,4 +84,21 @@ def _proofs(settings: Settings) -> list[Rule]:
             "so that whoever holds the consent's id can show that it was given",
             f"{settings.proof_retention.days} days after the consent ended, also when you have erased your account",
         )
+    ]
+
+
+def _told(settings: Settings) -> list[Rule]:
+    return [
+        Rule(
+            "what a relying party is still to be told: that your consent was given or has ended, the random reference "
+            "that it knows you under, the purpose, and the day",
+            "so that it learns it (GDPR Art. 19), also when you have erased your account",
+            "until it has acknowledged it, or a later event takes its place; for "
+            f"{settings.callback_days} days at most",
+        ),
+        Rule(
+            "what relying parties were told of you, and whether they acknowledged it",
+            "so that you can see it",
+            "until you erase your account",
+        ),
     ]

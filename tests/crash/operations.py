@@ -16,6 +16,9 @@ import httpx
 
 from app import __version__
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
+from app.parties.calling import Answer, Outcome
+from app.parties.courier import Courier
 from app.rights.restoring import restore
 from app.rights.sweep import leave_behind, purge, sweep
 from app.vault import rotation
@@ -35,6 +38,7 @@ from tests.crash.before import (
     lived_on,
     notice_changed,
     restored,
+    with_a_callback,
     with_a_log,
     with_photos,
     with_two_tokens,
@@ -166,6 +170,23 @@ def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> Non
         _rotate(root, now, about)
 
 
+def _set_callback(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        set_callback(vault, party_id=UUID(about["door"]), to="https://door.example.org/", private=False, now=now)
+
+
+def _change_callback(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        set_callback(vault, party_id=UUID(about["gate"]), to="https://gate.example.org/", private=False, now=now)
+
+
+def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    """Tell relying parties, which acknowledge it."""
+    with _opened(root) as vault:
+        answer = Answer(Outcome.ACKNOWLEDGED, "204")
+        Courier(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
+
+
 OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
@@ -256,4 +277,7 @@ OPERATIONS = (
     Operation(
         "rotation, resumed", enrolled, Order(_rotate), left=half_rotated, again=_finish_rotation, under_way=UNDER_WAY
     ),
+    Operation("setting a callback", enrolled, Order(_set_callback)),
+    Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
+    Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),
 )
