@@ -124,21 +124,22 @@ class Courier:
     def _tell_all(self, party_id: UUID) -> None:
         with self._reading() as session:
             waiting = outbox.waiting(session, party_id)
-        acknowledged = given_up = 0
+        tried = acknowledged = 0
         for message_id in filter(self._is_due, waiting):
             claimed, answer = self._try(message_id)
             if claimed is None or answer is None:
                 continue
+            tried += 1
             acknowledged += answer.outcome is Outcome.ACKNOWLEDGED
             if answer.outcome is Outcome.UNREACHABLE:
                 log.warning("callback unreachable", relying_party_id=str(party_id), reason=answer.reason)
-                given_up = self._give_up(party_id, self._oldest_day())
+                self._give_up(party_id, self._oldest_day())
                 self._wait(party_id)
                 break
         else:
             self._failures.pop(party_id, None)
             self._next.pop(party_id, None)
-        if acknowledged or given_up:
+        if tried:
             self._settle(acknowledged)
 
     def _try(self, message_id: UUID) -> tuple[Claimed | None, Answer | None]:
@@ -201,7 +202,7 @@ class Courier:
             yield session
 
     def _settle(self, acknowledged: int) -> None:
-        """Take what was told out of the write-ahead log too."""
+        """Take what was told, and how a line was before, out of the write-ahead log too."""
         with self._open():
             self._acknowledged += acknowledged
             self._vault.settle()
