@@ -132,6 +132,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
         (huge, Outcome.ACKNOWLEDGED),
         (answering(b"HTTP/1.1 200 OK\r\nX-Half: "), Outcome.UNREACHABLE),
         (answering(b"HTTP/1.1 2"), Outcome.UNREACHABLE),
+        (answering(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n"), Outcome.UNREACHABLE),
         (answering(b""), Outcome.UNREACHABLE),
         (answering(b"220 mail.example.org ready\r\n"), Outcome.UNREACHABLE),
         (answering(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), Outcome.UNREACHABLE),
@@ -141,7 +142,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
         (answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), Outcome.ANSWERED),
         (answering(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), Outcome.UNREACHABLE),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 @pytest.mark.usefixtures("hurried")
 def test_status_counts_and_nothing_else_and_nobody_is_waited_for(behaviour: Behaviour, outcome: Outcome) -> None:
