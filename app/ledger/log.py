@@ -55,7 +55,7 @@ def checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
     with vault.register.store.reading() as reading:
         head = _head(reading)
-    return _note(vault, vault.register.origin(), head)
+    return _note(vault, vault.register.name(), head)
 
 
 def inclusion(vault: Vault, leaf: bytes) -> Proof:
@@ -74,7 +74,7 @@ def inclusion(vault: Vault, leaf: bytes) -> Proof:
         index=found[0],
         size=head.size,
         hashes=tuple(one.hex() for one in hashes),
-        checkpoint=_note(vault, vault.register.origin(), head),
+        checkpoint=_note(vault, vault.register.name(), head),
     )
 
 
@@ -93,7 +93,7 @@ def consistency(vault: Vault, size: int) -> dict[str, Any]:
         "from": size,
         "size": head.size,
         "hashes": [one.hex() for one in hashes],
-        "checkpoint": _note(vault, vault.register.origin(), head),
+        "checkpoint": _note(vault, vault.register.name(), head),
     }
 
 

@@ -215,7 +215,7 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
     return [_view(session, party) for party in session.scalars(query)]
 
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
+def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
     removed = 0
     for page in purge.pages(vault, PartyKey.id):
@@ -230,6 +230,8 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as ever
             with vault.data.write() as session:
                 for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
                     party.revoked_on = revoked[party.id].ended_on
+                    # The entry of that was lost with the commit, or with the data.
+                    append_open(session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party.id), at=now.isoformat())
             removed += len(revoked)
     return removed + _take_callbacks_away(vault)
 
