@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
 from app import __version__, health
-from app.consent import proving, refusals, renewals
+from app.consent import proving, refusals, renewals, told
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import Card, load_card
@@ -39,6 +39,8 @@ from app.ledger import routes as ledger
 from app.matching import routes as matching
 from app.parties import keys as party_keys
 from app.parties import routes as parties
+from app.parties.calling import Caller
+from app.parties.courier import Courier
 from app.rights import publishing
 from app.rights import routes as rights
 from app.rights.sweep import leave_behind, purge, sweep
@@ -54,7 +56,7 @@ ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecogniti
 """Imported in the engine workers only."""
 
 LOOK_S = 1.0
-"""Seconds between two looks whether a batch of the log is due."""
+"""Seconds between two looks whether a batch of the log is due, or a relying party is to be told something."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -67,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     consent.router,
     renewals.router,
     consent.party_router,
+    told.router,
     proving.router,
     enrolment.router,
     matching.open_router,
@@ -145,6 +148,11 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
         max_pixels=settings.max_pixels,
     )
     return pool, card
+
+
+def courier_of(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> Courier:
+    """Make what tells relying parties; nothing is sent yet."""
+    return Courier(vault, Caller(private=settings.callback_private), days=settings.callback_days, clock=clock)
 
 
 def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
@@ -269,8 +277,13 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
+    courier = courier_of(settings, vault, clock=clock)
+    telling = _every(LOOK_S, courier.look, name="telling")
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
+    # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.
+    telling()
+    courier.stop()
     swept()
     batched()
     await anyio.to_thread.run_sync(app.state.last_uses.write_last, app.state.vault.data)

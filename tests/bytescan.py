@@ -39,6 +39,7 @@ SEALED = {
     "photos": "sealed",
     "consent_events": "sealed",
     "comparisons": "sealed",
+    "deliveries": "sealed",
 }
 """Every sealed column of the data store. `test_law_05` shows that there is no other."""
 

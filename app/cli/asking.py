@@ -15,6 +15,7 @@ from app.faces.permit import Purpose
 from app.kit.clock import utc_now
 from app.parties import describing
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
 from app.parties.describing import Described
 from app.rights import publishing
 
@@ -154,6 +155,26 @@ def rotate_party_key(
     with opened(read_settings()) as vault:
         party, key = parties.rotate_key(vault, party_id=party_id, overlap=timedelta(hours=overlap), now=utc_now())
     _show_party(party, as_json=as_json, key=key)
+
+
+@party_app.command("callback")
+def set_party_callback(
+    party_id: PartyId,
+    url: Annotated[
+        str | None, typer.Argument(metavar="URL", help="Where it is told of consents: https://host/path.")
+    ] = None,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="Tell it nothing any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have a relying party told, at URL, when a consent to it was given or has ended. See docs/callbacks.md."""
+    if (url is None) is not off:
+        msg = "give either a URL or --off"
+        raise typer.BadParameter(msg)
+    settings = read_settings()
+    with opened(settings) as vault:
+        set_callback(vault, party_id=party_id, to=url, private=settings.callback_private, now=utc_now())
+    answer({"relying_party_id": party_id, "callback": url or "off"}, as_json=as_json)
 
 
 @party_app.command("revoke")

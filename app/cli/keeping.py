@@ -18,7 +18,7 @@ from app.kit.telling import telling
 from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.tables import SigningKey, Signs
-from app.main import set_up
+from app.main import courier_of, set_up
 from app.rights.restoring import restore as restore_backup
 from app.rights.sweep import leave_behind
 from app.rights.sweep import sweep as sweep_once
@@ -31,6 +31,8 @@ app = typer.Typer()
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 """RFC 3339."""
 SHOWN = "%Y-%m-%d %H:%M UTC"
+TELLING_S = 60.0
+"""Seconds that `mien sweep` waits for relying parties; what is not told by then is told another time."""
 keys_app = typer.Typer(no_args_is_help=True, help="The key under which all others are wrapped, and those that sign.")
 
 
@@ -56,14 +58,16 @@ def migrate(*, as_json: Json = False) -> None:
 
 @app.command()
 def sweep(*, as_json: Json = False) -> None:
-    """End what is over by the retention policy, and carry on with interrupted erasures, now."""
+    """End what is over by the retention policy, carry on with interrupted erasures, and tell relying parties, now."""
     settings = read_settings()
     with opened(settings) as vault:
         leave_behind(vault)
         # What another process left when it died is not known to this one.
         vault.unfinished = True
         done = sweep_once(vault, now=utc_now(), settings=settings)
-    answer(asdict(done), as_json=as_json)
+        keys.begin(vault, now=utc_now())
+        told = courier_of(settings, vault).once(within_s=TELLING_S)
+    answer(asdict(done) | asdict(told), as_json=as_json)
 
 
 @keys_app.command("rotate")
@@ -100,10 +104,21 @@ def rotate_receipts(*, as_json: Json = False) -> None:
     answer({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
 
 
+@keys_app.command("rotate-events")
+def rotate_events(*, as_json: Json = False) -> None:
+    """Sign what relying parties are told with a new key from now on, and destroy the old one."""
+    with opened(read_settings()) as vault:
+        keys.begin(vault, now=utc_now())
+        new = keys.rotate(vault, signs=Signs.EVENTS, now=utc_now())
+    answer({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
+
+
 # A name of a key may begin with a dash.
 @keys_app.command("stolen", context_settings={"ignore_unknown_options": True})
 def give_key_up(
-    kid: Annotated[str, typer.Argument(metavar="KID", help="The key of receipts, as `mien keys list` names it.")],
+    kid: Annotated[
+        str, typer.Argument(metavar="KID", help="The key of receipts or of events, as `mien keys list` names it.")
+    ],
     *,
     since: Annotated[
         datetime,
@@ -115,13 +130,13 @@ def give_key_up(
     ],
     as_json: Json = False,
 ) -> None:
-    """Say that a key of receipts was stolen, and sign with a new one. This is published, and cannot be taken back.
+    """Say that a key was stolen, and sign with a new one. This is published, and cannot be taken back.
 
-    What it signed holds only if it was in the log by then. See docs/log.md.
+    A receipt that it signed holds only if it was in the log by then; an event never. See docs/log.md.
     """
     with opened(read_settings()) as vault:
         key = keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
-        now_signs = keys.thumbprint_in_force(vault, Signs.RECEIPTS)
+        now_signs = keys.thumbprint_in_force(vault, key.signs)
     since_then = (key.stolen_at or since).isoformat()
     told = {"kid": key.thumbprint, "stolen_at": since_then, "log_size": key.stolen_size, "now_signs": now_signs}
     answer(told, as_json=as_json)

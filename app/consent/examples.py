@@ -44,5 +44,17 @@ WITHDRAWAL: Example = {
     "erased_from_disk": True,
     "receipt": RECEIPT,
 }
+DELIVERY: Example = {
+    "delivery_id": "7f1d0c5e-52f4-4f0f-8f3b-1c0a52b1a7de",
+    "relying_party_id": PARTY_ID,
+    "relying_party": "Door",
+    "event": "ended",
+    "purpose": "verification",
+    "state": "acknowledged",
+    "made_at": "2026-12-01T17:03:09.114205Z",
+    "tries": 1,
+    "last_tried_at": "2026-12-01T17:03:10.020771Z",
+    "settled_at": "2026-12-01T17:03:10.020771Z",
+}
 REFERENCE: Example = {"subject_ref": SUBJECT_REF, "purposes": ["verification"]}
 PROOF: Example = {**_ASKED, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}

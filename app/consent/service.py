@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, notices, proofs
+from app.consent import events, notices, proofs, telling
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
@@ -142,6 +142,7 @@ def _put_in_force(
     proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
     event = _event(grant.id, asked, EventState.GIVEN, now, ends)
     key = subjects.key(vault, subject_id)
+    telling.given(change.session, key, grant, now=now)
     return grant, events.append(change.session, vault, key, subject_id=subject_id, event=event, now=now)
 
 
@@ -232,6 +233,7 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     proofs.end(change.session, grant.id, on=event.event_time.date())
     end = change.replaced if replaced else change.end
     end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
+    telling.ended(change.session, telling.key_for(vault, grant), grant, now=now)
     return Recorded(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
@@ -258,7 +260,11 @@ def grant_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
 
 
 def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
-    """Destroy the keys of every grant of a person who is being erased; the rows go with the person."""
-    for grant_id in grant_ids(change.session, subject_id):
-        change.end(EndedKind.GRANT, grant_id, ended_as="erased", on=now.date())
-        proofs.end(change.session, grant_id, on=now.date())
+    """Destroy the keys of every grant of a person who is being erased; the rows go with the person.
+
+    What relying parties are still to be told stays, with no person beside it.
+    """
+    for grant in change.session.scalars(select(Grant).where(Grant.subject_id == subject_id)).all():
+        change.end(EndedKind.GRANT, grant.id, ended_as="erased", on=now.date())
+        proofs.end(change.session, grant.id, on=now.date())
+        telling.ended(change.session, None, grant, now=now)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, proofs
+from app.consent import events, proofs, telling
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.service import end_grant
 from app.consent.tables import Grant
@@ -72,6 +72,9 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                 session.expunge_all()
                 session.execute(delete(Grant).where(Grant.id.in_(dead)))
                 for grant in grants:
+                    # Whoever was told, or never was, when the backup was made: now it has ended.
+                    key = telling.key_for(vault, grant) if grant.subject_id in here else None
+                    telling.ended(session, key, grant, now=now)
                     if (stone := stones.get(grant.id)) is not None:
                         _record(vault, session, grant, stone, here=grant.subject_id in here, now=now)
             removed += len(grants)

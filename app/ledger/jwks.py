@@ -41,7 +41,7 @@ class PublicKey(BaseModel):
     use: Literal["sig"]
     alg: Literal["EdDSA"]
     iat: Seconds
-    mien_signs: Literal["receipts", "checkpoints"]
+    mien_signs: Literal["receipts", "checkpoints", "events"]
     mien_origin: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The log whose checkpoints it signs."""
     exp: Seconds | None = None

@@ -20,6 +20,7 @@ from app.ledger.strict import Bytes32, base64url, from_base64url, parsed, writte
 
 RECEIPT: Final = "mien-receipt+jws"
 PROMISE: Final = "mien-promise+jws"
+EVENT: Final = "mien-event+jws"
 PARTS = 3
 LARGEST = 128_000
 """Characters of the longest token."""
@@ -55,7 +56,7 @@ class Header(BaseModel):
 
     alg: Literal["EdDSA"]
     kid: Bytes32
-    typ: Literal["mien-receipt+jws", "mien-promise+jws"]
+    typ: Literal["mien-receipt+jws", "mien-promise+jws", "mien-event+jws"]
 
 
 @dataclass(frozen=True, slots=True)

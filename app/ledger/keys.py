@@ -1,4 +1,4 @@
-"""The keys that sign: one for receipts, one for checkpoints; how they are made, rotated and given up as stolen.
+"""The keys that sign receipts, checkpoints and events; how they are made, rotated and given up as stolen.
 
 A private key is sealed under a key of its own in the register, and so under the key-encryption key; when it retires,
 that key is destroyed. Its public half stays for ever, so that what it signed still verifies.
@@ -48,11 +48,14 @@ def origin_of(origin_id: UUID) -> str:
 
 @operation("beginning the log")
 def begin(vault: Vault, *, now: datetime) -> None:
-    """Begin the log of a register that has none: its keys, and a tree of no leaves."""
+    """Begin the log of a register that has none: its keys, and a tree of no leaves. Later, make keys of a new kind."""
     store, origin_id = vault.register.store, vault.register.origin()
     with store.read() as session:
-        if session.scalar(select(LogHead.size).limit(1)) is not None:
-            return
+        begun = session.scalar(select(LogHead.size).limit(1)) is not None
+        missing = set(Signs) - set(session.scalars(select(SigningKey.signs)))
+    if begun:
+        _add(vault, sorted(missing), now)
+        return
     guard = guard_owner(origin_id)
     if not vault.register.keys_left([guard.digest]):
         vault.register.issue(guard)
@@ -64,6 +67,16 @@ def begin(vault: Vault, *, now: datetime) -> None:
         for key in made:
             _put_in_force(session, key, now)
         session.add(LogHead(size=0, root=merkle.EMPTY_ROOT, made_at=now, looked_at=now))
+
+
+def _add(vault: Vault, missing: Sequence[Signs], now: datetime) -> None:
+    """Make the keys that a register of an older version has not."""
+    for signs in missing:
+        made = _made(vault, signs, now)
+        with vault.register.store.write() as session:
+            # Somebody else may have made it meanwhile.
+            if session.scalar(select(SigningKey.id).where(SigningKey.signs == signs).limit(1)) is None:
+                _put_in_force(session, made, now)
 
 
 def _made(vault: Vault, signs: Signs, now: datetime) -> SigningKey:
@@ -142,9 +155,9 @@ def known(session: Session) -> Sequence[SigningKey]:
 
 
 @operation("rotating the key of receipts")
-def rotate(vault: Vault, *, now: datetime) -> SigningKey:
-    """Sign receipts with a new key from now on. The old private key is destroyed; what it signed still verifies."""
-    new = _made(vault, Signs.RECEIPTS, now)
+def rotate(vault: Vault, *, signs: Signs = Signs.RECEIPTS, now: datetime) -> SigningKey:
+    """Sign with a new key from now on. The old private key is destroyed; what it signed still verifies."""
+    new = _made(vault, signs, now)
     with vault.register.store.write() as session:
         _replace(vault, session, new, now)
     vault.settle()
@@ -152,9 +165,9 @@ def rotate(vault: Vault, *, now: datetime) -> SigningKey:
 
 
 def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> None:
-    """Put a key of receipts in force in place of the one that is, whose private half goes in the same commit."""
+    """Put a key in force in place of the one that signs the same, whose private half goes in the same commit."""
     for key in known(session):
-        if key.signs is Signs.RECEIPTS and key.retired_at is None:
+        if key.signs is new.signs and key.retired_at is None:
             key.retired_at = now
             vault.register.destroy_in(session, Owner.log(key.id))
             append_open_in_register(session, Act.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat())
@@ -163,20 +176,20 @@ def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> 
 
 @operation("giving a key of receipts up as stolen")
 def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> SigningKey:
-    """Say that a key of receipts was stolen: what it signed holds only if it was in the log by then. Rotates it too.
+    """Say that a key was stolen: a receipt that it signed holds only if it was in the log by then. Rotates it too.
 
     Raises:
-        SigningKeyError: there is no such key of receipts, or that cannot have been then.
+        SigningKeyError: there is no such key of receipts or events, or that cannot have been then.
     """
     with vault.register.store.read() as session:
         found = session.scalar(select(SigningKey).where(SigningKey.thumbprint == which))
-    if found is None or found.signs is not Signs.RECEIPTS:
-        msg = f"there is no key of receipts {which}; `mien keys list` names them"
+    if found is None or found.signs is Signs.CHECKPOINTS:
+        msg = f"there is no key of receipts or events {which}; `mien keys list` names them"
         raise SigningKeyError(msg)
     if not found.made_at <= stolen_at <= now:
         msg = f"it was made on {found.made_at:%Y-%m-%d %H:%M:%S} UTC: name a time between then and now"
         raise SigningKeyError(msg)
-    new = _made(vault, Signs.RECEIPTS, now) if found.retired_at is None else None
+    new = _made(vault, found.signs, now) if found.retired_at is None else None
     # In one commit: a key that is known to be stolen must not stay one that merely retired.
     with vault.register.store.write() as session:
         if new is not None:

@@ -70,10 +70,12 @@ class OpenEntry(RegisterRow):
 
 
 class Signs(StrEnum):
-    """What a key signs. Two keys, so that whoever steals that of receipts cannot rewrite the log."""
+    """What a key signs. A key for each, so that whoever steals one cannot do with it what another does."""
 
     RECEIPTS = "receipts"
     CHECKPOINTS = "checkpoints"
+    EVENTS = "events"
+    """What relying parties are told: that a consent to them was given, or has ended."""
 
 
 class SigningKey(RegisterRow):

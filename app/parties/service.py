@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, select
+import structlog
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
@@ -20,6 +21,7 @@ from app.vault import purge
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
+log = structlog.get_logger()
 OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 """The purposes that a relying party can ask for; `template_renewal` is the controller's own."""
 
@@ -90,6 +92,8 @@ def add(
         legal_basis=legal_basis,
         added_on=now.date(),
         revoked_on=None,
+        callback=None,
+        callback_id=None,
     )
     session.add(party)
     session.flush()
@@ -248,4 +252,18 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                     # The entry of that was lost with the commit, or with the data.
                     append_open(session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party.id), at=now.isoformat())
             removed += len(revoked)
+    return removed + _take_callbacks_away(vault)
+
+
+def _take_callbacks_away(vault: Vault) -> int:
+    """Take away the callbacks that had ended before a backup was restored; the operator sets those of now again."""
+    removed = 0
+    for page in purge.pages(vault, RelyingParty.id, RelyingParty.callback_id):
+        ended = purge.tombstones(vault, EndedKind.CALLBACK, (row.callback_id for row in page if row.callback_id))
+        if ended:
+            with vault.data.write() as session:
+                gone = update(RelyingParty).where(RelyingParty.callback_id.in_(ended))
+                session.execute(gone.values(callback=None, callback_id=None))
+            log.warning("callbacks that had ended came with a backup and are gone", count=len(ended))
+            removed += len(ended)
     return removed

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app.consent import service as consent
 from app.kit.days import in_words
@@ -22,6 +23,7 @@ from app.kit.prepared import within
 from app.kit.settings import MIB, Settings
 from app.kit.steps import operation
 from app.ledger import drafting, entries, issuing, receipts
+from app.parties import outbox
 from app.rights import counting
 from app.rights.tables import Erasure, ErasureStep
 from app.subjects import service as subjects
@@ -64,7 +66,7 @@ UNUSED_SPACE = Kept(
 )
 
 
-def kept(erasure: Erasure, settings: Settings, *, today: date) -> tuple[Kept, ...]:
+def kept(session: Session, erasure: Erasure, settings: Settings, *, today: date) -> tuple[Kept, ...]:
     """Return what remains after this erasure."""
     retention = settings.proof_retention
     proofs = retention and today <= (erasure.completed_on or today) + retention
@@ -73,6 +75,7 @@ def kept(erasure: Erasure, settings: Settings, *, today: date) -> tuple[Kept, ..
         _itself(settings.erasure_retention.days),
         LEAVES,
         *((_proofs(retention.days),) if proofs else ()),
+        *((_to_be_told(settings),) if outbox.is_left_of(session, erasure_id=erasure.id) else ()),
         *(() if erasure.rebuilt else (UNUSED_SPACE,)),
     )
 
@@ -82,6 +85,16 @@ def _itself(days: int) -> Kept:
         what="this erasure",
         holds="its own random id, its state, when it was done, and its receipt; nothing that points at you",
         why=f"so that you can see that it was done, for {in_words(days)} after it was",
+    )
+
+
+def _to_be_told(settings: Settings) -> Kept:
+    return Kept(
+        what="what a relying party is still to be told",
+        holds="for each that you had consented to, and that did not acknowledge yet that this has ended: which one it "
+        "is, the random reference that it alone knew you under, the purpose, and the day",
+        why=f"so that it learns it (GDPR Art. 19); tried for {settings.callback_days} days at most. This line goes "
+        "when it was told, or could not be; the reference then leaves the database file when that is next written anew",
     )
 
 
@@ -173,6 +186,7 @@ def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
             # As it was when they asked: a crash since may have taken part of it. Of an older version's, what is there.
             before = counting.Held.read(told) if told else counting.held(session, vault.register, subject_id)
             consent.end_all(change, subject_id=subject_id, now=now)
+            outbox.hand_over(session, subject_id=subject_id, erasure_id=erasure_id)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
             session.flush()
             held = replace(before, rows_after=counting.rows(session, subject_id), keys_destroyed_at=now)
@@ -191,7 +205,7 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
             if keys_after:
                 continue
             one.step, one.held, one.completed_on = ErasureStep.COMPLETED, None, now.date()
-            issued = issuing.signed(vault, _said(vault.settings, one, held, now=now), now=now)
+            issued = issuing.signed(vault, _said(session, vault.settings, one, held, now=now), now=now)
             one.receipt = issued.written().decode()
             session.flush()
             entries.pend(within(session), issued.leaf)
@@ -199,9 +213,11 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
     return completed
 
 
-def _said(settings: Settings, erasure: Erasure, held: counting.Held, *, now: datetime) -> receipts.ErasureReceipt:
+def _said(
+    session: Session, settings: Settings, erasure: Erasure, held: counting.Held, *, now: datetime
+) -> receipts.ErasureReceipt:
     """Return what the receipt of an erasure says: that it was done, and not whose."""
-    left = kept(erasure, settings, today=now.date())
+    left = kept(session, erasure, settings, today=now.date())
     return drafting.erasure(
         issuer=issuing.issuer(settings),
         ids=drafting.Ids.fresh(),

@@ -43,6 +43,11 @@ TITLES = {
         "Your access tokens and your recovery code. They themselves are not stored, only their digests.",
     ),
     "access_counts": ("Days on which you asked", "Counted, never limited: ask as often as you like."),
+    "deliveries": (
+        "What relying parties were told",
+        "That your consent was given or has ended, and whether they acknowledged it; the first one first.",
+    ),
+    "outbox": ("What they are still to be told", "It is tried again until they acknowledge it, for some days."),
     "erasures": ("Erasures", ""),
 }
 """The sections in their order, what is most about you first; a table not here comes last, under its own name."""
@@ -60,6 +65,9 @@ LABELS = {
     "on_day": "Day",
     "content": "File",
     "act": "What",
+    "event": "What it was told",
+    "outcome": "Did it acknowledge that?",
+    "attempts": "Tries",
     "slug": "Why not",
     "kind": "What it is",
     "last_used_on": "Last used",
@@ -81,6 +89,11 @@ WORDS: dict[Any, str] = {
     "recovery": "the recovery code",
     "history_shortened": "you deleted uses of your face from your list",
     "token_unused": "an access token that nobody used ended",
+    "ended": "no more (ended)",
+    "pending": "not yet: it is tried again",
+    "acknowledged": "yes (acknowledged)",
+    "failed": "no: it did not answer for days",
+    "overtaken": "no: a later event took the place of this one",
 }
 FILES = {
     Form.JPEG: "the photo",

@@ -151,6 +151,7 @@ def _remains(settings: Settings) -> list[Rule]:
             by="nothing",
         ),
         *_proofs(settings),
+        *_told(settings),
         Rule(
             rule="erasures",
             what="an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
@@ -196,3 +197,25 @@ def notice_words(settings: Settings) -> dict[str, str]:
         else "no proof stays that this consent existed",
         "erasure_days": in_words(erasures),
     }
+
+
+def _told(settings: Settings) -> list[Rule]:
+    return [
+        Rule(
+            rule="messages",
+            what="what a relying party is still to be told: that your consent was given or has ended, the random "
+            "reference that it knows you under, the purpose, and the day",
+            why="so that it learns it (GDPR Art. 19), also when you have erased your account",
+            how_long="until it has acknowledged it, or a later event takes its place; for "
+            f"{in_words(settings.callback_days)} at most",
+            days=settings.callback_days,
+            by="the courier, which tries it again and again; it gives up at that time",
+        ),
+        Rule(
+            rule="deliveries",
+            what="what relying parties were told of you, and whether they acknowledged it",
+            why="so that you can see it",
+            how_long="until you erase your account",
+            by="you: `DELETE /v1/me`",
+        ),
+    ]

@@ -96,7 +96,8 @@ class ErasureOut(BaseModel):
     @classmethod
     def of(cls, vault: Vault, one: Erasure, settings: Settings, *, now: datetime) -> Self:
         """Show *one* erasure."""
-        left = erasure.kept(one, settings, today=now.date())
+        with vault.data.read() as session:
+            left = erasure.kept(session, one, settings, today=now.date())
         receipt = None if one.receipt is None else Bundle.model_validate_json(one.receipt)
         return cls(
             erasure_id=one.id,

@@ -34,6 +34,8 @@ class EndedKind(StrEnum):
     """A spell of matching, ended by a restriction."""
     HISTORY = "history"
     """A person's comparisons before a day, cut off by them; its tombstone has that day."""
+    CALLBACK = "callback"
+    """Where a relying party was told of consents."""
 
 
 class RegisterRow(DeclarativeBase):

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.tables import Signs
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
 from app.rights.restoring import restore
 from app.vault.backup import back_up
 from app.vault.opening import open_vault
@@ -97,6 +99,19 @@ def with_photos(mien: House) -> Story:
     answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
     assert answer.status_code == 201, answer.text
     return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def with_a_callback(mien: House) -> Story:
+    """The gate has a callback, and could not be told yet, at the first try, that Ada consented to it."""
+    story = enrolled(mien)
+    gate = story.doors["Gate"]
+    set_callback(mien.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=mien.clock())
+    given = mien.consent(story.ada, gate)
+    story.references.append(("Gate", given["subject_ref"], 1))
+    until = time.monotonic() + 15
+    while not story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"] and time.monotonic() < until:
+        time.sleep(0.02)
+    return replace(story, about={**story.about, "gate": gate.id})
 
 
 def notice_changed(mien: House) -> Story:

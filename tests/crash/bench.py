@@ -140,7 +140,9 @@ def look(bench: Bench, root: Path, before: seen.Stored | None = None, heard: Ans
     """
     if not (root / seen.DATA).exists():
         return Look("there is no data", seen.NOTHING)
-    with bench.nursery.service(Trial(root, bench.moment), **bench.operation.more, sweep_interval_s=0.2) as child:
+    with bench.nursery.service(
+        Trial(root, bench.moment, telling=False), **bench.operation.more, sweep_interval_s=0.2
+    ) as child:
         assert completed_soon(root), "an erasure did not come to its end by itself"
         stored = sound(bench, root, before)
         http = None if heard is None else heard(stored)

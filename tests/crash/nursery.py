@@ -23,6 +23,7 @@ import httpx
 from app.faces import sandbox
 from app.kit import steps
 from app.main import create_app
+from app.parties.courier import Courier
 from app.vault.opening import open_vault
 from tests.crash.durable import Snapshot, effects, snapshot
 from tests.house import MovableClock, ToyPool, listening, settings_for
@@ -73,6 +74,8 @@ class Trial:
     moment: datetime
     deadly: Spot | None = None
     recording: bool = False
+    telling: bool = True
+    """Whether a service tells relying parties, by itself and beside everything else."""
 
 
 @dataclass
@@ -118,6 +121,9 @@ class Watch:
 def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     """Be the service: say the port once the first sweep is over, and stop when told to."""
     watch, settings = _born(trial), settings_for(trial.root, **more)
+    if not trial.telling:
+        # A process of its own: nobody else is kept from telling.
+        setattr(Courier, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:
         watch.swept.wait(PATIENCE_S)

@@ -19,6 +19,9 @@ from app.ledger import batch, keys
 from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
+from app.parties.calling import Answer, Outcome
+from app.parties.courier import Courier
 from app.rights.restoring import restore
 from app.rights.sweep import leave_behind, purge, sweep
 from app.vault import rotation
@@ -42,6 +45,7 @@ from tests.crash.before import (
     past_its_time,
     restored,
     turned,
+    with_a_callback,
     with_a_key_of_then,
     with_a_wal,
     with_photos,
@@ -229,6 +233,23 @@ def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
+def _set_callback(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        set_callback(vault, party_id=UUID(about["door"]), to="https://door.example.org/", private=False, now=now)
+
+
+def _change_callback(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        set_callback(vault, party_id=UUID(about["gate"]), to="https://gate.example.org/", private=False, now=now)
+
+
+def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    """Tell relying parties, which acknowledge it."""
+    with _opened(root) as vault:
+        answer = Answer(Outcome.ACKNOWLEDGED, "204")
+        Courier(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
+
+
 OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
@@ -336,4 +357,7 @@ OPERATIONS = (
     Operation("renewal", enrolled, _renew),
     Operation("shortening a history", enrolled, _shorten),
     Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000)),
+    Operation("setting a callback", enrolled, Order(_set_callback)),
+    Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
+    Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),
 )

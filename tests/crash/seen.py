@@ -29,6 +29,8 @@ OF_THE_LOG = {
 """Tables that say where leaves are: `ledger` knows them."""
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
+TRIES = {"attempts", "tries", "last_tried_at"}
+"""How often a relying party was tried: each try is counted before it is made, whatever then becomes of it."""
 _SHORT = 200
 """Sealed bytes are looked for piece by piece, shorter ones as a whole."""
 
@@ -201,7 +203,7 @@ def known(stored: Stored) -> set[str]:
 def comparable(value: Any, known: set[str]) -> Any:
     """Return *value* without what differs between two runs of the same."""
     if isinstance(value, dict):
-        return {key: comparable(one, known) for key, one in value.items()}
+        return {key: None if key in TRIES else comparable(one, known) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return sorted((comparable(one, known) for one in value), key=lambda one: json.dumps(one, sort_keys=True))
     if isinstance(value, bytes):

@@ -13,6 +13,9 @@ from app.ledger import keys
 from app.ledger.tables import Signs
 from app.parties import describing
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
+from app.parties.calling import Answer, Outcome
+from app.parties.courier import Courier
 from app.parties.describing import Described
 from app.rights.sweep import sweep
 from tests.consent.drafts import draft, publish
@@ -120,6 +123,26 @@ def party_added(case: Case) -> None:
     case.house.party("Gate")
 
 
+def callback_set(case: Case) -> None:
+    now = case.house.clock()
+    set_callback(case.house.vault, party_id=UUID(case.party.id), to="https://127.0.0.1/", private=True, now=now)
+
+
+def told(case: Case) -> None:
+    callback_set(case)
+    withdrawn(case)
+    vault, answer = case.house.vault, Answer(Outcome.ACKNOWLEDGED, "204")
+    Courier(vault, lambda _to, _body: answer, days=7, clock=case.house.clock).once(within_s=10)
+
+
+def not_told(case: Case) -> None:
+    callback_set(case)
+    withdrawn(case)
+    case.house.clock.advance(days=9)
+    vault, answer = case.house.vault, Answer(Outcome.UNREACHABLE, "ConnectError")
+    Courier(vault, lambda _to, _body: answer, days=7, clock=case.house.clock).once(within_s=10)
+
+
 def party_rotated(case: Case) -> None:
     parties.rotate_key(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
 
@@ -204,6 +227,9 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "erasure": (erased, {"erasure"}),
     "notice published": (notice_published, {"notice_published"}),
     "relying party added": (party_added, {"relying_party_added"}),
+    "its callback set": (callback_set, {"relying_party_callback"}),
+    "relying party told": (told, {"relying_party_callback", "consent_withdrawn", "delivery"}),
+    "relying party not told for days": (not_told, {"consent_withdrawn", "delivery"}),
     "its key rotated": (party_rotated, {"relying_party_key_rotated"}),
     "relying party revoked": (party_revoked, {"relying_party_revoked"}),
     "relying party described": (party_described, {"relying_party_described"}),
@@ -282,7 +308,7 @@ def test_a_new_service_begins_its_log_with_what_it_made(root: Path) -> None:
     with stores(root) as vault:
         found = sorted(unjoined(vault).values())
 
-    assert found == ["log_begun", "notice_published", "notice_published", "notice_published"] + ["signing_key_made"] * 2
+    assert found == ["log_begun", "notice_published", "notice_published", "notice_published"] + ["signing_key_made"] * 3
 
 
 def test_a_running_service_lets_them_join_when_their_turn_comes(mien: House) -> None:

@@ -195,7 +195,7 @@ def test_keys_are_listed_as_they_are_published(mien: House, command: Command) ->
     shown = command("keys", "list").stdout.splitlines()
     assert len(shown) == len(listed) + 1
     assert any(line.startswith(signs) and "retired" in line for line in shown)
-    assert sum("in force" in line for line in shown) == 2
+    assert sum("in force" in line for line in shown) == 3
 
 
 @pytest.mark.parametrize(

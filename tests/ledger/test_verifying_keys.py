@@ -155,3 +155,15 @@ def test_a_log_key_is_noted_or_named_by_a_noted_key(signer: Signer) -> None:
     assert verdict(bundle, keys).valid
     assert refused(verdict(bundle, keys, signer.key.kid), "does not vouch")
     assert verdict(bundle, keys, signer.key.kid, signer.log.key.kid).valid
+
+
+def test_a_receipt_that_the_key_for_events_signed_is_refused(signer: Signer) -> None:
+    """Each key does what it is for: that of events signs no receipts, and no event passes for one."""
+    bundle = signer.bundle(PAYLOAD)
+    keys = key_set(signer.key.published("events"), signer.log.published())
+    event = {**bundle, "jws": signer.key.jws(PAYLOAD, "mien-event+jws")}
+
+    assert verdict(bundle, signer.key_set()).valid
+    assert refused(verdict(bundle, keys), "not for receipts")
+    assert refused(verdict(event, keys), "not for receipts")
+    assert refused(verdict(event, signer.key_set()), "signed as mien-event")

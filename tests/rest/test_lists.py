@@ -9,6 +9,7 @@ import pytest
 
 from app.kit.clock import utc_now
 from app.parties import service as parties
+from app.parties.callbacks import set_callback
 from tests.consent.drafts import draft, publish
 from tests.house import House, Person, enrol
 from tests.rest.conftest import slug
@@ -131,7 +132,27 @@ def receipts(mien: House, person: Person) -> Listed:
     return Listed(person, "/v1/me/receipts", "receipt_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-LISTS = [tokens, enrolments, consents, comparisons, receipts, references, notices, relying_parties, retention]
+def deliveries(mien: House, person: Person) -> Listed:
+    """Return what relying parties were to be told of a person, which stays."""
+    for name in map(str, range(MANY)):
+        party = mien.party(name)
+        set_callback(mien.vault, party_id=UUID(party.id), to="https://127.0.0.1/", private=True, now=mien.clock())
+        mien.consent(person, party)
+    return Listed(person, "/v1/me/deliveries", "delivery_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+
+
+LISTS = [
+    tokens,
+    enrolments,
+    consents,
+    deliveries,
+    comparisons,
+    receipts,
+    references,
+    notices,
+    relying_parties,
+    retention,
+]
 List = Callable[[House, Person], Listed]
 
 

@@ -21,6 +21,7 @@ from tests.rights.whole_person import (
     plain_columns,
     spelled,
     stored,
+    tell_all,
     unzipped,
     vectors,
     whole_person,
@@ -175,6 +176,7 @@ def stray(mien: House) -> None:
 
 def test_after_erasure_nobody_finds_any_canary(mien: House, capfd: pytest.CaptureFixture[str]) -> None:
     whole = whole_person(mien)
+    tell_all(mien)
     whole.person("GET", "/v1/me/export")
     needles = canaries(mien, whole)
     for number, photo in enumerate(photos(whole.person).values()):

@@ -3,6 +3,7 @@
 import io
 import json
 import sqlite3
+import time
 import zipfile
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from app.enrolment import store
 from app.enrolment.tables import Template
 from app.kit.datamap import Kind
 from app.kit.db import Row
+from app.parties.callbacks import set_callback
+from app.parties.calling import Answer, Outcome
+from app.parties.courier import Courier
 from app.rights import holdings
 from app.vault.register import Owner
 from tests.bytescan import Needles
@@ -46,12 +50,29 @@ def whole_person(mien: House, *, face: int = 1, name: str = "Ada Canary", door: 
     photos = [toy_photo(face), toy_photo(face, variant=2)]
     answer = enrol(person, [consent["consent_id"]], photos, keep_photos="true")
     assert answer.status_code == 201, answer.text
+    set_callback(mien.vault, party_id=UUID(former.id), to="https://127.0.0.1/", private=True, now=mien.clock())
     assert person("DELETE", f"/v1/me/consents/{gone['consent_id']}").status_code == 200
     assert person("POST", "/v1/me/tokens").status_code == 201
     for shown in (face, face + 1):
         assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200
     assert person("GET", "/v1/me/access").status_code == 200
+    _wait_for_a_try(mien, person)
     return Whole(person, party, consent["subject_ref"], name)
+
+
+def tell_all(mien: House) -> None:
+    """Let every relying party acknowledge what it is still to be told."""
+    answer = Answer(Outcome.ACKNOWLEDGED, "204")
+    told = Courier(mien.vault, lambda _to, _message: answer, days=7, clock=mien.clock).once(within_s=15)
+    assert told.messages_pending == 0
+
+
+def _wait_for_a_try(mien: House, person: Person) -> None:
+    """Wait until the former party was not told, for the first time: the next is half a minute off."""
+    deadline = time.monotonic() + 15
+    while not any(row["attempts"] for row in stored(mien, person.subject_id)["outbox"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def stored(mien: House, subject_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -129,7 +150,7 @@ def canaries(mien: House, whole: Whole) -> Needles:
         columns = [c for c in Row.metadata.tables[table].columns if c.type.python_type is UUID]
         for column in columns:
             if column.name != "relying_party_id":
-                for row in rows:
+                for row in (one for one in rows if one[column.name]):
                     needles.id(f"{table}.{column.name}", UUID(row[column.name]))
     for one, vector in vectors(mien, whole.person.subject_id).items():
         needles.vector(f"template {one}", vector)

@@ -1,0 +1,28 @@
+"""What a relying party is sent: one event, signed. It names the party, its own reference to the person, and no more."""
+
+from datetime import datetime
+
+from app.ledger import jws, keys
+from app.ledger.strict import written
+from app.ledger.tables import Signs
+from app.parties.outbox import Claimed
+from app.vault.vault import Vault
+
+
+def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
+    """Return the message as a compact JWS, signed now: its time is that of this try, its id that of the first.
+
+    Raises:
+        KekError: the key-encryption key is not the register's.
+        LookupError: there is no key for it; the start of the service makes one.
+    """
+    claims = {
+        "iss": keys.origin_of(vault.register.origin()),
+        "aud": str(claimed.relying_party_id),
+        "jti": str(claimed.id),
+        "iat": int(now.timestamp()),
+        "event": claimed.event,
+        "subject_ref": claimed.subject_ref,
+        "purpose": claimed.purpose,
+    }
+    return jws.signed(written(claims), typ=jws.EVENT, key=keys.signer(vault, Signs.EVENTS).private)

@@ -1,0 +1,164 @@
+"""The example of a receiver: believes what Mien signed for it, now, once; and knows afterwards who consents."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from examples.receiver import EARLY_S, LATE_S, Receiver, RefusedError
+from tests.architecture.source import ROOT
+from tests.house import House, SharedPool, serving
+from tests.ledger.signed import Key, compact
+from tests.parties.receivers import call_back, until
+from tests.toy_engine import toy_card
+
+NOW = 1_790_000_000.0
+ME, ISSUER = str(uuid4()), "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
+
+
+@pytest.fixture
+def key() -> Key:
+    return Key()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, key: Key) -> Receiver:
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [key.published("events"), Key().published()]}))
+    return Receiver(file, ISSUER, ME, tmp_path / "told.db")
+
+
+def token(key: Key, *, typ: str = "mien-event+jws", head: dict[str, Any] | None = None, **more: Any) -> str:
+    claims = {"iss": ISSUER, "aud": ME, "jti": str(uuid4()), "iat": int(NOW), "event": "given"}
+    said = {**claims, "subject_ref": "ref", "purpose": "verification", **more}
+    return key.jws(compact({name: value for name, value in said.items() if value is not None}), typ, **(head or {}))
+
+
+def test_it_knows_who_consents(receiver: Receiver, key: Key) -> None:
+    before = receiver.consents("ref", "verification")
+    taken = receiver.take(token(key), now=NOW)
+    given = receiver.consents("ref", "verification")
+    ended = receiver.take(token(key, event="ended", iat=int(NOW) + 1), now=NOW + 1)
+
+    assert (before, taken, given, ended) == (False, "new", True, "new")
+    assert not receiver.consents("ref", "verification")
+
+
+def test_a_message_counts_once_also_after_a_restart(receiver: Receiver, key: Key) -> None:
+    given, ended = token(key), token(key, event="ended")
+    assert receiver.take(given, now=NOW) == "new"
+    assert receiver.take(ended, now=NOW) == "new"
+    again = Receiver(receiver.jwks, receiver.issuer, receiver.me, receiver.store)
+
+    assert again.take(given, now=NOW) == "seen"
+    assert not again.consents("ref", "verification")
+
+
+def test_a_message_tried_again_days_later_has_its_id_and_a_new_time(receiver: Receiver, key: Key) -> None:
+    jti, later = str(uuid4()), NOW + 2 * 24 * 3600
+    assert receiver.take(token(key, jti=jti), now=NOW) == "new"
+
+    assert receiver.take(token(key, jti=jti, iat=int(later)), now=later) == "seen"
+
+
+def test_an_ending_is_final_but_for_a_consent_given_later(receiver: Receiver, key: Key) -> None:
+    receiver.take(token(key, event="ended", iat=int(NOW)), now=NOW)
+    stale = receiver.take(token(key, event="given", iat=int(NOW) - 1), now=NOW)
+    after_stale = receiver.consents("ref", "verification")
+    newer = receiver.take(token(key, event="given", iat=int(NOW) + 1), now=NOW)
+
+    assert (stale, after_stale, newer) == ("older", False, "new")
+    assert receiver.consents("ref", "verification")
+
+
+@pytest.mark.parametrize("seconds", [-LATE_S - 1, EARLY_S + 1])
+def test_a_message_not_of_now_is_refused(receiver: Receiver, key: Key, seconds: int) -> None:
+    with pytest.raises(RefusedError, match="not of now"):
+        receiver.take(token(key, iat=int(NOW) + seconds), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"aud": str(uuid4())}, {"iss": "mien/another"}, {"event": "why"}, {"reason": "erased"}, {"jti": None}],
+    ids=["to another", "of another", "unknown event", "more than we know", "without an id"],
+)
+def test_a_message_that_is_not_for_us_or_not_as_we_know_them_is_refused(
+    receiver: Receiver, key: Key, more: dict[str, Any]
+) -> None:
+    with pytest.raises(RefusedError):
+        receiver.take(token(key, **more), now=NOW)
+    assert not receiver.consents("ref", "verification")
+
+
+def test_a_signature_that_is_not_of_the_key_for_events_is_refused(receiver: Receiver, key: Key) -> None:
+    receipts = Key()
+    keys = [key.published("events"), receipts.published("receipts")]
+    receiver.jwks.write_text(json.dumps({"keys": keys}))
+    good = token(key)
+    bad = [
+        token(Key()),
+        token(receipts),
+        token(key, typ="mien-receipt+jws"),
+        token(key, head={"alg": "none"}),
+        token(key, head={"jwk": {"kty": "oct"}}),
+        good[:-4] + "AAAA",
+        good.rpartition(".")[0] + ".",
+        good + ".x",
+        "\N{SNOWMAN}",
+        "",
+        "e30.e30.e30",
+        "W10.W10.W10",
+    ]
+    for one in bad:
+        with pytest.raises(RefusedError):
+            receiver.take(one, now=NOW)
+
+    assert receiver.take(good, now=NOW) == "new"
+
+
+@pytest.mark.parametrize("ended", [{"exp": int(NOW)}, {"revoked": {"revoked_at": int(NOW)}}], ids=["retired", "stolen"])
+def test_a_key_that_is_not_in_use_any_more_is_refused(receiver: Receiver, key: Key, ended: dict[str, Any]) -> None:
+    receiver.jwks.write_text(json.dumps({"keys": [key.published("events", **ended)]}))
+    with pytest.raises(RefusedError):
+        receiver.take(token(key), now=NOW)
+
+
+@pytest.fixture
+def telling_service(root: Path, pool: SharedPool) -> Iterator[House]:
+    with serving(root, pool, toy_card(), callback_private=True) as house:
+        yield house
+
+
+def test_program_receives_from_a_service(telling_service: House, tmp_path: Path) -> None:
+    house = telling_service
+    party, file = house.party(), tmp_path / "jwks.json"
+    file.write_bytes(house.client.get("/.well-known/jwks.json").content)
+    issuer = house.client.get("/v1/log/checkpoint").text.splitlines()[0]
+    store = tmp_path / "told.db"
+    words = ["--jwks", str(file), "--issuer", issuer, "--me", party.id, "--store", str(store), "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "examples/receiver.py", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as program:
+        try:
+            assert program.stdout is not None
+            address = program.stdout.readline().decode().split()[-1]
+            call_back(house, party, address)
+            person, _, consent = house.enrolled(face=1, party=party)
+            ours = Receiver(file, issuer, party.id, store)
+            until(lambda: ours.consents(consent["subject_ref"], "verification"))
+            person("DELETE", "/v1/me").raise_for_status()
+            until(lambda: not ours.consents(consent["subject_ref"], "verification"))
+            refused = [
+                httpx.post(address, content=content, trust_env=False).status_code
+                for content in (b"nonsense", b"x" * 10_000)
+            ]
+        finally:
+            program.kill()
+
+    assert refused == [400, 413]
