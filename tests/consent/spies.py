@@ -37,11 +37,11 @@ def engines(vault: Vault) -> list[Engine]:
 
 @contextmanager
 def statements(vault: Vault) -> Iterator[list[str]]:
-    """Record the text of every statement sent to either database, but not those of the sweep and the batch."""
+    """Record the text of every statement sent to either database, but not those of the sweep, the batch and the telling."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if threading.current_thread().name not in {"sweep", "batch"}:
+        if threading.current_thread().name not in {"sweep", "batch", "telling"}:
             seen.append(statement)
 
     rows = Prepared.rows
