@@ -1,17 +1,13 @@
 """The composition root: settings in, an application out. The one place that picks implementations."""
 
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio.to_thread
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
-from app import __version__, health
+from app import __version__, health, running
 from app.consent import proving, refusals, renewals, told
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
@@ -31,32 +27,23 @@ from app.kit.metrics import Metrics
 from app.kit.receiving import Receiving
 from app.kit.settings import MIB, Settings
 from app.kit.throttle import Throttle
-from app.kit.turns import take_short_turns
 from app.lawful import service as lawful
-from app.ledger import batch, keys
-from app.ledger import log as ledger_log
+from app.ledger import keys
 from app.ledger import routes as ledger
 from app.matching import routes as matching
 from app.parties import keys as party_keys
 from app.parties import routes as parties
-from app.parties.calling import Caller
-from app.parties.courier import Courier
 from app.rights import publishing
 from app.rights import routes as rights
-from app.rights.sweep import leave_behind, purge, sweep
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
 from app.subjects.last_uses import LastUses
-from app.vault.lock import in_use
-from app.vault.opening import check, is_new, migrate, open_vault
+from app.vault.opening import is_new, migrate, open_vault
 from app.vault.seal import KekError, SealError
-from app.vault.vault import ForeignRegisterError, Vault
+from app.vault.vault import Vault
 
 ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecognition"}
 """Imported in the engine workers only."""
-
-LOOK_S = 1.0
-"""Seconds between two looks whether a batch of the log is due, or a relying party is to be told something."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -150,11 +137,6 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
     return pool, card
 
 
-def courier_of(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> Courier:
-    """Make what tells relying parties; nothing is sent yet."""
-    return Courier(vault, Caller(private=settings.callback_private), days=settings.callback_days, clock=clock)
-
-
 def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
     """Put the application together. It opens when it starts to serve, and closes when it stops.
 
@@ -165,7 +147,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app = FastAPI(
         **_told(settings),
         version=__version__,
-        lifespan=_lifespan,
+        lifespan=running.lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -243,79 +225,3 @@ def build(settings: Settings) -> FastAPI:
     if is_new(vault):
         set_up(vault)
     return create_app(settings, vault, engine_of(settings))
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # As long as it serves nobody puts other data in the place of these.
-    with in_use(app.state.settings.data_dir):
-        async with _running(app):
-            yield
-
-
-@asynccontextmanager
-async def _running(app: FastAPI) -> AsyncIterator[None]:
-    settings: Settings = app.state.settings
-    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
-    take_short_turns()
-    check(app.state.vault)
-    for store in (app.state.vault.data, app.state.vault.register.store):
-        store.trouble.telling = True
-    # Before the first request: a row whose key is gone must never be seen.
-    vault, clock = app.state.vault, app.state.clock
-    keys.begin(vault, now=clock())
-    try:
-        ledger_log.check(vault)
-        removed = purge(vault, now=clock())
-    except ForeignRegisterError as error:
-        log.error("cannot serve", reason=str(error))
-        raise
-    leave_behind(app.state.vault)
-    app.state.measuring.pool.start()
-    with vault.data.read() as session:
-        publishing.tell(session, settings)
-    swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
-    # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
-    batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
-    courier = courier_of(settings, vault, clock=clock)
-    telling = _every(LOOK_S, courier.look, name="telling")
-    log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
-    yield
-    # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.
-    telling()
-    courier.stop()
-    swept()
-    batched()
-    await anyio.to_thread.run_sync(app.state.last_uses.write_last, app.state.vault.data)
-    await anyio.to_thread.run_sync(app.state.measuring.pool.close)
-    app.state.vault.data.close()
-    app.state.vault.register.store.close()
-    log.info("stopped")
-
-
-def _tidy(app: FastAPI) -> None:
-    """Sweep, with what is known of which tokens were used."""
-    app.state.last_uses.write(app.state.vault.data)
-    sweep(app.state.vault, now=app.state.clock(), settings=app.state.settings)
-
-
-def _every(seconds: float, work: Callable[[], object], *, name: str) -> Callable[[], None]:
-    """Do *work* now and every so many *seconds*, in a thread of its own. Returns what stops it."""
-    stopped = threading.Event()
-
-    def loop() -> None:
-        while not stopped.is_set():
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - whatever it ran into, the next one is needed
-                log.error("failed", what=name, error=type(error).__name__)
-            stopped.wait(seconds)
-
-    thread = threading.Thread(target=loop, name=name, daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        stopped.set()
-        thread.join()
-
-    return stop

@@ -18,10 +18,11 @@ from app.kit.telling import telling
 from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.tables import SigningKey, Signs
-from app.main import courier_of, set_up
+from app.main import set_up
 from app.rights.restoring import restore as restore_backup
 from app.rights.sweep import leave_behind
 from app.rights.sweep import sweep as sweep_once
+from app.running import courier_of
 from app.vault.backup import back_up
 from app.vault.lock import in_use
 from app.vault.manifest import Manifest

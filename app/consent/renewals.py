@@ -13,6 +13,7 @@ from app.consent.routes import GrantOut
 from app.faces.permit import Purpose
 from app.kit.auth import PersonRoute
 from app.kit.errors import NotFoundError
+from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import PRIVATE, Config, Now, Read, TellTime
 from app.kit.openapi import answers, like
 from app.kit.prepared import within
@@ -102,8 +103,8 @@ def summary(me: Me, session: Read, vault: Transactions, config: Config, now: Now
 @router.post(
     "/{consent_id}/renewal",
     name="renew",
-    dependencies=PRIVATE,
-    responses=answers(NotFoundError, ConsentRequiredError, NoticeChangedError),
+    dependencies=[*PRIVATE, *PROCESSING],
+    responses=answers(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
 def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, tell_time: TellTime) -> RenewedOut:
     """Renew a consent.

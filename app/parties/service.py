@@ -80,9 +80,7 @@ def add(
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
         msg = f"there is a relying party named {name!r} already; give this one another name"
         raise PartyError(msg)
-    if not purposes or not set(purposes) <= set(OFFERED):
-        msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
-        raise PartyError(msg)
+    _refuse_not_offered(purposes)
     party = RelyingParty(
         id=uuid4(),
         name=name,
@@ -100,6 +98,12 @@ def add(
     session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
     append_open(session, Act.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
     return view_of(session, party), keys.add(session, party.id, now=now)
+
+
+def _refuse_not_offered(purposes: Collection[Purpose]) -> None:
+    if not purposes or not set(purposes) <= set(OFFERED):
+        msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
+        raise PartyError(msg)
 
 
 def refuse_untold(**told: str | None) -> None:

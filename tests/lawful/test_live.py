@@ -29,6 +29,7 @@ from tests.vault.operating import command
 PROCESSING = {
     ("POST", "/v1/subjects"),
     ("POST", "/v1/me/consents"),
+    ("POST", "/v1/me/consents/{consent_id}/renewal"),
     ("POST", "/v1/me/enrolments"),
     ("POST", "/v1/verifications"),
 }

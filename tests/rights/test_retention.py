@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -10,8 +11,10 @@ from sqlalchemy.exc import OperationalError
 from app.kit.auth import digest
 from app.kit.settings import Settings
 from app.ledger.entries import append_open
+from app.parties.callbacks import set_callback
 from app.rights import forgetting, retention
 from app.rights.sweep import sweep
+from app.running import courier_of
 from tests.bytescan import rows
 from tests.house import House, SharedPool, serving
 from tests.ledger.told import unjoined
@@ -26,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "token_unused_days": 50,
     "erasure_retention": timedelta(days=60),
     "access_count_days": 70,
+    "callback_days": 4,
 }
 """Settings that are not the defaults."""
 There = Callable[[], bool]
@@ -83,7 +87,16 @@ def erasures(house: House) -> There:
     return lambda: house.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 
 
+def messages(house: House) -> There:
+    """To a relying party that never answers: nobody listens at the discard port."""
+    party = house.party("Silent")
+    set_callback(house.vault, party_id=UUID(party.id), to="http://127.0.0.1:9/", private=True, now=house.clock())
+    house.consent(house.person(), party)
+    return lambda: counted(house, "outbox") == 1
+
+
 KEPT: dict[str, Callable[[House], There]] = {
+    "messages": messages,
     "consents": consents,
     "tokens": tokens,
     "access_counts": access_counts,
@@ -95,7 +108,7 @@ KEPT: dict[str, Callable[[House], There]] = {
 
 @pytest.fixture(params=[{}, OTHERS], ids=["defaults", "others"])
 def house(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[House]:
-    with serving(root, pool, toy_card(), sweep_interval_s=1e6, **request.param) as running:
+    with serving(root, pool, toy_card(), sweep_interval_s=1e6, callback_private=True, **request.param) as running:
         # In the middle of a day, whatever the day: a step of so many days changes the day by as many.
         running.clock.moved -= timedelta(hours=running.clock().hour - 12)
         yield running
@@ -107,6 +120,7 @@ def timed(settings: Settings) -> dict[str, int]:
 
 def swept(house: House) -> None:
     sweep(house.vault, settings=house.settings, now=house.clock())
+    courier_of(house.settings, house.vault, clock=house.clock).once(within_s=10)
 
 
 @pytest.mark.parametrize("rule", KEPT)
