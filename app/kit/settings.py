@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     """Seconds between two batches of leaves that join the log, by the clock on the wall. Shorter tells more of when."""
     log_padding: Annotated[int, Field(ge=1, le=10_000)] = 8
     """A batch is filled up with random leaves to a multiple of this, so that its size tells little; 1 adds none."""
+    log_noise: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Random leaves that a batch gets besides, so many on average: how many, nobody knows; 0 adds none."""
     callback_days: Annotated[int, Field(ge=1, le=365)] = 7
     """Days for which it is tried to tell a relying party that a consent was given or has ended."""
     callback_private: bool = False

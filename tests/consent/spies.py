@@ -37,7 +37,7 @@ def engines(vault: Vault) -> list[Engine]:
 
 @contextmanager
 def statements(vault: Vault) -> Iterator[list[str]]:
-    """Record the text of every statement sent to either database, but not those of the sweep, the batch and the telling."""
+    """Record the text of every statement sent to either database, but not of the threads that work by themselves."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
