@@ -189,7 +189,7 @@ def _signers(root: Path) -> Iterator[str]:
         raw = b"" if key is None else key.decrypt(sealed[:12], sealed[12:], place)
         if not raw or Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw() != public:
             yield f"the key of {signs} is not its own"
-    if sorted(in_force) != ["checkpoints", "receipts"]:
+    if sorted(in_force) != ["checkpoints", "events", "receipts"]:
         yield f"keys are in force for {in_force}"
 
 

@@ -31,7 +31,7 @@ from tests.vault.disk import full_disk
 from tests.vault.killing import killed_at, steps_of
 
 OWNERS = 20
-LOG_KEYS = 3
+LOG_KEYS = 4
 
 
 @contextmanager
@@ -67,7 +67,7 @@ class Kept:
 
 
 def of_the_log(register: Register) -> list[tuple[Owner, int]]:
-    """Return the keys that guard the log's leaves and sign its checkpoints and receipts."""
+    """Return the keys that guard the log's leaves, and that sign checkpoints, receipts and events."""
     ids = rows(register.store.path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
     assert len(ids) == LOG_KEYS
     return [(Owner.log(UUID(one)), 1) for (one,) in ids]
