@@ -31,6 +31,7 @@ from app.kit.turns import take_short_turns
 from app.ledger import batch, keys
 from app.ledger import log as ledger_log
 from app.ledger import routes as ledger
+from app.matching import disputing, sweeps
 from app.matching import routes as matching
 from app.parties import routes as parties
 from app.parties import service as parties_service
@@ -62,6 +63,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     enrolment.router,
     matching.open_router,
     matching.router,
+    disputing.router,
     matching.party_router,
     rights.open_router,
     rights.policy_router,
@@ -121,6 +123,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
             notices.publish_shipped(session, now=clock())
         vault.bind()
     keys.begin(vault, now=clock())
+    sweeps.begin(vault)
 
 
 def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
@@ -229,6 +232,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     # Before the first request: a row whose key is gone must never be seen.
     vault, clock = app.state.vault, app.state.clock
     keys.begin(vault, now=clock())
+    sweeps.begin(vault)
     try:
         ledger_log.check(vault)
         removed = purge(vault, now=clock())

@@ -1,5 +1,6 @@
 """`mien notice` and `mien relying-party`: what people are asked, and who asks."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from app.cli.command import Json, answer, opened, read_settings
 from app.consent import notices
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
+from app.matching import sweeps
 from app.parties import service as parties
 
 notice_app = typer.Typer(no_args_is_help=True, help="The texts that people read before they decide.")
@@ -49,6 +51,32 @@ def add_party(
             session, name=name, contact=contact, purposes=purpose, alternative=alternative, now=utc_now()
         )
     _show_party(party, as_json=as_json, key=key)
+
+
+@party_app.command("list")
+def list_parties(*, as_json: Json = False) -> None:
+    """List every relying party, and which of them are stopped for having tried too many references."""
+    with opened(read_settings()) as vault:
+        stopped = sweeps.stopped(vault, now=utc_now())
+        with vault.data.read() as session:
+            known = parties.every(session)
+    shown = [
+        {
+            "relying_party_id": str(party.id),
+            "name": party.name,
+            "purposes": [str(purpose) for purpose in party.purposes],
+            "revoked_on": revoked_on.isoformat() if revoked_on else None,
+            "stopped_until": stopped[party.id].isoformat(timespec="seconds") if party.id in stopped else None,
+        }
+        for party, revoked_on in known
+    ]
+    if as_json:
+        typer.echo(json.dumps({"relying_parties": shown}))
+        return
+    for one in shown:
+        standing = f"revoked {one['revoked_on']}" if one["revoked_on"] else ", ".join(one["purposes"] or ())
+        stop = f"  stopped until {one['stopped_until']}" if one["stopped_until"] else ""
+        typer.echo(f"{one['relying_party_id']}  {one['name']}  {standing}{stop}")
 
 
 @party_app.command("rotate-key")

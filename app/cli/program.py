@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import asking, auditing, keeping, proving, serving
+from app.cli import asking, auditing, disputing, keeping, proving, serving
 from app.kit import log
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app.add_typer(serving.app)
 app.add_typer(keeping.app)
 app.add_typer(proving.app)
 app.add_typer(auditing.app)
+app.add_typer(disputing.app)
 app.add_typer(asking.notice_app, name="notice")
 app.add_typer(asking.party_app, name="relying-party")
 app.add_typer(keeping.keys_app, name="keys")

@@ -18,7 +18,8 @@ from app.kit.errors import BusyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
-from app.matching import examples, history, verify
+from app.matching import disputes, examples, history, verify
+from app.matching.errors import TooManyFailuresError
 from app.matching.policy import Decision, Liveness
 from app.parties import service as parties
 from app.parties.routes import Party
@@ -50,7 +51,7 @@ class VerifiedOut(BaseModel):
 class ComparisonOut(BaseModel):
     """One use of your template: who asked, when, and what they learnt."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.COMPARISON))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.COMPARISON))
 
     comparison_id: UUID
     relying_party_id: UUID
@@ -60,9 +61,13 @@ class ComparisonOut(BaseModel):
     target_fmr: float
     liveness: Liveness
     at: datetime
+    disputed: bool
+    """Whether you said that this was not you."""
+    in_sweep: bool
+    """Whether the relying party was stopped soon after, for having tried many people's references."""
 
     @classmethod
-    def of(cls, entry: history.Entry, names: dict[UUID, str]) -> Self:
+    def of(cls, entry: history.Entry, *, names: dict[UUID, str], disputed: set[UUID]) -> Self:
         """Show *entry*."""
         line = entry.line
         return cls(
@@ -74,6 +79,8 @@ class ComparisonOut(BaseModel):
             target_fmr=line.target_fmr,
             liveness=line.liveness,
             at=line.at,
+            disputed=entry.comparison_id in disputed,
+            in_sweep=line.in_sweep,
         )
 
 
@@ -81,7 +88,7 @@ class ComparisonOut(BaseModel):
     "/verifications",
     name="verify",
     dependencies=PRIVATE,
-    responses=answers(NoSuchConsentError, BusyError, *PHOTO_REFUSALS),
+    responses=answers(NoSuchConsentError, TooManyFailuresError, BusyError, *PHOTO_REFUSALS),
 )
 def verification(
     party: Party,
@@ -100,6 +107,7 @@ def verification(
 
     Ask whether the one in the photo is the one enrolled under a reference. You learn the decision and nothing else; the
     person sees that you asked. Whatever the reason why you may not use the reference, the answer is the same 404.
+    After too many photos that did not match, of this person or of many, you have to wait.
     """
     verified = verify.verify(
         vault,
@@ -126,7 +134,13 @@ def comparisons(
     key = subjects.key(vault, me.id)
     found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     names = parties.names(session, {entry.line.relying_party_id for entry in found})
-    return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: ComparisonOut.of(entry, names))
+    disputed = disputes.disputed_ids(session, me.id)
+    return Page.cut(
+        found,
+        limit,
+        key=lambda entry: entry.position,
+        out=lambda entry: ComparisonOut.of(entry, names=names, disputed=disputed),
+    )
 
 
 CARD = media("application/json", "The card, and under `in_force` what holds now.", shortened=examples.CARD)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -204,6 +204,12 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
     if after is not None:
         query = query.where(RelyingParty.id > after)
     return [_view(session, party) for party in session.scalars(query)]
+
+
+def every(session: Session) -> Sequence[tuple[PartyView, date | None]]:
+    """List every relying party by name, and the day on which it was revoked, if it was: for the operator."""
+    rows = session.scalars(select(RelyingParty).order_by(RelyingParty.name))
+    return [(_view(session, party), party.revoked_on) for party in rows]
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's

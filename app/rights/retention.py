@@ -17,6 +17,28 @@ class Rule:
 _COUNT = Rule(
     "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
 )
+_ATTEMPTS = (
+    Rule(
+        "your failed comparisons of the last 24 hours: when, and by whom",
+        "so that nobody can try out one photo of you after another",
+        "until two days after the last one",
+    ),
+    Rule(
+        "what you dispute, and your note",
+        "so that your face is not used for that relying party, and we can look into what happened",
+        "until you lift it, or erase your account",
+    ),
+)
+
+
+def _references(settings: Settings) -> Rule:
+    return Rule(
+        "references that a relying party failed with: salted digests, sealed",
+        "so that nobody can try one found photo on many people",
+        f"{settings.failed_references_window_s} seconds after the last time, or until the relying party may ask again",
+    )
+
+
 _LOG = (
     Rule(
         "your receipts, and the entries that the log has of you: what was done, with a random salt",
@@ -58,6 +80,8 @@ def policy(settings: Settings) -> list[Rule]:
             "until you erase your account",
         ),
         _COUNT,
+        *_ATTEMPTS,
+        _references(settings),
         Rule(
             "tombstones: the SHA-256 of the random ids of what ended, and the day",
             "so that a restored backup cannot bring it back",

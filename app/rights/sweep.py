@@ -10,6 +10,7 @@ from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.ledger import keys as ledger
+from app.matching import upkeep as matching
 from app.parties import service as parties
 from app.rights import erasure
 from app.subjects import upkeep as subjects
@@ -20,7 +21,12 @@ from app.vault.vault import Vault
 PURGES: tuple[Purge, ...] = (consent.purge_dead, subjects.purge_dead, enrolment.purge_dead, parties.purge_dead)
 """Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
 
-KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use, ledger.keys_in_use)
+KEYS_IN_USE: tuple[histories.InUse, ...] = (
+    subjects.keys_in_use,
+    enrolment.keys_in_use,
+    ledger.keys_in_use,
+    matching.keys_in_use,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Swept:
     erasures_completed: int
     expired: int
     proofs_deleted: int
+    counts_forgotten: int
 
 
 @operation("sweep")
@@ -41,6 +48,7 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
         proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
+        counts_forgotten=matching.forget(vault, now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.
     vault.settle()

@@ -18,6 +18,8 @@ class OwnerKind(StrEnum):
     GRANT = "grant"
     LOG = "log"
     """The log itself: what its entries are guarded by, and each key that signs."""
+    SERVICE = "service"
+    """The service: what it counts of relying parties."""
 
 
 class EndedKind(StrEnum):
@@ -29,7 +31,7 @@ class EndedKind(StrEnum):
     RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
     SPELL = "spell"
-    """A spell of matching, ended by a restriction."""
+    """A spell of matching, of a person or of one grant, ended by a restriction or a dispute."""
 
 
 class RegisterRow(DeclarativeBase):
