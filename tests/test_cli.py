@@ -106,9 +106,17 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 def test_help_lists_every_command_and_every_option(command: Command) -> None:
     found = dict(commands(typer.main.get_command(app)))
 
-    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep", "keys rotate"} <= set(
-        map(" ".join, found)
-    )
+    assert {
+        "serve",
+        "demo",
+        "migrate",
+        "notice publish",
+        "relying-party add",
+        "relying-party list",
+        "disputes",
+        "sweep",
+        "keys rotate",
+    } <= set(map(" ".join, found))
     for words, one in found.items():
         above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
         options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
@@ -243,7 +251,7 @@ def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command)
 
     first, second = said(command("sweep", "--json")), said(command("sweep", "--json"))
 
-    assert first == {"purged": 0, "expired": 1, "erasures_completed": 0, "proofs_deleted": 0}
+    assert first == {"purged": 0, "expired": 1, "erasures_completed": 0, "proofs_deleted": 0, "counts_forgotten": 0}
     assert second["expired"] == 0
     left = rows(root)
     assert (len(left["mien.grants"]), len(left["mien.templates"])) == (1, 0)

@@ -8,22 +8,30 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.consent.errors import PausedError
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
+from app.kit.auth import UnauthenticatedError
+from app.ledger.entries import Act, append_open
+from app.subjects import service as subjects
 from app.vault import purge
+from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
+
+log = structlog.get_logger()
 
 
 def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose, now: datetime) -> bool:
     """Stop matching on the person's consent to this, if there is one that is not paused. Says whether it is now."""
     grant = _standing(change.session, subject_id, relying_party_id, purpose)
     if grant is not None and grant.spell_id is not None:
-        change.end(EndedKind.SPELL, grant.spell_id, ended_as="disputed", on=now.date())
+        # With the commit and not before: a pause without the dispute could be lifted by nothing.
+        change.replaced(EndedKind.SPELL, grant.spell_id, ended_as="disputed", on=now.date())
         grant.spell_id = None
     return grant is not None
 
@@ -53,10 +61,25 @@ def refuse_if_paused(session: Session, *, subject_id: UUID, consent_ids: Collect
         raise PausedError
 
 
-def pause_again(vault: Vault, spell_ids: Collection[UUID]) -> int:
+def pause_again(vault: Vault, spell_ids: Collection[UUID], *, now: datetime) -> int:
     """Pause the consents whose spell, one of a page of *spell_ids*, was ended before a backup was restored."""
     ended = purge.tombstones(vault, EndedKind.SPELL, spell_ids)
-    if ended:
-        with vault.data.write() as session:
-            session.execute(update(Grant).where(Grant.spell_id.in_(ended)).values(spell_id=None))
-    return len(ended)
+    if not ended:
+        return 0
+    with vault.data.write() as session:
+        paused = session.scalars(select(Grant).where(Grant.spell_id.in_(ended))).all()
+        for grant in paused:
+            grant.spell_id = None
+            _record(session, vault, grant.subject_id, now)
+    return len(paused)
+
+
+def _record(session: Session, vault: Vault, subject_id: UUID, now: datetime) -> None:
+    """Write the receipt anew, if the keys for it open: what was written down was lost with the data."""
+    try:
+        subjects.issue_receipt(session, vault, subject_id, "dispute", now=now)
+    except UnauthenticatedError:
+        return
+    except (KekError, SealError) as error:
+        log.error("a pause is not in the person's list", error=type(error).__name__)
+        append_open(session, Act.UNRECORDED_ENDING, state="disputed", on=now.date().isoformat())

@@ -58,7 +58,6 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
     """
     removed = 0
     for page in purge.pages(vault, Grant.id, Grant.spell_id):
-        removed += pausing.pause_again(vault, [row.spell_id for row in page if row.spell_id is not None])
         dead = purge.without_key(vault, OwnerKind.GRANT, (row.id for row in page))
         if dead:
             stones = purge.tombstones(vault, EndedKind.GRANT, dead)
@@ -72,6 +71,7 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                     if (stone := stones.get(grant.id)) is not None:
                         _record(vault, session, grant, stone, here=grant.subject_id in here, now=now)
             removed += len(grants)
+        removed += pausing.pause_again(vault, [row.spell_id for row in page if row.spell_id is not None], now=now)
     return removed
 
 

@@ -66,6 +66,13 @@ def enrolled(mien: House) -> Story:
     )
 
 
+def failed(mien: House) -> Story:
+    """Ada was shown another face."""
+    story = enrolled(mien)
+    assert story.door.verify(story.references[0][1], toy_photo(2)).json()["decision"] == "no_match"
+    return story
+
+
 def consented(mien: House) -> Story:
     """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
     story = enrolled(mien)

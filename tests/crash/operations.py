@@ -29,6 +29,7 @@ from tests.crash.before import (
     consented,
     enrolled,
     erased_in_a_large_store,
+    failed,
     half_erased,
     half_rotated,
     half_withdrawn,
@@ -92,6 +93,11 @@ def _decide(story: Story, door: str, decision: str) -> httpx.Response:
 
 def _sign_up(story: Story) -> httpx.Response:
     return story.ada.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Eve"})
+
+
+def _dispute(story: Story) -> httpx.Response:
+    line = story.ada("GET", "/v1/me/comparisons").json()["items"][-1]
+    return story.ada("PUT", f"/v1/me/comparisons/{line['comparison_id']}/dispute", json={"note": "not me"})
 
 
 def _recover(story: Story) -> httpx.Response:
@@ -256,4 +262,15 @@ OPERATIONS = (
     Operation(
         "rotation, resumed", enrolled, Order(_rotate), left=half_rotated, again=_finish_rotation, under_way=UNDER_WAY
     ),
+    Operation("dispute of a comparison", enrolled, _dispute),
+    Operation(
+        "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))
+    ),
+    Operation(
+        "verification that stops a sweep",
+        enrolled,
+        lambda story: story.door.verify(story.references[0][1], toy_photo(2)),
+        more={"failed_references": 1},
+    ),
+    Operation("sweep: counts that do not count any more", failed, Order(_sweep), later=timedelta(days=3)),
 )

@@ -31,6 +31,8 @@ from tests.toy_engine import toy_card
 NOW, DIE, DIED = "now", "die", "died"
 """Files in the directory that says how it is: the time; how many steps are left to live; at which one it died."""
 A_DAY_S = 24 * 3600
+UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
+"""Settings under which nobody has to wait: a walk has a clock of its own, and may fail as often as it likes."""
 
 
 def live_by(how: Path) -> clock.Clock:
@@ -66,7 +68,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
             swept.set()
 
     vars(app.main)["sweep"] = sweep
-    settings = settings_for(root, sweep_interval_s=A_DAY_S)
+    settings = settings_for(root, sweep_interval_s=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
