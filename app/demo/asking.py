@@ -3,7 +3,7 @@
 import secrets
 
 from app.demo.cast import Photo, not_an_image
-from app.demo.giving import consent, enrol, enrolment, hide_photo, register
+from app.demo.giving import consent, decide, enrol, enrolment, hide_photo, register
 from app.demo.scene import PARTY, Scene
 
 
@@ -40,6 +40,24 @@ def ben_cannot_borrow_a_consent(scene: Scene) -> None:
     scene.ben.caller.call("POST", "/v1/me/enrolments", form, expect=403, slug="consent-required")
 
 
+def ben_says_no(scene: Scene) -> None:
+    """Let Ben refuse, which costs him nothing."""
+    scene.teller.step("Ben says no. That is recorded too, and he gets a receipt of it.")
+    refused = decide(scene, scene.ben, "refused")
+    scene.teller.check("no reference to him is made", held=refused["subject_ref"] is None)
+
+
+def ada_stops_all_use(scene: Scene) -> None:
+    """Restrict the use of Ada's face, ask for her, and lift the restriction."""
+    scene.teller.step("Ada stops all use of her face for a while. Her data stays; the door gets the common answer.")
+    ada = scene.ada
+    stopped = ada.caller.call("PUT", "/v1/me/restriction").json()
+    scene.keep(ada, stopped["receipt"], kind="restriction")
+    scene.refused_alike(ada.subject_ref, probe(scene, scene.cast.ada_at_the_door), why="never was, or restricted")
+    lifted = ada.caller.call("DELETE", "/v1/me/restriction").json()
+    scene.keep(ada, lifted["receipt"], kind="restriction_lifted")
+
+
 def an_unknown_reference_is_refused_unseen(scene: Scene) -> None:
     """Ask with a reference that never was, and with bytes that are no image."""
     scene.teller.step(f"{PARTY} asks for a reference that never was. What it sends is no image at all.")
@@ -50,7 +68,7 @@ def an_unknown_reference_is_refused_unseen(scene: Scene) -> None:
 
 def nobody_is_told_apart(scene: Scene) -> None:
     """Ask for somebody who consents and has not enrolled."""
-    scene.teller.step("Ben consents, and has not enrolled yet. It cannot be told from a stranger.")
+    scene.teller.step("Ben thinks again and consents, and has not enrolled yet. It cannot be told from a stranger.")
     consent(scene, scene.ben)
     scene.refused_alike(scene.ben.subject_ref, not_an_image(), why="nobody, or somebody not enrolled")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from app.demo.caller import Form
 from app.demo.cast import Photo, not_an_image
@@ -70,14 +71,22 @@ def enrolment(consent_id: str, photos: Sequence[Photo]) -> Form:
     return Form({"consent_id": consent_id}, [("photos", photo) for photo in photos])
 
 
-def consent(scene: Scene, person: Person) -> None:
-    """Let a person say yes to one purpose, one relying party and one text."""
+def decide(scene: Scene, person: Person, decision: str) -> dict[str, Any]:
+    """Let a person decide about one purpose, one relying party and one text, and keep the receipt of that."""
     body: dict[str, object] = {
         "purpose": PURPOSE,
         "relying_party_id": scene.party_id,
         "notice_sha256": scene.notice,
+        "decision": decision,
     }
-    given = person.caller.call("POST", "/v1/me/consents", body, expect=201).json()
+    decided: dict[str, Any] = person.caller.call("POST", "/v1/me/consents", body, expect=201).json()
+    scene.keep(person, decided["receipt"], kind=f"consent_{decision}")
+    return decided
+
+
+def consent(scene: Scene, person: Person) -> None:
+    """Let a person say yes."""
+    given = decide(scene, person, "given")
     person.consent_id, person.subject_ref = given["consent_id"], given["subject_ref"]
     scene.remember(f"consent_id of {person.name}", person.consent_id)
     scene.remember(f"subject_ref of {person.name}", person.subject_ref)
@@ -87,7 +96,10 @@ def ada_consents(scene: Scene) -> None:
     """Let Ada say yes."""
     scene.teller.step(f"Ada says yes: for this purpose, to {PARTY} alone, to this text.")
     consent(scene, scene.ada)
-    scene.teller.note(f"{PARTY} will know her by a random reference that nobody else has.")
+    scene.teller.note(
+        f"{PARTY} will know her by a random reference that nobody else has. The receipt is hers to keep: it holds"
+        " without the service."
+    )
 
 
 def hide_photo(scene: Scene, photo: Photo) -> None:

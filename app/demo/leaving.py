@@ -1,10 +1,11 @@
 """Act three: the person sees every use, takes it all back, and nothing is left."""
 
 from app.demo.cast import Photo
-from app.demo.scan import text_needle
+from app.demo.scan import Needle, text_needle
 from app.demo.scene import PARTY, Person, Scene
 
 VISIBLE = "the relying party's name"
+LEAF = "the line that the log has of Ada's consent: a number that means nothing"
 
 
 def ada_reads_her_log(scene: Scene) -> None:
@@ -18,17 +19,41 @@ def ada_reads_her_log(scene: Scene) -> None:
     scene.teller.check(f"all {len(expected)} of them, and nobody else's", held=listed == expected, came=str(listed))
 
 
+def ada_corrects_her_name(scene: Scene) -> None:
+    """Rectify the name that Ada is called by."""
+    scene.teller.step("Ada corrects her name. The receipt says that, and neither the old name nor the new.")
+    ada, name = scene.ada, "Ada Corrected-Person"
+    corrected = ada.caller.call("PATCH", "/v1/me", {"display_name": name}).json()
+    scene.secrets.append(text_needle("corrected name of Ada", name))
+    scene.keep(ada, corrected["receipt"], kind="rectification")
+
+
+def ada_asks_for_everything(scene: Scene) -> None:
+    """Read all that is held about Ada, with what the log has of each use."""
+    scene.teller.step("Ada asks for all that is held about her. She wants a receipt of that as well.")
+    ada = scene.ada
+    held = ada.caller.call("GET", "/v1/me/access?receipt=true").json()
+    scene.keep(ada, held["receipt"], kind="access")
+    entries = [row["content"] for row in held["data"]["entries"]]
+    uses = [entry for entry in entries if entry["record"]["act"] == "comparison"]
+    scene.secrets += [text_needle(f"salt {number} of Ada", entry["salt"]) for number, entry in enumerate(entries)]
+    scene.teller.check(f"each of {len(ada.comparisons)} uses is in it", held=len(uses) == len(ada.comparisons))
+    scene.use = uses[0]
+
+
 def ada_withdraws(scene: Scene) -> None:
     """Withdraw Ada's consent; the door asks again."""
     scene.teller.step("Ada withdraws. No reason, no waiting: when this answers, the key is gone.")
     ada = scene.ada
-    ada.caller.call("DELETE", f"/v1/me/consents/{ada.consent_id}")
+    withdrawn = ada.caller.call("DELETE", f"/v1/me/consents/{ada.consent_id}").json()
+    scene.keep(ada, withdrawn["receipt"], kind="consent_withdrawn")
     scene.refused_alike(ada.subject_ref, Photo.load(scene.cast.ada_at_the_door), why="never was, or withdrawn")
 
 
 def erase(scene: Scene, person: Person) -> None:
     """Erase a person."""
     erased = person.caller.call("DELETE", "/v1/me").json()
+    scene.keep(person, erased["receipt"], kind="erasure")
     status = erased["status"]
     scene.teller.check("erasure is completed, not promised", held=status == "completed", came=status)
     for kept in erased["kept"]:
@@ -64,7 +89,9 @@ def the_service_stops(scene: Scene) -> None:
 
 
 def _check_nothing_left(scene: Scene) -> None:
-    result = scene.scan(text_needle(VISIBLE, PARTY))
-    scene.teller.check(f"the search can see: it finds {VISIBLE}", held=result.found(VISIBLE))
+    leaf = Needle.of(LEAF, [bytes.fromhex(scene.holder.receipts[0].leaf)])
+    result = scene.scan(text_needle(VISIBLE, PARTY), leaf)
+    seen = result.found(VISIBLE) and result.found(LEAF)
+    scene.teller.check(f"the search can see: it finds {VISIBLE}, and {LEAF}", held=seen)
     needles = [*scene.secrets, *scene.identifiers]
-    scene.check_absent(result, needles, "no name, token, photo, reference or id of Ada or Ben is left")
+    scene.check_absent(result, needles, "no name, token, photo, reference, receipt or id of Ada or Ben is left")

@@ -8,6 +8,7 @@ import httpx
 
 from app.demo.caller import Caller, Form, answer_shown
 from app.demo.cast import Cast, Photo
+from app.demo.holder import Holder, telling_parts
 from app.demo.scan import Needle, Scan, hash_needle, scan, text_needle
 from app.demo.stage import Stage
 from app.demo.teller import Teller
@@ -27,12 +28,18 @@ class Person:
     comparisons: list[str] = field(default_factory=list)
     """The ids of the comparisons that a relying party was answered, oldest first."""
 
+    @property
+    def first_name(self) -> str:
+        """Return what they are called in the story."""
+        return self.name.partition(" ")[0]
+
 
 @dataclass(slots=True)
 class Scene:
     """The whole stage; the acts share it."""
 
     stage: Stage
+    holder: Holder
     teller: Teller
     cast: Cast
     door: Caller
@@ -41,6 +48,8 @@ class Scene:
     party_id: str = ""
     notice: str = ""
     """SHA-256 of the notice in force for verification."""
+    use: dict[str, Any] = field(default_factory=dict)
+    """What Ada was given of one use of her face: the record of its entry in the log, and its salt."""
     refusal: httpx.Response | None = None
     """The one answer for every reference that may not be used."""
     secrets: list[Needle] = field(default_factory=list)
@@ -70,6 +79,14 @@ class Scene:
         if answer is not first:
             same = _all_but_date(answer) == _all_but_date(first)
             self.teller.check(f"byte for byte the same answer: {why}", held=same, came=answer_shown(answer))
+
+    def keep(self, person: Person, bundle: dict[str, Any], *, kind: str) -> None:
+        """Let a person keep a receipt, of which nothing may be found where the service writes."""
+        self.holder.keep(bundle, owner=person.first_name, kind=kind)
+        # That of an erasure names nobody, and stays for whoever has its address.
+        if kind != "erasure":
+            parts = telling_parts(bundle).items()
+            self.secrets += [text_needle(f"{part} of a receipt of {person.name}", value) for part, value in parts]
 
     def remember(self, name: str, text: str) -> None:
         """Look for this id in the final scan."""

@@ -22,6 +22,8 @@ HOST = "127.0.0.1"
 READY_S = 120.0
 """Seconds until the service must be ready; a cold disk reads the engine's weights slowly."""
 COMMAND_S = 60.0
+LOG_INTERVAL_S = 2
+"""Seconds between two batches of the log. The default is ten minutes: shorter tells more of when something happened."""
 STOP_S = 40.0
 """Seconds that the service gets to stop by itself; it gives requests under way 30."""
 TAIL = 6
@@ -41,6 +43,8 @@ class Stage:
         self._handler: Any = None
         self.root = Path(tempfile.mkdtemp(prefix="mien-demo-"))
         """Holds everything the service writes: data, keys, temporary files, log."""
+        self.kept_at = self.root.with_name(f"{self.root.name}-kept")
+        """Where it is kept in the end, if it is."""
         self.log = self.root / "service.log"
         self.url = f"http://{HOST}:{_free_port()}"
 
@@ -133,6 +137,13 @@ class Stage:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def take_away(self) -> None:
+        """Take everything that was written away: out of reach, or, if it is to be kept, to another name."""
+        if self._keep:
+            self.root.rename(self.kept_at)
+        else:
+            shutil.rmtree(self.root)
+
     def log_tail(self) -> str:
         """Return the last lines of the service's log."""
         if not self.log.exists():
@@ -147,7 +158,7 @@ class Stage:
             "MIEN_KEYS_DIR": self._place("keys"),
             "TMPDIR": self._place("tmp"),
         }
-        return {**kept, **places}
+        return {**kept, **places, "MIEN_LOG_INTERVAL": str(LOG_INTERVAL_S)}
 
     def _place(self, name: str) -> str:
         # Private, because the service refuses a register that others may read.

@@ -27,6 +27,12 @@ KEYS = media("application/json", "A JWK set (RFC 7517).", shortened=examples.JWK
 SCHEMA = media("application/json", "Draft 2020-12 of JSON Schema.", shortened={"title": "Receipt of Mien"})
 
 
+class InclusionOut(Proof):
+    """That a leaf is in the log: put it into the receipt, as `proof`."""
+
+    model_config = ConfigDict(json_schema_extra=like(examples.PROOF))
+
+
 class ConsistencyOut(BaseModel):
     """That the log still begins with all that it had at an earlier size."""
 
@@ -70,13 +76,13 @@ def checkpoint(vault: Transactions) -> Response:
 
 
 @log_router.get("/proof", responses=answers(log.NotInTheLogError))
-def proof(vault: Transactions, leaf: Leaf) -> Proof:
+def proof(vault: Transactions, leaf: Leaf) -> InclusionOut:
     """Read the proof that an entry is in the log.
 
     By the leaf that its receipt names. A new one joins the log with the next batch, by the time that its receipt
     promises; until then it is not found.
     """
-    return log.inclusion(vault, bytes.fromhex(leaf))
+    return InclusionOut.model_validate(log.inclusion(vault, bytes.fromhex(leaf)).model_dump())
 
 
 @log_router.get("/consistency")

@@ -33,6 +33,9 @@ class DisputeIn(BaseModel):
     ] = None
 
 
+WITHOUT_A_NOTE = DisputeIn()
+
+
 class DisputeOut(BaseModel):
     """Whether you dispute this comparison."""
 
@@ -59,17 +62,15 @@ def _shown(comparison_id: UUID, now_so: disputes.Outcome) -> DisputeOut:
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=answers(NotFoundError))
 def dispute(
-    comparison_id: UUID, me: Me, vault: Transactions, tell_time: TellTime, body: DisputeIn | None = None
+    comparison_id: UUID, me: Me, vault: Transactions, tell_time: TellTime, body: DisputeIn = WITHOUT_A_NOTE
 ) -> DisputeOut:
     """Say that this was not you.
 
     Nobody is matched for that relying party until you lift it, whoever shows your face. To repeat it is harmless; a new
     note takes the place of the old one.
     """
-    note = None if body is None else body.note
-    return _shown(
-        comparison_id, disputes.dispute(vault, by=me, comparison_id=comparison_id, note=note, tell_time=tell_time)
-    )
+    outcome = disputes.dispute(vault, by=me, comparison_id=comparison_id, note=body.note, tell_time=tell_time)
+    return _shown(comparison_id, outcome)
 
 
 @router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=answers(NotFoundError))

@@ -17,28 +17,11 @@ class Rule:
 _COUNT = Rule(
     "how often you asked for access, by day", "so that access is accounted for", "until you erase your account"
 )
-_ATTEMPTS = (
-    Rule(
-        "your failed comparisons of the last 24 hours: when, and by whom",
-        "so that nobody can try out one photo of you after another",
-        "until two days after the last one",
-    ),
-    Rule(
-        "what you dispute, and your note",
-        "so that your face is not used for that relying party, and we can look into what happened",
-        "until you lift it, or erase your account",
-    ),
+_DISPUTE = Rule(
+    "what you dispute, and your note",
+    "so that your face is not used for that relying party, and we can look into what happened",
+    "until you lift it, or erase your account",
 )
-
-
-def _references(settings: Settings) -> Rule:
-    return Rule(
-        "references that a relying party failed with: salted digests, sealed",
-        "so that nobody can try one found photo on many people",
-        f"{settings.failed_references_window_s} seconds after the last time, or until the relying party may ask again",
-    )
-
-
 _LOG = (
     Rule(
         "your receipts, and the entries that the log has of you: what was done, with a random salt",
@@ -80,8 +63,8 @@ def policy(settings: Settings) -> list[Rule]:
             "until you erase your account",
         ),
         _COUNT,
-        *_ATTEMPTS,
-        _references(settings),
+        _DISPUTE,
+        *_failures(settings),
         Rule(
             "tombstones: the SHA-256 of the random ids of what ended, and the day",
             "so that a restored backup cannot bring it back",
@@ -93,6 +76,21 @@ def policy(settings: Settings) -> list[Rule]:
             "an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
             "so that you can see that it was done",
             "for good",
+        ),
+    ]
+
+
+def _failures(settings: Settings) -> list[Rule]:
+    return [
+        Rule(
+            "your failed comparisons of the last 24 hours: when, and by whom",
+            "so that nobody can try out one photo of you after another",
+            "until two days after the last one",
+        ),
+        Rule(
+            "references that a relying party failed with: salted digests, sealed",
+            "so that nobody can try one found photo on many people",
+            f"{settings.failed_references_window_s} seconds after the last time, or until that party is stopped for it",
         ),
     ]
 

@@ -75,6 +75,27 @@ def test_every_setting_written_about_exists(path: str) -> None:
     assert not written - settings()
 
 
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """Give the tests that *text* names: the file of each, and its name. `::test_x` is of the file named last."""
+    file, found = "", []
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", text):
+        file = path or file
+        if name:
+            found.append((file, name))
+    return found
+
+
+@pytest.mark.parametrize("path", ["docs/laws.md", "docs/faults.md"])
+def test_every_test_written_about_exists(path: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    # docs/faults.md says where its tests are unless another place is named.
+    text = re.sub(r"`(test_\w+\.py::)", r"`tests/faults/\1", text)
+    named = named_tests(text)
+
+    assert named
+    assert not [one for one in named if f"def {one[1]}(" not in (ROOT / one[0]).read_text("utf-8")]
+
+
 def test_slugs_of_derived_kinds_are_found() -> None:
     source = 'class A(Problem): slug = "a-b"\nclass B(errors.A): slug: ClassVar[str] = "c"\nclass N: slug = "n"'
 
@@ -85,3 +106,6 @@ def test_headings_and_variables_are_read() -> None:
     assert headings("# Errors\n## `not-found`\nno-heading\n### gone") == {"Errors", "not-found", "gone"}
     assert variables("set `MIEN_DATA_DIR=x`, MIEN_PORTAL") == {"MIEN_DATA_DIR", "MIEN_PORTAL"}
     assert "MIEN_DATA_DIR" in settings()
+    assert named_tests("`tests/a.py::test_b`, `::test_c`; `tests/d.py`; `::test_e`") == [
+        *(("tests/a.py", "test_b"), ("tests/a.py", "test_c"), ("tests/d.py", "test_e")),
+    ]

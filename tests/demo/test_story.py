@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import ROOT
 
+PLAYED_S = 280
+"""Seconds for the whole story, which takes half a minute on a machine that does nothing else."""
 PLAY_WITH_A_WRONG_PHOTO = """
 import sys
 from rich.console import Console
@@ -25,11 +29,12 @@ def run(*arguments: str, temporary: Path) -> subprocess.CompletedProcess[str]:
         env={"PATH": "/usr/bin:/bin", "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=PLAYED_S,
         check=False,
     )
 
 
+@pytest.mark.timeout(PLAYED_S + 20)
 def test_every_step_of_the_story_holds(tmp_path: Path) -> None:
     played = run("-m", "app", "demo", temporary=tmp_path)
 
@@ -39,6 +44,7 @@ def test_every_step_of_the_story_holds(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "what the service wrote is removed"
 
 
+@pytest.mark.timeout(PLAYED_S + 20)
 def test_a_step_that_does_not_hold_ends_the_story(tmp_path: Path) -> None:
     played = run("-c", PLAY_WITH_A_WRONG_PHOTO, temporary=tmp_path)
 

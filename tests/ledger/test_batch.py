@@ -216,6 +216,24 @@ def test_a_data_store_that_fails_after_the_tree_has_grown(vault: Vault) -> None:
     assert times(vault, leaves) == {1}
 
 
+def test_a_register_that_fails_keeps_leaves_waiting(vault: Vault) -> None:
+    leaves = wait(vault, 3)
+    with vault.register.store.write() as session:
+        session.connection().exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON log_heads BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    with pytest.raises(Exception, match="full"):
+        batch.join(vault, now=START + TURN)
+    between = waiting(vault), times(vault, leaves)
+    with vault.register.store.write() as session:
+        session.connection().exec_driver_sql("DROP TRIGGER full")
+    batch.join(vault, now=START + TURN)
+
+    assert between == (set(leaves), {0})
+    assert waiting(vault) == set()
+    assert times(vault, leaves) == {1}
+
+
 def test_two_batches_at_once_add_each_leaf_once(root: Path) -> None:
     """As the service and a command that ends what its data leaves waiting."""
     with begun(root) as one, stores(root) as two:

@@ -133,7 +133,7 @@ def test_snippets_of_the_page_play_the_story(root: Path, tmp_path: Path) -> None
             text=True,
             check=False,
         )
-        keys = dict(re.findall(r"^(PARTY|KEY)=(\S+)$", shell.stdout, re.MULTILINE))
+        keys = dict(re.findall(r"^(PARTY|KEY|FINGERPRINT)=(\S+)$", shell.stdout, re.MULTILINE))
         python = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env=environment | {f"MIEN_{name}": value for name, value in keys.items()},
@@ -145,6 +145,15 @@ def test_snippets_of_the_page_play_the_story(root: Path, tmp_path: Path) -> None
 
     assert shell.returncode == 0, shell.stdout + shell.stderr
     assert re.findall(r'"decision":"(\w+)"', shell.stdout)[:2] == ["match", "no_match"]
-    assert shell.stdout.rstrip().splitlines()[-2:] == ["404", "completed"]
+    ended, checked = shell.stdout.split("completed\n")
+    assert ended.rstrip().splitlines()[-1] == "404"
+    assert re.findall(r"^(valid|kind|logged) +(\w+)$", checked, re.MULTILINE) == [
+        ("valid", "True"),
+        ("kind", "consent_given"),
+        ("logged", "promised"),
+    ]
     assert python.returncode == 0, python.stderr
-    assert python.stdout.split() == ["match", "no_match", "2", "urn:mien:problem:no-such-consent", "completed"]
+    assert python.stdout.splitlines() == [
+        *("match no_match", "2", "urn:mien:problem:no-such-consent", "completed"),
+        "True consent_given",
+    ]
