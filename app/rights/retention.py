@@ -63,7 +63,6 @@ def policy(settings: Settings) -> list[Rule]:
             "until you erase your account",
         ),
         _COUNT,
-        _DISPUTE,
         *_failures(settings),
         Rule(
             "tombstones: the SHA-256 of the random ids of what ended, and the day",
@@ -82,6 +81,7 @@ def policy(settings: Settings) -> list[Rule]:
 
 def _failures(settings: Settings) -> list[Rule]:
     return [
+        _DISPUTE,
         Rule(
             "your failed comparisons of the last 24 hours: when, and by whom",
             "so that nobody can try out one photo of you after another",

@@ -20,8 +20,8 @@ from app.vault.rotation import Rotated, rotate
 from app.vault.seal import KEY_BYTES, Kek
 from tests.bytescan import rows
 from tests.house import House, Person, SharedPool, enrol, serving, settings_for
-from tests.test_cli import refused, started
 from tests.matching.failing import unhindered
+from tests.test_cli import refused, started
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
 
