@@ -252,7 +252,7 @@ def main() -> None:
             prepare(root)
             without, got = climbers(root, doors=doors, number=40)
             most, matched = max(one.decisions for one in got), sum(one.matched for one in got)
-            print_line(f"{doors} relying parties, 40 people, 24 hours each: at most {most} decisions, {matched} found")
+            print_line(f"relying parties: {doors}; 40 people, 24 hours each: at most {most} decisions, {matched} found")
             found = sum(one < MOST for one in without)
             print_line(f"without limits: {found} found in {MOST} decisions each, half of all in {median(without):.0f}")
         root = Path(directory, "sweep")
