@@ -199,8 +199,7 @@ def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:
 
 def live_keys(root: Path, *old: Path) -> list[LiveKey]:
     """Unwrap every key in the register that belongs to somebody in the data of now or in *old* copies of it."""
-    files = [file for file in (root / "keys" / "kek", root / "keys" / "kek.next") if file.exists()]
-    keks = [AESGCM(base64.b64decode(file.read_text())) for file in files]
+    keks = _keks(root)
     known = owners(root / "data" / "mien.db", *old)
     keys = []
     for digest, generation, wrapped in slots(root):
@@ -209,6 +208,23 @@ def live_keys(root: Path, *old: Path) -> list[LiveKey]:
             raw = _unwrapped(keks, wrapped, f"key:{digest.hex()}:{generation}".encode())
             keys.append(LiveKey(owner, generation, wrapped, AESGCM(raw)))
     return keys
+
+
+def keys_of_the_log(root: Path) -> dict[UUID, AESGCM]:
+    """Unwrap the log's own keys that are not destroyed, by the id of the log or of the signing key."""
+    register, keks = root / "keys" / "register.db", _keks(root)
+    ids = [UUID(one) for (one,) in rows(register, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")]
+    known = {hashlib.sha256(f"owner:log:{one}".encode()).digest(): one for one in ids}
+    return {
+        known[owner]: AESGCM(_unwrapped(keks, wrapped, f"key:{owner.hex()}:{generation}".encode()))
+        for owner, generation, wrapped in rows(register, "SELECT owner, generation, wrapped FROM keys")
+        if owner in known and any(wrapped)
+    }
+
+
+def _keks(root: Path) -> list[AESGCM]:
+    files = [file for file in (root / "keys" / "kek", root / "keys" / "kek.next") if file.exists()]
+    return [AESGCM(base64.b64decode(file.read_text())) for file in files]
 
 
 def _unwrapped(keks: Iterable[AESGCM], wrapped: bytes, context: bytes) -> bytes:

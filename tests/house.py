@@ -216,8 +216,11 @@ def enrol(person: Person, consent_ids: Sequence[str | UUID], photos: Sequence[by
 
 
 def settings_for(root: Path, **more: Any) -> Settings:
-    """Return settings for a service in *root*, untouched by the environment."""
-    return Settings(data_dir=root / "data", keys_dir=root / "keys", sqlite_busy_s=5.0, **more)
+    """Return settings for a service in *root*, untouched by the environment.
+
+    Batches of the log have no random size, unless a test asks for that.
+    """
+    return Settings(data_dir=root / "data", keys_dir=root / "keys", sqlite_busy_s=5.0, **{"log_noise": 0, **more})
 
 
 def prepare(root: Path) -> None:

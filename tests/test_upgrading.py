@@ -3,6 +3,7 @@
 `tests/releases/` has them as SQL, recorded by the code of that version: see `tests/releases/record.py`.
 """
 
+import base64
 import dataclasses
 import io
 import json
@@ -171,6 +172,20 @@ def test_rights_work_on(then: Upgraded) -> None:
     assert (again.status_code, ended, after, erased) == (201, "withdrawn", 404, "completed")
 
 
+def test_log_has_what_is_done_from_now_on(then: Upgraded) -> None:
+    ada, door, consent = then.person(0), then.party(0), then.story["consents"][0]
+    old = ada("GET", "/v1/me/receipts").json()["items"]
+    compared = door.verify(consent["subject_ref"], toy_photo(1)).json()["comparison_id"]
+    ended = ada("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["receipt"]
+    new = ada("GET", "/v1/me/receipts").json()["items"]
+    entries = [row[0] for row in rows(then.house.vault.data.path, "SELECT id FROM entries")]
+    erasure = then.house.client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
+
+    assert (old, erasure["receipt"]) == ([], None), "what was done before has no receipt, and gets none"
+    assert [(one["kind"], one["receipt"]["leaf"]) for one in new] == [("consent_withdrawn", ended["leaf"])]
+    assert entries == [compared.replace("-", "")]
+
+
 @pytest.mark.parametrize(("subject_id", "step"), [("ada", "intent"), (None, "deleted")])
 def test_erasure_that_was_under_way_is_finished(
     tmp_path: Path, pool: SharedPool, subject_id: str | None, step: str
@@ -192,4 +207,9 @@ def test_erasure_that_was_under_way_is_finished(
             if state["status"] == "completed":
                 break
 
+    said = json.loads(base64.urlsafe_b64decode(state["receipt"]["jws"].split(".")[1] + "=="))
+    stores = {one["store"]: (one["before"] > 0, one["after"]) for one in said["stores"]}
+
     assert (migrated, state["status"]) == (step, "completed")
+    # How much there was before an older version deleted it, nobody counted.
+    assert stores == {"mien.db": (step == "intent", 0), "register.db": (step == "intent", 0)}

@@ -1,5 +1,6 @@
 """What the receipt of a consent event says: the event, and what the person was told when they decided."""
 
+from datetime import date, time
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -30,12 +31,22 @@ def said(session: Session, settings: Settings, event: ConsentEvent) -> receipts.
         kind=KINDS[event.state],
         issuer=issuing.issuer(settings),
         ids=drafting.Ids.fresh(),
-        at=event.event_time,
+        at=_when(event),
         valid_until=event.valid_until,
         notice_sha256=event.notice_sha256,
         matter=_matter(notices.text_of(session, event.notice_sha256)),
         relying_party=None if event.relying_party_id is None else _party(session, event.relying_party_id),
     )
+
+
+def _when(event: ConsentEvent) -> date:
+    """Return the day alone where no finer time is known, or where a finer one would join two receipts.
+
+    A consent ends in the second that its receipt names, and a receipt of that end with the same second would go with no
+    other. Of what a restored backup did not know to have ended the day is known, held as its midnight.
+    """
+    restored = event.state is EventState.WITHDRAWN and event.event_time.time() == time()
+    return event.event_time.date() if restored or event.state is EventState.EXPIRED else event.event_time
 
 
 def _party(session: Session, party_id: UUID) -> drafting.RelyingParty:

@@ -1,7 +1,7 @@
 """What was refused because no consent covers it is in the log too: for the person among their entries, sealed.
 
 A relying party that may not use a reference leaves an entry about the party and the day, and about nobody else: who was
-meant is not known, or must not be (law 9).
+meant is not known, or must not be (law 9). One for each batch of the log: a flood of questions must not fill the disk.
 """
 
 from datetime import datetime
@@ -29,6 +29,11 @@ PATIENCE_S = 0.5
 log = structlog.get_logger()
 
 
+def _of_party(by: Principal, refused: Problem, now: datetime) -> dict[str, entries.Value]:
+    """Return what is noted: of all refusals of a day the same, so that as long as one waits, more add nothing."""
+    return {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
+
+
 @operation("noting a refusal")
 def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> None:
     """Write the entry of a refusal, in a transaction of its own: what was refused was rolled back."""
@@ -36,8 +41,7 @@ def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> Non
         key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
         with vault.data.writing(patience_s=PATIENCE_S) as writing:
             if key is None:
-                told = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
-                entries.pend_open(writing, entries.of_act(Act.REFUSAL, **told))
+                entries.pend_open_once(writing, entries.of_act(Act.REFUSAL, **_of_party(by, refused, now)))
                 return
             subjects.check_there(writing, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -25,7 +25,7 @@ from app.ledger.entries import Act, append_open
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
-from app.vault.seal import KekError, Key, SealError
+from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
@@ -202,15 +202,21 @@ def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clo
         if grant is not None and grant.subject_id == subject_id:
             recorded = end_grant(change, vault, grant, now=tell_time())
         else:
-            recorded = _latest(change.session, subjects.key(vault, subject_id), subject_id, consent_id)
+            recorded = _ended(change.session, vault, subject_id, consent_id, now=tell_time())
     return recorded, change.settled
 
 
-def _latest(session: Session, key: Key, subject_id: UUID, consent_id: UUID) -> Recorded:
+def _ended(session: Session, vault: Vault, subject_id: UUID, consent_id: UUID, *, now: datetime) -> Recorded:
+    """Return how a consent ended. What could not be written down when it did is written now."""
+    key = subjects.key(vault, subject_id)
     found = events.latest(session, key, subject_id=subject_id, consent_id=consent_id)
     if found is None:
         raise NotFoundError
-    return Recorded(*found)
+    event, receipt = found
+    if event.state is not EventState.GIVEN:
+        return Recorded(event, receipt)
+    ended = replace(event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
+    return Recorded(ended, _record(session, vault, subject_id, ended, now))
 
 
 def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> Recorded:

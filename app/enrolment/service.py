@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
+from sqlalchemy.orm import Session
+
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.consent.tables import Grant
@@ -104,7 +106,7 @@ def _seal(
     reference = features.mean([one.vector for one in measured])
     entry_id = uuid4()
     _log(
-        change,
+        change.session,
         vault,
         subject_id=grants[0].subject_id,
         entry_id=entry_id,
@@ -130,10 +132,12 @@ def _seal(
         change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
 
 
-def _log(change: Change, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value) -> None:
+def _log(
+    session: Session, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value
+) -> None:
     """Write the entry first: without it the database takes no template."""
     key = subjects.key(vault, subject_id)
-    entries.append(within(change.session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
+    entries.append(within(session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
 
 
 @operation("deleting an enrolment")
@@ -150,20 +154,18 @@ def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, tell_time: Clo
         grant_ids = store.drop_enrolment(change.session, subject_id=subject_id, enrolment_id=enrolment_id)
         if not grant_ids:
             raise NotFoundError
-        _log(
-            change,
-            vault,
-            subject_id=subject_id,
-            entry_id=uuid4(),
-            act=Act.ENROLMENT_DELETED,
-            enrolment_id=str(enrolment_id),
-            at=tell_time().isoformat(),
-        )
+        record_deletion(change.session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=tell_time())
         for grant_id in grant_ids:
             fresh = change.issue(Owner.grant(grant_id))
             in_use = store.generations_in_use(change.session, grant_id)
             change.retire(Owner.grant(grant_id), keep={fresh, *in_use})
     return change.settled
+
+
+def record_deletion(session: Session, vault: Vault, *, subject_id: UUID, enrolment_id: UUID, now: datetime) -> None:
+    """Write the entry that an enrolment was deleted."""
+    told = {"enrolment_id": str(enrolment_id), "at": now.isoformat()}
+    _log(session, vault, subject_id=subject_id, entry_id=uuid4(), act=Act.ENROLMENT_DELETED, **told)
 
 
 def photo(vault: Vault, *, subject_id: UUID, photo_id: UUID) -> bytes:

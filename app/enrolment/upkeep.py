@@ -1,24 +1,32 @@
 """What a crash or a restored backup leaves to be done."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
+from app.enrolment.service import record_deletion
 from app.enrolment.store import generations_in_use
 from app.enrolment.tables import Photo, Template
+from app.ledger.entries import Act, append_open
 from app.vault import purge
 from app.vault.register import Owner
+from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
+log = structlog.get_logger()
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
+
+def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Remove templates and photos whose key is gone: ended, or replaced by a newer one. Returns how many."""
     removed = 0
     for table in (Template, Photo):
-        for page in purge.pages(vault, table.id, table.grant_id, table.key_generation):
+        of_whom = (table.subject_id, table.enrolment_id)
+        for page in purge.pages(vault, table.id, table.grant_id, table.key_generation, *of_whom):
             owners = [Owner.grant(row.grant_id).digest for row in page]
             living = purge.generations(vault, set(owners))
             sealed_by = zip(page, owners, strict=True)
@@ -31,8 +39,28 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as ever
             if dead:
                 with vault.data.write() as session:
                     session.execute(delete(table).where(table.id.in_(dead)))
+                    touched = {row.enrolment_id: row.subject_id for row in page if row.id in dead}
+                    _record_deletions(session, vault, touched, now=now)
                 removed += len(dead)
     return removed
+
+
+def _record_deletions(session: Session, vault: Vault, touched: Mapping[UUID, UUID], *, now: datetime) -> None:
+    """Write the entry of each enrolment of which nothing is left: it was lost with its commit, or with the data."""
+    left = {
+        one
+        for table in (Template, Photo)
+        for one in session.scalars(select(table.enrolment_id).where(table.enrolment_id.in_(touched)))
+    }
+    for enrolment_id, subject_id in touched.items():
+        if enrolment_id in left:
+            continue
+        try:
+            record_deletion(session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=now)
+        except (KekError, SealError) as error:
+            # They are gone all the same.
+            log.error("a deletion is not in the person's entries", error=type(error).__name__)
+            append_open(session, Act.UNRECORDED_ENDING, state="deleted", on=now.date().isoformat())
 
 
 def retire_superseded(vault: Vault) -> None:

@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     """Seconds between two batches of leaves that join the log, by the clock on the wall. Shorter tells more of when."""
     log_padding: Annotated[int, Field(ge=1, le=10_000)] = 8
     """A batch is filled up with random leaves to a multiple of this, so that its size tells little; 1 adds none."""
+    log_noise: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Random leaves that a batch gets besides, so many on average: how many, nobody knows; 0 adds none."""
     free_failures: Annotated[int, Field(ge=1, le=100)] = 5
     """Failed comparisons of a person by one relying party, one after the other, before the next has to wait."""
     failure_delay_s: Annotated[int, Field(ge=1, le=86_400)] = 30

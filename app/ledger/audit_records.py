@@ -127,6 +127,8 @@ class _People:
         self._now = now
         self._public: dict[str, Ed25519PublicKey] = {}
         self._whose: tuple[UUID, Key | None] | None = None
+        self._before: tuple[UUID | None, int] = None, 0
+        """Of the row before: its person and its position."""
 
     def first(self, tell: Tell) -> Finding | None:
         """Return the first finding."""
@@ -134,7 +136,7 @@ class _People:
         for page in self._pages():
             read = []
             for row in page:
-                one = self._read(row)
+                one = self._gap(row) or self._read(row)
                 if isinstance(one, Finding):
                     return one
                 read += [one] if one else []
@@ -156,6 +158,14 @@ class _People:
             if len(page) < PAGE:
                 return
             after = tuple_(*page[-1][1:3])
+
+    def _gap(self, row: _PersonsRow) -> Finding | None:
+        """Say that there is none before this row where there was one: each person's are counted from 1."""
+        whose, position = self._before
+        self._before = row.subject_id, row.position
+        if row.position == (position + 1 if whose == row.subject_id else 1):
+            return None
+        return self._fault(Kind.RECORD_MISSING, row.id, "is not the next one of its person: those before it are gone")
 
     def _fault(self, kind: Kind, row_id: UUID, what: str) -> Finding:
         return Finding(kind, None, f"the row {row_id} of the table {self._table.__tablename__} {what}")

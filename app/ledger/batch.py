@@ -21,12 +21,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.kit.steps import operation
-from app.ledger import tiles
+from app.ledger import noising, tiles
 from app.ledger.checkpoint import Checkpoint, sign
 from app.ledger.keys import origin_of, signer
 from app.ledger.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead, Signs
 from app.vault.vault import Vault
 
+CHANCE = secrets.SystemRandom()
 AT_ONCE = 1000
 """Leaves that join the tree in one commit: a tenth of a second in which nobody else writes to the register."""
 
@@ -99,7 +100,8 @@ def _append(
         if head is None or not (at_once or _due(head, vault, now)):
             return None
         leaves = _new(session, pending)
-        filled = _filled(leaves, 1 if at_once and not leaves else vault.settings.log_padding)
+        settings, nothing = vault.settings, at_once and not leaves
+        filled = [] if nothing else _filled(leaves, settings.log_padding, settings.log_noise)
         root = tiles.append(session, filled, size=head.size, guard=guard)
         checkpoint = Checkpoint(origin_of(origin_id), head.size + len(filled), root)
         _note_head(session, head, size=checkpoint.size, root=root, now=now)
@@ -137,11 +139,16 @@ def _new(session: Session, pending: Sequence[PendingLeaf]) -> list[bytes]:
     return list(leaves)
 
 
-def _filled(leaves: Sequence[bytes], multiple: int) -> list[bytes]:
-    """Return the leaves of a batch in random order, with random ones that nobody can tell from the others."""
-    wanted = multiple * max(1, -(-len(leaves) // multiple)) if multiple > 1 else len(leaves)
+def _filled(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
+    """Return the leaves of a batch in random order, with random ones that nobody can tell from the others.
+
+    Filled up to a multiple, so that a quiet batch looks like one in which little was done. And before that with a
+    number that nobody knows: whoever fills a batch up themselves could else count what others did.
+    """
+    least = len(leaves) + (noising.drawn(noise, chance=CHANCE) if noise else 0)
+    wanted = multiple * max(1, -(-least // multiple)) if multiple > 1 else least
     filled = [*leaves, *(secrets.token_bytes(tiles.HASH_BYTES) for _ in range(wanted - len(leaves)))]
-    secrets.SystemRandom().shuffle(filled)
+    CHANCE.shuffle(filled)
     return filled
 
 

@@ -61,7 +61,7 @@ def consent(
     kind: terms.ConsentKind,
     issuer: Issuer,
     ids: Ids,
-    at: datetime,
+    at: date,
     valid_until: datetime | None,
     notice_sha256: str,
     matter: Mapping[str, Any],
@@ -70,7 +70,7 @@ def consent(
     """Fill in the receipt of what was decided about one consent, or of its end.
 
     *matter* is the front matter of the notice that was read, as TOML gives it; *valid_until* goes with a consent that
-    was given, and with no other.
+    was given, and with no other; *at* is an instant, or a day where no finer time is to be told.
     """
     validity = None if valid_until is None else f"{when(at)}/{when(valid_until)}"
     return ConsentReceipt(

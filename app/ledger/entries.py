@@ -102,6 +102,8 @@ _PENDING = Prepared(
     insert(PendingLeaf).values(leaf=bindparam("leaf"), salt=bindparam("salt"), record=bindparam("record"))
 )
 
+_WAITS = Prepared(select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1))
+
 
 def sealed(key: Key, entry_id: UUID, entry: Entry) -> bytes:
     """Seal an entry for its row, under its person's key."""
@@ -134,6 +136,13 @@ def append_receipt(
 def pend_open(writing: Statements, entry: Entry) -> None:
     """Let the leaf of an entry about nobody join the tree, and keep its record."""
     writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+
+
+def pend_open_once(writing: Statements, entry: Entry) -> None:
+    """Do the same, unless an entry with the same record waits already."""
+    record = entry.record.decode()
+    if writing.first(_WAITS, record=record) is None:
+        writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=record)
 
 
 def append_open(session: Session, act: Act, **record: Value) -> None:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     GUARD_GONE = "guard-gone"
     RECORD_CHANGED = "record-changed"
     RECORD_NOT_IN_LOG = "record-not-in-log"
+    RECORD_MISSING = "record-missing"
 
 
 WHAT_TO_DO = {

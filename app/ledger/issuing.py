@@ -44,7 +44,7 @@ def signed(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issued:
     signer = keys.signer(vault, Signs.RECEIPTS)
     entry = entries.made(receipts.encoded(said))
     promise = Promise(
-        origin=keys.origin_of(vault.register.origin()),
+        origin=keys.origin_of(vault.register.name()),
         leaf=entry.leaf.hex(),
         log_key=keys.thumbprint_in_force(vault, Signs.CHECKPOINTS),
         by=drafting.when(promised_by(now, vault.settings.log_interval)),

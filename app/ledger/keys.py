@@ -5,6 +5,7 @@ that key is destroyed. Its public half stays for ever, so that what it signed st
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +25,7 @@ from app.ledger.strict import base64url
 from app.ledger.tables import LogHead, SigningKey, Signs
 from app.ledger.tiles import guard_owner
 from app.vault.place import place
-from app.vault.register import Owner
+from app.vault.register import READINGS, KeyGoneError, Owner
 from app.vault.vault import Vault
 
 
@@ -103,6 +104,14 @@ def signer(vault: Vault, signs: Signs) -> Signer:
     Raises:
         KekError: the key-encryption key is not the register's.
     """
+    for _ in range(READINGS - 1):
+        # Rotated between the two readings: the next one finds the new key.
+        with suppress(KeyGoneError):
+            return _signer(vault, signs)
+    return _signer(vault, signs)
+
+
+def _signer(vault: Vault, signs: Signs) -> Signer:
     with vault.register.store.reading() as reading:
         found = reading.first(_IN_FORCE, signs=signs)
     if found is None:
@@ -124,7 +133,7 @@ def vkey(vault: Vault) -> str:
     """Return the line by which the key of the log's checkpoints is handed on (C2SP signed note)."""
     with vault.register.store.read() as session:
         [public] = [key.public for key in known(session) if key.signs is Signs.CHECKPOINTS and key.retired_at is None]
-    return Verifier(origin_of(vault.register.origin()), Ed25519PublicKey.from_public_bytes(public)).vkey
+    return Verifier(origin_of(vault.register.name()), Ed25519PublicKey.from_public_bytes(public)).vkey
 
 
 def known(session: Session) -> Sequence[SigningKey]:
@@ -137,14 +146,19 @@ def rotate(vault: Vault, *, now: datetime) -> SigningKey:
     """Sign receipts with a new key from now on. The old private key is destroyed; what it signed still verifies."""
     new = _made(vault, Signs.RECEIPTS, now)
     with vault.register.store.write() as session:
-        old = [key for key in known(session) if key.signs is Signs.RECEIPTS and key.retired_at is None]
-        for key in old:
+        _replace(vault, session, new, now)
+    vault.settle()
+    return new
+
+
+def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> None:
+    """Put a key of receipts in force in place of the one that is, whose private half goes in the same commit."""
+    for key in known(session):
+        if key.signs is Signs.RECEIPTS and key.retired_at is None:
             key.retired_at = now
             vault.register.destroy_in(session, Owner.log(key.id))
             append_open_in_register(session, Act.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat())
-        _put_in_force(session, new, now)
-    vault.settle()
-    return new
+    _put_in_force(session, new, now)
 
 
 @operation("giving a key of receipts up as stolen")
@@ -162,9 +176,11 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
     if not found.made_at <= stolen_at <= now:
         msg = f"it was made on {found.made_at:%Y-%m-%d %H:%M:%S} UTC: name a time between then and now"
         raise SigningKeyError(msg)
-    if found.retired_at is None:
-        rotate(vault, now=now)
+    new = _made(vault, Signs.RECEIPTS, now) if found.retired_at is None else None
+    # In one commit: a key that is known to be stolen must not stay one that merely retired.
     with vault.register.store.write() as session:
+        if new is not None:
+            _replace(vault, session, new, now)
         key = session.execute(select(SigningKey).where(SigningKey.id == found.id)).scalar_one()
         then = select(LogHead.size).where(LogHead.made_at <= stolen_at).order_by(LogHead.size.desc()).limit(1)
         size = session.scalar(then) or 0
@@ -174,6 +190,7 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
             append_open_in_register(
                 session, Act.SIGNING_KEY_STOLEN, thumbprint=which, since=stolen_at.isoformat(), log_size=size
             )
+    vault.settle()
     return key
 
 
@@ -186,7 +203,7 @@ def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
 
 def jwks(vault: Vault) -> dict[str, Any]:
     """Return the public halves of all keys there ever were, as a JWK set (RFC 7517)."""
-    origin = origin_of(vault.register.origin())
+    origin = origin_of(vault.register.name())
     with vault.register.store.read() as session:
         return {"keys": [_jwk(key, origin) for key in known(session)]}
 

@@ -55,26 +55,37 @@ def checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
     with vault.register.store.reading() as reading:
         head = _head(reading)
-    return _note(vault, vault.register.origin(), head)
+    return _note(vault, vault.register.name(), head)
 
 
-def inclusion(vault: Vault, leaf: bytes) -> Proof:
+def head(vault: Vault) -> Head:
+    """Return how the log is now."""
+    with vault.register.store.reading() as reading:
+        return _head(reading)
+
+
+def inclusion(vault: Vault, leaf: bytes, *, at: Head | None = None) -> Proof:
     """Return the proof that a leaf is in the log, and the checkpoint that it leads to.
+
+    Args:
+        vault: the stores.
+        leaf: which.
+        at: how the log was when; the log of now if not given. For the same leaf it is always the same proof.
 
     Raises:
         NotInTheLogError: it is not.
     """
     with vault.register.store.reading() as reading:
-        head, found = _head(reading), reading.first(_INDEX, leaf=leaf)
-        if found is None:
+        then, found = at or _head(reading), reading.first(_INDEX, leaf=leaf)
+        if found is None or found[0] >= then.size:
             raise NotInTheLogError
-        hashes = merkle.inclusion_proof(Tiles(reading), found[0], head.size)
+        hashes = merkle.inclusion_proof(Tiles(reading), found[0], then.size)
     return Proof(
         leaf=leaf.hex(),
         index=found[0],
-        size=head.size,
+        size=then.size,
         hashes=tuple(one.hex() for one in hashes),
-        checkpoint=_note(vault, vault.register.origin(), head),
+        checkpoint=_note(vault, vault.register.name(), then),
     )
 
 
@@ -93,7 +104,7 @@ def consistency(vault: Vault, size: int) -> dict[str, Any]:
         "from": size,
         "size": head.size,
         "hashes": [one.hex() for one in hashes],
-        "checkpoint": _note(vault, vault.register.origin(), head),
+        "checkpoint": _note(vault, vault.register.name(), head),
     }
 
 

@@ -47,7 +47,7 @@ class ConsistencyOut(BaseModel):
 
 
 class ReceiptIn(BaseModel):
-    """A receipt to be checked: the whole bundle, or its `jws` alone."""
+    """A receipt to be checked: the whole bundle, as an object, or as the text of its file."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.VERIFY))
 

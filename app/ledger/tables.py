@@ -1,6 +1,7 @@
 """What the register keeps of the log for ever, and what the data store keeps of its entries while their people like.
 
-No leaf stands beside a person: who takes a copy of either store cannot tell whose a leaf is without the salts.
+No leaf stands beside a person, and once it is in the tree nothing ties it to one but the salt. Until then, for one
+interval at most, a copy of the data shows which rows are as new as which leaves (docs/log.md).
 """
 
 from datetime import datetime
@@ -130,7 +131,10 @@ class PendingLeaf(Row):
     """A leaf that has committed with its act and is not in the tree yet. Its rows lie by their hashes: none of time."""
 
     __tablename__ = "pending_leaves"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+    __table_args__ = (
+        Index("open_entries_that_wait", "record", sqlite_where=text("record IS NOT NULL")),
+        {"sqlite_with_rowid": False},
+    )
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
     salt: Mapped[bytes | None] = mapped_column(LargeBinary(32), info=IMPERSONAL)

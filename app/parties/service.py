@@ -212,7 +212,7 @@ def every(session: Session) -> Sequence[tuple[PartyView, date | None]]:
     return [(_view(session, party), party.revoked_on) for party in rows]
 
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
+def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
     removed = 0
     for page in purge.pages(vault, PartyKey.id):
@@ -227,5 +227,7 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as ever
             with vault.data.write() as session:
                 for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
                     party.revoked_on = revoked[party.id].ended_on
+                    # The entry of that was lost with the commit, or with the data.
+                    append_open(session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party.id), at=now.isoformat())
             removed += len(revoked)
     return removed

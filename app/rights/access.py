@@ -1,7 +1,7 @@
 """Access (GDPR Art. 15): everything in one document, from the first day, as often as asked. Streamed, not gathered."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -97,6 +97,8 @@ class Asked:
     now: datetime
     receipt: Bundle | None = None
     """That they asked, where they wanted that."""
+    prove: Callable[[bytes], bytes] = holdings.as_issued
+    """Adds to a receipt the proof that it is in the log: of one moment, so that all parts of an answer agree."""
 
 
 _COUNT = Prepared(
@@ -136,7 +138,7 @@ def written(asked: Asked, head: Mapping[str, Any]) -> Iterator[bytes]:
     yield (_json(head, indent=1)[:-2] + ',\n "data": {').encode()
     for number, table in enumerate(holdings.tables()):
         yield (("," if number else "") + f'\n  "{table.name}": [').encode()
-        held = holdings.rows(asked.vault, subject_id=asked.subject_id, table=table)
+        held = holdings.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove)
         for position, row in enumerate(held):
             yield (("," if position else "") + "\n   " + _json(described(row))).encode()
         yield b"]"

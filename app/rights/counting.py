@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.consent import service as consent
 from app.ledger import receipts
 from app.rights import holdings
+from app.rights.tables import Erasure
 from app.vault.register import Owner, Register
 
 
@@ -72,10 +73,14 @@ def held(session: Session, register: Register, subject_id: UUID) -> Held:
 
 
 def rows(session: Session, subject_id: UUID) -> int:
-    """Count every row of a person, in every table that the data map has something about people in."""
+    """Count every row of a person, in every table that the data map has something about people in.
+
+    But for the erasure itself: it is not there before they ask for it, and it stays, without them.
+    """
     return sum(
         session.execute(
             select(func.count()).select_from(table).where(holdings.owner_of(table) == subject_id)
         ).scalar_one()
         for table in holdings.tables()
+        if table is not Erasure.__table__
     )

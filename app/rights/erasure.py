@@ -130,7 +130,10 @@ def _carry_on(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, 
             _delete(vault, erasure_id, now)
         at_once = vault.data.bytes() <= settings.rebuild_at_once_mib * MIB
         if _rebuild(vault) if at_once else vault.settle():
-            return _complete(vault, erasure_ids, now)
+            completed = _complete(vault, erasure_ids, now)
+            # What was known by digests until then goes from the files too.
+            vault.settle()
+            return completed
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
     except (KekError, SealError) as error:
@@ -154,9 +157,11 @@ def _rebuild(vault: Vault) -> bool:
 def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
     with vault.change() as change:
         session = change.session
-        subject_id = session.scalar(select(Erasure.subject_id).where(Erasure.id == erasure_id))
+        asked = select(Erasure.subject_id, Erasure.held).where(Erasure.id == erasure_id)
+        subject_id, told = session.execute(asked).one()
         if subject_id is not None:
-            before = counting.held(session, vault.register, subject_id)
+            # As it was when they asked: a crash since may have taken part of it. Of an older version's, what is there.
+            before = counting.Held.read(told) if told else counting.held(session, vault.register, subject_id)
             consent.end_all(change, subject_id=subject_id, now=now)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
             session.flush()

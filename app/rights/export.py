@@ -58,7 +58,7 @@ def _entries(asked: access.Asked, head: dict[str, object]) -> Iterator[Entry]:
     yield "mien.json", access.written(asked, head)
     yield "mien.schema.json", [json.dumps(schema.schema(), indent=1).encode()]
     for table in filter(holdings.has_files, holdings.tables()):
-        for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table):
+        for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
             for value in row.values():
                 if isinstance(value, holdings.File):
                     yield value.path, [value.content]

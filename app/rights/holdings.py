@@ -8,8 +8,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
@@ -159,8 +159,21 @@ def count(vault: Vault, *, subject_id: UUID, table: Table) -> int:
     return rows
 
 
-def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, Value]]:
+def as_issued(receipt: bytes) -> bytes:
+    """Leave a receipt as it is."""
+    return receipt
+
+
+def rows(
+    vault: Vault, *, subject_id: UUID, table: Table, prove: Callable[[bytes], bytes] = as_issued
+) -> Iterator[dict[str, Value]]:
     """Read a person's rows of one table, opened; in the order of their own count where there is one.
+
+    Args:
+        vault: the stores.
+        subject_id: whose.
+        table: which.
+        prove: adds to a receipt the proof that it is in the log.
 
     Raises:
         UnauthenticatedError: the person was erased meanwhile.
@@ -169,11 +182,18 @@ def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, 
     found = _read(vault, how.first, subject_id)
     while True:
         page = [dict(zip(how.names, row, strict=True)) for row in found]
-        yield from _opened(vault, table, page, subject_id)
+        for row in _opened(vault, table, page, subject_id):
+            yield {name: _proven(value, prove) for name, value in row.items()}
         if len(page) < how.size:
             return
         after = {f"after_{name}": page[-1][name] for name in how.order}
         found = _read(vault, how.further, subject_id, **after)
+
+
+def _proven(value: Value, prove: Callable[[bytes], bytes]) -> Value:
+    if isinstance(value, File) and value.form is Form.RECEIPT:
+        return replace(value, content=prove(value.content))
+    return value
 
 
 def _read(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:

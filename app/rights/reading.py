@@ -133,7 +133,7 @@ def _section(asked: access.Asked, head: Mapping[str, Any], table: Table) -> dict
 def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iterator[Entry]:
     names = {party["relying_party_id"]: party["name"] for party in head["recipients"]}
     own_words = {holdings.name_of(column) for column in table.columns if holdings.form_of(column) is Form.TEXT}
-    for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table):
+    for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
         entry = Entry()
         for name, value in _spread(row):
             if isinstance(value, holdings.File):

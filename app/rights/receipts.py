@@ -1,6 +1,6 @@
 """A person's receipts, to be taken again, each with its proof once the log has it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +20,8 @@ from app.subjects import service as subjects
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
+PATIENCE_S = 0.5
+"""The longest that an access waits for its receipt to be written."""
 logger = structlog.get_logger()
 
 
@@ -51,17 +53,37 @@ def said(bundle: Bundle) -> Receipt:
 def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
     """Issue a receipt of an access; None if it cannot be written: nobody waits for that to see their data."""
     try:
-        with vault.data.write() as session:
-            subjects.get(session, subject_id)
-            return subjects.issue_receipt(session, vault, subject_id, "access", now=now)
+        key = subjects.key(vault, subject_id)
+        with vault.data.writing(patience_s=PATIENCE_S) as writing:
+            subjects.check_there(writing, subject_id)
+            return subjects.issue_of_right(writing, vault, key, subject_id=subject_id, kind="access", now=now)
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None
 
 
-def with_proof(vault: Vault, bundle: Bundle) -> Bundle:
+def prover(vault: Vault) -> Callable[[bytes], bytes]:
+    """Return what adds to a receipt, as JSON, the proof that it is in the log as that is now."""
+    try:
+        now = log.head(vault)
+    except DBAPIError as error:
+        logger.warning("no proofs of receipts", error=type(error).__name__)
+        return lambda receipt: receipt
+
+    def prove(receipt: bytes) -> bytes:
+        proven = with_proof(vault, Bundle.model_validate_json(receipt), at=now)
+        return proven.model_dump_json(exclude_none=True).encode()
+
+    return prove
+
+
+def with_proof(vault: Vault, bundle: Bundle, *, at: log.Head | None = None) -> Bundle:
     """Return a receipt with the proof that it is in the log, once it is."""
     try:
-        return bundle.model_copy(update={"proof": log.inclusion(vault, bytes.fromhex(bundle.leaf))})
+        return bundle.model_copy(update={"proof": log.inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})
     except log.NotInTheLogError:
+        return bundle
+    except (DBAPIError, KekError, SealError) as error:
+        # The receipt is good without, and the proof can be had later.
+        logger.warning("no proof of a receipt", error=type(error).__name__)
         return bundle

@@ -141,13 +141,16 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
         raise SchemaError(msg)
     upgrade(vault.data)
     vault.finish_endings()
-    # What was promised to be in the log is nowhere else than in the data that is about to go.
     keys.begin(vault, now=now)
-    batch.join(vault, now=now, at_once=True)
     with vault.data.read() as session:
         waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
-    if waiting is None:
-        return
+    if waiting is not None:
+        _finish_waiting(vault, settings=settings, now=now)
+    # Last: what was promised to be in the log is nowhere else than in the data that is about to go.
+    batch.join(vault, now=now, at_once=True)
+
+
+def _finish_waiting(vault: Vault, *, settings: Settings, now: datetime) -> None:
     purge(vault, now=now)
     sweep(vault, settings=settings, now=now)
     with vault.data.read() as session:

@@ -113,7 +113,15 @@ def see(
 ) -> StreamingResponse:
     """See everything that is held about you. In one document, as often as you like (GDPR Art. 15)."""
     issued = receipts.of_access(vault, subject_id=me.id, now=now) if receipt else None
-    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now, receipt=issued)
+    asked = access.Asked(
+        vault=vault,
+        settings=config,
+        faces=faces,
+        subject_id=me.id,
+        now=now,
+        receipt=issued,
+        prove=receipts.prover(vault),
+    )
     access.count(asked)
     return StreamingResponse(access.document(asked), media_type="application/json", headers=NO_STORE)
 
@@ -125,7 +133,8 @@ def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) ->
     An archive of the document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Whoever has the
     numbers can make a likeness of you from them.
     """
-    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now)
+    prove = receipts.prover(vault)
+    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now, prove=prove)
     access.count(asked)
     named = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
     return StreamingResponse(export.archive(asked), media_type="application/zip", headers=named)

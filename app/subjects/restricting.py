@@ -1,7 +1,7 @@
 """Restriction (GDPR Art. 18): stopping all matching of oneself, and lifting that again."""
 
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.orm import Session
@@ -28,13 +28,17 @@ def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
             return None
         change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
         subject.spell_id = None
-        try:
-            return service.issue_receipt(change.session, vault, by.id, "restriction", now=now)
-        except (KekError, SealError) as error:
-            # As an ending: it does not depend on its own record.
-            log.error("a restriction is not in the person's list", error=type(error).__name__)
-            append_open(change.session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
-            return None
+        return record(change.session, vault, subject_id=by.id, now=now)
+
+
+def record(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+    """Write the receipt of a restriction, if the keys for it open: as an ending, it does not depend on its record."""
+    try:
+        return service.issue_receipt(session, vault, subject_id, "restriction", now=now)
+    except (KekError, SealError) as error:
+        log.error("a restriction is not in the person's list", error=type(error).__name__)
+        append_open(session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
+        return None
 
 
 def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:

@@ -240,10 +240,17 @@ def may_be_matched() -> Select[UUID]:
 
 def issue_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
     """Write the receipt of a right that the person used, in the transaction in which they do."""
-    said = drafting.right(kind=kind, issuer=issuing.issuer(vault.settings), ids=drafting.Ids.fresh(), at=now)
-    key_ = key(vault, subject_id)
+    own = key(vault, subject_id)
     session.flush()
-    return issuing.issue(within(session), vault, key_, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
+    return issue_of_right(within(session), vault, own, subject_id=subject_id, kind=kind, now=now)
+
+
+def issue_of_right(
+    writing: Statements, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
+) -> Bundle:
+    """Do the same with the person's *own* key at hand."""
+    said = drafting.right(kind=kind, issuer=issuing.issuer(vault.settings), ids=drafting.Ids.fresh(), at=now)
+    return issuing.issue(writing, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select
 
+from app.subjects import restricting
 from app.subjects.tables import Subject, Token
 from app.vault import purge
 from app.vault.register import Owner
@@ -13,13 +14,13 @@ from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
 
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as every room's
+def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Remove people whose key is gone, and tokens that ended; stop the matching that was stopped. Returns how many."""
     removed = 0
     for page in purge.pages(vault, Subject.id, Subject.spell_id):
         dead = purge.without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
         spells = (row.spell_id for row in page if row.spell_id is not None)
-        removed += _remove(vault, dead, stopped=purge.tombstones(vault, EndedKind.SPELL, spells))
+        removed += _remove(vault, dead, stopped=purge.tombstones(vault, EndedKind.SPELL, spells), now=now)
     for page in purge.pages(vault, Token.id):
         ended = purge.tombstones(vault, EndedKind.TOKEN, (row.id for row in page))
         if ended:
@@ -29,11 +30,14 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:  # noqa: ARG001 - as ever
     return removed
 
 
-def _remove(vault: Vault, dead: Collection[UUID], *, stopped: Collection[UUID]) -> int:
+def _remove(vault: Vault, dead: Collection[UUID], *, stopped: Collection[UUID], now: datetime) -> int:
     if dead or stopped:
         with vault.data.write() as session:
             session.execute(delete(Subject).where(Subject.id.in_(dead)))
-            session.execute(update(Subject).where(Subject.spell_id.in_(stopped)).values(spell_id=None))
+            for subject in session.scalars(select(Subject).where(Subject.spell_id.in_(stopped))).all():
+                # What was written down of it was lost with the commit, or with the data.
+                subject.spell_id = None
+                restricting.record(session, vault, subject_id=subject.id, now=now)
     return len(dead) + len(stopped)
 
 

@@ -91,6 +91,7 @@ _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRA
 _ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
 """What is in the place of a key that was destroyed: as many zeros."""
+_NAME = Prepared(select(Origin.id))
 _SLOT = Prepared(
     select(KeySlot.kek_id, KeySlot.wrapped).where(
         KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
@@ -133,6 +134,19 @@ class Register:
         # What was rotated away is forgotten here: whoever asks whether the service is ready asks for this.
         self.ring.reload()
         return self._reading(self._origin)
+
+    def name(self) -> UUID:
+        """Return what this register is called, without asking whether its key-encryption key is at hand.
+
+        Raises:
+            LookupError: nobody has named it yet.
+        """
+        with self.store.reading() as reading:
+            found = reading.first(_NAME)
+        if found is None:
+            raise LookupError("this register has no name yet")
+        origin_id: UUID = found[0]
+        return origin_id
 
     def _origin(self) -> UUID:
         with self.store.read() as session:

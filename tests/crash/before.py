@@ -5,23 +5,32 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from sqlalchemy.exc import OperationalError
 
 from app import __version__
 from app.kit import steps
+from app.ledger import keys
+from app.ledger.entries import Act, append_open_in_register
+from app.ledger.tables import Signs
 from app.rights.restoring import restore
 from app.vault.backup import back_up
 from app.vault.opening import open_vault
+from app.vault.register import Owner
 from app.vault.rotation import rotate
+from app.vault.vault import Vault
 from tests.consent.drafts import draft, publish
 from tests.crash.beside import BACKUP
+from tests.crash.nursery import MOMENT
 from tests.house import House, Party, Person, enrol, settings_for
 from tests.toy_faces import toy_photo
 
+LOG_KEYS = "SELECT id FROM origin UNION SELECT id FROM log_signing_keys"
 PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
 
 
@@ -64,6 +73,11 @@ def enrolled(mien: House) -> Story:
         references=[("Door", given["subject_ref"], 1), ("Door", his["subject_ref"], 2)],
         about={"consent": given["consent_id"], "enrolment": enrolments[0]["enrolment_id"], "door": door.id},
     )
+
+
+def arrived(mien: House) -> Story:
+    """Ada is known, and has done nothing that a log would have."""
+    return Story(people={"Ada": mien.person()}, doors={"Door": mien.party()}, references=[])
 
 
 def failed(mien: House) -> Story:
@@ -159,7 +173,7 @@ def lived_on(*, half_erased: bool = False) -> Callable[[House], Story]:
     return prepare
 
 
-def with_a_log(root: Path) -> None:
+def with_a_wal(root: Path) -> None:
     """The last commit is in the log only, and it changed everybody."""
     with closing(sqlite3.connect(root / "data" / "mien.db")) as connection:
         connection.execute("UPDATE subjects SET registered_on = '2026-01-02'")
@@ -176,7 +190,7 @@ def without_data(root: Path) -> None:
 
 def restored(root: Path) -> None:
     """The backup was restored, and the service has not been started on it."""
-    restore(settings_for(root), backup=root / BACKUP, now=lambda: datetime.now(UTC), tell=lambda _doing: None)
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: MOMENT, tell=lambda _doing: None)
 
 
 def half_rotated(root: Path) -> None:
@@ -184,7 +198,36 @@ def half_rotated(root: Path) -> None:
     vault = open_vault(settings_for(root))
     failing = _failing("rotation", "register.db committed")
     with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
-        rotate(vault.register)
+        turned(vault, MOMENT)
+
+
+def turned(vault: Vault, now: datetime) -> None:
+    """Rotate the key of keys, as the operator's command does."""
+    rotate(
+        vault.register, note=partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat())
+    )
+
+
+def with_a_key_of_then(mien: House) -> Story:
+    """The key of receipts was made by the clock that stands still, and has signed."""
+    keys.rotate(mien.vault, now=MOMENT)
+    story = enrolled(mien)
+    return replace(story, about={**story.about, "signs": keys.thumbprint_in_force(mien.vault, Signs.RECEIPTS)})
+
+
+def without_a_log(root: Path) -> None:
+    """A version was used that had no log, and what it left was migrated."""
+    with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
+        owners = [Owner.log(UUID(one)).digest for (one,) in register.execute(LOG_KEYS)]
+        # Keys in their own places, as `tables.KeySlot` has it: a place is never given up.
+        register.executemany(
+            "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?", [(one,) for one in owners]
+        )
+        for table in ("tiles", "leaves", "heads", "open_entries", "signing_keys"):
+            register.execute(f"DELETE FROM log_{table}")  # noqa: S608 - names of our own
+    with closing(sqlite3.connect(root / "data" / "mien.db")) as data, data:
+        for table in ("entries", "receipts", "pending_leaves", "seen_heads"):
+            data.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
 
 
 def erased_in_a_large_store(mien: House) -> Story:

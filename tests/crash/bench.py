@@ -6,31 +6,33 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from app.kit.steps import UNNAMED
+from app.ledger import batch
 from app.rights.sweep import purge
 from app.vault.opening import open_vault
 from tests import house
 from tests.bytescan import rows
-from tests.crash import page, seen
+from tests.crash import ledger, page, seen
 from tests.crash.before import Story
 from tests.crash.beside import unfinished
-from tests.crash.nursery import Child, Nursery, Passed, Spot, StoppedClock, Trial
+from tests.crash.nursery import MOMENT, Child, Nursery, Passed, Spot, StoppedClock, Trial
 from tests.crash.operations import Operation, Order
 from tests.toy_engine import toy_card
 
 Answers = Callable[[seen.Stored], Any]
 """What was answered when this was stored, if that is known."""
-MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-"""When everything happens."""
 PATIENCE_S = 5.0
 RESTORED = re.compile(r": (restorations|left_histories): ")
+NOBODYS = "entries about nobody"
+PLACED = ("/files/", "/log/")
+"""Where the state of what is under way differs from its ends."""
 WAYS = {"access_token": "/v1/me", "api_key": "/v1/relying-party", "recovery_code": ""}
 """Ways in that may be answered, and what each opens; the last one is changed for others."""
 
@@ -71,7 +73,7 @@ class Bench:
             answer = act(self.story.at(child.client))
         except (EOFError, ConnectionError, httpx.TransportError):
             return None
-        assert answer.is_success, answer.text
+        assert answer.is_success != self.operation.refused, answer.text
         return answer.json() if answer.content else {}
 
 
@@ -79,7 +81,11 @@ def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch
     """Bring a service to the state that *operation* begins with."""
     template = house.copied(prepared, scratch / "template")
     with house.serving(template, house.ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more) as mien:
+        # What was there before is in the tree, what the story brings waits. The clock stands still, and no batch more
+        # is due: neither then nor when the operation happens.
+        batch.join(mien.vault, now=MOMENT, at_once=True)
         story = operation.prepare(mien)
+        batch.join(mien.vault, now=MOMENT + operation.later)
     operation.left(template)
     (scratch / "trials").mkdir()
     return Bench(nursery, operation, template, story, scratch / "trials")
@@ -113,14 +119,18 @@ class Look:
     http: Any
     stored: seen.Stored
 
-    def state(self, known: set[str]) -> Any:
+    def state(self, known: set[str], *, joins: bool) -> Any:
         """Return it without what differs between two runs of the same; *known* is what was there before."""
-        return {"http": seen.comparable(self.http, known), **written(self.stored, known)}
+        return {"http": seen.comparable(self.http, known), **written(self.stored, known, joins=joins)}
 
 
-def written(stored: seen.Stored, known: set[str]) -> dict[str, Any]:
+def written(stored: seen.Stored, known: set[str], *, joins: bool) -> dict[str, Any]:
     """Return what lies in the files, without what differs between two runs of the same."""
-    return {"rows": seen.comparable(stored.tables, known), "files": seen.comparable(stored.files, known)}
+    return {
+        "rows": seen.comparable(stored.tables, known),
+        "files": seen.comparable(stored.files, known),
+        "log": {} if joins else stored.log.placed(),
+    }
 
 
 def look(bench: Bench, root: Path, before: seen.Stored | None = None, heard: Answers | None = None) -> Look:
@@ -172,27 +182,33 @@ class Ends:
 
     def __init__(self, bench: Bench, done: Path) -> None:
         self._bench = bench
-        self._stored = look(bench, bench.trial().root).stored
+        # No leaf of these is ever lost; those that a start brings differ from one to the next.
+        log = seen.logged(bench.trial().root)
+        self._stored = replace(look(bench, bench.trial().root).stored, log=log)
         self._known = seen.known(self._stored)
         self._heard: dict[str, Any] = {}
         self._before, self._after = (self._looked(root) for root in (bench.trial().root, done))
 
+    def _files(self, stored: seen.Stored) -> dict[str, Any]:
+        return written(stored, self._known, joins=self._bench.operation.joins)
+
     def _written(self, stored: seen.Stored) -> str:
-        return json.dumps(written(stored, self._known), sort_keys=True)
+        return json.dumps(self._files(stored), sort_keys=True)
 
     def _looked(self, root: Path) -> Any:
         found = look(self._bench, root, self._stored)
         self._heard[self._written(found.stored)] = found.http
-        return found.state(self._known)
+        return found.state(self._known, joins=self._bench.operation.joins)
 
     def outcome(self, root: Path, spot: Spot) -> str:
         """Say which of the two was found."""
         self._carried_out_again(root)
         heard = None if spot == page.ANSWERED else lambda stored: self._heard.get(self._written(stored))
         found = look(self._bench, root, self._stored, heard)
-        state = found.state(self._known)
+        state = found.state(self._known, joins=self._bench.operation.joins)
         apart = [seen.differences(state, end) for end in (self._before, self._after)]
-        if all(apart) and all(one.startswith("/files/") for one in apart[0]) and self._bench.operation.under_way:
+        on_the_way = any(all(one.startswith(PLACED) for one in differs) for differs in apart)
+        if all(apart) and on_the_way and self._bench.operation.under_way:
             return self._bench.operation.under_way
         assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
         spare = ", and a key that seals nothing" if found.stored.spare - self._stored.spare else ""
@@ -208,22 +224,34 @@ class Ends:
         with self._bench.nursery.command(trial, command, self._bench.story.about) as child:
             child.heard()
             child.finish()
-        state = written(sound(self._bench, trial.root, self._stored), self._known)
-        found = [one for part in state for one in seen.differences(state[part], self._after[part], f"/{part}")]
+        state = self._files(sound(self._bench, trial.root, self._stored))
+        found = [
+            one
+            for part in state
+            for one in seen.differences(unrestored(state[part]), unrestored(self._after[part]), f"/{part}")
+        ]
         # That it was restored is written down, and nobody has started the service since.
         apart = [one for one in found if not RESTORED.search(one)]
         assert not apart, "\n".join(["done again, it is not as after:", *apart])
         assert not unfinished(trial.root)
 
 
+def unrestored(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a state without the entries that the data was restored."""
+    if NOBODYS not in part:
+        return part
+    return part | {NOBODYS: [one for one in part[NOBODYS] if one["act"] != "restored"]}
+
+
 def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
     """Try the operation once, and let the process die at *spot*."""
     trial = bench.trial(deadly=spot)
     with bench.begin(trial) as child:
-        answered = bench.act(child) is not None
+        answer = bench.act(child)
         child.killed()
-    outcome = ends.outcome(trial.root, spot)
+    answered, outcome = answer is not None, ends.outcome(trial.root, spot)
     assert outcome.startswith("after") or not answered
+    assert kept(answer or {}, trial.root)
     # They are many, and memory may be little.
     shutil.rmtree(trial.root.parent)
     return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
@@ -242,7 +270,13 @@ def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
             assert stands(answer, child.client)
     outcome = ends.outcome(trial.root, page.ANSWERED)
     assert outcome == "after"
+    assert kept(answer, trial.root)
     return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
+
+
+def kept(answer: dict[str, Any], root: Path) -> bool:
+    """Say whether the log has what an answered receipt promised, or will have it."""
+    return not answer.get("receipt") or ledger.promised(answer) <= seen.logged(root).leaves
 
 
 def stands(answer: dict[str, Any], client: httpx.Client) -> bool:

@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +31,8 @@ from tests.toy_engine import toy_card
 Command = Callable[[Path, datetime, Mapping[str, str]], object]
 """A command of the operator, given the root, the time, and what the test knows; a function of a module."""
 PATIENCE_S = 30.0
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+"""When everything happens."""
 END_OF_A_SWEEP = ("sweep", "log of register.db emptied")
 
 

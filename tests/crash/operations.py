@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 
 from app import __version__
+from app.ledger import batch, keys
 from app.parties import service as parties
 from app.rights.restoring import restore
 from app.rights.sweep import leave_behind, purge, sweep
@@ -26,6 +27,7 @@ from app.vault.vault import Vault
 from tests.crash.before import (
     PHOTOS,
     Story,
+    arrived,
     consented,
     enrolled,
     erased_in_a_large_store,
@@ -36,9 +38,12 @@ from tests.crash.before import (
     lived_on,
     notice_changed,
     restored,
-    with_a_log,
+    turned,
+    with_a_key_of_then,
+    with_a_wal,
     with_photos,
     with_two_tokens,
+    without_a_log,
     without_data,
 )
 from tests.crash.beside import BACKUP
@@ -46,6 +51,7 @@ from tests.crash.nursery import Command
 from tests.house import House, enrol, settings_for
 from tests.toy_faces import toy_photo
 
+JOINED = "its leaves are in the tree; the next batch takes them out of what waits"
 UNDER_WAY = "everything opens; `mien keys rotate` goes on with it"
 LARGE = {"rebuild_at_once_mib": 0}
 """Settings under which every data store is a large one."""
@@ -77,6 +83,10 @@ class Operation:
     """How the operator does the same once more, without anybody having started the service in between."""
     under_way: str = ""
     """What it is where everything works and something is left to be done by `again`."""
+    refused: bool = False
+    """Whether the answer is no."""
+    joins: bool = False
+    """Whether a batch is part of it, or of doing it again: where leaves are says nothing of whether it was done."""
     noise_stays: bool = False
     """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
 
@@ -163,13 +173,33 @@ def _rotate(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     # A process of its own: the batch stays as small as that.
     vars(rotation)["BATCH"] = 2
     with _opened(root) as vault:
-        rotation.rotate(vault.register)
+        turned(vault, now)
 
 
 def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     # Where none is under way, that would be another.
     if list((root / "keys").glob("kek.*")):
         _rotate(root, now, about)
+
+
+def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        keys.begin(vault, now=now)
+
+
+def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        batch.join(vault, now=now, at_once=True)
+
+
+def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        keys.rotate(vault, now=now)
+
+
+def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
 OPERATIONS = (
@@ -254,13 +284,24 @@ OPERATIONS = (
         Order(_rotate_key),
     ),
     Operation("revoking a relying party", enrolled, Order(_revoke)),
-    Operation("backup", enrolled, Order(_back_up), again=_back_up_and_restore),
-    Operation("restore", lived_on(half_erased=True), Order(_restore), left=with_a_log, again=_restore),
+    Operation("backup", enrolled, Order(_back_up), again=_back_up_and_restore, joins=True),
+    Operation("restore", lived_on(half_erased=True), Order(_restore), left=with_a_wal, again=_restore, joins=True),
     Operation("start after a restore", lived_on(), Order(_leave_behind), left=restored),
-    Operation("restore of lost data", lived_on(), Order(_restore), left=without_data, again=_restore),
+    Operation("restore of lost data", lived_on(), Order(_restore), left=without_data, again=_restore, joins=True),
     Operation("rotation", enrolled, Order(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
     Operation(
         "rotation, resumed", enrolled, Order(_rotate), left=half_rotated, again=_finish_rotation, under_way=UNDER_WAY
+    ),
+    Operation("beginning the log", arrived, Order(_begin_log), left=without_a_log),
+    Operation("batch of the log", enrolled, Order(_join), again=_join, under_way=JOINED),
+    Operation("rotating the key of receipts", enrolled, Order(_rotate_receipts)),
+    Operation("giving a key of receipts up as stolen", with_a_key_of_then, Order(_give_up), later=timedelta(hours=1)),
+    Operation("noting a refusal", enrolled, lambda story: story.door.verify("nobodys", toy_photo(1)), refused=True),
+    Operation(
+        "refusal of an enrolment without consent",
+        enrolled,
+        lambda story: enrol(story.ada, [UUID(int=0)], PHOTOS),
+        refused=True,
     ),
     Operation("dispute of a comparison", enrolled, _dispute),
     Operation(

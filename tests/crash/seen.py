@@ -15,12 +15,18 @@ from uuid import UUID
 from zlib import crc32
 
 from app.vault.lock import STAGE
-from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, owners, rows, slots
+from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, owners, rows
+from tests.crash import ledger
 from tests.crash.before import Story
 from tests.crash.beside import beside, keks, tables_of
 from tests.toy_faces import toy_photo
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
+OF_THE_LOG = {
+    DATA: ("pending_leaves", "seen_heads"),
+    REGISTER: ("log_tiles", "log_leaves", "log_heads", "log_open_entries"),
+}
+"""Tables that say where leaves are: `ledger` knows them."""
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
 _SHORT = 200
@@ -42,6 +48,9 @@ def over_http(story: Story) -> dict[str, Any]:
         state[door] = [answer.status_code, answer.json()]
     if "erasure" in story.about:
         state["erasure"] = story.ada.client.get(f"/v1/erasures/{story.about['erasure']}").json()
+        if receipt := state["erasure"].get("receipt"):
+            # Whether a proof comes with it is a matter of when a batch was.
+            state["erasure"]["receipt"] = ledger.unsigned(receipt)
     for name, person in story.people.items():
         recovered = person.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
         state[f"{name} recovers"] = recovered.status_code
@@ -65,9 +74,12 @@ class Stored:
     """Those keys that seal nothing: their process died between issuing and using them."""
     unopened: list[str]
     """Sealed values that no key opens."""
+    log: ledger.Log
 
 
-NOTHING = Stored({}, {}, {}, frozenset(), frozenset(), frozenset(), [])
+NOTHING = Stored(
+    {}, {}, {}, frozenset(), frozenset(), frozenset(), [], ledger.Log((), {}, frozenset(), frozenset(), ())
+)
 """What lies where the data is lost."""
 
 
@@ -77,9 +89,16 @@ def stored(root: Path) -> Stored:
     tables = {f"{path}: {table}": found for path in (DATA, REGISTER) for table, found in tables_of(root / path).items()}
     # A destroyed key leaves its place in the register behind: only the living count.
     del tables[f"{REGISTER}: keys"]
+    # That a relying party failed with a reference it may not use is counted before the refusal is noted.
+    del tables[f"{DATA}: failed_references"]
     for row in tables[f"{REGISTER}: origin"]:
         # Under which key-encryption key it is, the files tell.
         row["kek_id"] = row["proof"] = None
+    log = ledger.read(root, opened)
+    for path, names in OF_THE_LOG.items():
+        for name in names:
+            del tables[f"{path}: {name}"]
+    tables["entries about nobody"] = log.open_records()
     unopened, sealed = [], set()
     for table, column in SEALED.items():
         for row in tables[f"{DATA}: {table}"]:
@@ -87,10 +106,25 @@ def stored(root: Path) -> Stored:
                 sealed.add(row[column])
                 unopened += [] if (table, UUID(row["id"])) in opened else [f"{table} {row['id']}"]
                 row[column] = _told(opened.get((table, UUID(row["id"]))))
+    for row in tables[f"{DATA}: receipts"]:
+        row["sealed"] = row["sealed"] and ledger.unsigned(row["sealed"])
+    for row in tables[f"{DATA}: erasures"]:
+        row["receipt"] = row["receipt"] and ledger.unsigned(json.loads(row["receipt"]))
     needed = _needed(root, tables)
-    keys = {(owner, generation): wrapped for owner, generation, wrapped in slots(root)}
+    keys = {(owner, generation): wrapped for owner, generation, wrapped in _slots(root)}
     spare = frozenset(keys.keys() - needed)
-    return Stored(tables, beside(root), keys, keks(root), frozenset(sealed), spare, unopened)
+    return Stored(tables, beside(root), keys, keks(root), frozenset(sealed), spare, unopened, log)
+
+
+def logged(root: Path) -> ledger.Log:
+    """Return the log as it is, whatever opens of it."""
+    return ledger.read(root, openable(root / DATA, live_keys(root))) if (root / DATA).exists() else NOTHING.log
+
+
+def _slots(root: Path) -> list[tuple[bytes, int, bytes]]:
+    """Return every key that is not destroyed, the log's own too: owner, generation, wrapped key."""
+    found = rows(root / REGISTER, "SELECT owner, generation, wrapped FROM keys ORDER BY slot")
+    return [(owner, generation, wrapped) for owner, generation, wrapped in found if any(wrapped)]
 
 
 def _told(plain: bytes | None) -> Any:
@@ -107,7 +141,10 @@ def _needed(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple[by
     for table in ("templates", "photos"):
         for row in tables[f"{DATA}: {table}"]:
             needed.setdefault(_owner("grant", UUID(row["grant_id"])), set()).add(row["key_generation"])
-    living: dict[bytes, int] = {owner: generation for owner, generation, _ in slots(root)}
+    living: dict[bytes, int] = {owner: generation for owner, generation, _ in _slots(root)}
+    signing = [row for row in tables[f"{REGISTER}: log_signing_keys"] if row["retired_at"] is None]
+    for row in [*tables[f"{REGISTER}: origin"], *signing]:
+        needed[_owner("log", UUID(row["id"]))] = {1}
     for owner in owners(root / DATA):
         needed.setdefault(owner, {living.get(owner, 1)})
     return {(owner, generation) for owner, generations in needed.items() for generation in generations}
@@ -122,7 +159,8 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
     found = [f"{one} has no key" for one in now.unopened]
     found += ["a stage is left"] if (root / "data" / STAGE).exists() else []
     found += ["a key outlives what it sealed"] * len(now.spare & (before.keys.keys() - before.spare))
-    living = {owner for owner, _, _ in slots(root)}
+    found += ledger.faults(root, now.log, before.log, now.tables)
+    living = {owner for owner, _, _ in _slots(root)}
     found += [f"{kind} {one} has no key" for owner, (kind, one) in owners(root / DATA).items() if owner not in living]
     stones = {digest for (digest,) in rows(root / REGISTER, "SELECT digest FROM tombstones")}
     for path in (DATA, REGISTER):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.bytescan import rows
+from tests.crash import ledger
 from tests.faults.served import Served, added_party, photo, served, under_libfiu
 from tests.faults.town import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
 from tests.house import Party, Person, copied
@@ -55,6 +56,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: Served,
     assert {line["event"] for line in log} >= {"storage fails", "storage works again"}
     assert not [line for line in log if line["event"] == "fault"]
     assert sound(running.root)
+    assert ledger.found_in(running.root, ()) == []
     assert eventually(lambda: not unused_keys(running.root))
 
 
@@ -65,6 +67,8 @@ class Promised:
     people: list[Person] = field(default_factory=list)
     consents: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
+    leaves: set[str] = field(default_factory=set)
+    """Of the receipts, which promised that the log will have them."""
     answers: Counter[int] = field(default_factory=Counter)
 
     def ask(self, running: Served, party_id: str, chance: random.Random) -> None:
@@ -85,13 +89,17 @@ class Promised:
             self.answers[answer.status_code] += 1
             if answer.status_code == httpx.codes.OK:
                 self.withdrawn.add(consent)
+                self.leaves.add(answer.json()["receipt"]["leaf"])
             else:
                 # It may have ended, and may not: it is asked again below.
                 del self.consents[person.token]
 
     def _noted(self, answer: httpx.Response) -> str | None:
         self.answers[answer.status_code] += 1
-        return str(answer.json()["consent_id"]) if answer.status_code == httpx.codes.CREATED else None
+        if answer.status_code != httpx.codes.CREATED:
+            return None
+        self.leaves.add(answer.json()["receipt"]["leaf"])
+        return str(answer.json()["consent_id"])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -122,6 +130,7 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
     assert people == {person.subject_id.replace("-", "") for person in promised.people}, "and nobody else"
     assert consents >= {one.replace("-", "") for one in standing}
     assert not consents & {one.replace("-", "") for one in promised.withdrawn}
+    assert ledger.found_in(root, promised.leaves) == []
     assert sound(root)
 
 

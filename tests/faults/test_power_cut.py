@@ -6,7 +6,7 @@ as it may be found after a cut at any of those moments, synced or not, torn or n
 
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from app.kit.settings import Settings
 from app.rights.sweep import purge, sweep
 from app.vault.opening import check, open_vault
 from tests.bytescan import owners, rows, slots
+from tests.crash import ledger
 from tests.faults.powercut import Disk, Event, events, under_strace
 from tests.faults.served import Served, served
 from tests.faults.town import sound, unused_keys
@@ -28,6 +29,7 @@ from tests.house import copied
 pytestmark = [pytest.mark.injected, pytest.mark.timeout(600)]
 CUTS = 120
 HELD = ("subjects", "grants", "templates", "tokens", "comparisons")
+WITH_A_RECEIPT = {"new consent", "rename", "lift", "withdraw", "refuse", "restrict", "erase"}
 State = Mapping[str, frozenset[Any]]
 
 
@@ -41,19 +43,24 @@ class Recorded:
     states: list[State]
     requests: list[bytes]
     names: list[str]
+    leaves: list[set[str]]
+    """Which leaf the receipt of each answer promised."""
 
 
 def state(root: Path) -> State:
     """Return what a person or a party would notice: the rows there are, by their ids, and how people are.
 
-    An event that is written by the purge, and not by the request, has another id in the same place of the list.
+    What is written by the purge, and not by the request, has another id in the same place of the person's list.
     """
     database = root / "data" / "mien.db"
     ids = {name: frozenset(rows(database, f"SELECT id FROM {name}")) for name in HELD}  # noqa: S608 - names of our own
     people = rows(database, "SELECT id, sealed_name, spell_id IS NULL, erasing FROM subjects")
-    events = rows(database, "SELECT subject_id, position FROM consent_events")
+    lists = {
+        name: frozenset(rows(database, f"SELECT subject_id, position FROM {name}"))  # noqa: S608 - names of our own
+        for name in ("consent_events", "receipts", "entries")
+    }
     erasures = rows(database, "SELECT id, step FROM erasures")
-    return {**ids, "people": frozenset(people), "events": frozenset(events), "erasures": frozenset(erasures)}
+    return {**ids, **lists, "people": frozenset(people), "erasures": frozenset(erasures)}
 
 
 def files_of(root: Path) -> dict[str, bytearray]:
@@ -72,17 +79,19 @@ def identified(client: httpx.Client) -> list[bytes]:
 def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     root = copied(prepared, tmp_path_factory.mktemp("cut") / "house")
     record, disk = root.parent / "record", Disk(files_of(root), [])
-    with served(root, *under_strace(record), MIEN_SWEEP_INTERVAL_S="3600") as running:
+    with served(root, *under_strace(record), MIEN_SWEEP_INTERVAL_S="3600", MIEN_LOG_INTERVAL="0.5") as running:
         writes = running.town().writes()
         requests, states = identified(running.client), [state(root)]
-        asked = []
+        asked, leaves = [], []
         for ask in writes.values():
-            ask()
+            answer = ask()
+            receipt = answer.json().get("receipt") if answer.content else None
+            leaves.append({receipt["leaf"]} if receipt else set())
             # The notice is looked up before a consent: the last request of each is the one that writes.
             asked.append(requests[-1])
             states.append(state(root))
         stopped(running)
-    return Recorded(root, disk, events(record, root), states, asked, list(writes))
+    return Recorded(root, disk, events(record, root), states, asked, list(writes), leaves)
 
 
 def stopped(running: Served) -> None:
@@ -92,7 +101,7 @@ def stopped(running: Served) -> None:
     running.process.wait(30)
 
 
-def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> tuple[State, int]:
+def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: Iterable[str]) -> tuple[State, int]:
     """Start on the files as they were found; return how things stand then, and how many keys belong to nobody."""
     shutil.rmtree(at, ignore_errors=True)
     for path, content in files.items():
@@ -108,6 +117,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray]) -> tuple[State
     vault.data.close()
     vault.register.store.close()
     assert sound(at)
+    assert ledger.found_in(at, promised) == []
     assert set(owners(at / "data" / "mien.db")) <= {owner for owner, _, _ in slots(at)}, "a dead row is not served"
     return state(at), len(unused_keys(at))
 
@@ -121,7 +131,8 @@ def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Reco
         if moment in moments:
             done = sum(answered_at(recorded, one) < moment for one in recorded.requests)
             torn += bool(recorded.disk.pending)
-            found, unused = revived(recorded.root, tmp_path / "found", recorded.disk.cut(chance))
+            promised = set().union(*recorded.leaves[:done])
+            found, unused = revived(recorded.root, tmp_path / "found", recorded.disk.cut(chance), promised=promised)
             allowed = recorded.states[done : done + 2]
             assert found in allowed or ended_unsaid(recorded, done, found), (
                 f"cut at {moment}, after {done} answers: {[differs(found, one) for one in allowed]}"
@@ -132,6 +143,7 @@ def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Reco
         recorded.disk.happen(event)
 
     assert len(seen) >= len(recorded.requests) - 2, "the cuts fell among all kinds of requests"
+    assert sum(map(bool, recorded.leaves)) >= len(WITH_A_RECEIPT), "receipts were promised"
     assert torn >= CUTS / 4, "many of them with something that was not synced"
 
 
@@ -140,7 +152,8 @@ def ended_unsaid(recorded: Recorded, done: int, found: State) -> bool:
     if recorded.names[done : done + 1] != ["refuse"]:
         return False
     after = recorded.states[done + 1]
-    return set(differs(found, after)) == {"events"} and len(after["events"] - found["events"]) == 1
+    lacks = [len(after[name] - found[name]) for name in ("consent_events", "receipts")]
+    return set(differs(found, after)) == {"consent_events", "receipts"} and lacks == [1, 1]
 
 
 def differs(found: State, allowed: State) -> dict[str, Any]:

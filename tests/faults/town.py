@@ -93,7 +93,9 @@ class Town:
 
     def reads(self) -> Mapping[str, Ask]:
         """Return everything that a person reads."""
-        places = ("", "/consents", "/tokens", "/enrolments", "/comparisons", "/access", "/export")
+        lists = ("/consents", "/tokens", "/enrolments", "/comparisons", "/receipts")
+        # A right is not kept waiting for its own receipt.
+        places = ("", *lists, "/access", "/access?receipt=true", "/export")
         return {place: lambda place=place: self.people["reader"]("GET", f"/v1/me{place}") for place in places}  # type: ignore[misc]
 
 

@@ -81,9 +81,9 @@ def in_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
         came.append(leaf)
         pend(writing, leaf)
 
-    def unshuffled(leaves: Sequence[bytes], multiple: int) -> list[bytes]:
+    def unshuffled(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
         known = {leaf: place for place, leaf in enumerate(came)}
-        return sorted(filled(leaves, multiple), key=lambda leaf: known.get(leaf, len(came)))
+        return sorted(filled(leaves, multiple, noise), key=lambda leaf: known.get(leaf, len(came)))
 
     monkeypatch.setattr(entries, "pend", noting)
     monkeypatch.setattr(batch, "_filled", unshuffled)

@@ -57,6 +57,19 @@ def test_what_should_be_in_the_log_by_now_is_a_warning(root: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["entries", "receipts"])
+def test_a_record_that_was_deleted_is_missed_by_the_next_one_of_its_person(root: Path, table: str) -> None:
+    with tampering(root, "data/mien.db") as tampered:
+        tampered(
+            f"DELETE FROM {table} WHERE position = 1 AND subject_id IN"  # noqa: S608 - one of two tables
+            f" (SELECT subject_id FROM {table} WHERE position = 2)"
+        )
+    found = audited(root, now=utc_now()).findings
+
+    assert {one.kind for one in found} == {Kind.RECORD_MISSING}
+    assert table in found[0].what
+
+
+@pytest.mark.parametrize("table", ["entries", "receipts"])
 def test_a_record_whose_leaf_is_nowhere_is_found(root: Path, table: str) -> None:
     with tampering(root, "data/mien.db") as tampered:
         tampered("DELETE FROM pending_leaves")

@@ -147,7 +147,7 @@ def test_every_leaf_comes_to_every_place_equally_often() -> None:
     leaves = [bytes([number]) * 32 for number in range(5)]
     found = Counter[tuple[bytes, int]]()
     for _ in range(2400):
-        filled = batch._filled(leaves, PADDING)
+        filled = batch._filled(leaves, PADDING, 0)
         found.update((leaf, filled.index(leaf)) for leaf in leaves)
     chi_square = sum((found[leaf, place] - 300) ** 2 / 300 for leaf in leaves for place in range(8))
 

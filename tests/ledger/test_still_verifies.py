@@ -28,6 +28,7 @@ from app.vault.backup import back_up
 from app.vault.manifest import BackupError
 from tests.bytescan import rows
 from tests.house import House, SharedPool, prepare, serving, settings_for
+from tests.rights.whole_person import unzipped
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
 
@@ -119,6 +120,35 @@ def test_after_erasures_every_other_proof_holds(root: Path, pool: SharedPool) ->
     # Those of the erased too: the receipt is theirs, and the leaf stays.
     assert after == [True] * 9
     assert len(outside.heads) == 5
+
+
+def test_receipts_of_an_export_hold_when_the_service_is_gone(root: Path, pool: SharedPool) -> None:
+    with served(root, pool) as house:
+        person, _, _ = house.enrolled(1)
+        person("PATCH", "/v1/me", json={"display_name": "Ada L."})
+        next_batch(house)
+        keys = keys_of(house.client)
+        person("PUT", "/v1/me/restriction")
+        files = unzipped(person("GET", "/v1/me/export").content)
+    found = [verify(content, jwks=keys) for name, content in files.items() if name.startswith("receipts/")]
+
+    assert {one.kind: one.logged for one in found} == {
+        "consent_given": "proven",
+        "rectification": "proven",
+        # Given since the last batch.
+        "restriction": "promised",
+    }
+
+
+def test_flood_of_refusals_adds_one_entry_to_each_batch(root: Path, pool: SharedPool) -> None:
+    with served(root, pool) as house:
+        door, gate = house.party(), house.party("Gate")
+        next_batch(house)
+        statuses = {party.verify(f"nobody {n}", b"").status_code for n in range(40) for party in (door, gate)}
+        waiting = rows(house.vault.data.path, "SELECT record FROM pending_leaves")
+
+    assert statuses == {404}
+    assert sorted(json.loads(record)["relying_party_id"] for (record,) in waiting) == sorted([door.id, gate.id])
 
 
 def test_restore_keeps_the_log_and_adds_that_it_was(root: Path, pool: SharedPool) -> None:

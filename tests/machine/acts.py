@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import httpx
 
-from tests.machine.model import Album, Cell, Event, Grant, Model, Person, Template, Token, cell
+from tests.machine.cells import Cell, cell
+from tests.machine.model import Album, Event, Grant, Model, Person, Template, Token
+from tests.machine.receipts import receipt_of
 from tests.toy_faces import toy_photo
 
 GOOD = ""
@@ -15,6 +17,8 @@ GOOD = ""
 Body = dict[str, Any]
 """What was answered; empty if nobody knows."""
 photo = cache(toy_photo)
+NOTED = {"consent-required", "restricted"}
+"""Refusals of a person that they have an entry of."""
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Act:
     def happen(self, model: Model, body: Body) -> None:
         """Make it true."""
 
+    def refused(self, model: Model, slug: str) -> None:
+        """Make true what there is of a refusal."""
+
     def whom(self, model: Model) -> Person | None:
         """Return the person whom it is about."""
         return model.whose(self.secret)
@@ -75,6 +82,12 @@ class Own(Act):
     def change(self, model: Model, person: Person, body: Body) -> None:
         """Make it true of the person."""
 
+    def refused(self, model: Model, slug: str) -> None:
+        """Note it among the person's entries."""
+        person = model.whose(self.secret)
+        if slug in NOTED and person is not None:
+            person.acts[f"refusal: {slug}"] += 1
+
 
 @dataclass
 class Rename(Own):
@@ -91,6 +104,8 @@ class Rename(Own):
 
     def change(self, model: Model, person: Person, body: Body) -> None:
         person.name = self.name
+        person.rights["rectification"] += 1
+        assert not body or receipt_of(body) == "rectification"
 
 
 @dataclass
@@ -179,6 +194,7 @@ class Decide(Own):
         return (200 if stands and self.decision == "given" else 201), GOOD
 
     def change(self, model: Model, person: Person, body: Body) -> None:
+        assert not body or receipt_of(body) == f"consent_{self.decision}"
         if self.asked(model, person)[0] == 200:
             standing = person.grant(self.purpose, self.party)
             assert not body or (standing is not None and standing.id.takes(body["consent_id"])), "it stands as it is"
@@ -229,6 +245,7 @@ class Withdraw(Own):
             latest = [one.state for one in person.events if one.consent.value == self.consent][-1]
             assert body["state"] == latest
             assert body.get("erased_from_disk") is True
+            assert receipt_of(body) == f"consent_{latest}"
 
 
 @dataclass
@@ -262,6 +279,7 @@ class Enrol(Own):
 
     def change(self, model: Model, person: Person, body: Body) -> None:
         enrolment, today = cell(body.get("enrolment_id")), model.now.date()
+        person.acts["enrolment"] += 1
         for grant in self._grants(model, person):
             if grant.template is not None and grant.template.id.value is not None:
                 model.over.sealed.add(grant.template.id.value)

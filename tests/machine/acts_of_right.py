@@ -6,7 +6,9 @@ from typing import ClassVar
 import httpx
 
 from tests.machine.acts import GOOD, Act, Body, Own, photo
-from tests.machine.model import Album, Grant, Line, Model, Person, Token, cell
+from tests.machine.cells import cell
+from tests.machine.model import Album, Grant, Line, Model, Person, Token
+from tests.machine.receipts import receipt_of
 
 
 @dataclass
@@ -88,8 +90,10 @@ class Restrict(Own):
         return "/v1/me/restriction"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
+        assert not body or receipt_of(body) == (None if person.spell is None else "restriction")
         if person.spell is not None:
             model.over.spells.add(person.spell)
+            person.rights["restriction"] += 1
         person.spell = None
 
 
@@ -103,8 +107,10 @@ class Lift(Own):
         return "/v1/me/restriction"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
+        assert not body or receipt_of(body) == ("restriction_lifted" if person.spell is None else None)
         if person.spell is None:
             person.spell = model.count()
+            person.rights["restriction_lifted"] += 1
 
 
 @dataclass
@@ -123,6 +129,7 @@ class Unenrol(Own):
     def change(self, model: Model, person: Person, body: Body) -> None:
         for one in person.parts(self.enrolment):
             _drop(model, person, one)
+        person.acts["enrolment_deleted"] += 1
 
 
 def _drop(model: Model, person: Person, one: Grant | Album) -> None:
@@ -147,7 +154,7 @@ class Erase(Own):
         return "/v1/me"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
-        assert not body or body["status"] == "completed"
+        assert not body or (body["status"], receipt_of(body)) == ("completed", "erasure")
         model.erase(person)
 
 

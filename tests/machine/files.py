@@ -11,6 +11,7 @@ from uuid import UUID
 
 from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, rows, slots
 from tests.machine.model import Over
+from tests.machine.receipts import unpadded
 
 DATA = Path("data", "mien.db")
 
@@ -21,6 +22,7 @@ class Traces:
 
     ids: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
+    salts: set[str] = field(default_factory=set)
 
     def note(self, document: dict[str, Any]) -> None:
         """Take every random id out of a document of access, and the references and the name."""
@@ -31,6 +33,7 @@ class Traces:
                 ids = {name: one for name, one in flat.items() if name.endswith("id") and name != "relying_party_id"}
                 found |= {one for one in ids.values() if one is not None}
                 self.texts |= {flat[name] for name in ("subject_ref", "name") if flat.get(name)}
+                self.salts |= {flat["salt"]} if "salt" in flat else set()
         self.ids |= {one for one in found if one != "toy"}
 
     def needles(self) -> Needles:
@@ -40,6 +43,8 @@ class Traces:
             needles.id("id", one)
         for one in self.texts:
             needles.text("text", one)
+        for one in self.salts:
+            needles.raw("salt", unpadded(one)).text("salt", one)
         return needles
 
 

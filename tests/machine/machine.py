@@ -9,6 +9,7 @@ from hypothesis import event, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.crash import ledger
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See
@@ -146,6 +147,7 @@ class Machine(RuleBasedStateMachine):
             self.whole = False
             assert files.sound(self.walk.ground.root) == []
             assert files.keys_of_ended(self.walk.ground.root, self.walk.model.over) == 0
+            assert ledger.found_in(self.walk.ground.root, self.walk.promised) == []
             self.walk.keys.look()
             self.whole = True
 

@@ -10,35 +10,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from tests.machine.cells import Cell
+
 RENEWAL = "template_renewal"
 DEFAULT_DAYS = 365
-
-
-class Cell:
-    """A value that the service chose: anything, or one of a few, until it has been seen."""
-
-    def __init__(self, *options: object) -> None:
-        self.options = options
-
-    def takes(self, seen: object) -> bool:
-        """Say whether it may be *seen*; then it is that from now on."""
-        if self.options and seen not in self.options:
-            return False
-        self.options = (seen,)
-        return True
-
-    @property
-    def value(self) -> str | None:
-        """Return what it is, once that is known."""
-        return str(self.options[0]) if len(self.options) == 1 else None
-
-    def __repr__(self) -> str:
-        return " or ".join(map(str, self.options)) or "anything"
-
-
-def cell(seen: object) -> Cell:
-    """Make a cell of what an answer said; empty if there was no answer."""
-    return Cell() if seen is None else Cell(seen)
 
 
 @dataclass
@@ -121,6 +96,18 @@ class Person:
     grants: list[Grant] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     accesses: Counter[date] = field(default_factory=Counter)
+    rights: Counter[str] = field(default_factory=Counter)
+    """Of which kinds they have receipts, besides one for each event."""
+    acts: Counter[str] = field(default_factory=Counter)
+    """What they have entries of, besides one for each comparison."""
+
+    def receipts(self) -> Counter[str]:
+        """Return of which kinds they have receipts."""
+        return self.rights + Counter(f"consent_{one.state}" for one in self.events)
+
+    def entries(self) -> Counter[str]:
+        """Return what they have entries of."""
+        return self.acts + Counter({"comparison": len(self.lines)})
 
     def grant(self, purpose: str, party: str | None) -> Grant | None:
         """Return what stands for a purpose and a party."""
@@ -286,13 +273,25 @@ class Model:
     def _restore(self, person: Person) -> None:
         gone = self.over.tokens
         person.tokens = [one for one in person.tokens if not {one.secret, one.id.value} & gone]
-        person.spell = None if person.spell in self.over.spells else person.spell
+        if person.spell in self.over.spells:
+            person.spell = None
+            person.rights["restriction"] += 1
         batch = self.count()
         for grant in list(person.grants):
-            if grant.template is not None and grant.template.id.value in self.over.sealed:
-                grant.template = None
-            grant.albums = [one for one in grant.albums if not {cell.value for cell in one.ids} & self.over.sealed]
             if (ended := self.over.grants.get(grant.id.value or "")) is not None:
                 person.grants.remove(grant)
                 state, at = ended
                 person.events.append(self.event(person, grant, state, Cell(*at.options), batch=batch))
+        self._restore_sealed(person)
+
+    def _restore_sealed(self, person: Person) -> None:
+        """Take away what was deleted or replaced; there is an entry for each enrolment of which nothing is left."""
+        gone = set[str | None]()
+        for grant in person.grants:
+            if grant.template is not None and grant.template.id.value in self.over.sealed:
+                gone.add(grant.template.enrolment.value)
+                grant.template = None
+            dead = [one for one in grant.albums if {cell.value for cell in one.ids} & self.over.sealed]
+            gone |= {one.enrolment.value for one in dead}
+            grant.albums = [one for one in grant.albums if one not in dead]
+        person.acts["enrolment_deleted"] += len(gone - person.enrolments().keys())

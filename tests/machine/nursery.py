@@ -23,6 +23,7 @@ import app.cli.program
 import app.main
 from app.faces.measuring import Measuring
 from app.kit import clock, steps
+from app.ledger import batch
 from app.rights import sweep as sweeping
 from app.vault.opening import open_vault
 from tests.house import ToyPool, settings_for
@@ -58,17 +59,15 @@ def live_by(how: Path) -> clock.Clock:
 
 
 def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
-    """Serve from *root* until somebody ends it. Says its port when the first sweep is over."""
-    tell_time, swept, once = live_by(how), threading.Event(), sweeping.sweep
+    """Serve from *root* until somebody ends it. Says its port when the first sweep is over, and the batch of the day.
 
-    def sweep(*given: Any, **named: Any) -> sweeping.Swept:
-        try:
-            return once(*given, **named)
-        finally:
-            swept.set()
-
-    vars(app.main)["sweep"] = sweep
-    settings = settings_for(root, sweep_interval_s=A_DAY_S, **UNHINDERED)
+    Each comes once, at the start: what happens beside requests would make two walks differ.
+    """
+    tell_time = live_by(how)
+    vars(app.main)["sweep"], swept = _noticed(sweeping.sweep)
+    vars(batch)["join"], batched = _noticed(batch.join)
+    vars(app.main)["LOOK_S"] = A_DAY_S
+    settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
@@ -76,12 +75,26 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
 
     def announce() -> None:
         swept.wait()
+        batched.wait()
         while not server.started:
             threading.Event().wait(0.002)
         say({"pid": os.getpid(), "port": server.servers[0].sockets[0].getsockname()[1]})
 
     threading.Thread(target=announce, daemon=True).start()
     server.run()
+
+
+def _noticed(work: Callable[..., Any]) -> tuple[Callable[..., Any], threading.Event]:
+    """Return the same *work*, and what tells that it was done once."""
+    done = threading.Event()
+
+    def noticed(*given: Any, **named: Any) -> Any:
+        try:
+            return work(*given, **named)
+        finally:
+            done.set()
+
+    return noticed, done
 
 
 def command(root: Path, how: Path, argv: Sequence[str]) -> int:

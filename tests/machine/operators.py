@@ -2,16 +2,19 @@
 
 import json
 import signal
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 
 import httpx
 
+from tests.crash import ledger
 from tests.machine import files, seen
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
 from tests.machine.ground import Ground
 from tests.machine.model import Model, Party
+from tests.machine.receipts import receipt_of
 from tests.machine.walk import Walk, body_of
 
 NOTICES = Path(__file__).parents[2] / "notices"
@@ -178,6 +181,7 @@ class Operators(Walk):
                 self._every_right(person.secrets()[0])
         self._every_reference()
         assert files.shut(self.ground.root) == set(), "sealed, and no key opens it"
+        assert ledger.found_in(self.ground.root, self.promised) == []
         for backup in self.ever_backed_up:
             assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == [], "law 3"
         self.ground.stop()
@@ -208,8 +212,9 @@ class Operators(Walk):
         response = self._sent(export)
         self.answered(self.model, export, response)
         seen.exported(document, response.content)
-        shown = [body_of(self._sent(See(secret, what))) for what in ("consents", "comparisons", "enrolments", "tokens")]
-        consents, comparisons, enrolments, tokens = shown
+        lists = ("consents", "comparisons", "enrolments", "tokens", "receipts")
+        shown = [body_of(self._sent(See(secret, f"{what}?limit=100"))) for what in lists]
+        consents, comparisons, enrolments, tokens, receipts = shown
         seen.same(
             "events, newest first",
             [one["consent_id"] for one in consents["items"]],
@@ -222,6 +227,7 @@ class Operators(Walk):
         )
         seen.same("enrolments", {one["enrolment_id"] for one in enrolments["items"]}, set(person.enrolments()))
         seen.same("tokens", len(tokens["items"]), sum(one.kind == "access" for one in person.tokens))
+        seen.same("kinds of receipts", Counter(map(receipt_of, receipts["items"])), person.receipts())
 
     def _every_reference(self) -> None:
         """Ask for every reference that ever was, and list those in force."""

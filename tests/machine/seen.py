@@ -3,15 +3,32 @@
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tests.machine.model import Cell, Event, Grant, Model, Person
+from tests.machine.cells import Cell
+from tests.machine.model import Event, Grant, Model, Person
+from tests.machine.receipts import receipt_of
 
 Rows = list[dict[str, Any]]
-SHOWN = {"subjects", "tokens", "grants", "consent_events", "templates", "photos", "comparisons", "access_counts"}
+SHOWN = {
+    "subjects",
+    "tokens",
+    "grants",
+    "consent_events",
+    "receipts",
+    "templates",
+    "photos",
+    "comparisons",
+    "attempts",
+    "entries",
+    "access_counts",
+}
+FILES = {"templates": "json", "photos": "jpg", "receipts": "json"}
+"""What comes as files of an export."""
 
 
 class Differs(AssertionError):  # noqa: N818 - it says what it is
@@ -66,6 +83,8 @@ def held(person: Person, model: Model, document: dict[str, Any]) -> None:
     same("events are counted", [row["position"] for row in data["consent_events"]], _count(person.events))
     _grants(person, model, data, document["purposes"])
     _lines(person, data["comparisons"])
+    _receipts(person, data)
+    _entries(person, data)
     same("accesses", {row["on_day"]: row["times"] for row in data["access_counts"]}, _days(person))
     _only_theirs(person, data)
 
@@ -152,6 +171,32 @@ def _lines(person: Person, rows: Rows) -> None:
         same("comparison", shown, (line.party, line.decision, line.at))
 
 
+def _receipts(person: Person, data: dict[str, Rows]) -> None:
+    """Hold the receipts against the events: each event has one. Of which kinds they are `kinds` says."""
+    rows = sorted(data["receipts"], key=lambda row: row["position"])
+    same("receipts are counted", [row["position"] for row in rows], list(range(1, person.receipts().total() + 1)))
+    same("events without a receipt", _ids(data["consent_events"]) - _ids(rows), set())
+
+
+def _entries(person: Person, data: dict[str, Rows]) -> None:
+    rows = sorted(data["entries"], key=lambda row: row["position"])
+    same("entries are counted", [row["position"] for row in rows], _count(rows))
+    records = {row["id"]: row["content"]["record"] for row in rows}
+    same("entries", Counter(_told(one) for one in records.values()), +person.entries())
+    for row in data["comparisons"]:
+        same("the comparison of an entry", records[row["id"]]["comparison_id"], row["id"])
+    for row in data["templates"]:
+        same("the enrolment of an entry", records[row["entry_id"]]["enrolment_id"], row["enrolment_id"])
+
+
+def _told(record: dict[str, Any]) -> str:
+    return f"refusal: {record['slug']}" if record["act"] == "refusal" else str(record["act"])
+
+
+def _ids(rows: Rows) -> set[str]:
+    return {row["id"] for row in rows}
+
+
 def exported(document: dict[str, Any], archive: bytes) -> None:
     """Hold an export against the document of access: it opens, says the same, and has every file."""
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
@@ -159,11 +204,14 @@ def exported(document: dict[str, Any], archive: bytes) -> None:
         told = json.loads(files.read("mien.json"))
         for table in SHOWN - {"access_counts"}:
             same(f"export of {table}", told["data"][table], document["data"][table])
-        names = {one for one in files.namelist() if one.startswith(("templates/", "photos/"))}
-        due = {f"templates/{UUID(row['id'])}.json" for row in document["data"]["templates"]}
-        due |= {f"photos/{UUID(row['id'])}.jpg" for row in document["data"]["photos"]}
+        names = {one for one in files.namelist() if one.partition("/")[0] in FILES}
+        due = {f"{table}/{UUID(row['id'])}.{end}" for table, end in FILES.items() for row in document["data"][table]}
         same("files of an export", names, due)
-        for name in names:
-            content = files.read(name)
-            good = len(json.loads(content)["vector"]) == 128 if name.endswith("json") else content[:2] == b"\xff\xd8"
-            same("files that cannot be read", [name] * (not good), [])
+        same("files that cannot be read", [name for name in names if not _good(name, files.read(name))], [])
+
+
+def _good(name: str, content: bytes) -> bool:
+    if name.startswith("photos/"):
+        return content[:2] == b"\xff\xd8"
+    found = json.loads(content)
+    return len(found["vector"]) == 128 if name.startswith("templates/") else receipt_of({"receipt": found}) is not None

@@ -49,6 +49,8 @@ class Walk:
         self.one_answer: set[bytes] = set()
         self.keys = files.Keys(ground.root)
         self.deaths: list[str] = []
+        self.promised: set[str] = set()
+        """Leaves that somebody has a receipt of: they will be in the log, whatever happens."""
         self.tell()
         self.start()
 
@@ -114,16 +116,21 @@ class Walk:
     def sent(self, act: Act) -> httpx.Response | None:
         """Send a request; None if there is no answer."""
         try:
-            return act.send(self.ground.client)
+            response = act.send(self.ground.client)
         except httpx.TransportError:
             return None
+        if receipt := body_of(response).get("receipt"):
+            self.promised.add(receipt["leaf"])
+        return response
 
     def answered(self, model: Model, act: Act, response: httpx.Response) -> None:
         """Hold an answer against what must be answered, and make true what it says."""
         seen.same(f"answer to {act}", (response.status_code, slug_of(response)), act.foresee(model))
         if response.status_code < 400:
             act.happen(model, body_of(response))
-        elif slug_of(response) == NO_SUCH_CONSENT:
+            return
+        act.refused(model, slug_of(response))
+        if slug_of(response) == NO_SUCH_CONSENT:
             self.one_answer.add(response.content)
             seen.same("one answer", len(self.one_answer), 1)
 
@@ -140,9 +147,12 @@ class Walk:
         before, after = deepcopy(self.model), deepcopy(self.model)
         yield before
         after.crashed = True
-        if act.foresee(after)[1] == GOOD:
+        slug = act.foresee(after)[1]
+        if slug == GOOD:
             act.happen(after, {})
-            yield after
+        else:
+            act.refused(after, slug)
+        yield after
 
     def at_once(self, *acts: Act) -> None:
         """Let two act at the same time: it must be as if one had been first, or refused because of the other."""
@@ -173,6 +183,8 @@ class Walk:
                 if len(order) == 1 and one[0].refused_meanwhile != (one[1].status_code, slug_of(one[1])):
                     continue
                 model = deepcopy(self.model)
+                if len(order) == 1:
+                    one[0].refused(model, slug_of(one[1]))
                 try:
                     for act, response in order:
                         self.answered(model, act, response)

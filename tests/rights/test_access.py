@@ -65,8 +65,8 @@ def erased_midway(mien: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[Per
     def arm(person: Person) -> None:
         read = holdings.rows
 
-        def rows(vault: Vault, *, subject_id: UUID, table: Table) -> Iterator[dict[str, holdings.Value]]:
-            for number, row in enumerate(read(vault, subject_id=subject_id, table=table)):
+        def rows(vault: Vault, *, subject_id: UUID, table: Table, **more: Any) -> Iterator[dict[str, holdings.Value]]:
+            for number, row in enumerate(read(vault, subject_id=subject_id, table=table, **more)):
                 if table.name == "comparisons" and number == holdings.PAGE // 2:
                     done = person("DELETE", "/v1/me")
                     assert done.json()["status"] == "completed", "a slow reader holds nothing up"

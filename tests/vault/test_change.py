@@ -47,7 +47,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch, root: Path, pool: SharedPool) -> Iter
 def keys_of(vault: Vault, owner: UUID) -> list[int]:
     """Return the generations in the register, straight from its file."""
     digests = [Owner(kind, owner).digest for kind in OwnerKind]
-    query = "SELECT generation, wrapped FROM keys WHERE owner IN (?, ?) ORDER BY generation"
+    marks = ", ".join("?" * len(digests))
+    query = f"SELECT generation, wrapped FROM keys WHERE owner IN ({marks}) ORDER BY generation"  # noqa: S608 - only marks
     return [row[0] for row in rows(vault.register.store.path, query, *digests) if any(row[1])]
 
 

@@ -1,5 +1,6 @@
 """What came after a backup that was restored is lost for good: nobody could end it any more; it must not come back."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -84,8 +85,9 @@ def of_a_person_who_stayed(story: Story, backup: Path) -> set[tuple[str, UUID]]:
     """Return what is sealed under the key of a person, and the first backup has the person."""
     stayed = {row[0] for row in rows(story.backups[0] / "mien.db", "SELECT id FROM subjects")}
     return {
-        ("consent_events", UUID(row[0]))
-        for row in rows(backup / "mien.db", "SELECT id, subject_id FROM consent_events")
+        (table, UUID(row[0]))
+        for table in ("consent_events", "receipts", "entries")
+        for row in rows(backup / "mien.db", f"SELECT id, subject_id FROM {table}")  # noqa: S608 - names of our own
         if row[1] in stayed
     }
 
@@ -110,7 +112,8 @@ def test_what_the_restored_data_lacks_opens_nowhere_after_the_next_start(story: 
     files = contents(story.root).values()
 
     assert all(("subjects", UUID(story.came.subject_id)) in one for one in before)
-    assert [{table for table, _ in one} for one in before] == [{"subjects", "templates", "consent_events"}] * 2
+    tables = {"subjects", "templates", "consent_events", "receipts", "entries"}
+    assert [{table for table, _ in one} for one in before] == [tables] * 2
     assert after == [set(), set()]
     assert len(gone) >= 4
     assert [one for one in gone if any(one in content for content in files)] == [], "in no file and no log"
@@ -126,7 +129,8 @@ def test_what_the_restored_data_has_works_as_before(story: Story, pool: SharedPo
 
     # A template that was replaced since stays dead; nobody asked for that to be otherwise.
     assert answers == [200, 200]
-    assert set(mine) == {one for one in had(story.backups[1]) if one in set(mine)}
+    new = [json.loads(plain)["record"]["act"] for one, plain in mine.items() if one not in had(story.backups[1])]
+    assert new == ["enrolment_deleted"], "that it is gone is told"
     assert len([one for one in mine if one[0] == "templates"]) == 2
     assert (again.status_code, erased) == (201, "completed")
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from app.kit.prepared import Statements
+from app.ledger import entries
 from app.parties import service as parties
 from tests.bytescan import Needles, files_under, live_keys, openable, rows
 from tests.house import House, MovableClock, Party, Person, SharedPool, enrol, serving
@@ -83,6 +85,8 @@ def enrol_again(case: Case, _house: House) -> None:
     assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(2)]).status_code == 201
 
 
+SHORT = 200
+"""Longer values lie in pieces on several pages, and are looked for piece by piece."""
 TEMPLATE = "SELECT 'template', id FROM templates", "SELECT 'sealed template', sealed FROM templates"
 GRANT = "SELECT 'grant', id FROM grants", "SELECT 'reference', subject_ref FROM grants"
 ACCOUNT = (
@@ -91,6 +95,10 @@ ACCOUNT = (
     "SELECT 'spell', spell_id FROM subjects",
     "SELECT 'event', id FROM consent_events",
     "SELECT 'sealed event', sealed FROM consent_events",
+    "SELECT 'receipt', id FROM receipts",
+    "SELECT 'sealed receipt', sealed FROM receipts",
+    "SELECT 'entry', id FROM entries",
+    "SELECT 'sealed entry', sealed FROM entries",
 )
 TOKENS = "SELECT 'token ' || kind, id FROM tokens", "SELECT 'token digest ' || kind, digest FROM tokens"
 ACCESS_TOKEN = tuple(query + " WHERE kind = 'access'" for query in TOKENS)
@@ -102,7 +110,9 @@ def needles(database: Path, queries: tuple[str, ...]) -> Needles:
     found = Needles()
     for query in queries:
         for name, value in rows(database, query):
-            if isinstance(value, bytes):
+            if isinstance(value, bytes) and len(value) > SHORT:
+                found.photo(name, value)
+            elif isinstance(value, bytes):
                 found.raw(name, value)
             else:
                 found.text(name, value)
@@ -193,14 +203,26 @@ def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: P
     assert {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT} == before  # noqa: S608 - as above
     assert (done.purged, done.expired, done.replaced_data_was_read) == (0, 0, True)
     assert sorted(path.name for path in (root / "data").iterdir()) == ["lock", "mien.db"]
-    assert len(openable(root / DATA, live_keys(root))) == 4
+    # A name, a template, a consent and its receipt, a comparison, and the entries of enrolling and of that.
+    assert len(openable(root / DATA, live_keys(root))) == 7
     with serving(root, pool, toy_card()) as house:
         again = case.at(house)
         assert (again.verified(), again.states()) == (200, ["given"])
         assert export.keys() == again.person("GET", "/v1/me/access").json().keys()
 
 
-KEPT = ("subjects", "tokens", "grants", "templates", "consent_events", "comparisons", "party_keys", "consent_proofs")
+KEPT = (
+    "subjects",
+    "tokens",
+    "grants",
+    "templates",
+    "consent_events",
+    "receipts",
+    "comparisons",
+    "entries",
+    "party_keys",
+    "consent_proofs",
+)
 
 
 def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPool, tmp_path: Path) -> None:
@@ -256,6 +278,31 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
     assert looked_for.found(files_under(root)) == []
     with serving(root, pool, toy_card()) as house:
         assert (case.at(house).verified(), case.at(house).person("GET", "/v1/me").status_code) == (404, 401)
+
+
+def test_what_is_finished_for_a_restore_is_in_the_log(
+    root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its leaf waits in the data that is being replaced, and nowhere else."""
+    with serving(root, pool, toy_card()) as house:
+        case = Case(*house.enrolled(face=1), house.clock)
+        backed_up(root, tmp_path / "backup")
+        with monkeypatch.context() as failing:
+            failing.setattr(house.vault.register, "end", _fail)
+            case.person("DELETE", "/v1/me")
+    waiting: list[bytes] = []
+    pend = entries.pend
+
+    def noticed(writing: Statements, leaf: bytes) -> None:
+        waiting.append(leaf)
+        pend(writing, leaf)
+
+    monkeypatch.setattr(entries, "pend", noticed)
+
+    restored(root, tmp_path / "backup")
+
+    assert len(waiting) == 1
+    assert rows(root / "keys" / "register.db", "SELECT count(*) FROM log_leaves WHERE leaf = ?", *waiting) == [(1,)]
 
 
 def _fail(*_given: object, **_named: object) -> None:

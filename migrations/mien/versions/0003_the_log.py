@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("leaf"),
         sqlite_with_rowid=False,
     )
+    op.create_index("open_entries_that_wait", "pending_leaves", ["record"], sqlite_where=sa.text("record IS NOT NULL"))
     op.create_table(
         "seen_heads",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,0 +1,21 @@
+"""Receipts as they are answered, read with nothing of the service's own."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+
+def receipt_of(body: dict[str, Any]) -> str | None:
+    """Return of which kind the receipt in an answer is, None if there is none; its leaf is that of what was signed."""
+    found = body.get("receipt")
+    if found is None:
+        return None
+    record = unpadded(found["jws"].split(".")[1])
+    assert found["leaf"] == hashlib.sha256(b"\0" + unpadded(found["salt"]) + record).hexdigest()
+    return str(json.loads(record)["kind"])
+
+
+def unpadded(text: str) -> bytes:
+    """Read base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,42 @@
+"""What the receipt of an erasure says is so: counted by the person's own document, and by the bytes that are left."""
+
+import base64
+import json
+from typing import Any
+from uuid import UUID
+
+from app.vault.register import Owner
+from tests.bytescan import Needles
+from tests.house import House
+
+
+def said(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return what a receipt says."""
+    payload = receipt["jws"].split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return found
+
+
+def test_an_erasure_counts_what_its_person_was_shown(mien: House) -> None:
+    person, _, _ = mien.enrolled(face=1)
+    person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
+    shown = sum(map(len, person("GET", "/v1/me/access").json()["data"].values()))
+    stores = said(person("DELETE", "/v1/me").json()["receipt"])["stores"]
+
+    assert [(one["store"], one["before"], one["after"]) for one in stores] == [
+        ("mien.db", shown, 0),
+        ("register.db", 2, 0),
+    ]
+
+
+def test_when_it_is_completed_nothing_in_the_data_joins_it_to_what_the_register_had(mien: House) -> None:
+    person, _, consent = mien.enrolled(face=1)
+    erased = person("DELETE", "/v1/me").json()
+    digests = Needles()
+    for owner in (Owner.subject(UUID(person.subject_id)), Owner.grant(UUID(consent["consent_id"]))):
+        digests.text("digest", owner.digest.hex())
+    data = [(path, content) for path, content in mien.files() if path.is_relative_to(mien.root / "data")]
+
+    assert erased["status"] == "completed"
+    assert data
+    assert digests.found(data) == []
