@@ -8,7 +8,7 @@ place of the data, and what is over by the clock ends.
 What was given since the backup is lost; `app.vault.histories` sees to it that it does not come back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,9 +67,10 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
                 _bring_to_this_version(vault)
                 histories.refuse_left(vault, said)
                 _check_log(vault, now=now())
-                read = _finish_erasures(settings, now=now())
+                erasures = _finish_erasures(settings, now=now())
                 tell("removing what has ended since")
                 purged = purge_rows(vault, now=now())
+                _keep_erasures(vault, erasures or ())
                 histories.mark(vault, said, now=now())
                 ledger.note_restored(vault, made_at=said.made_at, now=now())
                 step("stage purged")
@@ -78,7 +79,7 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
             staging.clear(settings.data_dir)
         with _opened(settings) as vault:
             swept = sweep(vault, settings=settings, now=now())
-    return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=read)
+    return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=erasures is not None)
 
 
 def _check_key_is_there(settings: Settings) -> None:
@@ -118,23 +119,28 @@ def _check_log(vault: Vault, *, now: datetime) -> None:
         raise BackupError(str(error)) from error
 
 
-def _finish_erasures(settings: Settings, *, now: datetime) -> bool:
-    """Finish what people asked the data that is to be replaced for. Returns whether it could be read."""
+def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] | None:
+    """Finish what people asked the data that is to be replaced for; returns all that was, None if it cannot be read."""
     file = settings.data_dir / DATA_FILE
     if not file.exists() or not file.stat().st_size:
-        return True
+        return ()
     try:
         with _opened(settings) as vault:
-            if not is_new(vault):
-                _finish(vault, settings=settings, now=now)
+            return () if is_new(vault) else _finish(vault, settings=settings, now=now)
     except DBAPIError as error:
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in staging.UNREADABLE:
             raise
-        return False
-    return True
+        return None
 
 
-def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
+def _keep_erasures(vault: Vault, erasures: Sequence[Erasure]) -> None:
+    """Bring into the stage what was erased since the backup: its people have nothing else to look it up by."""
+    with vault.data.write() as session:
+        for one in erasures:
+            session.merge(one)
+
+
+def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Erasure]:
     vault.check_bound()
     if not knows("mien", revision(vault.data)):
         msg = "the data in MIEN_DATA_DIR is of a newer version of Mien; use that version, or move the data away"
@@ -148,6 +154,8 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> None:
         _finish_waiting(vault, settings=settings, now=now)
     # Last: what was promised to be in the log is nowhere else than in the data that is about to go.
     batch.join(vault, now=now, at_once=True)
+    with vault.data.read() as session:
+        return session.scalars(select(Erasure).where(Erasure.step == ErasureStep.COMPLETED)).all()
 
 
 def _finish_waiting(vault: Vault, *, settings: Settings, now: datetime) -> None:

@@ -177,6 +177,20 @@ def test_restore_keeps_the_log_and_adds_that_it_was(root: Path, pool: SharedPool
     assert sum(json.loads(record)["act"] == "restored" for (record,) in records) == 1
 
 
+def test_erasure_done_since_the_backup_can_still_be_looked_up(root: Path, pool: SharedPool) -> None:
+    backup = root.with_name("backup")
+    with served(root, pool) as house:
+        person, _, _ = house.enrolled(1)
+        back_up(house.settings, to=backup, version=__version__, now=house.clock(), tell=quiet)
+        erased = person("DELETE", "/v1/me").json()
+    restore(settings_for(root), backup=backup, now=utc_now, tell=quiet)
+    with served(root, pool) as house:
+        found = house.client.get(f"/v1/erasures/{erased['erasure_id']}").json()
+
+    assert (erased["status"], found["status"]) == ("completed", "completed")
+    assert found["receipt"]["jws"] == erased["receipt"]["jws"]
+
+
 def test_backup_that_saw_more_than_the_register_is_refused(root: Path, pool: SharedPool) -> None:
     """The register was put back in time: its log does not have what the backup's data saw of it."""
     backup = root.with_name("backup")
