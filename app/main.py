@@ -30,6 +30,7 @@ from app.kit.throttle import Throttle
 from app.lawful import service as lawful
 from app.ledger import keys
 from app.ledger import routes as ledger
+from app.matching import disputing, sweeps
 from app.matching import routes as matching
 from app.parties import keys as party_keys
 from app.parties import routes as parties
@@ -61,6 +62,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     enrolment.router,
     matching.open_router,
     matching.router,
+    disputing.router,
     matching.party_router,
     rights.open_router,
     rights.policy_router,
@@ -120,6 +122,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
             publishing.publish_shipped(session, vault.settings, now=clock())
         vault.bind()
     keys.begin(vault, now=clock())
+    sweeps.begin(vault)
 
 
 def engine_of(settings: Settings) -> tuple[EnginePool, Card]:

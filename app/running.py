@@ -14,6 +14,7 @@ from app.kit.settings import Settings
 from app.kit.turns import take_short_turns
 from app.ledger import batch, keys
 from app.ledger import log as ledger_log
+from app.matching import sweeps
 from app.parties.calling import Caller
 from app.parties.courier import Courier
 from app.rights import publishing
@@ -53,6 +54,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     # Before the first request: a row whose key is gone must never be seen.
     vault, clock = app.state.vault, app.state.clock
     keys.begin(vault, now=clock())
+    sweeps.begin(vault)
     try:
         ledger_log.check(vault)
         removed = purge(vault, now=clock())

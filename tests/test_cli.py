@@ -109,9 +109,17 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 def test_help_lists_every_command_and_every_option(command: Command) -> None:
     found = dict(commands(typer.main.get_command(app)))
 
-    assert {"serve", "demo", "migrate", "notice publish", "relying-party add", "sweep", "keys rotate"} <= set(
-        map(" ".join, found)
-    )
+    assert {
+        "serve",
+        "demo",
+        "migrate",
+        "notice publish",
+        "relying-party add",
+        "relying-party list",
+        "disputes",
+        "sweep",
+        "keys rotate",
+    } <= set(map(" ".join, found))
     for words, one in found.items():
         above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
         options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}

@@ -199,8 +199,9 @@ class Ada:
         self.consent = mien.consent(self.person, self.party)
         mien.consent(self.person, None, "template_renewal")
         answer = enrol(self.person, [self.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
-        self.party.verify(self.consent["subject_ref"], toy_photo(1))
+        verified = self.party.verify(self.consent["subject_ref"], toy_photo(1)).json()
         self.ids = {
+            "comparison_id": verified["comparison_id"],
             "consent_id": self.consent["consent_id"],
             "enrolment_id": answer.json()["enrolment_id"],
             "photo_id": self.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"][0],

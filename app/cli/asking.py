@@ -13,6 +13,7 @@ from app.cli.command import Json, answer, opened, read_settings
 from app.consent import notices
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
+from app.matching import sweeps
 from app.parties import describing
 from app.parties import service as parties
 from app.parties.callbacks import set_callback
@@ -113,9 +114,14 @@ def _said(party: parties.PartyView) -> dict[str, Any]:
 
 @party_app.command("list")
 def list_parties(*, as_json: Json = False) -> None:
-    """List every relying party, revoked ones too, with what is said of it and until when its keys work."""
-    with opened(read_settings()) as vault, vault.data.read() as session:
-        found = [_listed(one) for one in describing.every(session)]
+    """List every relying party, revoked ones too: what is said of it, until when its keys work, and if it is stopped.
+
+    One is stopped for a time when it failed with too many references (docs/attempts.md).
+    """
+    with opened(read_settings()) as vault:
+        stopped = sweeps.stopped(vault, now=utc_now())
+        with vault.data.read() as session:
+            found = [_listed(one, stopped.get(one.party.id)) for one in describing.every(session)]
     if as_json:
         answer({"relying_parties": found}, as_json=True)
         return
@@ -129,7 +135,7 @@ def _until(ends_at: datetime | None) -> str:
     return "in force" if ends_at is None else f"until {ends_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _listed(one: describing.Standing) -> dict[str, Any]:
+def _listed(one: describing.Standing, stopped_until: datetime | None) -> dict[str, Any]:
     return {
         "relying_party_id": one.party.id,
         "name": one.party.name,
@@ -137,6 +143,7 @@ def _listed(one: describing.Standing) -> dict[str, Any]:
         **_said(one.party),
         "added_on": one.added_on,
         "revoked_on": one.revoked_on,
+        "stopped_until": None if stopped_until is None else stopped_until.isoformat(timespec="seconds"),
         "keys": [asdict(key) for key in one.keys],
     }
 

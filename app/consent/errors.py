@@ -1,6 +1,7 @@
 """What consent refuses."""
 
 from app.kit.errors import Problem
+from app.subjects.service import RestrictedError
 
 
 class ConsentRequiredError(Problem):
@@ -28,3 +29,12 @@ class NoSuchConsentError(Problem):
     slug = "no-such-consent"
     title = "No such consent"
     detail = "No consent in force lets you use this subject_ref. Offer the person your alternative."
+
+
+class PausedError(RestrictedError):
+    """The person disputes a comparison that was made on this consent; only they are told so."""
+
+    detail = (
+        "You said of a comparison for this relying party that it was not you, so your face is not used for it. Lift "
+        "that first: DELETE /v1/me/comparisons/{comparison_id}/dispute."
+    )

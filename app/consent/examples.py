@@ -23,8 +23,9 @@ NOTICE: Example = {
 _ASKED: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
 CONSENT: Example = {**_ASKED}
 REFUSAL: Example = {"purpose": "template_renewal", "notice_sha256": RENEWAL_SHA256, "decision": "refused"}
-GRANT: Example = {**_ASKED, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
-DECISION: Example = {**GRANT, "decision": "given", "receipt": RECEIPT}
+_GIVEN: Example = {**_ASKED, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
+GRANT: Example = {**_GIVEN, "paused": False}
+DECISION: Example = {**_GIVEN, "decision": "given", "receipt": RECEIPT}
 EVENT: Example = {
     **_ASKED,
     "consent_id": CONSENT_ID,

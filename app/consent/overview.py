@@ -27,6 +27,12 @@ class GrantView(NamedTuple):
     subject_ref: str | None
     notice_sha256: str
     valid_until: datetime
+    spell_id: UUID | None
+
+    @property
+    def paused(self) -> bool:
+        """Say whether nobody is matched on it, since its person disputes a comparison."""
+        return self.spell_id is None
 
 
 _IN_FORCE = Prepared(

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.consent import pausing
 from app.consent.errors import ConsentRequiredError
 from app.consent.policy import ENROLLABLE
 from app.consent.tables import Grant
@@ -18,8 +19,9 @@ from app.subjects import service as subjects
 
 
 def live(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Select grants in force at *now* of people who have neither stopped matching nor asked for erasure."""
-    return and_(Grant.valid_until > now, Grant.subject_id.in_(subjects.may_be_matched()))
+    """Select grants in force at *now*, and not paused, of people who neither stopped matching nor asked for erasure."""
+    matched = Grant.subject_id.in_(subjects.may_be_matched())
+    return and_(Grant.valid_until > now, Grant.spell_id.is_not(None), matched)
 
 
 def for_enrolment(
@@ -31,10 +33,11 @@ def for_enrolment(
         keep_photos: also keep the photos; needs a `template_renewal` grant, which is returned as the last.
 
     Raises:
-        RestrictedError: they have stopped all matching.
+        RestrictedError: they have stopped all matching, or dispute a comparison for one of the relying parties.
         ConsentRequiredError: one of the consents is not theirs, not in force, or for another purpose.
     """
     subjects.refuse_if_restricted(session, subject_id)
+    pausing.refuse_if_paused(session, subject_id=subject_id, consent_ids=consent_ids, now=now)
     mine = and_(live(now), Grant.subject_id == subject_id)
     grants = list(session.scalars(select(Grant).where(mine, Grant.id.in_(consent_ids))))
     if not grants or len(grants) != len(set(consent_ids)) or any(g.purpose not in ENROLLABLE for g in grants):

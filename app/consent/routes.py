@@ -82,7 +82,7 @@ class ConsentIn(BaseModel):
 class GrantOut(BaseModel):
     """A consent in force."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.GRANT))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.GRANT))
 
     consent_id: UUID
     purpose: Purpose
@@ -90,6 +90,8 @@ class GrantOut(BaseModel):
     subject_ref: str | None
     notice_sha256: str
     valid_until: datetime
+    paused: bool
+    """Whether nobody is matched on it, since you said of a comparison that it was not you."""
 
     @classmethod
     def of(cls, grant: overview.GrantView) -> Self:
@@ -101,6 +103,7 @@ class GrantOut(BaseModel):
             subject_ref=grant.subject_ref,
             notice_sha256=grant.notice_sha256,
             valid_until=grant.valid_until,
+            paused=grant.paused,
         )
 
 

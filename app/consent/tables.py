@@ -1,7 +1,7 @@
 """Notices, grants and consent events."""
 
 from datetime import date, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     CheckConstraint,
@@ -73,6 +73,9 @@ class Grant(Row):
     subject_ref: Mapped[str | None] = mapped_column(String(64), info=PERSONAL)
     notice_sha256: Mapped[str] = mapped_column(ForeignKey("notices.sha256"), info=PERSONAL)
     valid_until: Mapped[datetime] = mapped_column(info=PERSONAL)
+    spell_id: Mapped[UUID | None] = mapped_column(default=uuid4, info=PERSONAL)
+    """The spell of matching that it is in, at random; None while its person disputes a comparison. As a person's: it
+    ends for good, so that a restored backup that still has it is paused too."""
 
 
 class ConsentEventRow(Row):

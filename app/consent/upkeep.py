@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, proofs, telling
+from app.consent import events, pausing, proofs, telling
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.service import end_grant
 from app.consent.tables import Grant
@@ -59,9 +59,12 @@ def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> in
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
-    """Remove grants whose key is gone, and record how they ended if the person is still here. Returns how many."""
+    """Remove grants whose key is gone, and record how they ended if the person is still here; pause those that were.
+
+    Returns how many.
+    """
     removed = 0
-    for page in purge.pages(vault, Grant.id):
+    for page in purge.pages(vault, Grant.id, Grant.spell_id):
         dead = purge.without_key(vault, OwnerKind.GRANT, (row.id for row in page))
         if dead:
             stones = purge.tombstones(vault, EndedKind.GRANT, dead)
@@ -78,6 +81,7 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                     if (stone := stones.get(grant.id)) is not None:
                         _record(vault, session, grant, stone, here=grant.subject_id in here, now=now)
             removed += len(grants)
+        removed += pausing.pause_again(vault, [row.spell_id for row in page if row.spell_id is not None], now=now)
     return removed
 
 

@@ -64,7 +64,7 @@ class BusyError(Problem):
 
 
 class TooManyAttemptsError(Problem):
-    """Sign-ups, or wrong recovery codes, from one address. Never on a right."""
+    """Sign-ups or wrong recovery codes from one address, or comparisons that failed. Never on a right."""
 
     status = 429
     slug = "too-many-attempts"

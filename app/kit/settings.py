@@ -174,6 +174,18 @@ class Settings(BaseSettings):
     """Days for which it is tried to tell a relying party that a consent was given or has ended."""
     callback_private: bool = False
     """Whether callbacks may be `http`, and lead into private networks and to this machine."""
+    free_failures: Annotated[int, Field(ge=1, le=100)] = 5
+    """Failed comparisons of a person by one relying party, one after the other, before the next has to wait."""
+    failure_delay_s: Annotated[int, Field(ge=1, le=86_400)] = 30
+    """Seconds that it then waits; each further failure doubles them."""
+    failure_delay_max_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    """Seconds that it waits at most: photos that do not match delay, and lock nobody out for good."""
+    failures_per_day: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Failed comparisons of a person in 24 hours, by all relying parties together."""
+    failed_references: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Different references with a failed comparison, or of nobody, at which a relying party is stopped."""
+    failed_references_window_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    """Seconds in which they are counted, and for which it is stopped."""
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 
@@ -195,6 +207,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         if self.consent_days > self.consent_max_days:
             msg = "MIEN_CONSENT_DAYS must not be larger than MIEN_CONSENT_MAX_DAYS"
+            raise ValueError(msg)
+        if self.failure_delay_s > self.failure_delay_max_s:
+            msg = "MIEN_FAILURE_DELAY_S must not be larger than MIEN_FAILURE_DELAY_MAX_S"
             raise ValueError(msg)
         if self.kek_next is not None and self.kek is None:
             msg = "MIEN_KEK_NEXT goes with MIEN_KEK; a key-encryption key in a file is followed by a new file"

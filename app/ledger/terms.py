@@ -11,9 +11,9 @@ RECEIPT_PROFILE: Final = "https://w3id.org/dpv/schema/dpv-27560#receipt-eu-gdpr"
 """ISO/IEC TS 27560 consent receipts with what the GDPR asks for: the profile that receipts follow."""
 
 ConsentKind = Literal["consent_given", "consent_refused", "consent_withdrawn", "consent_expired"]
-RightKind = Literal["access", "rectification", "restriction", "restriction_lifted"]
+RightKind = Literal["access", "rectification", "restriction", "restriction_lifted", "dispute", "dispute_lifted"]
 Kind = ConsentKind | RightKind | Literal["erasure"]
-"""What happened, in one plain word: the vocabulary has none for the lifting of a restriction."""
+"""What happened, in one plain word: the vocabulary has none for a dispute, or for lifting one."""
 Purpose = Literal["verification", "identification", "template_renewal"]
 
 EXPLICIT_CONSENT = f"{DPV}ExplicitlyExpressedConsent"
@@ -32,6 +32,8 @@ EVENT_TYPES: dict[Kind, str] = {
     "erasure": f"{GDPR}A17",
     "restriction": f"{GDPR}A18",
     "restriction_lifted": f"{GDPR}A18",
+    "dispute": f"{GDPR}A18",
+    "dispute_lifted": f"{GDPR}A18",
 }
 """The type of consent (ISO/IEC TS 27560: event_type), or the right that was used."""
 
@@ -45,6 +47,8 @@ EVENT_STATES: dict[Kind, str] = {
     "erasure": FULFILLED,
     "restriction": FULFILLED,
     "restriction_lifted": FULFILLED,
+    "dispute": FULFILLED,
+    "dispute_lifted": FULFILLED,
 }
 
 PURPOSE_TYPES: dict[Purpose, str] = {

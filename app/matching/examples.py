@@ -2,6 +2,7 @@
 
 from app.enrolment.examples import ENGINE
 from app.kit.openapi import Example
+from app.ledger.examples import RECEIPT
 from app.parties.examples import PARTY_ID
 
 VERIFIED: Example = {
@@ -16,6 +17,16 @@ COMPARISON: Example = {
     "relying_party": "Door",
     "purpose": "verification",
     "at": "2026-11-24T07:58:31.402117Z",
+    "disputed": False,
+    "in_sweep": False,
+}
+DISPUTE: Example = {"note": "I was abroad that day."}
+DISPUTED: Example = {
+    "comparison_id": VERIFIED["comparison_id"],
+    "disputed": True,
+    "paused": True,
+    "note": DISPUTE["note"],
+    "receipt": RECEIPT,
 }
 CARD: Example = {
     "id": ENGINE,

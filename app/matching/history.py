@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -28,6 +28,8 @@ class Line:
     decision: Decision
     target_fmr: float
     liveness: Liveness
+    in_sweep: bool = False
+    """Whether the relying party was stopped within the hour, for having tried many references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ def sealed(key: Key, comparison_id: UUID, line: Line) -> bytes:
     """Seal *line* for its row."""
     fields = asdict(line) | {"at": line.at.isoformat(), "relying_party_id": str(line.relying_party_id)}
     return key.seal(json.dumps(fields).encode(), place(Comparison.sealed, comparison_id))
+
+
+def in_sweep(key: Key, comparison_id: UUID, sealed_line: bytes) -> bytes:
+    """Seal a line again, with the mark that it was one of a sweep."""
+    line = _line(key.open(sealed_line, place(Comparison.sealed, comparison_id)))
+    return sealed(key, comparison_id, replace(line, in_sweep=True))
 
 
 def entry(comparison_id: UUID, line: Line) -> entries.Entry:
@@ -68,9 +76,21 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
     return [Entry(row.id, row.position, opened(key, row)) for row in rows]
 
 
+def find(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> Line | None:
+    """Return one of the person's lines."""
+    row = session.get(Comparison, comparison_id)
+    if row is None or row.subject_id != subject_id:
+        return None
+    return opened(key, row)
+
+
 def opened(key: Key, row: Comparison) -> Line:
     """Open the line of a row."""
-    fields = json.loads(key.open(row.sealed, place(Comparison.sealed, row.id)))
+    return _line(key.open(row.sealed, place(Comparison.sealed, row.id)))
+
+
+def _line(plain: bytes) -> Line:
+    fields = json.loads(plain)
     return Line(
         at=datetime.fromisoformat(fields["at"]),
         relying_party_id=UUID(fields["relying_party_id"]),
@@ -78,4 +98,6 @@ def opened(key: Key, row: Comparison) -> Line:
         decision=Decision(fields["decision"]),
         target_fmr=fields["target_fmr"],
         liveness=Liveness(fields["liveness"]),
+        # Older lines do not say.
+        in_sweep=fields.get("in_sweep", False),
     )

@@ -20,7 +20,8 @@ from app.kit.gate import PROCESSING, NotReadyError
 from app.kit.http import PRIVATE, Config, Read, TellTime
 from app.kit.openapi import answers, like, media
 from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
-from app.matching import examples, history, shortening, verify
+from app.matching import disputes, examples, history, shortening, verify
+from app.matching.errors import TooManyFailuresError
 from app.matching.policy import Decision, Liveness
 from app.parties import service as parties
 from app.parties.routes import Party
@@ -52,7 +53,7 @@ class VerifiedOut(BaseModel):
 class ComparisonOut(BaseModel):
     """One use of your template: who asked, when, and what they learnt."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.COMPARISON))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.COMPARISON))
 
     comparison_id: UUID
     relying_party_id: UUID
@@ -62,9 +63,13 @@ class ComparisonOut(BaseModel):
     target_fmr: float
     liveness: Liveness
     at: datetime
+    disputed: bool
+    """Whether you said that this was not you."""
+    in_sweep: bool
+    """Whether the relying party was stopped soon after, for having tried many people's references."""
 
     @classmethod
-    def of(cls, entry: history.Entry, names: dict[UUID, str]) -> Self:
+    def of(cls, entry: history.Entry, *, names: dict[UUID, str], disputed: set[UUID]) -> Self:
         """Show *entry*."""
         line = entry.line
         return cls(
@@ -76,6 +81,8 @@ class ComparisonOut(BaseModel):
             target_fmr=line.target_fmr,
             liveness=line.liveness,
             at=line.at,
+            disputed=entry.comparison_id in disputed,
+            in_sweep=line.in_sweep,
         )
 
 
@@ -93,7 +100,7 @@ class ShortenedOut(BaseModel):
     "/verifications",
     name="verify",
     dependencies=[*PRIVATE, *PROCESSING],
-    responses=answers(NoSuchConsentError, BusyError, NotReadyError, *PHOTO_REFUSALS),
+    responses=answers(NoSuchConsentError, TooManyFailuresError, BusyError, NotReadyError, *PHOTO_REFUSALS),
 )
 def verification(
     party: Party,
@@ -112,6 +119,7 @@ def verification(
 
     Ask whether the one in the photo is the one enrolled under a reference. You learn the decision and nothing else; the
     person sees that you asked. Whatever the reason why you may not use the reference, the answer is the same 404.
+    After too many photos that did not match, of this person or of many, you have to wait.
     """
     verified = verify.verify(
         vault,
@@ -138,7 +146,13 @@ def comparisons(
     key = subjects.key(vault, me.id)
     found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     names = parties.names(session, {entry.line.relying_party_id for entry in found})
-    return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: ComparisonOut.of(entry, names))
+    disputed = disputes.disputed_ids(session, me.id)
+    return Page.cut(
+        found,
+        limit,
+        key=lambda entry: entry.position,
+        out=lambda entry: ComparisonOut.of(entry, names=names, disputed=disputed),
+    )
 
 
 @router.delete("/comparisons", name="shorten_comparisons", dependencies=PRIVATE)

@@ -1,11 +1,12 @@
-"""Comparisons: the person's, never the relying party's."""
+"""Comparisons, the person's and never the relying party's; what failed of them; and what a person says was not them."""
 
+from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.datamap import PERSONAL, SEALED_RECORD
+from app.kit.datamap import IMPERSONAL, PERSONAL, SEALED_RECORD
 from app.kit.db import Row
 
 
@@ -19,4 +20,41 @@ class Comparison(Row):
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first comparison, and so on."""
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
+
+
+class Attempts(Row):
+    """A person's failed comparisons of the last 24 hours, sealed under their key: one row, and none after that."""
+
+    __tablename__ = "attempts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), unique=True, info=PERSONAL)
+    last_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    """The day of the last failure: two days later nothing in it counts, and it is deleted unopened."""
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
+
+
+class FailedReferences(Row):
+    """What a relying party failed with lately, sealed under a key of the service; see `sweeps`.
+
+    References are salted digests, comparisons random ids that point at nothing once their person is erased. Both are
+    gone after the window.
+    """
+
+    __tablename__ = "failed_references"
+
+    relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), primary_key=True, info=IMPERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
+
+
+class Dispute(Row):
+    """A comparison of which its person says that it was not them, sealed under their key; gone when they lift it."""
+
+    __tablename__ = "disputes"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    """That of the comparison, whose line may be deleted before."""
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
+    disputed_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

@@ -4,6 +4,9 @@ Three steps, and no transaction spans two of them: one query says whether the pa
 works outside any transaction; the decision is one `INSERT … SELECT` that writes its entry of the log only if the grant
 is still in force and the template is still the one compared, and then the person's line, which the database refuses
 without the entry. Without both no decision leaves (law 4).
+
+Who has failed too often is refused twice: before any image is decoded, and with the decision. What failed is counted
+in the transaction that writes the decision.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,6 @@ from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
 from app.enrolment import store
 from app.enrolment.tables import Template
-from app.faces.cards import Card
 from app.faces.engine import Vector
 from app.faces.features import distance
 from app.faces.flaws import Flaw
@@ -32,8 +34,10 @@ from app.kit.prepared import Prepared, Statements
 from app.kit.steps import operation, step
 from app.ledger import entries
 from app.ledger.tables import EntryRow
-from app.matching import history
-from app.matching.policy import Decision, Liveness, decide
+from app.matching import attempts, history
+from app.matching.attempts import Attempted
+from app.matching.policy import Decision, Limits, Liveness, decide
+from app.matching.sweeps import Watch
 from app.matching.tables import Comparison
 from app.parties import keys
 from app.vault.register import KeyGoneError, Owner
@@ -76,6 +80,23 @@ class Verified:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a relying party asks, but for the photo."""
+
+    vault: Vault
+    faces: Measuring
+    watch: Watch
+    key_id: UUID
+    subject_ref: str
+    tell_time: Clock
+
+    @property
+    def limits(self) -> Limits:
+        """How often it may fail."""
+        return attempts.limits(self.vault.settings)
+
+
 @operation("verification")
 def verify(
     vault: Vault,
@@ -92,15 +113,26 @@ def verify(
     Raises:
         NoSuchConsentError: the party may not use this reference now, whatever the reason; before decoding, or because
             it ended while the engine worked.
+        TooManyAttemptsError: the party is stopped, for every reference; or it has to wait, for one that it may use.
         PhotoRefusedError: the probe will not do.
         BusyError: the engine cannot take it now.
     """
-    permit, template = _usable(
-        vault, faces.card, relying_party_id=relying_party_id, subject_ref=subject_ref, now=tell_time()
-    )
-    key, reference = _opened(vault, template)
+    watch = Watch.on(vault, relying_party_id)
+    asked = Asked(vault=vault, faces=faces, watch=watch, key_id=key_id, subject_ref=subject_ref, tell_time=tell_time)
+    try:
+        return _verified(asked, probe)
+    except NoSuchConsentError:
+        watch.add_unusable(subject_ref, tell_time)
+        raise
+
+
+def _verified(asked: Asked, probe: bytes) -> Verified:
+    permit, template = _usable(asked)
+    key, reference = _opened(asked.vault, template)
     if permit is None:
         raise NoSuchConsentError
+    _refuse_too_many(asked, template, key)
+    faces = asked.faces
     (measured,) = faces.pool.measure(permit, [probe])
     step("measured")
     if isinstance(measured, Flaw):
@@ -108,29 +140,30 @@ def verify(
     decision = decide(distance(measured.vector, reference), threshold=faces.threshold)
     line = partial(
         history.Line,
-        relying_party_id=relying_party_id,
+        relying_party_id=asked.watch.relying_party_id,
         purpose=Purpose.VERIFICATION,
         decision=decision,
         target_fmr=faces.target_fmr,
         liveness=Liveness.NOT_CHECKED,
     )
-    return Verified(_commit(vault, template, key_id=key_id, key=key, line=line, tell_time=tell_time), decision)
+    return Verified(_commit(asked, template, key=key, line=line), decision)
 
 
-def _usable(
-    vault: Vault, card: Card, *, relying_party_id: UUID, subject_ref: str, now: datetime
-) -> tuple[Permit | None, store.SealedTemplate]:
+def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
     """Find permit and template in one query, so that every reason not to is the same query with the same answer.
 
     Where there is no template it gives that of nobody, so that looking for its keys is as much work as for any other's.
+    A party that is stopped is refused before, whatever the reference.
     """
-    with vault.data.reading() as reading:
+    with asked.vault.data.reading() as reading:
+        now = asked.tell_time()
+        asked.watch.refuse_if_stopped(reading, now=now)
         permit, wanted = _PERMITTED.find(
             reading,
-            relying_party_id=relying_party_id,
-            subject_ref=subject_ref,
+            relying_party_id=asked.watch.relying_party_id,
+            subject_ref=asked.subject_ref,
             now=now,
-            weights_sha256=card.weights_sha256,
+            weights_sha256=asked.faces.card.weights_sha256,
         )
     nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, b"")
     return permit, nobody if None in wanted else store.SealedTemplate(*wanted)
@@ -146,24 +179,24 @@ def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
     return key, store.open_template(template_key, template)
 
 
-def _commit(
-    vault: Vault,
-    template: store.SealedTemplate,
-    *,
-    key_id: UUID,
-    key: Key,
-    line: Callable[..., history.Line],
-    tell_time: Clock,
-) -> UUID:
+def _refuse_too_many(asked: Asked, template: store.SealedTemplate, key: Key) -> None:
+    """Refuse a reference that may be used before any image is decoded, if too many photos have failed for it."""
+    with asked.vault.data.reading() as reading:
+        attempted = Attempted(reading, key, subject_id=template.subject_id)
+    attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=asked.tell_time())
+
+
+def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Callable[..., history.Line]) -> UUID:
     """Write the person's line if they may still be compared, and return its id: without it no decision leaves."""
     comparison_id = uuid4()
-    with vault.data.writing() as writing:
-        now = tell_time()
+    with asked.vault.data.writing() as writing:
+        now = asked.tell_time()
         told = line(at=now)
         entry = history.entry(comparison_id, told)
         sealed = entries.sealed(key, comparison_id, entry)
-        if not _write_if_in_force(writing, template, key_id=key_id, entry=(comparison_id, sealed), now=now):
+        if not _write_if_in_force(writing, template, key_id=asked.key_id, entry=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
+        attempted = _still_allowed(asked, writing, template, key, now=now)
         writing.all(
             _LINE,
             id=comparison_id,
@@ -172,7 +205,20 @@ def _commit(
             sealed=history.sealed(key, comparison_id, told),
         )
         entries.pend(writing, entry.leaf)
+        attempted.add(told.decision, told.relying_party_id, now=now)
+        if told.decision is Decision.NO_MATCH:
+            asked.watch.add(writing, asked.subject_ref, comparison_id, now=now)
     return comparison_id
+
+
+def _still_allowed(
+    asked: Asked, writing: Statements, template: store.SealedTemplate, key: Key, *, now: datetime
+) -> Attempted:
+    """Refuse once more: of many that were measured at once, others may have failed meanwhile."""
+    asked.watch.refuse_if_stopped(writing, now=now)
+    attempted = Attempted(writing, key, subject_id=template.subject_id)
+    attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=now)
+    return attempted
 
 
 def _write_if_in_force(

@@ -28,6 +28,14 @@ TITLES = {
         "Uses of your face",
         "Each time that somebody compared a photo with your template; the first one first.",
     ),
+    "disputes": (
+        "What you say was not you",
+        "Your face is not used for that relying party until you lift this. Who runs this service can read your note.",
+    ),
+    "attempts": (
+        "Failed comparisons that still count",
+        "Of the last 24 hours. With too many of them a relying party has to wait before it compares you again.",
+    ),
     "consent_events": ("Decisions you made", "Each consent that you gave, refused or ended; the first one first."),
     "receipts": (
         "Receipts",
@@ -54,6 +62,7 @@ TITLES = {
 LABELS = {
     "at": "When",
     "event_time": "When",
+    "in_sweep": "One of many that a relying party tried?",
     "state": "What you said",
     "relying_party_id": "Relying party",
     "valid_until": "Until",

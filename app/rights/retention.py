@@ -152,12 +152,40 @@ def _remains(settings: Settings) -> list[Rule]:
         ),
         *_proofs(settings),
         *_told(settings),
+        *_failures(settings),
         Rule(
             rule="erasures",
             what="an erasure: its own random id, its state, when it was done, and its receipt, which names nobody",
             why="so that you can see that it was done",
             how_long=f"{in_words(erasures)} after it was completed; the receipt that you took holds on",
             days=erasures,
+            by=SWEEP,
+        ),
+    ]
+
+
+def _failures(settings: Settings) -> list[Rule]:
+    return [
+        Rule(
+            rule="disputes",
+            what="what you dispute, and your note",
+            why="so that your face is not used for that relying party, and we can look into what happened",
+            how_long="until you lift it, or erase your account",
+            by="you: `DELETE /v1/me/comparisons/{comparison_id}/dispute`, `DELETE /v1/me`",
+        ),
+        Rule(
+            rule="failures",
+            what="your failed comparisons of the last 24 hours: when, and by whom",
+            why="so that nobody can try out one photo of you after another",
+            how_long="until two days after the last one",
+            by=SWEEP,
+        ),
+        Rule(
+            rule="failed_references",
+            what="references that a relying party failed with: salted digests, sealed",
+            why="so that nobody can try one found photo on many people",
+            how_long=f"{settings.failed_references_window_s} seconds after the last time, or until that party is "
+            "stopped for it",
             by=SWEEP,
         ),
     ]

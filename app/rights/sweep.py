@@ -11,6 +11,7 @@ from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.ledger import keys as ledger
 from app.matching import shortening
+from app.matching import upkeep as matching
 from app.parties import keys as party_keys
 from app.parties import service as parties
 from app.rights import erasure, forgetting
@@ -29,7 +30,12 @@ PURGES: tuple[Purge, ...] = (
 )
 """Consents before people: the proof of a consent is told when it ended, and the rows of the dead take the rest."""
 
-KEYS_IN_USE: tuple[histories.InUse, ...] = (subjects.keys_in_use, enrolment.keys_in_use, ledger.keys_in_use)
+KEYS_IN_USE: tuple[histories.InUse, ...] = (
+    subjects.keys_in_use,
+    enrolment.keys_in_use,
+    ledger.keys_in_use,
+    matching.keys_in_use,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Swept:
     keys_ended: int
     erasures_forgotten: int
     access_counts_deleted: int
+    counts_forgotten: int
 
 
 @operation("sweep")
@@ -62,6 +69,7 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
         keys_ended=party_keys.end_replaced(vault, now=now),
         erasures_forgotten=forgetting.forget_erasures(vault, keeping=settings.erasure_retention, now=now),
         access_counts_deleted=forgetting.forget_access_counts(vault, days=settings.access_count_days, now=now),
+        counts_forgotten=matching.forget(vault, now=now),
     )
     # Somebody may have held up the emptying of the logs after something ended.
     vault.settle()

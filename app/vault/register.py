@@ -53,6 +53,11 @@ class Owner:
         """Own as the log: what nobody's ending takes away."""
         return cls(OwnerKind.LOG, log_key_id)
 
+    @classmethod
+    def service(cls, use_id: UUID) -> Self:
+        """Own as the service, for one use."""
+        return cls(OwnerKind.SERVICE, use_id)
+
     @property
     def digest(self) -> bytes:
         """What the register knows it by."""

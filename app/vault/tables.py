@@ -18,6 +18,8 @@ class OwnerKind(StrEnum):
     GRANT = "grant"
     LOG = "log"
     """The log itself: what its entries are guarded by, and each key that signs."""
+    SERVICE = "service"
+    """The service: what it counts of relying parties."""
 
 
 class EndedKind(StrEnum):
@@ -31,7 +33,7 @@ class EndedKind(StrEnum):
     REPLACED_KEY = "replaced_key"
     """A relying party's key that has a successor: it goes on until the time that its row says, and no longer."""
     SPELL = "spell"
-    """A spell of matching, ended by a restriction."""
+    """A spell of matching, of a person or of one grant, ended by a restriction or a dispute."""
     HISTORY = "history"
     """A person's comparisons before a day, cut off by them; its tombstone has that day."""
     CALLBACK = "callback"

@@ -83,6 +83,13 @@ def arrived(mien: House) -> Story:
     return Story(people={"Ada": mien.person()}, doors={"Door": mien.party()}, references=[])
 
 
+def failed(mien: House) -> Story:
+    """Ada was shown another face."""
+    story = enrolled(mien)
+    assert story.door.verify(story.references[0][1], toy_photo(2)).json()["decision"] == "no_match"
+    return story
+
+
 def consented(mien: House) -> Story:
     """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
     story = enrolled(mien)

@@ -36,6 +36,7 @@ from tests.crash.before import (
     consented,
     enrolled,
     erased_in_a_large_store,
+    failed,
     half_erased,
     half_rotated,
     half_withdrawn,
@@ -110,6 +111,11 @@ def _decide(story: Story, door: str, decision: str) -> httpx.Response:
 
 def _sign_up(story: Story) -> httpx.Response:
     return story.ada.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Eve"})
+
+
+def _dispute(story: Story) -> httpx.Response:
+    line = story.ada("GET", "/v1/me/comparisons").json()["items"][-1]
+    return story.ada("PUT", f"/v1/me/comparisons/{line['comparison_id']}/dispute", json={"note": "not me"})
 
 
 def _recover(story: Story) -> httpx.Response:
@@ -360,4 +366,15 @@ OPERATIONS = (
     Operation("setting a callback", enrolled, Order(_set_callback)),
     Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
     Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),
+    Operation("dispute of a comparison", enrolled, _dispute),
+    Operation(
+        "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))
+    ),
+    Operation(
+        "verification that stops a sweep",
+        enrolled,
+        lambda story: story.door.verify(story.references[0][1], toy_photo(2)),
+        more={"failed_references": 1},
+    ),
+    Operation("sweep: counts that do not count any more", failed, Order(_sweep), later=timedelta(days=3)),
 )

@@ -91,6 +91,8 @@ def stored(root: Path) -> Stored:
     tables = {f"{path}: {table}": found for path in (DATA, REGISTER) for table, found in tables_of(root / path).items()}
     # A destroyed key leaves its place in the register behind: only the living count.
     del tables[f"{REGISTER}: keys"]
+    # That a relying party failed with a reference it may not use is counted before the refusal is noted.
+    del tables[f"{DATA}: failed_references"]
     for row in tables[f"{REGISTER}: origin"]:
         # Under which key-encryption key it is, the files tell.
         row["kek_id"] = row["proof"] = None

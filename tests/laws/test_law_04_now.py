@@ -42,6 +42,13 @@ def restricted(house: House, person: Person, consent: dict[str, Any]) -> None:
         )
 
 
+def disputed(house: House, person: Person, consent: dict[str, Any]) -> None:
+    with house.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE grants SET spell_id = NULL WHERE id = ?", (UUID(consent["consent_id"]).hex,)
+        )
+
+
 def expired(house: House, person: Person, consent: dict[str, Any]) -> None:
     house.clock.advance(days=400)
 
@@ -61,7 +68,7 @@ def given_anew(house: House, person: Person, consent: dict[str, Any]) -> None:
     house.consent(person, Party(house.client, consent["relying_party_id"], ""))
 
 
-ENDINGS = (withdrawn, erased, restricted, expired, enrolled_anew, enrolment_deleted, given_anew)
+ENDINGS = (withdrawn, erased, restricted, disputed, expired, enrolled_anew, enrolment_deleted, given_anew)
 
 
 def before_the_engine(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:

@@ -21,6 +21,7 @@ from app.kit.db import Row
 from app.vault.tables import RegisterRow
 from tests.bytescan import SEALED, rows
 from tests.house import House, Party, enrol
+from tests.matching.failing import unhindered
 from tests.toy_faces import slow_photo, toy_photo
 
 assert app.main.ROUTERS, "every table is known once the application is"
@@ -162,6 +163,7 @@ def full_engine(house: House, party: Party, ref: str) -> Iterator[list[int]]:
 
 
 def test_rights_are_answered_while_the_engine_is_full(mien: House) -> None:
+    unhindered(mien)
     _, party, given = mien.enrolled(face=1)
     ben, _, his = mien.enrolled(face=2, party=party)
     with full_engine(mien, party, given["subject_ref"]) as answered:

@@ -60,8 +60,10 @@ def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
     assert answer.json()["decision"] == "no_match"
     assert not needles_of(stranger).found(places)
     assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {
+        "mien.attempts": 1,
         "mien.comparisons": 1,
         "mien.entries": 1,
+        "mien.failed_references": 1,
         "mien.pending_leaves": 1,
     }
     assert b"distance" not in line
@@ -113,8 +115,9 @@ def test_probe_for_somebody_unknown_is_not_kept_either(mien: House) -> None:
     answer = party.verify("unknown", stranger)
 
     assert answer.status_code == 404
-    # That the party was refused, and on which day.
-    assert tables(mien) == before | {"mien.pending_leaves": before["mien.pending_leaves"] + 1}
+    # That the party was refused, and on which day; and that it failed with a reference.
+    noted = {"mien.pending_leaves": before["mien.pending_leaves"] + 1, "mien.failed_references": 1}
+    assert tables(mien) == before | noted
     assert not needles_of(stranger).found(mien.files())
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -10,7 +11,10 @@ import pytest
 
 from app.faces.permit import Purpose
 from tests.consent.spies import change_row, statements, watch_pipe
-from tests.house import House, Party, Person, enrol
+from tests.house import House, Party, Person, SharedPool, enrol, serving
+from tests.ledger.told import FOR_EVER
+from tests.matching.failing import fail
+from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
 
 BOTH = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
@@ -56,6 +60,13 @@ def unusable(mien: House, door: Party) -> Iterator[tuple[str, str]]:
     person, _, ref = enrolled_for(mien, door)
     yield "restricted", ref
     change_row(mien.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
+    person, consent_id, ref = enrolled_for(mien, door)
+    yield "disputed", ref
+    change_row(mien.vault, "UPDATE grants SET spell_id = NULL WHERE id = :id", id=UUID(consent_id).hex)
+    person, consent_id, ref = enrolled_for(mien, door)
+    yield "failed too often, and withdrawn", ref
+    assert fail(door, {"subject_ref": ref}, 6) == [200] * 5 + [429]
+    person("DELETE", f"/v1/me/consents/{consent_id}")
     person, _, ref = enrolled_for(mien, door)
     yield "being erased", ref
     change_row(mien.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(person.subject_id).hex)
@@ -77,6 +88,13 @@ def as_sent(answer: httpx.Response) -> tuple[int, bytes, tuple[tuple[str, str], 
         answer.content,
         tuple((name, value) for name, value in answer.headers.multi_items() if name != "date"),
     )
+
+
+@pytest.fixture
+def mien(root: Path, pool: SharedPool) -> Iterator[House]:
+    """A service that stops nobody for trying so many references as here."""
+    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as running:
+        yield running
 
 
 def test_every_reference_that_may_not_be_used_is_one_answer(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +122,28 @@ def test_every_reference_that_may_not_be_used_is_one_answer(mien: House, monkeyp
     assert pipe == [], "no image was read"
     assert door.verify(usable, toy_photo(1)).json()["decision"] == "match"
     assert door.verify(usable, b"not an image").status_code == 415, "only who may ask learns what is wrong with a photo"
+
+
+def test_a_party_that_is_stopped_gets_one_answer_for_every_reference(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as house:
+        door = house.party("Door", *BOTH)
+        references = dict(unusable(house, door)) | {"usable": enrolled_for(house, door)[2]}
+        house.clock.advance(hours=2)
+        house.vault.settings = house.settings.model_copy(update={"failed_references": 1})
+        door.verify("nobody", toy_photo(1))
+        pipe = watch_pipe(monkeypatch)
+        said: set[object] = set()
+        asked: set[tuple[str, ...]] = set()
+        for reference in references.values():
+            with statements(house.vault) as sent:
+                answer = door.verify(reference, b"not an image")
+            said.add((answer.status_code, answer.content, tuple(sorted(answer.headers))))
+            asked.add(tuple(sent))
+
+    assert len(said) == len(asked) == 1
+    assert (next(iter(said))[0], pipe) == (429, [])  # type: ignore[index]
 
 
 def test_a_missing_or_empty_reference_is_refused_for_its_form(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:

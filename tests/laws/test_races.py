@@ -36,6 +36,7 @@ from app.subjects.tables import Token, TokenKind
 from app.vault.vault import Vault
 from tests.bytescan import rows
 from tests.house import House
+from tests.matching.failing import unhindered
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
 
@@ -102,6 +103,7 @@ def keep_score(database: Path) -> None:
 
 
 def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
+    unhindered(mien)
     chance = random.Random(20261123)  # noqa: S311 - repeatable on purpose
     photo, party, notice = toy_photo(1), mien.party(), mien.notice("verification")
     (features,) = mien.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])

@@ -189,7 +189,9 @@ def every_kind() -> list[receipts.Receipt]:
         "consent_withdrawn",
         "consent_expired",
     )
-    rights: tuple[terms.RightKind, ...] = ("access", "rectification", "restriction", "restriction_lifted")
+    rights: tuple[terms.RightKind, ...] = (
+        *("access", "rectification", "restriction", "restriction_lifted", "dispute", "dispute_lifted"),
+    )
     return [*map(consent, consents), *map(right, rights), erasure()]
 
 

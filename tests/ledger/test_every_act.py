@@ -103,6 +103,30 @@ def lifted(case: Case) -> None:
     case.person("DELETE", "/v1/me/restriction").raise_for_status()
 
 
+def disputed(case: Case) -> str:
+    compared(case)
+    (line,) = case.person("GET", "/v1/me/comparisons").json()["items"]
+    address = f"/v1/me/comparisons/{line['comparison_id']}/dispute"
+    case.person("PUT", address, json={"note": "not me"}).raise_for_status()
+    return address
+
+
+def dispute_lifted(case: Case) -> None:
+    case.person("DELETE", disputed(case)).raise_for_status()
+
+
+def refused_while_disputed(case: Case) -> None:
+    disputed(case)
+    assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)]).status_code == 423
+
+
+def stopped(case: Case) -> None:
+    """The last of the references that stop the party is the person's own."""
+    for number in range(case.house.settings.failed_references - 1):
+        case.party.verify(f"nobody {number}", toy_photo(1))
+    compared_with_another(case)
+
+
 def rectified(case: Case) -> None:
     case.person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
 
@@ -222,6 +246,10 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "refusal while restricted": (refused_while_restricted, {"refusal"}),
     "restriction": (restricted, {"restriction"}),
     "lift": (lifted, {"restriction_lifted"}),
+    "dispute": (disputed, {"dispute"}),
+    "its lift": (dispute_lifted, {"dispute_lifted"}),
+    "refusal while disputed": (refused_while_disputed, {"refusal"}),
+    "sweep stopped": (stopped, {"sweep_stopped", "sweep_touched"}),
     "rectification": (rectified, {"rectification"}),
     "access, with a receipt": (accessed, {"access"}),
     "erasure": (erased, {"erasure"}),

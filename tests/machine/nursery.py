@@ -32,6 +32,8 @@ from tests.toy_engine import toy_card
 NOW, DIE, DIED = "now", "die", "died"
 """Files in the directory that says how it is: the time; how many steps are left to live; at which one it died."""
 A_DAY_S = 24 * 3600
+UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
+"""Settings under which nobody has to wait: a walk has a clock of its own, and may fail as often as it likes."""
 
 
 def live_by(how: Path) -> clock.Clock:
@@ -65,7 +67,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     vars(app.main)["sweep"], swept = _noticed(sweeping.sweep)
     vars(batch)["join"], batched = _noticed(batch.join)
     vars(app.main)["LOOK_S"] = A_DAY_S
-    settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S)
+    settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)

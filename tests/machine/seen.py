@@ -23,6 +23,7 @@ SHOWN = {
     "templates",
     "photos",
     "comparisons",
+    "attempts",
     "entries",
     "access_counts",
 }

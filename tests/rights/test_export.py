@@ -50,7 +50,7 @@ def test_files_are_what_the_document_says(mien: House) -> None:
     found = json.loads(files["mien.json"])
 
     assert set(files) == {"index.html", "mien.json", "mien.schema.json", *described_files(found)}
-    assert len(described_files(found)) == 3 + len(found["data"]["receipts"]) == 3 + 4
+    assert len(described_files(found)) == 3 + len(found["data"]["receipts"]) == 3 + 5
     for table in ("photos", "templates", "receipts"):
         for row in found["data"][table]:
             content = files[row["content"]["file"]]

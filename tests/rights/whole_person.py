@@ -48,10 +48,13 @@ def whole_person(mien: House, *, face: int = 1, name: str = "Ada Canary", door: 
     gone = mien.consent(person, former)
     mien.consent(person, None, "template_renewal")
     photos = [toy_photo(face), toy_photo(face, variant=2)]
-    answer = enrol(person, [consent["consent_id"]], photos, keep_photos="true")
+    answer = enrol(person, [consent["consent_id"], gone["consent_id"]], photos, keep_photos="true")
     assert answer.status_code == 201, answer.text
     set_callback(mien.vault, party_id=UUID(former.id), to="https://127.0.0.1/", private=True, now=mien.clock())
+    compared = former.verify(gone["subject_ref"], photos[0]).json()["comparison_id"]
     assert person("DELETE", f"/v1/me/consents/{gone['consent_id']}").status_code == 200
+    disputed = person("PUT", f"/v1/me/comparisons/{compared}/dispute", json={"note": "abroad that day"})
+    assert disputed.status_code == 200, disputed.text
     assert person("POST", "/v1/me/tokens").status_code == 201
     for shown in (face, face + 1):
         assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.kit.settings import Settings
 from app.main import set_up
+from app.matching.sweeps import KEY_OWNER
 from app.vault import rotation
 from app.vault.kek import UnknownKekError, locked
 from app.vault.opening import check, open_vault
@@ -31,7 +32,7 @@ from tests.vault.disk import full_disk
 from tests.vault.killing import killed_at, steps_of
 
 OWNERS = 20
-LOG_KEYS = 4
+SERVICE_KEYS = 5
 
 
 @contextmanager
@@ -66,16 +67,17 @@ class Kept:
         return True
 
 
-def of_the_log(register: Register) -> list[tuple[Owner, int]]:
-    """Return the keys that guard the log's leaves, and that sign checkpoints, receipts and events."""
+def of_the_service(register: Register) -> list[tuple[Owner, int]]:
+    """Return the keys that guard the log's leaves and that sign, and what counts are sealed under."""
     ids = rows(register.store.path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
-    assert len(ids) == LOG_KEYS
-    return [(Owner.log(UUID(one)), 1) for (one,) in ids]
+    known = [*(Owner.log(UUID(one)) for (one,) in ids), KEY_OWNER]
+    assert len(known) == SERVICE_KEYS
+    return [(one, 1) for one in known]
 
 
 def filled(register: Register, count: int = OWNERS) -> Kept:
-    """Give *count* people two keys each, of which every third loses the first. The log has keys of its own."""
-    kept = Kept({owner: register.key(owner[0]).seal(b"kept", "here") for owner in of_the_log(register)}, [])
+    """Give *count* people two keys each, of which every third loses the first. The service has keys of its own."""
+    kept = Kept({owner: register.key(owner[0]).seal(b"kept", "here") for owner in of_the_service(register)}, [])
     for number in range(count):
         owner = Owner.subject(uuid4()) if number % 2 else Owner.grant(uuid4())
         for generation in (register.issue(owner), register.issue(owner)):
@@ -128,7 +130,7 @@ def test_every_key_is_what_it_was_and_under_the_new_one(root: Path, kept: Kept) 
         assert register.ring.first.id == done.kek_id != before
     living = len(kept.sealed)
     assert done == Rotated(done.kek_id, living, resumed=False, to_do=None)
-    assert (told[-1], len(told)) == ((living, living), -(-(OWNERS * 2 + LOG_KEYS) // 16))
+    assert (told[-1], len(told)) == ((living, living), -(-(OWNERS * 2 + SERVICE_KEYS) // 16))
     assert set(rows(root / "keys" / "register.db", "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin")) == {
         (done.kek_id,)
     }

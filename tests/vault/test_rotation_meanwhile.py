@@ -20,6 +20,7 @@ from app.vault.rotation import Rotated, rotate
 from app.vault.seal import KEY_BYTES, Kek
 from tests.bytescan import rows
 from tests.house import House, Person, SharedPool, enrol, serving, settings_for
+from tests.matching.failing import unhindered
 from tests.test_cli import refused, started
 from tests.toy_engine import toy_card
 from tests.toy_faces import toy_photo
@@ -130,6 +131,8 @@ def test_service_that_works_meanwhile_answers_everybody(mien: House) -> None:
             done = started(mien.root, "keys", "rotate", "--json")
             assert done.returncode == 0, done.stderr
             told.append(json.loads(done.stdout))
+
+    unhindered(mien)
 
     def lives(number: int) -> None:
         person = mien.person(f"Number {number}")
