@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from app.parties.callbacks import set_callback
-from tests.house import House, Party
+from tests.bytescan import rows
+from tests.house import House, Party, Person
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 SOON_S = 15.0
@@ -154,3 +155,32 @@ def until_later(house: House, holds: Callable[[], object]) -> None:
             until(holds, within_s=5)
             return
     until(holds)
+
+
+def waiting(house: House) -> list[tuple[str, str]]:
+    """Read what is in the outbox, past the service."""
+    return rows(house.vault.data.path, "SELECT event, subject_ref FROM outbox ORDER BY event")
+
+
+def deliveries(person: Person) -> list[tuple[str, str]]:
+    """Return the person's own list, newest first: event and state."""
+    items = person("GET", "/v1/me/deliveries").json()["items"]
+    return [(one["event"], one["state"]) for one in items]
+
+
+def tries(person: Person) -> int:
+    """Return how often the newest was sent."""
+    count: int = person("GET", "/v1/me/deliveries").json()["items"][0]["tries"]
+    return count
+
+
+def wait_for_try(person: Person, *, after: int = 0) -> None:
+    """Wait until it was sent once more."""
+    until(lambda: tries(person) > after)
+
+
+def dead(house: House, name: str = "Door") -> Party:
+    """Return a party whose callback nobody answers."""
+    party = house.party(name)
+    call_back(house, party, f"http://127.0.0.1:{closed_port()}/")
+    return party
