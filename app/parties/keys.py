@@ -4,7 +4,7 @@ A key that is replaced with an overlap goes on working until a stated time, by t
 The register is told that it ended when it is replaced, so that a backup of before does not bring it back for good.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -22,6 +22,8 @@ from app.vault import purge
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 
+REPLACED = "replaced"
+"""How a key ends that has a successor."""
 KEY_PREFIX = "mien_rp_"
 _Now = datetime | BindParameter[datetime]
 
@@ -71,7 +73,7 @@ def replace(change: Change, party_id: UUID, *, until: datetime | None, now: date
     for key in _keys_of(change.session, party_id):
         if until is not None and key.ends_at is None:
             key.ends_at = until
-            change.replaced(EndedKind.REPLACED_KEY, key.id, ended_as="replaced", on=until.date())
+            change.replaced(EndedKind.REPLACED_KEY, key.id, ended_as=REPLACED, on=until.date())
         else:
             change.replaced(EndedKind.RELYING_PARTY_KEY, key.id, ended_as="revoked", on=now.date())
             change.session.delete(key)
@@ -98,32 +100,36 @@ def end_replaced(vault: Vault, *, now: datetime) -> int:
     with vault.change() as change:
         keys = change.session.scalars(over).all()
         for key in keys:
-            change.end(EndedKind.RELYING_PARTY_KEY, key.id, ended_as="replaced", on=now.date())
-            change.session.delete(key)
-            append_open(
-                change.session,
-                Act.RELYING_PARTY_KEY_ENDED,
-                relying_party_id=str(key.relying_party_id),
-                at=now.isoformat(),
-            )
+            change.end(EndedKind.RELYING_PARTY_KEY, key.id, ended_as=REPLACED, on=now.date())
+        _end_for_good(change.session, [key.id for key in keys], now)
     return len(keys)
 
 
-def purge_dead(vault: Vault) -> int:
-    """Take away the keys that ended before a backup was restored. Returns how many.
+def purge_dead(vault: Vault, *, now: datetime) -> int:
+    """Take away the keys that ended before a backup was restored, or a crash came. Returns how many.
 
     A key that was replaced since then has no time in the backup until which it goes on: it ends at once.
     """
-    removed = _purge(vault, EndedKind.RELYING_PARTY_KEY)
-    return removed + _purge(vault, EndedKind.REPLACED_KEY, PartyKey.ends_at.is_(None))
+    removed = _purge(vault, EndedKind.RELYING_PARTY_KEY, now=now)
+    return removed + _purge(vault, EndedKind.REPLACED_KEY, PartyKey.ends_at.is_(None), now=now)
 
 
-def _purge(vault: Vault, kind: EndedKind, *which: ColumnElement[bool]) -> int:
+def _purge(vault: Vault, kind: EndedKind, *which: ColumnElement[bool], now: datetime) -> int:
     removed = 0
     for page in purge.pages(vault, PartyKey.id, where=which):
         ended = purge.tombstones(vault, kind, (row.id for row in page))
         if ended:
             with vault.data.write() as session:
+                _end_for_good(session, [one for one, stone in ended.items() if stone.ended_as == REPLACED], now)
                 session.execute(delete(PartyKey).where(PartyKey.id.in_(ended), *which))
             removed += len(ended)
     return removed
+
+
+def _end_for_good(session: Session, key_ids: Collection[UUID], now: datetime) -> None:
+    """Delete keys whose overlap is over, each with its entry."""
+    for key in session.scalars(select(PartyKey).where(PartyKey.id.in_(key_ids))).all():
+        party_id, at = str(key.relying_party_id), now.isoformat()
+        append_open(session, Act.RELYING_PARTY_KEY_ENDED, relying_party_id=party_id, at=at)
+        session.delete(key)
+    session.flush()

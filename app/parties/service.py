@@ -246,7 +246,7 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
-    removed = keys.purge_dead(vault)
+    removed = keys.purge_dead(vault, now=now)
     for page in purge.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
         revoked = purge.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
         if revoked:

@@ -19,6 +19,7 @@ from app.kit import steps
 from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
 from app.ledger.tables import Signs
+from app.matching import sweeps
 from app.parties import service as parties
 from app.parties.callbacks import set_callback
 from app.rights.restoring import restore
@@ -252,6 +253,13 @@ def without_a_log(root: Path) -> None:
     with closing(sqlite3.connect(root / "data" / "mien.db")) as data, data:
         for table in ("entries", "receipts", "pending_leaves", "seen_heads"):
             data.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
+
+
+def without_counts(root: Path) -> None:
+    """A version was used that did not count failures."""
+    with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
+        gone = "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?"
+        register.execute(gone, (sweeps.KEY_OWNER.digest,))
 
 
 def erased_in_a_large_store(mien: House) -> Story:

@@ -16,6 +16,7 @@ import httpx
 
 from app import __version__
 from app.ledger import batch, keys
+from app.matching import sweeps
 from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
@@ -52,6 +53,7 @@ from tests.crash.before import (
     with_photos,
     with_two_tokens,
     without_a_log,
+    without_counts,
     without_data,
 )
 from tests.crash.beside import BACKUP
@@ -224,6 +226,11 @@ def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         keys.begin(vault, now=now)
 
 
+def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        sweeps.begin(vault)
+
+
 def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         batch.join(vault, now=now, at_once=True)
@@ -366,6 +373,7 @@ OPERATIONS = (
     Operation("setting a callback", enrolled, Order(_set_callback)),
     Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
     Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),
+    Operation("beginning to count", arrived, Order(_begin_to_count), left=without_counts),
     Operation("dispute of a comparison", enrolled, _dispute),
     Operation(
         "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))

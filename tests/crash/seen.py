@@ -41,7 +41,11 @@ def over_http(story: Story) -> dict[str, Any]:
     for name, person in story.people.items():
         # The document says it all; whose way in it is does not matter to it.
         access = person("GET", "/v1/me/access")
-        state[f"{name} access"] = [access.status_code, access.json().get("data")]
+        held = access.json().get("data")
+        for receipt in (held or {}).get("receipts", ()):
+            # Its proof is longer or shorter with the place that chance gave its leaf.
+            receipt["content"]["bytes"] = None
+        state[f"{name} access"] = [access.status_code, held]
     for door, reference, face in story.references:
         verified = story.doors[door].verify(reference, toy_photo(face))
         state[f"{door} verifies {face}"] = [verified.status_code, verified.json()]
