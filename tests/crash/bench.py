@@ -271,7 +271,7 @@ def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
         with bench.nursery.service(Trial(copy, bench.moment), **bench.operation.more) as child:
             assert stands(answer, child.client)
     outcome = ends.outcome(trial.root, page.ANSWERED)
-    assert outcome == "after"
+    assert outcome == "after", outcome
     assert kept(answer, trial.root)
     return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 
 from app import __version__
+from app.kit.auth import Principal, Role
 from app.ledger import batch, keys
 from app.matching import sweeps
 from app.parties import describing
@@ -25,6 +26,7 @@ from app.parties.calling import Answer, Outcome
 from app.parties.courier import Courier
 from app.rights.restoring import restore
 from app.rights.sweep import leave_behind, purge, sweep
+from app.subjects.last_uses import LastUses
 from app.vault import rotation
 from app.vault.backup import back_up
 from app.vault.lock import in_use
@@ -246,6 +248,15 @@ def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
+def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    """A token was used, and the sweep writes that down."""
+    with _opened(root) as vault:
+        uses = LastUses(lambda: now)
+        whose = Principal(Role.PERSON, UUID(int=0), UUID(about["token"]))
+        uses.watching(lambda _data, _digest: whose)(vault.data, b"")
+        assert uses.write(vault.data) == 1
+
+
 def _set_callback(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         set_callback(vault, party_id=UUID(about["door"]), to="https://door.example.org/", private=False, now=now)
@@ -370,6 +381,7 @@ OPERATIONS = (
     Operation("renewal", enrolled, _renew),
     Operation("shortening a history", enrolled, _shorten),
     Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000)),
+    Operation("noting what was used", with_two_tokens, Order(_note_uses), later=timedelta(days=1)),
     Operation("setting a callback", enrolled, Order(_set_callback)),
     Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
     Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),

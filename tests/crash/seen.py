@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
+from app.matching import sweeps
 from app.vault.lock import STAGE
 from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, owners, rows
 from tests.crash import ledger
@@ -151,6 +152,8 @@ def _needed(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple[by
     signing = [row for row in tables[f"{REGISTER}: log_signing_keys"] if row["retired_at"] is None]
     for row in [*tables[f"{REGISTER}: origin"], *signing]:
         needed[_owner("log", UUID(row["id"]))] = {1}
+    # Always of use, also while nothing is counted.
+    needed[sweeps.KEY_OWNER.digest] = {1}
     for owner in owners(root / DATA):
         needed.setdefault(owner, {living.get(owner, 1)})
     return {(owner, generation) for owner, generations in needed.items() for generation in generations}
