@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.kit.clock import Clock, utc_now
+from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.turns import take_short_turns
 from app.ledger import batch, keys
@@ -48,23 +49,10 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
     take_short_turns()
-    check(app.state.vault)
-    for store in (app.state.vault.data, app.state.vault.register.store):
-        store.trouble.telling = True
-    # Before the first request: a row whose key is gone must never be seen.
     vault, clock = app.state.vault, app.state.clock
-    keys.begin(vault, now=clock())
-    sweeps.begin(vault)
-    try:
-        ledger_log.check(vault)
-        removed = purge(vault, now=clock())
-    except ForeignRegisterError as error:
-        log.error("cannot serve", reason=str(error))
-        raise
-    leave_behind(app.state.vault)
-    app.state.measuring.pool.start()
-    with vault.data.read() as session:
-        publishing.tell(session, settings)
+    # Nobody waits yet for whom a read could be in the way; a busy machine must not keep it from starting.
+    with unhurried():
+        removed = _made_ready(app)
     swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
@@ -82,6 +70,28 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     app.state.vault.data.close()
     app.state.vault.register.store.close()
     log.info("stopped")
+
+
+def _made_ready(app: FastAPI) -> int:
+    """Bring the stores into the state in which they may be served from. Returns how many dead rows were removed."""
+    vault, clock = app.state.vault, app.state.clock
+    check(vault)
+    for store in (vault.data, vault.register.store):
+        store.trouble.telling = True
+    keys.begin(vault, now=clock())
+    sweeps.begin(vault)
+    try:
+        ledger_log.check(vault)
+        # Before the first request: a row whose key is gone must never be seen.
+        removed = purge(vault, now=clock())
+    except ForeignRegisterError as error:
+        log.error("cannot serve", reason=str(error))
+        raise
+    leave_behind(vault)
+    app.state.measuring.pool.start()
+    with vault.data.read() as session:
+        publishing.tell(session, app.state.settings)
+    return removed
 
 
 def _tidy(app: FastAPI) -> None:

@@ -79,6 +79,7 @@ def test_the_end_moves_and_all_else_stays(mien: House) -> None:
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert body["valid_until"] == f"{tomorrow_in_a_year}T00:00:00Z"
+    assert not body.pop("paused")
     assert {**body, "valid_until": consent["valid_until"], "receipt": None} == {
         name: value for name, value in {**consent, "receipt": None}.items() if name != "decision"
     }

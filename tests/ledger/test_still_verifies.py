@@ -141,7 +141,7 @@ def test_receipts_of_an_export_hold_when_the_service_is_gone(root: Path, pool: S
 
 
 def test_flood_of_refusals_adds_one_entry_to_each_batch(root: Path, pool: SharedPool) -> None:
-    with served(root, pool) as house:
+    with serving(root, pool, toy_card(), log_interval=3600, failed_references=100) as house:
         door, gate = house.party(), house.party("Gate")
         next_batch(house)
         statuses = {party.verify(f"nobody {n}", b"").status_code for n in range(40) for party in (door, gate)}

@@ -13,12 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.program import app
+from app.kit.settings import DEMONSTRATION
 from app.ledger.findings import Kind
 from app.ledger.tiles import HASH_BYTES
 from tests.architecture.source import ROOT
 from tests.house import House, copied
 from tests.ledger.logs import grown, opened, tampering
 
+BANNER = f"mien: prototype, {DEMONSTRATION}\n"
 Command = Callable[..., Result]
 
 
@@ -48,7 +50,7 @@ def found(result: Result, code: int) -> dict[str, Any]:
 def test_a_whole_log_is_said_to_be_whole(command: Command) -> None:
     plain, said = command(), found(command("--json"), 0)
 
-    assert (plain.exit_code, plain.stderr) == (0, "")
+    assert (plain.exit_code, plain.stderr) == (0, BANNER)
     assert "whole" in plain.stdout
     assert said["log"] in plain.stdout
     assert (said["whole"], said["findings"], said["first_bad_entry"]) == (True, [], None)
@@ -62,7 +64,7 @@ def test_the_first_bad_entry_is_named_and_what_to_do(root: Path, command: Comman
     plain, said = command(), found(command("--json"), 1)
 
     assert (plain.exit_code, plain.stdout) == (1, "")
-    assert plain.stderr.startswith("mien: the first bad entry is 123: ")
+    assert plain.stderr.startswith(f"{BANNER}mien: the first bad entry is 123: ")
     assert "docs/log.md" in plain.stderr
     assert (said["whole"], said["first_bad_entry"]) == (False, 123)
     assert (said["findings"][0]["kind"], said["findings"][0]["index"]) == (Kind.LEAF_CHANGED, 123)

@@ -21,6 +21,7 @@ import uvicorn
 
 import app.cli.program
 import app.main
+import app.running
 from app.faces.measuring import Measuring
 from app.kit import clock, steps
 from app.ledger import batch
@@ -64,9 +65,9 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     Each comes once, at the start: what happens beside requests would make two walks differ.
     """
     tell_time = live_by(how)
-    vars(app.main)["sweep"], swept = _noticed(sweeping.sweep)
+    vars(app.running)["sweep"], swept = _noticed(sweeping.sweep)
     vars(batch)["join"], batched = _noticed(batch.join)
-    vars(app.main)["LOOK_S"] = A_DAY_S
+    vars(app.running)["LOOK_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from app import main
+from app import running
 from app.ledger import batch
 from app.rights.sweep import sweep
 from tests.bytescan import Needles, files_under, rows
@@ -116,7 +116,7 @@ def valid(house: House, person: Person) -> set[bool]:
 @pytest.mark.timeout(300)
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
-    monkeypatch.setattr(main, "sweep", sweeps)
+    monkeypatch.setattr(running, "sweep", sweeps)
     with serving(root, pool, toy_card(), **SETTINGS) as house:
         town, began = settled(house), house.clock()
         gone = [of(house, town.his), of(house, town.short)]

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from app.kit import steps
+from app.kit.settings import DEMONSTRATION
 from app.vault.manifest import BackupError
 from tests.bytescan import Needles, files_under, live_keys, openable, rows, slots
 from tests.house import House, SharedPool, serving
@@ -43,7 +44,7 @@ def test_backup_is_one_database_and_a_manifest_for_their_owner_only(lived_in: Pa
     file = to / "mien.db"
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "nothing is shown where nobody looks"
+    assert done.stderr == f"mien: prototype, {DEMONSTRATION}\n", "no progress is shown where nobody looks"
     assert sorted(path.name for path in to.iterdir()) == ["manifest.json", "mien.db"]
     assert [mode(path) for path in (to.parent, to, file, to / "manifest.json")] == [0o700, 0o700, 0o600, 0o600]
     assert (said["size"], said["sha256"]) == (file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest())
