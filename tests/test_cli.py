@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -142,6 +143,7 @@ def test_what_is_no_command_is_a_matter_of_usage(root: Path, command: Command) -
         [*ADD, "--purpose", "advertising"],
         ["relying-party", "revoke", "no id"],
         ["relying-party", "rotate-key"],
+        ["relying-party", "rotate-key", str(UUID(int=0)), "--overlap", "9" * 23],
         ["notice", "publish"],
         ["sweep", "--hard"],
     ]

@@ -13,6 +13,7 @@ from app.cli.command import Json, answer, opened, read_settings
 from app.consent import notices
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
+from app.kit.settings import MOST_OVERLAP_HOURS
 from app.matching import sweeps
 from app.parties import describing
 from app.parties import service as parties
@@ -154,7 +155,12 @@ def rotate_party_key(
     *,
     overlap: Annotated[
         int,
-        typer.Option(metavar="HOURS", min=0, help="How long the old key goes on working; 0 ends it at once."),
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            max=MOST_OVERLAP_HOURS,
+            help="How long the old key goes on working; 0 ends it at once.",
+        ),
     ] = 0,
     as_json: Json = False,
 ) -> None:

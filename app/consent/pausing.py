@@ -45,6 +45,12 @@ def resume(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpos
     return True
 
 
+def is_paused(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> bool:
+    """Say whether there is a consent to this, and it is paused."""
+    grant = _standing(session, subject_id, relying_party_id, purpose)
+    return grant is not None and grant.spell_id is None
+
+
 def _standing(session: Session, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> Grant | None:
     asked = (Grant.subject_id == subject_id, Grant.relying_party_id == relying_party_id, Grant.purpose == purpose)
     return session.scalar(select(Grant).where(*asked))

@@ -90,12 +90,12 @@ def give(
         return Given(grant, new=True, receipt=receipt)
 
 
-def _check(session: Session, asked: Asked) -> None:
+def _check(session: Session, asked: Asked, *, ends: bool = False) -> None:
     party = asked.relying_party_id
     if asked.purpose is Purpose.TEMPLATE_RENEWAL:
         if party is not None:
             raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
-    elif party is None or not parties.may_ask(session, party, asked.purpose):
+    elif party is None or not (ends or parties.may_ask(session, party, asked.purpose)):
         raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
     if asked.notice_sha256 not in notices.digests(session, asked.purpose):
         raise NoticeChangedError
@@ -172,15 +172,18 @@ def _event(
 def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Recorded:
     """Record a refusal. The latest word counts: a consent in force for the same ends.
 
+    That it ends is not refused because the relying party was revoked, or the text changed, since it was given.
+
     Raises:
         InvalidRequestError: no such relying party for this purpose.
-        NoticeChangedError: the notice is not the one in force.
+        NoticeChangedError: the notice is neither the one in force nor that of the consent.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
         now = tell_time()
-        _check(change.session, asked)
         standing = _standing(change.session, by.id, asked)
+        if standing is None or asked.notice_sha256 != standing.notice_sha256:
+            _check(change.session, asked, ends=standing is not None)
         if standing is not None:
             end_grant(change, vault, standing, now=now, replaced=True)
         event = _event(uuid4(), asked, EventState.REFUSED, now)

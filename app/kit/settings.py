@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.kit.text import REASON, readable
 
 MIB = 1024 * 1024
+MOST_OVERLAP_HOURS = 720
 DEMONSTRATION = "demonstration controller: not for real people's data"
 """Who answers for the data in `prototype`, whatever is set: nobody."""
 NOBODY = "nobody yet: MIEN_CONTROLLER_NAME is not set"
@@ -189,7 +190,7 @@ class Settings(BaseSettings):
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 
-    key_overlap_hours: Annotated[int, Field(ge=1, le=720)] = 72
+    key_overlap_hours: Annotated[int, Field(ge=1, le=MOST_OVERLAP_HOURS)] = 72
     """The most hours that a relying party's old key may go on working beside its new one."""
 
     request_threads: Annotated[int, Field(ge=4)] = 40

@@ -98,7 +98,8 @@ def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, 
     )
     changed = known is not None or resumed
     receipt = subjects.issue_receipt(session, vault, by.id, "dispute_lifted", now=now) if changed else None
-    return Outcome(disputed=False, paused=bool(others), note=None, receipt=receipt)
+    paused = pausing.is_paused(session, subject_id=by.id, relying_party_id=told.relying_party_id, purpose=told.purpose)
+    return Outcome(disputed=False, paused=paused, note=None, receipt=receipt)
 
 
 def _same(one: Disputed, other: Disputed) -> bool:

@@ -46,6 +46,8 @@ NOT_OUT_THERE = _networks(
     "3fff::/20",  # documentation
 )
 """The rest of the IANA registries of special-purpose addresses (RFC 6890)."""
+KEYS_OF_CLOUDS = _networks("fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32")
+"""Where some clouds answer about their machines, though it is not link-local: never called. Others do so elsewhere."""
 INSIDE = _networks(
     "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"
 )
@@ -134,6 +136,8 @@ def may_be_called(address: IPAddress, *, private: bool) -> bool:
     Args:
         private: whether it may also be one inside.
     """
+    if any(address in network for network in KEYS_OF_CLOUDS):
+        return False
     if private and any(address in network for network in INSIDE):
         return True
     if isinstance(address, IPv6Address) and address not in GLOBAL_IPV6:

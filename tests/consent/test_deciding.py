@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.faces.permit import Purpose
+from app.parties import service as parties
 from app.rights.sweep import sweep
 from app.vault.register import Owner
 from tests.consent.drafts import draft, publish
@@ -317,3 +318,20 @@ def test_a_consent_that_never_was_cannot_be_withdrawn(mien: House) -> None:
     answer = mien.person()("DELETE", f"{PATH}/{uuid4()}")
 
     assert slug(answer) == (404, "not-found")
+
+
+@pytest.mark.parametrize("since", ["nothing", "its relying party was revoked", "its text was changed"])
+def test_whatever_came_since_a_refusal_ends_what_was_consented_to(mien: House, since: str) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    refusal = asked(mien, party, decision="refused")
+    if since == "its relying party was revoked":
+        parties.revoke(mien.vault, party_id=UUID(party.id), now=mien.clock())
+    if since == "its text was changed":
+        publish(mien.vault, draft(version=99), now=mien.clock())
+    unknown = person("POST", PATH, json={**refusal, "notice_sha256": "0" * 64}).status_code
+    answer = person("POST", PATH, json=refusal)
+
+    assert (unknown, answer.status_code) == (409, 201), answer.text
+    assert person("GET", PATH).json()["in_force"] == []
+    assert person("GET", PATH).json()["items"][0]["state"] == "refused"
+    assert person("DELETE", f"{PATH}/{consent['consent_id']}").json()["state"] == "withdrawn"

@@ -81,6 +81,22 @@ def test_the_last_of_several_lifts_the_pause(mien: House) -> None:
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
+def test_dispute_of_a_consent_that_ended_pauses_no_new_one(mien: House) -> None:
+    person, door, consent = mien.enrolled(face=1)
+    first, second = compared(door, consent), compared(door, consent)
+    for one in (first, second):
+        person("PUT", one).raise_for_status()
+    person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
+    without = person("DELETE", first).json()
+    person("PUT", first).raise_for_status()
+    anew = mien.consent(person, door)
+    enrol(person, [anew["consent_id"]], [toy_photo(1)]).raise_for_status()
+    said = person("DELETE", first).json()
+
+    assert (without["paused"], said["paused"]) == (False, False)
+    assert door.verify(anew["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+
+
 def test_a_note_is_replaced_by_a_new_one_and_stays_without(mien: House) -> None:
     person, door, consent = mien.enrolled(face=1)
     address = compared(door, consent)

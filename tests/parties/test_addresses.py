@@ -46,6 +46,9 @@ NOWHERE = {
     "site-local": "fec0::1",
     "multicast v6": "ff02::1",
     "SRv6": "5f00::1",
+    "a cloud's keys, v6": "fd00:ec2::254",
+    "a cloud's keys behind a NAT": "100.100.100.200",
+    "a cloud's keys, as if out in the world": "168.63.129.16",
 }
 
 

@@ -1,5 +1,6 @@
 """What is said to be kept is kept, and goes when it is said to go: each rule is held against what the sweep does."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from app.parties.callbacks import set_callback
 from app.rights import forgetting, retention
 from app.rights.sweep import sweep
 from app.running import courier_of
+from tests.architecture.source import ROOT
 from tests.bytescan import rows
 from tests.house import House, SharedPool, serving
 from tests.ledger.told import unjoined
@@ -164,6 +166,14 @@ def test_policy_access_document_and_notice_say_the_same(house: House) -> None:
     assert document(house.person())["retention"] == published
     assert (days in notice) == (house.settings.consent_days == 365), "that was published under the defaults"
     assert any(days in rule["how_long"] for rule in published)
+
+
+def test_the_page_has_every_rule_of_the_policy() -> None:
+    rows_of_the_page = re.findall(r"^\| (`.+?) \|", (ROOT / "docs" / "retention.md").read_text(), re.MULTILINE)
+
+    assert {name for row in rows_of_the_page for name in re.findall(r"`(\w+)`", row)} == {
+        one.rule for one in retention.policy(Settings())
+    }
 
 
 def test_of_relying_parties_nothing_is_kept_for_them(mien: House) -> None:
