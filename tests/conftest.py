@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,17 @@ import pytest
 from app.faces.pool import EnginePool
 from app.kit.settings import MIB
 from tests import house, toy_engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_pauses() -> Iterator[None]:
+    """Keep the garbage collector from looking through what earlier modules left.
+
+    In a long run that stops every thread for seconds, in which a service ends its reads as too long.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
