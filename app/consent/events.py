@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.consent import receipting
 from app.consent.policy import ConsentEvent, EventState
-from app.consent.tables import ConsentEventRow
+from app.consent.tables import ConsentEventRow, Grant
 from app.faces.permit import Purpose
 from app.kit.prepared import within
 from app.ledger import issuing
@@ -19,6 +19,19 @@ from app.ledger.bundle import Bundle
 from app.vault.place import place
 from app.vault.seal import Key
 from app.vault.vault import Vault
+
+
+def about(grant: Grant, state: EventState, *, at: datetime, ends: datetime | None = None) -> ConsentEvent:
+    """Say what became of a consent, and when."""
+    return ConsentEvent(
+        consent_id=grant.id,
+        state=state,
+        event_time=at,
+        purpose=grant.purpose,
+        relying_party_id=grant.relying_party_id,
+        notice_sha256=grant.notice_sha256,
+        valid_until=ends,
+    )
 
 
 def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.consent.errors import PausedError
+from app.consent.grants import standing
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
 from app.kit.auth import UnauthenticatedError
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 
 def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose, now: datetime) -> bool:
     """Stop matching on the person's consent to this, if there is one that is not paused. Says whether it is now."""
-    grant = _standing(change.session, subject_id, relying_party_id, purpose)
+    grant = standing(change.session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
     if grant is not None and grant.spell_id is not None:
         # With the commit and not before: a pause without the dispute could be lifted by nothing.
         change.replaced(EndedKind.SPELL, grant.spell_id, ended_as="disputed", on=now.date())
@@ -38,7 +39,7 @@ def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: 
 
 def resume(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> bool:
     """Let the consent be used again, in a new spell. Says whether it had been paused."""
-    grant = _standing(session, subject_id, relying_party_id, purpose)
+    grant = standing(session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
     if grant is None or grant.spell_id is not None:
         return False
     grant.spell_id = uuid4()
@@ -47,13 +48,8 @@ def resume(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpos
 
 def is_paused(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> bool:
     """Say whether there is a consent to this, and it is paused."""
-    grant = _standing(session, subject_id, relying_party_id, purpose)
+    grant = standing(session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
     return grant is not None and grant.spell_id is None
-
-
-def _standing(session: Session, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> Grant | None:
-    asked = (Grant.subject_id == subject_id, Grant.relying_party_id == relying_party_id, Grant.purpose == purpose)
-    return session.scalar(select(Grant).where(*asked))
 
 
 def refuse_if_paused(session: Session, *, subject_id: UUID, consent_ids: Collection[UUID], now: datetime) -> None:

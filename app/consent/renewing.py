@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.consent import events, notices, overview
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
-from app.consent.policy import ConsentEvent, EventState, renewal_is_due, renewed_until
+from app.consent.policy import EventState, renewal_is_due, renewed_until
 from app.consent.tables import Grant
 from app.kit.auth import Principal
 from app.kit.clock import Clock
@@ -69,15 +69,7 @@ def renew(
         _check(session, grant, notice_sha256)
         grant.valid_until = _end_of(grant, chosen_end, vault.settings, now)
         session.flush()
-        event = ConsentEvent(
-            consent_id=grant.id,
-            state=EventState.GIVEN,
-            event_time=now,
-            purpose=grant.purpose,
-            relying_party_id=grant.relying_party_id,
-            notice_sha256=grant.notice_sha256,
-            valid_until=grant.valid_until,
-        )
+        event = events.about(grant, EventState.GIVEN, at=now, ends=grant.valid_until)
         key = subjects.key(vault, by.id)
         return Renewed(grant, events.append(session, vault, key, subject_id=by.id, event=event, now=now))
 

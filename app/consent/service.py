@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, notices, proofs, telling
+from app.consent import events, grants, notices, proofs, telling
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
@@ -75,7 +75,8 @@ def give(
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
-        _check(change.session, asked)
+        _check_recipient(change.session, asked)
+        _check_notice(change.session, asked)
         standing = _standing(change.session, by.id, asked)
         if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
             known = events.latest(change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=standing.id)
@@ -90,13 +91,22 @@ def give(
         return Given(grant, new=True, receipt=receipt)
 
 
-def _check(session: Session, asked: Asked, *, ends: bool = False) -> None:
+def _standing(session: Session, subject_id: UUID, asked: Asked) -> Grant | None:
+    return grants.standing(
+        session, subject_id=subject_id, purpose=asked.purpose, relying_party_id=asked.relying_party_id
+    )
+
+
+def _check_recipient(session: Session, asked: Asked) -> None:
     party = asked.relying_party_id
     if asked.purpose is Purpose.TEMPLATE_RENEWAL:
         if party is not None:
             raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
-    elif party is None or not (ends or parties.may_ask(session, party, asked.purpose)):
+    elif party is None or not parties.may_ask(session, party, asked.purpose):
         raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
+
+
+def _check_notice(session: Session, asked: Asked) -> None:
     if asked.notice_sha256 not in notices.digests(session, asked.purpose):
         raise NoticeChangedError
 
@@ -106,16 +116,6 @@ def _end_of(chosen: datetime | None, settings: Settings, now: datetime) -> datet
         return valid_until(chosen, now=now, default_days=settings.consent_days, longest_days=settings.consent_max_days)
     except ValueError as error:
         raise InvalidRequestError(("/valid_until", str(error))) from error
-
-
-def _standing(session: Session, subject_id: UUID, asked: Asked) -> Grant | None:
-    return session.scalar(
-        select(Grant).where(
-            Grant.subject_id == subject_id,
-            Grant.purpose == asked.purpose,
-            Grant.relying_party_id.is_not_distinct_from(asked.relying_party_id),
-        )
-    )
 
 
 def _put_in_force(
@@ -140,7 +140,7 @@ def _put_in_force(
     change.issue(Owner.grant(grant.id))
     change.session.add(grant)
     proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
-    event = _event(grant.id, asked, EventState.GIVEN, now, ends)
+    event = events.about(grant, EventState.GIVEN, at=now, ends=ends)
     key = subjects.key(vault, subject_id)
     telling.given(change.session, key, grant, now=now)
     return grant, events.append(change.session, vault, key, subject_id=subject_id, event=event, now=now)
@@ -152,20 +152,6 @@ def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str
         return None
     known = select(Grant.subject_ref).where(Grant.subject_id == subject_id, Grant.relying_party_id == party_id)
     return session.scalar(known) or secrets.token_urlsafe(REF_BYTES)
-
-
-def _event(
-    consent_id: UUID, asked: Asked, state: EventState, now: datetime, ends: datetime | None = None
-) -> ConsentEvent:
-    return ConsentEvent(
-        consent_id=consent_id,
-        state=state,
-        event_time=now,
-        purpose=asked.purpose,
-        relying_party_id=asked.relying_party_id,
-        notice_sha256=asked.notice_sha256,
-        valid_until=ends,
-    )
 
 
 @operation("refusal")
@@ -182,11 +168,21 @@ def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Re
         subjects.get(change.session, by.id, token_id=by.token_id)
         now = tell_time()
         standing = _standing(change.session, by.id, asked)
+        if standing is None:
+            _check_recipient(change.session, asked)
         if standing is None or asked.notice_sha256 != standing.notice_sha256:
-            _check(change.session, asked, ends=standing is not None)
+            _check_notice(change.session, asked)
         if standing is not None:
             end_grant(change, vault, standing, now=now, replaced=True)
-        event = _event(uuid4(), asked, EventState.REFUSED, now)
+        event = ConsentEvent(
+            consent_id=uuid4(),
+            state=EventState.REFUSED,
+            event_time=now,
+            purpose=asked.purpose,
+            relying_party_id=asked.relying_party_id,
+            notice_sha256=asked.notice_sha256,
+            valid_until=None,
+        )
         key = subjects.key(vault, by.id)
         return Recorded(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))
 
@@ -228,10 +224,9 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     Args:
         replaced: another word takes its place, and it must not end without that.
     """
-    asked = Asked(purpose=grant.purpose, relying_party_id=grant.relying_party_id, notice_sha256=grant.notice_sha256)
     state = ended_as(grant.valid_until, now=now)
     # An expired consent ended when it expired, not when somebody noticed.
-    event = _event(grant.id, asked, state, grant.valid_until if state is EventState.EXPIRED else now)
+    event = events.about(grant, state, at=grant.valid_until if state is EventState.EXPIRED else now)
     delete_grant(change.session, grant)
     proofs.end(change.session, grant.id, on=event.event_time.date())
     end = change.replaced if replaced else change.end

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.consent import events, pausing, proofs, telling
-from app.consent.policy import ConsentEvent, EventState
+from app.consent.policy import EventState
 from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.auth import UnauthenticatedError
@@ -90,16 +90,8 @@ def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, h
     proofs.end(session, grant.id, on=stone.ended_on)
     if not here or stone.ended_as not in set(EventState):
         return
-    event = ConsentEvent(
-        consent_id=grant.id,
-        state=EventState(stone.ended_as),
-        # The register remembers the day only.
-        event_time=datetime.combine(stone.ended_on, time(), tzinfo=UTC),
-        purpose=grant.purpose,
-        relying_party_id=grant.relying_party_id,
-        notice_sha256=grant.notice_sha256,
-        valid_until=None,
-    )
+    # The register remembers the day only.
+    event = events.about(grant, EventState(stone.ended_as), at=datetime.combine(stone.ended_on, time(), tzinfo=UTC))
     try:
         key = subjects.key(vault, grant.subject_id)
     except UnauthenticatedError:

@@ -1,6 +1,7 @@
 """Logs to look through: grown batch by batch as a service grows one, in real stores, and then tampered with."""
 
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -133,3 +134,17 @@ def _over(leaves: Sequence[bytes]) -> bytes:
 
 
 assert WIDTH == 1 << HEIGHT
+
+
+def rolled_back(root: Path, aside: Path) -> int:
+    """Put the register back to what it was before 20 leaves, by a copy in *aside*; return the size of the log then."""
+    with opened(root) as vault:
+        assert vault.settle()
+    shutil.copy(root / "keys" / "register.db", aside / "older.db")
+    with tampering(root) as tampered:
+        size = tampered.size
+    grown(root, 20)
+    with opened(root) as vault:
+        assert vault.settle()
+    shutil.copy(aside / "older.db", root / "keys" / "register.db")
+    return size

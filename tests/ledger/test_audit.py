@@ -1,7 +1,6 @@
 """The audit names the first entry that is not as it was written, whatever was edited, dropped or put elsewhere."""
 
 import secrets
-import shutil
 import threading
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from app.ledger.findings import Kind
 from app.ledger.frontier import Frontier
 from app.ledger.tiles import GUARD_BYTES, HASH_BYTES, guard_owner
 from tests.house import copied
-from tests.ledger.logs import audited, first, grown, opened, tampering
+from tests.ledger.logs import audited, first, grown, opened, rolled_back, tampering
 from tests.ledger.trees import LEAVES, TREE
 
 BATCHES = (5, 200, 95, 310, 9)
@@ -275,15 +274,7 @@ def test_of_several_faults_the_first_by_index_is_named(root: Path) -> None:
 def test_a_register_put_back_to_an_older_state_is_named_by_the_first_entry_that_is_gone(
     root: Path, tmp_path: Path
 ) -> None:
-    with opened(root) as vault:
-        assert vault.settle()
-    shutil.copy(root / "keys" / "register.db", tmp_path / "older.db")
-    with tampering(root) as tampered:
-        size = tampered.size
-    grown(root, 20)
-    with opened(root) as vault:
-        assert vault.settle()
-    shutil.copy(tmp_path / "older.db", root / "keys" / "register.db")
+    size = rolled_back(root, tmp_path)
 
     found = first(root)
 

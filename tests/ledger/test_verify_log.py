@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from app.ledger.findings import Kind
 from app.ledger.tiles import HASH_BYTES
 from tests.architecture.source import ROOT
 from tests.house import House, copied
-from tests.ledger.logs import grown, opened, tampering
+from tests.ledger.logs import grown, rolled_back, tampering
 
 BANNER = f"mien: prototype, {DEMONSTRATION}\n"
 Command = Callable[..., Result]
@@ -74,15 +73,7 @@ def test_the_first_bad_entry_is_named_and_what_to_do(root: Path, command: Comman
 def test_a_register_that_nothing_else_starts_with_is_looked_through(
     root: Path, command: Command, tmp_path: Path
 ) -> None:
-    with opened(root) as vault:
-        assert vault.settle()
-    shutil.copy(root / "keys" / "register.db", tmp_path / "older.db")
-    with tampering(root) as tampered:
-        size = tampered.size
-    grown(root, 20)
-    with opened(root) as vault:
-        assert vault.settle()
-    shutil.copy(tmp_path / "older.db", root / "keys" / "register.db")
+    size = rolled_back(root, tmp_path)
 
     sweep = CliRunner(env=environment(root)).invoke(app, ["sweep"])
     said = found(command("--json"), 1)
