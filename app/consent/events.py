@@ -13,6 +13,7 @@ from app.consent import receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant
 from app.faces.permit import Purpose
+from app.kit.plain import written
 from app.kit.prepared import within
 from app.ledger import issuing
 from app.ledger.bundle import Bundle
@@ -40,7 +41,7 @@ def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event:
     row_id = uuid4()
     said = receipting.said(session, vault.settings, event)
     bundle = issuing.issue(within(session), vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
-    plain = json.dumps(asdict(event), default=_written).encode()
+    plain = json.dumps(asdict(event), default=written).encode()
     session.add(
         ConsentEventRow(
             id=row_id,
@@ -74,10 +75,6 @@ def latest(
         if event.consent_id == consent_id:
             return event, issuing.find(session, key, receipt_id=row.id)
     return None
-
-
-def _written(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _read(plain: bytes) -> ConsentEvent:

@@ -17,7 +17,7 @@ from app.consent.grants import standing
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
 from app.kit.auth import UnauthenticatedError
-from app.ledger.entries import Act, append_open
+from app.ledger.entries import append_unrecorded
 from app.subjects import service as subjects
 from app.vault import purge
 from app.vault.seal import KekError, SealError
@@ -84,4 +84,4 @@ def _record(session: Session, vault: Vault, subject_id: UUID, now: datetime) -> 
         return
     except (KekError, SealError) as error:
         log.error("a pause is not in the person's list", error=type(error).__name__)
-        append_open(session, Act.UNRECORDED_ENDING, state="disputed", on=now.date().isoformat())
+        append_unrecorded(session, "disputed", now=now)

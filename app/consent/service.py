@@ -21,7 +21,7 @@ from app.kit.errors import InvalidRequestError, NotFoundError
 from app.kit.settings import Settings
 from app.kit.steps import operation
 from app.ledger.bundle import Bundle
-from app.ledger.entries import Act, append_open
+from app.ledger.entries import append_unrecorded
 from app.parties import service as parties
 from app.subjects import service as subjects
 from app.vault.register import Owner
@@ -242,7 +242,7 @@ def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEven
         return events.append(session, vault, key, subject_id=subject_id, event=event, now=now)
     except (KekError, SealError) as error:
         log.error("an ending is not in the person's list", error=type(error).__name__)
-        append_open(session, Act.UNRECORDED_ENDING, state=event.state, on=now.date().isoformat())
+        append_unrecorded(session, event.state, now=now)
         return None
 
 

@@ -12,7 +12,7 @@ from app.consent.tables import Grant
 from app.enrolment.service import record_deletion
 from app.enrolment.store import generations_in_use
 from app.enrolment.tables import Photo, Template
-from app.ledger.entries import Act, append_open
+from app.ledger.entries import append_unrecorded
 from app.vault import purge
 from app.vault.register import Owner
 from app.vault.seal import KekError, SealError
@@ -60,7 +60,7 @@ def _record_deletions(session: Session, vault: Vault, touched: Mapping[UUID, UUI
         except (KekError, SealError) as error:
             # They are gone all the same.
             log.error("a deletion is not in the person's entries", error=type(error).__name__)
-            append_open(session, Act.UNRECORDED_ENDING, state="deleted", on=now.date().isoformat())
+            append_unrecorded(session, "deleted", now=now)
 
 
 def retire_superseded(vault: Vault) -> None:

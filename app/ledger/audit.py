@@ -12,13 +12,14 @@ It never writes. What comes to the log meanwhile is not looked at.
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select, text
 
 from app.kit.telling import Tell
 from app.ledger import audit_index, audit_records, keys, tiles
-from app.ledger.audit_tree import TreeAudit
+from app.ledger.audit_tree import LATEST, TreeAudit
 from app.ledger.checkpoint import Checkpoint, CheckpointError, Verifier, opened
 from app.ledger.findings import Finding, Kind, in_order
 from app.ledger.tables import SeenHead, SigningKey, Signs
@@ -26,7 +27,6 @@ from app.vault.register import KeyGoneError
 from app.vault.seal import Key
 from app.vault.vault import Vault
 
-SIZE = text("SELECT max(size) FROM log_heads")
 BACKWARDS = text(
     "SELECT min(later.size) FROM log_heads AS later JOIN log_heads AS earlier"
     " ON earlier.size = (SELECT max(size) FROM log_heads WHERE size < later.size) WHERE later.made_at < earlier.made_at"
@@ -71,9 +71,9 @@ def audit(vault: Vault, *, now: datetime, tell: Tell) -> Audit:
     # The data first: what it has seen was in the register before.
     seen, found = _seen(vault, origin)
     with vault.register.store.read() as session:
-        size = session.execute(SIZE).scalar_one() or 0
+        size = session.execute(LATEST).scalar_one() or 0
         backwards = session.execute(BACKWARDS).scalar_one()
-    guard = _guard(vault)
+    guard = _guard(vault, origin_id)
     if guard is None:
         found.append(Finding(Kind.GUARD_GONE, None, "the key of the log's tags is gone: they tell nothing any more"))
     tree = TreeAudit(vault, size=size, guard=guard, seen=seen, tell=tell)
@@ -99,9 +99,9 @@ def audit(vault: Vault, *, now: datetime, tell: Tell) -> Audit:
     )
 
 
-def _guard(vault: Vault) -> Key | None:
+def _guard(vault: Vault, origin_id: UUID) -> Key | None:
     try:
-        return vault.register.key(tiles.guard_owner(vault.register.origin()))
+        return vault.register.key(tiles.guard_owner(origin_id))
     except KeyGoneError:
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from app.ledger.audit_tree import uncounted
+from app.ledger.audit_tree import LATEST, uncounted
 from app.ledger.findings import Finding, Kind
 from app.ledger.tiles import HASH_BYTES, HEIGHT, WIDTH
 from app.vault.vault import Vault
@@ -21,7 +21,6 @@ PAGE = 50_000
 
 TILES = text("SELECT level, count(*), sum(length(hashes)) FROM log_tiles WHERE level <> 0 GROUP BY level")
 TILES_OF_LEAVES = text("SELECT count(*) FROM log_tiles WHERE level = 0")
-LATEST = text("SELECT max(size) FROM log_heads")
 COUNTS = text(
     'WITH page AS (SELECT leaf, "index" AS at FROM log_leaves WHERE leaf > :after ORDER BY leaf LIMIT :page)'
     " SELECT max(leaf) AS last, count(*) AS rows, coalesce(sum(at < :size), 0) AS ours,"

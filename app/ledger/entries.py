@@ -8,6 +8,7 @@ import json
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -160,14 +161,18 @@ def pend_open(writing: Statements, entry: Entry) -> None:
 
 def pend_open_once(writing: Statements, entry: Entry) -> None:
     """Do the same, unless an entry with the same record waits already."""
-    record = entry.record.decode()
-    if writing.first(_WAITS, record=record) is None:
-        writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=record)
+    if writing.first(_WAITS, record=entry.record.decode()) is None:
+        pend_open(writing, entry)
 
 
 def append_open(session: Session, act: Act, **record: Value) -> None:
     """Write an entry about nobody, in a transaction on the data store."""
     pend_open(within(session), of_act(act, **record))
+
+
+def append_unrecorded(session: Session, state: str, *, now: datetime) -> None:
+    """Write that something ended, of which its person's list has no record."""
+    append_open(session, Act.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
 
 
 def append_open_in_register(session: Session, act: Act, **record: Value) -> None:

@@ -21,7 +21,7 @@ HEIGHT = 8
 """Levels of the tree in one tile."""
 WIDTH = 2**HEIGHT
 """Hashes in a full tile."""
-HASH_BYTES = 32
+HASH_BYTES = merkle.HASH_BYTES
 GUARD_BYTES = NONCE_BYTES + TAG_BYTES
 """Of the tag over one leaf: a seal of nothing, bound to the leaf and its index."""
 

@@ -4,7 +4,7 @@ The note that they may add is theirs, sealed under their key; the controller rea
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from app.faces.permit import Purpose
 from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.errors import NotFoundError
+from app.kit.plain import written
 from app.kit.steps import operation
 from app.ledger.bundle import Bundle
 from app.matching import history
@@ -65,7 +66,7 @@ def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | Non
         known = _find(session, key, subject_id=by.id, comparison_id=comparison_id)
         told = known or _of_line(session, key, subject_id=by.id, comparison_id=comparison_id)
         if note is not None:
-            told = Disputed(**asdict(told) | {"note": note})
+            told = replace(told, note=note)
         if told != known:
             _put(session, key, subject_id=by.id, comparison_id=comparison_id, told=told, on=now.date())
         paused = _pause(change, by.id, told, now)
@@ -153,16 +154,12 @@ def _read(vault: Vault, row: Dispute) -> Disputed | None:
 
 
 def _put(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID, told: Disputed, on: date) -> None:
-    plain = json.dumps(asdict(told), default=_written).encode()
+    plain = json.dumps(asdict(told), default=written).encode()
     row = session.get(Dispute, comparison_id)
     if row is None:
         row = Dispute(id=comparison_id, subject_id=subject_id, disputed_on=on, sealed=b"")
         session.add(row)
     row.sealed = key.seal(plain, place(Dispute.sealed, comparison_id))
-
-
-def _written(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _opened(key: Key, row: Dispute) -> Disputed:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -192,4 +192,4 @@ def _read(plain: bytes) -> tuple[bytes, Tried]:
         for digest, (at, *comparison_ids) in told
     }
     until = held["until"]
-    return bytes.fromhex(held["salt"]), replace(Tried(known), stopped_until=until and datetime.fromisoformat(until))
+    return bytes.fromhex(held["salt"]), Tried(known, until and datetime.fromisoformat(until))

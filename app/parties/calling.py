@@ -18,7 +18,7 @@ import httpcore
 import httpx
 
 from app.kit.deadline import Deadline
-from app.parties.addresses import Callback, CallbackError, IPAddress, callback, may_be_called
+from app.parties.addresses import Callback, IPAddress, callback, may_be_called
 
 CONNECT_S = 5.0
 """Seconds to be connected to one address."""
@@ -169,10 +169,8 @@ class Caller:
         """Send *body*, and say what came of it. It never raises: whatever a recipient does is its answer."""
         try:
             status = self._post(callback(written, private=self._private), body.encode())
-        except (CallbackError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            return Answer(Outcome.UNREACHABLE, type(error).__name__)
-        except (OSError, ValueError) as error:
-            # Of the resolver, and of what cannot be read at all.
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
+            # An OSError is the resolver's; a ValueError is of what can be no callback, or cannot be read at all.
             return Answer(Outcome.UNREACHABLE, type(error).__name__)
         return Answer(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
 

@@ -126,8 +126,8 @@ class Courier:
             waiting = outbox.waiting(session, party_id)
         tried = acknowledged = 0
         for message_id in filter(self._is_due, waiting):
-            claimed, answer = self._try(message_id)
-            if claimed is None or answer is None:
+            answer = self._try(message_id)
+            if answer is None:
                 continue
             tried += 1
             acknowledged += answer.outcome is Outcome.ACKNOWLEDGED
@@ -142,12 +142,12 @@ class Courier:
         if tried:
             self._settle(acknowledged)
 
-    def _try(self, message_id: UUID) -> tuple[Claimed | None, Answer | None]:
+    def _try(self, message_id: UUID) -> Answer | None:
         """Send one message, if it is still to be sent, and write down what came of it."""
         with self._writing() as session:
             claimed, now = outbox.claim(session, message_id), self._clock()
         if claimed is None:
-            return None, None
+            return None
         answer = self._call(claimed.callback, message.signed(self._vault, claimed, now=now))
         state = self._state(claimed, answer)
         with self._writing() as session:
@@ -156,19 +156,18 @@ class Courier:
             self._next[message_id] = self._clock() + wait_after(claimed.attempts, chance=self._chance())
         else:
             self._next.pop(message_id, None)
-        return claimed, answer
+        return answer
 
     def _state(self, claimed: Claimed, answer: Answer) -> DeliveryState:
         if answer.outcome is Outcome.ACKNOWLEDGED:
             return DeliveryState.ACKNOWLEDGED
         return DeliveryState.FAILED if claimed.made_on < self._oldest_day() else DeliveryState.PENDING
 
-    def _give_up(self, party_id: UUID, before: date) -> int:
+    def _give_up(self, party_id: UUID, before: date) -> None:
         with self._writing() as session:
             given_up = outbox.give_up(session, self._vault, party_id=party_id, before=before, now=self._clock())
         if given_up:
             log.error("a relying party was not told", relying_party_id=str(party_id), messages=given_up)
-        return given_up
 
     def _oldest_day(self) -> date:
         return given_up_before(self._clock().date(), days=self._days)

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
+from app.kit.plain import written
 from app.parties.policy import DeliveryState, Event
 from app.parties.tables import Delivery
 from app.vault.place import place
@@ -77,11 +78,7 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
 
 
 def _sealed(key: Key, delivery_id: UUID, line: Line) -> bytes:
-    return key.seal(json.dumps(asdict(line), default=_written).encode(), place(Delivery.sealed, delivery_id))
-
-
-def _written(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return key.seal(json.dumps(asdict(line), default=written).encode(), place(Delivery.sealed, delivery_id))
 
 
 def _opened(key: Key, row: Delivery) -> Line:

@@ -1,7 +1,7 @@
 """What the operator says of relying parties besides who they are, and what the operator sees of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -26,13 +26,7 @@ class Described:
 
     def said(self) -> dict[str, str]:
         """Return what is said, by the column that holds it."""
-        every = {
-            "contact": self.contact,
-            "context": self.context,
-            "legal_basis": self.legal_basis,
-            "alternative": self.alternative,
-        }
-        return {name: value for name, value in every.items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

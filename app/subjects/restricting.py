@@ -10,7 +10,7 @@ from app.kit.auth import Principal
 from app.kit.clock import Clock
 from app.kit.steps import operation
 from app.ledger.bundle import Bundle
-from app.ledger.entries import Act, append_open
+from app.ledger.entries import append_unrecorded
 from app.subjects import service
 from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
@@ -37,7 +37,7 @@ def record(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -
         return service.issue_receipt(session, vault, subject_id, "restriction", now=now)
     except (KekError, SealError) as error:
         log.error("a restriction is not in the person's list", error=type(error).__name__)
-        append_open(session, Act.UNRECORDED_ENDING, state="restricted", on=now.date().isoformat())
+        append_unrecorded(session, "restricted", now=now)
         return None
 
 

@@ -160,10 +160,9 @@ def rectify(
     session: Session, vault: Vault, *, by: Principal, display_name: str | None, now: datetime
 ) -> tuple[Subject, Bundle]:
     """Correct what the person calls themselves; returns the receipt too, which does not say what."""
-    get(session, by.id, token_id=by.token_id)
+    subject = get(session, by.id, token_id=by.token_id)
     rename(session, vault, subject_id=by.id, display_name=display_name)
-    receipt = issue_receipt(session, vault, by.id, "rectification", now=now)
-    return get(session, by.id), receipt
+    return subject, issue_receipt(session, vault, by.id, "rectification", now=now)
 
 
 def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:

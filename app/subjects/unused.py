@@ -15,7 +15,7 @@ from app.kit.auth import UnauthenticatedError
 from app.kit.prepared import within
 from app.kit.steps import operation
 from app.ledger import entries
-from app.ledger.entries import Act, append_open
+from app.ledger.entries import Act, append_open, append_unrecorded
 from app.subjects import service
 from app.subjects.tables import Subject, Token, TokenKind
 from app.vault.seal import KekError, SealError
@@ -81,7 +81,7 @@ def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now:
         return
     except (KekError, SealError) as error:
         log.error("the end of a token is not in the person's list", error=type(error).__name__)
-        append_open(session, Act.UNRECORDED_ENDING, state="token_unused", on=now.date().isoformat())
+        append_unrecorded(session, "token_unused", now=now)
 
 
 def _date_undated(vault: Vault, today: date) -> None:
