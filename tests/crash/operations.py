@@ -380,7 +380,8 @@ OPERATIONS = (
     Operation("ending replaced keys", key_replaced, Order(_end_replaced), later=timedelta(hours=2)),
     Operation("renewal", enrolled, _renew),
     Operation("shortening a history", enrolled, _shorten),
-    Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000)),
+    # By then a batch is due: the restart's joins what its sweep, beside it, has written so far.
+    Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000), joins=True),
     Operation("noting what was used", with_two_tokens, Order(_note_uses), later=timedelta(days=1)),
     Operation("setting a callback", enrolled, Order(_set_callback)),
     Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),

@@ -285,7 +285,7 @@ def test_a_register_put_back_to_an_older_state_is_named_by_the_first_entry_that_
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE seen_heads SET note = replace(note, 'A', 'B')",
+        "UPDATE seen_heads SET note = substr(note, 1, length(note) - 80) || upper(substr(note, -80))",
         "UPDATE seen_heads SET root = zeroblob(32)",
         "UPDATE seen_heads SET size = size - 1",
         "UPDATE seen_heads SET note = ''",
