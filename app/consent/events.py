@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.consent import receipting
@@ -15,11 +15,13 @@ from app.consent.tables import ConsentEventRow, Grant
 from app.faces.permit import Purpose
 from app.kit.plain import written
 from app.kit.prepared import within
-from app.ledger import issuing
+from app.ledger import entries, issuing
 from app.ledger.bundle import Bundle
 from app.vault.place import place
 from app.vault.seal import Key
 from app.vault.vault import Vault
+
+_EVENT = entries.next_row(ConsentEventRow)
 
 
 def about(grant: Grant, state: EventState, *, at: datetime, ends: datetime | None = None) -> ConsentEvent:
@@ -37,20 +39,12 @@ def about(grant: Grant, state: EventState, *, at: datetime, ends: datetime | Non
 
 def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:
     """Write *event* as the person's next, with its receipt; returns the receipt. No event is written without one."""
-    last = session.scalar(select(func.max(ConsentEventRow.position)).where(ConsentEventRow.subject_id == subject_id))
-    row_id = uuid4()
+    row_id, writing = uuid4(), within(session)
     said = receipting.said(session, vault.settings, event)
-    bundle = issuing.issue(within(session), vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
+    bundle = issuing.issue(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
     plain = json.dumps(asdict(event), default=written).encode()
-    session.add(
-        ConsentEventRow(
-            id=row_id,
-            subject_id=subject_id,
-            position=(last or 0) + 1,
-            sealed=key.seal(plain, place(ConsentEventRow.sealed, row_id)),
-        )
-    )
-    session.flush()
+    row = key.seal(plain, place(ConsentEventRow.sealed, row_id))
+    writing.all(_EVENT, id=row_id, subject_id=subject_id, person_id=subject_id, sealed=row)
     return bundle
 
 

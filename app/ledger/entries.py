@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, delete, func, insert, select
+from sqlalchemy import ScalarSelect, Uuid, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.kit.prepared import Prepared, Statements, within
@@ -91,7 +91,7 @@ def leaf_of(salt: bytes, record: bytes) -> bytes:
 
 def next_position(table: type[Any]) -> ScalarSelect[int]:
     """Select the place after the last in the list of the person `person_id`."""
-    mine = table.subject_id == bindparam("person_id")
+    mine = table.subject_id == bindparam("person_id", type_=Uuid())
     last = select(func.coalesce(func.max(table.position), 0) + 1).where(mine)
     return last.scalar_subquery()
 
@@ -101,7 +101,8 @@ def next_row(table: type[Any]) -> Prepared:
     return Prepared(
         insert(table).values(
             id=bindparam("id"),
-            subject_id=bindparam("subject_id"),
+            # Said, since that of a foreign key is only known when every table is.
+            subject_id=bindparam("subject_id", type_=Uuid()),
             position=next_position(table),
             sealed=bindparam("sealed"),
         )

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECEIPT, SEALED_RECORD
@@ -109,7 +109,7 @@ class EntryRow(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """That of the act, where it has one: of a comparison."""
-    subject_id: Mapped[UUID] = mapped_column(Uuid(), ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first entry without a receipt, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
@@ -123,7 +123,7 @@ class ReceiptRow(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """That of the act, where it has one: of a consent event."""
-    subject_id: Mapped[UUID] = mapped_column(Uuid(), ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
     """1 for the person's first receipt, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECEIPT)

@@ -7,15 +7,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.plain import written
+from app.kit.prepared import within
+from app.ledger import entries
 from app.parties.policy import DeliveryState, Event
 from app.parties.tables import Delivery
 from app.vault.place import place
 from app.vault.seal import Key
+
+_LINE = entries.next_row(Delivery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,8 @@ class Entry:
 
 def begin(session: Session, key: Key, *, delivery_id: UUID, subject_id: UUID, line: Line) -> None:
     """Write the person's next line."""
-    last = session.scalar(select(func.max(Delivery.position)).where(Delivery.subject_id == subject_id))
-    row = Delivery(
-        id=delivery_id, subject_id=subject_id, position=(last or 0) + 1, sealed=_sealed(key, delivery_id, line)
-    )
-    session.add(row)
-    session.flush()
+    row = _sealed(key, delivery_id, line)
+    within(session).all(_LINE, id=delivery_id, subject_id=subject_id, person_id=subject_id, sealed=row)
 
 
 def note(
