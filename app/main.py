@@ -11,6 +11,7 @@ from app import __version__, health, running
 from app.consent import proving, refusals, renewals, told
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
+from app.faces import operating
 from app.faces.cards import Card, load_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
@@ -43,7 +44,10 @@ from app.vault.opening import is_new, migrate, open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
-ENGINES = {"face_recognition": "app.faces.engines.face_recognition:FaceRecognition"}
+ENGINES = {
+    "face_recognition": "app.faces.engines.face_recognition:FaceRecognition",
+    "sface": "app.faces.engines.onnx:OnnxEngine",
+}
 """Imported in the engine workers only."""
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -140,6 +144,22 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
     return pool, card
 
 
+def measuring(settings: Settings, pool: EnginePool, card: Card) -> Measuring:
+    """Return the engine at the threshold that the settings pick from its card.
+
+    Raises:
+        ValueError: the card supports no such target.
+    """
+    point = operating.chosen(card, settings)
+    return Measuring(
+        pool=pool,
+        card=card,
+        target_fmr=point.target_fmr,
+        target_group=point.target_group,
+        threshold=point.threshold,
+    )
+
+
 def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
     """Put the application together. It opens when it starts to serve, and closes when it stops.
 
@@ -158,8 +178,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    threshold = card.threshold_at(settings.target_fmr).threshold
-    app.state.measuring = Measuring(pool=pool, card=card, target_fmr=settings.target_fmr, threshold=threshold)
+    app.state.measuring = measuring(settings, pool, card)
     app.state.gate = _gate(settings, vault, card)
     app.state.metrics = Metrics()
     app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)

@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +34,11 @@ class ToyEngine:
     dimensions = _DIMENSIONS
     side = 640
 
-    def __init__(self, digests: Mapping[str, str]) -> None:
+    def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.weights_sha256 = digests["toy_engine.py"]
 
     @staticmethod
-    def weights_files() -> Mapping[str, Path]:
+    def weights_files(settings: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Path]:  # noqa: ARG004 - it has none
         """Return this file: the toy's weights are in it."""
         return {"toy_engine.py": Path(__file__)}
 
@@ -71,6 +73,8 @@ def toy_card() -> Card:
             "dimensions": _DIMENSIONS,
             "metric": "l2",
             "pipeline": "stripes",
+            "settings": {},
+            "default_target_fmr": 1e-3,
             "licence": "Apache-2.0",
             "training_data": "None: it was written, not trained.",
             "depicted_people_agreed": True,
@@ -79,7 +83,10 @@ def toy_card() -> Card:
             "calibration": {
                 "trial": {"name": "invented", "images": 0, "people": 0},
                 "pairs_floor": 1e-6,
-                "ci95_by_person": [{"threshold": 0.54, "fmr": [9e-4, 1.1e-3], "fnmr": [0.0, 0.01]}],
+                "ci95_by_person": [
+                    {"threshold": 0.30, "fmr": [5e-6, 2e-5], "fnmr": [0.0, 0.01]},
+                    {"threshold": 0.54, "fmr": [9e-4, 1.1e-3], "fnmr": [0.0, 0.01]},
+                ],
                 "fmr_by_origin": {"trial": "invented", "thresholds": {"0.54": {"A-F": 1e-3, "A-M": 1e-3}}},
                 "table": [_row(0.30, 1e-5), _row(0.45, 1e-4), _row(0.54, 1e-3), _row(0.60, 1e-2)],
             },

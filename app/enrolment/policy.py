@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from app.faces.engine import Vector
+from app.faces.engine import Metric, Vector
 from app.faces.features import distance
 
 MOST_PHOTOS = 5
 """More add little: the mean of five halves the misses of the mean of two (`docs/faces.md`)."""
 
 
-def odd_ones(vectors: Sequence[Vector], *, threshold: float) -> list[int]:
+def odd_ones(vectors: Sequence[Vector], *, metric: Metric, threshold: float) -> list[int]:
     """Return the indexes of photos that are not of the same person as another; empty when all agree.
 
     Two photos of one enrolment must match each other as a probe must match a reference: one threshold, one rule. Of a
@@ -19,7 +19,7 @@ def odd_ones(vectors: Sequence[Vector], *, threshold: float) -> list[int]:
     apart = [
         pair
         for pair in combinations(range(len(vectors)), 2)
-        if distance(vectors[pair[0]], vectors[pair[1]]) >= threshold
+        if distance(vectors[pair[0]], vectors[pair[1]], metric=metric) >= threshold
     ]
     if not apart:
         return []

@@ -67,7 +67,7 @@ def enrol(
         permit, _ = permitted(session, now=tell_time())
     measured = _all_good(faces.pool.measure(permit, photos))
     step("measured")
-    if odd := policy.odd_ones([one.vector for one in measured], threshold=faces.threshold):
+    if odd := policy.odd_ones([one.vector for one in measured], metric=faces.card.metric, threshold=faces.threshold):
         raise NotTheSamePersonError(odd)
     enrolment_id = uuid4()
     try:
@@ -103,7 +103,7 @@ def _seal(
 ) -> None:
     """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
     before = store.enrolments_with_photos(change.session, grants[0].subject_id)
-    reference = features.mean([one.vector for one in measured])
+    reference = features.mean([one.vector for one in measured], metric=card.metric)
     entry_id = uuid4()
     _log(
         change.session,

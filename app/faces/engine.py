@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ Point: TypeAlias = tuple[float, float]
 """``(x, y)`` in pixels, from the top left corner."""
 Vector: TypeAlias = tuple[float, ...]
 """One face's features; two are compared with the metric on the engine's card."""
+Metric: TypeAlias = Literal["l2", "cosine"]
+"""``l2`` is the Euclidean distance; ``cosine`` is 1 less the cosine of the angle, between vectors of length 1."""
+METRICS: Final = get_args(Metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Face:
 class Engine(Protocol):
     """A model that finds and describes faces. It lives in a worker only: one to a process, one job at a time.
 
-    It is given the SHA-256 of each of its files, by name, which were checked before it is made (law 12).
+    It is given the SHA-256 of each of its files, by name, which were checked before it is made (law 12), and the
+    settings on its card, which say how it is run.
     """
 
     id: str
@@ -43,10 +47,10 @@ class Engine(Protocol):
     side: int
     """The longer side, in pixels, that a picture is brought to (never enlarged) before it is shown to the engine."""
 
-    def __init__(self, digests: Mapping[str, str]) -> None: ...
+    def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None: ...
 
     @staticmethod
-    def weights_files() -> Mapping[str, Path]:
+    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:
         """Return every file that the engine will load, by name, without loading any."""
         ...
 
@@ -55,5 +59,5 @@ class Engine(Protocol):
         ...
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return the vector of exactly one face: ``dimensions`` finite numbers."""
+        """Return the vector of exactly one face: ``dimensions`` finite numbers, of length 1 if the metric is cosine."""
         ...

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, UploadFile
 
+from app.faces.calibration import TargetGroup
 from app.faces.cards import Card
 from app.faces.pool import EnginePool
 from app.kit.problems import TooLargeError
@@ -17,6 +18,7 @@ class Measuring:
     pool: EnginePool
     card: Card
     target_fmr: float
+    target_group: TargetGroup = TargetGroup.WORST
     threshold: float
     """Two faces at a smaller distance than this are taken for one person's."""
 

@@ -7,7 +7,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw, FlawCode
@@ -38,19 +38,27 @@ class Start:
     """``module:Class``."""
     digests: Mapping[str, str]
     """SHA-256 of each file the engine may load, by name; any other does not load."""
+    settings: Mapping[str, Any]
+    """How the engine is run, from its card."""
     memory_bytes: int
     max_pixels: int
 
     def frame(self) -> Frame:
         """Return it as a frame."""
-        names = ("engine", "digests", "memory_bytes", "max_pixels")
+        names = ("engine", "digests", "settings", "memory_bytes", "max_pixels")
         return Frame({"kind": "start", **{name: getattr(self, name) for name in names}})
 
     @classmethod
     def of(cls, frame: Frame) -> "Start":
         """Read it from a frame."""
         digests = {name: str(digest) for name, digest in frame.mapping("digests").items()}
-        return cls(frame.text("engine"), digests, frame.whole("memory_bytes"), frame.whole("max_pixels"))
+        return cls(
+            engine=frame.text("engine"),
+            digests=digests,
+            settings=frame.mapping("settings"),
+            memory_bytes=frame.whole("memory_bytes"),
+            max_pixels=frame.whole("max_pixels"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

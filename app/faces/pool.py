@@ -70,7 +70,7 @@ class EnginePool:
         memory_bytes: int,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        start = Start(engine, card.digests, memory_bytes, max_pixels)
+        start = Start(engine, card.digests, card.settings, memory_bytes, max_pixels)
         terms = Terms(start=start, card=card, timeout_s=timeout_s)
         self._card = card
         self._closed = False

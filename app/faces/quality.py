@@ -76,10 +76,11 @@ def measures(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float
 def verdict(quality: Mapping[str, float]) -> FlawCode | None:
     """Return what is wrong with a face of such measures, the first thing to put right first; None when it is good."""
     faults = {
+        # Before the size, since the eyes of a turned face are near each other.
+        FlawCode.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
         FlawCode.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
         FlawCode.TOO_DARK: quality["brightness"] < DARKEST_HIGHLIGHT,
         FlawCode.TOO_BRIGHT: quality["glare"] > MOST_GLARE,
-        FlawCode.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
         FlawCode.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
         FlawCode.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
     }

@@ -56,7 +56,7 @@ class Channel:
         return chunk
 
 
-def load_engine(spec: str, digests: Mapping[str, str]) -> Engine:
+def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:
     """Make the engine named ``module:Class``, once each file it would load has the expected SHA-256 (law 12).
 
     Raises:
@@ -65,15 +65,15 @@ def load_engine(spec: str, digests: Mapping[str, str]) -> Engine:
     module, _, name = spec.partition(":")
     try:
         kind = getattr(importlib.import_module(module), name)
-        files: Mapping[str, Path] = kind.weights_files()
-    except (ImportError, AttributeError, TypeError, OSError) as error:
+        files: Mapping[str, Path] = kind.weights_files(settings)
+    except (ImportError, AttributeError, TypeError, KeyError, OSError) as error:
         raise RefusedError("engine_unusable") from error
     if files.keys() != digests.keys():
         raise RefusedError("weights_differ")
     for file, path in files.items():
         if _sha256(path) != digests[file]:
             raise RefusedError("weights_differ")
-    return _made(kind, digests)
+    return _made(kind, digests, settings)
 
 
 def main(parent: int) -> None:
@@ -81,7 +81,7 @@ def main(parent: int) -> None:
     channel = Channel()
     try:
         start = messages.Start.of(channel.receive())
-        engine = load_engine(start.engine, start.digests)
+        engine = load_engine(start.engine, start.digests, start.settings)
         missing = _sealed(engine, start, parent)
     except wire.FrameError:
         channel.send(messages.Refusal("protocol").frame())
@@ -112,9 +112,9 @@ def _serve(channel: Channel, engine: Engine, max_pixels: int) -> None:
         channel.send(answer.frame() if isinstance(answer, messages.Measured) else messages.flaw_frame(answer))
 
 
-def _made(kind: Any, digests: Mapping[str, str]) -> Engine:  # noqa: ANN401 - a class named in a setting
+def _made(kind: Any, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:  # noqa: ANN401 - a class named in a setting
     try:
-        engine: Engine = kind(digests)
+        engine: Engine = kind(digests, settings)
     except Exception as error:  # an engine may raise anything
         raise RefusedError("engine_unusable") from error
     except SystemExit as error:  # `import face_recognition` quits when its models are missing

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     sqlite_busy_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds a writer waits for another, and a checkpoint for readers."""
 
-    engine: Literal["face_recognition"] = "face_recognition"
+    engine: Literal["face_recognition", "sface"] = "face_recognition"
     """What measures faces."""
     engine_workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that measure faces, one job at a time in each. About one for each core."""
@@ -120,8 +120,11 @@ class Settings(BaseSettings):
     """Wall-clock seconds for one image, after which its worker is killed and replaced."""
     engine_memory_mib: Annotated[int, Field(ge=256)] = 2048
     """Address space of one worker."""
-    target_fmr: Annotated[float, Field(gt=0, lt=1)] = 1e-3
-    """False match rate that picks the threshold from the engine's card."""
+    target_fmr: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """False match rate that picks the threshold from the engine's card. Default: the card's own."""
+    target_group: Literal["all", "worst"] | None = None
+    """Whether the target is kept on average over all pairs, or in every labelled group of the card's trial. Default:
+    in every group, where the trial has labels."""
 
     max_photo_bytes: Annotated[int, Field(gt=0)] = 12 * MIB
     """Bytes of one uploaded image."""

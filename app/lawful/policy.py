@@ -7,9 +7,12 @@ it can see is what is missing.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from app.faces import operating
 from app.faces.cards import Card
+from app.faces.operating import OperatingPoint
 from app.kit.settings import Settings
 
+DO = "use an engine whose card has labelled groups, and set MIEN_TARGET_GROUP=worst, or lower MIEN_TARGET_FMR"
 DEMONSTRATION_PARTY = "Demonstration controller (prototype)"
 """Whom the shipped notices name as the controller: nobody."""
 
@@ -164,28 +167,38 @@ def _keys(settings: Settings) -> Iterator[Requirement]:
 
 
 def _rates(situation: Situation) -> Requirement:
-    target = situation.settings.target_fmr
-    point = situation.card.threshold_at(target)
+    in_force = operating.chosen(situation.card, situation.settings)
+    target, point = in_force.target_fmr, in_force.point
     above = {group: rate for group, rate in point.fmr_by_group.items() if rate > target}
     told = ", ".join(f"{group} {rate:.2g}" for group, rate in (above or point.fmr_by_group).items())
     return Requirement(
         name="error rates",
-        met=not above,
+        met=bool(point.fmr_by_group) and not above,
         found=f"{'over' if above else 'within'} {target:g} at threshold {point.threshold:g}: {told}",
         why="an average that holds hides groups in which it does not (Art. 5(1)(a), (d))",
-        do=f"use an engine whose card keeps MIEN_TARGET_FMR in every labelled group; {situation.card.id} does not"
-        if above
-        else "nothing",
+        do="nothing" if not above and point.fmr_by_group else DO,
     )
+
+
+def unequal(in_force: OperatingPoint) -> Iterator[str]:
+    """Say in which groups of the second trial the target is missed, the worst first."""
+    by_origin, missed = in_force.by_origin, in_force.missed_by_origin
+    if by_origin is None:
+        yield "no second trial tells in which groups of people the engine errs more"
+    elif missed:
+        worst_first = sorted(missed, key=lambda group: missed[group], reverse=True)
+        times = missed[worst_first[0]] / in_force.target_fmr
+        told = ", ".join(f"{group} {missed[group]:.2g}" for group in worst_first)
+        yield (
+            f"THE TARGET OF {in_force.target_fmr:g} IS MISSED, by up to {times:.0f} times, "
+            f"between people of one origin and sex in a second trial ({by_origin.trial}; at "
+            f"{by_origin.threshold:g}, in force is {in_force.threshold:g}): {told}"
+        )
 
 
 def _warnings(situation: Situation) -> Iterator[str]:
     settings, card = situation.settings, situation.card
-    by_origin = card.by_origin_near(card.threshold_at(settings.target_fmr).threshold)
-    above = {group: rate for group, rate in by_origin.rates.items() if rate > settings.target_fmr}
-    if above:
-        told = ", ".join(f"{group} {rate:.2g}" for group, rate in above.items())
-        yield f"in a second trial ({by_origin.trial}) the target is missed at {by_origin.threshold:g}: {told}"
+    yield from unequal(operating.chosen(card, settings))
     if not card.depicted_people_agreed:
         yield f"the people in the pictures that {card.id} learnt from did not agree to it"
     proxy = f"through {settings.trusted_proxies}" if settings.trusted_proxies else "with no proxy set"

@@ -1,6 +1,5 @@
 """Verification for the relying party, the list of uses for the person, the engine's card for everybody."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -10,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from app.consent.errors import NoSuchConsentError
 from app.consent.examples import SUBJECT_REF
+from app.faces import operating
+from app.faces.cards import shipped
 from app.faces.measuring import Faces, image_bytes
 from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
@@ -178,19 +179,12 @@ CARD = media("application/json", "The card, and under `in_force` what holds now.
 def engine(faces: Faces) -> dict[str, Any]:
     """Read the engine's card.
 
-    Weights, training data, whether the people in it agreed, error rates by group, and the threshold in force.
+    Weights, training data, whether the people in it agreed, error rates by group, and the threshold in force; the cards
+    of the other engines that ship with this version are beside it, under `others`.
     """
-    in_force = faces.card.threshold_at(faces.target_fmr)
+    point = operating.operating_point(faces.card, faces.target_fmr, faces.target_group)
     return {
         **faces.card.as_document(),
-        "in_force": {
-            "target_fmr": faces.target_fmr,
-            "threshold": in_force.threshold,
-            "fmr": in_force.fmr,
-            "fnmr": in_force.fnmr,
-            "fmr_by_group": dict(in_force.fmr_by_group),
-            "fnmr_by_group": dict(in_force.fnmr_by_group),
-            "ci95_by_person": asdict(faces.card.interval_near(in_force.threshold)),
-            "worst_group": faces.card.worst_group_near(in_force.threshold),
-        },
+        "in_force": operating.in_force(point),
+        "others": [one.as_document() for one in shipped() if one.id != faces.card.id],
     }

@@ -137,7 +137,8 @@ def _verified(asked: Asked, probe: bytes) -> Verified:
     step("measured")
     if isinstance(measured, Flaw):
         raise PhotoRefusedError.of(measured)
-    decision = decide(distance(measured.vector, reference), threshold=faces.threshold)
+    apart = distance(measured.vector, reference, metric=faces.card.metric)
+    decision = decide(apart, threshold=faces.threshold)
     line = partial(
         history.Line,
         relying_party_id=asked.watch.relying_party_id,

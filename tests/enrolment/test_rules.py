@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from app.enrolment.policy import MOST_PHOTOS, odd_ones
 from app.faces import features
+from app.faces.engine import METRICS, Metric
 from app.matching.policy import Decision, decide
 
 NUMBERS = st.floats(-1, 1, allow_nan=False)
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=128).map(tuple)
+DIRECTED = VECTORS.filter(lambda vector: math.hypot(*vector) > 0.1)
+METRIC: st.SearchStrategy[Metric] = st.sampled_from(METRICS)
 LINES = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MOST_PHOTOS)
 """Photos as points on a line: near ones are one person."""
 THRESHOLDS = st.floats(0.01, 2)
@@ -26,9 +29,9 @@ def test_a_decision_is_a_match_below_the_threshold_only(distance: float, thresho
 
 @given(photos=LINES, threshold=THRESHOLDS)
 def test_there_is_an_odd_photo_exactly_if_two_do_not_match(photos: list[tuple[float]], threshold: float) -> None:
-    odd = odd_ones(photos, threshold=threshold)
+    odd = odd_ones(photos, metric="l2", threshold=threshold)
 
-    widest = max(features.distance(one, other) for one in photos for other in photos)
+    widest = max(features.distance(one, other, metric="l2") for one in photos for other in photos)
     assert bool(odd) == (widest >= threshold)
     assert odd == sorted(set(odd))
     assert set(odd) <= set(range(len(photos)))
@@ -40,9 +43,9 @@ def test_the_order_of_the_photos_does_not_matter(
 ) -> None:
     order = data.draw(st.permutations(range(len(photos))))
 
-    shuffled = odd_ones([photos[index] for index in order], threshold=threshold)
+    shuffled = odd_ones([photos[index] for index in order], metric="l2", threshold=threshold)
 
-    assert sorted(order[index] for index in shuffled) == odd_ones(photos, threshold=threshold)
+    assert sorted(order[index] for index in shuffled) == odd_ones(photos, metric="l2", threshold=threshold)
 
 
 @given(near=st.lists(st.floats(0, 0.4), min_size=2, max_size=4), place=st.integers(0, 4))
@@ -50,7 +53,7 @@ def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], 
     photos = [(x,) for x in near]
     photos.insert(place, (9.0,))
 
-    assert odd_ones(photos, threshold=0.5) == [min(place, len(near))]
+    assert odd_ones(photos, metric="l2", threshold=0.5) == [min(place, len(near))]
 
 
 @given(vector=VECTORS)
@@ -61,20 +64,20 @@ def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
     assert len(packed) == 8 * len(vector)
 
 
-@given(vector=VECTORS, times=st.integers(1, MOST_PHOTOS))
-def test_the_mean_of_one_photo_is_that_photo(vector: tuple[float, ...], times: int) -> None:
-    mean = features.mean([vector] * times)
+@given(vector=DIRECTED, times=st.integers(1, MOST_PHOTOS), metric=METRIC)
+def test_the_mean_of_one_photo_is_that_photo(vector: tuple[float, ...], times: int, metric: Metric) -> None:
+    mean = features.mean([vector] * times, metric=metric)
 
-    assert features.distance(mean, vector) < 1e-12
+    assert abs(features.distance(mean, vector, metric=metric)) < 1e-12
 
 
 @given(data=st.data(), size=st.integers(1, 16), count=st.integers(1, MOST_PHOTOS))
 def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.DataObject, size: int, count: int) -> None:
     vectors = data.draw(st.lists(st.tuples(*[NUMBERS] * size), min_size=count, max_size=count))
 
-    mean = features.mean(vectors)
+    mean = features.mean(vectors, metric="l2")
 
-    assert mean == features.mean(vectors[::-1])
+    assert mean == features.mean(vectors[::-1], metric="l2")
     assert len(mean) == size
     for number, column in zip(mean, zip(*vectors, strict=True), strict=True):
         assert min(column) - 1e-15 <= number <= max(column) + 1e-15
@@ -84,5 +87,28 @@ def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.Dat
 def test_a_distance_is_the_same_from_either_side_and_nothing_to_itself(pairs: list[tuple[float, float]]) -> None:
     one, other = zip(*pairs, strict=True)
 
-    assert features.distance(one, other) == features.distance(other, one) >= 0
-    assert features.distance(one, one) == 0
+    assert features.distance(one, other, metric="l2") == features.distance(other, one, metric="l2") >= 0
+    assert features.distance(one, one, metric="l2") == 0
+
+
+@given(data=st.data(), size=st.integers(1, 16), scale=st.floats(0.1, 10))
+def test_by_the_cosine_only_the_direction_counts(data: st.DataObject, size: int, scale: float) -> None:
+    vectors = st.tuples(*[NUMBERS] * size).filter(lambda vector: math.hypot(*vector) > 0.1)
+    one, other = data.draw(vectors), data.draw(vectors)
+    longer = tuple(value * scale for value in one)
+    cosine = sum(a * b for a, b in zip(one, other, strict=True)) / math.hypot(*one) / math.hypot(*other)
+    apart = features.distance(one, other, metric="cosine")
+
+    assert math.isclose(apart, 1 - cosine, abs_tol=1e-12)
+    assert apart == features.distance(other, one, metric="cosine")
+    assert math.isclose(apart, features.distance(longer, other, metric="cosine"), abs_tol=1e-12)
+
+
+@given(degrees=st.integers(0, 170), longer=st.floats(0.1, 10))
+def test_the_mean_by_the_cosine_is_half_way_however_long_the_vectors_are(degrees: int, longer: float) -> None:
+    radians = math.radians(degrees)
+
+    mean = features.mean([(longer, 0.0), (math.cos(radians), math.sin(radians))], metric="cosine")
+
+    assert math.isclose(mean[0], math.cos(radians / 2), abs_tol=1e-9)
+    assert math.isclose(mean[1], math.sin(radians / 2), abs_tol=1e-9)

@@ -1,16 +1,19 @@
 """Pools of workers, permits, and the pictures of ``tests/images``."""
 
-import math
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.faces import features
 from app.faces.cards import load_card
+from app.faces.engine import Metric
 from app.faces.permit import Permit
 from app.faces.pool import EnginePool, Measured
+from app.main import ENGINES
 from tests import toy_engine
 
 REAL_SPEC = "app.faces.engines.face_recognition:FaceRecognition"
@@ -74,16 +77,22 @@ def toy_pool() -> Iterator[EnginePool]:
 @pytest.fixture(scope="session")
 def real_pool() -> Iterator[EnginePool]:
     """Return a pool of two workers of the default engine."""
-    card = load_card("face_recognition")
+    with pool_of("face_recognition") as pool:
+        yield pool
+
+
+@contextmanager
+def pool_of(engine_id: str) -> Iterator[EnginePool]:
+    """Run two workers of an engine that ships."""
     terms: dict[str, Any] = {"workers": 2, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=REAL_SPEC, card=card, **terms)
+    pool = EnginePool(engine=ENGINES[engine_id], card=load_card(engine_id), **terms)
     pool.start()
     yield pool
     pool.close()
 
 
-def distance(one: object, other: object) -> float:
-    """Return the L2 distance of two good answers."""
+def distance(one: object, other: object, metric: Metric = "l2") -> float:
+    """Return the distance of two good answers."""
     assert isinstance(one, Measured)
     assert isinstance(other, Measured)
-    return math.dist(one.vector, other.vector)
+    return features.distance(one.vector, other.vector, metric=metric)

@@ -3,19 +3,17 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from app.faces.cards import card_of, load_card
-from tests.toy_engine import toy_card
+from app.faces.cards import card_of, load_card, shipped
 
 CARD = load_card("face_recognition")
 
 
-def test_the_card_says_that_nobody_in_the_training_data_agreed() -> None:
-    assert not CARD.depicted_people_agreed
+def test_two_cards_ship_and_neither_says_that_the_people_in_the_training_data_agreed() -> None:
+    assert [card.id for card in shipped()] == ["face_recognition", "sface"]
+    assert not any(card.depicted_people_agreed for card in shipped())
     assert "scraped" in CARD.training_data
-    assert CARD.licence
+    assert all(card.licence for card in shipped())
 
 
 def test_the_card_names_every_file_and_which_are_used() -> None:
@@ -26,33 +24,12 @@ def test_the_card_names_every_file_and_which_are_used() -> None:
     assert CARD.weights_sha256 == CARD.digests["dlib_face_recognition_resnet_model_v1.dat"]
 
 
-def test_the_threshold_for_one_in_a_thousand() -> None:
-    point = CARD.threshold_at(1e-3)
-
-    assert (point.threshold, point.fmr, point.fnmr) == (0.54, 0.000906, 0.05751)
-    assert point.fmr_by_group["FF"] > point.fmr
-
-
-@given(st.floats(min_value=1.61e-7, max_value=0.99))
-def test_a_threshold_never_exceeds_its_rate_and_is_the_largest_that_does_not(target: float) -> None:
-    point = CARD.threshold_at(target)
-    larger = [other for other in CARD.calibration.points if other.threshold > point.threshold]
-
-    assert point.fmr <= target
-    assert all(other.fmr > target for other in larger)
-
-
-@pytest.mark.parametrize("target", [0.0, -1.0, 1.0, 2.0, 1e-7, 1e-9, float("nan")])
-def test_a_rate_that_the_trial_does_not_support_is_refused(target: float) -> None:
-    with pytest.raises(ValueError, match="LFW"):
-        CARD.threshold_at(target)
-
-
 def test_the_worst_group_is_told() -> None:
-    by_origin = CARD.calibration.fmr_by_origin["thresholds"]["0.543"]
+    by_origin = CARD.calibration.by_origin_near(0.54)
 
-    assert max(by_origin, key=by_origin.__getitem__) == "Asian-F"
-    assert by_origin["Asian-F"] > 100 * by_origin["White-M"]
+    assert by_origin is not None
+    assert by_origin.worst() == "Asian-F"
+    assert by_origin.rates["Asian-F"] > 100 * by_origin.rates["White-M"]
 
 
 def test_the_intervals_are_told() -> None:
@@ -73,7 +50,9 @@ def test_an_engine_without_a_card_has_none(engine_id: str) -> None:
         load_card(engine_id)
 
 
-@pytest.mark.parametrize("missing", ["licence", "training_data", "depicted_people_agreed", "calibration", "files"])
+@pytest.mark.parametrize(
+    "missing", ["licence", "training_data", "depicted_people_agreed", "calibration", "files", "settings"]
+)
 def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
     document = CARD.as_document()
     del document[missing]
@@ -82,5 +61,6 @@ def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
         card_of(document)
 
 
-def test_the_toy_has_a_card_with_the_default_threshold() -> None:
-    assert toy_card().threshold_at(1e-3).threshold == 0.54
+def test_a_metric_that_nobody_can_compute_is_none() -> None:
+    with pytest.raises(ValueError, match="manhattan"):
+        card_of({**CARD.as_document(), "metric": "manhattan"})

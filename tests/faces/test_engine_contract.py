@@ -12,6 +12,9 @@ from PIL import Image
 from app.faces import decode, worker
 from app.faces.cards import Card, load_card
 from app.faces.engine import Engine, Pixels
+from app.faces.features import distance
+from app.faces.operating import operating_point
+from app.main import ENGINES
 from tests import toy_engine
 from tests.faces.conftest import REAL_SPEC
 from tests.toy_faces import toy_photo
@@ -23,7 +26,7 @@ class Case:
     def __init__(self, spec: str, card: Card, photos: dict[str, bytes]) -> None:
         self.spec = spec
         self.card = card
-        self.engine: Engine = worker.load_engine(spec, card.digests)
+        self.engine: Engine = worker.load_engine(spec, card.digests, card.settings)
         self.photos = photos
 
     def pixels(self, name: str) -> Pixels:
@@ -33,7 +36,7 @@ class Case:
         return decode.reduced(picture.pixels, self.engine.side).pixels
 
 
-@pytest.fixture(scope="module", params=["toy", "face_recognition"])
+@pytest.fixture(scope="module", params=["toy", *ENGINES])
 def case(request: pytest.FixtureRequest, image: Callable[[str], bytes]) -> Case:
     if request.param == "toy":
         photos = {"one": toy_photo(1), "again": toy_photo(1, variant=2), "two": toy_photo(1, 2), "none": toy_photo()}
@@ -44,7 +47,8 @@ def case(request: pytest.FixtureRequest, image: Callable[[str], bytes]) -> Case:
         "two": "awkward/multi_2_people.jpg",
         "none": "awkward/noface_cat.jpg",
     }
-    loaded = Case(REAL_SPEC, load_card("face_recognition"), {key: image(name) for key, name in names.items()})
+    photos = {key: image(name) for key, name in names.items()}
+    loaded = Case(ENGINES[request.param], load_card(request.param), photos)
     decode.harden()
     return loaded
 
@@ -56,18 +60,18 @@ def test_it_is_what_its_card_says(case: Case) -> None:
 
 
 def test_its_files_are_those_of_the_card(case: Case) -> None:
-    assert type(case.engine).weights_files().keys() == case.card.digests.keys()
+    assert type(case.engine).weights_files(case.card.settings).keys() == case.card.digests.keys()
 
 
 def test_another_hash_does_not_load(case: Case) -> None:
     for name in case.card.digests:
         with pytest.raises(worker.RefusedError, match="weights_differ"):
-            worker.load_engine(case.spec, {**case.card.digests, name: "0" * 64})
+            worker.load_engine(case.spec, {**case.card.digests, name: "0" * 64}, case.card.settings)
 
 
 def test_a_file_that_is_not_on_the_card_does_not_load(case: Case) -> None:
     with pytest.raises(worker.RefusedError, match="weights_differ"):
-        worker.load_engine(case.spec, dict(list(case.card.digests.items())[1:]))
+        worker.load_engine(case.spec, dict(list(case.card.digests.items())[1:]), case.card.settings)
 
 
 @pytest.mark.parametrize(("name", "faces"), [("one", 1), ("again", 1), ("two", 2), ("none", 0)])
@@ -91,6 +95,7 @@ def test_a_vector_is_finite_and_as_long_as_promised(case: Case) -> None:
 
     assert len(vector) == case.engine.dimensions
     assert all(math.isfinite(value) for value in vector)
+    assert case.card.metric == "l2" or math.isclose(math.hypot(*vector), 1)
 
 
 def test_the_same_picture_gives_the_same_vector(case: Case) -> None:
@@ -102,11 +107,11 @@ def test_the_same_picture_gives_the_same_vector(case: Case) -> None:
 
 def test_two_pictures_of_one_person_match_at_the_default_threshold(case: Case) -> None:
     one, again = (
-        case.engine.embed(pixels, case.engine.detect(pixels)[0])
+        tuple(case.engine.embed(pixels, case.engine.detect(pixels)[0]))
         for pixels in (case.pixels("one"), case.pixels("again"))
     )
 
-    assert math.dist(one, again) < case.card.threshold_at(1e-3).threshold
+    assert distance(one, again, metric=case.card.metric) < operating_point(case.card).threshold
 
 
 def test_it_does_not_write_to_the_picture(case: Case) -> None:
@@ -121,7 +126,7 @@ def test_the_predictor_of_68_points_is_never_called(
     image: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = load_card("face_recognition")
-    engine: Any = worker.load_engine(REAL_SPEC, card.digests)
+    engine: Any = worker.load_engine(REAL_SPEC, card.digests, card.settings)
     decode.harden()
 
     def used(*_: object) -> NoReturn:

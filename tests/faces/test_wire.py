@@ -107,7 +107,7 @@ def test_an_answer_of_another_form_is_refused(frame: Frame, keep_photo: bool) ->
 
 
 def test_the_other_messages_survive_the_wire() -> None:
-    start = Start("a:B", {"file": "00"}, 1, 2)
+    start = Start("a:B", {"file": "00"}, {"side": 3}, 1, 2)
     hello = Hello("toy", 128, "00", (SANDBOX_PIECES[0],))
     ask = Ask(b"image", keep_photo=True)
 

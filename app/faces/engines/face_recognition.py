@@ -24,13 +24,15 @@ class FaceRecognition:
     side = 640
     """HOG takes 25 ms at 640 px against 346 ms at full size; genuine distances are no larger (docs/faces.md)."""
 
-    def __init__(self, digests: Mapping[str, str]) -> None:
+    def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         self.weights_sha256 = digests[_RESNET]
+        self._upsample: list[int] = settings["upsample"]
+        self._jitters: int = settings["jitters"]
         # Importing the package loads its weights, so it waits until they have been checked.
         self._api: Any = importlib.import_module("face_recognition")
 
     @staticmethod
-    def weights_files() -> Mapping[str, Path]:
+    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG004 - all come with its package
         """Return all that importing the package loads, used or not."""
         models = face_recognition_models
         paths = (
@@ -43,16 +45,18 @@ class FaceRecognition:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Return all faces; smaller ones are looked for only when there is none, at four times the cost."""
-        boxes = self._api.face_locations(pixels, number_of_times_to_upsample=0)
-        if not boxes:
-            boxes = self._api.face_locations(pixels, number_of_times_to_upsample=1)
+        boxes: list[tuple[int, int, int, int]] = []
+        for times in self._upsample:
+            boxes = boxes or self._api.face_locations(pixels, number_of_times_to_upsample=times)
         marks = self._api.face_landmarks(pixels, face_locations=boxes, model="small")
         return [_face(box, mark) for box, mark in zip(boxes, marks, strict=True)]
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the 128 numbers of *face*."""
         boxes = [face.box]
-        (vector,) = self._api.face_encodings(pixels, known_face_locations=boxes, num_jitters=1, model="small")
+        (vector,) = self._api.face_encodings(
+            pixels, known_face_locations=boxes, num_jitters=self._jitters, model="small"
+        )
         return [float(value) for value in vector]
 
 

@@ -2,7 +2,10 @@
 
 from dataclasses import asdict
 
+from app.faces import operating
+from app.faces.calibration import TargetGroup
 from app.faces.cards import Card
+from app.faces.operating import OperatingPoint
 from app.lawful import service as lawful
 from app.rights import access
 from app.rights.papers import described
@@ -28,22 +31,22 @@ def inputs(asked: described.Asked) -> described.Paper:
         "necessity": [{"question": question, "answer": OPEN} for question in QUESTIONS],
         "risks": [{"risk": risk, "likelihood": OPEN, "severity": OPEN} for risk in RISKS],
         "measures": [asdict(one) for one in MEASURES],
-        "error_rates": _rates(asked.card, asked.settings.target_fmr),
+        "error_rates": _rates(asked.card, operating.chosen(asked.card, asked.settings)),
         "missing_for_live": [f"{one.name}: {one.found}; {one.do}" for one in found.missing],
         "warnings": list(found.warnings),
     }
 
 
-def _rates(card: Card, target: float) -> described.Paper:
+def _rates(card: Card, in_force: OperatingPoint) -> described.Paper:
     """Return the rates that were measured at the threshold in force, by group, and on which trials."""
-    point = card.threshold_at(target)
-    interval, by_origin = card.interval_near(point.threshold), card.by_origin_near(point.threshold)
+    point, interval, by_origin = in_force.point, in_force.interval, in_force.by_origin
     return {
         "engine": card.id,
         "training_data": card.training_data,
         "depicted_people_agreed": card.depicted_people_agreed,
         "trial": card.calibration.trial["name"],
-        "target_fmr": target,
+        "target_fmr": in_force.target_fmr,
+        "target_kept_in": _KEPT_IN[in_force.target_group],
         "threshold": point.threshold,
         "false_match_rate": point.fmr,
         "false_non_match_rate": point.fnmr,
@@ -52,13 +55,14 @@ def _rates(card: Card, target: float) -> described.Paper:
         "false_non_match_rate_95": list(interval.fnmr),
         "false_match_rate_by_group": dict(point.fmr_by_group),
         "false_non_match_rate_by_group": dict(point.fnmr_by_group),
-        "second_trial": by_origin.trial,
-        "second_trial_threshold": by_origin.threshold,
-        "second_trial_false_match_rate": dict(by_origin.rates),
+        "second_trial": by_origin.trial if by_origin else "none",
+        "second_trial_threshold": by_origin.threshold if by_origin else None,
+        "second_trial_false_match_rate": dict(by_origin.rates) if by_origin else {},
         "liveness": "not checked: a good picture of a person may pass for them",
     }
 
 
+_KEPT_IN = {TargetGroup.ALL: "all pairs of different people together", TargetGroup.WORST: "every labelled group"}
 OPEN = "to be answered by people"
 QUESTIONS = (
     "What is the aim, in one sentence, and who decided on it?",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from app.faces import operating
 from app.rights import access
 from app.rights.papers import described
 from app.rights.papers.markdown import escaped, table
@@ -52,12 +53,17 @@ def _recipients(found: list[described.Paper]) -> Iterator[str]:
 
 
 def _errors(asked: described.Asked) -> str:
-    point = asked.card.threshold_at(asked.settings.target_fmr)
-    worst = asked.card.worst_group_near(point.threshold)
+    in_force = operating.chosen(asked.card, asked.settings)
+    point, by_origin = in_force.point, in_force.by_origin
+    second = (
+        f"; in the worst group of a second trial ({by_origin.worst()}) it took "
+        f"{by_origin.rates[by_origin.worst()]:.2%} of pairs of different people for one."
+        if by_origin
+        else "; no second trial tells of further groups."
+    )
     return (
         f"It makes mistakes, and not equally for everyone. On its trial it took {point.fmr:.2%} of pairs of different "
-        f"people for one, and missed {point.fnmr:.1%} of pairs of one person; in the worst group of a second trial "
-        f"({worst['group']}) it took {worst['fmr']:.2%} of pairs of different people for one."
+        f"people for one, and missed {point.fnmr:.1%} of pairs of one person{second}"
     )
 
 

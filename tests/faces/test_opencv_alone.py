@@ -1,0 +1,37 @@
+"""`sface` decides as OpenCV does without Mien, on every pair of the synthetic people's photos."""
+
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from app.faces.cards import load_card
+from app.faces.messages import Measured
+from app.faces.operating import operating_point
+from app.faces.permit import Permit
+from tests.faces.conftest import distance, pool_of
+
+PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"))
+ALONE = Path(__file__).parent / "opencv_alone.py"
+
+
+def test_sface_decides_as_opencv_does_by_itself() -> None:
+    done = subprocess.run([sys.executable, ALONE, *PHOTOS], capture_output=True, check=True)
+    alone = [np.array(vector) for vector in json.loads(done.stdout)]
+    with pool_of("sface") as pool:
+        ours = pool.measure(Permit(grant_ids=()), [photo.read_bytes() for photo in PHOTOS])
+    threshold = operating_point(load_card("sface")).threshold
+    pairs = list(combinations(range(len(PHOTOS)), 2))
+    by_itself = {(a, b): 1 - float(alone[a] @ alone[b]) for a, b in pairs}
+    by_mien = {(a, b): distance(ours[a], ours[b], "cosine") for a, b in pairs}
+
+    assert len(PHOTOS) == 18
+    assert all(isinstance(one, Measured) for one in ours)
+    assert {pair: apart < threshold for pair, apart in by_mien.items()} == {
+        pair: apart < threshold for pair, apart in by_itself.items()
+    }
+    # Each finds the face in another size of the picture, so that the crops differ a little.
+    assert max(abs(by_mien[pair] - by_itself[pair]) for pair in pairs) < 0.15
