@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
 from app.faces.measuring import Faces
+from app.faces.operating import operating_point
 from app.kit.auth import OpenRoute
 from app.kit.errors import NotFoundError
 from app.kit.http import Config
@@ -15,6 +16,7 @@ from app.kit.metrics import CONTENT_TYPE, Metrics
 from app.kit.migrate import NewerSchemaError
 from app.kit.openapi import Example, answers, like, media, merged
 from app.lawful import service as lawful
+from app.lawful.policy import unequal
 from app.ledger.log import check as check_log
 from app.vault.opening import SchemaError, check
 from app.vault.seal import KekError
@@ -60,7 +62,8 @@ class ReadyOut(BaseModel):
     status: Literal["ready", "not ready"]
     reasons: list[str]
     warnings: list[str]
-    """In `live`: what is not asked for, and should be known."""
+    """In which groups of people the engine misses the target; in `live` also what else is not asked for, and should be
+    known."""
     profile: Literal["prototype", "live"]
     controller: str
     engine: str
@@ -87,14 +90,15 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
-    warnings: list[str] = []
+    in_force = operating_point(faces.card, faces.target_fmr, faces.target_group)
+    warnings = list(unequal(in_force))
     try:
         check(vault)
         check_log(vault)
         if config.profile == "live":
             found = lawful.look(vault, settings=config, card=faces.card)
             reasons += [f"live: {one.name}: {one.found}; {one.do}" for one in found.missing]
-            warnings += found.warnings
+            warnings = list(found.warnings)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
     except DBAPIError:

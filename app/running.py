@@ -9,10 +9,13 @@ import structlog
 from fastapi import FastAPI
 
 from app import __version__
+from app.faces.measuring import Measuring
+from app.faces.operating import operating_point
 from app.kit.clock import Clock, utc_now
 from app.kit.connections import unhurried
 from app.kit.settings import Settings
 from app.kit.turns import take_short_turns
+from app.lawful.policy import unequal
 from app.ledger import batch, keys
 from app.ledger import log as ledger_log
 from app.matching import sweeps
@@ -58,6 +61,9 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
     courier = courier_of(settings, vault, clock=clock)
     telling = _every(LOOK_S, courier.look, name="telling")
+    measuring: Measuring = app.state.measuring
+    for one in unequal(operating_point(measuring.card, measuring.target_fmr, measuring.target_group)):
+        log.warning("the engine errs", told=one)
     log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
     yield
     # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.

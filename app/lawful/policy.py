@@ -191,7 +191,7 @@ def unequal(in_force: OperatingPoint) -> Iterator[str]:
         told = ", ".join(f"{group} {missed[group]:.2g}" for group in worst_first)
         yield (
             f"THE TARGET OF {in_force.target_fmr:g} IS MISSED, by up to {times:.0f} times, "
-            f"between people of one origin and sex in a second trial ({by_origin.trial}; at "
+            f"between people of one origin and sex in a second trial ({by_origin.trial}; measured at "
             f"{by_origin.threshold:g}, in force is {in_force.threshold:g}): {told}"
         )
 

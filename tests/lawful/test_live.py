@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.consent import notices
-from app.faces.cards import load_card
+from app.faces.cards import card_of, load_card
 from app.faces.operating import chosen
 from app.faces.permit import Purpose
 from app.kit.settings import DEMONSTRATION, NOBODY, Settings
@@ -147,6 +147,26 @@ def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, mie
     assert all(f"{group} " in found.found for group in above)
     assert "Asian-F 0.18" in " ".join(real.warnings)
     assert [one.met for one in toy.requirements if one.name == "error rates"] == [True]
+
+
+@pytest.mark.parametrize(("engine", "times"), [("face_recognition", 180), ("sface", 33)])
+def test_an_engine_that_keeps_the_target_in_every_labelled_group_will_do_with_a_warning_nobody_can_miss(
+    root: Path, mien: House, engine: str, times: int
+) -> None:
+    settings = settings_for(root, profile="live", engine=engine, **WHO)
+    found = service.look(mien.vault, settings=settings, card=load_card(engine))
+
+    assert [one.met for one in found.requirements if one.name == "error rates"] == [True]
+    assert f"IS MISSED, by up to {times} times" in found.warnings[0]
+
+
+def test_a_card_without_labelled_groups_will_not_do(root: Path, mien: House) -> None:
+    document = load_card("sface").as_document()
+    for row in document["calibration"]["table"]:
+        row["fmr_by_group"] = row["fnmr_by_group"] = {}
+    found = service.look(mien.vault, settings=settings_for(root, profile="live", **WHO), card=card_of(document))
+
+    assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 
 
 def test_consents_to_the_demonstration_are_none_to_the_controller(root: Path, pool: SharedPool) -> None:
