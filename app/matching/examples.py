@@ -38,11 +38,12 @@ CARD: Example = {
     "weights_sha256": "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
     "in_force": {
         "target_fmr": 0.001,
-        "threshold": 0.54,
-        "fmr": 0.000906,
-        "fnmr": 0.05751,
-        "fmr_by_group": {"FF": 0.00172, "MM": 0.00123, "FM": 0.000224},
-        "fnmr_by_group": {"F": 0.1211, "M": 0.05483},
+        "target_group": "worst",
+        "threshold": 0.52,
+        "fmr": 0.000476,
+        "fnmr": 0.09955,
+        "fmr_by_group": {"FF": 0.000977, "MM": 0.000637, "FM": 0.000127},
+        "fnmr_by_group": {"F": 0.1827, "M": 0.09604},
         "ci95_by_person": {"threshold": 0.543, "fmr": [0.00075, 0.0014], "fnmr": [0.0399, 0.093]},
     },
 }
