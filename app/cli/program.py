@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import asking, auditing, disputing, keeping, papers, proving, serving
+from app.cli import asking, auditing, comparing, disputing, keeping, papers, proving, serving
 from app.kit import log
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.add_typer(disputing.app)
 app.add_typer(asking.notice_app, name="notice")
 app.add_typer(asking.party_app, name="relying-party")
 app.add_typer(keeping.keys_app, name="keys")
+app.add_typer(comparing.app, name="engines")
 
 
 def main() -> None:

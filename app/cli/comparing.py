@@ -1,0 +1,99 @@
+"""`mien engines list`: the engines side by side, each as its card has it."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.command import Json, refuse
+from app.faces.calibration import TargetGroup
+from app.faces.cards import shipped
+from app.faces.comparing import FPIR, Compared, compare
+
+app = typer.Typer(help="The engines that measure faces.", no_args_is_help=True)
+GALLERY = 1000
+
+
+@app.command("list")
+def list_engines(
+    *,
+    target_fmr: Annotated[
+        float | None, typer.Option("--target-fmr", metavar="RATE", help="At this rate; else at each one's own.")
+    ] = None,
+    target_group: Annotated[
+        TargetGroup | None, typer.Option("--target-group", help="Kept on average, or in every labelled group.")
+    ] = None,
+    gallery: Annotated[int, typer.Option("--gallery", min=1, metavar="N", help="People in a gallery.")] = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Print the engines side by side: thresholds, error rates, intervals, groups, and what a gallery makes of them.
+
+    From the cards that ship with Mien; nothing is measured now. See docs/engines.md for what it means.
+    """
+    if target_fmr is not None and not 0 < target_fmr < 1:
+        refuse("a false match rate is above 0 and below 1")
+    found = compare(shipped(), target_fmr=target_fmr, target_group=target_group, gallery=gallery)
+    if as_json:
+        typer.echo(json.dumps({"engines": [one.as_document() for one in found], "gallery": gallery, "fpir": FPIR}))
+        return
+    _show(found, gallery)
+
+
+def _show(found: list[Compared], gallery: int) -> None:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="")
+    table.add_column("")
+    for one in found:
+        table.add_column(one.card.id, overflow="fold")
+    columns = [_column(one, gallery) for one in found]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    Console(highlight=False).print(table)
+
+
+def _column(one: Compared, gallery: int) -> dict[str, str]:
+    told = {
+        "people in its training data agreed": "yes" if one.card.depicted_people_agreed else "no",
+        "trial": one.card.calibration.trial["name"],
+        **_rates(one),
+    }
+    name = f"gallery of {gallery}, FPIR {FPIR:g}"
+    if one.gallery is None:
+        lowest = one.card.calibration.lowest_fmr
+        told[name] = f"asks for FMR {FPIR / gallery:.1g}; the trial supports {lowest:.1g} at best"
+    else:
+        told[name] = f"FMR {one.gallery.point.fmr:.1g}, misses {one.gallery.point.fnmr:.1%}"
+    return told
+
+
+def _rates(one: Compared) -> dict[str, str]:
+    names = (
+        *("target FMR", "threshold", "FMR", "FMR, 95 % of people", "FMR by group", "FNMR", "FNMR, 95 % of people"),
+        *("FNMR by group", "second trial, worst group"),
+    )
+    at = one.at
+    if at is None:
+        return {**dict.fromkeys(names, "-"), "target FMR": str(one.unsupported)}
+    near, second = f"at {at.interval.threshold:g}: ", at.by_origin
+    values = (
+        f"{at.target_fmr:g}, {'in every labelled group' if at.target_group == TargetGroup.WORST else 'on average'}",
+        f"{at.threshold:g} ({one.card.metric})",
+        f"{at.point.fmr:.2g}",
+        near + _span(at.interval.fmr),
+        _each(at.point.fmr_by_group),
+        f"{at.point.fnmr:.2g}",
+        near + _span(at.interval.fnmr),
+        _each(at.point.fnmr_by_group),
+        "none" if second is None else f"at {second.threshold:g}: {second.worst()} {second.rates[second.worst()]:.2g}",
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _each(rates: Mapping[str, float]) -> str:
+    return ", ".join(f"{group} {rate:.2g}" for group, rate in rates.items()) or "no labels"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2g} to {interval[1]:.2g}"

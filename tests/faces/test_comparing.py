@@ -1,0 +1,58 @@
+"""Engines side by side, as their cards have it."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.program import app
+from app.faces.calibration import TargetGroup
+from app.faces.cards import load_card, shipped
+from app.faces.comparing import FPIR, compare
+
+
+def test_every_engine_is_asked_for_the_same_rate() -> None:
+    found = compare(shipped(), target_fmr=1e-4, target_group=TargetGroup.ALL, gallery=100)
+    misses = {one.card.id: one.at.point.fnmr for one in found if one.at}
+
+    assert [one.at.target_fmr for one in found if one.at] == [1e-4, 1e-4]
+    assert misses["face_recognition"] > 40 * misses["sface"]
+
+
+def test_each_has_its_own_default() -> None:
+    found = compare(shipped(), target_fmr=None, target_group=None, gallery=100)
+
+    assert [one.at.target_fmr for one in found if one.at] == [one.default_target_fmr for one in shipped()]
+
+
+@pytest.mark.parametrize("gallery", [1, 10, 100, 400])
+def test_a_gallery_asks_for_a_lower_rate_the_more_people_are_in_it(gallery: int) -> None:
+    (found,) = compare([load_card("sface")], target_fmr=None, target_group=None, gallery=gallery)
+
+    assert found.gallery is not None
+    assert found.gallery.point.fmr * gallery <= FPIR
+
+
+def test_what_the_trial_cannot_say_is_not_said() -> None:
+    (found,) = compare([load_card("sface")], target_fmr=1e-7, target_group=None, gallery=1000)
+
+    assert found.at is None
+    assert found.gallery is None
+    assert "supports no false match rate" in str(found.unsupported)
+
+
+def test_the_command_prints_both_and_their_numbers_are_those_of_the_cards() -> None:
+    printed = CliRunner().invoke(app, ["engines", "list"], env={"COLUMNS": "200"}).stdout
+    told = json.loads(CliRunner().invoke(app, ["engines", "list", "--gallery", "100", "--json"]).stdout)
+
+    assert all(one in printed for one in ("face_recognition", "sface", "0.52 (l2)", "0.54 (cosine)", "Asian-F 0.18"))
+    assert [one["at"]["threshold"] for one in told["engines"]] == [0.52, 0.54]
+    assert [one["gallery"]["threshold"] for one in told["engines"]] == [0.415, 0.505]
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "-1", "nan"])
+def test_what_is_no_rate_is_refused(rate: str) -> None:
+    done = CliRunner().invoke(app, ["engines", "list", "--target-fmr", rate])
+
+    assert done.exit_code == 1
+    assert "above 0 and below 1" in done.stderr
