@@ -10,11 +10,13 @@ from rich.table import Table
 
 from app.cli.command import Json, refuse
 from app.faces.calibration import TargetGroup
-from app.faces.cards import shipped
+from app.faces.cards import Card, shipped
 from app.faces.comparing import FPIR, Compared, compare
 
 app = typer.Typer(help="The engines that measure faces.", no_args_is_help=True)
 GALLERY = 1000
+REFERENCES_AT = "0.0001"
+"""The false match rate at which several photos were tried on every card."""
 
 
 @app.command("list")
@@ -58,6 +60,7 @@ def _column(one: Compared, gallery: int) -> dict[str, str]:
         "people in its training data agreed": "yes" if one.card.depicted_people_agreed else "no",
         "trial": one.card.calibration.trial["name"],
         **_rates(one),
+        f"FNMR at FMR {REFERENCES_AT}, by photos enrolled": _by_photos(one.card),
     }
     name = f"gallery of {gallery}, FPIR {FPIR:g}"
     if one.gallery is None:
@@ -71,7 +74,7 @@ def _column(one: Compared, gallery: int) -> dict[str, str]:
 def _rates(one: Compared) -> dict[str, str]:
     names = (
         *("target FMR", "threshold", "FMR", "FMR, 95 % of people", "FMR by group", "FNMR", "FNMR, 95 % of people"),
-        *("FNMR by group", "second trial, worst group"),
+        *("FNMR by group", "FMR by group of the second trial"),
     )
     at = one.at
     if at is None:
@@ -86,9 +89,21 @@ def _rates(one: Compared) -> dict[str, str]:
         f"{at.point.fnmr:.2g}",
         near + _span(at.interval.fnmr),
         _each(at.point.fnmr_by_group),
-        "none" if second is None else f"at {second.threshold:g}: {second.worst()} {second.rates[second.worst()]:.2g}",
+        "no such trial" if second is None else f"at {second.threshold:g}: {_each(second.rates)}",
     )
     return dict(zip(names, values, strict=True))
+
+
+def _by_photos(card: Card) -> str:
+    """Return the misses with a mean of so many photos, and with the nearest of them in parentheses."""
+    measured = card.document["calibration"].get("references", {"rows": []})["rows"]
+    told = [
+        f"{row['references']}: {row['fnmr_of_mean'][REFERENCES_AT]:.2g}"
+        + (f" ({row['fnmr_of_nearest'][REFERENCES_AT]:.2g})" if row["references"] > 1 else "")
+        for row in measured
+        if REFERENCES_AT in row["fnmr_of_mean"]
+    ]
+    return ", ".join(told) or "not measured"
 
 
 def _each(rates: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.faces.calibration import TargetGroup
 from app.faces.cards import Card
-from app.faces.operating import OperatingPoint, in_force, operating_point
+from app.faces.operating import OperatingPoint, UnsupportedTargetError, in_force, operating_point
 
 FPIR = 1e-3
 """False positive identification rate that is asked of a gallery: one stranger in a thousand is taken for somebody."""
@@ -57,7 +57,7 @@ def _compared(card: Card, target_fmr: float | None, target_group: TargetGroup | 
     point, why = None, None
     try:
         point = operating_point(card, target_fmr, target_group)
-    except ValueError as error:
+    except UnsupportedTargetError as error:
         why = str(error)
     return Compared(card=card, at=point, unsupported=why, gallery=_in_gallery(card, gallery))
 
@@ -65,5 +65,5 @@ def _compared(card: Card, target_fmr: float | None, target_group: TargetGroup | 
 def _in_gallery(card: Card, gallery: int) -> OperatingPoint | None:
     try:
         return operating_point(card, FPIR / gallery, TargetGroup.ALL)
-    except ValueError:
+    except UnsupportedTargetError:
         return None

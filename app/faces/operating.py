@@ -8,6 +8,10 @@ from app.faces.cards import Card
 from app.kit.settings import Settings
 
 
+class UnsupportedTargetError(ValueError):
+    """The trial on the card supports no such target."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
     """A threshold, and what the trials say of it."""
@@ -43,18 +47,20 @@ def operating_point(
         target_group: in whom it is to be kept: every labelled group if not given, where the trial has labels.
 
     Raises:
-        ValueError: the trial supports no such rate, or has no groups.
+        UnsupportedTargetError: the trial supports no such rate, or has no groups.
     """
     calibration = card.calibration
     target = card.default_target_fmr if target_fmr is None else target_fmr
     group = calibration.finest_group if target_group is None else target_group
     if group == TargetGroup.WORST != calibration.finest_group:
-        raise ValueError(f"{card.id}: {calibration.trial['name']!r} has no labelled groups: set MIEN_TARGET_GROUP=all")
+        raise UnsupportedTargetError(
+            f"{card.id}: {calibration.trial['name']!r} has no labelled groups: set MIEN_TARGET_GROUP=all"
+        )
     if not calibration.lowest_fmr <= target < 1:
-        raise ValueError(_unsupported(card, target, calibration.lowest_fmr))
+        raise UnsupportedTargetError(_unsupported(card, target, calibration.lowest_fmr))
     held = [point for point in calibration.points if point.fmr_of(group) <= target]
     if not held:
-        raise ValueError(_unsupported(card, target, calibration.points[0].fmr_of(group)))
+        raise UnsupportedTargetError(_unsupported(card, target, calibration.points[0].fmr_of(group)))
     threshold = held[-1].threshold
     return OperatingPoint(
         target_fmr=target,
@@ -69,7 +75,7 @@ def chosen(card: Card, settings: Settings) -> OperatingPoint:
     """Return the point at which the settings run the engine.
 
     Raises:
-        ValueError: as `operating_point`.
+        UnsupportedTargetError: as `operating_point`.
     """
     group = None if settings.target_group is None else TargetGroup(settings.target_group)
     return operating_point(card, settings.target_fmr, group)

@@ -193,7 +193,8 @@ def test_a_second_sweep_finds_nothing(house: House) -> None:
 
     assert (first.access_counts_deleted, first.proofs_deleted, first.erasures_forgotten) == (1, 1, 1)
     assert not any((second.purged, second.expired, second.tokens_ended, second.access_counts_deleted))
-    assert unjoined(house.vault) == before
+    # Fewer, if a batch of the log fell in between.
+    assert unjoined(house.vault).items() <= before.items(), "no entry was added"
 
 
 def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
