@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 
-import click
 import typer
+from rich.console import Console
 
 from app.cli.command import Json, answer, read_settings, refuse, refusing
 from app.evaluation import service, writing
@@ -114,15 +114,22 @@ def _stated(origin: str | None, agreed: Agreed | None) -> Stated:
             "(--agreed yes, no or unknown): faces are not measured without that, and the report begins with it"
         )
     if origin is None:
-        origin = typer.prompt("Where did these images come from?", err=True)
-    if agreed is None:
-        agreed = typer.prompt(
-            "Did the people in them agree to this use?", type=click.Choice(get_args(Agreed)), err=True
-        )
+        origin = _answered("Where did these images come from?")
+    while agreed is None:
+        said = _answered("Did the people in them agree to this use? (yes, no or unknown)")
+        agreed = next((one for one in get_args(Agreed) if one == said.strip().lower()), None)
     try:
         return state(origin, agreed)
     except EvaluationError as error:
         raise typer.BadParameter(f"--origin: {error}") from error
+
+
+def _answered(question: str) -> str:
+    """Ask on the terminal, and leave standard output to the answer of the command."""
+    try:
+        return Console(stderr=True).input(f"{question} ", markup=False)
+    except EOFError:
+        raise typer.Abort from None
 
 
 def _evaluated(asked: Asked, settings: Settings, directory: Path, out: Path, *, keep_cache: bool) -> Evaluation:

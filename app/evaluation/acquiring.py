@@ -169,7 +169,7 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
             not_acquired[Flaw(outcome).slug] += 1
     vectors = [found[place].outcome for place in kept]
     return Acquired(
-        vectors=np.array(vectors, dtype=np.float64).reshape(len(kept), -1),
+        vectors=np.array(vectors, dtype=np.float64).reshape(len(kept), -1 if kept else 0),
         place=np.array(kept, dtype=np.int64),
         person=np.array([samples[place].person for place in kept], dtype=np.int64),
         images=len(tried),

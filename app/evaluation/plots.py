@@ -50,7 +50,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
 def figures(told: dict[str, Any]) -> dict[str, str]:
     """Return each figure of a report as an SVG element, by name; only those that there are numbers for."""
     drawn: dict[str, Callable[[Axes, dict[str, Any]], None]] = {"det": _det, "histograms": _histograms}
-    if told["groups"] and told["groups"]["impostor_pairs"]:
+    if any(told["calibration"]["table"][-1]["fmr_by_group"].values()):
         drawn["groups"] = _groups
     if told["references"]:
         drawn["references"] = _references

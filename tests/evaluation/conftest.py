@@ -39,7 +39,10 @@ def make_folder(root: Path, people: Mapping[str, Sequence[bytes]], groups: Mappi
 
 def toy_people(people: int, images: int) -> dict[str, list[bytes]]:
     """Return the photos of so many people, who look alike in steps: some are nearer to each other than others."""
-    return {f"person {one:02}": [toy_photo(one, variant=n * 3) for n in range(images)] for one in range(people)}
+    return {
+        f"person {one:02}": [toy_photo(one, variant=n * 9 // max(images - 1, 1)) for n in range(images)]
+        for one in range(people)
+    }
 
 
 @pytest.fixture
