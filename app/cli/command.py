@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.notices import NoticeError
+from app.evaluation.errors import EvaluationError
 from app.faces.operating import UnsupportedTargetError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
@@ -36,6 +37,7 @@ REFUSALS = (
     NoticeError,
     PartyError,
     SigningKeyError,
+    EvaluationError,
     UnsupportedTargetError,
     OSError,
     DBAPIError,
