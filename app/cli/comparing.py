@@ -1,14 +1,16 @@
 """`mien engines list`: the engines side by side, each as its card has it."""
 
+import importlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.command import Json, refuse
+from app.cli.command import Json, refuse, refusing
 from app.faces.calibration import TargetGroup
 from app.faces.cards import Card, shipped
 from app.faces.comparing import FPIR, Compared, compare
@@ -42,6 +44,20 @@ def list_engines(
         typer.echo(json.dumps({"engines": [one.as_document() for one in found], "gallery": gallery, "fpir": FPIR}))
         return
     _show(found, gallery)
+
+
+@app.command("plot")
+def plot(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the figures are put, as SVG.")],
+) -> None:
+    """Draw the figures of docs/engines.md from the cards that ship with Mien; those that are there are replaced."""
+    with refusing():
+        directory.mkdir(parents=True, exist_ok=True)
+        # The plotting library takes long to load, and no other command needs it.
+        for name, figure in importlib.import_module("app.evaluation.card_plots").figures(shipped()).items():
+            file = directory / f"{name}.svg"
+            file.write_text(figure, "utf-8")
+            typer.echo(file)
 
 
 def _show(found: list[Compared], gallery: int) -> None:

@@ -1,0 +1,130 @@
+"""The figures of docs/engines.md, drawn from the cards: what is printed there can be drawn again.
+
+Imported when they are drawn and not before, as `plots` is.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from app.faces.cards import Card
+from app.faces.comparing import FPIR
+
+COLOURS: Final = ("#0b57d0", "#b3261e", "#146c2e", "#7b4397")
+"""Told apart without colour too, by the dashes."""
+DASHES: Final = ("-", "--", "-.", ":")
+GALLERIES: Final = np.geomspace(1, 1_000_000, 200)
+RATES: Final = (1e-3, 1e-4, 1e-5)
+AT: Final = "0.0001"
+_SIZE: Final = (6.4, 4.2)
+_SETTINGS: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mien",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def figures(cards: Sequence[Card]) -> dict[str, str]:
+    """Return each figure as an SVG file's text, by name. The same cards give the same bytes."""
+    drawn: dict[str, tuple[str, Callable[[Axes, Sequence[Card]], None]]] = {
+        "det": ("False non-match rate of each engine against its false match rate", _det),
+        "groups": ("False match rates by origin and sex in the second trial", _groups),
+        "references": (f"Misses by number of enrolled photos, at a false match rate of {AT}", _references),
+        "gallery": ("False positive identification rate against the people in a gallery", _gallery),
+    }
+    with mpl.rc_context(_SETTINGS):
+        return {name: _svg(title, draw, cards) for name, (title, draw) in drawn.items()}
+
+
+def _svg(title: str, draw: Callable[[Axes, Sequence[Card]], None], cards: Sequence[Card]) -> str:
+    drawing = Drawing(figsize=_SIZE)
+    FigureCanvasSVG(drawing)
+    axes = drawing.add_subplot()
+    draw(axes, cards)
+    out = io.StringIO()
+    drawing.savefig(out, format="svg", metadata={"Title": title, "Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _det(axes: Axes, cards: Sequence[Card]) -> None:
+    for card, colour, dash in zip(cards, COLOURS, DASHES, strict=False):
+        calibration = card.calibration
+        lowest = min(one.threshold for one in calibration.intervals)
+        seen = [point for point in calibration.points if point.threshold >= lowest]
+        axes.plot(
+            [one.fmr for one in seen], [one.fnmr for one in seen], color=colour, linestyle=dash, lw=2, label=card.id
+        )
+        for one in calibration.intervals:
+            row = min(calibration.points, key=lambda point, at=one.threshold: abs(point.threshold - at))  # type: ignore[misc]
+            axes.plot([row.fmr] * 2, one.fnmr, color=colour, lw=1.2)
+            axes.plot(one.fmr, [row.fnmr] * 2, color=colour, lw=1.2)
+    axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
+    _plain(axes.xaxis, axes.yaxis)
+    axes.legend(title="crosses: 95 % intervals over people", loc="upper right")
+
+
+def _groups(axes: Axes, cards: Sequence[Card]) -> None:
+    trials = [(card, card.calibration.by_origin_near(_own_threshold(card))) for card in cards]
+    told = [(card, found) for card, found in trials if found is not None]
+    names = sorted(told[0][1].rates, key=lambda group: -told[0][1].rates[group])
+    high = 0.8 / len(told)
+    for place, (card, found) in enumerate(told):
+        ys = [row - 0.4 + high * (place + 0.5) for row in range(len(names))]
+        label = f"{card.id}, at {found.threshold:g}"
+        axes.barh(ys, [found.rates[group] for group in names], height=high * 0.9, color=COLOURS[place], label=label)
+        axes.axvline(card.default_target_fmr, color=COLOURS[place], linestyle=DASHES[place], lw=1.2)
+    axes.set(xscale="log", xlabel="false match rate between different people of one group", yticks=range(len(names)))
+    axes.set_yticklabels(names)
+    _plain(axes.xaxis)
+    axes.invert_yaxis()
+    axes.legend(title="lines: each one's target", loc="lower right")
+
+
+def _own_threshold(card: Card) -> float:
+    held = [point for point in card.calibration.points if point.fmr <= card.default_target_fmr]
+    return held[-1].threshold
+
+
+def _references(axes: Axes, cards: Sequence[Card]) -> None:
+    for card, colour in zip(cards, COLOURS, strict=False):
+        rows = card.document["calibration"].get("references", {"rows": []})["rows"]
+        counts = [row["references"] for row in rows]
+        for way, dash in (("mean", "-"), ("nearest", ":")):
+            rates = [row[f"fnmr_of_{way}"][AT] for row in rows]
+            axes.plot(counts, rates, color=colour, linestyle=dash, marker="o", label=f"{card.id}, {way}")
+    axes.set(yscale="log", xlabel="enrolled photos", ylabel=f"false non-match rate at FMR {AT}", xticks=[1, 2, 3, 5])
+    _plain(axes.yaxis)
+    axes.legend()
+
+
+def _gallery(axes: Axes, _cards: Sequence[Card]) -> None:
+    for rate, colour, dash in zip(RATES, COLOURS, DASHES, strict=False):
+        axes.plot(GALLERIES, 1 - (1 - rate) ** GALLERIES, color=colour, linestyle=dash, lw=2, label=f"FMR {rate:g}")
+    axes.axhline(FPIR, color="black", lw=1)
+    axes.annotate(f"FPIR {FPIR:g}", (1, FPIR), xytext=(2, 4), textcoords="offset points")
+    axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="strangers taken for one (FPIR)")
+    axes.set_ylim(1e-5, 1.5)
+    _plain(axes.xaxis, axes.yaxis)
+    axes.legend(title="1 - (1 - FMR)^N")
+
+
+def _plain(*axes: Axis) -> None:
+    """Write the numbers of logarithmic axes as numbers: their powers of ten need a typesetter."""
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,46 @@
+"""`docs/engines.md`: its commands print what it says, and its figures are drawn from the cards."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.evaluation import card_plots
+from app.faces.cards import shipped
+from tests.architecture.source import ROOT
+from tests.pages import check_page
+
+PAGE = ROOT / "docs" / "engines.md"
+FIGURES = sorted((ROOT / "docs" / "engines").glob("*.svg"))
+
+
+def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
+    text = PAGE.read_text("utf-8")
+    page = tmp_path / "engines.md"
+    page.write_text(text.replace("build/plots", str(tmp_path / "plots")), "utf-8")
+    ran = check_page(page, tmp_path, {"MIEN_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "80"})
+
+    assert ran >= 6
+    assert {one.name for one in (tmp_path / "plots").iterdir()} == {one.name for one in FIGURES}
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.stem)
+def test_a_figure_is_what_the_cards_say(figure: Path) -> None:
+    drawn = card_plots.figures(shipped())
+
+    assert figure.read_text("utf-8") == drawn[figure.stem]
+    assert len(drawn) == len(FIGURES) == 4
+
+
+def test_every_link_and_every_test_named_is_there() -> None:
+    text = PAGE.read_text("utf-8")
+
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (PAGE.parent / link).exists(), link
+    for path in re.findall(r"ARGS=(tests/\w+(?:/\w+\.py)?)", text):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("word", ["compliant", "guarantee", "certified", "secure"])
+def test_nothing_is_promised(word: str) -> None:
+    assert word not in PAGE.read_text("utf-8").lower()
