@@ -140,13 +140,24 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
     return pool, card
 
 
+def measuring_of(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
+    """Put an engine together with the threshold that the settings pick.
+
+    Raises:
+        ValueError: its card supports no such `target_fmr`.
+    """
+    pool, card = engine
+    threshold = card.threshold_at(settings.target_fmr).threshold
+    return Measuring(pool=pool, card=card, target_fmr=settings.target_fmr, threshold=threshold)
+
+
 def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
     """Put the application together. It opens when it starts to serve, and closes when it stops.
 
     Raises:
         ValueError: the engine's card supports no such `target_fmr`.
     """
-    pool, card = engine
+    _, card = engine
     app = FastAPI(
         **_told(settings),
         version=__version__,
@@ -158,8 +169,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    threshold = card.threshold_at(settings.target_fmr).threshold
-    app.state.measuring = Measuring(pool=pool, card=card, target_fmr=settings.target_fmr, threshold=threshold)
+    app.state.measuring = measuring_of(settings, engine)
     app.state.gate = _gate(settings, vault, card)
     app.state.metrics = Metrics()
     app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)

@@ -163,7 +163,9 @@ class Filler:
             engine_id=self._card.id,
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
-            sealed=key.seal(features.packed(vector), place(Template.sealed, template_id)),
+            sealed=key.seal(
+                features.packed(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
+            ),
         )
 
     def _history(self, batch: Batch, key: Key, subject_id: UUID, now: datetime) -> None:

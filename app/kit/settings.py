@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """Address space of one worker."""
     target_fmr: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     """False match rate that picks the threshold from the engine's card."""
+    superseded_template_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Days after which the templates of an engine end that another has taken the place of."""
 
     max_photo_bytes: Annotated[int, Field(gt=0)] = 12 * MIB
     """Bytes of one uploaded image."""
