@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.consent import permits
+from app.consent.errors import ConsentRequiredError
 from app.enrolment import policy, renewal, standing
 from app.enrolment.engines import NotInForceError
 from app.faces.engine import Vector
@@ -51,7 +52,7 @@ def counting(pool: ToyPool) -> list[Permit]:
 def refusing(code: FlawCode) -> ToyPool:
     """Return an engine that finds fault with every photo."""
     pool = other_pool()
-    pool.measure = lambda _permit, images: [Flaw(code) for _ in images]  # type: ignore[method-assign]
+    pool.measure = lambda _permit, images: [Flaw(code) for _ in images]  # type: ignore[assignment,method-assign]
     return pool
 
 
@@ -199,11 +200,11 @@ def test_a_permit_for_renewal_rests_on_both_consents(house: House) -> None:
     other = ada(house, keeps=True, party=enrolled.party, face=2)
     subject_id, mine, theirs = UUID(enrolled.person.subject_id), UUID(enrolled.consent_id), UUID(other.consent_id)
     assert enrolled.renewal is not None
-    refused = ([theirs], [mine, theirs], [], [UUID(enrolled.renewal["consent_id"])])
+    refused: tuple[list[UUID], ...] = ([theirs], [mine, theirs], [], [UUID(enrolled.renewal["consent_id"])])
     with house.vault.data.read() as session:
         permits.for_renewal(session, subject_id=subject_id, consent_ids=[mine], now=house.clock())
         for consent_ids in refused:
-            with pytest.raises(permits.ConsentRequiredError):
+            with pytest.raises(ConsentRequiredError):
                 permits.for_renewal(session, subject_id=subject_id, consent_ids=consent_ids, now=house.clock())
 
 
