@@ -14,6 +14,7 @@ from app.ledger.entries import Act
 from tests.bytescan import rows
 from tests.house import House, MovableClock, Party, Person, ToyPool, enrol, serving
 from tests.ledger.told import FOR_EVER
+from tests.rest.program import Program
 from tests.toy_engine import OtherToyEngine, other_toy_card
 from tests.toy_faces import toy_photo
 
@@ -45,7 +46,7 @@ class Ada:
     consent: dict[str, Any]
     renewal: dict[str, Any] | None
 
-    def at(self, house: House) -> "Ada":
+    def at(self, house: House | Program) -> "Ada":
         """Return the same at another service on the same data."""
         client = house.client
         return replace(self, person=replace(self.person, client=client), party=replace(self.party, client=client))
