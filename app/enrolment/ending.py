@@ -59,7 +59,7 @@ def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datet
     change.session.execute(delete(Template).where(Template.id.in_([row.id for row in rows])))
     emptied = store.drop_photos_without_template(change.session, {row.enrolment_id for row in rows})
     for grant_id in {row.grant_id for row in rows} | emptied:
-        _retire(change, grant_id)
+        _supersede(change, grant_id)
     of_each = Counter((row.subject_id, row.enrolment_id, row.engine_id, row.weights_sha256) for row in rows)
     for (subject_id, enrolment_id, engine, weights), count in of_each.items():
         told: dict[str, entries.Value] = {
@@ -74,15 +74,19 @@ def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datet
         append_open(change.session, Act.RETENTION_RUN, templates_ended=len(rows), on=now.date().isoformat())
 
 
-def _retire(change: Change, grant_id: UUID) -> None:
-    """Destroy what the consent's rows were sealed under; the consent stands, and so it has a key."""
+def _supersede(change: Change, grant_id: UUID) -> None:
+    """Destroy what the consent's rows were sealed under; the consent stands, and so it has a key.
+
+    After the commit: before it, a crash between the two would leave dead rows, of which the purge cannot tell that it
+    was time that ended them.
+    """
     owner = Owner.grant(grant_id)
     try:
         fresh = change.issue(owner)
     except KeyGoneError:
         # It has ended, in a commit that failed: the purge removes the rest of it.
         return
-    change.retire(owner, keep={fresh, *store.generations_in_use(change.session, grant_id)})
+    change.supersede(owner, keep={fresh, *store.generations_in_use(change.session, grant_id)})
 
 
 def _note(session: Session, vault: Vault, subject_id: UUID, told: dict[str, entries.Value], now: datetime) -> None:

@@ -118,6 +118,13 @@ def superseded(mien: House) -> Story:
     return story
 
 
+def superseded_for_long(mien: House) -> Story:
+    """The same, but the day of the older templates has come, and nobody has swept since."""
+    story = with_photos(mien)
+    engines.begin(mien.vault, other_toy_card(), days=90, now=mien.clock() - timedelta(days=90))
+    return story
+
+
 def with_a_callback(mien: House) -> Story:
     """The gate has a callback, and could not be told yet, at the first try, that Ada consented to it."""
     story = enrolled(mien)

@@ -51,6 +51,7 @@ from tests.crash.before import (
     past_its_time,
     restored,
     superseded,
+    superseded_for_long,
     turned,
     with_a_callback,
     with_a_key_of_then,
@@ -423,7 +424,7 @@ OPERATIONS = (
     ),
     Operation("sweep: counts that do not count any more", failed, Order(_sweep), later=timedelta(days=3)),
     Operation("changing the engine", enrolled, Order(_change_engine)),
-    Operation("renewing a template", superseded, Order(_renew_templates), again=_renew_templates),
-    Operation("renewing a template: photos that will not do", superseded, Order(_fail_to_renew), again=_fail_to_renew),
-    Operation("sweep: templates of an older engine", superseded, Order(_sweep), later=timedelta(days=100)),
+    Operation("renewing a template", superseded, Order(_renew_templates)),
+    Operation("renewing a template: photos that will not do", superseded, Order(_fail_to_renew)),
+    Operation("sweep: templates of an older engine", superseded_for_long, Order(_sweep)),
 )
