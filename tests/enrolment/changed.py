@@ -1,7 +1,7 @@
 """A service whose engine is changed: before, with the toy; after, with another that sees the same faces."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,10 @@ from typing import Any
 
 from app.enrolment import engines, renewal
 from app.faces.cards import Card
+from app.faces.flaws import Flaw, FlawCode
 from app.faces.measuring import Measuring
+from app.faces.messages import Measured
+from app.faces.permit import Permit
 from app.ledger.entries import Act
 from tests.bytescan import rows
 from tests.house import House, MovableClock, Party, Person, ToyPool, enrol, serving
@@ -25,6 +28,19 @@ SELDOM = 1e6
 def other_pool() -> ToyPool:
     """Return a pool of the other engine."""
     return ToyPool(OtherToyEngine(other_toy_card().digests))
+
+
+class BlindPool(ToyPool):
+    """An engine that finds fault with every photo."""
+
+    def __init__(self, code: FlawCode = FlawCode.NO_FACE) -> None:
+        super().__init__()
+        self._code = code
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Look at none of them."""
+        assert permit.grant_ids
+        return [Flaw(self._code) for _ in images]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from app.kit.errors import BusyError
 from app.ledger.entries import Act
 from tests.bytescan import rows
 from tests.consent.spies import change_row
-from tests.enrolment.changed import Ada, acts, ada, look, other_pool, served, supersede
+from tests.enrolment.changed import Ada, BlindPool, acts, ada, look, other_pool, served, supersede
 from tests.house import House, MovableClock, ToyPool, enrol
 from tests.toy_engine import other_toy_card, toy_card
 from tests.toy_faces import toy_photo
@@ -47,13 +47,6 @@ def counting(pool: ToyPool) -> list[Permit]:
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
     return asked
-
-
-def refusing(code: FlawCode) -> ToyPool:
-    """Return an engine that finds fault with every photo."""
-    pool = other_pool()
-    pool.measure = lambda _permit, images: [Flaw(code) for _ in images]  # type: ignore[assignment,method-assign]
-    return pool
 
 
 def test_a_template_is_renewed_from_the_photos_that_were_kept_for_it(root: Path) -> None:
@@ -214,7 +207,7 @@ def test_a_permit_for_renewal_rests_on_both_consents(house: House) -> None:
 def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(house: House) -> None:
     enrolled = ada(house, keeps=True)
     supersede(house)
-    pool = refusing(FlawCode.TOO_DARK)
+    pool = BlindPool(FlawCode.TOO_DARK)
     asked = counting(pool)
     done = [look(house, pool=pool) for _ in range(3)]
     (entry,) = acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)
@@ -293,7 +286,7 @@ def leaves(enrolled: Ada) -> None:
 MEANWHILE = [withdraws, withdraws_the_renewal, restricts, deletes_the_enrolment, enrols_again, leaves]
 
 
-@pytest.mark.parametrize("made", [other_pool, lambda: refusing(FlawCode.BLURRED)], ids=["renewed", "refused"])
+@pytest.mark.parametrize("made", [other_pool, lambda: BlindPool(FlawCode.BLURRED)], ids=["renewed", "refused"])
 @pytest.mark.parametrize("what", MEANWHILE)
 def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written(
     house: House, what: Callable[[Ada], None], made: Callable[[], ToyPool]
