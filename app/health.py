@@ -1,12 +1,14 @@
 """Whether the service lives, and whether it is ready: by asking, not by remembering."""
 
 import ipaddress
+from contextlib import suppress
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
+from app.enrolment import coverage
 from app.faces.measuring import Faces
 from app.faces.operating import operating_point
 from app.kit.auth import OpenRoute
@@ -125,13 +127,16 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     response_class=Response,
     responses=merged(answers(NotFoundError), media("text/plain", "In Prometheus' text format.")),
 )
-def metrics(request: Request, faces: Faces, config: Config) -> Response:
+def metrics(request: Request, faces: Faces, vault: Transactions, config: Config) -> Response:
     """Read counts and durations. If `MIEN_METRICS` lets you; no label names a person or a relying party."""
     if config.metrics == "off" or (config.metrics == "local" and not _from_this_machine(request)):
         raise NotFoundError
     found: Metrics = request.app.state.metrics
     pool = faces.pool.status()
     gauges = f"# TYPE mien_engine_workers gauge\nmien_engine_workers {pool.workers}\n"
+    # Of a store that cannot be read nothing is counted; the rest is what the operator needs then.
+    with suppress(DBAPIError), vault.data.read() as session:
+        gauges += coverage.gauges(session)
     return Response(found.text() + gauges.encode(), media_type=CONTENT_TYPE)
 
 

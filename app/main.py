@@ -144,12 +144,13 @@ def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
     return pool, card
 
 
-def measuring(settings: Settings, pool: EnginePool, card: Card) -> Measuring:
+def measuring_of(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
     """Return the engine at the threshold that the settings pick from its card.
 
     Raises:
-        ValueError: the card supports no such target.
+        UnsupportedTargetError: the card supports no such target.
     """
+    pool, card = engine
     point = operating.chosen(card, settings)
     return Measuring(
         pool=pool,
@@ -166,7 +167,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     Raises:
         ValueError: the engine's card supports no such `target_fmr`.
     """
-    pool, card = engine
+    _, card = engine
     app = FastAPI(
         **_told(settings),
         version=__version__,
@@ -178,7 +179,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    app.state.measuring = measuring(settings, pool, card)
+    app.state.measuring = measuring_of(settings, engine)
     app.state.gate = _gate(settings, vault, card)
     app.state.metrics = Metrics()
     app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)

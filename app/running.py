@@ -3,12 +3,15 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
 
 import anyio.to_thread
 import structlog
 from fastapi import FastAPI
 
 from app import __version__
+from app.enrolment import coverage, ending, engines, renewal
 from app.faces.measuring import Measuring
 from app.faces.operating import operating_point
 from app.kit.clock import Clock, utc_now
@@ -29,6 +32,9 @@ from app.vault.vault import ForeignRegisterError, Vault
 
 LOOK_S = 1.0
 """Seconds between two looks whether a batch of the log is due, or a relying party is to be told something."""
+
+QUIET_S = 0.05
+"""Seconds between two looks whether the engine has nothing to do."""
 
 log = structlog.get_logger()
 
@@ -59,6 +65,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
     batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
+    stopping = threading.Event()
+    renewed = _every(settings.sweep_interval_s, _renewing(app, stopping), name="renewal")
     courier = courier_of(settings, vault, clock=clock)
     telling = _every(LOOK_S, courier.look, name="telling")
     measuring: Measuring = app.state.measuring
@@ -69,6 +77,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.
     telling()
     courier.stop()
+    stopping.set()
+    renewed()
     swept()
     batched()
     await anyio.to_thread.run_sync(app.state.last_uses.write_last, app.state.vault.data)
@@ -94,10 +104,42 @@ def _made_ready(app: FastAPI) -> int:
         log.error("cannot serve", reason=str(error))
         raise
     leave_behind(vault)
+    _put_in_force(app)
     app.state.measuring.pool.start()
     with vault.data.read() as session:
         publishing.tell(session, app.state.settings)
     return removed
+
+
+def _put_in_force(app: FastAPI) -> None:
+    """Supersede the engine that was in force, if this is another."""
+    vault, now, settings = app.state.vault, app.state.clock(), app.state.settings
+    # What had its time while nobody served has ended, even if its engine is the one to come into force again.
+    ending.end_superseded(vault, now=now)
+    engines.begin(vault, app.state.measuring.card, days=settings.superseded_template_days, now=now)
+
+
+def _renewing(app: FastAPI, stopping: threading.Event) -> Callable[[], None]:
+    """Return what renews templates from kept photos, whenever nobody else needs the engine.
+
+    The first time it also looks whether every template has its own label: nobody is kept waiting for that at the start.
+    """
+    vault, measuring = app.state.vault, app.state.measuring
+    waiting = [partial(coverage.report_mislabelled, vault)]
+
+    def may_go_on() -> bool:
+        while not measuring.pool.is_quiet() and not stopping.is_set():
+            stopping.wait(QUIET_S)
+        return not stopping.is_set()
+
+    def look() -> None:
+        while waiting:
+            waiting.pop()()
+        how = renewal.Look(vault=vault, faces=measuring, tell_time=app.state.clock, may_go_on=may_go_on)
+        if (done := renewal.look(how)) != renewal.Renewed():
+            log.info("templates renewed", **asdict(done))
+
+    return look
 
 
 def _tidy(app: FastAPI) -> None:

@@ -71,7 +71,7 @@ class OnePerson:
             )
         Filler(self.vault, settings, str(party.id)).add(1)
         with self.vault.data.read() as session:
-            columns = (Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed)
+            columns = [getattr(Template, name) for name in store.SealedTemplate._fields]
             self.template = store.SealedTemplate(*session.execute(select(*columns)).one())
             self._key_id = session.execute(select(PartyKey.id)).scalar_one()
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select
 from app.consent import receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
+from app.enrolment import engines
 from app.enrolment.tables import Template
 from app.faces import features
 from app.faces.cards import load_card
@@ -74,6 +75,8 @@ class Filler:
         self._kek = KekFile(settings.register_dir / KEK_FILE).read()[0]
         self._party_id = UUID(party_id)
         self._card = load_card(settings.engine)
+        # Of no other engine does the database take templates.
+        engines.begin(vault, self._card, days=settings.superseded_template_days, now=utc_now())
         self._random = random.Random(1)
         with vault.data.read() as session:
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
@@ -163,7 +166,9 @@ class Filler:
             engine_id=self._card.id,
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
-            sealed=key.seal(features.packed(vector), place(Template.sealed, template_id)),
+            sealed=key.seal(
+                features.packed(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
+            ),
         )
 
     def _history(self, batch: Batch, key: Key, subject_id: UUID, now: datetime) -> None:

@@ -83,6 +83,10 @@ class SharedPool(EnginePool):
         self.after()
         return measured
 
+    def is_quiet(self) -> bool:
+        """Say whether nothing is measured now."""
+        return self._pool.is_quiet()
+
     def wait_full(self) -> None:
         """Wait until every worker serves: some test may just have killed one."""
         until = time.monotonic() + 30
@@ -97,8 +101,8 @@ class SharedPool(EnginePool):
 class ToyPool(SharedPool):
     """Measures with the toy engine in this process: a process that is killed leaves no worker behind."""
 
-    def __init__(self) -> None:
-        self._engine = ToyEngine(toy_card().digests)
+    def __init__(self, engine: ToyEngine | None = None) -> None:
+        self._engine = engine or ToyEngine(toy_card().digests)
         self.reset()
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
@@ -106,12 +110,25 @@ class ToyPool(SharedPool):
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
         keep = permit.keeps_photos
-        return [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
+        self.before()
+        measured = [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
+        self.after()
+        return measured
+
+    def is_quiet(self) -> bool:
+        """Say that it is: each measures for itself."""
+        return True
 
     def status(self) -> PoolStatus:
         """Say that it is ready."""
         return PoolStatus(
-            ready=True, workers=1, sandbox="unknown", missing=(), engine="toy", weights_verified=True, reason=None
+            ready=True,
+            workers=1,
+            sandbox="unknown",
+            missing=(),
+            engine=self._engine.id,
+            weights_verified=True,
+            reason=None,
         )
 
 

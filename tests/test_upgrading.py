@@ -21,6 +21,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from app.faces import features
 from app.kit.db import Row
 from app.main import set_up
 from app.vault.opening import check, open_vault
@@ -33,6 +34,8 @@ from tests.toy_faces import toy_photo
 
 RECORDED = Path(__file__).parent / "releases"
 RELEASES = sorted(path.name for path in RECORDED.iterdir() if (path / "story.json").exists())
+
+ENGINE_OF_THEN = (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
 
 
 @dataclass
@@ -60,6 +63,9 @@ def laid_out(release: str, root: Path) -> dict[str, Any]:
         (root / directory).mkdir(mode=0o700, parents=True)
         with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
             connection.executescript((recorded / f"{name}.sql").read_text("utf-8"))
+    with closing(sqlite3.connect(root / "data" / "mien.db")) as connection, connection:
+        # Recorded with the toy, as if it were the one engine that there was then.
+        connection.execute("UPDATE templates SET engine_id = ?, weights_sha256 = ?", ENGINE_OF_THEN)
     shutil.copy(recorded / "kek", root / "keys" / "kek")
     (root / "keys" / "kek").chmod(0o600)
     story: dict[str, Any] = json.loads((recorded / "story.json").read_text("utf-8"))
@@ -74,12 +80,12 @@ def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
     check(vault)
     vault.data.close()
     vault.register.store.close()
-    ((weights,),) = rows(root / "data" / "mien.db", "SELECT DISTINCT weights_sha256 FROM templates")
     ((day,),) = rows(root / "data" / "mien.db", "SELECT max(registered_on) FROM subjects")
     clock = MovableClock()
     # As if it were the day of the recording: by now its consents may have expired.
     clock.moved = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=12) - datetime.now(UTC)
-    with serving(root, pool, dataclasses.replace(toy_card(), weights_sha256=weights), clock=clock) as house:
+    card = dataclasses.replace(toy_card(), id=ENGINE_OF_THEN[0], weights_sha256=ENGINE_OF_THEN[1])
+    with serving(root, pool, card, clock=clock) as house:
         yield Upgraded(house, story)
 
 

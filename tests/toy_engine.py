@@ -18,6 +18,7 @@ from app.faces.cards import Card, card_of
 from app.faces.engine import Face, Pixels
 
 SPEC = "tests.toy_engine:ToyEngine"
+OTHER_SPEC = "tests.toy_engine:OtherToyEngine"
 NARROWEST = 24
 """Columns of colour that are a face; fewer are the blur of a border."""
 
@@ -62,14 +63,41 @@ class ToyEngine:
         return vector
 
 
+class OtherToyEngine(ToyEngine):
+    """Another engine: it sees the same faces, and its numbers, as many and as large, mean nothing to the first."""
+
+    id = "other_toy"
+
+    def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self.weights_sha256 = digests["toy_faces.py"]
+
+    @staticmethod
+    def weights_files(settings: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Path]:  # noqa: ARG004 - it has none
+        """Return another file, so that the hash is another."""
+        return {"toy_faces.py": Path(__file__).with_name("toy_faces.py")}
+
+    def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
+        """Return the toy's numbers in another order, and turned around."""
+        return [-value for value in reversed(super().embed(pixels, face))]
+
+
 def toy_card() -> Card:
     """Return the card for ``ToyEngine``: a short table in which 0.54 is a false match rate of 1e-3."""
-    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    file = {"name": "toy_engine.py", "sha256": digest, "role": "all", "used": True, "licence": "Apache-2.0"}
+    return _card("toy", "toy_engine.py")
+
+
+def other_toy_card() -> Card:
+    """Return the card for ``OtherToyEngine``, with the same table."""
+    return _card("other_toy", "toy_faces.py")
+
+
+def _card(engine_id: str, weights: str) -> Card:
+    digest = hashlib.sha256(Path(__file__).with_name(weights).read_bytes()).hexdigest()
+    file = {"name": weights, "sha256": digest, "role": "all", "used": True, "licence": "Apache-2.0"}
     return card_of(
         {
-            "id": "toy",
-            "engine": "toy",
+            "id": engine_id,
+            "engine": engine_id,
             "dimensions": _DIMENSIONS,
             "metric": "l2",
             "pipeline": "stripes",
@@ -78,7 +106,7 @@ def toy_card() -> Card:
             "licence": "Apache-2.0",
             "training_data": "None: it was written, not trained.",
             "depicted_people_agreed": True,
-            "weights": "toy_engine.py",
+            "weights": weights,
             "files": [file],
             "calibration": {
                 "trial": {"name": "invented", "images": 0, "people": 0},

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.notices import NoticeError
+from app.enrolment.engines import NotInForceError
 from app.evaluation.errors import EvaluationError
 from app.faces.operating import UnsupportedTargetError
 from app.kit.migrate import NewerSchemaError
@@ -39,6 +40,7 @@ REFUSALS = (
     SigningKeyError,
     EvaluationError,
     UnsupportedTargetError,
+    NotInForceError,
     OSError,
     DBAPIError,
     sqlite3.Error,

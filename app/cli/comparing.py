@@ -15,7 +15,7 @@ from app.faces.calibration import TargetGroup
 from app.faces.cards import Card, shipped
 from app.faces.comparing import FPIR, Compared, compare
 
-app = typer.Typer(help="The engines that measure faces.", no_args_is_help=True)
+app = typer.Typer()
 GALLERY = 1000
 REFERENCES_AT = "0.0001"
 """The false match rate at which several photos were tried on every card."""

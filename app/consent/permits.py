@@ -50,6 +50,26 @@ def for_enrolment(
     return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos), grants
 
 
+def for_renewal(
+    session: Session, *, subject_id: UUID, consent_ids: Collection[UUID], now: datetime
+) -> tuple[Permit, Sequence[Grant]]:
+    """Permit a person's kept photos to be measured again, on their consent to that and those the templates are for.
+
+    Returns those that the templates are for too.
+
+    Raises:
+        ConsentRequiredError: one of them is not theirs, not in force, paused, or for another purpose; or the person has
+            stopped all matching.
+    """
+    mine = and_(live(now), Grant.subject_id == subject_id)
+    renewal = session.scalar(select(Grant.id).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL))
+    of_templates = (mine, Grant.id.in_(consent_ids), Grant.purpose.in_(ENROLLABLE))
+    grants = session.scalars(select(Grant).where(*of_templates).order_by(Grant.id)).all()
+    if renewal is None or not grants or len(grants) != len(set(consent_ids)):
+        raise ConsentRequiredError
+    return Permit(grant_ids=(renewal, *(grant.id for grant in grants))), grants
+
+
 class ForVerification:
     """Permits one probe to be measured, to be compared with the person that a party knows by a reference.
 

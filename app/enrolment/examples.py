@@ -29,6 +29,10 @@ ENROLMENT: Example = {
             "consent_id": CONSENT_ID,
             "engine": ENGINE,
             "weights_sha256": "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            "labelled_falsely_as": None,
+            "engine_in_force": True,
+            "ends_on": None,
+            "to_do": None,
         }
     ],
     "photo_ids": ["c679e5a6-4f85-4429-bae7-f494f6f79d6f"],

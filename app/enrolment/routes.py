@@ -1,6 +1,8 @@
 """Enrolling over HTTP."""
 
+from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -9,14 +11,15 @@ from pydantic import BaseModel, ConfigDict
 
 from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
-from app.enrolment import examples, policy, service, store
+from app.enrolment import examples, policy, service, standing, store
 from app.enrolment.errors import NotTheSamePersonError
+from app.enrolment.standing import Standing
 from app.faces.measuring import Faces, image_bytes
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.auth import PersonRoute
 from app.kit.errors import BusyError, NotFoundError
 from app.kit.gate import PROCESSING, NotReadyError
-from app.kit.http import NO_STORE, PRIVATE, Config, Read, TellTime
+from app.kit.http import NO_STORE, PRIVATE, Config, Now, TellTime
 from app.kit.openapi import answers, like, media, merged
 from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.subjects.routes import Me
@@ -67,13 +70,31 @@ class EnrolledOut(BaseModel):
     photos: list[PhotoOut]
 
 
+class LabelOut(BaseModel):
+    """An engine, and the hash of its weights."""
+
+    engine: str
+    weights_sha256: str
+
+
 class TemplateOut(BaseModel):
     """One reference, for one consent; the vector itself comes with the export."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     template_id: UUID
     consent_id: UUID
     engine: str
+    """The engine that made it, as it is sealed in it."""
     weights_sha256: str
+    labelled_falsely_as: LabelOut | None
+    """What the database says, where that is not so; such a template is never compared."""
+    engine_in_force: bool
+    """Whether anybody can be compared by it: templates never cross from one engine to another."""
+    ends_on: date | None
+    """The day on which it ends because another engine took the place of its own."""
+    to_do: str | None
+    """What you can do about it; null if there is nothing to be done."""
 
 
 class EnrolmentOut(BaseModel):
@@ -87,20 +108,12 @@ class EnrolmentOut(BaseModel):
     photo_ids: list[UUID]
 
     @classmethod
-    def of(cls, enrolment: store.Enrolment) -> Self:
-        """Show *enrolment*."""
+    def of(cls, enrolment: store.Enrolment, known: Sequence[Standing]) -> Self:
+        """Show *enrolment*, with what is *known* of how templates stand."""
         return cls(
             enrolment_id=enrolment.id,
             enrolled_on=enrolment.enrolled_on,
-            templates=[
-                TemplateOut(
-                    template_id=one.id,
-                    consent_id=one.grant_id,
-                    engine=one.engine_id,
-                    weights_sha256=one.weights_sha256,
-                )
-                for one in enrolment.templates
-            ],
+            templates=[TemplateOut(**one.told()) for one in known if one.enrolment_id == enrolment.id],
             photo_ids=enrolment.photo_ids,
         )
 
@@ -158,10 +171,18 @@ def enrol(
 
 
 @router.get("/enrolments", dependencies=PRIVATE)
-def enrolments(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[EnrolmentOut]:
-    """List your enrolments. Oldest first, with their templates, and the photos that you asked to keep."""
-    found = store.of(session, me.id)
-    return Page.part(found, limit, after, key=lambda one: f"{one.enrolled_on}.{one.id}", out=EnrolmentOut.of)
+def enrolments(
+    me: Me, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
+) -> Page[EnrolmentOut]:
+    """List your enrolments. Oldest first, with the photos that you asked to keep, and their templates.
+
+    Of each template it is said which engine made it, whether that is the one in force, when it ends if it is not, and
+    what there is to do then: templates never cross from one engine to another.
+    """
+    with vault.data.read() as session:
+        found = store.of(session, me.id)
+    out = partial(EnrolmentOut.of, known=standing.of(vault, me.id, now=now))
+    return Page.part(found, limit, after, key=lambda one: f"{one.enrolled_on}.{one.id}", out=out)
 
 
 @router.delete(

@@ -53,7 +53,9 @@ def put_template(session: Session, vault: Vault, at: Place, card: Card, referenc
             weights_sha256=card.weights_sha256,
             key_generation=at.key_generation,
             entry_id=at.entry_id,
-            sealed=key.seal(features.packed(reference), place(Template.sealed, template_id)),
+            sealed=key.seal(
+                features.packed(reference, weights_sha256=card.weights_sha256), place(Template.sealed, template_id)
+            ),
         )
     )
     session.flush()
@@ -87,12 +89,36 @@ class SealedTemplate(NamedTuple):
     grant_id: UUID
     subject_id: UUID
     key_generation: int
+    weights_sha256: str
+    """What its row says; what is sealed with the vector is what holds."""
     sealed: bytes
 
 
+class MislabelledError(Exception):
+    """A template's row names other weights than those it was made with: it means nothing to them."""
+
+
 def open_template(key: Key, template: SealedTemplate) -> Vector:
-    """Return a template's vector."""
-    return features.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
+    """Return a template's vector.
+
+    Raises:
+        MislabelledError: its row says that it is of another engine than it is.
+    """
+    weights_sha256, vector = features.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
+    if weights_sha256 != template.weights_sha256:
+        raise MislabelledError
+    return vector
+
+
+def sealed_weights(vault: Vault, template: Template) -> str:
+    """Return which weights a template was made with, as it is sealed with it.
+
+    Raises:
+        KeyGoneError: its key was destroyed.
+        SealError: it does not open.
+    """
+    key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
+    return features.unpacked(key.open(template.sealed, place(Template.sealed, template.id))).weights_sha256
 
 
 def open_photo(vault: Vault, photo: Photo) -> bytes:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Date,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     LargeBinary,
     String,
     UniqueConstraint,
@@ -32,6 +33,7 @@ class Template(Row):
             ondelete="CASCADE",
         ),
         CheckConstraint("purpose IN ('verification', 'identification')", name="purpose_of_a_template"),
+        Index("templates_by_engine", "weights_sha256", "engine_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
@@ -47,6 +49,23 @@ class Template(Row):
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_VECTOR)
     entry_id: Mapped[UUID | None] = mapped_column(Uuid(), ForeignKey("entries.id"), info=PERSONAL)
     """The entry that the log has of the enrolment. A trigger refuses a template without; older ones have none."""
+    not_renewable_by: Mapped[str | None] = mapped_column(String(64), info=PERSONAL)
+    """The weights of the engine that could not make a new one from the kept photos; None if none has failed."""
+
+
+class EngineRow(Row):
+    """An engine that was in force, by the day. Triggers refuse a template of any other, and a label that changes."""
+
+    __tablename__ = "engines"
+
+    weights_sha256: Mapped[str] = mapped_column(String(64), primary_key=True, info=IMPERSONAL)
+    engine_id: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
+    in_force_from: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+    """The last time that it came into force."""
+    in_force_until: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+    """The day on which another took its place; None while it is in force."""
+    templates_end_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
+    """The day on which its templates end; None while it is in force."""
 
 
 class Photo(Row):

@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from app.evaluation.errors import EvaluationError
 from app.faces.cards import Card
-from app.faces.features import packed, unpacked
 from app.faces.flaws import FlawCode
 
 FILE: Final = "measured"
@@ -62,7 +61,7 @@ class Cache:
         if isinstance(outcome, FlawCode):
             body = f"{key} flaw {outcome.value}"
         else:
-            body = f"{key} vector {base64.b64encode(packed(tuple(outcome))).decode()}"
+            body = f"{key} vector {base64.b64encode(np.asarray(outcome, _DOUBLES).tobytes()).decode()}"
         line = f"{zlib.crc32(body.encode()):08x} {body}\n".encode()
         rest = memoryview(line)
         while rest:
@@ -109,6 +108,7 @@ class Cache:
 
 
 DIRECTORY: Final = "mien-evaluate"
+_DOUBLES: Final = "<f8"
 
 
 def default_directory() -> Path:
@@ -156,7 +156,7 @@ def _line(line: bytes, dimensions: int) -> tuple[str, Outcome] | None:
             return None
         if kind == "flaw":
             return key, FlawCode(content)
-        vector = np.array(unpacked(base64.b64decode(content, validate=True)))
+        vector = np.frombuffer(base64.b64decode(content, validate=True), _DOUBLES)
     except (ValueError, binascii.Error):
         return None
     return (key, vector) if vector.shape == (dimensions,) and np.isfinite(vector).all() else None

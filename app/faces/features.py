@@ -4,8 +4,25 @@ import math
 import operator
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from app.faces.engine import Metric, Vector
+
+LABEL_BYTES = 32
+"""A SHA-256, before the numbers."""
+UNLABELLED_BYTES = 128 * 8
+"""How long a vector is that has no label: 128 doubles, and nothing before them. No labelled one has this length."""
+UNLABELLED_ENGINE = "face_recognition"
+"""Up to version 0.2.0 there was one engine, and no label: what has none is of this one."""
+UNLABELLED_WEIGHTS = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+"""The SHA-256 of its weights, then and on its card now: a test compares."""
+
+
+class Labelled(NamedTuple):
+    """A vector, and the weights that it means something to."""
+
+    weights_sha256: str
+    vector: Vector
 
 
 def distance(one: Vector, other: Vector, *, metric: Metric) -> float:
@@ -25,14 +42,29 @@ def mean(vectors: Sequence[Vector], *, metric: Metric) -> Vector:
     return _unit(_mean([_unit(one) for one in vectors]))
 
 
-def packed(vector: Vector) -> bytes:
-    """Write a vector as little-endian doubles, eight bytes a dimension."""
-    return struct.pack(f"<{len(vector)}d", *vector)
+def packed(vector: Vector, *, weights_sha256: str) -> bytes:
+    """Write a vector after the label that says which weights gave it its meaning.
+
+    32 bytes of SHA-256, then little-endian doubles, eight bytes a dimension. Sealed together, neither changes alone.
+
+    Raises:
+        ValueError: what would be written is as long as a vector without a label.
+    """
+    blob = bytes.fromhex(weights_sha256) + struct.pack(f"<{len(vector)}d", *vector)
+    if len(blob) == UNLABELLED_BYTES:
+        raise ValueError(len(vector))
+    return blob
 
 
-def unpacked(blob: bytes) -> Vector:
-    """Read what `packed` wrote."""
-    return struct.unpack(f"<{len(blob) // 8}d", blob)
+def unpacked(blob: bytes) -> Labelled:
+    """Read what `packed` wrote, or a version that wrote no label."""
+    if len(blob) == UNLABELLED_BYTES:
+        return Labelled(UNLABELLED_WEIGHTS, _vector(blob))
+    return Labelled(blob[:LABEL_BYTES].hex(), _vector(blob[LABEL_BYTES:]))
+
+
+def _vector(doubles: bytes) -> Vector:
+    return struct.unpack(f"<{len(doubles) // 8}d", doubles)
 
 
 def _mean(vectors: Sequence[Vector]) -> Vector:

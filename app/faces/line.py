@@ -95,6 +95,11 @@ class Line:
             else:
                 first.refuse()
 
+    def is_quiet(self) -> bool:
+        """Say whether no job waits, and none runs."""
+        with self._changed:
+            return not self._waiting and not self._running
+
     def open(self) -> None:
         """Let jobs in."""
         with self._changed:

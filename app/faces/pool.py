@@ -122,6 +122,10 @@ class EnginePool:
         answers = iter(job.wait())
         return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw(FlawCode.BROKEN) for image in images]
 
+    def is_quiet(self) -> bool:
+        """Say whether nothing is measured now, so that who is in no hurry may be."""
+        return self._line.is_quiet()
+
     def status(self) -> PoolStatus:
         """Say how the pool is now."""
         hellos = [seat.hello for seat in self._seats if seat.hello is not None]

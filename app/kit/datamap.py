@@ -27,7 +27,7 @@ class Form(StrEnum):
     TEXT = "text"
     JSON = "json"
     VECTOR = "vector"
-    """Little-endian doubles."""
+    """The SHA-256 of the engine's weights, then little-endian doubles; of an older version the doubles alone."""
     JPEG = "jpeg"
     RECEIPT = "receipt"
     """A signed receipt: a JSON object that is given as a file of its own."""

@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     target_group: Literal["all", "worst"] | None = None
     """Whether the target is kept on average over all pairs, or in every labelled group of the card's trial. Default:
     in every group, where the trial has labels."""
+    superseded_template_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Days after which the templates of an engine end that another has taken the place of."""
 
     max_photo_bytes: Annotated[int, Field(gt=0)] = 12 * MIB
     """Bytes of one uploaded image."""

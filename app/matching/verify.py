@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import and_, bindparam, insert, select
 
 from app.consent import permits
@@ -46,7 +47,14 @@ from app.vault.vault import Vault
 
 _PERMITTED = permits.ForVerification(
     Template,
-    wanted=(Template.id, Template.grant_id, Template.subject_id, Template.key_generation, Template.sealed),
+    wanted=(
+        Template.id,
+        Template.grant_id,
+        Template.subject_id,
+        Template.key_generation,
+        Template.weights_sha256,
+        Template.sealed,
+    ),
     fits=and_(Template.grant_id == Grant.id, Template.weights_sha256 == bindparam("weights_sha256")),
 )
 _STILL = (
@@ -70,6 +78,8 @@ _ENTRY = Prepared(
     insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
 )
 _LINE = entries.next_row(Comparison)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +176,7 @@ def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
             now=now,
             weights_sha256=asked.faces.card.weights_sha256,
         )
-    nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, b"")
+    nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, "", b"")
     return permit, nobody if None in wanted else store.SealedTemplate(*wanted)
 
 
@@ -177,7 +187,11 @@ def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
         template_key, key = vault.register.keys((grant, template.key_generation), (subject, 1))
     except (KeyGoneError, KekError, SealError) as error:
         raise NoSuchConsentError from error
-    return key, store.open_template(template_key, template)
+    try:
+        return key, store.open_template(template_key, template)
+    except store.MislabelledError as error:
+        log.error("a template is labelled with another engine than its own")
+        raise NoSuchConsentError from error
 
 
 def _refuse_too_many(asked: Asked, template: store.SealedTemplate, key: Key) -> None:

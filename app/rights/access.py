@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app.consent import overview
 from app.consent.proofs import Keeping
 from app.consent.tables import ConsentProof
+from app.enrolment import standing
 from app.faces.measuring import Measuring
 from app.faces.permit import Purpose
 from app.kit.prepared import Prepared, within
@@ -190,6 +191,7 @@ def head(asked: Asked) -> dict[str, Any]:
         "profile": settings.profile,
         "source": SOURCE,
         **_told(asked),
+        "templates": [one.told() for one in standing.of(asked.vault, asked.subject_id, now=asked.now)],
         "retention": [asdict(rule) for rule in retention.policy(settings)],
         "logic": {
             "engine": card.id,

@@ -9,7 +9,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, MetaData, Table, UniqueConstraint, bindparam, func, select, tuple_
 
+from app.enrolment import standing
 from app.faces import features
 from app.kit.datamap import Form, Kind, Seal, SealedUnder
 from app.kit.db import Row
@@ -47,6 +48,8 @@ class File:
     path: str
     form: Form
     content: bytes
+    label: Mapping[str, str] = field(default_factory=dict)
+    """What is sealed with it of the columns beside it: that holds, whatever they say."""
 
     def described(self) -> dict[str, Any]:
         """Return what stands in its place in a document: path, size and SHA-256."""
@@ -219,9 +222,15 @@ def _opened(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) 
     named = [(name_of(column), column) for column in shown(table)] if page else []
     for row in page:
         try:
-            yield {name: _value(vault, column, row, keys) for name, column in named}
+            yield _by_label({name: _value(vault, column, row, keys) for name, column in named})
         except KeyGoneError:
             _still_here(vault, subject_id)
+
+
+def _by_label(row: dict[str, Value]) -> dict[str, Value]:
+    """Let what is sealed with a file take the place of what its row says."""
+    files = [value for value in row.values() if isinstance(value, File)]
+    return row | {name: said for file in files for name, said in file.label.items()}
 
 
 def _value(vault: Vault, column: Column[Any], row: _Row, keys: dict[tuple[Owner, int], Key]) -> Value:
@@ -244,7 +253,7 @@ def _value(vault: Vault, column: Column[Any], row: _Row, keys: dict[tuple[Owner,
         case Form.RECEIPT:
             return File(f"receipts/{row['id']}.json", seal.form, plain)
         case Form.VECTOR:
-            return File(f"{column.table.name}/{row['id']}.json", seal.form, _template(row, plain))
+            return _template(vault, f"{column.table.name}/{row['id']}.json", row, plain)
 
 
 def _sealed_by(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
@@ -253,15 +262,21 @@ def _sealed_by(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
     return Owner.subject(row[owner_of(table).name]), 1
 
 
-def _template(row: _Row, vector: bytes) -> bytes:
+def _template(vault: Vault, path: str, row: _Row, plain: bytes) -> File:
+    """Give a template as a file, labelled by what is sealed and never by its row."""
+    weights_sha256, vector = features.unpacked(plain)
+    with vault.data.read() as session:
+        label = standing.label_of(session, weights_sha256)
+    falsely = standing.falsely(standing.Label(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label)
     template = {
         "template_id": str(row["id"]),
-        "engine": row["engine_id"],
-        "weights_sha256": row["weights_sha256"],
+        **asdict(label),
+        "labelled_falsely_as": None if falsely is None else asdict(falsely),
         "warning": WARNING,
-        "vector": features.unpacked(vector),
+        "vector": vector,
     }
-    return json.dumps(template, indent=1).encode()
+    content = json.dumps(template, indent=1).encode()
+    return File(path, Form.VECTOR, content, {"engine_id": label.engine, "weights_sha256": label.weights_sha256})
 
 
 def _plain(value: object) -> Value:

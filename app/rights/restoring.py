@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from app.enrolment import coverage
 from app.kit.migrate import knows, revision, upgrade
 from app.kit.settings import Settings
 from app.kit.steps import operation, step
@@ -67,6 +68,7 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
                 _bring_to_this_version(vault)
                 histories.refuse_left(vault, said)
                 _check_log(vault, now=now())
+                _check_labels(vault, tell)
                 erasures = _finish_erasures(settings, now=now())
                 tell("removing what has ended since")
                 purged = purge_rows(vault, now=now())
@@ -117,6 +119,17 @@ def _check_log(vault: Vault, *, now: datetime) -> None:
         ledger.check(vault)
     except ForeignRegisterError as error:
         raise BackupError(str(error)) from error
+
+
+def _check_labels(vault: Vault, tell: Tell) -> None:
+    """Refuse a backup with templates whose rows say that they are of another engine than they are."""
+    tell("opening templates")
+    if found := coverage.mislabelled(vault, tell=tell):
+        msg = (
+            f"in the backup {found} templates are labelled with another engine than the one they were made by: "
+            "something other than Mien wrote to it. Nothing was restored. Use another backup (docs/changing-engine.md)"
+        )
+        raise BackupError(msg)
 
 
 def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] | None:

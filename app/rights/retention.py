@@ -34,6 +34,7 @@ def policy(settings: Settings) -> list[Rule]:
 
 def _faces(settings: Settings) -> list[Rule]:
     days, longest = in_words(settings.consent_days), in_words(settings.consent_max_days)
+    superseded = in_words(settings.superseded_template_days)
     return [
         Rule(
             rule="consents",
@@ -49,9 +50,18 @@ def _faces(settings: Settings) -> list[Rule]:
             rule="kept_photos",
             what="kept photos",
             why="to make a new template when the engine changes; only if you agreed to `template_renewal`",
-            how_long="until that consent ends, you delete their enrolment, or you enrol again and no template of "
-            "theirs is left",
-            by="you, or the end of that consent",
+            how_long="until that consent ends, you delete their enrolment, or no template of theirs is left: you "
+            "enrolled again, or it ended because its engine was superseded",
+            by=f"you, or the end of that consent; {SWEEP}",
+        ),
+        Rule(
+            rule="superseded_templates",
+            what="a template of an engine that another has taken the place of",
+            why="so that that engine can come into force again; meanwhile nobody is compared with it",
+            how_long=f"{superseded} after its engine was superseded, or until a new one takes its place. Photos that "
+            "were kept for it go with the last template of their enrolment. The consent stands",
+            days=settings.superseded_template_days,
+            by=f"you: enrol again; {SWEEP}",
         ),
         Rule(
             rule="images",

@@ -80,15 +80,8 @@ def schema() -> Schema:
             restricted={"type": "boolean"},
             purposes=_purposes(),
             recipients=_recipients(),
-            proofs=_list(
-                consent_id=_ID,
-                purpose=_enum(Purpose),
-                relying_party_id=_or_null(_ID),
-                notice=_TEXT,
-                given_on=_DAY,
-                ended_on=_or_null(_DAY),
-                kept_until=_or_null(_DAY),
-            ),
+            proofs=_proofs(),
+            templates=_templates(),
             retention=_list(
                 rule=_TEXT,
                 what=_TEXT,
@@ -126,6 +119,32 @@ def _recipients() -> Schema:
         alternative=_TEXT,
         context=_or_null(_TEXT),
         legal_basis=_or_null(_TEXT),
+    )
+
+
+def _proofs() -> Schema:
+    return _list(
+        consent_id=_ID,
+        purpose=_enum(Purpose),
+        relying_party_id=_or_null(_ID),
+        notice=_TEXT,
+        given_on=_DAY,
+        ended_on=_or_null(_DAY),
+        kept_until=_or_null(_DAY),
+    )
+
+
+def _templates() -> Schema:
+    label = {"engine": _TEXT, "weights_sha256": _DIGEST}
+    return _list(
+        template_id=_ID,
+        consent_id=_ID,
+        enrolment_id=_ID,
+        **label,
+        labelled_falsely_as=_or_null(_object(**label)),
+        engine_in_force={"type": "boolean"},
+        ends_on=_or_null(_DAY),
+        to_do=_or_null(_TEXT),
     )
 
 

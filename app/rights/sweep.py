@@ -5,6 +5,7 @@ from datetime import datetime
 
 from app.consent import upkeep as consent
 from app.consent.proofs import Keeping
+from app.enrolment import ending
 from app.enrolment import upkeep as enrolment
 from app.kit.connections import unhurried
 from app.kit.settings import Settings
@@ -45,6 +46,7 @@ class Swept:
     purged: int
     erasures_completed: int
     expired: int
+    templates_ended: int
     tokens_ended: int
     proofs_deleted: int
     keys_ended: int
@@ -64,6 +66,7 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
         purged=purge(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
+        templates_ended=ending.end_superseded(vault, now=now),
         tokens_ended=unused.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),

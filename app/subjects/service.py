@@ -240,6 +240,11 @@ def may_be_matched() -> Select[UUID]:
     return select(Subject.id).where(Subject.spell_id.is_not(None), Subject.erasing.is_(False))
 
 
+def being_erased() -> Select[UUID]:
+    """Select the ids of people whose erasure is under way."""
+    return select(Subject.id).where(Subject.erasing)
+
+
 def issue_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
     """Write the receipt of a right that the person used, in the transaction in which they do."""
     own = key(vault, subject_id)

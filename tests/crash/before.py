@@ -15,6 +15,7 @@ import httpx
 from sqlalchemy.exc import OperationalError
 
 from app import __version__
+from app.enrolment import engines
 from app.kit import steps
 from app.ledger import keys
 from app.ledger.entries import Act, append_open_in_register
@@ -32,6 +33,7 @@ from tests.consent.drafts import draft, publish
 from tests.crash.beside import BACKUP
 from tests.crash.nursery import MOMENT
 from tests.house import House, Party, Person, enrol, settings_for
+from tests.toy_engine import other_toy_card
 from tests.toy_faces import toy_photo
 
 LOG_KEYS = "SELECT id FROM origin UNION SELECT id FROM log_signing_keys"
@@ -107,6 +109,20 @@ def with_photos(mien: House) -> Story:
     answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
     assert answer.status_code == 201, answer.text
     return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def superseded(mien: House) -> Story:
+    """Ada's photos are kept, and another engine has come into force; Ben has none that are kept."""
+    story = with_photos(mien)
+    engines.begin(mien.vault, other_toy_card(), days=90, now=mien.clock())
+    return story
+
+
+def superseded_for_long(mien: House) -> Story:
+    """The same, but the day of the older templates has come, and nobody has swept since."""
+    story = with_photos(mien)
+    engines.begin(mien.vault, other_toy_card(), days=90, now=mien.clock() - timedelta(days=90))
+    return story
 
 
 def with_a_callback(mien: House) -> Story:

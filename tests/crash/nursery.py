@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import httpx
 
+from app.enrolment import renewal
 from app.faces import sandbox
 from app.kit import steps
 from app.main import create_app
@@ -122,8 +123,9 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     """Be the service: say the port once the first sweep is over, and stop when told to."""
     watch, settings = _born(trial), settings_for(trial.root, **more)
     if not trial.telling:
-        # A process of its own: nobody else is kept from telling.
+        # A process of its own: nobody else is kept from telling, or from renewing what its own engine can be given.
         setattr(Courier, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
+        vars(renewal)["look"] = lambda _how: renewal.Renewed()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:
         watch.swept.wait(PATIENCE_S)

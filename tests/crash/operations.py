@@ -15,6 +15,8 @@ from uuid import UUID
 import httpx
 
 from app import __version__
+from app.enrolment import engines, renewal
+from app.faces.measuring import Measuring
 from app.kit.auth import Principal, Role
 from app.ledger import batch, keys
 from app.matching import sweeps
@@ -48,6 +50,8 @@ from tests.crash.before import (
     notice_changed,
     past_its_time,
     restored,
+    superseded,
+    superseded_for_long,
     turned,
     with_a_callback,
     with_a_key_of_then,
@@ -60,7 +64,8 @@ from tests.crash.before import (
 )
 from tests.crash.beside import BACKUP
 from tests.crash.nursery import Command
-from tests.house import House, enrol, settings_for
+from tests.house import House, ToyPool, enrol, settings_for
+from tests.toy_engine import OtherToyEngine, other_toy_card
 from tests.toy_faces import toy_photo
 
 JOINED = "its leaves are in the tree; the next batch takes them out of what waits"
@@ -274,6 +279,26 @@ def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         Courier(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
 
 
+def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    with _opened(root) as vault:
+        engines.begin(vault, other_toy_card(), days=90, now=now)
+
+
+def _renew_templates(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    _look_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)))
+
+
+def _fail_to_renew(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+    """The threshold is one that no two photos are below."""
+    _look_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)), threshold=0.0)
+
+
+def _look_with(root: Path, now: datetime, pool: ToyPool, threshold: float = 0.54) -> None:
+    faces = Measuring(pool=pool, card=other_toy_card(), target_fmr=1e-3, threshold=threshold)
+    with _opened(root) as vault:
+        renewal.look(renewal.Look(vault=vault, faces=faces, tell_time=lambda: now))
+
+
 OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
@@ -398,4 +423,8 @@ OPERATIONS = (
         more={"failed_references": 1},
     ),
     Operation("sweep: counts that do not count any more", failed, Order(_sweep), later=timedelta(days=3)),
+    Operation("changing the engine", enrolled, Order(_change_engine)),
+    Operation("renewing a template", superseded, Order(_renew_templates)),
+    Operation("renewing a template: photos that will not do", superseded, Order(_fail_to_renew)),
+    Operation("sweep: templates of an older engine", superseded_for_long, Order(_sweep)),
 )

@@ -1,16 +1,20 @@
 """The rules of one person to an enrolment, of a decision, and of vectors, whatever the numbers."""
 
 import math
+import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enrolment.policy import MOST_PHOTOS, odd_ones
 from app.faces import features
+from app.faces.cards import load_card
 from app.faces.engine import METRICS, Metric
 from app.matching.policy import Decision, decide
 
 NUMBERS = st.floats(-1, 1, allow_nan=False)
+WEIGHTS = "5a" * 32
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=128).map(tuple)
 DIRECTED = VECTORS.filter(lambda vector: math.hypot(*vector) > 0.1)
 METRIC: st.SearchStrategy[Metric] = st.sampled_from(METRICS)
@@ -56,12 +60,26 @@ def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], 
     assert odd_ones(photos, metric="l2", threshold=0.5) == [min(place, len(near))]
 
 
-@given(vector=VECTORS)
+@given(vector=VECTORS.filter(lambda vector: len(vector) != 124))
 def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
-    packed = features.packed(vector)
+    packed = features.packed(vector, weights_sha256=WEIGHTS)
 
-    assert features.unpacked(packed) == vector
-    assert len(packed) == 8 * len(vector)
+    assert features.unpacked(packed) == (WEIGHTS, vector)
+    assert len(packed) == 32 + 8 * len(vector)
+
+
+def test_a_vector_without_a_label_is_of_the_engine_that_there_was() -> None:
+    """As version 0.2.0 wrote it."""
+    vector = tuple(float(number) for number in range(128))
+    card = load_card("face_recognition")
+
+    assert features.unpacked(struct.pack("<128d", *vector)) == (card.weights_sha256, vector)
+    assert (card.id, card.weights_sha256) == (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
+
+
+def test_no_labelled_vector_is_taken_for_one_without() -> None:
+    with pytest.raises(ValueError, match="124"):
+        features.packed((0.0,) * 124, weights_sha256=WEIGHTS)
 
 
 @given(vector=DIRECTED, times=st.integers(1, MOST_PHOTOS), metric=METRIC)

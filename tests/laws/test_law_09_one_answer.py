@@ -77,6 +77,7 @@ def unusable(mien: House, door: Party) -> Iterator[tuple[str, str]]:
     yield "for identification only", enrolled_for(mien, door, "identification")[2]
     _, consent_id, ref = enrolled_for(mien, door)
     yield "of other weights", ref
+    change_row(mien.vault, "DROP TRIGGER templates_are_never_relabelled")
     other_weights = "UPDATE templates SET weights_sha256 = :other WHERE grant_id = :id"
     change_row(mien.vault, other_weights, other="0" * 64, id=UUID(consent_id).hex)
     yield "expired", enrolled_for(mien, door, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())[2]

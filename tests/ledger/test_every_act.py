@@ -19,6 +19,7 @@ from app.parties.courier import Courier
 from app.parties.describing import Described
 from app.rights.sweep import sweep
 from tests.consent.drafts import draft, publish
+from tests.enrolment.changed import BlindPool, look, supersede
 from tests.house import House, SharedPool, enrol, serving
 from tests.ledger.told import FOR_EVER, Case, unjoined
 from tests.ledger.waiting import logged, stores, waiting
@@ -231,6 +232,32 @@ def erasure_forgotten(case: Case) -> None:
     swept(case, days=4 * 365)
 
 
+def engine_changed(case: Case) -> None:
+    supersede(case.house)
+
+
+def template_ended(case: Case) -> None:
+    supersede(case.house)
+    swept(case, days=91)
+
+
+def keeping_photos(case: Case) -> None:
+    case.house.consent(case.person, None, purpose="template_renewal")
+    answer = enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
+    assert answer.status_code == 201
+    supersede(case.house)
+
+
+def template_renewed(case: Case) -> None:
+    keeping_photos(case)
+    assert look(case.house).renewed == 1
+
+
+def template_not_renewed(case: Case) -> None:
+    keeping_photos(case)
+    assert look(case.house, pool=BlindPool()).have_to_enrol_again == 1
+
+
 ACTS: dict[str, tuple[Act, set[str]]] = {
     "consent given": (given, {"consent_given"}),
     "consent given on a new notice": (given_on_a_new_notice, {"consent_withdrawn", "consent_given"}),
@@ -270,6 +297,10 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "retention run over erasures": (erasure_forgotten, {"retention_run"}),
     "unused token ended": (token_left_unused, {"token_unused", "retention_run"}),
     "consent renewed": (renewed, {"consent_given"}),
+    "engine changed": (engine_changed, {"engine_changed"}),
+    "template of an older engine ended": (template_ended, {"engine_changed", "template_ended", "retention_run"}),
+    "template renewed": (template_renewed, {"engine_changed", "template_renewed"}),
+    "template not renewed": (template_not_renewed, {"engine_changed", "template_not_renewed"}),
     "history shortened": (history_shortened, {"history_shortened"}),
 }
 

@@ -1,6 +1,7 @@
 """An act whose entry cannot be written does not happen; rights to read are answered all the same."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.rights.sweep import sweep
 from tests.consent.spies import change_row, everything
+from tests.enrolment.changed import BlindPool, look, supersede
 from tests.house import SharedPool, enrol, serving
 from tests.ledger.told import FOR_EVER, Case
 from tests.toy_engine import toy_card
@@ -101,6 +103,41 @@ def test_nor_does_an_expiry_that_its_sweep_finds(case: Case) -> None:
 
     assert case.party.verify(case.consent["subject_ref"], toy_photo(1)).status_code == 404
     assert len(held(case)["mien.grants"]) == 1
+
+
+def changing_the_engine(case: Case) -> None:
+    supersede(case.house)
+
+
+def ending_templates(case: Case) -> None:
+    sweep(case.house.vault, settings=case.house.settings, now=case.house.clock() + timedelta(days=91))
+
+
+def renewing(case: Case) -> None:
+    look(case.house)
+
+
+def failing_to_renew(case: Case) -> None:
+    look(case.house, pool=BlindPool())
+
+
+@pytest.mark.parametrize("act", [changing_the_engine, ending_templates, renewing, failing_to_renew])
+def test_nor_does_what_a_change_of_the_engine_brings(case: Case, act: Callable[[Case], None]) -> None:
+    case.house.consent(case.person, None, purpose="template_renewal")
+    answer = enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
+    assert answer.status_code == 201
+    if act is not changing_the_engine:
+        supersede(case.house)
+    a_full_disk(case)
+    names = ("mien.engines", "mien.templates", "mien.photos", "mien.entries")
+    before = held(case)
+    with pytest.raises(IntegrityError, match="full"):
+        act(case)
+
+    assert {name: held(case)[name] for name in names} == {name: before[name] for name in names}
+    change_row(case.house.vault, "DROP TRIGGER full")
+    act(case)
+    assert held(case)["mien.engines"] != before["mien.engines"] or held(case)["mien.entries"] != before["mien.entries"]
 
 
 def test_each_of_them_happens_when_the_entry_can_be_written(case: Case) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from app.enrolment import engines
 from app.kit.auth import digest
 from app.kit.settings import Settings
 from app.ledger.entries import append_open
@@ -21,7 +22,7 @@ from tests.bytescan import rows
 from tests.house import House, SharedPool, serving
 from tests.ledger.told import unjoined
 from tests.rights.whole_person import document
-from tests.toy_engine import toy_card
+from tests.toy_engine import other_toy_card, toy_card
 from tests.toy_faces import toy_photo
 
 OTHERS: dict[str, Any] = {
@@ -32,6 +33,7 @@ OTHERS: dict[str, Any] = {
     "erasure_retention": timedelta(days=60),
     "access_count_days": 70,
     "callback_days": 4,
+    "superseded_template_days": 15,
 }
 """Settings that are not the defaults."""
 There = Callable[[], bool]
@@ -97,9 +99,17 @@ def messages(house: House) -> There:
     return lambda: counted(house, "outbox") == 1
 
 
+def superseded_templates(house: House) -> There:
+    """The service itself goes on with the older engine: nothing else is looked at here."""
+    house.enrolled(face=1)
+    engines.begin(house.vault, other_toy_card(), days=house.settings.superseded_template_days, now=house.clock())
+    return lambda: bool(counted(house, "templates"))
+
+
 KEPT: dict[str, Callable[[House], There]] = {
     "messages": messages,
     "consents": consents,
+    "superseded_templates": superseded_templates,
     "tokens": tokens,
     "access_counts": access_counts,
     "proofs": proofs,

@@ -116,7 +116,9 @@ def vectors(mien: House, subject_id: str) -> dict[str, tuple[float, ...]]:
     return {
         str(row.id): store.open_template(
             mien.vault.register.key(Owner.grant(row.grant_id), row.key_generation),
-            store.SealedTemplate(row.id, row.grant_id, row.subject_id, row.key_generation, row.sealed),
+            store.SealedTemplate(
+                row.id, row.grant_id, row.subject_id, row.key_generation, row.weights_sha256, row.sealed
+            ),
         )
         for row in rows
     }

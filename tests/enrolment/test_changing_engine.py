@@ -1,0 +1,210 @@
+"""The service is started with another engine: what people and the operator see, and what ends when."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from app.enrolment import ending, standing
+from app.ledger.entries import Act, append_open
+from app.rights.sweep import sweep
+from tests.bytescan import rows
+from tests.consent.spies import change_row
+from tests.enrolment.changed import acts, ada, open_acts, served, supersede
+from tests.house import House, MovableClock, enrol
+from tests.toy_engine import other_toy_card, toy_card
+from tests.toy_faces import toy_photo
+
+TOY, OTHER = toy_card(), other_toy_card()
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def house(root: Path, clock: MovableClock) -> Iterator[House]:
+    with served(root, TOY, clock=clock) as running:
+        # In the middle of a day, whatever the day.
+        clock.moved -= timedelta(hours=clock().hour - 12)
+        yield running
+
+
+def engine_rows(house: House) -> dict[str, tuple[str | None, str | None]]:
+    query = "SELECT engine_id, in_force_until, templates_end_on FROM engines"
+    return {engine: (until, end) for engine, until, end in rows(house.vault.data.path, query)}
+
+
+def test_templates_of_the_older_engine_are_never_compared_and_people_enrol_again(
+    root: Path, clock: MovableClock
+) -> None:
+    with served(root, TOY, clock=clock) as before:
+        enrolled = ada(before, keeps=False)
+        first = enrolled.verified(), enrolled.template()
+    with served(root, OTHER, clock=clock) as after:
+        again = enrolled.at(after)
+        refused = again.party.verify(again.consent["subject_ref"], toy_photo(1))
+        nobody = again.party.verify("nobody", toy_photo(1))
+        told, stands = again.template(), again.person("GET", "/v1/me/consents").json()["items"]
+        answer = enrol(again.person, [again.consent_id], [toy_photo(1)])
+        anew = again.verified(), again.verified(2), again.template()
+    ends = (clock().date() + timedelta(days=90)).isoformat()
+
+    assert first[0] == "match"
+    assert (first[1]["engine_in_force"], first[1]["ends_on"], first[1]["to_do"]) == (True, None, None)
+    assert (refused.status_code, refused.content) == (404, nobody.content)
+    assert (told["engine"], told["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
+    assert (told["engine_in_force"], told["ends_on"], told["to_do"]) == (False, ends, standing.ENROL)
+    assert [one["state"] for one in stands] == ["given"], "the consent stands"
+    assert answer.json()["engine"] == OTHER.id
+    assert anew[:2] == ("match", "no_match")
+    assert (anew[2]["engine"], anew[2]["engine_in_force"], anew[2]["ends_on"]) == (OTHER.id, True, None)
+
+
+def test_the_log_says_when_the_engine_changed_and_when_templates_end(root: Path, clock: MovableClock) -> None:
+    with served(root, TOY, clock=clock) as before:
+        assert open_acts(before, Act.ENGINE_CHANGED) == [], "the first is no change"
+    for _ in range(2):
+        with served(root, OTHER, clock=clock, superseded_template_days=7) as after:
+            found, known = open_acts(after, Act.ENGINE_CHANGED), engine_rows(after)
+    today, ends = clock().date().isoformat(), (clock().date() + timedelta(days=7)).isoformat()
+
+    assert found == [
+        {
+            "act": "engine_changed",
+            "on": today,
+            "engine": OTHER.id,
+            "weights_sha256": OTHER.weights_sha256,
+            "engine_before": TOY.id,
+            "weights_before": TOY.weights_sha256,
+            "templates_end_on": ends,
+        }
+    ], "starting once more with the same changes nothing"
+    assert known == {TOY.id: (today, ends), OTHER.id: (None, None)}
+
+
+def test_going_back_before_the_day_brings_the_templates_back(root: Path, clock: MovableClock) -> None:
+    with served(root, TOY, clock=clock) as before:
+        enrolled = ada(before, keeps=False)
+    for card, days in ((OTHER, 0), (TOY, 60), (OTHER, 60), (TOY, 60)):
+        clock.advance(days=days)
+        with served(root, card, clock=clock) as house:
+            found, known = enrolled.at(house).verified(), engine_rows(house)
+
+        assert found == ("match" if card is TOY else 404)
+        assert known[card.id] == (None, None)
+
+
+def test_going_back_after_the_day_does_not_even_if_nobody_swept(root: Path, clock: MovableClock) -> None:
+    with served(root, TOY, clock=clock) as before:
+        enrolled = ada(before, keeps=False)
+    with served(root, OTHER, clock=clock):
+        pass
+    clock.advance(days=91)
+    with served(root, TOY, clock=clock) as back:
+        again = enrolled.at(back)
+
+        assert again.verified() == 404
+        assert again.person("GET", "/v1/me/enrolments").json()["items"] == []
+        assert [one["templates"] for one in acts(again.person, Act.TEMPLATE_ENDED)] == [1]
+
+
+def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(house: House) -> None:
+    enrolled = ada(house, keeps=True)
+    assert enrolled.renewal is not None
+    ids = [enrolled.consent_id, str(enrolled.renewal["consent_id"])]
+    enrolment = enrolled.person("GET", "/v1/me/enrolments").json()["items"][0]["enrolment_id"]
+    keys = house.living_keys(*ids)
+    supersede(house)
+    found = []
+    for days in (89, 1):
+        house.clock.advance(days=days)
+        swept = sweep(house.vault, settings=house.settings, now=house.clock())
+        left = [rows(house.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
+        found.append((swept.templates_ended, *left))
+    (ended,) = acts(enrolled.person, Act.TEMPLATE_ENDED)
+    after = house.living_keys(*ids)
+
+    assert found == [(0, 1, 2), (1, 0, 0)]
+    assert {one["state"] for one in enrolled.person("GET", "/v1/me/consents").json()["items"]} == {"given"}
+    assert all(len(after[one]) == 1 and not after[one] & keys[one] for one in ids), "what sealed them is destroyed"
+    assert ended.pop("at")
+    assert ended == {
+        "act": "template_ended",
+        "enrolment_id": enrolment,
+        "templates": 1,
+        "engine": TOY.id,
+        "weights_sha256": TOY.weights_sha256,
+    }
+    assert [one["templates_ended"] for one in open_acts(house, Act.RETENTION_RUN)] == [1]
+    assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
+
+
+def test_many_end_page_by_page_and_an_interrupted_end_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "PAGE", 2)
+    party = house.party()
+    people = [ada(house, keeps=False, party=party, face=face) for face in range(5)]
+    supersede(house)
+    house.clock.advance(days=90)
+    calls: list[object] = []
+
+    def failing(*given: object, **more: object) -> None:
+        calls.append(given)
+        if len(calls) == 2:
+            raise RuntimeError
+        append_open(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ending, "append_open", failing)
+    with pytest.raises(RuntimeError):
+        ending.end_superseded(house.vault, now=house.clock())
+    left = rows(house.vault.data.path, "SELECT count(*) FROM templates")
+    ended = ending.end_superseded(house.vault, now=house.clock())
+
+    assert (left, ended) == ([(3,)], 3)
+    assert ending.end_superseded(house.vault, now=house.clock()) == 0
+    assert all(len(acts(one.person, Act.TEMPLATE_ENDED)) == 1 for one in people)
+
+
+def test_who_is_being_erased_has_no_entry_more(house: House) -> None:
+    leaving = ada(house, keeps=False)
+    supersede(house)
+    house.clock.advance(days=90)
+    change_row(house.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(leaving.person.subject_id).hex)
+
+    assert ending.end_superseded(house.vault, now=house.clock()) == 0
+
+
+# --- Held by the database
+
+
+def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(house: House) -> None:
+    enrolled = ada(house, keeps=False)
+    columns = [row[1] for row in rows(house.vault.data.path, "PRAGMA table_info(templates)")]
+    copied = ", ".join({"id": ":id", "weights_sha256": ":weights", "engine_id": ":engine"}.get(c, c) for c in columns)
+    statement = f"INSERT OR REPLACE INTO templates SELECT {copied} FROM templates WHERE grant_id = :grant"  # noqa: S608 - names of the schema
+    given = {"id": "f" * 32, "grant": UUID(enrolled.consent_id).hex}
+
+    for engine, weights in (("toy", "0" * 64), ("other_toy", TOY.weights_sha256)):
+        with pytest.raises(IntegrityError, match="a template needs an engine that was in force"):
+            change_row(house.vault, statement, engine=engine, weights=weights, **given)
+    change_row(house.vault, statement, engine="toy", weights=TOY.weights_sha256, **given)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE templates SET weights_sha256 = weights_sha256", "what a template was made by is never changed"),
+        ("UPDATE templates SET engine_id = 'other_toy'", "what a template was made by is never changed"),
+        ("DELETE FROM engines", "there are templates of this engine"),
+        ("UPDATE engines SET engine_id = 'other_toy'", "an engine is never renamed"),
+    ],
+)
+def test_a_label_never_changes(house: House, statement: str, reason: str) -> None:
+    ada(house, keeps=False)
+
+    with pytest.raises(IntegrityError, match=reason):
+        change_row(house.vault, statement)

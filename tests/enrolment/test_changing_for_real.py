@@ -1,0 +1,134 @@
+"""The program itself is started with another engine than the last time; and the operator's commands count and renew."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.enrolment import standing
+from app.faces.cards import load_card
+from app.faces.flaws import Flaw
+from app.faces.messages import Measured
+from app.faces.permit import Permit
+from app.ledger.entries import Act
+from tests.architecture.source import ROOT
+from tests.enrolment.changed import Ada, acts, ada, served, supersede
+from tests.house import House, MovableClock, ToyPool, enrol, serving
+from tests.rest.program import program
+from tests.toy_engine import other_toy_card, toy_card
+from tests.vault.operating import command, refused
+
+TOY = toy_card()
+PEOPLE = ROOT / "tests" / "images" / "people"
+PATIENCE_S = 60.0
+
+
+def photo(person: str, name: str) -> bytes:
+    return (PEOPLE / person / f"{name}.jpg").read_bytes()
+
+
+class AnyFacePool(ToyPool):
+    """An engine that takes every photo, and every photo for the same face."""
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure nothing."""
+        assert permit.grant_ids
+        return [Measured((0.1,) * 128, {}, one if permit.keeps_photos else None) for one in images]
+
+
+def kept(house: House, photos: Sequence[bytes], *, at: Ada | None = None) -> Ada:
+    """Let somebody enrol photos that are kept."""
+    person, party = house.person(), at.party if at else house.party()
+    consent, renewal = house.consent(person, party), house.consent(person, None, purpose="template_renewal")
+    assert enrol(person, [consent["consent_id"]], photos, keep_photos="true").status_code == 201
+    return Ada(person, party, consent, renewal)
+
+
+def until_told(one: Ada, **what: object) -> dict[str, Any]:
+    """Wait until their template is said to be so."""
+    until = time.monotonic() + PATIENCE_S
+    while not what.items() <= (told := one.template()).items() and time.monotonic() < until:
+        time.sleep(0.1)
+    return told
+
+
+def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
+    """The first is a toy; the second is the real one, in its own process, workers and sandbox."""
+    front = [photo("P001", "studio_portrait"), photo("P001", "amateur_selfie")]
+    with serving(root, AnyFacePool(), TOY, sweep_interval_s=1e6) as before:
+        eve = kept(before, front)
+        # No face to the real engine.
+        bob = kept(before, [(PEOPLE.parent / "awkward" / "noface_cat.jpg").read_bytes()], at=eve)
+        cleo = kept(before, front[:1], at=eve)
+        cleo.person("PUT", "/v1/me/restriction").raise_for_status()
+    with program(root, MIEN_SWEEP_INTERVAL_S="0.5", MIEN_LOG_INTERVAL="1000000000") as now:
+        eve, bob, cleo = (one.at(now) for one in (eve, bob, cleo))
+        renewed, refused_photos = until_told(eve, engine_in_force=True), until_told(bob, to_do=standing.NO_LONGER)
+        answers = [
+            one.party.verify(one.consent["subject_ref"], photo(who, "studio_portrait")).json().get("decision")
+            for one, who in ((eve, "P001"), (eve, "P002"), (bob, "P001"), (cleo, "P001"))
+        ]
+        entries = acts(eve.person, Act.TEMPLATE_RENEWED), acts(bob.person, Act.TEMPLATE_NOT_RENEWED)
+        gauges = gauges_of(now.client.get("/metrics").text)
+    counted = json.loads(command(root, "engines", "coverage", "--json").stdout)
+    by_hand = command(root, "renew-templates", "--json")
+
+    assert renewed["engine"] == "face_recognition"
+    assert answers == ["match", "no_match", None, None]
+    assert refused_photos["engine"] == TOY.id
+    assert [(one["engine"], one["engine_before"]) for one in entries[0]] == [("face_recognition", TOY.id)]
+    assert [one["slug"] for one in entries[1]] == ["no-face"]
+    assert gauges == {("face_recognition", "true"): 1, (TOY.id, "false"): 2}
+    assert counts(counted) == {"face_recognition": (True, 1, 0, 0), TOY.id: (False, 2, 0, 2)}
+    assert (counted["mislabelled"], by_hand.returncode) == (0, 0)
+    assert json.loads(by_hand.stdout) == {"renewed": 0, "have_to_enrol_again": 0, "left": 0}
+
+
+def test_the_operator_renews_by_a_command(root: Path) -> None:
+    with serving(root, AnyFacePool(), TOY, sweep_interval_s=1e6) as before:
+        eve = kept(before, [photo("P001", "studio_portrait")])
+        early = command(root, "renew-templates")
+        supersede(before, load_card("face_recognition"))
+        coverage = command(root, "engines", "coverage")
+        done = command(root, "renew-templates", "--json")
+        told = eve.template()
+
+    assert refused(early, "the service was last started with toy")
+    assert "1 templates, which end on" in coverage.stdout
+    assert "1 are renewed from kept photos" in coverage.stdout
+    assert json.loads(done.stdout) == {"renewed": 1, "have_to_enrol_again": 0, "left": 0}
+    assert (told["engine"], told["engine_in_force"]) == ("face_recognition", True)
+
+
+def test_coverage_counts_and_names_nobody(root: Path) -> None:
+    clock = MovableClock()
+    with served(root, TOY, clock=clock) as house:
+        mine = [ada(house, keeps=False)]
+        mine += [ada(house, keeps=keeps, party=mine[0].party, face=face) for face, keeps in ((2, True), (3, True))]
+        mine[2].person("PUT", "/v1/me/restriction").raise_for_status()
+        supersede(house)
+        mine.append(ada(house, keeps=False, party=mine[0].party, face=4))
+    shown = command(root, "engines", "coverage", "--json").stdout
+    read = command(root, "engines", "coverage").stdout
+
+    assert counts(json.loads(shown)) == {other_toy_card().id: (True, 0, 0, 0), TOY.id: (False, 4, 1, 3)}
+    assert all(one.person.subject_id not in shown + read and one.consent_id not in shown + read for one in mine)
+
+
+def counts(shown: dict[str, Any]) -> dict[str, tuple[bool, int, int, int]]:
+    return {
+        one["engine"]: (one["in_force"], one["templates"], one["renewable"], one["enrol_again"])
+        for one in shown["engines"]
+    }
+
+
+def gauges_of(text: str) -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["engine"], sample.labels["in_force"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "mien_templates"
+    }

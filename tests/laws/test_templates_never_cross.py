@@ -1,0 +1,193 @@
+"""A template means something to the engine that made it only: put under another, it is refused everywhere.
+
+Somebody writes to the database, past the program: the row of a template says another engine than the one that made it.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.enrolment import coverage, standing
+from app.rights.schema import schema
+from app.vault.manifest import BackupError
+from tests.bytescan import rows
+from tests.consent.spies import change_row, watch_pipe
+from tests.enrolment.changed import Ada, ada, served, supersede
+from tests.house import House, MovableClock, ToyPool, enrol, serving
+from tests.laws.test_law_09_one_answer import as_sent
+from tests.toy_engine import other_toy_card, toy_card
+from tests.toy_faces import toy_photo
+from tests.vault.operating import backed_up, command, contents, refused, restored
+
+TOY, OTHER = toy_card(), other_toy_card()
+
+
+@pytest.fixture
+def house(root: Path) -> Iterator[House]:
+    """The other engine is in force, and the toy was."""
+    clock = MovableClock()
+    with served(root, TOY, clock=clock):
+        pass
+    with served(root, OTHER, clock=clock, failed_references=1000) as running:
+        yield running
+
+
+def relabel(house: House, consent_id: str, *, as_of: Any = OTHER) -> None:
+    """Put a template under another engine, past the triggers."""
+    change_row(house.vault, "DROP TRIGGER IF EXISTS templates_are_never_relabelled")
+    statement = "UPDATE templates SET engine_id = :engine, weights_sha256 = :weights WHERE grant_id = :grant"
+    change_row(house.vault, statement, engine=as_of.id, weights=as_of.weights_sha256, grant=UUID(consent_id).hex)
+
+
+@pytest.fixture
+def crossed(root: Path) -> Iterator[tuple[House, Ada]]:
+    """The template of the older engine lies under the one in force."""
+    clock = MovableClock()
+    with served(root, TOY, clock=clock) as before:
+        enrolled = ada(before, keeps=False)
+    with served(root, OTHER, clock=clock) as after:
+        relabel(after, enrolled.consent_id)
+        yield after, enrolled.at(after)
+
+
+def test_it_is_never_compared_and_the_answer_is_that_for_nobody(
+    crossed: tuple[House, Ada], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, enrolled = crossed
+    pipe = watch_pipe(monkeypatch)
+    enrolled.party.verify("nobody", toy_photo(1))
+    nobody = enrolled.party.verify("nobody", toy_photo(1))
+    with capture_logs() as logged:
+        found = enrolled.party.verify(enrolled.consent["subject_ref"], toy_photo(1))
+    told = [one for one in logged if "labelled" in one["event"]]
+
+    assert without_id(as_sent(found)) == without_id(as_sent(nobody))
+    assert found.status_code == 404
+    assert rows(house.vault.data.path, "SELECT count(*) FROM comparisons") == [(0,)]
+    assert pipe == [], "no image reached an engine"
+    assert told == [{"event": "a template is labelled with another engine than its own", "log_level": "error"}], (
+        "without ids"
+    )
+
+
+def without_id(answer: tuple[int, bytes, tuple[tuple[str, str], ...]]) -> Any:
+    """Leave out what names each request."""
+    return answer[0], answer[1], [one for one in answer[2] if one[0] != "x-request-id"]
+
+
+def test_one_that_is_right_is_compared_beside_it(crossed: tuple[House, Ada]) -> None:
+    """The control: the same engine, the same door."""
+    house, enrolled = crossed
+    other = ada(house, keeps=False, party=enrolled.party, face=2)
+
+    assert (other.verified(2), other.verified(1)) == ("match", "no_match")
+
+
+def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(crossed: tuple[House, Ada]) -> None:
+    _, enrolled = crossed
+    answer = enrolled.person("GET", "/v1/me/export")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        (name,) = [one for one in archive.namelist() if one.startswith("templates/")]
+        template = json.loads(archive.read(name))
+        document, page = json.loads(archive.read("mien.json")), archive.read("index.html").decode()
+    truly = {"engine": TOY.id, "weights_sha256": TOY.weights_sha256}
+    falsely = {"engine": OTHER.id, "weights_sha256": OTHER.weights_sha256}
+    (row,), (told,) = document["data"]["templates"], document["templates"]
+
+    assert {name: template[name] for name in truly} == truly
+    assert template["labelled_falsely_as"] == falsely
+    assert (row["engine_id"], row["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
+    assert {name: told[name] for name in truly} == truly
+    assert (told["labelled_falsely_as"], told["engine_in_force"]) == (falsely, False)
+    assert told["to_do"] == standing.MISLABELLED
+    assert f"{OTHER.id}, and that is false" in page
+
+
+def test_access_and_enrolments_say_the_same(crossed: tuple[House, Ada]) -> None:
+    _, enrolled = crossed
+    document = enrolled.person("GET", "/v1/me/access").json()
+    told = enrolled.template()
+
+    assert document["templates"][0] == {**told, "enrolment_id": document["templates"][0]["enrolment_id"]}
+    assert document["data"]["templates"][0]["engine_id"] == TOY.id
+    assert set(document["templates"][0]) == set(schema()["properties"]["templates"]["items"]["properties"])
+
+
+def test_its_person_replaces_it_by_enrolling_again(crossed: tuple[House, Ada]) -> None:
+    house, enrolled = crossed
+    assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
+
+    assert enrolled.verified() == "match"
+    assert coverage.mislabelled(house.vault) == 0
+
+
+def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_either(house: House) -> None:
+    enrolled = ada(house, keeps=False)
+    assert enrolled.verified() == "match"
+    relabel(house, enrolled.consent_id, as_of=TOY)
+
+    assert enrolled.verified() == 404
+    assert enrolled.template()["engine"] == OTHER.id
+    assert coverage.mislabelled(house.vault) == 1
+
+
+def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_path: Path) -> None:
+    clock, backup = MovableClock(), tmp_path / "backup"
+    with served(root, TOY, clock=clock) as house:
+        first = ada(house, keeps=False)
+        people = [first, *(ada(house, keeps=False, party=first.party, face=face) for face in (2, 3))]
+        supersede(house)
+        for one in people[:2]:
+            relabel(house, one.consent_id)
+        backed_up(root, backup)
+        ada(house, keeps=False, party=first.party, face=4)
+    was = contents(root)
+
+    with pytest.raises(BackupError, match="2 templates are labelled with another engine"):
+        restored(root, backup)
+    assert refused(command(root, "restore", backup), "Use another backup")
+    assert contents(root) == was
+
+
+def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_path: Path) -> None:
+    clock, backup = MovableClock(), tmp_path / "backup"
+    with served(root, TOY, clock=clock) as house:
+        enrolled = ada(house, keeps=False)
+        supersede(house)
+        relabel(house, enrolled.consent_id)
+        backed_up(root, backup)
+        enrolled.person("DELETE", f"/v1/me/consents/{enrolled.consent_id}").raise_for_status()
+
+    assert restored(root, backup).purged
+
+
+def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:
+    clock = MovableClock()
+    with served(root, TOY, clock=clock) as before:
+        enrolled = ada(before, keeps=False)
+        supersede(before)
+        relabel(before, enrolled.consent_id)
+    with capture_logs() as logged:
+        coverage.report_mislabelled(before.vault)
+    told = [one for one in logged if one["event"].startswith("templates are labelled")]
+    shown = command(root, "engines", "coverage", "--json")
+
+    assert [(one["log_level"], one["templates"]) for one in told] == [("error", 1)]
+    assert json.loads(shown.stdout)["mislabelled"] == 1
+
+
+def test_a_running_service_looks_by_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(coverage, "report_mislabelled", looked.append)
+    with serving(root, ToyPool(), TOY, clock=MovableClock(), sweep_interval_s=0.01) as house:
+        for _ in range(100):
+            house.client.get("/livez")
+
+    assert looked == [house.vault], "once, however often it looks for what can be renewed"
