@@ -79,7 +79,7 @@ def test_no_label_says_who(mien: House) -> None:
     known = {route.path for route in routes(mien)} | {"none"}
 
     for name, labels in series(text):
-        assert labels.keys() <= {"method", "route", "status", "le"}, name
+        assert labels.keys() <= {"method", "route", "status", "le", "engine", "weights", "in_force"}, name
         assert labels.get("route", "none") in known
         assert labels.get("method", "GET") in {"GET", "POST", "DELETE"}
     of_one = {person.subject_id, person.token, party.id, party.key, erased, *map(str, consent.values()), "canary"}
