@@ -9,12 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from app.cli.program import app
+from app.evaluation.cache import opened
+from app.faces.cards import load_card
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
+from tests.evaluation.plain import Images
+from tests.evaluation.test_numbers import compare, compare_people
 from tests.house import SharedPool
 from tests.toy_faces import toy_photo
 
@@ -192,7 +197,7 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
                 "--agreed",
                 "yes",
             ),
-            *("--out", str(tmp_path / "report"), "--cache", str(tmp_path / "c"), "--json"),
+            *("--out", str(tmp_path / "report"), "--cache", str(tmp_path / "c"), "--json", "--keep-cache"),
         ],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
@@ -213,7 +218,13 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
     assert sum(genuine[45:]) <= 4
     assert told["calibration"]["table"][0]["false_matches"] >= 3
     assert told["speed"]["images_a_second_a_worker"] > 0
-    assert not (tmp_path / "c").exists()
+    files = sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg"))
+    with opened(tmp_path / "c", load_card("face_recognition")) as kept:
+        vectors = [kept.find(kept.key(file.read_bytes())) for file in files]
+    plain = [tuple(map(float, vector)) for vector in vectors if isinstance(vector, np.ndarray)]
+    images = Images(plain, [file.parent.name for file in files], {})
+    compare(told, images)
+    compare_people(told, images)
 
 
 def test_names_with_spaces_and_of_every_script_work_and_leave_nothing_behind(
