@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.notices import NoticeError
+from app.faces.own_card import OwnEngineError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
 from app.ledger.keys import SigningKeyError
@@ -35,6 +36,7 @@ REFUSALS = (
     NoticeError,
     PartyError,
     SigningKeyError,
+    OwnEngineError,
     OSError,
     DBAPIError,
     sqlite3.Error,
