@@ -19,7 +19,7 @@ from app.faces import pipeline
 from app.faces.cards import Card
 from app.faces.flaws import Flaw
 from app.faces.messages import Measured
-from app.faces.permit import Permit, Purpose
+from app.faces.permit import Permit, Purpose, Stated
 from app.faces.pool import MAX_PIXELS, EnginePool, PoolStatus
 from app.kit.protocol import DeadlineProtocol
 from app.kit.settings import Settings
@@ -73,6 +73,13 @@ class SharedPool(EnginePool):
         """Measure, between the two hooks."""
         self.before()
         measured = self._pool.measure(permit, images)
+        self.after()
+        return measured
+
+    def measure_stated(self, stated: Stated, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure for an evaluation, between the two hooks."""
+        self.before()
+        measured = self._pool.measure_stated(stated, images)
         self.after()
         return measured
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageChops
 
 from app.faces.own_card import Feeding, OwnCard
 from tests.architecture.source import ROOT
@@ -15,8 +16,76 @@ from tests.test_rights_page import play
 PAGE = ROOT / "docs" / "own-engine.md"
 
 
+def images(folder: Path) -> Path:
+    """Make more people of those there are, by tinting their photos: to a network these are no others, but more.
+
+    So its error rates are high, and the seven people's own would support none at all.
+    """
+    for photo in sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg")):
+        with Image.open(photo) as opened:
+            whole = opened.convert("RGB").reduce(2)
+        for number, tint in enumerate(("white", "wheat", "lavender")):
+            person = folder / f"{photo.parent.name}-{number}"
+            person.mkdir(parents=True, exist_ok=True)
+            ImageChops.multiply(whole, Image.new("RGB", whole.size, tint)).save(person / photo.name)
+    return folder
+
+
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    assert play(PAGE, tmp_path / "house", tmp_path, HERE=str(tmp_path / "here")) >= 2
+    more = {
+        "HERE": str(tmp_path / "here"),
+        "IMAGES": str(images(tmp_path / "people")),
+        "MIEN_TARGET_FMR": "0.3",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+
+    assert play(PAGE, tmp_path / "house", tmp_path, **more) == 5
+    assert not list((tmp_path / "cache").rglob("measured*"))
+
+
+def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -> None:
+    card = bring(tmp_path / "own", network(POOLED))
+    words = (
+        "--origin",
+        "a test",
+        "--agreed",
+        "unknown",
+        "--out",
+        str(tmp_path / "out"),
+        "--cache",
+        str(tmp_path / "c"),
+    )
+    done = started(
+        tmp_path / "house",
+        *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *words),
+        MIEN_ENGINE=f"onnx:{card}",
+    )
+
+    assert done.returncode == 1
+    assert "evaluate more people" in done.stderr
+    assert "What was measured is kept" in done.stderr
+    assert [one.name for one in (tmp_path / "c").iterdir()] == ["measured"]
+    assert sorted(one.name for one in card.parent.iterdir()) == ["card.json", "our.onnx"]
+    assert not (tmp_path / "house" / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "engine", "reason"),
+    [
+        ((), "sface", "sface ships with its calibration"),
+        (("--pairs", "pairs.csv"), "onnx:card.json", "leave --pairs out"),
+    ],
+)
+def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(
+    tmp_path: Path, words: tuple[str, ...], engine: str, reason: str
+) -> None:
+    stated = ("--origin", "a test", "--agreed", "yes", "--out", str(tmp_path / "out"))
+    words = ("evaluate", str(tmp_path), "--calibrate", *words, *stated)
+    done = started(tmp_path, *words, MIEN_ENGINE=engine, COLUMNS="300")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_names_every_member() -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.notices import NoticeError
+from app.evaluation.errors import EvaluationError
 from app.faces.own_card import OwnEngineError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
@@ -37,6 +38,7 @@ REFUSALS = (
     PartyError,
     SigningKeyError,
     OwnEngineError,
+    EvaluationError,
     OSError,
     DBAPIError,
     sqlite3.Error,

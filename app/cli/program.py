@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import asking, auditing, comparing, disputing, keeping, papers, proving, serving
+from app.cli import asking, auditing, comparing, disputing, evaluating, keeping, papers, proving, serving
 from app.kit import log
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(proving.app)
 app.add_typer(auditing.app)
 app.add_typer(papers.app)
 app.add_typer(disputing.app)
+app.add_typer(evaluating.app)
 app.add_typer(asking.notice_app, name="notice")
 app.add_typer(asking.party_app, name="relying-party")
 app.add_typer(keeping.keys_app, name="keys")

@@ -1,7 +1,12 @@
-"""The permit: without one, no image is decoded and no face measured (law 1)."""
+"""The permit: without one, no image is decoded and no face measured (law 1).
+
+`mien evaluate` measures images that nobody enrolled, to count an engine's errors: it has no grants, and needs a
+statement.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 
@@ -27,3 +32,27 @@ class Permit:
     """The grants it rests on; never empty."""
     keeps_photos: bool = False
     """Whether the re-encoded photos may leave the worker (the person's `template_renewal` grant)."""
+
+
+Agreed = Literal["yes", "no", "unknown"]
+"""Whether the people in the images agreed to this use of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What an operator said of images that are measured to count an engine's errors, and for nothing else.
+
+    Only ``app.evaluation`` makes one; a lint says so. It keeps no photos.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+
+    origin: str
+    """Where the images came from, in the operator's words; never blank."""
+    agreed: Agreed
+
+    def __post_init__(self) -> None:
+        """Refuse an empty statement: it is none."""
+        if not self.origin.strip():
+            raise ValueError("an empty statement is none")

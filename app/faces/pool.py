@@ -17,7 +17,7 @@ from app.faces.cards import Card
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.line import Job, Line
 from app.faces.messages import MAX_IMAGE_BYTES, Measured, Start
-from app.faces.permit import Permit
+from app.faces.permit import Permit, Stated
 from app.faces.seat import Seat, State, Terms
 from app.kit.errors import BusyError
 
@@ -103,8 +103,21 @@ class EnginePool:
         """
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
+        return self._measured(images, keep_photos=permit.keeps_photos)
+
+    def measure_stated(self, stated: Stated, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Do as `measure` on images that an engine's errors are counted on: no permit, but where they came from.
+
+        Raises:
+            BusyError: as `measure`.
+        """
+        if not isinstance(stated, Stated):
+            raise TypeError("no statement, no pixels")
+        return self._measured(images, keep_photos=False)
+
+    def _measured(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measured | Flaw]:
         fit = [image for image in images if len(image) <= MAX_IMAGE_BYTES]
-        job = Job(fit, keep_photos=permit.keeps_photos)
+        job = Job(fit, keep_photos=keep_photos)
         self._line.join(job)
         answers = iter(job.wait())
         return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw(FlawCode.BROKEN) for image in images]

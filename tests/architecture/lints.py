@@ -30,7 +30,10 @@ WALL_CLOCK = {
     "uuid.uuid7",
 }
 STOPWATCH = {"time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns"}
-STOPWATCH_ROOMS = ("app/kit/", "app/faces/", "app/demo/")
+STOPWATCH_ROOMS = ("app/kit/", "app/faces/", "app/demo/", "app/evaluation/")
+
+PERMITS = {"Permit": "app.consent", "Stated": "app.evaluation"}
+"""What the engine workers are asked with, and the one room that makes each."""
 
 VAGUE = {"data", "helper", "helpers", "info", "manager", "managers", "util", "utils"}
 
@@ -38,18 +41,20 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def permits_made(module: Module) -> Iterator[str]:
-    """Only ``app.consent`` makes a permit; elsewhere only annotations, subscripts and ``isinstance`` name its class."""
-    if module.path.startswith("app/consent/"):
-        return
+    """Only its one maker makes a permit; elsewhere only annotations, subscripts and ``isinstance`` name its class."""
     harmless = {id(part) for node in ast.walk(module.tree) for place in _naming(node) for part in ast.walk(place)}
-    for node in ast.walk(module.tree):
-        name = module.meaning(node) or ""
-        if name.startswith("app.") and name.endswith(".Permit") and id(node) not in harmless:
-            yield module.at(node, "only app.consent makes a Permit")
-        if isinstance(node, ast.Call) and _copies_permit(node):
-            yield module.at(node, "a changed copy of a Permit is a new one")
-        if module.path == "app/faces/permit.py" and isinstance(node, ast.Call) and _last(node.func) == "Permit":
-            yield module.at(node, "only app.consent makes a Permit")
+    for permit, maker in PERMITS.items():
+        if module.path.startswith(f"{maker.replace('.', '/')}/"):
+            continue
+        fault = f"only {maker} makes a {permit}"
+        for node in ast.walk(module.tree):
+            name = module.meaning(node) or ""
+            if name.startswith("app.") and name.endswith(f".{permit}") and id(node) not in harmless:
+                yield module.at(node, fault)
+            if isinstance(node, ast.Call) and _copies(permit, node):
+                yield module.at(node, f"a changed copy of a {permit} is a new one")
+            if module.path == "app/faces/permit.py" and isinstance(node, ast.Call) and _last(node.func) == permit:
+                yield module.at(node, fault)
 
 
 def _naming(node: ast.AST) -> Iterator[ast.AST]:
@@ -64,9 +69,9 @@ def _naming(node: ast.AST) -> Iterator[ast.AST]:
         yield from node.args[1:]
 
 
-def _copies_permit(call: ast.Call) -> bool:
+def _copies(permit: str, call: ast.Call) -> bool:
     return _last(call.func) in {"replace", "__replace__"} and any(
-        _last(part).lower().endswith("permit") for part in [*call.args[:1], getattr(call.func, "value", call)]
+        _last(part).lower().endswith(permit.lower()) for part in [*call.args[:1], getattr(call.func, "value", call)]
     )
 
 
@@ -76,7 +81,10 @@ def _last(node: ast.AST) -> str:
 
 
 def clocks_read(module: Module) -> Iterator[str]:
-    """Only ``app/kit/clock.py`` reads the clock; a stopwatch is for deadlines in ``kit``, ``faces`` and ``demo``."""
+    """Only ``app/kit/clock.py`` reads the clock; a stopwatch is for deadlines in ``kit``, ``faces`` and ``demo``.
+
+    And in ``evaluation``, for how fast an engine is.
+    """
     if module.path == "app/kit/clock.py":
         return
     for node in ast.walk(module.tree):
@@ -84,7 +92,9 @@ def clocks_read(module: Module) -> Iterator[str]:
         if name in WALL_CLOCK:
             yield module.at(node, f"{name}: only app/kit/clock.py reads the clock; take `now`")
         if name in STOPWATCH and not module.path.startswith(STOPWATCH_ROOMS):
-            yield module.at(node, f"{name}: a stopwatch is for deadlines, in app/kit, app/faces and app/demo")
+            yield module.at(
+                node, f"{name}: a stopwatch is for deadlines, in app/kit, app/faces, app/demo, app/evaluation"
+            )
 
 
 def too_long(module: Module) -> Iterator[str]:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ from PIL import Image
 
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Ask
-from app.faces.permit import Permit
+from app.faces.permit import Permit, Stated
 from app.faces.pool import EnginePool, Measured
 from app.faces.process import WorkerProcess
 from app.kit.errors import BusyError
@@ -283,3 +285,23 @@ def test_the_service_itself_loads_neither_an_engine_nor_a_decoder() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "set()"
+
+
+def test_images_of_an_evaluation_need_a_statement_and_keep_no_photo(toy_pool: EnginePool) -> None:
+    photo = toy_photo(1)
+    permit: Any = Permit(grant_ids=(uuid.uuid4(),), keeps_photos=True)
+    stated: Any = Stated(origin="drawn for a test", agreed="yes")
+
+    (measured,) = toy_pool.measure_stated(stated, [photo])
+
+    assert isinstance(measured, Measured)
+    assert measured.photo is None
+    wrongs: list[Any] = [object(), permit, "drawn for a test"]
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match="no statement, no pixels"):
+            toy_pool.measure_stated(wrong, [photo])
+    with pytest.raises(TypeError, match="no permit, no pixels"):
+        toy_pool.measure(stated, [photo])
+    for blank in ("", "  \n"):
+        with pytest.raises(ValueError, match="an empty statement is none"):
+            Stated(origin=blank, agreed="yes")

@@ -1,0 +1,109 @@
+"""Searching in a gallery (1:N), for galleries of many sizes out of the people there.
+
+No gallery is drawn: a rate is its mean over *all* galleries of that size, which is counted. If f of M other people's
+references are nearer than the threshold to a probe, a gallery of N of them holds none of these in C(M - f, N) of
+C(M, N) cases. Each person's reference is their first image by name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from app.evaluation.groups import Ints
+from app.evaluation.rates import shown
+from app.evaluation.references import rows_of
+from app.evaluation.scores import BLOCK, Floats, Metric, distances
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """For every probe, what of the references is near it."""
+
+    nearer: Ints
+    """How many other people's are at most as far as the own one."""
+    own: Floats
+    """How far the own one is; the reference itself is no probe of its own person."""
+    mated: Ints
+    """The probes that have a reference that is another image."""
+    strangers: Ints
+    """For each threshold and probe, how many other people's are below it."""
+
+
+def sizes(people: int) -> list[int]:
+    """Return the galleries: 10, 30, 100 … and all people but one, who is the stranger."""
+    largest = people - 1
+    steps = (10 ** (1 + n // 2) * (3 if n % 2 else 1) for n in count())
+    found = []
+    for size in steps:
+        if size >= largest:
+            break
+        found.append(size)
+    return [*found, largest]
+
+
+def identification(
+    vectors: Floats, person: Ints, metric: Metric, thresholds: Sequence[float], fmr: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Return, for each size of gallery and threshold, how often the right one is found and a stranger is found.
+
+    Args:
+        fmr: the false match rate of one comparison at each threshold: FPIR is said to be about N times that.
+    """
+    people = rows_of(person)
+    counts = _count(vectors, people, metric, thresholds)
+    others = len(people) - 1
+    return [
+        {
+            "gallery": size,
+            "mated_probes": len(counts.mated),
+            "stranger_probes": int(counts.strangers.shape[1]),
+            "at": [
+                {
+                    "threshold": threshold,
+                    "dir_rank_1": _identified(counts, threshold, others, size),
+                    "fpir": shown(float((1 - _none_of(counts.strangers[place], others, size)).mean())),
+                    "n_times_fmr": shown(size * fmr[place]),
+                }
+                for place, threshold in enumerate(thresholds)
+            ],
+        }
+        for size in sizes(len(people))
+    ]
+
+
+def _count(vectors: Floats, people: Sequence[Ints], metric: Metric, thresholds: Sequence[float]) -> _Counts:
+    references = vectors[[rows[0] for rows in people]]
+    rows = np.concatenate(people)
+    owner = np.concatenate([np.full(len(one), place) for place, one in enumerate(people)])
+    nearer = np.zeros(len(rows), dtype=np.int64)
+    own = np.zeros(len(rows))
+    strangers = np.zeros((len(thresholds), len(rows)), dtype=np.int64)
+    for begin in range(0, len(rows), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        matrix = distances(vectors[rows[part]], references, metric)
+        mine = (np.arange(len(matrix)), owner[part])
+        own[part] = matrix[mine]
+        matrix[mine] = np.inf
+        nearer[part] = (matrix <= own[part, None]).sum(axis=1)
+        for place, threshold in enumerate(thresholds):
+            strangers[place, part] = (matrix < threshold).sum(axis=1)
+    mated = np.flatnonzero(rows != np.array([one[0] for one in people])[owner])
+    return _Counts(nearer, own, mated, strangers)
+
+
+def _identified(counts: _Counts, threshold: float, others: int, size: int) -> float:
+    """Return the share of probes whose own reference, in the gallery, is below *threshold* and before all others."""
+    chance = _none_of(counts.nearer[counts.mated], others, size - 1)
+    return shown(float((chance * (counts.own[counts.mated] < threshold)).mean()))
+
+
+def _none_of(marked: Ints, others: int, drawn: int) -> Floats:
+    """Return the chance that none of *marked* is among *drawn* of *others*, drawn without putting back."""
+    clear: Floats = np.ones(int(marked.max(initial=0)) + 1)
+    for one in range(len(clear) - 1):
+        # C(M-f-1, N) / C(M-f, N) = (M-f-N) / (M-f)
+        clear[one + 1] = clear[one] * max(others - one - drawn, 0) / (others - one)
+    return clear[marked]

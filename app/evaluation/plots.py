@@ -1,0 +1,168 @@
+"""The figures of the report, as SVG that stands in the page: text stays text, colours are the page's.
+
+Imported when a page is made and not before: the plotting library takes long to load, and looks for fonts when it does.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from app.evaluation.wording import plain, rate
+
+INK: Final = "#010203"
+"""Stands for the page's colour of text, whichever it is when it is read."""
+SERIES: Final = ("#040501", "#040502", "#040503", "#040504", "#040505", "#040506")
+"""Stand for the page's colours of lines."""
+_DASHES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+"""Lines are told apart without colour too."""
+_SIZE: Final = (5.2, 3.6)
+_SETTINGS: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mien",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def figures(told: dict[str, Any]) -> dict[str, str]:
+    """Return each figure of a report as an SVG element, by name; only those that there are numbers for."""
+    drawn: dict[str, Callable[[Axes, dict[str, Any]], None]] = {"det": _det, "histograms": _histograms}
+    if any(told["calibration"]["table"][-1]["fmr_by_group"].values()):
+        drawn["groups"] = _groups
+    if told["references"]:
+        drawn["references"] = _references
+    if told["identification"] and len(told["identification"]) > 1:
+        drawn["identification"] = _identification
+    with mpl.rc_context(_SETTINGS):
+        return {name: _svg(name, draw, told) for name, draw in drawn.items()}
+
+
+def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], told: dict[str, Any]) -> str:
+    drawing = Drawing(figsize=_SIZE)
+    FigureCanvasSVG(drawing)
+    axes = drawing.add_subplot()
+    draw(axes, told)
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    drawing.savefig(out, format="svg", transparent=True, metadata=nothing)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    # Its names of parts are the same in every figure, and in a page each may be there once.
+    text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = text.replace(INK, "var(--ink)")
+    for place, colour in enumerate(SERIES):
+        text = text.replace(colour, f"var(--series-{place})")
+    return re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" role="presentation" focusable="false">',
+        text,
+        count=1,
+    )
+
+
+def _det(axes: Axes, told: dict[str, Any]) -> None:
+    curve = told["det"]
+    least = min([rate for rate in curve["fnmr"] if rate > 0], default=1e-3)
+    axes.plot(curve["fmr"], _positive(curve["fnmr"]), color=SERIES[0], linewidth=2)
+    axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
+    axes.set_ylim(least / 2, 1.5)
+    _say_rates(axes.xaxis)
+    _say_rates(axes.yaxis)
+    for one in told["at"]:
+        low, high = one["ci95_by_person"]["fnmr"] or (one["fnmr"], one["fnmr"])
+        left, right = one["ci95_by_person"]["fmr"] or (one["fmr"], one["fmr"])
+        if one["fnmr"]:
+            axes.plot([one["fmr"]] * 2, [max(low, least / 2), high], color=SERIES[1], linewidth=1.5)
+            axes.plot([max(left, one["fmr"] / 10), right], [one["fnmr"]] * 2, color=SERIES[1], linewidth=1.5)
+
+
+def _histograms(axes: Axes, told: dict[str, Any]) -> None:
+    found = told["histograms"]
+    for place, kind in enumerate(("genuine", "impostor")):
+        counts = found[kind]
+        edges = [number * found["bin"] for number in range(len(counts) + 1)]
+        shares = [count / max(sum(counts), 1) for count in counts]
+        axes.stairs(shares, edges, color=SERIES[place], linestyle=_DASHES[place], linewidth=1.8, label=kind)
+    axes.set(xlabel="distance", ylabel="share of pairs")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+def _groups(axes: Axes, told: dict[str, Any]) -> None:
+    table = told["calibration"]["table"]
+    last = table[-1]["fmr_by_group"]
+    keys = sorted((key for key in last if last[key]), key=lambda key: -last[key])
+    for place, key in enumerate(keys[: len(SERIES)]):
+        rates = _positive([row["fmr_by_group"][key] for row in table])
+        thresholds = [row["threshold"] for row in table]
+        axes.plot(thresholds, rates, color=SERIES[place], linestyle=_DASHES[place], marker=_marker(table), label=key)
+    axes.set(yscale="log", xlabel="threshold", ylabel="false match rate")
+    _say_rates(axes.yaxis)
+    axes.legend()
+
+
+def _references(axes: Axes, told: dict[str, Any]) -> None:
+    rows = told["references"]["rows"]
+    threshold = rows[0]["mean"][len(rows[0]["mean"]) // 2]["threshold"]
+    counts = [row["references"] for row in rows]
+    for place, way in enumerate(("mean", "nearest")):
+        rates = [next(at["fnmr"] for at in row[way] if at["threshold"] == threshold) for row in rows]
+        axes.plot(counts, rates, color=SERIES[place], linestyle=_DASHES[place], marker="o", label=way)
+    axes.set(xlabel=f"enrolled images, at threshold {threshold:g}", ylabel="false non-match rate", xticks=counts)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: plain(value)))
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+def _identification(axes: Axes, told: dict[str, Any]) -> None:
+    galleries = told["identification"]
+    sizes = [one["gallery"] for one in galleries]
+    for place in range(len(galleries[0]["at"])):
+        at: Sequence[dict[str, Any]] = [one["at"][place] for one in galleries]
+        colour, dash = SERIES[place % len(SERIES)], _DASHES[place % len(_DASHES)]
+        rates = _positive([one["fpir"] for one in at])
+        axes.plot(sizes, rates, color=colour, linestyle=dash, marker="o", label=f"threshold {at[0]['threshold']:g}")
+    axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="FPIR", xticks=sizes)
+    axes.set_xticklabels([str(size) for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    _say_rates(axes.yaxis)
+    axes.legend()
+
+
+def _say_rates(axis: Axis) -> None:
+    """Write the numbers of a logarithmic axis as the tables do."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: rate(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _positive(rates: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return *rates* without the zeros, which have no place on a logarithmic axis."""
+    return np.array([rate or np.nan for rate in rates])
+
+
+def _marker(table: Sequence[object]) -> str:
+    """Return a mark for each point where there is hardly a line."""
+    return "o" if len(table) == 1 else ""

@@ -1,0 +1,153 @@
+"""From counts to rates: the calibration table, the thresholds that reports speak of, the curve, the histograms."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.evaluation.groups import Groups
+from app.evaluation.scores import FINE, Tally
+
+TARGETS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""False match rates at whose nearest thresholds intervals are given."""
+HIGHEST_FMR: Final = 0.1
+"""The table ends where it is reached: no door is set beyond it."""
+RULE_OF_THREE: Final = 3
+"""With none seen in n trials, a rate is below 3/n with 95 % confidence (ISO/IEC 19795-1); fewer than three are none."""
+_NEAR: Final = 0.5
+"""In powers of ten: a threshold further from a target is not said to be its."""
+
+Ints = npt.NDArray[np.int64]
+
+
+def shown(rate: float) -> float:
+    """Return *rate* with four digits: more are not known."""
+    return float(f"{rate:.4g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a tally says at each threshold of a table."""
+
+    tally: Tally
+    groups: Groups
+    genuine_pairs: int
+    impostor_pairs: int
+
+    @property
+    def floor(self) -> float:
+        """The least false match rate that so many pairs can speak of."""
+        return RULE_OF_THREE / self.impostor_pairs
+
+    def thresholds(self) -> list[int]:
+        """Return the places of the table's thresholds: from three false matches on, up to ``HIGHEST_FMR``."""
+        matches = self.tally.below(self.tally.impostor.sum(axis=0))
+        steps = range(0, len(self.tally.edges), FINE)
+        told = [place for place in steps if matches[place] >= RULE_OF_THREE]
+        below = [place for place in told if matches[place] < HIGHEST_FMR * self.impostor_pairs]
+        return told[: len(below) + 1]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each threshold, as on a card."""
+        matches, misses = self._matches(), self._misses()
+        by_pair, by_group = self._by_pair(), self._by_group()
+        return [
+            {
+                "threshold": shown(self.tally.edges[place]),
+                "fmr": shown(matches[place] / self.impostor_pairs),
+                "false_matches": int(matches[place]),
+                "fnmr": shown(misses[place] / self.genuine_pairs),
+                "fmr_by_group": {key: shown(counts[place] / pairs) for key, (counts, pairs) in by_pair.items()},
+                "fnmr_by_group": {key: shown(counts[place] / pairs) for key, (counts, pairs) in by_group.items()},
+            }
+            for place in self.thresholds()
+        ]
+
+    def pairs_by_group(self) -> dict[str, int]:
+        """Return how many impostor pairs there are between any two groups."""
+        return {key: pairs for key, (_, pairs) in self._by_pair().items()}
+
+    def genuine_by_group(self) -> dict[str, int]:
+        """Return how many genuine pairs there are in each group."""
+        return {key: pairs for key, (_, pairs) in self._by_group().items()}
+
+    def curve(self) -> dict[str, list[float]]:
+        """Return the detection error tradeoff, from three false matches on to where every stranger matches."""
+        matches, misses = self._matches(), self._misses()
+        told = np.flatnonzero(matches >= RULE_OF_THREE)
+        last = int(np.searchsorted(matches, self.impostor_pairs))
+        places = [int(place) for place in told if place <= last]
+        return {
+            "threshold": [shown(self.tally.edges[place]) for place in places],
+            "fmr": [shown(matches[place] / self.impostor_pairs) for place in places],
+            "fnmr": [shown(misses[place] / self.genuine_pairs) for place in places],
+        }
+
+    def histograms(self) -> dict[str, Any]:
+        """Return how many comparisons there are in each two steps of distance, from 0 on."""
+        edges = self.tally.edges[:: 2 * FINE]
+        counts = {}
+        for kind, every in (("genuine", self.tally.genuine), ("impostor", self.tally.impostor)):
+            below = np.append(self.tally.below(every.sum(axis=0))[:: 2 * FINE], every.sum())
+            counts[kind] = np.diff(below)
+        last = int(np.flatnonzero(counts["genuine"] + counts["impostor"]).max(initial=0)) + 1
+        width = shown(edges[1] - edges[0])
+        return {"bin": width, **{kind: [int(one) for one in found[:last]] for kind, found in counts.items()}}
+
+    def _matches(self) -> Ints:
+        return self.tally.below(self.tally.impostor.sum(axis=0))
+
+    def _misses(self) -> Ints:
+        genuine: Ints = self.genuine_pairs - self.tally.below(self.tally.genuine.sum(axis=0))
+        return genuine
+
+    def _by_pair(self) -> dict[str, tuple[Ints, int]]:
+        """Return, by pair of groups, false matches at each edge and all pairs; without those that have no pair."""
+        below, totals = self.tally.below(self.tally.impostor), self.tally.impostor.sum(axis=1)
+        return {
+            self.groups.key(pair): (below[place], int(totals[place]))
+            for place, pair in enumerate(self.groups.pairs())
+            if totals[place]
+        }
+
+    def _by_group(self) -> dict[str, tuple[Ints, int]]:
+        below, totals = self.tally.below(self.tally.genuine), self.tally.genuine.sum(axis=1)
+        return {
+            label: (totals[place] - below[place], int(totals[place]))
+            for place, label in enumerate(self.groups.labels)
+            if totals[place]
+        }
+
+
+def rates_of(tally: Tally, groups: Groups) -> Rates:
+    """Return what *tally* says."""
+    return Rates(tally, groups, int(tally.genuine.sum()), int(tally.impostor.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A threshold that the report speaks of."""
+
+    target: float
+    """The false match rate that it was looked up for."""
+    threshold: float
+
+
+def points(table: list[dict[str, Any]], floor: float) -> list[Point]:
+    """Return, for each target that the trial reaches, the threshold whose false match rate is nearest to it.
+
+    At least one: where no target is reached, that of the least rate that is known.
+    """
+    found: dict[float, Point] = {}
+    for target in TARGETS:
+        near = min(table, key=lambda row: abs(_apart(row["fmr"], target)))
+        if target >= floor and abs(_apart(near["fmr"], target)) <= _NEAR:
+            found.setdefault(near["threshold"], Point(target, near["threshold"]))
+    if not found:
+        found[0] = Point(table[0]["fmr"], table[0]["threshold"])
+    return sorted(found.values(), key=lambda point: -point.threshold)
+
+
+def _apart(rate: float, target: float) -> float:
+    return float(np.log10(rate / target))

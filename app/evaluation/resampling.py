@@ -1,0 +1,187 @@
+"""Intervals by resampling people, not pairs: pairs share people, and a million pairs are not a million observations.
+
+People are drawn with replacement, as many as there are. Who is drawn twice counts twice: with weights w, a false match
+rate is the sum over pairs of *different* people of w_i w_j [d < t] to that of w_i w_j, a false non-match rate the sum
+over people of w_i times their misses to that of w_i times their pairs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.evaluation.groups import Groups, Ints
+from app.evaluation.scores import Batch, Floats, Source
+from app.kit.telling import Tell
+
+_LOW, _HIGH = 2.5, 97.5
+_TOLD_EVERY = 20
+
+Bounds = tuple[float, float] | None
+"""A 95 % interval, or none where the draws leave nothing to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Comparisons of the same two people on the same side of the thresholds, counted."""
+
+    one: Ints
+    other: Ints
+    """The same person for a genuine comparison of folders."""
+    level: Ints
+    """The place of the first threshold that the distance is below; as many as there are thresholds: below none."""
+    count: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """At one threshold."""
+
+    threshold: float
+    fmr: Bounds
+    fnmr: Bounds
+    fmr_by_group: dict[str, Bounds]
+    fnmr_by_group: dict[str, Bounds]
+
+
+def cells(source: Source, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
+    """Count the genuine comparisons, and the impostor ones that are below the largest threshold, by people.
+
+    Of listed comparisons, all impostor ones: how many there are between two people follows from no rule.
+
+    Args:
+        thresholds: rising.
+    """
+    genuine, impostor = _Counter(source, len(thresholds)), _Counter(source, len(thresholds))
+    for batch in source.batches():
+        level = np.searchsorted(np.array(thresholds), batch.distance, side="right")
+        genuine.add(batch, level, batch.same)
+        kept = ~batch.same if source.listed is not None else ~batch.same & (level < len(thresholds))
+        impostor.add(batch, level, kept)
+    return genuine.cells(), impostor.cells()
+
+
+class _Counter:
+    """Cells, as batches come in."""
+
+    def __init__(self, source: Source, thresholds: int) -> None:
+        self._person, self._levels = source.person, thresholds + 1
+        self._people = int(source.person.max(initial=0)) + 1
+        self._keys: list[Ints] = []
+        self._counts: list[Ints] = []
+
+    def add(self, batch: Batch, level: npt.NDArray[np.intp], kept: npt.NDArray[np.bool_]) -> None:
+        one, other = self._person[batch.one[kept]], self._person[batch.other[kept]]
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        keys, counts = np.unique((low * self._people + high) * self._levels + level[kept], return_counts=True)
+        self._keys.append(keys)
+        self._counts.append(counts)
+
+    def cells(self) -> Cells:
+        keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
+        count = np.bincount(place, np.concatenate(self._counts), len(keys)).astype(np.int64)
+        pair, level = np.divmod(keys, self._levels)
+        return Cells(*np.divmod(pair, self._people), level, count)
+
+
+def weights(people: int, *, resamples: int, seed: int) -> Iterator[Ints]:
+    """Give, for each resample, how often each person was drawn."""
+    chance = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(chance.integers(0, people, size=people), minlength=people)
+
+
+def intervals(
+    source: Source, groups: Groups, thresholds: Sequence[float], *, resamples: int, seed: int, tell: Tell
+) -> list[Intervals]:
+    """Return the 95 % percentile intervals of every rate at each of *thresholds*, which rise."""
+    present = np.unique(source.person)
+    genuine, impostor = cells(source, thresholds)
+    fmr = _Ratio(
+        impostor, groups.lookup()[groups.of_person[impostor.one], groups.of_person[impostor.other]], thresholds
+    )
+    own = np.where(groups.of_person[genuine.one] == groups.of_person[genuine.other], groups.of_person[genuine.one], -1)
+    fnmr = _Ratio(genuine, own % (len(groups.labels) + 1), thresholds)
+    every = _all_pairs(source, groups) if source.listed is None else fmr.every
+    matched, missed = [], []
+    for number, drawn in enumerate(weights(len(present), resamples=resamples, seed=seed), start=1):
+        weight = np.zeros(len(groups.of_person), dtype=np.int64)
+        weight[present] = drawn
+        matched.append(_rates(fmr.below(weight, len(groups.pairs()) + 1), every(weight, len(groups.pairs()) + 1)))
+        pairs = fnmr.every(weight, len(groups.labels) + 1)
+        missed.append(_rates(pairs - fnmr.below(weight, len(groups.labels) + 1), pairs))
+        if number % _TOLD_EVERY == 0:
+            tell(f"people resampled {number} of {resamples} times")
+    found, lost = np.array(matched), np.array(missed)
+    keys = [groups.key(pair) for pair in groups.pairs()]
+    return [
+        Intervals(
+            threshold,
+            _bounds(found[:, place, -1]),
+            _bounds(lost[:, place, -1]),
+            {key: _bounds(found[:, place, kind]) for kind, key in enumerate(keys)},
+            {label: _bounds(lost[:, place, kind]) for kind, label in enumerate(groups.labels)},
+        )
+        for place, threshold in enumerate(thresholds)
+    ]
+
+
+class _Ratio:
+    """The weighted counts of some cells, by kind of group."""
+
+    def __init__(self, counted: Cells, kind: Ints, thresholds: Sequence[float]) -> None:
+        self._cells, self._kind, self._levels = counted, kind, len(thresholds) + 1
+        self._within = counted.one == counted.other
+
+    def below(self, weight: Ints, kinds: int) -> Floats:
+        """Return, for each threshold, the weight of the comparisons below it, by kind."""
+        return self._counted(weight, kinds)[:-1]
+
+    def every(self, weight: Ints, kinds: int) -> Floats:
+        """Return the weight of all comparisons, by kind."""
+        every: Floats = self._counted(weight, kinds)[-1]
+        return every
+
+    def _counted(self, weight: Ints, kinds: int) -> Floats:
+        here = self._cells
+        both = np.where(self._within, weight[here.one], weight[here.one] * weight[here.other]) * here.count
+        sums = np.bincount(here.level * kinds + self._kind, both, self._levels * kinds)
+        counted: Floats = sums.reshape(self._levels, kinds).cumsum(axis=0)
+        return counted
+
+
+def _all_pairs(source: Source, groups: Groups) -> Callable[[Ints, int], Floats]:
+    """Return what weighs every pair of images of different people, by kind, without going through them."""
+    images = np.bincount(source.person, minlength=len(groups.of_person))
+    labels = len(groups.labels)
+
+    def weighed(weight: Ints, kinds: int) -> Floats:
+        of_person = (weight * images).astype(np.float64)
+        total, squares = np.zeros(labels + 1), np.zeros(labels + 1)
+        # Index -1, nobody's, is the last.
+        np.add.at(total, groups.of_person, of_person)
+        np.add.at(squares, groups.of_person, of_person**2)
+        pairs = np.zeros(kinds)
+        for place, (one, other) in enumerate(groups.pairs()):
+            pairs[place] = (total[one] ** 2 - squares[one]) / 2 if one == other else total[one] * total[other]
+        pairs[-1] = (total.sum() ** 2 - squares.sum()) / 2 - pairs[:-1].sum()
+        return pairs
+
+    return weighed
+
+
+def _rates(part: Floats, whole: Floats) -> Floats:
+    """Return the rates by kind, and last of all together; none where there is nothing to count."""
+    parts = np.column_stack((part, part.sum(axis=1)))
+    wholes = np.append(whole, whole.sum())
+    rates: Floats = np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)
+    return rates
+
+
+def _bounds(rates: Floats) -> Bounds:
+    known = rates[~np.isnan(rates)]
+    if not len(known):
+        return None
+    low, high = np.percentile(known, (_LOW, _HIGH))
+    return float(low), float(high)

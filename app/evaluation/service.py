@@ -1,0 +1,104 @@
+"""One evaluation, from a folder to a report: measure, count, resample, write down."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from app.evaluation import document, identification, references, resampling, scores
+from app.evaluation.acquiring import Acquired, Bench, acquire
+from app.evaluation.cache import Cache
+from app.evaluation.errors import EvaluationError
+from app.evaluation.rates import RULE_OF_THREE, points, rates_of
+from app.evaluation.scores import Source
+from app.evaluation.trial import Asked, Trial
+from app.faces.cards import Card
+from app.faces.pool import EnginePool
+from app.kit.telling import Tell
+
+Engine: TypeAlias = tuple[EnginePool, Card]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of it."""
+
+    document: dict[str, Any]
+    shared: tuple[tuple[Path, Path], ...] = field(repr=False)
+    """Files of two people with the same bytes. For the operator's eyes; in no report."""
+
+
+def evaluate(asked: Asked, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, tell: Tell) -> Evaluation:
+    """Measure what the cache does not know, and count.
+
+    Raises:
+        EvaluationError: the engine cannot be used, or too few images gave a face.
+    """
+    pool, card = engine
+    bench = Bench(pool=pool, stated=asked.stated, cache=cache, most_bytes=asked.most_bytes, workers=asked.workers)
+    acquired = acquire(trial.folder, bench, listed=trial.listed is not None, tell=tell)
+    source = _source(trial, acquired, card)
+    _check(source, acquired)
+    tell("comparing")
+    counted = _counted(asked, trial, source, tell)
+    return Evaluation(document.written(asked, trial, acquired, card, counted, now=now), acquired.shared)
+
+
+def _source(trial: Trial, acquired: Acquired, card: Card) -> Source:
+    """Return the comparisons of the images that gave a face."""
+    if trial.listed is None:
+        return Source(acquired.vectors, acquired.person, card.metric)
+    row = {int(place): number for number, place in enumerate(acquired.place)}
+    made = [(row[one], row[other], same) for one, other, same in trial.listed.comparisons if {one, other} <= row.keys()]
+    one, other = (np.array([each[side] for each in made], dtype=np.int64) for side in (0, 1))
+    return Source(
+        acquired.vectors,
+        acquired.person,
+        card.metric,
+        (one, other, np.array([each[2] for each in made], dtype=np.bool_)),
+    )
+
+
+def _check(source: Source, acquired: Acquired) -> None:
+    """Refuse what can give no rate.
+
+    Raises:
+        EvaluationError: no genuine comparison, or fewer than three of different people.
+    """
+    if source.listed is not None:
+        same = source.listed[2]
+        genuine, impostor = int(same.sum()), int((~same).sum())
+    else:
+        counts = np.bincount(source.person) if len(source.person) else np.zeros(1, dtype=np.int64)
+        genuine = int((counts * (counts - 1) // 2).sum())
+        impostor = len(source.person) * (len(source.person) - 1) // 2 - genuine
+    if genuine and impostor >= RULE_OF_THREE:
+        return
+    lost = {**acquired.not_acquired, **acquired.not_enrolled}
+    why = f" ({', '.join(f'{reason} {count}' for reason, count in sorted(lost.items()))})" if lost else ""
+    raise EvaluationError(
+        f"{len(source.vectors)} of {acquired.images} images gave a face{why}: that makes {genuine} comparisons of one "
+        f"person and {impostor} of two; at least 1 and {RULE_OF_THREE} are needed. Add people, or images of them"
+    )
+
+
+def _counted(asked: Asked, trial: Trial, source: Source, tell: Tell) -> document.Counted:
+    """Take every number of the report."""
+    step = scores.step_for(source.vectors, source.metric)
+    rates = rates_of(scores.tally(source, trial.groups, step), trial.groups)
+    table = rates.table()
+    chosen = points(table, rates.floor)
+    thresholds = sorted(point.threshold for point in chosen)
+    bounds = resampling.intervals(
+        source, trial.groups, thresholds, resamples=asked.resamples, seed=asked.seed, tell=tell
+    )
+    counted = document.Counted(rates, table, chosen, bounds, step)
+    if source.listed is None:
+        row = {each["threshold"]: each["fmr"] for each in table}
+        tell("comparing with several references, and with galleries")
+        with_people = (source.vectors, source.person, source.metric, thresholds)
+        counted.references = references.references(*with_people, most=asked.most_references)
+        counted.identification = identification.identification(*with_people, [row[each] for each in thresholds])
+    return counted

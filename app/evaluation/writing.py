@@ -1,0 +1,45 @@
+"""The two files of a report: one for programs, one to read. Written beside their place, and then put there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from app.evaluation.errors import EvaluationError
+from app.evaluation.page import page
+
+JSON_FILE: Final = "evaluation.json"
+HTML_FILE: Final = "evaluation.html"
+
+
+def check(out: Path, *, force: bool) -> None:
+    """Refuse to write over what is there, before anything is measured.
+
+    Raises:
+        EvaluationError: there is a report, or no directory.
+    """
+    if out.exists() and not out.is_dir():
+        raise EvaluationError(f"{out} is no directory")
+    there = [name for name in (JSON_FILE, HTML_FILE) if (out / name).exists()]
+    if there and not force:
+        raise EvaluationError(f"{out} has {' and '.join(there)} already; name another with --out, or add --force")
+    if out.exists() and not os.access(out, os.W_OK | os.X_OK):
+        raise EvaluationError(f"nothing can be written to {out}; name another directory with --out")
+
+
+def write(out: Path, told: dict[str, Any]) -> tuple[Path, Path]:
+    """Write the report, and return where; what is there is replaced whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    json_file, html_file = out / JSON_FILE, out / HTML_FILE
+    _put(json_file, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _put(html_file, page(told))
+    return json_file, html_file
+
+
+def _put(file: Path, text: str) -> None:
+    beside = file.with_name(f"{file.name}.part")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

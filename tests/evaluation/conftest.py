@@ -1,0 +1,105 @@
+"""Folders of toy people, and the command on the toy engine."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli import evaluating
+from app.cli.program import app
+from app.faces.cards import Card
+from app.faces.permit import Stated
+from app.faces.pool import EnginePool, Measured
+from app.kit.settings import Settings
+from tests import toy_engine
+from tests.house import SharedPool
+from tests.toy_faces import toy_photo
+
+STATED = ("--origin", "drawn for a test", "--agreed", "yes")
+
+MakeFolder = Callable[..., Path]
+Command = Callable[..., Result]
+
+
+def make_folder(root: Path, people: Mapping[str, Sequence[bytes]], groups: Mapping[str, str] | None = None) -> Path:
+    """Write a folder for each person, and who belongs to which group."""
+    for name, images in people.items():
+        (root / name).mkdir(parents=True)
+        for number, image in enumerate(images):
+            (root / name / f"{number}.png").write_bytes(image)
+    if groups is not None:
+        with (root / "groups.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("person", "group"), *groups.items()])
+    return root
+
+
+def toy_people(people: int, images: int) -> dict[str, list[bytes]]:
+    """Return the photos of so many people, who look alike in steps: some are nearer to each other than others."""
+    return {
+        f"person {one:02}": [toy_photo(one, variant=n * 9 // max(images - 1, 1)) for n in range(images)]
+        for one in range(people)
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten people with three images each, of two groups but for one person."""
+    people = toy_people(10, 3)
+    groups = dict(zip(people, "FMFMFMFMF", strict=False))
+    return make_folder(tmp_path / "trial", people, groups)
+
+
+@pytest.fixture
+def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `mien evaluate` in this process, with the toy engine and a cache of its own."""
+
+    def engine(_settings: Settings, *, calibrated: bool) -> tuple[EnginePool, Card]:
+        assert not calibrated  # to measure with, no engine needs its own calibration
+        return pool, toy_engine.toy_card()
+
+    monkeypatch.setattr(evaluating, "engine_of", engine)
+    monkeypatch.setattr("app.kit.log.configure", lambda: None)
+
+    def run(*arguments: str | Path, stated: Sequence[str] = STATED, **more: str) -> Result:
+        environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **more}
+        words = ["evaluate", *map(str, arguments), *stated]
+        if "--out" not in words:
+            words += ["--out", str(tmp_path / "report")]
+        return CliRunner(env=environment).invoke(app, words)
+
+    return run
+
+
+@pytest.fixture
+def evaluated(command: Command) -> Callable[..., dict[str, Any]]:
+    """Run the command, and return the object that it prints."""
+
+    def run(*arguments: str | Path, **more: Any) -> dict[str, Any]:
+        result = command(*arguments, "--json", "--force", **more)
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def vectors(pool: SharedPool) -> Callable[[Path], tuple[float, ...]]:
+    """Measure one file, past all of the evaluation."""
+
+    def measure(path: Path) -> tuple[float, ...]:
+        (answer,) = pool.measure_stated(Stated(origin="a test", agreed="yes"), [path.read_bytes()])
+        assert isinstance(answer, Measured)
+        return answer.vector
+
+    return measure
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Path:
+    """Where the cache is by default in these tests."""
+    return tmp_path / "cache" / "mien-evaluate"

@@ -1,0 +1,181 @@
+"""Every number of a report once more: plain loops over pairs, from the definitions; no code of `app.evaluation`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+Vector = tuple[float, ...]
+
+
+@dataclass
+class Images:
+    """The vectors of a trial, and whose they are; a person's in the order of their files' names."""
+
+    vectors: list[Vector]
+    people: list[str]
+    groups: Mapping[str, str]
+    metric: str = "l2"
+    comparisons: list[tuple[int, int, bool]] | None = None
+    """Only these; otherwise every pair."""
+
+    def distance(self, one: Vector, other: Vector) -> float:
+        if self.metric == "l2":
+            return math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+        lengths = math.sqrt(sum(a * a for a in one)) * math.sqrt(sum(b * b for b in other))
+        return 1 - sum(a * b for a, b in zip(one, other, strict=True)) / lengths
+
+    def mean(self, vectors: Sequence[Vector]) -> Vector:
+        if self.metric == "cosine":
+            vectors = [tuple(a / math.sqrt(sum(b * b for b in one)) for a in one) for one in vectors]
+        return tuple(sum(column) / len(vectors) for column in zip(*vectors, strict=True))
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str, bool, float]]:
+        """Person, person, whether one person, distance."""
+        every = self.comparisons
+        if every is None:
+            places = range(len(self.vectors))
+            every = [(a, b, self.people[a] == self.people[b]) for a in places for b in places if a < b]
+        return [
+            (self.people[a], self.people[b], same, self.distance(self.vectors[a], self.vectors[b]))
+            for a, b, same in every
+        ]
+
+    def by_person(self) -> dict[str, list[Vector]]:
+        found: dict[str, list[Vector]] = {}
+        for person, vector in zip(self.people, self.vectors, strict=True):
+            found.setdefault(person, []).append(vector)
+        return found
+
+    def key(self, one: str, other: str) -> str | None:
+        if one not in self.groups or other not in self.groups:
+            return None
+        labels = sorted((self.groups[one], self.groups[other]))
+        return ("" if all(len(label) == 1 for label in self.groups.values()) else "/").join(labels)
+
+
+def share(part: int, whole: int) -> float:
+    return part / whole
+
+
+def table(images: Images, step: float = 0.005) -> list[dict[str, Any]]:
+    """From three false matches on, up to the first false match rate of a tenth."""
+    impostor = [pair for pair in images.pairs if not pair[2]]
+    rows: list[dict[str, Any]] = []
+    for number in range(100_000):
+        threshold = round(number * step, 9)
+        false = sum(distance < threshold for _, _, _, distance in impostor)
+        if false >= 3:
+            rows.append(row(images, threshold))
+        if rows and share(false, len(impostor)) >= 0.1:
+            return rows
+    raise AssertionError
+
+
+def row(images: Images, threshold: float) -> dict[str, Any]:
+    genuine = [pair for pair in images.pairs if pair[2]]
+    impostor = [pair for pair in images.pairs if not pair[2]]
+    matched = [pair for pair in impostor if pair[3] < threshold]
+    missed = [pair for pair in genuine if not pair[3] < threshold]
+    keys = {key for one, other, _, _ in impostor if (key := images.key(one, other))}
+    labels = {images.groups[one] for one, _, _, _ in genuine if one in images.groups}
+    return {
+        "threshold": threshold,
+        "fmr": share(len(matched), len(impostor)),
+        "false_matches": len(matched),
+        "fnmr": share(len(missed), len(genuine)),
+        "fmr_by_group": {
+            key: share(
+                sum(images.key(one, other) == key for one, other, _, _ in matched),
+                sum(images.key(one, other) == key for one, other, _, _ in impostor),
+            )
+            for key in keys
+        },
+        "fnmr_by_group": {
+            label: share(
+                sum(images.groups.get(one) == label for one, _, _, _ in missed),
+                sum(images.groups.get(one) == label for one, _, _, _ in genuine),
+            )
+            for label in labels
+        },
+    }
+
+
+def curve(images: Images, step: float = 0.0005) -> list[tuple[float, float, float]]:
+    """Threshold, FMR, FNMR: from three false matches on, to the first threshold above every impostor."""
+    pairs = images.pairs
+    genuine = [distance for _, _, same, distance in pairs if same]
+    impostor = [distance for _, _, same, distance in pairs if not same]
+    points = []
+    for number in range(100_000):
+        threshold = round(number * step, 9)
+        false = sum(distance < threshold for distance in impostor)
+        if false >= 3:
+            misses = sum(distance >= threshold for distance in genuine)
+            points.append((threshold, false / len(impostor), misses / len(genuine)))
+        if false == len(impostor):
+            return points
+    raise AssertionError
+
+
+def histogram(images: Images, *, same: bool, width: float = 0.01) -> list[int]:
+    counts = [0] * 1000
+    for _, _, genuine, distance in images.pairs:
+        if genuine is same:
+            place = next(n for n in range(1000) if distance < round((n + 1) * width, 9))
+            counts[place] += 1
+    while counts and not counts[-1]:
+        counts.pop()
+    return counts
+
+
+def references(images: Images, thresholds: Sequence[float], *, most: int) -> dict[str, Any]:
+    everybody = images.by_person()
+    most = min(most, max(map(len, everybody.values())) - 1)
+    people = {person: vectors for person, vectors in everybody.items() if len(vectors) > most}
+    probes = [(person, probe) for person, vectors in people.items() for probe in vectors[most : most + 20]]
+    rows = []
+    for count in range(1, most + 1):
+        found: dict[str, Any] = {"references": count}
+        for way in ("mean", "nearest"):
+            scores = []
+            for owner, vectors in people.items():
+                for person, probe in probes:
+                    if way == "mean":
+                        score = images.distance(images.mean(vectors[:count]), probe)
+                    else:
+                        score = min(images.distance(one, probe) for one in vectors[:count])
+                    scores.append((owner == person, score))
+            genuine = [score for same, score in scores if same]
+            impostor = [score for same, score in scores if not same]
+            found[way] = [
+                {
+                    "threshold": threshold,
+                    "fnmr": sum(score >= threshold for score in genuine) / len(genuine),
+                    "fmr": sum(score < threshold for score in impostor) / len(impostor) if impostor else None,
+                }
+                for threshold in thresholds
+            ]
+        rows.append(found)
+    return {"people": len(people), "probes": len(probes), "rows": rows}
+
+
+def identification(images: Images, threshold: float, size: int) -> tuple[float, float]:
+    """DIR at rank 1 and FPIR, by making every gallery of that size that there is."""
+    everybody = images.by_person()
+    identified, mated, found, strangers = 0, 0, 0, 0
+    for gallery in combinations(everybody, size):
+        enrolled = {person: everybody[person][0] for person in gallery}
+        for person, vectors in everybody.items():
+            for place, probe in enumerate(vectors):
+                scores = sorted((images.distance(one, probe), name) for name, one in enrolled.items())
+                if person not in enrolled:
+                    strangers += 1
+                    found += scores[0][0] < threshold
+                elif place > 0:
+                    mated += 1
+                    identified += scores[0][1] == person and scores[0][0] < threshold
+    return identified / mated, found / strangers

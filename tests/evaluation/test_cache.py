@@ -1,0 +1,245 @@
+"""The cache: it holds no image and no name, survives what ends a process, and is gone at the end."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.cli import evaluating
+from app.evaluation import cache
+from app.evaluation.cache import opened
+from app.evaluation.errors import EvaluationError
+from app.faces.flaws import FlawCode
+from app.faces.pool import EnginePool
+from tests.architecture.source import ROOT
+from tests.evaluation.conftest import Command
+from tests.house import SharedPool
+from tests.toy_engine import SPEC, toy_card
+
+VECTOR = np.linspace(-1, 1, 128)
+Evaluated = Callable[..., dict[str, Any]]
+
+
+def filled(directory: Path, images: int = 3) -> Path:
+    """Keep a vector and refusals, as an evaluation does; return the file."""
+    with opened(directory, toy_card()) as kept:
+        kept.add(kept.key(b"image 0"), VECTOR)
+        for number in range(1, images):
+            kept.add(kept.key(b"image %d" % number), FlawCode.NO_FACE)
+        return kept.path
+
+
+def found(directory: Path, *images: bytes, **changes: Any) -> list[Any]:
+    """Return what another evaluation finds there."""
+    with opened(directory, replace(toy_card(), **changes)) as kept:
+        return [kept.find(kept.key(image)) for image in images]
+
+
+def test_what_was_kept_is_found_for_the_same_bytes_and_the_same_engine(tmp_path: Path) -> None:
+    filled(tmp_path / "c")
+
+    vector, flaw, other = found(tmp_path / "c", b"image 0", b"image 1", b"image 9")
+
+    assert np.array_equal(vector, VECTOR), "to the last bit"
+    assert (flaw, other) == (FlawCode.NO_FACE, None)
+    for change in ({"id": "another"}, {"weights_sha256": "0" * 64}, {"pipeline": "another"}):
+        assert found(tmp_path / "c", b"image 0", **change) == [None], change
+
+
+def test_only_its_owner_may_look_into_it(tmp_path: Path) -> None:
+    file = filled(tmp_path / "a" / "c")
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    file.parent.chmod(0o750)
+    with pytest.raises(EvaluationError, match="chmod 700"), opened(file.parent, toy_card()):
+        pass
+    link = tmp_path / "b"
+    link.mkdir(mode=0o700)
+    (link / cache.FILE).symlink_to(file)
+    with pytest.raises(OSError, match="symbolic"), opened(link, toy_card()):
+        pass
+
+
+def test_a_second_evaluation_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with opened(tmp_path / "c", toy_card()):
+        with pytest.raises(EvaluationError, match="another evaluation"), opened(tmp_path / "c", toy_card()):
+            pass
+        assert (tmp_path / "c" / cache.FILE).exists()
+    assert found(tmp_path / "c", b"x") == [None]
+
+
+def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_path: Path) -> None:
+    whole = filled(tmp_path / "whole").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for cut in range(len(lines[0]), len(whole)):
+        directory = tmp_path / "cut"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        (directory / cache.FILE).write_bytes(whole[:cut])
+
+        with opened(directory, toy_card()) as kept:
+            kept.add(kept.key(b"next"), FlawCode.BLURRED)
+        vector, one, two, after = found(directory, b"image 0", b"image 1", b"image 2", b"next")
+
+        ends = np.cumsum([len(line) for line in lines])
+        assert np.array_equal(vector, VECTOR)
+        assert (one is not None, two is not None) == (cut >= ends[1], cut >= ends[2])
+        assert after is FlawCode.BLURRED
+
+
+@pytest.mark.parametrize("place", [0, 9, 40, 80, 120, 900, 1400])
+def test_a_changed_line_is_passed_over(tmp_path: Path, place: int) -> None:
+    file = filled(tmp_path / "c")
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+    vector, flaw, _ = found(tmp_path / "c", b"image 0", b"image 1", b"image 2")
+
+    assert (vector is None, flaw) == (True, FlawCode.NO_FACE)
+
+
+def test_it_holds_no_image_no_path_and_no_name(folder: Path, command: Command, cached: Path) -> None:
+    result = command(folder, "--keep-cache")
+
+    content = (cached / cache.FILE).read_bytes()
+    assert result.exit_code == 0, result.output
+    assert f"rm {cached / cache.FILE}" in result.stderr
+    assert content.count(b"\n") == 30
+    for word in (b"person", b"trial", b"png", b"\x89PNG", b"IHDR", str(folder).encode()):
+        assert word not in content
+    assert not [image for image in folder.glob("*/*.png") if image.read_bytes()[8:64] in content]
+
+
+def test_it_is_gone_at_the_end_and_used_when_it_was_kept(
+    folder: Path, evaluated: Evaluated, cached: Path, pool: SharedPool
+) -> None:
+    first = evaluated(folder)
+    assert not cached.exists(), "nor its directory"
+
+    kept = evaluated(folder, "--keep-cache")
+    pool.before = lambda: pytest.fail("a worker was asked for what is known")
+    again = evaluated(folder)
+
+    timeless = {"speed": None}
+    assert first | timeless == kept | timeless == again | timeless
+    assert (kept["speed"]["measured"], kept["speed"]["from_cache"]) == (30, 0)
+    assert (again["speed"]["measured"], again["speed"]["from_cache"]) == (0, 30)
+    assert not cached.exists()
+
+
+def test_after_a_refusal_that_no_more_measuring_mends_it_is_gone(
+    folder: Path, command: Command, cached: Path, tmp_path: Path
+) -> None:
+    for image in folder.glob("*/*.png"):
+        image.write_bytes(b"no image")
+
+    result = command(folder)
+
+    assert result.exit_code == 1
+    assert "0 of 10 images gave a face (unsupported-image 10)" in result.stderr
+    assert "Traceback" not in result.output
+    assert not cached.exists()
+    assert not (tmp_path / "report").exists()
+
+
+@contextmanager
+def running(folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Evaluate in another process, which is ended afterwards."""
+    words = [sys.executable, "-m", "tests.evaluation.killed", folder, tmp_path / "report", tmp_path / "kept"]
+    with subprocess.Popen(
+        [str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], images: int) -> None:
+    """Wait until so many images are kept."""
+    assert process.stdout is not None
+    for _ in range(images):
+        assert process.stdout.readline() == "kept\n"
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(folder: Path, evaluated: Evaluated, tmp_path: Path) -> None:
+    file = tmp_path / "kept" / cache.FILE
+    with running(folder, tmp_path) as process:
+        wait_for(process, 7)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    lines = file.read_bytes().count(b"\n")
+    with file.open("ab") as torn:
+        torn.write(file.read_bytes()[:70])  # what a write is that the kill fell into
+
+    told = evaluated(folder, "--cache", file.parent)
+
+    assert 7 <= lines < 30
+    assert told["speed"]["from_cache"] == lines
+    assert told["speed"]["measured"] == 30 - lines
+    assert told | {"speed": None} == evaluated(folder) | {"speed": None}
+    assert not file.exists()
+    assert not (tmp_path / "report" / "evaluation.html.part").exists()
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_evaluation_says_where_the_cache_is_and_how_to_delete_it(
+    folder: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    with running(folder, tmp_path) as process:
+        wait_for(process, 3)
+        process.send_signal(by)
+        _, said = process.communicate(timeout=30)
+
+    file = tmp_path / "kept" / cache.FILE
+    assert process.returncode == 1
+    assert said == (
+        f"mien: interrupted. What was measured is kept: the same command goes on from there; to delete it: rm {file}\n"
+    )
+    assert file.exists()
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_engine_that_does_not_load_is_said_and_leaves_nothing(
+    folder: Path, command: Command, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(toy_card(), digests={"toy_engine.py": "0" * 64})
+    pool = EnginePool(engine=SPEC, card=other, workers=1, queue=200, timeout_s=10, memory_bytes=1 << 30)
+    monkeypatch.setattr(evaluating, "engine_of", lambda _settings, **_: (pool, other))
+
+    result = command(folder)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    reason = "a file of the engine's weights is not the one on its card"
+    assert result.stderr == f"mien: the engine toy cannot be used: {reason}\n"
+    assert not cached.exists()
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_report_that_cannot_be_written_keeps_what_was_measured(
+    folder: Path, command: Command, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = command(folder)
+
+    assert result.exit_code == 1
+    assert "No space left on device. What was measured is kept" in result.stderr
+    assert (cached / cache.FILE).exists()
+    assert not list((tmp_path / "report").iterdir())
+    assert result.stdout == ""
+
+
+def test_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.default_directory() == tmp_path / "mien-evaluate"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache.default_directory() == Path.home() / ".cache" / "mien-evaluate"

@@ -1,0 +1,236 @@
+"""Every number of a report, against plain loops that share no code with the program."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from app.evaluation import document, rates, scores, service
+from app.evaluation.acquiring import Acquired
+from app.evaluation.folder import Folder, Sample
+from app.evaluation.groups import Groups
+from app.evaluation.pairs import Listed
+from app.evaluation.stating import state
+from app.evaluation.trial import Asked, Trial
+from app.faces.cards import Card, card_of, load_card
+from tests.evaluation import plain
+from tests.evaluation.plain import Images
+from tests.toy_engine import toy_card
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+Evaluated = Callable[..., dict[str, Any]]
+
+
+def near(value: float) -> Any:
+    """Say what a number of four digits is to be compared with."""
+    return pytest.approx(value, rel=6e-4, abs=1e-12)
+
+
+def as_rates(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its numbers ready for comparison."""
+    plain_ones = {"threshold", "false_matches", "references"}
+    return {
+        name: value
+        if name in plain_ones or value is None
+        else {key: near(rate) for key, rate in value.items()}
+        if isinstance(value, dict)
+        else near(value)
+        for name, value in found.items()
+    }
+
+
+def compare(told: dict[str, Any], images: Images) -> None:
+    """Hold every number of *told* against the loops."""
+    pairs = images.pairs
+    genuine, impostor = (sum(pair[2] is same for pair in pairs) for same in (True, False))
+    found = told["calibration"]
+    assert (found["genuine_pairs"], found["impostor_pairs"]) == (genuine, impostor)
+    assert found["pairs_floor"] == near(3 / impostor)
+    rows = plain.table(images)
+    assert found["table"] == [as_rates(row) for row in rows]
+    points = plain.curve(images)
+    for column, name in enumerate(("threshold", "fmr", "fnmr")):
+        assert told["det"][name] == [near(point[column]) for point in points]
+    counts = {kind: plain.histogram(images, same=kind == "genuine") for kind in ("genuine", "impostor")}
+    longest = max(map(len, counts.values()))
+    assert told["histograms"] == {
+        "bin": 0.01,
+        **{kind: each + [0] * (longest - len(each)) for kind, each in counts.items()},
+    }
+    for one in told["at"]:
+        expected = as_rates(plain.row(images, one["threshold"]))
+        assert {name: one[name] for name in expected} == expected
+    assert {row["threshold"] for row in found["ci95_by_person"]} == {one["threshold"] for one in told["at"]}
+
+
+def compare_people(told: dict[str, Any], images: Images) -> None:
+    """Hold references and galleries against the loops."""
+    thresholds = sorted(one["threshold"] for one in told["at"])
+    expected = plain.references(images, thresholds, most=told["settings"]["most_references"])
+    found = told["references"]
+    assert (found["people"], found["probes"]) == (expected["people"], expected["probes"])
+    for row, other in zip(found["rows"], expected["rows"], strict=True):
+        for way in ("mean", "nearest"):
+            assert row[way] == [as_rates(one) for one in other[way]]
+    for gallery in told["identification"]:
+        for at in gallery["at"]:
+            identified, false = plain.identification(images, at["threshold"], gallery["gallery"])
+            assert (at["dir_rank_1"], at["fpir"]) == (near(identified), near(false))
+            rate = plain.row(images, at["threshold"])["fmr"]
+            assert at["n_times_fmr"] == pytest.approx(gallery["gallery"] * rate, rel=2e-3)
+
+
+def test_all_numbers_of_a_folder(
+    folder: Path, evaluated: Evaluated, vectors: Callable[[Path], tuple[float, ...]]
+) -> None:
+    told = evaluated(folder)
+
+    files = sorted(folder.glob("*/*.png"))
+    with (folder / "groups.csv").open(encoding="utf-8") as file:
+        groups = {row["person"]: row["group"] for row in csv.DictReader(file)}
+    images = Images([vectors(file) for file in files], [file.parent.name for file in files], groups)
+    compare(told, images)
+    compare_people(told, images)
+    assert told["groups"]["people"] == {"F": 5, "M": 4}
+    assert told["groups"]["people_without_one"] == 1
+    assert told["acquisition"] | {"left_out": {}} == {
+        "people": 10,
+        "people_with_a_face": 10,
+        "people_with_two": 10,
+        "images": 30,
+        "measured": 30,
+        "failure_to_acquire": {"images": 0, "rate": 0.0, "by_reason": {}},
+        "failure_to_enrol": {"images": 0, "rate": 0.0, "by_reason": {}},
+        "left_out": {},
+        "shared_images": 0,
+    }
+
+
+def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1.0) -> tuple[Images, Acquired]:
+    """Return vectors of people who overlap: every rate is between none and all."""
+    chance = np.random.default_rng(11)
+    counts = [1 + (one * 3) % images for one in range(people)]
+    person = np.repeat(np.arange(people), counts)
+    middles = chance.normal(size=(people, 16)) * 0.11
+    made = (middles[person] + chance.normal(size=(len(person), 16)) * 0.06 + 0.1) * scale
+    if metric == "cosine":
+        made /= np.sqrt((made**2).sum(axis=1, keepdims=True))
+    groups = {str(one): ("old", "young", "x y")[one % 3] for one in range(people) if one % 5}
+    listed = [tuple(map(float, vector)) for vector in made]
+    acquired = Acquired(
+        vectors=made,
+        place=np.arange(len(person)),
+        person=person,
+        images=len(person),
+        not_acquired=Counter(),
+        not_enrolled=Counter(),
+        unreadable=0,
+        repeated=0,
+        shared=(),
+        measured=len(person),
+        known=0,
+        seconds=1.0,
+    )
+    return Images(listed, [str(one) for one in person], groups, metric), acquired
+
+
+def card_with(metric: str) -> Card:
+    """Return the toy's card with another metric."""
+    return replace(toy_card(), metric=cast("Any", metric))
+
+
+def report(images: Images, acquired: Acquired, metric: str, listed: Listed | None = None) -> dict[str, Any]:
+    """Count, and write down, as the program does once images are measured."""
+    people = sorted(set(images.people), key=int)
+    labels = tuple(sorted(set(images.groups.values())))
+    of_person = np.array([labels.index(images.groups[one]) if one in images.groups else -1 for one in people])
+    samples = tuple(Sample(Path(str(n)), int(one)) for n, one in enumerate(acquired.person))
+    trial = Trial(Folder(Path(), tuple(people), samples), Groups(labels, of_person), listed)
+    stated = state("invented", "yes")
+    asked = Asked(root=Path(), stated=stated, name="t", workers=1, resamples=100, most_references=4, most_bytes=1)
+    source = service._source(trial, acquired, card_with(metric))
+    counted = service._counted(asked, trial, source, lambda _doing: None)
+    return document.written(asked, trial, acquired, card_with(metric), counted, now=NOW)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_all_numbers_of_both_metrics(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "BLOCK", 5)  # so that blocks meet, and the last is smaller
+    monkeypatch.setattr(rates, "TARGETS", (0.05, 0.01))
+    images, acquired = invented(metric)
+
+    told = report(images, acquired, metric)
+
+    compare(told, images)
+    compare_people(told, images)
+    assert len(told["at"]) > 1
+    assert len(told["identification"]) > 1
+    assert set(told["groups"]["impostor_pairs"]) == {
+        *("old/old", "old/x y", "old/young", "x y/x y", "x y/young", "young/young")
+    }
+    assert 0 < told["at"][-1]["fnmr"] < 1
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_listed_comparisons_and_no_others(metric: str) -> None:
+    images, acquired = invented(metric)
+    chance = np.random.default_rng(5)
+    places = range(len(images.people))
+    every = [(a, b, images.people[a] == images.people[b]) for a in places for b in places if a < b]
+    images.comparisons = [pair for pair in every if chance.random() < 0.4]
+    folder = Folder(Path(), (), ())
+
+    told = report(images, acquired, metric, Listed(folder, tuple(images.comparisons), by_image=False))
+
+    compare(told, images)
+    assert (told["references"], told["identification"]) == (None, None)
+    assert told["settings"]["comparisons"] == "listed"
+
+
+def test_a_calibration_may_stand_on_a_card(folder: Path, evaluated: Evaluated) -> None:
+    told = evaluated(folder)
+
+    shipped = toy_card().as_document()
+    own = told["calibration"] | {"fmr_by_origin": shipped["calibration"]["fmr_by_origin"]}
+    card = card_of(shipped | {"calibration": own})
+    at = told["at"][0]
+    (point,) = (one for one in card.calibration.points if one.threshold == at["threshold"])
+    assert point.fmr == at["fmr"]
+    assert point.fmr_by_group.keys() == {"FF", "FM", "MM"}
+    assert card.calibration.interval_near(at["threshold"]).fmr[0] <= at["fmr"]
+    assert set(own) == set(real_calibration()) - {"references"}  # in the report they stand beside it
+    assert set(own["trial"]) == set(real_calibration()["trial"])
+    assert set(own["table"][0]) == set(real_calibration()["table"][0])
+
+
+def real_calibration() -> dict[str, Any]:
+    """Return the calibration of the default engine."""
+    found: dict[str, Any] = load_card("face_recognition").as_document()["calibration"]
+    return found
+
+
+@pytest.mark.parametrize(("length", "step"), [(1.0, 0.005), (30.0, 0.05), (0.001, 0.005)])
+def test_steps_are_wider_for_longer_vectors(length: float, step: float) -> None:
+    assert scores.step_for(np.full((3, 4), length / 2), "l2") == pytest.approx(step)
+    assert scores.step_for(np.full((3, 4), length), "cosine") == 0.005
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_distances_are_what_their_definition_says(metric: Any) -> None:
+    images, acquired = invented(metric, scale=3.0)
+    matrix = scores.distances(acquired.vectors, acquired.vectors[:4], metric)
+    pairs = scores.paired(acquired.vectors[:4], acquired.vectors[4:8], metric)
+
+    for one in range(len(matrix)):
+        for other in range(4):
+            expected = images.distance(images.vectors[one], images.vectors[other])
+            assert matrix[one, other] == pytest.approx(expected, abs=1e-7)
+    for place in range(4):
+        expected = images.distance(images.vectors[place], images.vectors[4 + place])
+        assert pairs[place] == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,146 @@
+"""The report's page: it asks nobody for anything, says what was stated, and can be read by everybody."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.evaluation import wording
+from app.evaluation.page import CAPTIONS, page
+from tests.evaluation.conftest import make_folder, toy_people
+from tests.rights.test_page import FLAGS, chromium
+
+Evaluated = Callable[..., dict[str, Any]]
+LABELS = ("<b>F & Co", "$x$")
+
+
+@pytest.fixture
+def told(evaluated: Evaluated, tmp_path: Path) -> dict[str, Any]:
+    """Return a report with every section and every figure."""
+    people = toy_people(13, 7)
+    root = make_folder(tmp_path / "trial", people, dict(zip(people, "ABABABABAB", strict=False)))
+    told = evaluated(root, stated=("--origin", "<script>alert(1)</script> & more", "--agreed", "unknown"))
+    assert {len(told["references"]["rows"]), len(told["identification"])} == {5, 2}
+    return told
+
+
+@pytest.fixture
+def html(told: dict[str, Any], tmp_path: Path) -> Path:
+    return tmp_path / "report" / "evaluation.html"
+
+
+def test_it_has_no_script_and_asks_nobody(html: Path) -> None:
+    text = html.read_text("utf-8")
+
+    assert (
+        """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">"""
+        in text
+    )
+    assert not re.findall(r"<script|javascript:|\son\w+=|https?://(?!www\.w3\.org/)|@import|<link|<img|<iframe", text)
+    assert not re.findall(r"url\((?!#)|href=\"(?!#)", text)
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_it_is_the_same_for_the_same_numbers(told: dict[str, Any]) -> None:
+    assert page(told) == page(told)
+
+
+def test_every_figure_has_a_title_and_words_and_no_name_twice(html: Path) -> None:
+    text = html.read_text("utf-8")
+    ids = re.findall(r'\sid="([^"]*)"', text)
+
+    assert len(ids) == len(set(ids))
+    for name, (title, words) in CAPTIONS.items():
+        assert f'<figure role="img" aria-labelledby="{name}-title {name}-words">' in text
+        assert title in text
+        assert words in text
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
+    assert "mathdefault" not in text
+
+
+def test_labels_are_text_in_figures_and_tables(told: dict[str, Any]) -> None:
+    def renamed(rates: dict[str, float]) -> dict[str, float]:
+        return {"/".join(LABELS) if key == "AB" else key: rate for key, rate in rates.items()}
+
+    for row in (*told["calibration"]["table"], *told["at"]):
+        row["fmr_by_group"] = renamed(row["fmr_by_group"])
+    told["groups"]["impostor_pairs"] = renamed(told["groups"]["impostor_pairs"])
+
+    text = page(told)
+
+    assert text.count("&lt;b&gt;F &amp; Co/$x$") == 2
+    assert "<b>F" not in text
+
+
+def test_a_rate_of_fewer_than_three_is_not_stated() -> None:
+    assert wording.seen(2 / 500, 500) == "fewer than 3 in 500"
+    assert wording.seen(3 / 500, 500) == "0.6 %"
+    assert wording.seen(0.0, 12345) == "fewer than 3 in 12\N{NO-BREAK SPACE}345"
+    assert wording.rate(0.000123).startswith("1.2 ")
+    assert wording.rate(0.000123).endswith("10⁻⁴")
+    assert [wording.rate(value) for value in (0.0, 0.0273, 1.0)] == ["none seen", "2.7 %", "100 %"]
+    assert wording.bounds([0.0, 0.5]) == "0 to 50 %"
+
+
+def test_no_rate_below_what_so_many_pairs_can_speak_of_is_in_the_report(told: dict[str, Any]) -> None:
+    floor = told["calibration"]["pairs_floor"]
+
+    assert told["calibration"]["impostor_pairs"] == 91 * 90 // 2 - 13 * 21
+    assert floor == pytest.approx(3 / told["calibration"]["impostor_pairs"], rel=1e-3)
+    rates = [row["fmr"] for row in told["calibration"]["table"]] + told["det"]["fmr"]
+    assert min(rates) >= floor * 0.999
+    assert all(one["target_fmr"] >= floor * 0.999 for one in told["at"])
+    assert [text for text in told["warnings"] if f"below {floor:.2g} is stated" in text]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def shown(browser: Browser, html: Path) -> Iterator[Page]:
+    """The page, opened as a file, and nothing that it says to the console."""
+    context = browser.new_context(offline=True)
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(html.as_uri())
+    assert asked == [html.as_uri()], "one request: for the page itself"
+    yield opened
+    assert not [text for text in said if "axe" not in text.lower() and "Content Security Policy" in text]
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(shown: Page, width: int, scheme: str) -> None:
+    shown.set_viewport_size({"width": width, "height": 800})
+    shown.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+
+    found = Axe().run(shown)
+
+    assert found.violations_count == 0, found.generate_report()
+    assert len(found.response["passes"]) > 10
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+def test_every_figure_is_drawn_and_the_statement_is_first(shown: Page) -> None:
+    sizes = shown.evaluate("Array.from(document.querySelectorAll('figure svg'), one => one.getBBox().width)")
+
+    assert len(sizes) == 5
+    assert all(size > 100 for size in sizes)
+    assert shown.locator("section").first.inner_text().startswith("Where the images came from, as stated:")
+    assert shown.locator("section").first.inner_text().count("<script>alert(1)</script> & more") == 1
