@@ -1,0 +1,114 @@
+"""How many images a second `mien evaluate` measures on each core of the default engine, and how long it compares.
+
+    .venv/bin/python -m benchmarks.evaluate [IMAGES]
+
+The images are the synthetic people of `tests/images`, each cut a little differently, so that no two have the same bytes.
+"""
+
+import io
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app.evaluation import rates, resampling, scores, service
+from app.evaluation.cache import opened
+from app.evaluation.groups import none
+from app.evaluation.scores import Source
+from app.evaluation.stating import state
+from app.evaluation.trial import Asked, prepare
+from app.kit.clock import utc_now
+from app.kit.settings import Settings
+from app.main import engine_of
+from benchmarks import report
+from benchmarks.pictures import PEOPLE
+
+IMAGES = 360
+COMPARED = (1_000, 4_000, 13_000)
+
+
+def main(images: int) -> None:
+    """Measure with one worker and with one for each core; then compare invented vectors."""
+    report.say(report.machine())
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "trial"
+        count = fill(folder, images)
+        rows = [measured(folder, Path(place), workers, count) for workers in sorted({1, len(os.sched_getaffinity(0))})]
+    report.table(["workers", "images", "seconds", "images a second", "for each worker", "for a second of a core"], rows)
+    report.say()
+    report.table(["images compared", "pairs", "counting, s", "1,000 resamples, s"], [compared(n) for n in COMPARED])
+
+
+def fill(folder: Path, images: int) -> int:
+    """Write so many images of the synthetic people, each by another edge; return how many."""
+    files = sorted(PEOPLE.glob("*/*.jpg"))
+    for number in range(images):
+        source = files[number % len(files)]
+        edge = number // len(files)
+        with Image.open(source) as opened_image:
+            cut = opened_image.convert("RGB").crop((edge, edge, opened_image.width, opened_image.height))
+        out = io.BytesIO()
+        cut.save(out, "JPEG", quality=92)
+        (folder / source.parent.name).mkdir(parents=True, exist_ok=True)
+        (folder / source.parent.name / f"{number:05}.jpg").write_bytes(out.getvalue())
+    return images
+
+
+def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
+    """Evaluate with so many workers; return a row."""
+    settings = Settings(engine_workers=workers, engine_queue=2 * workers)
+    stated = state("synthetic people", "yes")
+    asked = Asked(
+        root=folder,
+        stated=stated,
+        name="benchmark",
+        workers=workers,
+        resamples=100,
+        most_bytes=settings.max_photo_bytes,
+    )
+    trial = prepare(asked)
+    engine = engine_of(settings)
+    before = report.cpu_s(os.getpid())
+    with opened(place / "cache", engine[1]) as cache:
+        engine[0].start()
+        try:
+            found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=lambda _doing: None)
+            used = report.cpu_s(os.getpid()) - before
+        finally:
+            engine[0].close()
+        cache.delete()
+    speed = found.document["speed"]
+    rate = speed["images_a_second"]
+    return [
+        str(workers),
+        str(images),
+        f"{speed['seconds']:.1f}",
+        f"{rate:.1f}",
+        f"{rate / workers:.1f}",
+        f"{images / used:.1f}",
+    ]
+
+
+def compared(images: int) -> list[str]:
+    """Compare vectors of invented people, three images each; return a row."""
+    chance = np.random.default_rng(1)
+    person = np.arange(images) // 3
+    middles = chance.normal(size=(int(person.max()) + 1, 128)) * 0.055
+    source = Source(middles[person] + chance.normal(size=(images, 128)) * 0.02, person, "l2")
+    groups = none(int(person.max()) + 1)
+    begun = time.perf_counter()
+    found = rates.rates_of(scores.tally(source, groups, scores.STEP), groups)
+    counted = time.perf_counter()
+    thresholds = sorted(point.threshold for point in rates.points(found.table(), found.floor))
+    resampling.intervals(source, groups, thresholds, resamples=1000, seed=1, tell=lambda _doing: None)
+    ended = time.perf_counter()
+    pairs = found.genuine_pairs + found.impostor_pairs
+    return [f"{images:,}", f"{pairs:,}", f"{counted - begun:.1f}", f"{ended - counted:.1f}"]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
