@@ -2,8 +2,7 @@
 
     .venv/bin/python -m benchmarks.evaluate [IMAGES]
 
-The images are the synthetic people of `tests/images`, each cut a little differently, so that no two have the
-same bytes.
+The images are the synthetic people of `tests/images`, each cut a little differently, so that no two are the same.
 """
 
 import io

@@ -11,11 +11,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from app.evaluation import document, rates, scores, service
+from app.evaluation import document, rates, resampling, scores, service
 from app.evaluation.acquiring import Acquired
 from app.evaluation.folder import Folder, Sample
-from app.evaluation.groups import Groups
+from app.evaluation.groups import Groups, none
 from app.evaluation.pairs import Listed
+from app.evaluation.scores import Source
 from app.evaluation.stating import state
 from app.evaluation.trial import Asked, Trial
 from app.faces.cards import Card, card_of, load_card
@@ -213,6 +214,19 @@ def real_calibration() -> dict[str, Any]:
     """Return the calibration of the default engine."""
     found: dict[str, Any] = load_card("face_recognition").as_document()["calibration"]
     return found
+
+
+def test_a_distance_equal_to_the_threshold_is_no_match() -> None:
+    # All distances are 0.5, or 1 between the ends: exact in binary, and so are these thresholds.
+    source = Source(np.array([[0.0], [0.5], [1.0]]), np.array([0, 0, 1]), "l2")
+    tally = scores.tally(source, none(2), 0.005)
+    genuine, impostor = resampling.cells(source, (0.5, 1.0))
+
+    at = {float(edge): place for place, edge in enumerate(tally.edges)}
+    assert [int(tally.below(tally.genuine[0])[at[edge]]) for edge in (0.5, 0.5005)] == [0, 1]
+    assert [int(tally.below(tally.impostor[0])[at[edge]]) for edge in (0.5, 0.5005, 1.0, 1.0005)] == [0, 1, 1, 2]
+    assert (genuine.level.tolist(), genuine.count.tolist()) == ([1], [1])
+    assert (impostor.level.tolist(), impostor.count.tolist()) == ([1], [1]), "that at 1 is below neither"
 
 
 @pytest.mark.parametrize(("length", "step"), [(1.0, 0.005), (30.0, 0.05), (0.001, 0.005)])
