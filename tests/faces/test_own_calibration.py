@@ -224,3 +224,19 @@ def test_a_full_disk_leaves_the_calibration_that_was_there(card: Path, monkeypat
     assert calibration_path(card).read_bytes() == before
     assert len(list(card.parent.iterdir())) == 3
     assert chosen_card(settings)
+
+
+def test_of_two_that_make_the_key_at_once_the_first_stays(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, first = settings_with(card), bytes(range(32))
+
+    def beaten(_length: int) -> bytes:
+        path = settings.register_dir / KEY_FILE
+        path.write_bytes(first)
+        path.chmod(0o600)
+        return b"\1" * 32
+
+    monkeypatch.setattr("secrets.token_bytes", beaten)
+    calibrate(card)
+
+    assert (settings.register_dir / KEY_FILE).read_bytes() == first
+    assert chosen_card(settings).calibration.points
