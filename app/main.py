@@ -12,7 +12,8 @@ from app.consent import proving, refusals, renewals, told
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces import operating
-from app.faces.cards import Card, load_card
+from app.faces.cards import Card
+from app.faces.choosing import chosen_card
 from app.faces.measuring import Measuring
 from app.faces.pool import EnginePool
 from app.kit import openapi, problems, swagger
@@ -49,6 +50,8 @@ ENGINES = {
     "sface": "app.faces.engines.onnx:OnnxEngine",
 }
 """Imported in the engine workers only."""
+OWN_ENGINE = ENGINES["sface"]
+"""What runs a network that an operator brings."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -129,11 +132,15 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
     sweeps.begin(vault)
 
 
-def engine_of(settings: Settings) -> tuple[EnginePool, Card]:
-    """Make the pool of the engine that the settings name; no worker runs yet."""
-    card = load_card(settings.engine)
+def engine_of(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
+    """Make the pool of the engine that the settings name; no worker runs yet.
+
+    Raises:
+        OwnEngineError: as `chosen_card`.
+    """
+    card = chosen_card(settings, calibrated=calibrated)
     pool = EnginePool(
-        engine=ENGINES[settings.engine],
+        engine=ENGINES[settings.engine] if settings.own_card is None else OWN_ENGINE,
         card=card,
         workers=settings.engine_workers,
         queue=settings.engine_queue,
@@ -244,7 +251,9 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 
 def build(settings: Settings) -> FastAPI:
     """Open what the settings name and put the application on it."""
+    # Before the stores: a start that is refused for its engine leaves none behind.
+    engine = engine_of(settings)
     vault = open_vault(settings)
     if is_new(vault):
         set_up(vault)
-    return create_app(settings, vault, engine_of(settings))
+    return create_app(settings, vault, engine)

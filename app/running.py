@@ -72,7 +72,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     measuring: Measuring = app.state.measuring
     for one in unequal(operating_point(measuring.card, measuring.target_fmr, measuring.target_group)):
         log.warning("the engine errs", told=one)
-    log.info("serving", version=__version__, profile=settings.profile, engine=settings.engine, purged=removed)
+    log.info("serving", version=__version__, profile=settings.profile, engine=measuring.card.id, purged=removed)
     yield
     # First, so that nothing is sent meanwhile that nobody would write down. It waits for no recipient.
     telling()

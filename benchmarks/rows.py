@@ -20,7 +20,7 @@ from app.consent.tables import ConsentEventRow, Grant, Notice
 from app.enrolment import engines
 from app.enrolment.tables import Template
 from app.faces import features
-from app.faces.cards import load_card
+from app.faces.choosing import chosen_card
 from app.faces.permit import Purpose
 from app.kit.auth import digest, new_token
 from app.kit.clock import utc_now
@@ -74,7 +74,7 @@ class Filler:
         self._vault = vault
         self._kek = KekFile(settings.register_dir / KEK_FILE).read()[0]
         self._party_id = UUID(party_id)
-        self._card = load_card(settings.engine)
+        self._card = chosen_card(settings)
         # Of no other engine does the database take templates.
         engines.begin(vault, self._card, days=settings.superseded_template_days, now=utc_now())
         self._random = random.Random(1)

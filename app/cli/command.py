@@ -14,6 +14,7 @@ from app.consent.notices import NoticeError
 from app.enrolment.engines import NotInForceError
 from app.evaluation.errors import EvaluationError
 from app.faces.operating import UnsupportedTargetError
+from app.faces.own_card import OwnEngineError
 from app.kit.migrate import NewerSchemaError
 from app.kit.settings import Settings
 from app.ledger.keys import SigningKeyError
@@ -38,6 +39,7 @@ REFUSALS = (
     NoticeError,
     PartyError,
     SigningKeyError,
+    OwnEngineError,
     EvaluationError,
     UnsupportedTargetError,
     NotInForceError,

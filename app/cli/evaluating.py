@@ -19,6 +19,8 @@ from app.evaluation.service import Evaluation
 from app.evaluation.stating import state
 from app.evaluation.trial import MOST_IMAGES, MOST_REFERENCES, Asked, Trial, prepare
 from app.evaluation.wording import bounds, rate
+from app.faces.own_calibration import seal_calibration
+from app.faces.own_card import OwnEngineError
 from app.faces.permit import Agreed, Stated
 from app.kit.clock import utc_now
 from app.kit.settings import Settings
@@ -56,6 +58,10 @@ MostReferences = Annotated[
 ]
 MostImages = Annotated[int, typer.Option("--most-images", min=1, help="More images are refused.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over a report that is there.")]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Seal what is found as the calibration of your own engine (MIEN_ENGINE=onnx:)."),
+]
 KeepCache = Annotated[bool, typer.Option("--keep-cache", help="Do not delete the cache at the end.")]
 
 
@@ -79,13 +85,13 @@ def evaluate(
     most_references: MostReferences = MOST_REFERENCES,
     most_images: MostImages = MOST_IMAGES,
     force: Force = False,
+    calibrate: Calibrate = False,
     keep_cache: KeepCache = False,
     as_json: Json = False,
 ) -> None:
     """Count how often the engine errs on the images in DIR: error rates with intervals, by group, as JSON and a page.
 
-    Opens no database. The report begins with where the images came from: it asks for that, or takes --origin and
-    --agreed. See docs/evaluate.md.
+    Opens no database. The report begins with where the images came from: --origin, --agreed. See docs/evaluate.md.
     """
     settings = read_settings()
     with refusing():
@@ -102,8 +108,18 @@ def evaluate(
             most_bytes=settings.max_photo_bytes,
         )
         writing.check(out, force=force)
-        found = _evaluated(asked, settings, cache or default_directory(), out, keep_cache=keep_cache)
+        found = _evaluated(asked, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
     _say(found, out, as_json=as_json)
+
+
+def _calibratable(settings: Settings, pairs: Path | None) -> None:
+    """Refuse before anything is measured what cannot be a calibration."""
+    if settings.own_card is None:
+        raise typer.BadParameter(
+            f"--calibrate: {settings.engine} ships with its calibration; it is for MIEN_ENGINE=onnx:PATH"
+        )
+    if pairs is not None:
+        raise typer.BadParameter("--calibrate: a calibration is of every pair of images; leave --pairs out")
 
 
 def _stated(origin: str | None, agreed: Agreed | None) -> Stated:
@@ -132,16 +148,22 @@ def _answered(question: str) -> str:
         raise typer.Abort from None
 
 
-def _evaluated(asked: Asked, settings: Settings, directory: Path, out: Path, *, keep_cache: bool) -> Evaluation:
-    """Evaluate and write the report; the cache outlasts only an interruption."""
+def _evaluated(
+    asked: Asked, settings: Settings, directory: Path | None, out: Path, *, calibrate: bool, keep_cache: bool
+) -> Evaluation:
+    """Evaluate, write the report, and seal it if asked; the cache outlasts only an interruption."""
+    if calibrate:
+        _calibratable(settings, asked.pairs)
     trial = prepare(asked)
     measuring = settings.model_copy(update={"engine_workers": asked.workers, "engine_queue": 2 * asked.workers})
-    pool, card = engine_of(measuring)
-    with opened(directory, card) as cache, _terminable():
+    pool, card = engine_of(measuring, calibrated=False)
+    with opened(directory or default_directory(), card) as cache, _terminable():
         pool.start()
         try:
             found = _whole(asked, trial, (pool, card), cache, out)
-        except (KeyboardInterrupt, EngineLostError, OSError) as error:
+            if calibrate:
+                typer.echo(f"mien: calibrated: {seal_calibration(found.document, settings=settings)}", err=True)
+        except (KeyboardInterrupt, EngineLostError, OwnEngineError, OSError) as error:
             _interrupted(cache, error)
         except EvaluationError:
             _end(cache, keep_cache=keep_cache)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import Json, answer, opened, read_settings
-from app.faces.cards import load_card
+from app.faces.choosing import chosen_card
 from app.kit.clock import utc_now
 from app.lawful import service as lawful
 from app.rights.papers import dpia, records
@@ -33,7 +33,7 @@ def _made(make: Callable[[Asked], Paper]) -> Paper:
     """Make a paper of the service as it is now."""
     settings = read_settings()
     with opened(settings) as vault:
-        return make(Asked(vault=vault, settings=settings, card=load_card(settings.engine), now=utc_now()))
+        return make(Asked(vault=vault, settings=settings, card=chosen_card(settings), now=utc_now()))
 
 
 def _print(paper: Paper, *, as_json: bool) -> None:
@@ -73,7 +73,7 @@ def live_check(*, as_json: Json = False) -> None:
     """
     settings = read_settings()
     with opened(settings) as vault:
-        found = lawful.look(vault, settings=settings, card=load_card(settings.engine))
+        found = lawful.look(vault, settings=settings, card=chosen_card(settings))
     if as_json:
         requirements = [asdict(one) for one in found.requirements]
         complete = not found.missing

@@ -93,6 +93,10 @@ class Calibration:
         return ByOrigin(self.fmr_by_origin["trial"], float(stated), thresholds[stated])
 
 
+UNCALIBRATED = Calibration(trial={"name": "no trial"}, points=(), intervals=(), fmr_by_origin=None)
+"""What is known of a network that nobody has evaluated: it supports no false match rate, so it has no threshold."""
+
+
 def calibration_of(document: Mapping[str, Any]) -> Calibration:
     """Read a calibration from its document.
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.faces.calibration import Calibration, calibration_of
+from app.faces.calibration import UNCALIBRATED, Calibration, calibration_of
 from app.faces.engine import METRICS, Metric
+
+_TOLD = ("id", "dimensions", "metric", "weights")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Card:
     metric: Metric
     """What its thresholds are distances in."""
     settings: Mapping[str, Any]
-    """How the engine is run, told to the workers as it is; with its ``id``, ``dimensions`` and ``weights``."""
+    """How the engine is run, told to the workers as it is; with its id, dimensions, metric and weights."""
     default_target_fmr: float
     """The false match rate that it is run at unless the operator says otherwise."""
     licence: str
@@ -63,8 +65,12 @@ def load_card(engine_id: str) -> Card:
     return card_of(json.loads((_directory() / f"{engine_id}.json").read_text("utf-8")))
 
 
-def card_of(document: Mapping[str, Any]) -> Card:
+def card_of(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
     """Read a card from its document.
+
+    Args:
+        document: what it says.
+        calibrated: whether it has a calibration. One without supports no false match rate: it cannot be decided by.
 
     Raises:
         KeyError, ValueError: it does not say everything that a card must say.
@@ -78,13 +84,13 @@ def card_of(document: Mapping[str, Any]) -> Card:
         digests=digests,
         dimensions=document["dimensions"],
         metric=document["metric"],
-        settings={**document["settings"], **{name: document[name] for name in ("id", "dimensions", "weights")}},
+        settings={**document["settings"], **{name: document[name] for name in _TOLD}},
         default_target_fmr=document["default_target_fmr"],
         licence=document["licence"],
         training_data=document["training_data"],
         depicted_people_agreed=document["depicted_people_agreed"],
         pipeline=document["pipeline"],
-        calibration=calibration_of(document["calibration"]),
+        calibration=calibration_of(document["calibration"]) if calibrated else UNCALIBRATED,
         document={**document, "weights_sha256": digests[document["weights"]]},
     )
 

@@ -26,6 +26,7 @@ REFUSALS: Final = {
     "weights_missing": "a file of the engine's weights is missing",
     "weights_differ": "a file of the engine's weights is not the one on its card",
     "engine_unusable": "the engine does not load, or does not run inside the sandbox and its memory limit",
+    "vector_unusable": "of a grey picture the engine makes no vector: not as long as on its card, zeros, or NaN",
     "protocol": "the worker and the service do not understand each other",
 }
 
@@ -167,6 +168,8 @@ def _vector(blob: bytes, dimensions: int) -> Vector:
     vector = struct.unpack(f"<{dimensions}d", blob)
     if not all(map(math.isfinite, vector)):
         raise FrameError("vector not finite")
+    if not any(vector):
+        raise FrameError("vector of zeros")
     return vector
 
 

@@ -1,13 +1,14 @@
 """One image through a worker: decode, find every face, judge, and only then measure the one."""
 
 import io
+import math
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from app.faces.decode import PHOTO_SIDE, decode, encode, reduced
-from app.faces.engine import Engine, Face
+from app.faces.engine import Engine, Face, Pixels, Vector
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Measured
 from app.faces.quality import measures, verdict
@@ -20,6 +21,10 @@ _SOME_FACE: Final = Face(
 )
 
 
+class UnusableVectorError(Exception):
+    """What an engine gave is no vector."""
+
+
 def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
     """Return the one face in *image*, or why it gives none. Two faces are refused before either is embedded."""
     try:
@@ -29,14 +34,19 @@ def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) 
 
 
 def warm_up(engine: Engine, max_pixels: int) -> None:
-    """Go once through every step that loads something at first use, without a person's photo."""
+    """Go once through every step that loads something at first use, without a person's photo.
+
+    Raises:
+        UnusableVectorError: the engine makes of grey what is not as many numbers as its card says, or zeros, or NaN.
+    """
     grey = np.full((320, 320, 3), 128, dtype=np.uint8)
     for form in ("JPEG", "PNG", "WEBP"):
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
     engine.detect(grey)
     verdict(measures(grey, _SOME_FACE, reduction=1.0))
-    engine.embed(grey, _SOME_FACE)
+    if len(vector := _vector(engine, grey, _SOME_FACE)) != engine.dimensions or not _usable(vector):
+        raise UnusableVectorError
 
 
 def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
@@ -50,8 +60,18 @@ def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int)
     quality = measures(small.pixels, faces[0], reduction=picture.reduction * small.reduction)
     if (flaw := verdict(quality)) is not None:
         return Flaw(flaw)
-    vector = tuple(float(value) for value in engine.embed(small.pixels, faces[0]))
+    if not _usable(vector := _vector(engine, small.pixels, faces[0])):
+        return Flaw(FlawCode.BROKEN)
     return Measured(vector, quality, encode(picture.pixels) if keep_photo else None)
+
+
+def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:
+    return tuple(float(value) for value in engine.embed(pixels, face))
+
+
+def _usable(vector: Vector) -> bool:
+    """Say whether distances can be taken to it: from zeros, the cosine has none."""
+    return all(map(math.isfinite, vector)) and any(vector)
 
 
 def _blank(form: str) -> bytes:

@@ -100,6 +100,8 @@ def _sealed(engine: Engine, start: messages.Start, parent: int) -> tuple[str, ..
         orphaned = () if sandbox.die_with_parent(parent) else ("dies_with_parent",)
         missing = (*orphaned, *sandbox.seal(start.memory_bytes))
         pipeline.warm_up(engine, start.max_pixels)
+    except pipeline.UnusableVectorError as error:
+        raise RefusedError("vector_unusable") from error
     except Exception as error:  # an engine may raise anything
         raise RefusedError("engine_unusable") from error
     return missing

@@ -71,6 +71,17 @@ def _origins(value: str) -> str:
     return value
 
 
+_OWN = "onnx:"
+
+
+def _engine(value: str) -> str:
+    """Refuse what names no engine."""
+    if value in {"face_recognition", "sface"} or (value.startswith(_OWN) and value != _OWN and "\0" not in value):
+        return value
+    msg = "give face_recognition, sface, or onnx: and the path of a card of your own (docs/own-engine.md)"
+    raise ValueError(msg)
+
+
 class Settings(BaseSettings):
     """The configuration of one service. Immutable; read once at start."""
 
@@ -110,8 +121,8 @@ class Settings(BaseSettings):
     sqlite_busy_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds a writer waits for another, and a checkpoint for readers."""
 
-    engine: Literal["face_recognition", "sface"] = "face_recognition"
-    """What measures faces."""
+    engine: Annotated[str, AfterValidator(_engine)] = "face_recognition"
+    """What measures faces: `face_recognition`, `sface`, or `onnx:` and the path of an operator's own card."""
     engine_workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that measure faces, one job at a time in each. About one for each core."""
     engine_queue: Annotated[int, Field(ge=0, le=1000)] = 16
@@ -221,6 +232,11 @@ class Settings(BaseSettings):
             msg = "MIEN_KEK_NEXT goes with MIEN_KEK; a key-encryption key in a file is followed by a new file"
             raise ValueError(msg)
         return self
+
+    @property
+    def own_card(self) -> Path | None:
+        """The card of the operator's own engine; None with one that ships."""
+        return Path(self.engine.removeprefix(_OWN)) if self.engine.startswith(_OWN) else None
 
     @property
     def register_dir(self) -> Path:

@@ -55,7 +55,11 @@ _PERMITTED = permits.ForVerification(
         Template.weights_sha256,
         Template.sealed,
     ),
-    fits=and_(Template.grant_id == Grant.id, Template.weights_sha256 == bindparam("weights_sha256")),
+    fits=and_(
+        Template.grant_id == Grant.id,
+        Template.engine_id == bindparam("engine_id"),
+        Template.weights_sha256 == bindparam("weights_sha256"),
+    ),
 )
 _STILL = (
     select(
@@ -174,6 +178,7 @@ def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
             relying_party_id=asked.watch.relying_party_id,
             subject_ref=asked.subject_ref,
             now=now,
+            engine_id=asked.faces.card.id,
             weights_sha256=asked.faces.card.weights_sha256,
         )
     nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, "", b"")

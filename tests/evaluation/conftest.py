@@ -57,7 +57,8 @@ def folder(tmp_path: Path) -> Path:
 def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `mien evaluate` in this process, with the toy engine and a cache of its own."""
 
-    def engine(_settings: Settings) -> tuple[EnginePool, Card]:
+    def engine(_settings: Settings, *, calibrated: bool) -> tuple[EnginePool, Card]:
+        assert not calibrated  # to measure with, no engine needs its own calibration
         return pool, toy_engine.toy_card()
 
     monkeypatch.setattr(evaluating, "engine_of", engine)

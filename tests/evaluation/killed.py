@@ -16,7 +16,7 @@ from app.kit.settings import Settings
 from tests import toy_engine
 
 
-def engine(settings: Settings) -> tuple[EnginePool, Card]:
+def engine(settings: Settings, *, calibrated: bool) -> tuple[EnginePool, Card]:
     """Return a pool of the toy engine."""
     card = toy_engine.toy_card()
     queue = settings.engine_queue

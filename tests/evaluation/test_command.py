@@ -170,7 +170,7 @@ def test_workers_are_as_many_as_asked_for(folder: Path, monkeypatch: pytest.Monk
 
     seen = []
 
-    def engine(settings: Any) -> Any:
+    def engine(settings: Any, *, calibrated: bool) -> Any:
         seen.append((settings.engine_workers, settings.engine_queue >= settings.engine_workers))
         raise AskedError
 

@@ -86,10 +86,10 @@ class HostileEngine(ToyEngine):
     """Good until it is sealed."""
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return what the deeds came to, on any picture but the warm-up's."""
+        """Return what the deeds came to, on any picture but the warm-up's; then ones: zeros alone are no vector."""
         if pixels.shape == (320, 320, 3):
             return super().embed(pixels, face)
-        return [*deeds(), *[0.0] * (self.dimensions - len(DEEDS))]
+        return [*deeds(), *[1.0] * (self.dimensions - len(DEEDS))]
 
 
 class LiarEngine(ToyEngine):

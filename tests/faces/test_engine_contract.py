@@ -11,11 +11,13 @@ from PIL import Image
 
 from app.faces import decode, worker
 from app.faces.cards import Card, load_card
+from app.faces.choosing import chosen_card
 from app.faces.engine import Engine, Pixels
 from app.faces.features import distance
 from app.faces.operating import operating_point
-from app.main import ENGINES
+from app.main import ENGINES, OWN_ENGINE
 from tests import toy_engine
+from tests.faces.brought import bring, calibrate
 from tests.faces.conftest import REAL_SPEC
 from tests.toy_faces import toy_photo
 
@@ -36,8 +38,10 @@ class Case:
         return decode.reduced(picture.pixels, self.engine.side).pixels
 
 
-@pytest.fixture(scope="module", params=["toy", *ENGINES])
-def case(request: pytest.FixtureRequest, image: Callable[[str], bytes]) -> Case:
+@pytest.fixture(scope="module", params=["toy", *ENGINES, "ours"])
+def case(
+    request: pytest.FixtureRequest, image: Callable[[str], bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Case:
     if request.param == "toy":
         photos = {"one": toy_photo(1), "again": toy_photo(1, variant=2), "two": toy_photo(1, 2), "none": toy_photo()}
         return Case(toy_engine.SPEC, toy_engine.toy_card(), photos)
@@ -48,7 +52,12 @@ def case(request: pytest.FixtureRequest, image: Callable[[str], bytes]) -> Case:
         "none": "awkward/noface_cat.jpg",
     }
     photos = {key: image(name) for key, name in names.items()}
-    loaded = Case(ENGINES[request.param], load_card(request.param), photos)
+    if request.param in ENGINES:
+        loaded = Case(ENGINES[request.param], load_card(request.param), photos)
+    else:
+        # SFace as an operator would bring it.
+        settings = calibrate(bring(tmp_path_factory.mktemp("brought") / "own"))
+        loaded = Case(OWN_ENGINE, chosen_card(settings), photos)
     decode.harden()
     return loaded
 

@@ -5,6 +5,7 @@ decodes nothing here; it is given pixels.
 """
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,13 +23,16 @@ _OVERLAP: Final = 0.3
 _MOST_FACES: Final = 5000
 _ALIGNED: Final = 112
 """Pixels, to which OpenCV brings a face: its eyes, nose and mouth are then where such networks expect them."""
+_MARGIN: Final = 1.25
+"""How much wider than the face's box the square is that `box` cuts out."""
 
 
 class OnnxEngine:
     """Faces from some 20 px in a picture of 640 px, also turned ones (docs/engines.md).
 
     Settings on the card: ``side``, ``detect_side`` and ``detect_score``; how the network is fed: ``input`` (its name),
-    ``size``, ``channels`` (``rgb`` or ``bgr``), ``mean`` (of 0 to 255) and ``scale``.
+    ``alignment``, ``size``, ``channels`` (``rgb`` or ``bgr``), ``mean`` (of 0 to 255) and ``scale``; and ``metric``,
+    by which a vector has length 1 or is left as the network gives it.
     """
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
@@ -36,10 +40,11 @@ class OnnxEngine:
         self.id: str = settings["id"]
         self.dimensions: int = settings["dimensions"]
         self.side: int = settings["side"]
-        self.weights_sha256 = digests[settings["weights"]]
+        self.weights_sha256: str = settings.get("label_sha256", digests[settings["weights"]])
         # One job at a time in each worker, and a worker for each core: threads of its own would only be in the way.
         cv2.setNumThreads(1)
         self._settings = settings
+        self._unit = settings["metric"] == "cosine"
         score = float(settings["detect_score"])
         self._detector = cv2.FaceDetectorYN.create(str(files[_YUNET]), "", (1, 1), score, _OVERLAP, _MOST_FACES)
         # Only for its alignment: its own `feature` fails on this OpenCV.
@@ -65,20 +70,23 @@ class OnnxEngine:
         return [_face(row, width / size[0], height / size[1]) for row in rows]
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return the numbers of *face*, as a vector of length 1."""
-        settings = self._settings
-        row = np.array([[0, 0, 0, 0, *np.ravel(face.points), 1]], dtype=np.float32)
-        aligned = self._aligner.alignCrop(_bgr(pixels), row)
-        size = settings["size"]
-        if size != _ALIGNED:
-            aligned = cv2.resize(aligned, (size, size), interpolation=cv2.INTER_LINEAR)
-        blob = cv2.dnn.blobFromImage(
-            aligned, settings["scale"], (size, size), settings["mean"], swapRB=settings["channels"] == "rgb", crop=False
-        )
-        self._network.setInput(blob, settings["input"])
+        """Return the numbers of *face*: of length 1 by the cosine, else as they are."""
+        settings, size = self._settings, self._settings["size"]
+        picture = _bgr(pixels)
+        cut = _boxed(picture, face, size) if settings["alignment"] == "box" else self._aligned(picture, face, size)
+        blob = cv2.dnn.blobFromImage(cut, mean=settings["mean"], swapRB=settings["channels"] == "rgb")
+        scale = np.reshape(np.array(settings["scale"], dtype=np.float32), (1, -1, 1, 1))
+        self._network.setInput(blob * scale, settings["input"])
         vector = np.asarray(self._network.forward(), dtype=np.float64).ravel()
-        unit: list[float] = (vector / np.linalg.norm(vector)).tolist()
-        return unit
+        length = float(np.linalg.norm(vector))
+        numbers: list[float] = (vector / length if self._unit and 0 < length < math.inf else vector).tolist()
+        return numbers
+
+    def _aligned(self, picture: npt.NDArray[np.uint8], face: Face, size: int) -> npt.NDArray[np.uint8]:
+        """Turn the face upright and cut it out, by the five points."""
+        row = np.array([[0, 0, 0, 0, *np.ravel(face.points), 1]], dtype=np.float32)
+        cut = self._aligner.alignCrop(picture, row)
+        return _pixels(cut if size == _ALIGNED else cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 def _shipped(name: str) -> Path:
@@ -87,6 +95,22 @@ def _shipped(name: str) -> Path:
     if found is None or found.origin is None:
         raise FileNotFoundError(name)
     return Path(found.origin).parent / "models" / name
+
+
+def _boxed(picture: npt.NDArray[np.uint8], face: Face, size: int) -> npt.NDArray[np.uint8]:
+    """Cut out the square round the box, larger by `_MARGIN`, as it is; past the edge the picture's border goes on."""
+    top, right, bottom, left = face.box
+    half = max(right - left, bottom - top) * _MARGIN / 2
+    across, down = (left + right) / 2, (top + bottom) / 2
+    scale = size / (2 * half)
+    moved = np.array([[scale, 0, (half - across) * scale], [0, scale, (half - down) * scale]])
+    # Pixels are squares, and OpenCV counts from the middle of the first.
+    moved[:, 2] += (scale - 1) / 2
+    return _pixels(cv2.warpAffine(picture, moved, (size, size), borderMode=cv2.BORDER_REPLICATE))
+
+
+def _pixels(found: object) -> npt.NDArray[np.uint8]:
+    return np.asarray(found, dtype=np.uint8)
 
 
 def _bgr(pixels: Pixels) -> npt.NDArray[np.uint8]:

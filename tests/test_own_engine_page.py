@@ -1,0 +1,124 @@
+"""`docs/own-engine.md` is run as it stands, and the command refuses an engine that cannot be used, leaving nothing."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from app.faces.own_card import Feeding, OwnCard
+from tests.architecture.source import ROOT
+from tests.faces.brought import POOLED, bring, calibrate, network
+from tests.pages import check_page
+from tests.test_cli import refused, started
+
+PAGE = ROOT / "docs" / "own-engine.md"
+
+
+def images(folder: Path) -> Path:
+    """Make more people of those there are, by tinting their photos: to a network these are no others, but more.
+
+    So its error rates are high, and the seven people's own would support none at all.
+    """
+    for photo in sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg")):
+        with Image.open(photo) as opened:
+            whole = opened.convert("RGB").reduce(2)
+        for number, tint in enumerate(("white", "wheat", "lavender")):
+            person = folder / f"{photo.parent.name}-{number}"
+            person.mkdir(parents=True, exist_ok=True)
+            ImageChops.multiply(whole, Image.new("RGB", whole.size, tint)).save(person / photo.name)
+    return folder
+
+
+def test_the_page_does_what_it_says(tmp_path: Path) -> None:
+    more = {
+        "HERE": str(tmp_path / "here"),
+        "IMAGES": str(images(tmp_path / "people")),
+        "MIEN_TARGET_FMR": "0.3",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+
+    house = tmp_path / "house"
+    more |= {"MIEN_DATA_DIR": str(house / "data"), "MIEN_KEYS_DIR": str(house / "keys")}
+
+    assert check_page(PAGE, tmp_path, more) == 5
+    assert not list((tmp_path / "cache").rglob("measured*"))
+
+
+def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -> None:
+    card = bring(tmp_path / "own", network(POOLED))
+    words = (
+        "--origin",
+        "a test",
+        "--agreed",
+        "unknown",
+        "--out",
+        str(tmp_path / "out"),
+        "--cache",
+        str(tmp_path / "c"),
+    )
+    done = started(
+        tmp_path / "house",
+        *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *words),
+        MIEN_ENGINE=f"onnx:{card}",
+    )
+
+    assert done.returncode == 1
+    assert "evaluate more people" in done.stderr
+    assert "What was measured is kept" in done.stderr
+    assert [one.name for one in (tmp_path / "c").iterdir()] == ["measured"]
+    assert sorted(one.name for one in card.parent.iterdir()) == ["card.json", "our.onnx"]
+    assert not (tmp_path / "house" / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "engine", "reason"),
+    [
+        ((), "sface", "sface ships with its calibration"),
+        (("--pairs", "pairs.csv"), "onnx:card.json", "leave --pairs out"),
+    ],
+)
+def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(
+    tmp_path: Path, words: tuple[str, ...], engine: str, reason: str
+) -> None:
+    stated = ("--origin", "a test", "--agreed", "yes", "--out", str(tmp_path / "out"))
+    words = ("evaluate", str(tmp_path), "--calibrate", *words, *stated)
+    done = started(tmp_path, *words, MIEN_ENGINE=engine, COLUMNS="300")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_names_every_member() -> None:
+    tables = " ".join(re.findall(r"^\| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
+
+    assert not [name for name in (*OwnCard.model_fields, *Feeding.model_fields) if f"`{name}`" not in tables]
+
+
+def gone(card: Path) -> None:
+    card.unlink()
+
+
+def without_calibration(card: Path) -> None:
+    card.with_name("card.calibration.json").unlink()
+
+
+def other_network(card: Path) -> None:
+    card.with_name("our.onnx").write_bytes(b"another")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [(gone, "no such file"), (without_calibration, "it has no calibration"), (other_network, "its SHA-256 is")],
+)
+def test_a_start_that_is_refused_leaves_nothing(tmp_path: Path, spoilt: Callable[[Path], None], reason: str) -> None:
+    card = bring(tmp_path / "own", network(POOLED))
+    calibrate(card)
+    spoilt(card)
+    new = tmp_path / "new"
+    done = started(new, "serve", "--port", "0", MIEN_ENGINE=f"onnx:{card}")
+
+    assert refused(done, reason), done.stderr
+    assert not list(new.rglob("*.db"))
