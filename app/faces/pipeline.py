@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from app.faces.decode import PHOTO_SIDE, decode, encode, reduced
+from app.faces.decode import decode, encode
 from app.faces.engine import Engine, Face
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Measured
@@ -40,18 +40,21 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
 
 
 def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
-    picture = decode(image, max_pixels=max_pixels)
+    picture = decode(image, max_pixels=max_pixels, side=engine.side)
     if isinstance(picture, FlawCode):
         return Flaw(picture)
-    small = reduced(picture.pixels, min(engine.side, PHOTO_SIDE))
-    faces = engine.detect(small.pixels)
+    faces = engine.detect(picture.pixels)
     if len(faces) != 1:
         return Flaw(FlawCode.SEVERAL_FACES if faces else FlawCode.NO_FACE)
-    quality = measures(small.pixels, faces[0], reduction=picture.reduction * small.reduction)
+    quality = measures(picture.pixels, faces[0], reduction=picture.reduction)
     if (flaw := verdict(quality)) is not None:
         return Flaw(flaw)
-    vector = tuple(float(value) for value in engine.embed(small.pixels, faces[0]))
-    return Measured(vector, quality, encode(picture.pixels) if keep_photo else None)
+    # Unpacked again, larger: what is measured is the same, kept or not, and a probe is not unpacked for a photo.
+    photo = decode(image, max_pixels=max_pixels) if keep_photo else None
+    if isinstance(photo, FlawCode):
+        return Flaw(photo)
+    vector = tuple(float(value) for value in engine.embed(picture.pixels, faces[0]))
+    return Measured(vector, quality, encode(photo.pixels) if photo else None)
 
 
 def _blank(form: str) -> bytes:

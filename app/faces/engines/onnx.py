@@ -58,9 +58,9 @@ class OnnxEngine:
         height, width, _ = pixels.shape
         scale = min(1.0, self._settings["detect_side"] / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(_bgr(pixels), size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         self._detector.setInputSize(size)
-        _, found = self._detector.detect(small)
+        _, found = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found.astype(np.float64)
         return [_face(row, width / size[0], height / size[1]) for row in rows]
 
@@ -68,12 +68,12 @@ class OnnxEngine:
         """Return the numbers of *face*, as a vector of length 1."""
         settings = self._settings
         row = np.array([[0, 0, 0, 0, *np.ravel(face.points), 1]], dtype=np.float32)
-        aligned = self._aligner.alignCrop(_bgr(pixels), row)
+        aligned = self._aligner.alignCrop(pixels, row)
         size = settings["size"]
         if size != _ALIGNED:
             aligned = cv2.resize(aligned, (size, size), interpolation=cv2.INTER_LINEAR)
         blob = cv2.dnn.blobFromImage(
-            aligned, settings["scale"], (size, size), settings["mean"], swapRB=settings["channels"] == "rgb", crop=False
+            aligned, settings["scale"], (size, size), settings["mean"], swapRB=settings["channels"] == "bgr", crop=False
         )
         self._network.setInput(blob, settings["input"])
         vector = np.asarray(self._network.forward(), dtype=np.float64).ravel()
@@ -87,10 +87,6 @@ def _shipped(name: str) -> Path:
     if found is None or found.origin is None:
         raise FileNotFoundError(name)
     return Path(found.origin).parent / "models" / name
-
-
-def _bgr(pixels: Pixels) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def _face(row: npt.NDArray[np.float64], across: float, down: float) -> Face:
