@@ -4,7 +4,7 @@ The real application runs in this process, on uvicorn and on new databases, with
 another thread asks one thing at a time over HTTP. The functions at the joints note when they are entered and left. The
 engine's time is from the last byte that its worker is handed to the first byte of the answer; `queue and pipes` is what
 measuring takes beyond it. The steps inside a worker cannot be watched from outside: what they are is shown by the same
-steps in a process of their own (`benchmarks.stock`), on the same pictures, in turn with the requests.
+steps in a process of their own (`benchmarks.stages`, processor time), on the same pictures, in turn with the requests.
 """
 
 import itertools

@@ -7,27 +7,24 @@ once, and the service with one engine worker and with two. Rates are medians ove
 is decided by both, and one request is taken apart (`benchmarks.pieces`).
 """
 
-import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
 from app.faces.cards import load_card
+from app.faces.operating import operating_point
 from benchmarks import pictures, pieces
+from benchmarks.aside import Aside
 from benchmarks.report import cpu_s, machine, say, table
 from benchmarks.service import Door, Service
 
 ROUNDS: Final = 5
-TARGET_FMR: Final = 1e-3
-"""The default of `MIEN_TARGET_FMR`; it picks the threshold that both sides decide by."""
 ENROLLED: Final = "studio_portrait"
 PROBED: Final = "amateur_selfie"
 GOALS: Final = {"0.3": 1.5, "1": 3.0, "12": 3.0}
@@ -43,42 +40,10 @@ Picture = tuple[str, bytes, Path]
 """Whose it is, its bytes for us and its path for the library."""
 
 
-class Stock:
-    """The library, in a process of its own."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.stock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    @property
-    def pid(self) -> int:
-        """Return its process."""
-        return self._process.pid
-
-    def __enter__(self) -> Self:
-        """Give the library."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End its process."""
-        self._process.communicate()
-
-    def ask(self, verb: str, **fields: object) -> Any:  # noqa: ANN401 - JSON
-        """Return its answer."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise SystemExit("no pipe")
-        self._process.stdin.write(json.dumps({"do": verb, **fields}) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-
 class Contest:
     """All contenders, each with the same people enrolled from the same photos."""
 
-    def __init__(self, stocks: Sequence[Stock], one: Door, two: Door, threshold: float) -> None:
+    def __init__(self, stocks: Sequence[Aside], one: Door, two: Door, threshold: float) -> None:
         self.stocks, self.one, self.two, self.threshold = stocks, one, two, threshold
         for name in pictures.DISTINCT + pictures.LOOK_ALIKES:
             for door in (one, two):
@@ -98,7 +63,7 @@ class Contest:
             seconds = time.perf_counter() - began
         return seconds, [shares[number % processes][number // processes] for number in range(len(batch))]
 
-    def by_one(self, stock: Stock, name: str, path: Path) -> str:
+    def by_one(self, stock: Aside, name: str, path: Path) -> str:
         """Have the library decide whether the picture is of *name*."""
         decision: str = stock.ask("decide", name=name, path=str(path), threshold=self.threshold)
         return decision
@@ -209,12 +174,13 @@ def show_decisions(contest: Contest) -> None:
 
 def main(rounds: int) -> None:
     """Measure and print everything."""
-    threshold = load_card("face_recognition").threshold_at(TARGET_FMR).threshold
+    threshold = operating_point(load_card("face_recognition")).threshold
     say(machine())
     with (
         tempfile.TemporaryDirectory() as folder,
-        Stock() as stock,
-        Stock() as another,
+        Aside("stock") as stock,
+        Aside("stock") as another,
+        Aside("stages") as stages,
         Service(MIEN_ENGINE_WORKERS="1") as one,
         Service(MIEN_ENGINE_WORKERS="2") as two,
     ):
@@ -233,7 +199,7 @@ def main(rounds: int) -> None:
         one.stop()
         two.stop()
         for size, batch in batches.items():
-            pieces.show(size, batch, lambda path: stock.ask("steps", path=str(path)))
+            pieces.show(size, batch, lambda path: stages.ask("steps", engine="face_recognition", path=str(path)))
     say()
     say(machine())
 

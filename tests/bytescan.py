@@ -59,6 +59,10 @@ def spelled(value: bytes) -> Iterator[bytes]:
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
+LABEL_BYTES = 32
+"""Of a template: the hash of what it was made by, before its numbers."""
+
+
 @dataclass
 class Needles:
     """What to look for, by name."""
@@ -254,6 +258,5 @@ def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], 
 
 def template_vectors(opened: dict[tuple[str, UUID], bytes]) -> list[tuple[float, ...]]:
     """Return the vectors among what `openable` opened."""
-    return [
-        struct.unpack(f"<{len(plain) // 8}d", plain) for (table, _), plain in opened.items() if table == "templates"
-    ]
+    numbers = [plain[LABEL_BYTES:] for (table, _), plain in opened.items() if table == "templates"]
+    return [struct.unpack(f"<{len(one) // 8}d", one) for one in numbers]

@@ -47,13 +47,17 @@ class Picture:
     """A decoded photo."""
 
     pixels: Pixels
-    """Upright, the longer side at most ``PHOTO_SIDE``."""
+    """Upright, the longer side at most what was asked for."""
     reduction: float
     """Pixels of the original to one of ``pixels``, 1 or more."""
 
 
-def decode(image: bytes, *, max_pixels: int) -> Picture | FlawCode:
+def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | FlawCode:
     """Return the picture in *image*, or what is wrong with it.
+
+    Args:
+        max_pixels: of the original; more are not unpacked.
+        side: the most that the longer side may have, in pixels. The smaller, the less is unpacked of a large JPEG.
 
     Raises:
         MemoryError: it does not fit into the worker.
@@ -67,7 +71,7 @@ def decode(image: bytes, *, max_pixels: int) -> Picture | FlawCode:
         with Image.open(io.BytesIO(image), formats=(form,)) as opened:
             if opened.width * opened.height > max_pixels:
                 return FlawCode.TOO_MANY_PIXELS
-            return _picture(opened)
+            return _picture(opened, side)
     except Image.DecompressionBombError:
         return FlawCode.TOO_MANY_PIXELS
     except MemoryError:
@@ -106,16 +110,6 @@ def encode(pixels: Pixels) -> bytes:
     return out.getvalue()
 
 
-def reduced(pixels: Pixels, side: int) -> Picture:
-    """Return *pixels* with the longer side at most *side*."""
-    height, width, _ = pixels.shape
-    size = _fit((width, height), side)
-    if size == (width, height):
-        return Picture(pixels, 1.0)
-    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-    return Picture(np.asarray(resized), max(width, height) / side)
-
-
 def _form(image: bytes) -> str | None:
     if image.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -126,9 +120,9 @@ def _form(image: bytes) -> str | None:
     return None
 
 
-def _picture(opened: ImageFile.ImageFile) -> Picture:
+def _picture(opened: ImageFile.ImageFile, side: int) -> Picture:
     original = max(opened.size)
-    size = _fit(opened.size, PHOTO_SIDE)
+    size = _fit(opened.size, side)
     turn = _UPRIGHT.get(_orientation(opened))
     opened.draft(None, size)  # a large JPEG is decoded at 1/2, 1/4 or 1/8, never below `size`
     opened.load()

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from app.faces.decode import PHOTO_SIDE, decode, encode, reduced
+from app.faces.decode import decode, encode
 from app.faces.engine import Engine, Face, Pixels, Vector
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Measured
@@ -50,19 +50,22 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
 
 
 def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
-    picture = decode(image, max_pixels=max_pixels)
+    picture = decode(image, max_pixels=max_pixels, side=engine.side)
     if isinstance(picture, FlawCode):
         return Flaw(picture)
-    small = reduced(picture.pixels, min(engine.side, PHOTO_SIDE))
-    faces = engine.detect(small.pixels)
+    faces = engine.detect(picture.pixels)
     if len(faces) != 1:
         return Flaw(FlawCode.SEVERAL_FACES if faces else FlawCode.NO_FACE)
-    quality = measures(small.pixels, faces[0], reduction=picture.reduction * small.reduction)
+    quality = measures(picture.pixels, faces[0], reduction=picture.reduction)
     if (flaw := verdict(quality)) is not None:
         return Flaw(flaw)
-    if not _usable(vector := _vector(engine, small.pixels, faces[0])):
+    # Unpacked again, larger: what is measured is the same, kept or not, and a probe is not unpacked for a photo.
+    photo = decode(image, max_pixels=max_pixels) if keep_photo else None
+    if isinstance(photo, FlawCode):
+        return Flaw(photo)
+    if not _usable(vector := _vector(engine, picture.pixels, faces[0])):
         return Flaw(FlawCode.BROKEN)
-    return Measured(vector, quality, encode(picture.pixels) if keep_photo else None)
+    return Measured(vector, quality, encode(photo.pixels) if photo else None)
 
 
 def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:

@@ -10,7 +10,7 @@ from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.enrolment import policy, renewal, standing
 from app.enrolment.engines import NotInForceError
-from app.faces.engine import Vector
+from app.faces.engine import Metric, Vector
 from app.faces.flaws import Flaw, FlawCode
 from app.faces.messages import Measured
 from app.faces.permit import Permit
@@ -227,7 +227,8 @@ def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
     supersede(house)
     seen: list[float] = []
 
-    def odd(vectors: list[Vector], *, threshold: float) -> list[int]:
+    def odd(vectors: list[Vector], *, metric: Metric, threshold: float) -> list[int]:
+        assert metric == "l2"
         seen.append(threshold)
         return [0, 1] if len(vectors) == 2 else []
 

@@ -108,6 +108,16 @@ def test_a_large_photo_is_brought_down_and_says_by_how_much() -> None:
     assert decoded.reduction == pytest.approx(4000 / 1280)
 
 
+def test_a_photo_is_brought_down_to_what_was_asked_for() -> None:
+    decoded = decode.decode(saved(corner_marked().resize((2000, 1000)), "JPEG"), max_pixels=MAX_PIXELS, side=640)
+    assert isinstance(decoded, decode.Picture)
+
+    assert decoded.pixels.shape == (320, 640, 3)
+    assert decoded.reduction == pytest.approx(2000 / 640)
+    assert is_red(decoded.pixels[150, 310])
+    assert not is_red(decoded.pixels[170, 330])
+
+
 def test_a_small_photo_stays_as_it_is() -> None:
     decoded = picture(saved(corner_marked(), "PNG"))
 

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,9 +34,9 @@ class Case:
 
     def pixels(self, name: str) -> Pixels:
         """Return a picture as the worker would show it to the engine."""
-        picture = decode.decode(self.photos[name], max_pixels=25_000_000)
+        picture = decode.decode(self.photos[name], max_pixels=25_000_000, side=self.engine.side)
         assert isinstance(picture, decode.Picture)
-        return decode.reduced(picture.pixels, self.engine.side).pixels
+        return picture.pixels
 
 
 @pytest.fixture(scope="module", params=["toy", *ENGINES, "ours"])
@@ -129,6 +130,15 @@ def test_it_does_not_write_to_the_picture(case: Case) -> None:
     case.engine.embed(pixels, case.engine.detect(pixels)[0])
 
     assert np.array_equal(pixels, before)
+
+
+def test_it_starts_no_thread_once_it_is_made(case: Case) -> None:
+    pixels = case.pixels("one")
+    threads = Path("/proc/self/task")
+    before = list(threads.iterdir())
+    case.engine.embed(pixels, case.engine.detect(pixels)[0])
+
+    assert list(threads.iterdir()) == before
 
 
 def test_the_predictor_of_68_points_is_never_called(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+import psutil
 import pytest
 
 from app.faces.cards import Card, load_card
@@ -71,6 +72,13 @@ def test_both_workers_give_the_same_answer(street: Street, image: Callable[[str]
     assert {answer.vector for answer in again if isinstance(answer, Measured)} == {
         street.answers["P001", "studio_portrait"].vector  # type: ignore[attr-defined]
     }
+
+
+def test_a_worker_is_one_thread(street: Street) -> None:
+    workers = [child for child in psutil.Process().children() if "app.faces.worker" in child.cmdline()]
+
+    assert len(workers) >= street.pool.status().workers
+    assert {worker.num_threads() for worker in workers} == {1}
 
 
 def test_the_engine_is_verified_and_walled_in(street: Street) -> None:

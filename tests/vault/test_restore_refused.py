@@ -19,10 +19,10 @@ from app.vault.lock import InUseError, alone, in_use
 from app.vault.manifest import BackupError
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
-from tests.architecture.source import ROOT
 from tests.bytescan import rows
 from tests.house import SharedPool, prepare, serving
 from tests.rest.program import program
+from tests.test_upgrading import laid_out
 from tests.toy_engine import toy_card
 from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
 
@@ -275,13 +275,8 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
 
 
 def test_an_older_backup_is_brought_to_this_version(tmp_path: Path) -> None:
-    recorded, root = ROOT / "tests" / "releases" / "0.1.0", tmp_path / "old"
-    for directory, name in (("data", "mien"), ("keys", "register")):
-        (root / directory).mkdir(parents=True)
-        with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
-            connection.executescript((recorded / f"{name}.sql").read_text())
-    shutil.copy(recorded / "kek", root / "keys" / "kek")
-    (root / "keys" / "kek").chmod(0o600)
+    root = tmp_path / "old"
+    laid_out("0.1.0", root)
     made = backed_up(root, tmp_path / "backup")
     people = rows(root / DATA, "SELECT id FROM subjects")
     (root / DATA).unlink()

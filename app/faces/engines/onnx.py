@@ -63,18 +63,17 @@ class OnnxEngine:
         height, width, _ = pixels.shape
         scale = min(1.0, self._settings["detect_side"] / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(_bgr(pixels), size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         self._detector.setInputSize(size)
-        _, found = self._detector.detect(small)
+        _, found = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found.astype(np.float64)
         return [_face(row, width / size[0], height / size[1]) for row in rows]
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the numbers of *face*: of length 1 by the cosine, else as they are."""
         settings, size = self._settings, self._settings["size"]
-        picture = _bgr(pixels)
-        cut = _boxed(picture, face, size) if settings["alignment"] == "box" else self._aligned(picture, face, size)
-        blob = cv2.dnn.blobFromImage(cut, mean=settings["mean"], swapRB=settings["channels"] == "rgb")
+        cut = _boxed(pixels, face, size) if settings["alignment"] == "box" else self._aligned(pixels, face, size)
+        blob = cv2.dnn.blobFromImage(cut, mean=settings["mean"], swapRB=settings["channels"] == "bgr")
         scale = np.reshape(np.array(settings["scale"], dtype=np.float32), (1, -1, 1, 1))
         self._network.setInput(blob * scale, settings["input"])
         vector = np.asarray(self._network.forward(), dtype=np.float64).ravel()
@@ -82,10 +81,10 @@ class OnnxEngine:
         numbers: list[float] = (vector / length if self._unit and 0 < length < math.inf else vector).tolist()
         return numbers
 
-    def _aligned(self, picture: npt.NDArray[np.uint8], face: Face, size: int) -> npt.NDArray[np.uint8]:
+    def _aligned(self, pixels: Pixels, face: Face, size: int) -> npt.NDArray[np.uint8]:
         """Turn the face upright and cut it out, by the five points."""
         row = np.array([[0, 0, 0, 0, *np.ravel(face.points), 1]], dtype=np.float32)
-        cut = self._aligner.alignCrop(picture, row)
+        cut = self._aligner.alignCrop(pixels, row)
         return _pixels(cut if size == _ALIGNED else cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
@@ -97,7 +96,7 @@ def _shipped(name: str) -> Path:
     return Path(found.origin).parent / "models" / name
 
 
-def _boxed(picture: npt.NDArray[np.uint8], face: Face, size: int) -> npt.NDArray[np.uint8]:
+def _boxed(pixels: Pixels, face: Face, size: int) -> npt.NDArray[np.uint8]:
     """Cut out the square round the box, larger by `_MARGIN`, as it is; past the edge the picture's border goes on."""
     top, right, bottom, left = face.box
     half = max(right - left, bottom - top) * _MARGIN / 2
@@ -106,15 +105,11 @@ def _boxed(picture: npt.NDArray[np.uint8], face: Face, size: int) -> npt.NDArray
     moved = np.array([[scale, 0, (half - across) * scale], [0, scale, (half - down) * scale]])
     # Pixels are squares, and OpenCV counts from the middle of the first.
     moved[:, 2] += (scale - 1) / 2
-    return _pixels(cv2.warpAffine(picture, moved, (size, size), borderMode=cv2.BORDER_REPLICATE))
+    return _pixels(cv2.warpAffine(pixels, moved, (size, size), borderMode=cv2.BORDER_REPLICATE))
 
 
 def _pixels(found: object) -> npt.NDArray[np.uint8]:
     return np.asarray(found, dtype=np.uint8)
-
-
-def _bgr(pixels: Pixels) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def _face(row: npt.NDArray[np.float64], across: float, down: float) -> Face:

@@ -1,0 +1,134 @@
+"""The tables of `benchmarks.engines`, and whether its goals are met."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.report import say, table
+from benchmarks.stages import STAGES
+
+RATIO: Final = 8.0
+"""The goal for `sface` at 1 megapixel: the least that its rate per worker shall be to the library's."""
+BEYOND_MS: Final = 40.0
+"""The goal for `sface` at 12 megapixels: the most processor time of a verification beyond decoding."""
+SECOND: Final = 1.8
+"""The goal: the least that a second worker shall bring, where a second core is idle."""
+ENGINES: Final = ("face_recognition", "sface")
+
+Found = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What each contender said of one photo and one reference."""
+
+    who: str
+    claimed: str
+    said: Mapping[str, str]
+
+
+def _ms(found: Found, name: str) -> float:
+    return 1000 * statistics.median(found[name])
+
+
+def _ratio(found: Found, name: str) -> float:
+    """Return how many pictures *name* does in the time that the library needs for one; its median over the rounds."""
+    library = "library cpu" if name.endswith(" cpu") else "library"
+    return statistics.median(a / b for a, b in zip(found[library], found[name], strict=True))
+
+
+def _verdict(met: bool) -> str:  # noqa: FBT001 - what is asked
+    return "met" if met else "NOT MET"
+
+
+def rates(sizes: Mapping[str, Found]) -> None:
+    """Print what a verification takes over HTTP, and the ratios to the library."""
+    services = [f"{engine}{clients}" for engine in ENGINES for clients in ("", ", 2 clients")]
+    say("One picture, milliseconds by the clock, medians; in brackets the library's to it, median over the rounds:")
+    rows = [
+        [f"{size} MP", f"{_ms(found, 'library'):.0f}"]
+        + [f"{_ms(found, name):.0f} ({_ratio(found, name):.1f})" for name in services]
+        for size, found in sizes.items()
+    ]
+    table(["size", "library", *services], rows)
+    say()
+    say("The same in milliseconds of processor, the service and its one worker together, without the client:")
+    processor = [f"{engine} cpu" for engine in ENGINES]
+    rows = [
+        [f"{size} MP", f"{_ms(found, 'library cpu'):.0f}"]
+        + [f"{_ms(found, name):.1f} ({_ratio(found, name):.1f})" for name in processor]
+        for size, found in sizes.items()
+    ]
+    table(["size", "library", *ENGINES], rows)
+    reached = {name: _ratio(sizes["1"], name) for name in ("sface", "sface, 2 clients", "sface cpu")}
+    told = ", ".join(f"{name} {ratio:.1f} ({_verdict(ratio >= RATIO)})" for name, ratio in reached.items())
+    say(f"Goal at 1 MP, {RATIO:g} times the library: {told}")
+    say()
+
+
+def stages(sizes: Mapping[str, Found]) -> None:
+    """Print where the processor's milliseconds go, each beside its bound."""
+    for engine in ENGINES:
+        rows = {stage: [stage] for stage in (*STAGES, "rest of the service", "all")}
+        for found in sizes.values():
+            took = {stage: _ms(found, f"{engine} steps {stage}") for stage in STAGES}
+            every = _ms(found, f"{engine} cpu")
+            took |= {"rest of the service": every - sum(took.values()), "all": every}
+            for stage, milliseconds in took.items():
+                rows[stage] += [f"{milliseconds:.2f}", _bound(found, engine, stage)]
+        say(f"{engine}: processor milliseconds of one verification, and what it cannot be faster than:")
+        table(["stage", *(cell for size in sizes for cell in (f"{size} MP", "bound"))], list(rows.values()))
+        say()
+    large = sizes["12"]
+    beyond = _ms(large, "sface cpu") - _ms(large, "sface steps decode")
+    say(f"sface at 12 MP, beyond decoding: {beyond:.1f} (goal under {BEYOND_MS:g} ms: {_verdict(beyond < BEYOND_MS)})")
+    say()
+
+
+def _bound(found: Found, engine: str, stage: str) -> str:
+    name = "bare cpu" if stage == "rest of the service" else f"{engine} least {stage}"
+    return f"{_ms(found, name):.2f}" if name in found else ""
+
+
+def decisions(decided: Sequence[Decided], threshold: float) -> None:
+    """Print how many pairs each contender takes for one person."""
+    rows = []
+    for name in ("library", *ENGINES):
+        own = [one.said[name] for one in decided if one.who == one.claimed]
+        others = [one.said[name] for one in decided if one.who != one.claimed]
+        rows.append([name, *(f"{said.count('match')} of {len(said)}" for said in (own, others))])
+    unequal = sum(one.said["library"] != one.said["face_recognition"] for one in decided)
+    say(f"Taken for one person, of {len(decided)} pairs; the library at our threshold for it, {threshold:g}:")
+    table(["", "a person's own", "two people's"], rows)
+    wrong = sorted({f"{one.who} as {one.claimed}" for one in decided if _false_match(one)})
+    say(
+        f"The library and `face_recognition` differ in {unequal}. `sface` takes {', '.join(wrong) or 'nobody'} wrongly."
+    )
+    say()
+
+
+def _false_match(one: Decided) -> bool:
+    return one.who != one.claimed and one.said["sface"] == "match"
+
+
+def crews(engines: Mapping[str, Found]) -> None:
+    """Print what a second worker brings, beside what a second process brings."""
+    say("Two to one at 1 MP, without HTTP; the ratio of each round, median (lowest to highest):")
+    rows, verdicts = [], []
+    for engine, found in engines.items():
+        pool, loops = (_second(found, name) for name in ("pool", "loops"))
+        alone = statistics.median(found["pool 1"])
+        rows.append([engine, f"{alone:.1f}", _spread(pool), _spread(loops)])
+        verdicts.append(f"{engine} {_verdict(statistics.median(pool) >= SECOND)}")
+    table(["", "one worker, a second", "two workers to one", "bound: two bare processes to one"], rows)
+    say(f"Goal, a second worker brings {SECOND:g} times one where a core is idle: {', '.join(verdicts)}")
+    say()
+
+
+def _second(found: Found, name: str) -> list[float]:
+    return [two / one for one, two in zip(found[f"{name} 1"], found[f"{name} 2"], strict=True)]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

@@ -1,0 +1,119 @@
+"""What a worker does with one image, stage by stage, and beside each stage what it cannot be faster than.
+
+The real `pipeline.measure` runs here with a clock at its joints; then each bound alone. All of it is processor time of
+this process, so that other programs' work counts only where it empties the caches. Asked by JSON lines
+(`benchmarks.aside`); outside any sandbox, on one thread as in a worker.
+"""
+
+import functools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+from unittest import mock
+
+from PIL import Image, ImageFile
+
+from app.faces import decode, pipeline, worker
+from app.faces.cards import load_card
+from app.faces.engine import Engine
+from app.faces.messages import Measured
+from app.faces.pool import MAX_PIXELS
+from app.main import ENGINES
+from benchmarks import bounds
+from benchmarks.aside import answer
+
+STAGES: Final = ("decode", "reduce", "detect", "quality", "align", "embed", "the worker's own", "wire")
+
+
+class Clock:
+    """Processor seconds by stage, each without the stages inside it."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inside = [0.0]
+
+    def at(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *function*, watched."""
+
+        def watched(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is
+            self._inside.append(0.0)
+            began = time.process_time()
+            result = function(*args, **named)
+            took = time.process_time() - began
+            self.spent[stage] += took - self._inside.pop()
+            self._inside[-1] += took
+            return result
+
+        return watched
+
+
+@functools.cache
+def engine_of(name: str) -> Engine:
+    """Load an engine as a worker does."""
+    card = load_card(name)
+    engine = worker.load_engine(ENGINES[name], card.digests, card.settings)
+    decode.harden()
+    pipeline.warm_up(engine, MAX_PIXELS)
+    return engine
+
+
+@contextmanager
+def watching(engine: Engine, clock: Clock) -> Iterator[None]:
+    """Put the clock at the joints of the pipeline."""
+    joints: list[tuple[Any, str, str]] = [
+        (pipeline, "decode", "decode"),
+        (ImageFile.ImageFile, "resize", "reduce"),  # of the picture just opened: nothing else is an `ImageFile`
+        (engine, "detect", "detect"),
+        (pipeline, "measures", "quality"),
+        (engine, "embed", "embed"),
+    ]
+    with ExitStack() as patched:
+        for owner, name, stage in joints:
+            patched.enter_context(mock.patch.object(owner, name, clock.at(stage, getattr(owner, name))))
+        if (aligner := getattr(engine, "_aligner", None)) is not None:
+            watched = SimpleNamespace(alignCrop=clock.at("align", aligner.alignCrop))
+            patched.enter_context(mock.patch.object(engine, "_aligner", watched))
+        yield
+
+
+def steps(*, engine: str, path: str) -> dict[str, float]:
+    """Return the processor seconds of each stage of one image."""
+    image, clock = Path(path).read_bytes(), Clock()
+    with watching(engine_of(engine), clock):
+        measured = clock.at("the worker's own", pipeline.measure)(
+            engine_of(engine), image, keep_photo=False, max_pixels=MAX_PIXELS
+        )
+    if not isinstance(measured, Measured):
+        raise SystemExit(str(measured))
+    clock.at("wire", bounds.exchange)(image, measured)
+    return {stage: clock.spent[stage] for stage in STAGES}
+
+
+def least(*, engine: str, path: str) -> dict[str, float]:
+    """Return the processor seconds of the bound of each stage that has one."""
+    image = Path(path).read_bytes()
+    clock = Clock()
+    for stage, bound in bounds.of(engine_of(engine), image).items():
+        bound()  # warms up
+        clock.at(stage, bound)()
+    return dict(clock.spent)
+
+
+def loop(*, engine: str, paths: list[str], times: int) -> float:
+    """Measure the images over and over, as a worker without a service would; return the seconds that passed."""
+    images = [Path(path).read_bytes() for path in paths]
+    loaded = engine_of(engine)
+    began = time.perf_counter()
+    for _ in range(times):
+        for image in images:
+            pipeline.measure(loaded, image, keep_photo=False, max_pixels=MAX_PIXELS)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    Image.preinit()
+    answer({"steps": steps, "least": least, "loop": loop})
