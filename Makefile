@@ -56,8 +56,9 @@ machine: setup-dev ## Do to a service whatever may happen to it, for some ten mi
 	@MIEN_MACHINE_EXAMPLES=$(or $(EXAMPLES),100) MIEN_MACHINE_STEPS=$(or $(STEPS),40) \
 		.venv/bin/python -m pytest tests/machine/test_machine.py $(ARGS)
 
-bench: setup-run ## Measure against the library by itself, and rights against the number of people (a quarter of an hour)
+bench: setup-run ## Measure both engines against the library by itself, and rights against the number of people (twenty minutes)
 	@.venv/bin/python -m benchmarks.verify $(ARGS)
+	@.venv/bin/python -m benchmarks.engines $(ARGS)
 	@.venv/bin/python -m benchmarks.rights $(ARGS)
 
 clean: ## Remove the environment and the caches; data stays
