@@ -8,7 +8,7 @@ from app.subjects.examples import ACCOUNT
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 NOTICE_SHA256 = "769835d5354ac2dd944296d061f613278622ba5079648129f6439122249f5c81"
 """Of the notice of verification that ships with this version."""
-RENEWAL_SHA256 = "3ac1527bb70f245c4e956775b397b131b62cba1dbf4e85168ee916c870cea86e"
+RENEWAL_SHA256 = "fee6d7db182e3dc475342a6332f2c09599b3c39bc39a5c2d4d89f00c93c4a4cd"
 """Of that of `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"

@@ -116,11 +116,17 @@ def _name_files(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
             _name_files(part)
 
 
-def _show_nulls(schema: dict[str, Any]) -> None:
-    """Put back into the examples of a model the nulls that FastAPI leaves out of the whole document."""
-    for example in schema.get("examples", ()):
+def _show_nulls(example: Any, schema: dict[str, Any], known: dict[str, Any]) -> None:  # noqa: ANN401 - any JSON value
+    """Put back into the example of a model the nulls that FastAPI leaves out of the whole document."""
+    schema = known[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if isinstance(example, list):
+        for one in example:
+            _show_nulls(one, schema.get("items", {}), known)
+    elif isinstance(example, dict):
         for name in schema.get("required", ()):
             example.setdefault(name, None)
+        for name, part in schema.get("properties", {}).items():
+            _show_nulls(example.get(name), part, known)
 
 
 def describe(app: FastAPI) -> None:
@@ -139,7 +145,8 @@ def describe(app: FastAPI) -> None:
             schemas = found["components"]["schemas"]
             _name_files(schemas)
             for schema in schemas.values():
-                _show_nulls(schema)
+                for example in schema.get("examples", ()):
+                    _show_nulls(example, schema, schemas)
             problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
             for unused in ("HTTPValidationError", "ValidationError"):

@@ -18,7 +18,7 @@ from app.vault.opening import open_vault
 from app.vault.vault import Vault
 from tests.house import settings_for
 
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+NOW = datetime(2031, 1, 1, 12, tzinfo=UTC)
 
 
 @contextmanager

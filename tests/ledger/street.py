@@ -13,6 +13,7 @@ from uuid import UUID
 
 from app.consent import service as consent
 from app.consent.service import Asked as Decided
+from app.enrolment import engines
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.measuring import Measuring
@@ -63,6 +64,7 @@ class Street:
         self._chance = random.Random(self.seed)  # noqa: S311 - who comes when
         self._faces = Measuring(pool=Numbers(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
         self.now = START
+        engines.begin(self.vault, toy_card(), days=90, now=START)
         self._doors = [self._door(name) for name in ("Door", "Gate")]
         for face in range(self.people):
             self._move_in(face)

@@ -24,7 +24,7 @@ from tests.ledger.liar import Liar, Log, lying
 from tests.ledger.trees import LEAVES
 from tests.toy_engine import toy_card
 
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+NOW = datetime(2031, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture

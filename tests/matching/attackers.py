@@ -21,6 +21,7 @@ from uuid import UUID
 import numpy as np
 
 from app.consent import service as consent
+from app.enrolment import engines
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.measuring import Measuring
@@ -72,6 +73,7 @@ class Town:
 
     def __init__(self, vault: Vault, *, doors: int) -> None:
         self.vault, self.now = vault, START
+        engines.begin(vault, toy_card(), days=90, now=START)
         self._faces = Measuring(pool=Colours(), card=toy_card(), target_fmr=1e-3, threshold=THRESHOLD)
         self.doors = [self._door(f"Door {number}") for number in range(doors)]
         ((self._notice,),) = rows(vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")
