@@ -197,15 +197,19 @@ def _measured(how: Look, found: _Found) -> list[Vector] | str:
 
     Raises:
         BusyError: it cannot take them now.
+        ConsentRequiredError: what that rests on ended during the wait.
     """
     vectors = []
     for photo in found.photos:
+        if not how.may_go_on():
+            raise BusyError
+        # The wait has no end that is known: whoever withdrew or restricted meanwhile is not measured.
+        with how.vault.data.read() as session:
+            _still(session, how, found, now=how.tell_time())
         try:
             plain = store.open_photo(how.vault, photo)
         except SealError:
             return UNREADABLE
-        if not how.may_go_on():
-            raise BusyError
         (measured,) = how.faces.pool.measure(found.permit, [plain])
         if isinstance(measured, Flaw):
             return measured.slug
@@ -215,7 +219,7 @@ def _measured(how: Look, found: _Found) -> list[Vector] | str:
 
 
 def _still(session: Session, how: Look, found: _Found, *, now: datetime) -> None:
-    """Refuse to write what rests on something that is no more.
+    """Refuse to measure or write what rests on something that is no more.
 
     Raises:
         ConsentRequiredError: a consent, a template or a photo has ended, or the engine has changed.

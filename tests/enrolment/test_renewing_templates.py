@@ -312,6 +312,31 @@ def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written
         assert acts(enrolled.person, Act.TEMPLATE_RENEWED, Act.TEMPLATE_NOT_RENEWED) == []
 
 
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_whoever_changes_their_mind_while_the_engine_is_waited_for_is_not_measured(
+    house: House, what: Callable[[Ada], None]
+) -> None:
+    enrolled = ada(house, keeps=True)
+    supersede(house)
+    pool = other_pool()
+    measured, once = [], [what]
+    real = pool.measure
+
+    def measure(permit: Permit, images: list[bytes]) -> list[Measured | Flaw]:
+        measured.append(permit)
+        return real(permit, images)
+
+    def waited() -> bool:
+        while once:
+            once.pop()(enrolled)
+        return True
+
+    pool.measure = measure  # type: ignore[assignment,method-assign]
+
+    assert look(house, pool=pool, may_go_on=waited) == renewal.Renewed(left=1)
+    assert measured == []
+
+
 def test_another_engine_that_came_into_force_meanwhile_gets_no_template_of_this_one(house: House) -> None:
     ada(house, keeps=True)
     supersede(house)
