@@ -81,7 +81,7 @@ def _column(one: Compared, gallery: int) -> dict[str, str]:
     name = f"gallery of {gallery}, FPIR {FPIR:g}"
     if one.gallery is None:
         lowest = one.card.calibration.lowest_fmr
-        told[name] = f"asks for FMR {FPIR / gallery:.1g}; the trial supports {lowest:.1g} at best"
+        told[name] = f"asks for FMR {FPIR / gallery:.1g}; the trial supports {lowest:.2g} at best"
     else:
         told[name] = f"FMR {one.gallery.point.fmr:.1g}, misses {one.gallery.point.fnmr:.1%}"
     return told

@@ -13,7 +13,7 @@ LABEL_BYTES = 32
 UNLABELLED_BYTES = 128 * 8
 """How long a vector is that has no label: 128 doubles, and nothing before them. No labelled one has this length."""
 UNLABELLED_ENGINE = "face_recognition"
-"""Up to version 0.2.0 there was one engine, and no label: what has none is of this one."""
+"""While there was one engine (up to version 0.1.0) there was no label: what has none is of this one."""
 UNLABELLED_WEIGHTS = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 """The SHA-256 of its weights, then and on its card now: a test compares."""
 

@@ -69,7 +69,7 @@ def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
 
 
 def test_a_vector_without_a_label_is_of_the_engine_that_there_was() -> None:
-    """As version 0.2.0 wrote it."""
+    """As version 0.1.0 wrote it."""
     vector = tuple(float(number) for number in range(128))
     card = load_card("face_recognition")
 

@@ -61,6 +61,15 @@ def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
         card_of(document)
 
 
+def test_what_ships_is_run_as_it_was_when_its_templates_were_made() -> None:
+    """Other settings make other numbers: a card that changes them needs another id and another hash."""
+    fed = {"input": "data", "size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0}
+    found = {"side": 640, "detect_side": 480, "detect_score": 0.8}
+
+    assert CARD.as_document()["settings"] == {"upsample": [0, 1], "jitters": 1}
+    assert load_card("sface").as_document()["settings"].items() >= {**fed, **found}.items()
+
+
 def test_a_metric_that_nobody_can_compute_is_none() -> None:
     with pytest.raises(ValueError, match="manhattan"):
         card_of({**CARD.as_document(), "metric": "manhattan"})
