@@ -89,8 +89,11 @@ def _det(axes: Axes, told: dict[str, Any]) -> None:
     axes.plot(curve["fmr"], _positive(curve["fnmr"]), color=SERIES[0], linewidth=2)
     axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
     axes.set_ylim(least / 2, 1.5)
+    axes.set_xlim(min(_positive(curve["fmr"])) / 2, 1)
     _say_rates(axes.xaxis)
     _say_rates(axes.yaxis)
+    if not any(curve["fnmr"]):
+        axes.text(0.5, 0.5, "no miss was seen", transform=axes.transAxes, horizontalalignment="center")
     for one in told["at"]:
         low, high = one["ci95_by_person"]["fnmr"] or (one["fnmr"], one["fnmr"])
         left, right = one["ci95_by_person"]["fmr"] or (one["fmr"], one["fmr"])

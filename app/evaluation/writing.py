@@ -1,4 +1,7 @@
-"""The two files of a report: one for programs, one to read. Written beside their place, and then put there."""
+"""The two files of a report: one for programs, one to read. Written beside their place, and then put there.
+
+The one for programs comes last: where it is, the report is whole; the other alone is what a killed run left.
+"""
 
 import json
 import os
@@ -20,9 +23,8 @@ def check(out: Path, *, force: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is no directory")
-    there = [name for name in (JSON_FILE, HTML_FILE) if (out / name).exists()]
-    if there and not force:
-        raise EvaluationError(f"{out} has {' and '.join(there)} already; name another with --out, or add --force")
+    if (out / JSON_FILE).exists() and not force:
+        raise EvaluationError(f"{out} has {JSON_FILE} already; name another with --out, or add --force")
     if out.exists() and not os.access(out, os.W_OK | os.X_OK):
         raise EvaluationError(f"nothing can be written to {out}; name another directory with --out")
 
@@ -31,8 +33,8 @@ def write(out: Path, told: dict[str, Any]) -> tuple[Path, Path]:
     """Write the report, and return where; what is there is replaced whole."""
     out.mkdir(parents=True, exist_ok=True)
     json_file, html_file = out / JSON_FILE, out / HTML_FILE
-    _put(json_file, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     _put(html_file, page(told))
+    _put(json_file, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return json_file, html_file
 
 

@@ -112,7 +112,7 @@ def test_a_report_is_not_written_over_unless_asked(
     pool.reset()
 
     assert refused.exit_code == 1
-    assert "has evaluation.json and evaluation.html already; name another with --out, or add --force" in refused.stderr
+    assert "has evaluation.json already; name another with --out, or add --force" in refused.stderr
     assert (tmp_path / "report" / "evaluation.json").read_bytes() == before
     assert command(folder, "--seed", "3", "--force").exit_code == 0
     assert (tmp_path / "report" / "evaluation.json").read_bytes() != before

@@ -9,7 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.evaluation import wording
+from app.evaluation import plots, wording, writing
+from app.evaluation.errors import EvaluationError
 from app.evaluation.page import CAPTIONS, page
 from tests.evaluation.conftest import make_folder, toy_people
 from tests.rights.test_page import FLAGS, chromium
@@ -144,3 +145,33 @@ def test_every_figure_is_drawn_and_the_statement_is_first(shown: Page) -> None:
     assert all(size > 100 for size in sizes)
     assert shown.locator("section").first.inner_text().startswith("Where the images came from, as stated:")
     assert shown.locator("section").first.inner_text().count("<script>alert(1)</script> & more") == 1
+
+
+def test_without_a_miss_the_figure_of_misses_says_so(told: dict[str, Any]) -> None:
+    some = {**told, "det": {"fmr": [0.1, 0.01], "fnmr": [0.1, 0.2]}}
+
+    assert not any(told["det"]["fnmr"])
+    assert "no miss was seen" in plots.figures(told)["det"]
+    assert "no miss was seen" not in plots.figures(some)["det"]
+
+
+def test_what_a_killed_run_left_is_no_report(
+    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, placed = tmp_path / "other", list[str]()
+
+    def killed(file: Path, _text: str) -> None:
+        placed.append(file.name)
+        file.write_text("")
+        if len(placed) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "_put", killed)
+    with pytest.raises(KeyboardInterrupt):
+        writing.write(out, told)
+    writing.check(out, force=False)
+    placed.append("so that the next is not the first")
+    writing.write(out, told)
+
+    with pytest.raises(EvaluationError, match="already"):
+        writing.check(out, force=False)
