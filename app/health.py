@@ -8,21 +8,20 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
-from app.enrolment import coverage
-from app.faces.measuring import Faces
-from app.faces.operating import operating_point
-from app.kit.auth import OpenRoute
+from app.compliance.live_requirements import service as lawful
+from app.compliance.live_requirements.policy import unequal
+from app.db.migrate import NewerSchemaError
+from app.faces.cards.operating_point import operating_point
 from app.kit.errors import NotFoundError
-from app.kit.http import Config
-from app.kit.metrics import CONTENT_TYPE, Metrics
-from app.kit.migrate import NewerSchemaError
-from app.kit.openapi import Example, answers, like, media, merged
-from app.lawful import service as lawful
-from app.lawful.policy import unequal
-from app.ledger.log import check as check_log
-from app.vault.opening import SchemaError, check
+from app.templates import coverage
+from app.transparency.log.service import check as check_log
+from app.vault.open import SchemaError, check
 from app.vault.seal import KekError
-from app.vault.vault import ForeignRegisterError, Transactions
+from app.vault.vault import ForeignRegisterError
+from app.web.auth import OpenRoute
+from app.web.dependencies import Config, Faces, Transactions
+from app.web.metrics import CONTENT_TYPE, Metrics
+from app.web.openapi import Example, answers, like, media, merged
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 

@@ -7,43 +7,44 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
-from app import __version__, health, running
-from app.consent import proving, refusals, renewals, told
+from app import __version__, health
+from app.comparisons import dispute_routes, enumeration_guard
+from app.compliance import shipped_notices
+from app.compliance.live_requirements import service as lawful
+from app.consent import delivery_routes, proof_routes, refusals, renewal_routes
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
-from app.faces import operating
-from app.faces.cards import Card
-from app.faces.choosing import chosen_card
-from app.faces.measuring import Measuring
-from app.faces.pool import EnginePool
-from app.kit import openapi, problems, swagger
-from app.kit.auth import Authenticator
-from app.kit.banner import Banner
+from app.faces.cards import operating_point
+from app.faces.cards.card import Card
+from app.faces.cards.select import chosen_card
+from app.faces.service import Measuring
+from app.faces.workers.pool import EnginePool
+from app.jobs import scheduler
 from app.kit.clock import Clock, utc_now
-from app.kit.cors import Cors
 from app.kit.errors import Problem
-from app.kit.gate import Gate
-from app.kit.head import HeadAsGet
-from app.kit.log import RequestLog
-from app.kit.metrics import Metrics
-from app.kit.receiving import Receiving
-from app.kit.settings import MIB, Settings
-from app.kit.throttle import Throttle
-from app.lawful import service as lawful
-from app.ledger import keys
-from app.ledger import routes as ledger
-from app.matching import disputing, sweeps
-from app.matching import routes as matching
 from app.parties import keys as party_keys
 from app.parties import routes as parties
-from app.rights import publishing
 from app.rights import routes as rights
+from app.settings import MIB, Settings
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
-from app.subjects.last_uses import LastUses
-from app.vault.opening import is_new, migrate, open_vault
+from app.subjects.token_usage import LastUses
+from app.transparency import routes as ledger
+from app.transparency.log import signing_keys
+from app.vault.open import is_new, migrate, open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
+from app.verification import routes as matching
+from app.web import openapi, problems, swagger
+from app.web.auth import Authenticator
+from app.web.banner import Banner
+from app.web.body_limits import Receiving
+from app.web.cors import Cors
+from app.web.live_gate import Gate
+from app.web.metrics import Metrics
+from app.web.middleware import HeadAsGet
+from app.web.rate_limit import Throttle
+from app.web.request_log import RequestLog
 
 ENGINES = {
     "face_recognition": "app.faces.engines.face_recognition:FaceRecognition",
@@ -55,21 +56,21 @@ OWN_ENGINE = ENGINES["sface"]
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
-    renewals.me_router,
+    renewal_routes.me_router,
     subjects.router,
     ledger.well_known_router,
     ledger.log_router,
     ledger.router,
     consent.open_router,
     consent.router,
-    renewals.router,
+    renewal_routes.router,
     consent.party_router,
-    told.router,
-    proving.router,
+    delivery_routes.router,
+    proof_routes.router,
     enrolment.router,
     matching.open_router,
     matching.router,
-    disputing.router,
+    dispute_routes.router,
     matching.party_router,
     rights.open_router,
     rights.policy_router,
@@ -111,7 +112,7 @@ TOLD: dict[str, Any] = {
     "summary": "Face matching that asks first.",
     "description": DESCRIPTION.strip(),
     "openapi_tags": TAGS,
-    # The framework's own pages load from elsewhere: ours is `app/kit/swagger.py`.
+    # The framework's own pages load from elsewhere: ours is `app/web/swagger.py`.
     "docs_url": None,
     "redoc_url": None,
 }
@@ -126,10 +127,10 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
     migrate(vault)
     if new:
         with vault.data.write() as session:
-            publishing.publish_shipped(session, vault.settings, now=clock())
+            shipped_notices.publish_shipped(session, vault.settings, now=clock())
         vault.bind()
-    keys.begin(vault, now=clock())
-    sweeps.begin(vault)
+    signing_keys.begin(vault, now=clock())
+    enumeration_guard.begin(vault)
 
 
 def engine_of(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
@@ -158,7 +159,7 @@ def measuring_of(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuri
         UnsupportedTargetError: the card supports no such target.
     """
     pool, card = engine
-    point = operating.chosen(card, settings)
+    point = operating_point.chosen(card, settings)
     return Measuring(
         pool=pool,
         card=card,
@@ -178,7 +179,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app = FastAPI(
         **_told(settings),
         version=__version__,
-        lifespan=running.lifespan,
+        lifespan=scheduler.lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )

@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Event
 
 import httpx
 
-from app.demo.stage import Stage
+from app.demo.service_process import Stage
 from benchmarks.one_answer import Somebody
 
 READS = 500

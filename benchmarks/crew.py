@@ -8,10 +8,10 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.faces.cards import load_card
-from app.faces.messages import Measured
+from app.faces.cards.card import load_card
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool
+from app.faces.workers.messages import Measured
+from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from benchmarks.aside import Aside
 

@@ -23,8 +23,8 @@ from typing import Final
 
 import httpx
 
-from app.faces.cards import load_card
-from app.faces.operating import operating_point
+from app.faces.cards.card import load_card
+from app.faces.cards.operating_point import operating_point
 from app.main import ENGINES
 from benchmarks import crew, pictures, showing
 from benchmarks.aside import Aside

@@ -18,12 +18,12 @@ from PIL import Image
 from app.evaluation import rates, resampling, scores, service
 from app.evaluation.cache import opened
 from app.evaluation.groups import none
+from app.evaluation.provenance import state
 from app.evaluation.scores import Source
-from app.evaluation.stating import state
 from app.evaluation.trial import Asked, prepare
 from app.kit.clock import utc_now
-from app.kit.settings import Settings
 from app.main import engine_of
+from app.settings import Settings
 from benchmarks import report
 from benchmarks.pictures import PEOPLE
 

@@ -26,10 +26,12 @@ from joserfc import jws as library
 from joserfc.jwk import OKPKey
 
 from app.kit.clock import utc_now
-from app.ledger import entries, issuing, keys, receipts
-from app.ledger.entries import Act
-from app.ledger.jws import ONLY_EDDSA
-from app.ledger.tables import Signs
+from app.transparency.log import entries, signing_keys
+from app.transparency.log.entries import Act
+from app.transparency.receipts import issue as issuing
+from app.transparency.tables import Signs
+from app.transparency.verify import receipt as receipts
+from app.transparency.verify.jws import ONLY_EDDSA
 from benchmarks import tree
 from benchmarks.one_person import OnePerson
 from benchmarks.report import machine, say, table
@@ -151,7 +153,7 @@ def signing(person: OnePerson) -> None:
     """Print how long a receipt takes, beside the library's signature alone."""
     said = person.said()
     payload = receipts.encoded(said)
-    signer = keys.signer(person.vault, Signs.RECEIPTS)
+    signer = signing_keys.signer(person.vault, Signs.RECEIPTS)
     key = OKPKey.import_key(signer.private)
     header = {"alg": "EdDSA", "kid": signer.thumbprint, "typ": "mien-receipt+jws"}
     took = in_turn(

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from app.demo.cast import Photo
-from app.demo.stage import Stage
+from app.demo.people import Photo
+from app.demo.service_process import Stage
 
 WARM_UP = 30
 RESAMPLES = 400

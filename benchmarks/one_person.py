@@ -13,27 +13,30 @@ from uuid import uuid4
 
 from sqlalchemy import bindparam, func, insert, select
 
-from app.consent import events, permits, receipting
+from app.comparisons import history
+from app.comparisons.policy import Decision, Liveness
+from app.comparisons.tables import Comparison
+from app.consent import events, permits
+from app.consent import receipts as receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
-from app.enrolment import store
-from app.enrolment.tables import Template
+from app.db.sqlite.prepared import Prepared
+from app.db.types import UtcDateTime
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
-from app.kit.db import UtcDateTime
 from app.kit.errors import NotFoundError
-from app.kit.prepared import Prepared
-from app.kit.settings import Settings
-from app.ledger import entries, receipts
 from app.main import set_up
-from app.matching import history, verify
-from app.matching.policy import Decision, Liveness
-from app.matching.tables import Comparison
 from app.parties import service as parties
 from app.parties.tables import PartyKey
-from app.vault.opening import open_vault
-from app.vault.place import place
+from app.settings import Settings
+from app.templates import store
+from app.templates.tables import Template
+from app.transparency.log import entries
+from app.transparency.verify import receipt as receipts
+from app.vault.open import open_vault
 from app.vault.register import Owner
+from app.vault.sealing_context import place
+from app.verification import service as verify
 from benchmarks.rows import Filler
 
 _UNLOGGED = Prepared(

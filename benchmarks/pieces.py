@@ -21,17 +21,17 @@ from unittest import mock
 
 import uvicorn
 
-from app.demo.stage import HOST
+from app.demo.service_process import HOST
 from app.faces.permit import Purpose
-from app.faces.pool import EnginePool
-from app.faces.process import WorkerProcess
-from app.kit import log
+from app.faces.workers.pool import EnginePool
+from app.faces.workers.process import WorkerProcess
 from app.kit.clock import utc_now
-from app.kit.settings import Settings
 from app.main import create_app, engine_of, set_up
-from app.matching import verify
 from app.parties import service as parties
-from app.vault.opening import open_vault
+from app.settings import Settings
+from app.vault.open import open_vault
+from app.verification import service as verify
+from app.web import request_log
 from benchmarks import pictures
 from benchmarks.report import say, table
 from benchmarks.service import Door
@@ -122,7 +122,7 @@ def _pieces(watch: Watch, door: Door, name: str, content: bytes) -> dict[str, fl
 def _door(root: Path) -> Iterator[Door]:
     """Run the application in this process, and give it a relying party."""
     with redirect_stderr((root / "log").open("w")):
-        log.configure()  # as `serve` does; it keeps the stream that it finds
+        request_log.configure()  # as `serve` does; it keeps the stream that it finds
     settings = Settings(data_dir=root / "data", keys_dir=root / "keys", engine_workers=1)
     vault = open_vault(settings)
     set_up(vault)

@@ -21,13 +21,13 @@ from typing import Final
 from sqlalchemy import select
 
 from app.consent.tables import Grant
-from app.kit import copying
+from app.db.sqlite import files
+from app.jobs.maintenance import purge
 from app.kit.clock import utc_now
-from app.kit.settings import MIB, Settings
 from app.main import set_up
-from app.rights.sweep import purge
+from app.settings import MIB, Settings
 from app.subjects.tables import Token
-from app.vault.opening import DATA_FILE, open_vault
+from app.vault.open import DATA_FILE, open_vault
 from app.vault.register import Ended
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
@@ -102,7 +102,7 @@ def main(people: int) -> None:
         vault.settle()
         size = vault.data.bytes() / MIB
         began = time.perf_counter()
-        copying.copy(vault.data.path, root / "copy.db")
+        files.copy(vault.data.path, root / "copy.db")
         rows.append(["backup: the data is read for", f"{time.perf_counter() - began:.1f}"])
         began = time.perf_counter()
         command(root, "backup")

@@ -18,9 +18,9 @@ from typing import Final
 
 import httpx
 
-from app.kit.settings import MIB, Settings
 from app.main import set_up
-from app.vault.opening import open_vault
+from app.settings import MIB, Settings
+from app.vault.open import open_vault
 from benchmarks.report import machine, p90, say, table
 from benchmarks.rows import Filler, Person
 from benchmarks.service import PARTY, Service

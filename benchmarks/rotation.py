@@ -15,9 +15,9 @@ from typing import Final
 
 from sqlalchemy import insert
 
-from app.kit.settings import MIB, Settings
 from app.main import set_up
-from app.vault.opening import open_vault
+from app.settings import MIB, Settings
+from app.vault.open import open_vault
 from app.vault.register import DESTROYED, Register, key_context
 from app.vault.rotation import rotate
 from app.vault.tables import KeySlot

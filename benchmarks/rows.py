@@ -14,33 +14,34 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select
 
-from app.consent import receipting
+from app.comparisons import history
+from app.comparisons.policy import Decision, Liveness
+from app.comparisons.tables import Comparison
+from app.consent import receipts as receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
-from app.enrolment import engines
-from app.enrolment.tables import Template
-from app.faces import features
-from app.faces.choosing import chosen_card
+from app.db.types import Row
+from app.faces import vectors
+from app.faces.cards.select import chosen_card
 from app.faces.permit import Purpose
-from app.kit.auth import digest, new_token
 from app.kit.clock import utc_now
-from app.kit.db import Row
-from app.kit.settings import Settings
-from app.ledger import entries, issuing
-from app.ledger.entries import Act
-from app.ledger.tables import EntryRow, ReceiptRow
-from app.matching import history
-from app.matching.policy import Decision, Liveness
-from app.matching.tables import Comparison
+from app.settings import Settings
 from app.subjects.service import ACCESS_PREFIX, RECOVERY_PREFIX
 from app.subjects.tables import Subject, Token, TokenKind
-from app.vault.kek import KekFile
-from app.vault.opening import KEK_FILE
-from app.vault.place import place
+from app.templates import engine_history
+from app.templates.tables import Template
+from app.transparency.log import entries
+from app.transparency.log.entries import Act
+from app.transparency.receipts import issue as issuing
+from app.transparency.tables import EntryRow, ReceiptRow
+from app.vault.key_encryption_keys import KekFile
+from app.vault.open import KEK_FILE
 from app.vault.register import Owner
 from app.vault.seal import Key
+from app.vault.sealing_context import place
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
+from app.web.auth import digest, new_token
 
 AT_ONCE: Final = 2_000
 """People in one transaction."""
@@ -76,7 +77,7 @@ class Filler:
         self._party_id = UUID(party_id)
         self._card = chosen_card(settings)
         # Of no other engine does the database take templates.
-        engines.begin(vault, self._card, days=settings.superseded_template_days, now=utc_now())
+        engine_history.begin(vault, self._card, days=settings.superseded_template_days, now=utc_now())
         self._random = random.Random(1)
         with vault.data.read() as session:
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
@@ -167,7 +168,7 @@ class Filler:
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
             sealed=key.seal(
-                features.packed(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
+                vectors.packed(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
             ),
         )
 

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.demo.stage import Stage
+from app.demo.service_process import Stage
 
 UNHINDERED = {"MIEN_FREE_FAILURES": "100", "MIEN_FAILED_REFERENCES": "10000"}
 """So that pairs of strangers are compared, rather than refused as too many failures."""

@@ -17,11 +17,11 @@ from unittest import mock
 
 from PIL import Image, ImageFile
 
-from app.faces import decode, pipeline, worker
-from app.faces.cards import load_card
+from app.faces.cards.card import load_card
 from app.faces.engine import Engine
-from app.faces.messages import Measured
-from app.faces.pool import MAX_PIXELS
+from app.faces.workers import decode, pipeline, worker
+from app.faces.workers.messages import Measured
+from app.faces.workers.pool import MAX_PIXELS
 from app.main import ENGINES
 from benchmarks import bounds
 from benchmarks.aside import answer

@@ -13,14 +13,16 @@ from uuid import uuid4
 
 from sqlalchemy import insert, text
 
+from app.db.sqlite.store import Store
 from app.kit.clock import utc_now
-from app.kit.db import Store
-from app.kit.settings import Settings
-from app.ledger import batch, log, merkle, tiles
-from app.ledger.tables import LogHead, PendingLeaf
-from app.ledger.tiles import Tiles
 from app.main import set_up
-from app.vault.opening import open_vault
+from app.settings import Settings
+from app.transparency.log import batch, tiles
+from app.transparency.log import service as log
+from app.transparency.log.tiles import Tiles
+from app.transparency.tables import LogHead, PendingLeaf
+from app.transparency.verify import merkle
+from app.vault.open import open_vault
 from app.vault.vault import Vault
 from benchmarks.report import say, table
 

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from app.faces.cards import load_card
-from app.faces.operating import operating_point
+from app.faces.cards.card import load_card
+from app.faces.cards.operating_point import operating_point
 from benchmarks import pictures, pieces
 from benchmarks.aside import Aside
 from benchmarks.report import cpu_s, machine, say, table

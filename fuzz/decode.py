@@ -15,7 +15,7 @@ import zlib
 import atheris  # type: ignore[import-untyped]  # it carries none
 
 with atheris.instrument_imports(include=["PIL", "app.faces", "fuzz"]):
-    from app.faces import decode
+    from app.faces.workers import decode
     from fuzz import rule
 
 MEMORY_BYTES = 2048 * 1024 * 1024

@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from app.faces import decode
+from app.faces.engine import PHOTO_SIDE
 from app.faces.flaws import FlawCode
+from app.faces.workers import decode
 
 MAX_PIXELS: Final = 1_000_000
 """Small, so that the fuzzer sees many inputs; the service's own limit is 25 times that."""
@@ -60,7 +61,7 @@ def _judge_picture(picture: decode.Picture) -> None:
     pixels = picture.pixels
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 - height, width, RGB
         raise Finding(f"{pixels.dtype} {pixels.shape}")
-    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= decode.PHOTO_SIDE:
+    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= PHOTO_SIDE:
         raise Finding(str(pixels.shape))
     if not (math.isfinite(picture.reduction) and picture.reduction >= 1):
         raise Finding(str(picture.reduction))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.faces.pool import EnginePool
-from app.kit.settings import MIB
-from tests import house, toy_engine
+from app.faces.workers.pool import EnginePool
+from app.settings import MIB
+from tests.support import service_fixture, toy_engine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,18 +23,18 @@ def short_pauses() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def toy_pool() -> Iterator[house.SharedPool]:
+def toy_pool() -> Iterator[service_fixture.SharedPool]:
     """Two real engine workers with the toy engine, for the whole run."""
     pool = EnginePool(
         engine=toy_engine.SPEC,
         card=toy_engine.toy_card(),
-        workers=house.WORKERS,
+        workers=service_fixture.WORKERS,
         queue=16,
         timeout_s=10,
         memory_bytes=1024 * MIB,
     )
     pool.start()
-    yield house.SharedPool(pool)
+    yield service_fixture.SharedPool(pool)
     pool.close()
 
 
@@ -42,12 +42,12 @@ def toy_pool() -> Iterator[house.SharedPool]:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both databases, migrated, with the shipped notices; copied for each test."""
     root = tmp_path_factory.mktemp("prepared") / "house"
-    house.prepare(root)
+    service_fixture.prepare(root)
     return root
 
 
 @pytest.fixture
-def pool(toy_pool: house.SharedPool) -> Iterator[house.SharedPool]:
+def pool(toy_pool: service_fixture.SharedPool) -> Iterator[service_fixture.SharedPool]:
     """The shared pool, with nothing hung on it."""
     toy_pool.reset()
     yield toy_pool
@@ -57,11 +57,11 @@ def pool(toy_pool: house.SharedPool) -> Iterator[house.SharedPool]:
 @pytest.fixture
 def root(prepared: Path, tmp_path: Path) -> Path:
     """A fresh copy of the prepared databases."""
-    return house.copied(prepared, tmp_path / "house")
+    return service_fixture.copied(prepared, tmp_path / "house")
 
 
 @pytest.fixture
-def mien(root: Path, pool: house.SharedPool) -> Iterator[house.House]:
+def mien(root: Path, pool: service_fixture.SharedPool) -> Iterator[service_fixture.House]:
     """A running service."""
-    with house.serving(root, pool, toy_engine.toy_card()) as running:
+    with service_fixture.serving(root, pool, toy_engine.toy_card()) as running:
         yield running

@@ -20,13 +20,13 @@ from typer.testing import CliRunner, Result
 
 from app.cli.program import app
 from app.faces.permit import Purpose
-from app.vault.opening import open_vault
+from app.vault.open import open_vault
 from tests.architecture.source import ROOT
 from tests.consent.drafts import draft
 from tests.consent.spies import everything
-from tests.house import SharedPool, copied, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import SharedPool, copied, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 ADD = ["relying-party", "add", "Door", "--contact", "c", "--purpose", "verification", "--alternative", "a key card"]
 
@@ -58,7 +58,7 @@ Command = Callable[..., Result]
 @pytest.fixture
 def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run the command in this process, on the service in `root`."""
-    monkeypatch.setattr("app.kit.log.configure", lambda: None)
+    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
 
     def run(*arguments: str, **more: str) -> Result:
         return CliRunner(env=environment(root, **more)).invoke(app, list(arguments))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.kit.settings import Settings
+from app.settings import Settings
 from tests.architecture.source import ROOT
 
 COMPILERS = ("gcc", "g++", "cc", "clang", "make", "cmake", "build-essential", "python3-dev", "cargo", "rustc")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import PngImagePlugin
 
-from app.faces import decode
+from app.faces.engine import PHOTO_SIDE
 from app.faces.flaws import FlawCode
+from app.faces.workers import decode
 from fuzz import rule, seeds
 from tests.architecture.source import ROOT
 from tests.architecture.test_text import unpinned
@@ -52,7 +53,7 @@ def test_the_seeds_are_those_that_are_made_and_small() -> None:
         decode.Picture(np.zeros((4, 4), np.uint8), 1.0),
         decode.Picture(np.zeros((4, 4, 3), np.float32), 1.0),
         decode.Picture(np.zeros((0, 4, 3), np.uint8), 1.0),
-        decode.Picture(np.zeros((4, decode.PHOTO_SIDE + 1, 3), np.uint8), 1.0),
+        decode.Picture(np.zeros((4, PHOTO_SIDE + 1, 3), np.uint8), 1.0),
         decode.Picture(np.zeros((4, 4, 3), np.uint8), 0.5),
         decode.Picture(np.zeros((4, 4, 3), np.uint8), float("nan")),
     ],

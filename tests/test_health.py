@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.vault.opening import DATA_FILE, REGISTER_FILE
-from tests.bytescan import rows
+from app.vault.open import DATA_FILE, REGISTER_FILE
 from tests.consent.spies import change_row
-from tests.house import House, SharedPool, serving
-from tests.toy_engine import toy_card
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
 
 
 def test_a_service_that_can_serve_says_so(mien: House) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from tests.bytescan import Needles
-from tests.house import Person, enrol
+from tests.support.byte_scan import Needles
+from tests.support.service_fixture import Person, enrol
 from tests.test_shutdown import Program, face, program
 
 NAME = "Ada Lovelace-Canary"

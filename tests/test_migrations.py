@@ -11,14 +11,15 @@ from sqlalchemy import Column, Integer, MetaData, Table, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 import app.main
-from app.kit.db import Row, Store
-from app.kit.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
+from app.db.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
+from app.db.sqlite.store import Store
+from app.db.types import Row
 from app.main import set_up
-from app.vault.opening import SchemaError, check, is_new, open_vault
+from app.vault.open import SchemaError, check, is_new, open_vault
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
-from tests.bytescan import files_under, rows
-from tests.house import settings_for
+from tests.support.byte_scan import files_under, rows
+from tests.support.service_fixture import settings_for
 
 assert app.main.ROUTERS, "every table is known once the application is"
 
@@ -109,7 +110,7 @@ def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_i
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_migration_offers_a_way_down(name: str) -> None:
-    """One that is half supported would be worse than none: see `app.kit.migrate`."""
+    """One that is half supported would be worse than none: see `app.db.migrate`."""
     scripts = sorted((MIGRATIONS / name / "versions").glob("*.py"))
 
     assert scripts

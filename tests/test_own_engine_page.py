@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from app.faces.own_card import Feeding, OwnCard
+from app.faces.cards.custom_card import Feeding, OwnCard
 from tests.architecture.source import ROOT
-from tests.faces.brought import POOLED, bring, calibrate, network
-from tests.pages import check_page
+from tests.faces.custom_networks import POOLED, bring, calibrate, network
+from tests.support.pages import check_page
 from tests.test_cli import refused, started
 
 PAGE = ROOT / "docs" / "own-engine.md"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.pages import Block, blocks, check_page, fits
 from tests.rest.program import program
+from tests.support.pages import Block, blocks, check_page, fits
 
 PAGE = ROOT / "docs" / "rights.md"
 GDPR = ["4(14)", "5", "6", "7", "9", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "25", "30", "32", "33"]

@@ -11,13 +11,13 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from app.kit.auth import OpenRoute, PartyRoute, PersonRoute, Role
 from app.main import create_app
 from app.parties import service as parties
+from app.web.auth import OpenRoute, PartyRoute, PersonRoute, Role
 from tests.consent.spies import everything, noted
-from tests.house import House, Party, Person, enrol
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 FRAMEWORK = {"/openapi.json", "/docs", "/docs/{name}"}
 """What describes the contract, and reads nothing."""

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.bytescan import rows
-from tests.house import Party, Person, enrol
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import Party, Person, enrol
 
 PROJECT = Path(__file__).parents[1]
 PEOPLE = Path(__file__).parent / "images" / "people"

@@ -21,21 +21,21 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from app.faces import features
-from app.kit.db import Row
+from app.db.types import Row
+from app.faces import vectors
 from app.main import set_up
-from app.vault.opening import check, open_vault
+from app.vault.open import check, open_vault
 from app.vault.tables import RegisterRow
-from tests.bytescan import rows
-from tests.house import House, MovableClock, Party, Person, SharedPool, enrol, serving, settings_for
 from tests.releases.record import DATABASES
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, MovableClock, Party, Person, SharedPool, enrol, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 RECORDED = Path(__file__).parent / "releases"
 RELEASES = sorted(path.name for path in RECORDED.iterdir() if (path / "story.json").exists())
 
-ENGINE_OF_THEN = (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
+ENGINE_OF_THEN = (vectors.UNLABELLED_ENGINE, vectors.UNLABELLED_WEIGHTS)
 
 
 @dataclass

@@ -11,19 +11,19 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.notices import NoticeError
-from app.enrolment.engines import NotInForceError
+from app.db.migrate import NewerSchemaError
 from app.evaluation.errors import EvaluationError
-from app.faces.operating import UnsupportedTargetError
-from app.faces.own_card import OwnEngineError
-from app.kit.migrate import NewerSchemaError
-from app.kit.settings import Settings
-from app.ledger.keys import SigningKeyError
-from app.ledger.log import check as check_log
+from app.faces.cards.custom_card import OwnEngineError
+from app.faces.cards.operating_point import UnsupportedTargetError
 from app.main import set_up
 from app.parties.service import PartyError
-from app.vault.lock import InUseError, in_use
-from app.vault.manifest import BackupError
-from app.vault.opening import SchemaError, check, is_new, open_vault
+from app.settings import Settings
+from app.templates.engine_history import NotInForceError
+from app.transparency.log.service import check as check_log
+from app.transparency.log.signing_keys import SigningKeyError
+from app.vault.backup_manifest import BackupError
+from app.vault.directory_lock import InUseError, in_use
+from app.vault.open import SchemaError, check, is_new, open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Vault
 

@@ -7,11 +7,11 @@ from typing import Any
 import typer
 
 from app.cli.command import Json, answer, opened, read_settings
-from app.enrolment import coverage, engines, renewal
-from app.faces.measuring import Measuring
+from app.faces.service import Measuring
 from app.kit.clock import utc_now
-from app.kit.telling import telling
+from app.kit.progress import telling
 from app.main import engine_of, measuring_of
+from app.templates import coverage, engine_history, renewal
 
 app = typer.Typer()
 engines_app = typer.Typer(no_args_is_help=True, help="The engines: which there are, which is in force, and which were.")
@@ -58,7 +58,7 @@ def renew_templates(*, as_json: Json = False) -> None:
     with opened(settings) as vault, telling() as tell:
         pool, card = engine_of(settings)
         with vault.data.read() as session:
-            engines.refuse_if_not_in_force(session, card)
+            engine_history.refuse_if_not_in_force(session, card)
         faces: Measuring = measuring_of(settings, (pool, card))
         pool.start()
         try:

@@ -2,8 +2,13 @@
 
 import typer
 
-from app.cli import asking, auditing, comparing, disputing, engines, evaluating, keeping, papers, proving, serving
-from app.kit import log
+from app.cli import compliance, disputes, engine_comparison, engines, relying_parties
+from app.cli import evaluate as evaluating
+from app.cli import log as auditing
+from app.cli import receipts as proving
+from app.cli import serve as serving
+from app.cli import storage as keeping
+from app.web import request_log
 
 app = typer.Typer(
     name="mien",
@@ -16,18 +21,18 @@ app.add_typer(serving.app)
 app.add_typer(keeping.app)
 app.add_typer(proving.app)
 app.add_typer(auditing.app)
-app.add_typer(papers.app)
-app.add_typer(disputing.app)
+app.add_typer(compliance.app)
+app.add_typer(disputes.app)
 app.add_typer(evaluating.app)
 app.add_typer(engines.app)
-engines.engines_app.add_typer(comparing.app)
+engines.engines_app.add_typer(engine_comparison.app)
 app.add_typer(engines.engines_app, name="engines")
-app.add_typer(asking.notice_app, name="notice")
-app.add_typer(asking.party_app, name="relying-party")
+app.add_typer(relying_parties.notice_app, name="notice")
+app.add_typer(relying_parties.party_app, name="relying-party")
 app.add_typer(keeping.keys_app, name="keys")
 
 
 def main() -> None:
     """Run the command."""
-    log.configure()
+    request_log.configure()
     app(prog_name="mien")

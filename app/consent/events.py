@@ -9,16 +9,17 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.consent import receipting
+from app.consent import receipts as receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant
+from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
-from app.kit.plain import written
-from app.kit.prepared import within
-from app.ledger import entries, issuing
-from app.ledger.bundle import Bundle
-from app.vault.place import place
+from app.kit.json import written
+from app.transparency.log import entries
+from app.transparency.receipts import issue as issuing
+from app.transparency.verify.bundle import Bundle
 from app.vault.seal import Key
+from app.vault.sealing_context import place
 from app.vault.vault import Vault
 
 _EVENT = entries.next_row(ConsentEventRow)

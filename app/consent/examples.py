@@ -1,9 +1,9 @@
 """What the OpenAPI document shows of consents."""
 
-from app.kit.openapi import Example
-from app.ledger.examples import RECEIPT
 from app.parties.examples import PARTY_ID
 from app.subjects.examples import ACCOUNT
+from app.transparency.examples import RECEIPT
+from app.web.openapi import Example
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 NOTICE_SHA256 = "769835d5354ac2dd944296d061f613278622ba5079648129f6439122249f5c81"

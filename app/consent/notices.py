@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
-from app.ledger import drafting
-from app.ledger.entries import Act, append_open
+from app.transparency.log.entries import Act, append_open
+from app.transparency.receipts import content as drafting
 
 FENCE = "+++\n"
 LONGEST_SAID = 40_000

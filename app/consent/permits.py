@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.consent import pausing
+from app.consent import pause
 from app.consent.errors import ConsentRequiredError
 from app.consent.policy import ENROLLABLE
 from app.consent.tables import Grant
+from app.db.sqlite.prepared import Prepared, Statements, Values
+from app.db.types import Row, UtcDateTime
 from app.faces.permit import Permit, Purpose
-from app.kit.db import Row, UtcDateTime
-from app.kit.prepared import Prepared, Statements, Values
 from app.subjects import service as subjects
 
 
@@ -37,7 +37,7 @@ def for_enrolment(
         ConsentRequiredError: one of the consents is not theirs, not in force, or for another purpose.
     """
     subjects.refuse_if_restricted(session, subject_id)
-    pausing.refuse_if_paused(session, subject_id=subject_id, consent_ids=consent_ids, now=now)
+    pause.refuse_if_paused(session, subject_id=subject_id, consent_ids=consent_ids, now=now)
     mine = and_(live(now), Grant.subject_id == subject_id)
     grants = list(session.scalars(select(Grant).where(mine, Grant.id.in_(consent_ids))))
     if not grants or len(grants) != len(set(consent_ids)) or any(g.purpose not in ENROLLABLE for g in grants):

@@ -11,15 +11,15 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.consent.errors import ConsentRequiredError, NoSuchConsentError
-from app.kit.auth import Principal, Role, UnauthenticatedError
+from app.kit.crash_points import operation
 from app.kit.errors import Problem
-from app.kit.steps import operation
-from app.ledger import entries
-from app.ledger.entries import Act
 from app.subjects import service as subjects
 from app.subjects.service import RestrictedError
+from app.transparency.log import entries
+from app.transparency.log.entries import Act
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
+from app.web.auth import Principal, Role, UnauthenticatedError
 
 NOTED: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
 """Refusals that are about consent; that a photo will not do, or a token, is not."""

@@ -8,23 +8,22 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.consent import events, examples, notices, overview, service
+from app.consent import events, examples, notices, queries, service
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import Notice
+from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
-from app.kit.auth import OpenRoute, PartyRoute, PersonRoute
 from app.kit.errors import NotFoundError
-from app.kit.gate import AtGate, NotReadyError
-from app.kit.http import PRIVATE, Config, Now, Read, TellTime
-from app.kit.openapi import answers, like, media, merged
-from app.kit.page import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
-from app.kit.prepared import within
-from app.ledger.bundle import Bundle
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
-from app.vault.vault import Transactions
+from app.transparency.verify.bundle import Bundle
+from app.web.auth import OpenRoute, PartyRoute, PersonRoute
+from app.web.dependencies import PRIVATE, Config, Now, Read, TellTime, Transactions
+from app.web.live_gate import AtGate, NotReadyError
+from app.web.openapi import answers, like, media, merged
+from app.web.pagination import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
 
 open_router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
@@ -94,7 +93,7 @@ class GrantOut(BaseModel):
     """Whether nobody is matched on it, since you said of a comparison that it was not you."""
 
     @classmethod
-    def of(cls, grant: overview.GrantView) -> Self:
+    def of(cls, grant: queries.GrantView) -> Self:
         """Show *grant*."""
         return cls(
             consent_id=grant.id,
@@ -256,7 +255,7 @@ def consents(
     key = subjects.key(vault, me.id)
     found = events.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
     page = Page[EventOut].cut(found, limit, key=lambda one: one[0], out=lambda one: EventOut.of(one[1]))
-    grants = overview.in_force(within(session), subject_id=me.id, now=now)
+    grants = queries.in_force(within(session), subject_id=me.id, now=now)
     return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in grants])
 
 
@@ -287,7 +286,7 @@ def references(
     after: Reference = None,
 ) -> Page[ReferenceOut]:
     """List the people who consent to you now. By the references that you know them under, and no others do."""
-    found = overview.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
+    found = queries.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
     return Page.cut(
         found, limit, key=lambda one: one[0], out=lambda one: ReferenceOut(subject_ref=one[0], purposes=one[1])
     )

@@ -10,24 +10,24 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, grants, notices, proofs, telling
+from app.consent import events, grants, notices, notifications, proofs
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
-from app.kit.auth import Principal
 from app.kit.clock import Clock
+from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
-from app.kit.settings import Settings
-from app.kit.steps import operation
-from app.ledger.bundle import Bundle
-from app.ledger.entries import append_unrecorded
 from app.parties import service as parties
+from app.settings import Settings
 from app.subjects import service as subjects
+from app.transparency.log.entries import append_unrecorded
+from app.transparency.verify.bundle import Bundle
 from app.vault.register import Owner
 from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
+from app.web.auth import Principal
 
 log = structlog.get_logger()
 REF_BYTES = 18
@@ -142,7 +142,7 @@ def _put_in_force(
     proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
     event = events.about(grant, EventState.GIVEN, at=now, ends=ends)
     key = subjects.key(vault, subject_id)
-    telling.given(change.session, key, grant, now=now)
+    notifications.given(change.session, key, grant, now=now)
     return grant, events.append(change.session, vault, key, subject_id=subject_id, event=event, now=now)
 
 
@@ -231,7 +231,7 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     proofs.end(change.session, grant.id, on=event.event_time.date())
     end = change.replaced if replaced else change.end
     end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
-    telling.ended(change.session, telling.key_for(vault, grant), grant, now=now)
+    notifications.ended(change.session, notifications.key_for(vault, grant), grant, now=now)
     return Recorded(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
@@ -265,4 +265,4 @@ def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
     for grant in change.session.scalars(select(Grant).where(Grant.subject_id == subject_id)).all():
         change.end(EndedKind.GRANT, grant.id, ended_as="erased", on=now.date())
         proofs.end(change.session, grant.id, on=now.date())
-        telling.ended(change.session, None, grant, now=now)
+        notifications.ended(change.session, None, grant, now=now)

@@ -16,9 +16,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
+from app.db.types import Row
 from app.faces.permit import Purpose
-from app.kit.datamap import IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.kit.db import Row
 from app.parties.tables import PURPOSE
 
 

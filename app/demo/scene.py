@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 
-from app.demo.caller import Caller, Form, answer_shown
-from app.demo.cast import Cast, Photo
-from app.demo.holder import Holder, telling_parts
-from app.demo.scan import Needle, Scan, hash_needle, scan, text_needle
-from app.demo.stage import Stage
-from app.demo.teller import Teller
+from app.demo.byte_scan import Needle, Scan, hash_needle, scan, text_needle
+from app.demo.http_client import Caller, Form, answer_shown
+from app.demo.narrator import Teller
+from app.demo.people import Cast, Photo
+from app.demo.receipt_wallet import Holder, telling_parts
+from app.demo.service_process import Stage
 
 PARTY = "Demo Door"
 CREDENTIALS = ("access_token", "recovery_code")

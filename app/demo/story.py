@@ -7,13 +7,13 @@ from subprocess import SubprocessError
 import httpx
 from rich.console import Console
 
-from app.demo import asking, giving, leaving, logged, proving
-from app.demo.caller import Caller
-from app.demo.cast import Cast
-from app.demo.holder import Holder
+from app.demo import consent_act, erasure_act, log_act, receipts_act, verification_act
+from app.demo.http_client import Caller
+from app.demo.narrator import StepFailedError, Teller
+from app.demo.people import Cast
+from app.demo.receipt_wallet import Holder
 from app.demo.scene import Person, Scene
-from app.demo.stage import LOG_INTERVAL_S, Stage, StageError
-from app.demo.teller import StepFailedError, Teller
+from app.demo.service_process import LOG_INTERVAL_S, Stage, StageError
 
 ANSWER_S = 60.0
 """Seconds that one answer may take."""
@@ -27,53 +27,53 @@ ACTS: Sequence[tuple[str, Sequence[Step]]] = (
     (
         "Saying yes",
         (
-            logged.fingerprint_is_noted,
-            giving.relying_party_is_added,
-            giving.anybody_sees_who_may_ask,
-            giving.ada_registers,
-            giving.ada_reads_the_notice,
-            giving.nothing_happens_unasked,
-            giving.ada_consents,
-            giving.ada_enrols,
-            giving.files_hold_no_clear_trace,
-            logged.a_witness_begins,
+            log_act.fingerprint_is_noted,
+            consent_act.relying_party_is_added,
+            consent_act.anybody_sees_who_may_ask,
+            consent_act.ada_registers,
+            consent_act.ada_reads_the_notice,
+            consent_act.nothing_happens_unasked,
+            consent_act.ada_consents,
+            consent_act.ada_enrols,
+            consent_act.files_hold_no_clear_trace,
+            log_act.a_witness_begins,
         ),
     ),
     (
         "Being asked",
         (
-            asking.ada_is_recognised,
-            asking.somebody_else_is_not,
-            asking.a_group_is_refused,
-            asking.ben_cannot_borrow_a_consent,
-            asking.an_unknown_reference_is_refused_unseen,
-            asking.ben_says_no,
-            asking.nobody_is_told_apart,
-            asking.look_alike_is_let_in,
-            asking.ada_stops_all_use,
+            verification_act.ada_is_recognised,
+            verification_act.somebody_else_is_not,
+            verification_act.a_group_is_refused,
+            verification_act.ben_cannot_borrow_a_consent,
+            verification_act.an_unknown_reference_is_refused_unseen,
+            verification_act.ben_says_no,
+            verification_act.nobody_is_told_apart,
+            verification_act.look_alike_is_let_in,
+            verification_act.ada_stops_all_use,
         ),
     ),
     (
         "Leaving",
         (
-            leaving.ada_reads_her_log,
-            leaving.ada_corrects_her_name,
-            leaving.ada_asks_for_everything,
-            leaving.ada_withdraws,
-            leaving.everybody_leaves,
-            leaving.nothing_is_left,
+            erasure_act.ada_reads_her_log,
+            erasure_act.ada_corrects_her_name,
+            erasure_act.ada_asks_for_everything,
+            erasure_act.ada_withdraws,
+            erasure_act.everybody_leaves,
+            erasure_act.nothing_is_left,
         ),
     ),
     (
         "Proving it",
         (
-            logged.proofs_are_fetched,
-            logged.a_use_is_in_the_log,
-            logged.the_witness_looks_again,
-            leaving.the_service_stops,
-            proving.the_service_is_gone,
-            proving.receipts_prove_each_step,
-            proving.a_changed_byte_is_refused,
+            log_act.proofs_are_fetched,
+            log_act.a_use_is_in_the_log,
+            log_act.the_witness_looks_again,
+            erasure_act.the_service_stops,
+            receipts_act.the_service_is_gone,
+            receipts_act.receipts_prove_each_step,
+            receipts_act.a_changed_byte_is_refused,
         ),
     ),
 )

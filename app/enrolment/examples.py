@@ -2,7 +2,7 @@
 
 from app.consent.examples import CONSENT_ID
 from app.kit.errors import Problem
-from app.kit.openapi import Example
+from app.web.openapi import Example
 
 ENROLMENT_ID = "6ec49853-4e5b-41a9-b3f3-a8db0838af9e"
 ENGINE = "face_recognition"

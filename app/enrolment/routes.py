@@ -11,20 +11,20 @@ from pydantic import BaseModel, ConfigDict
 
 from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
-from app.enrolment import examples, policy, service, standing, store
-from app.enrolment.errors import NotTheSamePersonError
-from app.enrolment.standing import Standing
-from app.faces.measuring import Faces, image_bytes
+from app.enrolment import examples, service
 from app.faces.refusals import PHOTO_REFUSALS
-from app.kit.auth import PersonRoute
 from app.kit.errors import BusyError, NotFoundError
-from app.kit.gate import PROCESSING, NotReadyError
-from app.kit.http import NO_STORE, PRIVATE, Config, Now, TellTime
-from app.kit.openapi import answers, like, media, merged
-from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.subjects.routes import Me
 from app.subjects.service import RestrictedError
-from app.vault.vault import Transactions
+from app.templates import policy, store
+from app.templates import status as standing
+from app.templates.errors import NotTheSamePersonError
+from app.templates.status import Standing
+from app.web.auth import PersonRoute
+from app.web.dependencies import NO_STORE, PRIVATE, Config, Faces, Now, TellTime, Transactions, image_bytes
+from app.web.live_gate import PROCESSING, NotReadyError
+from app.web.openapi import answers, like, media, merged
+from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 """Everything but enrolling itself."""

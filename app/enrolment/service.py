@@ -6,31 +6,28 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
-from sqlalchemy.orm import Session
-
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.consent.tables import Grant
-from app.enrolment import policy, store
-from app.enrolment.errors import NotTheSamePersonError, refusals
-from app.enrolment.tables import Photo
-from app.faces import features
-from app.faces.cards import Card
+from app.faces import vectors
+from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
-from app.faces.measuring import Measuring
-from app.faces.messages import Measured
 from app.faces.permit import Purpose
 from app.faces.refusals import PhotoRefusedError
-from app.kit.auth import Principal
+from app.faces.service import Measuring
+from app.faces.workers.messages import Measured
 from app.kit.clock import Clock
+from app.kit.crash_points import operation, step
 from app.kit.errors import InvalidRequestError, NotFoundError
-from app.kit.prepared import within
-from app.kit.steps import operation, step
-from app.ledger import entries
-from app.ledger.entries import Act
 from app.subjects import service as subjects
+from app.templates import policy, store
+from app.templates.entries import record_deletion, record_entry
+from app.templates.errors import NotTheSamePersonError, refusals
+from app.templates.tables import Photo
+from app.transparency.log.entries import Act
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
+from app.web.auth import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,9 @@ def _seal(
 ) -> None:
     """Put the enrolment in place of what the grants had; the keys of what it replaces go after the commit."""
     before = store.enrolments_with_photos(change.session, grants[0].subject_id)
-    reference = features.mean([one.vector for one in measured], metric=card.metric)
+    reference = vectors.mean([one.vector for one in measured], metric=card.metric)
     entry_id = uuid4()
-    _log(
+    record_entry(
         change.session,
         vault,
         subject_id=grants[0].subject_id,
@@ -132,14 +129,6 @@ def _seal(
         change.supersede(owner, keep={generation, *store.generations_in_use(change.session, owner.id)})
 
 
-def _log(
-    session: Session, vault: Vault, *, subject_id: UUID, entry_id: UUID, act: Act, **record: entries.Value
-) -> None:
-    """Write the entry first: without it the database takes no template."""
-    key = subjects.key(vault, subject_id)
-    entries.append(within(session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
-
-
 @operation("deleting an enrolment")
 def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, tell_time: Clock) -> bool:
     """Delete one enrolment's templates and photos, and the keys they were sealed under; the consents stand.
@@ -160,12 +149,6 @@ def delete(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, tell_time: Clo
             in_use = store.generations_in_use(change.session, grant_id)
             change.retire(Owner.grant(grant_id), keep={fresh, *in_use})
     return change.settled
-
-
-def record_deletion(session: Session, vault: Vault, *, subject_id: UUID, enrolment_id: UUID, now: datetime) -> None:
-    """Write the entry that an enrolment was deleted."""
-    told = {"enrolment_id": str(enrolment_id), "at": now.isoformat()}
-    _log(session, vault, subject_id=subject_id, entry_id=uuid4(), act=Act.ENROLMENT_DELETED, **told)
 
 
 def photo(vault: Vault, *, subject_id: UUID, photo_id: UUID) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.evaluation.errors import EvaluationError
-from app.faces.cards import Card
+from app.faces.cards.card import Card
 from app.faces.flaws import FlawCode
 
 FILE: Final = "measured"

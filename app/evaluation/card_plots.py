@@ -15,8 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from app.faces.cards import Card
-from app.faces.comparing import FPIR
+from app.faces.cards.card import Card
+from app.faces.cards.compare import FPIR
 
 COLOURS: Final = ("#0b57d0", "#b3261e", "#146c2e", "#7b4397")
 """Told apart without colour too, by the dashes."""

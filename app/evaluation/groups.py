@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.evaluation.errors import EvaluationError
-from app.evaluation.folder import read
+from app.evaluation.image_folder import read
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 FEW_PEOPLE: Final = 30

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from app.evaluation.errors import EvaluationError
-from app.evaluation.folder import GROUPS_FILE, Folder, Sample
 from app.evaluation.groups import rows
+from app.evaluation.image_folder import GROUPS_FILE, Folder, Sample
 
 HEADER: Final = ("reference", "probe", "same")
 _SAME: Final = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}

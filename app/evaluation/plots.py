@@ -17,7 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from app.evaluation.wording import plain, rate
+from app.evaluation.number_format import plain, rate
 
 INK: Final = "#010203"
 """Stands for the page's colour of text, whichever it is when it is read."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.evaluation.groups import Groups, Ints
 from app.evaluation.scores import Batch, Floats, Source
-from app.kit.telling import Tell
+from app.kit.progress import Tell
 
 _LOW, _HIGH = 2.5, 97.5
 _TOLD_EVERY = 20

@@ -7,16 +7,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.evaluation import document, identification, references, resampling, scores
-from app.evaluation.acquiring import Acquired, Bench, acquire
+from app.evaluation import identification, references, resampling, scores
+from app.evaluation import report as document
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
+from app.evaluation.measure_images import Acquired, Bench, acquire
 from app.evaluation.rates import RULE_OF_THREE, points, rates_of
 from app.evaluation.scores import Source
 from app.evaluation.trial import Asked, Trial
-from app.faces.cards import Card
-from app.faces.pool import EnginePool
-from app.kit.telling import Tell
+from app.faces.cards.card import Card
+from app.faces.workers.pool import EnginePool
+from app.kit.progress import Tell
 
 Engine: TypeAlias = tuple[EnginePool, Card]
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from app.evaluation import groups, pairs
 from app.evaluation.errors import EvaluationError
-from app.evaluation.folder import GROUPS_FILE, Folder, look
 from app.evaluation.groups import Groups
+from app.evaluation.image_folder import GROUPS_FILE, Folder, look
 from app.evaluation.pairs import Listed
 from app.faces.permit import Stated
 from app.kit.text import readable

@@ -17,6 +17,8 @@ Vector: TypeAlias = tuple[float, ...]
 Metric: TypeAlias = Literal["l2", "cosine"]
 """``l2`` is the Euclidean distance; ``cosine`` is 1 less the cosine of the angle, between vectors of length 1."""
 METRICS: Final = get_args(Metric)
+PHOTO_SIDE: Final = 1280
+"""Longer side of a kept photo, in pixels. Larger photos are reduced to it; smaller ones are not enlarged."""
 
 
 @dataclass(frozen=True, slots=True)

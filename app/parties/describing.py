@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.kit.steps import operation
-from app.ledger.entries import Act, append_open
+from app.kit.crash_points import operation
 from app.parties.service import PartyError, PartyView, refuse_untold, standing_party, view_of
 from app.parties.tables import PartyKey, RelyingParty
+from app.transparency.log.entries import Act, append_open
 from app.vault.vault import Vault
 
 

@@ -1,6 +1,6 @@
 """What the OpenAPI document shows of relying parties."""
 
-from app.kit.openapi import Example
+from app.web.openapi import Example
 
 PARTY_ID = "b1a7d1a0-6d0c-4f0e-9b5e-6f6b6d1f2a3c"
 PARTY: Example = {

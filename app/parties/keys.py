@@ -11,16 +11,17 @@ from uuid import UUID, uuid4
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.kit.auth import Principal, Role, digest, new_token
+from app.db.sqlite.prepared import Prepared
+from app.db.sqlite.store import Store
+from app.db.types import UtcDateTime
 from app.kit.clock import Clock
-from app.kit.db import Store, UtcDateTime
-from app.kit.prepared import Prepared
-from app.kit.steps import operation
-from app.ledger.entries import Act, append_open
+from app.kit.crash_points import operation
 from app.parties.tables import PartyKey, RelyingParty
-from app.vault import purge
+from app.transparency.log.entries import Act, append_open
+from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
+from app.web.auth import Principal, Role, digest, new_token
 
 REPLACED = "replaced"
 """How a key ends that has a successor."""
@@ -116,8 +117,8 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 def _purge(vault: Vault, kind: EndedKind, *which: ColumnElement[bool], now: datetime) -> int:
     removed = 0
-    for page in purge.pages(vault, PartyKey.id, where=which):
-        ended = purge.tombstones(vault, kind, (row.id for row in page))
+    for page in dead_rows.pages(vault, PartyKey.id, where=which):
+        ended = dead_rows.tombstones(vault, kind, (row.id for row in page))
         if ended:
             with vault.data.write() as session:
                 _end_for_good(session, [one for one, stone in ended.items() if stone.ended_as == REPLACED], now)

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from app.faces.permit import Purpose
-from app.kit.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
-from app.kit.http import PRIVATE, Read
-from app.kit.openapi import like
-from app.kit.page import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.parties import examples, service
+from app.web.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
+from app.web.dependencies import PRIVATE, Read
+from app.web.openapi import like
+from app.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 
 Party = Annotated[Principal, Depends(principal)]
 """The relying party that is asking."""

@@ -10,14 +10,14 @@ import structlog
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
+from app.db.sqlite.prepared import Prepared, Statements
 from app.faces.permit import Purpose
-from app.kit.prepared import Prepared, Statements
-from app.kit.steps import operation
+from app.kit.crash_points import operation
 from app.kit.text import REASON, readable
-from app.ledger.entries import Act, append_open
 from app.parties import keys
 from app.parties.tables import PartyPurpose, RelyingParty
-from app.vault import purge
+from app.transparency.log.entries import Act, append_open
+from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
@@ -247,8 +247,8 @@ def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[Pa
 def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Take away what ended before a backup was restored: keys, and the standing of parties. Returns how many."""
     removed = keys.purge_dead(vault, now=now)
-    for page in purge.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
-        revoked = purge.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
+    for page in dead_rows.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
+        revoked = dead_rows.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
         if revoked:
             with vault.data.write() as session:
                 for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
@@ -262,8 +262,8 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 def _take_callbacks_away(vault: Vault) -> int:
     """Take away the callbacks that had ended before a backup was restored; the operator sets those of now again."""
     removed = 0
-    for page in purge.pages(vault, RelyingParty.id, RelyingParty.callback_id):
-        ended = purge.tombstones(vault, EndedKind.CALLBACK, (row.callback_id for row in page if row.callback_id))
+    for page in dead_rows.pages(vault, RelyingParty.id, RelyingParty.callback_id):
+        ended = dead_rows.tombstones(vault, EndedKind.CALLBACK, (row.callback_id for row in page if row.callback_id))
         if ended:
             with vault.data.write() as session:
                 gone = update(RelyingParty).where(RelyingParty.callback_id.in_(ended))

@@ -12,19 +12,19 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
-from app.consent import overview
+from app.consent import queries
 from app.consent.proofs import Keeping
 from app.consent.tables import ConsentProof
-from app.enrolment import standing
-from app.faces.measuring import Measuring
+from app.db.sqlite.prepared import Prepared, within
 from app.faces.permit import Purpose
-from app.kit.prepared import Prepared, within
-from app.kit.settings import Settings
-from app.ledger.bundle import Bundle
+from app.faces.service import Measuring
 from app.parties import service as parties
-from app.rights import holdings, retention
+from app.rights import personal_data, retention
 from app.rights.tables import AccessCount
+from app.settings import Settings
 from app.subjects import service as subjects
+from app.templates import status as standing
+from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 
 SCHEMA = "/v1/schemas/access"
@@ -104,7 +104,7 @@ class Asked:
     now: datetime
     receipt: Bundle | None = None
     """That they asked, where they wanted that."""
-    prove: Callable[[bytes], bytes] = holdings.as_issued
+    prove: Callable[[bytes], bytes] = personal_data.as_issued
     """Adds to a receipt the proof that it is in the log: of one moment, so that all parts of an answer agree."""
 
 
@@ -143,9 +143,9 @@ def document(asked: Asked) -> Iterator[bytes]:
 def written(asked: Asked, head: Mapping[str, Any]) -> Iterator[bytes]:
     """Write the document that begins with *head*."""
     yield (_json(head, indent=1)[:-2] + ',\n "data": {').encode()
-    for number, table in enumerate(holdings.tables()):
+    for number, table in enumerate(personal_data.tables()):
         yield (("," if number else "") + f'\n  "{table.name}": [').encode()
-        held = holdings.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove)
+        held = personal_data.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove)
         for position, row in enumerate(held):
             yield (("," if position else "") + "\n   " + _json(described(row))).encode()
         yield b"]"
@@ -156,9 +156,9 @@ def _json(value: object, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
-def described(row: Mapping[str, holdings.Value]) -> dict[str, Any]:
+def described(row: Mapping[str, personal_data.Value]) -> dict[str, Any]:
     """Return a row with each file in it described."""
-    return {name: value.described() if isinstance(value, holdings.File) else value for name, value in row.items()}
+    return {name: value.described() if isinstance(value, personal_data.File) else value for name, value in row.items()}
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -201,7 +201,7 @@ def head(asked: Asked) -> dict[str, Any]:
             "in_words": LOGIC,
         },
         "rights": [asdict(right) for right in RIGHTS],
-        "warning": holdings.WARNING,
+        "warning": personal_data.WARNING,
     }
 
 
@@ -211,8 +211,8 @@ def _told(asked: Asked) -> dict[str, Any]:
     with asked.vault.data.read() as session:
         reading = within(session)
         restricted = subjects.restricted(reading, asked.subject_id)
-        grants = overview.in_force(reading, subject_id=asked.subject_id, now=asked.now)
-        decided = overview.decided(session, key, subject_id=asked.subject_id)
+        grants = queries.in_force(reading, subject_id=asked.subject_id, now=asked.now)
+        decided = queries.decided(session, key, subject_id=asked.subject_id)
         recipients = {party.id: party for party in parties.recipients(reading, decided.relying_party_ids)}
     return {
         "restricted": restricted,

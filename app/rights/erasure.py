@@ -16,17 +16,20 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.callbacks import outbox
 from app.consent import service as consent
+from app.db.sqlite.prepared import within
+from app.kit.crash_points import operation
 from app.kit.days import in_words
 from app.kit.errors import NotFoundError
-from app.kit.prepared import within
-from app.kit.settings import MIB, Settings
-from app.kit.steps import operation
-from app.ledger import drafting, entries, issuing, receipts
-from app.parties import outbox
-from app.rights import counting
+from app.rights import erasure_counts
 from app.rights.tables import Erasure, ErasureStep
+from app.settings import MIB, Settings
 from app.subjects import service as subjects
+from app.transparency.log import entries
+from app.transparency.receipts import content as drafting
+from app.transparency.receipts import issue as issuing
+from app.transparency.verify import receipt as receipts
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
@@ -116,7 +119,7 @@ def erase(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) 
             id=uuid4(),
             subject_id=subject_id,
             step=ErasureStep.INTENT,
-            held=counting.held(session, vault.register, subject_id).written(),
+            held=erasure_counts.held(session, vault.register, subject_id).written(),
             rebuilt=False,
             requested_on=now.date(),
             completed_on=None,
@@ -184,12 +187,14 @@ def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
         subject_id, told = session.execute(asked).one()
         if subject_id is not None:
             # As it was when they asked: a crash since may have taken part of it. Of an older version's, what is there.
-            before = counting.Held.read(told) if told else counting.held(session, vault.register, subject_id)
+            before = (
+                erasure_counts.Held.read(told) if told else erasure_counts.held(session, vault.register, subject_id)
+            )
             consent.end_all(change, subject_id=subject_id, now=now)
             outbox.hand_over(session, subject_id=subject_id, erasure_id=erasure_id)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
             session.flush()
-            held = replace(before, rows_after=counting.rows(session, subject_id), keys_destroyed_at=now)
+            held = replace(before, rows_after=erasure_counts.rows(session, subject_id), keys_destroyed_at=now)
             gone = {"step": ErasureStep.DELETED, "held": held.written()}
             session.execute(update(Erasure).where(Erasure.id == erasure_id).values(gone))
 
@@ -200,7 +205,7 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
     with vault.data.write() as session:
         gone = (Erasure.id.in_(erasure_ids), Erasure.subject_id.is_(None), Erasure.step != ErasureStep.COMPLETED)
         for one in session.scalars(select(Erasure).where(*gone)).all():
-            held = counting.Held.read(one.held)
+            held = erasure_counts.Held.read(one.held)
             keys_after = vault.register.keys_left(held.digests)
             if keys_after:
                 continue
@@ -214,7 +219,7 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
 
 
 def _said(
-    session: Session, settings: Settings, erasure: Erasure, held: counting.Held, *, now: datetime
+    session: Session, settings: Settings, erasure: Erasure, held: erasure_counts.Held, *, now: datetime
 ) -> receipts.ErasureReceipt:
     """Return what the receipt of an erasure says: that it was done, and not whose."""
     left = kept(session, erasure, settings, today=now.date())

@@ -1,9 +1,9 @@
 """What the OpenAPI document shows of rights."""
 
 from app.consent.examples import CONSENT_ID, NOTICE_SHA256
-from app.kit.openapi import Example
-from app.ledger.examples import RECEIPT as SIGNED
 from app.subjects.examples import SUBJECT_ID
+from app.transparency.examples import RECEIPT as SIGNED
+from app.web.openapi import Example
 
 ERASURE: Example = {
     "erasure_id": "f26ca7a3-02a5-4896-86f3-8af77bba9196",

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from app.rights import access, holdings, reading, schema
+from app.rights import access, access_schema, export_page, personal_data
 
 Entry = tuple[str, Iterable[bytes]]
 
@@ -54,11 +54,11 @@ def _zipped(entries: Iterable[Entry], now: datetime) -> Iterator[bytes]:
 
 
 def _entries(asked: access.Asked, head: dict[str, object]) -> Iterator[Entry]:
-    yield "index.html", reading.page(asked, head)
+    yield "index.html", export_page.page(asked, head)
     yield "mien.json", access.written(asked, head)
-    yield "mien.schema.json", [json.dumps(schema.schema(), indent=1).encode()]
-    for table in filter(holdings.has_files, holdings.tables()):
-        for row in holdings.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
+    yield "mien.schema.json", [json.dumps(access_schema.schema(), indent=1).encode()]
+    for table in filter(personal_data.has_files, personal_data.tables()):
+        for row in personal_data.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
             for value in row.values():
-                if isinstance(value, holdings.File):
+                if isinstance(value, personal_data.File):
                     yield value.path, [value.content]

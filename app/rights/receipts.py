@@ -10,13 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.ledger import issuing, log
-from app.ledger.bundle import Bundle
-from app.ledger.receipts import Receipt
-from app.ledger.receipts import read as read_receipt
-from app.ledger.strict import from_base64url
-from app.ledger.tables import ReceiptRow
 from app.subjects import service as subjects
+from app.transparency.log import service as log
+from app.transparency.receipts import issue as issuing
+from app.transparency.tables import ReceiptRow
+from app.transparency.verify.bundle import Bundle
+from app.transparency.verify.canonical_json import from_base64url
+from app.transparency.verify.receipt import Receipt
+from app.transparency.verify.receipt import read as read_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 

@@ -7,7 +7,7 @@ from these settings; a test lets time pass, and compares each rule with what is 
 from dataclasses import dataclass
 
 from app.kit.days import in_words
-from app.kit.settings import Settings
+from app.settings import Settings
 
 SWEEP = "the sweep, which the service does by itself, and `mien sweep`"
 

@@ -9,20 +9,20 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from app.faces.measuring import Faces
-from app.kit.auth import OpenRoute, PersonRoute
 from app.kit.errors import NotFoundError
-from app.kit.http import NO_STORE, PRIVATE, Config, Now, Read
-from app.kit.openapi import answers, like, media
-from app.kit.page import DEFAULT_LIMIT, Limit, Page, Position
-from app.kit.settings import Settings
-from app.ledger import terms
-from app.ledger.bundle import Bundle
-from app.rights import access, erasure, examples, export, receipts, retention, schema
+from app.rights import access, erasure, examples, export, receipts, retention
+from app.rights import access_schema as schema
 from app.rights.tables import Erasure, ErasureStatus, ErasureStep
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.subjects.routes import Me
-from app.vault.vault import Transactions, Vault
+from app.transparency.verify import vocabulary
+from app.transparency.verify.bundle import Bundle
+from app.vault.vault import Vault
+from app.web.auth import OpenRoute, PersonRoute
+from app.web.dependencies import NO_STORE, PRIVATE, Config, Faces, Now, Read, Transactions
+from app.web.openapi import answers, like, media
+from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
 policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
@@ -51,7 +51,7 @@ class ReceiptOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECEIPT))
 
     receipt_id: UUID
-    kind: terms.Kind
+    kind: vocabulary.Kind
     event_time: str
     """To the second, or the day where no finer time is kept."""
     receipt: Bundle

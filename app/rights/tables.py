@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Date, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.datamap import IMPERSONAL, PERSONAL
-from app.kit.db import Row, spelled
+from app.db.data_map import IMPERSONAL, PERSONAL
+from app.db.types import Row, spelled
 
 
 class ErasureStatus(StrEnum):

@@ -1,7 +1,7 @@
 """What the OpenAPI document shows of accounts."""
 
-from app.kit.openapi import Example
-from app.ledger.examples import RECEIPT
+from app.transparency.examples import RECEIPT
+from app.web.openapi import Example
 
 SUBJECT_ID = "e17e4d1e-6b84-464b-864b-0ac5545a0ac4"
 RECOVERY_CODE = "mien_rec_JcFnqWq0bQdXr1nO2sVYbqZpHn0kq3vQ0mJ9yTgUe5c"

@@ -7,17 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from app.kit.auth import OpenRoute, PersonRoute, Principal, principal
 from app.kit.errors import NotFoundError, TooManyAttemptsError
-from app.kit.gate import PROCESSING, NotReadyError
-from app.kit.http import PRIVATE, Config, Now, Read, TellTime, Tx
-from app.kit.openapi import answers, like
-from app.kit.page import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.kit.text import ReadableText
-from app.kit.throttle import Throttle
-from app.ledger.bundle import Bundle
-from app.subjects import examples, restricting, service
-from app.vault.vault import Transactions
+from app.subjects import examples, restriction, service
+from app.transparency.verify.bundle import Bundle
+from app.web.auth import OpenRoute, PersonRoute, Principal, principal
+from app.web.dependencies import PRIVATE, Config, Now, Read, TellTime, Transactions, Tx
+from app.web.live_gate import PROCESSING, NotReadyError
+from app.web.openapi import answers, like
+from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
+from app.web.rate_limit import Throttle
 
 Me = Annotated[Principal, Depends(principal)]
 """The person who is asking."""
@@ -187,13 +186,13 @@ def restrict(me: Me, vault: Transactions, tell_time: TellTime) -> RestrictionOut
     Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
     To repeat it is harmless.
     """
-    return RestrictionOut(restricted=True, receipt=restricting.restrict(vault, by=me, tell_time=tell_time))
+    return RestrictionOut(restricted=True, receipt=restriction.restrict(vault, by=me, tell_time=tell_time))
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
 def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
     """Lift the restriction. The consents that are in force count again; to repeat it is harmless."""
-    return RestrictionOut(restricted=False, receipt=restricting.lift(session, vault, by=me, now=now))
+    return RestrictionOut(restricted=False, receipt=restriction.lift(session, vault, by=me, now=now))
 
 
 @router.get("/tokens", dependencies=PRIVATE)

@@ -8,20 +8,21 @@ from uuid import UUID, uuid4
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from app.kit.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
-from app.kit.db import Store
+from app.db.sqlite.prepared import Prepared, Statements, within
+from app.db.sqlite.store import Store
+from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
-from app.kit.prepared import Prepared, Statements, within
-from app.kit.steps import operation
-from app.ledger import drafting, issuing
-from app.ledger.bundle import Bundle
-from app.ledger.terms import RightKind
 from app.subjects.tables import Subject, Token, TokenKind
-from app.vault.place import place
+from app.transparency.receipts import content as drafting
+from app.transparency.receipts import issue as issuing
+from app.transparency.verify.bundle import Bundle
+from app.transparency.verify.vocabulary import RightKind
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
+from app.vault.sealing_context import place
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
+from app.web.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
 
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"

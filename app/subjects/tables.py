@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Date, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.datamap import CREDENTIAL, PERSONAL, SEALED_TEXT
-from app.kit.db import Row, spelled
+from app.db.data_map import CREDENTIAL, PERSONAL, SEALED_TEXT
+from app.db.types import Row, spelled
 
 
 class TokenKind(StrEnum):

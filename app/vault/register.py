@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.kit.db import Store
-from app.kit.prepared import Prepared
-from app.vault.kek import Ring, UnknownKekError
+from app.db.sqlite.prepared import Prepared
+from app.db.sqlite.store import Store
+from app.vault.key_encryption_keys import Ring, UnknownKekError
 from app.vault.seal import WRAPPED_BYTES, Kek, Key, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
 

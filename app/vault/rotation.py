@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
-from app.kit.steps import operation, step
-from app.vault.kek import UnknownKekError, locked
+from app.kit.crash_points import operation, step
+from app.vault.key_encryption_keys import UnknownKekError, locked
 from app.vault.register import DESTROYED, Register, key_context, origin_context
 from app.vault.seal import Kek, KekError, SealError
 from app.vault.tables import KeySlot, Origin

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Date, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.kit.datamap import CREDENTIAL, IMPERSONAL
-from app.kit.db import Row, UtcDateTime, spelled
+from app.db.data_map import CREDENTIAL, IMPERSONAL
+from app.db.types import Row, UtcDateTime, spelled
 
 
 class OwnerKind(StrEnum):

@@ -16,17 +16,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import Depends, Request
 from sqlalchemy import delete, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.kit.db import Store
-from app.kit.settings import Settings
+from app.db.sqlite.store import Store
+from app.settings import Settings
 from app.vault.register import Ended, Owner, Register, Retired
 from app.vault.tables import BoundTo, EndedKind, Ending
 
@@ -219,12 +217,3 @@ class Vault:
         if held_up:
             log.warning("checkpoint held up", stores=held_up)
         return not held_up
-
-
-def _vault(request: Request) -> Vault:
-    vault: Vault = request.app.state.vault
-    return vault
-
-
-Transactions = Annotated[Vault, Depends(_vault)]
-"""For verbs that give, seal or end, and for those that need several short transactions with work between them."""

@@ -2,13 +2,13 @@
 
 from alembic import context
 
+from app.comparisons import tables as matching
 from app.consent import tables as consent
-from app.enrolment import tables as enrolment
-from app.kit.db import Row
-from app.matching import tables as matching
+from app.db.types import Row
 from app.parties import tables as parties
 from app.rights import tables as rights
 from app.subjects import tables as subjects
+from app.templates import tables as enrolment
 from app.vault import tables as vault
 
 ROOMS = (consent, enrolment, matching, parties, rights, subjects, vault)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from app.faces.flaws import Flaw, FlawCode
-from app.kit.settings import Settings
+from app.settings import Settings
 from tests.architecture.source import ROOT, Module, modules
 
 

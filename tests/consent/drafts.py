@@ -3,9 +3,9 @@
 import re
 from datetime import datetime
 
+from app.compliance import shipped_notices
 from app.consent import notices
-from app.kit.settings import Settings
-from app.rights import publishing
+from app.settings import Settings
 from app.vault.vault import Vault
 
 
@@ -18,7 +18,7 @@ def draft(purpose: str = "verification", *, version: int, words: str = "New word
 
 def shipped(purpose: str) -> bytes:
     """Return the notice that ships for *purpose*, as a service with the defaults publishes it."""
-    return publishing.rendered(publishing.SHIPPED / f"{purpose}.en.md", Settings())
+    return shipped_notices.rendered(shipped_notices.SHIPPED / f"{purpose}.en.md", Settings())
 
 
 def publish(vault: Vault, body: bytes, *, now: datetime) -> str:

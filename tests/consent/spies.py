@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 from sqlalchemy import Engine, event, text
 
-from app.faces.process import WorkerProcess
-from app.kit.prepared import Prepared
+from app.db.sqlite.prepared import Prepared
+from app.faces.workers.process import WorkerProcess
 from app.vault.register import DESTROYED
 from app.vault.vault import Vault
 

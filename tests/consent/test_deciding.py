@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from app.faces.permit import Purpose
+from app.jobs.maintenance import sweep
 from app.parties import service as parties
-from app.rights.sweep import sweep
 from app.vault.register import Owner
 from tests.consent.drafts import draft, publish
 from tests.consent.spies import count, everything
-from tests.house import House, Party, Person, enrol
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/consents"
 

@@ -9,7 +9,7 @@ from app.consent.notices import NoticeError
 from app.faces.permit import Purpose
 from tests.consent.drafts import draft, publish, shipped
 from tests.consent.spies import count
-from tests.house import House
+from tests.support.service_fixture import House
 
 
 def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> None:

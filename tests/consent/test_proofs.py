@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit.settings import Settings
-from app.rights.sweep import sweep
-from tests.bytescan import Needles, files_under, rows
-from tests.house import House, SharedPool, serving
-from tests.toy_engine import toy_card
+from app.jobs.maintenance import sweep
+from app.settings import Settings
+from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
 
 KEPT = "proofs of consent"
 

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.consent import renewing
+from app.consent import renewal
 from app.consent.policy import renewal_is_due, renewed_until
-from app.kit.auth import Principal, Role
-from app.ledger.strict import from_base64url
-from app.rights.sweep import sweep
-from tests.bytescan import rows
+from app.jobs.maintenance import sweep
+from app.transparency.verify.canonical_json import from_base64url
+from app.web.auth import Principal, Role
 from tests.consent.drafts import draft, publish
 from tests.consent.spies import count
-from tests.house import House, Party, Person
 from tests.rest.conftest import slug
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person
+from tests.support.toy_faces import toy_photo
 
 NOW = datetime(2027, 1, 31, 13, 45, tzinfo=UTC)
 days = st.integers(1, 4000)
@@ -218,7 +218,7 @@ def test_expiry_that_comes_first_is_not_undone(mien: House) -> None:
 
     def renew() -> None:
         try:
-            renewing.renew(
+            renewal.renew(
                 mien.vault,
                 by=by,
                 consent_id=UUID(consent["consent_id"]),

@@ -4,9 +4,9 @@ from typing import Never
 
 import pytest
 
-from app.ledger import keys
+from app.transparency.log import signing_keys
 from app.vault.seal import KekError
-from tests.house import House
+from tests.support.service_fixture import House
 
 
 def test_a_consent_whose_end_was_not_recorded_is_not_said_to_be_given(
@@ -20,7 +20,7 @@ def test_a_consent_whose_end_was_not_recorded_is_not_said_to_be_given(
         raise KekError("it is not at hand")
 
     with monkeypatch.context() as failing:
-        failing.setattr(keys, "signer", away)
+        failing.setattr(signing_keys, "signer", away)
         first, meanwhile = person("DELETE", address).json(), person("DELETE", address).json()
     later, again = person("DELETE", address).json(), person("DELETE", address).json()
     listed = [one["state"] for one in person("GET", "/v1/me/consents").json()["items"]]

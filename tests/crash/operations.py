@@ -15,26 +15,27 @@ from uuid import UUID
 import httpx
 
 from app import __version__
-from app.enrolment import engines, renewal
-from app.faces.measuring import Measuring
-from app.kit.auth import Principal, Role
-from app.ledger import batch, keys
-from app.matching import sweeps
+from app.backup.create import back_up
+from app.backup.restore import restore
+from app.callbacks.delivery_worker import Courier
+from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.registration import set_callback
+from app.comparisons import enumeration_guard
+from app.faces.service import Measuring
+from app.jobs.maintenance import leave_behind, purge, sweep
 from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
-from app.parties.callbacks import set_callback
-from app.parties.calling import Answer, Outcome
-from app.parties.courier import Courier
-from app.rights.restoring import restore
-from app.rights.sweep import leave_behind, purge, sweep
-from app.subjects.last_uses import LastUses
+from app.subjects.token_usage import LastUses
+from app.templates import engine_history, renewal
+from app.transparency.log import batch, signing_keys
 from app.vault import rotation
-from app.vault.backup import back_up
-from app.vault.lock import in_use
-from app.vault.opening import open_vault
+from app.vault.directory_lock import in_use
+from app.vault.open import open_vault
 from app.vault.vault import Vault
-from tests.crash.before import (
+from app.web.auth import Principal, Role
+from tests.crash.key_and_backup_files import BACKUP
+from tests.crash.preparations import (
     PHOTOS,
     Story,
     arrived,
@@ -62,11 +63,10 @@ from tests.crash.before import (
     without_counts,
     without_data,
 )
-from tests.crash.beside import BACKUP
-from tests.crash.nursery import Command
-from tests.house import House, ToyPool, enrol, settings_for
-from tests.toy_engine import OtherToyEngine, other_toy_card
-from tests.toy_faces import toy_photo
+from tests.crash.process_launcher import Command
+from tests.support.service_fixture import House, ToyPool, enrol, settings_for
+from tests.support.toy_engine import OtherToyEngine, other_toy_card
+from tests.support.toy_faces import toy_photo
 
 JOINED = "its leaves are in the tree; the next batch takes them out of what waits"
 UNDER_WAY = "everything opens; `mien keys rotate` goes on with it"
@@ -230,12 +230,12 @@ def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 
 def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        keys.begin(vault, now=now)
+        signing_keys.begin(vault, now=now)
 
 
 def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        sweeps.begin(vault)
+        enumeration_guard.begin(vault)
 
 
 def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -245,12 +245,12 @@ def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        keys.rotate(vault, now=now)
+        signing_keys.rotate(vault, now=now)
 
 
 def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
+        signing_keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
 def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -281,7 +281,7 @@ def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        engines.begin(vault, other_toy_card(), days=90, now=now)
+        engine_history.begin(vault, other_toy_card(), days=90, now=now)
 
 
 def _renew_templates(root: Path, now: datetime, about: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.nursery import Spot
+from tests.crash.process_launcher import Spot
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- The table begins: written by `make reliability`. -->", "<!-- The table ends. -->"

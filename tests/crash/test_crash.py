@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.kit.db import Store
-from app.kit.steps import operation as named
-from app.kit.steps import step
+from app.db.sqlite.store import Store
+from app.kit.crash_points import operation as named
+from app.kit.crash_points import step
 from tests.architecture.source import modules
-from tests.crash import page, seen
-from tests.crash.before import enrolled
-from tests.crash.bench import Ends, killed_after_the_answer, killed_at, prepared_for, trace, unstepped
-from tests.crash.nursery import Command, Nursery
+from tests.crash import observed_state, page
 from tests.crash.operations import OPERATIONS, Operation, Order
+from tests.crash.preparations import enrolled
+from tests.crash.process_launcher import Command, Nursery
+from tests.crash.trial import Ends, killed_after_the_answer, killed_at, prepared_for, trace, unstepped
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - directories in it are made for one test
 
@@ -86,7 +86,7 @@ def _write(store: Store) -> None:
 
 def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Write once through the store, and once more past it, before the next step."""
-    store = Store(root / seen.DATA)
+    store = Store(root / observed_state.DATA)
     with named("invented"):
         _write(store)
         with closing(sqlite3.connect(store.path)) as connection, connection:
@@ -101,7 +101,7 @@ def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None
 
 
 def _in_no_operation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    store = Store(root / seen.DATA)
+    store = Store(root / observed_state.DATA)
     _write(store)
     store.close()
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.demo.holder import Holder, telling_parts, unpadded
-from app.demo.logged import climb, leads
-from app.ledger import receipts
-from tests.ledger.signed import Signer, consent, path, tree
+from app.demo.log_act import climb, leads
+from app.demo.receipt_wallet import Holder, telling_parts, unpadded
+from app.transparency.verify import receipt as receipts
+from tests.transparency.signed_bundles import Signer, consent, path, tree
 
 LEAVES = [bytes([number]) * 32 for number in range(21)]
 

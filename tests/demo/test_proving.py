@@ -10,16 +10,16 @@ import httpx
 import pytest
 from rich.console import Console
 
-from app.demo import outside
-from app.demo.caller import Caller
-from app.demo.cast import Cast
-from app.demo.holder import Holder
-from app.demo.proving import a_changed_byte_is_refused, receipts_prove_each_step
+from app.demo import command_line
+from app.demo.http_client import Caller
+from app.demo.narrator import StepFailedError, Teller
+from app.demo.people import Cast
+from app.demo.receipt_wallet import Holder
+from app.demo.receipts_act import a_changed_byte_is_refused, receipts_prove_each_step
 from app.demo.scene import Person, Scene
-from app.demo.stage import Stage
-from app.demo.teller import StepFailedError, Teller
-from app.ledger import receipts
-from tests.ledger.signed import Signer, consent
+from app.demo.service_process import Stage
+from app.transparency.verify import receipt as receipts
+from tests.transparency.signed_bundles import Signer, consent
 
 Told = Callable[[], str]
 
@@ -77,10 +77,10 @@ def test_receipts_hold_on_a_machine_that_cannot_take_the_network_away(
 
 
 def test_what_takes_the_network_away_is_used_if_it_does() -> None:
-    behind = outside.offline()
+    behind = command_line.offline()
 
-    assert outside.reaches_us(()), "the control"
-    assert not behind or not outside.reaches_us(behind)
+    assert command_line.reaches_us(()), "the control"
+    assert not behind or not command_line.reaches_us(behind)
 
 
 def test_a_changed_byte_is_refused_and_the_reason_said(scene: tuple[Scene, Told]) -> None:
@@ -105,7 +105,7 @@ def test_a_receipt_that_does_not_hold_ends_the_story(
     scene: tuple[Scene, Told], monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Scene], object]
 ) -> None:
     played, _ = scene
-    monkeypatch.setattr("app.demo.proving.offline", tuple)
+    monkeypatch.setattr("app.demo.receipts_act.offline", tuple)
     spoil(played)
 
     with pytest.raises(StepFailedError):
@@ -114,7 +114,7 @@ def test_a_receipt_that_does_not_hold_ends_the_story(
 
 def test_the_command_gets_no_setting_and_an_empty_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "MIEN_PROFILE", "no such")
-    done = outside.mien("verify-log")
+    done = command_line.mien("verify-log")
 
     assert done.code == 1
     assert "there is no" in done.trouble

@@ -9,8 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from app.demo.cast import Cast, Photo
-from app.demo.scan import (
+from app.demo.byte_scan import (
     SHORTEST,
     WINDOW,
     Needle,
@@ -21,6 +20,7 @@ from app.demo.scan import (
     spelled,
     text_needle,
 )
+from app.demo.people import Cast, Photo
 
 NAME = "Ada Example-Person"
 ID = UUID("3f1c9a52-7b0e-4d6a-9c11-5e8d2b4fa607")

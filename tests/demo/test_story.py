@@ -13,7 +13,7 @@ PLAYED_S = 280
 PLAY_WITH_A_WRONG_PHOTO = """
 import sys
 from rich.console import Console
-from app.demo.cast import Cast
+from app.demo.people import Cast
 from app.demo.story import play
 
 cast = Cast(ada_at_the_door="P003-front.jpg")

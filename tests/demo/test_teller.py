@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from app.demo.teller import WIDTH, StepFailedError, Teller, short, shown
+from app.demo.narrator import WIDTH, StepFailedError, Teller, short, shown
 
 LONG = "a sentence that goes on, and on, and never seems to come to an end, " * 3
 

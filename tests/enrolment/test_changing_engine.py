@@ -8,15 +8,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.enrolment import ending, standing
-from app.ledger.entries import Act, append_open
-from app.rights.sweep import sweep
-from tests.bytescan import rows
+from app.jobs.maintenance import sweep
+from app.templates import expiry as ending
+from app.templates import status as standing
+from app.transparency.log.entries import Act, append_open
 from tests.consent.spies import change_row
-from tests.enrolment.changed import acts, ada, open_acts, served, supersede
-from tests.house import House, MovableClock, enrol
-from tests.toy_engine import other_toy_card, toy_card
-from tests.toy_faces import toy_photo
+from tests.enrolment.engine_change import acts, ada, open_acts, served, supersede
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, MovableClock, enrol
+from tests.support.toy_engine import other_toy_card, toy_card
+from tests.support.toy_faces import toy_photo
 
 TOY, OTHER = toy_card(), other_toy_card()
 

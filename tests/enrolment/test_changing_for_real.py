@@ -8,18 +8,18 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.enrolment import standing
-from app.faces.cards import load_card
+from app.faces.cards.card import load_card
 from app.faces.flaws import Flaw
-from app.faces.messages import Measured
 from app.faces.permit import Permit
-from app.ledger.entries import Act
+from app.faces.workers.messages import Measured
+from app.templates import status as standing
+from app.transparency.log.entries import Act
 from tests.architecture.source import ROOT
-from tests.enrolment.changed import Ada, acts, ada, served, supersede
-from tests.house import House, MovableClock, ToyPool, enrol, serving
+from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
 from tests.rest.program import program
-from tests.toy_engine import other_toy_card, toy_card
-from tests.vault.operating import command, refused
+from tests.support.service_fixture import House, MovableClock, ToyPool, enrol, serving
+from tests.support.toy_engine import other_toy_card, toy_card
+from tests.vault.operator import command, refused
 
 TOY = toy_card()
 PEOPLE = ROOT / "tests" / "images" / "people"

@@ -8,10 +8,10 @@ import httpx
 from PIL import Image
 
 from app.faces.permit import Purpose
-from tests.bytescan import rows
 from tests.consent.spies import count, everything
-from tests.house import House, Party, Person, enrol
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/enrolments"
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from tests.consent.spies import everything
-from tests.house import House, Party, Person, SharedPool, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/enrolments"
 

@@ -8,8 +8,8 @@ import pytest
 
 from app.kit.errors import BusyError
 from tests.consent.spies import everything, noted
-from tests.house import House, Party, Person, enrol
-from tests.toy_faces import crashing_photo, toy_photo
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import crashing_photo, toy_photo
 
 
 def slug(answer: httpx.Response) -> tuple[int, str]:

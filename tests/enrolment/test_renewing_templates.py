@@ -8,20 +8,21 @@ import pytest
 
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
-from app.enrolment import policy, renewal, standing
-from app.enrolment.engines import NotInForceError
 from app.faces.engine import Metric, Vector
 from app.faces.flaws import Flaw, FlawCode
-from app.faces.messages import Measured
 from app.faces.permit import Permit
+from app.faces.workers.messages import Measured
 from app.kit.errors import BusyError
-from app.ledger.entries import Act
-from tests.bytescan import rows
+from app.templates import policy, renewal
+from app.templates import status as standing
+from app.templates.engine_history import NotInForceError
+from app.transparency.log.entries import Act
 from tests.consent.spies import change_row
-from tests.enrolment.changed import Ada, BlindPool, acts, ada, look, other_pool, served, supersede
-from tests.house import House, MovableClock, ToyPool, enrol
-from tests.toy_engine import other_toy_card, toy_card
-from tests.toy_faces import toy_photo
+from tests.enrolment.engine_change import Ada, BlindPool, acts, ada, look, other_pool, served, supersede
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, MovableClock, ToyPool, enrol
+from tests.support.toy_engine import other_toy_card, toy_card
+from tests.support.toy_faces import toy_photo
 
 TOY, OTHER = toy_card(), other_toy_card()
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.enrolment.policy import MOST_PHOTOS, odd_ones
-from app.faces import features
-from app.faces.cards import load_card
+from app.comparisons.policy import Decision, decide
+from app.faces import vectors as features
+from app.faces.cards.card import load_card
 from app.faces.engine import METRICS, Metric
-from app.matching.policy import Decision, decide
+from app.templates.policy import MOST_PHOTOS, odd_ones
 
 NUMBERS = st.floats(-1, 1, allow_nan=False)
 WEIGHTS = "5a" * 32

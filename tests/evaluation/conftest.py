@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli import evaluating
+from app.cli import evaluate as evaluating
 from app.cli.program import app
-from app.faces.cards import Card
+from app.faces.cards.card import Card
 from app.faces.permit import Stated
-from app.faces.pool import EnginePool, Measured
-from app.kit.settings import Settings
-from tests import toy_engine
-from tests.house import SharedPool
-from tests.toy_faces import toy_photo
+from app.faces.workers.pool import EnginePool, Measured
+from app.settings import Settings
+from tests.support import toy_engine
+from tests.support.service_fixture import SharedPool
+from tests.support.toy_faces import toy_photo
 
 STATED = ("--origin", "drawn for a test", "--agreed", "yes")
 
@@ -62,7 +62,7 @@ def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return pool, toy_engine.toy_card()
 
     monkeypatch.setattr(evaluating, "engine_of", engine)
-    monkeypatch.setattr("app.kit.log.configure", lambda: None)
+    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
 
     def run(*arguments: str | Path, stated: Sequence[str] = STATED, **more: str) -> Result:
         environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **more}

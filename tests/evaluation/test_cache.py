@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.cli import evaluating
+from app.cli import evaluate as evaluating
 from app.evaluation import cache
 from app.evaluation.cache import opened
 from app.evaluation.errors import EvaluationError
 from app.faces.flaws import FlawCode
-from app.faces.pool import EnginePool
+from app.faces.workers.pool import EnginePool
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command
-from tests.house import SharedPool
-from tests.toy_engine import SPEC, toy_card
+from tests.support.service_fixture import SharedPool
+from tests.support.toy_engine import SPEC, toy_card
 
 VECTOR = np.linspace(-1, 1, 128)
 Evaluated = Callable[..., dict[str, Any]]
@@ -153,7 +153,7 @@ def test_after_a_refusal_that_no_more_measuring_mends_it_is_gone(
 @contextmanager
 def running(folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Evaluate in another process, which is ended afterwards."""
-    words = [sys.executable, "-m", "tests.evaluation.killed", folder, tmp_path / "report", tmp_path / "kept"]
+    words = [sys.executable, "-m", "tests.evaluation.killed_run", folder, tmp_path / "report", tmp_path / "kept"]
     with subprocess.Popen(
         [str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

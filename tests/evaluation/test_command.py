@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from app.cli.program import app
 from app.evaluation.cache import opened
-from app.faces.cards import load_card
+from app.faces.cards.card import load_card
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
-from tests.evaluation.plain import Images
+from tests.evaluation.plain_loops import Images
 from tests.evaluation.test_numbers import compare, compare_people
-from tests.house import SharedPool
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import SharedPool
+from tests.support.toy_faces import toy_photo
 
 Evaluated = Callable[..., dict[str, Any]]
 
@@ -174,7 +174,7 @@ def test_workers_are_as_many_as_asked_for(folder: Path, monkeypatch: pytest.Monk
         seen.append((settings.engine_workers, settings.engine_queue >= settings.engine_workers))
         raise AskedError
 
-    monkeypatch.setattr("app.cli.evaluating.engine_of", engine)
+    monkeypatch.setattr("app.cli.evaluate.engine_of", engine)
     for words in ((), ("--workers", "3")):
         common = ["evaluate", str(folder), "--origin", "x", "--agreed", "yes", "--out", str(tmp_path / "r")]
         result = CliRunner().invoke(app, [*common, *words])

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.evaluation import card_plots
-from app.faces.cards import shipped
+from app.faces.cards.card import shipped
 from tests.architecture.source import ROOT
-from tests.pages import check_page
+from tests.support.pages import check_page
 
 PAGE = ROOT / "docs" / "engines.md"
 FIGURES = sorted((ROOT / "docs" / "engines").glob("*.svg"))

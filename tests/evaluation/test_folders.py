@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.evaluation.errors import EvaluationError
-from app.evaluation.folder import look, read
 from app.evaluation.groups import read_groups
+from app.evaluation.image_folder import look, read
 from app.evaluation.pairs import read_pairs
 from tests.evaluation.conftest import Command, make_folder, toy_people
-from tests.toy_faces import crashing_photo, toy_photo
+from tests.support.toy_faces import crashing_photo, toy_photo
 
 Evaluated = Callable[..., dict[str, Any]]
 

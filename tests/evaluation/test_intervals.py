@@ -13,7 +13,7 @@ from app.evaluation import resampling
 from app.evaluation.groups import Groups, none
 from app.evaluation.resampling import Bounds, Intervals, intervals
 from app.evaluation.scores import Source
-from tests.evaluation.plain import Images
+from tests.evaluation.plain_loops import Images
 
 THRESHOLDS = (0.5, 0.9)
 

@@ -11,18 +11,19 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from app.evaluation import document, rates, resampling, scores, service
-from app.evaluation.acquiring import Acquired
-from app.evaluation.folder import Folder, Sample
+from app.evaluation import rates, resampling, scores, service
+from app.evaluation import report as document
 from app.evaluation.groups import Groups, none
+from app.evaluation.image_folder import Folder, Sample
+from app.evaluation.measure_images import Acquired
 from app.evaluation.pairs import Listed
+from app.evaluation.provenance import state
 from app.evaluation.scores import Source
-from app.evaluation.stating import state
 from app.evaluation.trial import Asked, Trial
-from app.faces.cards import Card, card_of, load_card
-from tests.evaluation import plain
-from tests.evaluation.plain import Images
-from tests.toy_engine import toy_card
+from app.faces.cards.card import Card, card_of, load_card
+from tests.evaluation import plain_loops
+from tests.evaluation.plain_loops import Images
+from tests.support.toy_engine import toy_card
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Evaluated = Callable[..., dict[str, Any]]
@@ -53,19 +54,19 @@ def compare(told: dict[str, Any], images: Images) -> None:
     found = told["calibration"]
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (genuine, impostor)
     assert found["pairs_floor"] == near(3 / impostor)
-    rows = plain.table(images)
+    rows = plain_loops.table(images)
     assert found["table"] == [as_rates(row) for row in rows]
-    points = plain.curve(images)
+    points = plain_loops.curve(images)
     for column, name in enumerate(("threshold", "fmr", "fnmr")):
         assert told["det"][name] == [near(point[column]) for point in points]
-    counts = {kind: plain.histogram(images, same=kind == "genuine") for kind in ("genuine", "impostor")}
+    counts = {kind: plain_loops.histogram(images, same=kind == "genuine") for kind in ("genuine", "impostor")}
     longest = max(map(len, counts.values()))
     assert told["histograms"] == {
         "bin": 0.01,
         **{kind: each + [0] * (longest - len(each)) for kind, each in counts.items()},
     }
     for one in told["at"]:
-        expected = as_rates(plain.row(images, one["threshold"]))
+        expected = as_rates(plain_loops.row(images, one["threshold"]))
         assert {name: one[name] for name in expected} == expected
     assert {row["threshold"] for row in found["ci95_by_person"]} == {one["threshold"] for one in told["at"]}
 
@@ -73,7 +74,7 @@ def compare(told: dict[str, Any], images: Images) -> None:
 def compare_people(told: dict[str, Any], images: Images) -> None:
     """Hold references and galleries against the loops."""
     thresholds = sorted(one["threshold"] for one in told["at"])
-    expected = plain.references(images, thresholds, most=told["settings"]["most_references"])
+    expected = plain_loops.references(images, thresholds, most=told["settings"]["most_references"])
     found = told["references"]
     assert (found["people"], found["probes"]) == (expected["people"], expected["probes"])
     for row, other in zip(found["rows"], expected["rows"], strict=True):
@@ -81,9 +82,9 @@ def compare_people(told: dict[str, Any], images: Images) -> None:
             assert row[way] == [as_rates(one) for one in other[way]]
     for gallery in told["identification"]:
         for at in gallery["at"]:
-            identified, false = plain.identification(images, at["threshold"], gallery["gallery"])
+            identified, false = plain_loops.identification(images, at["threshold"], gallery["gallery"])
             assert (at["dir_rank_1"], at["fpir"]) == (near(identified), near(false))
-            rate = plain.row(images, at["threshold"])["fmr"]
+            rate = plain_loops.row(images, at["threshold"])["fmr"]
             assert at["n_times_fmr"] == pytest.approx(gallery["gallery"] * rate, rel=2e-3)
 
 

@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.evaluation import plots, wording, writing
+from app.evaluation import number_format, plots, report_files
 from app.evaluation.errors import EvaluationError
-from app.evaluation.page import CAPTIONS, page
+from app.evaluation.report_page import CAPTIONS, page
 from tests.evaluation.conftest import make_folder, toy_people
 from tests.rights.test_page import FLAGS, chromium
 
@@ -78,13 +78,13 @@ def test_labels_are_text_in_figures_and_tables(told: dict[str, Any]) -> None:
 
 
 def test_a_rate_of_fewer_than_three_is_not_stated() -> None:
-    assert wording.seen(2 / 500, 500) == "fewer than 3 in 500"
-    assert wording.seen(3 / 500, 500) == "0.6 %"
-    assert wording.seen(0.0, 12345) == "fewer than 3 in 12\N{NO-BREAK SPACE}345"
-    assert wording.rate(0.000123).startswith("1.2 ")
-    assert wording.rate(0.000123).endswith("10⁻⁴")
-    assert [wording.rate(value) for value in (0.0, 0.0273, 1.0)] == ["none seen", "2.7 %", "100 %"]
-    assert wording.bounds([0.0, 0.5]) == "0 to 50 %"
+    assert number_format.seen(2 / 500, 500) == "fewer than 3 in 500"
+    assert number_format.seen(3 / 500, 500) == "0.6 %"
+    assert number_format.seen(0.0, 12345) == "fewer than 3 in 12\N{NO-BREAK SPACE}345"
+    assert number_format.rate(0.000123).startswith("1.2 ")
+    assert number_format.rate(0.000123).endswith("10⁻⁴")
+    assert [number_format.rate(value) for value in (0.0, 0.0273, 1.0)] == ["none seen", "2.7 %", "100 %"]
+    assert number_format.bounds([0.0, 0.5]) == "0 to 50 %"
 
 
 def test_no_rate_below_what_so_many_pairs_can_speak_of_is_in_the_report(told: dict[str, Any]) -> None:
@@ -166,12 +166,12 @@ def test_what_a_killed_run_left_is_no_report(
         if len(placed) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing, "_put", killed)
+    monkeypatch.setattr(report_files, "_put", killed)
     with pytest.raises(KeyboardInterrupt):
-        writing.write(out, told)
-    writing.check(out, force=False)
+        report_files.write(out, told)
+    report_files.check(out, force=False)
     placed.append("so that the next is not the first")
-    writing.write(out, told)
+    report_files.write(out, told)
 
     with pytest.raises(EvaluationError, match="already"):
-        writing.check(out, force=False)
+        report_files.check(out, force=False)

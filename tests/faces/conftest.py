@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from app.faces import features
-from app.faces.cards import load_card
+from app.faces import vectors
+from app.faces.cards.card import load_card
 from app.faces.engine import Metric
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool, Measured
+from app.faces.workers.pool import EnginePool, Measured
 from app.main import ENGINES
-from tests import toy_engine
+from tests.support import toy_engine
 
 REAL_SPEC = "app.faces.engines.face_recognition:FaceRecognition"
 _IMAGES = Path(__file__).parents[1] / "images"
@@ -95,4 +95,4 @@ def distance(one: object, other: object, metric: Metric = "l2") -> float:
     """Return the distance of two good answers."""
     assert isinstance(one, Measured)
     assert isinstance(other, Measured)
-    return features.distance(one.vector, other.vector, metric=metric)
+    return vectors.distance(one.vector, other.vector, metric=metric)

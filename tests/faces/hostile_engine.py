@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.faces.engine import Face, Pixels
-from tests.toy_engine import ToyEngine
+from tests.support.toy_engine import ToyEngine
 
 SPEC = "tests.faces.hostile_engine:HostileEngine"
 LIAR_SPEC = "tests.faces.hostile_engine:LiarEngine"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.faces.cards import card_of, load_card, shipped
+from app.faces.cards.card import card_of, load_card, shipped
 
 CARD = load_card("face_recognition")
 

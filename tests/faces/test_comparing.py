@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.program import app
-from app.faces.calibration import TargetGroup
-from app.faces.cards import load_card, shipped
-from app.faces.comparing import FPIR, compare
+from app.faces.cards.calibration import TargetGroup
+from app.faces.cards.card import load_card, shipped
+from app.faces.cards.compare import FPIR, compare
 
 
 def test_every_engine_is_asked_for_the_same_rate() -> None:

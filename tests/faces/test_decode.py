@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from app.faces import decode
 from app.faces.flaws import FlawCode
+from app.faces.workers import decode
 
 MAX_PIXELS = 25_000_000
 

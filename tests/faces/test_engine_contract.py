@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.faces import decode, worker
-from app.faces.cards import Card, load_card
-from app.faces.choosing import chosen_card
+from app.faces.cards.card import Card, load_card
+from app.faces.cards.operating_point import operating_point
+from app.faces.cards.select import chosen_card
 from app.faces.engine import Engine, Pixels
-from app.faces.features import distance
-from app.faces.operating import operating_point
+from app.faces.vectors import distance
+from app.faces.workers import decode, worker
 from app.main import ENGINES, OWN_ENGINE
-from tests import toy_engine
-from tests.faces.brought import bring, calibrate
 from tests.faces.conftest import REAL_SPEC
-from tests.toy_faces import toy_photo
+from tests.faces.custom_networks import bring, calibrate
+from tests.support import toy_engine
+from tests.support.toy_faces import toy_photo
 
 
 class Case:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.faces.cards import load_card
-from app.faces.messages import Measured
-from app.faces.operating import operating_point
+from app.faces.cards.card import load_card
+from app.faces.cards.operating_point import operating_point
 from app.faces.permit import Permit
+from app.faces.workers.messages import Measured
 from tests.faces.conftest import distance, pool_of
 
 PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"))

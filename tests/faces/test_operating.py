@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.faces.calibration import TargetGroup
-from app.faces.cards import Card, card_of, load_card, shipped
-from app.faces.operating import chosen, in_force, operating_point
-from app.kit.settings import Settings
-from tests.toy_engine import toy_card
+from app.faces.cards.calibration import TargetGroup
+from app.faces.cards.card import Card, card_of, load_card, shipped
+from app.faces.cards.operating_point import chosen, in_force, operating_point
+from app.settings import Settings
+from tests.support.toy_engine import toy_card
 
 DLIB, SFACE = load_card("face_recognition"), load_card("sface")
 CARDS = st.sampled_from(shipped())

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.faces.cards import load_card
-from app.faces.choosing import chosen_card
-from app.faces.operating import operating_point
-from app.faces.own_card import OwnEngineError
-from app.kit.settings import Settings
-from tests.faces.brought import FED, POOLED, SFACE, bring, field, network, number, settings_with
+from app.faces.cards.card import load_card
+from app.faces.cards.custom_card import OwnEngineError
+from app.faces.cards.operating_point import operating_point
+from app.faces.cards.select import chosen_card
+from app.settings import Settings
+from tests.faces.custom_networks import FED, POOLED, SFACE, bring, field, network, number, settings_with
 
 
 @pytest.fixture

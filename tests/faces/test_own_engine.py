@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.faces import pipeline, worker
-from app.faces.cards import Card, load_card
-from app.faces.choosing import chosen_card
+from app.faces.cards.card import Card, load_card
+from app.faces.cards.select import chosen_card
 from app.faces.engine import Face, Pixels
 from app.faces.engines.onnx import OnnxEngine
 from app.faces.flaws import Flaw, FlawCode
-from app.faces.messages import REFUSALS, Measured, answer
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool
-from app.faces.wire import Frame, FrameError
+from app.faces.workers import pipeline, worker
+from app.faces.workers.frames import Frame, FrameError
+from app.faces.workers.messages import REFUSALS, Measured, answer
+from app.faces.workers.pool import EnginePool
 from app.main import OWN_ENGINE, engine_of
-from tests.faces.brought import FED, POOLED, bring, calibrate, network, settings_with
 from tests.faces.conftest import pool_of
-from tests.house import SharedPool, enrol, serving
+from tests.faces.custom_networks import FED, POOLED, bring, calibrate, network, settings_with
+from tests.support.service_fixture import SharedPool, enrol, serving
 
 PORTRAIT = "people/P001/studio_portrait.jpg"
 SELFIE = "people/P001/amateur_selfie.jpg"

@@ -5,11 +5,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from app.faces import pipeline
 from app.faces.engine import Face, Pixels
-from app.faces.messages import Measured
-from tests.toy_engine import ToyEngine, toy_card
-from tests.toy_faces import toy_photo
+from app.faces.workers import pipeline
+from app.faces.workers.messages import Measured
+from tests.support.toy_engine import ToyEngine, toy_card
+from tests.support.toy_faces import toy_photo
 
 LARGE = toy_photo(1, size=(2000, 1500))
 

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image
 
 from app.faces.flaws import Flaw, FlawCode
-from app.faces.messages import Ask
 from app.faces.permit import Permit, Stated
-from app.faces.pool import EnginePool, Measured
-from app.faces.process import WorkerProcess
+from app.faces.workers.messages import Ask
+from app.faces.workers.pool import EnginePool, Measured
+from app.faces.workers.process import WorkerProcess
 from app.kit.errors import BusyError
 from tests.faces.conftest import MakePool, distance
-from tests.toy_engine import toy_card
-from tests.toy_faces import PEOPLE, crashing_photo, exhausting_photo, slow_photo, toy_photo
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import PEOPLE, crashing_photo, exhausting_photo, slow_photo, toy_photo
 
 
 def _workers(pool: EnginePool) -> list[psutil.Process]:
@@ -280,7 +280,9 @@ def test_pools_and_lost_workers_leave_no_descriptor_open(make_pool: MakePool, pe
 
 
 def test_the_service_itself_loads_neither_an_engine_nor_a_decoder() -> None:
-    code = "import sys, app.faces.pool; print({'dlib', 'face_recognition', 'PIL', 'pyseccomp'} & set(sys.modules))"
+    code = (
+        "import sys, app.faces.workers.pool; print({'dlib', 'face_recognition', 'PIL', 'pyseccomp'} & set(sys.modules))"
+    )
     root = Path(__file__).parents[2]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
 

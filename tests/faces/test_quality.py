@@ -11,9 +11,9 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from app.faces import quality
 from app.faces.flaws import Flaw, FlawCode
-from app.faces.messages import QUALITY_NAMES
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool, Measured
+from app.faces.workers.messages import QUALITY_NAMES
+from app.faces.workers.pool import EnginePool, Measured
 
 _IMAGES = Path(__file__).parents[1] / "images"
 _GOOD = sorted(str(path.relative_to(_IMAGES)) for path in _IMAGES.glob("people/*/*.jpg"))

@@ -7,10 +7,10 @@ from itertools import combinations
 import psutil
 import pytest
 
-from app.faces.cards import Card, load_card
-from app.faces.operating import operating_point
+from app.faces.cards.card import Card, load_card
+from app.faces.cards.operating_point import operating_point
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool, Measured
+from app.faces.workers.pool import EnginePool, Measured
 from app.main import ENGINES
 from tests.faces.conftest import distance, pool_of
 
@@ -75,7 +75,7 @@ def test_both_workers_give_the_same_answer(street: Street, image: Callable[[str]
 
 
 def test_a_worker_is_one_thread(street: Street) -> None:
-    workers = [child for child in psutil.Process().children() if "app.faces.worker" in child.cmdline()]
+    workers = [child for child in psutil.Process().children() if "app.faces.workers.worker" in child.cmdline()]
 
     assert len(workers) >= street.pool.status().workers
     assert {worker.num_threads() for worker in workers} == {1}

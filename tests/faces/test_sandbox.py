@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.faces import sandbox
 from app.faces.permit import Permit
-from app.faces.pool import EnginePool, Measured
+from app.faces.workers import sandbox
+from app.faces.workers.pool import EnginePool, Measured
 from app.kit.errors import BusyError
 from tests.faces import hostile_engine
 from tests.faces.conftest import MakePool
-from tests.toy_faces import toy_photo
+from tests.support.toy_faces import toy_photo
 
 _ROOT = Path(__file__).parents[2]
 _filter_works = sandbox.has_filter()
@@ -87,8 +87,8 @@ def test_a_worker_gets_nothing_of_our_environment_or_our_files(
 
 def test_a_worker_ends_with_the_service_even_if_that_is_killed() -> None:
     script = (
-        "import os, uuid; from app.faces.permit import Permit; from app.faces.pool import EnginePool;"
-        "from tests import toy_engine as t; from tests.toy_faces import toy_photo; import psutil;"
+        "import os, uuid; from app.faces.permit import Permit; from app.faces.workers.pool import EnginePool;"
+        "from tests import toy_engine as t; from tests.support.toy_faces import toy_photo; import psutil;"
         "p = EnginePool(engine=t.SPEC, card=t.toy_card(), workers=1, queue=1, timeout_s=5, memory_bytes=1 << 30);"
         "p.start(); p.measure(Permit(grant_ids=(uuid.uuid4(),)), [toy_photo(0)]);"
         "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), 9)"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.faces.flaws import Flaw, FlawCode
-from app.faces.messages import QUALITY_NAMES, SANDBOX_PIECES, Ask, Hello, Measured, Start, answer, flaw_frame
-from app.faces.wire import Frame, FrameError, pack, read_frame
+from app.faces.workers.frames import Frame, FrameError, pack, read_frame
+from app.faces.workers.messages import QUALITY_NAMES, SANDBOX_PIECES, Ask, Hello, Measured, Start, answer, flaw_frame
 
 _QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
 

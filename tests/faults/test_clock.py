@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from fastapi import Request
 
+from app.jobs.maintenance import sweep
 from app.kit.errors import TooManyAttemptsError
-from app.kit.throttle import Throttle
-from app.rights.sweep import sweep
-from tests.bytescan import rows
-from tests.faults.served import served
-from tests.faults.town import Town, eventually, statuses
-from tests.house import House, MovableClock, SharedPool, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.web.rate_limit import Throttle
+from tests.faults.running_service import served
+from tests.faults.scenario import Town, eventually, statuses
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, MovableClock, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 
 def swept(house: House) -> None:
@@ -105,7 +105,7 @@ def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, 
 def test_throttle_forgets_what_it_counted_at_a_time_that_is_yet_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise whoever shares an address waits for as long as the clock went back."""
     request, clock = Request({"type": "http", "client": ("192.0.2.1", 1), "headers": []}), MovableClock()
-    monkeypatch.setattr("app.kit.throttle.utc_now", clock)
+    monkeypatch.setattr("app.web.rate_limit.utc_now", clock)
     monkeypatch.setattr("limits.storage.memory.time.time", lambda: clock().timestamp())
     throttle = Throttle("sign-ups", per_minute=2)
     clock.advance(days=1)

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bytescan import rows
-from tests.crash import ledger
-from tests.faults.served import Served, added_party, photo, served, under_libfiu
-from tests.faults.town import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
-from tests.house import Party, Person, copied
+from tests.crash import log_files
+from tests.faults.running_service import Served, added_party, photo, served, under_libfiu
+from tests.faults.scenario import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import Party, Person, copied
 
 pytestmark = [pytest.mark.injected, pytest.mark.timeout(300)]
 EIO, EROFS = 5, 30
@@ -56,7 +56,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: Served,
     assert {line["event"] for line in log} >= {"storage fails", "storage works again"}
     assert not [line for line in log if line["event"] == "fault"]
     assert sound(running.root)
-    assert ledger.found_in(running.root, ()) == []
+    assert log_files.found_in(running.root, ()) == []
     assert eventually(lambda: not unused_keys(running.root))
 
 
@@ -130,7 +130,7 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
     assert people == {person.subject_id.replace("-", "") for person in promised.people}, "and nobody else"
     assert consents >= {one.replace("-", "") for one in standing}
     assert not consents & {one.replace("-", "") for one in promised.withdrawn}
-    assert ledger.found_in(root, promised.leaves) == []
+    assert log_files.found_in(root, promised.leaves) == []
     assert sound(root)
 
 

@@ -7,13 +7,13 @@ import httpx
 import pytest
 import structlog
 
-from app.rights.sweep import sweep
-from tests.crash import ledger
+from app.jobs.maintenance import sweep
+from tests.crash import log_files
 from tests.faults.disks import full, small_disk
-from tests.faults.town import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
-from tests.house import House, Person, SharedPool, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.faults.scenario import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
+from tests.support.service_fixture import House, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 pytestmark = pytest.mark.mounts
 NEEDS_NO_KEY = {"verify", "rename", "new token", "lift"}
@@ -45,7 +45,7 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
             told, seen = outcomes(writes), statuses(reads)
             during = contents(house.vault.data.path)
         sweep(house.vault, settings=house.settings, now=house.clock())
-        idle, left, whole = unused_keys(root), names(house), sound(root) and not ledger.found_in(root, ())
+        idle, left, whole = unused_keys(root), names(house), sound(root) and not log_files.found_in(root, ())
 
     if store == "data":
         assert refused(told) == set(writes)
@@ -69,7 +69,7 @@ def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store:
         again = {name: answer for name, answer in statuses(writes).items() if name not in ENDINGS}
         withdrawn = [town.verify(name) for name in ("withdraw", "refuse", "erase", "restrict")]
         gone = town.people["erase"]("GET", "/v1/me").status_code
-        whole = sound(root) and not ledger.found_in(root, ())
+        whole = sound(root) and not log_files.found_in(root, ())
 
     assert set(again.values()) <= {200, 201}
     assert [answer.status_code for answer in withdrawn] == [404] * 4

@@ -17,15 +17,15 @@ import httpx
 import psutil
 import pytest
 
-from app.kit.settings import Settings
-from app.rights.sweep import purge, sweep
-from app.vault.opening import check, open_vault
-from tests.bytescan import owners, rows, slots
-from tests.crash import ledger
-from tests.faults.powercut import Disk, Event, events, under_strace
-from tests.faults.served import Served, served
-from tests.faults.town import sound, unused_keys
-from tests.house import copied
+from app.jobs.maintenance import purge, sweep
+from app.settings import Settings
+from app.vault.open import check, open_vault
+from tests.crash import log_files
+from tests.faults.power_cut import Disk, Event, events, under_strace
+from tests.faults.running_service import Served, served
+from tests.faults.scenario import sound, unused_keys
+from tests.support.byte_scan import owners, rows, slots
+from tests.support.service_fixture import copied
 
 pytestmark = [pytest.mark.injected, pytest.mark.timeout(600)]
 CUTS = 120
@@ -118,7 +118,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: I
     vault.data.close()
     vault.register.store.close()
     assert sound(at)
-    assert ledger.found_in(at, promised) == []
+    assert log_files.found_in(at, promised) == []
     assert set(owners(at / "data" / "mien.db")) <= {owner for owner, _, _ in slots(at)}, "a dead row is not served"
     return state(at), len(unused_keys(at))
 

@@ -14,8 +14,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
-from app.kit.db import Store, UtcDateTime
-from tests.bytescan import Needles, files_under
+from app.db.sqlite.store import Store
+from app.db.types import UtcDateTime
+from tests.support.byte_scan import Needles, files_under
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
 

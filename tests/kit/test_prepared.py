@@ -14,8 +14,9 @@ from sqlalchemy import LargeBinary, bindparam, func, insert, literal_column, sel
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.kit.db import Store, UtcDateTime, spelled
-from app.kit.prepared import Prepared, within
+from app.db.sqlite.prepared import Prepared, within
+from app.db.sqlite.store import Store
+from app.db.types import UtcDateTime, spelled
 
 
 class Mood(StrEnum):

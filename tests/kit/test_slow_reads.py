@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.kit.connections import unhurried
-from app.kit.db import Store
-from app.kit.trouble import Trouble
+from app.db.sqlite.connections import unhurried
+from app.db.sqlite.fault_log import Trouble
+from app.db.sqlite.store import Store
 
 LONG = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i < :most")
 HOURS = 10**12

@@ -3,8 +3,8 @@
 import pytest
 
 from app.kit.text import readable
-from tests.house import House
 from tests.rest.conftest import slug
+from tests.support.service_fixture import House
 
 NAMES = [
     "Ada",

@@ -13,13 +13,23 @@ from uuid import UUID
 
 import pytest
 
-from app.faces.cards import Card, load_card
-from app.faces.pool import EnginePool
-from app.kit.settings import MIB
-from tests.bytescan import Needles, Place, files_under, live_keys, openable, private_tmp, rows, slots, template_vectors
-from tests.house import House, Party, Person, SharedPool, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.faces.cards.card import Card, load_card
+from app.faces.workers.pool import EnginePool
+from app.settings import MIB
+from tests.support.byte_scan import (
+    Needles,
+    Place,
+    files_under,
+    live_keys,
+    openable,
+    private_tmp,
+    rows,
+    slots,
+    template_vectors,
+)
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 NAME = "Ada Lovelace-Canary"
 PEOPLE = Path(__file__).parents[1] / "images" / "people"

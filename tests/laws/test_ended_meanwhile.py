@@ -8,8 +8,8 @@ from uuid import UUID
 
 from app.parties import service as parties
 from tests.consent.spies import count
-from tests.house import House, enrol
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, enrol
+from tests.support.toy_faces import toy_photo
 
 
 def test_an_enrolment_whose_token_ends_while_the_engine_works_is_refused(mien: House) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from app.faces.permit import Permit, Purpose
 from tests.consent.spies import change_row, count, watch_pipe
-from tests.house import House, Party, Person, SharedPool, enrol
-from tests.toy_faces import _photo, toy_photo
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol
+from tests.support.toy_faces import _photo, toy_photo
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from app.consent import permits
 from app.consent.tables import Grant
 from app.faces.permit import Permit, Purpose
 from tests.consent.spies import change_row, count, everything
-from tests.house import House, Party, Person, enrol
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import toy_photo
 
 Row = dict[str, Any]
 

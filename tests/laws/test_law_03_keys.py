@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from app.jobs.maintenance import sweep
 from app.rights import erasure
-from app.rights.sweep import sweep
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
-from app.vault.opening import open_vault
-from tests.bytescan import Needles, copied_data, files_under, live_keys, openable, rows, slots
-from tests.house import House, Party, Person, enrol, settings_for
-from tests.toy_faces import toy_photo
+from app.vault.open import open_vault
+from tests.support.byte_scan import Needles, copied_data, files_under, live_keys, openable, rows, slots
+from tests.support.service_fixture import House, Party, Person, enrol, settings_for
+from tests.support.toy_faces import toy_photo
 
 HERS = {"subjects", "consent_events", "entries", "receipts"}
 """What is sealed under a person's own key, and stays when a consent ends."""

@@ -14,12 +14,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.matching import verify
 from app.vault.register import Owner
-from tests.bytescan import rows, slots
-from tests.house import House, Party, Person, SharedPool, copied, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.verification import service as verify
+from tests.support.byte_scan import rows, slots
+from tests.support.service_fixture import House, Party, Person, SharedPool, copied, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 SOON_S = 5.0
 """Much longer than anything here takes that does not wait."""

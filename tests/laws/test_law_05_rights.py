@@ -16,13 +16,13 @@ from PIL import Image
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
 
 import app.main
-from app.kit.datamap import IMPERSONAL, Kind
-from app.kit.db import Row
+from app.db.data_map import IMPERSONAL, Kind
+from app.db.types import Row
 from app.vault.tables import RegisterRow
-from tests.bytescan import SEALED, rows
-from tests.house import House, Party, enrol
-from tests.matching.failing import unhindered
-from tests.toy_faces import slow_photo, toy_photo
+from tests.comparisons.failures import unhindered
+from tests.support.byte_scan import SEALED, rows
+from tests.support.service_fixture import House, Party, enrol
+from tests.support.toy_faces import slow_photo, toy_photo
 
 assert app.main.ROUTERS, "every table is known once the application is"
 

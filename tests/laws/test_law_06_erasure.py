@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.kit.db import Store
-from app.rights.sweep import sweep
-from tests.bytescan import Needles, rows, slots
-from tests.house import House, Party, Person, SharedPool, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.db.sqlite.store import Store
+from app.jobs.maintenance import sweep
+from tests.support.byte_scan import Needles, rows, slots
+from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 from tests.vault.disk import full_disk, make_impatient
 
 Failing = Callable[[House], "AbstractFailure"]

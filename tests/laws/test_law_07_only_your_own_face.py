@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from tests.consent.spies import count, watch_pipe
-from tests.house import House, enrol
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, enrol
+from tests.support.toy_faces import toy_photo
 
 ADDRESSES = [
     "http://127.0.0.1:1/face.jpg",

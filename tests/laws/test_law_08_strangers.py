@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from app.faces import pipeline
-from app.faces.messages import Measured
-from tests.bytescan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
-from tests.house import House, enrol
-from tests.toy_engine import ToyEngine, toy_card
-from tests.toy_faces import toy_photo
+from app.faces.workers import pipeline
+from app.faces.workers.messages import Measured
+from tests.support.byte_scan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
+from tests.support.service_fixture import House, enrol
+from tests.support.toy_engine import ToyEngine, toy_card
+from tests.support.toy_faces import toy_photo
 
 
 def seen_by_the_engine(image: bytes) -> Measured:

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from app.faces.permit import Purpose
-from app.ledger import batch
+from app.transparency.log import batch
+from tests.comparisons.failures import fail
 from tests.consent.spies import change_row, statements, watch_pipe
-from tests.house import House, Party, Person, SharedPool, enrol, serving
-from tests.ledger.told import FOR_EVER
-from tests.matching.failing import fail
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.pending_leaves import FOR_EVER
 
 BOTH = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 

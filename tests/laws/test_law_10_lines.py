@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.bytescan import rows
-from tests.house import House, Person
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Person
+from tests.support.toy_faces import toy_photo
 
 PEOPLE = {"the same": toy_photo(1, variant=3), "another": toy_photo(2)}
 

@@ -22,23 +22,23 @@ from app.consent import service as consent
 from app.consent.errors import NoSuchConsentError
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
-from app.faces.measuring import Measuring
-from app.faces.messages import Measured
 from app.faces.permit import Permit, Purpose
-from app.faces.pool import EnginePool
-from app.kit.auth import Principal, Role, UnauthenticatedError
-from app.matching import verify
+from app.faces.service import Measuring
+from app.faces.workers.messages import Measured
+from app.faces.workers.pool import EnginePool
 from app.parties.tables import PartyKey
 from app.rights import erasure
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.subjects.tables import Token, TokenKind
 from app.vault.vault import Vault
-from tests.bytescan import rows
-from tests.house import House
-from tests.matching.failing import unhindered
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.verification import service as verify
+from app.web.auth import Principal, Role, UnauthenticatedError
+from tests.comparisons.failures import unhindered
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 RACES = 200
 AT_ONCE = 8

@@ -14,17 +14,18 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from app.enrolment import coverage, standing
-from app.rights.schema import schema
-from app.vault.manifest import BackupError
-from tests.bytescan import rows
+from app.rights.access_schema import schema
+from app.templates import coverage
+from app.templates import status as standing
+from app.vault.backup_manifest import BackupError
 from tests.consent.spies import change_row, watch_pipe
-from tests.enrolment.changed import Ada, ada, served, supersede
-from tests.house import House, MovableClock, ToyPool, enrol, serving
+from tests.enrolment.engine_change import Ada, ada, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
-from tests.toy_engine import other_toy_card, toy_card
-from tests.toy_faces import toy_photo
-from tests.vault.operating import backed_up, command, contents, refused, restored
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, MovableClock, ToyPool, enrol, serving
+from tests.support.toy_engine import other_toy_card, toy_card
+from tests.support.toy_faces import toy_photo
+from tests.vault.operator import backed_up, command, contents, refused, restored
 
 TOY, OTHER = toy_card(), other_toy_card()
 

@@ -10,7 +10,7 @@ import httpx
 from tests.machine.cells import Cell, cell
 from tests.machine.model import Album, Event, Grant, Model, Person, Template, Token
 from tests.machine.receipts import receipt_of
-from tests.toy_faces import toy_photo
+from tests.support.toy_faces import toy_photo
 
 GOOD = ""
 """In the place of a slug."""

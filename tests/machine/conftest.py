@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.ground import Ground, Nursery
 from tests.machine.machine import BEGINNING, first_party
 from tests.machine.model import Data, Model
 from tests.machine.operators import Operators
+from tests.machine.store_harness import Ground, Nursery
 
 
 @pytest.fixture(scope="module")

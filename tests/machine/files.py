@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.bytescan import SEALED, Needles, files_under, live_keys, openable, rows, slots
 from tests.machine.model import Over
 from tests.machine.receipts import unpadded
+from tests.support.byte_scan import SEALED, Needles, files_under, live_keys, openable, rows, slots
 
 DATA = Path("data", "mien.db")
 

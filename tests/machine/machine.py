@@ -9,14 +9,14 @@ from hypothesis import event, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.crash import ledger
-from tests.machine import files, seen
+from tests.crash import log_files
+from tests.machine import files, observed_state
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See
 from tests.machine.choices import COMMON, MOST_PEOPLE, RARE, Choice, choices, chosen
-from tests.machine.ground import Ground, Nursery
 from tests.machine.model import RENEWAL, Data, Model, Party
 from tests.machine.operators import Operators
+from tests.machine.store_harness import Ground, Nursery
 
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
@@ -55,7 +55,7 @@ class Machine(RuleBasedStateMachine):
         for died in self.walk.deaths[deaths:]:
             note(f"died at {died}")
         if isinstance(act, See) and act.what == "export" and response is not None and response.status_code == 200:
-            seen.exported(self.walk.look(act.whom(self.walk.model)), response.content)
+            observed_state.exported(self.walk.look(act.whom(self.walk.model)), response.content)
         self.whole = True
 
     # --- People and relying parties
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
             self.whole = False
             assert files.sound(self.walk.ground.root) == []
             assert files.keys_of_ended(self.walk.ground.root, self.walk.model.over) == 0
-            assert ledger.found_in(self.walk.ground.root, self.walk.promised) == []
+            assert log_files.found_in(self.walk.ground.root, self.walk.promised) == []
             self.walk.keys.look()
             self.whole = True
 

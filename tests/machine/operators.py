@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 
 from tests.consent.drafts import draft
-from tests.crash import ledger
-from tests.machine import files, seen
+from tests.crash import log_files
+from tests.machine import files, observed_state
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
-from tests.machine.ground import Ground
 from tests.machine.model import Model, Party
 from tests.machine.receipts import receipt_of
+from tests.machine.store_harness import Ground
 from tests.machine.walk import Walk, body_of
 
 
@@ -58,7 +58,7 @@ class Operators(Walk):
                 self.model.over.keys.add(old)
                 party.secret = None
             return
-        seen.same("rotating a key", ended.code, 1 if party.revoked else 0)
+        observed_state.same("rotating a key", ended.code, 1 if party.revoked else 0)
         if ended.code == 0:
             self.model.over.keys |= {old} - {None}  # type: ignore[arg-type]
             party.secret = ended.answer["api_key"]
@@ -74,7 +74,7 @@ class Operators(Walk):
             if party.id in {one["relying_party_id"] for one in listed}:
                 return
         else:
-            seen.same("revoking a party", ended.code, 1 if was else 0)
+            observed_state.same("revoking a party", ended.code, 1 if was else 0)
         party = self.model.data.parties[party.id]
         party.revoked = True
         self.model.over.parties.add(party.id)
@@ -179,7 +179,7 @@ class Operators(Walk):
                 self._every_right(person.secrets()[0])
         self._every_reference()
         assert files.shut(self.ground.root) == set(), "sealed, and no key opens it"
-        assert ledger.found_in(self.ground.root, self.promised) == []
+        assert log_files.found_in(self.ground.root, self.promised) == []
         for backup in self.ever_backed_up:
             assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == [], "law 3"
         self.ground.stop()
@@ -209,23 +209,25 @@ class Operators(Walk):
         export = See(secret, "export")
         response = self._sent(export)
         self.answered(self.model, export, response)
-        seen.exported(document, response.content)
+        observed_state.exported(document, response.content)
         lists = ("consents", "comparisons", "enrolments", "tokens", "receipts")
         shown = [body_of(self._sent(See(secret, f"{what}?limit=100"))) for what in lists]
         consents, comparisons, enrolments, tokens, receipts = shown
-        seen.same(
+        observed_state.same(
             "events, newest first",
             [one["consent_id"] for one in consents["items"]],
             [one["content"]["consent_id"] for one in reversed(document["data"]["consent_events"])],
         )
-        seen.same(
+        observed_state.same(
             "lines, newest first",
             [one["comparison_id"] for one in comparisons["items"]],
             [one["id"] for one in reversed(document["data"]["comparisons"])],
         )
-        seen.same("enrolments", {one["enrolment_id"] for one in enrolments["items"]}, set(person.enrolments()))
-        seen.same("tokens", len(tokens["items"]), sum(one.kind == "access" for one in person.tokens))
-        seen.same("kinds of receipts", Counter(map(receipt_of, receipts["items"])), person.receipts())
+        observed_state.same(
+            "enrolments", {one["enrolment_id"] for one in enrolments["items"]}, set(person.enrolments())
+        )
+        observed_state.same("tokens", len(tokens["items"]), sum(one.kind == "access" for one in person.tokens))
+        observed_state.same("kinds of receipts", Counter(map(receipt_of, receipts["items"])), person.receipts())
 
     def _every_reference(self) -> None:
         """Ask for every reference that ever was, and list those in force."""
@@ -240,7 +242,7 @@ class Operators(Walk):
                 for grant in person.grants
                 if grant.party == party.id and self.model.live(person, grant)
             }
-            seen.same("references", {one["subject_ref"] for one in listed}, live)
+            observed_state.same("references", {one["subject_ref"] for one in listed}, live)
             for _, ref in [*self.refs, ("", "never-was")]:
                 act = Verify(party.secret, ref, 0)
                 self.answered(self.model, act, self._sent(act))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.machine.ground import Nursery
 from tests.machine.machine import Machine
 from tests.machine.model import Data
+from tests.machine.store_harness import Nursery
 
 EXAMPLES = int(os.environ.get("MIEN_MACHINE_EXAMPLES", "0"))
 """How many walks `make machine` takes; 0 for the short ones of every run."""

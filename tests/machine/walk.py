@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 
-from tests.machine import files, seen
+from tests.machine import files, observed_state
 from tests.machine.acts import GOOD, Act, Body
 from tests.machine.acts_of_right import See
-from tests.machine.ground import Ended, Ground
 from tests.machine.model import Data, Model, Person
-from tests.machine.seen import Differs
+from tests.machine.observed_state import Differs
+from tests.machine.store_harness import Ended, Ground
 
 NO_SUCH_CONSENT = "no-such-consent"
 
@@ -125,14 +125,14 @@ class Walk:
 
     def answered(self, model: Model, act: Act, response: httpx.Response) -> None:
         """Hold an answer against what must be answered, and make true what it says."""
-        seen.same(f"answer to {act}", (response.status_code, slug_of(response)), act.foresee(model))
+        observed_state.same(f"answer to {act}", (response.status_code, slug_of(response)), act.foresee(model))
         if response.status_code < 400:
             act.happen(model, body_of(response))
             return
         act.refused(model, slug_of(response))
         if slug_of(response) == NO_SUCH_CONSENT:
             self.one_answer.add(response.content)
-            seen.same("one answer", len(self.one_answer), 1)
+            observed_state.same("one answer", len(self.one_answer), 1)
 
     def _interrupted(self, act: Act) -> None:
         """Start again, and find out which it was: before or after, never between."""
@@ -235,10 +235,10 @@ class Walk:
     def _agrees(model: Model, subject_id: str, let_in: dict[str, bool], document: Body) -> None:
         person = model.data.people.get(subject_id)
         secrets = [] if person is None else person.secrets()
-        seen.same("who is let in", let_in, {secret: secret in secrets for secret in let_in})
+        observed_state.same("who is let in", let_in, {secret: secret in secrets for secret in let_in})
         if document and person is not None:
             person.accesses[model.now.date()] += 1
-            seen.held(person, model, document)
+            observed_state.held(person, model, document)
 
     def look(self, person: Person | None) -> Body:
         """Compare all that is shown of somebody with all that is true; nothing of who has no way in."""
@@ -248,7 +248,7 @@ class Walk:
         response = act.send(self.ground.client)
         self.answered(self.model, act, response)
         document = body_of(response)
-        seen.held(person, self.model, document)
+        observed_state.held(person, self.model, document)
         self.traces.setdefault(person.id, files.Traces()).note(document)
         return document
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import House, SharedPool, serving
-from tests.toy_engine import toy_card
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
 
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.running.LOOK_S", 0.05)
+    monkeypatch.setattr("app.jobs.scheduler.LOOK_S", 0.05)
 
 
 @pytest.fixture

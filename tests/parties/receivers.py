@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from app.parties.callbacks import set_callback
-from tests.bytescan import rows
-from tests.house import House, Party, Person
+from app.callbacks.registration import set_callback
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 SOON_S = 15.0

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.parties.addresses import LARGEST, CallbackError, callback, may_be_called
-from app.parties.policy import FIRST_WAIT, LONGEST_WAIT, given_up_before, wait_after
+from app.callbacks.policy import FIRST_WAIT, LONGEST_WAIT, given_up_before, wait_after
+from app.callbacks.url_rules import LARGEST, CallbackError, callback, may_be_called
 
 OUT_THERE = ["1.1.1.1", "93.184.216.34", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"]
 INSIDE = ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "127.0.0.1", "127.255.255.254", "100.64.0.1"]

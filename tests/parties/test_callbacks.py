@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 
+from app.callbacks.registration import set_callback
 from app.parties import service as parties
-from app.parties.callbacks import set_callback
 from app.parties.service import PartyError
-from tests.bytescan import rows
-from tests.house import House, Party, SharedPool, serving
 from tests.parties.receivers import call_back
-from tests.toy_engine import toy_card
-from tests.vault.operating import backed_up, command, refused, restored
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.vault.operator import backed_up, command, refused, restored
 
 URL = "https://door.example.org/told?token=canary"
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.parties import calling
-from app.parties.calling import Answer, Caller, Outcome
+from app.callbacks import http_client
+from app.callbacks.http_client import Answer, Caller, Outcome
 from tests.parties.receivers import (
     OK,
     Behaviour,
@@ -88,7 +88,7 @@ def test_of_several_addresses_only_those_that_may_be_called_are_tried(connected:
 def test_a_name_with_a_thousand_addresses_is_tried_a_few_times(connected: list[str]) -> None:
     called([f"93.184.{one // 250}.{one % 250}" for one in range(1000)])
 
-    assert len(connected) == calling.MOST_ADDRESSES
+    assert len(connected) == http_client.MOST_ADDRESSES
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
@@ -119,7 +119,7 @@ def test_a_callback_that_was_stored_when_more_was_allowed_is_refused_now(connect
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(calling, "WHOLE_S", 1.0)
+    monkeypatch.setattr(http_client, "WHOLE_S", 1.0)
     return 1.0
 
 

@@ -12,15 +12,15 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.callbacks.delivery_worker import Courier, Round
+from app.callbacks.http_client import Answer, Outcome
 from app.kit.clock import utc_now
-from app.parties.calling import Answer, Outcome
-from app.parties.courier import Courier, Round
-from tests.bytescan import rows
-from tests.crash.nursery import Nursery, Spot, Trial
-from tests.house import House, Party, Person, SharedPool, serving
+from tests.crash.process_launcher import Nursery, Spot, Trial
 from tests.parties.receivers import Receiver, call_back, closed_port, receiving, slow, until
-from tests.toy_engine import toy_card
-from tests.vault.operating import command
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.vault.operator import command
 
 
 @pytest.fixture(scope="module")

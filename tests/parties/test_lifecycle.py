@@ -7,19 +7,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.jobs.maintenance import purge, sweep
 from app.parties import describing, keys, service
 from app.parties.describing import Described
 from app.parties.service import PartyError
-from app.rights.sweep import purge, sweep
 from app.vault.tables import EndedKind
-from tests.bytescan import rows
 from tests.consent.spies import everything
-from tests.house import House, Party, SharedPool, serving
-from tests.ledger.told import FOR_EVER, unjoined
-from tests.registered import tombstones
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
-from tests.vault.operating import backed_up, command, restored
+from tests.support.byte_scan import rows
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import House, Party, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.pending_leaves import FOR_EVER, unjoined
+from tests.vault.operator import backed_up, command, restored
 
 OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
 SAID = {"context": "the entrance", "legal_basis": "explicit consent"}

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.kit import steps
-from app.ledger import jwks, jws, keys
-from app.rights.sweep import sweep
-from tests.bytescan import Needles, rows
+from app.jobs.maintenance import sweep
+from app.kit import crash_points
+from app.transparency.log import signing_keys
+from app.transparency.verify import jwks, jws
 from tests.consent.drafts import draft, publish
-from tests.house import House, Party, Person
 from tests.parties.receivers import call_back, dead, deliveries, receiving, until, until_later, waiting
+from tests.support.byte_scan import Needles, rows
+from tests.support.service_fixture import House, Party, Person
 
 
 def withdrawn(_house: House, person: Person, _party: Party, consent: dict[str, Any]) -> None:
@@ -52,7 +53,7 @@ def test_a_party_is_told_of_giving_and_of_every_ending_alike(
     first, last = receiver.told
     assert (first["subject_ref"], first["aud"], first["purpose"]) == (consent["subject_ref"], party.id, "verification")
     assert {name for name in first if first[name] != last[name]} <= {"jti", "iat", "event"}
-    assert first["iss"] == keys.origin_of(telling.vault.register.origin())
+    assert first["iss"] == signing_keys.origin_of(telling.vault.register.origin())
 
 
 def test_a_consent_on_a_new_notice_is_an_ending_and_another_giving(telling: House) -> None:
@@ -119,7 +120,7 @@ def test_an_act_that_does_not_commit_leaves_no_message(telling: House, monkeypat
         if passed == ("withdrawal", "mien.db written"):
             raise OperationalError("", None, OSError("disk I/O error"))
 
-    monkeypatch.setattr(steps, "watcher", fail)
+    monkeypatch.setattr(crash_points, "watcher", fail)
     assert person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code == 503
     assert waiting(telling) == before == [("given", consent["subject_ref"])]
 

@@ -10,9 +10,9 @@ from app.parties import service
 from app.parties.service import PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
-from tests.house import House, Party
-from tests.registered import tombstones
-from tests.toy_faces import toy_photo
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import House, Party
+from tests.support.toy_faces import toy_photo
 
 
 def add(mien: House, name: str = "Door", *, contact: str = "c", alternative: str = "a key", **more: object) -> Party:

@@ -13,10 +13,10 @@ import pytest
 
 from examples.receiver import EARLY_S, LATE_S, Receiver, RefusedError
 from tests.architecture.source import ROOT
-from tests.house import House, SharedPool, serving
-from tests.ledger.signed import Key, compact
 from tests.parties.receivers import call_back, until
-from tests.toy_engine import toy_card
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.transparency.signed_bundles import Key, compact
 
 NOW = 1_790_000_000.0
 ME, ISSUER = str(uuid4()), "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"

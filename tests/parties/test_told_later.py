@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.bytescan import Needles, files_under
-from tests.house import House
 from tests.parties.receivers import (
     answering,
     call_back,
@@ -20,6 +18,8 @@ from tests.parties.receivers import (
     wait_for_try,
     waiting,
 )
+from tests.support.byte_scan import Needles, files_under
+from tests.support.service_fixture import House
 
 STILL = "what a relying party is still to be told"
 NO = answering(b"HTTP/1.1 503 Not now\r\nContent-Length: 0\r\n\r\n")

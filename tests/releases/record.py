@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from app.faces.pool import EnginePool
-from app.kit.settings import MIB
-from tests.house import House, Person, SharedPool, enrol, prepare, serving
-from tests.toy_engine import SPEC, toy_card
-from tests.toy_faces import toy_photo
+from app.faces.workers.pool import EnginePool
+from app.settings import MIB
+from tests.support.service_fixture import House, Person, SharedPool, enrol, prepare, serving
+from tests.support.toy_engine import SPEC, toy_card
+from tests.support.toy_faces import toy_photo
 
 HERE = Path(__file__).parent
 DATABASES = (("data", "mien"), ("keys", "register"))

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.faces.cards import load_card
-from app.faces.pool import EnginePool
-from app.kit.settings import MIB
+from app.faces.cards.card import load_card
+from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
-from tests.house import House, Party, Person, SharedPool, copied, enrol, serving
+from app.settings import MIB
 from tests.rest.pictures import face
+from tests.support.service_fixture import House, Party, Person, SharedPool, copied, enrol, serving
 
 
 def slug(answer: httpx.Response) -> tuple[int, str]:

@@ -13,13 +13,13 @@ import httpx
 import pytest
 import uvicorn
 
-from app.kit.protocol import MAX_HEADER_BYTES, DeadlineProtocol
-from tests.house import House, SharedPool, copied, serving
+from app.web.http_protocol import MAX_HEADER_BYTES, DeadlineProtocol
 from tests.rest.conftest import slug
 from tests.rest.program import Program, program
-from tests.rest.wire import END, FORM, JSON, Connection, head, part
+from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
+from tests.support.service_fixture import House, SharedPool, copied, serving
+from tests.support.toy_engine import toy_card
 from tests.test_shutdown import face
-from tests.toy_engine import toy_card
 
 MIB = 1 << 20
 SOON_S = 6

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from tests.consent.spies import everything
-from tests.house import House, Party, Person
 from tests.rest.conftest import slug
-from tests.rest.wire import END, FORM, JSON, Connection, head, part
-from tests.toy_faces import toy_photo
+from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
+from tests.support.service_fixture import House, Party, Person
+from tests.support.toy_faces import toy_photo
 
 INVALID = (422, "invalid-request")
 NESTED = 40_000

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.house import House
 from tests.rest.program import program
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House
+from tests.support.toy_faces import toy_photo
 
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 CONFIG = ROOT / "examples" / "openapi-python-client.yaml"

@@ -9,8 +9,8 @@ import jsonschema
 
 from tests.architecture.source import ROOT, modules
 from tests.architecture.test_docs import slugs
-from tests.house import House
 from tests.rest.test_openapi import Document, operations
+from tests.support.service_fixture import House
 
 ANYWHERE = {"method-not-allowed", "internal-error"}
 """What any address can answer: the description says so once."""

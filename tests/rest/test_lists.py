@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.callbacks.registration import set_callback
 from app.kit.clock import utc_now
 from app.parties import service as parties
-from app.parties.callbacks import set_callback
 from tests.consent.drafts import draft, publish
-from tests.house import House, Person, enrol
 from tests.rest.conftest import slug
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Person, enrol
+from tests.support.toy_faces import toy_photo
 
 MANY = 3
 

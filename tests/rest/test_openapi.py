@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS as KNOWN_CHECKS
 from schemathesis.checks import load_all_checks
 
-from app.kit.auth import Role
+from app.web.auth import Role
 from tests.architecture.source import ROOT
 from tests.architecture.test_docs import headings
-from tests.house import House, SharedPool, serving
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
 from tests.test_roles import routes
-from tests.toy_engine import toy_card
 
 Document = dict[str, Any]
 EXAMPLES = 8

@@ -13,14 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from app.kit.throttle import network_of
-from tests.house import House, SharedPool, serving
+from app.web.rate_limit import network_of
 from tests.rest.conftest import slug
 from tests.rest.program import program
-from tests.rest.wire import Connection, head
+from tests.rest.raw_http import Connection, head
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 from tests.test_roles import routes
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
 
 Serve = Callable[..., AbstractContextManager[House]]
 ADULT = {"declared_adult": True}

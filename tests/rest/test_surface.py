@@ -7,12 +7,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.kit.auth import Role
-from tests.house import House, Party, Person, enrol
+from app.web.auth import Role
 from tests.rest.conftest import slug
-from tests.rest.wire import JSON, Connection, head
+from tests.rest.raw_http import JSON, Connection, head
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import toy_photo
 from tests.test_roles import Ada, Known, routes
-from tests.toy_faces import toy_photo
 
 VARYING = {"date"}
 """Headers that differ between two answers to the same request."""

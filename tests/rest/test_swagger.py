@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.house import House
 from tests.rest.conftest import slug
 from tests.rights.test_page import FLAGS, chromium
+from tests.support.service_fixture import House
 
 
 def test_the_page_loads_nothing_from_elsewhere(mien: House) -> None:

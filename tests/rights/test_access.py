@@ -16,17 +16,17 @@ from sqlalchemy import Table
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from app.ledger.tables import EntryRow
+from app.comparisons.tables import Comparison
 from app.main import create_app
-from app.matching.tables import Comparison
-from app.rights import access, holdings
-from app.vault.place import place
+from app.rights import access, personal_data
+from app.transparency.tables import EntryRow
 from app.vault.register import Owner
+from app.vault.sealing_context import place
 from app.vault.vault import Vault
-from tests.house import House, Person, enrol
 from tests.rights.whole_person import document, unzipped, whole_person
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.service_fixture import House, Person, enrol
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 OFTEN = 2_000
 PATHS = ["/v1/me/access", "/v1/me/export"]
@@ -63,16 +63,18 @@ def erased_midway(mien: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[Per
     """Return what arms an erasure of somebody, in the middle of the next reading of their comparisons."""
 
     def arm(person: Person) -> None:
-        read = holdings.rows
+        read = personal_data.rows
 
-        def rows(vault: Vault, *, subject_id: UUID, table: Table, **more: Any) -> Iterator[dict[str, holdings.Value]]:
+        def rows(
+            vault: Vault, *, subject_id: UUID, table: Table, **more: Any
+        ) -> Iterator[dict[str, personal_data.Value]]:
             for number, row in enumerate(read(vault, subject_id=subject_id, table=table, **more)):
-                if table.name == "comparisons" and number == holdings.PAGE // 2:
+                if table.name == "comparisons" and number == personal_data.PAGE // 2:
                     done = person("DELETE", "/v1/me")
                     assert done.json()["status"] == "completed", "a slow reader holds nothing up"
                 yield row
 
-        monkeypatch.setattr(holdings, "rows", rows)
+        monkeypatch.setattr(personal_data, "rows", rows)
 
     return arm
 
@@ -203,7 +205,7 @@ def test_erased_in_the_middle_the_answer_breaks_off(
     mien: House, path: str, erased_midway: Callable[[Person], None]
 ) -> None:
     person = mien.person()
-    with_comparisons(mien, person, 2 * holdings.PAGE)
+    with_comparisons(mien, person, 2 * personal_data.PAGE)
     erased_midway(person)
 
     with capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
@@ -226,10 +228,10 @@ def test_erased_before_the_first_byte_the_answer_is_401(mien: House, monkeypatch
 
 def test_long_history_is_whole_and_in_order(mien: House) -> None:
     person = mien.person()
-    with_comparisons(mien, person, 2 * holdings.PAGE + 1)
+    with_comparisons(mien, person, 2 * personal_data.PAGE + 1)
     found = document(person)["data"]["comparisons"]
 
-    assert [one["position"] for one in found] == list(range(1, 2 * holdings.PAGE + 2))
+    assert [one["position"] for one in found] == list(range(1, 2 * personal_data.PAGE + 2))
 
 
 FILED = ("photos", "templates", "receipts")

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from app.vault.register import Owner
-from tests.bytescan import Needles
-from tests.house import House
+from tests.support.byte_scan import Needles
+from tests.support.service_fixture import House
 
 
 def said(receipt: dict[str, Any]) -> dict[str, Any]:

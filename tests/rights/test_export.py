@@ -11,13 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from app.consent.tables import Grant
-from app.enrolment import store
-from app.faces.measuring import Measuring
+from app.faces.service import Measuring
 from app.rights import access, export
-from tests.house import House, Person
+from app.templates import store
 from tests.rights.test_access import described_files, with_comparisons
 from tests.rights.whole_person import document, unzipped, vectors, whole_person
-from tests.toy_engine import toy_card
+from tests.support.service_fixture import House, Person
+from tests.support.toy_engine import toy_card
 
 MB = 1_000_000
 PHOTO_BYTES = 400_000

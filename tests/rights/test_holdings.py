@@ -9,10 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, Uuid
 
-from app.kit.datamap import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_TEXT, Kind
-from app.rights import holdings, schema
-from tests.bytescan import Needles
-from tests.house import House
+from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_TEXT, Kind
+from app.rights import access_schema, personal_data
 from tests.rights.whole_person import (
     IN_NO_ANSWERABLE_PERSON,
     canaries,
@@ -26,6 +24,8 @@ from tests.rights.whole_person import (
     vectors,
     whole_person,
 )
+from tests.support.byte_scan import Needles
+from tests.support.service_fixture import House
 
 
 def with_column(*columns: Column[Any]) -> MetaData:
@@ -43,58 +43,59 @@ def not_given(tables: list[Table], given: dict[str, Any]) -> list[str]:
         for table in tables
         for column in table.columns
         if column.info["kind"] in {Kind.PERSONAL, Kind.BIOMETRIC}
-        and holdings.name_of(column) not in promised.get(table.name, {"items": {"required": []}})["items"]["required"]
+        and personal_data.name_of(column)
+        not in promised.get(table.name, {"items": {"required": []}})["items"]["required"]
     ]
 
 
 def test_every_column_of_both_stores_is_classified() -> None:
-    every = [column for store in holdings.STORES for table in store.tables.values() for column in table.columns]
+    every = [column for store in personal_data.STORES for table in store.tables.values() for column in table.columns]
 
     assert len(every) > 50
-    assert all(isinstance(holdings.kind_of(column), Kind) for column in every)
+    assert all(isinstance(personal_data.kind_of(column), Kind) for column in every)
 
 
 def test_register_holds_nothing_about_a_person() -> None:
-    _, register = holdings.STORES
+    _, register = personal_data.STORES
 
-    assert not holdings.tables([register])
+    assert not personal_data.tables([register])
 
 
 def test_unclassified_column_fails() -> None:
-    with pytest.raises(holdings.UnmappedError, match=r"diaries\.text"):
-        holdings.tables([with_column(Column("text", String))])
+    with pytest.raises(personal_data.UnmappedError, match=r"diaries\.text"):
+        personal_data.tables([with_column(Column("text", String))])
 
 
 def test_personal_column_without_a_way_to_its_person_fails() -> None:
-    with pytest.raises(holdings.UnmappedError, match="diaries"):
-        holdings.tables([with_column(Column("text", String, info=PERSONAL))])
+    with pytest.raises(personal_data.UnmappedError, match="diaries"):
+        personal_data.tables([with_column(Column("text", String, info=PERSONAL))])
 
 
 def test_table_of_nobody_is_no_holding() -> None:
-    assert not holdings.tables([with_column(Column("text", String, info=IMPERSONAL))])
+    assert not personal_data.tables([with_column(Column("text", String, info=IMPERSONAL))])
 
 
 def test_every_personal_column_is_given() -> None:
-    assert not not_given(holdings.tables(), schema.schema())
+    assert not not_given(personal_data.tables(), access_schema.schema())
 
 
 def test_personal_column_that_is_not_given_is_found() -> None:
     diary = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("text", String, info=PERSONAL))
 
-    assert not_given(holdings.tables([diary]), schema.schema()) == ["diaries.subject_id", "diaries.text"]
+    assert not_given(personal_data.tables([diary]), access_schema.schema()) == ["diaries.subject_id", "diaries.text"]
 
 
 def test_credentials_are_given_to_nobody() -> None:
     sample = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("digest", LargeBinary, info=CREDENTIAL))
-    (table,) = holdings.tables([sample])
+    (table,) = personal_data.tables([sample])
 
-    assert [column.name for column in holdings.shown(table)] == ["id", "subject_id"]
+    assert [column.name for column in personal_data.shown(table)] == ["id", "subject_id"]
 
 
 def test_sealed_columns_are_named_for_what_they_hold() -> None:
     name, bare = Column("sealed_name", LargeBinary, info=SEALED_TEXT), Column("sealed", LargeBinary, info=SEALED_TEXT)
 
-    assert (holdings.name_of(name), holdings.name_of(bare)) == ("name", "content")
+    assert (personal_data.name_of(name), personal_data.name_of(bare)) == ("name", "content")
 
 
 def test_person_with_something_in_every_field_is_given_every_field(mien: House) -> None:
@@ -103,7 +104,7 @@ def test_person_with_something_in_every_field_is_given_every_field(mien: House) 
     given = document(whole.person)["data"]
 
     assert {name for name, rows in held.items() if not rows} == IN_NO_ANSWERABLE_PERSON, "the person is whole"
-    for table in holdings.tables():
+    for table in personal_data.tables():
         if table.name == "access_counts":
             held[table.name][0]["times"] += 1
         wanted = [{c.name: spelled(c, row[c.name]) for c in plain_columns(table)} for row in held[table.name]]

@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.rights import reading
-from tests.house import House
+from app.rights import export_page
 from tests.rights.whole_person import unzipped, whole_person
+from tests.support.service_fixture import House
 
 FLAGS = (
     "--no-sandbox",
@@ -157,8 +157,8 @@ def test_paper_has_all_of_it(page: Page) -> None:
     ],
 )
 def test_values_are_said_in_words(value: object, words: str) -> None:
-    assert reading.said(value) == words
+    assert export_page.said(value) == words
 
 
 def test_what_has_no_words_is_shown_by_its_own_name() -> None:
-    assert reading.spoken("shoe_size") == "Shoe size"
+    assert export_page.spoken("shoe_size") == "Shoe size"

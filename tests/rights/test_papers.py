@@ -16,29 +16,30 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cli.program import app
-from app.faces.cards import card_of, load_card
-from app.kit.datamap import SEALED_TEXT
-from app.kit.db import Row
-from app.kit.settings import DEMONSTRATION
+from app.compliance.documents import common as described
+from app.compliance.documents import dpia_inputs, privacy_notice, records_of_processing
+from app.compliance.documents.markdown import escaped, rendered
+from app.compliance.documents.measures import MEASURES
+from app.db.data_map import SEALED_TEXT
+from app.db.types import Row
+from app.faces.cards.card import card_of, load_card
 from app.parties import describing
 from app.parties import service as parties
 from app.parties.describing import Described
-from app.rights import holdings, retention
-from app.rights.papers import described, dpia, privacy_notice, records
-from app.rights.papers.markdown import escaped, rendered
-from app.rights.papers.measures import MEASURES
+from app.rights import personal_data, retention
+from app.settings import DEMONSTRATION
 from tests.architecture.source import ROOT
-from tests.house import House, settings_for
-from tests.lawful.named import WHO
-from tests.toy_engine import toy_card
-from tests.vault.operating import command
+from tests.compliance.complete_service import WHO
+from tests.support.service_fixture import House, settings_for
+from tests.support.toy_engine import toy_card
+from tests.vault.operator import command
 
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "records-of-processing.schema.json").read_text())
 formats = FormatChecker()
 formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is not None)
 PAPERS = {
-    "records-of-processing": lambda asked: rendered(records.record(asked)),
-    "dpia-inputs": lambda asked: rendered(dpia.inputs(asked)),
+    "records-of-processing": lambda asked: rendered(records_of_processing.record(asked)),
+    "dpia-inputs": lambda asked: rendered(dpia_inputs.inputs(asked)),
     "privacy-notice": privacy_notice.text,
 }
 
@@ -61,8 +62,8 @@ def valid(paper: dict[str, Any]) -> dict[str, Any]:
 def test_the_record_is_as_its_schema_says(mien: House, profile: str) -> None:
     mien.party()
 
-    valid(records.record(asked(mien, profile=profile, **WHO)))
-    valid(json.loads(json.dumps(records.record(asked(mien, profile=profile)))))
+    valid(records_of_processing.record(asked(mien, profile=profile, **WHO)))
+    valid(json.loads(json.dumps(records_of_processing.record(asked(mien, profile=profile)))))
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -128,16 +129,16 @@ def scars() -> Iterator[type[Row]]:
 
 @pytest.mark.usefixtures("scars")
 def test_a_new_column_is_in_the_record(mien: House) -> None:
-    (found,) = [one for one in records.record(asked(mien))["data"] if one["category"] == "scars"]
+    (found,) = [one for one in records_of_processing.record(asked(mien))["data"] if one["category"] == "scars"]
 
     assert found["about"] == "A scar that somebody has."
     assert "shape (personal, sealed under the key of the subject)" in found["fields"]
 
 
 def test_every_table_about_people_is_a_category_with_every_column(mien: House) -> None:
-    found = {one["category"]: one for one in records.record(asked(mien))["data"]}
+    found = {one["category"]: one for one in records_of_processing.record(asked(mien))["data"]}
 
-    assert set(found) == {table.name for table in holdings.tables()}
+    assert set(found) == {table.name for table in personal_data.tables()}
     assert all(one["about"] for one in found.values())
     assert found["templates"]["special"]
     assert not found["tokens"]["special"]
@@ -150,7 +151,7 @@ def test_the_rates_are_those_of_the_card(mien: House) -> None:
         row["fmr_by_group"]["FF"] = 0.000123
     changed = described.Asked(vault=mien.vault, settings=mien.settings, card=card_of(document), now=mien.clock())
 
-    found = dpia.inputs(changed)
+    found = dpia_inputs.inputs(changed)
 
     assert found["error_rates"]["false_match_rate_by_group"]["FF"] == 0.000123
     assert found["error_rates"]["second_trial_false_match_rate"]["Asian-F"] == 0.18
@@ -159,10 +160,10 @@ def test_the_rates_are_those_of_the_card(mien: House) -> None:
 
 
 def test_questions_are_left_to_people(mien: House) -> None:
-    found = dpia.inputs(asked(mien))
+    found = dpia_inputs.inputs(asked(mien))
 
-    assert {one["answer"] for one in found["necessity"]} == {dpia.OPEN}
-    assert {one["severity"] for one in found["risks"]} == {dpia.OPEN}
+    assert {one["answer"] for one in found["necessity"]} == {dpia_inputs.OPEN}
+    assert {one["severity"] for one in found["risks"]} == {dpia_inputs.OPEN}
     assert any(one.startswith("controller name") for one in found["missing_for_live"])
 
 
@@ -183,7 +184,7 @@ def test_every_measure_names_a_command_that_there_is() -> None:
 
 def test_markdown_leaves_nothing_out_and_lets_nobody_in(mien: House) -> None:
     mien.party("# Door [x](javascript:1) <b>|`")
-    paper = records.record(asked(mien))
+    paper = records_of_processing.record(asked(mien))
     text = rendered(paper)
 
     assert all(f"## {name.replace('_', ' ').capitalize()}" in text for name in paper if name != "title")

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from app.compliance import shipped_notices
 from app.consent import notices
 from app.kit.days import in_words
-from app.kit.settings import Settings
-from app.rights import publishing, retention
+from app.rights import retention
+from app.settings import Settings
 from tests.consent.drafts import draft, publish, shipped
-from tests.house import House, SharedPool, prepare, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.vault.operating import command
+from tests.support.service_fixture import House, SharedPool, prepare, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.vault.operator import command
 
 OTHER: dict[str, Any] = {"consent_days": 90, "consent_max_days": 180}
 
@@ -26,16 +27,16 @@ def told(lines: list[Any]) -> list[Any]:
 
 def published(house: House, settings: Settings) -> dict[str, tuple[int, bool]]:
     with house.vault.data.write() as session:
-        done = publishing.publish_shipped(session, settings, now=house.clock())
+        done = shipped_notices.publish_shipped(session, settings, now=house.clock())
     return {str(one.head.purpose): (one.head.version, one.new) for one in done}
 
 
-@pytest.mark.parametrize("file", publishing.files(), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
-    plain, other = (publishing.rendered(file, settings) for settings in (Settings(), Settings(**OTHER)))
+    plain, other = (shipped_notices.rendered(file, settings) for settings in (Settings(), Settings(**OTHER)))
     period = notices.matter(other)["retention_period"]
 
-    assert notices.parse(plain).version == publishing.EDITION
+    assert notices.parse(plain).version == shipped_notices.EDITION
     assert notices.matter(plain)["retention_period"] in plain.decode()
     assert period == retention.notice_words(Settings(**OTHER))["retention_period"]
     assert "90 days" in period
@@ -46,7 +47,7 @@ def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
 
 @pytest.mark.parametrize("none", [{"proof_retention": "0"}, {"renewal_days": 0}])
 def test_what_is_not_kept_or_done_is_not_promised(none: dict[str, Any]) -> None:
-    text = publishing.rendered(publishing.files()[-1], Settings(**none)).decode()
+    text = shipped_notices.rendered(shipped_notices.files()[-1], Settings(**none)).decode()
 
     assert ("no proof stays" in text) == ("proof_retention" in none)
     assert ("In its last" in text) == ("renewal_days" not in none)
@@ -103,8 +104,8 @@ def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: P
 def test_a_notice_of_ones_own_counts_too(mien: House) -> None:
     publish(mien.vault, draft(version=9), now=mien.clock())
     with mien.vault.data.read() as session:
-        same = list(publishing.differing(session, mien.settings))
-        other = list(publishing.differing(session, Settings(**OTHER)))
+        same = list(shipped_notices.differing(session, mien.settings))
+        other = list(shipped_notices.differing(session, Settings(**OTHER)))
     found = published(mien, mien.settings)
 
     assert same == []

@@ -9,21 +9,21 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.enrolment import engines
-from app.kit.auth import digest
-from app.kit.settings import Settings
-from app.ledger.entries import append_open
-from app.parties.callbacks import set_callback
-from app.rights import forgetting, retention
-from app.rights.sweep import sweep
-from app.running import courier_of
+from app.callbacks.registration import set_callback
+from app.jobs.maintenance import sweep
+from app.jobs.scheduler import courier_of
+from app.rights import record_expiry, retention
+from app.settings import Settings
+from app.templates import engine_history
+from app.transparency.log.entries import append_open
+from app.web.auth import digest
 from tests.architecture.source import ROOT
-from tests.bytescan import rows
-from tests.house import House, SharedPool, serving
-from tests.ledger.told import unjoined
 from tests.rights.whole_person import document
-from tests.toy_engine import other_toy_card, toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import other_toy_card, toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.pending_leaves import unjoined
 
 OTHERS: dict[str, Any] = {
     "consent_days": 20,
@@ -102,7 +102,7 @@ def messages(house: House) -> There:
 def superseded_templates(house: House) -> There:
     """The service itself goes on with the older engine: nothing else is looked at here."""
     house.enrolled(face=1)
-    engines.begin(house.vault, other_toy_card(), days=house.settings.superseded_template_days, now=house.clock())
+    engine_history.begin(house.vault, other_toy_card(), days=house.settings.superseded_template_days, now=house.clock())
     return lambda: bool(counted(house, "templates"))
 
 
@@ -208,7 +208,7 @@ def test_a_second_sweep_finds_nothing(house: House) -> None:
 
 
 def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting, "PAGE", 2)
+    monkeypatch.setattr(record_expiry, "PAGE", 2)
     person = mien.person()
     for _ in range(5):
         person("GET", "/v1/me/access")
@@ -223,7 +223,7 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monk
         append_open(*given, **more)
 
     with monkeypatch.context() as failing:
-        failing.setattr(forgetting, "append_open", fail_at_the_second)
+        failing.setattr(record_expiry, "append_open", fail_at_the_second)
         with pytest.raises(OperationalError):
             sweep(mien.vault, settings=mien.settings, now=mien.clock())
     left = counted(mien, "access_counts")
@@ -242,7 +242,7 @@ def test_an_erasure_in_progress_is_not_forgotten(mien: House) -> None:
     ):
         with mien.vault.data.write() as session:
             session.connection().exec_driver_sql(f"UPDATE erasures SET {change}")  # noqa: S608 - columns of our own
-        forgetting.forget_erasures(mien.vault, keeping=mien.settings.erasure_retention, now=mien.clock())
+        record_expiry.forget_erasures(mien.vault, keeping=mien.settings.erasure_retention, now=mien.clock())
 
         assert mien.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 

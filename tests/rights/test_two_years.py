@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 
-from app import running
-from app.ledger import batch
-from app.rights.sweep import sweep
-from tests.bytescan import Needles, files_under, rows
-from tests.house import House, Party, Person, SharedPool, enrol, serving
-from tests.ledger.logs import audited
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from app.jobs import scheduler
+from app.jobs.maintenance import sweep
+from app.transparency.log import batch
+from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.tampered_logs import audited
 
 MONTH, MONTHS = 30, 25
 SETTINGS: dict[str, Any] = {
@@ -116,7 +116,7 @@ def valid(house: House, person: Person) -> set[bool]:
 @pytest.mark.timeout(300)
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
-    monkeypatch.setattr(running, "sweep", sweeps)
+    monkeypatch.setattr(scheduler, "sweep", sweeps)
     with serving(root, pool, toy_card(), **SETTINGS) as house:
         town, began = settled(house), house.clock()
         gone = [of(house, town.his), of(house, town.short)]

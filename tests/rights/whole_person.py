@@ -14,18 +14,18 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.enrolment import store
-from app.enrolment.tables import Template
-from app.kit.datamap import Kind
-from app.kit.db import Row
-from app.parties.callbacks import set_callback
-from app.parties.calling import Answer, Outcome
-from app.parties.courier import Courier
-from app.rights import holdings
+from app.callbacks.delivery_worker import Courier
+from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.registration import set_callback
+from app.db.data_map import Kind
+from app.db.types import Row
+from app.rights import personal_data
+from app.templates import store
+from app.templates.tables import Template
 from app.vault.register import Owner
-from tests.bytescan import Needles
-from tests.house import House, Party, Person, enrol
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import Needles
+from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.toy_faces import toy_photo
 
 IN_NO_ANSWERABLE_PERSON = {"erasures"}
 """Tables that have a row only of somebody who can ask for nothing any more."""
@@ -83,7 +83,7 @@ def stored(mien: House, subject_id: str) -> dict[str, list[dict[str, Any]]]:
     found = {}
     with closing(sqlite3.connect(mien.vault.data.path)) as connection:
         connection.row_factory = sqlite3.Row
-        for table in holdings.tables():
+        for table in personal_data.tables():
             owner = "id" if table.name == "subjects" else "subject_id"
             query = f"SELECT * FROM {table.name} WHERE {owner} = ?"  # noqa: S608 - names of our own
             found[table.name] = [dict(row) for row in connection.execute(query, [UUID(subject_id).hex])]

@@ -8,9 +8,9 @@ import httpx
 
 from app.vault.tables import EndedKind
 from tests.consent.spies import count, everything
-from tests.house import House, Person, SharedPool, serving
-from tests.registered import tombstones
-from tests.toy_engine import toy_card
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import House, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
 
 CANARY = "canary-7f3a"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bytescan import rows
-from tests.house import House, Party, Person, SharedPool, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 RESTRICTION = "/v1/me/restriction"
 

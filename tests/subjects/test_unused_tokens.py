@@ -12,18 +12,18 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.kit.auth import Principal, Role, digest
-from app.rights.sweep import sweep
-from app.subjects import service, unused
-from app.subjects.last_uses import LastUses
+from app.jobs.maintenance import sweep
+from app.subjects import service, token_expiry
+from app.subjects.token_usage import LastUses
 from app.vault.tables import EndedKind
-from tests.bytescan import rows
+from app.web.auth import Principal, Role, digest
 from tests.consent.spies import statements
-from tests.house import House, MovableClock, Person, SharedPool, serving
-from tests.ledger.told import opened_entries
-from tests.registered import tombstones
-from tests.toy_engine import toy_card
-from tests.vault.operating import backed_up, restored
+from tests.support.byte_scan import rows
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import House, MovableClock, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.transparency.pending_leaves import opened_entries
+from tests.vault.operator import backed_up, restored
 
 NEVER = 1e6
 """Seconds between two sweeps: the only one is at the start, and the test does the rest."""
@@ -135,7 +135,7 @@ def test_its_person_has_an_entry_and_the_log_a_count(house: House) -> None:
 
 
 def test_many_end_page_by_page(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unused, "PAGE", 2)
+    monkeypatch.setattr(token_expiry, "PAGE", 2)
     person = house.person()
     for _ in range(5):
         used(house, another(person), on=house.clock().date() - timedelta(days=401))

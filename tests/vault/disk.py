@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.kit.db import Store
-from app.kit.settings import Settings
-from tests import house
+from app.db.sqlite.store import Store
+from app.settings import Settings
+from tests.support import service_fixture
 
 
 @contextmanager
@@ -25,9 +25,9 @@ def full_disk(store: Store) -> Iterator[None]:
 
 def make_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let services that are started from now on give up soon on a database that is held up."""
-    patient = house.settings_for
+    patient = service_fixture.settings_for
 
     def settings_for(root: Path, **more: object) -> Settings:
         return patient(root, **more).model_copy(update={"sqlite_busy_s": 0.2})
 
-    monkeypatch.setattr(house, "settings_for", settings_for)
+    monkeypatch.setattr(service_fixture, "settings_for", settings_for)

@@ -14,14 +14,14 @@ from uuid import UUID
 
 import pytest
 
-from app.kit import steps
-from app.kit.settings import DEMONSTRATION
-from app.vault.manifest import BackupError
-from tests.bytescan import Needles, files_under, live_keys, openable, rows, slots
-from tests.house import House, SharedPool, serving
+from app.kit import crash_points
+from app.settings import DEMONSTRATION
+from app.vault.backup_manifest import BackupError
 from tests.rest.program import program
-from tests.toy_engine import toy_card
-from tests.vault.operating import DATA, backed_up, command, contents, refused
+from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows, slots
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.vault.operator import DATA, backed_up, command, contents, refused
 
 
 @pytest.fixture
@@ -212,9 +212,9 @@ def test_damaged_data_is_not_backed_up(lived_in: Path, tmp_path: Path) -> None:
 def watched() -> Iterator[list[tuple[str, str]]]:
     """Note every step."""
     seen: list[tuple[str, str]] = []
-    steps.watcher = lambda operation, step: seen.append((operation, step))
+    crash_points.watcher = lambda operation, step: seen.append((operation, step))
     yield seen
-    steps.watcher = lambda _operation, _step: None
+    crash_points.watcher = lambda _operation, _step: None
 
 
 def test_whichever_step_fails_there_is_no_half_backup(
@@ -228,7 +228,7 @@ def test_whichever_step_fails_there_is_no_half_backup(
             if step == failing:
                 raise BackupError(step)
 
-        steps.watcher = watch
+        crash_points.watcher = watch
 
     assert names == ["data copied", "copy written anew", "manifest written", "backup in place"]
     for number, name in enumerate(names):

@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from app.jobs.maintenance import purge, sweep
 from app.kit.clock import utc_now
-from app.rights.sweep import purge, sweep
 from app.subjects.tables import Subject
-from app.vault.opening import open_vault
+from app.vault.open import open_vault
 from app.vault.register import Ended, KeyGoneError, Owner
 from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
-from tests.bytescan import Needles, copied_data, live_keys, openable, rows
-from tests.house import House, SharedPool, enrol, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import Needles, copied_data, live_keys, openable, rows
+from tests.support.service_fixture import House, SharedPool, enrol, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 from tests.vault.disk import full_disk, make_impatient
 
 

@@ -12,17 +12,17 @@ from uuid import UUID
 
 import pytest
 
-from app.kit import steps
+from app.jobs.maintenance import leave_behind
+from app.kit import crash_points
 from app.parties import service as parties
-from app.rights.sweep import leave_behind
-from app.vault.manifest import BackupError
-from app.vault.opening import open_vault
+from app.vault.backup_manifest import BackupError
+from app.vault.open import open_vault
 from tests.architecture.source import ROOT
-from tests.bytescan import SEALED, live_keys, openable, rows, slots
-from tests.house import House, Party, Person, SharedPool, enrol, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
-from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
+from tests.support.byte_scan import SEALED, live_keys, openable, rows, slots
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.vault.operator import DATA, backed_up, command, contents, refused, restored
 
 LEFT = "a history that was left"
 
@@ -252,10 +252,10 @@ DIE = """
 import os, sys
 from pathlib import Path
 from app.kit import steps
-from app.rights.sweep import leave_behind
-from app.vault.opening import open_vault
-from tests.house import settings_for
-from tests.vault.operating import restored
+from app.jobs.maintenance import leave_behind
+from app.vault.open import open_vault
+from tests.support.service_fixture import settings_for
+from tests.vault.operator import restored
 root, step = Path(sys.argv[1]), (sys.argv[2], sys.argv[3])
 steps.watcher = lambda *passed: os._exit(77) if passed == step else None
 if step[0] == "restore":
@@ -298,7 +298,7 @@ def test_restore_that_is_killed_leaves_a_history_or_does_not(
 @pytest.fixture
 def unwatched() -> Iterator[None]:
     yield
-    steps.watcher = lambda _operation, _step: None
+    crash_points.watcher = lambda _operation, _step: None
 
 
 STEPS = ("register.db written", "register.db committed", "mien.db written", "mien.db committed")
@@ -323,7 +323,7 @@ def test_start_that_is_killed_has_left_the_history_or_has_not(story: Story, pool
 def test_the_steps_of_leaving_a_history_have_these_names(story: Story, pool: SharedPool) -> None:
     restored(story.root, story.backups[0])
     seen: list[str] = []
-    steps.watcher = lambda operation, step: seen.append(step) if operation == "leaving a history" else None
+    crash_points.watcher = lambda operation, step: seen.append(step) if operation == "leaving a history" else None
     started(story, pool)
 
     assert [one for one in seen if one in STEPS] == list(STEPS)

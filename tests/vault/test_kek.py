@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.kit.settings import Settings
-from app.vault.kek import Given, KekFile, Ring, UnknownKekError
-from app.vault.opening import check, open_vault
+from app.settings import Settings
+from app.vault.key_encryption_keys import Given, KekFile, Ring, UnknownKekError
+from app.vault.open import check, open_vault
 from app.vault.seal import KEY_BYTES, Kek, KekError
-from tests.house import settings_for
-from tests.vault.killing import killed_at, steps_of
+from tests.support.service_fixture import settings_for
+from tests.vault.killed_process import killed_at, steps_of
 
 
 def spelled(raw: bytes) -> str:

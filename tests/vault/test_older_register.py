@@ -9,17 +9,17 @@ from uuid import UUID
 
 import pytest
 
+from app.jobs.maintenance import purge
 from app.kit.clock import utc_now
-from app.kit.settings import Settings
-from app.rights.sweep import purge
-from app.vault.opening import open_vault
+from app.settings import Settings
+from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.seal import WRAPPED_BYTES
 from app.vault.vault import ForeignRegisterError
-from tests.bytescan import rows
-from tests.house import House, SharedPool, enrol, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, SharedPool, enrol, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 
 def purged(settings: Settings) -> int:

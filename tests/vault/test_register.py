@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.vault.opening import open_vault
+from app.vault.open import open_vault
 from app.vault.register import Ended, KeyGoneError, Owner, Register, tombstone_digest
 from app.vault.seal import SealError
 from app.vault.tables import EndedKind, OwnerKind
-from tests.bytescan import Needles, files_under, rows, slots
-from tests.house import settings_for
-from tests.registered import tombstones
+from tests.support.byte_scan import Needles, files_under, rows, slots
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import settings_for
 
 DAY = date(2026, 1, 1)
 

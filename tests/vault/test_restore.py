@@ -10,15 +10,15 @@ from uuid import UUID
 
 import pytest
 
+from app.jobs.maintenance import purge
 from app.parties import service as parties
-from app.rights.sweep import purge
-from app.vault.opening import check, migrate, open_vault
+from app.vault.open import check, migrate, open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
-from tests.bytescan import live_keys, openable, rows
-from tests.house import House, Party, Person, SharedPool, enrol, prepare, serving, settings_for
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
+from tests.support.byte_scan import live_keys, openable, rows
+from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, prepare, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 
 REFUSES_TO_START = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 """uvicorn leaves with SystemExit, here in a thread."""

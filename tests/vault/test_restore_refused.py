@@ -14,17 +14,17 @@ from typing import Any
 import httpx
 import pytest
 
-from app.vault import manifest
-from app.vault.lock import InUseError, alone, in_use
-from app.vault.manifest import BackupError
+from app.vault import backup_manifest
+from app.vault.backup_manifest import BackupError
+from app.vault.directory_lock import InUseError, alone, in_use
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
-from tests.bytescan import rows
-from tests.house import SharedPool, prepare, serving
 from tests.rest.program import program
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import SharedPool, prepare, serving
+from tests.support.toy_engine import toy_card
 from tests.test_upgrading import laid_out
-from tests.toy_engine import toy_card
-from tests.vault.operating import DATA, backed_up, command, contents, refused, restored
+from tests.vault.operator import DATA, backed_up, command, contents, refused, restored
 
 
 @pytest.fixture
@@ -90,14 +90,14 @@ def rewrite(**changed: Any) -> Callable[[Path], None]:
     """Change the manifest as if it had been made so."""
 
     def change(backup: Path) -> None:
-        fields = {**vars_of(manifest.read(backup)), **changed}
-        (backup / "manifest.json").write_text(manifest.Manifest(**fields).with_digest().written())
+        fields = {**vars_of(backup_manifest.read(backup)), **changed}
+        (backup / "manifest.json").write_text(backup_manifest.Manifest(**fields).with_digest().written())
 
     change.__name__ = f"rewrite {', '.join(changed)}"
     return change
 
 
-def vars_of(said: manifest.Manifest) -> dict[str, Any]:
+def vars_of(said: backup_manifest.Manifest) -> dict[str, Any]:
     return {name: getattr(said, name) for name in said.__slots__ if not name.startswith("__")}
 
 
@@ -223,7 +223,7 @@ def test_restore_waits_for_nobody(lived_in: Path, backup: Path) -> None:
 def test_somebody_who_looks_into_the_data_with_another_program_keeps_it_in_place(
     lived_in: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.kit.copying.BUSY_S", 0.1)
+    monkeypatch.setattr("app.db.sqlite.files.BUSY_S", 0.1)
     before = rows(lived_in / DATA, "SELECT id FROM subjects")
     with closing(sqlite3.connect(lived_in / DATA)) as shell:
         shell.execute("SELECT count(*) FROM subjects").fetchone()

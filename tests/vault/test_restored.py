@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from app.kit.prepared import Statements
-from app.ledger import entries
+from app.db.sqlite.prepared import Statements
 from app.parties import service as parties
-from tests.bytescan import Needles, files_under, live_keys, openable, rows
-from tests.house import House, MovableClock, Party, Person, SharedPool, enrol, serving
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
-from tests.vault.operating import DATA, backed_up, restored
+from app.transparency.log import entries
+from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows
+from tests.support.service_fixture import House, MovableClock, Party, Person, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.vault.operator import DATA, backed_up, restored
 
 
 @dataclass

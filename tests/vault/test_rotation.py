@@ -16,20 +16,20 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.kit.settings import Settings
+from app.comparisons.enumeration_guard import KEY_OWNER
 from app.main import set_up
-from app.matching.sweeps import KEY_OWNER
+from app.settings import Settings
 from app.vault import rotation
-from app.vault.kek import UnknownKekError, locked
-from app.vault.opening import check, open_vault
+from app.vault.key_encryption_keys import UnknownKekError, locked
+from app.vault.open import check, open_vault
 from app.vault.register import KeyGoneError, Owner, Register
 from app.vault.rotation import Rotated, RotationError, rotate
 from app.vault.seal import KEY_BYTES, KekError
 from app.vault.vault import Vault
-from tests.bytescan import Needles, files_under, rows
-from tests.house import settings_for
+from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.service_fixture import settings_for
 from tests.vault.disk import full_disk
-from tests.vault.killing import killed_at, steps_of
+from tests.vault.killed_process import killed_at, steps_of
 
 OWNERS = 20
 SERVICE_KEYS = 5
@@ -219,7 +219,7 @@ def test_disk_without_room_for_a_new_key_leaves_all_as_it_was(
         raise OSError(28, "No space left on device")
 
     with opened(root) as register, monkeypatch.context() as patched:
-        patched.setattr("app.vault.kek.os.fsync", full)
+        patched.setattr("app.vault.key_encryption_keys.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             rotate(register)
 

@@ -14,16 +14,16 @@ import httpx
 import pytest
 
 from app.vault import rotation
-from app.vault.opening import open_vault
+from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.rotation import Rotated, rotate
 from app.vault.seal import KEY_BYTES, Kek
-from tests.bytescan import rows
-from tests.house import House, Person, SharedPool, enrol, serving, settings_for
-from tests.matching.failing import unhindered
+from tests.comparisons.failures import unhindered
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Person, SharedPool, enrol, serving, settings_for
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
 from tests.test_cli import refused, started
-from tests.toy_engine import toy_card
-from tests.toy_faces import toy_photo
 
 ROTATIONS = 20
 AT_ONCE = 4

@@ -1,0 +1,1 @@
+"""Messages to relying parties: outbox, delivery, URL rules. It must never say why a consent ended."""

@@ -1,0 +1,29 @@
+"""What a relying party is sent: one event, signed. It names the party, its own reference to the person, and no more."""
+
+from datetime import datetime
+
+from app.callbacks.outbox import Claimed
+from app.transparency.log import signing_keys
+from app.transparency.tables import Signs
+from app.transparency.verify import jws
+from app.transparency.verify.canonical_json import written
+from app.vault.vault import Vault
+
+
+def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
+    """Return the message as a compact JWS, signed now: its time is that of this try, its id that of the first.
+
+    Raises:
+        KekError: the key-encryption key is not the register's.
+        LookupError: there is no key for it; the start of the service makes one.
+    """
+    claims = {
+        "iss": signing_keys.origin_of(vault.register.origin()),
+        "aud": str(claimed.relying_party_id),
+        "jti": str(claimed.id),
+        "iat": int(now.timestamp()),
+        "event": claimed.event,
+        "subject_ref": claimed.subject_ref,
+        "purpose": claimed.purpose,
+    }
+    return jws.signed(written(claims), typ=jws.EVENT, key=signing_keys.signer(vault, Signs.EVENTS).private)

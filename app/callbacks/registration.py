@@ -1,0 +1,43 @@
+"""Where a relying party is told of consents: set by the operator's command, never over HTTP."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from app.callbacks.url_rules import CallbackError, callback
+from app.kit.crash_points import operation
+from app.parties.service import PartyError
+from app.parties.tables import RelyingParty
+from app.transparency.log.entries import Act, append_open
+from app.vault.tables import EndedKind
+from app.vault.vault import Vault
+
+
+@operation("setting a callback")
+def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool, now: datetime) -> str | None:
+    """Have the party told there of every consent from now on; None: nowhere. Also of a revoked one: consents stand.
+
+    The log has where it leads, without the path, which may hold what only the recipient knows. A callback that was
+    replaced or taken away does not come back with a backup.
+
+    Args:
+        private: whether it may be `http`, and lead inside.
+
+    Raises:
+        PartyError: there is no such party, or that can be no callback.
+    """
+    try:
+        origin = None if to is None else callback(to, private=private).origin
+    except CallbackError as error:
+        raise PartyError(str(error)) from error
+    with vault.change() as change:
+        party = change.session.get(RelyingParty, party_id)
+        if party is None:
+            msg = f"there is no relying party {party_id}"
+            raise PartyError(msg)
+        if party.callback_id is not None:
+            end = change.end if to is None else change.replaced
+            end(EndedKind.CALLBACK, party.callback_id, ended_as="off" if to is None else "replaced", on=now.date())
+        party.callback, party.callback_id = to, None if to is None else uuid4()
+        said = {"relying_party_id": str(party_id), "callback": origin, "at": now.isoformat()}
+        append_open(change.session, Act.RELYING_PARTY_CALLBACK, **said)
+    return origin

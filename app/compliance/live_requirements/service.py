@@ -1,0 +1,55 @@
+"""Looks what there is of what `live` asks for."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from app.compliance.live_requirements import policy
+from app.consent import notices
+from app.consent.tables import Grant, Notice
+from app.faces.cards.card import Card
+from app.parties import service as parties
+from app.settings import Settings
+from app.vault.vault import Vault
+
+PAGE = 100
+"""Relying parties read at once."""
+
+
+def look(vault: Vault, *, settings: Settings, card: Card) -> policy.Verdict:
+    """Say what is there and what is missing, now."""
+    with vault.data.read() as session:
+        consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
+        situation = policy.Situation(
+            settings=settings,
+            card=card,
+            parties=list(_parties(session)),
+            notices=_read(notices.in_force(session)),
+            consented=_read(session.scalars(consented)),
+        )
+    return policy.judge(situation)
+
+
+def _parties(session: Session) -> Iterable[policy.Party]:
+    after: UUID | None = None
+    while page := parties.standing(session, limit=PAGE, after=after):
+        for one in page:
+            yield policy.Party(
+                name=one.name, context=one.context, legal_basis=one.legal_basis, alternative=one.alternative
+            )
+        after = page[-1].id
+
+
+def _read(found: Iterable[Notice]) -> list[policy.Read]:
+    return [
+        policy.Read(name=f"{one.purpose} ({one.language}, version {one.version})", controllers=_controllers(one.body))
+        for one in found
+    ]
+
+
+def _controllers(body: bytes) -> list[str]:
+    named: list[dict[str, Any]] = notices.matter(body)["pii_controllers"]
+    return [str(one.get("party_name", "")) for one in named]

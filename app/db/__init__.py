@@ -1,0 +1,1 @@
+"""Databases without domain words: the store, column types, the data map, migrations."""

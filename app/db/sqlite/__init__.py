@@ -1,0 +1,1 @@
+"""SQLite stores: connections, transactions, file copies, storage faults."""

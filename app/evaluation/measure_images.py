@@ -1,0 +1,203 @@
+"""From files to vectors: every image through the workers, once, on all cores; what gives no vector is counted.
+
+A file that cannot be read, or over which workers were lost, is not kept in the cache: it is tried again next time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.evaluation.cache import Cache, Outcome
+from app.evaluation.errors import EngineLostError
+from app.evaluation.image_folder import Folder, Sample, read
+from app.faces.flaws import Flaw, FlawCode
+from app.faces.permit import Stated
+from app.faces.workers.pool import EnginePool
+from app.kit.errors import BusyError
+from app.kit.progress import Tell
+
+_TOLD_EVERY: Final = 10
+_THREADS_A_WORKER: Final = 2
+"""One waits with the next image while another's is measured."""
+POOR_QUALITY: Final = "poor-quality"
+
+
+class Lost(StrEnum):
+    """Why a file came to no worker, or back from none."""
+
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too-large"
+    NO_ANSWER = "no-answer"
+    """It took a worker too long, or two workers ended over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """What came of the images."""
+
+    vectors: npt.NDArray[np.float64]
+    """One row for each image that gave one face."""
+    place: npt.NDArray[np.int64]
+    """For each row, its place among the samples."""
+    person: npt.NDArray[np.int64]
+    """For each row, its person."""
+    images: int
+    """How many could be read and were tried; the same bytes again in one person's folder count once."""
+    not_acquired: Counter[str]
+    """Failures to acquire: no image, no face, several faces; by reason."""
+    not_enrolled: Counter[str]
+    """Failures to enrol: one face, of too poor a quality; by reason."""
+    unreadable: int
+    repeated: int
+    """Left out: the same bytes again in one person's folder."""
+    shared: tuple[tuple[Path, Path], ...]
+    """The same bytes in two people's folders. For the operator's eyes; in no report."""
+    measured: int
+    """How many the workers had."""
+    known: int
+    """How many were in the cache."""
+    seconds: float
+    """Of measuring, the start of the workers included."""
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """What came of one file."""
+
+    outcome: Outcome | Lost
+    key: str = ""
+    fresh: bool = False
+    """Whether workers had it just now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """With what images are measured."""
+
+    pool: EnginePool
+    stated: Stated
+    cache: Cache
+    most_bytes: int
+    workers: int
+
+    def measure(self, path: Path) -> _One:
+        """Return what comes of one file, from the cache or from a worker.
+
+        Raises:
+            EngineLostError: the engine cannot be used.
+        """
+        try:
+            image = read(path, most_bytes=self.most_bytes)
+        except OSError:
+            return _One(Lost.UNREADABLE)
+        if image is None:
+            return _One(Lost.TOO_LARGE, str(path))
+        key = self.cache.key(image)
+        known = self.cache.find(key)
+        if known is not None:
+            return _One(known, key)
+        try:
+            (answer,) = self.pool.measure_stated(self.stated, [image])
+        except BusyError:
+            status = self.pool.status()
+            if not status.ready:
+                raise EngineLostError(f"the engine {status.engine} cannot be used: {status.reason}") from None
+            return _One(Lost.NO_ANSWER, key, fresh=True)
+        return _One(answer.code if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
+
+
+def acquire(folder: Folder, bench: Bench, *, listed: bool, tell: Tell) -> Acquired:
+    """Measure every sample of *folder* that the cache does not know.
+
+    Args:
+        listed: the comparisons are listed, so that nothing that is repeated is left out.
+
+    Raises:
+        EngineLostError: the engine cannot be used.
+    """
+    begun = time.monotonic()
+    found: dict[int, _One] = {}
+    fresh = 0
+    for place, one in _measured(folder.samples, bench):
+        found[place] = one
+        fresh += one.fresh
+        if not isinstance(one.outcome, Lost) and bench.cache.find(one.key) is None:
+            bench.cache.add(one.key, one.outcome)
+        if len(found) % _TOLD_EVERY == 0:
+            pace = fresh / (time.monotonic() - begun)
+            tell(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
+    seconds = time.monotonic() - begun
+    return _counted(folder.samples, [found[place] for place in range(len(found))], listed, fresh, seconds)
+
+
+def _measured(samples: Sequence[Sample], bench: Bench) -> Iterator[tuple[int, _One]]:
+    """Measure on all workers at once; give each as it is done."""
+    threads = ThreadPoolExecutor(_THREADS_A_WORKER * bench.workers, thread_name_prefix="measuring")
+    try:
+        places = {threads.submit(bench.measure, sample.path): place for place, sample in enumerate(samples)}
+        for done in as_completed(places):
+            yield places[done], done.result()
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fresh: int, seconds: float) -> Acquired:  # noqa: FBT001
+    readable = [place for place, one in enumerate(found) if one.outcome is not Lost.UNREADABLE]
+    tried, shared = _distinct(samples, found, readable)
+    if listed:
+        tried = readable
+    kept: list[int] = []
+    not_acquired: Counter[str] = Counter()
+    not_enrolled: Counter[str] = Counter()
+    for place in tried:
+        outcome = found[place].outcome
+        if isinstance(outcome, Lost):
+            not_acquired[outcome.value] += 1
+        elif not isinstance(outcome, FlawCode):
+            kept.append(place)
+        elif Flaw(outcome).slug == POOR_QUALITY:
+            not_enrolled[outcome.value] += 1
+        else:
+            not_acquired[Flaw(outcome).slug] += 1
+    vectors = [found[place].outcome for place in kept]
+    return Acquired(
+        vectors=np.array(vectors, dtype=np.float64).reshape(len(kept), -1 if kept else 0),
+        place=np.array(kept, dtype=np.int64),
+        person=np.array([samples[place].person for place in kept], dtype=np.int64),
+        images=len(tried),
+        not_acquired=not_acquired,
+        not_enrolled=not_enrolled,
+        unreadable=len(samples) - len(readable),
+        repeated=len(readable) - len(tried),
+        shared=shared,
+        measured=fresh,
+        known=sum(not one.fresh and not isinstance(one.outcome, Lost) for one in found),
+        seconds=seconds,
+    )
+
+
+def _distinct(
+    samples: Sequence[Sample], found: Sequence[_One], places: Sequence[int]
+) -> tuple[list[int], tuple[tuple[Path, Path], ...]]:
+    """Return the places without those that repeat an image of the same person; and what two people have in common."""
+    of_person: set[tuple[str, int]] = set()
+    first: dict[str, int] = {}
+    distinct, shared = [], []
+    for place in places:
+        mine = (found[place].key, samples[place].person)
+        if mine in of_person:
+            continue
+        of_person.add(mine)
+        distinct.append(place)
+        earlier = first.setdefault(found[place].key, place)
+        if earlier != place:
+            shared.append((samples[earlier].path, samples[place].path))
+    return distinct, tuple(shared)

@@ -1,0 +1,46 @@
+"""The report to read: one HTML file that needs nothing else, runs nothing and asks nobody for anything."""
+
+import importlib
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from app.evaluation.groups import FEW_PEOPLE
+from app.evaluation.number_format import bounds, rate, seen, whole
+
+_AGREED: Final = {
+    "yes": "They agreed to this use, it was stated.",
+    "no": "They did not agree to this use, it was stated.",
+    "unknown": "Whether they agreed to this use is not known.",
+}
+CAPTIONS: Final = {
+    "det": ("Detection error tradeoff", "False non-match rate against false match rate as the threshold moves."),
+    "histograms": ("Genuine and impostor pairs", "Their share at each distance. Where they overlap the engine errs."),
+    "groups": (
+        "False match rate by group",
+        "Between people of each pair of groups, the worst first; six at most.",
+    ),
+    "references": (
+        "Misses by enrolled images",
+        "False non-match rate with their mean, and with the nearest of them.",
+    ),
+    "identification": ("Strangers found in a gallery", "False positive identification rate against the people in it."),
+}
+"""The title of each figure, and what it shows in words."""
+
+
+def page(told: dict[str, Any]) -> str:
+    """Return the report as a page."""
+    # The plotting library takes long to load, and no other command needs it.
+    drawn: dict[str, str] = importlib.import_module("app.evaluation.plots").figures(told)
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"rate": rate, "bounds": bounds, "whole": whole, "seen": seen}
+    return environment.get_template("report.html").render(
+        **told,
+        agreed=_AGREED[told["statement"]["people_agreed"]],
+        figures=[(name, *CAPTIONS[name], Markup(drawn[name])) for name in drawn],  # noqa: S704 - drawn by us, escaped there
+        few_people=FEW_PEOPLE,
+    )

@@ -1,0 +1,1 @@
+"""Engine worker processes: queue, supervisor, sandbox, image decoding. They must have no database, keys or network."""

@@ -1,0 +1,50 @@
+"""Restriction (GDPR Art. 18): stopping all matching of oneself, and lifting that again."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.kit.clock import Clock
+from app.kit.crash_points import operation
+from app.subjects import service
+from app.transparency.log.entries import append_unrecorded
+from app.transparency.verify.bundle import Bundle
+from app.vault.seal import KekError, SealError
+from app.vault.tables import EndedKind
+from app.vault.vault import Vault
+from app.web.auth import Principal
+
+log = structlog.get_logger()
+
+
+@operation("restriction")
+def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
+    """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
+    with vault.change() as change:
+        subject, now = service.get(change.session, by.id, token_id=by.token_id), tell_time()
+        if subject.spell_id is None:
+            return None
+        change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
+        subject.spell_id = None
+        return record(change.session, vault, subject_id=by.id, now=now)
+
+
+def record(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+    """Write the receipt of a restriction, if the keys for it open: as an ending, it does not depend on its record."""
+    try:
+        return service.issue_receipt(session, vault, subject_id, "restriction", now=now)
+    except (KekError, SealError) as error:
+        log.error("a restriction is not in the person's list", error=type(error).__name__)
+        append_unrecorded(session, "restricted", now=now)
+        return None
+
+
+def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
+    """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
+    subject = service.get(session, by.id, token_id=by.token_id)
+    if subject.spell_id is not None:
+        return None
+    subject.spell_id = uuid4()
+    return service.issue_receipt(session, vault, by.id, "restriction_lifted", now=now)

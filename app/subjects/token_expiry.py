@@ -1,0 +1,92 @@
+"""Access tokens that nobody uses end, so that a lost telephone is no way in for ever.
+
+Never the recovery code, and never the token that a person used last, however long ago: nobody is shut out by time.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, update
+from sqlalchemy.orm import Session, aliased
+
+from app.db.sqlite.prepared import within
+from app.kit.crash_points import operation
+from app.subjects import service
+from app.subjects.tables import Subject, Token, TokenKind
+from app.transparency.log import entries
+from app.transparency.log.entries import Act, append_open, append_unrecorded
+from app.vault.seal import KekError, SealError
+from app.vault.tables import EndedKind
+from app.vault.vault import Vault
+from app.web.auth import UnauthenticatedError
+
+log = structlog.get_logger()
+UNUSED = "unused"
+"""As what such a token ends."""
+PAGE = 200
+"""Tokens that end in one transaction."""
+
+
+@operation("ending unused tokens")
+def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
+    """End every access token that was not used for so many days, but the last of each person. Returns how many."""
+    _date_undated(vault, now.date())
+    ended = 0
+    unused = _unused(now.date() - timedelta(days=after_days))
+    while page := _page(vault, unused):
+        with vault.change() as change:
+            # Since the page was read its person may have used one of them.
+            rows = change.session.scalars(select(Token).where(unused, Token.id.in_(page))).all()
+            for token in rows:
+                change.session.execute(delete(Token).where(Token.id == token.id))
+                change.end(EndedKind.TOKEN, token.id, ended_as=UNUSED, on=now.date())
+            record(change.session, vault, rows, now=now)
+        ended += len(rows)
+    return ended
+
+
+def record(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
+    """Write the entries of tokens that nobody used: one for the person of each, and how many there were."""
+    for token in ended:
+        _note(session, vault, token.subject_id, token.id, now)
+    if ended:
+        append_open(session, Act.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
+
+
+def _page(vault: Vault, unused: ColumnElement[bool]) -> Sequence[UUID]:
+    with vault.data.read() as session:
+        return session.scalars(select(Token.id).where(unused).limit(PAGE)).all()
+
+
+def _unused(since: date) -> ColumnElement[bool]:
+    """Select the access tokens that were last used before a day, of people who have used another since."""
+    other = aliased(Token)
+    later = tuple_(other.last_used_on, other.created_on, other.id) > tuple_(
+        Token.last_used_on, Token.created_on, Token.id
+    )
+    theirs = and_(other.subject_id == Token.subject_id, other.kind == TokenKind.ACCESS)
+    erasing = Token.subject_id.in_(select(Subject.id).where(Subject.erasing))
+    return and_(Token.last_used_on < since, Token.kind == TokenKind.ACCESS, exists().where(theirs, later), ~erasing)
+
+
+def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
+    """Tell the person, among their entries; it ends all the same if their key does not open."""
+    try:
+        key = service.key(vault, subject_id)
+        told = {"token_id": str(token_id), "at": now.isoformat()}
+        entries.append(within(session), key, subject_id=subject_id, entry_id=uuid4(), act=Act.TOKEN_UNUSED, **told)
+    except UnauthenticatedError:
+        return
+    except (KekError, SealError) as error:
+        log.error("the end of a token is not in the person's list", error=type(error).__name__)
+        append_unrecorded(session, "token_unused", now=now)
+
+
+def _date_undated(vault: Vault, today: date) -> None:
+    """Count from today for tokens of a version that did not know when they were used."""
+    undated = and_(Token.last_used_on.is_(None), Token.kind == TokenKind.ACCESS)
+    while page := _page(vault, undated):
+        with vault.data.write() as session:
+            session.execute(update(Token).where(Token.id.in_(page), undated).values(last_used_on=today))

@@ -1,0 +1,190 @@
+"""Entries: what the log has of one act. Each commits with its act, in the act's own transaction on the data store.
+
+An entry's leaf is written beside it as *pending*, with nothing that says whose it is; it joins the tree later, in a
+batch (`batch`). What is not about a person is an *open* entry: its record stays readable for whoever audits the log.
+"""
+
+import json
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, Uuid, bindparam, delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from app.db.sqlite.prepared import Prepared, Statements, within
+from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
+from app.transparency.verify import merkle
+from app.transparency.verify.canonical_json import base64url, written
+from app.vault.seal import Key
+from app.vault.sealing_context import place
+
+SALT_BYTES = 32
+"""256 random bits: who guesses a record cannot tell whether a leaf is of it."""
+
+Value = str | int | bool | None
+"""What a record is made of: no fractions, since not every program writes them alike."""
+
+
+class Act(StrEnum):
+    """What an entry is about. Those with a receipt say it in the receipt's own words."""
+
+    COMPARISON = "comparison"
+    ENROLMENT = "enrolment"
+    ENROLMENT_DELETED = "enrolment_deleted"
+    TEMPLATE_RENEWED = "template_renewed"
+    """A template of another engine took the place of one, made from the photos that its person agreed to keep."""
+    TEMPLATE_NOT_RENEWED = "template_not_renewed"
+    """Those photos would not do for the new engine: their person has to enrol again."""
+    TEMPLATE_ENDED = "template_ended"
+    """Templates of an engine that another took the place of had their time, by the day that was said."""
+    REFUSAL = "refusal"
+    SWEEP_TOUCHED = "sweep_touched"
+    """A relying party was stopped that had tried many references, and this person's was one of them."""
+    SWEEP_STOPPED = "sweep_stopped"
+    LOG_BEGUN = "log_begun"
+    SIGNING_KEY_MADE = "signing_key_made"
+    SIGNING_KEY_RETIRED = "signing_key_retired"
+    SIGNING_KEY_STOLEN = "signing_key_stolen"
+    KEY_ENCRYPTION_KEY_ROTATED = "key_encryption_key_rotated"
+    NOTICE_PUBLISHED = "notice_published"
+    RELYING_PARTY_ADDED = "relying_party_added"
+    RELYING_PARTY_DESCRIBED = "relying_party_described"
+    RELYING_PARTY_KEY_ROTATED = "relying_party_key_rotated"
+    RELYING_PARTY_KEY_ENDED = "relying_party_key_ended"
+    RELYING_PARTY_REVOKED = "relying_party_revoked"
+    RELYING_PARTY_CALLBACK = "relying_party_callback"
+    DELIVERY = "delivery"
+    """A relying party was told of a consent, or could not be told for days."""
+    ENGINE_CHANGED = "engine_changed"
+    """The service was started with another engine than the last time."""
+    RESTORED = "restored"
+    RETENTION_RUN = "retention_run"
+    """What was kept for its time was deleted: how much of what, and never whose."""
+    HISTORY_SHORTENED = "history_shortened"
+    """A person deleted comparisons of theirs: how many `entries` went with them, and not which. Audits count them."""
+    TOKEN_UNUSED = "token_unused"  # noqa: S105 - what happened, not a secret
+    UNRECORDED_ENDING = "unrecorded_ending"
+    """A consent ended whose person's key did not open, so that nothing could be sealed about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: a record, the salt of its leaf, and the leaf."""
+
+    record: bytes
+    salt: bytes
+    leaf: bytes
+
+
+def of_act(act: Act, **record: Value) -> Entry:
+    """Make the entry of an act."""
+    return made(written({"act": act, **record}))
+
+
+def made(record: bytes) -> Entry:
+    """Make the entry of *record*, with a fresh salt."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return Entry(record, salt, leaf_of(salt, record))
+
+
+def leaf_of(salt: bytes, record: bytes) -> bytes:
+    """Return the leaf of an entry."""
+    return merkle.leaf_hash(salt + record)
+
+
+def next_position(table: type[Any]) -> ScalarSelect[int]:
+    """Select the place after the last in the list of the person `person_id`."""
+    mine = table.subject_id == bindparam("person_id", type_=Uuid())
+    last = select(func.coalesce(func.max(table.position), 0) + 1).where(mine)
+    return last.scalar_subquery()
+
+
+def next_row(table: type[Any]) -> Prepared:
+    """Insert a row after the last in a person's list; `person_id` is their `subject_id` once more."""
+    return Prepared(
+        insert(table).values(
+            id=bindparam("id"),
+            # Said, since that of a foreign key is only known when every table is.
+            subject_id=bindparam("subject_id", type_=Uuid()),
+            position=next_position(table),
+            sealed=bindparam("sealed"),
+        )
+    )
+
+
+_ENTRY, _RECEIPT = next_row(EntryRow), next_row(ReceiptRow)
+_PENDING = Prepared(
+    insert(PendingLeaf).values(leaf=bindparam("leaf"), salt=bindparam("salt"), record=bindparam("record"))
+)
+
+_WAITS = Prepared(select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1))
+
+
+def sealed(key: Key, entry_id: UUID, entry: Entry) -> bytes:
+    """Seal an entry for its row, under its person's key."""
+    held = {"record": json.loads(entry.record), "salt": base64url(entry.salt)}
+    return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
+
+
+def pend(writing: Statements, leaf: bytes) -> None:
+    """Let a leaf join the tree with one of the next batches."""
+    writing.all(_PENDING, leaf=leaf, salt=None, record=None)
+
+
+def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: Act, **record: Value) -> None:
+    """Write a person's entry, in the transaction of the act that it is about."""
+    entry = of_act(act, **record)
+    row = sealed(key, entry_id, entry)
+    writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    pend(writing, entry.leaf)
+
+
+def known(session: Session, entry_ids: Collection[UUID]) -> list[UUID]:
+    """Return those of the entries that there are: what an older version did has none."""
+    return list(session.scalars(select(EntryRow.id).where(EntryRow.id.in_(entry_ids))))
+
+
+def forget(session: Session, entry_ids: Collection[UUID]) -> None:
+    """Delete what entries say, and their salts. Their leaves stay, and nobody can tell any more what they are of."""
+    session.execute(delete(EntryRow).where(EntryRow.id.in_(entry_ids)))
+
+
+def append_receipt(
+    writing: Statements, key: Key, *, subject_id: UUID, receipt_id: UUID, bundle: bytes, leaf: bytes
+) -> None:
+    """Write a person's receipt, in the transaction of the act that it is about."""
+    row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
+    writing.all(_RECEIPT, id=receipt_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    pend(writing, leaf)
+
+
+def pend_open(writing: Statements, entry: Entry) -> None:
+    """Let the leaf of an entry about nobody join the tree, and keep its record."""
+    writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+
+
+def pend_open_once(writing: Statements, entry: Entry) -> None:
+    """Do the same, unless an entry with the same record waits already."""
+    if writing.first(_WAITS, record=entry.record.decode()) is None:
+        pend_open(writing, entry)
+
+
+def append_open(session: Session, act: Act, **record: Value) -> None:
+    """Write an entry about nobody, in a transaction on the data store."""
+    pend_open(within(session), of_act(act, **record))
+
+
+def append_unrecorded(session: Session, state: str, *, now: datetime) -> None:
+    """Write that something ended, of which its person's list has no record."""
+    append_open(session, Act.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
+
+
+def append_open_in_register(session: Session, act: Act, **record: Value) -> None:
+    """Write an entry about what happens in the register alone, in a transaction on it."""
+    entry = of_act(act, **record)
+    session.add(OpenEntry(leaf=entry.leaf, salt=entry.salt, record=entry.record.decode(), joined=False))

@@ -1,0 +1,135 @@
+"""What anybody may ask of the log: its checkpoint, and proofs. Nothing in it says whose a leaf is, or what of."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from app.db.sqlite.prepared import Prepared, Statements, within
+from app.kit.errors import InvalidRequestError, Problem
+from app.transparency.log.entries import Act, append_open
+from app.transparency.log.signing_keys import origin_of, signer
+from app.transparency.log.tiles import Tiles
+from app.transparency.tables import LeafIndex, LogHead, SeenHead, Signs
+from app.transparency.verify import merkle
+from app.transparency.verify.bundle import Proof
+from app.transparency.verify.checkpoint import Checkpoint, sign
+from app.vault.vault import ForeignRegisterError, Vault
+
+
+class NotInTheLogError(Problem):
+    """The leaf is not in the log: it never was an entry, or waits for its batch."""
+
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+    detail = "This leaf is not in the log. A new one joins it with a batch: try again when its receipt promised it."
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A size of the log, and the root of the tree then."""
+
+    size: int
+    root: bytes
+
+
+_LATEST = Prepared(select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1))
+_INDEX = Prepared(select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf")))
+
+
+def _head(reading: Statements) -> Head:
+    found = reading.first(_LATEST)
+    return Head(0, merkle.EMPTY_ROOT) if found is None else Head(*found)
+
+
+def _note(vault: Vault, origin_id: UUID, head: Head) -> str:
+    origin = origin_of(origin_id)
+    private = signer(vault, Signs.CHECKPOINTS).private
+    return sign(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
+
+
+def checkpoint(vault: Vault) -> str:
+    """Return the newest checkpoint, signed."""
+    with vault.register.store.reading() as reading:
+        head = _head(reading)
+    return _note(vault, vault.register.name(), head)
+
+
+def head(vault: Vault) -> Head:
+    """Return how the log is now."""
+    with vault.register.store.reading() as reading:
+        return _head(reading)
+
+
+def inclusion(vault: Vault, leaf: bytes, *, at: Head | None = None) -> Proof:
+    """Return the proof that a leaf is in the log, and the checkpoint that it leads to.
+
+    Args:
+        vault: the stores.
+        leaf: which.
+        at: how the log was when; the log of now if not given. For the same leaf it is always the same proof.
+
+    Raises:
+        NotInTheLogError: it is not.
+    """
+    with vault.register.store.reading() as reading:
+        then, found = at or _head(reading), reading.first(_INDEX, leaf=leaf)
+        if found is None or found[0] >= then.size:
+            raise NotInTheLogError
+        hashes = merkle.inclusion_proof(Tiles(reading), found[0], then.size)
+    return Proof(
+        leaf=leaf.hex(),
+        index=found[0],
+        size=then.size,
+        hashes=tuple(one.hex() for one in hashes),
+        checkpoint=_note(vault, vault.register.name(), then),
+    )
+
+
+def consistency(vault: Vault, size: int) -> dict[str, Any]:
+    """Return the proof that the log of now begins with all that it had when it had *size* leaves.
+
+    Raises:
+        InvalidRequestError: it never had so many.
+    """
+    with vault.register.store.reading() as reading:
+        head = _head(reading)
+        if size > head.size:
+            raise InvalidRequestError(("/from", f"The log has {head.size} leaves: name a size that it has had"))
+        hashes = merkle.consistency_proof(Tiles(reading), size, head.size)
+    return {
+        "from": size,
+        "size": head.size,
+        "hashes": [one.hex() for one in hashes],
+        "checkpoint": _note(vault, vault.register.name(), head),
+    }
+
+
+def note_restored(vault: Vault, *, made_at: datetime, now: datetime) -> None:
+    """Write into restored data that it was, as an entry: it joins the log when the service is started on that data."""
+    with vault.data.write() as session:
+        append_open(session, Act.RESTORED, backup_made_at=made_at.isoformat(), at=now.isoformat())
+
+
+def check(vault: Vault) -> None:
+    """Refuse a register whose log does not go on from what the data has seen of it: somebody put an old copy there.
+
+    Raises:
+        ForeignRegisterError: it does not.
+    """
+    with vault.data.read() as session:
+        seen = session.get(SeenHead, 1)
+    if seen is None:
+        return
+    with vault.register.store.read() as session:
+        reading = within(session)
+        size = _head(reading).size
+        if seen.size > size or merkle.root(Tiles(reading), seen.size) != seen.root:
+            msg = (
+                f"the log in the register, of {size} leaves, is not the one that the data has seen with {seen.size}: "
+                "the register is an older copy, or was changed. Put the newest register back (docs/backup.md)"
+            )
+            raise ForeignRegisterError(msg)

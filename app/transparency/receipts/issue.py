@@ -1,0 +1,90 @@
+"""Issuing a receipt: signed, with a salted leaf, and with a signed promise that this leaf will be in the log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.db.sqlite.prepared import Statements
+from app.settings import Settings
+from app.transparency.log import entries, signing_keys
+from app.transparency.log.batch import promised_by
+from app.transparency.receipts import content as drafting
+from app.transparency.tables import ReceiptRow, Signs
+from app.transparency.verify import jws
+from app.transparency.verify import receipt as receipts
+from app.transparency.verify.bundle import Bundle, Promise
+from app.transparency.verify.canonical_json import base64url, written
+from app.vault.seal import Key
+from app.vault.sealing_context import place
+from app.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A receipt as its person is given it, and the leaf that has to join the log."""
+
+    bundle: Bundle
+    leaf: bytes
+
+    def written(self) -> bytes:
+        """Return it as JSON."""
+        return self.bundle.model_dump_json(exclude_none=True).encode()
+
+
+def issuer(settings: Settings) -> drafting.Issuer:
+    """Return who answers for what a receipt says."""
+    return drafting.Issuer(controller=settings.controller, profile=settings.profile)
+
+
+def signed(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issued:
+    """Sign what a receipt says. Whoever calls writes its leaf, in the transaction of the act.
+
+    Raises:
+        KekError: the key-encryption key is not the register's.
+    """
+    signer = signing_keys.signer(vault, Signs.RECEIPTS)
+    entry = entries.made(receipts.encoded(said))
+    promise = Promise(
+        origin=signing_keys.origin_of(vault.register.name()),
+        leaf=entry.leaf.hex(),
+        log_key=signing_keys.thumbprint_in_force(vault, Signs.CHECKPOINTS),
+        by=drafting.when(promised_by(now, vault.settings.log_interval)),
+    )
+    bundle = Bundle(
+        jws=jws.signed(entry.record, typ=jws.RECEIPT, key=signer.private),
+        leaf=entry.leaf.hex(),
+        salt=base64url(entry.salt),
+        promise=jws.signed(written(promise.model_dump()), typ=jws.PROMISE, key=signer.private),
+    )
+    return Issued(bundle, entry.leaf)
+
+
+def issue(
+    writing: Statements,
+    vault: Vault,
+    key: Key,
+    *,
+    subject_id: UUID,
+    receipt_id: UUID,
+    said: receipts.Receipt,
+    now: datetime,
+) -> Bundle:
+    """Sign a person's receipt and write it, in the transaction of the act that it is about. Returns the bundle."""
+    issued = signed(vault, said, now=now)
+    entries.append_receipt(
+        writing, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.written(), leaf=issued.leaf
+    )
+    return issued.bundle
+
+
+def find(session: Session, key: Key, *, receipt_id: UUID) -> Bundle | None:
+    """Return a person's receipt as it was issued; None if there is none with this id."""
+    row = session.get(ReceiptRow, receipt_id)
+    return None if row is None else opened(key, row.id, row.sealed)
+
+
+def opened(key: Key, receipt_id: UUID, sealed: bytes) -> Bundle:
+    """Open a receipt that was sealed for its row."""
+    return Bundle.model_validate_json(key.open(sealed, place(ReceiptRow.sealed, receipt_id)))

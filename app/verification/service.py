@@ -1,0 +1,259 @@
+"""Verification (1:1): is this the face that was enrolled under this reference?
+
+Three steps, and no transaction spans two of them: one query says whether the party may use the reference; the engine
+works outside any transaction; the decision is one `INSERT … SELECT` that writes its entry of the log only if the grant
+is still in force and the template is still the one compared, and then the person's line, which the database refuses
+without the entry. Without both no decision leaves (law 4).
+
+Who has failed too often is refused twice: before any image is decoded, and with the decision. What failed is counted
+in the transaction that writes the decision.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import and_, bindparam, insert, select
+
+from app.comparisons import failed_attempts, history
+from app.comparisons.enumeration_guard import Watch
+from app.comparisons.failed_attempts import Attempted
+from app.comparisons.policy import Decision, Limits, Liveness, decide
+from app.comparisons.tables import Comparison
+from app.consent import permits
+from app.consent.errors import NoSuchConsentError
+from app.consent.tables import Grant
+from app.db.sqlite.prepared import Prepared, Statements
+from app.db.types import UtcDateTime
+from app.faces.engine import Vector
+from app.faces.flaws import Flaw
+from app.faces.permit import Permit, Purpose
+from app.faces.refusals import PhotoRefusedError
+from app.faces.service import Measuring
+from app.faces.vectors import distance
+from app.kit.clock import Clock
+from app.kit.crash_points import operation, step
+from app.parties import keys
+from app.templates import store
+from app.templates.tables import Template
+from app.transparency.log import entries
+from app.transparency.tables import EntryRow
+from app.vault.register import KeyGoneError, Owner
+from app.vault.seal import KekError, Key, SealError
+from app.vault.vault import Vault
+
+_PERMITTED = permits.ForVerification(
+    Template,
+    wanted=(
+        Template.id,
+        Template.grant_id,
+        Template.subject_id,
+        Template.key_generation,
+        Template.weights_sha256,
+        Template.sealed,
+    ),
+    fits=and_(
+        Template.grant_id == Grant.id,
+        Template.engine_id == bindparam("engine_id"),
+        Template.weights_sha256 == bindparam("weights_sha256"),
+    ),
+)
+_STILL = (
+    select(
+        bindparam("comparison_id", type_=EntryRow.id.type),
+        Grant.subject_id,
+        entries.next_position(EntryRow),
+        bindparam("sealed", type_=EntryRow.sealed.type),
+    )
+    .join(Template, Template.grant_id == Grant.id)
+    .where(
+        permits.live(bindparam("now", type_=UtcDateTime())),
+        Grant.id == bindparam("grant_id"),
+        Template.id == bindparam("template_id"),
+        keys.may_still_ask(bindparam("key_id", type_=Comparison.id.type), now=bindparam("now", type_=UtcDateTime())),
+    )
+    # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
+    .with_for_update(read=True, of=Grant)
+)
+_ENTRY = Prepared(
+    insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
+)
+_LINE = entries.next_row(Comparison)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A decision that was written for the person to see."""
+
+    comparison_id: UUID
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a relying party asks, but for the photo."""
+
+    vault: Vault
+    faces: Measuring
+    watch: Watch
+    key_id: UUID
+    subject_ref: str
+    tell_time: Clock
+
+    @property
+    def limits(self) -> Limits:
+        """How often it may fail."""
+        return failed_attempts.limits(self.vault.settings)
+
+
+@operation("verification")
+def verify(
+    vault: Vault,
+    faces: Measuring,
+    *,
+    relying_party_id: UUID,
+    key_id: UUID,
+    subject_ref: str,
+    probe: bytes,
+    tell_time: Clock,
+) -> Verified:
+    """Compare *probe* with the person that the party knows as *subject_ref*.
+
+    Raises:
+        NoSuchConsentError: the party may not use this reference now, whatever the reason; before decoding, or because
+            it ended while the engine worked.
+        TooManyAttemptsError: the party is stopped, for every reference; or it has to wait, for one that it may use.
+        PhotoRefusedError: the probe will not do.
+        BusyError: the engine cannot take it now.
+    """
+    watch = Watch.on(vault, relying_party_id)
+    asked = Asked(vault=vault, faces=faces, watch=watch, key_id=key_id, subject_ref=subject_ref, tell_time=tell_time)
+    try:
+        return _verified(asked, probe)
+    except NoSuchConsentError:
+        watch.add_unusable(subject_ref, tell_time)
+        raise
+
+
+def _verified(asked: Asked, probe: bytes) -> Verified:
+    permit, template = _usable(asked)
+    key, reference = _opened(asked.vault, template)
+    if permit is None:
+        raise NoSuchConsentError
+    _refuse_too_many(asked, template, key)
+    faces = asked.faces
+    (measured,) = faces.pool.measure(permit, [probe])
+    step("measured")
+    if isinstance(measured, Flaw):
+        raise PhotoRefusedError.of(measured)
+    apart = distance(measured.vector, reference, metric=faces.card.metric)
+    decision = decide(apart, threshold=faces.threshold)
+    line = partial(
+        history.Line,
+        relying_party_id=asked.watch.relying_party_id,
+        purpose=Purpose.VERIFICATION,
+        decision=decision,
+        target_fmr=faces.target_fmr,
+        liveness=Liveness.NOT_CHECKED,
+    )
+    return Verified(_commit(asked, template, key=key, line=line), decision)
+
+
+def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
+    """Find permit and template in one query, so that every reason not to is the same query with the same answer.
+
+    Where there is no template it gives that of nobody, so that looking for its keys is as much work as for any other's.
+    A party that is stopped is refused before, whatever the reference.
+    """
+    with asked.vault.data.reading() as reading:
+        now = asked.tell_time()
+        asked.watch.refuse_if_stopped(reading, now=now)
+        permit, wanted = _PERMITTED.find(
+            reading,
+            relying_party_id=asked.watch.relying_party_id,
+            subject_ref=asked.subject_ref,
+            now=now,
+            engine_id=asked.faces.card.id,
+            weights_sha256=asked.faces.card.weights_sha256,
+        )
+    nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, "", b"")
+    return permit, nobody if None in wanted else store.SealedTemplate(*wanted)
+
+
+def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
+    """Return the person's key and their template, before any image is measured: without them it is for nothing."""
+    grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
+    try:
+        template_key, key = vault.register.keys((grant, template.key_generation), (subject, 1))
+    except (KeyGoneError, KekError, SealError) as error:
+        raise NoSuchConsentError from error
+    try:
+        return key, store.open_template(template_key, template)
+    except store.MislabelledError as error:
+        log.error("a template is labelled with another engine than its own")
+        raise NoSuchConsentError from error
+
+
+def _refuse_too_many(asked: Asked, template: store.SealedTemplate, key: Key) -> None:
+    """Refuse a reference that may be used before any image is decoded, if too many photos have failed for it."""
+    with asked.vault.data.reading() as reading:
+        attempted = Attempted(reading, key, subject_id=template.subject_id)
+    attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=asked.tell_time())
+
+
+def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Callable[..., history.Line]) -> UUID:
+    """Write the person's line if they may still be compared, and return its id: without it no decision leaves."""
+    comparison_id = uuid4()
+    with asked.vault.data.writing() as writing:
+        now = asked.tell_time()
+        told = line(at=now)
+        entry = history.entry(comparison_id, told)
+        sealed = entries.sealed(key, comparison_id, entry)
+        if not _write_if_in_force(writing, template, key_id=asked.key_id, entry=(comparison_id, sealed), now=now):
+            raise NoSuchConsentError
+        attempted = _still_allowed(asked, writing, template, key, now=now)
+        writing.all(
+            _LINE,
+            id=comparison_id,
+            subject_id=template.subject_id,
+            person_id=template.subject_id,
+            sealed=history.sealed(key, comparison_id, told),
+        )
+        entries.pend(writing, entry.leaf)
+        attempted.add(told.decision, told.relying_party_id, now=now)
+        if told.decision is Decision.NO_MATCH:
+            asked.watch.add(writing, asked.subject_ref, comparison_id, now=now)
+    return comparison_id
+
+
+def _still_allowed(
+    asked: Asked, writing: Statements, template: store.SealedTemplate, key: Key, *, now: datetime
+) -> Attempted:
+    """Refuse once more: of many that were measured at once, others may have failed meanwhile."""
+    asked.watch.refuse_if_stopped(writing, now=now)
+    attempted = Attempted(writing, key, subject_id=template.subject_id)
+    attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=now)
+    return attempted
+
+
+def _write_if_in_force(
+    writing: Statements, template: store.SealedTemplate, *, key_id: UUID, entry: tuple[UUID, bytes], now: datetime
+) -> bool:
+    """Write the entry, in one statement, if grant, template and the party's key are still those compared."""
+    comparison_id, sealed = entry
+    written = writing.first(
+        _ENTRY,
+        comparison_id=comparison_id,
+        sealed=sealed,
+        person_id=template.subject_id,
+        grant_id=template.grant_id,
+        template_id=template.id,
+        key_id=key_id,
+        now=now,
+    )
+    return written is not None

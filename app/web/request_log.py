@@ -1,0 +1,101 @@
+"""Structured logs without personal data: one JSON object a line, on standard error.
+
+A request is logged by its route's template, never by its path: paths hold ids. Nothing logs a body, a header, a query
+string, an exception's text or a statement's parameters.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import MutableMapping
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from app.web.metrics import Metrics
+
+REQUEST_ID = "X-Request-Id"
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+log = structlog.get_logger()
+
+
+def configure() -> None:
+    """Send our own events to standard error as JSON, and of what other libraries say only that they said it."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # None is the root: whatever is not named, as the parser of forms, which complains of what strangers send.
+    for name in (None, "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = False
+        logger.addHandler(_Bridge())
+        logger.setLevel(logging.CRITICAL if name == "uvicorn.access" else logging.WARNING)
+
+
+class _Bridge(logging.Handler):
+    """Say that a library complained and where, not what: its text may hold anything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        log.warning("library", logger=record.name, place=f"{record.module}:{record.lineno}", error=error)
+
+
+class RequestLog:
+    """ASGI middleware: one line for each request, with an id that every other line of that request has too.
+
+    The id is random and ours. Who sends `X-Request-Id`, whatever is in it, is told it in the same header. What was sent
+    is neither logged nor given back: it could be the id of somebody, and a log is not erased with them. No answer
+    differs from another by an id that nobody asked for.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self.app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and log its route, status and duration."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 0
+        request_id, asked_for = uuid4().hex, REQUEST_ID in Headers(scope=scope)
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if asked_for:
+                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, watch)
+            except BaseException:
+                # What nobody caught is answered outside of this, if nothing was answered before.
+                status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+                raise
+            finally:
+                seconds, route = time.perf_counter() - began, _template(scope)
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._metrics.request(method, route, status, seconds)
+                log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _template(scope: MutableMapping[str, Any]) -> str | None:
+    route = scope.get("route")
+    return None if route is None else getattr(route, "path", None)

@@ -1,0 +1,298 @@
+"""A person shortens the history of their comparisons: lines and what entries say of them go, the leaves stay."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from app.comparisons import shorten_history
+from app.jobs.maintenance import purge
+from app.transparency.audit.findings import Kind
+from app.transparency.log import entries
+from app.vault.tables import EndedKind
+from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.register_queries import tombstones
+from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.joined_leaves import logged, stores
+from tests.transparency.pending_leaves import opened_entries, unjoined
+from tests.transparency.tampered_logs import audited, tampering
+from tests.vault.operator import backed_up, restored
+
+PATH = "/v1/me/comparisons"
+
+
+def shortened(person: Person, before: date | str) -> httpx.Response:
+    return person("DELETE", PATH, params={"before": str(before)})
+
+
+def lines(person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = person("GET", PATH, params={"limit": 200}).json()["items"]
+    return found
+
+
+def compared(mien: House, party: Party, consent: dict[str, Any], *, days: int, each: int = 2) -> None:
+    """Let the party ask so often on each of so many days."""
+    for _ in range(days):
+        for _ in range(each):
+            party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+        mien.clock.advance(days=1)
+
+
+def sealed(mien: House) -> Needles:
+    """Return what lies in the rows of comparisons and of their entries."""
+    needles = Needles()
+    for table in ("comparisons", "entries"):
+        query = f"SELECT sealed FROM {table} WHERE id IN (SELECT id FROM comparisons)"  # noqa: S608 - names of our own
+        for (value,) in rows(mien.vault.data.path, query):
+            needles.raw(table, value)
+    return needles
+
+
+def acts(mien: House) -> list[str]:
+    return [json.loads(record)["act"] for _, record, _ in opened_entries(mien.vault).values()]
+
+
+def test_lines_of_before_a_day_go_with_their_entries_and_the_leaves_stay(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    first = mien.clock().date()
+    compared(mien, party, consent, days=3)
+    before, leaves = lines(person), set(unjoined(mien.vault))
+    answer = shortened(person, first + timedelta(days=2))
+    after = lines(person)
+
+    assert answer.json() == {"deleted": 4, "erased_from_disk": True}
+    assert answer.headers["cache-control"] == "no-store"
+    assert after == before[:2]
+    assert acts(mien).count("comparison") == 2
+    assert acts(mien).count("history_shortened") == 1
+    assert leaves < set(unjoined(mien.vault)) | set(logged(mien.vault))
+
+
+def test_its_entry_says_that_it_was_done_and_not_what(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=1)
+    shortened(person, mien.clock().date()).raise_for_status()
+    (record,) = [
+        found
+        for _, held, _ in opened_entries(mien.vault).values()
+        if (found := json.loads(held))["act"] == "history_shortened"
+    ]
+
+    assert set(record) == {"act", "at", "entries"}
+    assert record["entries"] == 2
+
+
+def test_bytes_are_gone_from_every_file(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    other, _, his = mien.enrolled(face=2, party=party)
+    compared(mien, party, consent, days=20, each=3)
+    party.verify(his["subject_ref"], toy_photo(2)).raise_for_status()
+    kept = sealed(mien)
+    ((whose,),) = rows(mien.vault.data.path, "SELECT count(*) FROM comparisons")
+    needles = Needles()
+    for table in ("comparisons", "entries"):
+        query = (
+            f"SELECT sealed FROM {table} WHERE subject_id = '{UUID(person.subject_id).hex}'"  # noqa: S608 - names of our own
+            " AND id IN (SELECT id FROM comparisons)"
+        )
+        for (value,) in rows(mien.vault.data.path, query):
+            needles.raw(table, value)
+    for one in lines(person):
+        needles.id("comparison", one["comparison_id"])
+    there = needles.found(files_under(mien.root))
+    answer = shortened(person, mien.clock().date()).json()
+
+    assert whose == 61
+    assert there
+    assert answer == {"deleted": 60, "erased_from_disk": True}
+    assert needles.found(files_under(mien.root)) == []
+    assert kept.found(files_under(mien.root)), "another person's stay"
+    assert len(lines(other)) == 1
+
+
+def test_tomorrow_takes_all_of_it_and_the_list_goes_on(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+    deleted = shortened(person, mien.clock().date() + timedelta(days=1)).json()["deleted"]
+    none = lines(person)
+    party.verify(consent["subject_ref"], toy_photo(2)).raise_for_status()
+
+    assert (deleted, none) == (1, [])
+    assert [one["decision"] for one in lines(person)] == ["no_match"]
+    assert person("GET", "/v1/me/access").status_code == 200
+
+
+def test_where_there_is_nothing_nothing_is_written(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=1)
+    shortened(person, mien.clock().date()).raise_for_status()
+    before = unjoined(mien.vault), set(tombstones(mien.vault.register, EndedKind.HISTORY))
+    codes = [shortened(person, mien.clock().date()).json()["deleted"] for _ in range(5)]
+
+    assert codes == [0] * 5
+    assert (unjoined(mien.vault), set(tombstones(mien.vault.register, EndedKind.HISTORY))) == before
+    assert len(before[1]) == 1
+
+
+@pytest.mark.parametrize(
+    "before", ["", "yesterday", "0", "1700000000", "2026-13-01", "2026-1-1", "2026-11-26T00:00:00"]
+)
+def test_what_is_no_day_deletes_nothing(mien: House, before: str) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+
+    assert shortened(person, before).status_code == 422
+    assert person("DELETE", PATH).status_code == 422
+    assert len(lines(person)) == 1
+
+
+def test_a_long_history_goes_page_by_page(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shorten_history, "PAGE", 3)
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=4, each=2)
+    compared(mien, party, consent, days=1, each=1)
+
+    assert shortened(person, mien.clock().date() - timedelta(days=1)).json()["deleted"] == 8
+    assert len(lines(person)) == 1
+
+
+def test_interrupted_it_is_finished_by_the_next_sweep(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=2, each=2)
+
+    def full(*_: object) -> None:
+        raise OperationalError("", None, OSError("disk I/O error"))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(entries, "forget", full)
+        refused = shortened(person, mien.clock().date())
+    left = len(lines(person))
+    unfinished = mien.vault.unfinished
+    removed = purge(mien.vault, now=mien.clock())
+
+    assert (refused.status_code, left, unfinished) == (503, 4, True)
+    assert removed == 4
+    assert lines(person) == []
+    assert acts(mien).count("history_shortened") == 1
+    assert purge(mien.vault, now=mien.clock()) == 0
+
+
+def test_a_cut_that_was_made_meanwhile_is_another(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first was not carried out yet: the second must not take its place in the register."""
+    person, party, consent = mien.enrolled(face=1)
+    first = mien.clock().date()
+    compared(mien, party, consent, days=3, each=1)
+    carry_out = shorten_history._carry_out
+    with monkeypatch.context() as waiting:
+        waiting.setattr(shorten_history, "_carry_out", lambda *_, **__: 0)
+        shortened(person, first + timedelta(days=1)).raise_for_status()
+    assert carry_out is shorten_history._carry_out
+    deleted = shortened(person, first + timedelta(days=2)).json()["deleted"]
+
+    assert deleted == 2
+    assert len(tombstones(mien.vault.register, EndedKind.HISTORY)) == 2
+    assert rows(mien.vault.data.path, "SELECT history_cuts FROM subjects") == [(2,)]
+
+
+def test_of_many_at_once_each_line_goes_once(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=4, each=3)
+    deleted: list[int] = []
+
+    def ask(day: int) -> None:
+        deleted.append(shortened(person, mien.clock().date() - timedelta(days=day)).json()["deleted"])
+
+    threads = [threading.Thread(target=ask, args=[day]) for day in (0, 1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(deleted) == 12
+    assert lines(person) == []
+    ((cuts,),) = rows(mien.vault.data.path, "SELECT history_cuts FROM subjects")
+    assert cuts == len(tombstones(mien.vault.register, EndedKind.HISTORY))
+
+
+def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_did(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as house:
+        person, party, consent = house.enrolled(face=1)
+        for _ in range(3):
+            compared(house, party, consent, days=2, each=2)
+            shortened(person, house.clock().date() - timedelta(days=1)).raise_for_status()
+        shortened(person, house.clock().date()).raise_for_status()
+        party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+        now = house.clock()
+    whole = audited(root, now=now).findings
+    with tampering(root, "data/mien.db") as tampered:
+        tampered("DELETE FROM entries WHERE position = (SELECT max(position) - 1 FROM entries)")
+    missed = audited(root, now=now).findings
+
+    assert whole == ()
+    assert [one.kind for one in missed] == [Kind.RECORD_MISSING]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_restored_backup_is_shortened_again(root: Path, pool: SharedPool, times: int) -> None:
+    with serving(root, pool, toy_card()) as house:
+        person, party, consent = house.enrolled(face=1)
+        first = house.clock().date()
+        compared(house, party, consent, days=4, each=2)
+        backed_up(root, root.with_name("backup"))
+        for number in range(1, times + 1):
+            shortened(person, first + timedelta(days=number)).raise_for_status()
+        expected = lines(person)
+        moved = house.clock
+    done = restored(root, root.with_name("backup"), clock=moved)
+    with serving(root, pool, toy_card(), clock=moved) as house:
+        again = Person(house.client, person.subject_id, person.token, person.recovery_code)
+        found = lines(again)
+        shortened(again, first + timedelta(days=4)).raise_for_status()
+        none = lines(again)
+
+    assert found == expected
+    assert len(expected) == 8 - 2 * times
+    assert done.purged == 2 * times
+    assert none == []
+
+
+def test_shortened_after_a_restore_both_cuts_hold(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as house:
+        person, party, consent = house.enrolled(face=1)
+        compared(house, party, consent, days=2, each=1)
+        backed_up(root, root.with_name("backup"))
+        shortened(person, house.clock().date() - timedelta(days=1)).raise_for_status()
+        moved = house.clock
+    for _ in range(2):
+        restored(root, root.with_name("backup"), clock=moved)
+    with stores(root) as vault:
+        ((count,),) = rows(vault.data.path, "SELECT count(*) FROM comparisons")
+
+    assert count == 1
+
+
+def test_the_register_names_nobody(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    compared(mien, party, consent, days=1)
+    shortened(person, mien.clock().date()).raise_for_status()
+    needles = Needles().id("person", person.subject_id)
+    needles.id("cut", str(shorten_history.cut_id(UUID(person.subject_id), 0)))
+
+    assert needles.found(files_under(mien.root / "keys")) == []
+
+
+def test_rights_are_not_refused_for_being_asked_for_often(mien: House) -> None:
+    person, party, consent = mien.enrolled(face=1)
+    party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
+    ask: Callable[[], int] = lambda: shortened(person, mien.clock().date()).status_code  # noqa: E731
+
+    assert [ask() for _ in range(50)] == [200] * 50

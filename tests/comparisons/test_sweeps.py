@@ -1,0 +1,204 @@
+"""A found photo tried on one reference after another: the relying party is stopped, and everybody touched is told."""
+
+import json
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.comparisons import enumeration_guard, maintenance
+from tests.comparisons.failures import fail, waits
+from tests.consent.spies import watch_pipe
+from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.joined_leaves import stores
+from tests.transparency.pending_leaves import unjoined
+from tests.vault.operator import command
+
+FEW = 4
+
+
+def people(house: House, party: Party, count: int) -> list[tuple[Person, dict[str, Any]]]:
+    """Enrol so many people for a relying party."""
+    enrolled = [house.enrolled(face=10 + number, party=party) for number in range(count)]
+    return [(person, consent) for person, _, consent in enrolled]
+
+
+def acts(house: House) -> list[str]:
+    """Return what the leaves that wait are of."""
+    return sorted(unjoined(house.vault).values())
+
+
+def test_too_many_references_stop_the_party_for_every_reference(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        door, gate = house.party("Door"), house.party("Gate")
+        known = people(house, door, FEW + 1)
+        (_, elsewhere) = people(house, gate, 1)[0]
+        tried = [fail(door, consent) for _, consent in known[:FEW]]
+        pipe = watch_pipe(monkeypatch)
+        refused = [door.verify(one, toy_photo(14)) for one in (known[FEW][1]["subject_ref"], "nobody")]
+        read = list(pipe)
+        other = gate.verify(elsewhere["subject_ref"], toy_photo(10)).json()["decision"]
+        house.clock.advance(seconds=3605)
+        after = door.verify(known[FEW][1]["subject_ref"], toy_photo(10 + FEW)).json()["decision"]
+
+    assert tried == [[200]] * FEW
+    assert all(3590 <= waits(one) <= 3600 for one in refused)
+    assert refused[0].content == refused[1].content
+    assert (read, other, after) == ([], "match", "match")
+
+
+def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW, log_interval=1e9) as house:
+        door = house.party("Door")
+        known = people(house, door, FEW)
+        before = acts(house)
+        with capture_logs() as logged:
+            for _, consent in known[:-1]:
+                fail(door, consent)
+            early = acts(house)
+            fail(door, known[-1][1])
+        shown = [person("GET", "/v1/me/comparisons").json()["items"] for person, _ in known]
+        entries = [person("GET", "/v1/me/access").json()["data"]["entries"] for person, _ in known]
+        new = acts(house)
+        open_ = rows(house.vault.data.path, "SELECT record FROM pending_leaves WHERE record LIKE '%sweep%'")
+
+    assert not {"sweep_stopped", "sweep_touched"} & {*before, *early}
+    assert (new.count("sweep_stopped"), new.count("sweep_touched")) == (1, FEW)
+    assert [[item["in_sweep"] for item in items] for items in shown] == [[True]] * FEW
+    assert all([one["content"]["record"]["act"] for one in mine].count("sweep_touched") == 1 for mine in entries)
+    ((record,),) = open_
+    assert json.loads(record).keys() == {"act", "relying_party_id", "on"}
+    assert [(one["log_level"], one["references"], one["people"]) for one in logged if "sweep" in one["event"]] == [
+        ("warning", FEW, FEW)
+    ]
+
+
+def test_references_of_nobody_count_and_the_same_one_once(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        person, door, consent = house.enrolled(face=1)
+        same = [door.verify("nobody", toy_photo(1)).status_code for _ in range(3 * FEW)]
+        matched = door.verify(consent["subject_ref"], toy_photo(1)).status_code
+        others = [door.verify(secrets.token_urlsafe(18), b"no image").status_code for _ in range(FEW)]
+        line = person("GET", "/v1/me/comparisons").json()["items"][0]
+
+    assert (set(same), matched) == ({404}, 200)
+    assert others == [404] * (FEW - 1) + [429]
+    assert line["in_sweep"] is False, "it matched: it is no failure of the sweep"
+
+
+def test_many_at_once_get_no_more_decisions(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        door = house.party("Door")
+        known = people(house, door, 3 * FEW)
+
+        def try_one(consent: dict[str, Any]) -> int:
+            while (status := fail(door, consent)[0]) == 503:
+                pass
+            return status
+
+        with ThreadPoolExecutor(8) as threads:
+            answered = list(threads.map(try_one, [consent for _, consent in known]))
+
+    assert answered.count(200) == FEW
+    assert set(answered) == {200, 429}
+
+
+def test_a_restart_does_not_lift_it_and_the_operator_sees_it(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        door = house.party("Door")
+        for number in range(FEW):
+            door.verify(f"nobody {number}", toy_photo(1))
+    listed = command(root, "relying-party", "list", "--json")
+    told = command(root, "relying-party", "list")
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        refused = Party(house.client, door.id, door.key).verify("nobody", toy_photo(1))
+
+    (one,) = json.loads(listed.stdout)["relying_parties"]
+    assert (one["name"], one["purposes"], one["revoked_on"]) == ("Door", ["verification"], None)
+    assert one["stopped_until"] is not None
+    assert "stopped until" in told.stdout
+    assert waits(refused) > 0
+
+
+def test_a_restart_in_the_middle_does_not_begin_anew(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        door = house.party("Door")
+        for number in range(FEW - 1):
+            door.verify(f"nobody {number}", toy_photo(1))
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        again = Party(house.client, door.id, door.key)
+        answers = [again.verify(f"nobody {FEW}", toy_photo(1)).status_code, again.verify("x", b"").status_code]
+
+    assert answers == [404, 429]
+
+
+def test_a_clock_that_is_set_back_stops_nobody(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=1) as house:
+        _, door, consent = house.enrolled(face=1)
+        house.clock.advance(days=1)
+        stopped = fail(door, consent) + fail(door, consent)
+        house.clock.moved = timedelta()
+        after = door.verify(consent["subject_ref"], toy_photo(1)).status_code
+
+    assert (stopped, after) == ([200, 429], 200)
+
+
+def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(mien: House) -> None:
+    _, door, consent = mien.enrolled(face=1)
+    fail(door, consent)
+    door.verify("a-reference-of-nobody", toy_photo(1))
+    mien.vault.settle()
+    needles = Needles().text("of nobody", "a-reference-of-nobody")
+    found = needles.found(files_under(mien.root / "data", mien.root / "keys"))
+    counted = rows(mien.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    maintenance.forget(mien.vault, now=mien.clock())
+    before = rows(mien.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    forgotten = maintenance.forget(mien.vault, now=mien.clock() + timedelta(seconds=3601))
+
+    assert found == []
+    assert (len(counted), before, forgotten) == (1, counted, 1)
+    assert rows(mien.vault.data.path, "SELECT * FROM failed_references") == []
+
+
+def test_who_was_erased_meanwhile_is_not_told_and_the_others_are(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=FEW) as house:
+        door = house.party("Door")
+        known = people(house, door, FEW)
+        for _, consent in known[:-1]:
+            fail(door, consent)
+        assert known[0][0]("DELETE", "/v1/me").json()["status"] == "completed"
+        fail(door, known[-1][1])
+        marked = [person("GET", "/v1/me/comparisons").json()["items"][0]["in_sweep"] for person, _ in known[1:]]
+
+    assert marked == [True] * (FEW - 1)
+
+
+def test_rights_are_answered_while_it_is_stopped(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), failed_references=1) as house:
+        person, door, consent = house.enrolled(face=1)
+        fail(door, consent)
+        stopped = fail(door, consent)
+        asked = [person("GET", path).status_code for path in ("/v1/me/access", "/v1/me/export", "/v1/me/comparisons")]
+        listed = door("GET", "/v1/relying-party/subjects").status_code
+        ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["state"]
+        erased = person("DELETE", "/v1/me").json()["status"]
+
+    assert (stopped, asked, listed) == ([429], [200] * 3, 200)
+    assert (ended, erased) == ("withdrawn", "completed")
+
+
+def test_the_key_of_the_counts_is_made_once(root: Path) -> None:
+    with stores(root) as vault:
+        enumeration_guard.begin(vault)
+        enumeration_guard.begin(vault)
+
+        assert vault.register.keys_left([enumeration_guard.KEY_OWNER.digest]) == 1

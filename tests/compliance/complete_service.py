@@ -1,0 +1,53 @@
+"""A service that has everything that `live` asks for."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.faces.permit import Purpose
+from app.vault.vault import Vault
+from tests.consent.drafts import publish, shipped
+from tests.support.service_fixture import House, MovableClock, SharedPool, serving
+from tests.support.toy_engine import toy_card
+
+NAME = "Example Canteen Ltd"
+WHO: dict[str, Any] = {
+    "controller_name": NAME,
+    "controller_address": "1 Example Street, Example",
+    "controller_contact": "faces@canteen.example",
+    "data_protection_officer": "officer@canteen.example",
+    "authority": "the authority of Example",
+}
+SAID = {"context": "the door of the canteen, at noon", "legal_basis": "explicit consent"}
+
+
+def kek_apart(root: Path) -> Path:
+    """Put the key-encryption key of the service in *root* somewhere else; returns where."""
+    there = root / "apart" / "kek"
+    if not there.exists():
+        there.parent.mkdir(mode=0o700)
+        (root / "keys" / "kek").rename(there)
+    return there
+
+
+def in_name(body: bytes, *, version: int) -> bytes:
+    """Return a shipped notice in the name of the controller."""
+    text = re.sub(r'(?m)^party_name = "Demonstration.*$', f'party_name = "{NAME}"', body.decode(), count=1)
+    return re.sub(r"(?m)^version = \d+$", f"version = {version}", text, count=1).encode()
+
+
+def publish_in_name(vault: Vault, clock: MovableClock, *purposes: Purpose, version: int = 50) -> None:
+    """Put notices in force that name the controller."""
+    for purpose in purposes or tuple(Purpose):
+        publish(vault, in_name(shipped(purpose), version=version), now=clock())
+
+
+@contextmanager
+def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[House]:
+    """Serve in `live`, with everything there but what *more* takes away."""
+    clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WHO, **more}
+    with serving(root, pool, toy_card(), clock=clock, **settings) as house:
+        publish_in_name(house.vault, clock)
+        yield house

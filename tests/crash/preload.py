@@ -1,0 +1,40 @@
+"""Imported once, by the fork server: plays a little of everything, so that no child has to load or prepare it again."""
+
+import gc
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.crash.process_launcher import StoppedClock
+from tests.support.service_fixture import ToyPool, prepare, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+
+PATIENCE_S = 10.0
+
+
+def warm_up() -> None:
+    """Do what a trial does, and leave neither thread nor connection."""
+    moment = StoppedClock(datetime.now(UTC))
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory) / "house"
+        prepare(root)
+        with serving(root, ToyPool(), toy_card(), clock=moment) as mien:
+            person, party, consent = mien.enrolled()
+            party.verify(consent["subject_ref"], toy_photo(1))
+            for page in ("consents", "enrolments", "comparisons", "tokens", "access"):
+                person("GET", f"/v1/me/{page}")
+            person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+            person("DELETE", "/v1/me")
+    until = time.monotonic() + PATIENCE_S
+    # The server's own are told to end, and nobody waits for them.
+    while threading.active_count() > 1 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert threading.active_count() == 1, "a fork would lose a thread"
+    gc.collect()
+    gc.freeze()
+
+
+warm_up()

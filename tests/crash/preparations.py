@@ -1,0 +1,299 @@
+"""What goes before: each brings a service to the state that an operation begins with, and tells who there is."""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from sqlalchemy.exc import OperationalError
+
+from app import __version__
+from app.backup.create import back_up
+from app.backup.restore import restore
+from app.callbacks.registration import set_callback
+from app.comparisons import enumeration_guard
+from app.kit import crash_points
+from app.parties import service as parties
+from app.templates import engine_history
+from app.transparency.log import signing_keys
+from app.transparency.log.entries import Act, append_open_in_register
+from app.transparency.tables import Signs
+from app.vault.open import open_vault
+from app.vault.register import Owner
+from app.vault.rotation import rotate
+from app.vault.vault import Vault
+from tests.consent.drafts import draft, publish
+from tests.crash.key_and_backup_files import BACKUP
+from tests.crash.process_launcher import MOMENT
+from tests.support.service_fixture import House, Party, Person, enrol, settings_for
+from tests.support.toy_engine import other_toy_card
+from tests.support.toy_faces import toy_photo
+
+LOG_KEYS = "SELECT id FROM origin UNION SELECT id FROM log_signing_keys"
+PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
+
+
+@dataclass
+class Story:
+    """Who there is, and what the test knows of them."""
+
+    people: dict[str, Person]
+    doors: dict[str, Party]
+    references: list[tuple[str, str, int]]
+    """A door, the reference that it knows somebody by, and whose face that is."""
+    about: dict[str, str] = field(default_factory=dict)
+
+    def at(self, client: httpx.Client) -> "Story":
+        """Return the same, asking the service of *client*."""
+        people = {name: replace(one, client=client) for name, one in self.people.items()}
+        doors = {name: replace(one, client=client) for name, one in self.doors.items()}
+        return replace(self, people=people, doors=doors)
+
+    @property
+    def ada(self) -> Person:
+        """Return the one who acts."""
+        return self.people["Ada"]
+
+    @property
+    def door(self) -> Party:
+        """Return the relying party that she acts towards."""
+        return self.doors["Door"]
+
+
+def enrolled(mien: House) -> Story:
+    """Ada and Ben are enrolled at the door, and Ada was verified once."""
+    ada, door, given = mien.enrolled(face=1)
+    ben, _, his = mien.enrolled(face=2, party=door)
+    assert door.verify(given["subject_ref"], toy_photo(1)).status_code == 200
+    enrolments = ada("GET", "/v1/me/enrolments").json()["items"]
+    return Story(
+        people={"Ada": ada, "Ben": ben},
+        doors={"Door": door, "Gate": mien.party("Gate")},
+        references=[("Door", given["subject_ref"], 1), ("Door", his["subject_ref"], 2)],
+        about={"consent": given["consent_id"], "enrolment": enrolments[0]["enrolment_id"], "door": door.id},
+    )
+
+
+def arrived(mien: House) -> Story:
+    """Ada is known, and has done nothing that a log would have."""
+    return Story(people={"Ada": mien.person()}, doors={"Door": mien.party()}, references=[])
+
+
+def failed(mien: House) -> Story:
+    """Ada was shown another face."""
+    story = enrolled(mien)
+    assert story.door.verify(story.references[0][1], toy_photo(2)).json()["decision"] == "no_match"
+    return story
+
+
+def consented(mien: House) -> Story:
+    """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
+    story = enrolled(mien)
+    given = mien.consent(story.ada, story.doors["Gate"])
+    mien.consent(story.ada, None, "template_renewal")
+    story.references.append(("Gate", given["subject_ref"], 1))
+    return replace(story, about={**story.about, "consent": given["consent_id"]})
+
+
+def with_photos(mien: House) -> Story:
+    """Ada's photos are kept."""
+    story = enrolled(mien)
+    mien.consent(story.ada, None, "template_renewal")
+    answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
+    assert answer.status_code == 201, answer.text
+    return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def superseded(mien: House) -> Story:
+    """Ada's photos are kept, and another engine has come into force; Ben has none that are kept."""
+    story = with_photos(mien)
+    engine_history.begin(mien.vault, other_toy_card(), days=90, now=mien.clock())
+    return story
+
+
+def superseded_for_long(mien: House) -> Story:
+    """The same, but the day of the older templates has come, and nobody has swept since."""
+    story = with_photos(mien)
+    engine_history.begin(mien.vault, other_toy_card(), days=90, now=mien.clock() - timedelta(days=90))
+    return story
+
+
+def with_a_callback(mien: House) -> Story:
+    """The gate has a callback, and could not be told yet, at the first try, that Ada consented to it."""
+    story = enrolled(mien)
+    gate = story.doors["Gate"]
+    set_callback(mien.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=mien.clock())
+    given = mien.consent(story.ada, gate)
+    story.references.append(("Gate", given["subject_ref"], 1))
+    until = time.monotonic() + 15
+    while not story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"] and time.monotonic() < until:
+        time.sleep(0.02)
+    return replace(story, about={**story.about, "gate": gate.id})
+
+
+def notice_changed(mien: House) -> Story:
+    """There is another notice than the one that Ada consented to."""
+    story = enrolled(mien)
+    publish(mien.vault, draft(version=3), now=mien.clock())
+    return story
+
+
+def with_two_tokens(mien: House) -> Story:
+    """Ada has another way in."""
+    story = enrolled(mien)
+    other = story.ada("POST", "/v1/me/tokens").json()
+    people = {**story.people, "Ada, elsewhere": replace(story.ada, token=other["access_token"], recovery_code="")}
+    return replace(story, people=people, about={**story.about, "token": other["token_id"]})
+
+
+@contextmanager
+def _failing(operation: str, step: str) -> Iterator[None]:
+    """Let the store fail at a step."""
+    watched = crash_points.watcher
+
+    def fail(*passed: str) -> None:
+        if passed == (operation, step):
+            raise OperationalError("", None, OSError("disk I/O error"))
+
+    crash_points.watcher = fail
+    try:
+        yield
+    finally:
+        crash_points.watcher = watched
+
+
+def key_replaced(mien: House) -> Story:
+    """Give the relying party a new key; the old one goes on for an hour."""
+    story = enrolled(mien)
+    door = story.door
+    _, door.key = parties.rotate_key(mien.vault, party_id=UUID(door.id), overlap=timedelta(hours=1), now=mien.clock())
+    return story
+
+
+def half_withdrawn(mien: House) -> Story:
+    """A withdrawal destroyed the keys, and then the data could not be written."""
+    story = enrolled(mien)
+    with _failing("withdrawal", "mien.db written"):
+        assert story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}").status_code == 503
+    return story
+
+
+def half_erased(step: str) -> Callable[[House], Story]:
+    """Ada was promised her erasure, and then the store failed at *step*."""
+
+    def prepare(mien: House) -> Story:
+        story = enrolled(mien)
+        with _failing("erasure", step):
+            answer = story.ada("DELETE", "/v1/me")
+        assert answer.status_code == 202, answer.text
+        return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+    return prepare
+
+
+def lived_on(*, half_erased: bool = False) -> Callable[[House], Story]:
+    """There is a backup. Since then Ada was verified once more, and Ben was erased, or promised that he will be."""
+
+    def prepare(mien: House) -> Story:
+        story = enrolled(mien)
+        to, now = mien.root / BACKUP, mien.clock()
+        back_up(mien.settings, to=to, version=__version__, now=now, tell=lambda _doing: None)
+        assert story.door.verify(story.references[0][1], toy_photo(1)).status_code == 200
+        with _failing("erasure", "register.db written") if half_erased else nullcontext():
+            answer = story.people["Ben"]("DELETE", "/v1/me")
+        assert answer.status_code == (202 if half_erased else 200), answer.text
+        return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+    return prepare
+
+
+def with_a_wal(root: Path) -> None:
+    """The last commit is in the log only, and it changed everybody."""
+    with closing(sqlite3.connect(root / "data" / "mien.db")) as connection:
+        connection.execute("UPDATE subjects SET registered_on = '2026-01-02'")
+        connection.commit()
+        left = {path: path.read_bytes() for path in (root / "data").glob("mien.db*")}
+    for path, content in left.items():
+        path.write_bytes(content)
+
+
+def without_data(root: Path) -> None:
+    """The data is lost, and what was not backed up with it."""
+    shutil.rmtree(root / "data")
+
+
+def restored(root: Path) -> None:
+    """The backup was restored, and the service has not been started on it."""
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: MOMENT, tell=lambda _doing: None)
+
+
+def half_rotated(root: Path) -> None:
+    """The register has turned to another key-encryption key, and every key is still under the old one."""
+    vault = open_vault(settings_for(root))
+    failing = _failing("rotation", "register.db committed")
+    with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
+        turned(vault, MOMENT)
+
+
+def turned(vault: Vault, now: datetime) -> None:
+    """Rotate the key of keys, as the operator's command does."""
+    rotate(
+        vault.register, note=partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat())
+    )
+
+
+def with_a_key_of_then(mien: House) -> Story:
+    """The key of receipts was made by the clock that stands still, and has signed."""
+    signing_keys.rotate(mien.vault, now=MOMENT)
+    story = enrolled(mien)
+    return replace(story, about={**story.about, "signs": signing_keys.thumbprint_in_force(mien.vault, Signs.RECEIPTS)})
+
+
+def without_a_log(root: Path) -> None:
+    """A version was used that had no log, and what it left was migrated."""
+    with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
+        owners = [Owner.log(UUID(one)).digest for (one,) in register.execute(LOG_KEYS)]
+        # Keys in their own places, as `tables.KeySlot` has it: a place is never given up.
+        register.executemany(
+            "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?", [(one,) for one in owners]
+        )
+        for table in ("tiles", "leaves", "heads", "open_entries", "signing_keys"):
+            register.execute(f"DELETE FROM log_{table}")  # noqa: S608 - names of our own
+    with closing(sqlite3.connect(root / "data" / "mien.db")) as data, data:
+        for table in ("entries", "receipts", "pending_leaves", "seen_heads"):
+            data.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
+
+
+def without_counts(root: Path) -> None:
+    """A version was used that did not count failures."""
+    with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
+        gone = "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?"
+        register.execute(gone, (enumeration_guard.KEY_OWNER.digest,))
+
+
+def erased_in_a_large_store(mien: House) -> Story:
+    """Ada has left, and the unused space of the file is still to be written anew."""
+    story = enrolled(mien)
+    answer = story.ada("DELETE", "/v1/me")
+    assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
+
+
+def past_its_time(mien: House) -> Story:
+    """Ada has a token that nobody uses, asked for access once, and Ben has left."""
+    story = with_two_tokens(mien)
+    story.ada("GET", "/v1/me/access").raise_for_status()
+    with mien.vault.data.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE tokens SET last_used_on = '2025-12-31' WHERE id = ?", (UUID(story.about["token"]).hex,)
+        )
+    answer = story.people["Ben"]("DELETE", "/v1/me")
+    assert answer.json()["status"] == "completed"
+    return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})

@@ -1,0 +1,161 @@
+"""A process that gives birth to services: `python -m tests.machine.process_launcher`.
+
+Orders and answers are a line of JSON each.
+
+It has the program imported and no thread, so that a fork of it is a fresh service within milliseconds, with a process
+of its own that a SIGKILL ends as a power cut would. Commands of the operator are forked likewise.
+
+A service reads the time from a file, and dies at the step that a file names (`app.kit.crash_points`).
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+import app.cli.program
+import app.jobs.scheduler
+import app.main
+from app.faces.service import Measuring
+from app.jobs import maintenance as sweeping
+from app.kit import clock, crash_points
+from app.transparency.log import batch
+from app.vault.open import open_vault
+from tests.support.service_fixture import ToyPool, settings_for
+from tests.support.toy_engine import toy_card
+
+NOW, DIE, DIED = "now", "die", "died"
+"""Files in the directory that says how it is: the time; how many steps are left to live; at which one it died."""
+A_DAY_S = 24 * 3600
+UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
+"""Settings under which nobody has to wait: a walk has a clock of its own, and may fail as often as it likes."""
+
+
+def live_by(how: Path) -> clock.Clock:
+    """Take time and death from the files in *how*, in this process. Returns the clock."""
+    one_at_a_time = threading.Lock()
+
+    def told() -> datetime:
+        return datetime.fromisoformat((how / NOW).read_text())
+
+    def watch(operation: str, step: str) -> None:
+        with one_at_a_time, suppress(FileNotFoundError):
+            left = int((how / DIE).read_text()) - 1
+            (how / DIE).write_text(str(left))
+            if left == 0:
+                (how / DIED).write_text(f"{operation}: {step}")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    crash_points.watcher = watch
+    for module in list(sys.modules.values()):
+        if getattr(module, "utc_now", None) is clock.utc_now and module is not clock:
+            vars(module)["utc_now"] = told
+    return told
+
+
+def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
+    """Serve from *root* until somebody ends it. Says its port when the first sweep is over, and the batch of the day.
+
+    Each comes once, at the start: what happens beside requests would make two walks differ.
+    """
+    tell_time = live_by(how)
+    vars(app.jobs.scheduler)["sweep"], swept = _noticed(sweeping.sweep)
+    vars(batch)["join"], batched = _noticed(batch.join)
+    vars(app.jobs.scheduler)["LOOK_S"] = A_DAY_S
+    settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
+    service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
+    assert isinstance(service.state.measuring, Measuring)
+    config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
+    server = uvicorn.Server(config)
+
+    def announce() -> None:
+        swept.wait()
+        batched.wait()
+        while not server.started:
+            threading.Event().wait(0.002)
+        say({"pid": os.getpid(), "port": server.servers[0].sockets[0].getsockname()[1]})
+
+    threading.Thread(target=announce, daemon=True).start()
+    server.run()
+
+
+def _noticed(work: Callable[..., Any]) -> tuple[Callable[..., Any], threading.Event]:
+    """Return the same *work*, and what tells that it was done once."""
+    done = threading.Event()
+
+    def noticed(*given: Any, **named: Any) -> Any:
+        try:
+            return work(*given, **named)
+        finally:
+            done.set()
+
+    return noticed, done
+
+
+def command(root: Path, how: Path, argv: Sequence[str]) -> int:
+    """Run one command of the operator."""
+    live_by(how)
+    os.environ.update(MIEN_DATA_DIR=str(root / "data"), MIEN_KEYS_DIR=str(root / "keys"))
+    try:
+        app.cli.program.app([*argv, "--json"], prog_name="mien")
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def born(work: Callable[[Callable[[object], None]], int | None], log: Path) -> tuple[int, str]:
+    """Fork, and let the child do *work*. Returns its process, and the first line that it said; none if it died."""
+    read, write = os.pipe()
+    if (child := os.fork()) != 0:
+        os.close(write)
+        with os.fdopen(read, encoding="utf-8") as said:
+            return child, said.readline()
+    code = 70
+    try:
+        os.close(read)
+        logged = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        os.dup2(logged, 1)
+        os.dup2(logged, 2)
+        with os.fdopen(write, "w", encoding="utf-8", buffering=1) as saying:
+            code = work(lambda what: print(json.dumps(what), file=saying)) or 0
+    finally:
+        os._exit(code)
+
+
+def obey(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one order, and say what came of it."""
+    if "end" in order:
+        with suppress(ProcessLookupError):
+            os.kill(order["end"], order["by"])
+        return {"code": os.waitstatus_to_exitcode(os.waitpid(order["end"], 0)[1])}
+    root, how = Path(order["root"]), Path(order["how"])
+    if "command" in order:
+        printed = how / "printed"
+        printed.unlink(missing_ok=True)
+        child, _ = born(lambda _say: command(root, how, order["command"]), printed)
+        return {"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "printed": printed.read_text()}
+    child, said = born(lambda say: serve(root, how, say), how / "log")
+    if said:
+        return dict(json.loads(said))
+    return {"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+
+
+def main() -> None:
+    """Obey until there are no more orders."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        answers.write(json.dumps(obey(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""A whole service for one test, and people to call it: real HTTP, databases and engine workers, with the toy engine."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from app.faces.cards.card import Card
+from app.faces.flaws import Flaw
+from app.faces.permit import Permit, Purpose, Stated
+from app.faces.workers import pipeline
+from app.faces.workers.messages import Measured
+from app.faces.workers.pool import MAX_PIXELS, EnginePool, PoolStatus
+from app.main import create_app, set_up
+from app.parties import service as parties
+from app.settings import Settings
+from app.vault.open import open_vault
+from app.vault.register import Owner
+from app.vault.vault import Vault
+from app.web.http_protocol import DeadlineProtocol
+from tests.support.register_queries import generations
+from tests.support.toy_engine import ToyEngine, toy_card
+from tests.support.toy_faces import toy_photo
+
+WORKERS = 2
+"""Engine workers of the shared pool."""
+
+
+class MovableClock:
+    """A clock that goes on by itself, and can be moved."""
+
+    def __init__(self) -> None:
+        self.moved = timedelta()
+
+    def __call__(self) -> datetime:
+        """Return the present instant, as moved."""
+        return datetime.now(UTC) + self.moved
+
+    def advance(self, **by: float) -> None:
+        """Move by a timedelta's arguments."""
+        self.moved += timedelta(**by)
+
+
+class SharedPool(EnginePool):
+    """One pool for many services: a service that closes does not close it. Calls `before` and `after` each job."""
+
+    def __init__(self, pool: EnginePool) -> None:
+        self._pool = pool
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what a test hung on it."""
+        self.before: Callable[[], object] = lambda: None
+        self.after: Callable[[], object] = lambda: None
+
+    def start(self) -> None:
+        """Do nothing: it runs already."""
+
+    def close(self) -> None:
+        """Do nothing: others need it."""
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure, between the two hooks."""
+        self.before()
+        measured = self._pool.measure(permit, images)
+        self.after()
+        return measured
+
+    def measure_stated(self, stated: Stated, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure for an evaluation, between the two hooks."""
+        self.before()
+        measured = self._pool.measure_stated(stated, images)
+        self.after()
+        return measured
+
+    def is_quiet(self) -> bool:
+        """Say whether nothing is measured now."""
+        return self._pool.is_quiet()
+
+    def wait_full(self) -> None:
+        """Wait until every worker serves: some test may just have killed one."""
+        until = time.monotonic() + 30
+        while self.status().workers < WORKERS and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def status(self) -> PoolStatus:
+        """Say how the pool is."""
+        return self._pool.status()
+
+
+class ToyPool(SharedPool):
+    """Measures with the toy engine in this process: a process that is killed leaves no worker behind."""
+
+    def __init__(self, engine: ToyEngine | None = None) -> None:
+        self._engine = engine or ToyEngine(toy_card().digests)
+        self.reset()
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        """Measure, here and now."""
+        if not isinstance(permit, Permit):
+            raise TypeError("no permit, no pixels")
+        keep = permit.keeps_photos
+        self.before()
+        measured = [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
+        self.after()
+        return measured
+
+    def is_quiet(self) -> bool:
+        """Say that it is: each measures for itself."""
+        return True
+
+    def status(self) -> PoolStatus:
+        """Say that it is ready."""
+        return PoolStatus(
+            ready=True,
+            workers=1,
+            sandbox="unknown",
+            missing=(),
+            engine=self._engine.id,
+            weights_verified=True,
+            reason=None,
+        )
+
+
+@dataclass
+class Person:
+    """What a person was given, and their way to ask."""
+
+    client: httpx.Client
+    subject_id: str
+    token: str
+    recovery_code: str
+
+    def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Send a request as this person."""
+        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **sent)
+
+
+@dataclass
+class Party:
+    """A relying party and its way to ask."""
+
+    client: httpx.Client
+    id: str
+    key: str
+
+    def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Send a request as this relying party."""
+        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.key}"}, **sent)
+
+    def verify(self, subject_ref: str, probe: bytes) -> httpx.Response:
+        """Ask whether *probe* is the person known as *subject_ref*."""
+        return self("POST", "/v1/verifications", data={"subject_ref": subject_ref}, files={"probe": probe})
+
+
+@dataclass
+class House:
+    """One running service."""
+
+    root: Path
+    settings: Settings
+    vault: Vault
+    pool: SharedPool
+    clock: MovableClock
+    client: httpx.Client
+
+    def person(self, name: str | None = "Ada Canary") -> Person:
+        """Register somebody."""
+        given = self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
+        assert given.status_code == 201, given.text
+        body = given.json()
+        return Person(self.client, body["subject_id"], body["access_token"], body["recovery_code"])
+
+    def party(self, name: str = "Door", *purposes: Purpose) -> Party:
+        """Add a relying party, as the operator's command does."""
+        with self.vault.data.write() as session:
+            party, key = parties.add(
+                session,
+                name=name,
+                contact="door@example.org",
+                purposes=purposes or [Purpose.VERIFICATION],
+                alternative="a key card",
+                now=self.clock(),
+            )
+        return Party(self.client, str(party.id), key)
+
+    def notice(self, purpose: str) -> str:
+        """Return the digest of the notice in force for *purpose*."""
+        found = {item["purpose"]: item["sha256"] for item in self.client.get("/v1/notices").json()["items"]}
+        return str(found[purpose])
+
+    def consent(
+        self, person: Person, party: Party | None, purpose: str = "verification", **more: Any
+    ) -> dict[str, Any]:
+        """Let *person* consent; returns the decision."""
+        body = {"purpose": purpose, "notice_sha256": self.notice(purpose), **more}
+        if party is not None:
+            body["relying_party_id"] = party.id
+        given = person("POST", "/v1/me/consents", json=body)
+        assert given.status_code in {200, 201}, given.text
+        answer: dict[str, Any] = given.json()
+        return answer
+
+    def enrolled(self, face: int = 1, *, party: Party | None = None) -> tuple[Person, Party, dict[str, Any]]:
+        """Return a person enrolled with *face* for a party, that party, and the consent."""
+        person, party = self.person(), party or self.party()
+        consent = self.consent(person, party)
+        answer = enrol(person, [consent["consent_id"]], [toy_photo(face), toy_photo(face, variant=2)])
+        assert answer.status_code == 201, answer.text
+        return person, party, consent
+
+    def living_keys(self, *consent_ids: str) -> dict[str, set[int]]:
+        """Return the generations of the keys that these consents still have; those with none are left out."""
+        living = generations(self.vault.register)
+        found = {one: living.get(Owner.grant(UUID(one)).digest, set()) for one in consent_ids}
+        return {one: generations for one, generations in found.items() if generations}
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """Read every file of both directories."""
+        for path in sorted(self.root.rglob("*")):
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
+def enrol(person: Person, consent_ids: Sequence[str | UUID], photos: Sequence[bytes], **more: Any) -> httpx.Response:
+    """Enrol *photos* for the consents."""
+    data = {"consent_id": [str(one) for one in consent_ids], **more}
+    files = [("photos", (f"{index}.png", photo)) for index, photo in enumerate(photos)]
+    return person("POST", "/v1/me/enrolments", data=data, files=files)
+
+
+def settings_for(root: Path, **more: Any) -> Settings:
+    """Return settings for a service in *root*, untouched by the environment.
+
+    Batches of the log have no random size, unless a test asks for that.
+    """
+    return Settings(data_dir=root / "data", keys_dir=root / "keys", sqlite_busy_s=5.0, **{"log_noise": 0, **more})
+
+
+def prepare(root: Path) -> None:
+    """Make both databases in *root*, migrated, with the shipped notices."""
+    vault = open_vault(settings_for(root))
+    set_up(vault)
+    vault.settle()
+    vault.data.close()
+    vault.register.store.close()
+
+
+@contextmanager
+def serving(
+    root: Path, pool: SharedPool, card: Card, *, clock: MovableClock | None = None, **more: Any
+) -> Iterator[House]:
+    """Serve from the databases in *root*."""
+    settings, clock = settings_for(root, **more), clock or MovableClock()
+    vault = open_vault(settings)
+    app = create_app(settings, vault, (pool, card), clock=clock)
+    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield House(root, settings, vault, pool, clock, client)
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """Serve *app* from a thread; gives the port."""
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=DeadlineProtocol, **quiet)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            msg = "the service did not start"
+            raise RuntimeError(msg)
+        time.sleep(0.005)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def copied(template: Path, root: Path) -> Path:
+    """Copy prepared databases to *root*; two names of one file stay two names of one."""
+    there: dict[int, str] = {}
+
+    def copy(source: str, to: str) -> None:
+        inode = Path(source).stat().st_ino
+        if inode in there:
+            Path(to).hardlink_to(there[inode])
+        else:
+            there[inode] = shutil.copy2(source, to)
+
+    shutil.copytree(template, root, copy_function=copy)
+    return root

@@ -1,0 +1,78 @@
+"""What the log was told and is still waiting in the stores: every leaf that has not joined, and what it is of."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.transparency.log import entries
+from app.transparency.tables import EntryRow, ReceiptRow
+from app.transparency.verify.bundle import Bundle
+from app.transparency.verify.canonical_json import from_base64url, written
+from app.vault.register import Owner
+from app.vault.sealing_context import place
+from app.vault.vault import Vault
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import House, Party, Person
+
+FOR_EVER = 1e9
+"""Seconds between two batches, so that none comes during a test: the first of these turns lasts until 2033."""
+
+
+@dataclass
+class Case:
+    """A running service with somebody enrolled for a relying party."""
+
+    house: House
+    person: Person
+    party: Party
+    consent: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        """Where the consent is."""
+        return f"/v1/me/consents/{self.consent['consent_id']}"
+
+
+def unjoined(vault: Vault) -> dict[bytes, str]:
+    """Return every leaf that is to join the tree, with the act that its record names; open the sealed ones."""
+    open_ = rows(vault.data.path, "SELECT leaf, salt, record FROM pending_leaves WHERE record IS NOT NULL")
+    open_ += rows(vault.register.store.path, "SELECT leaf, salt, record FROM log_open_entries WHERE NOT joined")
+    named = {leaf: (salt, record.encode()) for leaf, salt, record in open_}
+    named |= _sealed(vault)
+    waiting = {leaf for (leaf,) in rows(vault.data.path, "SELECT leaf FROM pending_leaves")} | {one[0] for one in open_}
+    for leaf in waiting & set(named):
+        salt, record = named[leaf]
+        assert len(salt) == entries.SALT_BYTES
+        assert entries.leaf_of(salt, record) == leaf
+    records = {leaf: json.loads(named[leaf][1]) if leaf in named else {} for leaf in waiting}
+    return {leaf: record.get("act") or record.get("kind") or "of nobody any more" for leaf, record in records.items()}
+
+
+def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
+    """Open every entry of everybody: its leaf, record and salt, by its id."""
+    found = {}
+    for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
+        held = json.loads(_key(vault, subject_id).open(sealed, place(EntryRow.sealed, UUID(row_id))))
+        record, salt = written(held["record"]), from_base64url(held["salt"])
+        found[UUID(row_id)] = entries.leaf_of(salt, record), record, salt
+    return found
+
+
+def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
+    """Open every entry and receipt of everybody."""
+    found = {leaf: (salt, record) for leaf, record, salt in opened_entries(vault).values()}
+    receipts = [
+        _key(vault, subject_id).open(sealed, place(ReceiptRow.sealed, UUID(row_id)))
+        for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM receipts")
+    ]
+    receipts += [one.encode() for (one,) in rows(vault.data.path, "SELECT receipt FROM erasures") if one]
+    for receipt in receipts:
+        bundle = Bundle.model_validate_json(receipt)
+        record = from_base64url(bundle.jws.split(".")[1])
+        found[bytes.fromhex(bundle.leaf)] = from_base64url(bundle.salt), record
+    return found
+
+
+def _key(vault: Vault, subject_id: str) -> Any:
+    return vault.register.key(Owner.subject(UUID(subject_id)))

@@ -1,0 +1,163 @@
+"""A street of people, two relying parties and many turns of the log, by the service's own verbs on real stores.
+
+Only the engine is a stand-in: it finds the face whose number is the image, at once.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from app.consent import service as consent
+from app.consent.service import Asked as Decided
+from app.enrolment import service as enrolment
+from app.faces.flaws import Flaw
+from app.faces.permit import Permit, Purpose
+from app.faces.service import Measuring
+from app.faces.workers.messages import Measured
+from app.parties import keys
+from app.parties import service as parties
+from app.subjects import service as subjects
+from app.templates import engine_history
+from app.transparency.log import batch
+from app.vault.vault import Vault
+from app.verification.service import verify
+from app.web.auth import Principal, digest
+from tests.support.byte_scan import rows
+from tests.support.service_fixture import ToyPool
+from tests.support.toy_engine import toy_card
+from tests.transparency.adversary import Asked, Public
+from tests.transparency.joined_leaves import START, TURN, logged
+from tests.transparency.pending_leaves import opened_entries
+
+DIMENSIONS = 128
+
+
+class Numbers(ToyPool):
+    """Finds the face whose number is the image."""
+
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+        return [Measured(tuple(float(at == image[0]) for at in range(DIMENSIONS)), {}) for image in images]
+
+
+@dataclass
+class Door:
+    """A relying party, and what it knows people as."""
+
+    id: UUID
+    key_id: UUID
+    references: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Street:
+    """People who are verified at two doors; what the first of these notes, and what is so."""
+
+    vault: Vault
+    people: int
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)  # noqa: S311 - who comes when
+        self._faces = Measuring(pool=Numbers(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+        self.now = START
+        engine_history.begin(self.vault, toy_card(), days=90, now=START)
+        self._doors = [self._door(name) for name in ("Door", "Gate")]
+        for face in range(self.people):
+            self._move_in(face)
+        batch.join(self.vault, now=START)
+        self._first = len(logged(self.vault))
+        self._asked: list[tuple[int, UUID, dict[str, Any]]] = []
+        self.turns = 0
+
+    def _door(self, name: str) -> Door:
+        with self.vault.data.write() as session:
+            party, key = parties.add(
+                session, name=name, contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=self.now
+            )
+        found = keys.authenticate(self.vault.data, digest(key), tell_time=lambda: self.now)
+        assert found is not None
+        return Door(party.id, found.token_id)
+
+    def _move_in(self, face: int) -> None:
+        given = subjects.register(self.vault, display_name=None, now=self.now)
+        me = subjects.authenticate(self.vault.data, digest(given.access_token))
+        assert me is not None
+        (notice,) = rows(self.vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")[0]
+        grants = [self._consent(me, door, notice) for door in self._doors]
+        enrolment.enrol(
+            self.vault,
+            self._faces,
+            by=me,
+            consent_ids=grants,
+            photos=[bytes([face])],
+            keep_photos=False,
+            tell_time=lambda: self.now,
+        )
+
+    def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
+        asked = Decided(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
+        given = consent.give(
+            self.vault, by=me, asked=asked, chosen_end=None, settings=self.vault.settings, now=self.now
+        )
+        door.references.append(str(given.grant.subject_ref))
+        return given.grant.id
+
+    def live(self, turns: int, *, comings: int) -> None:
+        """Let people come to the first door so often in each turn, and now and then to the other."""
+        for _ in range(turns):
+            self.turns += 1
+            began = START + self.turns * TURN
+            moments = sorted(self._chance.random() for _ in range(comings))
+            for order, within in enumerate(moments):
+                self.now = began + within * TURN
+                face = self._chance.randrange(self.people)
+                noted = {"turn": self.turns, "order": order, "of": comings, "within": within, "at": self.now}
+                self._asked.append((face, self._come(self._doors[0], face), noted))
+                if self._chance.random() < 1 / comings:
+                    self._come(self._doors[1], self._chance.randrange(self.people))
+            batch.join(self.vault, now=began + TURN + timedelta(seconds=1))
+
+    def _come(self, door: Door, face: int) -> UUID:
+        probe = face if self._chance.random() < 0.9 else (face + 1) % self.people
+        return verify(
+            self.vault,
+            self._faces,
+            relying_party_id=door.id,
+            key_id=door.key_id,
+            subject_ref=door.references[face],
+            probe=bytes([probe]),
+            tell_time=lambda: self.now,
+        ).comparison_id
+
+    def public(self) -> Public:
+        """Return what anybody can read: the leaves, cut where the log had a checkpoint."""
+        leaves = logged(self.vault)
+        found = rows(self.vault.register.store.path, "SELECT size FROM log_heads ORDER BY size")
+        sizes = [size for (size,) in found if size >= self._first]
+        spans = dict(enumerate(pairwise(sizes), start=1))
+        begins = {turn: begin for turn, (begin, _) in spans.items()}
+        return Public(begins, {turn: leaves[begin:end] for turn, (begin, end) in spans.items()})
+
+    def noted(self) -> dict[int, list[Asked]]:
+        """Return the first door's records, by face."""
+        known = opened_entries(self.vault)
+        found: dict[int, list[Asked]] = {face: [] for face in range(self.people)}
+        for face, comparison_id, noted in self._asked:
+            reference, record = self._doors[0].references[face], known[comparison_id][1]
+            found[face].append(Asked(subject_ref=reference, record=record, **noted))
+        return found
+
+    def truth(self) -> dict[int, set[bytes]]:
+        """Return the leaves of each face's comparisons, at either door: who opens what is sealed can tell."""
+        known = opened_entries(self.vault)
+        people = dict(rows(self.vault.data.path, "SELECT id, subject_id FROM entries"))
+        faces = {people[comparison_id.hex]: face for face, comparison_id, _ in self._asked}
+        found: dict[int, set[bytes]] = {face: set() for face in range(self.people)}
+        for entry_id, (leaf, _, _) in known.items():
+            if (person := people[entry_id.hex]) in faces:
+                found[faces[person]].add(leaf)
+        return found

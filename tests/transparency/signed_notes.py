@@ -1,0 +1,28 @@
+"""Notes of our log, and what others sign them with."""
+
+import base64
+from collections.abc import Iterable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from app.transparency.verify import checkpoint as module
+from app.transparency.verify.checkpoint import Checkpoint, Verifier, sign
+from app.transparency.verify.merkle import leaf_hash
+
+ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
+OURS = Verifier(ORIGIN, KEY.public_key())
+SAID = Checkpoint(ORIGIN, 4096, leaf_hash(b"root"))
+ROOT = base64.b64encode(SAID.root).decode()
+NOTE = sign(SAID, name=ORIGIN, private_key=KEY)
+
+
+def signed(text: str) -> str:
+    """Sign any text at all with our key."""
+    return module._signed(text, name=ORIGIN, private_key=KEY)
+
+
+def cosigned(names: Iterable[str], key: Ed25519PrivateKey = OTHER) -> str:
+    """Give the lines that others sign our checkpoint with."""
+    return "".join(module._signed(SAID.text, name=name, private_key=key).rpartition("\n\n")[2] for name in names)

@@ -1,0 +1,126 @@
+"""The audit of what entries and receipts say, of people who used a service."""
+
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.kit.clock import utc_now
+from app.transparency.audit.findings import Kind
+from app.transparency.log import batch
+from app.vault.register import Owner
+from tests.support.service_fixture import SharedPool, copied, serving
+from tests.support.toy_engine import toy_card
+from tests.support.toy_faces import toy_photo
+from tests.transparency.tampered_logs import audited, first, opened, tampering
+
+NEVER = 1e9
+"""Seconds between two batches: none comes by itself."""
+
+
+@pytest.fixture(scope="session")
+def used(prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: SharedPool) -> Path:
+    """A service that two people used; half of what they did is in the log, and half waits."""
+    toy_pool.reset()
+    root = copied(prepared, tmp_path_factory.mktemp("used") / "house")
+    with serving(root, toy_pool, toy_card(), log_interval=NEVER) as mien:
+        person, party, consent = mien.enrolled()
+        mien.enrolled(2, party=party)
+        assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 200
+        batch.join(mien.vault, now=mien.clock(), at_once=True)
+        assert party.verify(consent["subject_ref"], toy_photo(2)).status_code == 200
+        assert person("PUT", "/v1/me/restriction").status_code == 200
+        assert mien.vault.settle()
+    return root
+
+
+@pytest.fixture
+def root(used: Path, tmp_path: Path) -> Path:
+    return copied(used, tmp_path / "house")
+
+
+def test_what_people_did_is_in_the_log_or_waits_for_it(root: Path) -> None:
+    found = audited(root, now=utc_now())
+
+    assert (found.findings, found.warnings) == ((), ())
+    assert found.checked.entries >= 4
+    assert found.checked.receipts >= 3
+    assert found.checked.unreadable == 0
+
+
+def test_what_should_be_in_the_log_by_now_is_a_warning(root: Path) -> None:
+    found = audited(root, now=utc_now() + timedelta(seconds=3 * NEVER))
+
+    assert found.findings == ()
+    assert "promised" in found.warnings[0]
+
+
+@pytest.mark.parametrize("table", ["entries", "receipts"])
+def test_a_record_that_was_deleted_is_missed_by_the_next_one_of_its_person(root: Path, table: str) -> None:
+    with tampering(root, "data/mien.db") as tampered:
+        tampered(
+            f"DELETE FROM {table} WHERE position = 1 AND subject_id IN"  # noqa: S608 - one of two tables
+            f" (SELECT subject_id FROM {table} WHERE position = 2)"
+        )
+    found = audited(root, now=utc_now()).findings
+
+    assert {one.kind for one in found} == {Kind.RECORD_MISSING}
+    assert table in found[0].what
+
+
+@pytest.mark.parametrize("table", ["entries", "receipts"])
+def test_a_record_whose_leaf_is_nowhere_is_found(root: Path, table: str) -> None:
+    with tampering(root, "data/mien.db") as tampered:
+        tampered("DELETE FROM pending_leaves")
+
+    found = audited(root, now=utc_now()).findings
+
+    assert {one.kind for one in found} == {Kind.RECORD_NOT_IN_LOG}
+    assert any(f"the table {table}" in one.what for one in found)
+
+
+@pytest.mark.parametrize("table", ["entries", "receipts"])
+def test_a_record_that_was_changed_or_put_elsewhere_is_found(root: Path, table: str) -> None:
+    with tampering(root, "data/mien.db") as tampered:
+        tampered(
+            f"UPDATE {table} SET sealed = (SELECT sealed FROM {table} AS other WHERE other.id <> {table}.id LIMIT 1)"  # noqa: S608 - our own words
+            f" WHERE id = (SELECT id FROM {table} LIMIT 1)"
+        )
+
+    found = first(root)
+
+    assert (found.kind, found.index) == (Kind.RECORD_CHANGED, None)
+    assert f"the table {table}" in found.what
+
+
+def test_a_receipt_by_a_key_that_is_not_there_any_more_is_found(root: Path) -> None:
+    with tampering(root) as tampered:
+        tampered("DELETE FROM log_signing_keys WHERE signs = 'receipts'")
+
+    found = first(root)
+
+    assert found.kind is Kind.RECORD_CHANGED
+    assert "no key here" in found.what
+
+
+def test_records_whose_key_is_gone_are_counted_and_no_fault(root: Path) -> None:
+    with opened(root) as vault:
+        with vault.data.read() as session:
+            subject_id = session.connection().exec_driver_sql("SELECT subject_id FROM entries LIMIT 1").scalar_one()
+        vault.register.forget(Owner.subject(UUID(subject_id)), 1)
+
+    found = audited(root, now=utc_now())
+
+    assert found.findings == ()
+    assert found.checked.unreadable > 0
+
+
+def test_a_pending_record_that_was_changed_is_found(root: Path) -> None:
+    with tampering(root, "data/mien.db") as tampered:
+        tampered(
+            "UPDATE pending_leaves SET record = '{}', salt = zeroblob(32) WHERE leaf IN"
+            " (SELECT leaf FROM pending_leaves LIMIT 1)"
+        )
+
+    assert Kind.RECORD_CHANGED in {one.kind for one in audited(root, now=utc_now()).findings}

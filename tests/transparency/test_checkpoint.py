@@ -1,0 +1,109 @@
+"""A checkpoint opens with its key, as it was signed; notes that others published are among them."""
+
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.transparency.verify import checkpoint as module
+from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, opened, sign
+from app.transparency.verify.merkle import EMPTY_ROOT, LARGEST
+from tests.transparency.signed_notes import KEY, NOTE, ORIGIN, OURS, ROOT
+
+# --- What others published.
+
+GO_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+GO_LOG = "go.sum database tree"
+GO_2026 = """go.sum database tree
+65664258
+WVVNVD2qx+fTq31zkj6UAqxT5X6HvGphGM+o8Thnbsg=
+
+— sum.golang.org Az3grligJmgX7KGyGPKybykNTh3VgsbLvUuvOwrM5zLVlulmFp2wdvbxOw74/gcNxURShXEpb7RXcs3+BYflYN+w0gQ=
+"""
+"""The checkpoint of the checksum database of Go, and an older one that a witness had signed twice as well."""
+GO_2023 = """go.sum database tree
+15081221
+BoMMe1wd25Tco0mYGROkyqxHZWx+hcSCtMV315Lu6Lg=
+
+— sum.golang.org Az3grilD7vQqTrv66jRgKM84Y80KTprrSt4bKmiOPxgmS5ZVBTeCl6dUvjYnN13R+C8j0jGY1WnUADGMkok3U0m2Zgo=
+— test.example.com qTGhC3917mAr6hGh+T55tNjxaej/D/GQivJZRIj7XGdAcQOTqfMWIPgp/v/904LEduN/h2sSRtHUJXUL4b9Gm7Bz4Qc=
+— test.example.com /Pa7Y/dUvWMAAAAAQVwkQVi81ArPV7BIaQYrMIxyzY0m8a4BdeeBhSKd3PviPK4/3Sd+NKSc5N7PDTCfAkUSVniN+R2oKIggA4iiDQ==
+"""  # noqa: E501
+
+PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+PETERS_KEY = Ed25519PrivateKey.from_private_bytes(base64.b64decode("gQoUAtUUbI2E8kQzMPVAgOv5juF9nHT2JS/F1ccoMXM="))
+PETERS_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+PETERS_NOTE = f"""{PETERS_TEXT}
+— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+"""
+"""The note that the documentation of golang.org/x/mod/sumdb/note signs, and the key it publishes for it."""
+PUBLISHED = [
+    GO_KEY,
+    PETER,
+    "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
+    "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+]
+
+
+def test_the_checkpoint_of_a_log_that_is_not_ours_opens_with_its_key() -> None:
+    said = opened(GO_2026, Verifier.of(GO_KEY), origin=GO_LOG)
+
+    assert (said.origin, said.size) == (GO_LOG, 65664258)
+    assert GO_2026.startswith(said.text)
+
+
+def test_the_signatures_of_its_witness_are_passed_over() -> None:
+    assert opened(GO_2023, Verifier.of(GO_KEY), origin=GO_LOG).size == 15081221
+
+
+def test_one_digit_changed_and_it_does_not_open() -> None:
+    with pytest.raises(CheckpointError, match="text was changed"):
+        opened(GO_2026.replace("65664258", "65664259"), Verifier.of(GO_KEY), origin=GO_LOG)
+
+
+@pytest.mark.parametrize("vkey", PUBLISHED)
+def test_a_published_key_is_written_as_it_was_read(vkey: str) -> None:
+    assert Verifier.of(vkey).vkey == vkey
+
+
+def test_a_published_note_is_signed_as_it_was_byte_for_byte() -> None:
+    assert module._signed(PETERS_TEXT, name="PeterNeumann", private_key=PETERS_KEY) == PETERS_NOTE
+    assert module._verified(PETERS_NOTE, Verifier.of(PETER)) == PETERS_TEXT
+
+
+# --- Ours.
+
+
+@given(size=st.integers(0, LARGEST), root=st.binary(min_size=32, max_size=32))
+def test_what_was_signed_is_what_is_read(size: int, root: bytes) -> None:
+    said = Checkpoint(ORIGIN, size, root)
+
+    assert opened(sign(said, name=ORIGIN, private_key=KEY), OURS) == said
+    assert opened(sign(said, name=ORIGIN, private_key=KEY), Verifier.of(OURS.vkey)) == said
+
+
+def test_a_note_is_three_lines_and_a_signature() -> None:
+    origin, size, root, empty, line, end = NOTE.split("\n")
+
+    assert (origin, size, root, empty, end) == (ORIGIN, "4096", ROOT, "", "")
+    assert line.startswith(f"— {ORIGIN} ")
+
+
+@pytest.mark.parametrize("origin", ["", "two\nlines", "tab\t", "\ud800"])
+def test_no_checkpoint_is_of_a_log_without_a_name_of_one_line(origin: str) -> None:
+    with pytest.raises(CheckpointError, match="name"):
+        Checkpoint(origin, 1, EMPTY_ROOT)
+
+
+@pytest.mark.parametrize(("size", "root"), [(-1, EMPTY_ROOT), (LARGEST + 1, EMPTY_ROOT), (1, b""), (1, bytes(33))])
+def test_no_checkpoint_is_of_what_no_log_can_be(size: int, root: bytes) -> None:
+    with pytest.raises(CheckpointError):
+        Checkpoint(ORIGIN, size, root)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\u00a0b", "a\u2028b", "a+b", "a\nb", "a\x01b", "\ud800"])
+def test_a_name_that_could_not_stand_in_a_signature_is_no_keys(name: str) -> None:
+    with pytest.raises(CheckpointError, match="name"):
+        Verifier(name, KEY.public_key())

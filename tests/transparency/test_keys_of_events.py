@@ -1,0 +1,60 @@
+"""The key that signs what relying parties are told: made where there is none, rotated, given up as stolen."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.program import app
+from app.transparency.log import signing_keys
+from app.transparency.tables import Signs
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.transparency.joined_leaves import stores
+
+
+def published(house: House, signs: str) -> list[dict[str, object]]:
+    found = house.client.get("/.well-known/jwks.json").json()["keys"]
+    return [key for key in found if key["mien_signs"] == signs]
+
+
+def without_one(root: Path) -> None:
+    """Make the register one of an older version: it has no key for events."""
+    with closing(sqlite3.connect(root / "keys" / "register.db")) as connection, connection:
+        connection.execute("DELETE FROM log_signing_keys WHERE signs = 'events'")
+
+
+def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: SharedPool) -> None:
+    without_one(root)
+    with serving(root, pool, toy_card()) as house:
+        (first,) = published(house, "events")
+        others = [published(house, signs) for signs in ("receipts", "checkpoints")]
+    with serving(root, pool, toy_card()) as house:
+        (again,) = published(house, "events")
+
+    assert first == again
+    assert [len(one) for one in others] == [1, 1]
+    with stores(root) as vault:
+        assert signing_keys.signer(vault, Signs.EVENTS).thumbprint == first["kid"]
+
+
+def test_it_is_rotated_and_given_up_without_the_others(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
+    places = {"MIEN_DATA_DIR": str(mien.root / "data"), "MIEN_KEYS_DIR": str(mien.root / "keys")}
+    receipts, (old,) = published(mien, "receipts"), published(mien, "events")
+    rotated = CliRunner(env=places).invoke(app, ["keys", "rotate-events", "--json"])
+    mien.clock.advance(seconds=1)
+    retired, new = published(mien, "events")
+    signing_keys.give_up(mien.vault, which=str(new["kid"]), stolen_at=mien.clock(), now=mien.clock())
+    _, stolen, newest = published(mien, "events")
+
+    assert (rotated.exit_code, json.loads(rotated.stdout)["kid"]) == (0, new["kid"])
+    assert (retired["kid"], "exp" in retired) == (old["kid"], True)
+    assert (stolen["kid"], "revoked" in stolen) == (new["kid"], True)
+    assert not {"exp", "revoked"} & newest.keys()
+    assert published(mien, "receipts") == receipts
+    listed = CliRunner(env=places).invoke(app, ["keys", "list"]).stdout
+    assert sum(" events " in line for line in listed.splitlines()) == 3

@@ -1,0 +1,60 @@
+"""Receipts of one person, laid beside one another: what is in both, and should not be."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.jobs.maintenance import sweep
+from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.toy_engine import toy_card
+from tests.transparency.pending_leaves import FOR_EVER
+from tests.vault.operator import backed_up, restored
+
+
+@pytest.fixture
+def house(root: Path, pool: SharedPool) -> Iterator[House]:
+    """A service that sweeps when a test does."""
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER, sweep_interval_s=FOR_EVER) as running:
+        yield running
+
+
+def said(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return what a receipt says."""
+    payload = receipt["jws"].split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return found
+
+
+def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(house: House) -> None:
+    person, party = house.person(), house.party()
+    chosen = (house.clock() + timedelta(days=9)).replace(hour=13, minute=37, second=42, microsecond=0)
+    given = said(house.consent(person, party, valid_until=chosen.isoformat())["receipt"])
+    house.clock.advance(days=10)
+    sweep(house.vault, settings=house.settings, now=house.clock())
+    expired = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
+
+    assert given["event"]["validity_duration"].endswith("/" + chosen.strftime("%Y-%m-%dT13:37:42Z"))
+    assert expired["kind"] == "consent_expired"
+    assert expired["event"]["event_time"] == chosen.date().isoformat()
+
+
+def test_where_only_the_day_of_an_end_is_known_the_receipt_names_no_second(
+    root: Path, pool: SharedPool, tmp_path: Path
+) -> None:
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as before:
+        person, party = before.person(), before.party()
+        consent = before.consent(person, party)
+        backed_up(root, tmp_path / "backup")
+        ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["event_time"]
+    restored(root, tmp_path / "backup")
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as after:
+        person.client = after.client
+        again = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
+
+    assert again["kind"] == "consent_withdrawn"
+    assert again["event"]["event_time"] == ended[:10]

@@ -1,0 +1,29 @@
+"""What tests of receipts ask, and one signer whose receipts hold."""
+
+import json
+from typing import Any
+
+from app.transparency.verify import receipt as receipts
+from app.transparency.verify.service import Verdict, verify
+from tests.transparency.signed_bundles import Signer, right
+
+PAYLOAD = receipts.encoded(right())
+FIXED = Signer()
+GOOD, KEYS = FIXED.bundle(PAYLOAD), FIXED.key_set()
+OTHER_LOG = "mien/00000000-7f0c-4d59-9d0a-2c1b8f4e7a60"
+
+
+def verdict(bundle: Any, jwks: bytes, *fingerprints: str) -> Verdict:
+    text = bundle if isinstance(bundle, bytes) else json.dumps(bundle).encode()
+    return verify(text, jwks=jwks, fingerprints=fingerprints)
+
+
+def refused(found: Verdict, reason: str) -> bool:
+    """Say whether it does not hold, for this reason."""
+    assert found == Verdict(valid=False, reason=found.reason)
+    assert reason in found.reason, found.reason
+    return True
+
+
+def stolen(log_size: Any) -> dict[str, Any]:
+    return {"revoked": {"revoked_at": 1_790_000_000, "reason": "compromised", "log_size": log_size}}
