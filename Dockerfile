@@ -1,4 +1,4 @@
-# Debian 13 and its glibc, as tested (docs/container.md). Both stages: the environment of the first must fit the second.
+# Debian 13 and its glibc, as tested (docs/how-to/run-in-a-container.md). Both stages: the environment of the first must fit the second.
 ARG PYTHON=3.13-slim-trixie
 
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.

@@ -34,7 +34,7 @@ test: setup-dev ## Run the tests, two at a time; what is left out for want of a 
 
 check: lint test ## Everything that must hold: format, lint, types, imports, tests
 
-reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reliability.md
+reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reference/reliability.md
 	@.venv/bin/python -m pytest tests/crash --write-table $(ARGS)
 
 lint: setup-dev ## All of `check` but the tests

@@ -87,7 +87,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     """Ask whether the service is ready.
 
     It is if the schema is at head, the register opens and the engine is verified, and in `live` if nothing is missing
-    that law asks for (docs/live.md); otherwise 503 and the reasons.
+    that law asks for (docs/how-to/go-live.md); otherwise 503 and the reasons.
     """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]

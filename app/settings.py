@@ -1,4 +1,4 @@
-"""Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/settings.md`."""
+"""Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/reference/settings.md`."""
 
 import ipaddress
 import re
@@ -78,7 +78,9 @@ def _engine(value: str) -> str:
     """Refuse what names no engine."""
     if value in {"face_recognition", "sface"} or (value.startswith(_OWN) and value != _OWN and "\0" not in value):
         return value
-    msg = "give face_recognition, sface, or onnx: and the path of a card of your own (docs/own-engine.md)"
+    msg = (
+        "give face_recognition, sface, or onnx: and the path of a card of your own (docs/how-to/use-your-own-engine.md)"
+    )
     raise ValueError(msg)
 
 

@@ -4,7 +4,8 @@
 
 It needs Python and `cryptography`. Put it behind something that speaks TLS. `jwks.json` is what Mien answers at
 `/.well-known/jwks.json`; `--issuer` is the first line of its `/v1/log/checkpoint`. Fetch both once, over a way you
-trust, and `jwks.json` again when a message is refused for its key. What it checks, and why, is in docs/callbacks.md.
+trust, and `jwks.json` again when a message is refused for its key. Its checks are explained in
+docs/how-to/receive-callbacks.md.
 """
 
 import argparse

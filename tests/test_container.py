@@ -1,4 +1,4 @@
-"""The container's files, read without Docker: what `docs/container.md` says of them is there."""
+"""The container's files, read without Docker: what `docs/how-to/run-in-a-container.md` says of them is there."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`docs/own-engine.md` is run as it stands, and the command refuses an engine that cannot be used, leaving nothing."""
+"""The commands of `docs/how-to/use-your-own-engine.md`, and the engines that are refused without leaving a file."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.faces.custom_networks import POOLED, bring, calibrate, network
 from tests.support.pages import check_page
 from tests.test_cli import refused, started
 
-PAGE = ROOT / "docs" / "own-engine.md"
+PAGE = ROOT / "docs" / "how-to" / "use-your-own-engine.md"
 
 
 def images(folder: Path) -> Path:

@@ -127,7 +127,8 @@ def _check_labels(vault: Vault, tell: Tell) -> None:
     if found := coverage.mislabelled(vault, tell=tell):
         msg = (
             f"in the backup {found} templates are labelled with another engine than the one they were made by: "
-            "something other than Mien wrote to it. Nothing was restored. Use another backup (docs/changing-engine.md)"
+            "something other than Mien wrote to it. Nothing was restored. Use another backup "
+            "(docs/how-to/change-the-engine.md)"
         )
         raise BackupError(msg)
 

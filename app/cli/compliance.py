@@ -70,7 +70,7 @@ def privacy_notice(*, as_json: Json = False) -> None:
 def live_check(*, as_json: Json = False) -> None:
     """Say what is there and what is missing for MIEN_PROFILE=live, each with its reason and what to do.
 
-    In either profile. Exits 0 if nothing is missing, 1 if something is. See docs/live.md.
+    In either profile. Exits 0 if nothing is missing, 1 if something is. See docs/how-to/go-live.md.
     """
     settings = read_settings()
     with opened(settings) as vault:

@@ -35,7 +35,7 @@ def list_engines(
 ) -> None:
     """Print the engines side by side: thresholds, error rates, intervals, groups, and what a gallery makes of them.
 
-    From the cards that ship with Mien; nothing is measured now. See docs/engines.md for what it means.
+    From the cards that ship with Mien; nothing is measured now. See docs/explanation/engines.md for what it means.
     """
     if target_fmr is not None and not 0 < target_fmr < 1:
         refuse("a false match rate is above 0 and below 1")
@@ -50,7 +50,7 @@ def list_engines(
 def plot(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the figures are put, as SVG.")],
 ) -> None:
-    """Draw the figures of docs/engines.md from the cards that ship with Mien; those that are there are replaced."""
+    """Draw the figures of docs/explanation/engines.md from the cards that ship with Mien. Replaces existing files."""
     with refusing():
         directory.mkdir(parents=True, exist_ok=True)
         # The plotting library takes long to load, and no other command needs it.

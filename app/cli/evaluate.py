@@ -91,7 +91,7 @@ def evaluate(
 ) -> None:
     """Count how often the engine errs on the images in DIR: error rates with intervals, by group, as JSON and a page.
 
-    Opens no database. The report begins with where the images came from: --origin, --agreed. See docs/evaluate.md.
+    Opens no database. The report begins with the source of the images. See docs/how-to/evaluate-an-engine.md.
     """
     settings = read_settings()
     with refusing():

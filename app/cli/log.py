@@ -26,7 +26,8 @@ app = typer.Typer()
 def verify_log(*, as_json: Json = False) -> None:
     """Look through all of the log, and name the first entry that is not as it was written. Changes nothing.
 
-    Also while the service runs. Exits 0 if all is whole, 1 if not. See docs/log.md for what to do then.
+    Also while the service runs. Exits 0 if all is whole, 1 if not.
+    For the next steps see docs/reference/transparency-log.md.
     """
     settings = read_settings()
     for file in (settings.data_dir / DATA_FILE, settings.register_dir / REGISTER_FILE):
@@ -97,7 +98,7 @@ def witness(
 
     Needs no store and no settings, and asks the service only for what anybody may ask. Without --vkey the key that the
     service names is believed at the first time, and no other afterwards. Exits 0 if the log holds, 1 if not, or if that
-    cannot be said now. See docs/log.md.
+    cannot be said now. See docs/reference/transparency-log.md.
     """
     while True:
         holds = _look(url, state, vkey, as_json=as_json)

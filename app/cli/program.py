@@ -12,7 +12,7 @@ from app.web import request_log
 
 app = typer.Typer(
     name="mien",
-    help="Face matching that asks first. Settings are environment variables MIEN_…: see docs/settings.md.",
+    help="Face matching that asks first. Settings are environment variables MIEN_…: see docs/reference/settings.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

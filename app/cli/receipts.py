@@ -49,7 +49,8 @@ def verify_receipt(
 ) -> None:
     """Say whether a receipt holds: signed by that key, unchanged, and in the log. Needs no network and no service.
 
-    Without --fingerprint the key file is believed as it is. Exits 0 if it holds, 1 if not. See docs/receipts.md.
+    Without --fingerprint the key file is believed as it is. Exits 0 if it holds, 1 if not.
+    See docs/reference/receipts.md.
     """
     verdict = verify(
         _read(file, most=bundle.LARGEST), jwks=_read(key_file, most=jwks.LARGEST), fingerprints=fingerprints or []

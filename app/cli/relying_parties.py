@@ -117,7 +117,7 @@ def _said(party: parties.PartyView) -> dict[str, Any]:
 def list_parties(*, as_json: Json = False) -> None:
     """List every relying party, revoked ones too: what is said of it, until when its keys work, and if it is stopped.
 
-    One is stopped for a time when it failed with too many references (docs/attempts.md).
+    One is stopped for a time when it failed with too many references (docs/explanation/failed-comparisons.md).
     """
     with opened(read_settings()) as vault:
         stopped = enumeration_guard.stopped(vault, now=utc_now())
@@ -180,7 +180,10 @@ def set_party_callback(
     off: Annotated[bool, typer.Option("--off", help="Tell it nothing any more.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Have a relying party told, at URL, when a consent to it was given or has ended. See docs/callbacks.md."""
+    """Have a relying party told, at URL, when a consent to it was given or has ended.
+
+    See docs/how-to/receive-callbacks.md.
+    """
     if (url is None) is not off:
         msg = "give either a URL or --off"
         raise typer.BadParameter(msg)

@@ -133,7 +133,8 @@ def give_key_up(
 ) -> None:
     """Say that a key was stolen, and sign with a new one. This is published, and cannot be taken back.
 
-    A receipt that it signed holds only if it was in the log by then; an event never. See docs/log.md.
+    A receipt that it signed holds only if it was in the log by then; an event never.
+    See docs/reference/transparency-log.md.
     """
     with opened(read_settings()) as vault:
         key = signing_keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
@@ -162,7 +163,7 @@ def backup(
 ) -> None:
     """Back up the data, also while the service runs: never the register, never the key-encryption key.
 
-    DIR gets mien.db and manifest.json, and is there only when it is whole. See docs/backup.md.
+    DIR gets mien.db and manifest.json, and is there only when it is whole. See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
     with refusing(), in_use(settings.data_dir), telling() as tell:
@@ -180,7 +181,7 @@ def restore(
     """Put a backup in the place of the data; what ended since then stays ended. Stop the service first.
 
     Refused, with the data as it was, if the backup is damaged, is of a newer version, or belongs to another register.
-    What was given since then is lost. See docs/backup.md.
+    What was given since then is lost. See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))

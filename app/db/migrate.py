@@ -45,7 +45,7 @@ def refuse_newer(store: Store) -> None:
     if not knows(store.path.stem, found):
         msg = (
             f"{store.path.name} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
-            "Run that version or a later one: there is no way down (docs/backup.md)"
+            "Run that version or a later one: there is no way down (docs/how-to/back-up-and-restore.md)"
         )
         raise NewerSchemaError(msg)
 

@@ -52,7 +52,7 @@ Photos = Annotated[
 
 
 class PhotoOut(BaseModel):
-    """How good one photo is; `docs/faces.md` says what each measure is."""
+    """How good one photo is; `docs/explanation/faces.md` says what each measure is."""
 
     model_config = ConfigDict(json_schema_extra=like(examples.PHOTO))
 

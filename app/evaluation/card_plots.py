@@ -1,4 +1,4 @@
-"""The figures of docs/engines.md, drawn from the cards: what is printed there can be drawn again.
+"""The figures of docs/explanation/engines.md, drawn from the cards: what is printed there can be drawn again.
 
 Imported when they are drawn and not before, as `plots` is.
 """

@@ -2,8 +2,9 @@
 
 Places on the face are given in *eye units*: the origin is midway between the eyes, x runs along the line of the
 eyes, y down the face, and the distance between the eyes is 1. Light and colour are compared within the face, never
-with a fixed idea of skin. The limits were chosen on the synthetic people of ``tests/images`` (docs/faces.md has the
-table); they are guards against photos that cannot work, not a standard such as ISO/IEC 29794-5.
+with a fixed idea of skin. The limits were chosen on the synthetic people of ``tests/images``
+(table in docs/explanation/faces.md). They are guards against photos that
+cannot work, not a standard such as ISO/IEC 29794-5.
 """
 
 from collections.abc import Mapping

@@ -33,7 +33,7 @@ def distance(one: Vector, other: Vector, *, metric: Metric) -> float:
 
 
 def mean(vectors: Sequence[Vector], *, metric: Metric) -> Vector:
-    """Return the mean of one person's vectors, the best single reference for them (`docs/faces.md`).
+    """Return the mean of one person's vectors, the best single reference for them (`docs/explanation/faces.md`).
 
     By the cosine only the direction of a vector counts: each is given length 1 before, and so is their mean.
     """

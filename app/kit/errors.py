@@ -6,7 +6,7 @@ from typing import ClassVar
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """Something the caller is told as a problem document (RFC 9457).
 
-    A subclass is one *kind* of problem. Its ``slug`` is public and permanent and has a heading in ``docs/errors.md``.
+    A subclass is one *kind* of problem. Its ``slug`` is permanent and a heading in ``docs/reference/errors.md``.
 
     Args:
         detail: what the person can do about it. Holds no personal data, no score, no key id.

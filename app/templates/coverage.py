@@ -112,5 +112,7 @@ def report_mislabelled(vault: Vault) -> None:
     """Tell the operator of templates with a false label."""
     if found := mislabelled(vault):
         log.error(
-            "templates are labelled with another engine than their own", templates=found, see="docs/changing-engine.md"
+            "templates are labelled with another engine than their own",
+            templates=found,
+            see="docs/how-to/change-the-engine.md",
         )

@@ -7,7 +7,7 @@ from app.faces.engine import Metric, Vector
 from app.faces.vectors import distance
 
 MOST_PHOTOS = 5
-"""More add little: the mean of five halves the misses of the mean of two (`docs/faces.md`)."""
+"""More add little: the mean of five halves the misses of the mean of two (`docs/explanation/faces.md`)."""
 
 
 def odd_ones(vectors: Sequence[Vector], *, metric: Metric, threshold: float) -> list[int]:

@@ -97,7 +97,7 @@ def consistency(vault: Transactions, size: Size) -> ConsistencyOut:
 
 @router.post("/receipts/verify", name="verify_receipt")
 def verify(body: ReceiptIn, vault: Transactions) -> VerdictOut:
-    """Check a receipt. Better do it yourself, without this service: `mien verify-receipt`, or docs/receipts.md."""
+    """Check a receipt. Better check it without this service: `mien verify-receipt`, or docs/reference/receipts.md."""
     verdict = verdicts.of(vault, body.receipt)
     return VerdictOut(valid=verdict.valid, reason=verdict.reason)
 

@@ -1,7 +1,7 @@
 """What the register keeps of the log for ever, and what the data store keeps of its entries while their people like.
 
 No leaf stands beside a person, and once it is in the tree nothing ties it to one but the salt. Until then, for one
-interval at most, a copy of the data shows which rows are as new as which leaves (docs/log.md).
+interval at most, a copy of the data shows which rows are as new as which leaves (docs/reference/transparency-log.md).
 """
 
 from datetime import datetime

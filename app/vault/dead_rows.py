@@ -84,7 +84,7 @@ def refuse_older_register(vault: Vault, sealed_under: Collection[tuple[bytes, in
     if set(sealed_under) - {(row.owner, row.generation) for row in known}:
         msg = (
             "the register in MIEN_KEYS_DIR is older than the data: it never had keys that rows are sealed with, and "
-            "would take them for ended. Put the newest register back (docs/backup.md)"
+            "would take them for ended. Put the newest register back (docs/how-to/back-up-and-restore.md)"
         )
         raise ForeignRegisterError(msg)
 

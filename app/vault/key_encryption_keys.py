@@ -31,7 +31,7 @@ class UnknownKekError(KekError):
     def __init__(self) -> None:
         super().__init__(
             "the key-encryption key is not the one that this register's keys are under; if it was rotated, give the "
-            "new one (docs/keys.md)"
+            "new one (docs/how-to/manage-keys.md)"
         )
 
 
@@ -104,7 +104,7 @@ class Given:
         if new.id == self._keks[0].id:
             msg = (
                 "the key-encryption key comes from MIEN_KEK: make a new one (head -c 32 /dev/urandom | base64), start "
-                "the service with both, the new one as MIEN_KEK_NEXT, and rotate with both (docs/keys.md)"
+                "the service with both, the new one as MIEN_KEK_NEXT, and rotate with both (docs/how-to/manage-keys.md)"
             )
             raise KekError(msg)
         to_do = "set MIEN_KEK to the value of MIEN_KEK_NEXT, drop MIEN_KEK_NEXT, and destroy the old value"
@@ -189,7 +189,7 @@ class KekFile:
         except OSError as error:
             msg = (
                 f"{self.file} cannot be replaced where it lies ({error.strerror}); set MIEN_KEK to what is in it, and "
-                "rotate from there to MIEN_KEK_NEXT (docs/keys.md)"
+                "rotate from there to MIEN_KEK_NEXT (docs/how-to/manage-keys.md)"
             )
             raise KekError(msg) from error
         step("kek.old linked")

@@ -34,7 +34,9 @@ class PhotoFault(BaseModel):
 class ProblemDocument(BaseModel):
     """What every error is answered with (RFC 9457), as `application/problem+json`."""
 
-    type: str = Field(description="A permanent name, ending in the slug; docs/errors.md has a heading for each.")
+    type: str = Field(
+        description="A permanent name, ending in the slug; docs/reference/errors.md has a heading for each."
+    )
     title: str
     status: int
     detail: str = Field(description="What you can do about it.")

@@ -50,25 +50,25 @@ def settings() -> set[str]:
 
 def test_every_error_has_a_heading() -> None:
     known = slugs(modules())
-    written = headings((ROOT / "docs" / "errors.md").read_text("utf-8"))
+    written = headings((ROOT / "docs" / "reference" / "errors.md").read_text("utf-8"))
 
     assert known
     assert not {slug: kind for slug, kind in known.items() if slug not in written}
 
 
 def test_every_flaw_of_a_photo_has_a_heading() -> None:
-    written = headings((ROOT / "docs" / "errors.md").read_text("utf-8"))
+    written = headings((ROOT / "docs" / "reference" / "errors.md").read_text("utf-8"))
 
     assert not {Flaw(code).slug for code in FlawCode} - written
 
 
 def test_every_setting_is_documented() -> None:
-    written = variables((ROOT / "docs" / "settings.md").read_text("utf-8"))
+    written = variables((ROOT / "docs" / "reference" / "settings.md").read_text("utf-8"))
 
     assert not settings() - written
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/settings.md", "Dockerfile", "compose.yaml"])
+@pytest.mark.parametrize("path", ["README.md", "docs/reference/settings.md", "Dockerfile", "compose.yaml"])
 def test_every_setting_written_about_exists(path: str) -> None:
     written = variables((ROOT / path).read_text("utf-8"))
 
@@ -85,10 +85,10 @@ def named_tests(text: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", ["docs/laws.md", "docs/faults.md"])
+@pytest.mark.parametrize("path", ["docs/reference/laws.md", "docs/reference/storage-faults.md"])
 def test_every_test_written_about_exists(path: str) -> None:
     text = (ROOT / path).read_text("utf-8")
-    # docs/faults.md says where its tests are unless another place is named.
+    # docs/reference/storage-faults.md says where its tests are unless another place is named.
     text = re.sub(r"`(test_\w+\.py::)", r"`tests/faults/\1", text)
     named = named_tests(text)
 

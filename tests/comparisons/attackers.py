@@ -1,7 +1,7 @@
 """Two attackers against the service's own verbs, on real stores: what they get, and what they would get without limits.
 
 Only the engine is a stand-in: a face is a colour, measured as the toy engine measures it, without a picture around it.
-The clock moves as the attacker waits. Run it to see the figures of `docs/attempts.md`:
+The clock moves as the attacker waits. Run it to see the figures of `docs/explanation/failed-comparisons.md`:
 
     .venv/bin/python -m tests.comparisons.attackers
 """

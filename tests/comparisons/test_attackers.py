@@ -1,4 +1,4 @@
-"""A hill climber and a sweep of one found photo are stopped within their budgets. The figures: docs/attempts.md."""
+"""A hill climber and a sweep of one found photo stop within their budgets (docs/explanation/failed-comparisons.md)."""
 
 from pathlib import Path
 from statistics import median

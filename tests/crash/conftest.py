@@ -5,4 +5,6 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run write the table instead of comparing it."""
-    parser.addoption("--write-table", action="store_true", help="write what was found into docs/reliability.md")
+    parser.addoption(
+        "--write-table", action="store_true", help="write what was found into docs/reference/reliability.md"
+    )

@@ -1,4 +1,4 @@
-"""The table in `docs/reliability.md`: written by `make reliability`, and compared by every other run."""
+"""The table in `docs/reference/reliability.md`: written by `make reliability`, and compared by every other run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.crash.process_launcher import Spot
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reliability.md"
 BEGIN, END = "<!-- The table begins: written by `make reliability`. -->", "<!-- The table ends. -->"
 HEAD = ("| asked for | killed at | the caller was answered | after the restart |", "|---|---|---|---|")
 ANSWERED = Spot("", "after the answer")

@@ -213,7 +213,7 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
     assert told["acquisition"]["people"] == 7
     assert told["acquisition"]["measured"] == told["acquisition"]["images"] == 18
     assert told["acquisition"]["failure_to_acquire"]["images"] == 0
-    # docs/faces.md: portrait and selfie of one person are 0.34 to 0.45 apart; P004 and P006 are as near.
+    # docs/explanation/faces.md: portrait and selfie of one person are 0.34 to 0.45 apart; P004 and P006 are as near.
     genuine = told["histograms"]["genuine"]
     assert sum(genuine[45:]) <= 4
     assert told["calibration"]["table"][0]["false_matches"] >= 3

@@ -1,4 +1,4 @@
-"""`docs/engines.md`: its commands print what it says, and its figures are drawn from the cards."""
+"""`docs/explanation/engines.md`: its commands print what it says, and its figures are drawn from the cards."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ from app.faces.cards.card import shipped
 from tests.architecture.source import ROOT
 from tests.support.pages import check_page
 
-PAGE = ROOT / "docs" / "engines.md"
-FIGURES = sorted((ROOT / "docs" / "engines").glob("*.svg"))
+PAGE = ROOT / "docs" / "explanation" / "engines.md"
+FIGURES = sorted((ROOT / "docs" / "explanation" / "engines").glob("*.svg"))
 
 
 def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def refusal(card: Path) -> str:
         chosen_card(settings_with(card), calibrated=False)
     said = str(refused.value)
     assert "\n" not in said
-    assert "docs/own-engine.md" in said
+    assert "docs/how-to/use-your-own-engine.md" in said
     return said
 
 

@@ -1,4 +1,4 @@
-"""Clients made by others: generated from the document, and as `docs/clients.md` shows them. Each plays the story."""
+"""Clients made by others: generated from the API description, and copied from `docs/how-to/write-a-client.md`."""
 
 import importlib
 import io
@@ -17,7 +17,7 @@ from tests.rest.program import program
 from tests.support.service_fixture import House
 from tests.support.toy_faces import toy_photo
 
-PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "write-a-client.md").read_text("utf-8")
 CONFIG = ROOT / "examples" / "openapi-python-client.yaml"
 
 

@@ -15,7 +15,7 @@ from tests.support.service_fixture import House
 ANYWHERE = {"method-not-allowed", "internal-error"}
 """What any address can answer: the description says so once."""
 NOT_IN_THIS_VERSION = {"engine-mismatch"}
-"""What `docs/errors.md` keeps for later."""
+"""What `docs/reference/errors.md` keeps for later."""
 
 
 def _problems(document: Document) -> Iterator[tuple[str, Document]]:
@@ -33,7 +33,9 @@ def test_every_problem_there_is_is_an_answer_of_some_operation(document: Documen
     assert known >= ANYWHERE
     assert all(f"`{slug}`" in document["info"]["description"] for slug in ANYWHERE)
     assert not NOT_IN_THIS_VERSION & known
-    later = (ROOT / "docs" / "errors.md").read_text("utf-8").partition("## A slug kept for later versions")[2]
+    later = (
+        (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8").partition("## A slug kept for later versions")[2]
+    )
     assert all(f"`{slug}`" in later for slug in NOT_IN_THIS_VERSION)
     assert not [slug for slug in known if f"`{slug}`" in later]
 

@@ -79,7 +79,7 @@ def test_every_operation_names_its_role_and_what_it_can_answer(mien: House, docu
         Role.PERSON: [{"person": []}],
         Role.RELYING_PARTY: [{"relying_party": []}],
     }
-    known = {slug.lower() for slug in headings((ROOT / "docs" / "errors.md").read_text("utf-8"))}
+    known = {slug.lower() for slug in headings((ROOT / "docs" / "reference" / "errors.md").read_text("utf-8"))}
     described = {(method.upper(), path): operation for method, path, operation in operations(document)}
 
     for route in routes(mien):

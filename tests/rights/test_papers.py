@@ -34,7 +34,7 @@ from tests.support.service_fixture import House, settings_for
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import command
 
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "records-of-processing.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "reference" / "schemas" / "records-of-processing.schema.json").read_text())
 formats = FormatChecker()
 formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is not None)
 PAPERS = {

@@ -179,7 +179,9 @@ def test_policy_access_document_and_notice_say_the_same(house: House) -> None:
 
 
 def test_the_page_has_every_rule_of_the_policy() -> None:
-    rows_of_the_page = re.findall(r"^\| (`.+?) \|", (ROOT / "docs" / "retention.md").read_text(), re.MULTILINE)
+    rows_of_the_page = re.findall(
+        r"^\| (`.+?) \|", (ROOT / "docs" / "reference" / "retention.md").read_text(), re.MULTILINE
+    )
 
     assert {name for row in rows_of_the_page for name in re.findall(r"`(\w+)`", row)} == {
         one.rule for one in retention.policy(Settings())

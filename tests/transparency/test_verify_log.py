@@ -64,7 +64,7 @@ def test_the_first_bad_entry_is_named_and_what_to_do(root: Path, command: Comman
 
     assert (plain.exit_code, plain.stdout) == (1, "")
     assert plain.stderr.startswith(f"{BANNER}mien: the first bad entry is 123: ")
-    assert "docs/log.md" in plain.stderr
+    assert "docs/reference/transparency-log.md" in plain.stderr
     assert (said["whole"], said["first_bad_entry"]) == (False, 123)
     assert (said["findings"][0]["kind"], said["findings"][0]["index"]) == (Kind.LEAF_CHANGED, 123)
     assert said["findings"][0]["do"]
@@ -106,6 +106,6 @@ def test_it_works_beside_a_service(mien: House, root: Path, command: Command) ->
 
 
 def test_every_finding_is_documented() -> None:
-    written = (ROOT / "docs" / "log.md").read_text("utf-8")
+    written = (ROOT / "docs" / "reference" / "transparency-log.md").read_text("utf-8")
 
     assert not [kind for kind in Kind if f"`{kind}`" not in written]

@@ -1,4 +1,4 @@
-"""`mien verify-receipt`, and the lines of docs/receipts.md that do it with none of our code."""
+"""`mien verify-receipt`, and the lines of docs/reference/receipts.md that do it with none of our code."""
 
 import json
 import re
@@ -28,7 +28,7 @@ class Holder:
         self.bundle = self.signer.bundle(receipts.encoded(consent()))
         self.receipt = saved(folder, "receipt.json", self.bundle)
         self.keys = saved(folder, "jwks.json", self.signer.key_set())
-        self.script = saved(folder, "check.py", python(ROOT / "docs" / "receipts.md").encode())
+        self.script = saved(folder, "check.py", python(ROOT / "docs" / "reference" / "receipts.md").encode())
 
     def run(self, *more: str, receipt: str | None = None, given: str | None = None) -> Result:
         words = ["verify-receipt", receipt or str(self.receipt), "--jwks", str(self.keys), *more]

@@ -1,6 +1,7 @@
 """The order of the two stores: giving, the key first; ending, the register first. Whatever interrupts it is finished.
 
-`docs/architecture.md`: data may go back in time, the register never does. Where a process can die is in `tests/crash`.
+`docs/explanation/architecture.md`: data may go back in time, the register never does. Where a process can die is in
+`tests/crash`.
 """
 
 import sqlite3

@@ -152,7 +152,9 @@ def test_old_copies_of_the_register_are_useless_without_the_old_key(root: Path, 
     assert opened_by(new, copy) == 0
     assert opened_by(old, register) == 0
     assert opened_by(new, register) == count
-    assert opened_by(old, copy) == count, "who copied both before has what was copied: docs/keys.md says so"
+    assert opened_by(old, copy) == count, (
+        "an attacker who copied both before opens the copies, as docs/how-to/manage-keys.md states"
+    )
 
 
 def test_nothing_of_the_old_key_and_of_what_it_wrapped_is_in_any_file(root: Path) -> None:

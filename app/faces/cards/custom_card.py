@@ -19,7 +19,7 @@ from app.faces.cards.card import Card, card_of, load_card, shipped
 from app.faces.engine import PHOTO_SIDE, Metric
 from app.kit.text import ReadableText
 
-HOW: Final = "(docs/own-engine.md)"
+HOW: Final = "(docs/how-to/use-your-own-engine.md)"
 MOST_CARD_BYTES: Final = 64 * 1024
 _FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _BASE: Final = "sface"

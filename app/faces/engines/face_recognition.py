@@ -22,7 +22,7 @@ class FaceRecognition:
     id = "face_recognition"
     dimensions = 128
     side = 640
-    """HOG takes 25 ms at 640 px against 346 ms at full size; genuine distances are no larger (docs/faces.md)."""
+    """HOG takes 25 ms at 640 px, 346 ms at full size; genuine distances are no larger (docs/explanation/faces.md)."""
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         self.weights_sha256 = digests[_RESNET]

@@ -28,7 +28,7 @@ _MARGIN: Final = 1.25
 
 
 class OnnxEngine:
-    """Faces from some 20 px in a picture of 640 px, also turned ones (docs/engines.md).
+    """Faces from some 20 px in a picture of 640 px, also turned ones (docs/explanation/engines.md).
 
     Settings on the card: ``side``, ``detect_side`` and ``detect_score``; how the network is fed: ``input`` (its name),
     ``alignment``, ``size``, ``channels`` (``rgb`` or ``bgr``), ``mean`` (of 0 to 255) and ``scale``; and ``metric``,

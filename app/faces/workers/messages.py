@@ -121,7 +121,7 @@ class Measured:
 
     vector: Vector
     quality: Mapping[str, float]
-    """By the names in ``QUALITY_NAMES``; ``docs/faces.md`` says what each is."""
+    """By the names in ``QUALITY_NAMES``; ``docs/explanation/faces.md`` says what each is."""
     photo: bytes | None = None
     """The photo as a new JPEG that holds pixels and nothing else; only for a permit that keeps photos."""
 

@@ -1,10 +1,13 @@
-"""What an audit of the log finds, in words for the operator; `docs/log.md` has a line for each kind."""
+"""Findings of an audit, in words for the operator. `docs/reference/transparency-log.md` has a line for each kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-UNTOUCHED = "Stop the service, keep copies of both directories as they are, and go on as docs/log.md says"
+UNTOUCHED = (
+    "Stop the service, keep copies of both directories as they are, and go on as "
+    "docs/reference/transparency-log.md says"
+)
 
 
 class Kind(StrEnum):
@@ -28,7 +31,8 @@ class Kind(StrEnum):
 WHAT_TO_DO = {
     Kind.INDEX_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
     Kind.NODE_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
-    Kind.ROLLED_BACK: "Put the newest register back (docs/backup.md); with this one the service does not start",
+    Kind.ROLLED_BACK: "Put the newest register back (docs/how-to/back-up-and-restore.md); "
+    "with this one the service does not start",
     Kind.SEEN_CHANGED: "The log itself is as it was. Somebody wrote to the data store: "
     + UNTOUCHED[0].lower()
     + UNTOUCHED[1:],

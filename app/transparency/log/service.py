@@ -130,6 +130,7 @@ def check(vault: Vault) -> None:
         if seen.size > size or merkle.root(Tiles(reading), seen.size) != seen.root:
             msg = (
                 f"the log in the register, of {size} leaves, is not the one that the data has seen with {seen.size}: "
-                "the register is an older copy, or was changed. Put the newest register back (docs/backup.md)"
+                "the register is an older copy, or was changed. Put the newest register back "
+                "(docs/how-to/back-up-and-restore.md)"
             )
             raise ForeignRegisterError(msg)
