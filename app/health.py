@@ -21,7 +21,7 @@ from app.vault.vault import ForeignRegisterError
 from app.web.auth import OpenRoute
 from app.web.dependencies import Config, Faces, Transactions
 from app.web.metrics import CONTENT_TYPE, Metrics
-from app.web.openapi import Example, answers, like, media, merged
+from app.web.openapi import Example, media_response, merge_responses, problem_responses, with_examples
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 
@@ -43,7 +43,7 @@ READY: Example = {
 class LiveOut(BaseModel):
     """The process answers."""
 
-    model_config = ConfigDict(json_schema_extra=like({"status": "live"}))
+    model_config = ConfigDict(json_schema_extra=with_examples({"status": "live"}))
 
     status: Literal["live"] = "live"
 
@@ -58,7 +58,7 @@ class SandboxOut(BaseModel):
 class ReadyOut(BaseModel):
     """Whether requests can be served, and what this service is."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(READY))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(READY))
 
     status: Literal["ready", "not ready"]
     reasons: list[str]
@@ -124,7 +124,9 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
 @router.get(
     "/metrics",
     response_class=Response,
-    responses=merged(answers(NotFoundError), media("text/plain", "In Prometheus' text format.")),
+    responses=merge_responses(
+        problem_responses(NotFoundError), media_response("text/plain", "In Prometheus' text format.")
+    ),
 )
 def metrics(request: Request, faces: Faces, vault: Transactions, config: Config) -> Response:
     """Read counts and durations. If `MIEN_METRICS` lets you; no label names a person or a relying party."""

@@ -38,12 +38,12 @@ from app.verification import routes as matching
 from app.web import openapi, problems, swagger
 from app.web.auth import Authenticator
 from app.web.banner import Banner
-from app.web.body_limits import Receiving
+from app.web.body_limits import BodyLimits
 from app.web.cors import Cors
-from app.web.live_gate import Gate
+from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
 from app.web.middleware import HeadAsGet
-from app.web.rate_limit import Throttle
+from app.web.rate_limit import RateLimiter
 from app.web.request_log import RequestLog
 
 ENGINES = {
@@ -133,7 +133,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
     enumeration_guard.begin(vault)
 
 
-def engine_of(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
+def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
     """Make the pool of the engine that the settings name; no worker runs yet.
 
     Raises:
@@ -152,7 +152,7 @@ def engine_of(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePoo
     return pool, card
 
 
-def measuring_of(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
+def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
     """Return the engine at the threshold that the settings pick from its card.
 
     Raises:
@@ -187,11 +187,11 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    app.state.measuring = measuring_of(settings, engine)
+    app.state.measuring = choose_threshold(settings, engine)
     app.state.gate = _gate(settings, vault, card)
     app.state.metrics = Metrics()
-    app.state.sign_ups = Throttle("sign-ups", per_minute=settings.sign_ups_per_minute)
-    app.state.recoveries = Throttle("recoveries", per_minute=settings.recovery_failures_per_minute)
+    app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
+    app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.last_uses = LastUses(clock)
     app.state.authenticators = _authenticators(app)
     problems.install(app, storage=(KekError, SealError), met=_note_refusal)
@@ -212,11 +212,11 @@ def _told(settings: Settings) -> dict[str, Any]:
     return {**TOLD, "description": f"**This is a prototype, with a {settings.controller}.**\n\n{TOLD['description']}"}
 
 
-def _gate(settings: Settings, vault: Vault, card: Card) -> Gate | None:
+def _gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
     """Return what asks, in `live`, whether anything is missing."""
     if settings.profile == "prototype":
         return None
-    return Gate(lambda: not lawful.look(vault, settings=settings, card=card).missing)
+    return LiveGate(lambda: not lawful.look(vault, settings=settings, card=card).missing)
 
 
 def _authenticators(app: FastAPI) -> dict[str, Authenticator]:
@@ -234,7 +234,7 @@ def _note_refusal(request: Request, problem: Problem) -> None:
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Put the middleware around *app*, from the inside out."""
-    app.add_middleware(Receiving, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
+    app.add_middleware(BodyLimits, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
     app.add_middleware(problems.Faults)
     if settings.cors_origins:
         app.add_middleware(
@@ -253,7 +253,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 def build(settings: Settings) -> FastAPI:
     """Open what the settings name and put the application on it."""
     # Before the stores: a start that is refused for its engine leaves none behind.
-    engine = engine_of(settings)
+    engine = create_engine(settings)
     vault = open_vault(settings)
     if is_new(vault):
         set_up(vault)

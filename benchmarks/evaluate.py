@@ -22,7 +22,7 @@ from app.evaluation.provenance import state
 from app.evaluation.scores import Source
 from app.evaluation.trial import Asked, prepare
 from app.kit.clock import utc_now
-from app.main import engine_of
+from app.main import create_engine
 from app.settings import Settings
 from benchmarks import report
 from benchmarks.pictures import PEOPLE
@@ -71,7 +71,7 @@ def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
         most_bytes=settings.max_photo_bytes,
     )
     trial = prepare(asked)
-    engine = engine_of(settings)
+    engine = create_engine(settings)
     before = report.cpu_s(os.getpid())
     with opened(place / "cache", engine[1]) as cache:
         engine[0].start()

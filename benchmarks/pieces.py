@@ -26,7 +26,7 @@ from app.faces.permit import Purpose
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess
 from app.kit.clock import utc_now
-from app.main import create_app, engine_of, set_up
+from app.main import create_app, create_engine, set_up
 from app.parties import service as parties
 from app.settings import Settings
 from app.vault.open import open_vault
@@ -130,7 +130,7 @@ def _door(root: Path) -> Iterator[Door]:
         party, key = parties.add(
             session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()
         )
-    app = create_app(settings, vault, engine_of(settings))
+    app = create_app(settings, vault, create_engine(settings))
     server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from app.consent.tables import Grant
 from app.db.sqlite import files
-from app.jobs.maintenance import purge
+from app.jobs.maintenance import purge_dead_rows
 from app.kit.clock import utc_now
 from app.main import set_up
 from app.settings import MIB, Settings
@@ -81,7 +81,7 @@ def look(root: Path) -> None:
     before, found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
     for _ in range(2):
         began, worked = time.perf_counter(), time.process_time()
-        removed = purge(vault, now=utc_now())
+        removed = purge_dead_rows(vault, now=utc_now())
         found.append([removed, time.perf_counter() - began, time.process_time() - worked])
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     say(json.dumps({"looks": found, "grown_mib": grown / 1024}))

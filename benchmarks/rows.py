@@ -41,7 +41,7 @@ from app.vault.seal import Key
 from app.vault.sealing_context import place
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
-from app.web.auth import digest, new_token
+from app.web.auth import new_token, token_digest
 
 AT_ONCE: Final = 2_000
 """People in one transaction."""
@@ -123,7 +123,7 @@ class Filler:
         tokens = {TokenKind.ACCESS: new_token(ACCESS_PREFIX), TokenKind.RECOVERY: new_token(RECOVERY_PREFIX)}
         for kind, token in tokens.items():
             day = now.date()
-            batch.add(Token, id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=day)
+            batch.add(Token, id=uuid4(), subject_id=subject_id, kind=kind, digest=token_digest(token), created_on=day)
         self._consent(batch, key, subject_id, grant_id, now)
         self._template(batch, key, subject_id, grant_id, now)
         self._history(batch, key, subject_id, now)

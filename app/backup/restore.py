@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.backup import stage as staging
 from app.db.migrate import knows, revision, upgrade
-from app.jobs.maintenance import purge, purge_rows, sweep
+from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
 from app.kit.crash_points import operation, step
 from app.kit.progress import Tell
 from app.rights.tables import Erasure, ErasureStep
@@ -71,7 +71,7 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
                 _check_labels(vault, tell)
                 erasures = _finish_erasures(settings, now=now())
                 tell("removing what has ended since")
-                purged = purge_rows(vault, now=now())
+                purged = delete_dead_rows(vault, now=now())
                 _keep_erasures(vault, erasures or ())
                 restore_history.mark(vault, said, now=now())
                 ledger.note_restored(vault, made_at=said.made_at, now=now())
@@ -80,7 +80,7 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
         finally:
             staging.clear(settings.data_dir)
         with _opened(settings) as vault:
-            swept = sweep(vault, settings=settings, now=now())
+            swept = run_maintenance(vault, settings=settings, now=now())
     return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=erasures is not None)
 
 
@@ -173,8 +173,8 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Eras
 
 
 def _finish_waiting(vault: Vault, *, settings: Settings, now: datetime) -> None:
-    purge(vault, now=now)
-    sweep(vault, settings=settings, now=now)
+    purge_dead_rows(vault, now=now)
+    run_maintenance(vault, settings=settings, now=now)
     with vault.data.read() as session:
         if session.scalar(select(Erasure.id).where(Erasure.step == ErasureStep.INTENT).limit(1)) is not None:
             msg = "an erasure is in progress and cannot be finished; see the log. Nothing was restored"

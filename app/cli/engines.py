@@ -10,7 +10,7 @@ from app.cli.command import Json, answer, opened, read_settings
 from app.faces.service import Measuring
 from app.kit.clock import utc_now
 from app.kit.progress import telling
-from app.main import engine_of, measuring_of
+from app.main import choose_threshold, create_engine
 from app.templates import coverage, engine_history, renewal
 
 app = typer.Typer()
@@ -56,10 +56,10 @@ def renew_templates(*, as_json: Json = False) -> None:
     """
     settings = read_settings()
     with opened(settings) as vault, telling() as tell:
-        pool, card = engine_of(settings)
+        pool, card = create_engine(settings)
         with vault.data.read() as session:
             engine_history.refuse_if_not_in_force(session, card)
-        faces: Measuring = measuring_of(settings, (pool, card))
+        faces: Measuring = choose_threshold(settings, (pool, card))
         pool.start()
         try:
             done = renewal.look(renewal.Look(vault=vault, faces=faces, tell_time=utc_now, tell=tell))

@@ -24,7 +24,7 @@ from app.faces.cards.custom_card import OwnEngineError
 from app.faces.permit import Agreed, Stated
 from app.kit.clock import utc_now
 from app.kit.progress import telling
-from app.main import engine_of
+from app.main import create_engine
 from app.settings import Settings
 
 app = typer.Typer()
@@ -156,7 +156,7 @@ def _evaluated(
         _calibratable(settings, asked.pairs)
     trial = prepare(asked)
     measuring = settings.model_copy(update={"engine_workers": asked.workers, "engine_queue": 2 * asked.workers})
-    pool, card = engine_of(measuring, calibrated=False)
+    pool, card = create_engine(measuring, calibrated=False)
     with opened(directory or default_directory(), card) as cache, _terminable():
         pool.start()
         try:

@@ -15,8 +15,8 @@ from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
 from app.cli.command import Json, answer, opened, read_settings, refusing, say_profile
-from app.jobs.maintenance import leave_behind
-from app.jobs.maintenance import sweep as sweep_once
+from app.jobs.maintenance import destroy_discarded_keys
+from app.jobs.maintenance import run_maintenance as sweep_once
 from app.jobs.scheduler import courier_of
 from app.kit.clock import utc_now
 from app.kit.progress import telling
@@ -62,7 +62,7 @@ def sweep(*, as_json: Json = False) -> None:
     """End what is over by the retention policy, carry on with interrupted erasures, and tell relying parties, now."""
     settings = read_settings()
     with opened(settings) as vault:
-        leave_behind(vault)
+        destroy_discarded_keys(vault)
         # What another process left when it died is not known to this one.
         vault.unfinished = True
         done = sweep_once(vault, now=utc_now(), settings=settings)

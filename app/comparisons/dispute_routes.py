@@ -12,8 +12,8 @@ from app.kit.text import ReadableText
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, Now, TellTime, Transactions, Tx
-from app.web.openapi import answers, like
+from app.web.dependencies import PRIVATE, AppClock, Now, Transactions, Tx
+from app.web.openapi import problem_responses, with_examples
 
 router = APIRouter(prefix="/v1/me/comparisons", tags=["account"], route_class=PersonRoute)
 
@@ -24,7 +24,7 @@ LONGEST_NOTE = 1000
 class DisputeIn(BaseModel):
     """What you want to say of it, if anything."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.DISPUTE))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.DISPUTE))
 
     note: Annotated[
         Annotated[ReadableText, Field(min_length=1, max_length=LONGEST_NOTE)] | None,
@@ -38,7 +38,7 @@ WITHOUT_A_NOTE = DisputeIn()
 class DisputeOut(BaseModel):
     """Whether you dispute this comparison."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DISPUTED))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DISPUTED))
 
     comparison_id: UUID
     disputed: bool
@@ -59,9 +59,9 @@ def _shown(comparison_id: UUID, now_so: disputes.Outcome) -> DisputeOut:
     )
 
 
-@router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=answers(NotFoundError))
+@router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def dispute(
-    comparison_id: UUID, me: Me, vault: Transactions, tell_time: TellTime, body: DisputeIn = WITHOUT_A_NOTE
+    comparison_id: UUID, me: Me, vault: Transactions, tell_time: AppClock, body: DisputeIn = WITHOUT_A_NOTE
 ) -> DisputeOut:
     """Say that this was not you.
 
@@ -72,7 +72,7 @@ def dispute(
     return _shown(comparison_id, outcome)
 
 
-@router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=answers(NotFoundError))
+@router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: Transactions, now: Now) -> DisputeOut:
     """Take that back. With the last dispute for a relying party lifted, you can be matched for it again."""
     return _shown(comparison_id, disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now))

@@ -16,7 +16,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.web.auth import PersonRoute
 from app.web.dependencies import PRIVATE, Read, Transactions
-from app.web.openapi import like
+from app.web.openapi import with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 router = APIRouter(prefix="/v1/me/deliveries", tags=["consent"], route_class=PersonRoute)
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/me/deliveries", tags=["consent"], route_class=Per
 class DeliveryOut(BaseModel):
     """Something that a relying party was to be told of you, and how it stands with that."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DELIVERY))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DELIVERY))
 
     delivery_id: UUID
     relying_party_id: UUID

@@ -13,7 +13,7 @@ from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.web.auth import OpenRoute
 from app.web.dependencies import PRIVATE, Read
-from app.web.openapi import answers, like
+from app.web.openapi import problem_responses, with_examples
 
 router = APIRouter(prefix="/v1/consent-proofs", tags=["open to all"], route_class=OpenRoute)
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/consent-proofs", tags=["open to all"], route_clas
 class ProofOut(BaseModel):
     """That a consent existed. Who gave it is not in it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.PROOF))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.PROOF))
 
     consent_id: UUID
     purpose: Purpose
@@ -45,7 +45,7 @@ class ProofOut(BaseModel):
         )
 
 
-@router.get("/{consent_id}", dependencies=PRIVATE, responses=answers(NotFoundError))
+@router.get("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def consent_proof(consent_id: UUID, session: Read) -> ProofOut:
     """See the proof that a consent existed.
 

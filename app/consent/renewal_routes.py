@@ -17,9 +17,9 @@ from app.subjects import service as subjects
 from app.subjects.routes import AccountOut, Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, Config, Now, Read, TellTime, Transactions
-from app.web.live_gate import PROCESSING, NotReadyError
-from app.web.openapi import answers, like
+from app.web.dependencies import PRIVATE, AppClock, Config, Now, Read, Transactions
+from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.openapi import problem_responses, with_examples
 
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
 me_router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
@@ -28,7 +28,7 @@ me_router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute
 class DueOut(BaseModel):
     """A consent that ends soon unless you renew it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DUE))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DUE))
 
     consent_id: UUID
     purpose: Purpose
@@ -56,7 +56,7 @@ class DueOut(BaseModel):
 class MeOut(AccountOut):
     """A summary of the account."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.ME))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.ME))
 
     renewals_due: list[DueOut]
     """Consents that end soon, the first to end first."""
@@ -65,7 +65,7 @@ class MeOut(AccountOut):
 class RenewalIn(BaseModel):
     """A person's yes, once more."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.RENEWAL))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RENEWAL))
 
     notice_sha256: Annotated[
         str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read again; the one you consented on.")
@@ -79,7 +79,7 @@ class RenewalIn(BaseModel):
 class RenewedOut(GrantOut):
     """The consent with its new end."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RENEWED))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RENEWED))
 
     receipt: Bundle
     """Signed: keep it."""
@@ -102,10 +102,10 @@ def summary(me: Me, session: Read, vault: Transactions, config: Config, now: Now
 @router.post(
     "/{consent_id}/renewal",
     name="renew",
-    dependencies=[*PRIVATE, *PROCESSING],
-    responses=answers(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
+    dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
+    responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
-def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, tell_time: TellTime) -> RenewedOut:
+def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, tell_time: AppClock) -> RenewedOut:
     """Renew a consent.
 
     You are asked again, on the text that you said yes to: its end moves, and your template and reference stay. If the

@@ -20,22 +20,24 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, Config, Now, Read, TellTime, Transactions
-from app.web.live_gate import AtGate, NotReadyError
-from app.web.openapi import answers, like, media, merged
-from app.web.pagination import DEFAULT_LIMIT, NEXT, Limit, Page, Position, place
+from app.web.dependencies import PRIVATE, AppClock, Config, Now, Read, Transactions
+from app.web.live_gate import NotReadyError, OptionalLiveGate
+from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
+from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
 
 open_router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
 PurposeAndLanguage = Annotated[
-    Annotated[str, place(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=NEXT)
+    Annotated[str, cursor_pattern(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=CURSOR_DESCRIPTION)
 ]
 """For the list of notices: one is in force for each."""
-Reference = Annotated[Annotated[str, place(r"[A-Za-z0-9_-]{24}")] | None, Query(description=NEXT)]
+Reference = Annotated[
+    Annotated[str, cursor_pattern(r"[A-Za-z0-9_-]{24}")] | None, Query(description=CURSOR_DESCRIPTION)
+]
 """For the list of references; any may be asked after, so that none is told from one that never was."""
-MARKDOWN = media("text/markdown", "The exact text, as it was read.")
+MARKDOWN = media_response("text/markdown", "The exact text, as it was read.")
 
 
 class ConsentDecision(StrEnum):
@@ -48,7 +50,7 @@ class ConsentDecision(StrEnum):
 class NoticeOut(BaseModel):
     """A notice in force."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.NOTICE))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.NOTICE))
 
     sha256: str
     purpose: Purpose
@@ -65,7 +67,7 @@ class NoticeOut(BaseModel):
 class ConsentIn(BaseModel):
     """A person's decision about one purpose, on a notice that they read."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.CONSENT, examples.REFUSAL))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.CONSENT, examples.REFUSAL))
 
     purpose: Purpose
     relying_party_id: Annotated[
@@ -81,7 +83,7 @@ class ConsentIn(BaseModel):
 class GrantOut(BaseModel):
     """A consent in force."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.GRANT))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.GRANT))
 
     consent_id: UUID
     purpose: Purpose
@@ -109,7 +111,7 @@ class GrantOut(BaseModel):
 class DecisionOut(BaseModel):
     """A decision as it was recorded; `subject_ref` is what the relying party knows the person as."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DECISION))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DECISION))
 
     consent_id: UUID
     decision: ConsentDecision
@@ -125,7 +127,7 @@ class DecisionOut(BaseModel):
 class EventOut(BaseModel):
     """One consent event; never updated."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.EVENT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.EVENT))
 
     consent_id: UUID
     state: EventState
@@ -144,7 +146,7 @@ class EventOut(BaseModel):
 class ConsentsOut(Page[EventOut]):
     """Every event since the first day, newest first, and what is in force."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.CONSENTS))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.CONSENTS))
 
     in_force: list[GrantOut]
 
@@ -152,7 +154,7 @@ class ConsentsOut(Page[EventOut]):
 class WithdrawalOut(BaseModel):
     """How a consent ended."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.WITHDRAWAL))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.WITHDRAWAL))
 
     consent_id: UUID
     state: EventState
@@ -166,7 +168,7 @@ class WithdrawalOut(BaseModel):
 class ReferenceOut(BaseModel):
     """A person who consents to you now."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.REFERENCE))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.REFERENCE))
 
     subject_ref: str
     purposes: list[Purpose]
@@ -179,7 +181,9 @@ def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: Purpose
     return Page.part(found, limit, after, key=lambda one: f"{one.purpose}.{one.language}", out=NoticeOut.of)
 
 
-@open_router.get("/{sha256}", response_class=Response, responses=merged(answers(NotFoundError), MARKDOWN))
+@open_router.get(
+    "/{sha256}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), MARKDOWN)
+)
 def notice_text(sha256: str, session: Read) -> Response:
     """Read a notice. The exact text, for ever: its SHA-256 is its address."""
     return Response(
@@ -193,8 +197,9 @@ def notice_text(sha256: str, session: Read) -> Response:
     "",
     status_code=201,
     dependencies=PRIVATE,
-    responses=merged(
-        answers(NoticeChangedError, NotReadyError), {200: {"model": DecisionOut, "description": "Already given"}}
+    responses=merge_responses(
+        problem_responses(NoticeChangedError, NotReadyError),
+        {200: {"model": DecisionOut, "description": "Already given"}},
     ),
 )
 def decide(
@@ -203,8 +208,8 @@ def decide(
     me: Me,
     vault: Transactions,
     config: Config,
-    tell_time: TellTime,
-    gate: AtGate,
+    tell_time: AppClock,
+    gate: OptionalLiveGate,
 ) -> DecisionOut:
     """Give or refuse consent.
 
@@ -259,8 +264,8 @@ def consents(
     return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in grants])
 
 
-@router.delete("/{consent_id}", dependencies=PRIVATE, responses=answers(NotFoundError))
-def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: TellTime) -> WithdrawalOut:
+@router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
+def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: AppClock) -> WithdrawalOut:
     """Withdraw a consent.
 
     Its template, photos and key are gone when this returns, and no decision is made on it any more. To repeat it is

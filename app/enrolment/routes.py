@@ -21,9 +21,9 @@ from app.templates import status as standing
 from app.templates.errors import NotTheSamePersonError
 from app.templates.status import Standing
 from app.web.auth import PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, Config, Faces, Now, TellTime, Transactions, image_bytes
-from app.web.live_gate import PROCESSING, NotReadyError
-from app.web.openapi import answers, like, media, merged
+from app.web.dependencies import NO_STORE, PRIVATE, AppClock, Config, Faces, Now, Transactions, image_bytes
+from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 """Enrolling: the one body that may be larger than others."""
 
-JPEG = media("image/jpeg", "The photo: pixels and nothing else.")
+JPEG = media_response("image/jpeg", "The photo: pixels and nothing else.")
 MOST_CONSENTS = 20
 """More relying parties than that are enrolled in several requests."""
 
@@ -54,7 +54,7 @@ Photos = Annotated[
 class PhotoOut(BaseModel):
     """How good one photo is; `docs/explanation/faces.md` says what each measure is."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.PHOTO))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.PHOTO))
 
     index: int
     quality: dict[str, float]
@@ -63,7 +63,7 @@ class PhotoOut(BaseModel):
 class EnrolledOut(BaseModel):
     """A finished enrolment."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.ENROLLED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.ENROLLED))
 
     enrolment_id: UUID
     engine: str
@@ -100,7 +100,7 @@ class TemplateOut(BaseModel):
 class EnrolmentOut(BaseModel):
     """One enrolment: the templates made, and the photos kept if the person agreed to that."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.ENROLMENT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.ENROLMENT))
 
     enrolment_id: UUID
     enrolled_on: date
@@ -121,7 +121,7 @@ class EnrolmentOut(BaseModel):
 class DeletionOut(BaseModel):
     """An enrolment that is gone."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.DELETION))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DELETION))
 
     enrolment_id: UUID
     erased_from_disk: bool
@@ -131,10 +131,10 @@ class DeletionOut(BaseModel):
 @upload_router.post(
     "/enrolments",
     status_code=201,
-    dependencies=[*PRIVATE, *PROCESSING],
-    responses=merged(
-        answers(ConsentRequiredError, RestrictedError, BusyError, NotReadyError),
-        answers(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
+    dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
+    responses=merge_responses(
+        problem_responses(ConsentRequiredError, RestrictedError, BusyError, NotReadyError),
+        problem_responses(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
     ),
 )
 def enrol(
@@ -142,7 +142,7 @@ def enrol(
     vault: Transactions,
     faces: Faces,
     config: Config,
-    tell_time: TellTime,
+    tell_time: AppClock,
     consent_id: ConsentIds,
     photos: Photos,
     keep_photos: Annotated[bool, Form(description="Needs a consent to `template_renewal`.")] = False,  # noqa: FBT002 - a form field
@@ -186,15 +186,20 @@ def enrolments(
 
 
 @router.delete(
-    "/enrolments/{enrolment_id}", name="delete_enrolment", dependencies=PRIVATE, responses=answers(NotFoundError)
+    "/enrolments/{enrolment_id}",
+    name="delete_enrolment",
+    dependencies=PRIVATE,
+    responses=problem_responses(NotFoundError),
 )
-def delete(enrolment_id: UUID, me: Me, vault: Transactions, tell_time: TellTime) -> DeletionOut:
+def delete(enrolment_id: UUID, me: Me, vault: Transactions, tell_time: AppClock) -> DeletionOut:
     """Delete an enrolment. Its templates, photos and their keys are gone when this returns; the consents stand."""
     settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id, tell_time=tell_time)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
 
 
-@router.get("/photos/{photo_id}", response_class=Response, responses=merged(answers(NotFoundError), JPEG))
+@router.get(
+    "/photos/{photo_id}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), JPEG)
+)
 def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
     """See one of your kept photos. Pixels and nothing else: place, device and comments were never kept."""
     kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)

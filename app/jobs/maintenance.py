@@ -40,7 +40,7 @@ KEYS_IN_USE: tuple[restore_history.InUse, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class MaintenanceReport:
     """What a sweep did."""
 
     purged: int
@@ -56,14 +56,14 @@ class Swept:
 
 
 @operation("sweep")
-def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
+def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> MaintenanceReport:
     """Finish what a failed commit left, carry on with interrupted erasures, end what is over. Repeating is harmless.
 
     What ends when is said by `retention.policy`. Each part goes a page at a time, in short transactions with the entry
     of what was done: interrupted anywhere, the next sweep goes on from there.
     """
-    swept = Swept(
-        purged=purge(vault, now=now) if vault.unfinished else 0,
+    swept = MaintenanceReport(
+        purged=purge_dead_rows(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.expire(vault, now=now),
         templates_ended=ending.end_superseded(vault, now=now),
@@ -80,14 +80,14 @@ def sweep(vault: Vault, *, settings: Settings, now: datetime) -> Swept:
 
 
 @operation("purge")
-def purge(vault: Vault, *, now: datetime) -> int:
+def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
     """Remove every row whose key is gone: before the service is ready, and after a commit that failed."""
     vault.unfinished = False
     try:
         # All of it is looked through, and before the service is ready nobody waits for that.
         with unhurried():
             vault.catch_up()
-            removed = purge_rows(vault, now=now)
+            removed = delete_dead_rows(vault, now=now)
             enrolment.retire_superseded(vault)
     except BaseException:
         vault.unfinished = True
@@ -96,13 +96,13 @@ def purge(vault: Vault, *, now: datetime) -> int:
     return removed
 
 
-def purge_rows(vault: Vault, *, now: datetime) -> int:
+def delete_dead_rows(vault: Vault, *, now: datetime) -> int:
     """Remove every row whose key is gone, and change nothing in the register. Returns how many."""
     return sum(one(vault, now=now) for one in PURGES)
 
 
 @operation("leaving a history")
-def leave_behind(vault: Vault) -> int:
+def destroy_discarded_keys(vault: Vault) -> int:
     """Destroy, once after a restore, the keys of what was given after the backup. Returns how many.
 
     At the start, before anybody is answered: a restore that was not meant can be put right until then.

@@ -19,7 +19,7 @@ from app.compliance.live_requirements.policy import unequal
 from app.db.sqlite.connections import unhurried
 from app.faces.cards.operating_point import operating_point
 from app.faces.service import Measuring
-from app.jobs.maintenance import leave_behind, purge, sweep
+from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_maintenance
 from app.kit.clock import Clock, utc_now
 from app.kit.turns import take_short_turns
 from app.settings import Settings
@@ -100,11 +100,11 @@ def _made_ready(app: FastAPI) -> int:
     try:
         ledger_log.check(vault)
         # Before the first request: a row whose key is gone must never be seen.
-        removed = purge(vault, now=clock())
+        removed = purge_dead_rows(vault, now=clock())
     except ForeignRegisterError as error:
         log.error("cannot serve", reason=str(error))
         raise
-    leave_behind(vault)
+    destroy_discarded_keys(vault)
     _put_in_force(app)
     app.state.measuring.pool.start()
     with vault.data.read() as session:
@@ -146,7 +146,7 @@ def _renewing(app: FastAPI, stopping: threading.Event) -> Callable[[], None]:
 def _tidy(app: FastAPI) -> None:
     """Sweep, with what is known of which tokens were used."""
     app.state.last_uses.write(app.state.vault.data)
-    sweep(app.state.vault, now=app.state.clock(), settings=app.state.settings)
+    run_maintenance(app.state.vault, now=app.state.clock(), settings=app.state.settings)
 
 
 def _every(seconds: float, work: Callable[[], object], *, name: str) -> Callable[[], None]:

@@ -21,7 +21,7 @@ from app.transparency.log.entries import Act, append_open
 from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import Principal, Role, digest, new_token
+from app.web.auth import Principal, Role, new_token, token_digest
 
 REPLACED = "replaced"
 """How a key ends that has a successor."""
@@ -60,7 +60,7 @@ def add(session: Session, party_id: UUID, *, now: datetime) -> str:
     """Give a party a key, which cannot be read again."""
     key = new_token(KEY_PREFIX)
     session.add(
-        PartyKey(id=uuid4(), relying_party_id=party_id, digest=digest(key), created_on=now.date(), ends_at=None)
+        PartyKey(id=uuid4(), relying_party_id=party_id, digest=token_digest(key), created_on=now.date(), ends_at=None)
     )
     session.flush()
     return key

@@ -10,7 +10,7 @@ from app.faces.permit import Purpose
 from app.parties import examples, service
 from app.web.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
 from app.web.dependencies import PRIVATE, Read
-from app.web.openapi import like
+from app.web.openapi import with_examples
 from app.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 
 Party = Annotated[Principal, Depends(principal)]
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_cla
 class PartyOut(BaseModel):
     """A relying party: a possible recipient of decisions."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.PARTY))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.PARTY))
 
     relying_party_id: UUID
     name: str

@@ -21,7 +21,7 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, Config, Faces, Now, Read, Transactions
-from app.web.openapi import answers, like, media
+from app.web.openapi import media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
@@ -30,11 +30,11 @@ router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
 
 WithReceipt = Annotated[bool, Query(description="With a signed receipt that you asked, under `receipt`.")]
-DOCUMENT = media(
+DOCUMENT = media_response(
     "application/json", "Everything held; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
 )
-SCHEMA = media("application/json", "Draft 2020-12 of JSON Schema.", shortened=examples.ACCESS_SCHEMA)
-ARCHIVE = media("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
+SCHEMA = media_response("application/json", "Draft 2020-12 of JSON Schema.", shortened=examples.ACCESS_SCHEMA)
+ARCHIVE = media_response("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
 
 
 class KeptOut(BaseModel):
@@ -48,7 +48,7 @@ class KeptOut(BaseModel):
 class ReceiptOut(BaseModel):
     """One receipt of yours."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECEIPT))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECEIPT))
 
     receipt_id: UUID
     kind: vocabulary.Kind
@@ -66,7 +66,7 @@ class ReceiptOut(BaseModel):
 class RuleOut(BaseModel):
     """One thing that is kept."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RULE))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RULE))
 
     rule: str
     """Its name, for good."""
@@ -82,7 +82,7 @@ class RuleOut(BaseModel):
 class ErasureOut(BaseModel):
     """How far an erasure is, and what remains after it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.ERASURE))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.ERASURE))
 
     erasure_id: UUID
     status: ErasureStatus
@@ -192,7 +192,7 @@ def erase(me: Me, response: Response, vault: Transactions, config: Config, now: 
     return ErasureOut.of(vault, one, config, now=now)
 
 
-@open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=answers(NotFoundError))
+@open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def state(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
     """See how far an erasure is. Without an account: there is none any more."""
     return ErasureOut.of(vault, erasure.get(vault, erasure_id=erasure_id), config, now=now)

@@ -12,11 +12,11 @@ from app.kit.text import ReadableText
 from app.subjects import examples, restriction, service
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PersonRoute, Principal, principal
-from app.web.dependencies import PRIVATE, Config, Now, Read, TellTime, Transactions, Tx
-from app.web.live_gate import PROCESSING, NotReadyError
-from app.web.openapi import answers, like
+from app.web.dependencies import PRIVATE, AppClock, Config, Now, Read, Transactions, Tx
+from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.openapi import problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
-from app.web.rate_limit import Throttle
+from app.web.rate_limit import RateLimiter
 
 Me = Annotated[Principal, Depends(principal)]
 """The person who is asking."""
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 class RegistrationIn(BaseModel):
     """What registering takes: no e-mail, no password."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.REGISTRATION))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.REGISTRATION))
 
     declared_adult: Annotated[
         Literal[True], BeforeValidator(_plainly), Field(description="You say that you are of age. Nobody estimates it.")
@@ -49,7 +49,7 @@ class RegistrationIn(BaseModel):
 class RegisteredOut(BaseModel):
     """Shown once: neither the token nor the code can be read again."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.REGISTERED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.REGISTERED))
 
     subject_id: UUID
     access_token: str
@@ -59,7 +59,7 @@ class RegisteredOut(BaseModel):
 class RecoveryIn(BaseModel):
     """The code that was shown at registering, or at the last recovery."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.RECOVERY))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECOVERY))
 
     recovery_code: SecretStr
 
@@ -67,7 +67,7 @@ class RecoveryIn(BaseModel):
 class AccountOut(BaseModel):
     """The account."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.ACCOUNT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.ACCOUNT))
 
     subject_id: UUID
     display_name: str | None
@@ -78,7 +78,7 @@ class AccountOut(BaseModel):
 class RectifiedOut(AccountOut):
     """The account as it is now."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RECTIFIED))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECTIFIED))
 
     receipt: Bundle
     """Signed; it says that something was corrected, and not what."""
@@ -87,7 +87,7 @@ class RectifiedOut(AccountOut):
 class RectificationIn(BaseModel):
     """What a person can correct; null takes the name away."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.RECTIFICATION))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECTIFICATION))
 
     display_name: DisplayName | None
 
@@ -95,7 +95,7 @@ class RectificationIn(BaseModel):
 class RestrictionOut(BaseModel):
     """Whether you have stopped all use of your face."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.RESTRICTION))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RESTRICTION))
 
     restricted: bool
     receipt: Bundle | None
@@ -105,7 +105,7 @@ class RestrictionOut(BaseModel):
 class TokenOut(BaseModel):
     """One way in; the token itself is not stored."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.TOKEN))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.TOKEN))
 
     token_id: UUID
     created_on: date
@@ -117,7 +117,7 @@ class TokenOut(BaseModel):
 class NewTokenOut(BaseModel):
     """Shown once."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.NEW_TOKEN))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.NEW_TOKEN))
 
     token_id: UUID
     access_token: str
@@ -126,8 +126,8 @@ class NewTokenOut(BaseModel):
 @open_router.post(
     "/subjects",
     status_code=201,
-    dependencies=[*PRIVATE, *PROCESSING],
-    responses=answers(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
+    dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
+    responses=problem_responses(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
 )
 def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
     """Register as a person.
@@ -137,7 +137,7 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
     """
     if config.registration == "closed":
         raise service.RegistrationClosedError
-    sign_ups: Throttle = request.app.state.sign_ups
+    sign_ups: RateLimiter = request.app.state.sign_ups
     sign_ups.attempt(request)
     return _registered(service.register(vault, display_name=body.display_name, now=now))
 
@@ -146,7 +146,7 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
     "/recoveries",
     status_code=201,
     dependencies=PRIVATE,
-    responses=answers(service.NoSuchCodeError, TooManyAttemptsError),
+    responses=problem_responses(service.NoSuchCodeError, TooManyAttemptsError),
 )
 def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
     """Get back in with the recovery code.
@@ -154,7 +154,7 @@ def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -
     Every older token ends, and so does the code: keep the new one. Wrong codes are throttled by address, a right one
     never is.
     """
-    recoveries: Throttle = request.app.state.recoveries
+    recoveries: RateLimiter = request.app.state.recoveries
     with recoveries.failures(request):
         given = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
     return _registered(given)
@@ -180,7 +180,7 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now
 
 
 @router.put("/restriction", dependencies=PRIVATE)
-def restrict(me: Me, vault: Transactions, tell_time: TellTime) -> RestrictionOut:
+def restrict(me: Me, vault: Transactions, tell_time: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
     Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
@@ -219,7 +219,7 @@ def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 
-@router.delete("/tokens/{token_id}", status_code=204, dependencies=PRIVATE, responses=answers(NotFoundError))
+@router.delete("/tokens/{token_id}", status_code=204, dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
     """End one of your tokens. It opens nothing from the moment that this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

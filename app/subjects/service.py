@@ -22,7 +22,7 @@ from app.vault.seal import Key
 from app.vault.sealing_context import place
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import ForbiddenError, Principal, Role, UnauthenticatedError, digest, new_token
+from app.web.auth import ForbiddenError, Principal, Role, UnauthenticatedError, new_token, token_digest
 
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"
@@ -62,7 +62,12 @@ def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetim
     token = new_token(ACCESS_PREFIX if kind is TokenKind.ACCESS else RECOVERY_PREFIX)
     used = now.date() if kind is TokenKind.ACCESS else None
     row = Token(
-        id=uuid4(), subject_id=subject_id, kind=kind, digest=digest(token), created_on=now.date(), last_used_on=used
+        id=uuid4(),
+        subject_id=subject_id,
+        kind=kind,
+        digest=token_digest(token),
+        created_on=now.date(),
+        last_used_on=used,
     )
     session.add(row)
     return row.id, token
@@ -212,7 +217,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
     with vault.change() as change:
         session = change.session
         found = session.scalar(
-            select(Token).where(Token.digest == digest(recovery_code), Token.kind == TokenKind.RECOVERY)
+            select(Token).where(Token.digest == token_digest(recovery_code), Token.kind == TokenKind.RECOVERY)
         )
         if found is None:
             raise NoSuchCodeError

@@ -13,7 +13,7 @@ from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Proof
 from app.web.auth import OpenRoute
 from app.web.dependencies import Transactions
-from app.web.openapi import answers, like, media
+from app.web.openapi import media_response, problem_responses, with_examples
 
 well_known_router = APIRouter(prefix="/.well-known", tags=["proof"], route_class=OpenRoute)
 log_router = APIRouter(prefix="/v1/log", tags=["proof"], route_class=OpenRoute)
@@ -26,21 +26,21 @@ Leaf = Annotated[
     ),
 ]
 Size = Annotated[int, Query(alias="from", ge=0, le=2**53, description="The size of a checkpoint that you have.")]
-NOTE = media("text/plain", "A C2SP signed note: the log's name, its size, its root, and a signature.")
-KEYS = media("application/json", "A JWK set (RFC 7517).", shortened=examples.JWKS)
-SCHEMA = media("application/json", "Draft 2020-12 of JSON Schema.", shortened={"title": "Receipt of Mien"})
+NOTE = media_response("text/plain", "A C2SP signed note: the log's name, its size, its root, and a signature.")
+KEYS = media_response("application/json", "A JWK set (RFC 7517).", shortened=examples.JWKS)
+SCHEMA = media_response("application/json", "Draft 2020-12 of JSON Schema.", shortened={"title": "Receipt of Mien"})
 
 
 class InclusionOut(Proof):
     """That a leaf is in the log: put it into the receipt, as `proof`."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.PROOF))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.PROOF))
 
 
 class ConsistencyOut(BaseModel):
     """That the log still begins with all that it had at an earlier size."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.CONSISTENCY))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.CONSISTENCY))
 
     earlier: int = Field(alias="from")
     size: int
@@ -53,7 +53,7 @@ class ConsistencyOut(BaseModel):
 class ReceiptIn(BaseModel):
     """A receipt to be checked: the whole bundle, as an object, or as the text of its file."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=like(examples.VERIFY))
+    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.VERIFY))
 
     receipt: JsonValue
 
@@ -61,7 +61,7 @@ class ReceiptIn(BaseModel):
 class VerdictOut(BaseModel):
     """Whether a receipt holds, and why, or why not."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.VERDICT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.VERDICT))
 
     valid: bool
     reason: str
@@ -79,7 +79,7 @@ def checkpoint(vault: Transactions) -> Response:
     return Response(log.checkpoint(vault), media_type="text/plain; charset=utf-8")
 
 
-@log_router.get("/proof", responses=answers(log.NotInTheLogError))
+@log_router.get("/proof", responses=problem_responses(log.NotInTheLogError))
 def proof(vault: Transactions, leaf: Leaf) -> InclusionOut:
     """Read the proof that an entry is in the log.
 

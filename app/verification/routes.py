@@ -24,9 +24,9 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.verification import service as verify
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, Config, Faces, Read, TellTime, Transactions, image_bytes
-from app.web.live_gate import PROCESSING, NotReadyError
-from app.web.openapi import answers, like, media
+from app.web.dependencies import PRIVATE, AppClock, Config, Faces, Read, Transactions, image_bytes
+from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.openapi import media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
@@ -42,7 +42,7 @@ def _storable(text: str) -> str:
 class VerifiedOut(BaseModel):
     """A decision, and nothing else."""
 
-    model_config = ConfigDict(json_schema_extra=like(examples.VERIFIED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.VERIFIED))
 
     comparison_id: UUID
     decision: Decision
@@ -53,7 +53,7 @@ class VerifiedOut(BaseModel):
 class ComparisonOut(BaseModel):
     """One use of your template: who asked, when, and what they learnt."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.COMPARISON))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.COMPARISON))
 
     comparison_id: UUID
     relying_party_id: UUID
@@ -89,7 +89,7 @@ class ComparisonOut(BaseModel):
 class ShortenedOut(BaseModel):
     """What was deleted of your history."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=like(examples.SHORTENED))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.SHORTENED))
 
     deleted: int
     erased_from_disk: bool
@@ -99,15 +99,15 @@ class ShortenedOut(BaseModel):
 @party_router.post(
     "/verifications",
     name="verify",
-    dependencies=[*PRIVATE, *PROCESSING],
-    responses=answers(NoSuchConsentError, TooManyFailuresError, BusyError, NotReadyError, *PHOTO_REFUSALS),
+    dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
+    responses=problem_responses(NoSuchConsentError, TooManyFailuresError, BusyError, NotReadyError, *PHOTO_REFUSALS),
 )
 def verification(
     party: Party,
     vault: Transactions,
     faces: Faces,
     config: Config,
-    tell_time: TellTime,
+    tell_time: AppClock,
     subject_ref: Annotated[
         str,
         AfterValidator(_storable),
@@ -159,7 +159,7 @@ def comparisons(
 def shorten(
     me: Me,
     vault: Transactions,
-    tell_time: TellTime,
+    tell_time: AppClock,
     before: Annotated[Day, Query(description="The first day (UTC) of which comparisons stay, as YYYY-MM-DD.")],
 ) -> ShortenedOut:
     """Shorten your history.
@@ -171,7 +171,7 @@ def shorten(
     return ShortenedOut(deleted=done.deleted, erased_from_disk=done.settled)
 
 
-CARD = media("application/json", "The card, and under `in_force` what holds now.", shortened=examples.CARD)
+CARD = media_response("application/json", "The card, and under `in_force` what holds now.", shortened=examples.CARD)
 
 
 @open_router.get("/engine", responses=CARD)

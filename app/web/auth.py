@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db.sqlite.store import Store
 from app.kit.errors import BusyError, InvalidRequestError, Problem
-from app.web.openapi import answers, merged
+from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
 TOKEN_BYTES = 32
@@ -72,7 +72,7 @@ def new_token(prefix: str) -> str:
     return prefix + secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def digest(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
     """Return the SHA-256 by which a token is stored."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
@@ -84,7 +84,7 @@ def _principal(request: Request) -> Principal:
     if scheme.lower() == "bearer":
         for prefix, find in request.app.state.authenticators.items():
             if token.startswith(prefix):
-                principal: Principal | None = find(request.app.state.data, digest(token))
+                principal: Principal | None = find(request.app.state.data, token_digest(token))
                 if principal is not None:
                     return principal
     raise UnauthenticatedError
@@ -110,7 +110,7 @@ class DeclaredRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         """Add the role's problems and scheme to what the decorator says."""
         own = options.pop("responses", None) or {}
-        options["responses"] = merged(answers(*self.always), own)
+        options["responses"] = merge_responses(problem_responses(*self.always), own)
         summary, text = _told(endpoint)
         options["summary"] = options.get("summary") or summary
         options["description"] = options.get("description") or text
@@ -118,7 +118,7 @@ class DeclaredRoute(APIRoute):
             options["dependencies"] = [Security(self.scheme), *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
         if self.body_field is not None:
-            self.responses = merged(self.responses, answers(RequestTimeoutError, BusyError))
+            self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
 
 
 class RoleRoute(DeclaredRoute):

@@ -16,7 +16,7 @@ class _RefusedError(Exception):
     """The rest of the body is not received."""
 
 
-class Receiving:
+class BodyLimits:
     """ASGI middleware: a deadline for each body, and a bound on the bytes of all bodies under way.
 
     Args:
@@ -81,7 +81,7 @@ class Receiving:
 class _Body:
     """One request's body as it arrives."""
 
-    def __init__(self, bounds: Receiving, receive: Receive) -> None:
+    def __init__(self, bounds: BodyLimits, receive: Receive) -> None:
         self._bytes = 0
         self.problem: Problem | None = None
         self._bounds = bounds

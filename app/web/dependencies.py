@@ -69,7 +69,7 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
-TellTime = Annotated[Clock, Depends(_clock)]
+AppClock = Annotated[Clock, Depends(_clock)]
 """For verbs that last: the time when they began is not the time when they decide."""
 Now = Annotated[datetime, Depends(_now)]
 """The one reference time of a request."""

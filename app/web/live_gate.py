@@ -29,7 +29,7 @@ class NotReadyError(Problem):
     )
 
 
-class Gate:
+class LiveGate:
     """Asks now and then whether anything is missing."""
 
     def __init__(self, complete: Callable[[], bool]) -> None:
@@ -52,8 +52,8 @@ class Gate:
                 raise NotReadyError
 
 
-def _gate(request: Request) -> Gate | None:
-    found: Gate | None = request.app.state.gate
+def _gate(request: Request) -> LiveGate | None:
+    found: LiveGate | None = request.app.state.gate
     return found
 
 
@@ -63,11 +63,11 @@ async def _check(request: Request) -> None:
         await run_in_threadpool(gate.check)
 
 
-async def _hand_over(request: Request) -> Gate | None:
+async def _hand_over(request: Request) -> LiveGate | None:
     return _gate(request)
 
 
-PROCESSING = [Depends(_check)]
+BEHIND_LIVE_GATE = [Depends(_check)]
 """The `dependencies` of a route by which people's faces are registered, enrolled or compared."""
-AtGate = Annotated[Gate | None, Depends(_hand_over)]
+OptionalLiveGate = Annotated[LiveGate | None, Depends(_hand_over)]
 """For a route that must let some requests pass: None in `prototype`, where there is no gate."""

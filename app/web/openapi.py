@@ -45,7 +45,7 @@ class ProblemDocument(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-def like(*examples: Example) -> JsonDict:
+def with_examples(*examples: Example) -> JsonDict:
     """Show what a body looks like: the `json_schema_extra` of its model."""
     return {"examples": list(examples)}
 
@@ -55,7 +55,7 @@ def own_members(kind: type[Problem]) -> Example:
     return kind.example
 
 
-def answers(
+def problem_responses(
     *kinds: type[Problem], members: Callable[[type[Problem]], Example] = own_members
 ) -> dict[int | str, dict[str, Any]]:
     """Document problems that a route can answer with: the `responses` of its decorator.
@@ -73,7 +73,9 @@ def answers(
     return found
 
 
-def media(media_type: str, description: str, *, shortened: Example | None = None) -> dict[int | str, dict[str, Any]]:
+def media_response(
+    media_type: str, description: str, *, shortened: Example | None = None
+) -> dict[int | str, dict[str, Any]]:
     """Document a good answer that is not JSON of a model.
 
     Args:
@@ -87,7 +89,7 @@ def media(media_type: str, description: str, *, shortened: Example | None = None
     return {200: {"description": description, "content": {media_type: shown}}}
 
 
-def merged(*several: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+def merge_responses(*several: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
     """Put the answers of several together; the problems of one status stand side by side as its examples."""
     found: dict[int | str, dict[str, Any]] = {}
     for answer in several:

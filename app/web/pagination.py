@@ -21,7 +21,7 @@ V = TypeVar("V")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-NEXT = "The `next` of the page before."
+CURSOR_DESCRIPTION = "The `next` of the page before."
 REASON = "Give the `next` of a page of this list"
 
 
@@ -35,7 +35,7 @@ def _day_and_id(text: str) -> str:
     raise PydanticCustomError("no_place", REASON)
 
 
-def place(form: str) -> AfterValidator:
+def cursor_pattern(form: str) -> AfterValidator:
     """Refuse what has not this *form*, a regular expression: it can be no place in the list."""
     known = re.compile(form, re.DOTALL)
 
@@ -48,11 +48,11 @@ def place(form: str) -> AfterValidator:
 
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
-Cursor = Annotated[UUID | None, Query(description=NEXT)]
+Cursor = Annotated[UUID | None, Query(description=CURSOR_DESCRIPTION)]
 """For lists ordered by a random id."""
-Position = Annotated[int | None, Query(ge=1, le=2**53, description=NEXT)]
+Position = Annotated[int | None, Query(ge=1, le=2**53, description=CURSOR_DESCRIPTION)]
 """For lists ordered by a person's own count, which begins with 1; newest first, so that all are behind a higher one."""
-DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(description=NEXT)]
+DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(description=CURSOR_DESCRIPTION)]
 """For lists ordered by day, and by a random id within one."""
 
 

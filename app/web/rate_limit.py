@@ -24,7 +24,7 @@ STEPPED_BACK_S = 5.0
 """Seconds by which a clock has to go back to be taken for set anew, and not for one thread overtaking another."""
 
 
-class Throttle:
+class RateLimiter:
     """So many attempts a minute from one address."""
 
     def __init__(self, name: str, *, per_minute: int) -> None:

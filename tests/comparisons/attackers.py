@@ -35,7 +35,7 @@ from app.templates import engine_history
 from app.vault.open import open_vault
 from app.vault.vault import Vault
 from app.verification.service import verify
-from app.web.auth import digest
+from app.web.auth import token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool, prepare, settings_for
 from tests.support.toy_engine import _DIMENSIONS, _PHASES, _WAVES, toy_card
@@ -83,14 +83,14 @@ class Town:
             party, key = parties.add(
                 session, name=name, contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=self.now
             )
-        found = party_keys.authenticate(self.vault.data, digest(key), tell_time=lambda: self.now)
+        found = party_keys.authenticate(self.vault.data, token_digest(key), tell_time=lambda: self.now)
         assert found is not None
         return Door(party.id, found.token_id)
 
     def enrol(self, colour: Colour) -> list[str]:
         """Enrol somebody at every door; returns what each knows them as."""
         given = subjects.register(self.vault, display_name=None, now=self.now)
-        me = subjects.authenticate(self.vault.data, digest(given.access_token))
+        me = subjects.authenticate(self.vault.data, token_digest(given.access_token))
         assert me is not None
         grants = []
         for door in self.doors:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.comparisons import shorten_history
-from app.jobs.maintenance import purge
+from app.jobs.maintenance import purge_dead_rows
 from app.transparency.audit.findings import Kind
 from app.transparency.log import entries
 from app.vault.tables import EndedKind
@@ -177,13 +177,13 @@ def test_interrupted_it_is_finished_by_the_next_sweep(mien: House, monkeypatch: 
         refused = shortened(person, mien.clock().date())
     left = len(lines(person))
     unfinished = mien.vault.unfinished
-    removed = purge(mien.vault, now=mien.clock())
+    removed = purge_dead_rows(mien.vault, now=mien.clock())
 
     assert (refused.status_code, left, unfinished) == (503, 4, True)
     assert removed == 4
     assert lines(person) == []
     assert acts(mien).count("history_shortened") == 1
-    assert purge(mien.vault, now=mien.clock()) == 0
+    assert purge_dead_rows(mien.vault, now=mien.clock()) == 0
 
 
 def test_a_cut_that_was_made_meanwhile_is_another(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.faces.permit import Purpose
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.parties import service as parties
 from app.vault.register import Owner
 from tests.consent.drafts import draft, publish
@@ -223,8 +223,8 @@ def test_a_consent_expires_and_the_sweep_writes_it_down(mien: House) -> None:
     mien.clock.advance(hours=2)
 
     unswept = in_force(person)
-    done = sweep(mien.vault, settings=mien.settings, now=mien.clock())
-    again = sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    done = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    again = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
 
     assert unswept == [other["consent_id"]], "nobody has to wait for the sweep"
     assert (done.expired, again.expired) == (1, 0)

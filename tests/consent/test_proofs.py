@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.settings import Settings
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import House, SharedPool, serving
@@ -121,7 +121,9 @@ def test_proof_goes_after_its_time_and_not_before(forgetful: House) -> None:
     swept, found, kept = [], [], []
     for days in (10, 1):
         forgetful.clock.advance(days=days)
-        swept.append(sweep(forgetful.vault, settings=forgetful.settings, now=forgetful.clock()).proofs_deleted)
+        swept.append(
+            run_maintenance(forgetful.vault, settings=forgetful.settings, now=forgetful.clock()).proofs_deleted
+        )
         found.append(proof_of(forgetful, consent).status_code)
         state = forgetful.client.get(f"/v1/erasures/{erased['erasure_id']}").json()
         kept.append(KEPT in {one["what"] for one in state["kept"]})
@@ -135,7 +137,7 @@ def test_expired_consent_ended_when_it_expired(forgetful: House) -> None:
     end = (forgetful.clock() + timedelta(days=5)).replace(microsecond=0)
     consent = forgetful.consent(person, party, valid_until=end.isoformat())
     forgetful.clock.advance(days=8)
-    sweep(forgetful.vault, settings=forgetful.settings, now=forgetful.clock())
+    run_maintenance(forgetful.vault, settings=forgetful.settings, now=forgetful.clock())
 
     assert proof_of(forgetful, consent).json()["ended_on"] == end.date().isoformat()
 
@@ -158,7 +160,7 @@ def test_retention_that_is_switched_off_takes_the_proofs_there_are(root: Path, p
         _, _, consent = house.enrolled(face=1)
         before = count(house)
     with serving(root, pool, toy_card(), proof_retention=timedelta()) as house:
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         after = proof_of(house, consent).status_code
 
     assert (before, after) == (1, 404)

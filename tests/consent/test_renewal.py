@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.consent import renewal
 from app.consent.policy import renewal_is_due, renewed_until
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.transparency.verify.canonical_json import from_base64url
 from app.web.auth import Principal, Role
 from tests.consent.drafts import draft, publish
@@ -85,7 +85,7 @@ def test_the_end_moves_and_all_else_stays(mien: House) -> None:
     }
     assert stored(mien) == before
     mien.clock.advance(days=100)
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
@@ -168,7 +168,7 @@ def over(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
 
 def over_and_swept(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
     mien.clock.advance(days=366)
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
 
 
 @pytest.mark.parametrize("ended", [withdrawn, over, over_and_swept])

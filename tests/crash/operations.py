@@ -22,7 +22,7 @@ from app.callbacks.http_client import Answer, Outcome
 from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
 from app.faces.service import Measuring
-from app.jobs.maintenance import leave_behind, purge, sweep
+from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_maintenance
 from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
@@ -153,23 +153,23 @@ def _opened(root: Path) -> Iterator[Vault]:
 
 def _sweep(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        sweep(vault, settings=settings_for(root), now=now)
+        run_maintenance(vault, settings=settings_for(root), now=now)
 
 
 def _sweep_a_large_store(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        sweep(vault, settings=settings_for(root, **LARGE), now=now)
+        run_maintenance(vault, settings=settings_for(root, **LARGE), now=now)
 
 
 def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge(vault, now=now)
+        purge_dead_rows(vault, now=now)
 
 
 def _leave_behind(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge(vault, now=now)
-        leave_behind(vault)
+        purge_dead_rows(vault, now=now)
+        destroy_discarded_keys(vault)
 
 
 def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:

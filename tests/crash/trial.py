@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from app.jobs.maintenance import purge
+from app.jobs.maintenance import purge_dead_rows
 from app.kit.crash_points import UNNAMED
 from app.transparency.log import batch
 from app.vault.open import open_vault
@@ -151,7 +151,7 @@ def look(bench: Bench, root: Path, before: observed_state.Stored | None = None, 
         http = http or observed_state.over_http(bench.story.at(child.client))
         child.kill()
     vault = open_vault(service_fixture.settings_for(root))
-    assert purge(vault, now=bench.moment) == 0, "the first start left something to the second"
+    assert purge_dead_rows(vault, now=bench.moment) == 0, "the first start left something to the second"
     vault.data.close()
     vault.register.store.close()
     return Look(http, stored)

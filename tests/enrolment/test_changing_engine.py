@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.templates import expiry as ending
 from app.templates import status as standing
 from app.transparency.log.entries import Act, append_open
@@ -124,7 +124,7 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(house
     found = []
     for days in (89, 1):
         house.clock.advance(days=days)
-        swept = sweep(house.vault, settings=house.settings, now=house.clock())
+        swept = run_maintenance(house.vault, settings=house.settings, now=house.clock())
         left = [rows(house.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
         found.append((swept.templates_ended, *left))
     (ended,) = acts(enrolled.person, Act.TEMPLATE_ENDED)

@@ -61,7 +61,7 @@ def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert not calibrated  # to measure with, no engine needs its own calibration
         return pool, toy_engine.toy_card()
 
-    monkeypatch.setattr(evaluating, "engine_of", engine)
+    monkeypatch.setattr(evaluating, "create_engine", engine)
     monkeypatch.setattr("app.web.request_log.configure", lambda: None)
 
     def run(*arguments: str | Path, stated: Sequence[str] = STATED, **more: str) -> Result:

@@ -38,7 +38,7 @@ def main(folder: Path, out: Path, cache: Path) -> None:
         time.sleep(0.1)
 
     Cache.add = slowly  # type: ignore[method-assign]
-    vars(evaluating)["engine_of"] = engine
+    vars(evaluating)["create_engine"] = engine
     words = ["evaluate", folder, "--origin", "drawn", "--agreed", "yes", "--out", out, "--cache", cache]
     app([str(word) for word in words], prog_name="mien")
 

@@ -211,7 +211,7 @@ def test_an_engine_that_does_not_load_is_said_and_leaves_nothing(
 ) -> None:
     other = replace(toy_card(), digests={"toy_engine.py": "0" * 64})
     pool = EnginePool(engine=SPEC, card=other, workers=1, queue=200, timeout_s=10, memory_bytes=1 << 30)
-    monkeypatch.setattr(evaluating, "engine_of", lambda _settings, **_: (pool, other))
+    monkeypatch.setattr(evaluating, "create_engine", lambda _settings, **_: (pool, other))
 
     result = command(folder)
 

@@ -174,7 +174,7 @@ def test_workers_are_as_many_as_asked_for(folder: Path, monkeypatch: pytest.Monk
         seen.append((settings.engine_workers, settings.engine_queue >= settings.engine_workers))
         raise AskedError
 
-    monkeypatch.setattr("app.cli.evaluate.engine_of", engine)
+    monkeypatch.setattr("app.cli.evaluate.create_engine", engine)
     for words in ((), ("--workers", "3")):
         common = ["evaluate", str(folder), "--origin", "x", "--agreed", "yes", "--out", str(tmp_path / "r")]
         result = CliRunner().invoke(app, [*common, *words])

@@ -20,7 +20,7 @@ from app.faces.workers import pipeline, worker
 from app.faces.workers.frames import Frame, FrameError
 from app.faces.workers.messages import REFUSALS, Measured, answer
 from app.faces.workers.pool import EnginePool
-from app.main import OWN_ENGINE, engine_of
+from app.main import OWN_ENGINE, create_engine
 from tests.faces.conftest import pool_of
 from tests.faces.custom_networks import FED, POOLED, bring, calibrate, network, settings_with
 from tests.support.service_fixture import SharedPool, enrol, serving
@@ -64,7 +64,7 @@ def coloured() -> Pixels:
 
 def vectors(card: Path, *photos: bytes) -> list[tuple[float, ...]]:
     """Measure photos with the network of *card* in a worker."""
-    pool, _ = engine_of(settings_with(card, engine_workers=1), calibrated=False)
+    pool, _ = create_engine(settings_with(card, engine_workers=1), calibrated=False)
     pool.start()
     try:
         measured = pool.measure(Permit(grant_ids=()), photos)
@@ -153,7 +153,7 @@ def test_past_the_edge_the_border_goes_on(tmp_path: Path) -> None:
 @contextmanager
 def failing(card: Path) -> Iterator[tuple[EnginePool, Card]]:
     """Run a network of which no worker can come up; gives its pool once it is known why."""
-    pool, found = engine_of(calibrate(card, engine_workers=1))
+    pool, found = create_engine(calibrate(card, engine_workers=1))
     pool.start()
     until = time.monotonic() + 60
     while pool.status().reason == "the workers are starting" and time.monotonic() < until:
@@ -231,7 +231,7 @@ def test_the_service_takes_no_vector_of_zeros_from_a_worker() -> None:
 
 
 def test_people_enrol_and_are_known_again(root: Path, tmp_path: Path, image: Callable[[str], bytes]) -> None:
-    pool, card = engine_of(calibrate(bring(tmp_path / "own"), engine_workers=1))
+    pool, card = create_engine(calibrate(bring(tmp_path / "own"), engine_workers=1))
     pool.start()
     with serving(root, SharedPool(pool), card) as mien:
         pool_ready = mien.client.get("/readyz")

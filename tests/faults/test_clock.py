@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi import Request
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.kit.errors import TooManyAttemptsError
-from app.web.rate_limit import Throttle
+from app.web.rate_limit import RateLimiter
 from tests.faults.running_service import served
 from tests.faults.scenario import Town, eventually, statuses
 from tests.support.byte_scan import rows
@@ -20,7 +20,7 @@ from tests.support.toy_faces import toy_photo
 
 
 def swept(house: House) -> None:
-    sweep(house.vault, settings=house.settings, now=house.clock())
+    run_maintenance(house.vault, settings=house.settings, now=house.clock())
 
 
 def in_days(house: House, days: float) -> str:
@@ -107,7 +107,7 @@ def test_throttle_forgets_what_it_counted_at_a_time_that_is_yet_to_come(monkeypa
     request, clock = Request({"type": "http", "client": ("192.0.2.1", 1), "headers": []}), MovableClock()
     monkeypatch.setattr("app.web.rate_limit.utc_now", clock)
     monkeypatch.setattr("limits.storage.memory.time.time", lambda: clock().timestamp())
-    throttle = Throttle("sign-ups", per_minute=2)
+    throttle = RateLimiter("sign-ups", per_minute=2)
     clock.advance(days=1)
     allowed(throttle, request)
     full = [allowed(throttle, request) for _ in range(2)]
@@ -118,7 +118,7 @@ def test_throttle_forgets_what_it_counted_at_a_time_that_is_yet_to_come(monkeypa
     assert again == [True, True, False]
 
 
-def allowed(throttle: Throttle, request: Request) -> bool:
+def allowed(throttle: RateLimiter, request: Request) -> bool:
     try:
         throttle.attempt(request)
     except TooManyAttemptsError:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import structlog
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from tests.crash import log_files
 from tests.faults.disks import full, small_disk
 from tests.faults.scenario import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
@@ -44,7 +44,7 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
         with full(root / store):
             told, seen = outcomes(writes), statuses(reads)
             during = contents(house.vault.data.path)
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         idle, left, whole = unused_keys(root), names(house), sound(root) and not log_files.found_in(root, ())
 
     if store == "data":
@@ -86,7 +86,7 @@ def test_recovery_on_a_full_disk_leaves_the_old_code_or_gives_a_new_one(
         house.vault.settle()
         with full(root / store):
             answer = recover(person)
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         code = answer.json().get("recovery_code", person.recovery_code)
         old, again = recover(person), house.client.post("/v1/recoveries", json={"recovery_code": code})
 
@@ -106,7 +106,7 @@ def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool:
         house.vault.settle()
         with full(root / "data"):
             answer, refusal = writes["withdraw"](), town.verify("withdraw")
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         consents = town.people["withdraw"]("GET", "/v1/me/consents").json()
         again = writes["withdraw"]()
 

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from app.jobs.maintenance import purge, sweep
+from app.jobs.maintenance import purge_dead_rows, run_maintenance
 from app.settings import Settings
 from app.vault.open import check, open_vault
 from tests.crash import log_files
@@ -113,8 +113,8 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: I
     settings = Settings(data_dir=at / "data", keys_dir=at / "keys")
     vault = open_vault(settings)
     check(vault)
-    purge(vault, now=datetime.now(UTC))
-    sweep(vault, settings=settings, now=datetime.now(UTC))
+    purge_dead_rows(vault, now=datetime.now(UTC))
+    run_maintenance(vault, settings=settings, now=datetime.now(UTC))
     vault.data.close()
     vault.register.store.close()
     assert sound(at)

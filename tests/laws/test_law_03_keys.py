@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.rights import erasure
 from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
@@ -87,7 +87,7 @@ def test_of_an_expired_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path:
     old = copied_data(mien.root / "data", tmp_path / "old")
     mien.clock.advance(days=400)
 
-    from_sweep = sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    from_sweep = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
 
     assert from_sweep.expired == 2

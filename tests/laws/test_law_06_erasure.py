@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.db.sqlite.store import Store
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from tests.support.byte_scan import Needles, rows, slots
 from tests.support.service_fixture import House, Party, Person, SharedPool, serving
 from tests.support.toy_engine import toy_card
@@ -191,10 +191,12 @@ def test_erasure_that_is_held_up_says_so_and_is_completed_once_the_store_is_back
     recovered = hasty.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
     locked_out = [person("GET", "/v1/me").status_code, person("DELETE", "/v1/me").status_code, recovered.status_code]
     known = party("GET", "/v1/relying-party/subjects").json()["items"]
-    swept = [sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed for _ in range(2)]
+    swept = [
+        run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed for _ in range(2)
+    ]
     done = statuses(hasty)
     hasty.clock.advance(days=3)
-    later = sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed
+    later = run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed
 
     assert (answer.json()["status"], answer.json()["completed_on"]) == ("in_progress", None)
     assert (state["status"], location) == ("in_progress", f"/v1/erasures/{answer.json()['erasure_id']}")
@@ -215,11 +217,11 @@ def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: House, f
         answer = person("DELETE", "/v1/me")
         # A sweep may give up with the store's error; the thread that sweeps goes on (see below).
         with suppress(DBAPIError):
-            sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
+            run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock())
         state = hasty.client.get(answer.headers["Location"]).json()["status"]
 
     assert state == "in_progress"
-    assert sweep(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed == 1
+    assert run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock()).erasures_completed == 1
 
 
 @pytest.mark.parametrize("failing", [register_refuses, data_commit_fails, data_log_is_held_up])
@@ -263,7 +265,7 @@ def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: Hous
     hasty.clock.advance(days=400)
     hasty.vault.unfinished = False  # as in another process, which does not know of the failed commit
 
-    swept = sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
+    swept = run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock())
 
     assert swept.erasures_completed == 1
     assert [state for state, _ in statuses(hasty)] == ["completed"]
@@ -356,10 +358,10 @@ def test_large_store_is_completed_at_once_and_says_what_its_unused_space_may_hol
         person, _, _ = house.enrolled(face=1)
         erased = person("DELETE", "/v1/me").json()
         address = f"/v1/erasures/{erased['erasure_id']}"
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         early = house.client.get(address).json()
         house.clock.advance(days=3)
-        sweep(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(house.vault, settings=house.settings, now=house.clock())
         late = house.client.get(address).json()
 
     assert erased["status"] == "completed"

@@ -67,7 +67,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     Each comes once, at the start: what happens beside requests would make two walks differ.
     """
     tell_time = live_by(how)
-    vars(app.jobs.scheduler)["sweep"], swept = _noticed(sweeping.sweep)
+    vars(app.jobs.scheduler)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
     vars(batch)["join"], batched = _noticed(batch.join)
     vars(app.jobs.scheduler)["LOOK_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.jobs.maintenance import purge, sweep
+from app.jobs.maintenance import purge_dead_rows, run_maintenance
 from app.parties import describing, keys, service
 from app.parties.describing import Described
 from app.parties.service import PartyError
@@ -98,7 +98,7 @@ def test_in_the_overlap_both_keys_work_and_then_one(mien: House) -> None:
     assert [one.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] for one in (old, new)] == ["match"] * 2
     mien.clock.advance(hours=2)
     assert (works(old), works(new)) == (False, True), "by the clock alone"
-    done = sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    done = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     assert done.keys_ended <= 1, "the service's own sweep may be first"
     assert len(tombstones(mien.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
     mien.clock.advance(hours=-5)
@@ -110,7 +110,7 @@ def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) 
         rotated(mien, mien.party(), hours=1)
         mien.clock.advance(hours=2)
         for _ in range(3):
-            sweep(mien.vault, settings=mien.settings, now=mien.clock())
+            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
         acts = list(unjoined(mien.vault).values())
 
     assert acts.count("relying_party_key_ended") == 1
@@ -158,7 +158,7 @@ def test_a_start_in_the_overlap_takes_nothing_away(mien: House) -> None:
     old = mien.party()
     new = rotated(mien, old, hours=10)
 
-    purge(mien.vault, now=mien.clock())
+    purge_dead_rows(mien.vault, now=mien.clock())
 
     assert [works(one) for one in (old, new)] == [True, True]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.kit import crash_points
 from app.transparency.log import signing_keys
 from app.transparency.verify import jwks, jws
@@ -27,7 +27,7 @@ def refused(house: House, person: Person, party: Party, _consent: dict[str, Any]
 
 def expired(house: House, _person: Person, _party: Party, _consent: dict[str, Any]) -> None:
     house.clock.advance(days=400)
-    sweep(house.vault, settings=house.settings, now=house.clock())
+    run_maintenance(house.vault, settings=house.settings, now=house.clock())
 
 
 def erased(_house: House, person: Person, _party: Party, _consent: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def test_an_act_that_does_not_commit_leaves_no_message(telling: House, monkeypat
 
     # Its keys are gone: the next sweep says how it ended, and tells of it.
     monkeypatch.undo()
-    sweep(telling.vault, settings=telling.settings, now=telling.clock())
+    run_maintenance(telling.vault, settings=telling.settings, now=telling.clock())
     assert waiting(telling) == [("ended", consent["subject_ref"])]
 
 

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.callbacks.registration import set_callback
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.jobs.scheduler import courier_of
 from app.rights import record_expiry, retention
 from app.settings import Settings
 from app.templates import engine_history
 from app.transparency.log.entries import append_open
-from app.web.auth import digest
+from app.web.auth import token_digest
 from tests.architecture.source import ROOT
 from tests.rights.whole_person import document
 from tests.support.byte_scan import rows
@@ -62,7 +62,7 @@ def tokens(house: House) -> There:
     with house.vault.data.write() as session:
         # She goes on using the other one.
         session.connection().exec_driver_sql(
-            "UPDATE tokens SET last_used_on = '9999-01-01' WHERE digest = ?", (digest(person.token),)
+            "UPDATE tokens SET last_used_on = '9999-01-01' WHERE digest = ?", (token_digest(person.token),)
         )
     headers = {"Authorization": f"Bearer {token}"}
 
@@ -131,7 +131,7 @@ def timed(settings: Settings) -> dict[str, int]:
 
 
 def swept(house: House) -> None:
-    sweep(house.vault, settings=house.settings, now=house.clock())
+    run_maintenance(house.vault, settings=house.settings, now=house.clock())
     courier_of(house.settings, house.vault, clock=house.clock).once(within_s=10)
 
 
@@ -199,9 +199,9 @@ def test_a_second_sweep_finds_nothing(house: House) -> None:
     for prepare in (access_counts, proofs, erasures):
         prepare(house)
     house.clock.advance(days=4000)
-    first = sweep(house.vault, settings=house.settings, now=house.clock())
+    first = run_maintenance(house.vault, settings=house.settings, now=house.clock())
     before = unjoined(house.vault)
-    second = sweep(house.vault, settings=house.settings, now=house.clock())
+    second = run_maintenance(house.vault, settings=house.settings, now=house.clock())
 
     assert (first.access_counts_deleted, first.proofs_deleted, first.erasures_forgotten) == (1, 1, 1)
     assert not any((second.purged, second.expired, second.tokens_ended, second.access_counts_deleted))
@@ -227,9 +227,9 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monk
     with monkeypatch.context() as failing:
         failing.setattr(record_expiry, "append_open", fail_at_the_second)
         with pytest.raises(OperationalError):
-            sweep(mien.vault, settings=mien.settings, now=mien.clock())
+            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     left = counted(mien, "access_counts")
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
 
     assert left == 3, "what was not entered was not deleted"
     assert counted(mien, "access_counts") == 0

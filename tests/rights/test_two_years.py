@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from app.jobs import scheduler
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.transparency.log import batch
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
@@ -37,7 +37,7 @@ class Sweeps:
     told: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, *given: Any, **more: Any) -> None:
-        sweep(*given, **more)
+        run_maintenance(*given, **more)
         with self.told:
             self.done += 1
             self.told.notify_all()
@@ -116,7 +116,7 @@ def valid(house: House, person: Person) -> set[bool]:
 @pytest.mark.timeout(300)
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
-    monkeypatch.setattr(scheduler, "sweep", sweeps)
+    monkeypatch.setattr(scheduler, "run_maintenance", sweeps)
     with serving(root, pool, toy_card(), **SETTINGS) as house:
         town, began = settled(house), house.clock()
         gone = [of(house, town.his), of(house, town.short)]

@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.subjects import service, token_expiry
 from app.subjects.token_usage import LastUses
 from app.vault.tables import EndedKind
-from app.web.auth import Principal, Role, digest
+from app.web.auth import Principal, Role, token_digest
 from tests.consent.spies import statements
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
@@ -62,17 +62,19 @@ def used(house: House, person: Person, *, on: date | None) -> None:
     with house.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = ? WHERE digest = ?",
-            (None if on is None else on.isoformat(), digest(person.token)),
+            (None if on is None else on.isoformat(), token_digest(person.token)),
         )
 
 
 def used_on(house: House, person: Person) -> str | None:
-    ((day,),) = rows(house.vault.data.path, "SELECT last_used_on FROM tokens WHERE digest = ?", digest(person.token))
+    ((day,),) = rows(
+        house.vault.data.path, "SELECT last_used_on FROM tokens WHERE digest = ?", token_digest(person.token)
+    )
     return None if day is None else str(day)
 
 
 def ended(house: House) -> int:
-    return sweep(house.vault, settings=house.settings, now=house.clock()).tokens_ended
+    return run_maintenance(house.vault, settings=house.settings, now=house.clock()).tokens_ended
 
 
 def test_an_unused_token_ends_after_its_days_and_not_before(house: House) -> None:
@@ -257,7 +259,7 @@ def test_who_is_not_known_is_not_noted(house: House) -> None:
     uses = LastUses(house.clock)
     find = uses.watching(service.authenticate)
 
-    assert find(house.vault.data, digest("mien_sub_nobody")) is None
+    assert find(house.vault.data, token_digest("mien_sub_nobody")) is None
     assert uses.write(house.vault.data) == 0
 
 

@@ -25,7 +25,7 @@ from app.templates import engine_history
 from app.transparency.log import batch
 from app.vault.vault import Vault
 from app.verification.service import verify
-from app.web.auth import Principal, digest
+from app.web.auth import Principal, token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
 from tests.support.toy_engine import toy_card
@@ -78,13 +78,13 @@ class Street:
             party, key = parties.add(
                 session, name=name, contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=self.now
             )
-        found = keys.authenticate(self.vault.data, digest(key), tell_time=lambda: self.now)
+        found = keys.authenticate(self.vault.data, token_digest(key), tell_time=lambda: self.now)
         assert found is not None
         return Door(party.id, found.token_id)
 
     def _move_in(self, face: int) -> None:
         given = subjects.register(self.vault, display_name=None, now=self.now)
-        me = subjects.authenticate(self.vault.data, digest(given.access_token))
+        me = subjects.authenticate(self.vault.data, token_digest(given.access_token))
         assert me is not None
         (notice,) = rows(self.vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")[0]
         grants = [self._consent(me, door, notice) for door in self._doors]

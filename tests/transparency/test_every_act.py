@@ -11,13 +11,13 @@ import pytest
 from app.callbacks.delivery_worker import Courier
 from app.callbacks.http_client import Answer, Outcome
 from app.callbacks.registration import set_callback
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from app.parties import describing
 from app.parties import service as parties
 from app.parties.describing import Described
 from app.transparency.log import signing_keys
 from app.transparency.tables import Signs
-from app.web.auth import digest
+from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import BlindPool, look, supersede
 from tests.support.service_fixture import House, SharedPool, enrol, serving
@@ -56,7 +56,7 @@ def withdrawn(case: Case) -> None:
 def swept(case: Case, **later: float) -> None:
     """Let the service do what time asks for; its own sweep may be first."""
     case.house.clock.advance(**later)
-    sweep(case.house.vault, settings=case.house.settings, now=case.house.clock())
+    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
 
 
 def proof_forgotten(case: Case) -> None:
@@ -217,7 +217,7 @@ def token_left_unused(case: Case) -> None:
     with case.house.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = '2020-01-01' WHERE kind = 'access' AND digest != ?",
-            (digest(case.person.token),),
+            (token_digest(case.person.token),),
         )
     swept(case)
 

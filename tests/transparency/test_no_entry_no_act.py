@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from tests.consent.spies import change_row, everything
 from tests.enrolment.engine_change import BlindPool, look, supersede
 from tests.support.service_fixture import SharedPool, enrol, serving
@@ -99,7 +99,7 @@ def test_nor_does_an_expiry_that_its_sweep_finds(case: Case) -> None:
     case.house.clock.advance(days=400)
     a_full_disk(case)
     with pytest.raises(IntegrityError, match="full"):
-        sweep(case.house.vault, settings=case.house.settings, now=case.house.clock())
+        run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
 
     assert case.party.verify(case.consent["subject_ref"], toy_photo(1)).status_code == 404
     assert len(held(case)["mien.grants"]) == 1
@@ -110,7 +110,7 @@ def changing_the_engine(case: Case) -> None:
 
 
 def ending_templates(case: Case) -> None:
-    sweep(case.house.vault, settings=case.house.settings, now=case.house.clock() + timedelta(days=91))
+    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock() + timedelta(days=91))
 
 
 def renewing(case: Case) -> None:
@@ -179,7 +179,7 @@ def test_an_erasure_begins_and_is_completed_when_its_receipt_can_be(case: Case) 
     refused = case.party.verify(case.consent["subject_ref"], toy_photo(1))
     left = held(case)["mien.subjects"], held(case)["mien.templates"]
     change_row(case.house.vault, "DROP TRIGGER full")
-    sweep(case.house.vault, settings=case.house.settings, now=case.house.clock())
+    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
     after = case.house.client.get(f"/v1/erasures/{answer.json()['erasure_id']}").json()
 
     assert (answer.status_code, answer.json()["status"]) == (202, "in_progress")

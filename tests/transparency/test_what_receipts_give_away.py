@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.maintenance import sweep
+from app.jobs.maintenance import run_maintenance
 from tests.support.service_fixture import House, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.pending_leaves import FOR_EVER
@@ -35,7 +35,7 @@ def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(house: 
     chosen = (house.clock() + timedelta(days=9)).replace(hour=13, minute=37, second=42, microsecond=0)
     given = said(house.consent(person, party, valid_until=chosen.isoformat())["receipt"])
     house.clock.advance(days=10)
-    sweep(house.vault, settings=house.settings, now=house.clock())
+    run_maintenance(house.vault, settings=house.settings, now=house.clock())
     expired = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
 
     assert given["event"]["validity_duration"].endswith("/" + chosen.strftime("%Y-%m-%dT13:37:42Z"))

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from app.jobs.maintenance import purge, sweep
+from app.jobs.maintenance import purge_dead_rows, run_maintenance
 from app.kit.clock import utc_now
 from app.subjects.tables import Subject
 from app.vault.open import open_vault
@@ -107,7 +107,7 @@ def test_crash_after_the_key_and_before_the_row_leaves_a_key_that_opens_nothing(
     second = vault.register.issue(owner)
 
     assert (first, second) == (1, 2)
-    assert purge(vault, now=utc_now()) == 0
+    assert purge_dead_rows(vault, now=utc_now()) == 0
 
 
 # --- Ending
@@ -163,7 +163,7 @@ def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(mien: House
     with failing_commit(mien.vault, UUID(given["consent_id"])):
         answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         meanwhile = party.verify(given["subject_ref"], toy_photo(1))
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert (answer.status_code, meanwhile.status_code) == (503, 404)
@@ -178,8 +178,8 @@ def test_sweep_that_fails_too_leaves_it_to_the_next(mien: House) -> None:
     with failing_commit(mien.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         with suppress(DBAPIError):
-            sweep(mien.vault, settings=mien.settings, now=mien.clock())
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
@@ -211,7 +211,7 @@ def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_ne
     with monkeypatch.context() as patched:
         patched.setattr(mien.vault.register, "retire", locked)
         enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
-    sweep(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
 
     assert "templates" not in {table for table, _ in openable(old, live_keys(mien.root, old))}
 
@@ -228,7 +228,7 @@ def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: House) -> None
         reader.execute("SELECT count(*) FROM templates").fetchone()
         held_up = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         there = needles.found(hasty.files())
-    sweep(hasty.vault, settings=hasty.settings, now=hasty.clock())
+    run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock())
 
     assert (held_up.status_code, held_up.json()["erased_from_disk"]) == (200, False)
     assert there, "the claim was right: bytes were still there"

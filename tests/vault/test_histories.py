@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from app.jobs.maintenance import leave_behind
+from app.jobs.maintenance import destroy_discarded_keys
 from app.kit import crash_points
 from app.parties import service as parties
 from app.vault.backup_manifest import BackupError
@@ -228,7 +228,7 @@ def test_keys_that_go_with_a_history_are_in_no_log_before_anybody_is_answered(st
     restored(story.root, story.backups[0])
     wrapped = {one[2] for one in slots(story.root)}
     vault = open_vault(settings_for(story.root))
-    destroyed = leave_behind(vault)
+    destroyed = destroy_discarded_keys(vault)
     files = contents(story.root).values()
     gone = wrapped - {one[2] for one in slots(story.root)}
     vault.data.close()
@@ -252,7 +252,7 @@ DIE = """
 import os, sys
 from pathlib import Path
 from app.kit import steps
-from app.jobs.maintenance import leave_behind
+from app.jobs.maintenance import destroy_discarded_keys
 from app.vault.open import open_vault
 from tests.support.service_fixture import settings_for
 from tests.vault.operator import restored
@@ -261,7 +261,7 @@ steps.watcher = lambda *passed: os._exit(77) if passed == step else None
 if step[0] == "restore":
     restored(root, Path(sys.argv[4]))
 else:
-    leave_behind(open_vault(settings_for(root)))
+    destroy_discarded_keys(open_vault(settings_for(root)))
 """
 
 

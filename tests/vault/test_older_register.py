@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from app.jobs.maintenance import purge
+from app.jobs.maintenance import purge_dead_rows
 from app.kit.clock import utc_now
 from app.settings import Settings
 from app.vault.open import open_vault
@@ -25,7 +25,7 @@ from tests.support.toy_faces import toy_photo
 def purged(settings: Settings) -> int:
     vault = open_vault(settings)
     with closing(vault.data), closing(vault.register.store):
-        return purge(vault, now=utc_now())
+        return purge_dead_rows(vault, now=utc_now())
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

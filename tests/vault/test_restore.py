@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from app.jobs.maintenance import purge
+from app.jobs.maintenance import purge_dead_rows
 from app.parties import service as parties
 from app.vault.open import check, migrate, open_vault
 from app.vault.seal import KekError
@@ -69,7 +69,7 @@ def test_restoring_a_backup_brings_back_nothing_that_ended_and_keeps_what_is_in_
         held = rows(house.vault.data.path, "SELECT count(*) FROM subjects")
 
         erased_again, revoked_again = erased("GET", "/v1/me").status_code, revoked("GET", "/v1/me").status_code
-        name, purged = stayed("GET", "/v1/me").json()["display_name"], purge(house.vault, now=house.clock())
+        name, purged = stayed("GET", "/v1/me").json()["display_name"], purge_dead_rows(house.vault, now=house.clock())
 
     assert verified == [404, 404, 200, 200]
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
