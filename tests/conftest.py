@@ -41,7 +41,7 @@ def toy_pool() -> Iterator[service_fixture.SharedPool]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both databases, migrated, with the shipped notices; copied for each test."""
-    root = tmp_path_factory.mktemp("prepared") / "house"
+    root = tmp_path_factory.mktemp("prepared") / "service"
     service_fixture.prepare(root)
     return root
 
@@ -57,11 +57,11 @@ def pool(toy_pool: service_fixture.SharedPool) -> Iterator[service_fixture.Share
 @pytest.fixture
 def root(prepared: Path, tmp_path: Path) -> Path:
     """A fresh copy of the prepared databases."""
-    return service_fixture.copied(prepared, tmp_path / "house")
+    return service_fixture.copied(prepared, tmp_path / "service")
 
 
 @pytest.fixture
-def mien(root: Path, pool: service_fixture.SharedPool) -> Iterator[service_fixture.House]:
+def service(root: Path, pool: service_fixture.SharedPool) -> Iterator[service_fixture.RunningService]:
     """A running service."""
     with service_fixture.serving(root, pool, toy_engine.toy_card()) as running:
         yield running

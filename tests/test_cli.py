@@ -85,8 +85,8 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
 @pytest.fixture
 def lived_in(root: Path, pool: SharedPool) -> Path:
     """A service with somebody enrolled, stopped."""
-    with serving(root, pool, toy_card()) as mien:
-        mien.enrolled()
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled()
     return root
 
 
@@ -171,19 +171,20 @@ def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool,
     assert party["api_key"].startswith("mien_rp_")
     assert new | {"api_key": 0} == party | {"api_key": 0}
     assert refused(twice, "'Door' already")
-    with serving(root, pool, toy_card()) as mien:
+    with serving(root, pool, toy_card()) as service:
         keys = [party["api_key"], new["api_key"]]
         ask = [
-            mien.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {key}"}).status_code for key in keys
+            service.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {key}"}).status_code
+            for key in keys
         ]
         assert ask == [401, 200]
 
         revoked = started(root, "relying-party", "revoke", party["relying_party_id"], "--json")
 
         assert json.loads(revoked.stdout) == {name: party[name] for name in ("relying_party_id", "name", "purposes")}
-        after = mien.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {keys[1]}"})
+        after = service.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {keys[1]}"})
         assert after.status_code == 401, "at once, also in a service that runs"
-        assert mien.client.get("/v1/relying-parties").json()["items"] == []
+        assert service.client.get("/v1/relying-parties").json()["items"] == []
     for words in ("revoke", "rotate-key"):
         assert refused(command("relying-party", words, party["relying_party_id"]), "revoked")
 
@@ -247,10 +248,10 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
 
 def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command) -> None:
     long_ago = str(datetime.now(UTC).date() - timedelta(days=2)) + " 00:00:00"
-    with serving(root, pool, toy_card()) as mien:
-        person, _, consent = mien.enrolled()
-        mien.consent(person, None, "template_renewal")
-        with mien.vault.data.write() as session:
+    with serving(root, pool, toy_card()) as service:
+        person, _, consent = service.enrolled()
+        service.consent(person, None, "template_renewal")
+        with service.vault.data.write() as session:
             session.connection().exec_driver_sql(
                 "UPDATE grants SET valid_until = ? WHERE purpose = 'verification'", (long_ago,)
             )
@@ -266,11 +267,11 @@ def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command)
 
 
 def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as mien:
-        mien.enrolled()
-        with mien.vault.data.write() as session:
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled()
+        with service.vault.data.write() as session:
             session.connection().exec_driver_sql("UPDATE grants SET valid_until = '2020-01-01 00:00:00'")
-        with mien.vault.data.read() as session:
+        with service.vault.data.read() as session:
             session.connection().exec_driver_sql("SELECT count(*) FROM grants")
             # This reader keeps the write-ahead log from being emptied, and the sweep says so in its log.
             done = started(root, "sweep", "--json", MIEN_SQLITE_BUSY_S="0.1")

@@ -39,8 +39,8 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
 
-    house = tmp_path / "house"
-    more |= {"MIEN_DATA_DIR": str(house / "data"), "MIEN_KEYS_DIR": str(house / "keys")}
+    service = tmp_path / "service"
+    more |= {"MIEN_DATA_DIR": str(service / "data"), "MIEN_KEYS_DIR": str(service / "keys")}
 
     assert check_page(PAGE, tmp_path, more) == 5
     assert not list((tmp_path / "cache").rglob("measured*"))
@@ -59,7 +59,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
         str(tmp_path / "c"),
     )
     done = started(
-        tmp_path / "house",
+        tmp_path / "service",
         *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *words),
         MIEN_ENGINE=f"onnx:{card}",
     )
@@ -69,7 +69,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
     assert "What was measured is kept" in done.stderr
     assert [one.name for one in (tmp_path / "c").iterdir()] == ["measured"]
     assert sorted(one.name for one in card.parent.iterdir()) == ["card.json", "our.onnx"]
-    assert not (tmp_path / "house" / "keys").exists()
+    assert not (tmp_path / "service" / "keys").exists()
 
 
 @pytest.mark.parametrize(

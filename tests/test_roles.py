@@ -15,7 +15,7 @@ from app.main import create_app
 from app.parties import service as parties
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute, Role
 from tests.consent.spies import everything, noted
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -48,9 +48,9 @@ def without_role(app: FastAPI) -> list[str]:
     ]
 
 
-def routes(mien: House) -> Iterator[Known]:
+def routes(service: RunningService) -> Iterator[Known]:
     """Give every route of the application."""
-    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()), clock=mien.clock)
+    app = create_app(service.settings, service.vault, (service.pool, toy_card()), clock=service.clock)
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, ROLES):
@@ -58,12 +58,12 @@ def routes(mien: House) -> Iterator[Known]:
                 yield Known(method, str(context.path), route.role)
 
 
-def test_every_route_says_who_may_call_it(mien: House) -> None:
-    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()))
+def test_every_route_says_who_may_call_it(service: RunningService) -> None:
+    app = create_app(service.settings, service.vault, (service.pool, toy_card()))
 
     assert without_role(app) == []
-    assert len(list(routes(mien))) >= 25, "the routes are seen"
-    assert {known.role for known in routes(mien)} == set(Role)
+    assert len(list(routes(service))) >= 25, "the routes are seen"
+    assert {known.role for known in routes(service)} == set(Role)
 
 
 def test_a_route_without_a_role_is_found() -> None:
@@ -100,18 +100,18 @@ class Tokens:
 
 
 @pytest.fixture
-def tokens(mien: House) -> Tokens:
+def tokens(service: RunningService) -> Tokens:
     """One token of each kind."""
-    person, revoked, erased = mien.person(), mien.person(), mien.person()
+    person, revoked, erased = service.person(), service.person(), service.person()
     mine = revoked("GET", "/v1/me/tokens").json()["items"][0]["token_id"]
     assert revoked("DELETE", f"/v1/me/tokens/{mine}").status_code == 204
     assert erased("DELETE", "/v1/me").status_code == 200
-    recovered = mien.person()
-    assert mien.client.post("/v1/recoveries", json={"recovery_code": recovered.recovery_code}).status_code == 201
-    door, rotated, ended = mien.party("Door"), mien.party("Gate"), mien.party("Shop")
-    ids = {str(party.id): party.id for party in _parties(mien)}
-    parties.rotate_key(mien.vault, party_id=ids[rotated.id], now=mien.clock())
-    parties.revoke(mien.vault, party_id=ids[ended.id], now=mien.clock())
+    recovered = service.person()
+    assert service.client.post("/v1/recoveries", json={"recovery_code": recovered.recovery_code}).status_code == 201
+    door, rotated, ended = service.party("Door"), service.party("Gate"), service.party("Shop")
+    ids = {str(party.id): party.id for party in _parties(service)}
+    parties.rotate_key(service.vault, party_id=ids[rotated.id], now=service.clock())
+    parties.revoke(service.vault, party_id=ids[ended.id], now=service.clock())
     return Tokens(
         of_person={"person": f"Bearer {person.token}", "lower case scheme": f"bearer {person.token}"},
         of_party={"party": f"Bearer {door.key}"},
@@ -137,54 +137,54 @@ def tokens(mien: House) -> Tokens:
     )
 
 
-def _parties(mien: House) -> Any:
-    with mien.vault.data.read() as session:
+def _parties(service: RunningService) -> Any:
+    with service.vault.data.read() as session:
         return parties.standing(session, limit=100, after=None)
 
 
-def _asked(mien: House, known: Known, authorization: str | None) -> tuple[int, str]:
+def _asked(service: RunningService, known: Known, authorization: str | None) -> tuple[int, str]:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
-    answer = mien.client.request(known.method, known.at(), headers=headers)  # type: ignore[arg-type]
+    answer = service.client.request(known.method, known.at(), headers=headers)  # type: ignore[arg-type]
     return answer.status_code, answer.headers.get("www-authenticate", "")
 
 
-def test_no_route_is_open_to_a_token_of_nobody(mien: House, tokens: Tokens) -> None:
-    closed = [known for known in routes(mien) if known.role is not Role.OPEN]
-    before = everything(mien.vault)
+def test_no_route_is_open_to_a_token_of_nobody(service: RunningService, tokens: Tokens) -> None:
+    closed = [known for known in routes(service) if known.role is not Role.OPEN]
+    before = everything(service.vault)
 
     wrong = [
         (known, name)
         for known in closed
         for name, token in tokens.of_nobody.items()
-        if _asked(mien, known, token) != (401, "Bearer")
+        if _asked(service, known, token) != (401, "Bearer")
     ]
 
     assert wrong == []
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_no_route_is_open_to_the_other_role(mien: House, tokens: Tokens) -> None:
+def test_no_route_is_open_to_the_other_role(service: RunningService, tokens: Tokens) -> None:
     others = {Role.PERSON: tokens.of_party, Role.RELYING_PARTY: tokens.of_person, Role.OPEN: {}}
-    before = everything(mien.vault)
+    before = everything(service.vault)
 
     wrong = [
         (known, name)
-        for known in routes(mien)
+        for known in routes(service)
         for name, token in others[known.role].items()
-        if _asked(mien, known, token)[0] != 403
+        if _asked(service, known, token)[0] != 403
     ]
 
     assert wrong == []
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_every_route_is_open_to_its_own_role(mien: House, tokens: Tokens) -> None:
+def test_every_route_is_open_to_its_own_role(service: RunningService, tokens: Tokens) -> None:
     wrong = []
-    for known in routes(mien):
-        mine = {"fresh": f"Bearer {mien.person().token}"} if known.role is Role.PERSON else tokens.of_party
+    for known in routes(service):
+        mine = {"fresh": f"Bearer {service.person().token}"} if known.role is Role.PERSON else tokens.of_party
         anybody = tokens.of_nobody | tokens.of_person | tokens.of_party
         for name, token in (anybody if known.role is Role.OPEN else mine).items():
-            if (status := _asked(mien, known, token)[0]) in {401, 403, 405, 500}:
+            if (status := _asked(service, known, token)[0]) in {401, 403, 405, 500}:
                 wrong.append((known, name, status))
 
     assert wrong == []
@@ -193,11 +193,11 @@ def test_every_route_is_open_to_its_own_role(mien: House, tokens: Tokens) -> Non
 class Ada:
     """A person with something of everything, and what the ids of it are called in paths."""
 
-    def __init__(self, mien: House, *, at: str = "Door") -> None:
-        self.person = mien.person()
-        self.party = mien.party(at)
-        self.consent = mien.consent(self.person, self.party)
-        mien.consent(self.person, None, "template_renewal")
+    def __init__(self, service: RunningService, *, at: str = "Door") -> None:
+        self.person = service.person()
+        self.party = service.party(at)
+        self.consent = service.consent(self.person, self.party)
+        service.consent(self.person, None, "template_renewal")
         answer = enrol(self.person, [self.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
         verified = self.party.verify(self.consent["subject_ref"], toy_photo(1)).json()
         self.ids = {
@@ -209,17 +209,17 @@ class Ada:
         }
 
 
-def _people(mien: House) -> tuple[Ada, Person, Party]:
-    ada = Ada(mien)
-    mallory, gate = mien.person("Mallory"), mien.party("Gate")
-    mien.consent(mallory, gate)
+def _people(service: RunningService) -> tuple[Ada, Person, Party]:
+    ada = Ada(service)
+    mallory, gate = service.person("Mallory"), service.party("Gate")
+    service.consent(mallory, gate)
     return ada, mallory, gate
 
 
-def test_another_persons_ids_are_addresses_where_nothing_is(mien: House) -> None:
-    ada, mallory, _ = _people(mien)
-    addressed = [known for known in routes(mien) if known.role is Role.PERSON and "{" in known.path]
-    before = everything(mien.vault)
+def test_another_persons_ids_are_addresses_where_nothing_is(service: RunningService) -> None:
+    ada, mallory, _ = _people(service)
+    addressed = [known for known in routes(service) if known.role is Role.PERSON and "{" in known.path]
+    before = everything(service.vault)
 
     for known in addressed:
         names = set(re.findall(r"{(\w+)}", known.path))
@@ -231,17 +231,17 @@ def test_another_persons_ids_are_addresses_where_nothing_is(mien: House) -> None
         assert (theirs.status_code, theirs.content) == (404, nobodys.content), known
 
     assert len(addressed) >= 4
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     assert enrol(mallory, [ada.ids["consent_id"]], [toy_photo(1)]).status_code == 403
-    assert noted(before, everything(mien.vault)) == 1, "that it was refused, and nothing else"
+    assert noted(before, everything(service.vault)) == 1, "that it was refused, and nothing else"
     own = [ada.person(known.method, known.at(**ada.ids)).status_code for known in addressed if known.method == "GET"]
     assert set(own) == {200}, "the owner finds them"
 
 
-def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(service: RunningService) -> None:
+    person, party = service.person(), service.party()
 
-    for known in routes(mien):
+    for known in routes(service):
         if "{" in known.path:
             who = party if known.role is Role.RELYING_PARTY else person
             path = re.sub(r"{\w+}", "no-id", known.path)
@@ -249,10 +249,10 @@ def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(mien:
             assert who(known.method, path).status_code == 404, known
 
 
-def test_a_persons_lists_hold_nothing_of_another(mien: House) -> None:
-    ada, mallory, gate = _people(mien)
+def test_a_persons_lists_hold_nothing_of_another(service: RunningService) -> None:
+    ada, mallory, gate = _people(service)
     hers = {*ada.ids.values(), ada.person.subject_id, ada.consent["subject_ref"], "Ada Canary"}
-    lists = [known for known in routes(mien) if known.method == "GET" and "{" not in known.path]
+    lists = [known for known in routes(service) if known.method == "GET" and "{" not in known.path]
     seen = set()
 
     for known in lists:
@@ -274,8 +274,8 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("path", "kind"), BODIES)
-def test_the_token_is_checked_before_the_body_is_read(mien: House, path: str, kind: str) -> None:
-    wrong_role = mien.person().token if path == "/v1/verifications" else mien.party().key
+def test_the_token_is_checked_before_the_body_is_read(service: RunningService, path: str, kind: str) -> None:
+    wrong_role = service.person().token if path == "/v1/verifications" else service.party().key
     framings = [("Content-Length: 200000", b"--x\r\n"), ("Transfer-Encoding: chunked", b"5\r\n--x\r\n\r\n")]
 
     for framing, begun in framings:
@@ -285,7 +285,7 @@ def test_the_token_is_checked_before_the_body_is_read(mien: House, path: str, ki
             (f"Authorization: Bearer {wrong_role}", 403),
         ]:
             lines = [f"POST {path} HTTP/1.1", "Host: mien", f"Content-Type: {kind}", framing, authorization, "", ""]
-            with socket.create_connection(_address(mien), timeout=5) as connection:
+            with socket.create_connection(_address(service), timeout=5) as connection:
                 connection.sendall("\r\n".join(lines).encode() + begun)
                 head = connection.recv(65536)
 
@@ -293,5 +293,5 @@ def test_the_token_is_checked_before_the_body_is_read(mien: House, path: str, ki
             assert b"application/problem+json" in head
 
 
-def _address(mien: House) -> tuple[str, int]:
-    return mien.client.base_url.host, mien.client.base_url.port or 80
+def _address(service: RunningService) -> tuple[str, int]:
+    return service.client.base_url.host, service.client.base_url.port or 80

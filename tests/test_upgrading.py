@@ -28,7 +28,16 @@ from app.vault.open import check, open_vault
 from app.vault.tables import RegisterRow
 from tests.releases.record import DATABASES
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, Party, Person, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import (
+    MovableClock,
+    Party,
+    Person,
+    RunningService,
+    SharedPool,
+    enrol,
+    serving,
+    settings_for,
+)
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -42,18 +51,18 @@ ENGINE_OF_THEN = (vectors.UNLABELLED_ENGINE, vectors.UNLABELLED_WEIGHTS)
 class Upgraded:
     """A service on what a released version left, and what its people remember."""
 
-    house: House
+    service: RunningService
     story: dict[str, Any]
 
     def person(self, number: int) -> Person:
         """Return one who stayed."""
         known = self.story["people"][number]
-        return Person(self.house.client, known["subject_id"], known["token"], known["recovery_code"])
+        return Person(self.service.client, known["subject_id"], known["token"], known["recovery_code"])
 
     def party(self, number: int) -> Party:
         """Return one of the relying parties."""
         known = self.story["parties"][number]
-        return Party(self.house.client, known["id"], known["key"])
+        return Party(self.service.client, known["id"], known["key"])
 
 
 def laid_out(release: str, root: Path) -> dict[str, Any]:
@@ -85,14 +94,14 @@ def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
     # As if it were the day of the recording: by now its consents may have expired.
     clock.moved = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=12) - datetime.now(UTC)
     card = dataclasses.replace(toy_card(), id=ENGINE_OF_THEN[0], weights_sha256=ENGINE_OF_THEN[1])
-    with serving(root, pool, card, clock=clock) as house:
-        yield Upgraded(house, story)
+    with serving(root, pool, card, clock=clock) as service:
+        yield Upgraded(service, story)
 
 
 @pytest.fixture(params=RELEASES)
 def then(request: pytest.FixtureRequest, tmp_path: Path, pool: SharedPool) -> Iterator[Upgraded]:
     """Serve what a release left."""
-    with upgraded(request.param, tmp_path / "house", pool) as running:
+    with upgraded(request.param, tmp_path / "service", pool) as running:
         yield running
 
 
@@ -158,7 +167,7 @@ def test_what_was_given_opens_in_the_export(then: Upgraded) -> None:
 
 def test_what_ended_stays_ended(then: Upgraded) -> None:
     withdrawn, erased = then.story["withdrawn"], then.story["erased"]
-    client = then.house.client
+    client = then.service.client
     gone = Person(client, erased["subject_id"], erased["token"], erased["recovery_code"])
     erasure = client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
 
@@ -184,8 +193,8 @@ def test_log_has_what_is_done_from_now_on(then: Upgraded) -> None:
     compared = door.verify(consent["subject_ref"], toy_photo(1)).json()["comparison_id"]
     ended = ada("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["receipt"]
     new = ada("GET", "/v1/me/receipts").json()["items"]
-    entries = [row[0] for row in rows(then.house.vault.data.path, "SELECT id FROM entries")]
-    erasure = then.house.client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
+    entries = [row[0] for row in rows(then.service.vault.data.path, "SELECT id FROM entries")]
+    erasure = then.service.client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
 
     assert (old, erasure["receipt"]) == ([], None), "what was done before has no receipt, and gets none"
     assert [(one["kind"], one["receipt"]["leaf"]) for one in new] == [("consent_withdrawn", ended["leaf"])]
@@ -206,10 +215,10 @@ def test_erasure_that_was_under_way_is_finished(
         connection.execute("UPDATE subjects SET erasing = 1 WHERE id = ?", (whose,))
     set_up(open_vault(settings_for(tmp_path)))
     ((migrated,),) = rows(tmp_path / "data" / "mien.db", "SELECT step FROM erasures WHERE id = ?", "e" * 32)
-    with serving(tmp_path, pool, toy_card(), sweep_interval_s=0.05) as house:
+    with serving(tmp_path, pool, toy_card(), sweep_interval_s=0.05) as service:
         state = {}
         for _ in range(100):
-            state = house.client.get(f"/v1/erasures/{'e' * 32}").json()
+            state = service.client.get(f"/v1/erasures/{'e' * 32}").json()
             if state["status"] == "completed":
                 break
 

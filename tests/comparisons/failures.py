@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.service_fixture import House, Party
+from tests.support.service_fixture import Party, RunningService
 from tests.support.toy_faces import toy_photo
 
 WRONG = 2
@@ -22,7 +22,7 @@ def waits(answer: httpx.Response) -> int:
     return int(answer.headers["Retry-After"])
 
 
-def unhindered(house: House) -> None:
+def unhindered(service: RunningService) -> None:
     """Let everybody fail as often as they like."""
     limits = {"free_failures": 10_000, "failures_per_day": 10_000, "failed_references": 10_000}
-    house.vault.settings = house.settings.model_copy(update=limits)
+    service.vault.settings = service.settings.model_copy(update=limits)

@@ -12,13 +12,15 @@ from app.comparisons import maintenance
 from tests.comparisons.failures import fail, waits
 from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows
-from tests.support.service_fixture import House, Party, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 
-def test_after_five_failures_the_next_waits_and_no_image_is_read(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, party, consent = mien.enrolled(face=1)
+def test_after_five_failures_the_next_waits_and_no_image_is_read(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, party, consent = service.enrolled(face=1)
     pipe = watch_pipe(monkeypatch)
     statuses = fail(party, consent, 5)
     read = len(pipe)
@@ -33,16 +35,16 @@ def test_after_five_failures_the_next_waits_and_no_image_is_read(mien: House, mo
     assert refused.headers["cache-control"] == "no-store"
 
 
-def test_the_wait_doubles_and_a_match_ends_it(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
+def test_the_wait_doubles_and_a_match_ends_it(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
     fail(party, consent, 5)
     found = []
     for _ in range(4):
         left = waits(party.verify(consent["subject_ref"], toy_photo(1)))
         found.append(round(left / 30))
-        mien.clock.advance(seconds=left + 1)
+        service.clock.advance(seconds=left + 1)
         fail(party, consent)
-    mien.clock.advance(seconds=481)
+    service.clock.advance(seconds=481)
     matched = party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"]
 
     assert found == [1, 2, 4, 8]
@@ -50,12 +52,12 @@ def test_the_wait_doubles_and_a_match_ends_it(mien: House) -> None:
     assert fail(party, consent, 6) == [200] * 5 + [429], "five are free again"
 
 
-def test_another_relying_party_and_another_person_do_not_wait(mien: House) -> None:
-    person, door, at_door = mien.enrolled(face=1)
-    gate = mien.party("Gate")
-    at_gate = mien.consent(person, gate)
+def test_another_relying_party_and_another_person_do_not_wait(service: RunningService) -> None:
+    person, door, at_door = service.enrolled(face=1)
+    gate = service.party("Gate")
+    at_gate = service.consent(person, gate)
     enrol(person, [at_gate["consent_id"]], [toy_photo(1)])
-    _, _, other = mien.enrolled(face=1, party=door)
+    _, _, other = service.enrolled(face=1, party=door)
     fail(door, at_door, 5)
 
     assert fail(door, at_door) == [429]
@@ -63,8 +65,8 @@ def test_another_relying_party_and_another_person_do_not_wait(mien: House) -> No
     assert door.verify(other["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_a_photo_that_will_not_do_is_no_failure(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
+def test_a_photo_that_will_not_do_is_no_failure(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
     refused = [party.verify(consent["subject_ref"], toy_photo()).status_code for _ in range(8)]
 
     assert refused == [422] * 8
@@ -72,18 +74,18 @@ def test_a_photo_that_will_not_do_is_no_failure(mien: House) -> None:
 
 
 def test_the_day_is_over_all_relying_parties(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failures_per_day=7) as house:
-        person, door, at_door = house.enrolled(face=1)
-        gate = house.party("Gate")
-        at_gate = house.consent(person, gate)
+    with serving(root, pool, toy_card(), failures_per_day=7) as service:
+        person, door, at_door = service.enrolled(face=1)
+        gate = service.party("Gate")
+        at_gate = service.consent(person, gate)
         enrol(person, [at_gate["consent_id"]], [toy_photo(1)])
         first = fail(door, at_door, 4) + fail(gate, at_gate, 3)
         refused = [
             waits(one.verify(ref["subject_ref"], toy_photo(1))) for one, ref in ((door, at_door), (gate, at_gate))
         ]
-        house.clock.advance(hours=23, minutes=59)
+        service.clock.advance(hours=23, minutes=59)
         before = fail(gate, at_gate)
-        house.clock.advance(minutes=2)
+        service.clock.advance(minutes=2)
         after = gate.verify(at_gate["subject_ref"], toy_photo(1)).json()["decision"]
 
     assert first == [200] * 7
@@ -91,8 +93,8 @@ def test_the_day_is_over_all_relying_parties(root: Path, pool: SharedPool) -> No
     assert (before, after) == ([429], "match")
 
 
-def test_many_at_once_get_no_more_decisions_than_one_after_the_other(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_many_at_once_get_no_more_decisions_than_one_after_the_other(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
 
     def again(_number: int) -> int:
         for _ in range(200):
@@ -109,9 +111,11 @@ def test_many_at_once_get_no_more_decisions_than_one_after_the_other(mien: House
     assert len(person("GET", "/v1/me/comparisons", params={"limit": 200}).json()["items"]) == 5
 
 
-def test_of_many_measured_at_once_the_last_ones_are_refused_where_the_decision_is_written(mien: House) -> None:
+def test_of_many_measured_at_once_the_last_ones_are_refused_where_the_decision_is_written(
+    service: RunningService,
+) -> None:
     """All of them looked before any had failed; the last would have matched."""
-    _, party, consent = mien.enrolled(face=1)
+    _, party, consent = service.enrolled(face=1)
     fail(party, consent, 4)
     left = [1]
 
@@ -120,64 +124,64 @@ def test_of_many_measured_at_once_the_last_ones_are_refused_where_the_decision_i
             left.clear()
             assert fail(party, consent) == [200]
 
-    mien.pool.after = meanwhile
+    service.pool.after = meanwhile
     late = party.verify(consent["subject_ref"], toy_photo(1))
 
     assert waits(late) <= 30
-    assert len(rows(mien.vault.data.path, "SELECT id FROM comparisons")) == 5
+    assert len(rows(service.vault.data.path, "SELECT id FROM comparisons")) == 5
 
 
 def test_a_restart_forgets_nothing(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        _, party, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        _, party, consent = service.enrolled(face=1)
         fail(party, consent, 5)
-    with serving(root, pool, toy_card()) as house:
-        again = Party(house.client, party.id, party.key)
+    with serving(root, pool, toy_card()) as service:
+        again = Party(service.client, party.id, party.key)
 
         assert waits(again.verify(consent["subject_ref"], toy_photo(1))) > 0
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
-    mien.clock.advance(days=2)
+def test_a_clock_that_is_set_back_locks_nobody_out(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
+    service.clock.advance(days=2)
     fail(party, consent, 5)
     ahead = fail(party, consent)
-    mien.clock.moved = timedelta()
+    service.clock.moved = timedelta()
 
     assert ahead == [429]
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     fail(party, consent, 2)
-    mien.vault.settle()
+    service.vault.settle()
     needles = Needles().text("the relying party in a count", f'"relying_party_id": "{party.id}", "in_a_row"')
-    clear = needles.found(files_under(mien.root / "data"))
+    clear = needles.found(files_under(service.root / "data"))
     held = person("GET", "/v1/me/access").json()["data"]["attempts"]
-    opened = openable(mien.vault.data.path, live_keys(mien.root))
+    opened = openable(service.vault.data.path, live_keys(service.root))
     person("DELETE", "/v1/me").raise_for_status()
 
     assert clear == []
     (one,) = held
     assert [failure["relying_party_id"] for failure in one["content"]["failures"]] == [party.id] * 2
     assert json.loads(opened["attempts", UUID(one["id"])]) == one["content"]
-    assert rows(mien.vault.data.path, "SELECT * FROM attempts") == []
+    assert rows(service.vault.data.path, "SELECT * FROM attempts") == []
 
 
-def test_two_days_after_the_last_failure_the_sweep_deletes_the_counts(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
+def test_two_days_after_the_last_failure_the_sweep_deletes_the_counts(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
     fail(party, consent)
-    kept = [maintenance.forget(mien.vault, now=mien.clock() + timedelta(days=days)) for days in (0, 1)]
-    there = rows(mien.vault.data.path, "SELECT id FROM attempts")
-    maintenance.forget(mien.vault, now=mien.clock() + timedelta(days=2))
+    kept = [maintenance.forget(service.vault, now=service.clock() + timedelta(days=days)) for days in (0, 1)]
+    there = rows(service.vault.data.path, "SELECT id FROM attempts")
+    maintenance.forget(service.vault, now=service.clock() + timedelta(days=2))
 
     assert (kept[0], len(there)) == (0, 1)
-    assert rows(mien.vault.data.path, "SELECT id FROM attempts") == []
+    assert rows(service.vault.data.path, "SELECT id FROM attempts") == []
 
 
-def test_rights_are_never_throttled(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_rights_are_never_throttled(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     fail(party, consent, 6)
     asked = [
         person("GET", path).status_code

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import command
@@ -24,15 +24,15 @@ def compared(party: Party, consent: dict[str, Any], face: int = 1) -> str:
     return f"/v1/me/comparisons/{answer.json()['comparison_id']}/dispute"
 
 
-def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
-    gate = mien.party("Gate")
-    at_gate = mien.consent(person, gate)
+def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
+    gate = service.party("Gate")
+    at_gate = service.consent(person, gate)
     enrol(person, [at_gate["consent_id"]], [toy_photo(1)])
     asked: list[int] = []
     address = compared(door, consent)
     said = person("PUT", address, json={"note": NOTE}).json()
-    mien.pool.before = lambda: asked.append(1)
+    service.pool.before = lambda: asked.append(1)
     unknown, refused = (door.verify(ref, toy_photo(1)) for ref in ("nobody", consent["subject_ref"]))
     listed = door("GET", "/v1/relying-party/subjects").json()["items"]
     elsewhere = gate.verify(at_gate["subject_ref"], toy_photo(1)).json()["decision"]
@@ -43,8 +43,8 @@ def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(mien
     assert (listed, asked, elsewhere) == ([], [1], "match"), "only the gate's image reached the engine"
 
 
-def test_the_person_is_told_why_when_they_enrol(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_the_person_is_told_why_when_they_enrol(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     person("PUT", address).raise_for_status()
     again = enrol(person, [consent["consent_id"]], [toy_photo(1)])
@@ -57,8 +57,8 @@ def test_the_person_is_told_why_when_they_enrol(mien: House) -> None:
     assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
 
 
-def test_lifted_by_the_person_the_same_template_counts_again(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_lifted_by_the_person_the_same_template_counts_again(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     said = [person(method, address).json() for method in ("PUT", "PUT", "DELETE", "DELETE")]
 
@@ -67,8 +67,8 @@ def test_lifted_by_the_person_the_same_template_counts_again(mien: House) -> Non
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_the_last_of_several_lifts_the_pause(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_the_last_of_several_lifts_the_pause(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     first, second = compared(door, consent), compared(door, consent)
     for one in (first, second):
         person("PUT", one).raise_for_status()
@@ -81,15 +81,15 @@ def test_the_last_of_several_lifts_the_pause(mien: House) -> None:
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_dispute_of_a_consent_that_ended_pauses_no_new_one(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_dispute_of_a_consent_that_ended_pauses_no_new_one(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     first, second = compared(door, consent), compared(door, consent)
     for one in (first, second):
         person("PUT", one).raise_for_status()
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
     without = person("DELETE", first).json()
     person("PUT", first).raise_for_status()
-    anew = mien.consent(person, door)
+    anew = service.consent(person, door)
     enrol(person, [anew["consent_id"]], [toy_photo(1)]).raise_for_status()
     said = person("DELETE", first).json()
 
@@ -97,8 +97,8 @@ def test_dispute_of_a_consent_that_ended_pauses_no_new_one(mien: House) -> None:
     assert door.verify(anew["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_a_note_is_replaced_by_a_new_one_and_stays_without(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_a_note_is_replaced_by_a_new_one_and_stays_without(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     notes = [person("PUT", address, json=body).json()["note"] for body in ({}, {"note": "a"}, {}, {"note": "b"})]
     bodies: list[Any] = [{"note": ""}, {"note": "x" * 1001}, {"note": 1}, {"other": "x"}, []]
@@ -108,9 +108,9 @@ def test_a_note_is_replaced_by_a_new_one_and_stays_without(mien: House) -> None:
     assert wrong == [422] * 5
 
 
-def test_nobody_else_disputes_it_or_lifts_it(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
-    other = mien.person("Ben")
+def test_nobody_else_disputes_it_or_lifts_it(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
+    other = service.person("Ben")
     address = compared(door, consent)
     theirs = [other(method, address).status_code for method in ("PUT", "DELETE")]
     person("PUT", address).raise_for_status()
@@ -121,17 +121,17 @@ def test_nobody_else_disputes_it_or_lifts_it(mien: House) -> None:
     assert door.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     compared(door, consent)
     person("PUT", address, json={"note": NOTE}).raise_for_status()
     items = person("GET", "/v1/me/comparisons").json()["items"]
     (held,) = person("GET", "/v1/me/access").json()["data"]["disputes"]
-    mien.vault.settle()
-    found = Needles().text("note", NOTE).found(files_under(mien.root / "data", mien.root / "keys"))
-    listed = json.loads(command(mien.root, "disputes", "--json").stdout)["disputes"]
-    told = command(mien.root, "disputes").stdout
+    service.vault.settle()
+    found = Needles().text("note", NOTE).found(files_under(service.root / "data", service.root / "keys"))
+    listed = json.loads(command(service.root, "disputes", "--json").stdout)["disputes"]
+    told = command(service.root, "disputes").stdout
 
     comparison_id = address.split("/")[4]
     assert [(one["comparison_id"] == comparison_id, one["disputed"]) for one in items] == [(False, False), (True, True)]
@@ -144,12 +144,12 @@ def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(mien: Hous
     assert person.subject_id not in json.dumps(listed) + told
 
 
-def test_it_outlives_the_consent_and_goes_with_the_person(mien: House) -> None:
-    person, door, consent = mien.enrolled(face=1)
+def test_it_outlives_the_consent_and_goes_with_the_person(service: RunningService) -> None:
+    person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
     late = person("PUT", address).json()
-    anew = mien.consent(person, door)
+    anew = service.consent(person, door)
     enrol(person, [anew["consent_id"]], [toy_photo(1)])
     verified = door.verify(anew["subject_ref"], toy_photo(1)).status_code
     lifted = person("DELETE", address).json()["disputed"]
@@ -158,27 +158,27 @@ def test_it_outlives_the_consent_and_goes_with_the_person(mien: House) -> None:
 
     assert (late["disputed"], late["paused"]) == (True, False), "there was nothing left to pause"
     assert (verified, lifted) == (200, False), "a new consent is a new word"
-    assert rows(mien.vault.data.path, "SELECT * FROM disputes") == []
+    assert rows(service.vault.data.path, "SELECT * FROM disputes") == []
 
 
 @pytest.mark.parametrize("lifted_since", [False, True])
 def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
     """The backup does not know of the dispute: any line of that relying party lifts the pause."""
-    with serving(root, pool, toy_card()) as house:
-        ada, door, consent = house.enrolled(face=1)
-        _, _, others = house.enrolled(face=2, party=door)
+    with serving(root, pool, toy_card()) as service:
+        ada, door, consent = service.enrolled(face=1)
+        _, _, others = service.enrolled(face=2, party=door)
         address = compared(door, consent)
     backup = root.with_name("backup")
     shutil.copytree(root / "data", backup)
-    with serving(root, pool, toy_card()) as house:
-        person = Person(house.client, ada.subject_id, ada.token, "")
+    with serving(root, pool, toy_card()) as service:
+        person = Person(service.client, ada.subject_id, ada.token, "")
         person("PUT", address).raise_for_status()
         if lifted_since:
             person("DELETE", address).raise_for_status()
     shutil.rmtree(root / "data")
     shutil.copytree(backup, root / "data")
-    with serving(root, pool, toy_card()) as house:
-        person, again = Person(house.client, ada.subject_id, ada.token, ""), Party(house.client, "", door.key)
+    with serving(root, pool, toy_card()) as service:
+        person, again = Person(service.client, ada.subject_id, ada.token, ""), Party(service.client, "", door.key)
         verified = [again.verify(one["subject_ref"], toy_photo(1 + n)) for n, one in enumerate((consent, others))]
         lift = person("DELETE", address).json()
         after = again.verify(consent["subject_ref"], toy_photo(1))

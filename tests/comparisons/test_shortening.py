@@ -19,7 +19,7 @@ from app.transparency.log import entries
 from app.vault.tables import EndedKind
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.register_queries import tombstones
-from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores
@@ -39,51 +39,51 @@ def lines(person: Person) -> list[dict[str, Any]]:
     return found
 
 
-def compared(mien: House, party: Party, consent: dict[str, Any], *, days: int, each: int = 2) -> None:
+def compared(service: RunningService, party: Party, consent: dict[str, Any], *, days: int, each: int = 2) -> None:
     """Let the party ask so often on each of so many days."""
     for _ in range(days):
         for _ in range(each):
             party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
-        mien.clock.advance(days=1)
+        service.clock.advance(days=1)
 
 
-def sealed(mien: House) -> Needles:
+def sealed(service: RunningService) -> Needles:
     """Return what lies in the rows of comparisons and of their entries."""
     needles = Needles()
     for table in ("comparisons", "entries"):
         query = f"SELECT sealed FROM {table} WHERE id IN (SELECT id FROM comparisons)"  # noqa: S608 - names of our own
-        for (value,) in rows(mien.vault.data.path, query):
+        for (value,) in rows(service.vault.data.path, query):
             needles.raw(table, value)
     return needles
 
 
-def acts(mien: House) -> list[str]:
-    return [json.loads(record)["act"] for _, record, _ in opened_entries(mien.vault).values()]
+def acts(service: RunningService) -> list[str]:
+    return [json.loads(record)["act"] for _, record, _ in opened_entries(service.vault).values()]
 
 
-def test_lines_of_before_a_day_go_with_their_entries_and_the_leaves_stay(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    first = mien.clock().date()
-    compared(mien, party, consent, days=3)
-    before, leaves = lines(person), set(unjoined(mien.vault))
+def test_lines_of_before_a_day_go_with_their_entries_and_the_leaves_stay(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    first = service.clock().date()
+    compared(service, party, consent, days=3)
+    before, leaves = lines(person), set(unjoined(service.vault))
     answer = shortened(person, first + timedelta(days=2))
     after = lines(person)
 
     assert answer.json() == {"deleted": 4, "erased_from_disk": True}
     assert answer.headers["cache-control"] == "no-store"
     assert after == before[:2]
-    assert acts(mien).count("comparison") == 2
-    assert acts(mien).count("history_shortened") == 1
-    assert leaves < set(unjoined(mien.vault)) | set(logged(mien.vault))
+    assert acts(service).count("comparison") == 2
+    assert acts(service).count("history_shortened") == 1
+    assert leaves < set(unjoined(service.vault)) | set(logged(service.vault))
 
 
-def test_its_entry_says_that_it_was_done_and_not_what(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=1)
-    shortened(person, mien.clock().date()).raise_for_status()
+def test_its_entry_says_that_it_was_done_and_not_what(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=1)
+    shortened(person, service.clock().date()).raise_for_status()
     (record,) = [
         found
-        for _, held, _ in opened_entries(mien.vault).values()
+        for _, held, _ in opened_entries(service.vault).values()
         if (found := json.loads(held))["act"] == "history_shortened"
     ]
 
@@ -91,38 +91,38 @@ def test_its_entry_says_that_it_was_done_and_not_what(mien: House) -> None:
     assert record["entries"] == 2
 
 
-def test_bytes_are_gone_from_every_file(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    other, _, his = mien.enrolled(face=2, party=party)
-    compared(mien, party, consent, days=20, each=3)
+def test_bytes_are_gone_from_every_file(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    other, _, his = service.enrolled(face=2, party=party)
+    compared(service, party, consent, days=20, each=3)
     party.verify(his["subject_ref"], toy_photo(2)).raise_for_status()
-    kept = sealed(mien)
-    ((whose,),) = rows(mien.vault.data.path, "SELECT count(*) FROM comparisons")
+    kept = sealed(service)
+    ((whose,),) = rows(service.vault.data.path, "SELECT count(*) FROM comparisons")
     needles = Needles()
     for table in ("comparisons", "entries"):
         query = (
             f"SELECT sealed FROM {table} WHERE subject_id = '{UUID(person.subject_id).hex}'"  # noqa: S608 - names of our own
             " AND id IN (SELECT id FROM comparisons)"
         )
-        for (value,) in rows(mien.vault.data.path, query):
+        for (value,) in rows(service.vault.data.path, query):
             needles.raw(table, value)
     for one in lines(person):
         needles.id("comparison", one["comparison_id"])
-    there = needles.found(files_under(mien.root))
-    answer = shortened(person, mien.clock().date()).json()
+    there = needles.found(files_under(service.root))
+    answer = shortened(person, service.clock().date()).json()
 
     assert whose == 61
     assert there
     assert answer == {"deleted": 60, "erased_from_disk": True}
-    assert needles.found(files_under(mien.root)) == []
-    assert kept.found(files_under(mien.root)), "another person's stay"
+    assert needles.found(files_under(service.root)) == []
+    assert kept.found(files_under(service.root)), "another person's stay"
     assert len(lines(other)) == 1
 
 
-def test_tomorrow_takes_all_of_it_and_the_list_goes_on(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_tomorrow_takes_all_of_it_and_the_list_goes_on(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
-    deleted = shortened(person, mien.clock().date() + timedelta(days=1)).json()["deleted"]
+    deleted = shortened(person, service.clock().date() + timedelta(days=1)).json()["deleted"]
     none = lines(person)
     party.verify(consent["subject_ref"], toy_photo(2)).raise_for_status()
 
@@ -131,23 +131,23 @@ def test_tomorrow_takes_all_of_it_and_the_list_goes_on(mien: House) -> None:
     assert person("GET", "/v1/me/access").status_code == 200
 
 
-def test_where_there_is_nothing_nothing_is_written(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=1)
-    shortened(person, mien.clock().date()).raise_for_status()
-    before = unjoined(mien.vault), set(tombstones(mien.vault.register, EndedKind.HISTORY))
-    codes = [shortened(person, mien.clock().date()).json()["deleted"] for _ in range(5)]
+def test_where_there_is_nothing_nothing_is_written(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=1)
+    shortened(person, service.clock().date()).raise_for_status()
+    before = unjoined(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))
+    codes = [shortened(person, service.clock().date()).json()["deleted"] for _ in range(5)]
 
     assert codes == [0] * 5
-    assert (unjoined(mien.vault), set(tombstones(mien.vault.register, EndedKind.HISTORY))) == before
+    assert (unjoined(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))) == before
     assert len(before[1]) == 1
 
 
 @pytest.mark.parametrize(
     "before", ["", "yesterday", "0", "1700000000", "2026-13-01", "2026-1-1", "2026-11-26T00:00:00"]
 )
-def test_what_is_no_day_deletes_nothing(mien: House, before: str) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_what_is_no_day_deletes_nothing(service: RunningService, before: str) -> None:
+    person, party, consent = service.enrolled(face=1)
     party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
 
     assert shortened(person, before).status_code == 422
@@ -155,42 +155,42 @@ def test_what_is_no_day_deletes_nothing(mien: House, before: str) -> None:
     assert len(lines(person)) == 1
 
 
-def test_a_long_history_goes_page_by_page(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_history_goes_page_by_page(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shorten_history, "PAGE", 3)
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=4, each=2)
-    compared(mien, party, consent, days=1, each=1)
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=4, each=2)
+    compared(service, party, consent, days=1, each=1)
 
-    assert shortened(person, mien.clock().date() - timedelta(days=1)).json()["deleted"] == 8
+    assert shortened(person, service.clock().date() - timedelta(days=1)).json()["deleted"] == 8
     assert len(lines(person)) == 1
 
 
-def test_interrupted_it_is_finished_by_the_next_sweep(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=2, each=2)
+def test_interrupted_it_is_finished_by_the_next_sweep(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=2, each=2)
 
     def full(*_: object) -> None:
         raise OperationalError("", None, OSError("disk I/O error"))
 
     with monkeypatch.context() as failing:
         failing.setattr(entries, "forget", full)
-        refused = shortened(person, mien.clock().date())
+        refused = shortened(person, service.clock().date())
     left = len(lines(person))
-    unfinished = mien.vault.unfinished
-    removed = purge_dead_rows(mien.vault, now=mien.clock())
+    unfinished = service.vault.unfinished
+    removed = purge_dead_rows(service.vault, now=service.clock())
 
     assert (refused.status_code, left, unfinished) == (503, 4, True)
     assert removed == 4
     assert lines(person) == []
-    assert acts(mien).count("history_shortened") == 1
-    assert purge_dead_rows(mien.vault, now=mien.clock()) == 0
+    assert acts(service).count("history_shortened") == 1
+    assert purge_dead_rows(service.vault, now=service.clock()) == 0
 
 
-def test_a_cut_that_was_made_meanwhile_is_another(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_that_was_made_meanwhile_is_another(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first was not carried out yet: the second must not take its place in the register."""
-    person, party, consent = mien.enrolled(face=1)
-    first = mien.clock().date()
-    compared(mien, party, consent, days=3, each=1)
+    person, party, consent = service.enrolled(face=1)
+    first = service.clock().date()
+    compared(service, party, consent, days=3, each=1)
     carry_out = shorten_history._carry_out
     with monkeypatch.context() as waiting:
         waiting.setattr(shorten_history, "_carry_out", lambda *_, **__: 0)
@@ -199,17 +199,17 @@ def test_a_cut_that_was_made_meanwhile_is_another(mien: House, monkeypatch: pyte
     deleted = shortened(person, first + timedelta(days=2)).json()["deleted"]
 
     assert deleted == 2
-    assert len(tombstones(mien.vault.register, EndedKind.HISTORY)) == 2
-    assert rows(mien.vault.data.path, "SELECT history_cuts FROM subjects") == [(2,)]
+    assert len(tombstones(service.vault.register, EndedKind.HISTORY)) == 2
+    assert rows(service.vault.data.path, "SELECT history_cuts FROM subjects") == [(2,)]
 
 
-def test_of_many_at_once_each_line_goes_once(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=4, each=3)
+def test_of_many_at_once_each_line_goes_once(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=4, each=3)
     deleted: list[int] = []
 
     def ask(day: int) -> None:
-        deleted.append(shortened(person, mien.clock().date() - timedelta(days=day)).json()["deleted"])
+        deleted.append(shortened(person, service.clock().date() - timedelta(days=day)).json()["deleted"])
 
     threads = [threading.Thread(target=ask, args=[day]) for day in (0, 1, 2, 3)]
     for thread in threads:
@@ -219,19 +219,19 @@ def test_of_many_at_once_each_line_goes_once(mien: House) -> None:
 
     assert sum(deleted) == 12
     assert lines(person) == []
-    ((cuts,),) = rows(mien.vault.data.path, "SELECT history_cuts FROM subjects")
-    assert cuts == len(tombstones(mien.vault.register, EndedKind.HISTORY))
+    ((cuts,),) = rows(service.vault.data.path, "SELECT history_cuts FROM subjects")
+    assert cuts == len(tombstones(service.vault.register, EndedKind.HISTORY))
 
 
 def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_did(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        person, party, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        person, party, consent = service.enrolled(face=1)
         for _ in range(3):
-            compared(house, party, consent, days=2, each=2)
-            shortened(person, house.clock().date() - timedelta(days=1)).raise_for_status()
-        shortened(person, house.clock().date()).raise_for_status()
+            compared(service, party, consent, days=2, each=2)
+            shortened(person, service.clock().date() - timedelta(days=1)).raise_for_status()
+        shortened(person, service.clock().date()).raise_for_status()
         party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
-        now = house.clock()
+        now = service.clock()
     whole = audited(root, now=now).findings
     with tampering(root, "data/mien.db") as tampered:
         tampered("DELETE FROM entries WHERE position = (SELECT max(position) - 1 FROM entries)")
@@ -243,18 +243,18 @@ def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_di
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_restored_backup_is_shortened_again(root: Path, pool: SharedPool, times: int) -> None:
-    with serving(root, pool, toy_card()) as house:
-        person, party, consent = house.enrolled(face=1)
-        first = house.clock().date()
-        compared(house, party, consent, days=4, each=2)
+    with serving(root, pool, toy_card()) as service:
+        person, party, consent = service.enrolled(face=1)
+        first = service.clock().date()
+        compared(service, party, consent, days=4, each=2)
         backed_up(root, root.with_name("backup"))
         for number in range(1, times + 1):
             shortened(person, first + timedelta(days=number)).raise_for_status()
         expected = lines(person)
-        moved = house.clock
+        moved = service.clock
     done = restored(root, root.with_name("backup"), clock=moved)
-    with serving(root, pool, toy_card(), clock=moved) as house:
-        again = Person(house.client, person.subject_id, person.token, person.recovery_code)
+    with serving(root, pool, toy_card(), clock=moved) as service:
+        again = Person(service.client, person.subject_id, person.token, person.recovery_code)
         found = lines(again)
         shortened(again, first + timedelta(days=4)).raise_for_status()
         none = lines(again)
@@ -266,12 +266,12 @@ def test_a_restored_backup_is_shortened_again(root: Path, pool: SharedPool, time
 
 
 def test_shortened_after_a_restore_both_cuts_hold(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        person, party, consent = house.enrolled(face=1)
-        compared(house, party, consent, days=2, each=1)
+    with serving(root, pool, toy_card()) as service:
+        person, party, consent = service.enrolled(face=1)
+        compared(service, party, consent, days=2, each=1)
         backed_up(root, root.with_name("backup"))
-        shortened(person, house.clock().date() - timedelta(days=1)).raise_for_status()
-        moved = house.clock
+        shortened(person, service.clock().date() - timedelta(days=1)).raise_for_status()
+        moved = service.clock
     for _ in range(2):
         restored(root, root.with_name("backup"), clock=moved)
     with stores(root) as vault:
@@ -280,19 +280,19 @@ def test_shortened_after_a_restore_both_cuts_hold(root: Path, pool: SharedPool) 
     assert count == 1
 
 
-def test_the_register_names_nobody(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    compared(mien, party, consent, days=1)
-    shortened(person, mien.clock().date()).raise_for_status()
+def test_the_register_names_nobody(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    compared(service, party, consent, days=1)
+    shortened(person, service.clock().date()).raise_for_status()
     needles = Needles().id("person", person.subject_id)
     needles.id("cut", str(shorten_history.cut_id(UUID(person.subject_id), 0)))
 
-    assert needles.found(files_under(mien.root / "keys")) == []
+    assert needles.found(files_under(service.root / "keys")) == []
 
 
-def test_rights_are_not_refused_for_being_asked_for_often(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_rights_are_not_refused_for_being_asked_for_often(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
-    ask: Callable[[], int] = lambda: shortened(person, mien.clock().date()).status_code  # noqa: E731
+    ask: Callable[[], int] = lambda: shortened(person, service.clock().date()).status_code  # noqa: E731
 
     assert [ask() for _ in range(50)] == [200] * 50

@@ -14,7 +14,7 @@ from app.comparisons import enumeration_guard, maintenance
 from tests.comparisons.failures import fail, waits
 from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import stores
@@ -24,30 +24,30 @@ from tests.vault.operator import command
 FEW = 4
 
 
-def people(house: House, party: Party, count: int) -> list[tuple[Person, dict[str, Any]]]:
+def people(service: RunningService, party: Party, count: int) -> list[tuple[Person, dict[str, Any]]]:
     """Enrol so many people for a relying party."""
-    enrolled = [house.enrolled(face=10 + number, party=party) for number in range(count)]
+    enrolled = [service.enrolled(face=10 + number, party=party) for number in range(count)]
     return [(person, consent) for person, _, consent in enrolled]
 
 
-def acts(house: House) -> list[str]:
+def acts(service: RunningService) -> list[str]:
     """Return what the leaves that wait are of."""
-    return sorted(unjoined(house.vault).values())
+    return sorted(unjoined(service.vault).values())
 
 
 def test_too_many_references_stop_the_party_for_every_reference(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        door, gate = house.party("Door"), house.party("Gate")
-        known = people(house, door, FEW + 1)
-        (_, elsewhere) = people(house, gate, 1)[0]
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        door, gate = service.party("Door"), service.party("Gate")
+        known = people(service, door, FEW + 1)
+        (_, elsewhere) = people(service, gate, 1)[0]
         tried = [fail(door, consent) for _, consent in known[:FEW]]
         pipe = watch_pipe(monkeypatch)
         refused = [door.verify(one, toy_photo(14)) for one in (known[FEW][1]["subject_ref"], "nobody")]
         read = list(pipe)
         other = gate.verify(elsewhere["subject_ref"], toy_photo(10)).json()["decision"]
-        house.clock.advance(seconds=3605)
+        service.clock.advance(seconds=3605)
         after = door.verify(known[FEW][1]["subject_ref"], toy_photo(10 + FEW)).json()["decision"]
 
     assert tried == [[200]] * FEW
@@ -57,19 +57,19 @@ def test_too_many_references_stop_the_party_for_every_reference(
 
 
 def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW, log_interval=1e9) as house:
-        door = house.party("Door")
-        known = people(house, door, FEW)
-        before = acts(house)
+    with serving(root, pool, toy_card(), failed_references=FEW, log_interval=1e9) as service:
+        door = service.party("Door")
+        known = people(service, door, FEW)
+        before = acts(service)
         with capture_logs() as logged:
             for _, consent in known[:-1]:
                 fail(door, consent)
-            early = acts(house)
+            early = acts(service)
             fail(door, known[-1][1])
         shown = [person("GET", "/v1/me/comparisons").json()["items"] for person, _ in known]
         entries = [person("GET", "/v1/me/access").json()["data"]["entries"] for person, _ in known]
-        new = acts(house)
-        open_ = rows(house.vault.data.path, "SELECT record FROM pending_leaves WHERE record LIKE '%sweep%'")
+        new = acts(service)
+        open_ = rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record LIKE '%sweep%'")
 
     assert not {"sweep_stopped", "sweep_touched"} & {*before, *early}
     assert (new.count("sweep_stopped"), new.count("sweep_touched")) == (1, FEW)
@@ -83,8 +83,8 @@ def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path
 
 
 def test_references_of_nobody_count_and_the_same_one_once(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        person, door, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        person, door, consent = service.enrolled(face=1)
         same = [door.verify("nobody", toy_photo(1)).status_code for _ in range(3 * FEW)]
         matched = door.verify(consent["subject_ref"], toy_photo(1)).status_code
         others = [door.verify(secrets.token_urlsafe(18), b"no image").status_code for _ in range(FEW)]
@@ -96,9 +96,9 @@ def test_references_of_nobody_count_and_the_same_one_once(root: Path, pool: Shar
 
 
 def test_many_at_once_get_no_more_decisions(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        door = house.party("Door")
-        known = people(house, door, 3 * FEW)
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        door = service.party("Door")
+        known = people(service, door, 3 * FEW)
 
         def try_one(consent: dict[str, Any]) -> int:
             while (status := fail(door, consent)[0]) == 503:
@@ -113,14 +113,14 @@ def test_many_at_once_get_no_more_decisions(root: Path, pool: SharedPool) -> Non
 
 
 def test_a_restart_does_not_lift_it_and_the_operator_sees_it(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        door = house.party("Door")
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        door = service.party("Door")
         for number in range(FEW):
             door.verify(f"nobody {number}", toy_photo(1))
     listed = command(root, "relying-party", "list", "--json")
     told = command(root, "relying-party", "list")
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        refused = Party(house.client, door.id, door.key).verify("nobody", toy_photo(1))
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        refused = Party(service.client, door.id, door.key).verify("nobody", toy_photo(1))
 
     (one,) = json.loads(listed.stdout)["relying_parties"]
     assert (one["name"], one["purposes"], one["revoked_on"]) == ("Door", ["verification"], None)
@@ -130,49 +130,49 @@ def test_a_restart_does_not_lift_it_and_the_operator_sees_it(root: Path, pool: S
 
 
 def test_a_restart_in_the_middle_does_not_begin_anew(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        door = house.party("Door")
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        door = service.party("Door")
         for number in range(FEW - 1):
             door.verify(f"nobody {number}", toy_photo(1))
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        again = Party(house.client, door.id, door.key)
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        again = Party(service.client, door.id, door.key)
         answers = [again.verify(f"nobody {FEW}", toy_photo(1)).status_code, again.verify("x", b"").status_code]
 
     assert answers == [404, 429]
 
 
 def test_a_clock_that_is_set_back_stops_nobody(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=1) as house:
-        _, door, consent = house.enrolled(face=1)
-        house.clock.advance(days=1)
+    with serving(root, pool, toy_card(), failed_references=1) as service:
+        _, door, consent = service.enrolled(face=1)
+        service.clock.advance(days=1)
         stopped = fail(door, consent) + fail(door, consent)
-        house.clock.moved = timedelta()
+        service.clock.moved = timedelta()
         after = door.verify(consent["subject_ref"], toy_photo(1)).status_code
 
     assert (stopped, after) == ([200, 429], 200)
 
 
-def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(mien: House) -> None:
-    _, door, consent = mien.enrolled(face=1)
+def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(service: RunningService) -> None:
+    _, door, consent = service.enrolled(face=1)
     fail(door, consent)
     door.verify("a-reference-of-nobody", toy_photo(1))
-    mien.vault.settle()
+    service.vault.settle()
     needles = Needles().text("of nobody", "a-reference-of-nobody")
-    found = needles.found(files_under(mien.root / "data", mien.root / "keys"))
-    counted = rows(mien.vault.data.path, "SELECT relying_party_id FROM failed_references")
-    maintenance.forget(mien.vault, now=mien.clock())
-    before = rows(mien.vault.data.path, "SELECT relying_party_id FROM failed_references")
-    forgotten = maintenance.forget(mien.vault, now=mien.clock() + timedelta(seconds=3601))
+    found = needles.found(files_under(service.root / "data", service.root / "keys"))
+    counted = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    maintenance.forget(service.vault, now=service.clock())
+    before = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    forgotten = maintenance.forget(service.vault, now=service.clock() + timedelta(seconds=3601))
 
     assert found == []
     assert (len(counted), before, forgotten) == (1, counted, 1)
-    assert rows(mien.vault.data.path, "SELECT * FROM failed_references") == []
+    assert rows(service.vault.data.path, "SELECT * FROM failed_references") == []
 
 
 def test_who_was_erased_meanwhile_is_not_told_and_the_others_are(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW) as house:
-        door = house.party("Door")
-        known = people(house, door, FEW)
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
+        door = service.party("Door")
+        known = people(service, door, FEW)
         for _, consent in known[:-1]:
             fail(door, consent)
         assert known[0][0]("DELETE", "/v1/me").json()["status"] == "completed"
@@ -183,8 +183,8 @@ def test_who_was_erased_meanwhile_is_not_told_and_the_others_are(root: Path, poo
 
 
 def test_rights_are_answered_while_it_is_stopped(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=1) as house:
-        person, door, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card(), failed_references=1) as service:
+        person, door, consent = service.enrolled(face=1)
         fail(door, consent)
         stopped = fail(door, consent)
         asked = [person("GET", path).status_code for path in ("/v1/me/access", "/v1/me/export", "/v1/me/comparisons")]

@@ -9,7 +9,7 @@ from typing import Any
 from app.faces.permit import Purpose
 from app.vault.vault import Vault
 from tests.consent.drafts import publish, shipped
-from tests.support.service_fixture import House, MovableClock, SharedPool, serving
+from tests.support.service_fixture import MovableClock, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 NAME = "Example Canteen Ltd"
@@ -45,9 +45,9 @@ def publish_in_name(vault: Vault, clock: MovableClock, *purposes: Purpose, versi
 
 
 @contextmanager
-def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[House]:
+def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[RunningService]:
     """Serve in `live`, with everything there but what *more* takes away."""
     clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WHO, **more}
-    with serving(root, pool, toy_card(), clock=clock, **settings) as house:
-        publish_in_name(house.vault, clock)
-        yield house
+    with serving(root, pool, toy_card(), clock=clock, **settings) as service:
+        publish_in_name(service.vault, clock)
+        yield service

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.compliance.live_requirements import policy, service
+from app.compliance.live_requirements import policy
+from app.compliance.live_requirements import service as requirements
 from app.consent import notices
 from app.faces.cards.card import card_of, load_card
 from app.faces.cards.operating_point import chosen
@@ -21,7 +22,7 @@ from app.parties.describing import Described
 from app.settings import DEMONSTRATION, NOBODY, Settings
 from tests.compliance.complete_service import NAME, SAID, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
-from tests.support.service_fixture import House, Party, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.test_roles import routes
@@ -43,37 +44,37 @@ ALWAYS = {
 """The other posts: ways back in, and proof."""
 
 
-def door(house: House, **said: str) -> Party:
+def door(service: RunningService, **said: str) -> Party:
     """Add a relying party of which everything is said."""
-    with house.vault.data.write() as session:
+    with service.vault.data.write() as session:
         party, key = parties.add(
             session,
             name="Door",
             contact="door@example.org",
             purposes=[Purpose.VERIFICATION],
             alternative="a key card",
-            now=house.clock(),
+            now=service.clock(),
             **{**SAID, **said},
         )
-    return Party(house.client, str(party.id), key)
+    return Party(service.client, str(party.id), key)
 
 
-def reasons(house: House) -> list[str]:
+def reasons(service: RunningService) -> list[str]:
     """Return what `/readyz` says is missing."""
-    house.pool.wait_full()
-    answer = house.client.get("/readyz")
+    service.pool.wait_full()
+    answer = service.client.get("/readyz")
     said = answer.json()
     assert (answer.status_code == 200) is (said["reasons"] == [])
-    assert (said["profile"], said["controller"]) == ("live", house.settings.controller)
+    assert (said["profile"], said["controller"]) == ("live", service.settings.controller)
     found: list[str] = said["reasons"]
     return found
 
 
 def test_with_everything_there_it_is_ready_and_serves(root: Path, pool: SharedPool) -> None:
-    with live(root, pool) as house:
-        party = door(house)
-        assert reasons(house) == []
-        person, _, consent = house.enrolled(party=party)
+    with live(root, pool) as service:
+        party = door(service)
+        assert reasons(service) == []
+        person, _, consent = service.enrolled(party=party)
         decision = party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"]
         receipt = person("GET", "/v1/me/receipts").json()["items"][0]["receipt"]["jws"]
         seen = person("GET", "/v1/me/access").json()
@@ -83,15 +84,15 @@ def test_with_everything_there_it_is_ready_and_serves(root: Path, pool: SharedPo
     assert receipt
 
 
-def _undescribed(house: House) -> None:
-    house.party("Gate")
+def _undescribed(service: RunningService) -> None:
+    service.party("Gate")
 
 
-def _unnamed(house: House) -> None:
-    publish(house.vault, draft(version=99), now=house.clock())
+def _unnamed(service: RunningService) -> None:
+    publish(service.vault, draft(version=99), now=service.clock())
 
 
-LACKING: dict[str, tuple[dict[str, Any], Callable[[House], None], str]] = {
+LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]] = {
     **{name: ({name: None}, lambda _house: None, f"MIEN_{name.upper()}") for name in WHO if name != "controller_name"},
     "a relying party's words": ({}, _undescribed, "relying party Gate: lacks its context and its legal basis"),
     "a notice in its name": ({}, _unnamed, "notice verification (en, version 99): names Demonstration controller"),
@@ -101,21 +102,21 @@ LACKING: dict[str, tuple[dict[str, Any], Callable[[House], None], str]] = {
 @pytest.mark.parametrize("what", LACKING)
 def test_whatever_is_missing_is_named_with_what_to_do(root: Path, pool: SharedPool, what: str) -> None:
     more, without, said = LACKING[what]
-    with live(root, pool, **more) as house:
-        without(house)
-        found = reasons(house)
+    with live(root, pool, **more) as service:
+        without(service)
+        found = reasons(service)
 
     assert len(found) == 1, found
     assert said in found[0]
 
 
 def test_without_a_name_nobody_answers_and_no_notice_is_right(root: Path, pool: SharedPool) -> None:
-    with live(root, pool, controller_name=None) as house:
-        found = " ".join(reasons(house))
+    with live(root, pool, controller_name=None) as service:
+        found = " ".join(reasons(service))
 
     assert "MIEN_CONTROLLER_NAME" in found
     assert "notice verification" in found
-    assert house.settings.controller == NOBODY
+    assert service.settings.controller == NOBODY
 
 
 def test_keys_have_to_be_apart(root: Path) -> None:
@@ -133,11 +134,11 @@ def test_keys_have_to_be_apart(root: Path) -> None:
     assert [one.kek_apart for one in (apart, given)] == [True, True]
 
 
-def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, mien: House) -> None:
+def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, service: RunningService) -> None:
     settings = settings_for(root, profile="live", **WHO)
     on_average = settings.model_copy(update={"target_group": "all"})
-    real = service.look(mien.vault, settings=on_average, card=load_card("face_recognition"))
-    toy = service.look(mien.vault, settings=settings, card=toy_card())
+    real = requirements.look(service.vault, settings=on_average, card=load_card("face_recognition"))
+    toy = requirements.look(service.vault, settings=settings, card=toy_card())
     (found,) = [one for one in real.requirements if one.name == "error rates"]
 
     assert not found.met
@@ -151,30 +152,30 @@ def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, mie
 
 @pytest.mark.parametrize(("engine", "times"), [("face_recognition", 180), ("sface", 33)])
 def test_an_engine_that_keeps_the_target_in_every_labelled_group_will_do_with_a_warning_nobody_can_miss(
-    root: Path, mien: House, engine: str, times: int
+    root: Path, service: RunningService, engine: str, times: int
 ) -> None:
     settings = settings_for(root, profile="live", engine=engine, **WHO)
-    found = service.look(mien.vault, settings=settings, card=load_card(engine))
+    found = requirements.look(service.vault, settings=settings, card=load_card(engine))
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [True]
     assert f"IS MISSED, by up to {times} times" in found.warnings[0]
 
 
-def test_a_card_without_labelled_groups_will_not_do(root: Path, mien: House) -> None:
+def test_a_card_without_labelled_groups_will_not_do(root: Path, service: RunningService) -> None:
     document = load_card("sface").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
-    found = service.look(mien.vault, settings=settings_for(root, profile="live", **WHO), card=card_of(document))
+    found = requirements.look(service.vault, settings=settings_for(root, profile="live", **WHO), card=card_of(document))
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 
 
 def test_consents_to_the_demonstration_are_none_to_the_controller(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), kek_file=kek_apart(root)) as house:
-        house.enrolled(party=door(house))
-        publish_in_name(house.vault, house.clock)
-    with live(root, pool) as house:
-        found = reasons(house)
+    with serving(root, pool, toy_card(), kek_file=kek_apart(root)) as service:
+        service.enrolled(party=door(service))
+        publish_in_name(service.vault, service.clock)
+    with live(root, pool) as service:
+        found = reasons(service)
 
     assert len(found) == 1
     assert "empty directories" in found[0]
@@ -186,16 +187,20 @@ def test_the_shipped_notices_name_the_demonstration() -> None:
 
 
 def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(root: Path, pool: SharedPool) -> None:
-    with live(root, pool) as house:
-        person, party, consent = house.enrolled(party=door(house))
-        other = house.person()
+    with live(root, pool) as service:
+        person, party, consent = service.enrolled(party=door(service))
+        other = service.person()
     reached: list[bool] = []
     pool.before = lambda: reached.append(True)
-    with live(root, pool, authority=None) as house:
-        person.client = other.client = party.client = house.client
-        asked = {"purpose": "verification", "relying_party_id": party.id, "notice_sha256": house.notice("verification")}
+    with live(root, pool, authority=None) as service:
+        person.client = other.client = party.client = service.client
+        asked = {
+            "purpose": "verification",
+            "relying_party_id": party.id,
+            "notice_sha256": service.notice("verification"),
+        }
         refused = [
-            house.client.post("/v1/subjects", json={"declared_adult": True}),
+            service.client.post("/v1/subjects", json={"declared_adult": True}),
             other("POST", "/v1/me/consents", json=asked),
             enrol(person, [consent["consent_id"]], [toy_photo(1)]),
             party.verify(consent["subject_ref"], toy_photo(1)),
@@ -206,11 +211,13 @@ def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(r
             person("PATCH", "/v1/me", json={"display_name": "Ada"}),
             person("PUT", "/v1/me/restriction"),
             person("DELETE", "/v1/me/restriction"),
-            house.client.post("/v1/recoveries", json={"recovery_code": other.recovery_code}),
+            service.client.post("/v1/recoveries", json={"recovery_code": other.recovery_code}),
             person("DELETE", f"/v1/me/consents/{consent['consent_id']}"),
             person("DELETE", "/v1/me"),
         ]
-        open_pages = [house.client.get(path) for path in ("/v1/notices", "/v1/engine", "/v1/relying-parties", "/livez")]
+        open_pages = [
+            service.client.get(path) for path in ("/v1/notices", "/v1/engine", "/v1/relying-parties", "/livez")
+        ]
 
     assert {(one.status_code, one.json()["type"]) for one in refused} == {(503, "urn:mien:problem:not-ready")}
     assert refused[3].content == refused[4].content
@@ -219,14 +226,14 @@ def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(r
 
 
 def test_a_refusal_passes_since_it_ends_what_stands(root: Path, pool: SharedPool) -> None:
-    with live(root, pool) as house:
-        person, party, _ = house.enrolled(party=door(house))
-    with live(root, pool, authority=None) as house:
-        person.client = house.client
+    with live(root, pool) as service:
+        person, party, _ = service.enrolled(party=door(service))
+    with live(root, pool, authority=None) as service:
+        person.client = service.client
         said = {
             "purpose": "verification",
             "relying_party_id": party.id,
-            "notice_sha256": house.notice("verification"),
+            "notice_sha256": service.notice("verification"),
             "decision": "refused",
         }
         refused = person("POST", "/v1/me/consents", json=said)
@@ -239,31 +246,31 @@ def test_what_the_operator_says_opens_it_without_a_restart(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.web.live_gate.LOOK_S", 0.0)
-    with live(root, pool) as house:
-        gate = house.party("Gate")
-        before = house.client.post("/v1/subjects", json={"declared_adult": True})
-        describing.describe(house.vault, party_id=UUID(gate.id), described=Described(**SAID), now=house.clock())
-        after = house.client.post("/v1/subjects", json={"declared_adult": True})
+    with live(root, pool) as service:
+        gate = service.party("Gate")
+        before = service.client.post("/v1/subjects", json={"declared_adult": True})
+        describing.describe(service.vault, party_id=UUID(gate.id), described=Described(**SAID), now=service.clock())
+        after = service.client.post("/v1/subjects", json={"declared_adult": True})
 
     assert (before.status_code, after.status_code) == (503, 201)
 
 
-def test_every_post_is_at_the_gate_or_is_known_not_to_be(mien: House) -> None:
-    posts = {("POST", route.path) for route in routes(mien) if route.method == "POST"}
+def test_every_post_is_at_the_gate_or_is_known_not_to_be(service: RunningService) -> None:
+    posts = {("POST", route.path) for route in routes(service) if route.method == "POST"}
 
     assert posts == PROCESSING | ALWAYS, "say of a new one whether it has to wait until nothing is missing"
     assert ROUTERS
 
 
-def test_in_prototype_the_demonstration_is_unmistakable(mien: House) -> None:
-    person, party, consent = mien.enrolled()
+def test_in_prototype_the_demonstration_is_unmistakable(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
     answers = [
-        mien.client.get("/livez"),
-        mien.client.get("/nowhere"),
+        service.client.get("/livez"),
+        service.client.get("/nowhere"),
         person("GET", "/v1/me"),
         party.verify(consent["subject_ref"], toy_photo(1)),
     ]
-    named = mien.client.get("/openapi.json").json()["info"]["description"]
+    named = service.client.get("/openapi.json").json()["info"]["description"]
 
     assert {one.headers["mien-controller"] for one in answers} == {DEMONSTRATION}
     assert DEMONSTRATION in named
@@ -271,17 +278,17 @@ def test_in_prototype_the_demonstration_is_unmistakable(mien: House) -> None:
 
 
 def test_in_prototype_no_name_that_is_set_counts(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), **WHO) as house:
-        said = house.client.get("/readyz").json()
-        seen = house.person()("GET", "/v1/me/access")
+    with serving(root, pool, toy_card(), **WHO) as service:
+        said = service.client.get("/readyz").json()
+        seen = service.person()("GET", "/v1/me/access")
 
     assert (said["controller"], said["warnings"]) == (DEMONSTRATION, [])
     assert NAME not in seen.text
 
 
 def test_in_live_no_answer_carries_the_demonstration(root: Path, pool: SharedPool) -> None:
-    with live(root, pool) as house:
-        answers = [house.client.get(path) for path in ("/livez", "/openapi.json", "/readyz")]
+    with live(root, pool) as service:
+        answers = [service.client.get(path) for path in ("/livez", "/openapi.json", "/readyz")]
         described = answers[1].json()["info"]["description"]
 
     assert all("mien-controller" not in one.headers for one in answers)

@@ -13,15 +13,17 @@ from app.parties import service as parties
 from app.vault.register import Owner
 from tests.consent.drafts import draft, publish
 from tests.consent.spies import count, everything
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/consents"
 
 
-def asked(mien: House, party: Party | None, purpose: str = "verification", **more: object) -> dict[str, object]:
+def asked(
+    service: RunningService, party: Party | None, purpose: str = "verification", **more: object
+) -> dict[str, object]:
     """Return the body of a decision."""
-    body = {"purpose": purpose, "notice_sha256": mien.notice(purpose), **more}
+    body = {"purpose": purpose, "notice_sha256": service.notice(purpose), **more}
     return body if party is None else {"relying_party_id": party.id, **body}
 
 
@@ -46,12 +48,12 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].rpartition(":")[2]
 
 
-def test_a_consent_given_is_in_force(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_a_consent_given_is_in_force(service: RunningService) -> None:
+    person, party = service.person(), service.party()
 
-    answer = person("POST", PATH, json=asked(mien, party))
+    answer = person("POST", PATH, json=asked(service, party))
 
-    given, now = answer.json(), mien.clock()
+    given, now = answer.json(), service.clock()
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
     assert set(given) == {
@@ -70,57 +72,57 @@ def test_a_consent_given_is_in_force(mien: House) -> None:
     assert states(person) == ["given"]
 
 
-def test_the_same_consent_again_is_the_standing_one(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    first = person("POST", PATH, json=asked(mien, party))
-    before = everything(mien.vault)
+def test_the_same_consent_again_is_the_standing_one(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    first = person("POST", PATH, json=asked(service, party))
+    before = everything(service.vault)
 
-    again = person("POST", PATH, json=asked(mien, party))
+    again = person("POST", PATH, json=asked(service, party))
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_the_latest_word_counts(mien: House) -> None:
-    person, party, consent = mien.enrolled()
-    enrolled = count(mien.vault, "templates")
+def test_the_latest_word_counts(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
+    enrolled = count(service.vault, "templates")
 
-    refused = person("POST", PATH, json=asked(mien, party, decision="refused"))
+    refused = person("POST", PATH, json=asked(service, party, decision="refused"))
     after_refusal = in_force(person)
-    given = person("POST", PATH, json=asked(mien, party))
+    given = person("POST", PATH, json=asked(service, party))
 
     assert enrolled == 1
     assert (refused.status_code, refused.json()["decision"], refused.json()["subject_ref"]) == (201, "refused", None)
     assert refused.json()["consent_id"] != consent["consent_id"]
     assert after_refusal == []
-    assert count(mien.vault, "templates") == 0, "the template went with the consent"
+    assert count(service.vault, "templates") == 0, "the template went with the consent"
     anew = given.json()["consent_id"]
-    assert mien.living_keys(consent["consent_id"], anew) == {anew: {1}}
+    assert service.living_keys(consent["consent_id"], anew) == {anew: {1}}
     assert given.status_code == 201
     assert in_force(person) == [given.json()["consent_id"]] != [consent["consent_id"]]
     assert states(person) == ["given", "refused", "withdrawn", "given"]
 
 
-def test_a_refusal_of_what_was_never_given_is_written_down(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_a_refusal_of_what_was_never_given_is_written_down(service: RunningService) -> None:
+    person, party = service.person(), service.party()
 
-    mien.consent(person, party, decision="refused")
+    service.consent(person, party, decision="refused")
 
     assert states(person) == ["refused"]
     assert consents(person)["in_force"] == []
     assert party("GET", "/v1/relying-party/subjects").json()["items"] == []
 
 
-def test_withdrawing_ends_one_consent_and_no_other(mien: House) -> None:
-    person, door, gate = mien.person(), mien.party("Door"), mien.party("Gate")
-    at_door, at_gate = mien.consent(person, door), mien.consent(person, gate)
+def test_withdrawing_ends_one_consent_and_no_other(service: RunningService) -> None:
+    person, door, gate = service.person(), service.party("Door"), service.party("Gate")
+    at_door, at_gate = service.consent(person, door), service.consent(person, gate)
 
     ended = person("DELETE", f"{PATH}/{at_door['consent_id']}")
 
     assert (ended.status_code, ended.json()["state"], ended.json()["erased_from_disk"]) == (200, "withdrawn", True)
     assert in_force(person) == [at_gate["consent_id"]]
-    assert set(mien.living_keys(at_door["consent_id"], at_gate["consent_id"])) == {at_gate["consent_id"]}
+    assert set(service.living_keys(at_door["consent_id"], at_gate["consent_id"])) == {at_gate["consent_id"]}
     assert person("DELETE", f"{PATH}/{at_door['consent_id']}").json() == ended.json(), "repeating is harmless"
     assert states(person) == ["withdrawn", "given", "given"], "and is no second event"
 
@@ -134,27 +136,27 @@ def test_withdrawing_ends_one_consent_and_no_other(mien: House) -> None:
         {"notice_sha256": "superseded", "decision": "refused"},
     ],
 )
-def test_a_decision_is_on_the_notice_in_force(mien: House, change: dict[str, str]) -> None:
-    person, party = mien.person(), mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
-    known = {"superseded": mien.notice("verification"), "for identification": mien.notice("identification")}
-    publish(mien.vault, draft(version=3), now=mien.clock())
+def test_a_decision_is_on_the_notice_in_force(service: RunningService, change: dict[str, str]) -> None:
+    person, party = service.person(), service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+    known = {"superseded": service.notice("verification"), "for identification": service.notice("identification")}
+    publish(service.vault, draft(version=3), now=service.clock())
     notice = known.get(change["notice_sha256"], change["notice_sha256"])
 
-    answer = person("POST", PATH, json=asked(mien, party) | change | {"notice_sha256": notice})
+    answer = person("POST", PATH, json=asked(service, party) | change | {"notice_sha256": notice})
 
     assert slug(answer) == (409, "notice-changed")
     assert consents(person) == {"items": [], "next": None, "in_force": []}
-    assert person("POST", PATH, json=asked(mien, party)).status_code == 201
+    assert person("POST", PATH, json=asked(service, party)).status_code == 201
 
 
-def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(mien: House) -> None:
-    person, party, old = mien.enrolled()
-    publish(mien.vault, draft(version=3), now=mien.clock())
+def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(service: RunningService) -> None:
+    person, party, old = service.enrolled()
+    publish(service.vault, draft(version=3), now=service.clock())
 
     still = party.verify(old["subject_ref"], toy_photo(1)).json()["decision"]
-    stale = person("POST", PATH, json=asked(mien, party) | {"notice_sha256": old["notice_sha256"]})
+    stale = person("POST", PATH, json=asked(service, party) | {"notice_sha256": old["notice_sha256"]})
     standing = in_force(person)
-    new = mien.consent(person, party)
+    new = service.consent(person, party)
 
     assert still == "match"
     assert slug(stale) == (409, "notice-changed")
@@ -162,11 +164,11 @@ def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(mien: House
     assert new["consent_id"] != old["consent_id"]
     assert in_force(person) == [new["consent_id"]]
     assert states(person) == ["given", "withdrawn", "given"]
-    assert count(mien.vault, "templates") == 0, "what was agreed to is not stretched to another text"
+    assert count(service.vault, "templates") == 0, "what was agreed to is not stretched to another text"
 
 
-def test_an_end_can_be_chosen_within_limits(mien: House) -> None:
-    person, now = mien.person(), mien.clock()
+def test_an_end_can_be_chosen_within_limits(service: RunningService) -> None:
+    person, now = service.person(), service.clock()
     chosen = {
         "a minute ago": now - timedelta(minutes=1),
         "the year 1": datetime(1, 1, 1, tzinfo=UTC),
@@ -175,27 +177,27 @@ def test_an_end_can_be_chosen_within_limits(mien: House) -> None:
     }
 
     for name, end in chosen.items():
-        answer = person("POST", PATH, json=asked(mien, None, "template_renewal", valid_until=end.isoformat()))
+        answer = person("POST", PATH, json=asked(service, None, "template_renewal", valid_until=end.isoformat()))
 
         assert slug(answer) == (422, "invalid-request"), name
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/valid_until"], name
 
     for name, text in {"naive": "2090-01-01T00:00:00", "no time": "soon", "edge": "9999-12-31T23:59:59-23:59"}.items():
-        answer = person("POST", PATH, json=asked(mien, None, "template_renewal", valid_until=text))
+        answer = person("POST", PATH, json=asked(service, None, "template_renewal", valid_until=text))
 
         assert slug(answer) == (422, "invalid-request"), name
 
     end = (now + timedelta(days=1095)).replace(microsecond=0)
     elsewhere = end.astimezone(datetime.strptime("+0930", "%z").tzinfo)
-    given = mien.consent(person, None, "template_renewal", valid_until=elsewhere.isoformat())
+    given = service.consent(person, None, "template_renewal", valid_until=elsewhere.isoformat())
     assert datetime.fromisoformat(given["valid_until"]) == end
     assert datetime.fromisoformat(consents(person)["in_force"][0]["valid_until"]) == end
 
 
-def test_events_are_listed_newest_first_by_pages(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_events_are_listed_newest_first_by_pages(service: RunningService) -> None:
+    person, party = service.person(), service.party()
     for decision in ("given", "refused", "given", "refused", "given"):
-        mien.consent(person, party, decision=decision)
+        service.consent(person, party, decision=decision)
     all_of_it = consents(person, limit=200)
 
     pages: list[dict[str, Any]] = []
@@ -214,34 +216,34 @@ def test_events_are_listed_newest_first_by_pages(mien: House) -> None:
         assert person("GET", PATH, params=query).status_code == 422, query
 
 
-def test_a_consent_expires_and_the_sweep_writes_it_down(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    ends = mien.clock() + timedelta(hours=1)
-    consent = mien.consent(person, party, valid_until=ends.isoformat())
-    other = mien.consent(person, None, "template_renewal")
+def test_a_consent_expires_and_the_sweep_writes_it_down(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    ends = service.clock() + timedelta(hours=1)
+    consent = service.consent(person, party, valid_until=ends.isoformat())
+    other = service.consent(person, None, "template_renewal")
     enrol(person, [consent["consent_id"]], [toy_photo(1)])
-    mien.clock.advance(hours=2)
+    service.clock.advance(hours=2)
 
     unswept = in_force(person)
-    done = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
-    again = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    done = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    again = run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
     assert unswept == [other["consent_id"]], "nobody has to wait for the sweep"
     assert (done.expired, again.expired) == (1, 0)
     latest = consents(person)["items"][0]
     assert (latest["state"], latest["consent_id"]) == ("expired", consent["consent_id"])
     assert datetime.fromisoformat(latest["event_time"]) == ends, "it ended when it expired, not when it was swept"
-    assert count(mien.vault, "templates") == 0
-    assert set(mien.living_keys(consent["consent_id"], other["consent_id"])) == {other["consent_id"]}
-    assert mien.vault.register.key(Owner.subject(UUID(person.subject_id)))
+    assert count(service.vault, "templates") == 0
+    assert set(service.living_keys(consent["consent_id"], other["consent_id"])) == {other["consent_id"]}
+    assert service.vault.register.key(Owner.subject(UUID(person.subject_id)))
 
 
-def test_an_expired_consent_can_be_given_again_before_the_sweep(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    old = mien.consent(person, party, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())
-    mien.clock.advance(hours=2)
+def test_an_expired_consent_can_be_given_again_before_the_sweep(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    old = service.consent(person, party, valid_until=(service.clock() + timedelta(hours=1)).isoformat())
+    service.clock.advance(hours=2)
 
-    new = person("POST", PATH, json=asked(mien, party))
+    new = person("POST", PATH, json=asked(service, party))
 
     assert new.status_code == 201
     assert new.json()["consent_id"] != old["consent_id"]
@@ -249,10 +251,10 @@ def test_an_expired_consent_can_be_given_again_before_the_sweep(mien: House) -> 
     assert states(person) == ["given", "expired", "given"]
 
 
-def test_withdrawing_what_has_expired_says_that_it_expired(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())
-    mien.clock.advance(hours=2)
+def test_withdrawing_what_has_expired_says_that_it_expired(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party, valid_until=(service.clock() + timedelta(hours=1)).isoformat())
+    service.clock.advance(hours=2)
 
     ended = person("DELETE", f"{PATH}/{consent['consent_id']}")
 
@@ -260,14 +262,14 @@ def test_withdrawing_what_has_expired_says_that_it_expired(mien: House) -> None:
     assert states(person) == ["expired", "given"]
 
 
-def test_consent_is_for_a_purpose_that_its_recipient_asks_for(mien: House) -> None:
-    person = mien.person()
+def test_consent_is_for_a_purpose_that_its_recipient_asks_for(service: RunningService) -> None:
+    person = service.person()
     parties = {
-        "verification": mien.party("Door", Purpose.VERIFICATION),
-        "identification": mien.party("Square", Purpose.IDENTIFICATION),
-        "both": mien.party("Both", Purpose.VERIFICATION, Purpose.IDENTIFICATION),
+        "verification": service.party("Door", Purpose.VERIFICATION),
+        "identification": service.party("Square", Purpose.IDENTIFICATION),
+        "both": service.party("Both", Purpose.VERIFICATION, Purpose.IDENTIFICATION),
         "nobody": None,
-        "unknown": Party(mien.client, str(uuid4()), ""),
+        "unknown": Party(service.client, str(uuid4()), ""),
     }
     allowed = {
         ("verification", "verification"),
@@ -280,7 +282,7 @@ def test_consent_is_for_a_purpose_that_its_recipient_asks_for(mien: House) -> No
     for purpose in Purpose:
         for name, party in parties.items():
             for decision in ("refused", "given"):
-                answer = person("POST", PATH, json=asked(mien, party, purpose, decision=decision))
+                answer = person("POST", PATH, json=asked(service, party, purpose, decision=decision))
 
                 if (purpose, name) in allowed:
                     assert answer.status_code == 201, (purpose, name)
@@ -293,8 +295,8 @@ def test_consent_is_for_a_purpose_that_its_recipient_asks_for(mien: House) -> No
     assert sorted(map(str, granted)) == sorted(str((purpose, ids[name])) for purpose, name in allowed)
 
 
-def test_a_decision_has_the_fields_of_the_contract_and_no_others(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_a_decision_has_the_fields_of_the_contract_and_no_others(service: RunningService) -> None:
+    person, party = service.person(), service.party()
     wrong: dict[str, dict[str, object]] = {
         "/purpose": {"purpose": "advertising"},
         "/relying_party_id": {"relying_party_id": "the door"},
@@ -305,7 +307,7 @@ def test_a_decision_has_the_fields_of_the_contract_and_no_others(mien: House) ->
     }
 
     for pointer, change in wrong.items():
-        answer = person("POST", PATH, json=asked(mien, party) | change)
+        answer = person("POST", PATH, json=asked(service, party) | change)
 
         assert slug(answer) == (422, "invalid-request")
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
@@ -314,20 +316,20 @@ def test_a_decision_has_the_fields_of_the_contract_and_no_others(mien: House) ->
     assert states(person) == []
 
 
-def test_a_consent_that_never_was_cannot_be_withdrawn(mien: House) -> None:
-    answer = mien.person()("DELETE", f"{PATH}/{uuid4()}")
+def test_a_consent_that_never_was_cannot_be_withdrawn(service: RunningService) -> None:
+    answer = service.person()("DELETE", f"{PATH}/{uuid4()}")
 
     assert slug(answer) == (404, "not-found")
 
 
 @pytest.mark.parametrize("since", ["nothing", "its relying party was revoked", "its text was changed"])
-def test_whatever_came_since_a_refusal_ends_what_was_consented_to(mien: House, since: str) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    refusal = asked(mien, party, decision="refused")
+def test_whatever_came_since_a_refusal_ends_what_was_consented_to(service: RunningService, since: str) -> None:
+    person, party, consent = service.enrolled(face=1)
+    refusal = asked(service, party, decision="refused")
     if since == "its relying party was revoked":
-        parties.revoke(mien.vault, party_id=UUID(party.id), now=mien.clock())
+        parties.revoke(service.vault, party_id=UUID(party.id), now=service.clock())
     if since == "its text was changed":
-        publish(mien.vault, draft(version=99), now=mien.clock())
+        publish(service.vault, draft(version=99), now=service.clock())
     unknown = person("POST", PATH, json={**refusal, "notice_sha256": "0" * 64}).status_code
     answer = person("POST", PATH, json=refusal)
 

@@ -9,15 +9,15 @@ from app.consent.notices import NoticeError
 from app.faces.permit import Purpose
 from tests.consent.drafts import draft, publish, shipped
 from tests.consent.spies import count
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 
-def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> None:
-    listed = mien.client.get("/v1/notices").json()
+def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(service: RunningService) -> None:
+    listed = service.client.get("/v1/notices").json()
 
     assert {item["purpose"] for item in listed["items"]} == set(Purpose)
     for item in listed["items"]:
-        text = mien.client.get(f"/v1/notices/{item['sha256']}")
+        text = service.client.get(f"/v1/notices/{item['sha256']}")
 
         assert hashlib.sha256(text.content).hexdigest() == item["sha256"]
         assert text.content == shipped(item["purpose"])
@@ -26,42 +26,42 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(mien: House) -> N
         assert set(item) == {"sha256", "purpose", "language", "version", "published_at"}
 
 
-def test_a_superseded_notice_stays_readable(mien: House) -> None:
-    old = mien.notice("verification")
-    before = mien.client.get(f"/v1/notices/{old}").content
+def test_a_superseded_notice_stays_readable(service: RunningService) -> None:
+    old = service.notice("verification")
+    before = service.client.get(f"/v1/notices/{old}").content
     body = draft(version=3)
 
-    new = publish(mien.vault, body, now=mien.clock())
+    new = publish(service.vault, body, now=service.clock())
 
-    assert mien.notice("verification") == new == hashlib.sha256(body).hexdigest()
-    assert mien.client.get(f"/v1/notices/{new}").content == body
-    assert mien.client.get(f"/v1/notices/{old}").content == before
-    assert old not in mien.client.get("/v1/notices").text
-    assert len(mien.client.get("/v1/notices").json()["items"]) == len(Purpose)
-
-
-def test_a_notice_that_never_was_is_not_found(mien: House) -> None:
-    for name in ("0" * 64, "x", "%2e%2e", mien.notice("verification").upper()):
-        assert mien.client.get(f"/v1/notices/{name}").status_code == 404
+    assert service.notice("verification") == new == hashlib.sha256(body).hexdigest()
+    assert service.client.get(f"/v1/notices/{new}").content == body
+    assert service.client.get(f"/v1/notices/{old}").content == before
+    assert old not in service.client.get("/v1/notices").text
+    assert len(service.client.get("/v1/notices").json()["items"]) == len(Purpose)
 
 
-def test_publishing_the_same_again_changes_nothing(mien: House) -> None:
+def test_a_notice_that_never_was_is_not_found(service: RunningService) -> None:
+    for name in ("0" * 64, "x", "%2e%2e", service.notice("verification").upper()):
+        assert service.client.get(f"/v1/notices/{name}").status_code == 404
+
+
+def test_publishing_the_same_again_changes_nothing(service: RunningService) -> None:
     body = draft(version=3)
-    first = publish(mien.vault, body, now=mien.clock())
-    listed = mien.client.get("/v1/notices").json()
+    first = publish(service.vault, body, now=service.clock())
+    listed = service.client.get("/v1/notices").json()
 
-    second = publish(mien.vault, body, now=mien.clock())
+    second = publish(service.vault, body, now=service.clock())
 
     assert first == second
-    assert mien.client.get("/v1/notices").json() == listed
+    assert service.client.get("/v1/notices").json() == listed
 
 
 @pytest.mark.parametrize("version", [-1, 0, 1, 2])
-def test_a_changed_text_needs_a_higher_version(mien: House, version: int) -> None:
+def test_a_changed_text_needs_a_higher_version(service: RunningService, version: int) -> None:
     with pytest.raises(NoticeError, match="higher version"):
-        publish(mien.vault, draft(version=version), now=mien.clock())
+        publish(service.vault, draft(version=version), now=service.clock())
 
-    assert count(mien.vault, "notices") == len(Purpose)
+    assert count(service.vault, "notices") == len(Purpose)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
         notices.parse(broken)
 
 
-def test_notice_that_no_receipt_could_repeat_is_refused(mien: House) -> None:
+def test_notice_that_no_receipt_could_repeat_is_refused(service: RunningService) -> None:
     long = draft(version=9).replace(b'\ntitle = "', b'\ntitle = "' + b"x" * 50_000)
 
     with pytest.raises(NoticeError, match="every receipt repeats it"):
-        publish(mien.vault, long, now=mien.clock())
+        publish(service.vault, long, now=service.clock())

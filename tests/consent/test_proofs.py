@@ -13,35 +13,35 @@ import pytest
 from app.jobs.maintenance import run_maintenance
 from app.settings import Settings
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 KEPT = "proofs of consent"
 
 
 @pytest.fixture
-def forgetful(root: Path, pool: SharedPool) -> Iterator[House]:
+def forgetful(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve with proofs that are kept for ten days."""
     with serving(root, pool, toy_card(), proof_retention=timedelta(days=10)) as running:
         yield running
 
 
-def proof_of(house: House, consent: dict[str, Any]) -> httpx.Response:
-    return house.client.get(f"/v1/consent-proofs/{consent['consent_id']}")
+def proof_of(service: RunningService, consent: dict[str, Any]) -> httpx.Response:
+    return service.client.get(f"/v1/consent-proofs/{consent['consent_id']}")
 
 
-def count(house: House) -> int:
-    ((found,),) = rows(house.vault.data.path, "SELECT count(*) FROM consent_proofs")
+def count(service: RunningService) -> int:
+    ((found,),) = rows(service.vault.data.path, "SELECT count(*) FROM consent_proofs")
     return int(found)
 
 
-def test_who_holds_the_id_sees_text_purpose_party_and_two_days(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    today = mien.clock().date().isoformat()
-    during = proof_of(mien, consent).json()
-    mien.clock.advance(days=2)
+def test_who_holds_the_id_sees_text_purpose_party_and_two_days(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    today = service.clock().date().isoformat()
+    during = proof_of(service, consent).json()
+    service.clock.advance(days=2)
     person("DELETE", "/v1/me")
-    after = proof_of(mien, consent)
+    after = proof_of(service, consent)
 
     assert during == {
         "consent_id": consent["consent_id"],
@@ -51,38 +51,38 @@ def test_who_holds_the_id_sees_text_purpose_party_and_two_days(mien: House) -> N
         "given_on": today,
         "ended_on": None,
     }
-    assert after.json() == {**during, "ended_on": mien.clock().date().isoformat()}
+    assert after.json() == {**during, "ended_on": service.clock().date().isoformat()}
     assert after.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("unknown", ["00000000-0000-4000-8000-000000000000", "subject"])
-def test_who_does_not_hold_the_id_finds_nothing(mien: House, unknown: str) -> None:
-    person, _, _ = mien.enrolled(face=1)
+def test_who_does_not_hold_the_id_finds_nothing(service: RunningService, unknown: str) -> None:
+    person, _, _ = service.enrolled(face=1)
     asked = person.subject_id if unknown == "subject" else unknown
 
-    assert mien.client.get(f"/v1/consent-proofs/{asked}").status_code == 404
+    assert service.client.get(f"/v1/consent-proofs/{asked}").status_code == 404
 
 
-def test_proof_holds_no_id_of_the_person_or_the_consent(mien: House) -> None:
+def test_proof_holds_no_id_of_the_person_or_the_consent(service: RunningService) -> None:
     """Not even the consent's own: without it nobody goes from a proof to what an old backup has of that consent."""
-    person, _, consent = mien.enrolled(face=1)
+    person, _, consent = service.enrolled(face=1)
     needles = Needles().id("consent", consent["consent_id"]).id("subject", person.subject_id)
     needles.text("reference", consent["subject_ref"])
-    there = needles.found(files_under(mien.root))
+    there = needles.found(files_under(service.root))
     person("DELETE", "/v1/me")
 
     assert len({found.split(" in ")[0] for found in there}) == 3
-    assert needles.found(files_under(mien.root)) == []
-    assert count(mien) == 1
-    assert proof_of(mien, consent).status_code == 200
+    assert needles.found(files_under(service.root)) == []
+    assert count(service) == 1
+    assert proof_of(service, consent).status_code == 200
 
 
-def test_order_of_the_rows_tells_nothing(mien: House) -> None:
+def test_order_of_the_rows_tells_nothing(service: RunningService) -> None:
     """A table with a row number would keep the order in which consents were given: who came with whom."""
-    person = mien.person()
+    person = service.person()
     for name in "ABCDEFGH":
-        mien.consent(person, mien.party(name))
-    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+        service.consent(person, service.party(name))
+    with closing(sqlite3.connect(service.vault.data.path)) as connection:
         digests = [row[0] for row in connection.execute("SELECT digest FROM consent_proofs")]
         with pytest.raises(sqlite3.OperationalError, match="rowid"):
             connection.execute("SELECT rowid FROM consent_proofs")
@@ -90,13 +90,13 @@ def test_order_of_the_rows_tells_nothing(mien: House) -> None:
     assert digests == sorted(digests)
 
 
-def test_erasure_names_it_under_kept_and_access_lists_it(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
-    withdrawn = mien.consent(person, mien.party("Gate"))
+def test_erasure_names_it_under_kept_and_access_lists_it(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
+    withdrawn = service.consent(person, service.party("Gate"))
     person("DELETE", f"/v1/me/consents/{withdrawn['consent_id']}")
-    today = mien.clock().date()
+    today = service.clock().date()
     listed = {proof["consent_id"]: proof for proof in person("GET", "/v1/me/access").json()["proofs"]}
-    policy = mien.client.get("/v1/retention-policy").json()["items"]
+    policy = service.client.get("/v1/retention-policy").json()["items"]
     kept = {one["what"]: one for one in person("DELETE", "/v1/me").json()["kept"]}
 
     assert set(listed) == {consent["consent_id"], withdrawn["consent_id"]}
@@ -106,15 +106,15 @@ def test_erasure_names_it_under_kept_and_access_lists_it(mien: House) -> None:
     assert any("the proof that a consent existed" in rule["what"] for rule in policy)
 
 
-def test_refusal_leaves_no_proof(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    refused = mien.consent(person, party, decision="refused")
+def test_refusal_leaves_no_proof(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    refused = service.consent(person, party, decision="refused")
 
-    assert proof_of(mien, refused).status_code == 404
-    assert count(mien) == 0
+    assert proof_of(service, refused).status_code == 404
+    assert count(service) == 0
 
 
-def test_proof_goes_after_its_time_and_not_before(forgetful: House) -> None:
+def test_proof_goes_after_its_time_and_not_before(forgetful: RunningService) -> None:
     person, _, consent = forgetful.enrolled(face=1)
     erased = person("DELETE", "/v1/me").json()
     other = forgetful.consent(forgetful.person(), forgetful.party("Gate"))
@@ -132,7 +132,7 @@ def test_proof_goes_after_its_time_and_not_before(forgetful: House) -> None:
     assert proof_of(forgetful, other).json()["ended_on"] is None, "a consent in force keeps its proof"
 
 
-def test_expired_consent_ended_when_it_expired(forgetful: House) -> None:
+def test_expired_consent_ended_when_it_expired(forgetful: RunningService) -> None:
     person, party = forgetful.person(), forgetful.party()
     end = (forgetful.clock() + timedelta(days=5)).replace(microsecond=0)
     consent = forgetful.consent(person, party, valid_until=end.isoformat())
@@ -143,12 +143,12 @@ def test_expired_consent_ended_when_it_expired(forgetful: House) -> None:
 
 
 def test_without_retention_no_proof_is_ever_written(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), proof_retention=timedelta()) as house:
-        person, _, consent = house.enrolled(face=1)
-        during, listed = proof_of(house, consent).status_code, person("GET", "/v1/me/access").json()["proofs"]
-        policy = house.client.get("/v1/retention-policy").json()["items"]
+    with serving(root, pool, toy_card(), proof_retention=timedelta()) as service:
+        person, _, consent = service.enrolled(face=1)
+        during, listed = proof_of(service, consent).status_code, person("GET", "/v1/me/access").json()["proofs"]
+        policy = service.client.get("/v1/retention-policy").json()["items"]
         erased = person("DELETE", "/v1/me").json()
-        found = count(house)
+        found = count(service)
 
     assert (during, listed, found) == (404, [], 0)
     assert KEPT not in {one["what"] for one in erased["kept"]}
@@ -156,12 +156,12 @@ def test_without_retention_no_proof_is_ever_written(root: Path, pool: SharedPool
 
 
 def test_retention_that_is_switched_off_takes_the_proofs_there_are(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        _, _, consent = house.enrolled(face=1)
-        before = count(house)
-    with serving(root, pool, toy_card(), proof_retention=timedelta()) as house:
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
-        after = proof_of(house, consent).status_code
+    with serving(root, pool, toy_card()) as service:
+        _, _, consent = service.enrolled(face=1)
+        before = count(service)
+    with serving(root, pool, toy_card(), proof_retention=timedelta()) as service:
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        after = proof_of(service, consent).status_code
 
     assert (before, after) == (1, 404)
 

@@ -20,7 +20,7 @@ from tests.consent.drafts import draft, publish
 from tests.consent.spies import count
 from tests.rest.conftest import slug
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person
+from tests.support.service_fixture import Party, Person, RunningService
 from tests.support.toy_faces import toy_photo
 
 NOW = datetime(2027, 1, 31, 13, 45, tzinfo=UTC)
@@ -42,8 +42,8 @@ def end_of(person: Person) -> str:
     return str(one["valid_until"])
 
 
-def stored(house: House) -> list[tuple[Any, ...]]:
-    return rows(house.vault.data.path, "SELECT id, grant_id, key_generation, sealed FROM templates")
+def stored(service: RunningService) -> list[tuple[Any, ...]]:
+    return rows(service.vault.data.path, "SELECT id, grant_id, key_generation, sealed FROM templates")
 
 
 @given(st.none() | days, days, days, days)
@@ -68,13 +68,13 @@ def test_a_renewal_is_due_in_the_last_days(left: int, *, expected: bool) -> None
     assert renewal_is_due(NOW + timedelta(seconds=left), days=30, now=NOW) is expected
 
 
-def test_the_end_moves_and_all_else_stays(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    before = stored(mien)
-    mien.clock.advance(days=340)
+def test_the_end_moves_and_all_else_stays(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    before = stored(service)
+    service.clock.advance(days=340)
     answer = renewed(person, consent)
     body = answer.json()
-    tomorrow_in_a_year = (mien.clock().date() + timedelta(days=365)).isoformat()
+    tomorrow_in_a_year = (service.clock().date() + timedelta(days=365)).isoformat()
 
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -83,14 +83,14 @@ def test_the_end_moves_and_all_else_stays(mien: House) -> None:
     assert {**body, "valid_until": consent["valid_until"], "receipt": None} == {
         name: value for name, value in {**consent, "receipt": None}.items() if name != "decision"
     }
-    assert stored(mien) == before
-    mien.clock.advance(days=100)
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    assert stored(service) == before
+    service.clock.advance(days=100)
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_it_is_an_event_with_its_receipt(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
+def test_it_is_an_event_with_its_receipt(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
     answer = renewed(person, consent).json()
     events = person("GET", "/v1/me/consents").json()["items"]
     receipts = person("GET", "/v1/me/receipts").json()["items"]
@@ -102,19 +102,21 @@ def test_it_is_an_event_with_its_receipt(mien: House) -> None:
     assert f"/{answer['valid_until']}".encode() in said
 
 
-def test_the_last_word_is_the_receipt_of_a_standing_consent(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_the_last_word_is_the_receipt_of_a_standing_consent(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     answer = renewed(person, consent).json()
 
-    assert mien.consent(person, party)["receipt"]["jws"] == answer["receipt"]["jws"]
+    assert service.consent(person, party)["receipt"]["jws"] == answer["receipt"]["jws"]
 
 
-def test_a_person_is_asked_in_the_last_thirty_days(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    first, second = mien.consent(person, party), mien.consent(person, None, "template_renewal")
-    soon = mien.consent(person, mien.party("Gate"), valid_until=(mien.clock() + timedelta(days=10)).isoformat())
+def test_a_person_is_asked_in_the_last_thirty_days(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    first, second = service.consent(person, party), service.consent(person, None, "template_renewal")
+    soon = service.consent(
+        person, service.party("Gate"), valid_until=(service.clock() + timedelta(days=10)).isoformat()
+    )
     before = [one["consent_id"] for one in due(person)]
-    mien.clock.advance(days=340)
+    service.clock.advance(days=340)
     found = due(person)
     renewed(person, first).raise_for_status()
     after = due(person)
@@ -123,12 +125,12 @@ def test_a_person_is_asked_in_the_last_thirty_days(mien: House) -> None:
     assert {one["consent_id"] for one in found} == {first["consent_id"], second["consent_id"]}
     assert all(one["renewable"] for one in found)
     assert [one["consent_id"] for one in after] == [second["consent_id"]]
-    assert due(mien.person()) == []
+    assert due(service.person()) == []
 
 
-def test_a_chosen_end_follows_the_same_rules(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
-    now = mien.clock()
+def test_a_chosen_end_follows_the_same_rules(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
+    now = service.clock()
     wanted = {
         "past": now - timedelta(days=1),
         "sooner than it would": now + timedelta(days=364),
@@ -144,56 +146,56 @@ def test_a_chosen_end_follows_the_same_rules(mien: House) -> None:
     assert renewed(person, consent).status_code == 422, "the default does not take it back"
 
 
-def test_a_changed_text_needs_a_new_consent(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
-    other = renewed(person, consent, notice_sha256=mien.notice("identification"))
-    new = publish(mien.vault, draft(version=9), now=mien.clock())
+def test_a_changed_text_needs_a_new_consent(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
+    other = renewed(person, consent, notice_sha256=service.notice("identification"))
+    new = publish(service.vault, draft(version=9), now=service.clock())
     superseded, never_read = renewed(person, consent), renewed(person, consent, notice_sha256=new)
-    mien.clock.advance(days=340)
+    service.clock.advance(days=340)
     (one,) = due(person)
 
     assert [slug(answer) for answer in (other, superseded, never_read)] == [(409, "notice-changed")] * 3
     assert end_of(person) == consent["valid_until"]
     assert one["renewable"] is False
-    assert count(mien.vault, "consent_events") == 1
+    assert count(service.vault, "consent_events") == 1
 
 
-def withdrawn(_mien: House, person: Person, consent: dict[str, Any]) -> None:
+def withdrawn(_mien: RunningService, person: Person, consent: dict[str, Any]) -> None:
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
 
 
-def over(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
-    mien.clock.advance(days=366)
+def over(service: RunningService, _person: Person, _consent: dict[str, Any]) -> None:
+    service.clock.advance(days=366)
 
 
-def over_and_swept(mien: House, _person: Person, _consent: dict[str, Any]) -> None:
-    mien.clock.advance(days=366)
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+def over_and_swept(service: RunningService, _person: Person, _consent: dict[str, Any]) -> None:
+    service.clock.advance(days=366)
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
 
 @pytest.mark.parametrize("ended", [withdrawn, over, over_and_swept])
-def test_what_has_ended_is_not_renewed(mien: House, ended: Callable[..., None]) -> None:
-    person, _, consent = mien.enrolled(face=1)
-    ended(mien, person, consent)
+def test_what_has_ended_is_not_renewed(service: RunningService, ended: Callable[..., None]) -> None:
+    person, _, consent = service.enrolled(face=1)
+    ended(service, person, consent)
     answer = renewed(person, consent)
 
     assert slug(answer) == (403, "consent-required")
     assert person("GET", "/v1/me/consents").json()["in_force"] == []
 
 
-def test_anothers_consent_is_not_found(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
-    other = mien.person()
-    mien.consent(other, party)
+def test_anothers_consent_is_not_found(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
+    other = service.person()
+    service.consent(other, party)
     theirs, nobodys = renewed(other, consent), renewed(other, {**consent, "consent_id": str(uuid4())})
 
     assert [slug(one) for one in (theirs, nobodys)] == [(404, "not-found")] * 2
     assert theirs.content == nobodys.content
 
 
-def test_to_a_revoked_party_nothing_is_renewed(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    with mien.vault.data.write() as session:
+def test_to_a_revoked_party_nothing_is_renewed(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    with service.vault.data.write() as session:
         session.connection().exec_driver_sql("UPDATE relying_parties SET revoked_on = '2026-01-01'")
     answer = renewed(person, consent)
 
@@ -201,53 +203,53 @@ def test_to_a_revoked_party_nothing_is_renewed(mien: House) -> None:
     assert party.id
 
 
-def test_restricted_or_not_it_can_be_renewed(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_restricted_or_not_it_can_be_renewed(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     person("PUT", "/v1/me/restriction").raise_for_status()
 
     assert renewed(person, consent).status_code == 200
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_expiry_that_comes_first_is_not_undone(mien: House) -> None:
+def test_expiry_that_comes_first_is_not_undone(service: RunningService) -> None:
     """The time is told when it is its turn, not when it was asked."""
-    person, _, consent = mien.enrolled(face=1)
-    by = _principal(mien, person)
+    person, _, consent = service.enrolled(face=1)
+    by = _principal(service, person)
     told: list[Exception] = []
-    mien.clock.advance(days=364)
+    service.clock.advance(days=364)
 
     def renew() -> None:
         try:
             renewal.renew(
-                mien.vault,
+                service.vault,
                 by=by,
                 consent_id=UUID(consent["consent_id"]),
                 notice_sha256=consent["notice_sha256"],
                 chosen_end=None,
-                tell_time=mien.clock,
+                tell_time=service.clock,
             )
         except Exception as error:  # noqa: BLE001 - looked at below
             told.append(error)
 
     thread = threading.Thread(target=renew)
-    with mien.vault.data.write():
+    with service.vault.data.write():
         thread.start()
-        mien.clock.advance(days=2)
+        service.clock.advance(days=2)
     thread.join()
 
     assert [type(error).__name__ for error in told] == ["ConsentRequiredError"]
 
 
-def _principal(mien: House, person: Person) -> Principal:
-    ((token_id,),) = rows(mien.vault.data.path, "SELECT id FROM tokens WHERE kind = 'access'")
+def _principal(service: RunningService, person: Person) -> Principal:
+    ((token_id,),) = rows(service.vault.data.path, "SELECT id FROM tokens WHERE kind = 'access'")
     return Principal(Role.PERSON, UUID(person.subject_id), UUID(token_id))
 
 
-def test_of_many_races_with_a_withdrawal_none_leaves_a_consent(mien: House) -> None:
-    party = mien.party()
+def test_of_many_races_with_a_withdrawal_none_leaves_a_consent(service: RunningService) -> None:
+    party = service.party()
     for _ in range(12):
-        person = mien.person()
-        consent = mien.consent(person, party)
+        person = service.person()
+        consent = service.consent(person, party)
         started = threading.Barrier(2)
         codes: dict[str, int] = {}
 
@@ -269,8 +271,8 @@ def test_of_many_races_with_a_withdrawal_none_leaves_a_consent(mien: House) -> N
         assert person("GET", "/v1/me/consents").json()["in_force"] == []
 
 
-def test_the_party_is_told_nothing_new(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_the_party_is_told_nothing_new(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     before = party("GET", "/v1/relying-party/subjects").json()
     renewed(person, consent)
 

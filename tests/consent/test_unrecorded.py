@@ -6,14 +6,14 @@ import pytest
 
 from app.transparency.log import signing_keys
 from app.vault.seal import KekError
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 
 def test_a_consent_whose_end_was_not_recorded_is_not_said_to_be_given(
-    mien: House, monkeypatch: pytest.MonkeyPatch
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party)
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party)
     address = f"/v1/me/consents/{consent['consent_id']}"
 
     def away(*_given: object) -> Never:

@@ -64,7 +64,7 @@ from tests.crash.preparations import (
     without_data,
 )
 from tests.crash.process_launcher import Command
-from tests.support.service_fixture import House, ToyPool, enrol, settings_for
+from tests.support.service_fixture import RunningService, ToyPool, enrol, settings_for
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -86,7 +86,7 @@ class Operation:
     """Something that is asked, from what it begins with to what may be left."""
 
     name: str
-    prepare: Callable[[House], Story]
+    prepare: Callable[[RunningService], Story]
     act: Callable[[Story], httpx.Response] | Order
     more: Mapping[str, Any] = field(default_factory=dict)
     """Settings."""

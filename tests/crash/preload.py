@@ -19,10 +19,10 @@ def warm_up() -> None:
     """Do what a trial does, and leave neither thread nor connection."""
     moment = StoppedClock(datetime.now(UTC))
     with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory) / "house"
+        root = Path(directory) / "service"
         prepare(root)
-        with serving(root, ToyPool(), toy_card(), clock=moment) as mien:
-            person, party, consent = mien.enrolled()
+        with serving(root, ToyPool(), toy_card(), clock=moment) as service:
+            person, party, consent = service.enrolled()
             party.verify(consent["subject_ref"], toy_photo(1))
             for page in ("consents", "enrolments", "comparisons", "tokens", "access"):
                 person("GET", f"/v1/me/{page}")

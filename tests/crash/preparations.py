@@ -32,7 +32,7 @@ from app.vault.vault import Vault
 from tests.consent.drafts import draft, publish
 from tests.crash.key_and_backup_files import BACKUP
 from tests.crash.process_launcher import MOMENT
-from tests.support.service_fixture import House, Party, Person, enrol, settings_for
+from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for
 from tests.support.toy_engine import other_toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -67,70 +67,70 @@ class Story:
         return self.doors["Door"]
 
 
-def enrolled(mien: House) -> Story:
+def enrolled(service: RunningService) -> Story:
     """Ada and Ben are enrolled at the door, and Ada was verified once."""
-    ada, door, given = mien.enrolled(face=1)
-    ben, _, his = mien.enrolled(face=2, party=door)
+    ada, door, given = service.enrolled(face=1)
+    ben, _, his = service.enrolled(face=2, party=door)
     assert door.verify(given["subject_ref"], toy_photo(1)).status_code == 200
     enrolments = ada("GET", "/v1/me/enrolments").json()["items"]
     return Story(
         people={"Ada": ada, "Ben": ben},
-        doors={"Door": door, "Gate": mien.party("Gate")},
+        doors={"Door": door, "Gate": service.party("Gate")},
         references=[("Door", given["subject_ref"], 1), ("Door", his["subject_ref"], 2)],
         about={"consent": given["consent_id"], "enrolment": enrolments[0]["enrolment_id"], "door": door.id},
     )
 
 
-def arrived(mien: House) -> Story:
+def arrived(service: RunningService) -> Story:
     """Ada is known, and has done nothing that a log would have."""
-    return Story(people={"Ada": mien.person()}, doors={"Door": mien.party()}, references=[])
+    return Story(people={"Ada": service.person()}, doors={"Door": service.party()}, references=[])
 
 
-def failed(mien: House) -> Story:
+def failed(service: RunningService) -> Story:
     """Ada was shown another face."""
-    story = enrolled(mien)
+    story = enrolled(service)
     assert story.door.verify(story.references[0][1], toy_photo(2)).json()["decision"] == "no_match"
     return story
 
 
-def consented(mien: House) -> Story:
+def consented(service: RunningService) -> Story:
     """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
-    story = enrolled(mien)
-    given = mien.consent(story.ada, story.doors["Gate"])
-    mien.consent(story.ada, None, "template_renewal")
+    story = enrolled(service)
+    given = service.consent(story.ada, story.doors["Gate"])
+    service.consent(story.ada, None, "template_renewal")
     story.references.append(("Gate", given["subject_ref"], 1))
     return replace(story, about={**story.about, "consent": given["consent_id"]})
 
 
-def with_photos(mien: House) -> Story:
+def with_photos(service: RunningService) -> Story:
     """Ada's photos are kept."""
-    story = enrolled(mien)
-    mien.consent(story.ada, None, "template_renewal")
+    story = enrolled(service)
+    service.consent(story.ada, None, "template_renewal")
     answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
     assert answer.status_code == 201, answer.text
     return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
 
 
-def superseded(mien: House) -> Story:
+def superseded(service: RunningService) -> Story:
     """Ada's photos are kept, and another engine has come into force; Ben has none that are kept."""
-    story = with_photos(mien)
-    engine_history.begin(mien.vault, other_toy_card(), days=90, now=mien.clock())
+    story = with_photos(service)
+    engine_history.begin(service.vault, other_toy_card(), days=90, now=service.clock())
     return story
 
 
-def superseded_for_long(mien: House) -> Story:
+def superseded_for_long(service: RunningService) -> Story:
     """The same, but the day of the older templates has come, and nobody has swept since."""
-    story = with_photos(mien)
-    engine_history.begin(mien.vault, other_toy_card(), days=90, now=mien.clock() - timedelta(days=90))
+    story = with_photos(service)
+    engine_history.begin(service.vault, other_toy_card(), days=90, now=service.clock() - timedelta(days=90))
     return story
 
 
-def with_a_callback(mien: House) -> Story:
+def with_a_callback(service: RunningService) -> Story:
     """The gate has a callback, and could not be told yet, at the first try, that Ada consented to it."""
-    story = enrolled(mien)
+    story = enrolled(service)
     gate = story.doors["Gate"]
-    set_callback(mien.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=mien.clock())
-    given = mien.consent(story.ada, gate)
+    set_callback(service.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=service.clock())
+    given = service.consent(story.ada, gate)
     story.references.append(("Gate", given["subject_ref"], 1))
     until = time.monotonic() + 15
     while not story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"] and time.monotonic() < until:
@@ -138,16 +138,16 @@ def with_a_callback(mien: House) -> Story:
     return replace(story, about={**story.about, "gate": gate.id})
 
 
-def notice_changed(mien: House) -> Story:
+def notice_changed(service: RunningService) -> Story:
     """There is another notice than the one that Ada consented to."""
-    story = enrolled(mien)
-    publish(mien.vault, draft(version=3), now=mien.clock())
+    story = enrolled(service)
+    publish(service.vault, draft(version=3), now=service.clock())
     return story
 
 
-def with_two_tokens(mien: House) -> Story:
+def with_two_tokens(service: RunningService) -> Story:
     """Ada has another way in."""
-    story = enrolled(mien)
+    story = enrolled(service)
     other = story.ada("POST", "/v1/me/tokens").json()
     people = {**story.people, "Ada, elsewhere": replace(story.ada, token=other["access_token"], recovery_code="")}
     return replace(story, people=people, about={**story.about, "token": other["token_id"]})
@@ -169,27 +169,29 @@ def _failing(operation: str, step: str) -> Iterator[None]:
         crash_points.watcher = watched
 
 
-def key_replaced(mien: House) -> Story:
+def key_replaced(service: RunningService) -> Story:
     """Give the relying party a new key; the old one goes on for an hour."""
-    story = enrolled(mien)
+    story = enrolled(service)
     door = story.door
-    _, door.key = parties.rotate_key(mien.vault, party_id=UUID(door.id), overlap=timedelta(hours=1), now=mien.clock())
+    _, door.key = parties.rotate_key(
+        service.vault, party_id=UUID(door.id), overlap=timedelta(hours=1), now=service.clock()
+    )
     return story
 
 
-def half_withdrawn(mien: House) -> Story:
+def half_withdrawn(service: RunningService) -> Story:
     """A withdrawal destroyed the keys, and then the data could not be written."""
-    story = enrolled(mien)
+    story = enrolled(service)
     with _failing("withdrawal", "mien.db written"):
         assert story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}").status_code == 503
     return story
 
 
-def half_erased(step: str) -> Callable[[House], Story]:
+def half_erased(step: str) -> Callable[[RunningService], Story]:
     """Ada was promised her erasure, and then the store failed at *step*."""
 
-    def prepare(mien: House) -> Story:
-        story = enrolled(mien)
+    def prepare(service: RunningService) -> Story:
+        story = enrolled(service)
         with _failing("erasure", step):
             answer = story.ada("DELETE", "/v1/me")
         assert answer.status_code == 202, answer.text
@@ -198,13 +200,13 @@ def half_erased(step: str) -> Callable[[House], Story]:
     return prepare
 
 
-def lived_on(*, half_erased: bool = False) -> Callable[[House], Story]:
+def lived_on(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
     """There is a backup. Since then Ada was verified once more, and Ben was erased, or promised that he will be."""
 
-    def prepare(mien: House) -> Story:
-        story = enrolled(mien)
-        to, now = mien.root / BACKUP, mien.clock()
-        back_up(mien.settings, to=to, version=__version__, now=now, tell=lambda _doing: None)
+    def prepare(service: RunningService) -> Story:
+        story = enrolled(service)
+        to, now = service.root / BACKUP, service.clock()
+        back_up(service.settings, to=to, version=__version__, now=now, tell=lambda _doing: None)
         assert story.door.verify(story.references[0][1], toy_photo(1)).status_code == 200
         with _failing("erasure", "register.db written") if half_erased else nullcontext():
             answer = story.people["Ben"]("DELETE", "/v1/me")
@@ -249,11 +251,13 @@ def turned(vault: Vault, now: datetime) -> None:
     )
 
 
-def with_a_key_of_then(mien: House) -> Story:
+def with_a_key_of_then(service: RunningService) -> Story:
     """The key of receipts was made by the clock that stands still, and has signed."""
-    signing_keys.rotate(mien.vault, now=MOMENT)
-    story = enrolled(mien)
-    return replace(story, about={**story.about, "signs": signing_keys.thumbprint_in_force(mien.vault, Signs.RECEIPTS)})
+    signing_keys.rotate(service.vault, now=MOMENT)
+    story = enrolled(service)
+    return replace(
+        story, about={**story.about, "signs": signing_keys.thumbprint_in_force(service.vault, Signs.RECEIPTS)}
+    )
 
 
 def without_a_log(root: Path) -> None:
@@ -278,19 +282,19 @@ def without_counts(root: Path) -> None:
         register.execute(gone, (enumeration_guard.KEY_OWNER.digest,))
 
 
-def erased_in_a_large_store(mien: House) -> Story:
+def erased_in_a_large_store(service: RunningService) -> Story:
     """Ada has left, and the unused space of the file is still to be written anew."""
-    story = enrolled(mien)
+    story = enrolled(service)
     answer = story.ada("DELETE", "/v1/me")
     assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
     return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
 
 
-def past_its_time(mien: House) -> Story:
+def past_its_time(service: RunningService) -> Story:
     """Ada has a token that nobody uses, asked for access once, and Ben has left."""
-    story = with_two_tokens(mien)
+    story = with_two_tokens(service)
     story.ada("GET", "/v1/me/access").raise_for_status()
-    with mien.vault.data.write() as session:
+    with service.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = '2025-12-31' WHERE id = ?", (UUID(story.about["token"]).hex,)
         )

@@ -54,7 +54,7 @@ class Bench:
 
     def trial(self, *, deadly: Spot | None = None, recording: bool = False) -> Trial:
         """Return a trial on a fresh copy of the state before."""
-        root = Path(tempfile.mkdtemp(dir=self.scratch)) / "house"
+        root = Path(tempfile.mkdtemp(dir=self.scratch)) / "service"
         return Trial(service_fixture.copied(self.template, root), self.moment, deadly, recording)
 
     def begin(self, trial: Trial) -> Child:
@@ -82,12 +82,12 @@ def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch
     template = service_fixture.copied(prepared, scratch / "template")
     with service_fixture.serving(
         template, service_fixture.ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more
-    ) as mien:
+    ) as service:
         # What was there before is in the tree, what the story brings waits. The clock stands still, and no batch more
         # is due: neither then nor when the operation happens.
-        batch.join(mien.vault, now=MOMENT, at_once=True)
-        story = operation.prepare(mien)
-        batch.join(mien.vault, now=MOMENT + operation.later)
+        batch.join(service.vault, now=MOMENT, at_once=True)
+        story = operation.prepare(service)
+        batch.join(service.vault, now=MOMENT + operation.later)
     operation.left(template)
     (scratch / "trials").mkdir()
     return Bench(nursery, operation, template, story, scratch / "trials")

@@ -16,7 +16,7 @@ from app.templates import engine_history, renewal
 from app.transparency.log.entries import Act
 from tests.rest.program import Program
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, Party, Person, ToyPool, enrol, serving
+from tests.support.service_fixture import MovableClock, Party, Person, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import FOR_EVER
@@ -44,13 +44,13 @@ class BlindPool(ToyPool):
 
 
 @contextmanager
-def served(root: Path, card: Card, *, clock: MovableClock, **more: Any) -> Iterator[House]:
+def served(root: Path, card: Card, *, clock: MovableClock, **more: Any) -> Iterator[RunningService]:
     """Serve with the toy, or with the other one, as the card says."""
     pool = ToyPool() if card.id == "toy" else other_pool()
     with serving(
         root, pool, card, clock=clock, **{"sweep_interval_s": SELDOM, "log_interval": FOR_EVER, **more}
-    ) as house:
-        yield house
+    ) as service:
+        yield service
 
 
 @dataclass
@@ -62,9 +62,9 @@ class Ada:
     consent: dict[str, Any]
     renewal: dict[str, Any] | None
 
-    def at(self, house: House | Program) -> "Ada":
+    def at(self, service: RunningService | Program) -> "Ada":
         """Return the same at another service on the same data."""
-        client = house.client
+        client = service.client
         return replace(self, person=replace(self.person, client=client), party=replace(self.party, client=client))
 
     @property
@@ -85,27 +85,27 @@ class Ada:
         return answer.json().get("decision", answer.status_code)
 
 
-def ada(house: House, *, keeps: bool, party: Party | None = None, face: int = 1) -> Ada:
+def ada(service: RunningService, *, keeps: bool, party: Party | None = None, face: int = 1) -> Ada:
     """Let somebody enrol for a door."""
-    person, party = house.person(), party or house.party()
-    consent = house.consent(person, party)
-    renewal_consent = house.consent(person, None, purpose="template_renewal") if keeps else None
+    person, party = service.person(), party or service.party()
+    consent = service.consent(person, party)
+    renewal_consent = service.consent(person, None, purpose="template_renewal") if keeps else None
     photos = [toy_photo(face), toy_photo(face, variant=2)]
     more = {"keep_photos": "true"} if keeps else {}
     assert enrol(person, [consent["consent_id"]], photos, **more).status_code == 201
     return Ada(person, party, consent, renewal_consent)
 
 
-def supersede(house: House, card: Card | None = None, *, days: int = 90) -> None:
+def supersede(service: RunningService, card: Card | None = None, *, days: int = 90) -> None:
     """Put another engine in force, as the next start would, while this service goes on."""
-    engine_history.begin(house.vault, card or other_toy_card(), days=days, now=house.clock())
+    engine_history.begin(service.vault, card or other_toy_card(), days=days, now=service.clock())
 
 
-def look(house: House, *, pool: ToyPool | None = None, **more: Any) -> renewal.Renewed:
+def look(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -> renewal.Renewed:
     """Look for templates to be renewed with the other engine."""
     card = other_toy_card()
     faces = Measuring(pool=pool or other_pool(), card=card, target_fmr=1e-3, threshold=0.54)
-    return renewal.look(renewal.Look(vault=house.vault, faces=faces, tell_time=house.clock, **more))
+    return renewal.look(renewal.Look(vault=service.vault, faces=faces, tell_time=service.clock, **more))
 
 
 def acts(person: Person, *which: Act) -> list[dict[str, Any]]:
@@ -114,8 +114,8 @@ def acts(person: Person, *which: Act) -> list[dict[str, Any]]:
     return [one["content"]["record"] for one in entries if one["content"]["record"]["act"] in which]
 
 
-def open_acts(house: House, which: Act) -> list[dict[str, Any]]:
+def open_acts(service: RunningService, which: Act) -> list[dict[str, Any]]:
     """Return the open entries of this act that wait for the log."""
-    waiting = rows(house.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
+    waiting = rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
     found: list[dict[str, Any]] = [json.loads(record) for (record,) in waiting]
     return [one for one in found if one["act"] == which]

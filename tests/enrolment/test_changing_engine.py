@@ -15,7 +15,7 @@ from app.transparency.log.entries import Act, append_open
 from tests.consent.spies import change_row
 from tests.enrolment.engine_change import acts, ada, open_acts, served, supersede
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, enrol
+from tests.support.service_fixture import MovableClock, RunningService, enrol
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -28,16 +28,16 @@ def clock() -> MovableClock:
 
 
 @pytest.fixture
-def house(root: Path, clock: MovableClock) -> Iterator[House]:
+def service(root: Path, clock: MovableClock) -> Iterator[RunningService]:
     with served(root, TOY, clock=clock) as running:
         # In the middle of a day, whatever the day.
         clock.moved -= timedelta(hours=clock().hour - 12)
         yield running
 
 
-def engine_rows(house: House) -> dict[str, tuple[str | None, str | None]]:
+def engine_rows(service: RunningService) -> dict[str, tuple[str | None, str | None]]:
     query = "SELECT engine_id, in_force_until, templates_end_on FROM engines"
-    return {engine: (until, end) for engine, until, end in rows(house.vault.data.path, query)}
+    return {engine: (until, end) for engine, until, end in rows(service.vault.data.path, query)}
 
 
 def test_templates_of_the_older_engine_are_never_compared_and_people_enrol_again(
@@ -93,8 +93,8 @@ def test_going_back_before_the_day_brings_the_templates_back(root: Path, clock: 
         enrolled = ada(before, keeps=False)
     for card, days in ((OTHER, 0), (TOY, 60), (OTHER, 60), (TOY, 60)):
         clock.advance(days=days)
-        with served(root, card, clock=clock) as house:
-            found, known = enrolled.at(house).verified(), engine_rows(house)
+        with served(root, card, clock=clock) as service:
+            found, known = enrolled.at(service).verified(), engine_rows(service)
 
         assert found == ("match" if card is TOY else 404)
         assert known[card.id] == (None, None)
@@ -114,21 +114,21 @@ def test_going_back_after_the_day_does_not_even_if_nobody_swept(root: Path, cloc
         assert [one["templates"] for one in acts(again.person, Act.TEMPLATE_ENDED)] == [1]
 
 
-def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(house: House) -> None:
-    enrolled = ada(house, keeps=True)
+def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(service: RunningService) -> None:
+    enrolled = ada(service, keeps=True)
     assert enrolled.renewal is not None
     ids = [enrolled.consent_id, str(enrolled.renewal["consent_id"])]
     enrolment = enrolled.person("GET", "/v1/me/enrolments").json()["items"][0]["enrolment_id"]
-    keys = house.living_keys(*ids)
-    supersede(house)
+    keys = service.living_keys(*ids)
+    supersede(service)
     found = []
     for days in (89, 1):
-        house.clock.advance(days=days)
-        swept = run_maintenance(house.vault, settings=house.settings, now=house.clock())
-        left = [rows(house.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
+        service.clock.advance(days=days)
+        swept = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        left = [rows(service.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
         found.append((swept.templates_ended, *left))
     (ended,) = acts(enrolled.person, Act.TEMPLATE_ENDED)
-    after = house.living_keys(*ids)
+    after = service.living_keys(*ids)
 
     assert found == [(0, 1, 2), (1, 0, 0)]
     assert {one["state"] for one in enrolled.person("GET", "/v1/me/consents").json()["items"]} == {"given"}
@@ -141,16 +141,18 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(house
         "engine": TOY.id,
         "weights_sha256": TOY.weights_sha256,
     }
-    assert [one["templates_ended"] for one in open_acts(house, Act.RETENTION_RUN)] == [1]
+    assert [one["templates_ended"] for one in open_acts(service, Act.RETENTION_RUN)] == [1]
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
 
-def test_many_end_page_by_page_and_an_interrupted_end_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ending, "PAGE", 2)
-    party = house.party()
-    people = [ada(house, keeps=False, party=party, face=face) for face in range(5)]
-    supersede(house)
-    house.clock.advance(days=90)
+    party = service.party()
+    people = [ada(service, keeps=False, party=party, face=face) for face in range(5)]
+    supersede(service)
+    service.clock.advance(days=90)
     calls: list[object] = []
 
     def failing(*given: object, **more: object) -> None:
@@ -161,38 +163,38 @@ def test_many_end_page_by_page_and_an_interrupted_end_goes_on(house: House, monk
 
     monkeypatch.setattr(ending, "append_open", failing)
     with pytest.raises(RuntimeError):
-        ending.end_superseded(house.vault, now=house.clock())
-    left = rows(house.vault.data.path, "SELECT count(*) FROM templates")
-    ended = ending.end_superseded(house.vault, now=house.clock())
+        ending.end_superseded(service.vault, now=service.clock())
+    left = rows(service.vault.data.path, "SELECT count(*) FROM templates")
+    ended = ending.end_superseded(service.vault, now=service.clock())
 
     assert (left, ended) == ([(3,)], 3)
-    assert ending.end_superseded(house.vault, now=house.clock()) == 0
+    assert ending.end_superseded(service.vault, now=service.clock()) == 0
     assert all(len(acts(one.person, Act.TEMPLATE_ENDED)) == 1 for one in people)
 
 
-def test_who_is_being_erased_has_no_entry_more(house: House) -> None:
-    leaving = ada(house, keeps=False)
-    supersede(house)
-    house.clock.advance(days=90)
-    change_row(house.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(leaving.person.subject_id).hex)
+def test_who_is_being_erased_has_no_entry_more(service: RunningService) -> None:
+    leaving = ada(service, keeps=False)
+    supersede(service)
+    service.clock.advance(days=90)
+    change_row(service.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(leaving.person.subject_id).hex)
 
-    assert ending.end_superseded(house.vault, now=house.clock()) == 0
+    assert ending.end_superseded(service.vault, now=service.clock()) == 0
 
 
 # --- Held by the database
 
 
-def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(house: House) -> None:
-    enrolled = ada(house, keeps=False)
-    columns = [row[1] for row in rows(house.vault.data.path, "PRAGMA table_info(templates)")]
+def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(service: RunningService) -> None:
+    enrolled = ada(service, keeps=False)
+    columns = [row[1] for row in rows(service.vault.data.path, "PRAGMA table_info(templates)")]
     copied = ", ".join({"id": ":id", "weights_sha256": ":weights", "engine_id": ":engine"}.get(c, c) for c in columns)
     statement = f"INSERT OR REPLACE INTO templates SELECT {copied} FROM templates WHERE grant_id = :grant"  # noqa: S608 - names of the schema
     given = {"id": "f" * 32, "grant": UUID(enrolled.consent_id).hex}
 
     for engine, weights in (("toy", "0" * 64), ("other_toy", TOY.weights_sha256)):
         with pytest.raises(IntegrityError, match="a template needs an engine that was in force"):
-            change_row(house.vault, statement, engine=engine, weights=weights, **given)
-    change_row(house.vault, statement, engine="toy", weights=TOY.weights_sha256, **given)
+            change_row(service.vault, statement, engine=engine, weights=weights, **given)
+    change_row(service.vault, statement, engine="toy", weights=TOY.weights_sha256, **given)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +206,8 @@ def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(house:
         ("UPDATE engines SET engine_id = 'other_toy'", "an engine is never renamed"),
     ],
 )
-def test_a_label_never_changes(house: House, statement: str, reason: str) -> None:
-    ada(house, keeps=False)
+def test_a_label_never_changes(service: RunningService, statement: str, reason: str) -> None:
+    ada(service, keeps=False)
 
     with pytest.raises(IntegrityError, match=reason):
-        change_row(house.vault, statement)
+        change_row(service.vault, statement)

@@ -17,7 +17,7 @@ from app.transparency.log.entries import Act
 from tests.architecture.source import ROOT
 from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
 from tests.rest.program import program
-from tests.support.service_fixture import House, MovableClock, ToyPool, enrol, serving
+from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.vault.operator import command, refused
 
@@ -39,10 +39,10 @@ class AnyFacePool(ToyPool):
         return [Measured((0.1,) * 128, {}, one if permit.keeps_photos else None) for one in images]
 
 
-def kept(house: House, photos: Sequence[bytes], *, at: Ada | None = None) -> Ada:
+def kept(service: RunningService, photos: Sequence[bytes], *, at: Ada | None = None) -> Ada:
     """Let somebody enrol photos that are kept."""
-    person, party = house.person(), at.party if at else house.party()
-    consent, renewal = house.consent(person, party), house.consent(person, None, purpose="template_renewal")
+    person, party = service.person(), at.party if at else service.party()
+    consent, renewal = service.consent(person, party), service.consent(person, None, purpose="template_renewal")
     assert enrol(person, [consent["consent_id"]], photos, keep_photos="true").status_code == 201
     return Ada(person, party, consent, renewal)
 
@@ -105,12 +105,12 @@ def test_the_operator_renews_by_a_command(root: Path) -> None:
 
 def test_coverage_counts_and_names_nobody(root: Path) -> None:
     clock = MovableClock()
-    with served(root, TOY, clock=clock) as house:
-        mine = [ada(house, keeps=False)]
-        mine += [ada(house, keeps=keeps, party=mine[0].party, face=face) for face, keeps in ((2, True), (3, True))]
+    with served(root, TOY, clock=clock) as service:
+        mine = [ada(service, keeps=False)]
+        mine += [ada(service, keeps=keeps, party=mine[0].party, face=face) for face, keeps in ((2, True), (3, True))]
         mine[2].person("PUT", "/v1/me/restriction").raise_for_status()
-        supersede(house)
-        mine.append(ada(house, keeps=False, party=mine[0].party, face=4))
+        supersede(service)
+        mine.append(ada(service, keeps=False, party=mine[0].party, face=4))
     shown = command(root, "engines", "coverage", "--json").stdout
     read = command(root, "engines", "coverage").stdout
 

@@ -10,7 +10,7 @@ from PIL import Image
 from app.faces.permit import Purpose
 from tests.consent.spies import count, everything
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/enrolments"
@@ -27,9 +27,9 @@ def enrolments(person: Person) -> list[dict[str, Any]]:
     return items
 
 
-def generations(mien: House, consent: dict[str, Any]) -> set[int]:
+def generations(service: RunningService, consent: dict[str, Any]) -> set[int]:
     """Return the generations of key that a consent has."""
-    return mien.living_keys(consent["consent_id"]).get(consent["consent_id"], set())
+    return service.living_keys(consent["consent_id"]).get(consent["consent_id"], set())
 
 
 def decision(party: Party, consent: dict[str, Any], face: int) -> str:
@@ -37,13 +37,13 @@ def decision(party: Party, consent: dict[str, Any], face: int) -> str:
     return str(party.verify(consent["subject_ref"], toy_photo(face, variant=3)).json().get("decision"))
 
 
-def test_each_of_several_consents_gets_a_template_of_its_own(mien: House) -> None:
-    person = mien.person()
-    doors = [mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION), mien.party("Gate")]
+def test_each_of_several_consents_gets_a_template_of_its_own(service: RunningService) -> None:
+    person = service.person()
+    doors = [service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION), service.party("Gate")]
     consents = [
-        mien.consent(person, doors[0]),
-        mien.consent(person, doors[0], "identification"),
-        mien.consent(person, doors[1]),
+        service.consent(person, doors[0]),
+        service.consent(person, doors[0], "identification"),
+        service.consent(person, doors[1]),
     ]
     ids = [one["consent_id"] for one in consents]
 
@@ -59,15 +59,15 @@ def test_each_of_several_consents_gets_a_template_of_its_own(mien: House) -> Non
     assert listed["enrolment_id"] == said["enrolment_id"]
     assert sorted(one["consent_id"] for one in listed["templates"]) == sorted(ids)
     assert listed["photo_ids"] == []
-    sealed = rows(mien.vault.data.path, "SELECT DISTINCT sealed FROM templates")
+    sealed = rows(service.vault.data.path, "SELECT DISTINCT sealed FROM templates")
     assert len(sealed) == 3, "each is sealed under its own key"
     assert [decision(doors[0], consents[0], 1), decision(doors[1], consents[2], 1)] == ["match", "match"]
     person("DELETE", f"/v1/me/consents/{ids[0]}")
     assert [decision(doors[0], consents[0], 1), decision(doors[1], consents[2], 1)] == ["None", "match"]
 
 
-def test_enrolling_again_replaces(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_enrolling_again_replaces(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     (old,) = enrolments(person)
 
     answer = enrol(person, [consent["consent_id"]], [toy_photo(2)])
@@ -75,13 +75,13 @@ def test_enrolling_again_replaces(mien: House) -> None:
     (new,) = enrolments(person)
     assert new["enrolment_id"] == answer.json()["enrolment_id"] != old["enrolment_id"]
     assert [decision(party, consent, 1), decision(party, consent, 2)] == ["no_match", "match"]
-    assert len(generations(mien, consent)) == 1, "the key of what was replaced is destroyed"
-    assert count(mien.vault, "templates") == 1
+    assert len(generations(service, consent)) == 1, "the key of what was replaced is destroyed"
+    assert count(service.vault, "templates") == 1
 
 
-def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(mien: House) -> None:
-    person, other, party = mien.person(), mien.person(), mien.party()
-    consent, renewal = mien.consent(person, party), mien.consent(person, None, "template_renewal")
+def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(service: RunningService) -> None:
+    person, other, party = service.person(), service.person(), service.party()
+    consent, renewal = service.consent(person, party), service.consent(person, None, "template_renewal")
     secret = b"GPS 52.5 13.4 canary"
     with_exif = io.BytesIO()
     exif = Image.Exif()
@@ -105,47 +105,47 @@ def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(mien: House) -> None:
         assert party("GET", f"/v1/me/photos/{photo_id}").status_code == 403
     person("DELETE", f"/v1/me/consents/{renewal['consent_id']}")
     assert person("GET", f"/v1/me/photos/{listed['photo_ids'][0]}").status_code == 404
-    assert (count(mien.vault, "photos"), count(mien.vault, "templates")) == (0, 1), "the template stays"
+    assert (count(service.vault, "photos"), count(service.vault, "templates")) == (0, 1), "the template stays"
     assert decision(party, consent, 1) == "match"
 
 
-def test_photos_are_kept_only_if_asked(mien: House) -> None:
-    person = mien.person()
-    consent = mien.consent(person, mien.party())
-    mien.consent(person, None, "template_renewal")
+def test_photos_are_kept_only_if_asked(service: RunningService) -> None:
+    person = service.person()
+    consent = service.consent(person, service.party())
+    service.consent(person, None, "template_renewal")
 
     for keep in ({}, {"keep_photos": "false"}):
         enrol(person, [consent["consent_id"]], [toy_photo(1)], **keep)
 
-        assert count(mien.vault, "photos") == 0, keep
+        assert count(service.vault, "photos") == 0, keep
 
 
-def test_enrolling_again_replaces_the_kept_photos(mien: House) -> None:
-    person = mien.person()
-    consent, renewal = mien.consent(person, mien.party()), mien.consent(person, None, "template_renewal")
+def test_enrolling_again_replaces_the_kept_photos(service: RunningService) -> None:
+    person = service.person()
+    consent, renewal = service.consent(person, service.party()), service.consent(person, None, "template_renewal")
 
     for keep, kept in (("true", 2), ("true", 2), ("false", 0)):
         enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=1)], keep_photos=keep)
 
         (listed,) = enrolments(person)
-        assert len(listed["photo_ids"]) == count(mien.vault, "photos") == kept
-        assert len(generations(mien, renewal)) == 1, "older keys are destroyed"
+        assert len(listed["photo_ids"]) == count(service.vault, "photos") == kept
+        assert len(generations(service, renewal)) == 1, "older keys are destroyed"
 
 
-def test_deleting_an_enrolment_leaves_the_consent_and_no_template(mien: House) -> None:
-    person, party, consent = mien.enrolled()
-    renewal = mien.consent(person, None, "template_renewal")
+def test_deleting_an_enrolment_leaves_the_consent_and_no_template(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
+    renewal = service.consent(person, None, "template_renewal")
     enrol(person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
     (listed,) = enrolments(person)
-    before = [generations(mien, one) for one in (consent, renewal)]
+    before = [generations(service, one) for one in (consent, renewal)]
 
     deleted = person("DELETE", f"{PATH}/{listed['enrolment_id']}")
 
     assert (deleted.status_code, deleted.json()["erased_from_disk"]) == (200, True)
     assert enrolments(person) == []
-    assert count(mien.vault, "templates") == count(mien.vault, "photos") == 0
+    assert count(service.vault, "templates") == count(service.vault, "photos") == 0
     assert person("GET", f"/v1/me/photos/{listed['photo_ids'][0]}").status_code == 404
-    after = [generations(mien, one) for one in (consent, renewal)]
+    after = [generations(service, one) for one in (consent, renewal)]
     assert [len(one) for one in after] == [1, 1]
     assert [one & two for one, two in zip(before, after, strict=True)] == [set(), set()], "the old keys are gone"
     assert slug(party.verify(consent["subject_ref"], toy_photo(1))) == (404, "no-such-consent")
@@ -155,9 +155,9 @@ def test_deleting_an_enrolment_leaves_the_consent_and_no_template(mien: House) -
     assert decision(party, consent, 2) == "match"
 
 
-def test_one_bad_photo_and_nothing_is_kept_of_any(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    before = everything(mien.vault)
+def test_one_bad_photo_and_nothing_is_kept_of_any(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    before = everything(service.vault)
     cut = toy_photo(2)[:200]
 
     answer = enrol(person, [consent["consent_id"]], [toy_photo(2), toy_photo(), cut, toy_photo(2, 3), b"text"])
@@ -171,29 +171,29 @@ def test_one_bad_photo_and_nothing_is_kept_of_any(mien: House) -> None:
         (4, "unsupported-image"),
     ]
     assert all(set(one) == {"index", "slug", "detail"} and one["detail"].endswith(".") for one in problem["photos"])
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     assert decision(party, consent, 1) == "match"
 
 
-def test_one_to_five_photos_make_an_enrolment(mien: House) -> None:
-    person, _, consent = mien.enrolled()
-    before = everything(mien.vault)
+def test_one_to_five_photos_make_an_enrolment(service: RunningService) -> None:
+    person, _, consent = service.enrolled()
+    before = everything(service.vault)
 
     for number in (0, 6):
         answer = enrol(person, [consent["consent_id"]], [toy_photo(1)] * number)
 
         assert slug(answer) == (422, "invalid-request"), number
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/photos"]
-        assert everything(mien.vault) == before
+        assert everything(service.vault) == before
 
     for number in (1, 5):
         assert enrol(person, [consent["consent_id"]], [toy_photo(1)] * number).status_code == 201, number
 
 
-def test_the_fields_of_an_enrolment_are_checked(mien: House) -> None:
-    person, _, consent = mien.enrolled()
+def test_the_fields_of_an_enrolment_are_checked(service: RunningService) -> None:
+    person, _, consent = service.enrolled()
     good = consent["consent_id"]
-    before = everything(mien.vault)
+    before = everything(service.vault)
 
     wrong = [
         enrol(person, [], [toy_photo(1)]),
@@ -206,5 +206,5 @@ def test_the_fields_of_an_enrolment_are_checked(mien: House) -> None:
     ]
 
     assert [slug(answer) for answer in wrong] == [(422, "invalid-request")] * len(wrong)
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     assert enrol(person, [good], [toy_photo(1)], capture_id=str(uuid4())).status_code == 201

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.consent.spies import everything
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -21,7 +21,7 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 @pytest.fixture
-def narrow(root: Path, pool: SharedPool) -> Iterator[House]:
+def narrow(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service with small limits."""
     limits: dict[str, Any] = {
         "max_photo_bytes": 2_000,
@@ -29,8 +29,8 @@ def narrow(root: Path, pool: SharedPool) -> Iterator[House]:
         "max_body_bytes": 4_000,
         "max_json_bytes": 4_000,
     }
-    with serving(root, pool, toy_card(), **limits) as mien:
-        yield mien
+    with serving(root, pool, toy_card(), **limits) as service:
+        yield service
 
 
 def padded(size: int) -> bytes:
@@ -39,7 +39,7 @@ def padded(size: int) -> bytes:
     return photo + b"\0" * (size - len(photo))
 
 
-def test_a_photo_over_its_limit_is_too_large(narrow: House) -> None:
+def test_a_photo_over_its_limit_is_too_large(narrow: RunningService) -> None:
     person, party = narrow.person(), narrow.party()
     consent = narrow.consent(person, party)
     largest, over = padded(2_000), padded(2_001)
@@ -67,7 +67,7 @@ def _multipart(fields: dict[str, str], name: str, photos: list[bytes]) -> bytes:
     return b"\r\n".join([*parts, b"--x--\r\n"])
 
 
-def test_a_body_over_its_limit_is_too_large_in_both_framings(narrow: House) -> None:
+def test_a_body_over_its_limit_is_too_large_in_both_framings(narrow: RunningService) -> None:
     person, party = narrow.person(), narrow.party()
     consent = narrow.consent(person, party)
 

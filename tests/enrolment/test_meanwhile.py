@@ -8,7 +8,7 @@ import pytest
 
 from app.kit.errors import BusyError
 from tests.consent.spies import everything, noted
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import crashing_photo, toy_photo
 
 
@@ -22,94 +22,94 @@ def decision(party: Party, consent: dict[str, Any], face: int) -> str:
     return str(party.verify(consent["subject_ref"], toy_photo(face, variant=3)).json().get("decision"))
 
 
-def withdraw(mien: House, person: Person, consent: dict[str, Any]) -> None:
+def withdraw(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
 
 
-def refuse(mien: House, person: Person, consent: dict[str, Any]) -> None:
+def refuse(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     body = {"relying_party_id": consent["relying_party_id"], "decision": "refused"}
     person("POST", "/v1/me/consents", json=body | {k: consent[k] for k in ("purpose", "notice_sha256")})
 
 
-def give_anew(mien: House, person: Person, consent: dict[str, Any]) -> None:
-    withdraw(mien, person, consent)
+def give_anew(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    withdraw(service, person, consent)
     body = {k: consent[k] for k in ("purpose", "notice_sha256", "relying_party_id")}
     assert person("POST", "/v1/me/consents", json=body).status_code == 201
 
 
-def expire(mien: House, person: Person, consent: dict[str, Any]) -> None:
-    mien.clock.advance(days=400)
+def expire(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    service.clock.advance(days=400)
 
 
-def erase(mien: House, person: Person, consent: dict[str, Any]) -> None:
+def erase(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     assert person("DELETE", "/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize("act", [withdraw, refuse, give_anew, expire, erase], ids=lambda act: act.__name__)
 @pytest.mark.parametrize("of", ["verification", "template_renewal"])
 def test_what_ends_while_the_engine_works_is_not_enrolled_for(
-    mien: House, act: Callable[[House, Person, dict[str, Any]], None], of: str
+    service: RunningService, act: Callable[[RunningService, Person, dict[str, Any]], None], of: str
 ) -> None:
-    person, party = mien.person(), mien.party()
+    person, party = service.person(), service.party()
     consents = {
-        "verification": mien.consent(person, party),
-        "template_renewal": mien.consent(person, None, "template_renewal"),
+        "verification": service.consent(person, party),
+        "template_renewal": service.consent(person, None, "template_renewal"),
     }
     keys = dict[str, Any]()
 
     def meanwhile() -> None:
-        act(mien, person, consents[of])
-        keys.update(everything(mien.vault))
+        act(service, person, consents[of])
+        keys.update(everything(service.vault))
 
-    mien.pool.after = meanwhile
+    service.pool.after = meanwhile
 
     answer = enrol(person, [consents["verification"]["consent_id"]], [toy_photo(1)], keep_photos="true")
 
     assert slug(answer) == (403, "consent-required")
     erased = act is erase
-    assert noted(keys, everything(mien.vault)) == 1 - erased, "the refusal, and nothing else; no key is left over"
+    assert noted(keys, everything(service.vault)) == 1 - erased, "the refusal, and nothing else; no key is left over"
     assert keys["mien.templates"] == keys["mien.photos"] == []
 
 
-def test_a_busy_engine_refuses_and_nothing_is_stored(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    before = everything(mien.vault)
+def test_a_busy_engine_refuses_and_nothing_is_stored(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    before = everything(service.vault)
 
     def full() -> None:
         raise BusyError
 
-    mien.pool.before = full
+    service.pool.before = full
     answers = [
         enrol(person, [consent["consent_id"]], [toy_photo(2)]),
         party.verify(consent["subject_ref"], toy_photo(1)),
     ]
     rights = person("GET", "/v1/me")
-    mien.pool.reset()
+    service.pool.reset()
 
     for answer in answers:
         assert slug(answer) == (503, "busy")
         assert int(answer.headers["retry-after"]) > 0
     assert rights.status_code == 200
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     assert decision(party, consent, 1) == "match"
 
 
-def test_an_engine_that_dies_over_a_photo_stores_nothing(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    before = everything(mien.vault)
+def test_an_engine_that_dies_over_a_photo_stores_nothing(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    before = everything(service.vault)
 
     answer = enrol(person, [consent["consent_id"]], [toy_photo(2), crashing_photo()])
 
     assert slug(answer) == (503, "busy")
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     assert decision(party, consent, 1) == "match"
 
 
-def test_no_transaction_is_open_while_the_engine_works(mien: House) -> None:
-    person, party, consent = mien.enrolled()
+def test_no_transaction_is_open_while_the_engine_works(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
     seen = []
-    mien.pool.before = lambda: seen.append(
-        (mien.vault.data.open_transactions(), mien.vault.register.store.open_transactions())
+    service.pool.before = lambda: seen.append(
+        (service.vault.data.open_transactions(), service.vault.register.store.open_transactions())
     )
 
     enrol(person, [consent["consent_id"]], [toy_photo(1)])

@@ -20,7 +20,7 @@ from app.transparency.log.entries import Act
 from tests.consent.spies import change_row
 from tests.enrolment.engine_change import Ada, BlindPool, acts, ada, look, other_pool, served, supersede
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, ToyPool, enrol
+from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -28,13 +28,13 @@ TOY, OTHER = toy_card(), other_toy_card()
 
 
 @pytest.fixture
-def house(root: Path) -> Iterator[House]:
+def service(root: Path) -> Iterator[RunningService]:
     with served(root, TOY, clock=MovableClock()) as running:
         yield running
 
 
-def made_by(house: House) -> list[str]:
-    return [row[0] for row in rows(house.vault.data.path, "SELECT engine_id FROM templates ORDER BY engine_id")]
+def made_by(service: RunningService) -> list[str]:
+    return [row[0] for row in rows(service.vault.data.path, "SELECT engine_id FROM templates ORDER BY engine_id")]
 
 
 def counting(pool: ToyPool) -> list[Permit]:
@@ -107,33 +107,33 @@ def test_a_running_service_renews_by_itself(root: Path) -> None:
         assert len(acts(found.person, Act.TEMPLATE_RENEWED)) == 1
 
 
-def test_one_for_each_consent_of_the_enrolment(house: House) -> None:
-    enrolled = ada(house, keeps=True)
-    gate = house.consent(enrolled.person, house.party("Gate"))
+def test_one_for_each_consent_of_the_enrolment(service: RunningService) -> None:
+    enrolled = ada(service, keeps=True)
+    gate = service.consent(enrolled.person, service.party("Gate"))
     both = [enrolled.consent_id, gate["consent_id"]]
     photos = [toy_photo(1), toy_photo(1, variant=1)]
     assert enrol(enrolled.person, both, photos, keep_photos="true").status_code == 201
-    supersede(house)
+    supersede(service)
     pool = other_pool()
     asked = counting(pool)
 
-    assert look(house, pool=pool) == renewal.Renewed(renewed=2)
+    assert look(service, pool=pool) == renewal.Renewed(renewed=2)
     assert len(asked) == 2, "each photo is measured once"
-    assert made_by(house) == [OTHER.id] * 2
+    assert made_by(service) == [OTHER.id] * 2
 
 
-def without_consent(house: House) -> Ada:
-    return ada(house, keeps=False)
+def without_consent(service: RunningService) -> Ada:
+    return ada(service, keeps=False)
 
 
-def restricted(house: House) -> Ada:
-    enrolled = ada(house, keeps=True)
+def restricted(service: RunningService) -> Ada:
+    enrolled = ada(service, keeps=True)
     enrolled.person("PUT", "/v1/me/restriction").raise_for_status()
     return enrolled
 
 
-def disputed(house: House) -> Ada:
-    enrolled = ada(house, keeps=True)
+def disputed(service: RunningService) -> Ada:
+    enrolled = ada(service, keeps=True)
     assert enrolled.verified() == "match"
     (line,) = enrolled.person("GET", "/v1/me/comparisons").json()["items"]
     address = f"/v1/me/comparisons/{line['comparison_id']}/dispute"
@@ -141,18 +141,18 @@ def disputed(house: House) -> Ada:
     return enrolled
 
 
-def renewal_withdrawn(house: House) -> Ada:
-    enrolled = ada(house, keeps=True)
+def renewal_withdrawn(service: RunningService) -> Ada:
+    enrolled = ada(service, keeps=True)
     assert enrolled.renewal is not None
     enrolled.person("DELETE", f"/v1/me/consents/{enrolled.renewal['consent_id']}").raise_for_status()
     return enrolled
 
 
-def photos_of_another_enrolment(house: House) -> Ada:
+def photos_of_another_enrolment(service: RunningService) -> Ada:
     """She keeps photos of an enrolment for one door, and none of that for the other."""
-    enrolled = ada(house, keeps=True)
-    gate = house.party("Gate")
-    consent = house.consent(enrolled.person, gate)
+    enrolled = ada(service, keeps=True)
+    gate = service.party("Gate")
+    consent = service.consent(enrolled.person, gate)
     assert enrol(enrolled.person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
     enrolled.person("DELETE", f"/v1/me/consents/{enrolled.consent_id}").raise_for_status()
     return Ada(enrolled.person, gate, consent, enrolled.renewal)
@@ -168,49 +168,49 @@ def photos_of_another_enrolment(house: House) -> Ada:
         (photos_of_another_enrolment, standing.ENROL),
     ],
 )
-def test_nobody_else_is_measured(house: House, case: Callable[[House], Ada], to_do: str) -> None:
-    enrolled = case(house)
-    supersede(house)
+def test_nobody_else_is_measured(service: RunningService, case: Callable[[RunningService], Ada], to_do: str) -> None:
+    enrolled = case(service)
+    supersede(service)
     pool = other_pool()
     asked = counting(pool)
 
-    assert look(house, pool=pool) == renewal.Renewed()
+    assert look(service, pool=pool) == renewal.Renewed()
     assert asked == []
-    assert made_by(house) == [TOY.id]
+    assert made_by(service) == [TOY.id]
     assert enrolled.template()["to_do"] == to_do
 
 
-def test_what_was_stopped_is_renewed_when_its_person_lifts_that(house: House) -> None:
-    enrolled = restricted(house)
-    supersede(house)
-    look(house)
+def test_what_was_stopped_is_renewed_when_its_person_lifts_that(service: RunningService) -> None:
+    enrolled = restricted(service)
+    supersede(service)
+    look(service)
     enrolled.person("DELETE", "/v1/me/restriction").raise_for_status()
 
-    assert look(house) == renewal.Renewed(renewed=1)
+    assert look(service) == renewal.Renewed(renewed=1)
 
 
-def test_a_permit_for_renewal_rests_on_both_consents(house: House) -> None:
-    enrolled = ada(house, keeps=True)
-    other = ada(house, keeps=True, party=enrolled.party, face=2)
+def test_a_permit_for_renewal_rests_on_both_consents(service: RunningService) -> None:
+    enrolled = ada(service, keeps=True)
+    other = ada(service, keeps=True, party=enrolled.party, face=2)
     subject_id, mine, theirs = UUID(enrolled.person.subject_id), UUID(enrolled.consent_id), UUID(other.consent_id)
     assert enrolled.renewal is not None
     refused: tuple[list[UUID], ...] = ([theirs], [mine, theirs], [], [UUID(enrolled.renewal["consent_id"])])
-    with house.vault.data.read() as session:
-        permits.for_renewal(session, subject_id=subject_id, consent_ids=[mine], now=house.clock())
+    with service.vault.data.read() as session:
+        permits.for_renewal(session, subject_id=subject_id, consent_ids=[mine], now=service.clock())
         for consent_ids in refused:
             with pytest.raises(ConsentRequiredError):
-                permits.for_renewal(session, subject_id=subject_id, consent_ids=consent_ids, now=house.clock())
+                permits.for_renewal(session, subject_id=subject_id, consent_ids=consent_ids, now=service.clock())
 
 
 # --- Photos that will not do
 
 
-def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(house: House) -> None:
-    enrolled = ada(house, keeps=True)
-    supersede(house)
+def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(service: RunningService) -> None:
+    enrolled = ada(service, keeps=True)
+    supersede(service)
     pool = BlindPool(FlawCode.TOO_DARK)
     asked = counting(pool)
-    done = [look(house, pool=pool) for _ in range(3)]
+    done = [look(service, pool=pool) for _ in range(3)]
     (entry,) = acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)
 
     assert done == [renewal.Renewed(have_to_enrol_again=1), renewal.Renewed(), renewal.Renewed()]
@@ -218,14 +218,14 @@ def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(ho
     assert (entry["slug"], entry["engine"], entry["engine_before"]) == ("poor-quality", OTHER.id, TOY.id)
     assert enrolled.template()["to_do"] == standing.NO_LONGER
     assert enrolled.template()["ends_on"] is not None
-    assert made_by(house) == [TOY.id], "it stays until its day: the engine may come back"
+    assert made_by(service) == [TOY.id], "it stays until its day: the engine may come back"
 
 
 def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrolled = ada(house, keeps=True)
-    supersede(house)
+    enrolled = ada(service, keeps=True)
+    supersede(service)
     seen: list[float] = []
 
     def odd(vectors: list[Vector], *, metric: Metric, threshold: float) -> list[int]:
@@ -235,24 +235,24 @@ def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
 
     monkeypatch.setattr(policy, "odd_ones", odd)
 
-    assert look(house) == renewal.Renewed(have_to_enrol_again=1)
+    assert look(service) == renewal.Renewed(have_to_enrol_again=1)
     assert seen == [0.54]
     assert [one["slug"] for one in acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)] == ["not-the-same-person"]
 
 
-def test_a_photo_that_does_not_open_is_no_photo(house: House) -> None:
-    enrolled = ada(house, keeps=True)
-    supersede(house)
-    change_row(house.vault, "UPDATE photos SET sealed = x'00' WHERE position = 1")
+def test_a_photo_that_does_not_open_is_no_photo(service: RunningService) -> None:
+    enrolled = ada(service, keeps=True)
+    supersede(service)
+    change_row(service.vault, "UPDATE photos SET sealed = x'00' WHERE position = 1")
 
-    assert look(house) == renewal.Renewed(have_to_enrol_again=1)
-    (entry,) = [one for one in opened(house, enrolled) if one["act"] == Act.TEMPLATE_NOT_RENEWED]
+    assert look(service) == renewal.Renewed(have_to_enrol_again=1)
+    (entry,) = [one for one in opened(service, enrolled) if one["act"] == Act.TEMPLATE_NOT_RENEWED]
     assert entry["slug"] == renewal.UNREADABLE
 
 
-def opened(house: House, enrolled: Ada) -> list[dict[str, object]]:
+def opened(service: RunningService, enrolled: Ada) -> list[dict[str, object]]:
     """Read her entries where her page would stumble over the photo."""
-    change_row(house.vault, "DELETE FROM photos")
+    change_row(service.vault, "DELETE FROM photos")
     return acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)
 
 
@@ -291,10 +291,10 @@ MEANWHILE = [withdraws, withdraws_the_renewal, restricts, deletes_the_enrolment,
 @pytest.mark.parametrize("made", [other_pool, lambda: BlindPool(FlawCode.BLURRED)], ids=["renewed", "refused"])
 @pytest.mark.parametrize("what", MEANWHILE)
 def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written(
-    house: House, what: Callable[[Ada], None], made: Callable[[], ToyPool]
+    service: RunningService, what: Callable[[Ada], None], made: Callable[[], ToyPool]
 ) -> None:
-    enrolled = ada(house, keeps=True)
-    supersede(house)
+    enrolled = ada(service, keeps=True)
+    supersede(service)
     pool = made()
     real, once = pool.measure, [what]
 
@@ -306,19 +306,19 @@ def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert look(house, pool=pool) == renewal.Renewed(left=1)
-    assert OTHER.id not in made_by(house)
-    assert rows(house.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
+    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert OTHER.id not in made_by(service)
+    assert rows(service.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
     if what is not leaves:
         assert acts(enrolled.person, Act.TEMPLATE_RENEWED, Act.TEMPLATE_NOT_RENEWED) == []
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
 def test_whoever_changes_their_mind_while_the_engine_is_waited_for_is_not_measured(
-    house: House, what: Callable[[Ada], None]
+    service: RunningService, what: Callable[[Ada], None]
 ) -> None:
-    enrolled = ada(house, keeps=True)
-    supersede(house)
+    enrolled = ada(service, keeps=True)
+    supersede(service)
     pool = other_pool()
     measured, once = [], [what]
     real = pool.measure
@@ -334,34 +334,34 @@ def test_whoever_changes_their_mind_while_the_engine_is_waited_for_is_not_measur
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert look(house, pool=pool, may_go_on=waited) == renewal.Renewed(left=1)
+    assert look(service, pool=pool, may_go_on=waited) == renewal.Renewed(left=1)
     assert measured == []
 
 
-def test_another_engine_that_came_into_force_meanwhile_gets_no_template_of_this_one(house: House) -> None:
-    ada(house, keeps=True)
-    supersede(house)
+def test_another_engine_that_came_into_force_meanwhile_gets_no_template_of_this_one(service: RunningService) -> None:
+    ada(service, keeps=True)
+    supersede(service)
     pool = other_pool()
-    pool.after = lambda: supersede(house, TOY)
+    pool.after = lambda: supersede(service, TOY)
 
-    assert look(house, pool=pool) == renewal.Renewed(left=1)
-    assert made_by(house) == [TOY.id]
+    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert made_by(service) == [TOY.id]
 
 
-def test_an_engine_that_is_not_in_force_renews_nothing(house: House) -> None:
-    ada(house, keeps=True)
+def test_an_engine_that_is_not_in_force_renews_nothing(service: RunningService) -> None:
+    ada(service, keeps=True)
 
     with pytest.raises(NotInForceError, match="start the service with this one first"):
-        look(house)
+        look(service)
 
 
-def test_no_transaction_is_open_while_it_measures(house: House) -> None:
-    ada(house, keeps=True)
-    supersede(house)
+def test_no_transaction_is_open_while_it_measures(service: RunningService) -> None:
+    ada(service, keeps=True)
+    supersede(service)
     pool, open_then = other_pool(), []
-    stores = (house.vault.data, house.vault.register.store)
+    stores = (service.vault.data, service.vault.register.store)
     pool.before = lambda: open_then.append([store.writer.pool.checkedout() for store in stores])  # type: ignore[attr-defined]
-    look(house, pool=pool)
+    look(service, pool=pool)
 
     assert open_then == [[0, 0]] * 2
 
@@ -369,20 +369,20 @@ def test_no_transaction_is_open_while_it_measures(house: House) -> None:
 # --- Whose turn it is
 
 
-def test_it_gives_way_before_each_photo_and_goes_on_another_time(house: House) -> None:
-    ada(house, keeps=True)
-    supersede(house)
+def test_it_gives_way_before_each_photo_and_goes_on_another_time(service: RunningService) -> None:
+    ada(service, keeps=True)
+    supersede(service)
     pool = other_pool()
     asked, turns = counting(pool), iter([True, False])
-    done = look(house, pool=pool, may_go_on=lambda: next(turns))
+    done = look(service, pool=pool, may_go_on=lambda: next(turns))
 
     assert (done, len(asked)) == (renewal.Renewed(left=1), 1)
-    assert look(house) == renewal.Renewed(renewed=1)
+    assert look(service) == renewal.Renewed(renewed=1)
 
 
-def test_a_full_engine_is_left_to_others(house: House) -> None:
-    ada(house, keeps=True)
-    supersede(house)
+def test_a_full_engine_is_left_to_others(service: RunningService) -> None:
+    ada(service, keeps=True)
+    supersede(service)
     pool = other_pool()
 
     def busy() -> None:
@@ -390,16 +390,16 @@ def test_a_full_engine_is_left_to_others(house: House) -> None:
 
     pool.before = busy
 
-    assert look(house, pool=pool) == renewal.Renewed(left=1)
-    assert made_by(house) == [TOY.id]
+    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert made_by(service) == [TOY.id]
 
 
-def test_many_are_renewed_page_by_page_with_progress(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_renewed_page_by_page_with_progress(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renewal, "PAGE", 2)
-    party, told = house.party(), list[str]()
+    party, told = service.party(), list[str]()
     for face in range(5):
-        ada(house, keeps=True, party=party, face=face)
-    supersede(house)
+        ada(service, keeps=True, party=party, face=face)
+    supersede(service)
 
-    assert look(house, tell=told.append) == renewal.Renewed(renewed=5)
+    assert look(service, tell=told.append) == renewal.Renewed(renewed=5)
     assert told[-1] == "5 enrolments"

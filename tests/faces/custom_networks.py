@@ -46,7 +46,7 @@ def bring(folder: Path, network: bytes | None = None, *, fed: Mapping[str, Any] 
 
 def settings_with(card: Path, **more: Any) -> Settings:
     """Return the settings of a service that runs the network of *card*; its directories are beside the card's."""
-    root = card.parent.parent / "house"
+    root = card.parent.parent / "service"
     return Settings(engine=f"onnx:{card}", data_dir=root / "data", keys_dir=root / "keys", **more)
 
 

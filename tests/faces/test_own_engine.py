@@ -199,9 +199,9 @@ def test_a_network_that_is_not_what_its_card_says_does_not_come_up(
 def test_readyz_says_why_it_did_not_come_up(root: Path, tmp_path: Path) -> None:
     with (
         failing(bring(tmp_path / "own", TWO_INPUTS)) as (pool, card),
-        serving(root, SharedPool(pool), card) as mien,
+        serving(root, SharedPool(pool), card) as service,
     ):
-        said = mien.client.get("/readyz")
+        said = service.client.get("/readyz")
 
     assert said.status_code == 503
     assert said.json()["reasons"] == [f"engine: {REFUSALS['engine_unusable']}"]
@@ -233,14 +233,14 @@ def test_the_service_takes_no_vector_of_zeros_from_a_worker() -> None:
 def test_people_enrol_and_are_known_again(root: Path, tmp_path: Path, image: Callable[[str], bytes]) -> None:
     pool, card = create_engine(calibrate(bring(tmp_path / "own"), engine_workers=1))
     pool.start()
-    with serving(root, SharedPool(pool), card) as mien:
-        pool_ready = mien.client.get("/readyz")
-        person, party = mien.person(), mien.party()
-        consent = mien.consent(person, party)
+    with serving(root, SharedPool(pool), card) as service:
+        pool_ready = service.client.get("/readyz")
+        person, party = service.person(), service.party()
+        consent = service.consent(person, party)
         enrolled = enrol(person, [consent["consent_id"]], [image(PORTRAIT)])
         same = party.verify(consent["subject_ref"], image(SELFIE)).json()
         other = party.verify(consent["subject_ref"], image("people/P003/studio_portrait.jpg")).json()
-        shown = mien.client.get("/v1/engine")
+        shown = service.client.get("/v1/engine")
     pool.close()
 
     assert pool_ready.json()["engine"] == card.id
@@ -258,14 +258,14 @@ def test_templates_of_the_same_network_fed_otherwise_are_not_compared(
 ) -> None:
     """The network is the same file: its hash alone would not tell."""
     sface = load_card("sface")
-    with pool_of("sface") as pool, serving(root, SharedPool(pool), sface) as mien:
-        person, party = mien.person(), mien.party()
-        consent = mien.consent(person, party)
+    with pool_of("sface") as pool, serving(root, SharedPool(pool), sface) as service:
+        person, party = service.person(), service.party()
+        consent = service.consent(person, party)
         assert enrol(person, [consent["consent_id"]], [image(PORTRAIT)]).status_code == 201
         before = party.verify(consent["subject_ref"], image(PORTRAIT))
     card = chosen_card(calibrate(bring(tmp_path / "own", fed={**FED, "channels": "bgr"})))
-    with pool_of("sface") as pool, serving(root, SharedPool(pool), card) as mien:
-        party.client = mien.client
+    with pool_of("sface") as pool, serving(root, SharedPool(pool), card) as service:
+        party.client = service.client
         after = party.verify(consent["subject_ref"], image(PORTRAIT))
 
     assert card.digests["our.onnx"] == sface.weights_sha256 != card.weights_sha256

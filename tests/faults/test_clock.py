@@ -14,57 +14,59 @@ from app.web.rate_limit import RateLimiter
 from tests.faults.running_service import served
 from tests.faults.scenario import Town, eventually, statuses
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, SharedPool, enrol, serving
+from tests.support.service_fixture import MovableClock, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 
-def swept(house: House) -> None:
-    run_maintenance(house.vault, settings=house.settings, now=house.clock())
+def swept(service: RunningService) -> None:
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
 
-def in_days(house: House, days: float) -> str:
-    return (house.clock() + timedelta(days=days)).isoformat()
+def in_days(service: RunningService, days: float) -> str:
+    return (service.clock() + timedelta(days=days)).isoformat()
 
 
 def states(person_answers: object) -> list[str]:
     return [one["state"] for one in person_answers["items"]]  # type: ignore[index]
 
 
-def test_consent_that_expired_and_was_ended_does_not_begin_again_when_the_clock_steps_back(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party, valid_until=in_days(mien, 2))
+def test_consent_that_expired_and_was_ended_does_not_begin_again_when_the_clock_steps_back(
+    service: RunningService,
+) -> None:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party, valid_until=in_days(service, 2))
     enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
     before = party.verify(consent["subject_ref"], toy_photo(1)).status_code
-    mien.clock.advance(days=3)
-    swept(mien)
-    mien.clock.advance(days=-3)
+    service.clock.advance(days=3)
+    swept(service)
+    service.clock.advance(days=-3)
     answer = party.verify(consent["subject_ref"], toy_photo(1))
 
     assert (before, answer.status_code) == (200, 404)
-    assert mien.living_keys(consent["consent_id"]) == {}, "its template can never be opened again"
+    assert service.living_keys(consent["consent_id"]) == {}, "its template can never be opened again"
 
 
-def test_no_decision_is_given_on_an_expired_consent_before_it_is_swept(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party, valid_until=in_days(mien, 2))
+def test_no_decision_is_given_on_an_expired_consent_before_it_is_swept(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party, valid_until=in_days(service, 2))
     enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
-    mien.clock.advance(days=3)
+    service.clock.advance(days=3)
 
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_withdrawal_dated_before_its_consent_is_still_the_last_word(mien: House) -> None:
+def test_withdrawal_dated_before_its_consent_is_still_the_last_word(service: RunningService) -> None:
     """What was said last counts, by its place in the list and not by its time."""
-    mien.clock.advance(days=1)
-    person, party, consent = mien.enrolled(face=1)
-    given_at = mien.clock().isoformat()
-    mien.clock.advance(days=-1)
+    service.clock.advance(days=1)
+    person, party, consent = service.enrolled(face=1)
+    given_at = service.clock().isoformat()
+    service.clock.advance(days=-1)
     while_given = party.verify(consent["subject_ref"], toy_photo(1)).status_code
     ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()
-    swept(mien)
-    again = mien.consent(person, party)
-    positions = rows(mien.vault.data.path, "SELECT position FROM consent_events ORDER BY position")
+    swept(service)
+    again = service.consent(person, party)
+    positions = rows(service.vault.data.path, "SELECT position FROM consent_events ORDER BY position")
 
     assert while_given == 200, "a clock that was wrong does not take a consent away"
     assert ended["state"] == "withdrawn"
@@ -75,29 +77,29 @@ def test_withdrawal_dated_before_its_consent_is_still_the_last_word(mien: House)
 
 
 def test_everything_is_answered_while_the_clock_jumps_about(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as house:
-        house.clock.advance(days=1)
-        town = Town(house.client, house.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
-        house.clock.advance(days=-2)
+    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
+        service.clock.advance(days=1)
+        town = Town(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+        service.clock.advance(days=-2)
         seen = {**statuses(town.reads()), **statuses(town.writes())}
-        swept(house)
+        swept(service)
         token = town.people["reader"]("GET", "/v1/me/tokens").status_code
-        erasure = rows(house.vault.data.path, "SELECT step FROM erasures")
+        erasure = rows(service.vault.data.path, "SELECT step FROM erasures")
 
     assert set(seen.values()) <= {200, 201, 204}
     assert (token, erasure) == (200, [("completed",)])
 
 
 def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), proof_retention=timedelta(days=10)) as house:
-        person, _, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card(), proof_retention=timedelta(days=10)) as service:
+        person, _, consent = service.enrolled(face=1)
         person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
         left = []
         # On the ninth day the clock is a day fast; on the tenth, the last that it is kept, too.
         for days_that_the_clock_says in (10, 11):
-            house.clock.moved = timedelta(days=days_that_the_clock_says)
-            swept(house)
-            left.append(rows(house.vault.data.path, "SELECT count(*) FROM consent_proofs")[0][0])
+            service.clock.moved = timedelta(days=days_that_the_clock_says)
+            swept(service)
+            left.append(rows(service.vault.data.path, "SELECT count(*) FROM consent_proofs")[0][0])
 
     assert left == [1, 0]
 

@@ -30,7 +30,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    root = copied(prepared, tmp_path_factory.mktemp("failing") / "house")
+    root = copied(prepared, tmp_path_factory.mktemp("failing") / "service")
     with served(root, *under_libfiu(root)) as one:
         yield one
 

@@ -11,7 +11,7 @@ from app.jobs.maintenance import run_maintenance
 from tests.crash import log_files
 from tests.faults.disks import full, small_disk
 from tests.faults.scenario import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
-from tests.support.service_fixture import House, Person, SharedPool, serving
+from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -20,8 +20,8 @@ NEEDS_NO_KEY = {"verify", "rename", "new token", "lift"}
 """Writes that the register has no part in."""
 
 
-def town_of(house: House) -> Town:
-    return Town(house.client, house.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+def town_of(service: RunningService) -> Town:
+    return Town(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
 
 
 def refused(told: Mapping[str, tuple[int, str | None]]) -> set[str]:
@@ -29,23 +29,23 @@ def refused(told: Mapping[str, tuple[int, str | None]]) -> set[str]:
     return {name for name, answer in told.items() if answer == STORAGE}
 
 
-def names(house: House) -> set[str]:
+def names(service: RunningService) -> set[str]:
     """Return the names of all files, but those that SQLite makes and removes as it goes."""
-    return {path.name for path, _ in house.files() if not path.name.endswith(("-wal", "-shm"))}
+    return {path.name for path, _ in service.files() if not path.name.endswith(("-wal", "-shm"))}
 
 
 @pytest.mark.parametrize("store", ["data", "keys"])
 def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool, store: str) -> None:
-    with small_disk(root / store), serving(root, pool, toy_card()) as house:
-        town = town_of(house)
-        writes, reads, files = town.writes(), town.reads(), names(house)
-        house.vault.settle()
-        before = contents(house.vault.data.path)
+    with small_disk(root / store), serving(root, pool, toy_card()) as service:
+        town = town_of(service)
+        writes, reads, files = town.writes(), town.reads(), names(service)
+        service.vault.settle()
+        before = contents(service.vault.data.path)
         with full(root / store):
             told, seen = outcomes(writes), statuses(reads)
-            during = contents(house.vault.data.path)
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
-        idle, left, whole = unused_keys(root), names(house), sound(root) and not log_files.found_in(root, ())
+            during = contents(service.vault.data.path)
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        idle, left, whole = unused_keys(root), names(service), sound(root) and not log_files.found_in(root, ())
 
     if store == "data":
         assert refused(told) == set(writes)
@@ -59,10 +59,10 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
 
 @pytest.mark.parametrize("store", ["data", "keys"])
 def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store: str) -> None:
-    with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as house:
-        town = town_of(house)
+    with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
+        town = town_of(service)
         writes = {name: ask for name, ask in town.writes().items() if name != "recover"}
-        house.vault.settle()
+        service.vault.settle()
         with full(root / store):
             outcomes(writes)
         # What was erased or ended on the full disk may meanwhile have been finished by itself.
@@ -81,14 +81,14 @@ def test_recovery_on_a_full_disk_leaves_the_old_code_or_gives_a_new_one(
     root: Path, pool: SharedPool, store: str
 ) -> None:
     """Nobody is ever left with no way in."""
-    with small_disk(root / store), serving(root, pool, toy_card()) as house:
-        person = house.person()
-        house.vault.settle()
+    with small_disk(root / store), serving(root, pool, toy_card()) as service:
+        person = service.person()
+        service.vault.settle()
         with full(root / store):
             answer = recover(person)
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
         code = answer.json().get("recovery_code", person.recovery_code)
-        old, again = recover(person), house.client.post("/v1/recoveries", json={"recovery_code": code})
+        old, again = recover(person), service.client.post("/v1/recoveries", json={"recovery_code": code})
 
     assert answer.status_code in {201, 503}
     assert 201 in {old.status_code, again.status_code}
@@ -100,13 +100,13 @@ def recover(person: Person) -> httpx.Response:
 
 def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool: SharedPool) -> None:
     """Its key was destroyed before the data could not be written: it is dead at once, and the sweep removes the row."""
-    with small_disk(root / "data"), serving(root, pool, toy_card()) as house:
-        town = town_of(house)
+    with small_disk(root / "data"), serving(root, pool, toy_card()) as service:
+        town = town_of(service)
         writes = town.writes()
-        house.vault.settle()
+        service.vault.settle()
         with full(root / "data"):
             answer, refusal = writes["withdraw"](), town.verify("withdraw")
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
         consents = town.people["withdraw"]("GET", "/v1/me/consents").json()
         again = writes["withdraw"]()
 
@@ -115,12 +115,16 @@ def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool:
 
 
 def test_log_says_once_that_the_disk_is_full_and_once_that_it_is_not(root: Path, pool: SharedPool) -> None:
-    with structlog.testing.capture_logs() as lines, small_disk(root / "data"), serving(root, pool, toy_card()) as house:
-        house.vault.settle()
+    with (
+        structlog.testing.capture_logs() as lines,
+        small_disk(root / "data"),
+        serving(root, pool, toy_card()) as service,
+    ):
+        service.vault.settle()
         with full(root / "data"):
             for _ in range(5):
-                house.client.post("/v1/subjects", json={"declared_adult": True})
-        house.person()
+                service.client.post("/v1/subjects", json={"declared_adult": True})
+        service.person()
     told = [line for line in lines if line["event"].startswith("storage")]
 
     assert [line["event"] for line in told] == ["storage fails", "storage works again"]

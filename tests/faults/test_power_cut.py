@@ -78,7 +78,7 @@ def identified(client: httpx.Client) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    root = copied(prepared, tmp_path_factory.mktemp("cut") / "house")
+    root = copied(prepared, tmp_path_factory.mktemp("cut") / "service")
     record, disk = root.parent / "record", Disk(files_of(root), [])
     with served(root, *under_strace(record), MIEN_SWEEP_INTERVAL_S="3600", MIEN_LOG_INTERVAL="0.5") as running:
         writes = running.town().writes()

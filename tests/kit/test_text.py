@@ -4,7 +4,7 @@ import pytest
 
 from app.kit.text import readable
 from tests.rest.conftest import slug
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 NAMES = [
     "Ada",
@@ -44,19 +44,19 @@ def test_what_does_something_instead_of_showing_cannot(one: str) -> None:
     assert not any(readable(text) for text in (one, f"Ada{one}", f"{one}Ada", f"A{one}a"))
 
 
-def test_a_person_is_called_what_can_be_read(mien: House) -> None:
-    person = mien.person("Ada")
+def test_a_person_is_called_what_can_be_read(service: RunningService) -> None:
+    person = service.person("Ada")
 
     for name in NAMES:
         answer = person("PATCH", "/v1/me", json={"display_name": name})
 
         assert (answer.status_code, answer.json()["display_name"]) == (200, name)
-        assert mien.person(name)("GET", "/v1/me").json()["display_name"] == name
+        assert service.person(name)("GET", "/v1/me").json()["display_name"] == name
     for one in ["\0", "\x1b", "\n", "\x7f", "\x85", *TURNING, "\u2028"]:
         wrong = {"display_name": f"Ada{one}B"}
         answers = [
             person("PATCH", "/v1/me", json=wrong),
-            mien.client.post("/v1/subjects", json={"declared_adult": True} | wrong),
+            service.client.post("/v1/subjects", json={"declared_adult": True} | wrong),
         ]
 
         assert [slug(answer) for answer in answers] == [(422, "invalid-request")] * 2

@@ -27,7 +27,7 @@ from tests.support.byte_scan import (
     slots,
     template_vectors,
 )
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -83,7 +83,7 @@ def engine(request: pytest.FixtureRequest, pool: SharedPool) -> Engine:
 class Story:
     """Somebody enrolled, with photos kept, compared twice; and what is known of them."""
 
-    house: House
+    service: RunningService
     person: Person
     party: Party
     secrets: Needles
@@ -95,18 +95,18 @@ class Story:
     enrolment_id: str
 
 
-def lived(house: House, engine: Engine) -> Story:
+def lived(service: RunningService, engine: Engine) -> Story:
     """Enrol somebody with photos kept, and compare them twice."""
-    person, party = house.person(NAME), house.party()
-    verification = house.consent(person, party)
-    renewal = house.consent(person, None, "template_renewal")
+    person, party = service.person(NAME), service.party()
+    verification = service.consent(person, party)
+    renewal = service.consent(person, None, "template_renewal")
     enrolled = enrol(person, [verification["consent_id"]], engine.photos, keep_photos="true")
     assert enrolled.status_code == 201, enrolled.text
     compared = [party.verify(verification["subject_ref"], probe) for probe in (engine.probe, engine.photos[1])]
     assert [one.json()["decision"] for one in compared] == ["match", "match"]
     (enrolment,) = person("GET", "/v1/me/enrolments").json()["items"]
     kept = [person("GET", f"/v1/me/photos/{photo_id}").content for photo_id in enrolment["photo_ids"]]
-    opened = openable(house.vault.data.path, live_keys(house.root))
+    opened = openable(service.vault.data.path, live_keys(service.root))
     (vector,) = template_vectors(opened)
 
     hidden = Needles().text("name", NAME).text("token", person.token).text("recovery code", person.recovery_code)
@@ -125,7 +125,7 @@ def lived(house: House, engine: Engine) -> Story:
     for one in compared:
         ids.id("comparison", one.json()["comparison_id"])
     return Story(
-        house,
+        service,
         person,
         party,
         hidden,
@@ -137,7 +137,7 @@ def lived(house: House, engine: Engine) -> Story:
 
 
 @pytest.fixture
-def house(root: Path, engine: Engine) -> Iterator[House]:
+def service(root: Path, engine: Engine) -> Iterator[RunningService]:
     with serving(root, engine.pool, engine.card) as running:
         yield running
 
@@ -183,18 +183,18 @@ def test_scan_finds_what_is_there(tmp_path: Path) -> None:
 
 
 def test_while_enrolled_no_face_name_or_token_lies_in_the_clear(
-    house: House, engine: Engine, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: RunningService, engine: Engine, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
-        story = lived(house, engine)
-    places: list[Place] = [*house.files(), *files_under(tmp_path / "tmp"), output()]
+        story = lived(service, engine)
+    places: list[Place] = [*service.files(), *files_under(tmp_path / "tmp"), output()]
 
     assert not story.secrets.found(places)
     assert not story.ids.found([output()])
     assert not seen
     # The search reaches the files: the ids of who is here are in them.
-    assert {"subject id in mien.db", "subject id in mien.db-wal"} & set(story.ids.found(house.files()))
-    assert not [one for one in story.ids.found(house.files()) if "register" in one], "the register knows digests only"
+    assert {"subject id in mien.db", "subject id in mien.db-wal"} & set(story.ids.found(service.files()))
+    assert not [one for one in story.ids.found(service.files()) if "register" in one], "the register knows digests only"
 
 
 def test_watch_on_temporary_files_sees_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,39 +206,41 @@ def test_watch_on_temporary_files_sees_one(tmp_path: Path, monkeypatch: pytest.M
     assert "upload" in seen
 
 
-def test_after_erasure_no_byte_is_left_anywhere(house: House, engine: Engine, output: Output, tmp_path: Path) -> None:
-    story = lived(house, engine)
-    wrapped = {key.wrapped for key in live_keys(house.root)}
+def test_after_erasure_no_byte_is_left_anywhere(
+    service: RunningService, engine: Engine, output: Output, tmp_path: Path
+) -> None:
+    story = lived(service, engine)
+    wrapped = {key.wrapped for key in live_keys(service.root)}
     wrapping = Needles().raw("wrapped key", *wrapped)
-    assert wrapping.found(house.files())
+    assert wrapping.found(service.files())
 
     erased = story.person("DELETE", "/v1/me")
-    places: list[Place] = [*house.files(), output()]
+    places: list[Place] = [*service.files(), output()]
 
     assert (erased.status_code, erased.json()["status"]) == (200, "completed")
     assert not story.secrets.found(places)
     assert not story.ids.found(places)
     assert not wrapping.found(places)
-    assert not slots(house.root)
+    assert not slots(service.root)
 
 
-def test_withdrawal_takes_every_byte_that_hung_from_the_grant(house: House, engine: Engine) -> None:
-    story = lived(house, engine)
-    keys = [key for key in live_keys(house.root) if key.owner == UUID(story.verification_id)]
-    sealed = rows(house.vault.data.path, "SELECT id, sealed FROM templates")
+def test_withdrawal_takes_every_byte_that_hung_from_the_grant(service: RunningService, engine: Engine) -> None:
+    story = lived(service, engine)
+    keys = [key for key in live_keys(service.root) if key.owner == UUID(story.verification_id)]
+    sealed = rows(service.vault.data.path, "SELECT id, sealed FROM templates")
     gone = Needles().raw("wrapped key", *(key.wrapped for key in keys)).raw("sealed", *(row[1] for row in sealed))
     gone.id("template id", sealed[0][0])
-    assert len(gone.found(house.files())) >= 3
+    assert len(gone.found(service.files())) >= 3
 
     answer = story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
 
     assert answer.json()["erased_from_disk"]
-    assert not gone.found(house.files())
-    assert not story.secrets.found(house.files())
+    assert not gone.found(service.files())
+    assert not story.secrets.found(service.files())
 
 
-def test_withdrawal_leaves_what_hung_from_the_other_grant(house: House, engine: Engine) -> None:
-    story = lived(house, engine)
+def test_withdrawal_leaves_what_hung_from_the_other_grant(service: RunningService, engine: Engine) -> None:
+    story = lived(service, engine)
     photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
 
     story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
@@ -248,21 +250,21 @@ def test_withdrawal_leaves_what_hung_from_the_other_grant(house: House, engine: 
 
     assert kept == [200, 200]
     assert gone == [404, 404]
-    assert not rows(house.vault.data.path, "SELECT id FROM photos")
+    assert not rows(service.vault.data.path, "SELECT id FROM photos")
 
 
-def test_deleting_an_enrolment_takes_its_bytes_and_keys(house: House, engine: Engine) -> None:
-    story = lived(house, engine)
+def test_deleting_an_enrolment_takes_its_bytes_and_keys(service: RunningService, engine: Engine) -> None:
+    story = lived(service, engine)
     query = "SELECT sealed FROM templates UNION ALL SELECT sealed FROM photos"
-    sealed = [row[0] for row in rows(house.vault.data.path, query)]
-    keys = [key.wrapped for key in live_keys(house.root) if key.owner != UUID(story.person.subject_id)]
+    sealed = [row[0] for row in rows(service.vault.data.path, query)]
+    keys = [key.wrapped for key in live_keys(service.root) if key.owner != UUID(story.person.subject_id)]
     gone = Needles().id("enrolment", story.enrolment_id).raw("wrapped key", *keys)
     for index, one in enumerate(sealed):
         gone.photo(f"sealed {index}", one)
-    assert len(gone.found(house.files())) >= 3
+    assert len(gone.found(service.files())) >= 3
 
     answer = story.person("DELETE", f"/v1/me/enrolments/{story.enrolment_id}")
 
     assert (answer.status_code, answer.json()["erased_from_disk"]) == (200, True)
-    assert not gone.found(house.files())
+    assert not gone.found(service.files())
     assert len(story.person("GET", "/v1/me/consents").json()["in_force"]) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from app.faces.permit import Permit, Purpose
 from tests.consent.spies import change_row, count, watch_pipe
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol
 from tests.support.toy_faces import _photo, toy_photo
 
 
@@ -31,124 +31,126 @@ class Attempt:
     status: int = 403
 
 
-def for_an_hour(mien: House) -> dict[str, str]:
+def for_an_hour(service: RunningService) -> dict[str, str]:
     """Return the choice of an end in one hour."""
-    return {"valid_until": (mien.clock() + timedelta(hours=1)).isoformat()}
+    return {"valid_until": (service.clock() + timedelta(hours=1)).isoformat()}
 
 
-def refused(mien: House, person: Person, party: Party | None, purpose: str = "verification") -> dict[str, Any]:
+def refused(
+    service: RunningService, person: Person, party: Party | None, purpose: str = "verification"
+) -> dict[str, Any]:
     """Let *person* refuse."""
-    return mien.consent(person, party, purpose, decision="refused")
+    return service.consent(person, party, purpose, decision="refused")
 
 
-def restrict(mien: House, person: Person) -> None:
+def restrict(service: RunningService, person: Person) -> None:
     """Stop all matching of *person*."""
-    change_row(mien.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
+    change_row(service.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
 
 
-def no_consent_named(mien: House) -> Attempt:
-    return Attempt(mien.person(), [], status=422)
+def no_consent_named(service: RunningService) -> Attempt:
+    return Attempt(service.person(), [], status=422)
 
 
-def unknown_consent(mien: House) -> Attempt:
-    return Attempt(mien.person(), [str(uuid4())])
+def unknown_consent(service: RunningService) -> Attempt:
+    return Attempt(service.person(), [str(uuid4())])
 
 
-def another_persons(mien: House) -> Attempt:
-    party = mien.party()
-    return Attempt(mien.person(), [mien.consent(mien.person(), party)["consent_id"]])
+def another_persons(service: RunningService) -> Attempt:
+    party = service.party()
+    return Attempt(service.person(), [service.consent(service.person(), party)["consent_id"]])
 
 
-def expired(mien: House) -> Attempt:
-    person = mien.person()
-    consent = mien.consent(person, mien.party(), **for_an_hour(mien))
-    mien.clock.advance(hours=2)
+def expired(service: RunningService) -> Attempt:
+    person = service.person()
+    consent = service.consent(person, service.party(), **for_an_hour(service))
+    service.clock.advance(hours=2)
     return Attempt(person, [consent["consent_id"]])
 
 
-def expired_by_default(mien: House) -> Attempt:
-    person = mien.person()
-    consent = mien.consent(person, mien.party())
-    mien.clock.advance(days=366)
+def expired_by_default(service: RunningService) -> Attempt:
+    person = service.person()
+    consent = service.consent(person, service.party())
+    service.clock.advance(days=366)
     return Attempt(person, [consent["consent_id"]])
 
 
-def withdrawn(mien: House) -> Attempt:
-    person = mien.person()
-    consent = mien.consent(person, mien.party())
+def withdrawn(service: RunningService) -> Attempt:
+    person = service.person()
+    consent = service.consent(person, service.party())
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
     return Attempt(person, [consent["consent_id"]])
 
 
-def never_given_but_refused(mien: House) -> Attempt:
-    person = mien.person()
-    return Attempt(person, [refused(mien, person, mien.party())["consent_id"]])
+def never_given_but_refused(service: RunningService) -> Attempt:
+    person = service.person()
+    return Attempt(person, [refused(service, person, service.party())["consent_id"]])
 
 
-def given_then_refused(mien: House) -> Attempt:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party)
-    refused(mien, person, party)
+def given_then_refused(service: RunningService) -> Attempt:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party)
+    refused(service, person, party)
     return Attempt(person, [consent["consent_id"]])
 
 
-def for_keeping_photos_only(mien: House) -> Attempt:
-    person = mien.person()
-    return Attempt(person, [mien.consent(person, None, "template_renewal")["consent_id"]])
+def for_keeping_photos_only(service: RunningService) -> Attempt:
+    person = service.person()
+    return Attempt(person, [service.consent(person, None, "template_renewal")["consent_id"]])
 
 
-def one_of_two_not_in_force(mien: House) -> Attempt:
-    person = mien.person()
-    consents = [mien.consent(person, mien.party(name))["consent_id"] for name in ("Door", "Gate")]
+def one_of_two_not_in_force(service: RunningService) -> Attempt:
+    person = service.person()
+    consents = [service.consent(person, service.party(name))["consent_id"] for name in ("Door", "Gate")]
     person("DELETE", f"/v1/me/consents/{consents[1]}")
     return Attempt(person, consents)
 
 
-def one_of_two_for_keeping_photos(mien: House) -> Attempt:
-    person = mien.person()
-    good = mien.consent(person, mien.party())["consent_id"]
-    return Attempt(person, [good, mien.consent(person, None, "template_renewal")["consent_id"]])
+def one_of_two_for_keeping_photos(service: RunningService) -> Attempt:
+    person = service.person()
+    good = service.consent(person, service.party())["consent_id"]
+    return Attempt(person, [good, service.consent(person, None, "template_renewal")["consent_id"]])
 
 
-def keeping_without_consent(mien: House) -> Attempt:
-    person = mien.person()
-    return Attempt(person, [mien.consent(person, mien.party())["consent_id"]], {"keep_photos": "true"})
+def keeping_without_consent(service: RunningService) -> Attempt:
+    person = service.person()
+    return Attempt(person, [service.consent(person, service.party())["consent_id"]], {"keep_photos": "true"})
 
 
-def keeping_with_another_persons_consent(mien: House) -> Attempt:
-    mien.consent(mien.person(), None, "template_renewal")
-    return keeping_without_consent(mien)
+def keeping_with_another_persons_consent(service: RunningService) -> Attempt:
+    service.consent(service.person(), None, "template_renewal")
+    return keeping_without_consent(service)
 
 
-def keeping_after_refusal(mien: House) -> Attempt:
-    attempt = keeping_without_consent(mien)
-    mien.consent(attempt.person, None, "template_renewal")
-    refused(mien, attempt.person, None, "template_renewal")
+def keeping_after_refusal(service: RunningService) -> Attempt:
+    attempt = keeping_without_consent(service)
+    service.consent(attempt.person, None, "template_renewal")
+    refused(service, attempt.person, None, "template_renewal")
     return attempt
 
 
-def keeping_after_withdrawal(mien: House) -> Attempt:
-    attempt = keeping_without_consent(mien)
-    renewal = mien.consent(attempt.person, None, "template_renewal")
+def keeping_after_withdrawal(service: RunningService) -> Attempt:
+    attempt = keeping_without_consent(service)
+    renewal = service.consent(attempt.person, None, "template_renewal")
     attempt.person("DELETE", f"/v1/me/consents/{renewal['consent_id']}")
     return attempt
 
 
-def keeping_after_expiry(mien: House) -> Attempt:
-    attempt = keeping_without_consent(mien)
-    mien.consent(attempt.person, None, "template_renewal", **for_an_hour(mien))
-    mien.clock.advance(hours=2)
+def keeping_after_expiry(service: RunningService) -> Attempt:
+    attempt = keeping_without_consent(service)
+    service.consent(attempt.person, None, "template_renewal", **for_an_hour(service))
+    service.clock.advance(hours=2)
     return attempt
 
 
-def restricted(mien: House) -> Attempt:
-    person = mien.person()
-    consent = mien.consent(person, mien.party())
-    restrict(mien, person)
+def restricted(service: RunningService) -> Attempt:
+    person = service.person()
+    consent = service.consent(person, service.party())
+    restrict(service, person)
     return Attempt(person, [consent["consent_id"]], status=0)
 
 
-NOT_PERMITTED: list[Callable[[House], Attempt]] = [
+NOT_PERMITTED: list[Callable[[RunningService], Attempt]] = [
     no_consent_named,
     unknown_consent,
     another_persons,
@@ -171,22 +173,22 @@ NOT_PERMITTED: list[Callable[[House], Attempt]] = [
 
 @pytest.mark.parametrize("attempt", NOT_PERMITTED, ids=lambda one: one.__name__)
 def test_without_a_permit_no_photo_reaches_a_worker(
-    mien: House, pipe: list[bytes], attempt: Callable[[House], Attempt]
+    service: RunningService, pipe: list[bytes], attempt: Callable[[RunningService], Attempt]
 ) -> None:
-    tried = attempt(mien)
+    tried = attempt(service)
 
     answer = enrol(tried.person, tried.consent_ids, [toy_photo(1)], **tried.more)
 
     assert pipe == []
     assert answer.status_code in ({tried.status} if tried.status else {403, 423}), answer.text
-    assert count(mien.vault, "templates") == count(mien.vault, "photos") == 0
+    assert count(service.vault, "templates") == count(service.vault, "photos") == 0
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_with_a_permit_every_photo_reaches_a_worker(mien: House, pipe: list[bytes], *, keep: bool) -> None:
-    person = mien.person()
-    consent = mien.consent(person, mien.party())
-    mien.consent(person, None, "template_renewal")
+def test_with_a_permit_every_photo_reaches_a_worker(service: RunningService, pipe: list[bytes], *, keep: bool) -> None:
+    person = service.person()
+    consent = service.consent(person, service.party())
+    service.consent(person, None, "template_renewal")
     photos = [toy_photo(1), toy_photo(1, variant=1)]
 
     answer = enrol(person, [consent["consent_id"]], photos, keep_photos=str(keep).lower())
@@ -198,60 +200,60 @@ def test_with_a_permit_every_photo_reaches_a_worker(mien: House, pipe: list[byte
 Claim = tuple[Party, str]
 
 
-def unknown_reference(mien: House) -> Claim:
-    return mien.enrolled()[1], "nobody"
+def unknown_reference(service: RunningService) -> Claim:
+    return service.enrolled()[1], "nobody"
 
 
-def reference_of_another_party(mien: House) -> Claim:
-    _, _, consent = mien.enrolled()
-    return mien.party("Gate"), consent["subject_ref"]
+def reference_of_another_party(service: RunningService) -> Claim:
+    _, _, consent = service.enrolled()
+    return service.party("Gate"), consent["subject_ref"]
 
 
-def not_enrolled(mien: House) -> Claim:
-    party = mien.party()
-    return party, mien.consent(mien.person(), party)["subject_ref"]
+def not_enrolled(service: RunningService) -> Claim:
+    party = service.party()
+    return party, service.consent(service.person(), party)["subject_ref"]
 
 
-def withdrawn_claim(mien: House) -> Claim:
-    person, party, consent = mien.enrolled()
+def withdrawn_claim(service: RunningService) -> Claim:
+    person, party, consent = service.enrolled()
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
     return party, consent["subject_ref"]
 
 
-def refused_claim(mien: House) -> Claim:
-    person, party, consent = mien.enrolled()
-    refused(mien, person, party)
+def refused_claim(service: RunningService) -> Claim:
+    person, party, consent = service.enrolled()
+    refused(service, person, party)
     return party, consent["subject_ref"]
 
 
-def expired_claim(mien: House) -> Claim:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party, **for_an_hour(mien))
+def expired_claim(service: RunningService) -> Claim:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party, **for_an_hour(service))
     assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
-    mien.clock.advance(hours=2)
+    service.clock.advance(hours=2)
     return party, consent["subject_ref"]
 
 
-def identification_only(mien: House) -> Claim:
-    person, party = mien.person(), mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
-    consent = mien.consent(person, party, "identification")
+def identification_only(service: RunningService) -> Claim:
+    person, party = service.person(), service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+    consent = service.consent(person, party, "identification")
     assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
     return party, consent["subject_ref"]
 
 
-def restricted_claim(mien: House) -> Claim:
-    person, party, consent = mien.enrolled()
-    restrict(mien, person)
+def restricted_claim(service: RunningService) -> Claim:
+    person, party, consent = service.enrolled()
+    restrict(service, person)
     return party, consent["subject_ref"]
 
 
-def erased_claim(mien: House) -> Claim:
-    person, party, consent = mien.enrolled()
+def erased_claim(service: RunningService) -> Claim:
+    person, party, consent = service.enrolled()
     person("DELETE", "/v1/me")
     return party, consent["subject_ref"]
 
 
-NO_CLAIM: list[Callable[[House], Claim]] = [
+NO_CLAIM: list[Callable[[RunningService], Claim]] = [
     unknown_reference,
     reference_of_another_party,
     not_enrolled,
@@ -266,20 +268,20 @@ NO_CLAIM: list[Callable[[House], Claim]] = [
 
 @pytest.mark.parametrize("claim", NO_CLAIM, ids=lambda one: one.__name__)
 def test_without_the_claimed_persons_grant_no_probe_reaches_a_worker(
-    mien: House, pipe: list[bytes], claim: Callable[[House], Claim]
+    service: RunningService, pipe: list[bytes], claim: Callable[[RunningService], Claim]
 ) -> None:
-    party, reference = claim(mien)
+    party, reference = claim(service)
     pipe.clear()
 
     answer = party.verify(reference, toy_photo(1))
 
     assert pipe == []
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:mien:problem:no-such-consent")
-    assert count(mien.vault, "comparisons") == 0
+    assert count(service.vault, "comparisons") == 0
 
 
-def test_with_the_claimed_persons_grant_the_probe_reaches_a_worker(mien: House, pipe: list[bytes]) -> None:
-    _, party, consent = mien.enrolled()
+def test_with_the_claimed_persons_grant_the_probe_reaches_a_worker(service: RunningService, pipe: list[bytes]) -> None:
+    _, party, consent = service.enrolled()
     pipe.clear()
     probe = toy_photo(1, variant=5)
 
@@ -289,8 +291,8 @@ def test_with_the_claimed_persons_grant_the_probe_reaches_a_worker(mien: House, 
     assert [raw.endswith(probe) for raw in pipe] == [True]
 
 
-def test_two_faces_are_refused_before_either_is_embedded(mien: House) -> None:
-    person, party, consent = mien.enrolled()
+def test_two_faces_are_refused_before_either_is_embedded(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
     # The toy engine ends its worker when it embeds pure green: an embedding would answer 503.
     pair = _photo([(0, 255, 0), (250, 60, 60)], (320, 240), "PNG")
 
@@ -300,7 +302,7 @@ def test_two_faces_are_refused_before_either_is_embedded(mien: House) -> None:
     assert (enrolled.status_code, enrolled.json()["type"]) == (422, "urn:mien:problem:several-faces")
     assert [(one["index"], one["slug"]) for one in enrolled.json()["photos"]] == [(1, "several-faces")]
     assert (probed.status_code, probed.json()["type"]) == (422, "urn:mien:problem:several-faces")
-    assert count(mien.vault, "comparisons") == 0
+    assert count(service.vault, "comparisons") == 0
 
 
 @pytest.mark.parametrize(

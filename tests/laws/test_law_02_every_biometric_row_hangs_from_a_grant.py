@@ -14,22 +14,22 @@ from app.consent import permits
 from app.consent.tables import Grant
 from app.faces.permit import Permit, Purpose
 from tests.consent.spies import change_row, count, everything
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 Row = dict[str, Any]
 
 
-def row_of(mien: House, query: str, **values: object) -> Row:
+def row_of(service: RunningService, query: str, **values: object) -> Row:
     """Return the one row that a query finds."""
-    with mien.vault.data.read() as session:
+    with service.vault.data.read() as session:
         return dict(session.execute(text(query), values).mappings().one())
 
 
-def insert(mien: House, table: str, row: Row) -> None:
+def insert(service: RunningService, table: str, row: Row) -> None:
     """Insert a row with plain SQL, on a connection as the service opens it."""
     names = ", ".join(row)
-    change_row(mien.vault, f"INSERT INTO {table} ({names}) VALUES ({', '.join(':' + name for name in row)})", **row)  # noqa: S608
+    change_row(service.vault, f"INSERT INTO {table} ({names}) VALUES ({', '.join(':' + name for name in row)})", **row)  # noqa: S608
 
 
 def stored(consent: dict[str, Any]) -> str:
@@ -40,31 +40,31 @@ def stored(consent: dict[str, Any]) -> str:
 class Rows:
     """A person with a template and a photo, and other grants that neither may hang from."""
 
-    def __init__(self, mien: House) -> None:
-        self.mien = mien
-        self.person = mien.person()
-        self.door = mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
-        self.gate = mien.party("Gate")
-        self.consent = mien.consent(self.person, self.door)
-        self.renewal = mien.consent(self.person, None, "template_renewal")
+    def __init__(self, service: RunningService) -> None:
+        self.service = service
+        self.person = service.person()
+        self.door = service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+        self.gate = service.party("Gate")
+        self.consent = service.consent(self.person, self.door)
+        self.renewal = service.consent(self.person, None, "template_renewal")
         answer = enrol(self.person, [self.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
         assert answer.status_code == 201, answer.text
-        self.template = row_of(mien, "SELECT * FROM templates")
-        self.photo = row_of(mien, "SELECT * FROM photos")
-        change_row(mien.vault, "DELETE FROM templates")
-        change_row(mien.vault, "DELETE FROM photos")
-        self.elsewhere = mien.consent(self.person, self.gate)
-        self.identification = mien.consent(self.person, self.door, "identification")
-        other = mien.person()
-        self.others = mien.consent(other, self.door)
-        self.others_renewal = mien.consent(other, None, "template_renewal")
+        self.template = row_of(service, "SELECT * FROM templates")
+        self.photo = row_of(service, "SELECT * FROM photos")
+        change_row(service.vault, "DELETE FROM templates")
+        change_row(service.vault, "DELETE FROM photos")
+        self.elsewhere = service.consent(self.person, self.gate)
+        self.identification = service.consent(self.person, self.door, "identification")
+        other = service.person()
+        self.others = service.consent(other, self.door)
+        self.others_renewal = service.consent(other, None, "template_renewal")
         self.other_id = UUID(other.subject_id).hex
 
 
 @pytest.fixture
-def rows(mien: House) -> Rows:
+def rows(service: RunningService) -> Rows:
     """Rows that were taken out, to be put back changed."""
-    return Rows(mien)
+    return Rows(service)
 
 
 TEMPLATES: dict[str, Callable[[Rows], Row]] = {
@@ -96,15 +96,15 @@ TEMPLATES: dict[str, Callable[[Rows], Row]] = {
 def test_sql_cannot_insert_a_template_that_does_not_fit_its_grant(rows: Rows) -> None:
     for name, changed in TEMPLATES.items():
         with pytest.raises(IntegrityError):
-            insert(rows.mien, "templates", rows.template | changed(rows))
+            insert(rows.service, "templates", rows.template | changed(rows))
 
-        assert count(rows.mien.vault, "templates") == 0, name
+        assert count(rows.service.vault, "templates") == 0, name
 
-    insert(rows.mien, "templates", rows.template)
+    insert(rows.service, "templates", rows.template)
 
-    assert count(rows.mien.vault, "templates") == 1, "the right grant"
+    assert count(rows.service.vault, "templates") == 1, "the right grant"
     with pytest.raises(IntegrityError):
-        insert(rows.mien, "templates", rows.template | {"id": uuid4().hex})
+        insert(rows.service, "templates", rows.template | {"id": uuid4().hex})
 
 
 PHOTOS: dict[str, Callable[[Rows], Row]] = {
@@ -125,18 +125,18 @@ PHOTOS: dict[str, Callable[[Rows], Row]] = {
 def test_sql_cannot_insert_a_photo_that_does_not_fit_its_grant(rows: Rows) -> None:
     for name, changed in PHOTOS.items():
         with pytest.raises(IntegrityError):
-            insert(rows.mien, "photos", rows.photo | changed(rows))
+            insert(rows.service, "photos", rows.photo | changed(rows))
 
-        assert count(rows.mien.vault, "photos") == 0, name
+        assert count(rows.service.vault, "photos") == 0, name
 
-    insert(rows.mien, "photos", rows.photo)
+    insert(rows.service, "photos", rows.photo)
 
-    assert count(rows.mien.vault, "photos") == 1, "the right grant"
+    assert count(rows.service.vault, "photos") == 1, "the right grant"
 
 
 def test_sql_cannot_move_a_template_or_a_photo_to_another_grant(rows: Rows) -> None:
-    insert(rows.mien, "templates", rows.template)
-    insert(rows.mien, "photos", rows.photo)
+    insert(rows.service, "templates", rows.template)
+    insert(rows.service, "photos", rows.photo)
     moves = [("templates", TEMPLATES), ("photos", PHOTOS)]
 
     for table, changes in moves:
@@ -144,40 +144,40 @@ def test_sql_cannot_move_a_template_or_a_photo_to_another_grant(rows: Rows) -> N
             sets = changed(rows)
             assignments = ", ".join(f"{column} = :{column}" for column in sets)
             with pytest.raises(IntegrityError):
-                change_row(rows.mien.vault, f"UPDATE {table} SET {assignments}", **sets)  # noqa: S608
+                change_row(rows.service.vault, f"UPDATE {table} SET {assignments}", **sets)  # noqa: S608
 
-            assert count(rows.mien.vault, table) == 1, name
+            assert count(rows.service.vault, table) == 1, name
 
 
 def test_sql_that_deletes_a_grant_takes_its_template_and_photos(rows: Rows) -> None:
-    insert(rows.mien, "templates", rows.template)
-    insert(rows.mien, "photos", rows.photo)
+    insert(rows.service, "templates", rows.template)
+    insert(rows.service, "photos", rows.photo)
 
-    change_row(rows.mien.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.elsewhere))
-    before = (count(rows.mien.vault, "templates"), count(rows.mien.vault, "photos"))
-    change_row(rows.mien.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.consent))
-    between = (count(rows.mien.vault, "templates"), count(rows.mien.vault, "photos"))
-    change_row(rows.mien.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.renewal))
+    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.elsewhere))
+    before = (count(rows.service.vault, "templates"), count(rows.service.vault, "photos"))
+    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.consent))
+    between = (count(rows.service.vault, "templates"), count(rows.service.vault, "photos"))
+    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.renewal))
 
     assert before == (1, 1), "another grant takes nothing of this one"
     assert between == (0, 1), "each takes its own"
-    assert count(rows.mien.vault, "photos") == 0
+    assert count(rows.service.vault, "photos") == 0
 
 
 def test_sql_that_deletes_a_person_takes_every_row_of_theirs(rows: Rows) -> None:
-    insert(rows.mien, "templates", rows.template)
-    insert(rows.mien, "photos", rows.photo)
+    insert(rows.service, "templates", rows.template)
+    insert(rows.service, "photos", rows.photo)
     person_id = UUID(rows.person.subject_id).hex
 
-    change_row(rows.mien.vault, "DELETE FROM subjects WHERE id = :id", id=person_id)
+    change_row(rows.service.vault, "DELETE FROM subjects WHERE id = :id", id=person_id)
 
-    left = [table for table, found in everything(rows.mien.vault).items() if person_id in repr(found)]
+    left = [table for table, found in everything(rows.service.vault).items() if person_id in repr(found)]
     assert left == [], "no store has anything of them by their id"
 
 
-def test_sql_cannot_change_what_was_decided_or_what_was_read(mien: House) -> None:
-    person = mien.person()
-    mien.consent(person, mien.party())
+def test_sql_cannot_change_what_was_decided_or_what_was_read(service: RunningService) -> None:
+    person = service.person()
+    service.consent(person, service.party())
 
     for statement in (
         "UPDATE consent_events SET position = 7",
@@ -186,32 +186,32 @@ def test_sql_cannot_change_what_was_decided_or_what_was_read(mien: House) -> Non
         "UPDATE notices SET published_at = '2020-01-01'",
         "DELETE FROM notices",
     ):
-        before = everything(mien.vault)
+        before = everything(service.vault)
         with pytest.raises(IntegrityError):
-            change_row(mien.vault, statement)
+            change_row(service.vault, statement)
 
-        assert everything(mien.vault) == before, statement
+        assert everything(service.vault) == before, statement
 
-    insert(mien, "notices", row_of(mien, "SELECT * FROM notices LIMIT 1") | {"sha256": "0" * 64, "version": 99})
-    assert count(mien.vault, "notices") == 4, "what is new can be added"
+    insert(service, "notices", row_of(service, "SELECT * FROM notices LIMIT 1") | {"sha256": "0" * 64, "version": 99})
+    assert count(service.vault, "notices") == 4, "what is new can be added"
 
 
-def test_sql_cannot_replace_what_was_read(mien: House) -> None:
+def test_sql_cannot_replace_what_was_read(service: RunningService) -> None:
     # REPLACE deletes the old row, and SQLite tells a trigger of that only with `recursive_triggers=ON`.
-    before = everything(mien.vault)
+    before = everything(service.vault)
     columns = "sha256, purpose, language, version, published_at"
 
     with pytest.raises(IntegrityError):
-        change_row(mien.vault, f"INSERT OR REPLACE INTO notices SELECT {columns}, x'00' FROM notices")  # noqa: S608
+        change_row(service.vault, f"INSERT OR REPLACE INTO notices SELECT {columns}, x'00' FROM notices")  # noqa: S608
 
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_a_grant_is_only_for_a_purpose_that_its_party_has(mien: House) -> None:
-    person, door, gate = mien.person(), mien.party("Door"), mien.party("Gate", Purpose.IDENTIFICATION)
-    mien.consent(person, door)
-    grant = row_of(mien, "SELECT * FROM grants")
-    change_row(mien.vault, "DELETE FROM grants")
+def test_a_grant_is_only_for_a_purpose_that_its_party_has(service: RunningService) -> None:
+    person, door, gate = service.person(), service.party("Door"), service.party("Gate", Purpose.IDENTIFICATION)
+    service.consent(person, door)
+    grant = row_of(service, "SELECT * FROM grants")
+    change_row(service.vault, "DELETE FROM grants")
     impossible: list[Row] = [
         {"purpose": "identification"},
         {"relying_party_id": UUID(gate.id).hex},
@@ -229,17 +229,17 @@ def test_a_grant_is_only_for_a_purpose_that_its_party_has(mien: House) -> None:
 
     for changed in impossible:
         with pytest.raises(IntegrityError):
-            insert(mien, "grants", grant | changed)
+            insert(service, "grants", grant | changed)
 
-        assert count(mien.vault, "grants") == 0, changed
+        assert count(service.vault, "grants") == 0, changed
 
     renewal = {"purpose": "template_renewal", "relying_party_id": None, "subject_ref": None}
     for row in (grant, grant | {"id": uuid4().hex} | renewal):
-        insert(mien, "grants", row)
+        insert(service, "grants", row)
         with pytest.raises(IntegrityError):
-            insert(mien, "grants", row | {"id": uuid4().hex})
+            insert(service, "grants", row | {"id": uuid4().hex})
 
-    assert count(mien.vault, "grants") == 2, "one of each for one person, and no second"
+    assert count(service.vault, "grants") == 2, "one of each for one person, and no second"
 
 
 def forged(person: Person, party: Party | None, purpose: Purpose, grant_id: str | None = None) -> Grant:
@@ -264,11 +264,13 @@ def without_checks(monkeypatch: pytest.MonkeyPatch, *grants: Grant) -> None:
     monkeypatch.setattr(permits, "for_enrolment", permit_all)
 
 
-def test_with_every_check_removed_the_database_still_refuses(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person, other = mien.person(), mien.person()
-    door, gate = mien.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION), mien.party("Gate")
-    mine, others = mien.consent(person, door)["consent_id"], mien.consent(other, door)["consent_id"]
-    renewal = mien.consent(other, None, "template_renewal")["consent_id"]
+def test_with_every_check_removed_the_database_still_refuses(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, other = service.person(), service.person()
+    door, gate = service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION), service.party("Gate")
+    mine, others = service.consent(person, door)["consent_id"], service.consent(other, door)["consent_id"]
+    renewal = service.consent(other, None, "template_renewal")["consent_id"]
     given = forged(person, door, Purpose.VERIFICATION, mine)
     attempts = {
         "invented": [forged(person, door, Purpose.VERIFICATION)],
@@ -283,28 +285,30 @@ def test_with_every_check_removed_the_database_still_refuses(mien: House, monkey
 
     for name, grants in attempts.items():
         without_checks(monkeypatch, *grants)
-        before = everything(mien.vault)
+        before = everything(service.vault)
         answer = enrol(person, [mine], [toy_photo(1)], keep_photos="true")
 
         assert answer.status_code == 503, name
-        assert everything(mien.vault) == before, f"{name}: nothing is stored, and no key is left over"
+        assert everything(service.vault) == before, f"{name}: nothing is stored, and no key is left over"
 
     without_checks(monkeypatch, given)
     assert enrol(person, [mine], [toy_photo(1)]).status_code == 201, "with a real grant the same way is open"
 
 
-def test_with_every_check_removed_a_withdrawal_still_wins(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person, door = mien.person(), mien.party()
-    mine = mien.consent(person, door)["consent_id"]
+def test_with_every_check_removed_a_withdrawal_still_wins(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, door = service.person(), service.party()
+    mine = service.consent(person, door)["consent_id"]
     without_checks(monkeypatch, forged(person, door, Purpose.VERIFICATION, mine))
 
     def withdraw() -> None:
         person("DELETE", f"/v1/me/consents/{mine}")
 
-    mien.pool.after = withdraw
+    service.pool.after = withdraw
 
     answer = enrol(person, [mine], [toy_photo(1)])
 
     assert answer.status_code == 403, "the register gives no key to what has ended"
-    assert count(mien.vault, "templates") == 0
-    assert mien.living_keys(mine) == {}
+    assert count(service.vault, "templates") == 0
+    assert service.living_keys(mine) == {}

@@ -19,19 +19,19 @@ from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.vault.open import open_vault
 from tests.support.byte_scan import Needles, copied_data, files_under, live_keys, openable, rows, slots
-from tests.support.service_fixture import House, Party, Person, enrol, settings_for
+from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for
 from tests.support.toy_faces import toy_photo
 
 HERS = {"subjects", "consent_events", "entries", "receipts"}
 """What is sealed under a person's own key, and stays when a consent ends."""
 
 
-def kept(house: House, face: int, party: Party) -> tuple[Person, dict[str, str]]:
+def kept(service: RunningService, face: int, party: Party) -> tuple[Person, dict[str, str]]:
     """Enrol somebody with their photos kept; return them and their consents' ids."""
-    person = house.person()
+    person = service.person()
     consents = {
-        "verification": str(house.consent(person, party)["consent_id"]),
-        "renewal": str(house.consent(person, None, "template_renewal")["consent_id"]),
+        "verification": str(service.consent(person, party)["consent_id"]),
+        "renewal": str(service.consent(person, None, "template_renewal")["consent_id"]),
     }
     photos = [toy_photo(face), toy_photo(face, variant=2)]
     assert enrol(person, [consents["verification"]], photos, keep_photos="true").status_code == 201
@@ -47,105 +47,107 @@ def belonging_to(database: Path, person: Person) -> set[tuple[str, UUID]]:
     return {(name, UUID(row[0])) for name, query in queries for row in rows(database, query, subject)}
 
 
-def test_every_sealed_row_of_an_old_copy_opens_while_all_is_in_force(mien: House, tmp_path: Path) -> None:
+def test_every_sealed_row_of_an_old_copy_opens_while_all_is_in_force(service: RunningService, tmp_path: Path) -> None:
     """The control: the way of opening works, for every kind of row."""
-    person, _ = kept(mien, 1, mien.party())
-    old = copied_data(mien.root / "data", tmp_path / "old")
-    opened = openable(old, live_keys(mien.root, old))
+    person, _ = kept(service, 1, service.party())
+    old = copied_data(service.root / "data", tmp_path / "old")
+    opened = openable(old, live_keys(service.root, old))
 
     assert set(opened) == belonging_to(old, person)
     assert {table for table, _ in opened} == {"templates", "photos", *HERS}
 
 
-def test_of_a_withdrawn_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path: Path) -> None:
-    party = mien.party()
-    ada, consents = kept(mien, 1, party)
-    ben, _ = kept(mien, 2, party)
-    old = copied_data(mien.root / "data", tmp_path / "old")
+def test_of_a_withdrawn_grant_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
+    party = service.party()
+    ada, consents = kept(service, 1, party)
+    ben, _ = kept(service, 2, party)
+    old = copied_data(service.root / "data", tmp_path / "old")
 
     assert ada("DELETE", f"/v1/me/consents/{consents['verification']}").status_code == 200
-    opened = set(openable(old, live_keys(mien.root, old)))
+    opened = set(openable(old, live_keys(service.root, old)))
     hers = {one for one in belonging_to(old, ada) if one[0] != "templates"}
 
     assert opened == hers | belonging_to(old, ben)
 
 
-def test_of_an_erased_person_nothing_in_an_old_copy_opens_and_of_others_everything(mien: House, tmp_path: Path) -> None:
-    party = mien.party()
-    ada, _ = kept(mien, 1, party)
-    ben, _ = kept(mien, 2, party)
-    old = copied_data(mien.root / "data", tmp_path / "old")
+def test_of_an_erased_person_nothing_in_an_old_copy_opens_and_of_others_everything(
+    service: RunningService, tmp_path: Path
+) -> None:
+    party = service.party()
+    ada, _ = kept(service, 1, party)
+    ben, _ = kept(service, 2, party)
+    old = copied_data(service.root / "data", tmp_path / "old")
 
     assert ada("DELETE", "/v1/me").json()["status"] == "completed"
 
-    assert set(openable(old, live_keys(mien.root, old))) == belonging_to(old, ben)
-    assert len(slots(mien.root)) == len(live_keys(mien.root)), "there is no key but of those who are here"
+    assert set(openable(old, live_keys(service.root, old))) == belonging_to(old, ben)
+    assert len(slots(service.root)) == len(live_keys(service.root)), "there is no key but of those who are here"
 
 
-def test_of_an_expired_grant_nothing_in_an_old_copy_opens(mien: House, tmp_path: Path) -> None:
-    ada, _ = kept(mien, 1, mien.party())
-    old = copied_data(mien.root / "data", tmp_path / "old")
-    mien.clock.advance(days=400)
+def test_of_an_expired_grant_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
+    ada, _ = kept(service, 1, service.party())
+    old = copied_data(service.root / "data", tmp_path / "old")
+    service.clock.advance(days=400)
 
-    from_sweep = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
-    opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
+    from_sweep = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    opened = {table for table, _ in openable(old, live_keys(service.root, old))}
 
     assert from_sweep.expired == 2
     assert opened == HERS
     assert ada("GET", "/v1/me").json()["display_name"] == "Ada Canary"
 
 
-def test_of_a_replaced_template_nothing_in_an_old_copy_opens(mien: House, tmp_path: Path) -> None:
-    person, consents = kept(mien, 1, mien.party())
-    old = copied_data(mien.root / "data", tmp_path / "old")
-    before = {key.wrapped for key in live_keys(mien.root) if key.owner != UUID(person.subject_id)}
+def test_of_a_replaced_template_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
+    person, consents = kept(service, 1, service.party())
+    old = copied_data(service.root / "data", tmp_path / "old")
+    before = {key.wrapped for key in live_keys(service.root) if key.owner != UUID(person.subject_id)}
 
     again = enrol(person, [consents["verification"]], [toy_photo(1, variant=3)], keep_photos="true")
-    keys = live_keys(mien.root)
+    keys = live_keys(service.root)
 
     assert again.status_code == 201
     assert {table for table, _ in openable(old, keys)} == HERS
-    assert {"templates", "photos"} <= {table for table, _ in openable(mien.vault.data.path, keys)}
-    assert not Needles().raw("key", *before).found(mien.files())
+    assert {"templates", "photos"} <= {table for table, _ in openable(service.vault.data.path, keys)}
+    assert not Needles().raw("key", *before).found(service.files())
 
 
-def test_photos_that_a_new_enrolment_does_not_keep_open_in_no_old_copy(mien: House, tmp_path: Path) -> None:
-    person, consents = kept(mien, 1, mien.party())
-    old = copied_data(mien.root / "data", tmp_path / "old")
+def test_photos_that_a_new_enrolment_does_not_keep_open_in_no_old_copy(service: RunningService, tmp_path: Path) -> None:
+    person, consents = kept(service, 1, service.party())
+    old = copied_data(service.root / "data", tmp_path / "old")
 
     assert enrol(person, [consents["verification"]], [toy_photo(1, variant=3)]).status_code == 201
-    opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
+    opened = {table for table, _ in openable(old, live_keys(service.root, old))}
 
     assert opened == HERS
-    assert not rows(mien.vault.data.path, "SELECT id FROM photos")
+    assert not rows(service.vault.data.path, "SELECT id FROM photos")
 
 
 def test_of_a_deleted_enrolment_nothing_in_an_old_copy_opens_and_enrolling_again_works(
-    mien: House, tmp_path: Path
+    service: RunningService, tmp_path: Path
 ) -> None:
-    person, consents = kept(mien, 1, mien.party())
-    old = copied_data(mien.root / "data", tmp_path / "old")
+    person, consents = kept(service, 1, service.party())
+    old = copied_data(service.root / "data", tmp_path / "old")
     (enrolment,) = person("GET", "/v1/me/enrolments").json()["items"]
 
     assert person("DELETE", f"/v1/me/enrolments/{enrolment['enrolment_id']}").status_code == 200
-    opened = {table for table, _ in openable(old, live_keys(mien.root, old))}
+    opened = {table for table, _ in openable(old, live_keys(service.root, old))}
     again = enrol(person, [consents["verification"]], [toy_photo(1)], keep_photos="true")
 
     assert opened == HERS
     assert again.status_code == 201
 
 
-def test_each_grant_and_each_person_has_a_key_of_its_own(mien: House) -> None:
-    party = mien.party()
+def test_each_grant_and_each_person_has_a_key_of_its_own(service: RunningService) -> None:
+    party = service.party()
     for face in (1, 2):
-        kept(mien, face, party)
-    owners = {key.owner for key in live_keys(mien.root)}
-    grants = {UUID(row[0]) for row in rows(mien.vault.data.path, "SELECT id FROM grants")}
-    people = {UUID(row[0]) for row in rows(mien.vault.data.path, "SELECT id FROM subjects")}
+        kept(service, face, party)
+    owners = {key.owner for key in live_keys(service.root)}
+    grants = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM grants")}
+    people = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM subjects")}
 
     assert owners == grants | people
     assert len(grants) == 4
-    assert len({wrapped for _, _, wrapped in slots(mien.root)}) == len(slots(mien.root))
+    assert len({wrapped for _, _, wrapped in slots(service.root)}) == len(slots(service.root))
 
 
 COMPLETED = ErasureStatus.COMPLETED

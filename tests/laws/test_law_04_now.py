@@ -17,7 +17,7 @@ import pytest
 from app.vault.register import Owner
 from app.verification import service as verify
 from tests.support.byte_scan import rows, slots
-from tests.support.service_fixture import House, Party, Person, SharedPool, copied, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, copied, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -27,59 +27,59 @@ SOON_S = 5.0
 Act = Callable[[], None]
 
 
-def withdrawn(house: House, person: Person, consent: dict[str, Any]) -> None:
+def withdrawn(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     assert person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code == 200
 
 
-def erased(house: House, person: Person, consent: dict[str, Any]) -> None:
+def erased(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def restricted(house: House, person: Person, consent: dict[str, Any]) -> None:
-    with house.vault.data.write() as session:
+def restricted(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    with service.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE subjects SET spell_id = NULL WHERE id = ?", (UUID(person.subject_id).hex,)
         )
 
 
-def disputed(house: House, person: Person, consent: dict[str, Any]) -> None:
-    with house.vault.data.write() as session:
+def disputed(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    with service.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE grants SET spell_id = NULL WHERE id = ?", (UUID(consent["consent_id"]).hex,)
         )
 
 
-def expired(house: House, person: Person, consent: dict[str, Any]) -> None:
-    house.clock.advance(days=400)
+def expired(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    service.clock.advance(days=400)
 
 
-def enrolled_anew(house: House, person: Person, consent: dict[str, Any]) -> None:
-    house.pool.reset()
+def enrolled_anew(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    service.pool.reset()
     assert enrol(person, [consent["consent_id"]], [toy_photo(1, variant=3)]).status_code == 201
 
 
-def enrolment_deleted(house: House, person: Person, consent: dict[str, Any]) -> None:
+def enrolment_deleted(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     (one,) = person("GET", "/v1/me/enrolments").json()["items"]
     assert person("DELETE", f"/v1/me/enrolments/{one['enrolment_id']}").status_code == 200
 
 
-def given_anew(house: House, person: Person, consent: dict[str, Any]) -> None:
-    withdrawn(house, person, consent)
-    house.consent(person, Party(house.client, consent["relying_party_id"], ""))
+def given_anew(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+    withdrawn(service, person, consent)
+    service.consent(person, Party(service.client, consent["relying_party_id"], ""))
 
 
 ENDINGS = (withdrawn, erased, restricted, disputed, expired, enrolled_anew, enrolment_deleted, given_anew)
 
 
-def before_the_engine(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
-    house.pool.before = act
+def before_the_engine(service: RunningService, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+    service.pool.before = act
 
 
-def after_the_engine(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
-    house.pool.after = act
+def after_the_engine(service: RunningService, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+    service.pool.after = act
 
 
-def before_the_decision(house: House, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
+def before_the_decision(service: RunningService, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
     """The distance is known, the template was opened: all that is left is to write it down."""
     commit = verify._commit
 
@@ -93,20 +93,20 @@ def before_the_decision(house: House, monkeypatch: pytest.MonkeyPatch, act: Act)
 STEPS = (before_the_engine, after_the_engine, before_the_decision)
 
 
-def lines(house: House, person: Person) -> int:
+def lines(service: RunningService, person: Person) -> int:
     """Count the person's comparisons in the database itself."""
     query = "SELECT id FROM comparisons WHERE subject_id = ?"
-    return len(rows(house.vault.data.path, query, UUID(person.subject_id).hex))
+    return len(rows(service.vault.data.path, query, UUID(person.subject_id).hex))
 
 
 @pytest.fixture(scope="module")
-def shared(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with serving(copied(prepared, tmp_path_factory.mktemp("now") / "house"), toy_pool, toy_card()) as running:
+def shared(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with serving(copied(prepared, tmp_path_factory.mktemp("now") / "service"), toy_pool, toy_card()) as running:
         yield running
 
 
 @pytest.fixture
-def mien(shared: House) -> Iterator[House]:
+def service(shared: RunningService) -> Iterator[RunningService]:
     """One service for all of these: each takes people and a relying party of its own."""
     shared.pool.reset()
     yield shared
@@ -114,59 +114,61 @@ def mien(shared: House) -> Iterator[House]:
     shared.clock.moved = timedelta()
 
 
-def somebody(house: House, face: int = 1, party: Party | None = None) -> tuple[Person, Party, dict[str, Any]]:
+def somebody(
+    service: RunningService, face: int = 1, party: Party | None = None
+) -> tuple[Person, Party, dict[str, Any]]:
     """Enrol somebody new."""
-    return house.enrolled(face, party=party or house.party(f"Door {uuid4()}"))
+    return service.enrolled(face, party=party or service.party(f"Door {uuid4()}"))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("step", STEPS)
 def test_whatever_ends_during_a_verification_there_is_no_decision(
-    mien: House, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None], ending: Callable[..., None]
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None], ending: Callable[..., None]
 ) -> None:
-    person, party, consent = somebody(mien)
+    person, party, consent = somebody(service)
     acted = threading.Event()
 
     def act() -> None:
         if not acted.is_set():
             acted.set()
-            ending(mien, person, consent)
+            ending(service, person, consent)
 
-    step(mien, monkeypatch, act)
+    step(service, monkeypatch, act)
     answer = party.verify(consent["subject_ref"], toy_photo(1))
     never = party.verify("never-was", toy_photo(1))
 
     assert acted.is_set()
     assert (answer.status_code, answer.content) == (404, never.content)
-    assert lines(mien, person) == 0
+    assert lines(service, person) == 0
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_what_ends_for_another_person_changes_nothing(
-    mien: House, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None]
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None]
 ) -> None:
-    person, party, consent = somebody(mien)
-    other, _, others = somebody(mien, 2, party)
-    step(mien, monkeypatch, lambda: withdrawn(mien, other, others))
+    person, party, consent = somebody(service)
+    other, _, others = somebody(service, 2, party)
+    step(service, monkeypatch, lambda: withdrawn(service, other, others))
 
     answer = party.verify(consent["subject_ref"], toy_photo(1))
 
     assert (answer.status_code, answer.json()["decision"]) == (200, "match")
-    assert lines(mien, person) == 1
+    assert lines(service, person) == 1
 
 
 @pytest.mark.parametrize("ending", [withdrawn, erased])
 @pytest.mark.parametrize("written_first", [True, False], ids=["after the line", "before the line"])
 def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
-    mien: House, monkeypatch: pytest.MonkeyPatch, ending: Callable[..., None], *, written_first: bool
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, ending: Callable[..., None], *, written_first: bool
 ) -> None:
     """The decision was first: it stands, its line is the person's until they end it too."""
-    person, party, consent = somebody(mien)
+    person, party, consent = somebody(service)
     write, done = verify._write_if_in_force, threading.Event()
     seen_waiting: list[bool] = []
 
     def end() -> None:
-        ending(mien, person, consent)
+        ending(service, person, consent)
         done.set()
 
     def inside(*given: Any, **named: Any) -> bool:
@@ -184,12 +186,14 @@ def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
     assert seen_waiting == [True]
     assert answer.status_code == 200
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
-    assert lines(mien, person) == (1 if ending is withdrawn else 0)
+    assert lines(service, person) == (1 if ending is withdrawn else 0)
 
 
-def test_a_decision_refused_by_its_own_commit_does_not_leave(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_refused_by_its_own_commit_does_not_leave(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A line that was rolled back is no line: the decision goes with it."""
-    person, party, consent = somebody(mien)
+    person, party, consent = somebody(service)
 
     def refused(*_given: object, **_named: object) -> bool:
         return False
@@ -197,70 +201,70 @@ def test_a_decision_refused_by_its_own_commit_does_not_leave(mien: House, monkey
     monkeypatch.setattr(verify, "_write_if_in_force", refused)
 
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
-    assert lines(mien, person) == 0
+    assert lines(service, person) == 0
 
 
 @pytest.mark.parametrize("ending", [withdrawn, erased, enrolment_deleted])
-def test_ending_never_waits_for_the_engine(mien: House, ending: Callable[..., None]) -> None:
-    person, party, consent = somebody(mien)
+def test_ending_never_waits_for_the_engine(service: RunningService, ending: Callable[..., None]) -> None:
+    person, party, consent = somebody(service)
     at_work, go_on = threading.Event(), threading.Event()
 
     def block() -> None:
         at_work.set()
         assert go_on.wait(60)
 
-    mien.pool.before = block
+    service.pool.before = block
     with ThreadPoolExecutor(2) as executor:
         answer = executor.submit(party.verify, consent["subject_ref"], toy_photo(1))
         assert at_work.wait(SOON_S)
         try:
-            executor.submit(ending, mien, person, consent).result(SOON_S)
+            executor.submit(ending, service, person, consent).result(SOON_S)
             still_at_work = not answer.done()
         finally:
             go_on.set()
 
     assert still_at_work
     assert answer.result().status_code == 404
-    assert lines(mien, person) == 0
+    assert lines(service, person) == 0
 
 
 @pytest.mark.parametrize("ending", [withdrawn, erased, expired])
-def test_enrolling_ends_too_when_its_consent_does(mien: House, ending: Callable[..., None]) -> None:
-    person, party = mien.person(), mien.party(f"Door {uuid4()}")
-    consent = mien.consent(person, party)
-    mien.pool.after = lambda: ending(mien, person, consent)
+def test_enrolling_ends_too_when_its_consent_does(service: RunningService, ending: Callable[..., None]) -> None:
+    person, party = service.person(), service.party(f"Door {uuid4()}")
+    consent = service.consent(person, party)
+    service.pool.after = lambda: ending(service, person, consent)
 
     answer = enrol(person, [consent["consent_id"]], [toy_photo(1)])
 
     assert answer.status_code in {401, 403}, answer.text
     query = "SELECT id FROM templates WHERE subject_id = ?"
-    assert not rows(mien.vault.data.path, query, UUID(person.subject_id).hex)
-    owners = {digest for digest, _, _ in slots(mien.root)}
+    assert not rows(service.vault.data.path, query, UUID(person.subject_id).hex)
+    owners = {digest for digest, _, _ in slots(service.root)}
     mine = Owner.grant(UUID(consent["consent_id"])).digest
     assert (mine in owners) == (ending is expired), "no key is issued to what ended"
 
 
-def test_no_transaction_is_open_while_the_engine_works(mien: House) -> None:
+def test_no_transaction_is_open_while_the_engine_works(service: RunningService) -> None:
     seen: list[int] = []
 
     def look() -> None:
-        seen.append(mien.vault.data.open_transactions() + mien.vault.register.store.open_transactions())
+        seen.append(service.vault.data.open_transactions() + service.vault.register.store.open_transactions())
 
-    mien.pool.before = mien.pool.after = look
-    person, party, consent = somebody(mien)
+    service.pool.before = service.pool.after = look
+    person, party, consent = somebody(service)
     party.verify(consent["subject_ref"], toy_photo(1))
-    renewal = mien.consent(person, None, "template_renewal")
+    renewal = service.consent(person, None, "template_renewal")
     enrol(person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
 
     assert renewal["consent_id"]
     assert seen == [0] * 6
-    with mien.vault.data.read():
+    with service.vault.data.read():
         look()
     assert seen[-1] == 1, "the count counts"
 
 
-def test_withdrawing_twice_at_once_is_harmless(mien: House) -> None:
-    person, _, consent = somebody(mien)
+def test_withdrawing_twice_at_once_is_harmless(service: RunningService) -> None:
+    person, _, consent = somebody(service)
 
     def withdraw() -> httpx.Response:
         return person("DELETE", f"/v1/me/consents/{consent['consent_id']}")

@@ -21,7 +21,7 @@ from app.db.types import Row
 from app.vault.tables import RegisterRow
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import SEALED, rows
-from tests.support.service_fixture import House, Party, enrol
+from tests.support.service_fixture import Party, RunningService, enrol
 from tests.support.toy_faces import slow_photo, toy_photo
 
 assert app.main.ROUTERS, "every table is known once the application is"
@@ -54,9 +54,9 @@ def test_column_without_a_kind_is_found() -> None:
     assert unclassified(sample) == ["sample.mood", "sample.x"]
 
 
-def test_every_database_has_the_tables_that_are_classified_and_no_other(mien: House) -> None:
+def test_every_database_has_the_tables_that_are_classified_and_no_other(service: RunningService) -> None:
     """A table made by a migration only would be in no data map."""
-    paths = {"mien": mien.vault.data.path, "register": mien.vault.register.store.path}
+    paths = {"mien": service.vault.data.path, "register": service.vault.register.store.path}
     for store, path in paths.items():
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         there = {row[0] for row in rows(path, query)} - {"alembic_version"}
@@ -78,13 +78,13 @@ def test_sealed_columns_are_those_that_the_byte_tests_open() -> None:
 # --- Erasure follows the data map
 
 
-def held(house: House) -> dict[tuple[str, str], list[object]]:
+def held(service: RunningService) -> dict[tuple[str, str], list[object]]:
     """Return every value of every personal, biometric or credential column of both databases, read past the ORM."""
     kinds = {Kind.PERSONAL, Kind.BIOMETRIC, Kind.CREDENTIAL}
     found: dict[tuple[str, str], list[object]] = {}
     for path, metadata in (
-        (house.vault.data.path, Row.metadata),
-        (house.vault.register.store.path, RegisterRow.metadata),
+        (service.vault.data.path, Row.metadata),
+        (service.vault.register.store.path, RegisterRow.metadata),
     ):
         for table in metadata.sorted_tables:
             for column in table.columns:
@@ -96,20 +96,20 @@ def held(house: House) -> dict[tuple[str, str], list[object]]:
     return found
 
 
-def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(mien: House) -> None:
+def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(service: RunningService) -> None:
     """A person with something in every column that can hold something; then nobody."""
-    empty = held(mien)
-    person, party, given = mien.enrolled(face=1)
-    mien.consent(person, None, "template_renewal")
+    empty = held(service)
+    person, party, given = service.enrolled(face=1)
+    service.consent(person, None, "template_renewal")
     enrol(person, [given["consent_id"]], [toy_photo(1)], keep_photos="true")
     party.verify(given["subject_ref"], toy_photo(1))
     person("POST", "/v1/me/tokens")
-    full = held(mien)
+    full = held(service)
     shared = {str(value) for values in empty.values() for value in values}
-    shared |= {party.id, UUID(party.id).hex, given["notice_sha256"], mien.notice("template_renewal")}
+    shared |= {party.id, UUID(party.id).hex, given["notice_sha256"], service.notice("template_renewal")}
 
     erased = person("DELETE", "/v1/me").json()
-    after = held(mien)
+    after = held(service)
     telling = {
         str(value)
         for (table, _), values in full.items()
@@ -141,7 +141,7 @@ def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(mien:
 
 
 @contextmanager
-def full_engine(house: House, party: Party, ref: str) -> Iterator[list[int]]:
+def full_engine(service: RunningService, party: Party, ref: str) -> Iterator[list[int]]:
     """Keep both workers busy and the queue full; gives the statuses of what was answered so far."""
     stopped, answered = threading.Event(), list[int]()
 
@@ -162,11 +162,11 @@ def full_engine(house: House, party: Party, ref: str) -> Iterator[list[int]]:
             stopped.set()
 
 
-def test_rights_are_answered_while_the_engine_is_full(mien: House) -> None:
-    unhindered(mien)
-    _, party, given = mien.enrolled(face=1)
-    ben, _, his = mien.enrolled(face=2, party=party)
-    with full_engine(mien, party, given["subject_ref"]) as answered:
+def test_rights_are_answered_while_the_engine_is_full(service: RunningService) -> None:
+    unhindered(service)
+    _, party, given = service.enrolled(face=1)
+    ben, _, his = service.enrolled(face=2, party=party)
+    with full_engine(service, party, given["subject_ref"]) as answered:
         refused = [party.verify(his["subject_ref"], toy_photo(2)) for _ in range(5)]
         before, began = answered.count(200), time.monotonic()
         answers = [
@@ -187,8 +187,8 @@ def test_rights_are_answered_while_the_engine_is_full(mien: House) -> None:
     assert set(answered) == {200, 503}
 
 
-def test_rights_are_not_refused_for_being_asked_for_often(mien: House) -> None:
-    person, _, given = mien.enrolled(face=1)
+def test_rights_are_not_refused_for_being_asked_for_often(service: RunningService) -> None:
+    person, _, given = service.enrolled(face=1)
     paths = ("/v1/me", "/v1/me/consents", "/v1/me/comparisons", "/v1/me/enrolments")
     often = {person("GET", path).status_code for _ in range(60) for path in paths}
     withdrawn = {person("DELETE", f"/v1/me/consents/{given['consent_id']}").status_code for _ in range(20)}
@@ -209,14 +209,14 @@ def noisy_photo(person: int) -> bytes:
     return out.getvalue()
 
 
-def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(mien: House) -> None:
-    person, _, given = mien.enrolled(face=1)
-    mien.consent(person, None, "template_renewal")
+def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(service: RunningService) -> None:
+    person, _, given = service.enrolled(face=1)
+    service.consent(person, None, "template_renewal")
     enrolled = enrol(person, [given["consent_id"]], [noisy_photo(1)], keep_photos="true")
     assert enrolled.status_code == 201, enrolled.text
     (photo_id,) = person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
     whole = person("GET", f"/v1/me/photos/{photo_id}").content
-    address = urlsplit(str(mien.client.base_url))
+    address = urlsplit(str(service.client.base_url))
     head = ("Host: x", f"Authorization: Bearer {person.token}", "Connection: close", "", "")
     request = "\r\n".join([f"GET /v1/me/photos/{photo_id} HTTP/1.1", *head])
     seen: list[int] = []
@@ -229,7 +229,7 @@ def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(mien: House)
             got += chunk
             if len(seen) < 10:
                 time.sleep(0.02)
-                seen.append(mien.vault.data.open_transactions() + mien.vault.register.store.open_transactions())
+                seen.append(service.vault.data.open_transactions() + service.vault.register.store.open_transactions())
         withdrawn = person("DELETE", f"/v1/me/consents/{given['consent_id']}").json()
 
     assert len(whole) > 200_000
@@ -238,9 +238,9 @@ def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(mien: House)
     assert withdrawn["erased_from_disk"], "nobody held the log up"
 
 
-def test_hundred_connections_that_send_nothing_do_not_keep_rights_from_an_answer(mien: House) -> None:
-    person, _, _ = mien.enrolled(face=1)
-    address = urlsplit(str(mien.client.base_url))
+def test_hundred_connections_that_send_nothing_do_not_keep_rights_from_an_answer(service: RunningService) -> None:
+    person, _, _ = service.enrolled(face=1)
+    address = urlsplit(str(service.client.base_url))
     idle = [socket.create_connection((str(address.hostname), int(address.port or 0))) for _ in range(100)]
     for one in idle:
         one.sendall(b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n")

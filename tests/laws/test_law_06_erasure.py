@@ -20,12 +20,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from app.db.sqlite.store import Store
 from app.jobs.maintenance import run_maintenance
 from tests.support.byte_scan import Needles, rows, slots
-from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.disk import full_disk, make_impatient
 
-Failing = Callable[[House], "AbstractFailure"]
+Failing = Callable[[RunningService], "AbstractFailure"]
 
 
 class AbstractFailure:
@@ -55,16 +55,16 @@ def _fail(*_given: object, **_named: object) -> NoReturn:
     raise locked()
 
 
-def data_log_is_held_up(house: House) -> AbstractFailure:
-    return Patched(house.vault.data, "checkpoint", lambda **_named: False)
+def data_log_is_held_up(service: RunningService) -> AbstractFailure:
+    return Patched(service.vault.data, "checkpoint", lambda **_named: False)
 
 
-def register_log_is_held_up(house: House) -> AbstractFailure:
-    return Patched(house.vault.register.store, "checkpoint", lambda **_named: False)
+def register_log_is_held_up(service: RunningService) -> AbstractFailure:
+    return Patched(service.vault.register.store, "checkpoint", lambda **_named: False)
 
 
-def data_cannot_be_rebuilt(house: House) -> AbstractFailure:
-    return Patched(house.vault.data, "rebuild", lambda **_named: False)
+def data_cannot_be_rebuilt(service: RunningService) -> AbstractFailure:
+    return Patched(service.vault.data, "rebuild", lambda **_named: False)
 
 
 class FullDisk(AbstractFailure):
@@ -79,12 +79,12 @@ class FullDisk(AbstractFailure):
         self._full.__exit__(None, None, None)
 
 
-def data_disk_is_full(house: House) -> AbstractFailure:
-    return FullDisk(house.vault.data)
+def data_disk_is_full(service: RunningService) -> AbstractFailure:
+    return FullDisk(service.vault.data)
 
 
-def register_refuses(house: House) -> AbstractFailure:
-    return Patched(house.vault.register, "end", _fail)
+def register_refuses(service: RunningService) -> AbstractFailure:
+    return Patched(service.vault.register, "end", _fail)
 
 
 class FailingCommit(AbstractFailure):
@@ -104,9 +104,9 @@ class FailingCommit(AbstractFailure):
         event.remove(self._store.writer, "commit", self._listener)
 
 
-def data_commit_fails(house: House) -> AbstractFailure:
-    before = len(slots(house.root))
-    return FailingCommit(house.vault.data, lambda: len(slots(house.root)) < before)
+def data_commit_fails(service: RunningService) -> AbstractFailure:
+    before = len(slots(service.root))
+    return FailingCommit(service.vault.data, lambda: len(slots(service.root)) < before)
 
 
 class Reader(AbstractFailure):
@@ -122,12 +122,12 @@ class Reader(AbstractFailure):
         self._connection.close()
 
 
-def somebody_reads_the_data(house: House) -> AbstractFailure:
-    return Reader(house.vault.data.path)
+def somebody_reads_the_data(service: RunningService) -> AbstractFailure:
+    return Reader(service.vault.data.path)
 
 
-def somebody_reads_the_register(house: House) -> AbstractFailure:
-    return Reader(house.vault.register.store.path)
+def somebody_reads_the_register(service: RunningService) -> AbstractFailure:
+    return Reader(service.vault.register.store.path)
 
 
 FAILURES = (
@@ -149,40 +149,40 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hasty(impatient: None, root: Path, pool: SharedPool) -> Iterator[House]:
+def hasty(impatient: None, root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve with little patience for databases."""
     with serving(root, pool, toy_card()) as running:
         yield running
 
 
 @contextmanager
-def broken(house: House, failing: Failing) -> Iterator[None]:
-    failure = failing(house)
+def broken(service: RunningService, failing: Failing) -> Iterator[None]:
+    failure = failing(service)
     try:
         yield
     finally:
         failure.mend()
 
 
-def statuses(house: House) -> list[tuple[str, str | None]]:
+def statuses(service: RunningService) -> list[tuple[str, str | None]]:
     """Return state and last day of every erasure, as the database has them."""
     query = "SELECT CASE step WHEN 'completed' THEN step ELSE 'in_progress' END, completed_on FROM erasures"
-    return [(row[0], row[1]) for row in rows(house.vault.data.path, query)]
+    return [(row[0], row[1]) for row in rows(service.vault.data.path, query)]
 
 
-def held_up(house: House, failing: Failing) -> tuple[Person, Party, str, httpx.Response]:
+def held_up(service: RunningService, failing: Failing) -> tuple[Person, Party, str, httpx.Response]:
     """Enrol somebody and let them ask for erasure while something is broken."""
-    person, party, consent = house.enrolled(face=1)
-    with broken(house, failing):
+    person, party, consent = service.enrolled(face=1)
+    with broken(service, failing):
         answer = person("DELETE", "/v1/me")
         assert answer.status_code == 202, answer.text
-        assert statuses(house) == [("in_progress", None)], "nothing says that it is completed"
+        assert statuses(service) == [("in_progress", None)], "nothing says that it is completed"
     return person, party, consent["subject_ref"], answer
 
 
 @pytest.mark.parametrize("failing", FAILURES)
 def test_erasure_that_is_held_up_says_so_and_is_completed_once_the_store_is_back(
-    hasty: House, failing: Failing
+    hasty: RunningService, failing: Failing
 ) -> None:
     person, party, subject_ref, answer = held_up(hasty, failing)
     needles, location = Needles().id("subject", person.subject_id), answer.headers["Location"]
@@ -211,7 +211,7 @@ def test_erasure_that_is_held_up_says_so_and_is_completed_once_the_store_is_back
 
 
 @pytest.mark.parametrize("failing", [data_cannot_be_rebuilt, register_refuses, data_commit_fails, data_disk_is_full])
-def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: House, failing: Failing) -> None:
+def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: RunningService, failing: Failing) -> None:
     person, _, _ = hasty.enrolled(face=1)
     with broken(hasty, failing):
         answer = person("DELETE", "/v1/me")
@@ -236,11 +236,11 @@ def test_restart_completes_it_by_itself(impatient: None, root: Path, pool: Share
     assert state == "completed"
 
 
-def completed_soon(house: House, location: str) -> str:
+def completed_soon(service: RunningService, location: str) -> str:
     """Wait up to five seconds for an erasure to come to an end; return how far it is."""
     state = "unknown"
     for _ in range(100):
-        state = house.client.get(location).json()["status"]
+        state = service.client.get(location).json()["status"]
         if state == "completed":
             break
         time.sleep(0.05)
@@ -248,18 +248,18 @@ def completed_soon(house: House, location: str) -> str:
 
 
 def test_service_that_runs_on_completes_it_by_itself(impatient: None, root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as house:
-        person, _, _ = house.enrolled(face=1)
-        with broken(house, register_refuses):
+    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
+        person, _, _ = service.enrolled(face=1)
+        with broken(service, register_refuses):
             answer = person("DELETE", "/v1/me")
             time.sleep(0.3)
-            meanwhile = house.client.get(answer.headers["Location"]).json()["status"]
-        state = completed_soon(house, answer.headers["Location"])
+            meanwhile = service.client.get(answer.headers["Location"]).json()["status"]
+        state = completed_soon(service, answer.headers["Location"])
 
     assert (answer.status_code, meanwhile, state) == (202, "in_progress", "completed")
 
 
-def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: House) -> None:
+def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: RunningService) -> None:
     """The person's key is gone, their rows are not yet: expiring one of their consents must not stumble over that."""
     held_up(hasty, data_commit_fails)
     hasty.clock.advance(days=400)
@@ -273,23 +273,23 @@ def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: Hous
 
 def test_sweeping_thread_survives_whatever_a_sweep_runs_into(impatient: None, root: Path, pool: SharedPool) -> None:
     """An erasure is promised to end by itself: no kind of error may end the thread that sees to it."""
-    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as house:
-        person, _, _ = house.enrolled(face=1)
-        with broken(house, register_refuses):
+    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
+        person, _, _ = service.enrolled(face=1)
+        with broken(service, register_refuses):
             answer = person("DELETE", "/v1/me")
 
         def out_of_connections(**_named: object) -> NoReturn:
             raise RuntimeError("not an error of a database")
 
-        failure = Patched(house.vault.register.store, "checkpoint", out_of_connections)
+        failure = Patched(service.vault.register.store, "checkpoint", out_of_connections)
         time.sleep(0.3)
         failure.mend()
-        state = completed_soon(house, answer.headers["Location"])
+        state = completed_soon(service, answer.headers["Location"])
 
     assert state == "completed"
 
 
-def test_failure_before_anything_was_written_changes_nothing(hasty: House) -> None:
+def test_failure_before_anything_was_written_changes_nothing(hasty: RunningService) -> None:
     person, party, consent = hasty.enrolled(face=1)
     failure = FailingCommit(hasty.vault.data, lambda: True)
     answer = person("DELETE", "/v1/me")
@@ -301,15 +301,15 @@ def test_failure_before_anything_was_written_changes_nothing(hasty: House) -> No
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_unknown_erasure_is_not_found(mien: House) -> None:
-    assert mien.client.get(f"/v1/erasures/{UUID(int=1)}").status_code == 404
+def test_unknown_erasure_is_not_found(service: RunningService) -> None:
+    assert service.client.get(f"/v1/erasures/{UUID(int=1)}").status_code == 404
 
 
-def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
-    person, _, _ = mien.enrolled(face=1)
+def test_completed_erasure_keeps_what_it_names_and_no_more(service: RunningService) -> None:
+    person, _, _ = service.enrolled(face=1)
     erasure = person("DELETE", "/v1/me").json()
-    stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
-    kept = rows(mien.vault.data.path, "SELECT id, subject_id, step, held, requested_on FROM erasures")
+    stones = rows(service.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
+    kept = rows(service.vault.data.path, "SELECT id, subject_id, step, held, requested_on FROM erasures")
 
     assert sorted(stones) == [
         ("grant", "erased", 32),
@@ -320,10 +320,10 @@ def test_completed_erasure_keeps_what_it_names_and_no_more(mien: House) -> None:
     assert [(UUID(row[0]), *row[1:4]) for row in kept] == [(UUID(erasure["erasure_id"]), None, "completed", None)]
 
 
-def everything_of(house: House, person: Person) -> dict[str, list[tuple[object, ...]]]:
+def everything_of(service: RunningService, person: Person) -> dict[str, list[tuple[object, ...]]]:
     """Return every row that names the person, straight from the file."""
     found = {}
-    path = house.vault.data.path
+    path = service.vault.data.path
     for (table,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'"):
         columns = [row[1] for row in rows(path, f"PRAGMA table_info({table})")]
         owner = "id" if table == "subjects" else "subject_id" if "subject_id" in columns else None
@@ -333,15 +333,15 @@ def everything_of(house: House, person: Person) -> dict[str, list[tuple[object, 
     return found
 
 
-def test_erasing_one_person_does_not_touch_another(mien: House) -> None:
-    ada, party, _ = mien.enrolled(face=1)
-    ben, _, consent = mien.enrolled(face=2, party=party)
+def test_erasing_one_person_does_not_touch_another(service: RunningService) -> None:
+    ada, party, _ = service.enrolled(face=1)
+    ben, _, consent = service.enrolled(face=2, party=party)
     party.verify(consent["subject_ref"], toy_photo(2))
-    before, hers = everything_of(mien, ben), everything_of(mien, ada)
+    before, hers = everything_of(service, ben), everything_of(service, ada)
 
     ada("DELETE", "/v1/me")
 
-    assert everything_of(mien, ben) == before
+    assert everything_of(service, ben) == before
     assert {name for name, found in before.items() if found} >= {
         "subjects",
         "templates",
@@ -349,20 +349,20 @@ def test_erasing_one_person_does_not_touch_another(mien: House) -> None:
         "comparisons",
     }
     assert any(hers.values())
-    assert not any(everything_of(mien, ada).values())
+    assert not any(everything_of(service, ada).values())
     assert party.verify(consent["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
 def test_large_store_is_completed_at_once_and_says_what_its_unused_space_may_hold(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), rebuild_at_once_mib=0, rebuild_after_days=2) as house:
-        person, _, _ = house.enrolled(face=1)
+    with serving(root, pool, toy_card(), rebuild_at_once_mib=0, rebuild_after_days=2) as service:
+        person, _, _ = service.enrolled(face=1)
         erased = person("DELETE", "/v1/me").json()
         address = f"/v1/erasures/{erased['erasure_id']}"
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
-        early = house.client.get(address).json()
-        house.clock.advance(days=3)
-        run_maintenance(house.vault, settings=house.settings, now=house.clock())
-        late = house.client.get(address).json()
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        early = service.client.get(address).json()
+        service.clock.advance(days=3)
+        run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        late = service.client.get(address).json()
 
     assert erased["status"] == "completed"
     assert "unused space of the database file" in {one["what"] for one in early["kept"]}

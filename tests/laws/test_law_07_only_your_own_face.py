@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.consent.spies import count, watch_pipe
-from tests.support.service_fixture import House, enrol
+from tests.support.service_fixture import RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 ADDRESSES = [
@@ -18,8 +18,8 @@ ADDRESSES = [
 ]
 
 
-def test_an_image_is_sent_and_never_fetched(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person, party, consent = mien.enrolled()
+def test_an_image_is_sent_and_never_fetched(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    person, party, consent = service.enrolled()
     pipe = watch_pipe(monkeypatch)
     path = "/v1/me/enrolments"
 
@@ -40,8 +40,8 @@ def test_an_image_is_sent_and_never_fetched(mien: House, monkeypatch: pytest.Mon
     assert pipe == []
 
 
-def test_an_address_in_a_file_is_no_image(mien: House) -> None:
-    person, _, consent = mien.enrolled()
+def test_an_address_in_a_file_is_no_image(service: RunningService) -> None:
+    person, _, consent = service.enrolled()
 
     for address in ADDRESSES:
         assert enrol(person, [consent["consent_id"]], [address.encode()]).status_code == 415
@@ -55,8 +55,8 @@ def _names(schema: Any) -> set[str]:
     return set().union(*map(_names, schema)) if isinstance(schema, list) else set()
 
 
-def test_no_field_of_the_contract_takes_an_address_or_another_person(mien: House) -> None:
-    contract = mien.client.get("/openapi.json").json()
+def test_no_field_of_the_contract_takes_an_address_or_another_person(service: RunningService) -> None:
+    contract = service.client.get("/openapi.json").json()
     asked = [
         operation.get(part, {})
         for methods in contract["paths"].values()
@@ -78,24 +78,24 @@ def _references(schema: Any) -> set[str]:
     return {part.split('"')[0] for part in json.dumps(schema).split(prefix)[1:]}
 
 
-def test_nobody_enrols_on_anothers_behalf(mien: House) -> None:
-    _, party, consent = mien.enrolled()
-    stranger = mien.person()
+def test_nobody_enrols_on_anothers_behalf(service: RunningService) -> None:
+    _, party, consent = service.enrolled()
+    stranger = service.person()
     files = [("photos", ("0.png", toy_photo(2)))]
     data = {"consent_id": consent["consent_id"]}
 
     by_party = party("POST", "/v1/me/enrolments", data=data, files=files)
-    by_nobody = mien.client.post("/v1/me/enrolments", data=data, files=files)
+    by_nobody = service.client.post("/v1/me/enrolments", data=data, files=files)
     by_stranger = stranger("POST", "/v1/me/enrolments", data=data, files=files)
 
     assert (by_party.status_code, by_nobody.status_code, by_stranger.status_code) == (403, 401, 403)
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match", "nothing was replaced"
 
 
-def test_the_photos_of_an_enrolment_are_of_one_person(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    consent = mien.consent(person, party)["consent_id"]
-    mien.consent(person, None, "template_renewal")
+def test_the_photos_of_an_enrolment_are_of_one_person(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    consent = service.consent(person, party)["consent_id"]
+    service.consent(person, None, "template_renewal")
     photos = [toy_photo(1), toy_photo(2), toy_photo(1, variant=1)]
 
     answer = enrol(person, [consent], photos, keep_photos="true")
@@ -104,13 +104,13 @@ def test_the_photos_of_an_enrolment_are_of_one_person(mien: House) -> None:
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:not-the-same-person")
     assert [(one["index"], one["slug"]) for one in answer.json()["photos"]] == [(1, "not-the-same-person")]
     assert [one["index"] for one in pair.json()["photos"]] == [0, 1], "of two, nobody can say which is wrong"
-    assert count(mien.vault, "templates") == count(mien.vault, "photos") == 0
+    assert count(service.vault, "templates") == count(service.vault, "photos") == 0
     assert enrol(person, [consent], photos[::2]).status_code == 201, "without the odd one"
 
 
-def test_a_service_without_a_person_takes_no_face(mien: House) -> None:
+def test_a_service_without_a_person_takes_no_face(service: RunningService) -> None:
     files = [("photos", ("0.png", toy_photo(1)))]
 
-    answer = mien.client.post("/v1/me/enrolments", data={"consent_id": str(uuid4())}, files=files)
+    answer = service.client.post("/v1/me/enrolments", data={"consent_id": str(uuid4())}, files=files)
 
     assert answer.status_code == 401

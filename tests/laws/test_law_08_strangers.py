@@ -8,7 +8,7 @@ import pytest
 from app.faces.workers import pipeline
 from app.faces.workers.messages import Measured
 from tests.support.byte_scan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
-from tests.support.service_fixture import House, enrol
+from tests.support.service_fixture import RunningService, enrol
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -29,29 +29,29 @@ def needles_of(image: bytes) -> Needles:
     )
 
 
-def tables(house: House) -> dict[str, int]:
+def tables(service: RunningService) -> dict[str, int]:
     """Count the rows of every table of both databases."""
     return {
         f"{path.stem}.{name}": rows(path, f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608 - names from the schema
-        for path in (house.vault.data.path, house.vault.register.store.path)
+        for path in (service.vault.data.path, service.vault.register.store.path)
         for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     }
 
 
 def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
-    mien: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    person, party, given = mien.enrolled(face=1)
+    person, party, given = service.enrolled(face=1)
     stranger = toy_photo(7, format="JPEG")
-    before = tables(mien)
+    before = tables(service)
     with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
         answer = party.verify(given["subject_ref"], stranger)
-    after = tables(mien)
+    after = tables(service)
     output = capfdbinary.readouterr()
-    opened = openable(mien.vault.data.path, live_keys(mien.root))
+    opened = openable(service.vault.data.path, live_keys(service.root))
     (line,) = [plain for (table, _), plain in opened.items() if table == "comparisons"]
     places: list[Place] = [
-        *mien.files(),
+        *service.files(),
         *files_under(tmp_path / "tmp"),
         ("output", output.out + output.err),
         ("the line", line),
@@ -72,14 +72,14 @@ def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
     assert person("GET", "/v1/me/comparisons").json()["items"][0]["decision"] == "no_match"
 
 
-def test_search_would_find_a_probe_that_was_kept(mien: House) -> None:
+def test_search_would_find_a_probe_that_was_kept(service: RunningService) -> None:
     """The control: what is kept on purpose, opened with its key, is found by the same needles."""
-    person, party = mien.person(), mien.party()
+    person, party = service.person(), service.party()
     photo = toy_photo(7, format="JPEG")
-    given = mien.consent(person, party)
-    mien.consent(person, None, "template_renewal")
+    given = service.consent(person, party)
+    service.consent(person, None, "template_renewal")
     enrol(person, [given["consent_id"]], [photo], keep_photos="true")
-    opened = openable(mien.vault.data.path, live_keys(mien.root))
+    opened = openable(service.vault.data.path, live_keys(service.root))
     found = needles_of(photo).found((table, plain) for (table, _), plain in opened.items())
 
     assert set(found) >= {"probe encoded anew in photos", "features in templates"}
@@ -94,42 +94,42 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("image", REFUSED.values(), ids=REFUSED.keys())
-def test_of_a_refused_probe_nothing_is_left_at_all(mien: House, image: bytes) -> None:
-    _, party, given = mien.enrolled(face=1)
-    before = tables(mien)
+def test_of_a_refused_probe_nothing_is_left_at_all(service: RunningService, image: bytes) -> None:
+    _, party, given = service.enrolled(face=1)
+    before = tables(service)
 
     answer = party.verify(given["subject_ref"], image)
     allowed = {name for name in before if "throttle" in name or "attempt" in name}
 
     assert answer.status_code in {415, 422}
-    assert {name: count for name, count in tables(mien).items() if name not in allowed} == {
+    assert {name: count for name, count in tables(service).items() if name not in allowed} == {
         name: count for name, count in before.items() if name not in allowed
     }
-    assert not Needles().photo("probe", image).found(mien.files())
+    assert not Needles().photo("probe", image).found(service.files())
 
 
-def test_probe_for_somebody_unknown_is_not_kept_either(mien: House) -> None:
-    _, party, _ = mien.enrolled(face=1)
-    before, stranger = tables(mien), toy_photo(7, format="JPEG")
+def test_probe_for_somebody_unknown_is_not_kept_either(service: RunningService) -> None:
+    _, party, _ = service.enrolled(face=1)
+    before, stranger = tables(service), toy_photo(7, format="JPEG")
 
     answer = party.verify("unknown", stranger)
 
     assert answer.status_code == 404
     # That the party was refused, and on which day; and that it failed with a reference.
     noted = {"mien.pending_leaves": before["mien.pending_leaves"] + 1, "mien.failed_references": 1}
-    assert tables(mien) == before | noted
-    assert not needles_of(stranger).found(mien.files())
+    assert tables(service) == before | noted
+    assert not needles_of(stranger).found(service.files())
 
 
-def test_enrolment_that_is_refused_keeps_nothing(mien: House) -> None:
-    person, party = mien.person(), mien.party()
-    given = mien.consent(person, party)
-    mien.consent(person, None, "template_renewal")
-    before, photo = tables(mien), toy_photo(7, format="JPEG")
+def test_enrolment_that_is_refused_keeps_nothing(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    given = service.consent(person, party)
+    service.consent(person, None, "template_renewal")
+    before, photo = tables(service), toy_photo(7, format="JPEG")
 
     answer = enrol(person, [given["consent_id"]], [photo, toy_photo(3)], keep_photos="true")
 
     assert answer.status_code == 422
-    assert tables(mien) == before
-    assert not needles_of(photo).found(mien.files())
+    assert tables(service) == before
+    assert not needles_of(photo).found(service.files())
     assert UUID(person.subject_id)

@@ -13,7 +13,7 @@ from app.faces.permit import Purpose
 from app.transparency.log import batch
 from tests.comparisons.failures import fail
 from tests.consent.spies import change_row, statements, watch_pipe
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import FOR_EVER
@@ -21,18 +21,20 @@ from tests.transparency.pending_leaves import FOR_EVER
 BOTH = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 
 
-def enrolled_for(mien: House, party: Party, purpose: str = "verification", **more: object) -> tuple[Person, str, str]:
+def enrolled_for(
+    service: RunningService, party: Party, purpose: str = "verification", **more: object
+) -> tuple[Person, str, str]:
     """Return somebody enrolled with face 1, their consent_id and the party's reference."""
-    person = mien.person()
-    consent = mien.consent(person, party, purpose, **more)
+    person = service.person()
+    consent = service.consent(person, party, purpose, **more)
     answer = enrol(person, [consent["consent_id"]], [toy_photo(1)])
     assert answer.status_code == 201, answer.text
     return person, consent["consent_id"], consent["subject_ref"]
 
 
-def unusable(mien: House, door: Party) -> Iterator[tuple[str, str]]:
+def unusable(service: RunningService, door: Party) -> Iterator[tuple[str, str]]:
     """Give every kind of reference that the door may not use, by name."""
-    usable = enrolled_for(mien, door)[2]
+    usable = enrolled_for(service, door)[2]
     yield "unknown", secrets.token_urlsafe(18)
     yield "of a usable one, another case", usable.swapcase()
     yield "of a usable one, a part", usable[:-1]
@@ -42,45 +44,45 @@ def unusable(mien: House, door: Party) -> Iterator[tuple[str, str]]:
     yield "NUL", "\0"
     yield "a wildcard", "%"
     yield "SQL", "' OR '1'='1"
-    yield "an id", enrolled_for(mien, door)[1]
+    yield "an id", enrolled_for(service, door)[1]
     yield "not Latin", "\N{SNOWMAN}" * 64
     yield "long", "a" * 100_000
-    gate = mien.party("Gate")
-    yield "another party's", enrolled_for(mien, gate)[2]
-    yield "never enrolled", mien.consent(mien.person(), door)["subject_ref"]
-    person, consent_id, ref = enrolled_for(mien, door)
+    gate = service.party("Gate")
+    yield "another party's", enrolled_for(service, gate)[2]
+    yield "never enrolled", service.consent(service.person(), door)["subject_ref"]
+    person, consent_id, ref = enrolled_for(service, door)
     yield "refused", ref
-    mien.consent(person, door, decision="refused")
-    person, consent_id, ref = enrolled_for(mien, door)
+    service.consent(person, door, decision="refused")
+    person, consent_id, ref = enrolled_for(service, door)
     yield "withdrawn", ref
     person("DELETE", f"/v1/me/consents/{consent_id}")
-    person, _, ref = enrolled_for(mien, door)
+    person, _, ref = enrolled_for(service, door)
     yield "enrolment deleted", ref
     (one,) = person("GET", "/v1/me/enrolments").json()["items"]
     person("DELETE", f"/v1/me/enrolments/{one['enrolment_id']}")
-    person, _, ref = enrolled_for(mien, door)
+    person, _, ref = enrolled_for(service, door)
     yield "restricted", ref
-    change_row(mien.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
-    person, consent_id, ref = enrolled_for(mien, door)
+    change_row(service.vault, "UPDATE subjects SET spell_id = NULL WHERE id = :id", id=UUID(person.subject_id).hex)
+    person, consent_id, ref = enrolled_for(service, door)
     yield "disputed", ref
-    change_row(mien.vault, "UPDATE grants SET spell_id = NULL WHERE id = :id", id=UUID(consent_id).hex)
-    person, consent_id, ref = enrolled_for(mien, door)
+    change_row(service.vault, "UPDATE grants SET spell_id = NULL WHERE id = :id", id=UUID(consent_id).hex)
+    person, consent_id, ref = enrolled_for(service, door)
     yield "failed too often, and withdrawn", ref
     assert fail(door, {"subject_ref": ref}, 6) == [200] * 5 + [429]
     person("DELETE", f"/v1/me/consents/{consent_id}")
-    person, _, ref = enrolled_for(mien, door)
+    person, _, ref = enrolled_for(service, door)
     yield "being erased", ref
-    change_row(mien.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(person.subject_id).hex)
-    person, _, ref = enrolled_for(mien, door)
+    change_row(service.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(person.subject_id).hex)
+    person, _, ref = enrolled_for(service, door)
     yield "erased", ref
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
-    yield "for identification only", enrolled_for(mien, door, "identification")[2]
-    _, consent_id, ref = enrolled_for(mien, door)
+    yield "for identification only", enrolled_for(service, door, "identification")[2]
+    _, consent_id, ref = enrolled_for(service, door)
     yield "of other weights", ref
-    change_row(mien.vault, "DROP TRIGGER templates_are_never_relabelled")
+    change_row(service.vault, "DROP TRIGGER templates_are_never_relabelled")
     other_weights = "UPDATE templates SET weights_sha256 = :other WHERE grant_id = :id"
-    change_row(mien.vault, other_weights, other="0" * 64, id=UUID(consent_id).hex)
-    yield "expired", enrolled_for(mien, door, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())[2]
+    change_row(service.vault, other_weights, other="0" * 64, id=UUID(consent_id).hex)
+    yield "expired", enrolled_for(service, door, valid_until=(service.clock() + timedelta(hours=1)).isoformat())[2]
 
 
 def as_sent(answer: httpx.Response) -> tuple[int, bytes, tuple[tuple[str, str], ...]]:
@@ -93,28 +95,30 @@ def as_sent(answer: httpx.Response) -> tuple[int, bytes, tuple[tuple[str, str], 
 
 
 @pytest.fixture
-def mien(root: Path, pool: SharedPool) -> Iterator[House]:
+def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service that stops nobody for trying so many references as here."""
     with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as running:
         yield running
 
 
-def test_every_reference_that_may_not_be_used_is_one_answer(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    door = mien.party("Door", *BOTH)
-    references = dict(unusable(mien, door))
-    usable = enrolled_for(mien, door)[2]
-    mien.clock.advance(hours=2)
+def test_every_reference_that_may_not_be_used_is_one_answer(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = service.party("Door", *BOTH)
+    references = dict(unusable(service, door))
+    usable = enrolled_for(service, door)[2]
+    service.clock.advance(hours=2)
     pipe = watch_pipe(monkeypatch)
     # The first refusal to the door is noted in the log; as long as that waits for its batch, no other is. The batch
     # that the moved clock calls for comes before.
-    batch.join(mien.vault, now=mien.clock(), at_once=True)
+    batch.join(service.vault, now=service.clock(), at_once=True)
     door.verify("nobody", b"")
     said: dict[object, list[str]] = {}
     asked: dict[tuple[str, ...], list[str]] = {}
 
     for name, reference in references.items():
         for probe in (toy_photo(1), toy_photo(), b"not an image", b""):
-            with statements(mien.vault) as sent:
+            with statements(service.vault) as sent:
                 said.setdefault(as_sent(door.verify(reference, probe)), []).append(name)
             asked.setdefault(tuple(sent), []).append(name)
 
@@ -131,17 +135,17 @@ def test_every_reference_that_may_not_be_used_is_one_answer(mien: House, monkeyp
 def test_a_party_that_is_stopped_gets_one_answer_for_every_reference(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as house:
-        door = house.party("Door", *BOTH)
-        references = dict(unusable(house, door)) | {"usable": enrolled_for(house, door)[2]}
-        house.clock.advance(hours=2)
-        house.vault.settings = house.settings.model_copy(update={"failed_references": 1})
+    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as service:
+        door = service.party("Door", *BOTH)
+        references = dict(unusable(service, door)) | {"usable": enrolled_for(service, door)[2]}
+        service.clock.advance(hours=2)
+        service.vault.settings = service.settings.model_copy(update={"failed_references": 1})
         door.verify("nobody", toy_photo(1))
         pipe = watch_pipe(monkeypatch)
         said: set[object] = set()
         asked: set[tuple[str, ...]] = set()
         for reference in references.values():
-            with statements(house.vault) as sent:
+            with statements(service.vault) as sent:
                 answer = door.verify(reference, b"not an image")
             said.add((answer.status_code, answer.content, tuple(sorted(answer.headers))))
             asked.add(tuple(sent))
@@ -150,8 +154,10 @@ def test_a_party_that_is_stopped_gets_one_answer_for_every_reference(
     assert (next(iter(said))[0], pipe) == (429, [])  # type: ignore[index]
 
 
-def test_a_missing_or_empty_reference_is_refused_for_its_form(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, party, _ = mien.enrolled()
+def test_a_missing_or_empty_reference_is_refused_for_its_form(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, party, _ = service.enrolled()
     pipe = watch_pipe(monkeypatch)
 
     answers = [
@@ -163,8 +169,8 @@ def test_a_missing_or_empty_reference_is_refused_for_its_form(mien: House, monke
     assert pipe == []
 
 
-def test_what_ends_while_the_engine_works_is_the_same_answer(mien: House) -> None:
-    door = mien.party()
+def test_what_ends_while_the_engine_works_is_the_same_answer(service: RunningService) -> None:
+    door = service.party()
     unknown = as_sent(door.verify("unknown", toy_photo(1)))
     answers = {}
 
@@ -172,26 +178,26 @@ def test_what_ends_while_the_engine_works_is_the_same_answer(mien: House) -> Non
         def meanwhile() -> None:
             assert person("DELETE", path).status_code == 200
 
-        mien.pool.after = meanwhile
+        service.pool.after = meanwhile
         answers[name] = as_sent(door.verify(ref, toy_photo(1)))
-        mien.pool.reset()
+        service.pool.reset()
 
-    person, consent_id, ref = enrolled_for(mien, door)
+    person, consent_id, ref = enrolled_for(service, door)
     ends("withdrawn", f"/v1/me/consents/{consent_id}", person, ref)
-    person, _, ref = enrolled_for(mien, door)
+    person, _, ref = enrolled_for(service, door)
     (one,) = person("GET", "/v1/me/enrolments").json()["items"]
     ends("enrolment deleted", f"/v1/me/enrolments/{one['enrolment_id']}", person, ref)
-    person, _, ref = enrolled_for(mien, door)
+    person, _, ref = enrolled_for(service, door)
     ends("erased", "/v1/me", person, ref)
-    person, _, ref = enrolled_for(mien, door, valid_until=(mien.clock() + timedelta(hours=1)).isoformat())
-    mien.pool.after = lambda: mien.clock.advance(hours=2)
+    person, _, ref = enrolled_for(service, door, valid_until=(service.clock() + timedelta(hours=1)).isoformat())
+    service.pool.after = lambda: service.clock.advance(hours=2)
     answers["expired"] = as_sent(door.verify(ref, toy_photo(1)))
 
     assert answers == dict.fromkeys(answers, unknown)
 
 
-def test_a_decision_is_all_that_a_party_learns(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
+def test_a_decision_is_all_that_a_party_learns(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
 
     yes = party.verify(consent["subject_ref"], toy_photo(1, variant=1))
     no = party.verify(consent["subject_ref"], toy_photo(2))
@@ -207,9 +213,9 @@ def test_a_decision_is_all_that_a_party_learns(mien: House) -> None:
         assert set(answer.headers) == {"date", "content-length", "content-type", "cache-control", "mien-controller"}
 
 
-def test_two_parties_know_one_person_under_two_references(mien: House) -> None:
-    person, door, gate = mien.person(), mien.party("Door"), mien.party("Gate")
-    consents = [mien.consent(person, party) for party in (door, gate)]
+def test_two_parties_know_one_person_under_two_references(service: RunningService) -> None:
+    person, door, gate = service.person(), service.party("Door"), service.party("Gate")
+    consents = [service.consent(person, party) for party in (door, gate)]
     enrol(person, [one["consent_id"] for one in consents], [toy_photo(1)])
     at_door, at_gate = (one["subject_ref"] for one in consents)
 
@@ -221,15 +227,15 @@ def test_two_parties_know_one_person_under_two_references(mien: House) -> None:
     assert person.subject_id not in at_door + at_gate
 
 
-def test_one_party_knows_a_person_under_one_reference_for_two_purposes(mien: House) -> None:
-    person, door = mien.person(), mien.party("Door", *BOTH)
-    consents = [mien.consent(person, door, purpose) for purpose in BOTH]
+def test_one_party_knows_a_person_under_one_reference_for_two_purposes(service: RunningService) -> None:
+    person, door = service.person(), service.party("Door", *BOTH)
+    consents = [service.consent(person, door, purpose) for purpose in BOTH]
     (listed,) = door("GET", "/v1/relying-party/subjects").json()["items"]
     person("DELETE", f"/v1/me/consents/{consents[0]['consent_id']}")
-    again = mien.consent(person, door)
+    again = service.consent(person, door)
     for one in (again, consents[1]):
         person("DELETE", f"/v1/me/consents/{one['consent_id']}")
-    afresh = mien.consent(person, door)
+    afresh = service.consent(person, door)
 
     assert consents[0]["subject_ref"] == consents[1]["subject_ref"] == listed["subject_ref"]
     assert listed["purposes"] == sorted(BOTH)
@@ -237,10 +243,10 @@ def test_one_party_knows_a_person_under_one_reference_for_two_purposes(mien: Hou
     assert afresh["subject_ref"] != again["subject_ref"], "after all ended, nothing joins the old to the new"
 
 
-def test_a_party_sees_references_only_of_those_who_may_be_matched(mien: House) -> None:
-    door = mien.party("Door", *BOTH)
-    references = dict(unusable(mien, door))
-    mien.clock.advance(hours=2)
+def test_a_party_sees_references_only_of_those_who_may_be_matched(service: RunningService) -> None:
+    door = service.party("Door", *BOTH)
+    references = dict(unusable(service, door))
+    service.clock.advance(hours=2)
 
     page = door("GET", "/v1/relying-party/subjects", params={"limit": 2}).json()
     items = list(page["items"])

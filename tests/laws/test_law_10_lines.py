@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Person
+from tests.support.service_fixture import Person, RunningService
 from tests.support.toy_faces import toy_photo
 
 PEOPLE = {"the same": toy_photo(1, variant=3), "another": toy_photo(2)}
@@ -24,9 +24,9 @@ def lines(person: Person) -> list[dict[str, object]]:
         after = {"after": page["next"]}
 
 
-def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
-    other, _, others = mien.enrolled(face=2, party=party)
+def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
+    other, _, others = service.enrolled(face=2, party=party)
     photo = toy_photo(1, variant=3)
 
     def asks(_: int) -> list[httpx.Response]:
@@ -37,7 +37,7 @@ def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(mien: 
     party.verify(others["subject_ref"], toy_photo(2))
     decided = [answer.json()["comparison_id"] for answer in answers if answer.status_code == 200]
     query = "SELECT position FROM comparisons GROUP BY subject_id, position HAVING subject_id = ? ORDER BY position"
-    positions = [row[0] for row in rows(mien.vault.data.path, query, person.subject_id.replace("-", ""))]
+    positions = [row[0] for row in rows(service.vault.data.path, query, person.subject_id.replace("-", ""))]
     seen = lines(person)
 
     assert {answer.status_code for answer in answers} <= {200, 503}
@@ -51,8 +51,8 @@ def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(mien: 
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-def test_line_says_what_the_relying_party_learnt(mien: House, who: str) -> None:
-    person, party, given = mien.enrolled(face=1)
+def test_line_says_what_the_relying_party_learnt(service: RunningService, who: str) -> None:
+    person, party, given = service.enrolled(face=1)
     answer = party.verify(given["subject_ref"], PEOPLE[who]).json()
     (line,) = lines(person)
 
@@ -61,8 +61,8 @@ def test_line_says_what_the_relying_party_learnt(mien: House, who: str) -> None:
 
 
 @pytest.mark.parametrize("probe", [toy_photo(), toy_photo(3, 4), b"no image"], ids=["nobody", "two", "no image"])
-def test_probe_that_gives_no_decision_gives_no_line(mien: House, probe: bytes) -> None:
-    person, party, given = mien.enrolled(face=1)
+def test_probe_that_gives_no_decision_gives_no_line(service: RunningService, probe: bytes) -> None:
+    person, party, given = service.enrolled(face=1)
     refused = party.verify(given["subject_ref"], probe)
     before = lines(person)
     party.verify(given["subject_ref"], toy_photo(1))
@@ -72,17 +72,17 @@ def test_probe_that_gives_no_decision_gives_no_line(mien: House, probe: bytes) -
     assert len(lines(person)) == 1
 
 
-def test_lines_outlive_the_consent_and_the_relying_party_keeps_its_name(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
+def test_lines_outlive_the_consent_and_the_relying_party_keeps_its_name(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
     party.verify(given["subject_ref"], toy_photo(1))
     person("DELETE", f"/v1/me/consents/{given['consent_id']}")
 
     assert [line["relying_party"] for line in lines(person)] == ["Door"]
 
 
-def test_nobody_reads_anothers_lines(mien: House) -> None:
-    _, party, given = mien.enrolled(face=1)
+def test_nobody_reads_anothers_lines(service: RunningService) -> None:
+    _, party, given = service.enrolled(face=1)
     party.verify(given["subject_ref"], toy_photo(1))
 
-    assert lines(mien.person("Ben")) == []
+    assert lines(service.person("Ben")) == []
     assert party("GET", "/v1/me/comparisons").status_code == 403

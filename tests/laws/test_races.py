@@ -36,7 +36,7 @@ from app.verification import service as verify
 from app.web.auth import Principal, Role, UnauthenticatedError
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -76,18 +76,18 @@ class Racer:
     subject_ref: str
 
 
-Ending = Callable[[Vault, Racer, House], None]
+Ending = Callable[[Vault, Racer, RunningService], None]
 
 
-def withdraws(vault: Vault, racer: Racer, house: House) -> None:
-    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, tell_time=house.clock)
+def withdraws(vault: Vault, racer: Racer, service: RunningService) -> None:
+    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, tell_time=service.clock)
 
 
-def is_erased(vault: Vault, racer: Racer, house: House) -> None:
-    erasure.erase(vault, subject_id=racer.subject_id, settings=house.settings, now=house.clock())
+def is_erased(vault: Vault, racer: Racer, service: RunningService) -> None:
+    erasure.erase(vault, subject_id=racer.subject_id, settings=service.settings, now=service.clock())
 
 
-def restricts(vault: Vault, racer: Racer, house: House) -> None:
+def restricts(vault: Vault, racer: Racer, service: RunningService) -> None:
     with vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE subjects SET spell_id = NULL WHERE id = ?", (racer.subject_id.hex,)
@@ -102,16 +102,16 @@ def keep_score(database: Path) -> None:
         connection.executescript(SCORE)
 
 
-def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
-    unhindered(mien)
+def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService) -> None:
+    unhindered(service)
     chance = random.Random(20261123)  # noqa: S311 - repeatable on purpose
-    photo, party, notice = toy_photo(1), mien.party(), mien.notice("verification")
-    (features,) = mien.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])
+    photo, party, notice = toy_photo(1), service.party(), service.notice("verification")
+    (features,) = service.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])
     assert isinstance(features, Measured)
     faces = Measuring(pool=DallyingPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
-    racers = [_enrolled(mien, faces, party.id, notice, photo) for _ in range(RACES)]
-    keep_score(mien.vault.data.path)
-    with mien.vault.data.read() as session:
+    racers = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
+    keep_score(service.vault.data.path)
+    with service.vault.data.read() as session:
         key_id = session.scalars(select(PartyKey.id)).one()
 
     def race(racer: Racer) -> UUID | None:
@@ -122,20 +122,20 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
         def end() -> None:
             lane.wait()
             time.sleep(late)
-            ending(mien.vault, racer, mien)
+            ending(service.vault, racer, service)
 
         other = threading.Thread(target=end)
         other.start()
         lane.wait()
         try:
             verified = verify.verify(
-                mien.vault,
+                service.vault,
                 faces,
                 relying_party_id=UUID(party.id),
                 key_id=key_id,
                 subject_ref=racer.subject_ref,
                 probe=photo,
-                tell_time=mien.clock,
+                tell_time=service.clock,
             )
         except NoSuchConsentError:
             return None
@@ -146,7 +146,7 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as executor:
         decided = [one for one in executor.map(race, racers) if one is not None]
-    score = rows(mien.vault.data.path, "SELECT number, what, subject, line FROM score ORDER BY number")
+    score = rows(service.vault.data.path, "SELECT number, what, subject, line FROM score ORDER BY number")
     ended: set[str] = set()
     late = []
     for _, what, subject, line in score:
@@ -162,53 +162,53 @@ def test_in_no_race_is_there_a_decision_after_the_ending(mien: House) -> None:
     assert RACES // 10 < len(decided) < RACES * 9 // 10
 
 
-def _enrolled(house: House, faces: Measuring, party_id: str, notice: str, photo: bytes) -> Racer:
-    now = house.clock()
-    subject_id = subjects.register(house.vault, display_name=None, now=now).subject_id
-    with house.vault.data.read() as session:
+def _enrolled(service: RunningService, faces: Measuring, party_id: str, notice: str, photo: bytes) -> Racer:
+    now = service.clock()
+    subject_id = subjects.register(service.vault, display_name=None, now=now).subject_id
+    with service.vault.data.read() as session:
         mine = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
         by = Principal(Role.PERSON, subject_id, session.scalars(select(Token.id).where(*mine)).one())
     asked = consent.Asked(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
-    given = consent.give(house.vault, by=by, asked=asked, chosen_end=None, settings=house.settings, now=now).grant
+    given = consent.give(service.vault, by=by, asked=asked, chosen_end=None, settings=service.settings, now=now).grant
     enrolment.enrol(
-        house.vault,
+        service.vault,
         faces,
         by=by,
         consent_ids=[given.id],
         photos=[photo],
         keep_photos=False,
-        tell_time=house.clock,
+        tell_time=service.clock,
     )
     assert given.subject_ref is not None
     return Racer(subject_id, given.id, given.subject_ref)
 
 
-def test_score_would_tell_a_late_decision(mien: House) -> None:
+def test_score_would_tell_a_late_decision(service: RunningService) -> None:
     """The control: a line that is forced in after the end gets the higher number."""
-    person, _, given = mien.enrolled()
-    keep_score(mien.vault.data.path)
-    withdraws(mien.vault, Racer(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]), mien)
-    with mien.vault.data.write() as session:
+    person, _, given = service.enrolled()
+    keep_score(service.vault.data.path)
+    withdraws(service.vault, Racer(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]), service)
+    with service.vault.data.write() as session:
         for table in ("entries", "comparisons"):
             session.connection().exec_driver_sql(
                 f"INSERT INTO {table} (id, subject_id, position, sealed) VALUES (?, ?, 9, x'00')",  # noqa: S608 - our own
                 ("0" * 32, UUID(person.subject_id).hex),
             )
 
-    assert [row[0] for row in rows(mien.vault.data.path, "SELECT what FROM score ORDER BY number")] == [
+    assert [row[0] for row in rows(service.vault.data.path, "SELECT what FROM score ORDER BY number")] == [
         "ended",
         "decided",
     ]
 
 
-def test_of_many_erasures_of_one_person_at_once_there_is_one(mien: House) -> None:
-    person, _, _ = mien.enrolled(face=1)
-    other, party, others = mien.enrolled(face=2, party=mien.party("Gate"))
+def test_of_many_erasures_of_one_person_at_once_there_is_one(service: RunningService) -> None:
+    person, _, _ = service.enrolled(face=1)
+    other, party, others = service.enrolled(face=2, party=service.party("Gate"))
 
     def erase(_: int) -> UUID | None:
         try:
             one = erasure.erase(
-                mien.vault, subject_id=UUID(person.subject_id), settings=mien.settings, now=mien.clock()
+                service.vault, subject_id=UUID(person.subject_id), settings=service.settings, now=service.clock()
             )
         except UnauthenticatedError:
             return None
@@ -220,13 +220,13 @@ def test_of_many_erasures_of_one_person_at_once_there_is_one(mien: House) -> Non
 
     assert outcome.pop(None) == AT_ONCE - 1
     assert list(outcome.values()) == [1]
-    assert [row[0] for row in rows(mien.vault.data.path, "SELECT step FROM erasures")] == ["completed"]
+    assert [row[0] for row in rows(service.vault.data.path, "SELECT step FROM erasures")] == ["completed"]
     assert other("GET", "/v1/me").status_code == 200
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
-def test_erasing_twice_over_http_answers_once_and_then_knows_nobody(mien: House) -> None:
-    person, _, _ = mien.enrolled()
+def test_erasing_twice_over_http_answers_once_and_then_knows_nobody(service: RunningService) -> None:
+    person, _, _ = service.enrolled()
     with ThreadPoolExecutor(4) as executor:
         answers = [future.result() for future in [executor.submit(person, "DELETE", "/v1/me") for _ in range(4)]]
 

@@ -22,7 +22,7 @@ from tests.consent.spies import change_row, watch_pipe
 from tests.enrolment.engine_change import Ada, ada, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, MovableClock, ToyPool, enrol, serving
+from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import backed_up, command, contents, refused, restored
@@ -31,7 +31,7 @@ TOY, OTHER = toy_card(), other_toy_card()
 
 
 @pytest.fixture
-def house(root: Path) -> Iterator[House]:
+def service(root: Path) -> Iterator[RunningService]:
     """The other engine is in force, and the toy was."""
     clock = MovableClock()
     with served(root, TOY, clock=clock):
@@ -40,15 +40,15 @@ def house(root: Path) -> Iterator[House]:
         yield running
 
 
-def relabel(house: House, consent_id: str, *, as_of: Any = OTHER) -> None:
+def relabel(service: RunningService, consent_id: str, *, as_of: Any = OTHER) -> None:
     """Put a template under another engine, past the triggers."""
-    change_row(house.vault, "DROP TRIGGER IF EXISTS templates_are_never_relabelled")
+    change_row(service.vault, "DROP TRIGGER IF EXISTS templates_are_never_relabelled")
     statement = "UPDATE templates SET engine_id = :engine, weights_sha256 = :weights WHERE grant_id = :grant"
-    change_row(house.vault, statement, engine=as_of.id, weights=as_of.weights_sha256, grant=UUID(consent_id).hex)
+    change_row(service.vault, statement, engine=as_of.id, weights=as_of.weights_sha256, grant=UUID(consent_id).hex)
 
 
 @pytest.fixture
-def crossed(root: Path) -> Iterator[tuple[House, Ada]]:
+def crossed(root: Path) -> Iterator[tuple[RunningService, Ada]]:
     """The template of the older engine lies under the one in force."""
     clock = MovableClock()
     with served(root, TOY, clock=clock) as before:
@@ -59,9 +59,9 @@ def crossed(root: Path) -> Iterator[tuple[House, Ada]]:
 
 
 def test_it_is_never_compared_and_the_answer_is_that_for_nobody(
-    crossed: tuple[House, Ada], monkeypatch: pytest.MonkeyPatch
+    crossed: tuple[RunningService, Ada], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house, enrolled = crossed
+    service, enrolled = crossed
     pipe = watch_pipe(monkeypatch)
     enrolled.party.verify("nobody", toy_photo(1))
     nobody = enrolled.party.verify("nobody", toy_photo(1))
@@ -71,7 +71,7 @@ def test_it_is_never_compared_and_the_answer_is_that_for_nobody(
 
     assert without_id(as_sent(found)) == without_id(as_sent(nobody))
     assert found.status_code == 404
-    assert rows(house.vault.data.path, "SELECT count(*) FROM comparisons") == [(0,)]
+    assert rows(service.vault.data.path, "SELECT count(*) FROM comparisons") == [(0,)]
     assert pipe == [], "no image reached an engine"
     assert told == [{"event": "a template is labelled with another engine than its own", "log_level": "error"}], (
         "without ids"
@@ -83,15 +83,17 @@ def without_id(answer: tuple[int, bytes, tuple[tuple[str, str], ...]]) -> Any:
     return answer[0], answer[1], [one for one in answer[2] if one[0] != "x-request-id"]
 
 
-def test_one_that_is_right_is_compared_beside_it(crossed: tuple[House, Ada]) -> None:
+def test_one_that_is_right_is_compared_beside_it(crossed: tuple[RunningService, Ada]) -> None:
     """The control: the same engine, the same door."""
-    house, enrolled = crossed
-    other = ada(house, keeps=False, party=enrolled.party, face=2)
+    service, enrolled = crossed
+    other = ada(service, keeps=False, party=enrolled.party, face=2)
 
     assert (other.verified(2), other.verified(1)) == ("match", "no_match")
 
 
-def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(crossed: tuple[House, Ada]) -> None:
+def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(
+    crossed: tuple[RunningService, Ada],
+) -> None:
     _, enrolled = crossed
     answer = enrolled.person("GET", "/v1/me/export")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
@@ -111,7 +113,7 @@ def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(cros
     assert f"{OTHER.id}, and that is false" in page
 
 
-def test_access_and_enrolments_say_the_same(crossed: tuple[House, Ada]) -> None:
+def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, Ada]) -> None:
     _, enrolled = crossed
     document = enrolled.person("GET", "/v1/me/access").json()
     told = enrolled.template()
@@ -121,34 +123,34 @@ def test_access_and_enrolments_say_the_same(crossed: tuple[House, Ada]) -> None:
     assert set(document["templates"][0]) == set(schema()["properties"]["templates"]["items"]["properties"])
 
 
-def test_its_person_replaces_it_by_enrolling_again(crossed: tuple[House, Ada]) -> None:
-    house, enrolled = crossed
+def test_its_person_replaces_it_by_enrolling_again(crossed: tuple[RunningService, Ada]) -> None:
+    service, enrolled = crossed
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
     assert enrolled.verified() == "match"
-    assert coverage.mislabelled(house.vault) == 0
+    assert coverage.mislabelled(service.vault) == 0
 
 
-def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_either(house: House) -> None:
-    enrolled = ada(house, keeps=False)
+def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_either(service: RunningService) -> None:
+    enrolled = ada(service, keeps=False)
     assert enrolled.verified() == "match"
-    relabel(house, enrolled.consent_id, as_of=TOY)
+    relabel(service, enrolled.consent_id, as_of=TOY)
 
     assert enrolled.verified() == 404
     assert enrolled.template()["engine"] == OTHER.id
-    assert coverage.mislabelled(house.vault) == 1
+    assert coverage.mislabelled(service.vault) == 1
 
 
 def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_path: Path) -> None:
     clock, backup = MovableClock(), tmp_path / "backup"
-    with served(root, TOY, clock=clock) as house:
-        first = ada(house, keeps=False)
-        people = [first, *(ada(house, keeps=False, party=first.party, face=face) for face in (2, 3))]
-        supersede(house)
+    with served(root, TOY, clock=clock) as service:
+        first = ada(service, keeps=False)
+        people = [first, *(ada(service, keeps=False, party=first.party, face=face) for face in (2, 3))]
+        supersede(service)
         for one in people[:2]:
-            relabel(house, one.consent_id)
+            relabel(service, one.consent_id)
         backed_up(root, backup)
-        ada(house, keeps=False, party=first.party, face=4)
+        ada(service, keeps=False, party=first.party, face=4)
     was = contents(root)
 
     with pytest.raises(BackupError, match="2 templates are labelled with another engine"):
@@ -159,10 +161,10 @@ def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_p
 
 def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_path: Path) -> None:
     clock, backup = MovableClock(), tmp_path / "backup"
-    with served(root, TOY, clock=clock) as house:
-        enrolled = ada(house, keeps=False)
-        supersede(house)
-        relabel(house, enrolled.consent_id)
+    with served(root, TOY, clock=clock) as service:
+        enrolled = ada(service, keeps=False)
+        supersede(service)
+        relabel(service, enrolled.consent_id)
         backed_up(root, backup)
         enrolled.person("DELETE", f"/v1/me/consents/{enrolled.consent_id}").raise_for_status()
 
@@ -187,8 +189,8 @@ def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:
 def test_a_running_service_looks_by_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
     monkeypatch.setattr(coverage, "report_mislabelled", looked.append)
-    with serving(root, ToyPool(), TOY, clock=MovableClock(), sweep_interval_s=0.01) as house:
+    with serving(root, ToyPool(), TOY, clock=MovableClock(), sweep_interval_s=0.01) as service:
         for _ in range(100):
-            house.client.get("/livez")
+            service.client.get("/livez")
 
-    assert looked == [house.vault], "once, however often it looks for what can be renewed"
+    assert looked == [service.vault], "once, however often it looks for what can be renewed"

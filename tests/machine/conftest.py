@@ -34,8 +34,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def furnished(nursery: Nursery, prepared: Path, place: Path) -> tuple[Path, Data]:
     """The prepared databases with two relying parties, and what is known of them."""
-    shutil.copytree(prepared, place / "furnished" / "house")
-    ground = Ground(nursery, place / "furnished" / "house")
+    shutil.copytree(prepared, place / "furnished" / "service")
+    ground = Ground(nursery, place / "furnished" / "service")
     ground.tell(BEGINNING)
     data = Data()
     for name, purposes in (("Door", ("verification", "identification")), ("Gate", ("verification",))):
@@ -53,7 +53,7 @@ def furnished(nursery: Nursery, prepared: Path, place: Path) -> tuple[Path, Data
 def walk(nursery: Nursery, furnished: tuple[Path, Data], place: Path) -> Iterator[Operators]:
     """One walk, for a test to take."""
     house, data = furnished
-    shutil.copytree(house, place / "walk" / "house")
-    walk = Operators(Ground(nursery, place / "walk" / "house"), Model(BEGINNING, deepcopy(data)))
+    shutil.copytree(house, place / "walk" / "service")
+    walk = Operators(Ground(nursery, place / "walk" / "service"), Model(BEGINNING, deepcopy(data)))
     yield walk
     walk.discard()

@@ -41,8 +41,8 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, nursery: Nursery, prepared: Path, data: Data, place: Path) -> None:
         super().__init__()
         place.mkdir()
-        shutil.copytree(prepared, place / "house")
-        self.walk = Operators(Ground(nursery, place / "house"), Model(BEGINNING, data))
+        shutil.copytree(prepared, place / "service")
+        self.walk = Operators(Ground(nursery, place / "service"), Model(BEGINNING, data))
         self.whole = True
         """False while something goes on, and ever after it has failed: then nothing is searched at the end."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 
@@ -15,7 +15,7 @@ def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def telling(root: Path, pool: SharedPool) -> Iterator[House]:
+def telling(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A running service whose callbacks may be on this machine."""
     with serving(root, pool, toy_card(), callback_private=True) as running:
         yield running

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.callbacks.registration import set_callback
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person
+from tests.support.service_fixture import Party, Person, RunningService
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 SOON_S = 15.0
@@ -142,24 +142,24 @@ def until(holds: Callable[[], object], *, within_s: float = SOON_S) -> None:
         time.sleep(0.02)
 
 
-def call_back(house: House, party: Party, url: str | None) -> None:
+def call_back(service: RunningService, party: Party, url: str | None) -> None:
     """Set a party's callback, as the operator's command does."""
-    set_callback(house.vault, party_id=UUID(party.id), to=url, private=True, now=house.clock())
+    set_callback(service.vault, party_id=UUID(party.id), to=url, private=True, now=service.clock())
 
 
-def until_later(house: House, holds: Callable[[], object]) -> None:
+def until_later(service: RunningService, holds: Callable[[], object]) -> None:
     """Move the clock by hours, some times, until something holds: a try under way may just have set another wait."""
     for _ in range(6):
-        house.clock.advance(hours=8)
+        service.clock.advance(hours=8)
         with suppress(AssertionError):
             until(holds, within_s=5)
             return
     until(holds)
 
 
-def waiting(house: House) -> list[tuple[str, str]]:
+def waiting(service: RunningService) -> list[tuple[str, str]]:
     """Read what is in the outbox, past the service."""
-    return rows(house.vault.data.path, "SELECT event, subject_ref FROM outbox ORDER BY event")
+    return rows(service.vault.data.path, "SELECT event, subject_ref FROM outbox ORDER BY event")
 
 
 def deliveries(person: Person) -> list[tuple[str, str]]:
@@ -179,8 +179,8 @@ def wait_for_try(person: Person, *, after: int = 0) -> None:
     until(lambda: tries(person) > after)
 
 
-def dead(house: House, name: str = "Door") -> Party:
+def dead(service: RunningService, name: str = "Door") -> Party:
     """Return a party whose callback nobody answers."""
-    party = house.party(name)
-    call_back(house, party, f"http://127.0.0.1:{closed_port()}/")
+    party = service.party(name)
+    call_back(service, party, f"http://127.0.0.1:{closed_port()}/")
     return party

@@ -12,7 +12,7 @@ from app.parties import service as parties
 from app.parties.service import PartyError
 from tests.parties.receivers import call_back
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, SharedPool, serving
+from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import backed_up, command, refused, restored
 
@@ -21,8 +21,8 @@ URL = "https://door.example.org/told?token=canary"
 
 @pytest.fixture
 def door(root: Path, pool: SharedPool) -> Party:
-    with serving(root, pool, toy_card()) as house:
-        return house.party()
+    with serving(root, pool, toy_card()) as service:
+        return service.party()
 
 
 def stored(root: Path) -> list[Any]:
@@ -68,12 +68,12 @@ def test_command_takes_either_an_address_or_off(root: Path, door: Party) -> None
     assert command(root, "relying-party", "callback", door.id, URL, "--off").returncode == 2
 
 
-def test_unknown_party_has_none(mien: House) -> None:
+def test_unknown_party_has_none(service: RunningService) -> None:
     with pytest.raises(PartyError, match="no relying party"):
-        set_callback(mien.vault, party_id=UUID(int=1), to=URL, private=False, now=mien.clock())
+        set_callback(service.vault, party_id=UUID(int=1), to=URL, private=False, now=service.clock())
 
 
-def test_a_revoked_party_may_still_be_told_of_endings(telling: House) -> None:
+def test_a_revoked_party_may_still_be_told_of_endings(telling: RunningService) -> None:
     party = telling.party()
     parties.revoke(telling.vault, party_id=UUID(party.id), now=telling.clock())
     call_back(telling, party, URL)
@@ -81,7 +81,7 @@ def test_a_revoked_party_may_still_be_told_of_endings(telling: House) -> None:
     assert stored(telling.root) == [URL]
 
 
-def test_it_is_shown_to_nobody_over_http(telling: House) -> None:
+def test_it_is_shown_to_nobody_over_http(telling: RunningService) -> None:
     party = telling.party()
     call_back(telling, party, URL)
     person = telling.person()
@@ -100,19 +100,19 @@ def test_it_is_shown_to_nobody_over_http(telling: House) -> None:
 def test_a_callback_that_ended_does_not_come_back_with_a_backup(
     root: Path, pool: SharedPool, door: Party, then: str | None
 ) -> None:
-    with serving(root, pool, toy_card()) as house:
-        call_back(house, door, URL)
+    with serving(root, pool, toy_card()) as service:
+        call_back(service, door, URL)
     backed_up(root, root.with_name("backup"))
-    with serving(root, pool, toy_card()) as house:
-        call_back(house, door, then)
+    with serving(root, pool, toy_card()) as service:
+        call_back(service, door, then)
     restored(root, root.with_name("backup"))
 
     assert stored(root) == [None]
 
 
 def test_a_callback_that_stands_comes_back(root: Path, pool: SharedPool, door: Party) -> None:
-    with serving(root, pool, toy_card()) as house:
-        call_back(house, door, URL)
+    with serving(root, pool, toy_card()) as service:
+        call_back(service, door, URL)
     backed_up(root, root.with_name("backup"))
     restored(root, root.with_name("backup"))
 
@@ -121,15 +121,15 @@ def test_a_callback_that_stands_comes_back(root: Path, pool: SharedPool, door: P
 
 def test_what_ended_since_a_backup_is_told_after_its_restore(root: Path, pool: SharedPool, door: Party) -> None:
     """Whether it was told before or not: the data that knew is gone."""
-    with serving(root, pool, toy_card()) as house:
-        call_back(house, door, "https://127.0.0.1/")
-        person, _, consent = house.enrolled(face=1, party=door)
+    with serving(root, pool, toy_card()) as service:
+        call_back(service, door, "https://127.0.0.1/")
+        person, _, consent = service.enrolled(face=1, party=door)
     backed_up(root, root.with_name("backup"))
-    with serving(root, pool, toy_card()) as house:
-        person.client = house.client
+    with serving(root, pool, toy_card()) as service:
+        person.client = service.client
         person("DELETE", "/v1/me").raise_for_status()
         # Told, say.
-        with house.vault.data.write() as session:
+        with service.vault.data.write() as session:
             session.connection().exec_driver_sql("DELETE FROM outbox")
     restored(root, root.with_name("backup"))
 

@@ -18,7 +18,7 @@ from app.kit.clock import utc_now
 from tests.crash.process_launcher import Nursery, Spot, Trial
 from tests.parties.receivers import Receiver, call_back, closed_port, receiving, slow, until
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import command
 
@@ -41,7 +41,7 @@ def state(person: Person) -> str:
 # --- Slow, dead
 
 
-def test_slow_and_dead_recipients_hold_up_nobody(telling: House) -> None:
+def test_slow_and_dead_recipients_hold_up_nobody(telling: RunningService) -> None:
     with receiving(slow) as stuck, receiving() as good:
         person = telling.person()
         for name, url in (
@@ -64,7 +64,7 @@ def test_slow_and_dead_recipients_hold_up_nobody(telling: House) -> None:
         assert good.events == ["given"], "and it is told once"
 
 
-def test_one_recipient_is_sent_one_message_at_a_time(telling: House) -> None:
+def test_one_recipient_is_sent_one_message_at_a_time(telling: RunningService) -> None:
     at_once: list[int] = []
     here = Counter[str]()
     lock = threading.Lock()
@@ -90,10 +90,10 @@ def test_one_recipient_is_sent_one_message_at_a_time(telling: House) -> None:
 
 def test_stopping_waits_for_no_recipient(root: Path, pool: SharedPool) -> None:
     with receiving(slow) as stuck:
-        with serving(root, pool, toy_card(), callback_private=True) as house:
-            party = house.party()
-            call_back(house, party, stuck.url)
-            house.consent(house.person(), party)
+        with serving(root, pool, toy_card(), callback_private=True) as service:
+            party = service.party()
+            call_back(service, party, stuck.url)
+            service.consent(service.person(), party)
             until(lambda: len(stuck.requests) == 1)
             began = time.monotonic()
         stopped = time.monotonic() - began
@@ -113,9 +113,9 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def door(root: Path, pool: SharedPool, receiver: Receiver) -> Party:
-    with serving(root, pool, toy_card()) as house:
-        party = house.party()
-        call_back(house, party, receiver.url)
+    with serving(root, pool, toy_card()) as service:
+        party = service.party()
+        call_back(service, party, receiver.url)
     return party
 
 
@@ -183,52 +183,52 @@ def test_killed_before_the_act_commits_nobody_is_told(
 # --- Alone
 
 
-def courier(house: House, outcome: Outcome, *, sent: list[str], **moved: float) -> Courier:
+def courier(service: RunningService, outcome: Outcome, *, sent: list[str], **moved: float) -> Courier:
     def call(_to: str, body: str) -> Answer:
         sent.append(body)
         return Answer(outcome, "stub")
 
-    return Courier(house.vault, call, days=7, clock=lambda: utc_now() + timedelta(**moved))
+    return Courier(service.vault, call, days=7, clock=lambda: utc_now() + timedelta(**moved))
 
 
-def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(mien: House) -> None:
-    party = mien.party()
+def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(service: RunningService) -> None:
+    party = service.party()
     with receiving() as receiver:
-        call_back(mien, party, receiver.url)
+        call_back(service, party, receiver.url)
     sent: list[str] = []
     for name in "ABC":
-        mien.consent(mien.person(name), party)
-    found = courier(mien, Outcome.UNREACHABLE, sent=sent).once(within_s=10)
+        service.consent(service.person(name), party)
+    found = courier(service, Outcome.UNREACHABLE, sent=sent).once(within_s=10)
 
     assert found == Round(messages_acknowledged=0, messages_pending=3)
     assert len(sent) == 1
 
 
-def test_two_couriers_at_once_lose_nothing(mien: House) -> None:
+def test_two_couriers_at_once_lose_nothing(service: RunningService) -> None:
     """As `mien sweep` beside the service: a message may be sent twice, under one id, and is settled once."""
-    party = mien.party()
+    party = service.party()
     with receiving() as receiver:
-        call_back(mien, party, receiver.url)
-    people = [mien.person(name) for name in "ABCDEF"]
+        call_back(service, party, receiver.url)
+    people = [service.person(name) for name in "ABCDEF"]
     for person in people:
-        mien.consent(person, party)
+        service.consent(person, party)
     sent: list[str] = []
-    couriers = [courier(mien, Outcome.ACKNOWLEDGED, sent=sent) for _ in range(3)]
+    couriers = [courier(service, Outcome.ACKNOWLEDGED, sent=sent) for _ in range(3)]
     threads = [threading.Thread(target=one.once, kwargs={"within_s": 20}) for one in couriers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert pending(mien.root) == 0
+    assert pending(service.root) == 0
     assert [state(person) for person in people] == ["acknowledged"] * 6
     assert len(sent) >= 6
 
 
-def test_after_it_was_stopped_nothing_is_written(mien: House) -> None:
-    party = mien.party()
+def test_after_it_was_stopped_nothing_is_written(service: RunningService) -> None:
+    party = service.party()
     with receiving() as receiver:
-        call_back(mien, party, receiver.url)
+        call_back(service, party, receiver.url)
     called, go_on = threading.Event(), threading.Event()
 
     def call(_to: str, _body: str) -> Answer:
@@ -236,8 +236,8 @@ def test_after_it_was_stopped_nothing_is_written(mien: House) -> None:
         go_on.wait(10)
         return Answer(Outcome.ACKNOWLEDGED, "204")
 
-    one = Courier(mien.vault, call, days=7, clock=mien.clock)
-    mien.consent(mien.person(), party)
+    one = Courier(service.vault, call, days=7, clock=service.clock)
+    service.consent(service.person(), party)
     one.look()
     assert called.wait(10)
     one.stop()
@@ -245,21 +245,21 @@ def test_after_it_was_stopped_nothing_is_written(mien: House) -> None:
     time.sleep(0.3)
     one.look()
 
-    assert pending(mien.root) == 1
+    assert pending(service.root) == 1
 
 
-def test_clock_that_was_set_back_stops_nothing(mien: House) -> None:
-    party = mien.party()
+def test_clock_that_was_set_back_stops_nothing(service: RunningService) -> None:
+    party = service.party()
     with receiving() as receiver:
-        call_back(mien, party, receiver.url)
+        call_back(service, party, receiver.url)
     moved, sent = timedelta(days=30), []
 
     def call(_to: str, body: str) -> Answer:
         sent.append(body)
         return Answer(Outcome.ANSWERED, "503")
 
-    one = Courier(mien.vault, call, days=365, clock=lambda: utc_now() + moved)
-    mien.consent(mien.person(), party)
+    one = Courier(service.vault, call, days=365, clock=lambda: utc_now() + moved)
+    service.consent(service.person(), party)
     one.look()
     until(lambda: len(sent) == 1)
     time.sleep(0.3)
@@ -273,9 +273,9 @@ def test_clock_that_was_set_back_stops_nothing(mien: House) -> None:
 
 
 def test_the_command_sweep_does_one_round(root: Path, pool: SharedPool, receiver: Receiver, door: Party) -> None:
-    with serving(root, pool, toy_card()) as house:
+    with serving(root, pool, toy_card()) as service:
         # Not allowed to call this machine: it stays to be told.
-        given_in(house.client, door)
+        given_in(service.client, door)
         time.sleep(0.3)
     assert receiver.told == []
     done = command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
@@ -290,10 +290,10 @@ def test_the_command_sweep_does_one_round(root: Path, pool: SharedPool, receiver
 def test_the_log_of_the_service_names_neither_reference_nor_address(
     root: Path, pool: SharedPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with serving(root, pool, toy_card(), callback_private=True) as house:
-        party = house.party()
-        call_back(house, party, f"http://127.0.0.1:{closed_port()}/canary-path?canary-query")
-        consent = house.consent(house.person(), party)
+    with serving(root, pool, toy_card(), callback_private=True) as service:
+        party = service.party()
+        call_back(service, party, f"http://127.0.0.1:{closed_port()}/canary-path?canary-query")
+        consent = service.consent(service.person(), party)
         time.sleep(0.5)
     written = capsys.readouterr()
 

@@ -8,14 +8,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.jobs.maintenance import purge_dead_rows, run_maintenance
-from app.parties import describing, keys, service
+from app.parties import describing, keys
+from app.parties import service as parties
 from app.parties.describing import Described
 from app.parties.service import PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
-from tests.support.service_fixture import House, Party, SharedPool, serving
+from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import FOR_EVER, unjoined
@@ -25,11 +26,11 @@ OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
 SAID = {"context": "the entrance", "legal_basis": "explicit consent"}
 
 
-def rotated(mien: House, party: Party, *, hours: float = 0) -> Party:
+def rotated(service: RunningService, party: Party, *, hours: float = 0) -> Party:
     """Give *party* a new key; returns it with that one."""
     overlap = timedelta(hours=hours)
-    _, key = service.rotate_key(mien.vault, party_id=UUID(party.id), overlap=overlap, now=mien.clock())
-    return Party(mien.client, party.id, key)
+    _, key = parties.rotate_key(service.vault, party_id=UUID(party.id), overlap=overlap, now=service.clock())
+    return Party(service.client, party.id, key)
 
 
 def works(party: Party) -> bool:
@@ -39,13 +40,13 @@ def works(party: Party) -> bool:
     return status == 200
 
 
-def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_it(mien: House) -> None:
-    person, party, _ = mien.enrolled()
+def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_it(service: RunningService) -> None:
+    person, party, _ = service.enrolled()
 
     described = Described(**SAID, contact="desk@example.org")
-    describing.describe(mien.vault, party_id=UUID(party.id), described=described, now=mien.clock())
+    describing.describe(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
 
-    (seen,) = mien.client.get("/v1/relying-parties").json()["items"]
+    (seen,) = service.client.get("/v1/relying-parties").json()["items"]
     (recipient,) = person("GET", "/v1/me/access").json()["recipients"]
     for shown in (seen, recipient):
         assert {name: shown[name] for name in SAID} == SAID
@@ -53,10 +54,10 @@ def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_
 
 
 def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as mien:
-        party = mien.party()
-        describing.describe(mien.vault, party_id=UUID(party.id), described=Described(**SAID), now=mien.clock())
-        records = [json.loads(record) for (record,) in rows(mien.vault.data.path, OPEN)]
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        party = service.party()
+        describing.describe(service.vault, party_id=UUID(party.id), described=Described(**SAID), now=service.clock())
+        records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN)]
 
     (described,) = [one for one in records if one["act"] == "relying_party_described"]
     assert (described["relying_party_id"], described["changed"]) == (party.id, "context legal_basis")
@@ -70,118 +71,118 @@ def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
         (Described(legal_basis="a\nb"), "the legal basis cannot be shown"),
     ],
 )
-def test_what_cannot_be_said_changes_nothing(mien: House, described: Described, reason: str) -> None:
-    party = mien.party()
-    before = everything(mien.vault)
+def test_what_cannot_be_said_changes_nothing(service: RunningService, described: Described, reason: str) -> None:
+    party = service.party()
+    before = everything(service.vault)
 
     with pytest.raises(PartyError, match=reason):
-        describing.describe(mien.vault, party_id=UUID(party.id), described=described, now=mien.clock())
+        describing.describe(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
 
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_of_a_party_that_is_revoked_or_none_nothing_is_said(mien: House) -> None:
-    party = mien.party()
-    service.revoke(mien.vault, party_id=UUID(party.id), now=mien.clock())
+def test_of_a_party_that_is_revoked_or_none_nothing_is_said(service: RunningService) -> None:
+    party = service.party()
+    parties.revoke(service.vault, party_id=UUID(party.id), now=service.clock())
 
     for party_id in (UUID(party.id), uuid4()):
         with pytest.raises(PartyError, match="revoked"):
-            describing.describe(mien.vault, party_id=party_id, described=Described(**SAID), now=mien.clock())
+            describing.describe(service.vault, party_id=party_id, described=Described(**SAID), now=service.clock())
 
 
-def test_in_the_overlap_both_keys_work_and_then_one(mien: House) -> None:
-    _, old, consent = mien.enrolled()
+def test_in_the_overlap_both_keys_work_and_then_one(service: RunningService) -> None:
+    _, old, consent = service.enrolled()
 
-    new = rotated(mien, old, hours=10)
+    new = rotated(service, old, hours=10)
 
-    mien.clock.advance(hours=9)
+    service.clock.advance(hours=9)
     assert [one.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] for one in (old, new)] == ["match"] * 2
-    mien.clock.advance(hours=2)
+    service.clock.advance(hours=2)
     assert (works(old), works(new)) == (False, True), "by the clock alone"
-    done = run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    done = run_maintenance(service.vault, settings=service.settings, now=service.clock())
     assert done.keys_ended <= 1, "the service's own sweep may be first"
-    assert len(tombstones(mien.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
-    mien.clock.advance(hours=-5)
+    assert len(tombstones(service.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
+    service.clock.advance(hours=-5)
     assert not works(old), "a clock that steps back brings nothing back"
 
 
 def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as mien:
-        rotated(mien, mien.party(), hours=1)
-        mien.clock.advance(hours=2)
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        rotated(service, service.party(), hours=1)
+        service.clock.advance(hours=2)
         for _ in range(3):
-            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
-        acts = list(unjoined(mien.vault).values())
+            run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        acts = list(unjoined(service.vault).values())
 
     assert acts.count("relying_party_key_ended") == 1
 
 
-def test_a_decision_under_way_when_the_overlap_ends_does_not_leave(mien: House) -> None:
-    _, old, consent = mien.enrolled()
-    rotated(mien, old, hours=1)
-    mien.pool.after = lambda: mien.clock.advance(hours=2)
+def test_a_decision_under_way_when_the_overlap_ends_does_not_leave(service: RunningService) -> None:
+    _, old, consent = service.enrolled()
+    rotated(service, old, hours=1)
+    service.pool.after = lambda: service.clock.advance(hours=2)
 
     answer = old.verify(consent["subject_ref"], toy_photo(1))
 
     assert answer.status_code == 404
 
 
-def test_two_keys_work_at_once_and_never_three(mien: House) -> None:
-    first = mien.party()
-    second = rotated(mien, first, hours=10)
-    third = rotated(mien, second, hours=10)
+def test_two_keys_work_at_once_and_never_three(service: RunningService) -> None:
+    first = service.party()
+    second = rotated(service, first, hours=10)
+    third = rotated(service, second, hours=10)
 
     assert [works(one) for one in (first, second, third)] == [False, True, True]
-    assert [works(one) for one in (second, third, rotated(mien, third))] == [False, False, True]
+    assert [works(one) for one in (second, third, rotated(service, third))] == [False, False, True]
 
 
 def test_an_overlap_is_not_longer_than_the_setting(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), key_overlap_hours=2) as mien:
-        party = mien.party()
+    with serving(root, pool, toy_card(), key_overlap_hours=2) as service:
+        party = service.party()
         with pytest.raises(PartyError, match="at most 2 hours"):
-            rotated(mien, party, hours=3)
+            rotated(service, party, hours=3)
 
         assert works(party)
-        assert works(rotated(mien, party, hours=2))
+        assert works(rotated(service, party, hours=2))
 
 
-def test_revoking_ends_both(mien: House) -> None:
-    old = mien.party()
-    new = rotated(mien, old, hours=10)
+def test_revoking_ends_both(service: RunningService) -> None:
+    old = service.party()
+    new = rotated(service, old, hours=10)
 
-    service.revoke(mien.vault, party_id=UUID(old.id), now=mien.clock())
+    parties.revoke(service.vault, party_id=UUID(old.id), now=service.clock())
 
     assert [works(one) for one in (old, new)] == [False, False]
 
 
-def test_a_start_in_the_overlap_takes_nothing_away(mien: House) -> None:
-    old = mien.party()
-    new = rotated(mien, old, hours=10)
+def test_a_start_in_the_overlap_takes_nothing_away(service: RunningService) -> None:
+    old = service.party()
+    new = rotated(service, old, hours=10)
 
-    purge_dead_rows(mien.vault, now=mien.clock())
+    purge_dead_rows(service.vault, now=service.clock())
 
     assert [works(one) for one in (old, new)] == [True, True]
 
 
 @pytest.mark.parametrize("when", ["before the rotation", "in the overlap"])
 def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: SharedPool, when: str) -> None:
-    with serving(root, pool, toy_card()) as mien:
-        old = mien.party()
+    with serving(root, pool, toy_card()) as service:
+        old = service.party()
     if when == "before the rotation":
         backed_up(root, root.with_name("backup"))
-    with serving(root, pool, toy_card()) as mien:
-        rotated(mien, old, hours=10)
+    with serving(root, pool, toy_card()) as service:
+        rotated(service, old, hours=10)
     if when == "in the overlap":
         backed_up(root, root.with_name("backup"))
-        with serving(root, pool, toy_card()) as mien:
+        with serving(root, pool, toy_card()) as service:
             # The old one was stolen: it ends at once.
-            rotated(mien, old)
+            rotated(service, old)
     restored(root, root.with_name("backup"))
 
-    with serving(root, pool, toy_card()) as mien:
-        old.client = mien.client
+    with serving(root, pool, toy_card()) as service:
+        old.client = service.client
         assert not works(old)
-        assert works(rotated(mien, old)), "the operator gives a new one"
+        assert works(rotated(service, old)), "the operator gives a new one"
 
 
 def test_the_commands(root: Path) -> None:

@@ -14,32 +14,32 @@ from app.transparency.verify import jwks, jws
 from tests.consent.drafts import draft, publish
 from tests.parties.receivers import call_back, dead, deliveries, receiving, until, until_later, waiting
 from tests.support.byte_scan import Needles, rows
-from tests.support.service_fixture import House, Party, Person
+from tests.support.service_fixture import Party, Person, RunningService
 
 
-def withdrawn(_house: House, person: Person, _party: Party, consent: dict[str, Any]) -> None:
+def withdrawn(_house: RunningService, person: Person, _party: Party, consent: dict[str, Any]) -> None:
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
 
 
-def refused(house: House, person: Person, party: Party, _consent: dict[str, Any]) -> None:
-    house.consent(person, party, decision="refused")
+def refused(service: RunningService, person: Person, party: Party, _consent: dict[str, Any]) -> None:
+    service.consent(person, party, decision="refused")
 
 
-def expired(house: House, _person: Person, _party: Party, _consent: dict[str, Any]) -> None:
-    house.clock.advance(days=400)
-    run_maintenance(house.vault, settings=house.settings, now=house.clock())
+def expired(service: RunningService, _person: Person, _party: Party, _consent: dict[str, Any]) -> None:
+    service.clock.advance(days=400)
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
 
-def erased(_house: House, person: Person, _party: Party, _consent: dict[str, Any]) -> None:
+def erased(_house: RunningService, person: Person, _party: Party, _consent: dict[str, Any]) -> None:
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-ENDINGS: list[Callable[[House, Person, Party, dict[str, Any]], None]] = [withdrawn, refused, expired, erased]
+ENDINGS: list[Callable[[RunningService, Person, Party, dict[str, Any]], None]] = [withdrawn, refused, expired, erased]
 
 
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
 def test_a_party_is_told_of_giving_and_of_every_ending_alike(
-    telling: House, end: Callable[[House, Person, Party, dict[str, Any]], None]
+    telling: RunningService, end: Callable[[RunningService, Person, Party, dict[str, Any]], None]
 ) -> None:
     with receiving() as receiver:
         party = telling.party()
@@ -56,7 +56,7 @@ def test_a_party_is_told_of_giving_and_of_every_ending_alike(
     assert first["iss"] == signing_keys.origin_of(telling.vault.register.origin())
 
 
-def test_a_consent_on_a_new_notice_is_an_ending_and_another_giving(telling: House) -> None:
+def test_a_consent_on_a_new_notice_is_an_ending_and_another_giving(telling: RunningService) -> None:
     with receiving() as receiver:
         party, person = telling.party(), telling.person()
         call_back(telling, party, receiver.url)
@@ -72,7 +72,7 @@ def test_a_consent_on_a_new_notice_is_an_ending_and_another_giving(telling: Hous
     }
 
 
-def test_a_message_is_signed_by_the_key_for_events_and_names_nobody(telling: House) -> None:
+def test_a_message_is_signed_by_the_key_for_events_and_names_nobody(telling: RunningService) -> None:
     with receiving() as receiver:
         party, other = telling.party(), telling.party("Gate")
         call_back(telling, party, receiver.url)
@@ -96,7 +96,7 @@ def test_a_message_is_signed_by_the_key_for_events_and_names_nobody(telling: Hou
         assert jws.payload_of(token, typ=jws.EVENT, key=key.key)
 
 
-def test_nothing_is_written_or_sent_for_a_party_without_a_callback(telling: House) -> None:
+def test_nothing_is_written_or_sent_for_a_party_without_a_callback(telling: RunningService) -> None:
     with receiving() as receiver:
         told, untold = telling.party("Door"), telling.party("Gate")
         call_back(telling, told, receiver.url)
@@ -111,7 +111,9 @@ def test_nothing_is_written_or_sent_for_a_party_without_a_callback(telling: Hous
     assert waiting(telling) == []
 
 
-def test_an_act_that_does_not_commit_leaves_no_message(telling: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_act_that_does_not_commit_leaves_no_message(
+    telling: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     party = dead(telling)
     person, _, consent = telling.enrolled(face=1, party=party)
     before = waiting(telling)
@@ -130,7 +132,7 @@ def test_an_act_that_does_not_commit_leaves_no_message(telling: House, monkeypat
     assert waiting(telling) == [("ended", consent["subject_ref"])]
 
 
-def test_what_is_true_no_more_is_not_told(telling: House) -> None:
+def test_what_is_true_no_more_is_not_told(telling: RunningService) -> None:
     """A giving that nobody acknowledged is never sent after its consent has ended."""
     party = dead(telling)
     person, _, consent = telling.enrolled(face=1, party=party)
@@ -145,7 +147,7 @@ def test_what_is_true_no_more_is_not_told(telling: House) -> None:
     assert receiver.events == ["ended"]
 
 
-def test_without_the_persons_key_a_party_is_still_told(telling: House) -> None:
+def test_without_the_persons_key_a_party_is_still_told(telling: RunningService) -> None:
     """An ending does not depend on its own record: they have no line of it, and it is sent all the same."""
     party = dead(telling)
     person, _, consent = telling.enrolled(face=1, party=party)

@@ -6,34 +6,36 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.faces.permit import Purpose
-from app.parties import service
+from app.parties import service as parties
 from app.parties.service import PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
 from tests.support.register_queries import tombstones
-from tests.support.service_fixture import House, Party
+from tests.support.service_fixture import Party, RunningService
 from tests.support.toy_faces import toy_photo
 
 
-def add(mien: House, name: str = "Door", *, contact: str = "c", alternative: str = "a key", **more: object) -> Party:
+def add(
+    service: RunningService, name: str = "Door", *, contact: str = "c", alternative: str = "a key", **more: object
+) -> Party:
     """Add a relying party, as the command does."""
     purposes = more.get("purposes", [Purpose.VERIFICATION])
-    with mien.vault.data.write() as session:
-        view, key = service.add(
+    with service.vault.data.write() as session:
+        view, key = parties.add(
             session,
             name=name,
             contact=contact,
             purposes=purposes,  # type: ignore[arg-type]
             alternative=alternative,
-            now=mien.clock(),
+            now=service.clock(),
         )
-    return Party(mien.client, str(view.id), key)
+    return Party(service.client, str(view.id), key)
 
 
-def test_everybody_sees_who_may_ask_and_what_they_offer_instead(mien: House) -> None:
-    door = add(mien, contact="door@example.org", purposes=[Purpose.IDENTIFICATION, Purpose.VERIFICATION])
+def test_everybody_sees_who_may_ask_and_what_they_offer_instead(service: RunningService) -> None:
+    door = add(service, contact="door@example.org", purposes=[Purpose.IDENTIFICATION, Purpose.VERIFICATION])
 
-    (seen,) = mien.client.get("/v1/relying-parties").json()["items"]
+    (seen,) = service.client.get("/v1/relying-parties").json()["items"]
 
     assert seen == {
         "relying_party_id": door.id,
@@ -45,16 +47,16 @@ def test_everybody_sees_who_may_ask_and_what_they_offer_instead(mien: House) -> 
         "legal_basis": None,
     }
     assert door("GET", "/v1/relying-party").json() == seen
-    assert door.key not in mien.client.get("/v1/relying-parties").text
+    assert door.key not in service.client.get("/v1/relying-parties").text
 
 
-def test_the_list_is_paged(mien: House) -> None:
-    ids = {add(mien, f"Door {n}").id for n in range(5)}
+def test_the_list_is_paged(service: RunningService) -> None:
+    ids = {add(service, f"Door {n}").id for n in range(5)}
 
     pages: list[Any] = []
     after: dict[str, Any] = {}
     while not pages or pages[-1]["next"] is not None:
-        pages.append(mien.client.get("/v1/relying-parties", params={"limit": 2} | after).json())
+        pages.append(service.client.get("/v1/relying-parties", params={"limit": 2} | after).json())
         after = {"after": pages[-1]["next"]}
 
     listed = [item["relying_party_id"] for page in pages for item in page["items"]]
@@ -62,70 +64,70 @@ def test_the_list_is_paged(mien: House) -> None:
     assert sorted(listed) == sorted(ids)
 
 
-def test_a_name_is_taken_once(mien: House) -> None:
-    add(mien, "Door")
-    before = everything(mien.vault)
+def test_a_name_is_taken_once(service: RunningService) -> None:
+    add(service, "Door")
+    before = everything(service.vault)
 
     with pytest.raises(PartyError, match="'Door' already"):
-        add(mien, "Door")
+        add(service, "Door")
 
-    assert everything(mien.vault) == before
-    assert add(mien, "Gate")
+    assert everything(service.vault) == before
+    assert add(service, "Gate")
 
 
 @pytest.mark.parametrize("purposes", [[], [Purpose.TEMPLATE_RENEWAL], [Purpose.VERIFICATION, Purpose.TEMPLATE_RENEWAL]])
-def test_a_party_asks_only_for_purposes_of_parties(mien: House, purposes: list[Purpose]) -> None:
-    before = everything(mien.vault)
+def test_a_party_asks_only_for_purposes_of_parties(service: RunningService, purposes: list[Purpose]) -> None:
+    before = everything(service.vault)
 
     with pytest.raises(PartyError, match="purposes are verification and identification"):
-        add(mien, purposes=purposes)
+        add(service, purposes=purposes)
 
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
 @pytest.mark.parametrize("blank", ["name", "contact", "alternative"])
-def test_a_party_has_a_name_a_contact_and_an_alternative(mien: House, blank: str) -> None:
+def test_a_party_has_a_name_a_contact_and_an_alternative(service: RunningService, blank: str) -> None:
     fields = {"name": "Door", "contact": "c", "alternative": "a key"} | {blank: "  "}
 
     with pytest.raises(PartyError, match=blank):
-        add(mien, **fields)
+        add(service, **fields)
 
-    assert mien.client.get("/v1/relying-parties").json()["items"] == []
+    assert service.client.get("/v1/relying-parties").json()["items"] == []
 
 
-def test_a_rotated_key_opens_nothing_and_the_new_one_all(mien: House) -> None:
-    _, door, consent = mien.enrolled()
+def test_a_rotated_key_opens_nothing_and_the_new_one_all(service: RunningService) -> None:
+    _, door, consent = service.enrolled()
     old = door.key
 
-    _, door.key = service.rotate_key(mien.vault, party_id=UUID(door.id), now=mien.clock())
+    _, door.key = parties.rotate_key(service.vault, party_id=UUID(door.id), now=service.clock())
 
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
-    assert Party(mien.client, door.id, old).verify(consent["subject_ref"], toy_photo(1)).status_code == 401
-    assert len(tombstones(mien.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
+    assert Party(service.client, door.id, old).verify(consent["subject_ref"], toy_photo(1)).status_code == 401
+    assert len(tombstones(service.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
 
 
-def test_a_revoked_party_asks_nothing_and_nobody_consents_to_it(mien: House) -> None:
-    person, door, consent = mien.enrolled()
-    gate = mien.party("Gate")
+def test_a_revoked_party_asks_nothing_and_nobody_consents_to_it(service: RunningService) -> None:
+    person, door, consent = service.enrolled()
+    gate = service.party("Gate")
 
-    service.revoke(mien.vault, party_id=UUID(door.id), now=mien.clock())
+    parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
 
     assert door.verify(consent["subject_ref"], toy_photo(1)).status_code == 401
-    assert [one["name"] for one in mien.client.get("/v1/relying-parties").json()["items"]] == ["Gate"]
-    body = {"purpose": "verification", "relying_party_id": door.id, "notice_sha256": mien.notice("verification")}
-    assert mien.person()("POST", "/v1/me/consents", json=body).status_code == 422
+    assert [one["name"] for one in service.client.get("/v1/relying-parties").json()["items"]] == ["Gate"]
+    body = {"purpose": "verification", "relying_party_id": door.id, "notice_sha256": service.notice("verification")}
+    assert service.person()("POST", "/v1/me/consents", json=body).status_code == 422
     assert gate("GET", "/v1/relying-party").status_code == 200
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
     assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn"), "theirs to withdraw"
 
 
-def test_what_is_revoked_stays_revoked(mien: House) -> None:
-    person, door, consent = mien.enrolled()
-    service.revoke(mien.vault, party_id=UUID(door.id), now=mien.clock())
+def test_what_is_revoked_stays_revoked(service: RunningService) -> None:
+    person, door, consent = service.enrolled()
+    parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
 
-    for act in (service.rotate_key, service.revoke):
+    for act in (parties.rotate_key, parties.revoke):
         for party_id in (UUID(door.id), uuid4()):
             with pytest.raises(PartyError, match="revoked"):
-                act(mien.vault, party_id=party_id, now=mien.clock())
+                act(service.vault, party_id=party_id, now=service.clock())
 
     assert person("GET", "/v1/me/consents").json()["in_force"][0]["consent_id"] == consent["consent_id"]

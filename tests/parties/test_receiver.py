@@ -14,7 +14,7 @@ import pytest
 from examples.receiver import EARLY_S, LATE_S, Receiver, RefusedError
 from tests.architecture.source import ROOT
 from tests.parties.receivers import call_back, until
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.signed_bundles import Key, compact
 
@@ -130,16 +130,16 @@ def test_a_key_that_is_not_in_use_any_more_is_refused(receiver: Receiver, key: K
 
 
 @pytest.fixture
-def telling_service(root: Path, pool: SharedPool) -> Iterator[House]:
-    with serving(root, pool, toy_card(), callback_private=True) as house:
-        yield house
+def telling_service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
+    with serving(root, pool, toy_card(), callback_private=True) as service:
+        yield service
 
 
-def test_program_receives_from_a_service(telling_service: House, tmp_path: Path) -> None:
-    house = telling_service
-    party, file = house.party(), tmp_path / "jwks.json"
-    file.write_bytes(house.client.get("/.well-known/jwks.json").content)
-    issuer = house.client.get("/v1/log/checkpoint").text.splitlines()[0]
+def test_program_receives_from_a_service(telling_service: RunningService, tmp_path: Path) -> None:
+    service = telling_service
+    party, file = service.party(), tmp_path / "jwks.json"
+    file.write_bytes(service.client.get("/.well-known/jwks.json").content)
+    issuer = service.client.get("/v1/log/checkpoint").text.splitlines()[0]
     store = tmp_path / "told.db"
     words = ["--jwks", str(file), "--issuer", issuer, "--me", party.id, "--store", str(store), "--port", "0"]
     with subprocess.Popen(
@@ -148,8 +148,8 @@ def test_program_receives_from_a_service(telling_service: House, tmp_path: Path)
         try:
             assert program.stdout is not None
             address = program.stdout.readline().decode().split()[-1]
-            call_back(house, party, address)
-            person, _, consent = house.enrolled(face=1, party=party)
+            call_back(service, party, address)
+            person, _, consent = service.enrolled(face=1, party=party)
             ours = Receiver(file, issuer, party.id, store)
             until(lambda: ours.consents(consent["subject_ref"], "verification"))
             person("DELETE", "/v1/me").raise_for_status()

@@ -19,13 +19,13 @@ from tests.parties.receivers import (
     waiting,
 )
 from tests.support.byte_scan import Needles, files_under
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 STILL = "what a relying party is still to be told"
 NO = answering(b"HTTP/1.1 503 Not now\r\nContent-Length: 0\r\n\r\n")
 
 
-def test_the_person_sees_each_delivery_newest_first_and_nobody_elses(telling: House) -> None:
+def test_the_person_sees_each_delivery_newest_first_and_nobody_elses(telling: RunningService) -> None:
     with receiving() as receiver:
         good, bad = telling.party("Door"), dead(telling, "Gate")
         call_back(telling, good, receiver.url)
@@ -48,7 +48,7 @@ def test_the_person_sees_each_delivery_newest_first_and_nobody_elses(telling: Ho
     assert good("GET", "/v1/me/deliveries").status_code == 403
 
 
-def test_access_and_export_give_what_is_told_and_what_is_still_to_be(telling: House) -> None:
+def test_access_and_export_give_what_is_told_and_what_is_still_to_be(telling: RunningService) -> None:
     party = dead(telling)
     person, _, consent = telling.enrolled(face=1, party=party)
     wait_for_try(person)
@@ -61,7 +61,7 @@ def test_access_and_export_give_what_is_told_and_what_is_still_to_be(telling: Ho
     assert person("GET", "/v1/me/export").status_code == 200
 
 
-def test_the_log_has_what_came_of_it(telling: House) -> None:
+def test_the_log_has_what_came_of_it(telling: RunningService) -> None:
     with receiving() as receiver:
         party = telling.party()
         call_back(telling, party, receiver.url)
@@ -76,7 +76,7 @@ def test_the_log_has_what_came_of_it(telling: House) -> None:
 # --- Erasure
 
 
-def test_erasure_names_what_is_still_to_be_told_until_it_is(telling: House) -> None:
+def test_erasure_names_what_is_still_to_be_told_until_it_is(telling: RunningService) -> None:
     party, other = dead(telling), dead(telling, "Gate")
     person, _, consent = telling.enrolled(face=1, party=party)
     telling.consent(person, other)
@@ -105,7 +105,7 @@ def test_erasure_names_what_is_still_to_be_told_until_it_is(telling: House) -> N
     assert consent["subject_ref"] in {one["subject_ref"] for one in receiver.told}
 
 
-def test_pending_message_of_an_erased_person_holds_what_is_named_and_no_more(telling: House) -> None:
+def test_pending_message_of_an_erased_person_holds_what_is_named_and_no_more(telling: RunningService) -> None:
     party = dead(telling)
     person, _, consent = telling.enrolled(face=1, party=party)
     needles = Needles().text("name", "Ada Canary").id("subject", person.subject_id)
@@ -122,7 +122,7 @@ def test_pending_message_of_an_erased_person_holds_what_is_named_and_no_more(tel
     assert reference.found(files_under(telling.root)) == []
 
 
-def test_retention_policy_names_it(telling: House) -> None:
+def test_retention_policy_names_it(telling: RunningService) -> None:
     policy = telling.client.get("/v1/retention-policy").json()["items"]
     (rule,) = [one for one in policy if one["what"].startswith(STILL)]
 
@@ -132,7 +132,7 @@ def test_retention_policy_names_it(telling: House) -> None:
 # --- Time
 
 
-def test_it_is_given_up_after_its_days_and_not_before(telling: House) -> None:
+def test_it_is_given_up_after_its_days_and_not_before(telling: RunningService) -> None:
     party = dead(telling)
     person, _, _ = telling.enrolled(face=1, party=party)
     for _ in range(7):
@@ -149,7 +149,7 @@ def test_it_is_given_up_after_its_days_and_not_before(telling: House) -> None:
     assert waiting(telling) == []
 
 
-def test_without_a_callback_any_more_it_is_given_up_too(telling: House) -> None:
+def test_without_a_callback_any_more_it_is_given_up_too(telling: RunningService) -> None:
     party = dead(telling)
     person, _, _ = telling.enrolled(face=1, party=party)
     call_back(telling, party, None)
@@ -158,7 +158,7 @@ def test_without_a_callback_any_more_it_is_given_up_too(telling: House) -> None:
     until(lambda: deliveries(person) == [("given", "failed")])
 
 
-def test_back_after_two_days_it_is_told(telling: House) -> None:
+def test_back_after_two_days_it_is_told(telling: RunningService) -> None:
     port = closed_port()
     party = telling.party()
     call_back(telling, party, f"http://127.0.0.1:{port}/told")
@@ -174,7 +174,7 @@ def test_back_after_two_days_it_is_told(telling: House) -> None:
     assert receiver.told[0]["iat"] >= (telling.clock() - timedelta(minutes=1)).timestamp(), "signed when it is sent"
 
 
-def test_one_that_is_refused_does_not_hold_up_the_others(telling: House) -> None:
+def test_one_that_is_refused_does_not_hold_up_the_others(telling: RunningService) -> None:
     with receiving(NO) as receiver:
         party = telling.party()
         call_back(telling, party, receiver.url)

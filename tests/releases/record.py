@@ -13,7 +13,7 @@ from typing import Any
 
 from app.faces.workers.pool import EnginePool
 from app.settings import MIB
-from tests.support.service_fixture import House, Person, SharedPool, enrol, prepare, serving
+from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, prepare, serving
 from tests.support.toy_engine import SPEC, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -21,20 +21,20 @@ HERE = Path(__file__).parent
 DATABASES = (("data", "mien"), ("keys", "register"))
 
 
-def lived_in(house: House) -> dict[str, Any]:
+def lived_in(service: RunningService) -> dict[str, Any]:
     """Let people do one of each thing, and return what they would remember."""
-    door, gate = house.party("Door"), house.party("Gate")
-    ada, _, to_door = house.enrolled(face=1, party=door)
-    to_gate = house.consent(ada, gate)
-    kept = house.consent(ada, None, "template_renewal")
+    door, gate = service.party("Door"), service.party("Gate")
+    ada, _, to_door = service.enrolled(face=1, party=door)
+    to_gate = service.consent(ada, gate)
+    kept = service.consent(ada, None, "template_renewal")
     photos = [toy_photo(1), toy_photo(1, variant=2)]
     enrolled = enrol(ada, [to_door["consent_id"], to_gate["consent_id"]], photos, keep_photos="true")
     assert enrolled.status_code == 201, enrolled.text
     assert door.verify(to_door["subject_ref"], toy_photo(1)).json()["decision"] == "match"
-    ben, _, withdrawn = house.enrolled(face=2, party=door)
+    ben, _, withdrawn = service.enrolled(face=2, party=door)
     ben("DELETE", f"/v1/me/consents/{withdrawn['consent_id']}")
     assert ada("GET", "/v1/me/access").status_code == 200
-    gone = house.person("Cleo")
+    gone = service.person("Cleo")
     return {
         "people": [remembered(ada), remembered(ben)],
         "parties": [{"id": door.id, "key": door.key}, {"id": gate.id, "key": gate.key}],
@@ -67,8 +67,8 @@ def main(version: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         prepare(root)
-        with serving(root, SharedPool(pool), card) as house:
-            story = lived_in(house)
+        with serving(root, SharedPool(pool), card) as service:
+            story = lived_in(service)
         dump(root, HERE / version)
     (HERE / version / "story.json").write_text(json.dumps(story, indent=1) + "\n")
     pool.close()

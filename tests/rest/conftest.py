@@ -14,7 +14,7 @@ from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from app.settings import MIB
 from tests.rest.pictures import face
-from tests.support.service_fixture import House, Party, Person, SharedPool, copied, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, copied, enrol, serving
 
 
 def slug(answer: httpx.Response) -> tuple[int, str]:
@@ -29,7 +29,7 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 class Real:
     """A running service with the default engine, somebody enrolled in it, and somebody who enrols again and again."""
 
-    mien: House
+    service: RunningService
     temporary: Path
     party: Party
     subject_ref: str
@@ -46,7 +46,7 @@ class Real:
 
     def files(self) -> set[Path]:
         """Return every file that the service has written, but those that SQLite makes and removes as it goes."""
-        found = {path for root in (self.mien.root, self.temporary) for path in root.rglob("*") if path.is_file()}
+        found = {path for root in (self.service.root, self.temporary) for path in root.rglob("*") if path.is_file()}
         return {path for path in found if not path.name.endswith(("-wal", "-shm", "-journal"))}
 
 
@@ -54,7 +54,7 @@ class Real:
 def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     """A service with two workers of the default engine, for the tests of one file."""
     temporary = tmp_path_factory.mktemp("temporary")
-    root = copied(prepared, tmp_path_factory.mktemp("real") / "house")
+    root = copied(prepared, tmp_path_factory.mktemp("real") / "service")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
         patch.setattr(tempfile, "tempdir", None)
@@ -67,17 +67,17 @@ def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
             memory_bytes=2048 * MIB,
         )
         pool.start()
-        with serving(root, SharedPool(pool), load_card("face_recognition")) as mien:
-            person, party, enroller = mien.person(), mien.party(), mien.person("Eve Canary")
-            consents = [mien.consent(one, party) for one in (person, enroller)]
+        with serving(root, SharedPool(pool), load_card("face_recognition")) as service:
+            person, party, enroller = service.person(), service.party(), service.person("Eve Canary")
+            consents = [service.consent(one, party) for one in (person, enroller)]
             enrolled = enrol(person, [consents[0]["consent_id"]], [face(), face("studio_portrait")])
             assert enrolled.status_code == 201, enrolled.text
-            yield Real(mien, temporary, party, consents[0]["subject_ref"], enroller, consents[1]["consent_id"])
+            yield Real(service, temporary, party, consents[0]["subject_ref"], enroller, consents[1]["consent_id"])
         pool.close()
 
 
 @pytest.fixture
-def document(mien: House) -> dict[str, Any]:
+def document(service: RunningService) -> dict[str, Any]:
     """What is published."""
-    found: dict[str, Any] = mien.client.get("/openapi.json").json()
+    found: dict[str, Any] = service.client.get("/openapi.json").json()
     return found

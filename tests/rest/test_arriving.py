@@ -17,7 +17,7 @@ from app.web.http_protocol import MAX_HEADER_BYTES, DeadlineProtocol
 from tests.rest.conftest import slug
 from tests.rest.program import Program, program
 from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
-from tests.support.service_fixture import House, SharedPool, copied, serving
+from tests.support.service_fixture import RunningService, SharedPool, copied, serving
 from tests.support.toy_engine import toy_card
 from tests.test_shutdown import face
 
@@ -29,7 +29,7 @@ SOON_S = 6
 @pytest.fixture(scope="module")
 def served(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """The program, with little patience."""
-    root = copied(prepared, tmp_path_factory.mktemp("served") / "house")
+    root = copied(prepared, tmp_path_factory.mktemp("served") / "service")
     with program(root, MIEN_HEADERS_TIMEOUT_S="0.6", MIEN_BODY_TIMEOUT_S="0.6") as running:
         yield running
 
@@ -96,13 +96,13 @@ def test_a_photo_that_comes_too_slowly_is_a_timeout_too(served: Program) -> None
 
 
 @pytest.fixture
-def narrow(root: Path, pool: SharedPool) -> Iterator[House]:
+def narrow(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service with as little memory for bodies as may be set."""
-    with serving(root, pool, toy_card(), bodies_memory_mib=64) as mien:
-        yield mien
+    with serving(root, pool, toy_card(), bodies_memory_mib=64) as service:
+        yield service
 
 
-def test_of_bodies_that_would_fill_the_memory_one_is_turned_away_and_then_taken_again(narrow: House) -> None:
+def test_of_bodies_that_would_fill_the_memory_one_is_turned_away_and_then_taken_again(narrow: RunningService) -> None:
     person = narrow.person()
     bearer = {"Authorization": f"Bearer {person.token}"}
     body = part("photos", bytes(25 * MIB), filename="p") + END

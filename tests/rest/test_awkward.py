@@ -60,7 +60,7 @@ def test_a_picture_that_will_not_do_gets_its_problem(real: Real, name: str) -> N
     assert [(one["index"], one["slug"]) for one in enrolled.json()["photos"]] == [(0, expected)]
     assert max(answer.elapsed.total_seconds() for answer in (probed, enrolled)) < ANSWER_S
     assert real.files() == before
-    assert real.mien.client.get("/readyz").json()["status"] == "ready"
+    assert real.service.client.get("/readyz").json()["status"] == "ready"
 
 
 @pytest.mark.parametrize("name", pictures.GOOD)

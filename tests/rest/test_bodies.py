@@ -10,7 +10,7 @@ import pytest
 from tests.consent.spies import everything
 from tests.rest.conftest import slug
 from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
-from tests.support.service_fixture import House, Party, Person
+from tests.support.service_fixture import Party, Person, RunningService
 from tests.support.toy_faces import toy_photo
 
 INVALID = (422, "invalid-request")
@@ -48,46 +48,48 @@ KINDS = [
 ]
 
 
-def test_json_that_is_not_as_it_should_be_is_an_invalid_request(mien: House) -> None:
-    before = everything(mien.vault)
+def test_json_that_is_not_as_it_should_be_is_an_invalid_request(service: RunningService) -> None:
+    before = everything(service.vault)
 
     for name, body in BODIES.items():
-        answer = mien.client.post("/v1/subjects", content=body, headers=JSON)
+        answer = service.client.post("/v1/subjects", content=body, headers=JSON)
 
         assert (name, *slug(answer)) == (name, *INVALID)
         assert len(answer.content) < 2000, "what was sent is not sent back"
         assert answer.json()["errors"]
     for kind in KINDS:
-        answer = mien.client.post("/v1/subjects", content=b'{"declared_adult": true}', headers={"Content-Type": kind})
+        answer = service.client.post(
+            "/v1/subjects", content=b'{"declared_adult": true}', headers={"Content-Type": kind}
+        )
 
         assert (kind, *slug(answer)) == (kind, *INVALID)
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
-def test_of_a_key_given_twice_the_last_counts(mien: House) -> None:
+def test_of_a_key_given_twice_the_last_counts(service: RunningService) -> None:
     """As RFC 8259 (4) says that most do; what is answered is what was kept."""
     body = b'{"declared_adult": true, "display_name": "One", "display_name": "Other"}'
 
-    given = mien.client.post("/v1/subjects", content=body, headers=JSON).json()
-    answer = mien.client.get("/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"})
+    given = service.client.post("/v1/subjects", content=body, headers=JSON).json()
+    answer = service.client.get("/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"})
 
     assert answer.json()["display_name"] == "Other"
 
 
 @pytest.fixture
-def asking(mien: House) -> Iterator[tuple[House, Person, Party, str]]:
+def asking(service: RunningService) -> Iterator[tuple[RunningService, Person, Party, str]]:
     """Somebody enrolled for a party."""
-    person, party, consent = mien.enrolled()
-    yield mien, person, party, consent["subject_ref"]
+    person, party, consent = service.enrolled()
+    yield service, person, party, consent["subject_ref"]
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match", "it still works"
 
 
-Asking = tuple[House, Person, Party, str]
+Asking = tuple[RunningService, Person, Party, str]
 
 
 def test_a_form_that_is_not_as_it_should_be_is_an_invalid_request(asking: Asking) -> None:
-    mien, person, party, ref = asking
-    before = everything(mien.vault)
+    service, person, party, ref = asking
+    before = everything(service.vault)
     named, probe = part("subject_ref", ref.encode()), part("probe", toy_photo(1), filename="p")
     forms: dict[str, bytes] = {
         "nothing": b"",
@@ -112,7 +114,7 @@ def test_a_form_that_is_not_as_it_should_be_is_an_invalid_request(asking: Asking
         expected = (200, "") if name == "a thousand parts" else INVALID
         found = (200, "") if answer.status_code == 200 else slug(answer)
         assert (name, *found) == (name, *expected)
-    assert everything(mien.vault).keys() == before.keys()
+    assert everything(service.vault).keys() == before.keys()
     assert len(person("GET", "/v1/me/comparisons").json()["items"]) == 1, "the thousand parts"
 
 
@@ -146,10 +148,10 @@ def test_strange_references_are_references_that_nobody_has(asking: Asking) -> No
 
 
 def test_too_many_of_what_may_be_repeated_is_an_invalid_request(asking: Asking) -> None:
-    mien, person, _, _ = asking
+    service, person, _, _ = asking
     consent = person("GET", "/v1/me/consents").json()["in_force"][0]["consent_id"].encode()
     named, photo = part("consent_id", consent), part("photos", toy_photo(1), filename="p")
-    before = everything(mien.vault)
+    before = everything(service.vault)
 
     for name, body in {
         "six photos": named + photo * 6,
@@ -162,19 +164,19 @@ def test_too_many_of_what_may_be_repeated_is_an_invalid_request(asking: Asking) 
         "photos as text": named + part("photos", b"x"),
     }.items():
         assert (name, *slug(_form(person, body + END))) == (name, *INVALID)
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
 
 
 def test_parameters_are_checked_and_unknown_ones_ignored(asking: Asking) -> None:
-    mien, person, party, _ = asking
+    service, person, party, _ = asking
     lists: list[tuple[Any, str]] = [
         (person, "/v1/me/comparisons"),
         (person, "/v1/me/consents"),
         (person, "/v1/me/tokens"),
         (person, "/v1/me/enrolments"),
         (party, "/v1/relying-party/subjects"),
-        (mien.client.request, "/v1/notices"),
-        (mien.client.request, "/v1/relying-parties"),
+        (service.client.request, "/v1/notices"),
+        (service.client.request, "/v1/relying-parties"),
     ]
     wrong = ["limit=0", "limit=-1", "limit=1e9", "limit=abc", "limit=", "limit=201", "limit=%00", "limit=%ff"]
 
@@ -200,12 +202,12 @@ def test_an_id_that_cannot_be_one_is_an_address_where_nothing_is(asking: Asking)
 
 
 def test_a_body_that_nobody_asked_for_is_let_be(asking: Asking) -> None:
-    mien, person, _, _ = asking
+    service, person, _, _ = asking
 
     answers = [
         person("GET", "/v1/me", content=b'{"subject_id": "other"}'),
         person("GET", "/v1/me", content=b"[" * NESTED),
-        mien.client.request("GET", "/livez", content=(b"x" * 100_000 for _ in range(20))),
+        service.client.request("GET", "/livez", content=(b"x" * 100_000 for _ in range(20))),
         person("DELETE", f"/v1/me/tokens/{uuid4()}", content=bytes(100_000)),
     ]
 
@@ -214,13 +216,13 @@ def test_a_body_that_nobody_asked_for_is_let_be(asking: Asking) -> None:
 
 
 def test_a_body_over_its_limit_ends_the_request_and_not_the_connection(asking: Asking) -> None:
-    mien, person, _, _ = asking
-    size = mien.settings.max_body_bytes + 1
+    service, person, _, _ = asking
+    size = service.settings.max_body_bytes + 1
     told = {**JSON, "Authorization": f"Bearer {person.token}", "Content-Length": str(size)}
     chunked = {**JSON, "Authorization": f"Bearer {person.token}", "Transfer-Encoding": "chunked"}
     asked = head("GET", "/livez", {})
 
-    with Connection(mien.client) as connection:
+    with Connection(service.client) as connection:
         connection.send(head("POST", "/v1/me/consents", told))
         early = connection.answers()
         connection.send(bytes(size), asked)
@@ -237,12 +239,12 @@ def test_a_body_over_its_limit_ends_the_request_and_not_the_connection(asking: A
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(asking: Asking) -> None:
-    mien, person, _, _ = asking
+    service, person, _, _ = asking
     body = b'{"display_name": "Piped"}'
     mine = {"Authorization": f"Bearer {person.token}"}
     length = {"Content-Length": str(len(body))}
 
-    with Connection(mien.client) as connection:
+    with Connection(service.client) as connection:
         connection.send(
             head("PATCH", "/v1/me", mine | JSON | length)
             + body
@@ -271,11 +273,11 @@ def test_requests_sent_at_once_are_answered_in_their_order(asking: Asking) -> No
     ],
     ids=str,
 )
-def test_a_request_whose_end_is_in_doubt_ends_the_connection(mien: House, framing: dict[str, str]) -> None:
+def test_a_request_whose_end_is_in_doubt_ends_the_connection(service: RunningService, framing: dict[str, str]) -> None:
     """A proxy and this service must not disagree where the next request begins."""
     smuggled = b"0\r\n\r\n" + head("GET", "/livez", {})
 
-    with Connection(mien.client) as connection:
+    with Connection(service.client) as connection:
         connection.send(head("POST", "/v1/subjects", JSON | framing) + smuggled)
         answer = connection.answers()[0]
 

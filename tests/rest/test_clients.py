@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.source import ROOT
 from tests.rest.program import program
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 from tests.support.toy_faces import toy_photo
 
 PAGE = (ROOT / "docs" / "how-to" / "write-a-client.md").read_text("utf-8")
@@ -27,10 +27,10 @@ def snippets(language: str) -> list[str]:
 
 
 @pytest.fixture
-def generated(mien: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def generated(service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The client, made anew and imported; gives what imports its modules."""
     document = tmp_path / "openapi.json"
-    document.write_bytes(mien.client.get("/openapi.json").content)
+    document.write_bytes(service.client.get("/openapi.json").content)
     made = subprocess.run(
         [
             *(sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none"),
@@ -49,9 +49,9 @@ def generated(mien: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         del sys.modules[name]
 
 
-def test_generated_client_plays_the_story(mien: House, generated: Any) -> None:
+def test_generated_client_plays_the_story(service: RunningService, generated: Any) -> None:
     models, types = generated(".models"), generated(".types")
-    url, door = str(mien.client.base_url), mien.party()
+    url, door = str(service.client.base_url), service.party()
 
     def api(operation: str) -> Any:
         return generated(f".api.{operation}")
@@ -109,11 +109,11 @@ def test_generated_client_plays_the_story(mien: House, generated: Any) -> None:
     assert ended.type_ == "urn:mien:problem:unauthenticated"
 
 
-def test_generated_client_reads_what_was_wrong_with_a_field(mien: House, generated: Any) -> None:
+def test_generated_client_reads_what_was_wrong_with_a_field(service: RunningService, generated: Any) -> None:
     models = generated(".models")
     body = models.RegistrationIn(declared_adult=True, display_name="a" * 201)
 
-    with generated().Client(str(mien.client.base_url)) as anybody:
+    with generated().Client(str(service.client.base_url)) as anybody:
         problem = generated(".api.registering.register").sync(client=anybody, body=body)
 
     assert isinstance(problem, models.ProblemDocument)

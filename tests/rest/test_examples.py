@@ -10,7 +10,7 @@ import jsonschema
 from tests.architecture.source import ROOT, modules
 from tests.architecture.test_docs import slugs
 from tests.rest.test_openapi import Document, operations
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 ANYWHERE = {"method-not-allowed", "internal-error"}
 """What any address can answer: the description says so once."""
@@ -93,8 +93,8 @@ def _texts(part: Any) -> Iterator[str]:
         yield part
 
 
-def test_ids_of_examples_are_random_and_notices_are_those_shipped(mien: House, document: Document) -> None:
-    notices = {one["purpose"]: one["sha256"] for one in mien.client.get("/v1/notices").json()["items"]}
+def test_ids_of_examples_are_random_and_notices_are_those_shipped(service: RunningService, document: Document) -> None:
+    notices = {one["purpose"]: one["sha256"] for one in service.client.get("/v1/notices").json()["items"]}
     shown = [example for _, example, _ in _examples(document)]
     ids = {text for text in _texts(shown) if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)}
 

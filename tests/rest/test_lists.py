@@ -12,7 +12,7 @@ from app.kit.clock import utc_now
 from app.parties import service as parties
 from tests.consent.drafts import draft, publish
 from tests.rest.conftest import slug
-from tests.support.service_fixture import House, Person, enrol
+from tests.support.service_fixture import Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 MANY = 3
@@ -41,7 +41,7 @@ class Listed:
         return [str(item[self.name]) for item in page["items"]]
 
 
-def tokens(mien: House, person: Person) -> Listed:
+def tokens(service: RunningService, person: Person) -> Listed:
     """Return a person's tokens."""
     for _ in range(MANY - 1):
         person("POST", "/v1/me/tokens")
@@ -54,10 +54,10 @@ def tokens(mien: House, person: Person) -> Listed:
     return Listed(person, "/v1/me/tokens", "token_id", revoke, [str(uuid4()), "2026-01-01", f"2026-13-01.{uuid4()}"])
 
 
-def enrolments(mien: House, person: Person) -> Listed:
+def enrolments(service: RunningService, person: Person) -> Listed:
     """Return a person's enrolments."""
     for name in "abc":
-        consent = mien.consent(person, mien.party(name))
+        consent = service.consent(person, service.party(name))
         assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
 
     def remove(one: str) -> None:
@@ -67,30 +67,30 @@ def enrolments(mien: House, person: Person) -> Listed:
     return Listed(person, "/v1/me/enrolments", "enrolment_id", remove, wrong)
 
 
-def consents(mien: House, person: Person) -> Listed:
+def consents(service: RunningService, person: Person) -> Listed:
     """Return a person's decisions, which stay."""
     for name in "abc":
-        mien.consent(person, mien.party(name))
+        service.consent(person, service.party(name))
     return Listed(person, "/v1/me/consents", "consent_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def comparisons(mien: House, person: Person) -> Listed:
+def comparisons(service: RunningService, person: Person) -> Listed:
     """Return the uses of a person's templates, which stay."""
-    party = mien.party()
-    consent = mien.consent(person, party)
+    party = service.party()
+    consent = service.consent(person, party)
     enrol(person, [consent["consent_id"]], [toy_photo(1)])
     for _ in range(MANY):
         party.verify(consent["subject_ref"], toy_photo(1))
     return Listed(person, "/v1/me/comparisons", "comparison_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def references(mien: House, _other: Person) -> Listed:
+def references(service: RunningService, _other: Person) -> Listed:
     """Return the references that consent to a party."""
-    door = mien.party()
+    door = service.party()
     people = {}
     for _ in range(MANY):
-        person = mien.person()
-        people[mien.consent(person, door)["subject_ref"]] = person
+        person = service.person()
+        people[service.consent(person, door)["subject_ref"]] = person
 
     def withdraw(ref: str) -> None:
         assert people[ref]("DELETE", "/v1/me").status_code == 200
@@ -98,46 +98,50 @@ def references(mien: House, _other: Person) -> Listed:
     return Listed(door, "/v1/relying-party/subjects", "subject_ref", withdraw, [str(uuid4()), "a" * 23, "a" * 23 + "="])
 
 
-def notices(mien: House, _: Person) -> Listed:
+def notices(service: RunningService, _: Person) -> Listed:
     """Return the notices in force; one goes when the next version comes."""
 
     def supersede(sha256: str) -> None:
-        purpose = {item["sha256"]: item["purpose"] for item in mien.client.get("/v1/notices").json()["items"]}[sha256]
-        publish(mien.vault, draft(purpose, version=1000), now=mien.clock())
+        purpose = {item["sha256"]: item["purpose"] for item in service.client.get("/v1/notices").json()["items"]}[
+            sha256
+        ]
+        publish(service.vault, draft(purpose, version=1000), now=service.clock())
 
-    wrong = [mien.notice("verification"), "verification", "verification.", "nothing.en", "verification." + "a" * 17]
-    return Listed(mien.client.request, "/v1/notices", "sha256", supersede, wrong)
+    wrong = [service.notice("verification"), "verification", "verification.", "nothing.en", "verification." + "a" * 17]
+    return Listed(service.client.request, "/v1/notices", "sha256", supersede, wrong)
 
 
-def relying_parties(mien: House, _: Person) -> Listed:
+def relying_parties(service: RunningService, _: Person) -> Listed:
     """Return who may ask."""
     for name in "abc":
-        mien.party(name)
+        service.party(name)
 
     def revoke(one: str) -> None:
-        parties.revoke(mien.vault, party_id=UUID(one), now=utc_now())
+        parties.revoke(service.vault, party_id=UUID(one), now=utc_now())
 
-    return Listed(mien.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
+    return Listed(service.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
 
 
-def retention(mien: House, _: Person) -> Listed:
+def retention(service: RunningService, _: Person) -> Listed:
     """Return what is kept, which stays."""
-    return Listed(mien.client.request, "/v1/retention-policy", "what", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+    return Listed(
+        service.client.request, "/v1/retention-policy", "what", lambda _: None, ["0", "-1", "1.5", str(uuid4())]
+    )
 
 
-def receipts(mien: House, person: Person) -> Listed:
+def receipts(service: RunningService, person: Person) -> Listed:
     """Return a person's receipts, which stay."""
     for number in range(MANY):
         person("PATCH", "/v1/me", json={"display_name": f"Name {number}"})
     return Listed(person, "/v1/me/receipts", "receipt_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def deliveries(mien: House, person: Person) -> Listed:
+def deliveries(service: RunningService, person: Person) -> Listed:
     """Return what relying parties were to be told of a person, which stays."""
     for name in map(str, range(MANY)):
-        party = mien.party(name)
-        set_callback(mien.vault, party_id=UUID(party.id), to="https://127.0.0.1/", private=True, now=mien.clock())
-        mien.consent(person, party)
+        party = service.party(name)
+        set_callback(service.vault, party_id=UUID(party.id), to="https://127.0.0.1/", private=True, now=service.clock())
+        service.consent(person, party)
     return Listed(person, "/v1/me/deliveries", "delivery_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
@@ -153,12 +157,12 @@ LISTS = [
     relying_parties,
     retention,
 ]
-List = Callable[[House, Person], Listed]
+List = Callable[[RunningService, Person], Listed]
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_a_list_comes_in_pages_to_its_end(mien: House, make: List) -> None:
-    listed = make(mien, mien.person())
+def test_a_list_comes_in_pages_to_its_end(service: RunningService, make: List) -> None:
+    listed = make(service, service.person())
     whole = listed.names(listed.page(limit=200))
     found, after = [], None
 
@@ -172,8 +176,8 @@ def test_a_list_comes_in_pages_to_its_end(mien: House, make: List) -> None:
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_a_place_holds_when_its_row_has_gone(mien: House, make: List) -> None:
-    listed = make(mien, mien.person())
+def test_a_place_holds_when_its_row_has_gone(service: RunningService, make: List) -> None:
+    listed = make(service, service.person())
     whole = listed.names(listed.page(limit=200))
     second = listed.page(listed.page()["next"])
     place = second["next"]
@@ -186,8 +190,8 @@ def test_a_place_holds_when_its_row_has_gone(mien: House, make: List) -> None:
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_what_is_no_place_is_refused_and_not_the_beginning(mien: House, make: List) -> None:
-    listed = make(mien, mien.person())
+def test_what_is_no_place_is_refused_and_not_the_beginning(service: RunningService, make: List) -> None:
+    listed = make(service, service.person())
 
     for wrong in [*listed.wrong, "", " ", "\0", "x" * 500, listed.page()["next"] + "x" * 20]:
         answer = listed.ask("GET", listed.path, params={"after": wrong})
@@ -196,15 +200,15 @@ def test_what_is_no_place_is_refused_and_not_the_beginning(mien: House, make: Li
         assert [one["pointer"] for one in answer.json()["errors"]] == ["/after"]
 
 
-def test_every_list_is_tried(mien: House) -> None:
-    document = mien.client.get("/openapi.json").json()
+def test_every_list_is_tried(service: RunningService) -> None:
+    document = service.client.get("/openapi.json").json()
     described = {
         path
         for path, methods in document["paths"].items()
         for one in methods.get("get", {}).get("parameters", [])
         if one["name"] == "after"
     }
-    person = mien.person()
+    person = service.person()
 
     assert len(described) == len(LISTS)
-    assert {notices(mien, person).path, tokens(mien, person).path, enrolments(mien, person).path} <= described
+    assert {notices(service, person).path, tokens(service, person).path, enrolments(service, person).path} <= described

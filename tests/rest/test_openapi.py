@@ -13,7 +13,7 @@ from schemathesis.checks import load_all_checks
 from app.web.auth import Role
 from tests.architecture.source import ROOT
 from tests.architecture.test_docs import headings
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.test_roles import routes
 
@@ -73,7 +73,7 @@ def test_it_tells_the_story_and_the_tags_are_in_its_order(document: Document) ->
     assert "A relying party" in document["info"]["description"]
 
 
-def test_every_operation_names_its_role_and_what_it_can_answer(mien: House, document: Document) -> None:
+def test_every_operation_names_its_role_and_what_it_can_answer(service: RunningService, document: Document) -> None:
     schemes: dict[Role, Any] = {
         Role.OPEN: None,
         Role.PERSON: [{"person": []}],
@@ -82,7 +82,7 @@ def test_every_operation_names_its_role_and_what_it_can_answer(mien: House, docu
     known = {slug.lower() for slug in headings((ROOT / "docs" / "reference" / "errors.md").read_text("utf-8"))}
     described = {(method.upper(), path): operation for method, path, operation in operations(document)}
 
-    for route in routes(mien):
+    for route in routes(service):
         operation = described.pop((route.method, route.path))
         slugs = {
             (int(status), slug)
@@ -114,10 +114,10 @@ CHECKS: list[Any] = KNOWN_CHECKS.get_by_names(
 
 
 @pytest.fixture
-def patient(root: Path, pool: SharedPool) -> Iterator[House]:
+def patient(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service that lets anybody try as often as they like."""
-    with serving(root, pool, toy_card(), sign_ups_per_minute=100_000, recovery_failures_per_minute=100_000) as mien:
-        yield mien
+    with serving(root, pool, toy_card(), sign_ups_per_minute=100_000, recovery_failures_per_minute=100_000) as service:
+        yield service
 
 
 def asking(operation: Any, token: str | None) -> Callable[[], None]:
@@ -140,7 +140,7 @@ def asking(operation: Any, token: str | None) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("role", ["nobody", "person", "relying party"])
-def test_nothing_is_answered_that_is_not_described(patient: House, role: str) -> None:
+def test_nothing_is_answered_that_is_not_described(patient: RunningService, role: str) -> None:
     party, tried = patient.party(), 0
     schema = schemathesis.openapi.from_dict(patient.client.get("/openapi.json").json())
     schema.config.update(base_url=str(patient.client.base_url))
@@ -158,7 +158,7 @@ def test_nothing_is_answered_that_is_not_described(patient: House, role: str) ->
 
 
 @pytest.mark.parametrize("status", ["401", "200"])
-def test_an_answer_that_is_not_described_is_found(patient: House, status: str) -> None:
+def test_an_answer_that_is_not_described_is_found(patient: RunningService, status: str) -> None:
     """The control: a status that is left out, and a field that is."""
     document = patient.client.get("/openapi.json").json()
     token = None if status == "401" else patient.person().token

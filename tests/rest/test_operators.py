@@ -17,12 +17,12 @@ from app.web.rate_limit import network_of
 from tests.rest.conftest import slug
 from tests.rest.program import program
 from tests.rest.raw_http import Connection, head
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.test_roles import routes
 
-Serve = Callable[..., AbstractContextManager[House]]
+Serve = Callable[..., AbstractContextManager[RunningService]]
 ADULT = {"declared_adult": True}
 TOO_MANY = (429, "too-many-attempts")
 ORIGIN, ELSEWHERE = "https://desk.example.org", "https://desk.example.org.evil.example"
@@ -56,9 +56,9 @@ def series(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 def test_metrics_are_for_whom_the_setting_says(
     serve: Serve, metrics: str, headers: dict[str, str], status: int
 ) -> None:
-    with serve(metrics=metrics) as mien:
-        answer = mien.client.get("/metrics", headers=headers)
-        nothing = mien.client.get("/nowhere")
+    with serve(metrics=metrics) as service:
+        answer = service.client.get("/metrics", headers=headers)
+        nothing = service.client.get("/nowhere")
 
     assert answer.status_code == status
     if status == 404:
@@ -68,15 +68,15 @@ def test_metrics_are_for_whom_the_setting_says(
         assert "mien_engine_workers" in {name for name, _ in series(answer.text)}
 
 
-def test_no_label_says_who(mien: House) -> None:
-    person, party, consent = mien.enrolled()
+def test_no_label_says_who(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
     party.verify(consent["subject_ref"], toy_photo(1))
     person("GET", f"/v1/me/photos/{uuid4()}")
     person("GET", "/v1/me/comparisons?limit=1&canary=1")
     erased = person("DELETE", "/v1/me").json()["erasure_id"]
-    mien.client.get(f"/v1/erasures/{erased}")
-    text = mien.client.get("/metrics").text
-    known = {route.path for route in routes(mien)} | {"none"}
+    service.client.get(f"/v1/erasures/{erased}")
+    text = service.client.get("/metrics").text
+    known = {route.path for route in routes(service)} | {"none"}
 
     for name, labels in series(text):
         assert labels.keys() <= {"method", "route", "status", "le", "engine", "weights", "in_force"}, name
@@ -87,21 +87,21 @@ def test_no_label_says_who(mien: House) -> None:
     assert re.search(r'mien_requests_total{method="POST",route="/v1/verifications",status="200"} 1.0', text)
 
 
-def test_addresses_and_methods_that_do_not_exist_grow_nothing(mien: House) -> None:
+def test_addresses_and_methods_that_do_not_exist_grow_nothing(service: RunningService) -> None:
     def ask(number: int) -> None:
-        mien.client.get(f"/canary-{number}/{uuid4()}")
-        mien.client.get(f"/v1/notices/canary-{number}")
+        service.client.get(f"/canary-{number}/{uuid4()}")
+        service.client.get(f"/v1/notices/canary-{number}")
         for method in ("PROPFIND", "TRACE", "MKCOL", "LOCK"):
-            mien.client.request(method, f"/{uuid4()}")
-            mien.client.request(method, "/v1/me")
-        with Connection(mien.client) as connection:
+            service.client.request(method, f"/{uuid4()}")
+            service.client.request(method, "/v1/me")
+        with Connection(service.client) as connection:
             connection.send(head(f"CANARY{number}", "/livez", {}))
             assert connection.answers()[0].status == 400
 
     def seen() -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-        return {(name, tuple(sorted(labels.items()))) for name, labels in series(mien.client.get("/metrics").text)}
+        return {(name, tuple(sorted(labels.items()))) for name, labels in series(service.client.get("/metrics").text)}
 
-    mien.client.get("/metrics")
+    service.client.get("/metrics")
     ask(0)
     before = seen()
     for number in range(1, 10):
@@ -124,11 +124,11 @@ GIVEN = [
 
 
 @pytest.mark.parametrize("given", [*GIVEN, None])
-def test_a_request_id_is_ours_and_told_to_who_asks(mien: House, given: str | None) -> None:
+def test_a_request_id_is_ours_and_told_to_who_asks(service: RunningService, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-Id": given.encode()}
 
     with capture_logs(processors=[merge_contextvars]) as lines:
-        answers = [mien.client.get(path, headers=headers) for path in ("/livez", "/nowhere", "/v1/me")]  # type: ignore[arg-type]
+        answers = [service.client.get(path, headers=headers) for path in ("/livez", "/nowhere", "/v1/me")]  # type: ignore[arg-type]
     logged = [line["request_id"] for line in lines if line["event"] == "request"]
 
     assert len(set(logged)) == 3
@@ -137,8 +137,8 @@ def test_a_request_id_is_ours_and_told_to_who_asks(mien: House, given: str | Non
     assert not given or given not in str(lines) + str([answer.headers for answer in answers])
 
 
-def test_answers_without_a_request_id_differ_in_nothing(mien: House) -> None:
-    _, party, _ = mien.enrolled()
+def test_answers_without_a_request_id_differ_in_nothing(service: RunningService) -> None:
+    _, party, _ = service.enrolled()
     answers = [party.verify(ref, toy_photo(1)) for ref in ("nobody", str(uuid4()), "nobody")]
     shown = [sorted((name, value) for name, value in one.headers.items() if name != "date") for one in answers]
 
@@ -153,12 +153,12 @@ def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.M
         raise ArithmeticError("canary")
 
     monkeypatch.setattr("app.subjects.service.display_name", fault)
-    with serve(cors_origins=ORIGIN) as mien:
-        person = mien.person()
+    with serve(cors_origins=ORIGIN) as service:
+        person = service.person()
         headers = {"X-Request-Id": "", "Authorization": f"Bearer {person.token}", "Origin": ORIGIN}
         with capture_logs(processors=[merge_contextvars]) as lines:
             answer = person.client.get("/v1/me", headers=headers)
-        text = mien.client.get("/metrics").text
+        text = service.client.get("/metrics").text
 
     assert slug(answer) == (500, "internal-error")
     given = answer.headers["x-request-id"]
@@ -170,12 +170,12 @@ def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.M
 
 
 def test_sign_ups_from_one_address_are_throttled_and_rights_are_not(serve: Serve) -> None:
-    with serve(sign_ups_per_minute=3, recovery_failures_per_minute=2) as mien:
-        people = [mien.person() for _ in range(3)]
-        refused = mien.client.post("/v1/subjects", json=ADULT)
-        wrong = [mien.client.post("/v1/recoveries", json={"recovery_code": f"mien_rec_{n}"}) for n in range(4)]
-        right = mien.client.post("/v1/recoveries", json={"recovery_code": people[0].recovery_code})
-        still = mien.client.post("/v1/recoveries", json={"recovery_code": "mien_rec_none"})
+    with serve(sign_ups_per_minute=3, recovery_failures_per_minute=2) as service:
+        people = [service.person() for _ in range(3)]
+        refused = service.client.post("/v1/subjects", json=ADULT)
+        wrong = [service.client.post("/v1/recoveries", json={"recovery_code": f"mien_rec_{n}"}) for n in range(4)]
+        right = service.client.post("/v1/recoveries", json={"recovery_code": people[0].recovery_code})
+        still = service.client.post("/v1/recoveries", json={"recovery_code": "mien_rec_none"})
         rights = [people[1]("GET", f"/v1/me/{right}") for right in ["access", "export", "consents"] * 10]
         rights.append(people[1]("DELETE", "/v1/me"))
 
@@ -189,18 +189,18 @@ def test_sign_ups_from_one_address_are_throttled_and_rights_are_not(serve: Serve
 
 
 def test_a_sign_up_that_is_invalid_is_not_counted(serve: Serve) -> None:
-    with serve(sign_ups_per_minute=1) as mien:
-        invalid = [mien.client.post("/v1/subjects", json={}) for _ in range(5)]
-        first = mien.client.post("/v1/subjects", json=ADULT)
+    with serve(sign_ups_per_minute=1) as service:
+        invalid = [service.client.post("/v1/subjects", json={}) for _ in range(5)]
+        first = service.client.post("/v1/subjects", json=ADULT)
 
     assert {slug(answer) for answer in invalid} == {(422, "invalid-request")}
     assert first.status_code == 201
 
 
-def test_no_right_is_documented_as_throttled(mien: House) -> None:
+def test_no_right_is_documented_as_throttled(service: RunningService) -> None:
     found = {
         (method, path)
-        for path, operations in mien.client.get("/openapi.json").json()["paths"].items()
+        for path, operations in service.client.get("/openapi.json").json()["paths"].items()
         for method, operation in operations.items()
         if "429" in operation["responses"]
     }
@@ -229,25 +229,27 @@ def test_addresses_are_one_network_or_two(one: str, other: str, *, same: bool) -
     assert network_of(Request({"type": "http", "client": None})) == ""
 
 
-def asked_first(mien: House, origin: str, method: str = "DELETE") -> Any:
+def asked_first(service: RunningService, origin: str, method: str = "DELETE") -> Any:
     """Ask as a browser asks before it lets a page call."""
     wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
-    return mien.client.options("/v1/me", headers={"Origin": origin, **wanted})
+    return service.client.options("/v1/me", headers={"Origin": origin, **wanted})
 
 
-def test_no_page_elsewhere_may_call_by_default(mien: House) -> None:
-    answer = mien.client.get("/v1/notices", headers={"Origin": ORIGIN})
+def test_no_page_elsewhere_may_call_by_default(service: RunningService) -> None:
+    answer = service.client.get("/v1/notices", headers={"Origin": ORIGIN})
 
     assert [name for name in answer.headers if name.startswith("access-control")] == []
-    assert slug(asked_first(mien, ORIGIN)) == (405, "method-not-allowed")
+    assert slug(asked_first(service, ORIGIN)) == (405, "method-not-allowed")
 
 
 def test_pages_of_the_origins_set_may_call_and_no_others(serve: Serve) -> None:
-    with serve(cors_origins=f"{ORIGIN}, https://other.example.org") as mien:
-        before = [asked_first(mien, ORIGIN, method) for method in ("GET", "POST", "PATCH", "PUT", "DELETE")]
-        refused = [asked_first(mien, origin) for origin in (ELSEWHERE, "null", "http://desk.example.org")]
-        answers = [mien.client.get(path, headers={"Origin": ORIGIN}) for path in ("/v1/notices", "/v1/me", "/nowhere")]
-        foreign = mien.client.get("/v1/notices", headers={"Origin": ELSEWHERE})
+    with serve(cors_origins=f"{ORIGIN}, https://other.example.org") as service:
+        before = [asked_first(service, ORIGIN, method) for method in ("GET", "POST", "PATCH", "PUT", "DELETE")]
+        refused = [asked_first(service, origin) for origin in (ELSEWHERE, "null", "http://desk.example.org")]
+        answers = [
+            service.client.get(path, headers={"Origin": ORIGIN}) for path in ("/v1/notices", "/v1/me", "/nowhere")
+        ]
+        foreign = service.client.get("/v1/notices", headers={"Origin": ELSEWHERE})
 
     for answer in [*before, *answers]:
         assert answer.headers["access-control-allow-origin"] == ORIGIN
@@ -280,12 +282,12 @@ def test_a_proxy_is_believed_only_if_it_is_trusted(root: Path, trusted: str, sta
 
 
 def test_closed_registration_takes_nobody_new_and_lets_everybody_back_in(root: Path, serve: Serve) -> None:
-    with serve() as mien:
-        person = mien.person()
+    with serve() as service:
+        person = service.person()
 
-    with serve(registration="closed", sign_ups_per_minute=1) as mien:
-        refused = [mien.client.post("/v1/subjects", json=ADULT) for _ in range(3)]
-        back = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    with serve(registration="closed", sign_ups_per_minute=1) as service:
+        refused = [service.client.post("/v1/subjects", json=ADULT) for _ in range(3)]
+        back = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
 
     assert {slug(answer) for answer in refused} == {(403, "forbidden")}
     assert "Ask whoever runs it" in refused[0].json()["detail"]

@@ -10,7 +10,7 @@ import pytest
 from app.web.auth import Role
 from tests.rest.conftest import slug
 from tests.rest.raw_http import JSON, Connection, head
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 from tests.test_roles import Ada, Known, routes
 
@@ -28,13 +28,13 @@ def callers(ada: Ada) -> dict[Role, Person | Party]:
     return {Role.PERSON: ada.person, Role.RELYING_PARTY: ada.party, Role.OPEN: ada.person}
 
 
-def test_head_is_get_without_the_body(mien: House) -> None:
-    ada = Ada(mien)
+def test_head_is_get_without_the_body(service: RunningService) -> None:
+    ada = Ada(service)
     of_everybody = {
-        "sha256": mien.notice("verification"),
-        "erasure_id": mien.person()("DELETE", "/v1/me").json()["erasure_id"],
+        "sha256": service.notice("verification"),
+        "erasure_id": service.person()("DELETE", "/v1/me").json()["erasure_id"],
     }
-    gets = [known for known in routes(mien) if known.method == "GET"]
+    gets = [known for known in routes(service) if known.method == "GET"]
 
     for known in gets:
         for path in {known.at(**ada.ids, **of_everybody), known.at()}:
@@ -49,24 +49,24 @@ def test_head_is_get_without_the_body(mien: House) -> None:
     assert len(gets) >= 18
 
 
-def test_head_is_checked_and_refused_as_get(mien: House) -> None:
-    person, party = mien.person(), mien.party()
+def test_head_is_checked_and_refused_as_get(service: RunningService) -> None:
+    person, party = service.person(), service.party()
 
-    assert mien.client.head("/v1/me").status_code == 401
+    assert service.client.head("/v1/me").status_code == 401
     assert party("HEAD", "/v1/me").status_code == 403
     assert person("HEAD", "/v1/me/photos/x").status_code == 404
     assert person("HEAD", "/v1/me/comparisons?limit=0").status_code == 422
-    refused = mien.client.head("/v1/subjects")
+    refused = service.client.head("/v1/subjects")
     assert (refused.status_code, refused.headers["allow"], refused.content) == (405, "POST", b"")
-    assert mien.client.put("/v1/me").headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    assert service.client.put("/v1/me").headers["allow"] == "DELETE, GET, HEAD, PATCH"
     for path in ("/docs", "/docs/start.js", "/openapi.json"):
-        assert mien.client.head(path).status_code == 200
-        assert set(mien.client.post(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
+        assert service.client.head(path).status_code == 200
+        assert set(service.client.post(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
-def test_a_connection_goes_on_after_head(mien: House) -> None:
-    token = {"Authorization": f"Bearer {mien.person().token}"}
-    with Connection(mien.client) as connection:
+def test_a_connection_goes_on_after_head(service: RunningService) -> None:
+    token = {"Authorization": f"Bearer {service.person().token}"}
+    with Connection(service.client) as connection:
         for path in ("/v1/me/export", "/livez", "/nowhere"):
             connection.send(head("HEAD", path, token), head("GET", "/livez", {}))
             pieces = b""
@@ -77,43 +77,43 @@ def test_a_connection_goes_on_after_head(mien: House) -> None:
             assert pieces.count(b"\r\n\r\n") == 2, path
 
 
-def test_head_is_logged_by_its_route_and_not_described(mien: House) -> None:
-    mien.person()("HEAD", "/v1/me")
-    described = mien.client.get("/openapi.json").json()["paths"]
+def test_head_is_logged_by_its_route_and_not_described(service: RunningService) -> None:
+    service.person()("HEAD", "/v1/me")
+    described = service.client.get("/openapi.json").json()["paths"]
 
-    assert 'mien_requests_total{method="HEAD",route="/v1/me",status="200"} 1.0' in mien.client.get("/metrics").text
+    assert 'mien_requests_total{method="HEAD",route="/v1/me",status="200"} 1.0' in service.client.get("/metrics").text
     assert not [path for path, methods in described.items() if "head" in methods]
 
 
-def answers_of(mien: House, ada: Ada, known: Known) -> list[httpx.Response]:
+def answers_of(service: RunningService, ada: Ada, known: Known) -> list[httpx.Response]:
     """Ask at one private address in every way that is answered differently."""
     owner, other = callers(ada)[known.role], ada.party if known.role is Role.PERSON else ada.person
     paths = [known.at(), known.at(**ada.ids)]
     strange: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "content": b"["}
     return [
-        mien.client.request(known.method, paths[0]),
-        mien.client.request(known.method, paths[0], **strange),
+        service.client.request(known.method, paths[0]),
+        service.client.request(known.method, paths[0], **strange),
         other(known.method, paths[0]),
-        mien.client.request("PROPFIND", paths[0]),
+        service.client.request("PROPFIND", paths[0]),
         *(owner(known.method, path) for path in paths),
         *(owner(known.method, f"{path}?limit=0&after=%00") for path in paths),
         owner(known.method, paths[0], content=b"["),
-        owner(known.method, paths[0], content=bytes(mien.settings.max_json_bytes + 1)),
+        owner(known.method, paths[0], content=bytes(service.settings.max_json_bytes + 1)),
     ]
 
 
-def test_no_cache_keeps_a_private_answer(mien: House) -> None:
+def test_no_cache_keeps_a_private_answer(service: RunningService) -> None:
     statuses: set[int] = set()
-    private = [known for known in routes(mien) if known.role is not Role.OPEN]
+    private = [known for known in routes(service) if known.role is not Role.OPEN]
 
     for number, known in enumerate(private):
-        for answer in answers_of(mien, Ada(mien, at=f"Door {number}"), known):
+        for answer in answers_of(service, Ada(service, at=f"Door {number}"), known):
             statuses.add(answer.status_code)
 
             assert answer.headers.get("cache-control") == "no-store", (known, answer.status_code)
-    ada = Ada(mien)
+    ada = Ada(service)
     kept = [
-        mien.person()("POST", "/v1/me/tokens"),
+        service.person()("POST", "/v1/me/tokens"),
         ada.person("PATCH", "/v1/me", json={"display_name": "Ada"}),
         enrol(ada.person, [ada.ids["consent_id"]], [toy_photo(1)]),
         ada.party.verify(ada.consent["subject_ref"], toy_photo(1)),
@@ -126,22 +126,22 @@ def test_no_cache_keeps_a_private_answer(mien: House) -> None:
 
 
 @pytest.mark.parametrize("second", ["the same", "another person's", "none", "garbage", ""])
-def test_two_tokens_are_none(mien: House, second: str) -> None:
-    person = mien.person()
+def test_two_tokens_are_none(service: RunningService, second: str) -> None:
+    person = service.person()
     mine = f"Bearer {person.token}"
-    other = {"the same": mine, "another person's": f"Bearer {mien.person().token}", "none": "Bearer mien_sub_none"}
+    other = {"the same": mine, "another person's": f"Bearer {service.person().token}", "none": "Bearer mien_sub_none"}
     given = [("Authorization", mine), ("Authorization", other.get(second, second))]
 
     for headers in (given, given[::-1]):
-        assert slug(mien.client.get("/v1/me", headers=headers)) == (401, "unauthenticated")
+        assert slug(service.client.get("/v1/me", headers=headers)) == (401, "unauthenticated")
     assert person("GET", "/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize(
     ("name", "pointer"), [("a/b", "/a~1b"), ("a~b", "/a~0b"), ("~1", "/~01"), ("/", "/~1"), ("", "/"), ("é", "/é")]
 )
-def test_a_pointer_is_escaped(mien: House, name: str, pointer: str) -> None:
-    answer = mien.client.post("/v1/subjects", json={"declared_adult": True, name: 1})
+def test_a_pointer_is_escaped(service: RunningService, name: str, pointer: str) -> None:
+    answer = service.client.post("/v1/subjects", json={"declared_adult": True, name: 1})
 
     assert slug(answer) == (422, "invalid-request")
     assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
@@ -160,8 +160,8 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_gets_a_problem_and_ends_the_connection(mien: House, name: str) -> None:
-    with Connection(mien.client) as connection:
+def test_what_is_no_http_gets_a_problem_and_ends_the_connection(service: RunningService, name: str) -> None:
+    with Connection(service.client) as connection:
         connection.send(NO_HTTP[name])
         answer = connection.answers()[0]
         problem = answer.json()
@@ -175,9 +175,9 @@ def test_what_is_no_http_gets_a_problem_and_ends_the_connection(mien: House, nam
         assert connection.ended_after(b"\n") < 5
 
 
-def test_what_is_no_http_takes_no_earlier_answers_place(mien: House) -> None:
+def test_what_is_no_http_takes_no_earlier_answers_place(service: RunningService) -> None:
     """A proxy would take the first answer that comes for that of the first request."""
-    with Connection(mien.client) as connection:
+    with Connection(service.client) as connection:
         connection.send(head("GET", f"/v1/erasures/{uuid4()}", {}) + b"GARBAGE\r\n\r\n")
 
         assert b" 400 " not in connection.read()

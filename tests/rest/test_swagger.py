@@ -9,13 +9,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.rest.conftest import slug
 from tests.rights.test_page import FLAGS, chromium
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 
-def test_the_page_loads_nothing_from_elsewhere(mien: House) -> None:
-    page = mien.client.get("/docs")
+def test_the_page_loads_nothing_from_elsewhere(service: RunningService) -> None:
+    page = service.client.get("/docs")
     loaded = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", page.text)
-    answers = {address: mien.client.get(str(page.url.join(address))) for address in loaded}
+    answers = {address: service.client.get(str(page.url.join(address))) for address in loaded}
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert len(loaded) >= 4
@@ -31,8 +31,8 @@ def test_the_page_loads_nothing_from_elsewhere(mien: House) -> None:
 @pytest.mark.parametrize(
     "path", ["/redoc", "/docs/__init__.py", "/docs/..%2fmain.py", "/docs/oauth2-redirect", "/docs/"]
 )
-def test_nothing_else_is_served_beside_it(mien: House, path: str) -> None:
-    assert slug(mien.client.get(path)) == (404, "not-found")
+def test_nothing_else_is_served_beside_it(service: RunningService, path: str) -> None:
+    assert slug(service.client.get(path)) == (404, "not-found")
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.browser
-def test_a_browser_shows_every_operation_and_asks_no_other_host(mien: House, page: Page) -> None:
+def test_a_browser_shows_every_operation_and_asks_no_other_host(service: RunningService, page: Page) -> None:
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(str(mien.client.base_url.join("/docs")))
+    page.goto(str(service.client.base_url.join("/docs")))
     page.wait_for_selector(".opblock")
-    described = mien.client.get("/openapi.json").json()["paths"]
+    described = service.client.get("/openapi.json").json()["paths"]
     operations = sum(len(methods) for methods in described.values())
 
     assert page.locator(".opblock").count() == operations
@@ -72,6 +72,6 @@ def test_a_browser_shows_every_operation_and_asks_no_other_host(mien: House, pag
     page.wait_for_selector(".live-responses-table")
     assert '"live"' in page.locator(".live-responses-table").inner_text()
     assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {
-        mien.client.base_url.netloc.decode()
+        service.client.base_url.netloc.decode()
     }
     assert complaints == []

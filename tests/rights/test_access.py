@@ -24,7 +24,7 @@ from app.vault.register import Owner
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
 from tests.rights.whole_person import document, unzipped, whole_person
-from tests.support.service_fixture import House, Person, enrol
+from tests.support.service_fixture import Person, RunningService, enrol
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -36,19 +36,19 @@ formats = FormatChecker()
 formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is UTC)
 
 
-def validator(mien: House) -> Draft202012Validator:
+def validator(service: RunningService) -> Draft202012Validator:
     """Return what checks documents by the published schema."""
-    published = mien.client.get("/v1/schemas/access").json()
+    published = service.client.get("/v1/schemas/access").json()
     Draft202012Validator.check_schema(published)
     return Draft202012Validator(published, format_checker=formats)
 
 
-def with_comparisons(mien: House, person: Person, many: int) -> None:
+def with_comparisons(service: RunningService, person: Person, many: int) -> None:
     """Give somebody a long history."""
     subject_id = UUID(person.subject_id)
-    key = mien.vault.register.key(Owner.subject(subject_id))
-    line = json.dumps({"at": mien.clock().isoformat(), "decision": "match", "of": "x" * 150}).encode()
-    with mien.vault.data.write() as session:
+    key = service.vault.register.key(Owner.subject(subject_id))
+    line = json.dumps({"at": service.clock().isoformat(), "decision": "match", "of": "x" * 150}).encode()
+    with service.vault.data.write() as session:
         for position in range(1, many + 1):
             row_id = UUID(int=position)
             sealed = key.seal(line, place(Comparison.sealed, row_id))
@@ -59,7 +59,7 @@ def with_comparisons(mien: House, person: Person, many: int) -> None:
 
 
 @pytest.fixture
-def erased_midway(mien: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], None]:
+def erased_midway(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], None]:
     """Return what arms an erasure of somebody, in the middle of the next reading of their comparisons."""
 
     def arm(person: Person) -> None:
@@ -79,12 +79,12 @@ def erased_midway(mien: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[Per
     return arm
 
 
-def test_document_is_valid_by_the_published_schema(mien: House) -> None:
-    whole = whole_person(mien)
-    check = validator(mien)
+def test_document_is_valid_by_the_published_schema(service: RunningService) -> None:
+    whole = whole_person(service)
+    check = validator(service)
 
     check.validate(document(whole.person))
-    check.validate(document(mien.person(None)))
+    check.validate(document(service.person(None)))
 
 
 @pytest.mark.parametrize(
@@ -98,21 +98,23 @@ def test_document_is_valid_by_the_published_schema(mien: House) -> None:
         lambda found: found.update(made_at="now"),
     ],
 )
-def test_document_that_lacks_something_is_not_valid(mien: House, spoil: Callable[[dict[str, Any]], None]) -> None:
-    found = document(whole_person(mien).person)
+def test_document_that_lacks_something_is_not_valid(
+    service: RunningService, spoil: Callable[[dict[str, Any]], None]
+) -> None:
+    found = document(whole_person(service).person)
     spoil(found)
 
-    assert not validator(mien).is_valid(found)
+    assert not validator(service).is_valid(found)
 
 
-def test_document_tells_who_learns_what_and_why(mien: House) -> None:
-    whole = whole_person(mien)
+def test_document_tells_who_learns_what_and_why(service: RunningService) -> None:
+    whole = whole_person(service)
     found = document(whole.person)
     renewal, verification = sorted(found["purposes"], key=lambda one: str(one["purpose"]))
 
     assert verification["relying_party"] == "Door"
     assert renewal["relying_party"] is None
-    assert mien.client.get(verification["notice"]).status_code == 200
+    assert service.client.get(verification["notice"]).status_code == 200
     assert {one["name"] for one in found["recipients"]} == {"Door", "Former Door"}
     assert found["logic"]["threshold"] == pytest.approx(0.54)
     assert len(found["data"]["templates"]) == 1
@@ -120,8 +122,8 @@ def test_document_tells_who_learns_what_and_why(mien: House) -> None:
     assert set(found["data"]["templates"][0]["content"]) == {"file", "bytes", "sha256"}
 
 
-def test_every_right_that_is_named_has_its_route(mien: House) -> None:
-    app = create_app(mien.settings, mien.vault, (mien.pool, toy_card()))
+def test_every_right_that_is_named_has_its_route(service: RunningService) -> None:
+    app = create_app(service.settings, service.vault, (service.pool, toy_card()))
     routes = {(method, str(one.path)) for one in iter_route_contexts(app.routes) for method in one.methods or ()}
     named = [tuple(right.how.split(",")[0].split(" ")) for right in access.RIGHTS if "/v1/" in right.how]
 
@@ -131,48 +133,48 @@ def test_every_right_that_is_named_has_its_route(mien: House) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_only_a_person_may_ask(mien: House, path: str) -> None:
-    party = mien.party()
+def test_only_a_person_may_ask(service: RunningService, path: str) -> None:
+    party = service.party()
 
-    assert mien.client.get(path).status_code == 401
+    assert service.client.get(path).status_code == 401
     assert party("GET", path).status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_cache_keeps_it(mien: House, path: str) -> None:
-    assert mien.person()("GET", path).headers["Cache-Control"] == "no-store"
+def test_no_cache_keeps_it(service: RunningService, path: str) -> None:
+    assert service.person()("GET", path).headers["Cache-Control"] == "no-store"
 
 
-def test_asking_is_counted_by_day_and_not_logged_one_by_one(mien: House) -> None:
-    person = mien.person()
+def test_asking_is_counted_by_day_and_not_logged_one_by_one(service: RunningService) -> None:
+    person = service.person()
     for path in [*PATHS, PATHS[0]]:
         person("GET", path)
-    today = mien.clock().date()
-    mien.clock.advance(days=1)
+    today = service.clock().date()
+    service.clock.advance(days=1)
     found = document(person)["data"]["access_counts"]
 
     assert sorted((one["on_day"], one["times"]) for one in found) == [
         (today.isoformat(), 3),
-        (mien.clock().date().isoformat(), 1),
+        (service.clock().date().isoformat(), 1),
     ]
 
 
-def test_full_disk_does_not_refuse_a_right(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person = mien.person()
+def test_full_disk_does_not_refuse_a_right(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = service.person()
 
     def full(**_patience: float) -> None:
         raise OperationalError("", None, Exception("database or disk is full"))
 
-    monkeypatch.setattr(mien.vault.data, "writing", full)
+    monkeypatch.setattr(service.vault.data, "writing", full)
 
     assert document(person)["data"]["access_counts"] == []
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_another_writer_does_not_keep_a_right_waiting(mien: House, path: str) -> None:
+def test_another_writer_does_not_keep_a_right_waiting(service: RunningService, path: str) -> None:
     """A large store that is being written anew keeps every writer out for seconds."""
-    person = mien.person()
-    with mien.vault.data.write():
+    person = service.person()
+    with service.vault.data.write():
         began = time.monotonic()
         answer = person("GET", path)
         waited = time.monotonic() - began
@@ -183,15 +185,15 @@ def test_another_writer_does_not_keep_a_right_waiting(mien: House, path: str) ->
 
 
 @pytest.mark.timeout(300)  # some ten milliseconds each, on a machine that does something else too
-def test_asking_over_and_over_is_always_answered(mien: House) -> None:
-    person = mien.person()
+def test_asking_over_and_over_is_always_answered(service: RunningService) -> None:
+    person = service.person()
     codes = [person("GET", PATHS[0]).status_code for _ in range(OFTEN)]
 
     assert codes == [200] * OFTEN
 
 
-def test_no_route_of_a_person_can_answer_429(mien: House) -> None:
-    described = mien.client.get("/openapi.json").json()["paths"]
+def test_no_route_of_a_person_can_answer_429(service: RunningService) -> None:
+    described = service.client.get("/openapi.json").json()["paths"]
     rights = {path: found for path, found in described.items() if path.startswith(("/v1/me", "/v1/erasures"))}
     limited = [path for path, found in rights.items() if any("429" in one["responses"] for one in found.values())]
 
@@ -202,10 +204,10 @@ def test_no_route_of_a_person_can_answer_429(mien: House) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_erased_in_the_middle_the_answer_breaks_off(
-    mien: House, path: str, erased_midway: Callable[[Person], None]
+    service: RunningService, path: str, erased_midway: Callable[[Person], None]
 ) -> None:
-    person = mien.person()
-    with_comparisons(mien, person, 2 * personal_data.PAGE)
+    person = service.person()
+    with_comparisons(service, person, 2 * personal_data.PAGE)
     erased_midway(person)
 
     with capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
@@ -218,17 +220,19 @@ def test_erased_in_the_middle_the_answer_breaks_off(
     ]
 
 
-def test_erased_before_the_first_byte_the_answer_is_401(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    person = mien.person()
+def test_erased_before_the_first_byte_the_answer_is_401(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = service.person()
 
     monkeypatch.setattr(access, "count", lambda _asked: person("DELETE", "/v1/me"))
 
     assert person("GET", PATHS[0]).status_code == 401
 
 
-def test_long_history_is_whole_and_in_order(mien: House) -> None:
-    person = mien.person()
-    with_comparisons(mien, person, 2 * personal_data.PAGE + 1)
+def test_long_history_is_whole_and_in_order(service: RunningService) -> None:
+    person = service.person()
+    with_comparisons(service, person, 2 * personal_data.PAGE + 1)
     found = document(person)["data"]["comparisons"]
 
     assert [one["position"] for one in found] == list(range(1, 2 * personal_data.PAGE + 2))
@@ -243,13 +247,13 @@ def described_files(found: Mapping[str, Any]) -> set[str]:
     return {row["content"]["file"] for table in FILED for row in found["data"][table]}
 
 
-def test_while_consents_come_and_go_every_answer_is_whole(mien: House) -> None:
-    whole, check, stopped = whole_person(mien), validator(mien), threading.Event()
+def test_while_consents_come_and_go_every_answer_is_whole(service: RunningService) -> None:
+    whole, check, stopped = whole_person(service), validator(service), threading.Event()
     endings: list[int] = []
 
     def come_and_go() -> None:
         while not stopped.is_set():
-            consent = mien.consent(whole.person, whole.party)
+            consent = service.consent(whole.person, whole.party)
             enrol(whole.person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
             endings.append(whole.person("DELETE", f"/v1/me/consents/{consent['consent_id']}").status_code)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.vault.register import Owner
 from tests.support.byte_scan import Needles
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 
 def said(receipt: dict[str, Any]) -> dict[str, Any]:
@@ -17,8 +17,8 @@ def said(receipt: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_an_erasure_counts_what_its_person_was_shown(mien: House) -> None:
-    person, _, _ = mien.enrolled(face=1)
+def test_an_erasure_counts_what_its_person_was_shown(service: RunningService) -> None:
+    person, _, _ = service.enrolled(face=1)
     person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
     shown = sum(map(len, person("GET", "/v1/me/access").json()["data"].values()))
     stores = said(person("DELETE", "/v1/me").json()["receipt"])["stores"]
@@ -29,13 +29,13 @@ def test_an_erasure_counts_what_its_person_was_shown(mien: House) -> None:
     ]
 
 
-def test_when_it_is_completed_nothing_in_the_data_joins_it_to_what_the_register_had(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
+def test_when_it_is_completed_nothing_in_the_data_joins_it_to_what_the_register_had(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
     erased = person("DELETE", "/v1/me").json()
     digests = Needles()
     for owner in (Owner.subject(UUID(person.subject_id)), Owner.grant(UUID(consent["consent_id"]))):
         digests.text("digest", owner.digest.hex())
-    data = [(path, content) for path, content in mien.files() if path.is_relative_to(mien.root / "data")]
+    data = [(path, content) for path, content in service.files() if path.is_relative_to(service.root / "data")]
 
     assert erased["status"] == "completed"
     assert data

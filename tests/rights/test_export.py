@@ -16,7 +16,7 @@ from app.rights import access, export
 from app.templates import store
 from tests.rights.test_access import described_files, with_comparisons
 from tests.rights.whole_person import document, unzipped, vectors, whole_person
-from tests.support.service_fixture import House, Person
+from tests.support.service_fixture import Person, RunningService
 from tests.support.toy_engine import toy_card
 
 MB = 1_000_000
@@ -24,28 +24,28 @@ PHOTO_BYTES = 400_000
 PHOTOS = 50
 
 
-def with_photos(mien: House, person: Person) -> None:
+def with_photos(service: RunningService, person: Person) -> None:
     """Give somebody fifty kept photos of 400 kB that do not compress."""
-    consent = mien.consent(person, None, "template_renewal")
+    consent = service.consent(person, None, "template_renewal")
     grant_id = UUID(consent["consent_id"])
-    with mien.vault.data.write() as session:
+    with service.vault.data.write() as session:
         grant = session.get(Grant, grant_id)
         assert grant is not None
-        at = store.Place(grant, uuid4(), uuid4(), mien.clock().date(), 1)
-        store.put_photos(session, mien.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
+        at = store.Place(grant, uuid4(), uuid4(), service.clock().date(), 1)
+        store.put_photos(session, service.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
 
 
-def asked_by(mien: House, person: Person) -> access.Asked:
+def asked_by(service: RunningService, person: Person) -> access.Asked:
     """Ask past HTTP."""
-    faces = Measuring(pool=mien.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
-    now = mien.clock()
+    faces = Measuring(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    now = service.clock()
     return access.Asked(
-        vault=mien.vault, settings=mien.settings, faces=faces, subject_id=UUID(person.subject_id), now=now
+        vault=service.vault, settings=service.settings, faces=faces, subject_id=UUID(person.subject_id), now=now
     )
 
 
-def test_files_are_what_the_document_says(mien: House) -> None:
-    whole = whole_person(mien)
+def test_files_are_what_the_document_says(service: RunningService) -> None:
+    whole = whole_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     found = json.loads(files["mien.json"])
 
@@ -58,16 +58,16 @@ def test_files_are_what_the_document_says(mien: House) -> None:
             assert row["content"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_document_inside_is_valid_by_the_schema_beside_it(mien: House) -> None:
-    files = unzipped(whole_person(mien).person("GET", "/v1/me/export").content)
+def test_document_inside_is_valid_by_the_schema_beside_it(service: RunningService) -> None:
+    files = unzipped(whole_person(service).person("GET", "/v1/me/export").content)
     schema = json.loads(files["mien.schema.json"])
 
     Draft202012Validator(schema).validate(json.loads(files["mien.json"]))
-    assert schema == mien.client.get("/v1/schemas/access").json()
+    assert schema == service.client.get("/v1/schemas/access").json()
 
 
-def test_document_inside_is_the_one_that_access_gives(mien: House) -> None:
-    whole = whole_person(mien)
+def test_document_inside_is_the_one_that_access_gives(service: RunningService) -> None:
+    whole = whole_person(service)
     apart = document(whole.person)
     inside = json.loads(unzipped(whole.person("GET", "/v1/me/export").content)["mien.json"])
     for one in (apart, inside):
@@ -77,10 +77,10 @@ def test_document_inside_is_the_one_that_access_gives(mien: House) -> None:
     assert inside == apart
 
 
-def test_vector_is_the_opened_template(mien: House) -> None:
-    whole = whole_person(mien)
+def test_vector_is_the_opened_template(service: RunningService) -> None:
+    whole = whole_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
-    ((template_id, vector),) = vectors(mien, whole.person.subject_id).items()
+    ((template_id, vector),) = vectors(service, whole.person.subject_id).items()
     given = json.loads(files[f"templates/{template_id}.json"])
 
     assert tuple(given["vector"]) == vector
@@ -88,23 +88,23 @@ def test_vector_is_the_opened_template(mien: House) -> None:
     assert "likeness" in given["warning"]
 
 
-def test_answer_is_a_zip_to_save(mien: House) -> None:
-    answer = mien.person()("GET", "/v1/me/export")
+def test_answer_is_a_zip_to_save(service: RunningService) -> None:
+    answer = service.person()("GET", "/v1/me/export")
 
     assert answer.headers["Content-Type"] == "application/zip"
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="mien-')
 
 
 @pytest.mark.parametrize("what", [access.document, export.archive])
-def test_memory_is_bounded_whatever_is_held(mien: House, what: object) -> None:
-    person = mien.person()
-    with_comparisons(mien, person, 2_000)
-    with_photos(mien, person)
+def test_memory_is_bounded_whatever_is_held(service: RunningService, what: object) -> None:
+    person = service.person()
+    with_comparisons(service, person, 2_000)
+    with_photos(service, person)
     write = access.document if what is access.document else export.archive
-    sum(len(piece) for piece in write(asked_by(mien, person)))  # what is made once is made
+    sum(len(piece) for piece in write(asked_by(service, person)))  # what is made once is made
 
     tracemalloc.start()
-    whole = sum(len(piece) for piece in write(asked_by(mien, person)))
+    whole = sum(len(piece) for piece in write(asked_by(service, person)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -113,22 +113,22 @@ def test_memory_is_bounded_whatever_is_held(mien: House, what: object) -> None:
 
 
 @pytest.mark.parametrize("what", [access.document, export.archive])
-def test_no_transaction_is_open_between_two_pieces(mien: House, what: object) -> None:
-    person = mien.person()
-    with_comparisons(mien, person, 500)
-    with_photos(mien, person)
+def test_no_transaction_is_open_between_two_pieces(service: RunningService, what: object) -> None:
+    person = service.person()
+    with_comparisons(service, person, 500)
+    with_photos(service, person)
     write = access.document if what is access.document else export.archive
-    open_then = [mien.vault.data.open_transactions() for _ in write(asked_by(mien, person))]
+    open_then = [service.vault.data.open_transactions() for _ in write(asked_by(service, person))]
 
     assert len(open_then) > 2
     assert not any(open_then)
 
 
-def test_slow_reader_holds_nothing_up(mien: House) -> None:
-    person = mien.person()
-    with_photos(mien, person)
+def test_slow_reader_holds_nothing_up(service: RunningService) -> None:
+    person = service.person()
+    with_photos(service, person)
     token = {"Authorization": f"Bearer {person.token}"}
-    with mien.client.stream("GET", "/v1/me/export", headers=token) as slow:
+    with service.client.stream("GET", "/v1/me/export", headers=token) as slow:
         pieces = slow.iter_raw(1024)
         first = next(pieces)
         # It writes until the connection is full, and then waits for us: for ever, if we let it.
@@ -136,8 +136,8 @@ def test_slow_reader_holds_nothing_up(mien: House) -> None:
         until = time.monotonic() + 10
         while any(open_then) and time.monotonic() < until:
             time.sleep(0.3)
-            open_then = mien.vault.data.open_transactions(), mien.vault.register.store.open_transactions()
-        checkpoint = mien.vault.settle()
+            open_then = service.vault.data.open_transactions(), service.vault.register.store.open_transactions()
+        checkpoint = service.vault.settle()
         rest = b"".join(pieces)
 
     assert open_then == (0, 0)

@@ -25,7 +25,7 @@ from tests.rights.whole_person import (
     whole_person,
 )
 from tests.support.byte_scan import Needles
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 
 def with_column(*columns: Column[Any]) -> MetaData:
@@ -98,9 +98,9 @@ def test_sealed_columns_are_named_for_what_they_hold() -> None:
     assert (personal_data.name_of(name), personal_data.name_of(bare)) == ("name", "content")
 
 
-def test_person_with_something_in_every_field_is_given_every_field(mien: House) -> None:
-    whole = whole_person(mien)
-    held = stored(mien, whole.person.subject_id)
+def test_person_with_something_in_every_field_is_given_every_field(service: RunningService) -> None:
+    whole = whole_person(service)
+    held = stored(service, whole.person.subject_id)
     given = document(whole.person)["data"]
 
     assert {name for name, rows in held.items() if not rows} == IN_NO_ANSWERABLE_PERSON, "the person is whole"
@@ -112,8 +112,8 @@ def test_person_with_something_in_every_field_is_given_every_field(mien: House) 
         assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps), table.name
 
 
-def test_every_canary_is_found_in_the_export(mien: House) -> None:
-    whole = whole_person(mien)
+def test_every_canary_is_found_in_the_export(service: RunningService) -> None:
+    whole = whole_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     given = json.loads(files["mien.json"])["data"]
     lines = whole.person("GET", "/v1/me/comparisons").json()["items"]
@@ -128,24 +128,24 @@ def test_every_canary_is_found_in_the_export(mien: House) -> None:
     assert given["consent_events"][-1]["content"]["consent_id"] in json.dumps(events)
     for photo_id, content in photos(whole.person).items():
         assert files[f"photos/{photo_id}.jpg"] == content
-    for template_id, vector in vectors(mien, whole.person.subject_id).items():
+    for template_id, vector in vectors(service, whole.person.subject_id).items():
         assert tuple(json.loads(files[f"templates/{template_id}.json"])["vector"]) == vector
 
 
-def test_every_plain_field_is_on_the_page_too(mien: House) -> None:
-    whole = whole_person(mien)
+def test_every_plain_field_is_on_the_page_too(service: RunningService) -> None:
+    whole = whole_person(service)
     page = unzipped(whole.person("GET", "/v1/me/export").content)["index.html"].decode()
 
-    for rows in stored(mien, whole.person.subject_id).values():
+    for rows in stored(service, whole.person.subject_id).values():
         for row in rows:
             assert str(UUID(row["id"])) in page
 
 
 @pytest.mark.parametrize("path", ["/v1/me/access", "/v1/me/export"])
-def test_nothing_of_another_person_is_in_it(mien: House, path: str) -> None:
-    ada = whole_person(mien)
-    ben = whole_person(mien, face=4, name="Ben Other-Canary", door="Gate")
-    needles = canaries(mien, ben)
+def test_nothing_of_another_person_is_in_it(service: RunningService, path: str) -> None:
+    ada = whole_person(service)
+    ben = whole_person(service, face=4, name="Ben Other-Canary", door="Gate")
+    needles = canaries(service, ben)
     answer = ada.person("GET", path).content
     hers = unzipped(answer) if path.endswith("export") else {"access": answer}
     his = ben.person("GET", path).content
@@ -156,48 +156,48 @@ def test_nothing_of_another_person_is_in_it(mien: House, path: str) -> None:
     assert b"Gate" not in b"".join(hers.values())
 
 
-def survivors(mien: House, subject_id: str, needles: Needles) -> list[str]:
+def survivors(service: RunningService, subject_id: str, needles: Needles) -> list[str]:
     """Return where anything of an erased person is left: rows that name them, and bytes in any file."""
-    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+    with closing(sqlite3.connect(service.vault.data.path)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = [
             name
             for name in tables
             if UUID(subject_id).hex in str(connection.execute(f"SELECT * FROM {name}").fetchall())  # noqa: S608 - names of our own
         ]
-    return rows + needles.found(mien.files())
+    return rows + needles.found(service.files())
 
 
 @pytest.fixture
-def stray(mien: House) -> None:
+def stray(service: RunningService) -> None:
     """A table that nobody thought of: no foreign key, so that nothing takes its rows."""
-    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+    with closing(sqlite3.connect(service.vault.data.path)) as connection:
         connection.execute("CREATE TABLE diaries (subject_id CHAR(32), text VARCHAR)")
 
 
-def test_after_erasure_nobody_finds_any_canary(mien: House, capfd: pytest.CaptureFixture[str]) -> None:
-    whole = whole_person(mien)
-    tell_all(mien)
+def test_after_erasure_nobody_finds_any_canary(service: RunningService, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = whole_person(service)
+    tell_all(service)
     whole.person("GET", "/v1/me/export")
-    needles = canaries(mien, whole)
+    needles = canaries(service, whole)
     for number, photo in enumerate(photos(whole.person).values()):
         needles.raw(f"photo {number}", photo[-300:-200])
-    before = survivors(mien, whole.person.subject_id, needles)
+    before = survivors(service, whole.person.subject_id, needles)
 
     assert whole.person("DELETE", "/v1/me").json()["status"] == "completed"
     said = capfd.readouterr()
-    metrics = mien.client.get("/metrics")
+    metrics = service.client.get("/metrics")
 
     assert before
-    assert not survivors(mien, whole.person.subject_id, needles)
+    assert not survivors(service, whole.person.subject_id, needles)
     assert not needles.found([("log", (said.out + said.err).encode()), ("metrics", metrics.content)])
 
 
-def test_row_that_survives_erasure_is_found(mien: House, stray: None) -> None:
-    whole = whole_person(mien)
-    needles = canaries(mien, whole)
-    with closing(sqlite3.connect(mien.vault.data.path)) as connection, connection:
+def test_row_that_survives_erasure_is_found(service: RunningService, stray: None) -> None:
+    whole = whole_person(service)
+    needles = canaries(service, whole)
+    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
         connection.execute("INSERT INTO diaries VALUES (?, ?)", [UUID(whole.person.subject_id).hex, whole.name])
     whole.person("DELETE", "/v1/me")
 
-    assert survivors(mien, whole.person.subject_id, needles)[0] == "diaries"
+    assert survivors(service, whole.person.subject_id, needles)[0] == "diaries"

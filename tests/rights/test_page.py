@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.rights import export_page
 from tests.rights.whole_person import unzipped, whole_person
-from tests.support.service_fixture import House
+from tests.support.service_fixture import RunningService
 
 FLAGS = (
     "--no-sandbox",
@@ -46,9 +46,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def folder(mien: House, tmp_path: Path) -> Path:
+def folder(service: RunningService, tmp_path: Path) -> Path:
     """An unpacked export of somebody with everything, whose name would like to be markup."""
-    whole = whole_person(mien, name="<b>Ada & Canary</b> " + "x" * 60)
+    whole = whole_person(service, name="<b>Ada & Canary</b> " + "x" * 60)
     for name, content in unzipped(whole.person("GET", "/v1/me/export").content).items():
         path = tmp_path / "export" / name
         path.parent.mkdir(parents=True, exist_ok=True)

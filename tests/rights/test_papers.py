@@ -30,7 +30,7 @@ from app.rights import personal_data, retention
 from app.settings import DEMONSTRATION
 from tests.architecture.source import ROOT
 from tests.compliance.complete_service import WHO
-from tests.support.service_fixture import House, settings_for
+from tests.support.service_fixture import RunningService, settings_for
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import command
 
@@ -44,10 +44,10 @@ PAPERS = {
 }
 
 
-def asked(mien: House, **settings: Any) -> described.Asked:
+def asked(service: RunningService, **settings: Any) -> described.Asked:
     """Ask for papers of a service with these settings."""
     return described.Asked(
-        vault=mien.vault, settings=settings_for(mien.root, **settings), card=toy_card(), now=mien.clock()
+        vault=service.vault, settings=settings_for(service.root, **settings), card=toy_card(), now=service.clock()
     )
 
 
@@ -59,19 +59,19 @@ def valid(paper: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("profile", ["prototype", "live"])
-def test_the_record_is_as_its_schema_says(mien: House, profile: str) -> None:
-    mien.party()
+def test_the_record_is_as_its_schema_says(service: RunningService, profile: str) -> None:
+    service.party()
 
-    valid(records_of_processing.record(asked(mien, profile=profile, **WHO)))
-    valid(json.loads(json.dumps(records_of_processing.record(asked(mien, profile=profile)))))
+    valid(records_of_processing.record(asked(service, profile=profile, **WHO)))
+    valid(json.loads(json.dumps(records_of_processing.record(asked(service, profile=profile)))))
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(mien: House, name: str) -> None:
+def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(service: RunningService, name: str) -> None:
     make = PAPERS[name]
 
-    live = make(asked(mien, profile="live", **WHO))
-    prototype = make(asked(mien, **WHO))
+    live = make(asked(service, profile="live", **WHO))
+    prototype = make(asked(service, **WHO))
 
     assert all(value in live for value in WHO.values())
     assert DEMONSTRATION not in live
@@ -80,14 +80,14 @@ def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(mien: Hous
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_follows_the_relying_parties(mien: House, name: str) -> None:
+def test_a_paper_follows_the_relying_parties(service: RunningService, name: str) -> None:
     make = PAPERS[name]
-    door, _ = mien.party("Front door"), mien.party("Gate")
+    door, _ = service.party("Front door"), service.party("Gate")
     described_ = Described(context="the <entrance>", legal_basis="a ground | of its own")
-    describing.describe(mien.vault, party_id=UUID(door.id), described=described_, now=mien.clock())
-    before = make(asked(mien))
-    parties.revoke(mien.vault, party_id=UUID(door.id), now=mien.clock())
-    after = make(asked(mien))
+    describing.describe(service.vault, party_id=UUID(door.id), described=described_, now=service.clock())
+    before = make(asked(service))
+    parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
+    after = make(asked(service))
 
     assert "Front door" in before
     assert "Gate" in before
@@ -98,13 +98,13 @@ def test_a_paper_follows_the_relying_parties(mien: House, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_follows_the_retention(mien: House, name: str) -> None:
-    texts = [PAPERS[name](asked(mien, consent_days=days)) for days in (365, 123)]
+def test_a_paper_follows_the_retention(service: RunningService, name: str) -> None:
+    texts = [PAPERS[name](asked(service, consent_days=days)) for days in (365, 123)]
 
     assert "365 days" in texts[0]
     assert "123 days" in texts[1]
     assert all(
-        escaped(rule.how_long) in texts[1] for rule in retention.policy(settings_for(mien.root, consent_days=123))
+        escaped(rule.how_long) in texts[1] for rule in retention.policy(settings_for(service.root, consent_days=123))
     )
 
 
@@ -128,15 +128,15 @@ def scars() -> Iterator[type[Row]]:
 
 
 @pytest.mark.usefixtures("scars")
-def test_a_new_column_is_in_the_record(mien: House) -> None:
-    (found,) = [one for one in records_of_processing.record(asked(mien))["data"] if one["category"] == "scars"]
+def test_a_new_column_is_in_the_record(service: RunningService) -> None:
+    (found,) = [one for one in records_of_processing.record(asked(service))["data"] if one["category"] == "scars"]
 
     assert found["about"] == "A scar that somebody has."
     assert "shape (personal, sealed under the key of the subject)" in found["fields"]
 
 
-def test_every_table_about_people_is_a_category_with_every_column(mien: House) -> None:
-    found = {one["category"]: one for one in records_of_processing.record(asked(mien))["data"]}
+def test_every_table_about_people_is_a_category_with_every_column(service: RunningService) -> None:
+    found = {one["category"]: one for one in records_of_processing.record(asked(service))["data"]}
 
     assert set(found) == {table.name for table in personal_data.tables()}
     assert all(one["about"] for one in found.values())
@@ -145,11 +145,13 @@ def test_every_table_about_people_is_a_category_with_every_column(mien: House) -
     assert any("credential" in one for one in found["tokens"]["fields"])
 
 
-def test_the_rates_are_those_of_the_card(mien: House) -> None:
+def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     document = load_card("face_recognition").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"]["FF"] = 0.000123
-    changed = described.Asked(vault=mien.vault, settings=mien.settings, card=card_of(document), now=mien.clock())
+    changed = described.Asked(
+        vault=service.vault, settings=service.settings, card=card_of(document), now=service.clock()
+    )
 
     found = dpia_inputs.inputs(changed)
 
@@ -159,8 +161,8 @@ def test_the_rates_are_those_of_the_card(mien: House) -> None:
     assert "FF 0.000123" in rendered(found)
 
 
-def test_questions_are_left_to_people(mien: House) -> None:
-    found = dpia_inputs.inputs(asked(mien))
+def test_questions_are_left_to_people(service: RunningService) -> None:
+    found = dpia_inputs.inputs(asked(service))
 
     assert {one["answer"] for one in found["necessity"]} == {dpia_inputs.OPEN}
     assert {one["severity"] for one in found["risks"]} == {dpia_inputs.OPEN}
@@ -182,9 +184,9 @@ def test_every_measure_names_a_command_that_there_is() -> None:
             assert not function or function in names, measure
 
 
-def test_markdown_leaves_nothing_out_and_lets_nobody_in(mien: House) -> None:
-    mien.party("# Door [x](javascript:1) <b>|`")
-    paper = records_of_processing.record(asked(mien))
+def test_markdown_leaves_nothing_out_and_lets_nobody_in(service: RunningService) -> None:
+    service.party("# Door [x](javascript:1) <b>|`")
+    paper = records_of_processing.record(asked(service))
     text = rendered(paper)
 
     assert all(f"## {name.replace('_', ' ').capitalize()}" in text for name in paper if name != "title")

@@ -14,7 +14,7 @@ from app.kit.days import in_words
 from app.rights import retention
 from app.settings import Settings
 from tests.consent.drafts import draft, publish, shipped
-from tests.support.service_fixture import House, SharedPool, prepare, serving, settings_for
+from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import command
 
@@ -25,9 +25,9 @@ def told(lines: list[Any]) -> list[Any]:
     return [line for line in lines if line["event"].startswith("a notice in force says otherwise")]
 
 
-def published(house: House, settings: Settings) -> dict[str, tuple[int, bool]]:
-    with house.vault.data.write() as session:
-        done = shipped_notices.publish_shipped(session, settings, now=house.clock())
+def published(service: RunningService, settings: Settings) -> dict[str, tuple[int, bool]]:
+    with service.vault.data.write() as session:
+        done = shipped_notices.publish_shipped(session, settings, now=service.clock())
     return {str(one.head.purpose): (one.head.version, one.new) for one in done}
 
 
@@ -75,9 +75,9 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
     assert made.returncode == 0, made.stderr
     found = []
     for root, more in ((plain, {}), (other, OTHER)):
-        with capture_logs() as lines, serving(root, pool, toy_card(), **more) as house:
-            digest = house.notice("verification")
-            found.append((digest, house.client.get(f"/v1/notices/{digest}").text, told(lines)))
+        with capture_logs() as lines, serving(root, pool, toy_card(), **more) as service:
+            digest = service.notice("verification")
+            found.append((digest, service.client.get(f"/v1/notices/{digest}").text, told(lines)))
 
     assert found[0][0] != found[1][0]
     assert found[0][0] == hashlib.sha256(shipped("verification")).hexdigest()
@@ -86,11 +86,11 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
 
 
 def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: Path, pool: SharedPool) -> None:
-    with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as house:
-        before = house.notice("verification")
-        first = published(house, house.settings)
-        second = published(house, house.settings)
-        after = house.notice("verification")
+    with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as service:
+        before = service.notice("verification")
+        first = published(service, service.settings)
+        second = published(service, service.settings)
+        after = service.notice("verification")
     with capture_logs() as quiet, serving(root, pool, toy_card(), **OTHER):
         pass
 
@@ -101,12 +101,12 @@ def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: P
     assert told(quiet) == []
 
 
-def test_a_notice_of_ones_own_counts_too(mien: House) -> None:
-    publish(mien.vault, draft(version=9), now=mien.clock())
-    with mien.vault.data.read() as session:
-        same = list(shipped_notices.differing(session, mien.settings))
+def test_a_notice_of_ones_own_counts_too(service: RunningService) -> None:
+    publish(service.vault, draft(version=9), now=service.clock())
+    with service.vault.data.read() as session:
+        same = list(shipped_notices.differing(session, service.settings))
         other = list(shipped_notices.differing(session, Settings(**OTHER)))
-    found = published(mien, mien.settings)
+    found = published(service, service.settings)
 
     assert same == []
     assert len(other) == 3
@@ -124,13 +124,13 @@ def test_the_command_says_what_it_did(root: Path) -> None:
 
 
 def test_what_0_1_0_published_gets_the_next_version(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        with house.vault.data.write() as session:
+    with serving(root, pool, toy_card()) as service:
+        with service.vault.data.write() as session:
             session.connection().exec_driver_sql("DROP TRIGGER notices_never_delete")
             session.connection().exec_driver_sql("DELETE FROM notices")
             old = shipped("verification").replace(b"version = 2\n", b"version = 1\n").replace(b"renewed only", b"only")
-            notices.publish(session, body=old, now=house.clock())
-        found = published(house, house.settings)
+            notices.publish(session, body=old, now=service.clock())
+        found = published(service, service.settings)
 
     assert found == dict.fromkeys(("verification", "identification", "template_renewal"), (2, True))
     assert settings_for(root).consent_days == 365

@@ -20,7 +20,7 @@ from app.web.auth import token_digest
 from tests.architecture.source import ROOT
 from tests.rights.whole_person import document
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import unjoined
@@ -39,27 +39,27 @@ OTHERS: dict[str, Any] = {
 There = Callable[[], bool]
 
 
-def counted(house: House, table: str, where: str = "1") -> int:
-    ((found,),) = rows(house.vault.data.path, f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608 - names of our own
+def counted(service: RunningService, table: str, where: str = "1") -> int:
+    ((found,),) = rows(service.vault.data.path, f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608 - names of our own
     return int(found)
 
 
-def consents(house: House) -> There:
-    _, party, consent = house.enrolled(face=1)
+def consents(service: RunningService) -> There:
+    _, party, consent = service.enrolled(face=1)
     answers = {200: True, 404: False}
 
     def there() -> bool:
         answered = answers[party.verify(consent["subject_ref"], toy_photo(1)).status_code]
-        assert bool(counted(house, "grants")) == bool(counted(house, "templates")) == answered
+        assert bool(counted(service, "grants")) == bool(counted(service, "templates")) == answered
         return answered
 
     return there
 
 
-def tokens(house: House) -> There:
-    person = house.person()
+def tokens(service: RunningService) -> There:
+    person = service.person()
     token = person("POST", "/v1/me/tokens").json()["access_token"]
-    with house.vault.data.write() as session:
+    with service.vault.data.write() as session:
         # She goes on using the other one.
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = '9999-01-01' WHERE digest = ?", (token_digest(person.token),)
@@ -67,46 +67,48 @@ def tokens(house: House) -> There:
     headers = {"Authorization": f"Bearer {token}"}
 
     def there() -> bool:
-        found = counted(house, "tokens", "kind = 'access'") == 2
-        assert found or house.client.get("/v1/me", headers=headers).status_code == 401
+        found = counted(service, "tokens", "kind = 'access'") == 2
+        assert found or service.client.get("/v1/me", headers=headers).status_code == 401
         return found
 
     return there
 
 
-def access_counts(house: House) -> There:
-    house.person()("GET", "/v1/me/access").raise_for_status()
-    return lambda: bool(counted(house, "access_counts"))
+def access_counts(service: RunningService) -> There:
+    service.person()("GET", "/v1/me/access").raise_for_status()
+    return lambda: bool(counted(service, "access_counts"))
 
 
-def proofs(house: House) -> There:
-    person = house.person()
-    consent = house.consent(person, house.party())
+def proofs(service: RunningService) -> There:
+    person = service.person()
+    consent = service.consent(person, service.party())
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
-    return lambda: house.client.get(f"/v1/consent-proofs/{consent['consent_id']}").status_code == 200
+    return lambda: service.client.get(f"/v1/consent-proofs/{consent['consent_id']}").status_code == 200
 
 
-def erasures(house: House) -> There:
-    erasure_id = house.person()("DELETE", "/v1/me").json()["erasure_id"]
-    return lambda: house.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
+def erasures(service: RunningService) -> There:
+    erasure_id = service.person()("DELETE", "/v1/me").json()["erasure_id"]
+    return lambda: service.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 
 
-def messages(house: House) -> There:
+def messages(service: RunningService) -> There:
     """To a relying party that never answers: nobody listens at the discard port."""
-    party = house.party("Silent")
-    set_callback(house.vault, party_id=UUID(party.id), to="http://127.0.0.1:9/", private=True, now=house.clock())
-    house.consent(house.person(), party)
-    return lambda: counted(house, "outbox") == 1
+    party = service.party("Silent")
+    set_callback(service.vault, party_id=UUID(party.id), to="http://127.0.0.1:9/", private=True, now=service.clock())
+    service.consent(service.person(), party)
+    return lambda: counted(service, "outbox") == 1
 
 
-def superseded_templates(house: House) -> There:
+def superseded_templates(service: RunningService) -> There:
     """The service itself goes on with the older engine: nothing else is looked at here."""
-    house.enrolled(face=1)
-    engine_history.begin(house.vault, other_toy_card(), days=house.settings.superseded_template_days, now=house.clock())
-    return lambda: bool(counted(house, "templates"))
+    service.enrolled(face=1)
+    engine_history.begin(
+        service.vault, other_toy_card(), days=service.settings.superseded_template_days, now=service.clock()
+    )
+    return lambda: bool(counted(service, "templates"))
 
 
-KEPT: dict[str, Callable[[House], There]] = {
+KEPT: dict[str, Callable[[RunningService], There]] = {
     "messages": messages,
     "consents": consents,
     "superseded_templates": superseded_templates,
@@ -119,7 +121,7 @@ KEPT: dict[str, Callable[[House], There]] = {
 
 
 @pytest.fixture(params=[{}, OTHERS], ids=["defaults", "others"])
-def house(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[House]:
+def service(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[RunningService]:
     with serving(root, pool, toy_card(), sweep_interval_s=1e6, callback_private=True, **request.param) as running:
         # In the middle of a day, whatever the day: a step of so many days changes the day by as many.
         running.clock.moved -= timedelta(hours=running.clock().hour - 12)
@@ -130,19 +132,19 @@ def timed(settings: Settings) -> dict[str, int]:
     return {rule.rule: rule.days for rule in retention.policy(settings) if rule.days is not None}
 
 
-def swept(house: House) -> None:
-    run_maintenance(house.vault, settings=house.settings, now=house.clock())
-    courier_of(house.settings, house.vault, clock=house.clock).once(within_s=10)
+def swept(service: RunningService) -> None:
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    courier_of(service.settings, service.vault, clock=service.clock).once(within_s=10)
 
 
 @pytest.mark.parametrize("rule", KEPT)
-def test_a_sweep_the_day_before_leaves_it_and_the_day_after_takes_it(house: House, rule: str) -> None:
-    there = KEPT[rule](house)
-    days = timed(house.settings)[rule]
+def test_a_sweep_the_day_before_leaves_it_and_the_day_after_takes_it(service: RunningService, rule: str) -> None:
+    there = KEPT[rule](service)
+    days = timed(service.settings)[rule]
     found = [there()]
     for step in (days - 1, 2):
-        house.clock.advance(days=step)
-        swept(house)
+        service.clock.advance(days=step)
+        swept(service)
         found.append(there())
 
     assert found == [True, True, False]
@@ -168,13 +170,13 @@ def test_times_in_the_policy_are_settings() -> None:
         assert f"{setting} days" not in other
 
 
-def test_policy_access_document_and_notice_say_the_same(house: House) -> None:
-    published = house.client.get("/v1/retention-policy", params={"limit": 200}).json()["items"]
-    notice = house.client.get(f"/v1/notices/{house.notice('verification')}").text
-    days = f"{house.settings.consent_days} days"
+def test_policy_access_document_and_notice_say_the_same(service: RunningService) -> None:
+    published = service.client.get("/v1/retention-policy", params={"limit": 200}).json()["items"]
+    notice = service.client.get(f"/v1/notices/{service.notice('verification')}").text
+    days = f"{service.settings.consent_days} days"
 
-    assert document(house.person())["retention"] == published
-    assert (days in notice) == (house.settings.consent_days == 365), "that was published under the defaults"
+    assert document(service.person())["retention"] == published
+    assert (days in notice) == (service.settings.consent_days == 365), "that was published under the defaults"
     assert any(days in rule["how_long"] for rule in published)
 
 
@@ -188,34 +190,36 @@ def test_the_page_has_every_rule_of_the_policy() -> None:
     }
 
 
-def test_of_relying_parties_nothing_is_kept_for_them(mien: House) -> None:
-    rules = {one["rule"]: one for one in mien.client.get("/v1/retention-policy").json()["items"]}
+def test_of_relying_parties_nothing_is_kept_for_them(service: RunningService) -> None:
+    rules = {one["rule"]: one for one in service.client.get("/v1/retention-policy").json()["items"]}
 
     assert rules["decisions_of_relying_parties"]["how_long"] == "none is kept for it"
     assert rules["decisions_of_relying_parties"]["days"] is None
 
 
-def test_a_second_sweep_finds_nothing(house: House) -> None:
+def test_a_second_sweep_finds_nothing(service: RunningService) -> None:
     for prepare in (access_counts, proofs, erasures):
-        prepare(house)
-    house.clock.advance(days=4000)
-    first = run_maintenance(house.vault, settings=house.settings, now=house.clock())
-    before = unjoined(house.vault)
-    second = run_maintenance(house.vault, settings=house.settings, now=house.clock())
+        prepare(service)
+    service.clock.advance(days=4000)
+    first = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    before = unjoined(service.vault)
+    second = run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
     assert (first.access_counts_deleted, first.proofs_deleted, first.erasures_forgotten) == (1, 1, 1)
     assert not any((second.purged, second.expired, second.tokens_ended, second.access_counts_deleted))
     # Fewer, if a batch of the log fell in between.
-    assert unjoined(house.vault).items() <= before.items(), "no entry was added"
+    assert unjoined(service.vault).items() <= before.items(), "no entry was added"
 
 
-def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(record_expiry, "PAGE", 2)
-    person = mien.person()
+    person = service.person()
     for _ in range(5):
         person("GET", "/v1/me/access")
-        mien.clock.advance(days=1)
-    mien.clock.advance(days=500)
+        service.clock.advance(days=1)
+    service.clock.advance(days=500)
     calls: list[Any] = []
 
     def fail_at_the_second(*given: Any, **more: Any) -> None:
@@ -227,29 +231,29 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(mien: House, monk
     with monkeypatch.context() as failing:
         failing.setattr(record_expiry, "append_open", fail_at_the_second)
         with pytest.raises(OperationalError):
-            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
-    left = counted(mien, "access_counts")
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+            run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    left = counted(service, "access_counts")
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
     assert left == 3, "what was not entered was not deleted"
-    assert counted(mien, "access_counts") == 0
-    assert list(unjoined(mien.vault).values()).count("retention_run") == 3
+    assert counted(service, "access_counts") == 0
+    assert list(unjoined(service.vault).values()).count("retention_run") == 3
 
 
-def test_an_erasure_in_progress_is_not_forgotten(mien: House) -> None:
-    erasure_id = mien.person()("DELETE", "/v1/me").json()["erasure_id"]
+def test_an_erasure_in_progress_is_not_forgotten(service: RunningService) -> None:
+    erasure_id = service.person()("DELETE", "/v1/me").json()["erasure_id"]
     for change in (
         "step = 'deleted', completed_on = NULL",
         "step = 'completed', completed_on = '2020-01-01', rebuilt = 0",
     ):
-        with mien.vault.data.write() as session:
+        with service.vault.data.write() as session:
             session.connection().exec_driver_sql(f"UPDATE erasures SET {change}")  # noqa: S608 - columns of our own
-        record_expiry.forget_erasures(mien.vault, keeping=mien.settings.erasure_retention, now=mien.clock())
+        record_expiry.forget_erasures(service.vault, keeping=service.settings.erasure_retention, now=service.clock())
 
-        assert mien.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
+        assert service.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 
 
-def test_erasure_says_until_when_it_can_be_seen(mien: House) -> None:
-    kept = {one["what"]: one for one in mien.person()("DELETE", "/v1/me").json()["kept"]}
+def test_erasure_says_until_when_it_can_be_seen(service: RunningService) -> None:
+    kept = {one["what"]: one for one in service.person()("DELETE", "/v1/me").json()["kept"]}
 
     assert "1095 days (3 years)" in kept["this erasure"]["why"]

@@ -16,7 +16,7 @@ from app.jobs import scheduler
 from app.jobs.maintenance import run_maintenance
 from app.transparency.log import batch
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.tampered_logs import audited
@@ -65,21 +65,21 @@ class Town:
     proof: str
 
 
-def settled(house: House) -> Town:
-    ada, door, hers = house.enrolled(face=1)
-    ben, _, his = house.enrolled(face=2, party=door)
-    dee, cem = house.person("Dee"), house.person("Cem")
-    ends = (house.clock() + timedelta(days=90)).isoformat()
-    short = house.consent(dee, door, valid_until=ends)
+def settled(service: RunningService) -> Town:
+    ada, door, hers = service.enrolled(face=1)
+    ben, _, his = service.enrolled(face=2, party=door)
+    dee, cem = service.person("Dee"), service.person("Cem")
+    ends = (service.clock() + timedelta(days=90)).isoformat()
+    short = service.consent(dee, door, valid_until=ends)
     assert enrol(dee, [short["consent_id"]], [toy_photo(3)]).status_code == 201
-    proof = house.consent(cem, door)["consent_id"]
+    proof = service.consent(cem, door)["consent_id"]
     erased = cem("DELETE", "/v1/me").json()["erasure_id"]
     token = ada("POST", "/v1/me/tokens").json()["access_token"]
-    old_device = Person(house.client, ada.subject_id, token, ada.recovery_code)
+    old_device = Person(service.client, ada.subject_id, token, ada.recovery_code)
     return Town(door, ada, hers, ben, his, dee, short, old_device, erased, proof)
 
 
-def live_a_month(house: House, town: Town) -> int:
+def live_a_month(service: RunningService, town: Town) -> int:
     """Let Ada do what she does in a month; returns how many consents she renewed."""
     town.ada("GET", "/v1/me/access").raise_for_status()
     town.door.verify(town.hers["subject_ref"], toy_photo(1)).raise_for_status()
@@ -90,11 +90,11 @@ def live_a_month(house: House, town: Town) -> int:
     return len(due)
 
 
-def of(house: House, consent: dict[str, Any]) -> Needles:
+def of(service: RunningService, consent: dict[str, Any]) -> Needles:
     """Return what lies in the files of a consent in force."""
     needles = Needles().id("consent", consent["consent_id"]).text("reference", consent["subject_ref"])
     for (sealed,) in rows(
-        house.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(consent["consent_id"]).hex
+        service.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(consent["consent_id"]).hex
     ):
         needles.raw("template", sealed)
     return needles
@@ -105,11 +105,11 @@ def kinds(person: Person) -> list[str]:
     return [one["kind"] for one in found]
 
 
-def valid(house: House, person: Person) -> set[bool]:
+def valid(service: RunningService, person: Person) -> set[bool]:
     """Say of each of the person's receipts whether it holds, with its proof."""
     found = person("GET", "/v1/me/receipts", params={"limit": 200}).json()["items"]
     assert all("proof" in one["receipt"] for one in found)
-    asked = [house.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
+    asked = [service.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
     return {one["valid"] for one in asked}
 
 
@@ -117,20 +117,20 @@ def valid(house: House, person: Person) -> set[bool]:
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
     monkeypatch.setattr(scheduler, "run_maintenance", sweeps)
-    with serving(root, pool, toy_card(), **SETTINGS) as house:
-        town, began = settled(house), house.clock()
-        gone = [of(house, town.his), of(house, town.short)]
-        stays = of(house, town.hers)
+    with serving(root, pool, toy_card(), **SETTINGS) as service:
+        town, began = settled(service), service.clock()
+        gone = [of(service, town.his), of(service, town.short)]
+        stays = of(service, town.hers)
         there = [bool(one.found(files_under(root))) for one in (*gone, stays)]
         renewed = 0
         for _ in range(MONTHS):
-            renewed += live_a_month(house, town)
-            house.clock.advance(days=MONTH)
+            renewed += live_a_month(service, town)
+            service.clock.advance(days=MONTH)
             sweeps.wait()
         shortened = town.ada("DELETE", "/v1/me/comparisons", params={"before": str(began.date() + timedelta(days=365))})
         lines = town.ada("GET", "/v1/me/comparisons").json()["items"]
         counts = town.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
-        batch.join(house.vault, now=house.clock(), at_once=True)
+        batch.join(service.vault, now=service.clock(), at_once=True)
 
         assert there == [True] * 3
         assert renewed == 2
@@ -139,15 +139,15 @@ def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, mo
         for person, consent in ((town.ben, town.his), (town.dee, town.short)):
             assert kinds(person) == ["consent_expired", "consent_given"]
             assert town.door.verify(consent["subject_ref"], toy_photo(2)).status_code == 404
-            assert valid(house, person) == {True}
-        assert valid(house, town.ada) == {True}
+            assert valid(service, person) == {True}
+        assert valid(service, town.ada) == {True}
         assert town.old_device("GET", "/v1/me").status_code == 401
-        assert house.client.get(f"/v1/erasures/{town.erased}").status_code == 404
-        assert house.client.get(f"/v1/consent-proofs/{town.proof}").status_code == 404
+        assert service.client.get(f"/v1/erasures/{town.erased}").status_code == 404
+        assert service.client.get(f"/v1/consent-proofs/{town.proof}").status_code == 404
         assert shortened.json()["deleted"] == 13
         assert all(datetime.fromisoformat(one["at"]) >= began + timedelta(days=364) for one in lines)
-        assert min(one["on_day"] for one in counts) >= str((house.clock() - timedelta(days=400)).date())
-        now = house.clock()
+        assert min(one["on_day"] for one in counts) >= str((service.clock() - timedelta(days=400)).date())
+        now = service.clock()
 
     found = audited(root, now=now)
     assert found.findings == ()

@@ -24,7 +24,7 @@ from app.templates import store
 from app.templates.tables import Template
 from app.vault.register import Owner
 from tests.support.byte_scan import Needles
-from tests.support.service_fixture import House, Party, Person, enrol
+from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 IN_NO_ANSWERABLE_PERSON = {"erasures"}
@@ -41,16 +41,16 @@ class Whole:
     name: str
 
 
-def whole_person(mien: House, *, face: int = 1, name: str = "Ada Canary", door: str = "Door") -> Whole:
+def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Canary", door: str = "Door") -> Whole:
     """Register somebody and let them do everything that leaves something behind."""
-    person, party, former = mien.person(name), mien.party(door), mien.party(f"Former {door}")
-    consent = mien.consent(person, party)
-    gone = mien.consent(person, former)
-    mien.consent(person, None, "template_renewal")
+    person, party, former = service.person(name), service.party(door), service.party(f"Former {door}")
+    consent = service.consent(person, party)
+    gone = service.consent(person, former)
+    service.consent(person, None, "template_renewal")
     photos = [toy_photo(face), toy_photo(face, variant=2)]
     answer = enrol(person, [consent["consent_id"], gone["consent_id"]], photos, keep_photos="true")
     assert answer.status_code == 201, answer.text
-    set_callback(mien.vault, party_id=UUID(former.id), to="https://127.0.0.1/", private=True, now=mien.clock())
+    set_callback(service.vault, party_id=UUID(former.id), to="https://127.0.0.1/", private=True, now=service.clock())
     compared = former.verify(gone["subject_ref"], photos[0]).json()["comparison_id"]
     assert person("DELETE", f"/v1/me/consents/{gone['consent_id']}").status_code == 200
     disputed = person("PUT", f"/v1/me/comparisons/{compared}/dispute", json={"note": "abroad that day"})
@@ -59,29 +59,29 @@ def whole_person(mien: House, *, face: int = 1, name: str = "Ada Canary", door: 
     for shown in (face, face + 1):
         assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200
     assert person("GET", "/v1/me/access").status_code == 200
-    _wait_for_a_try(mien, person)
+    _wait_for_a_try(service, person)
     return Whole(person, party, consent["subject_ref"], name)
 
 
-def tell_all(mien: House) -> None:
+def tell_all(service: RunningService) -> None:
     """Let every relying party acknowledge what it is still to be told."""
     answer = Answer(Outcome.ACKNOWLEDGED, "204")
-    told = Courier(mien.vault, lambda _to, _message: answer, days=7, clock=mien.clock).once(within_s=15)
+    told = Courier(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).once(within_s=15)
     assert told.messages_pending == 0
 
 
-def _wait_for_a_try(mien: House, person: Person) -> None:
+def _wait_for_a_try(service: RunningService, person: Person) -> None:
     """Wait until the former party was not told, for the first time: the next is half a minute off."""
     deadline = time.monotonic() + 15
-    while not any(row["attempts"] for row in stored(mien, person.subject_id)["outbox"]):
+    while not any(row["attempts"] for row in stored(service, person.subject_id)["outbox"]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def stored(mien: House, subject_id: str) -> dict[str, list[dict[str, Any]]]:
+def stored(service: RunningService, subject_id: str) -> dict[str, list[dict[str, Any]]]:
     """Read a person's rows past the service, as the database has them."""
     found = {}
-    with closing(sqlite3.connect(mien.vault.data.path)) as connection:
+    with closing(sqlite3.connect(service.vault.data.path)) as connection:
         connection.row_factory = sqlite3.Row
         for table in personal_data.tables():
             owner = "id" if table.name == "subjects" else "subject_id"
@@ -109,13 +109,13 @@ def plain_columns(table: Any) -> list[Any]:
     return [c for c in table.columns if "seal" not in c.info and c.info["kind"] is not Kind.CREDENTIAL]
 
 
-def vectors(mien: House, subject_id: str) -> dict[str, tuple[float, ...]]:
+def vectors(service: RunningService, subject_id: str) -> dict[str, tuple[float, ...]]:
     """Open the person's templates."""
-    with mien.vault.data.read() as session:
+    with service.vault.data.read() as session:
         rows = session.scalars(select(Template).where(Template.subject_id == UUID(subject_id))).all()
     return {
         str(row.id): store.open_template(
-            mien.vault.register.key(Owner.grant(row.grant_id), row.key_generation),
+            service.vault.register.key(Owner.grant(row.grant_id), row.key_generation),
             store.SealedTemplate(
                 row.id, row.grant_id, row.subject_id, row.key_generation, row.weights_sha256, row.sealed
             ),
@@ -147,17 +147,17 @@ def unzipped(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def canaries(mien: House, whole: Whole) -> Needles:
+def canaries(service: RunningService, whole: Whole) -> Needles:
     """Return what is theirs and nobody else's: name, reference, way in, every random id, every face."""
     needles = Needles().text("name", whole.name).text("subject_ref", whole.subject_ref)
     needles.text("token", whole.person.token).text("recovery code", whole.person.recovery_code)
-    for table, rows in stored(mien, whole.person.subject_id).items():
+    for table, rows in stored(service, whole.person.subject_id).items():
         columns = [c for c in Row.metadata.tables[table].columns if c.type.python_type is UUID]
         for column in columns:
             if column.name != "relying_party_id":
                 for row in (one for one in rows if one[column.name]):
                     needles.id(f"{table}.{column.name}", UUID(row[column.name]))
-    for one, vector in vectors(mien, whole.person.subject_id).items():
+    for one, vector in vectors(service, whole.person.subject_id).items():
         needles.vector(f"template {one}", vector)
     return needles
 

@@ -9,20 +9,20 @@ import httpx
 from app.vault.tables import EndedKind
 from tests.consent.spies import count, everything
 from tests.support.register_queries import tombstones
-from tests.support.service_fixture import House, Person, SharedPool, serving
+from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 CANARY = "canary-7f3a"
 
 
-def registered(mien: House, **body: object) -> httpx.Response:
+def registered(service: RunningService, **body: object) -> httpx.Response:
     """Register with this body."""
-    return mien.client.post("/v1/subjects", json=body)
+    return service.client.post("/v1/subjects", json=body)
 
 
-def may_enter(mien: House, token: str) -> bool:
+def may_enter(service: RunningService, token: str) -> bool:
     """Say whether a token opens its account."""
-    status = mien.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code
+    status = service.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code
     assert status in {200, 401}
     return status == 200
 
@@ -33,19 +33,19 @@ def tokens(person: Person) -> list[dict[str, Any]]:
     return items
 
 
-def test_registering_takes_a_declaration_and_nothing_else(mien: House) -> None:
-    answer = registered(mien, declared_adult=True)
+def test_registering_takes_a_declaration_and_nothing_else(service: RunningService) -> None:
+    answer = registered(service, declared_adult=True)
 
     given = answer.json()
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
     assert set(given) == {"subject_id", "access_token", "recovery_code"}
     assert given["access_token"].startswith("mien_sub_")
-    me = mien.client.get("/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"}).json()
+    me = service.client.get("/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"}).json()
     assert me == {
         "subject_id": given["subject_id"],
         "display_name": None,
-        "registered_on": mien.clock().date().isoformat(),
+        "registered_on": service.clock().date().isoformat(),
         "restricted": False,
         "renewals_due": [],
     }
@@ -69,9 +69,9 @@ FAULTS: list[tuple[object, list[str]]] = [
 ]
 
 
-def test_a_registration_at_fault_says_where_and_repeats_nothing(mien: House) -> None:
+def test_a_registration_at_fault_says_where_and_repeats_nothing(service: RunningService) -> None:
     for body, pointers in FAULTS:
-        answer = mien.client.post("/v1/subjects", json=body)
+        answer = service.client.post("/v1/subjects", json=body)
 
         problem = answer.json()
         assert (answer.status_code, problem["type"]) == (422, "urn:mien:problem:invalid-request"), body
@@ -79,7 +79,7 @@ def test_a_registration_at_fault_says_where_and_repeats_nothing(mien: House) -> 
         assert sorted(error["pointer"] for error in problem["errors"]) == pointers, body
         assert all(set(error) == {"pointer", "detail"} and error["detail"] for error in problem["errors"])
         assert CANARY not in answer.text
-        assert count(mien.vault, "subjects") == 0
+        assert count(service.vault, "subjects") == 0
 
 
 NO_JSON = {
@@ -92,33 +92,33 @@ NO_JSON = {
 }
 
 
-def test_a_body_that_is_no_json_is_the_callers_fault(mien: House) -> None:
+def test_a_body_that_is_no_json_is_the_callers_fault(service: RunningService) -> None:
     for name, body in NO_JSON.items():
-        answer = mien.client.post("/v1/subjects", content=body, headers={"Content-Type": "application/json"})
+        answer = service.client.post("/v1/subjects", content=body, headers={"Content-Type": "application/json"})
 
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:invalid-request"), name
         assert CANARY not in answer.text
-        assert count(mien.vault, "subjects") == 0
+        assert count(service.vault, "subjects") == 0
 
 
-def test_a_recovery_code_that_is_no_text_is_the_callers_fault(mien: House) -> None:
+def test_a_recovery_code_that_is_no_text_is_the_callers_fault(service: RunningService) -> None:
     for code in (b'"\\ud800"', b"1", b"null", b"[]", b'"\\u0000"', b'""'):
         body = b'{"recovery_code": ' + code + b"}"
-        answer = mien.client.post("/v1/recoveries", content=body, headers={"Content-Type": "application/json"})
+        answer = service.client.post("/v1/recoveries", content=body, headers={"Content-Type": "application/json"})
 
         assert answer.status_code in {401, 422}, code
 
 
 def test_registering_can_be_closed(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), registration="closed") as mien:
-        answer = registered(mien, declared_adult=True)
+    with serving(root, pool, toy_card(), registration="closed") as service:
+        answer = registered(service, declared_adult=True)
 
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:mien:problem:forbidden")
-        assert count(mien.vault, "subjects") == 0
+        assert count(service.vault, "subjects") == 0
 
 
-def test_a_person_adds_and_ends_their_tokens(mien: House) -> None:
-    person, other = mien.person(), mien.person()
+def test_a_person_adds_and_ends_their_tokens(service: RunningService) -> None:
+    person, other = service.person(), service.person()
     (first,) = tokens(person)
 
     added = person("POST", "/v1/me/tokens")
@@ -133,60 +133,60 @@ def test_a_person_adds_and_ends_their_tokens(mien: House) -> None:
         added.json()["token_id"]: False,
     }
     assert ended.status_code == 204
-    assert not may_enter(mien, person.token), "even the one that asked"
+    assert not may_enter(service, person.token), "even the one that asked"
     person.token = added.json()["access_token"]
     assert [one["current"] for one in tokens(person)] == [True]
-    assert may_enter(mien, other.token)
-    assert tombstones(mien.vault.register, EndedKind.TOKEN).keys(), "a restored backup would not bring it back"
+    assert may_enter(service, other.token)
+    assert tombstones(service.vault.register, EndedKind.TOKEN).keys(), "a restored backup would not bring it back"
 
 
-def test_a_recovery_code_is_no_token_to_list_or_end(mien: House) -> None:
-    person = mien.person()
-    everybodys = everything(mien.vault)["mien.tokens"]
+def test_a_recovery_code_is_no_token_to_list_or_end(service: RunningService) -> None:
+    person = service.person()
+    everybodys = everything(service.vault)["mien.tokens"]
     (access,) = tokens(person)
     others = [UUID(row[0]) for row in everybodys if UUID(row[0]) != UUID(access["token_id"])]
 
     answers = [person("DELETE", f"/v1/me/tokens/{token_id}") for token_id in [*others, uuid4()]]
 
     assert [answer.status_code for answer in answers] == [404, 404]
-    assert everything(mien.vault)["mien.tokens"] == everybodys
+    assert everything(service.vault)["mien.tokens"] == everybodys
 
 
-def test_recovery_ends_every_older_token_and_the_code(mien: House) -> None:
-    person, other = mien.person("Ada"), mien.person()
+def test_recovery_ends_every_older_token_and_the_code(service: RunningService) -> None:
+    person, other = service.person("Ada"), service.person()
     second = person("POST", "/v1/me/tokens").json()["access_token"]
 
-    answer = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
-    again = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    answer = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    again = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
 
     given = answer.json()
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
     assert given["subject_id"] == person.subject_id
     assert (again.status_code, again.json()["type"]) == (401, "urn:mien:problem:unauthenticated")
-    assert [may_enter(mien, token) for token in (person.token, second)] == [False, False]
-    assert may_enter(mien, given["access_token"])
-    assert may_enter(mien, other.token)
+    assert [may_enter(service, token) for token in (person.token, second)] == [False, False]
+    assert may_enter(service, given["access_token"])
+    assert may_enter(service, other.token)
     person.token = given["access_token"]
     assert person("GET", "/v1/me").json()["display_name"] == "Ada", "what is theirs is there"
-    assert mien.client.post("/v1/recoveries", json={"recovery_code": given["recovery_code"]}).status_code == 201
+    assert service.client.post("/v1/recoveries", json={"recovery_code": given["recovery_code"]}).status_code == 201
 
 
-def test_only_a_recovery_code_recovers(mien: House) -> None:
-    person = mien.person()
-    before = everything(mien.vault)
+def test_only_a_recovery_code_recovers(service: RunningService) -> None:
+    person = service.person()
+    before = everything(service.vault)
 
     for code in (person.token, "mien_rec_", "", person.recovery_code[:-1], person.recovery_code + " "):
-        assert mien.client.post("/v1/recoveries", json={"recovery_code": code}).status_code == 401, code
+        assert service.client.post("/v1/recoveries", json={"recovery_code": code}).status_code == 401, code
 
-    assert everything(mien.vault) == before
+    assert everything(service.vault) == before
     person("DELETE", "/v1/me")
-    erased = mien.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
+    erased = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
     assert erased.status_code == 401, "an erased person is gone for their code too"
 
 
-def test_a_name_can_be_corrected_and_taken_away(mien: House) -> None:
-    person, other = mien.person("Ada"), mien.person("Grace")
+def test_a_name_can_be_corrected_and_taken_away(service: RunningService) -> None:
+    person, other = service.person("Ada"), service.person("Grace")
     names = ["Ada L\N{LATIN SMALL LETTER O WITH DIAERESIS}velace \N{FACE WITH OK GESTURE}", "x" * 200, None, "Ada"]
 
     for name in names:
@@ -209,14 +209,14 @@ def test_a_name_can_be_corrected_and_taken_away(mien: House) -> None:
     assert person("GET", "/v1/me").json()["display_name"] == "Ada"
 
 
-def test_a_name_lies_nowhere_in_the_clear(mien: House) -> None:
-    person = mien.person("Ada Canary-9b1c")
+def test_a_name_lies_nowhere_in_the_clear(service: RunningService) -> None:
+    person = service.person("Ada Canary-9b1c")
     person("PATCH", "/v1/me", json={"display_name": "Zoe Canary-77d0"})
 
     found = {
-        path.name for path, content in mien.files() for name in (b"Canary-9b1c", b"Canary-77d0") if name in content
+        path.name for path, content in service.files() for name in (b"Canary-9b1c", b"Canary-77d0") if name in content
     }
-    seen = {path.name for path, content in mien.files() if UUID(person.subject_id).hex.encode() in content}
+    seen = {path.name for path, content in service.files() if UUID(person.subject_id).hex.encode() in content}
 
     assert found == set()
     assert seen, "the search can see"

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 RESTRICTION = "/v1/me/restriction"
 
 
-def test_restricted_is_the_common_refusal_to_a_party_and_423_to_the_person(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_restricted_is_the_common_refusal_to_a_party_and_423_to_the_person(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     asked = []
-    mien.pool.before = lambda: asked.append(1)
+    service.pool.before = lambda: asked.append(1)
     answer = person("PUT", RESTRICTION)
     unknown, refused = (party.verify(ref, toy_photo(1)) for ref in ("nobody", consent["subject_ref"]))
     again = enrol(person, [consent["consent_id"]], [toy_photo(1)])
@@ -29,8 +29,8 @@ def test_restricted_is_the_common_refusal_to_a_party_and_423_to_the_person(mien:
     assert (listed, asked) == ([], []), "no image reached the engine"
 
 
-def test_data_stay_and_every_right_is_answered(mien: House) -> None:
-    person, _, consent = mien.enrolled(face=1)
+def test_data_stay_and_every_right_is_answered(service: RunningService) -> None:
+    person, _, consent = service.enrolled(face=1)
     before = person("GET", "/v1/me/access").json()
     person("PUT", RESTRICTION)
     during = person("GET", "/v1/me/access").json()
@@ -44,8 +44,8 @@ def test_data_stay_and_every_right_is_answered(mien: House) -> None:
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def test_lifted_by_the_person_the_same_template_counts_again(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
+def test_lifted_by_the_person_the_same_template_counts_again(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
     said = [person(method, RESTRICTION).json() for method in ("PUT", "PUT", "DELETE", "DELETE")]
 
     assert [one["restricted"] for one in said] == [True, True, False, False]
@@ -54,9 +54,9 @@ def test_lifted_by_the_person_the_same_template_counts_again(mien: House) -> Non
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_nobody_else_can_lift_it(mien: House) -> None:
-    person, party, _ = mien.enrolled(face=1)
-    other = mien.person("Ben")
+def test_nobody_else_can_lift_it(service: RunningService) -> None:
+    person, party, _ = service.enrolled(face=1)
+    other = service.person("Ben")
     person("PUT", RESTRICTION)
     by_party, by_other = party("DELETE", RESTRICTION).status_code, other("DELETE", RESTRICTION).json()
 
@@ -68,20 +68,23 @@ def test_nobody_else_can_lift_it(mien: House) -> None:
 @pytest.mark.parametrize("lifted_since", [False, True])
 def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
     """Lifted since the backup: the backup's spell of matching is over all the same. To ask again is the safe side."""
-    with serving(root, pool, toy_card()) as house:
-        stopped, party, consent = house.enrolled(face=1)
-        _, _, others = house.enrolled(face=2, party=party)
+    with serving(root, pool, toy_card()) as service:
+        stopped, party, consent = service.enrolled(face=1)
+        _, _, others = service.enrolled(face=2, party=party)
     backup = root.with_name("backup")
     shutil.copytree(root / "data", backup)
-    with serving(root, pool, toy_card()) as house:
-        person = Person(house.client, stopped.subject_id, stopped.token, "")
+    with serving(root, pool, toy_card()) as service:
+        person = Person(service.client, stopped.subject_id, stopped.token, "")
         person("PUT", RESTRICTION)
         if lifted_since:
             person("DELETE", RESTRICTION)
     shutil.rmtree(root / "data")
     shutil.copytree(backup, root / "data")
-    with serving(root, pool, toy_card()) as house:
-        person, door = Person(house.client, stopped.subject_id, stopped.token, ""), Party(house.client, "", party.key)
+    with serving(root, pool, toy_card()) as service:
+        person, door = (
+            Person(service.client, stopped.subject_id, stopped.token, ""),
+            Party(service.client, "", party.key),
+        )
         restricted = person("GET", "/v1/me").json()["restricted"]
         verified = [door.verify(one["subject_ref"], toy_photo(1 + n)) for n, one in enumerate((consent, others))]
         person("DELETE", RESTRICTION)
@@ -92,9 +95,9 @@ def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifte
     assert after.json()["decision"] == "match"
 
 
-def test_tombstone_of_a_spell_points_at_nobody(mien: House) -> None:
-    person = mien.person()
+def test_tombstone_of_a_spell_points_at_nobody(service: RunningService) -> None:
+    person = service.person()
     person("PUT", RESTRICTION)
-    stones = rows(mien.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
+    stones = rows(service.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
 
     assert stones == [("spell", "restricted", 32)]

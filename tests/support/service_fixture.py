@@ -164,7 +164,7 @@ class Party:
 
 
 @dataclass
-class House:
+class RunningService:
     """One running service."""
 
     root: Path
@@ -259,13 +259,13 @@ def prepare(root: Path) -> None:
 @contextmanager
 def serving(
     root: Path, pool: SharedPool, card: Card, *, clock: MovableClock | None = None, **more: Any
-) -> Iterator[House]:
+) -> Iterator[RunningService]:
     """Serve from the databases in *root*."""
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
     app = create_app(settings, vault, (pool, card), clock=clock)
     with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield House(root, settings, vault, pool, clock, client)
+        yield RunningService(root, settings, vault, pool, clock, client)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from app.vault.register import Owner
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Party, Person
+from tests.support.service_fixture import Party, Person, RunningService
 
 FOR_EVER = 1e9
 """Seconds between two batches, so that none comes during a test: the first of these turns lasts until 2033."""
@@ -23,7 +23,7 @@ FOR_EVER = 1e9
 class Case:
     """A running service with somebody enrolled for a relying party."""
 
-    house: House
+    service: RunningService
     person: Person
     party: Party
     consent: dict[str, Any]

@@ -113,7 +113,7 @@ def test_a_log_that_did_tell_would_be_noticed(
 
 def test_how_many_acts_there_were_is_hidden_by_the_padding(prepared: Path, tmp_path: Path) -> None:
     """Also by how long the batch waits: it comes when its turn begins, with nothing to do too."""
-    with begun(copied(prepared, tmp_path / "house")) as vault:
+    with begun(copied(prepared, tmp_path / "service")) as vault:
         for acts in range(2 * PADDING + 1):
             wait(vault, acts)
             assert batch.join(vault, now=START + (acts + 1) * TURN) is not None

@@ -19,14 +19,14 @@ BATCHES = (5, 200, 95, 310, 9)
 @pytest.fixture(scope="session")
 def log(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of several batches and tiles."""
-    root = copied(prepared, tmp_path_factory.mktemp("log") / "house")
+    root = copied(prepared, tmp_path_factory.mktemp("log") / "service")
     grown(root, *BATCHES)
     return root
 
 
 @pytest.fixture
 def root(log: Path, tmp_path: Path) -> Path:
-    return copied(log, tmp_path / "house")
+    return copied(log, tmp_path / "service")
 
 
 def test_frontier_has_the_root_of_every_size_and_every_complete_subtree() -> None:

@@ -23,21 +23,21 @@ NEVER = 1e9
 def used(prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: SharedPool) -> Path:
     """A service that two people used; half of what they did is in the log, and half waits."""
     toy_pool.reset()
-    root = copied(prepared, tmp_path_factory.mktemp("used") / "house")
-    with serving(root, toy_pool, toy_card(), log_interval=NEVER) as mien:
-        person, party, consent = mien.enrolled()
-        mien.enrolled(2, party=party)
+    root = copied(prepared, tmp_path_factory.mktemp("used") / "service")
+    with serving(root, toy_pool, toy_card(), log_interval=NEVER) as service:
+        person, party, consent = service.enrolled()
+        service.enrolled(2, party=party)
         assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 200
-        batch.join(mien.vault, now=mien.clock(), at_once=True)
+        batch.join(service.vault, now=service.clock(), at_once=True)
         assert party.verify(consent["subject_ref"], toy_photo(2)).status_code == 200
         assert person("PUT", "/v1/me/restriction").status_code == 200
-        assert mien.vault.settle()
+        assert service.vault.settle()
     return root
 
 
 @pytest.fixture
 def root(used: Path, tmp_path: Path) -> Path:
-    return copied(used, tmp_path / "house")
+    return copied(used, tmp_path / "service")
 
 
 def test_what_people_did_is_in_the_log_or_waits_for_it(root: Path) -> None:

@@ -20,7 +20,7 @@ from app.transparency.tables import Signs
 from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import BlindPool, look, supersede
-from tests.support.service_fixture import House, SharedPool, enrol, serving
+from tests.support.service_fixture import RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores, waiting
@@ -32,20 +32,20 @@ Act = Callable[[Case], object]
 
 @pytest.fixture
 def case(root: Path, pool: SharedPool) -> Iterator[Case]:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
-        yield Case(house, *house.enrolled(face=1))
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        yield Case(service, *service.enrolled(face=1))
 
 
 def decided(case: Case, decision: str) -> None:
-    case.house.consent(case.person, case.party, decision=decision)
+    case.service.consent(case.person, case.party, decision=decision)
 
 
 def given(case: Case) -> None:
-    case.house.consent(case.person, case.house.party("Gate"))
+    case.service.consent(case.person, case.service.party("Gate"))
 
 
 def given_on_a_new_notice(case: Case) -> None:
-    publish(case.house.vault, draft(version=9), now=case.house.clock())
+    publish(case.service.vault, draft(version=9), now=case.service.clock())
     decided(case, "given")
 
 
@@ -55,8 +55,8 @@ def withdrawn(case: Case) -> None:
 
 def swept(case: Case, **later: float) -> None:
     """Let the service do what time asks for; its own sweep may be first."""
-    case.house.clock.advance(**later)
-    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
+    case.service.clock.advance(**later)
+    run_maintenance(case.service.vault, settings=case.service.settings, now=case.service.clock())
 
 
 def proof_forgotten(case: Case) -> None:
@@ -123,7 +123,7 @@ def refused_while_disputed(case: Case) -> None:
 
 def stopped(case: Case) -> None:
     """The last of the references that stop the party is the person's own."""
-    for number in range(case.house.settings.failed_references - 1):
+    for number in range(case.service.settings.failed_references - 1):
         case.party.verify(f"nobody {number}", toy_photo(1))
     compared_with_another(case)
 
@@ -141,64 +141,64 @@ def erased(case: Case) -> None:
 
 
 def notice_published(case: Case) -> None:
-    publish(case.house.vault, draft(version=9), now=case.house.clock())
+    publish(case.service.vault, draft(version=9), now=case.service.clock())
 
 
 def party_added(case: Case) -> None:
-    case.house.party("Gate")
+    case.service.party("Gate")
 
 
 def callback_set(case: Case) -> None:
-    now = case.house.clock()
-    set_callback(case.house.vault, party_id=UUID(case.party.id), to="https://127.0.0.1/", private=True, now=now)
+    now = case.service.clock()
+    set_callback(case.service.vault, party_id=UUID(case.party.id), to="https://127.0.0.1/", private=True, now=now)
 
 
 def told(case: Case) -> None:
     callback_set(case)
     withdrawn(case)
-    vault, answer = case.house.vault, Answer(Outcome.ACKNOWLEDGED, "204")
-    Courier(vault, lambda _to, _body: answer, days=7, clock=case.house.clock).once(within_s=10)
+    vault, answer = case.service.vault, Answer(Outcome.ACKNOWLEDGED, "204")
+    Courier(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
 
 
 def not_told(case: Case) -> None:
     callback_set(case)
     withdrawn(case)
-    case.house.clock.advance(days=9)
-    vault, answer = case.house.vault, Answer(Outcome.UNREACHABLE, "ConnectError")
-    Courier(vault, lambda _to, _body: answer, days=7, clock=case.house.clock).once(within_s=10)
+    case.service.clock.advance(days=9)
+    vault, answer = case.service.vault, Answer(Outcome.UNREACHABLE, "ConnectError")
+    Courier(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
 
 
 def party_rotated(case: Case) -> None:
-    parties.rotate_key(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
+    parties.rotate_key(case.service.vault, party_id=UUID(case.party.id), now=case.service.clock())
 
 
 def party_revoked(case: Case) -> None:
-    parties.revoke(case.house.vault, party_id=UUID(case.party.id), now=case.house.clock())
+    parties.revoke(case.service.vault, party_id=UUID(case.party.id), now=case.service.clock())
 
 
 def party_described(case: Case) -> None:
     said = Described(context="the entrance")
-    describing.describe(case.house.vault, party_id=UUID(case.party.id), described=said, now=case.house.clock())
+    describing.describe(case.service.vault, party_id=UUID(case.party.id), described=said, now=case.service.clock())
 
 
 def replaced_key_ended(case: Case) -> None:
-    now = case.house.clock()
-    parties.rotate_key(case.house.vault, party_id=UUID(case.party.id), overlap=timedelta(hours=1), now=now)
+    now = case.service.clock()
+    parties.rotate_key(case.service.vault, party_id=UUID(case.party.id), overlap=timedelta(hours=1), now=now)
     swept(case, hours=2)
 
 
 def kek_rotated(case: Case) -> None:
-    assert command(case.house.root, "keys", "rotate").returncode == 0
+    assert command(case.service.root, "keys", "rotate").returncode == 0
 
 
 def signing_key_rotated(case: Case) -> None:
-    signing_keys.rotate(case.house.vault, now=case.house.clock())
+    signing_keys.rotate(case.service.vault, now=case.service.clock())
 
 
 def signing_key_stolen(case: Case) -> None:
-    now = case.house.clock()
-    which = signing_keys.thumbprint_in_force(case.house.vault, Signs.RECEIPTS)
-    signing_keys.give_up(case.house.vault, which=which, stolen_at=now, now=now)
+    now = case.service.clock()
+    which = signing_keys.thumbprint_in_force(case.service.vault, Signs.RECEIPTS)
+    signing_keys.give_up(case.service.vault, which=which, stolen_at=now, now=now)
 
 
 def renewed(case: Case) -> None:
@@ -208,13 +208,13 @@ def renewed(case: Case) -> None:
 
 def history_shortened(case: Case) -> None:
     compared(case)
-    tomorrow = case.house.clock().date() + timedelta(days=1)
+    tomorrow = case.service.clock().date() + timedelta(days=1)
     case.person("DELETE", "/v1/me/comparisons", params={"before": str(tomorrow)}).raise_for_status()
 
 
 def token_left_unused(case: Case) -> None:
     case.person("POST", "/v1/me/tokens").raise_for_status()
-    with case.house.vault.data.write() as session:
+    with case.service.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = '2020-01-01' WHERE kind = 'access' AND digest != ?",
             (token_digest(case.person.token),),
@@ -233,29 +233,29 @@ def erasure_forgotten(case: Case) -> None:
 
 
 def engine_changed(case: Case) -> None:
-    supersede(case.house)
+    supersede(case.service)
 
 
 def template_ended(case: Case) -> None:
-    supersede(case.house)
+    supersede(case.service)
     swept(case, days=91)
 
 
 def keeping_photos(case: Case) -> None:
-    case.house.consent(case.person, None, purpose="template_renewal")
+    case.service.consent(case.person, None, purpose="template_renewal")
     answer = enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
     assert answer.status_code == 201
-    supersede(case.house)
+    supersede(case.service)
 
 
 def template_renewed(case: Case) -> None:
     keeping_photos(case)
-    assert look(case.house).renewed == 1
+    assert look(case.service).renewed == 1
 
 
 def template_not_renewed(case: Case) -> None:
     keeping_photos(case)
-    assert look(case.house, pool=BlindPool()).have_to_enrol_again == 1
+    assert look(case.service, pool=BlindPool()).have_to_enrol_again == 1
 
 
 ACTS: dict[str, tuple[Act, set[str]]] = {
@@ -308,38 +308,38 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
 @pytest.mark.parametrize("name", ACTS)
 def test_an_act_has_its_leaf(case: Case, name: str) -> None:
     act, expected = ACTS[name]
-    before = unjoined(case.house.vault)
+    before = unjoined(case.service.vault)
     act(case)
-    after = unjoined(case.house.vault)
+    after = unjoined(case.service.vault)
 
-    assert logged(case.house.vault) == []
+    assert logged(case.service.vault) == []
     assert set(before) < set(after), "a leaf that waits does not go"
     assert expected <= {after[leaf] for leaf in set(after) - set(before)}
 
 
 def test_what_is_only_read_leaves_none(case: Case) -> None:
     """Reads are counted, not logged."""
-    before = unjoined(case.house.vault)
+    before = unjoined(case.service.vault)
     for path in ("/v1/me", "/v1/me/access", "/v1/me/export", "/v1/me/comparisons", "/v1/me/consents"):
         case.person("GET", path).raise_for_status()
     case.party("GET", "/v1/relying-party/subjects").raise_for_status()
 
-    assert unjoined(case.house.vault) == before
+    assert unjoined(case.service.vault) == before
 
 
 def test_repeating_what_is_so_already_leaves_none(case: Case) -> None:
     restricted(case)
     withdrawn(case)
-    before = unjoined(case.house.vault)
+    before = unjoined(case.service.vault)
     restricted(case)
     withdrawn(case)
 
-    assert unjoined(case.house.vault) == before
+    assert unjoined(case.service.vault) == before
 
 
 def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
-        house.enrolled(face=1)
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        service.enrolled(face=1)
     backed_up(root, root.with_name("backup"))
     with stores(root) as vault:
         before = unjoined(vault)
@@ -352,9 +352,9 @@ def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
 
 
 def test_what_expired_while_nobody_served_has_its_leaf_after_a_restore(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
-        house.enrolled(face=1)
-        then = house.clock() + timedelta(days=400)
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        service.enrolled(face=1)
+        then = service.clock() + timedelta(days=400)
     backed_up(root, root.with_name("backup"))
     restored(root, root.with_name("backup"), clock=lambda: then)
     with stores(root) as vault:
@@ -370,11 +370,11 @@ def test_a_new_service_begins_its_log_with_what_it_made(root: Path) -> None:
     assert found == ["log_begun", "notice_published", "notice_published", "notice_published"] + ["signing_key_made"] * 3
 
 
-def test_a_running_service_lets_them_join_when_their_turn_comes(mien: House) -> None:
-    mien.enrolled(face=1)
-    mien.clock.advance(seconds=600)
+def test_a_running_service_lets_them_join_when_their_turn_comes(service: RunningService) -> None:
+    service.enrolled(face=1)
+    service.clock.advance(seconds=600)
     until = time.monotonic() + 20
-    while waiting(mien.vault) and time.monotonic() < until:
+    while waiting(service.vault) and time.monotonic() < until:
         time.sleep(0.05)
 
-    assert waiting(mien.vault) == set()
+    assert waiting(service.vault) == set()

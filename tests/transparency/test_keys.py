@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from app.cli.program import app
 from app.transparency.verify.checkpoint import Verifier, opened
 from app.vault.register import DESTROYED, Owner
-from tests.support.service_fixture import House, Person, SharedPool, serving
+from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 SOON = 20.0
@@ -29,7 +29,7 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def mien(root: Path, pool: SharedPool) -> Iterator[House]:
+def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A running service whose batches come at once."""
     with serving(root, pool, toy_card(), log_interval=0.2) as running:
         yield running
@@ -71,8 +71,8 @@ def wait_for(client: httpx.Client, receipt: dict[str, Any]) -> None:
         time.sleep(0.05)
 
 
-def verdict(mien: House, receipt: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = mien.client.post("/v1/receipts/verify", json={"receipt": receipt}).json()
+def verdict(service: RunningService, receipt: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = service.client.post("/v1/receipts/verify", json={"receipt": receipt}).json()
     return found
 
 
@@ -101,26 +101,26 @@ def slot(root: Path, which: str) -> bytes:
 
 
 def test_receipts_are_signed_by_a_new_key_from_the_rotation_on_and_old_ones_still_hold(
-    mien: House, command: Command
+    service: RunningService, command: Command
 ) -> None:
-    person = mien.person()
+    person = service.person()
     old = receipt_of(person)
     new_kid = said(command("keys", "rotate-receipts", "--json"))["kid"]
     new = receipt_of(person)
 
     assert kid(old) != kid(new) == new_kid
-    wait_for(mien.client, old)
-    wait_for(mien.client, new)
-    assert verdict(mien, old)["valid"], verdict(mien, old)
-    assert verdict(mien, new)["valid"], verdict(mien, new)
-    published = {key["kid"]: key for key in mien.client.get("/.well-known/jwks.json").json()["keys"]}
+    wait_for(service.client, old)
+    wait_for(service.client, new)
+    assert verdict(service, old)["valid"], verdict(service, old)
+    assert verdict(service, new)["valid"], verdict(service, new)
+    published = {key["kid"]: key for key in service.client.get("/.well-known/jwks.json").json()["keys"]}
     assert "exp" in published[kid(old)]
     assert "exp" not in published[new_kid]
     assert not any("revoked" in key for key in published.values())
 
 
-def test_the_old_private_key_is_gone(mien: House, command: Command, root: Path) -> None:
-    old = kid(receipt_of(mien.person()))
+def test_the_old_private_key_is_gone(service: RunningService, command: Command, root: Path) -> None:
+    old = kid(receipt_of(service.person()))
     before = slot(root, old)
     assert opening(root, old) == 1
 
@@ -128,37 +128,37 @@ def test_the_old_private_key_is_gone(mien: House, command: Command, root: Path) 
 
     assert slot(root, old) == DESTROYED
     assert (opening(root, old), opening(root, new)) == (0, 1)
-    assert not [path for path, content in mien.files() if before in content], "nor is it in a log of the databases"
+    assert not [path for path, content in service.files() if before in content], "nor is it in a log of the databases"
 
 
-def test_what_a_stolen_key_signed_holds_if_the_log_had_it_before(mien: House, command: Command) -> None:
-    person = mien.person()
+def test_what_a_stolen_key_signed_holds_if_the_log_had_it_before(service: RunningService, command: Command) -> None:
+    person = service.person()
     before = receipt_of(person)
-    wait_for(mien.client, before)
+    wait_for(service.client, before)
     time.sleep(0.3)
     stolen_at = datetime.now(UTC)
     time.sleep(0.3)
     after = receipt_of(person)
-    wait_for(mien.client, after)
+    wait_for(service.client, after)
 
     told = said(command("keys", "stolen", kid(before), "--since", stolen_at.isoformat(), "--json"))
     fresh = receipt_of(person)
-    wait_for(mien.client, fresh)
+    wait_for(service.client, fresh)
 
     assert told["now_signs"] == kid(fresh) != kid(before)
-    assert verdict(mien, before)["valid"], verdict(mien, before)
-    assert verdict(mien, fresh)["valid"], verdict(mien, fresh)
-    refused = verdict(mien, after)
+    assert verdict(service, before)["valid"], verdict(service, before)
+    assert verdict(service, fresh)["valid"], verdict(service, fresh)
+    refused = verdict(service, after)
     assert not refused["valid"]
     assert "stolen" in refused["reason"]
-    published = {key["kid"]: key for key in mien.client.get("/.well-known/jwks.json").json()["keys"]}
+    published = {key["kid"]: key for key in service.client.get("/.well-known/jwks.json").json()["keys"]}
     revoked = published[kid(before)]["revoked"]
     assert (revoked["reason"], revoked["log_size"]) == ("compromised", told["log_size"])
 
 
-def test_of_two_thefts_the_earlier_counts(mien: House, command: Command) -> None:
-    signs = kid(receipt_of(mien.person()))
-    with mien.vault.register.store.read() as session:
+def test_of_two_thefts_the_earlier_counts(service: RunningService, command: Command) -> None:
+    signs = kid(receipt_of(service.person()))
+    with service.vault.register.store.read() as session:
         made = session.connection().exec_driver_sql(
             "SELECT made_at FROM log_signing_keys WHERE thumbprint = ?", (signs,)
         )
@@ -171,25 +171,25 @@ def test_of_two_thefts_the_earlier_counts(mien: House, command: Command) -> None
     assert late["now_signs"] == early["now_signs"], "it is rotated once"
 
 
-def test_after_the_key_of_keys_was_rotated_everything_still_signs(mien: House, command: Command) -> None:
-    person = mien.person()
+def test_after_the_key_of_keys_was_rotated_everything_still_signs(service: RunningService, command: Command) -> None:
+    person = service.person()
     assert command("keys", "rotate").exit_code == 0
     new = said(command("keys", "rotate-receipts", "--json"))["kid"]
     assert command("keys", "rotate").exit_code == 0
     receipt = receipt_of(person)
-    wait_for(mien.client, receipt)
+    wait_for(service.client, receipt)
 
     assert kid(receipt) == new
-    assert verdict(mien, receipt)["valid"]
+    assert verdict(service, receipt)["valid"]
     verifier = Verifier.of(said(command("keys", "list", "--json"))["vkey"])
-    assert opened(mien.client.get("/v1/log/checkpoint").text, verifier).size > 0
+    assert opened(service.client.get("/v1/log/checkpoint").text, verifier).size > 0
 
 
-def test_keys_are_listed_as_they_are_published(mien: House, command: Command) -> None:
-    signs = kid(receipt_of(mien.person()))
+def test_keys_are_listed_as_they_are_published(service: RunningService, command: Command) -> None:
+    signs = kid(receipt_of(service.person()))
     said(command("keys", "rotate-receipts", "--json"))
     listed = said(command("keys", "list", "--json"))["keys"]
-    published = mien.client.get("/.well-known/jwks.json").json()["keys"]
+    published = service.client.get("/.well-known/jwks.json").json()["keys"]
 
     assert [key["kid"] for key in listed] == [key["kid"] for key in published]
     shown = command("keys", "list").stdout.splitlines()

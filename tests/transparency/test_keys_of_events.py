@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 from app.cli.program import app
 from app.transparency.log import signing_keys
 from app.transparency.tables import Signs
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.joined_leaves import stores
 
 
-def published(house: House, signs: str) -> list[dict[str, object]]:
-    found = house.client.get("/.well-known/jwks.json").json()["keys"]
+def published(service: RunningService, signs: str) -> list[dict[str, object]]:
+    found = service.client.get("/.well-known/jwks.json").json()["keys"]
     return [key for key in found if key["mien_signs"] == signs]
 
 
@@ -29,11 +29,11 @@ def without_one(root: Path) -> None:
 
 def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: SharedPool) -> None:
     without_one(root)
-    with serving(root, pool, toy_card()) as house:
-        (first,) = published(house, "events")
-        others = [published(house, signs) for signs in ("receipts", "checkpoints")]
-    with serving(root, pool, toy_card()) as house:
-        (again,) = published(house, "events")
+    with serving(root, pool, toy_card()) as service:
+        (first,) = published(service, "events")
+        others = [published(service, signs) for signs in ("receipts", "checkpoints")]
+    with serving(root, pool, toy_card()) as service:
+        (again,) = published(service, "events")
 
     assert first == again
     assert [len(one) for one in others] == [1, 1]
@@ -41,20 +41,22 @@ def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: 
         assert signing_keys.signer(vault, Signs.EVENTS).thumbprint == first["kid"]
 
 
-def test_it_is_rotated_and_given_up_without_the_others(mien: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_rotated_and_given_up_without_the_others(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.web.request_log.configure", lambda: None)
-    places = {"MIEN_DATA_DIR": str(mien.root / "data"), "MIEN_KEYS_DIR": str(mien.root / "keys")}
-    receipts, (old,) = published(mien, "receipts"), published(mien, "events")
+    places = {"MIEN_DATA_DIR": str(service.root / "data"), "MIEN_KEYS_DIR": str(service.root / "keys")}
+    receipts, (old,) = published(service, "receipts"), published(service, "events")
     rotated = CliRunner(env=places).invoke(app, ["keys", "rotate-events", "--json"])
-    mien.clock.advance(seconds=1)
-    retired, new = published(mien, "events")
-    signing_keys.give_up(mien.vault, which=str(new["kid"]), stolen_at=mien.clock(), now=mien.clock())
-    _, stolen, newest = published(mien, "events")
+    service.clock.advance(seconds=1)
+    retired, new = published(service, "events")
+    signing_keys.give_up(service.vault, which=str(new["kid"]), stolen_at=service.clock(), now=service.clock())
+    _, stolen, newest = published(service, "events")
 
     assert (rotated.exit_code, json.loads(rotated.stdout)["kid"]) == (0, new["kid"])
     assert (retired["kid"], "exp" in retired) == (old["kid"], True)
     assert (stolen["kid"], "revoked" in stolen) == (new["kid"], True)
     assert not {"exp", "revoked"} & newest.keys()
-    assert published(mien, "receipts") == receipts
+    assert published(service, "receipts") == receipts
     listed = CliRunner(env=places).invoke(app, ["keys", "list"]).stdout
     assert sum(" events " in line for line in listed.splitlines()) == 3

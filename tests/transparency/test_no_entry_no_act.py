@@ -23,23 +23,23 @@ Ask = Callable[[Case], httpx.Response]
 
 @pytest.fixture
 def case(root: Path, pool: SharedPool) -> Iterator[Case]:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as house:
-        yield Case(house, *house.enrolled(face=1))
+    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+        yield Case(service, *service.enrolled(face=1))
 
 
 def a_full_disk(case: Case) -> None:
     """Refuse each leaf, as a disk would that is full just then."""
     refusing = "BEFORE INSERT ON pending_leaves BEGIN SELECT RAISE(ABORT, 'full'); END"
-    change_row(case.house.vault, f"CREATE TRIGGER full {refusing}")
+    change_row(case.service.vault, f"CREATE TRIGGER full {refusing}")
 
 
 def no_table(case: Case) -> None:
-    change_row(case.house.vault, "ALTER TABLE pending_leaves RENAME TO gone")
+    change_row(case.service.vault, "ALTER TABLE pending_leaves RENAME TO gone")
 
 
 def deciding(case: Case, decision: str, *, party: str | None = None) -> httpx.Response:
     body = {"purpose": "verification", "relying_party_id": party or case.party.id, "decision": decision}
-    return case.person("POST", "/v1/me/consents", json={**body, "notice_sha256": case.house.notice("verification")})
+    return case.person("POST", "/v1/me/consents", json={**body, "notice_sha256": case.service.notice("verification")})
 
 
 def deleting_an_enrolment(case: Case) -> httpx.Response:
@@ -60,7 +60,7 @@ ACTS: dict[str, Ask] = {
 
 def held(case: Case) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of both stores, but for what the database says of itself."""
-    return {name: found for name, found in everything(case.house.vault).items() if "sqlite" not in name}
+    return {name: found for name, found in everything(case.service.vault).items() if "sqlite" not in name}
 
 
 @pytest.mark.parametrize("broken", [a_full_disk, no_table])
@@ -75,7 +75,7 @@ def test_without_its_entry_an_act_does_not_happen(case: Case, name: str, broken:
 
 
 def test_nor_does_a_consent_that_is_given(case: Case) -> None:
-    gate = case.house.party("Gate")
+    gate = case.service.party("Gate")
     a_full_disk(case)
     before = held(case)
     answer = deciding(case, "given", party=gate.id)
@@ -96,38 +96,38 @@ def test_nor_does_a_lift(case: Case) -> None:
 
 def test_nor_does_an_expiry_that_its_sweep_finds(case: Case) -> None:
     """It is over by the clock all the same: nobody is compared on it."""
-    case.house.clock.advance(days=400)
+    case.service.clock.advance(days=400)
     a_full_disk(case)
     with pytest.raises(IntegrityError, match="full"):
-        run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
+        run_maintenance(case.service.vault, settings=case.service.settings, now=case.service.clock())
 
     assert case.party.verify(case.consent["subject_ref"], toy_photo(1)).status_code == 404
     assert len(held(case)["mien.grants"]) == 1
 
 
 def changing_the_engine(case: Case) -> None:
-    supersede(case.house)
+    supersede(case.service)
 
 
 def ending_templates(case: Case) -> None:
-    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock() + timedelta(days=91))
+    run_maintenance(case.service.vault, settings=case.service.settings, now=case.service.clock() + timedelta(days=91))
 
 
 def renewing(case: Case) -> None:
-    look(case.house)
+    look(case.service)
 
 
 def failing_to_renew(case: Case) -> None:
-    look(case.house, pool=BlindPool())
+    look(case.service, pool=BlindPool())
 
 
 @pytest.mark.parametrize("act", [changing_the_engine, ending_templates, renewing, failing_to_renew])
 def test_nor_does_what_a_change_of_the_engine_brings(case: Case, act: Callable[[Case], None]) -> None:
-    case.house.consent(case.person, None, purpose="template_renewal")
+    case.service.consent(case.person, None, purpose="template_renewal")
     answer = enrol(case.person, [case.consent["consent_id"]], [toy_photo(1)], keep_photos="true")
     assert answer.status_code == 201
     if act is not changing_the_engine:
-        supersede(case.house)
+        supersede(case.service)
     a_full_disk(case)
     names = ("mien.engines", "mien.templates", "mien.photos", "mien.entries")
     before = held(case)
@@ -135,7 +135,7 @@ def test_nor_does_what_a_change_of_the_engine_brings(case: Case, act: Callable[[
         act(case)
 
     assert {name: held(case)[name] for name in names} == {name: before[name] for name in names}
-    change_row(case.house.vault, "DROP TRIGGER full")
+    change_row(case.service.vault, "DROP TRIGGER full")
     act(case)
     assert held(case)["mien.engines"] != before["mien.engines"] or held(case)["mien.entries"] != before["mien.entries"]
 
@@ -178,9 +178,9 @@ def test_an_erasure_begins_and_is_completed_when_its_receipt_can_be(case: Case) 
     answer = case.person("DELETE", "/v1/me")
     refused = case.party.verify(case.consent["subject_ref"], toy_photo(1))
     left = held(case)["mien.subjects"], held(case)["mien.templates"]
-    change_row(case.house.vault, "DROP TRIGGER full")
-    run_maintenance(case.house.vault, settings=case.house.settings, now=case.house.clock())
-    after = case.house.client.get(f"/v1/erasures/{answer.json()['erasure_id']}").json()
+    change_row(case.service.vault, "DROP TRIGGER full")
+    run_maintenance(case.service.vault, settings=case.service.settings, now=case.service.clock())
+    after = case.service.client.get(f"/v1/erasures/{answer.json()['erasure_id']}").json()
 
     assert (answer.status_code, answer.json()["status"]) == (202, "in_progress")
     assert answer.json()["receipt"] is None
@@ -196,11 +196,11 @@ def test_an_erasure_begins_and_is_completed_when_its_receipt_can_be(case: Case) 
 def insert(case: Case, table: str, row: dict[str, Any]) -> None:
     """Insert a row with plain SQL."""
     values = ", ".join(f":{name}" for name in row)
-    change_row(case.house.vault, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)  # noqa: S608
+    change_row(case.service.vault, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)  # noqa: S608
 
 
 def first_row(case: Case, table: str) -> dict[str, Any]:
-    with case.house.vault.data.read() as session:
+    with case.service.vault.data.read() as session:
         found = session.connection().exec_driver_sql(f"SELECT * FROM {table} LIMIT 1")  # noqa: S608
         return dict(zip(found.keys(), found.one(), strict=True))
 
@@ -214,7 +214,7 @@ def copy_of(case: Case, table: str, **changed: object) -> None:
 def test_sql_cannot_insert_what_has_no_entry(case: Case, table: str) -> None:
     ACTS["verifying"](case).raise_for_status()
     log = {"comparisons": "entries", "consent_events": "receipts"}[table]
-    other, _, _ = case.house.enrolled(face=2, party=case.party)
+    other, _, _ = case.service.enrolled(face=2, party=case.party)
     entry = uuid4().hex
     with pytest.raises(IntegrityError, match=f"a row of {table} has an entry in the log"):
         copy_of(case, table, id=entry, position=70)
@@ -229,7 +229,7 @@ def test_sql_cannot_insert_what_has_no_entry(case: Case, table: str) -> None:
 
 def test_sql_cannot_insert_a_template_that_has_no_entry(case: Case) -> None:
     kept = first_row(case, "templates")
-    change_row(case.house.vault, "DELETE FROM templates")
+    change_row(case.service.vault, "DELETE FROM templates")
     for entry_id in (uuid4().hex, None):
         with pytest.raises(IntegrityError, match="a row of templates has an entry in the log"):
             insert(case, "templates", kept | {"entry_id": entry_id})
@@ -241,4 +241,4 @@ def test_sql_cannot_insert_a_template_that_has_no_entry(case: Case) -> None:
 @pytest.mark.parametrize("table", ["consent_events", "receipts"])
 def test_sql_cannot_change_what_was_written(case: Case, table: str) -> None:
     with pytest.raises(IntegrityError, match="never changed"):
-        change_row(case.house.vault, f"UPDATE {table} SET sealed = x'00'")  # noqa: S608
+        change_row(case.service.vault, f"UPDATE {table} SET sealed = x'00'")  # noqa: S608

@@ -28,7 +28,7 @@ from app.transparency.verify.service import verify
 from app.vault.backup_manifest import BackupError
 from tests.rights.whole_person import unzipped
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, SharedPool, prepare, serving, settings_for
+from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -77,44 +77,44 @@ def keys_of(client: httpx.Client) -> bytes:
     return client.get("/.well-known/jwks.json").content
 
 
-def next_batch(house: House) -> None:
+def next_batch(service: RunningService) -> None:
     """Let the clock come to the next turn, and wait until the log has grown."""
-    before = house.client.get("/v1/log/checkpoint").text
-    house.clock.advance(seconds=house.settings.log_interval)
+    before = service.client.get("/v1/log/checkpoint").text
+    service.clock.advance(seconds=service.settings.log_interval)
     until = time.monotonic() + PATIENCE_S
-    while house.client.get("/v1/log/checkpoint").text == before:
+    while service.client.get("/v1/log/checkpoint").text == before:
         assert time.monotonic() < until, "no batch came"
         time.sleep(0.02)
 
 
 @contextmanager
-def served(root: Path, pool: SharedPool) -> Iterator[House]:
+def served(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve, with batches that the test calls for."""
-    with serving(root, pool, toy_card(), log_interval=3600.0) as house:
-        yield house
+    with serving(root, pool, toy_card(), log_interval=3600.0) as service:
+        yield service
 
 
 def test_after_erasures_every_other_proof_holds(root: Path, pool: SharedPool) -> None:
     outside = Outside()
-    with served(root, pool) as house:
-        party = house.party()
+    with served(root, pool) as service:
+        party = service.party()
         people = []
         for face in range(1, 7):
-            person, _, consent = house.enrolled(face, party=party)
+            person, _, consent = service.enrolled(face, party=party)
             people.append(person)
             assert party.verify(consent["subject_ref"], toy_photo(face)).status_code == 200
             outside.receipts.append(consent["receipt"])
             if face % 2:
-                next_batch(house)
-                outside.look(house.client)
-        next_batch(house)
-        outside.look(house.client)
-        before = outside.proven(house.client)
+                next_batch(service)
+                outside.look(service.client)
+        next_batch(service)
+        outside.look(service.client)
+        before = outside.proven(service.client)
         for person in people[::2]:
             outside.receipts.append(person("DELETE", "/v1/me").json()["receipt"])
-        next_batch(house)
-        outside.look(house.client)
-        after = outside.proven(house.client)
+        next_batch(service)
+        outside.look(service.client)
+        after = outside.proven(service.client)
 
     assert before == [True] * 6
     # Those of the erased too: the receipt is theirs, and the leaf stays.
@@ -123,11 +123,11 @@ def test_after_erasures_every_other_proof_holds(root: Path, pool: SharedPool) ->
 
 
 def test_receipts_of_an_export_hold_when_the_service_is_gone(root: Path, pool: SharedPool) -> None:
-    with served(root, pool) as house:
-        person, _, _ = house.enrolled(1)
+    with served(root, pool) as service:
+        person, _, _ = service.enrolled(1)
         person("PATCH", "/v1/me", json={"display_name": "Ada L."})
-        next_batch(house)
-        keys = keys_of(house.client)
+        next_batch(service)
+        keys = keys_of(service.client)
         person("PUT", "/v1/me/restriction")
         files = unzipped(person("GET", "/v1/me/export").content)
     found = [verify(content, jwks=keys) for name, content in files.items() if name.startswith("receipts/")]
@@ -141,11 +141,11 @@ def test_receipts_of_an_export_hold_when_the_service_is_gone(root: Path, pool: S
 
 
 def test_flood_of_refusals_adds_one_entry_to_each_batch(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=3600, failed_references=100) as house:
-        door, gate = house.party(), house.party("Gate")
-        next_batch(house)
+    with serving(root, pool, toy_card(), log_interval=3600, failed_references=100) as service:
+        door, gate = service.party(), service.party("Gate")
+        next_batch(service)
         statuses = {party.verify(f"nobody {n}", b"").status_code for n in range(40) for party in (door, gate)}
-        waiting = rows(house.vault.data.path, "SELECT record FROM pending_leaves")
+        waiting = rows(service.vault.data.path, "SELECT record FROM pending_leaves")
 
     assert statuses == {404}
     assert sorted(json.loads(record)["relying_party_id"] for (record,) in waiting) == sorted([door.id, gate.id])
@@ -153,25 +153,25 @@ def test_flood_of_refusals_adds_one_entry_to_each_batch(root: Path, pool: Shared
 
 def test_restore_keeps_the_log_and_adds_that_it_was(root: Path, pool: SharedPool) -> None:
     outside, backup = Outside(), root.with_name("backup")
-    with served(root, pool) as house:
-        _, party, consent = house.enrolled(1)
+    with served(root, pool) as service:
+        _, party, consent = service.enrolled(1)
         outside.receipts.append(consent["receipt"])
-        next_batch(house)
-        outside.look(house.client)
-        back_up(house.settings, to=backup, version=__version__, now=house.clock(), tell=quiet)
-        _, _, later = house.enrolled(2, party=party)
+        next_batch(service)
+        outside.look(service.client)
+        back_up(service.settings, to=backup, version=__version__, now=service.clock(), tell=quiet)
+        _, _, later = service.enrolled(2, party=party)
         outside.receipts.append(later["receipt"])
-        next_batch(house)
-        outside.look(house.client)
+        next_batch(service)
+        outside.look(service.client)
         # Given since, and only promised: it is nowhere else than in the data that is replaced.
-        _, _, last = house.enrolled(3, party=party)
+        _, _, last = service.enrolled(3, party=party)
         outside.receipts.append(last["receipt"])
     restore(settings_for(root), backup=backup, now=utc_now, tell=quiet)
-    with served(root, pool) as house:
-        next_batch(house)
-        outside.look(house.client)
-        proven = outside.proven(house.client)
-        records = rows(house.vault.register.store.path, "SELECT record FROM log_open_entries WHERE joined")
+    with served(root, pool) as service:
+        next_batch(service)
+        outside.look(service.client)
+        proven = outside.proven(service.client)
+        records = rows(service.vault.register.store.path, "SELECT record FROM log_open_entries WHERE joined")
 
     assert proven == [True, True, True]
     assert sum(json.loads(record)["act"] == "restored" for (record,) in records) == 1
@@ -179,13 +179,13 @@ def test_restore_keeps_the_log_and_adds_that_it_was(root: Path, pool: SharedPool
 
 def test_erasure_done_since_the_backup_can_still_be_looked_up(root: Path, pool: SharedPool) -> None:
     backup = root.with_name("backup")
-    with served(root, pool) as house:
-        person, _, _ = house.enrolled(1)
-        back_up(house.settings, to=backup, version=__version__, now=house.clock(), tell=quiet)
+    with served(root, pool) as service:
+        person, _, _ = service.enrolled(1)
+        back_up(service.settings, to=backup, version=__version__, now=service.clock(), tell=quiet)
         erased = person("DELETE", "/v1/me").json()
     restore(settings_for(root), backup=backup, now=utc_now, tell=quiet)
-    with served(root, pool) as house:
-        found = house.client.get(f"/v1/erasures/{erased['erasure_id']}").json()
+    with served(root, pool) as service:
+        found = service.client.get(f"/v1/erasures/{erased['erasure_id']}").json()
 
     assert (erased["status"], found["status"]) == ("completed", "completed")
     assert found["receipt"]["jws"] == erased["receipt"]["jws"]
@@ -194,14 +194,14 @@ def test_erasure_done_since_the_backup_can_still_be_looked_up(root: Path, pool: 
 def test_backup_that_saw_more_than_the_register_is_refused(root: Path, pool: SharedPool) -> None:
     """The register was put back in time: its log does not have what the backup's data saw of it."""
     backup = root.with_name("backup")
-    with served(root, pool) as house:
-        house.enrolled(1)
-        next_batch(house)
+    with served(root, pool) as service:
+        service.enrolled(1)
+        next_batch(service)
     shutil.copytree(root / "keys", root.with_name("older"))
-    with served(root, pool) as house:
-        house.clock.advance(hours=3)
-        next_batch(house)
-        back_up(house.settings, to=backup, version=__version__, now=house.clock(), tell=quiet)
+    with served(root, pool) as service:
+        service.clock.advance(hours=3)
+        next_batch(service)
+        back_up(service.settings, to=backup, version=__version__, now=service.clock(), tell=quiet)
     shutil.rmtree(root / "keys")
     shutil.move(root.with_name("older"), root / "keys")
     data = (root / "data" / "mien.db").read_bytes()
@@ -213,12 +213,12 @@ def test_backup_that_saw_more_than_the_register_is_refused(root: Path, pool: Sha
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_register_that_went_back_in_time_is_not_served(root: Path, pool: SharedPool) -> None:
-    with served(root, pool) as house:
-        next_batch(house)
+    with served(root, pool) as service:
+        next_batch(service)
     shutil.copytree(root / "keys", root.with_name("older"))
-    with served(root, pool) as house:
-        house.clock.advance(hours=3)
-        next_batch(house)
+    with served(root, pool) as service:
+        service.clock.advance(hours=3)
+        next_batch(service)
     shutil.rmtree(root / "keys")
     shutil.move(root.with_name("older"), root / "keys")
 
@@ -227,19 +227,19 @@ def test_register_that_went_back_in_time_is_not_served(root: Path, pool: SharedP
 
 
 def test_lost_register_is_a_new_log_and_says_so(root: Path, pool: SharedPool) -> None:
-    with served(root, pool) as house:
-        _, _, consent = house.enrolled(1)
-        next_batch(house)
-        old = house.client.get("/v1/log/checkpoint").text.splitlines()[0]
+    with served(root, pool) as service:
+        _, _, consent = service.enrolled(1)
+        next_batch(service)
+        old = service.client.get("/v1/log/checkpoint").text.splitlines()[0]
     shutil.rmtree(root / "keys")
     shutil.rmtree(root / "data")
     prepare(root)
-    with served(root, pool) as house:
-        new = house.client.get("/v1/log/checkpoint").text.splitlines()[0]
-        verdict = house.client.post("/v1/receipts/verify", json={"receipt": consent["receipt"]}).json()
+    with served(root, pool) as service:
+        new = service.client.get("/v1/log/checkpoint").text.splitlines()[0]
+        verdict = service.client.post("/v1/receipts/verify", json={"receipt": consent["receipt"]}).json()
         ((record,),) = [
             one
-            for one in rows(house.vault.register.store.path, "SELECT record FROM log_open_entries")
+            for one in rows(service.vault.register.store.path, "SELECT record FROM log_open_entries")
             if json.loads(one[0])["act"] == "log_begun"
         ]
 

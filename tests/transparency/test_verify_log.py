@@ -16,7 +16,7 @@ from app.settings import DEMONSTRATION
 from app.transparency.audit.findings import Kind
 from app.transparency.log.tiles import HASH_BYTES
 from tests.architecture.source import ROOT
-from tests.support.service_fixture import House, copied
+from tests.support.service_fixture import RunningService, copied
 from tests.transparency.tampered_logs import grown, rolled_back, tampering
 
 BANNER = f"mien: prototype, {DEMONSTRATION}\n"
@@ -25,7 +25,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def root(prepared: Path, tmp_path: Path) -> Path:
-    root = copied(prepared, tmp_path / "house")
+    root = copied(prepared, tmp_path / "service")
     grown(root, 20, 300)
     return root
 
@@ -99,8 +99,8 @@ def test_it_is_refused_where_there_is_nothing_and_makes_nothing(tmp_path: Path) 
     assert not nothing.exists()
 
 
-def test_it_works_beside_a_service(mien: House, root: Path, command: Command) -> None:
-    mien.enrolled()
+def test_it_works_beside_a_service(service: RunningService, root: Path, command: Command) -> None:
+    service.enrolled()
 
     assert found(command("--json"), 0)["checked"]["entries"] > 0
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from app.jobs.maintenance import run_maintenance
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.pending_leaves import FOR_EVER
 from tests.vault.operator import backed_up, restored
 
 
 @pytest.fixture
-def house(root: Path, pool: SharedPool) -> Iterator[House]:
+def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service that sweeps when a test does."""
     with serving(root, pool, toy_card(), log_interval=FOR_EVER, sweep_interval_s=FOR_EVER) as running:
         yield running
@@ -30,12 +30,12 @@ def said(receipt: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(house: House) -> None:
-    person, party = house.person(), house.party()
-    chosen = (house.clock() + timedelta(days=9)).replace(hour=13, minute=37, second=42, microsecond=0)
-    given = said(house.consent(person, party, valid_until=chosen.isoformat())["receipt"])
-    house.clock.advance(days=10)
-    run_maintenance(house.vault, settings=house.settings, now=house.clock())
+def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(service: RunningService) -> None:
+    person, party = service.person(), service.party()
+    chosen = (service.clock() + timedelta(days=9)).replace(hour=13, minute=37, second=42, microsecond=0)
+    given = said(service.consent(person, party, valid_until=chosen.isoformat())["receipt"])
+    service.clock.advance(days=10)
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
     expired = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
 
     assert given["event"]["validity_duration"].endswith("/" + chosen.strftime("%Y-%m-%dT13:37:42Z"))

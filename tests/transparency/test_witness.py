@@ -19,7 +19,7 @@ from app.transparency.witness import service as witness
 from app.transparency.witness.notes import NotesError, alone
 from app.transparency.witness.service import Broke, BrokenError, Held, UnprovenError, look
 from tests.architecture.source import ROOT
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.lying_server import Liar, Log, lying
 from tests.transparency.trees import LEAVES
@@ -357,18 +357,18 @@ def started(url: str, state: Path, *more: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture
-def mien(root: Path, pool: SharedPool) -> Iterator[House]:
+def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     with serving(root, pool, toy_card(), log_interval=0.2) as running:
         yield running
 
 
-def grows(mien: House) -> None:
+def grows(service: RunningService) -> None:
     """Let somebody act, and wait until the log has it."""
-    before = mien.client.get("/v1/log/checkpoint").text
-    person = mien.person()
+    before = service.client.get("/v1/log/checkpoint").text
+    person = service.person()
     assert person("PATCH", "/v1/me", json={"display_name": "Grace"}).status_code == 200
     until = time.monotonic() + 20
-    while mien.client.get("/v1/log/checkpoint").text == before:
+    while service.client.get("/v1/log/checkpoint").text == before:
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -377,11 +377,11 @@ def url_of(client: httpx.Client) -> str:
     return str(client.base_url)
 
 
-def test_a_service_is_watched_while_it_works(mien: House, state: Path) -> None:
-    url = url_of(mien.client)
-    grows(mien)
+def test_a_service_is_watched_while_it_works(service: RunningService, state: Path) -> None:
+    url = url_of(service.client)
+    grows(service)
     first = started(url, state)
-    grows(mien)
+    grows(service)
     second = started(url + "/", state, "--json")
     vkey = json.loads(second.stdout)["vkey"]
     third = started(url, state, "--vkey", vkey)
@@ -399,18 +399,18 @@ def test_a_service_is_watched_while_it_works(mien: House, state: Path) -> None:
 def test_a_service_whose_register_was_put_back_is_found_out(
     root: Path, pool: SharedPool, state: Path, tmp_path: Path
 ) -> None:
-    with serving(root, pool, toy_card(), log_interval=0.2) as mien:
-        grows(mien)
-        assert mien.vault.settle()
+    with serving(root, pool, toy_card(), log_interval=0.2) as service:
+        grows(service)
+        assert service.vault.settle()
     shutil.copytree(root, tmp_path / "older")
-    with serving(root, pool, toy_card(), log_interval=0.2) as mien:
-        grows(mien)
-        assert look(url_of(mien.client), state=state, vkey=None, now=NOW).size > 0
+    with serving(root, pool, toy_card(), log_interval=0.2) as service:
+        grows(service)
+        assert look(url_of(service.client), state=state, vkey=None, now=NOW).size > 0
     shutil.rmtree(root)
     # Both stores, so that the service itself cannot tell.
     shutil.copytree(tmp_path / "older", root)
-    with serving(root, pool, toy_card(), log_interval=1e9) as mien:
-        url = url_of(mien.client)
+    with serving(root, pool, toy_card(), log_interval=1e9) as service:
+        url = url_of(service.client)
         with alone(state) as notes:
             [log] = [one for one in state.iterdir() if one.is_dir()]
             kept = notes.of(log.name.replace("mien-", "mien/"))

@@ -19,7 +19,7 @@ from app.settings import DEMONSTRATION
 from app.vault.backup_manifest import BackupError
 from tests.rest.program import program
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows, slots
-from tests.support.service_fixture import House, SharedPool, serving
+from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import DATA, backed_up, command, contents, refused
 
@@ -27,8 +27,8 @@ from tests.vault.operator import DATA, backed_up, command, contents, refused
 @pytest.fixture
 def lived_in(root: Path, pool: SharedPool) -> Path:
     """A service with somebody enrolled, stopped."""
-    with serving(root, pool, toy_card()) as house:
-        house.enrolled()
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled()
     return root
 
 
@@ -85,15 +85,15 @@ def tables(database: Path) -> list[tuple[str]]:
     return rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")
 
 
-def keep_going(house: House, stop: threading.Event, faults: list[str]) -> None:
+def keep_going(service: RunningService, stop: threading.Event, faults: list[str]) -> None:
     """Let people come, consent, enrol and leave, until told to stop."""
-    party = house.party(f"Door {threading.get_ident()}")
+    party = service.party(f"Door {threading.get_ident()}")
     while not stop.is_set():
         try:
-            person, _, consent = house.enrolled(party=party)
+            person, _, consent = service.enrolled(party=party)
             person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
             person("DELETE", "/v1/me").raise_for_status()
-            house.enrolled(party=party)
+            service.enrolled(party=party)
         except Exception as error:  # noqa: BLE001 - told to the test, which is in another thread
             faults.append(repr(error))
             return
@@ -101,8 +101,8 @@ def keep_going(house: House, stop: threading.Event, faults: list[str]) -> None:
 
 def test_backup_made_while_people_write_is_of_one_moment(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     stop, faults = threading.Event(), list[str]()
-    with serving(root, pool, toy_card()) as house:
-        writers = [threading.Thread(target=keep_going, args=(house, stop, faults)) for _ in range(3)]
+    with serving(root, pool, toy_card()) as service:
+        writers = [threading.Thread(target=keep_going, args=(service, stop, faults)) for _ in range(3)]
         for writer in writers:
             writer.start()
         try:
@@ -132,10 +132,10 @@ def test_backup_made_while_people_write_is_of_one_moment(root: Path, pool: Share
 
 
 def test_backup_has_no_unused_space_with_what_was_deleted(root: Path, pool: SharedPool, tmp_path: Path) -> None:
-    with serving(root, pool, toy_card(), rebuild_at_once_mib=0) as house:
-        party = house.party()
+    with serving(root, pool, toy_card(), rebuild_at_once_mib=0) as service:
+        party = service.party()
         needles = Needles()
-        people = [house.enrolled(face=face % 4, party=party) for face in range(30)]
+        people = [service.enrolled(face=face % 4, party=party) for face in range(30)]
         for number, (person, _, consent) in enumerate(people):
             needles.id(f"person {number}", person.subject_id).id(f"consent {number}", consent["consent_id"])
         backed_up(root, tmp_path / "before")

@@ -23,7 +23,7 @@ from app.vault.register import Ended, KeyGoneError, Owner
 from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
 from tests.support.byte_scan import Needles, copied_data, live_keys, openable, rows
-from tests.support.service_fixture import House, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.disk import full_disk, make_impatient
@@ -38,7 +38,7 @@ def vault(root: Path) -> Iterator[Vault]:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch, root: Path, pool: SharedPool) -> Iterator[House]:
+def hasty(monkeypatch: pytest.MonkeyPatch, root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve with little patience for databases that are held up."""
     make_impatient(monkeypatch)
     with serving(root, pool, toy_card()) as running:
@@ -157,38 +157,38 @@ def test_failed_commit_does_not_poison_the_store(vault: Vault) -> None:
     assert rows(vault.data.path, "SELECT count(*) FROM two") == [(0,)]
 
 
-def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
-    _, _, others = mien.enrolled(face=2, party=party)
-    with failing_commit(mien.vault, UUID(given["consent_id"])):
+def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
+    _, _, others = service.enrolled(face=2, party=party)
+    with failing_commit(service.vault, UUID(given["consent_id"])):
         answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         meanwhile = party.verify(given["subject_ref"], toy_photo(1))
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert (answer.status_code, meanwhile.status_code) == (503, 404)
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
     assert decisions["in_force"] == []
-    assert not rows(mien.vault.data.path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex)
+    assert not rows(service.vault.data.path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex)
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
-def test_sweep_that_fails_too_leaves_it_to_the_next(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
-    with failing_commit(mien.vault, UUID(given["consent_id"])):
+def test_sweep_that_fails_too_leaves_it_to_the_next(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
+    with failing_commit(service.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
         with suppress(DBAPIError):
-            run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+            run_maintenance(service.vault, settings=service.settings, now=service.clock())
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
     decisions = person("GET", "/v1/me/consents").json()
 
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
     assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_withdrawal_whose_commit_fails_can_be_asked_for_again(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
-    with failing_commit(mien.vault, UUID(given["consent_id"])):
+def test_withdrawal_whose_commit_fails_can_be_asked_for_again(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
+    with failing_commit(service.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
     answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
 
@@ -200,26 +200,26 @@ def test_withdrawal_whose_commit_fails_can_be_asked_for_again(mien: House) -> No
 
 
 def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_next_sweep(
-    mien: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    person, _, given = mien.enrolled(face=1)
-    old = copied_data(mien.root / "data", tmp_path / "old")
+    person, _, given = service.enrolled(face=1)
+    old = copied_data(service.root / "data", tmp_path / "old")
 
     def locked(*_given: object, **_named: object) -> None:
         raise OperationalError("", None, sqlite3.OperationalError("database is locked"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(mien.vault.register, "retire", locked)
+        patched.setattr(service.vault.register, "retire", locked)
         enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
-    run_maintenance(mien.vault, settings=mien.settings, now=mien.clock())
+    run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
-    assert "templates" not in {table for table, _ in openable(old, live_keys(mien.root, old))}
+    assert "templates" not in {table for table, _ in openable(old, live_keys(service.root, old))}
 
 
 # --- Settling
 
 
-def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: House) -> None:
+def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: RunningService) -> None:
     person, _, given = hasty.enrolled(face=1)
     (mine,) = rows(hasty.vault.data.path, "SELECT sealed FROM templates")
     needles = Needles().photo("template", mine[0])
@@ -235,25 +235,25 @@ def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: House) -> None
     assert not needles.found(hasty.files()), "they follow by themselves, as the answer says"
 
 
-def test_full_disk_after_the_commit_does_not_unsay_the_withdrawal(mien: House) -> None:
-    person, party, given = mien.enrolled(face=1)
-    with full_disk(mien.vault.data):
+def test_full_disk_after_the_commit_does_not_unsay_the_withdrawal(service: RunningService) -> None:
+    person, party, given = service.enrolled(face=1)
+    with full_disk(service.vault.data):
         answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
 
     assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
     assert (answer.status_code, answer.json().get("erased_from_disk")) == (200, False)
 
 
-def test_dead_row_is_not_brought_back_to_life_by_enrolling(mien: House) -> None:
+def test_dead_row_is_not_brought_back_to_life_by_enrolling(service: RunningService) -> None:
     """Its tombstone is written: whatever the data store still says, that consent has ended."""
-    person, party, given = mien.enrolled(face=1)
+    person, party, given = service.enrolled(face=1)
     # As by a withdrawal whose data commit then failed.
-    ended = Ended(EndedKind.GRANT, UUID(given["consent_id"]), "withdrawn", mien.clock().date())
-    mien.vault.register.end([ended])
+    ended = Ended(EndedKind.GRANT, UUID(given["consent_id"]), "withdrawn", service.clock().date())
+    service.vault.register.end([ended])
 
     enrolled = enrol(person, [given["consent_id"]], [toy_photo(1)])
     verified = party.verify(given["subject_ref"], toy_photo(1))
 
     assert (enrolled.status_code, verified.status_code) == (403, 404)
     with pytest.raises(KeyGoneError):
-        mien.vault.register.key(Owner.grant(UUID(given["consent_id"])))
+        service.vault.register.key(Owner.grant(UUID(given["consent_id"])))

@@ -19,7 +19,7 @@ from app.vault.backup_manifest import BackupError
 from app.vault.open import open_vault
 from tests.architecture.source import ROOT
 from tests.support.byte_scan import SEALED, live_keys, openable, rows, slots
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, backed_up, command, contents, refused, restored
@@ -42,27 +42,27 @@ class Story:
     """Registered and enrolled after the first backup."""
     party: Party
 
-    def at(self, house: House, person: Person) -> Person:
-        """Return one of these people, calling *house*."""
-        return Person(house.client, person.subject_id, person.token, person.recovery_code)
+    def at(self, service: RunningService, person: Person) -> Person:
+        """Return one of these people, calling *service*."""
+        return Person(service.client, person.subject_id, person.token, person.recovery_code)
 
 
 @pytest.fixture
 def story(root: Path, pool: SharedPool, tmp_path: Path) -> Story:
     """A service that was backed up three times, with things given in between; stopped."""
     backups = [tmp_path / f"backup {number}" for number in range(3)]
-    with serving(root, pool, toy_card()) as house:
-        stayed, party, consent = house.enrolled(face=1)
-        consented = house.person("Bea")
-        waiting = house.consent(consented, party)["consent_id"]
+    with serving(root, pool, toy_card()) as service:
+        stayed, party, consent = service.enrolled(face=1)
+        consented = service.person("Bea")
+        waiting = service.consent(consented, party)["consent_id"]
         backed_up(root, backups[0])
-        came, _, _ = house.enrolled(face=2, party=party)
+        came, _, _ = service.enrolled(face=2, party=party)
         assert enrol(consented, [waiting], [toy_photo(3)]).status_code == 201
         backed_up(root, backups[1])
         assert enrol(stayed, [consent["consent_id"]], [toy_photo(2)]).status_code == 201
-        house.consent(stayed, house.party("Gate"))
+        service.consent(stayed, service.party("Gate"))
         stayed("POST", "/v1/me/tokens", json={"label": "more"}).raise_for_status()
-        parties.rotate_key(house.vault, party_id=UUID(party.id), now=house.clock())
+        parties.rotate_key(service.vault, party_id=UUID(party.id), now=service.clock())
         backed_up(root, backups[2])
     return Story(root, backups, stayed, consented, waiting, came, party)
 
@@ -121,11 +121,11 @@ def test_what_the_restored_data_lacks_opens_nowhere_after_the_next_start(story: 
 
 def test_what_the_restored_data_has_works_as_before(story: Story, pool: SharedPool) -> None:
     restored(story.root, story.backups[1])
-    with serving(story.root, pool, toy_card()) as house:
-        answers = [story.at(house, one)("GET", "/v1/me/access").status_code for one in (story.stayed, story.came)]
+    with serving(story.root, pool, toy_card()) as service:
+        answers = [story.at(service, one)("GET", "/v1/me/access").status_code for one in (story.stayed, story.came)]
         mine = openable(story.root / DATA, live_keys(story.root))
-        again = enrol(story.at(house, story.consented), [story.consent_id], [toy_photo(3)])
-        erased = story.at(house, story.came)("DELETE", "/v1/me").json()["status"]
+        again = enrol(story.at(service, story.consented), [story.consent_id], [toy_photo(3)])
+        erased = story.at(service, story.came)("DELETE", "/v1/me").json()["status"]
 
     # A template that was replaced since stays dead; nobody asked for that to be otherwise.
     assert answers == [200, 200]
@@ -137,9 +137,9 @@ def test_what_the_restored_data_has_works_as_before(story: Story, pool: SharedPo
 
 def test_consent_without_an_enrolment_is_in_force_with_a_key_of_its_own(story: Story, pool: SharedPool) -> None:
     restored(story.root, story.backups[0])
-    with serving(story.root, pool, toy_card()) as house:
-        keys = house.living_keys(story.consent_id)
-        enrolled = enrol(story.at(house, story.consented), [story.consent_id], [toy_photo(3)])
+    with serving(story.root, pool, toy_card()) as service:
+        keys = service.living_keys(story.consent_id)
+        enrolled = enrol(story.at(service, story.consented), [story.consent_id], [toy_photo(3)])
     started(story, pool)
 
     assert keys == {story.consent_id: {3}}, "1 was of the consent, 2 of the enrolment that is lost"
@@ -151,8 +151,8 @@ def test_wrong_backup_is_put_right_until_the_service_is_started(story: Story, po
     newest = story.backups[2]
     for number in (0, 1, 0, 2):
         restored(story.root, story.backups[number])
-    with serving(story.root, pool, toy_card()) as house:
-        known = [story.at(house, one)("GET", "/v1/me").status_code for one in (story.stayed, story.came)]
+    with serving(story.root, pool, toy_card()) as service:
+        known = [story.at(service, one)("GET", "/v1/me").status_code for one in (story.stayed, story.came)]
 
     assert known == [200, 200]
     assert opened(story.root, newest) == had(newest)
@@ -174,8 +174,8 @@ def test_others_are_restored_the_one_before_and_those_of_the_new_history(
     restored(story.root, story.backups[1])
     early = tmp_path / "before the start"
     backed_up(story.root, early)
-    with serving(story.root, pool, toy_card()) as house:
-        house.enrolled(face=3, party=house.party("Lift"))
+    with serving(story.root, pool, toy_card()) as service:
+        service.enrolled(face=3, party=service.party("Lift"))
         backed_up(story.root, tmp_path / "since")
     for backup in (early, story.backups[1], story.backups[0]):
         restored(story.root, backup)
@@ -186,8 +186,8 @@ def test_others_are_restored_the_one_before_and_those_of_the_new_history(
     for backup in (tmp_path / "since", early, story.backups[1], story.backups[2]):
         with pytest.raises(BackupError, match=LEFT):
             restored(story.root, backup)
-    with serving(story.root, pool, toy_card()) as house:
-        house.enrolled(face=3, party=house.party("Lift"))
+    with serving(story.root, pool, toy_card()) as service:
+        service.enrolled(face=3, party=service.party("Lift"))
         backed_up(story.root, tmp_path / "of now")
     restored(story.root, tmp_path / "of now")
     assert left_histories(story.root) == 4, "one for each start"
@@ -283,8 +283,8 @@ def test_restore_that_is_killed_leaves_a_history_or_does_not(
     story: Story, pool: SharedPool, step: str, *, placed: bool
 ) -> None:
     killed(story, "restore", step)
-    with serving(story.root, pool, toy_card()) as house:
-        answer = story.at(house, story.came)("GET", "/v1/me").status_code
+    with serving(story.root, pool, toy_card()) as service:
+        answer = story.at(service, story.came)("GET", "/v1/me").status_code
 
     assert (answer, left_histories(story.root)) == ((401, 1) if placed else (200, 0))
     if placed:

@@ -17,7 +17,7 @@ from app.vault.register import Owner
 from app.vault.seal import WRAPPED_BYTES
 from app.vault.vault import ForeignRegisterError
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -31,13 +31,13 @@ def purged(settings: Settings) -> int:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("since", ["registered", "enrolled again"])
 def test_register_that_is_older_than_the_data_deletes_nothing(root: Path, pool: SharedPool, since: str) -> None:
-    with serving(root, pool, toy_card()) as house:
-        ada, party, consent = house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        ada, party, consent = service.enrolled(face=1)
     shutil.copytree(root / "keys", root / "older")
-    with serving(root, pool, toy_card()) as house:
-        party.client = ada.client = house.client
+    with serving(root, pool, toy_card()) as service:
+        party.client = ada.client = service.client
         if since == "registered":
-            house.enrolled(face=2, party=party)
+            service.enrolled(face=2, party=party)
         else:
             assert enrol(ada, [consent["consent_id"]], [toy_photo(3)]).status_code == 201
     before = rows(root / "data" / "mien.db", "SELECT id FROM subjects UNION SELECT id FROM templates")
@@ -49,21 +49,21 @@ def test_register_that_is_older_than_the_data_deletes_nothing(root: Path, pool: 
     assert purged(settings_for(root)) == 0
 
 
-def spoil(house: House, owner: Owner) -> None:
+def spoil(service: RunningService, owner: Owner) -> None:
     """Let a key be damaged."""
-    with closing(sqlite3.connect(house.vault.register.store.path)) as connection, connection:
+    with closing(sqlite3.connect(service.vault.register.store.path)) as connection, connection:
         spoilt = (secrets.token_bytes(WRAPPED_BYTES), owner.digest)
         assert connection.execute("UPDATE keys SET wrapped = ? WHERE owner = ?", spoilt).rowcount
 
 
-def test_withdrawing_does_not_need_the_persons_key(mien: House) -> None:
-    person, party, consent = mien.enrolled(face=1)
-    spoil(mien, Owner.subject(UUID(person.subject_id)))
+def test_withdrawing_does_not_need_the_persons_key(service: RunningService) -> None:
+    person, party, consent = service.enrolled(face=1)
+    spoil(service, Owner.subject(UUID(person.subject_id)))
     unknown = party.verify("nobody", toy_photo(1))
     verified = party.verify(consent["subject_ref"], toy_photo(1))
     seen = person("GET", "/v1/me").status_code
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
-    left = rows(mien.vault.data.path, "SELECT count(*) FROM grants")
+    left = rows(service.vault.data.path, "SELECT count(*) FROM grants")
 
     assert (verified.status_code, verified.content) == (404, unknown.content)
     assert seen == 503, "what cannot be read now is no fault of the request"
@@ -71,9 +71,9 @@ def test_withdrawing_does_not_need_the_persons_key(mien: House) -> None:
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def test_template_that_does_not_open_is_the_common_refusal(mien: House) -> None:
-    _, party, consent = mien.enrolled(face=1)
-    spoil(mien, Owner.grant(UUID(consent["consent_id"])))
+def test_template_that_does_not_open_is_the_common_refusal(service: RunningService) -> None:
+    _, party, consent = service.enrolled(face=1)
+    spoil(service, Owner.grant(UUID(consent["consent_id"])))
     unknown, verified = party.verify("nobody", toy_photo(1)), party.verify(consent["subject_ref"], toy_photo(1))
 
     assert (verified.status_code, verified.content) == (404, unknown.content)

@@ -16,7 +16,16 @@ from app.vault.open import check, migrate, open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from tests.support.byte_scan import live_keys, openable, rows
-from tests.support.service_fixture import House, Party, Person, SharedPool, enrol, prepare, serving, settings_for
+from tests.support.service_fixture import (
+    Party,
+    Person,
+    RunningService,
+    SharedPool,
+    enrol,
+    prepare,
+    serving,
+    settings_for,
+)
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -34,42 +43,45 @@ def back_in_time(root: Path) -> Iterator[None]:
     shutil.copytree(backup, root / "data")
 
 
-def as_before(house: House, *people: Person) -> list[Person]:
-    """Return the same people, calling *house*."""
-    return [Person(house.client, one.subject_id, one.token, one.recovery_code) for one in people]
+def as_before(service: RunningService, *people: Person) -> list[Person]:
+    """Return the same people, calling *service*."""
+    return [Person(service.client, one.subject_id, one.token, one.recovery_code) for one in people]
 
 
 def test_restoring_a_backup_brings_back_nothing_that_ended_and_keeps_what_is_in_force(
     root: Path, pool: SharedPool
 ) -> None:
-    with serving(root, pool, toy_card()) as house:
-        people = [house.enrolled(face=face, party=house.party(f"Door {face}")) for face in range(4)]
+    with serving(root, pool, toy_card()) as service:
+        people = [service.enrolled(face=face, party=service.party(f"Door {face}")) for face in range(4)]
         refs = [given["subject_ref"] for _, _, given in people]
         keys = [party.key for _, party, _ in people]
         second_token = people[3][0]("POST", "/v1/me/tokens").json()
-        retired_party = house.party("Old door")
-    with back_in_time(root), serving(root, pool, toy_card()) as house:
-        withdrew, erased, revoked, stayed = as_before(house, *(person for person, _, _ in people))
+        retired_party = service.party("Old door")
+    with back_in_time(root), serving(root, pool, toy_card()) as service:
+        withdrew, erased, revoked, stayed = as_before(service, *(person for person, _, _ in people))
         withdrew("DELETE", f"/v1/me/consents/{people[0][2]['consent_id']}")
         erased("DELETE", "/v1/me")
-        new_code = house.client.post("/v1/recoveries", json={"recovery_code": revoked.recovery_code}).json()
+        new_code = service.client.post("/v1/recoveries", json={"recovery_code": revoked.recovery_code}).json()
         stayed("DELETE", f"/v1/me/tokens/{second_token['token_id']}")
-        parties.revoke(house.vault, party_id=UUID(retired_party.id), now=house.clock())
-    with serving(root, pool, toy_card()) as house:
-        withdrew, erased, revoked, stayed = as_before(house, *(person for person, _, _ in people))
+        parties.revoke(service.vault, party_id=UUID(retired_party.id), now=service.clock())
+    with serving(root, pool, toy_card()) as service:
+        withdrew, erased, revoked, stayed = as_before(service, *(person for person, _, _ in people))
         verified = [
-            Party(house.client, "", key).verify(ref, toy_photo(face)).status_code
+            Party(service.client, "", key).verify(ref, toy_photo(face)).status_code
             for face, (key, ref) in enumerate(zip(keys, refs, strict=True))
         ]
         decisions = withdrew("GET", "/v1/me/consents").json()
-        recovered = house.client.post("/v1/recoveries", json={"recovery_code": revoked.recovery_code})
-        old_token = Person(house.client, stayed.subject_id, second_token["access_token"], "")("GET", "/v1/me")
-        old_party = Party(house.client, "", retired_party.key)("GET", "/v1/relying-party")
-        opened = openable(house.vault.data.path, live_keys(root))
-        held = rows(house.vault.data.path, "SELECT count(*) FROM subjects")
+        recovered = service.client.post("/v1/recoveries", json={"recovery_code": revoked.recovery_code})
+        old_token = Person(service.client, stayed.subject_id, second_token["access_token"], "")("GET", "/v1/me")
+        old_party = Party(service.client, "", retired_party.key)("GET", "/v1/relying-party")
+        opened = openable(service.vault.data.path, live_keys(root))
+        held = rows(service.vault.data.path, "SELECT count(*) FROM subjects")
 
         erased_again, revoked_again = erased("GET", "/v1/me").status_code, revoked("GET", "/v1/me").status_code
-        name, purged = stayed("GET", "/v1/me").json()["display_name"], purge_dead_rows(house.vault, now=house.clock())
+        name, purged = (
+            stayed("GET", "/v1/me").json()["display_name"],
+            purge_dead_rows(service.vault, now=service.clock()),
+        )
 
     assert verified == [404, 404, 200, 200]
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
@@ -83,26 +95,26 @@ def test_restoring_a_backup_brings_back_nothing_that_ended_and_keeps_what_is_in_
 
 
 def test_revoked_relying_party_cannot_be_consented_to_after_a_restore(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        party, other = house.party("Old door"), house.party("New door")
-    with back_in_time(root), serving(root, pool, toy_card()) as house:
-        parties.revoke(house.vault, party_id=UUID(party.id), now=house.clock())
-    with serving(root, pool, toy_card()) as house:
-        names = {one["name"] for one in house.client.get("/v1/relying-parties").json()["items"]}
+    with serving(root, pool, toy_card()) as service:
+        party, other = service.party("Old door"), service.party("New door")
+    with back_in_time(root), serving(root, pool, toy_card()) as service:
+        parties.revoke(service.vault, party_id=UUID(party.id), now=service.clock())
+    with serving(root, pool, toy_card()) as service:
+        names = {one["name"] for one in service.client.get("/v1/relying-parties").json()["items"]}
 
     assert names == {"New door"}
     assert other.id != party.id
 
 
 def test_replaced_template_does_not_come_back_with_a_backup(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        person, party, given = house.enrolled(face=1)
-    with back_in_time(root), serving(root, pool, toy_card()) as house:
-        (person,) = as_before(house, person)
+    with serving(root, pool, toy_card()) as service:
+        person, party, given = service.enrolled(face=1)
+    with back_in_time(root), serving(root, pool, toy_card()) as service:
+        (person,) = as_before(service, person)
         enrol(person, [given["consent_id"]], [toy_photo(2)])
-    with serving(root, pool, toy_card()) as house:
-        (person,) = as_before(house, person)
-        door = Party(house.client, party.id, party.key)
+    with serving(root, pool, toy_card()) as service:
+        (person,) = as_before(service, person)
+        door = Party(service.client, party.id, party.key)
         first = door.verify(given["subject_ref"], toy_photo(1))
         enrolments = person("GET", "/v1/me/enrolments").json()["items"]
         again = enrol(person, [given["consent_id"]], [toy_photo(1)])
@@ -114,8 +126,8 @@ def test_replaced_template_does_not_come_back_with_a_backup(root: Path, pool: Sh
 
 @REFUSES_TO_START
 def test_wrong_key_of_keys_is_refused_and_nothing_is_deleted(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled(face=1)
     before = contents(root)
     (root / "keys" / "kek").write_bytes(base64.b64encode(secrets.token_bytes(32)))
     vault = open_vault(settings_for(root))
@@ -129,8 +141,8 @@ def test_wrong_key_of_keys_is_refused_and_nothing_is_deleted(root: Path, pool: S
 
 @REFUSES_TO_START
 def test_another_register_is_refused_and_nothing_is_deleted(root: Path, pool: SharedPool, tmp_path: Path) -> None:
-    with serving(root, pool, toy_card()) as house:
-        house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled(face=1)
     prepare(tmp_path / "other")
     shutil.rmtree(root / "keys")
     shutil.copytree(tmp_path / "other" / "keys", root / "keys")
@@ -145,8 +157,8 @@ def test_another_register_is_refused_and_nothing_is_deleted(root: Path, pool: Sh
 
 
 def test_missing_register_is_refused_and_not_made_anew(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card()) as house:
-        house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        service.enrolled(face=1)
     before = rows(root / "data" / "mien.db", "SELECT id FROM templates")
     shutil.rmtree(root / "keys")
 

@@ -30,11 +30,11 @@ from tests.vault.operator import DATA, backed_up, command, contents, refused, re
 @pytest.fixture
 def lived_in(root: Path, pool: SharedPool, tmp_path: Path) -> Path:
     """A service that was backed up with one person in it, and that has had another since; stopped."""
-    with serving(root, pool, toy_card()) as house:
-        person, party, _ = house.enrolled(face=1)
+    with serving(root, pool, toy_card()) as service:
+        person, party, _ = service.enrolled(face=1)
         backed_up(root, tmp_path / "backup")
         person("DELETE", "/v1/me").raise_for_status()
-        house.enrolled(face=2, party=party)
+        service.enrolled(face=2, party=party)
     return root
 
 

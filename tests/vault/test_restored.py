@@ -12,7 +12,7 @@ from app.db.sqlite.prepared import Statements
 from app.parties import service as parties
 from app.transparency.log import entries
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows
-from tests.support.service_fixture import House, MovableClock, Party, Person, SharedPool, enrol, serving
+from tests.support.service_fixture import MovableClock, Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, backed_up, restored
@@ -27,10 +27,10 @@ class Case:
     consent: dict[str, Any]
     clock: MovableClock
 
-    def at(self, house: House) -> "Case":
-        """Return the same people, calling *house*."""
-        person = Person(house.client, self.person.subject_id, self.person.token, self.person.recovery_code)
-        return Case(person, Party(house.client, self.party.id, self.party.key), self.consent, self.clock)
+    def at(self, service: RunningService) -> "Case":
+        """Return the same people, calling *service*."""
+        person = Person(service.client, self.person.subject_id, self.person.token, self.person.recovery_code)
+        return Case(person, Party(service.client, self.party.id, self.party.key), self.consent, self.clock)
 
     def verified(self) -> int:
         """Return what the relying party is answered."""
@@ -41,47 +41,47 @@ class Case:
         return [one["state"] for one in self.person("GET", "/v1/me/consents").json()["items"]]
 
 
-def withdraw(case: Case, _house: House) -> None:
+def withdraw(case: Case, _house: RunningService) -> None:
     case.person("DELETE", f"/v1/me/consents/{case.consent['consent_id']}").raise_for_status()
 
 
-def erase(case: Case, _house: House) -> None:
+def erase(case: Case, _house: RunningService) -> None:
     assert case.person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def time_passes(case: Case, _house: House) -> None:
+def time_passes(case: Case, _house: RunningService) -> None:
     case.clock.advance(days=400)
 
 
-def refuse(case: Case, house: House) -> None:
+def refuse(case: Case, service: RunningService) -> None:
     asked = {"purpose": "verification", "relying_party_id": case.party.id}
-    body = {**asked, "decision": "refused", "notice_sha256": house.notice("verification")}
+    body = {**asked, "decision": "refused", "notice_sha256": service.notice("verification")}
     case.person("POST", "/v1/me/consents", json=body).raise_for_status()
 
 
-def revoke_token(case: Case, _house: House) -> None:
+def revoke_token(case: Case, _house: RunningService) -> None:
     (token,) = case.person("GET", "/v1/me/tokens").json()["items"]
     case.person("DELETE", f"/v1/me/tokens/{token['token_id']}").raise_for_status()
 
 
-def recover(case: Case, house: House) -> None:
+def recover(case: Case, service: RunningService) -> None:
     code = {"recovery_code": case.person.recovery_code}
-    house.client.post("/v1/recoveries", json=code).raise_for_status()
+    service.client.post("/v1/recoveries", json=code).raise_for_status()
 
 
-def rotate(case: Case, house: House) -> None:
-    parties.rotate_key(house.vault, party_id=UUID(case.party.id), now=case.clock())
+def rotate(case: Case, service: RunningService) -> None:
+    parties.rotate_key(service.vault, party_id=UUID(case.party.id), now=case.clock())
 
 
-def revoke(case: Case, house: House) -> None:
-    parties.revoke(house.vault, party_id=UUID(case.party.id), now=case.clock())
+def revoke(case: Case, service: RunningService) -> None:
+    parties.revoke(service.vault, party_id=UUID(case.party.id), now=case.clock())
 
 
-def restrict(case: Case, _house: House) -> None:
+def restrict(case: Case, _house: RunningService) -> None:
     case.person("PUT", "/v1/me/restriction").raise_for_status()
 
 
-def enrol_again(case: Case, _house: House) -> None:
+def enrol_again(case: Case, _house: RunningService) -> None:
     assert enrol(case.person, [case.consent["consent_id"]], [toy_photo(2)]).status_code == 201
 
 
@@ -122,7 +122,7 @@ def needles(database: Path, queries: tuple[str, ...]) -> Needles:
     return found
 
 
-Way = Callable[[Case, House], None]
+Way = Callable[[Case, RunningService], None]
 WAYS: list[tuple[Way, tuple[str, ...], Callable[[Case], object], object]] = [
     (withdraw, TEMPLATE + GRANT, lambda case: (case.verified(), case.states()), (404, ["withdrawn", "given"])),
     (refuse, TEMPLATE + GRANT, lambda case: (case.verified(), case.states()), (404, ["withdrawn", "given"])),
@@ -165,12 +165,12 @@ def test_what_ended_stays_ended(
     lost: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     backup, clock = tmp_path / "backup", MovableClock()
-    with serving(root, pool, toy_card(), clock=clock) as house:
-        case = Case(*house.enrolled(face=1), clock)
+    with serving(root, pool, toy_card(), clock=clock) as service:
+        case = Case(*service.enrolled(face=1), clock)
         assert case.verified() == 200
         backed_up(root, backup)
         looked_for = needles(backup / "mien.db", gone)
-        way(case, house)
+        way(case, service)
     if lost:
         for file in (root / "data").iterdir():
             file.unlink()
@@ -180,23 +180,25 @@ def test_what_ended_stays_ended(
     assert set(looked_for.spellings) == {one.split(" in ")[0] for one in looked_for.found(files_under(backup))}
     assert looked_for.found(files_under(root)) == [], "before anybody starts the service"
     assert (done.purged > 0) != (done.expired > 0)
-    with serving(root, pool, toy_card(), clock=clock) as house:
-        assert ask(case.at(house)) == answer
+    with serving(root, pool, toy_card(), clock=clock) as service:
+        assert ask(case.at(service)) == answer
         assert looked_for.found(files_under(root)) == []
         # What did not end is there: the person, or what they can begin anew.
-        newcomer, party, consent = house.enrolled(face=3, party=house.party("Gate"))
-        assert Party(house.client, party.id, party.key).verify(consent["subject_ref"], toy_photo(3)).status_code == 200
+        newcomer, party, consent = service.enrolled(face=3, party=service.party("Gate"))
+        assert (
+            Party(service.client, party.id, party.key).verify(consent["subject_ref"], toy_photo(3)).status_code == 200
+        )
         assert newcomer("DELETE", "/v1/me").json()["status"] == "completed"
 
 
 def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: Path) -> None:
-    with serving(root, pool, toy_card()) as house:
-        case = Case(*house.enrolled(face=1), house.clock)
+    with serving(root, pool, toy_card()) as service:
+        case = Case(*service.enrolled(face=1), service.clock)
         assert case.verified() == 200
         export = case.person("GET", "/v1/me/access").json()
         backed_up(root, tmp_path / "backup")
         before = {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT}  # noqa: S608 - names of our own
-        house.enrolled(face=2, party=case.party)
+        service.enrolled(face=2, party=case.party)
 
     done = restored(root, tmp_path / "backup")
 
@@ -205,8 +207,8 @@ def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: P
     assert sorted(path.name for path in (root / "data").iterdir()) == ["lock", "mien.db"]
     # A name, a template, a consent and its receipt, a comparison, and the entries of enrolling and of that.
     assert len(openable(root / DATA, live_keys(root))) == 7
-    with serving(root, pool, toy_card()) as house:
-        again = case.at(house)
+    with serving(root, pool, toy_card()) as service:
+        again = case.at(service)
         assert (again.verified(), again.states()) == (200, ["given"])
         assert export.keys() == again.person("GET", "/v1/me/access").json().keys()
 
@@ -226,11 +228,11 @@ KEPT = (
 
 
 def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPool, tmp_path: Path) -> None:
-    with serving(root, pool, toy_card()) as house:
-        case = Case(*house.enrolled(face=1), house.clock)
+    with serving(root, pool, toy_card()) as service:
+        case = Case(*service.enrolled(face=1), service.clock)
         backed_up(root, tmp_path / "backup")
-        erase(case, house)
-        today = house.clock().date().isoformat()
+        erase(case, service)
+        today = service.clock().date().isoformat()
 
     restored(root, tmp_path / "backup")
 
@@ -241,10 +243,10 @@ def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPo
 def test_an_erasure_in_progress_when_the_backup_was_made_is_completed(
     root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(root, pool, toy_card()) as house:
-        case = Case(*house.enrolled(face=1), house.clock)
+    with serving(root, pool, toy_card()) as service:
+        case = Case(*service.enrolled(face=1), service.clock)
         with monkeypatch.context() as failing:
-            failing.setattr(house.vault.data, "checkpoint", lambda: False)
+            failing.setattr(service.vault.data, "checkpoint", lambda: False)
             erasure = case.person("DELETE", "/v1/me").json()
             backed_up(root, tmp_path / "backup")
     steps = rows(tmp_path / "backup" / "mien.db", "SELECT step FROM erasures")
@@ -260,12 +262,12 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
     root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, begun: bool
 ) -> None:
     """The register knows nothing of it yet: only the data does that is being replaced."""
-    with serving(root, pool, toy_card()) as house:
-        case = Case(*house.enrolled(face=1), house.clock)
+    with serving(root, pool, toy_card()) as service:
+        case = Case(*service.enrolled(face=1), service.clock)
         if not begun:
             backed_up(root, tmp_path / "backup")
         with monkeypatch.context() as failing:
-            failing.setattr(house.vault.register, "end", _fail)
+            failing.setattr(service.vault.register, "end", _fail)
             case.person("DELETE", "/v1/me")
         waiting = rows(root / DATA, "SELECT step FROM erasures")
         if begun:
@@ -276,19 +278,19 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
 
     assert waiting == [("intent",)]
     assert looked_for.found(files_under(root)) == []
-    with serving(root, pool, toy_card()) as house:
-        assert (case.at(house).verified(), case.at(house).person("GET", "/v1/me").status_code) == (404, 401)
+    with serving(root, pool, toy_card()) as service:
+        assert (case.at(service).verified(), case.at(service).person("GET", "/v1/me").status_code) == (404, 401)
 
 
 def test_what_is_finished_for_a_restore_is_in_the_log(
     root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its leaf waits in the data that is being replaced, and nowhere else."""
-    with serving(root, pool, toy_card()) as house:
-        case = Case(*house.enrolled(face=1), house.clock)
+    with serving(root, pool, toy_card()) as service:
+        case = Case(*service.enrolled(face=1), service.clock)
         backed_up(root, tmp_path / "backup")
         with monkeypatch.context() as failing:
-            failing.setattr(house.vault.register, "end", _fail)
+            failing.setattr(service.vault.register, "end", _fail)
             case.person("DELETE", "/v1/me")
     waiting: list[bytes] = []
     pend = entries.pend

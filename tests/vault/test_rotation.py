@@ -319,13 +319,13 @@ def test_rotation_to_a_setting_that_was_killed_is_finished(by_setting: tuple[Pat
     steps = [step for _, step in steps_of(lambda: turned(watched, settings_for(watched, **both)))]
 
     for number in range(len(steps)):
-        house = shutil.copytree(root, tmp_path / str(number))
-        settings = settings_for(house, **both)
-        killed_at(number, partial(turned, house, settings))
-        with opened(house, settings) as register:
+        service = shutil.copytree(root, tmp_path / str(number))
+        settings = settings_for(service, **both)
+        killed_at(number, partial(turned, service, settings))
+        with opened(service, settings) as register:
             assert kept.opens_in(register), steps[number]
-        turned(house, settings)
-        with opened(house, settings_for(house, kek=SECRETS.new)) as register:
+        turned(service, settings)
+        with opened(service, settings_for(service, kek=SECRETS.new)) as register:
             assert kept.opens_in(register), steps[number]
 
 

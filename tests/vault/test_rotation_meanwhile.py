@@ -20,7 +20,7 @@ from app.vault.rotation import Rotated, rotate
 from app.vault.seal import KEY_BYTES, Kek
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
-from tests.support.service_fixture import House, Person, SharedPool, enrol, serving, settings_for
+from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.test_cli import refused, started
@@ -114,10 +114,10 @@ def test_key_that_was_read_before_a_rotation_and_is_wanted_after_it_is_read_agai
     assert late
 
 
-def test_service_that_works_meanwhile_answers_everybody(mien: House) -> None:
+def test_service_that_works_meanwhile_answers_everybody(service: RunningService) -> None:
     """People enrol, are compared, look and withdraw while the command rotates, as a process of its own."""
-    door = mien.party()
-    stay, _, consent = mien.enrolled(face=3, party=door)
+    door = service.party()
+    stay, _, consent = service.enrolled(face=3, party=door)
     answers: Counter[int] = Counter()
     told: list[dict[str, object]] = []
 
@@ -128,15 +128,15 @@ def test_service_that_works_meanwhile_answers_everybody(mien: House) -> None:
 
     def rotations() -> None:
         for _ in range(4):
-            done = started(mien.root, "keys", "rotate", "--json")
+            done = started(service.root, "keys", "rotate", "--json")
             assert done.returncode == 0, done.stderr
             told.append(json.loads(done.stdout))
 
-    unhindered(mien)
+    unhindered(service)
 
     def lives(number: int) -> None:
-        person = mien.person(f"Number {number}")
-        given = mien.consent(person, door)
+        person = service.person(f"Number {number}")
+        given = service.consent(person, door)
         said(enrol(person, [given["consent_id"]], [toy_photo(number)]), 201)
         assert said(door.verify(given["subject_ref"], toy_photo(number)), 200).json()["decision"] == "match"
         assert said(door.verify(consent["subject_ref"], toy_photo(3)), 200).json()["decision"] == "match"
@@ -146,7 +146,7 @@ def test_service_that_works_meanwhile_answers_everybody(mien: House) -> None:
             said(door.verify(given["subject_ref"], toy_photo(number)), 404)
         else:
             said(person("DELETE", "/v1/me"), 200, 202)
-        said(mien.client.get("/readyz"), 200)
+        said(service.client.get("/readyz"), 200)
 
     until_done(rotations, lives, at_once=2)
 
@@ -160,15 +160,15 @@ def test_service_that_works_meanwhile_answers_everybody(mien: House) -> None:
 def test_service_without_the_new_setting_says_that_it_is_not_ready(root: Path, pool: SharedPool) -> None:
     """It was started with the old value alone, and the command with both: in the wrong order."""
     old, new = (root / "keys" / "kek").read_text().strip(), base64.b64encode(b"n" * KEY_BYTES).decode()
-    with serving(root, pool, toy_card(), kek=old) as mien:
-        person = mien.person()
-        mien.pool.wait_full()
-        before = mien.client.get("/readyz")
+    with serving(root, pool, toy_card(), kek=old) as service:
+        person = service.person()
+        service.pool.wait_full()
+        before = service.client.get("/readyz")
         done = started(root, "keys", "rotate", "--json", MIEN_KEK=old, MIEN_KEK_NEXT=new)
-        after = mien.client.get("/readyz")
+        after = service.client.get("/readyz")
     too_old = started(root, "sweep", MIEN_KEK=old)
-    with serving(root, pool, toy_card(), kek=new) as mien:
-        name = Person(mien.client, person.subject_id, person.token, "")("GET", "/v1/me").json()["display_name"]
+    with serving(root, pool, toy_card(), kek=new) as service:
+        name = Person(service.client, person.subject_id, person.token, "")("GET", "/v1/me").json()["display_name"]
 
     assert (before.status_code, done.returncode, after.status_code) == (200, 0, 503)
     assert "give the new one" in " ".join(after.json()["reasons"])
