@@ -152,14 +152,14 @@ def appends(person: OnePerson, root: Path) -> None:
 def signing(person: OnePerson) -> None:
     """Print how long a receipt takes, beside the library's signature alone."""
     said = person.said()
-    payload = receipts.encoded(said)
+    payload = receipts.encode_receipt(said)
     signer = signing_keys.signer(person.vault, Signs.RECEIPTS)
     key = OKPKey.import_key(signer.private)
     header = {"alg": "EdDSA", "kid": signer.thumbprint, "typ": "mien-receipt+jws"}
     took = in_turn(
         {
             "fill in": person.said,
-            "sign": lambda: issuing.signed(person.vault, said, now=utc_now()),
+            "sign": lambda: issuing.sign_receipt(person.vault, said, now=utc_now()),
             "library": lambda: library.serialize_compact(header, payload, key, registry=ONLY_EDDSA),
         },
         repeats=REPEATS,

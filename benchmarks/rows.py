@@ -92,7 +92,7 @@ class Filler:
                 valid_until=utc_now() + timedelta(days=365),
             )
             said = receipting.said(session, settings, event)
-        self._receipt = issuing.signed(vault, said, now=utc_now()).written()
+        self._receipt = issuing.sign_receipt(vault, said, now=utc_now()).written()
 
     def add(self, count: int) -> list[Person]:
         """Write *count* people."""

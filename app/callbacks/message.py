@@ -6,7 +6,7 @@ from app.callbacks.outbox import Claimed
 from app.transparency.log import signing_keys
 from app.transparency.tables import Signs
 from app.transparency.verify import jws
-from app.transparency.verify.canonical_json import written
+from app.transparency.verify.canonical_json import encode_json
 from app.vault.vault import Vault
 
 
@@ -26,4 +26,4 @@ def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
         "subject_ref": claimed.subject_ref,
         "purpose": claimed.purpose,
     }
-    return jws.signed(written(claims), typ=jws.EVENT, key=signing_keys.signer(vault, Signs.EVENTS).private)
+    return jws.sign_token(encode_json(claims), typ=jws.EVENT_TYPE, key=signing_keys.signer(vault, Signs.EVENTS).private)

@@ -13,10 +13,10 @@ from app.cli.command import Json, answer, opened, read_settings, refuse
 from app.kit.clock import utc_now
 from app.kit.progress import telling
 from app.transparency.audit.findings import Finding
-from app.transparency.audit.service import Audit, audit
+from app.transparency.audit.service import AuditReport, audit_log
 from app.transparency.witness import service as witnessing
-from app.transparency.witness.notes import NotesError
-from app.transparency.witness.service import BrokenError, Held, UnprovenError
+from app.transparency.witness.notes import WitnessNotesError
+from app.transparency.witness.service import ContradictionError, UnprovenError, WitnessResult
 from app.vault.open import DATA_FILE, REGISTER_FILE, check
 
 app = typer.Typer()
@@ -36,7 +36,7 @@ def verify_log(*, as_json: Json = False) -> None:
     # Not what every command checks of the log at its start: it refuses what is to be named here.
     with opened(settings, checked=False) as vault, telling() as tell:
         check(vault)
-        found = audit(vault, now=utc_now(), tell=tell)
+        found = audit_log(vault, now=utc_now(), tell=tell)
     if as_json:
         typer.echo(json.dumps(_audited(found)))
     else:
@@ -45,7 +45,7 @@ def verify_log(*, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _audited(found: Audit) -> dict[str, Any]:
+def _audited(found: AuditReport) -> dict[str, Any]:
     return {
         "log": found.origin,
         "size": found.size,
@@ -57,7 +57,7 @@ def _audited(found: Audit) -> dict[str, Any]:
     }
 
 
-def _show(found: Audit) -> None:
+def _show(found: AuditReport) -> None:
     for warning in found.warnings:
         typer.echo(f"mien: warning: {warning}", err=True)
     if found.findings:
@@ -111,11 +111,11 @@ def witness(
 def _look(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bool:
     """Look once, and say what came of it."""
     try:
-        held = witnessing.look(url, state=state, vkey=vkey, now=utc_now())
-    except (BrokenError, UnprovenError, NotesError, OSError) as error:
+        held = witnessing.check_log(url, state=state, vkey=vkey, now=utc_now())
+    except (ContradictionError, UnprovenError, WitnessNotesError, OSError) as error:
         if as_json:
-            found = error.found if isinstance(error, BrokenError) else "unproven"
-            evidence = error.evidence if isinstance(error, BrokenError) else None
+            found = error.found if isinstance(error, ContradictionError) else "unproven"
+            evidence = error.evidence if isinstance(error, ContradictionError) else None
             answer({"holds": False, "found": found, "reason": str(error), "evidence": evidence}, as_json=True)
         else:
             typer.echo(f"mien: {error}", err=True)
@@ -127,7 +127,7 @@ def _look(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bool:
     return True
 
 
-def _held(held: Held) -> dict[str, Any]:
+def _held(held: WitnessResult) -> dict[str, Any]:
     return {
         "holds": True,
         "log": held.log.origin,
@@ -140,7 +140,7 @@ def _held(held: Held) -> dict[str, Any]:
     }
 
 
-def _line(held: Held) -> str:
+def _line(held: WitnessResult) -> str:
     if held.before is not None:
         return f"{held.log.origin} holds: {held.size} entries, {held.more} more than on {held.before.at}"
     key = (

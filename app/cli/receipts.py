@@ -11,7 +11,7 @@ import typer
 from app.cli.command import Json, answer, refuse
 from app.kit.text import readable
 from app.transparency.verify import bundle, jwks
-from app.transparency.verify.service import verify
+from app.transparency.verify import service as verifying
 
 app = typer.Typer()
 
@@ -52,8 +52,10 @@ def verify_receipt(
     Without --fingerprint the key file is believed as it is. Exits 0 if it holds, 1 if not.
     See docs/reference/receipts.md.
     """
-    verdict = verify(
-        _read(file, most=bundle.LARGEST), jwks=_read(key_file, most=jwks.LARGEST), fingerprints=fingerprints or []
+    verdict = verifying.verify_receipt(
+        _read(file, most=bundle.MAX_BUNDLE_BYTES),
+        jwks=_read(key_file, most=jwks.MAX_JWKS_BYTES),
+        fingerprints=fingerprints or [],
     )
     if not verdict.valid and not as_json:
         refuse(verdict.reason)

@@ -42,7 +42,7 @@ def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event:
     """Write *event* as the person's next, with its receipt; returns the receipt. No event is written without one."""
     row_id, writing = uuid4(), within(session)
     said = receipting.said(session, vault.settings, event)
-    bundle = issuing.issue(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
+    bundle = issuing.issue_receipt(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
     plain = json.dumps(asdict(event), default=written).encode()
     row = key.seal(plain, place(ConsentEventRow.sealed, row_id))
     writing.all(_EVENT, id=row_id, subject_id=subject_id, person_id=subject_id, sealed=row)
@@ -68,7 +68,7 @@ def latest(
     for row in session.scalars(rows.order_by(ConsentEventRow.position.desc())):
         event = _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))
         if event.consent_id == consent_id:
-            return event, issuing.find(session, key, receipt_id=row.id)
+            return event, issuing.find_receipt(session, key, receipt_id=row.id)
     return None
 
 

@@ -92,7 +92,7 @@ def parse(body: bytes) -> NoticeHead:
 def _check_receipt(head: NoticeHead, body: bytes) -> None:
     """Refuse a notice that no receipt could repeat: nobody could decide on it."""
     try:
-        said = drafting.processing(matter(body), sha256=head.sha256, relying_party=None)
+        said = drafting.processing_content(matter(body), sha256=head.sha256, relying_party=None)
     except (KeyError, ValueError) as error:
         msg = (
             f"a receipt cannot repeat the front matter ({type(error).__name__}): texts, tables of texts, lists of these"

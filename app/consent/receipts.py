@@ -29,10 +29,10 @@ KINDS: dict[EventState, ConsentKind] = {
 
 def said(session: Session, settings: Settings, event: ConsentEvent) -> receipts.ConsentReceipt:
     """Return what the receipt of *event* says. The consent's own id is not in it: it would join two receipts."""
-    return drafting.consent(
+    return drafting.consent_receipt(
         kind=KINDS[event.state],
-        issuer=issuing.issuer(settings),
-        ids=drafting.Ids.fresh(),
+        issuer=issuing.receipt_issuer(settings),
+        ids=drafting.ReceiptIds.fresh(),
         at=_when(event),
         valid_until=event.valid_until,
         notice_sha256=event.notice_sha256,
@@ -51,9 +51,9 @@ def _when(event: ConsentEvent) -> date:
     return event.event_time.date() if restored or event.state is EventState.EXPIRED else event.event_time
 
 
-def _party(session: Session, party_id: UUID) -> drafting.RelyingParty:
+def _party(session: Session, party_id: UUID) -> drafting.ConsentRecipient:
     (party,) = parties.recipients(within(session), [party_id])
-    return drafting.RelyingParty(id=party.id, name=party.name, contact=party.contact)
+    return drafting.ConsentRecipient(id=party.id, name=party.name, contact=party.contact)
 
 
 @lru_cache(maxsize=NOTICES_READ)

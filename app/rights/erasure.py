@@ -210,7 +210,7 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
             if keys_after:
                 continue
             one.step, one.held, one.completed_on = ErasureStep.COMPLETED, None, now.date()
-            issued = issuing.signed(vault, _said(session, vault.settings, one, held, now=now), now=now)
+            issued = issuing.sign_receipt(vault, _said(session, vault.settings, one, held, now=now), now=now)
             one.receipt = issued.written().decode()
             session.flush()
             entries.pend(within(session), issued.leaf)
@@ -223,15 +223,15 @@ def _said(
 ) -> receipts.ErasureReceipt:
     """Return what the receipt of an erasure says: that it was done, and not whose."""
     left = kept(session, erasure, settings, today=now.date())
-    return drafting.erasure(
-        issuer=issuing.issuer(settings),
-        ids=drafting.Ids.fresh(),
+    return drafting.erasure_receipt(
+        issuer=issuing.receipt_issuer(settings),
+        ids=drafting.ReceiptIds.fresh(),
         requested=erasure.requested_on,
         # Where a crash kept the time from being written down: no later than when it was asked for.
         keys_destroyed=held.keys_destroyed_at or now,
         completed=now,
         stores=held.stores(),
-        kept=[receipts.Kept(what=one.what, holds=one.holds, why=one.why) for one in left],
+        kept=[receipts.KeptItem(what=one.what, holds=one.holds, why=one.why) for one in left],
     )
 
 

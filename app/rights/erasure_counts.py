@@ -51,11 +51,11 @@ class Held:
         """Return what the register is asked by."""
         return [bytes.fromhex(one) for one in self.owners]
 
-    def stores(self) -> list[receipts.Store]:
+    def stores(self) -> list[receipts.StoreCount]:
         """Return the two stores, counted before and after. No key is left: it was asked for."""
         return [
-            receipts.Store(store="mien.db", unit="rows", before=self.rows_before, after=self.rows_after),
-            receipts.Store(store="register.db", unit="keys", before=self.keys_before, after=0),
+            receipts.StoreCount(store="mien.db", unit="rows", before=self.rows_before, after=self.rows_after),
+            receipts.StoreCount(store="register.db", unit="keys", before=self.keys_before, after=0),
         ]
 
 

@@ -15,9 +15,8 @@ from app.transparency.log import service as log
 from app.transparency.receipts import issue as issuing
 from app.transparency.tables import ReceiptRow
 from app.transparency.verify.bundle import Bundle
-from app.transparency.verify.canonical_json import from_base64url
-from app.transparency.verify.receipt import Receipt
-from app.transparency.verify.receipt import read as read_receipt
+from app.transparency.verify.canonical_json import decode_base64url
+from app.transparency.verify.receipt import Receipt, parse_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
@@ -42,13 +41,13 @@ def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int 
     if before is not None:
         query = query.where(ReceiptRow.position < before)
     rows = session.scalars(query.order_by(ReceiptRow.position.desc()).limit(limit)).all()
-    opened = [(row, issuing.opened(key, row.id, row.sealed)) for row in rows]
+    opened = [(row, issuing.open_receipt(key, row.id, row.sealed)) for row in rows]
     return [Held(row.id, row.position, said(bundle), bundle) for row, bundle in opened]
 
 
 def said(bundle: Bundle) -> Receipt:
     """Return what a receipt of ours says; it was sealed by us, and its signature is for others to check."""
-    return read_receipt(from_base64url(bundle.jws.split(".")[1]))
+    return parse_receipt(decode_base64url(bundle.jws.split(".")[1]))
 
 
 def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:

@@ -262,8 +262,10 @@ def issue_of_right(
     writing: Statements, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
 ) -> Bundle:
     """Do the same with the person's *own* key at hand."""
-    said = drafting.right(kind=kind, issuer=issuing.issuer(vault.settings), ids=drafting.Ids.fresh(), at=now)
-    return issuing.issue(writing, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
+    said = drafting.right_receipt(
+        kind=kind, issuer=issuing.receipt_issuer(vault.settings), ids=drafting.ReceiptIds.fresh(), at=now
+    )
+    return issuing.issue_receipt(writing, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

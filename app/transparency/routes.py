@@ -98,11 +98,11 @@ def consistency(vault: Transactions, size: Size) -> ConsistencyOut:
 @router.post("/receipts/verify", name="verify_receipt")
 def verify(body: ReceiptIn, vault: Transactions) -> VerdictOut:
     """Check a receipt. Better check it without this service: `mien verify-receipt`, or docs/reference/receipts.md."""
-    verdict = verdicts.of(vault, body.receipt)
+    verdict = verdicts.check_receipt(vault, body.receipt)
     return VerdictOut(valid=verdict.valid, reason=verdict.reason)
 
 
 @router.get("/schemas/receipt", responses=SCHEMA)
 def receipt_schema(_request: Request) -> dict[str, Any]:
     """Read the schema of what a receipt says. JSON Schema, for programs that read receipts."""
-    return receipts.schema()
+    return receipts.receipt_schema()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.comparisons import shorten_history
 from app.jobs.maintenance import purge_dead_rows
-from app.transparency.audit.findings import Kind
+from app.transparency.audit.findings import FindingKind
 from app.transparency.log import entries
 from app.vault.tables import EndedKind
 from tests.support.byte_scan import Needles, files_under, rows
@@ -238,7 +238,7 @@ def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_di
     missed = audited(root, now=now).findings
 
     assert whole == ()
-    assert [one.kind for one in missed] == [Kind.RECORD_MISSING]
+    assert [one.kind for one in missed] == [FindingKind.RECORD_MISSING]
 
 
 @pytest.mark.parametrize("times", [1, 3])

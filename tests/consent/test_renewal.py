@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.consent import renewal
 from app.consent.policy import renewal_is_due, renewed_until
 from app.jobs.maintenance import run_maintenance
-from app.transparency.verify.canonical_json import from_base64url
+from app.transparency.verify.canonical_json import decode_base64url
 from app.web.auth import Principal, Role
 from tests.consent.drafts import draft, publish
 from tests.consent.spies import count
@@ -94,7 +94,7 @@ def test_it_is_an_event_with_its_receipt(service: RunningService) -> None:
     answer = renewed(person, consent).json()
     events = person("GET", "/v1/me/consents").json()["items"]
     receipts = person("GET", "/v1/me/receipts").json()["items"]
-    said = from_base64url(answer["receipt"]["jws"].split(".")[1])
+    said = decode_base64url(answer["receipt"]["jws"].split(".")[1])
 
     assert [(one["state"], one["consent_id"]) for one in events] == [("given", consent["consent_id"])] * 2
     assert events[0]["valid_until"] == answer["valid_until"]

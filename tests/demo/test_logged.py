@@ -33,7 +33,7 @@ def test_another_leaf_does_not() -> None:
 
 def test_what_tells_a_receipt_is_found_in_it() -> None:
     said = consent()
-    bundle = Signer().bundle(receipts.encoded(said))
+    bundle = Signer().bundle(receipts.encode_receipt(said))
     parts = telling_parts(bundle)
 
     assert {name: parts[name] for name in ("receipt_id", "record_id", "pii_principal_id")} == {
@@ -50,6 +50,6 @@ def test_what_people_hold_is_removed_unless_it_is_to_be_kept(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Holder(keep=keep) as holder:
-        holder.keep(Signer().bundle(receipts.encoded(consent())), owner="Ada", kind="consent_given")
+        holder.keep(Signer().bundle(receipts.encode_receipt(consent())), owner="Ada", kind="consent_given")
 
     assert [one.name for one in tmp_path.glob("*/*")] == (["01-consent-given.json"] if keep else [])

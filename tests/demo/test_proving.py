@@ -33,7 +33,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sce
     with Stage(keep=False) as stage, Holder(keep=False) as holder, httpx.Client() as http:
         ada = Person("Ada Example-Person", Caller(http, teller))
         made = Scene(stage=stage, holder=holder, teller=teller, cast=Cast(), door=ada.caller, ada=ada, ben=ada)
-        holder.keep(signer.bundle(receipts.encoded(consent())), owner="Ada", kind="consent_given")
+        holder.keep(signer.bundle(receipts.encode_receipt(consent())), owner="Ada", kind="consent_given")
         holder.keys.write_bytes(signer.key_set())
         holder.fingerprint = signer.key.kid
         yield made, stream.getvalue

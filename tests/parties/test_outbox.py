@@ -88,12 +88,12 @@ def test_a_message_is_signed_by_the_key_for_events_and_names_nobody(telling: Run
     payloads = [(f"payload {number}", json.dumps(one).encode()) for number, one in enumerate(receiver.told)]
 
     assert needles.found(sent + payloads) == []
-    published = jwks.read(telling.client.get("/.well-known/jwks.json").content)
+    published = jwks.parse_jwks(telling.client.get("/.well-known/jwks.json").content)
     for request in receiver.requests:
-        token = jws.token(request.partition(b"\r\n\r\n")[2].decode())
+        token = jws.read_token(request.partition(b"\r\n\r\n")[2].decode())
         key = published[token.header.kid]
         assert key.mien_signs == "events"
-        assert jws.payload_of(token, typ=jws.EVENT, key=key.key)
+        assert jws.verify_token(token, typ=jws.EVENT_TYPE, key=key.key)
 
 
 def test_nothing_is_written_or_sent_for_a_party_without_a_callback(telling: RunningService) -> None:

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.transparency.verify import merkle
-from app.transparency.verify.canonical_json import base64url
-from app.transparency.verify.checkpoint import Checkpoint, Verifier, sign
+from app.transparency.verify.canonical_json import encode_base64url
+from app.transparency.verify.checkpoint import Checkpoint, Verifier, sign_checkpoint
 from app.transparency.verify.jws import thumbprint
 from tests.transparency.trees import LEAVES, Grown
 
@@ -37,7 +37,7 @@ class Log:
 
     def note(self) -> str:
         checkpoint = Checkpoint(self.origin, len(self.leaves), merkle.root(Grown(self.leaves), len(self.leaves)))
-        return sign(checkpoint, name=self.origin, private_key=self.key)
+        return sign_checkpoint(checkpoint, name=self.origin, private_key=self.key)
 
     def consistency(self, size: int) -> tuple[int, bytes]:
         if size > len(self.leaves):
@@ -48,7 +48,7 @@ class Log:
 
     def jwks(self) -> bytes:
         public = self.key.public_key().public_bytes_raw()
-        of_key = {"kty": "OKP", "crv": "Ed25519", "x": base64url(public), "kid": thumbprint(public)}
+        of_key = {"kty": "OKP", "crv": "Ed25519", "x": encode_base64url(public), "kid": thumbprint(public)}
         of_use = {"use": "sig", "alg": "EdDSA", "iat": 0, "mien_signs": "checkpoints", "mien_origin": self.origin}
         return json.dumps({"keys": [{**of_key, **of_use}]}).encode()
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from app.transparency.log import entries
 from app.transparency.tables import EntryRow, ReceiptRow
 from app.transparency.verify.bundle import Bundle
-from app.transparency.verify.canonical_json import from_base64url, written
+from app.transparency.verify.canonical_json import decode_base64url, encode_json
 from app.vault.register import Owner
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
@@ -54,7 +54,7 @@ def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
     found = {}
     for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
         held = json.loads(_key(vault, subject_id).open(sealed, place(EntryRow.sealed, UUID(row_id))))
-        record, salt = written(held["record"]), from_base64url(held["salt"])
+        record, salt = encode_json(held["record"]), decode_base64url(held["salt"])
         found[UUID(row_id)] = entries.leaf_of(salt, record), record, salt
     return found
 
@@ -69,8 +69,8 @@ def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
     receipts += [one.encode() for (one,) in rows(vault.data.path, "SELECT receipt FROM erasures") if one]
     for receipt in receipts:
         bundle = Bundle.model_validate_json(receipt)
-        record = from_base64url(bundle.jws.split(".")[1])
-        found[bytes.fromhex(bundle.leaf)] = from_base64url(bundle.salt), record
+        record = decode_base64url(bundle.jws.split(".")[1])
+        found[bytes.fromhex(bundle.leaf)] = decode_base64url(bundle.salt), record
     return found
 
 

@@ -26,7 +26,9 @@ ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 AT = datetime(2026, 11, 26, 8, 30, 15, 123456, tzinfo=UTC)
 UNTIL = datetime(2027, 11, 26, tzinfo=UTC)
 ISSUER = drafting.Issuer(controller="Demonstration controller", profile="prototype")
-DOOR = drafting.RelyingParty(id=UUID("5f0c2b1e-8d1e-4d0b-9a4e-0b8a6d9f1c23"), name="Door", contact="door@example.org")
+DOOR = drafting.ConsentRecipient(
+    id=UUID("5f0c2b1e-8d1e-4d0b-9a4e-0b8a6d9f1c23"), name="Door", contact="door@example.org"
+)
 
 
 def b64(content: bytes) -> str:
@@ -155,10 +157,10 @@ def front_matter(name: str) -> tuple[str, dict[str, Any]]:
 
 def consent(kind: vocabulary.ConsentKind = "consent_given", purpose: str = "verification") -> receipts.ConsentReceipt:
     sha256, matter = front_matter(purpose)
-    return drafting.consent(
+    return drafting.consent_receipt(
         kind=kind,
         issuer=ISSUER,
-        ids=drafting.Ids.fresh(),
+        ids=drafting.ReceiptIds.fresh(),
         at=AT,
         valid_until=UNTIL if kind == "consent_given" else None,
         notice_sha256=sha256,
@@ -168,18 +170,18 @@ def consent(kind: vocabulary.ConsentKind = "consent_given", purpose: str = "veri
 
 
 def right(kind: vocabulary.RightKind = "rectification") -> receipts.RightReceipt:
-    return drafting.right(kind=kind, issuer=ISSUER, ids=drafting.Ids.fresh(), at=AT)
+    return drafting.right_receipt(kind=kind, issuer=ISSUER, ids=drafting.ReceiptIds.fresh(), at=AT)
 
 
 def erasure() -> receipts.ErasureReceipt:
-    return drafting.erasure(
+    return drafting.erasure_receipt(
         issuer=ISSUER,
-        ids=drafting.Ids.fresh(),
+        ids=drafting.ReceiptIds.fresh(),
         requested=AT.date(),
         keys_destroyed=AT,
         completed=AT,
-        stores=[receipts.Store(store="mien.db", unit="rows", before=14, after=0)],
-        kept=[receipts.Kept(what="tombstones", holds="digests", why="so that no backup brings you back")],
+        stores=[receipts.StoreCount(store="mien.db", unit="rows", before=14, after=0)],
+        kept=[receipts.KeptItem(what="tombstones", holds="digests", why="so that no backup brings you back")],
     )
 
 

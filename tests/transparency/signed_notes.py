@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.transparency.verify import checkpoint as module
-from app.transparency.verify.checkpoint import Checkpoint, Verifier, sign
+from app.transparency.verify.checkpoint import Checkpoint, Verifier, sign_checkpoint
 from app.transparency.verify.merkle import leaf_hash
 
 ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
@@ -15,7 +15,7 @@ OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OURS = Verifier(ORIGIN, KEY.public_key())
 SAID = Checkpoint(ORIGIN, 4096, leaf_hash(b"root"))
 ROOT = base64.b64encode(SAID.root).decode()
-NOTE = sign(SAID, name=ORIGIN, private_key=KEY)
+NOTE = sign_checkpoint(SAID, name=ORIGIN, private_key=KEY)
 
 
 def signed(text: str) -> str:

@@ -47,9 +47,9 @@ def grown(root: Path, *batches: int) -> int:
     return joined.size
 
 
-def audited(root: Path, *, now: datetime = NOW) -> audit.Audit:
+def audited(root: Path, *, now: datetime = NOW) -> audit.AuditReport:
     with opened(root) as vault:
-        return audit.audit(vault, now=now, tell=lambda _doing: None)
+        return audit.audit_log(vault, now=now, tell=lambda _doing: None)
 
 
 def first(root: Path) -> Finding:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.transparency.audit.findings import Kind
+from app.transparency.audit.findings import FindingKind
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, guard_owner
 from app.transparency.verify.frontier import Frontier
 from tests.support.service_fixture import copied
@@ -67,7 +67,7 @@ def test_a_changed_leaf_is_named(root: Path) -> None:
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.LEAF_CHANGED, 257)
+    assert (found.kind, found.index) == (FindingKind.LEAF_CHANGED, 257)
     assert "257" in found.what
     assert found.do
 
@@ -80,7 +80,7 @@ def test_a_leaf_that_is_changed_everywhere_is_named(root: Path) -> None:
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.LEAF_CHANGED, 301)
+    assert (found.kind, found.index) == (FindingKind.LEAF_CHANGED, 301)
 
 
 def test_two_leaves_that_changed_places_are_named_by_the_first(root: Path) -> None:
@@ -92,7 +92,7 @@ def test_two_leaves_that_changed_places_are_named_by_the_first(root: Path) -> No
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.LEAF_CHANGED, 40)
+    assert (found.kind, found.index) == (FindingKind.LEAF_CHANGED, 40)
 
 
 @pytest.mark.parametrize("dropped", [0, 7, 255, 256, 618])
@@ -106,7 +106,7 @@ def test_a_dropped_leaf_is_named(root: Path, dropped: int) -> None:
     found = first(root)
 
     assert found.index == dropped
-    assert found.kind is (Kind.LEAF_MISSING if dropped == last else Kind.LEAF_CHANGED)
+    assert found.kind is (FindingKind.LEAF_MISSING if dropped == last else FindingKind.LEAF_CHANGED)
 
 
 def test_a_last_leaf_that_is_dropped_with_its_head_is_missed_by_the_data(root: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_last_leaf_that_is_dropped_with_its_head_is_missed_by_the_data(root: P
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.ROLLED_BACK, len(leaves))
+    assert (found.kind, found.index) == (FindingKind.ROLLED_BACK, len(leaves))
 
 
 def test_a_leaf_put_in_between_is_named(root: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_dropped_tile_is_named_by_its_first_leaf(root: Path) -> None:
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.LEAF_MISSING, 256)
+    assert (found.kind, found.index) == (FindingKind.LEAF_MISSING, 256)
 
 
 def test_a_hash_above_is_named_by_the_first_leaf_under_it(root: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_hash_above_is_named_by_the_first_leaf_under_it(root: Path) -> None:
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.NODE_WRONG, 256)
+    assert (found.kind, found.index) == (FindingKind.NODE_WRONG, 256)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_dropped_head_is_named_by_the_first_entry_that_it_counted(root: Path) 
     found = audited(root).findings
 
     assert found[0].index == before
-    assert {Kind.HEAD_MISSING, Kind.ROLLED_BACK} <= {one.kind for one in found}
+    assert {FindingKind.HEAD_MISSING, FindingKind.ROLLED_BACK} <= {one.kind for one in found}
 
 
 @pytest.mark.parametrize("which", ["size = 0", "size >= 0"])
@@ -186,7 +186,7 @@ def test_a_log_without_a_beginning_is_found(root: Path, which: str) -> None:
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.HEAD_MISSING, 0)
+    assert (found.kind, found.index) == (FindingKind.HEAD_MISSING, 0)
 
 
 @pytest.mark.parametrize("number", range(len(BATCHES)))
@@ -197,7 +197,7 @@ def test_a_changed_root_is_named_by_the_first_entry_of_its_batch(root: Path, num
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.ROOT_WRONG, sizes[number])
+    assert (found.kind, found.index) == (FindingKind.ROOT_WRONG, sizes[number])
 
 
 @pytest.mark.parametrize(
@@ -217,19 +217,19 @@ def test_an_index_that_is_wrong_is_named(root: Path, statement: str, index: int)
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.INDEX_WRONG, index)
+    assert (found.kind, found.index) == (FindingKind.INDEX_WRONG, index)
 
 
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ("record = replace(record, 'run', 'ran')", Kind.RECORD_CHANGED),
-        ("record = CAST(x'ff' AS TEXT)", Kind.RECORD_CHANGED),
-        ("salt = zeroblob(32)", Kind.RECORD_CHANGED),
-        ("joined = 0", Kind.RECORD_CHANGED),
+        ("record = replace(record, 'run', 'ran')", FindingKind.RECORD_CHANGED),
+        ("record = CAST(x'ff' AS TEXT)", FindingKind.RECORD_CHANGED),
+        ("salt = zeroblob(32)", FindingKind.RECORD_CHANGED),
+        ("joined = 0", FindingKind.RECORD_CHANGED),
     ],
 )
-def test_an_open_record_that_was_changed_is_named(root: Path, change: str, kind: Kind) -> None:
+def test_an_open_record_that_was_changed_is_named(root: Path, change: str, kind: FindingKind) -> None:
     with tampering(root) as tampered:
         leaves = tampered.leaves()
         found = [row[0] for row in tampered("SELECT leaf FROM log_open_entries WHERE record LIKE '%retention_run%'")]
@@ -254,7 +254,7 @@ def test_an_open_record_whose_leaf_is_not_there_is_found(root: Path) -> None:
     assert record
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.RECORD_CHANGED, None)
+    assert (found.kind, found.index) == (FindingKind.RECORD_CHANGED, None)
 
 
 def test_of_several_faults_the_first_by_index_is_named(root: Path) -> None:
@@ -268,7 +268,7 @@ def test_of_several_faults_the_first_by_index_is_named(root: Path) -> None:
     found = audited(root).findings
 
     assert [one.index for one in found] == [leaves.index(open_leaf), 550]
-    assert [one.kind for one in found] == [Kind.RECORD_CHANGED, Kind.LEAF_CHANGED]
+    assert [one.kind for one in found] == [FindingKind.RECORD_CHANGED, FindingKind.LEAF_CHANGED]
 
 
 def test_a_register_put_back_to_an_older_state_is_named_by_the_first_entry_that_is_gone(
@@ -278,7 +278,7 @@ def test_a_register_put_back_to_an_older_state_is_named_by_the_first_entry_that_
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.ROLLED_BACK, size)
+    assert (found.kind, found.index) == (FindingKind.ROLLED_BACK, size)
     assert "newest register" in found.do
 
 
@@ -297,7 +297,7 @@ def test_what_the_data_has_seen_is_believed_only_if_the_log_signed_it(root: Path
 
     found = audited(root).findings
 
-    assert [(one.kind, one.index) for one in found] == [(Kind.SEEN_CHANGED, None)]
+    assert [(one.kind, one.index) for one in found] == [(FindingKind.SEEN_CHANGED, None)]
 
 
 def test_who_has_the_key_of_the_tags_too_is_found_out_by_what_the_data_has_seen(
@@ -311,7 +311,7 @@ def test_who_has_the_key_of_the_tags_too_is_found_out_by_what_the_data_has_seen(
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.REWRITTEN, None)
+    assert (found.kind, found.index) == (FindingKind.REWRITTEN, None)
 
 
 def test_without_the_key_of_the_tags_a_changed_leaf_is_narrowed_down_to_its_batch(root: Path) -> None:
@@ -325,7 +325,10 @@ def test_without_the_key_of_the_tags_a_changed_leaf_is_narrowed_down_to_its_batc
 
     found = audited(root).findings
 
-    assert [(one.kind, one.index) for one in found[:2]] == [(Kind.ROOT_WRONG, sizes[2]), (Kind.GUARD_GONE, None)]
+    assert [(one.kind, one.index) for one in found[:2]] == [
+        (FindingKind.ROOT_WRONG, sizes[2]),
+        (FindingKind.GUARD_GONE, None),
+    ]
 
 
 def test_a_clock_that_was_set_back_is_a_warning(root: Path) -> None:

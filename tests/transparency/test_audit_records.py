@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.kit.clock import utc_now
-from app.transparency.audit.findings import Kind
+from app.transparency.audit.findings import FindingKind
 from app.transparency.log import batch
 from app.vault.register import Owner
 from tests.support.service_fixture import SharedPool, copied, serving
@@ -65,7 +65,7 @@ def test_a_record_that_was_deleted_is_missed_by_the_next_one_of_its_person(root:
         )
     found = audited(root, now=utc_now()).findings
 
-    assert {one.kind for one in found} == {Kind.RECORD_MISSING}
+    assert {one.kind for one in found} == {FindingKind.RECORD_MISSING}
     assert table in found[0].what
 
 
@@ -76,7 +76,7 @@ def test_a_record_whose_leaf_is_nowhere_is_found(root: Path, table: str) -> None
 
     found = audited(root, now=utc_now()).findings
 
-    assert {one.kind for one in found} == {Kind.RECORD_NOT_IN_LOG}
+    assert {one.kind for one in found} == {FindingKind.RECORD_NOT_IN_LOG}
     assert any(f"the table {table}" in one.what for one in found)
 
 
@@ -90,7 +90,7 @@ def test_a_record_that_was_changed_or_put_elsewhere_is_found(root: Path, table: 
 
     found = first(root)
 
-    assert (found.kind, found.index) == (Kind.RECORD_CHANGED, None)
+    assert (found.kind, found.index) == (FindingKind.RECORD_CHANGED, None)
     assert f"the table {table}" in found.what
 
 
@@ -100,7 +100,7 @@ def test_a_receipt_by_a_key_that_is_not_there_any_more_is_found(root: Path) -> N
 
     found = first(root)
 
-    assert found.kind is Kind.RECORD_CHANGED
+    assert found.kind is FindingKind.RECORD_CHANGED
     assert "no key here" in found.what
 
 
@@ -123,4 +123,4 @@ def test_a_pending_record_that_was_changed_is_found(root: Path) -> None:
             " (SELECT leaf FROM pending_leaves LIMIT 1)"
         )
 
-    assert Kind.RECORD_CHANGED in {one.kind for one in audited(root, now=utc_now()).findings}
+    assert FindingKind.RECORD_CHANGED in {one.kind for one in audited(root, now=utc_now()).findings}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.transparency.verify import checkpoint as module
-from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, opened, sign
-from app.transparency.verify.merkle import EMPTY_ROOT, LARGEST
+from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint, sign_checkpoint
+from app.transparency.verify.merkle import EMPTY_ROOT, MAX_LEAVES
 from tests.transparency.signed_notes import KEY, NOTE, ORIGIN, OURS, ROOT
 
 # --- What others published.
@@ -48,19 +48,19 @@ PUBLISHED = [
 
 
 def test_the_checkpoint_of_a_log_that_is_not_ours_opens_with_its_key() -> None:
-    said = opened(GO_2026, Verifier.of(GO_KEY), origin=GO_LOG)
+    said = open_checkpoint(GO_2026, Verifier.of(GO_KEY), origin=GO_LOG)
 
     assert (said.origin, said.size) == (GO_LOG, 65664258)
     assert GO_2026.startswith(said.text)
 
 
 def test_the_signatures_of_its_witness_are_passed_over() -> None:
-    assert opened(GO_2023, Verifier.of(GO_KEY), origin=GO_LOG).size == 15081221
+    assert open_checkpoint(GO_2023, Verifier.of(GO_KEY), origin=GO_LOG).size == 15081221
 
 
 def test_one_digit_changed_and_it_does_not_open() -> None:
     with pytest.raises(CheckpointError, match="text was changed"):
-        opened(GO_2026.replace("65664258", "65664259"), Verifier.of(GO_KEY), origin=GO_LOG)
+        open_checkpoint(GO_2026.replace("65664258", "65664259"), Verifier.of(GO_KEY), origin=GO_LOG)
 
 
 @pytest.mark.parametrize("vkey", PUBLISHED)
@@ -76,12 +76,12 @@ def test_a_published_note_is_signed_as_it_was_byte_for_byte() -> None:
 # --- Ours.
 
 
-@given(size=st.integers(0, LARGEST), root=st.binary(min_size=32, max_size=32))
+@given(size=st.integers(0, MAX_LEAVES), root=st.binary(min_size=32, max_size=32))
 def test_what_was_signed_is_what_is_read(size: int, root: bytes) -> None:
     said = Checkpoint(ORIGIN, size, root)
 
-    assert opened(sign(said, name=ORIGIN, private_key=KEY), OURS) == said
-    assert opened(sign(said, name=ORIGIN, private_key=KEY), Verifier.of(OURS.vkey)) == said
+    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), OURS) == said
+    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), Verifier.of(OURS.vkey)) == said
 
 
 def test_a_note_is_three_lines_and_a_signature() -> None:
@@ -97,7 +97,7 @@ def test_no_checkpoint_is_of_a_log_without_a_name_of_one_line(origin: str) -> No
         Checkpoint(origin, 1, EMPTY_ROOT)
 
 
-@pytest.mark.parametrize(("size", "root"), [(-1, EMPTY_ROOT), (LARGEST + 1, EMPTY_ROOT), (1, b""), (1, bytes(33))])
+@pytest.mark.parametrize(("size", "root"), [(-1, EMPTY_ROOT), (MAX_LEAVES + 1, EMPTY_ROOT), (1, b""), (1, bytes(33))])
 def test_no_checkpoint_is_of_what_no_log_can_be(size: int, root: bytes) -> None:
     with pytest.raises(CheckpointError):
         Checkpoint(ORIGIN, size, root)

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from app.transparency.verify import checkpoint as module
 from app.transparency.verify.checkpoint import (
-    LONGEST,
+    MAX_NOTE_BYTES,
     MOST_SIGNATURES,
     Checkpoint,
     CheckpointError,
     Verifier,
-    opened,
-    sign,
+    open_checkpoint,
+    sign_checkpoint,
 )
-from app.transparency.verify.merkle import LARGEST
+from app.transparency.verify.merkle import MAX_LEAVES
 from tests.transparency.signed_notes import KEY, NOTE, ORIGIN, OTHER, OURS, ROOT, SAID, cosigned, signed
 
 
@@ -26,14 +26,14 @@ def test_any_character_changed_or_left_out_and_it_does_not_open(at: int) -> None
     others = [chr(ord(NOTE[at]) ^ 1 << bit) for bit in range(7)]
     for new in ["", *others, NOTE[at] * 2, "\ud800"]:
         with pytest.raises(CheckpointError):
-            opened(NOTE[:at] + new + NOTE[at + 1 :], OURS)
+            open_checkpoint(NOTE[:at] + new + NOTE[at + 1 :], OURS)
 
 
 @settings(max_examples=300)
 @given(note=st.text() | st.lists(st.sampled_from([*NOTE.split(" "), *NOTE, "\n\n", " "])).map("".join))
 def test_any_text_at_all_is_refused_and_raises_nothing_else(note: str) -> None:
     with pytest.raises(CheckpointError):
-        opened(note, OURS)
+        open_checkpoint(note, OURS)
 
 
 @pytest.mark.parametrize(
@@ -61,36 +61,36 @@ def test_a_key_of_another_type_or_length_is_refused_though_its_id_is_right(raw: 
 
 def test_another_key_of_the_same_name_does_not_open_it() -> None:
     with pytest.raises(CheckpointError, match="not signed by this key"):
-        opened(NOTE, Verifier(ORIGIN, OTHER.public_key()))
+        open_checkpoint(NOTE, Verifier(ORIGIN, OTHER.public_key()))
 
 
 def test_the_same_key_under_another_name_does_not_open_it() -> None:
     with pytest.raises(CheckpointError, match="not signed by this key"):
-        opened(NOTE, Verifier("mien/another", KEY.public_key()), origin=ORIGIN)
+        open_checkpoint(NOTE, Verifier("mien/another", KEY.public_key()), origin=ORIGIN)
 
 
 def test_a_checkpoint_of_another_log_by_the_same_key_is_refused() -> None:
     said = Checkpoint("mien/another", SAID.size, SAID.root)
 
     with pytest.raises(CheckpointError, match="another log"):
-        opened(sign(said, name=ORIGIN, private_key=KEY), OURS)
+        open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), OURS)
     with pytest.raises(CheckpointError, match="another log"):
-        opened(NOTE, OURS, origin="mien/another")
+        open_checkpoint(NOTE, OURS, origin="mien/another")
 
 
 def test_others_may_sign_as_well_before_it_and_after() -> None:
     text, _, own = NOTE.rpartition("\n\n")
     before, after = cosigned(["witness.example/1"]), cosigned(["witness.example/2", ORIGIN, "\u05e2\u05d3"])
 
-    assert opened(f"{text}\n\n{before}{own}{after}", OURS) == SAID
-    assert opened(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES - 1)), OURS) == SAID
-    assert opened(NOTE + f"— w {base64.b64encode(bytes(5000)).decode()}\n" * 16, OURS) == SAID
+    assert open_checkpoint(f"{text}\n\n{before}{own}{after}", OURS) == SAID
+    assert open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES - 1)), OURS) == SAID
+    assert open_checkpoint(NOTE + f"— w {base64.b64encode(bytes(5000)).decode()}\n" * 16, OURS) == SAID
 
 
 def test_who_has_our_key_id_and_another_name_is_another() -> None:
     line = f"— witness {base64.b64encode(OURS.key_id + bytes(64)).decode()}\n"
 
-    assert opened(NOTE + line, OURS) == SAID
+    assert open_checkpoint(NOTE + line, OURS) == SAID
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65])
@@ -99,7 +99,7 @@ def test_a_second_signature_of_ours_that_does_not_hold_spoils_the_note(length: i
 
     for sent in (NOTE + line, NOTE.replace("\n\n", f"\n\n{line}")):
         with pytest.raises(CheckpointError, match="not by this key"):
-            opened(sent, OURS)
+            open_checkpoint(sent, OURS)
 
 
 NO_SIGNATURES = [
@@ -131,20 +131,20 @@ NO_SIGNATURES = [
 
 @pytest.mark.parametrize("line", NO_SIGNATURES)
 def test_a_signature_that_has_not_the_form_is_refused_whosever_it_is(line: str) -> None:
-    assert opened(NOTE + "— w AAAAAAA=\n", OURS) == SAID
+    assert open_checkpoint(NOTE + "— w AAAAAAA=\n", OURS) == SAID
     for sent in (f"{NOTE}{line}\n", NOTE.replace("\n\n", f"\n\n{line}\n"), f"{NOTE}— w AAAAAAA="):
         with pytest.raises(CheckpointError):
-            opened(sent, OURS)
+            open_checkpoint(sent, OURS)
 
 
 def test_a_note_has_a_largest_size_and_a_largest_number_of_signatures() -> None:
     with pytest.raises(CheckpointError, match="KiB"):
-        opened(NOTE + f"— w {base64.b64encode(bytes(LONGEST)).decode()}\n", OURS)
+        open_checkpoint(NOTE + f"— w {base64.b64encode(bytes(MAX_NOTE_BYTES)).decode()}\n", OURS)
     with pytest.raises(CheckpointError, match="signatures"):
-        opened(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES)), OURS)
+        open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES)), OURS)
 
 
-NO_SIZES = ["", "04096", "+1", "-1", "1_0", "1e3", "00", " 1", "1 ", "\u0661", "x", LARGEST + 1, 10**19, "9" * 5000]
+NO_SIZES = ["", "04096", "+1", "-1", "1_0", "1e3", "00", " 1", "1 ", "\u0661", "x", MAX_LEAVES + 1, 10**19, "9" * 5000]
 NO_ROOTS = [
     "",
     ROOT[:-1],
@@ -166,23 +166,23 @@ NO_LINES = [
 @pytest.mark.parametrize("text", NO_LINES)
 def test_a_text_that_is_no_checkpoint_is_refused_though_it_is_signed(text: str) -> None:
     with pytest.raises(CheckpointError):
-        opened(signed(text), OURS)
+        open_checkpoint(signed(text), OURS)
 
 
 def test_the_last_empty_line_ends_the_text_and_without_one_there_is_none() -> None:
     assert module._verified(signed("one\n\ntwo\n"), OURS) == "one\n\ntwo\n"
     with pytest.raises(CheckpointError, match="an empty line"):
-        opened(signed("\n").lstrip("\n"), OURS)
+        open_checkpoint(signed("\n").lstrip("\n"), OURS)
 
 
 def test_lines_after_the_root_are_allowed_and_mean_nothing() -> None:
-    assert opened(signed(f"{SAID.text}more\nand more\n"), OURS) == SAID
+    assert open_checkpoint(signed(f"{SAID.text}more\nand more\n"), OURS) == SAID
 
 
 def test_an_error_repeats_nothing_of_what_was_sent() -> None:
     for note in (f"secret\n1\n{ROOT}\n", "secret", f"{ORIGIN}\nsecret\n{ROOT}\n", f"{ORIGIN}\n1\nsecret\n"):
         for sent in (note, signed(note)):
             with pytest.raises(CheckpointError) as refused:
-                opened(sent, OURS)
+                open_checkpoint(sent, OURS)
 
             assert "secret" not in str(refused.value)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typer.testing import CliRunner, Result
 
 from app.cli.program import app
-from app.transparency.verify.checkpoint import Verifier, opened
+from app.transparency.verify.checkpoint import Verifier, open_checkpoint
 from app.vault.register import DESTROYED, Owner
 from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
@@ -182,7 +182,7 @@ def test_after_the_key_of_keys_was_rotated_everything_still_signs(service: Runni
     assert kid(receipt) == new
     assert verdict(service, receipt)["valid"]
     verifier = Verifier.of(said(command("keys", "list", "--json"))["vkey"])
-    assert opened(service.client.get("/v1/log/checkpoint").text, verifier).size > 0
+    assert open_checkpoint(service.client.get("/v1/log/checkpoint").text, verifier).size > 0
 
 
 def test_keys_are_listed_as_they_are_published(service: RunningService, command: Command) -> None:

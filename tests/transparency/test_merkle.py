@@ -142,7 +142,7 @@ def test_no_proof_is_made_of_a_tree_that_was_larger(old: int, size: int) -> None
         merkle.consistency_proof(TREE, old, size)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 127, 128, 129, 10**6, 2**20 - 1, 10**12 + 1, merkle.LARGEST])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 127, 128, 129, 10**6, 2**20 - 1, 10**12 + 1, merkle.MAX_LEAVES])
 def test_a_root_and_a_proof_read_as_many_nodes_as_the_size_has_digits(size: int) -> None:
     """Twice as many at most, of complete subtrees only; and what they give holds."""
     digits, nodes, whole = size.bit_length(), Uniform(), Counting(Uniform(), size)
@@ -153,6 +153,6 @@ def test_a_root_and_a_proof_read_as_many_nodes_as_the_size_has_digits(size: int)
         proof, growth = merkle.inclusion_proof(there, number, size), merkle.consistency_proof(grown, number, size)
 
         assert max(len(there.asked), len(grown.asked)) <= 2 * digits
-        assert merkle.holds_inclusion(proof, leaf=nodes.node(0, 0), index=number, size=size, root=root)
+        assert merkle.verify_inclusion(proof, leaf=nodes.node(0, 0), index=number, size=size, root=root)
         before = merkle.root(nodes, number)
-        assert merkle.holds_consistency(growth, old=number, old_root=before, size=size, root=root)
+        assert merkle.verify_consistency(growth, old=number, old_root=before, size=size, root=root)

@@ -103,15 +103,15 @@ def test_a_size_without_its_own_root_is_taken_as_theirs_takes_it() -> None:
             assert grown.ours() == grown.theirs()
 
 
-NUMBERS = st.integers(-5, 5) | st.integers(merkle.LARGEST - 3, merkle.LARGEST + 3) | st.integers()
+NUMBERS = st.integers(-5, 5) | st.integers(merkle.MAX_LEAVES - 3, merkle.MAX_LEAVES + 3) | st.integers()
 HASHES = st.sampled_from([b"", LEAVES[0], LEAVES[0][1:], LEAVES[0] + b"\0", merkle.EMPTY_ROOT])
 
 
 @settings(max_examples=500)
 @given(proof=st.lists(HASHES | st.binary(max_size=40), max_size=70), one=HASHES, other=HASHES, old=NUMBERS, new=NUMBERS)
 def test_nonsense_raises_nothing(proof: list[bytes], one: bytes, other: bytes, old: int, new: int) -> None:
-    there = merkle.holds_inclusion(proof, leaf=one, index=old, size=new, root=other)
-    grown = merkle.holds_consistency(proof, old=old, old_root=one, size=new, root=other)
+    there = merkle.verify_inclusion(proof, leaf=one, index=old, size=new, root=other)
+    grown = merkle.verify_consistency(proof, old=old, old_root=one, size=new, root=other)
 
     assert not there or (old, new, proof, one) == (0, 1, [], other)
     assert not grown or (proof == [] and old in {0, new})
@@ -126,7 +126,7 @@ def test_where_no_leaf_can_be_none_is_proved(index: int, size: int) -> None:
         for sibling in proof:
             climbed = merkle.node_hash(climbed, sibling)
 
-        assert not merkle.holds_inclusion(proof, leaf=LEAVES[0], index=index, size=size, root=climbed)
+        assert not merkle.verify_inclusion(proof, leaf=LEAVES[0], index=index, size=size, root=climbed)
 
 
 @pytest.mark.parametrize(("old", "size"), [(-1, 3), (4, 3), (-2, -1), (1, 0), (-1, -1), (2**63, 2**63), (1, 2**63)])
@@ -136,7 +136,7 @@ def test_no_tree_was_larger_than_it_is_or_than_one_can_be(old: int, size: int) -
         for sibling in proof:
             climbed = merkle.node_hash(climbed, sibling)
 
-        assert not merkle.holds_consistency(proof, old=old, old_root=LEAVES[0], size=size, root=climbed)
+        assert not merkle.verify_consistency(proof, old=old, old_root=LEAVES[0], size=size, root=climbed)
 
 
 @pytest.mark.parametrize("wrong", [b"", LEAVES[0][:31], LEAVES[0] + b"\0", "0" * 32])
@@ -150,9 +150,9 @@ def test_what_is_no_hash_is_refused_wherever_it_stands(wrong: Any) -> None:
     assert not replace(grown, root=wrong).ours()
     assert not replace(grown, old_root=wrong).ours()
     assert not replace(Consistent.of(4, 5), old_root=wrong).ours()
-    assert not merkle.holds_inclusion(there.proof, leaf=wrong, index=2, size=5, root=there.root)
-    assert not merkle.holds_inclusion([], leaf=wrong, index=0, size=1, root=wrong)
-    assert not merkle.holds_consistency([], old=5, old_root=wrong, size=5, root=wrong)
+    assert not merkle.verify_inclusion(there.proof, leaf=wrong, index=2, size=5, root=there.root)
+    assert not merkle.verify_inclusion([], leaf=wrong, index=0, size=1, root=wrong)
+    assert not merkle.verify_consistency([], old=5, old_root=wrong, size=5, root=wrong)
 
 
 def test_an_empty_tree_grows_into_any_and_has_one_root_only() -> None:

@@ -21,10 +21,10 @@ from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore
 from app.kit.clock import utc_now
-from app.transparency.verify.canonical_json import from_base64url
-from app.transparency.verify.checkpoint import Verifier, opened
-from app.transparency.verify.jwks import read as read_keys
-from app.transparency.verify.service import verify
+from app.transparency.verify.canonical_json import decode_base64url
+from app.transparency.verify.checkpoint import Verifier, open_checkpoint
+from app.transparency.verify.jwks import parse_jwks as read_keys
+from app.transparency.verify.service import verify_receipt
 from app.vault.backup_manifest import BackupError
 from tests.rights.whole_person import unzipped
 from tests.support.byte_scan import rows
@@ -50,7 +50,7 @@ class Outside:
     def look(self, client: httpx.Client) -> int:
         """Take the checkpoint of now and hold every earlier one against it. Returns its size."""
         (log_key,) = [key for key in read_keys(keys_of(client)).values() if key.mien_origin is not None]
-        now = opened(client.get("/v1/log/checkpoint").text, Verifier(str(log_key.mien_origin), log_key.key))
+        now = open_checkpoint(client.get("/v1/log/checkpoint").text, Verifier(str(log_key.mien_origin), log_key.key))
         for size, root in self.heads.items():
             told = client.get("/v1/log/consistency", params={"from": size}).json()
             assert theirs.verify_consistency(root, now.root.hex(), size, now.size, told["hashes"]), (size, now.size)
@@ -66,10 +66,10 @@ class Outside:
         if answer.status_code != 200:
             return False
         proof = answer.json()
-        entry = from_base64url(receipt["salt"]) + from_base64url(receipt["jws"].split(".")[1])
+        entry = decode_base64url(receipt["salt"]) + decode_base64url(receipt["jws"].split(".")[1])
         folded = theirs.root_from_inclusion_proof(entry.hex(), proof["index"], proof["size"], proof["hashes"])
         bundle = json.dumps({**receipt, "proof": proof}).encode()
-        return folded == self.heads[proof["size"]] and verify(bundle, jwks=keys_of(client)).logged == "proven"
+        return folded == self.heads[proof["size"]] and verify_receipt(bundle, jwks=keys_of(client)).logged == "proven"
 
 
 def keys_of(client: httpx.Client) -> bytes:
@@ -130,7 +130,7 @@ def test_receipts_of_an_export_hold_when_the_service_is_gone(root: Path, pool: S
         keys = keys_of(service.client)
         person("PUT", "/v1/me/restriction")
         files = unzipped(person("GET", "/v1/me/export").content)
-    found = [verify(content, jwks=keys) for name, content in files.items() if name.startswith("receipts/")]
+    found = [verify_receipt(content, jwks=keys) for name, content in files.items() if name.startswith("receipts/")]
 
     assert {one.kind: one.logged for one in found} == {
         "consent_given": "proven",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli.program import app
 from app.settings import DEMONSTRATION
-from app.transparency.audit.findings import Kind
+from app.transparency.audit.findings import FindingKind
 from app.transparency.log.tiles import HASH_BYTES
 from tests.architecture.source import ROOT
 from tests.support.service_fixture import RunningService, copied
@@ -66,7 +66,7 @@ def test_the_first_bad_entry_is_named_and_what_to_do(root: Path, command: Comman
     assert plain.stderr.startswith(f"{BANNER}mien: the first bad entry is 123: ")
     assert "docs/reference/transparency-log.md" in plain.stderr
     assert (said["whole"], said["first_bad_entry"]) == (False, 123)
-    assert (said["findings"][0]["kind"], said["findings"][0]["index"]) == (Kind.LEAF_CHANGED, 123)
+    assert (said["findings"][0]["kind"], said["findings"][0]["index"]) == (FindingKind.LEAF_CHANGED, 123)
     assert said["findings"][0]["do"]
 
 
@@ -108,4 +108,4 @@ def test_it_works_beside_a_service(service: RunningService, root: Path, command:
 def test_every_finding_is_documented() -> None:
     written = (ROOT / "docs" / "reference" / "transparency-log.md").read_text("utf-8")
 
-    assert not [kind for kind in Kind if f"`{kind}`" not in written]
+    assert not [kind for kind in FindingKind if f"`{kind}`" not in written]

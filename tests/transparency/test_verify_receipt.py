@@ -25,7 +25,7 @@ class Holder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.signer = Signer()
-        self.bundle = self.signer.bundle(receipts.encoded(consent()))
+        self.bundle = self.signer.bundle(receipts.encode_receipt(consent()))
         self.receipt = saved(folder, "receipt.json", self.bundle)
         self.keys = saved(folder, "jwks.json", self.signer.key_set())
         self.script = saved(folder, "check.py", python(ROOT / "docs" / "reference" / "receipts.md").encode())
@@ -139,7 +139,7 @@ def test_what_cannot_be_a_fingerprint_is_a_matter_of_usage(holder: Holder) -> No
 
 def test_a_terminal_does_not_obey_a_receipt(holder: Holder) -> None:
     """Whoever gives both files can have signed anything, and given any name to anything."""
-    said = {**json.loads(receipts.encoded(right())), "controller": "\x1b[2J\nvalid  True", "kind": "\x1b[2J"}
+    said = {**json.loads(receipts.encode_receipt(right())), "controller": "\x1b[2J\nvalid  True", "kind": "\x1b[2J"}
     for payload in (said, {**said, "kind": "rectification"}):
         saved(holder.folder, "receipt.json", holder.signer.bundle(json.dumps(payload).encode(), proven=False))
         result = holder.run()
@@ -171,7 +171,7 @@ def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None
         {"jws": holder.bundle["promise"]},
         {"salt": b64(bytes(32))},
         {"leaf": "0" * 64},
-        {"promise": holder.signer.bundle(receipts.encoded(right()), proven=False)["promise"]},
+        {"promise": holder.signer.bundle(receipts.encode_receipt(right()), proven=False)["promise"]},
         {"proof": {**proof, "index": proof["index"] - 1}},
         {"proof": {**proof, "index": proof["index"] + 1}},
         {"proof": {**proof, "hashes": proof["hashes"][::-1]}},
@@ -184,7 +184,7 @@ def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None
 
 def test_the_page_believes_no_other_key(holder: Holder) -> None:
     thief = Signer(key=Key(), log=holder.signer.log)
-    forged = thief.bundle(receipts.encoded(consent()))
+    forged = thief.bundle(receipts.encode_receipt(consent()))
 
     assert holder.check(forged, holder.signer.key.kid).returncode == 1
     assert holder.check(holder.bundle, thief.key.kid).returncode == 1
@@ -209,7 +209,7 @@ def test_every_place_in_a_tree_is_proven_by_the_page(holder: Holder) -> None:
     for size in range(1, 10):
         signer = Signer()
         signer.log.leaves.clear()
-        made = [signer.bundle(receipts.encoded(right())) for _ in range(size)]
+        made = [signer.bundle(receipts.encode_receipt(right())) for _ in range(size)]
         saved(holder.folder, "jwks.json", signer.key_set())
         for one in made:
             shown = saved(holder.folder, "shown.json", {**one, "proof": signer.log.proof(one["leaf"])})

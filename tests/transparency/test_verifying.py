@@ -18,7 +18,7 @@ from tests.transparency.verdicts import GOOD, KEYS, OTHER_LOG, PAYLOAD, refused,
 @pytest.mark.parametrize("receipt", every_kind(), ids=lambda one: one.kind)
 @pytest.mark.parametrize("proven", [True, False])
 def test_every_kind_holds(signer: Signer, receipt: receipts.Receipt, *, proven: bool) -> None:
-    found = verdict(signer.bundle(receipts.encoded(receipt), proven=proven), signer.key_set(), signer.key.kid)
+    found = verdict(signer.bundle(receipts.encode_receipt(receipt), proven=proven), signer.key_set(), signer.key.kid)
 
     assert (found.valid, found.kind, found.event_time) == (True, receipt.kind, "2026-11-26T08:30:15Z"), found.reason
     assert (found.kid, found.pinned, found.log) == (signer.key.kid, True, ORIGIN)
@@ -35,7 +35,7 @@ def test_without_a_fingerprint_it_says_that_the_keys_were_believed(signer: Signe
 
 def test_every_place_in_a_tree_is_proven(signer: Signer) -> None:
     signer.log.leaves.clear()
-    bundles = [signer.bundle(receipts.encoded(right())) for _ in range(20)]
+    bundles = [signer.bundle(receipts.encode_receipt(right())) for _ in range(20)]
     latest = [{**one, "proof": signer.log.proof(one["leaf"])} for one in bundles]
 
     assert all(verdict(one, signer.key_set()).logged == "proven" for one in [*bundles, *latest])
@@ -45,7 +45,7 @@ def test_a_promise_is_by_the_same_key_about_this_leaf(signer: Signer) -> None:
     bundle, second = signer.bundle(PAYLOAD), Signer(log=signer.log)
     keys = key_set(signer.key.published(), second.key.published(), signer.log.published())
     theirs = second.bundle(PAYLOAD, proven=False)["promise"]
-    foreign = signer.bundle(receipts.encoded(erasure()), proven=False)["promise"]
+    foreign = signer.bundle(receipts.encode_receipt(erasure()), proven=False)["promise"]
     odd: list[dict[str, Any]] = [
         {"origin": "elsewhere"},
         {"by": "soon"},
@@ -111,7 +111,7 @@ def test_a_checkpoint_has_one_signature(signer: Signer) -> None:
 
 
 def test_what_was_signed_but_is_no_receipt_does_not_hold(signer: Signer) -> None:
-    found = json.loads(receipts.encoded(consent()))
+    found = json.loads(receipts.encode_receipt(consent()))
 
     for payload in (b"{}", b"[]", b"\xff", json.dumps({**found, "mood": "good"}).encode()):
         assert refused(verdict(signer.bundle(payload), signer.key_set()), "no receipt that this version knows")
@@ -119,7 +119,7 @@ def test_what_was_signed_but_is_no_receipt_does_not_hold(signer: Signer) -> None
 
 def test_a_receipt_that_is_spelled_in_another_way_holds(signer: Signer) -> None:
     """What was signed counts; nobody has to write JSON as we do."""
-    found = json.loads(receipts.encoded(consent()))
+    found = json.loads(receipts.encode_receipt(consent()))
 
     assert verdict(signer.bundle(json.dumps(found, indent=2).encode()), signer.key_set()).valid
 
@@ -142,9 +142,9 @@ def offline(event, _):
 sys.meta_path.insert(0, Absent())
 sys.addaudithook(offline)
 
-from app.transparency.verify.service import verify
+from app.transparency.verify.service import verify_receipt
 
-print(verify(sys.stdin.buffer.read(), jwks=bytes.fromhex(sys.argv[1])).reason)
+print(verify_receipt(sys.stdin.buffer.read(), jwks=bytes.fromhex(sys.argv[1])).reason)
 """
 
 

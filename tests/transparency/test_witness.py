@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.transparency.verify.checkpoint import Verifier, opened
+from app.transparency.verify.checkpoint import Verifier, open_checkpoint
 from app.transparency.witness import service as witness
-from app.transparency.witness.notes import NotesError, alone
-from app.transparency.witness.service import Broke, BrokenError, Held, UnprovenError, look
+from app.transparency.witness.notes import WitnessNotesError, open_notes
+from app.transparency.witness.service import Contradiction, ContradictionError, UnprovenError, WitnessResult, check_log
 from tests.architecture.source import ROOT
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
@@ -45,8 +45,8 @@ def met(liar: Liar, state: Path) -> Liar:
     return liar
 
 
-def seen(liar: Liar, state: Path, *, vkey: str | None = None) -> Held:
-    return look(liar.url, state=state, vkey=vkey, now=NOW)
+def seen(liar: Liar, state: Path, *, vkey: str | None = None) -> WitnessResult:
+    return check_log(liar.url, state=state, vkey=vkey, now=NOW)
 
 
 def files(state: Path) -> dict[Path, bytes]:
@@ -58,14 +58,14 @@ def files(state: Path) -> dict[Path, bytes]:
     }
 
 
-def broken(liar: Liar, state: Path) -> tuple[BrokenError, dict[str, Any]]:
+def broken(liar: Liar, state: Path) -> tuple[ContradictionError, dict[str, Any]]:
     """Look at a log that does not hold; return what is said, and what is kept of it."""
     before = files(state)
-    with pytest.raises(BrokenError) as met:
+    with pytest.raises(ContradictionError) as met:
         seen(liar, state)
 
     assert files(state) == before, "what held is still what the next is held against"
-    with pytest.raises(BrokenError) as again:
+    with pytest.raises(ContradictionError) as again:
         seen(liar, state)
     assert again.value.evidence == met.value.evidence, "the same is kept once"
     evidence: dict[str, Any] = json.loads(met.value.evidence.read_text("utf-8"))
@@ -105,7 +105,7 @@ def test_a_log_that_only_grew_holds(met: Liar, state: Path) -> None:
     [kept] = state.rglob("checkpoints.jsonl")
     notes = [json.loads(line)["note"] for line in kept.read_text("utf-8").splitlines()]
     verifier = Verifier.of(met.log.vkey)
-    assert [opened(note, verifier).size for note in notes] == [100, 101, 256, 300]
+    assert [open_checkpoint(note, verifier).size for note in notes] == [100, 101, 256, 300]
 
 
 def test_an_empty_log_is_met_and_grows(liar: Liar, state: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_key_that_was_given_is_the_only_one_believed(liar: Liar, state: Path) 
     assert held.log.given
     assert not any("jwks" in path for path in liar.asked)
     other = Log(origin_id=liar.log.origin_id)
-    with pytest.raises(NotesError, match="another key is believed"):
+    with pytest.raises(WitnessNotesError, match="another key is believed"):
         seen(liar, state, vkey=other.vkey)
     shutil.rmtree(state)
     with pytest.raises(UnprovenError, match="did not sign"):
@@ -142,10 +142,10 @@ def test_a_log_that_was_rewritten(met: Liar, state: Path) -> None:
 
     error, evidence = broken(met, state)
 
-    assert error.found is Broke.REWRITTEN
+    assert error.found is Contradiction.REWRITTEN
     verifier = Verifier.of(met.log.vkey)
-    assert opened(evidence["kept"], verifier).size == 100
-    assert opened(evidence["answered"], verifier).size == 200
+    assert open_checkpoint(evidence["kept"], verifier).size == 100
+    assert open_checkpoint(evidence["answered"], verifier).size == 200
     assert evidence["hashes"]
 
 
@@ -154,8 +154,8 @@ def test_a_log_that_shrank(met: Liar, state: Path) -> None:
 
     error, evidence = broken(met, state)
 
-    assert error.found is Broke.SHRANK
-    assert opened(evidence["answered"], Verifier.of(met.log.vkey)).size == 99
+    assert error.found is Contradiction.SHRANK
+    assert open_checkpoint(evidence["answered"], Verifier.of(met.log.vkey)).size == 99
 
 
 def test_a_log_that_shrank_and_says_so_with_a_proof(met: Liar, state: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_log_that_shrank_and_says_so_with_a_proof(met: Liar, state: Path) -> N
     said = {"from": 100, "size": 99, "hashes": [], "checkpoint": met.log.note()}
     met.answers["/v1/log/consistency"] = 200, json.dumps(said).encode()
 
-    assert broken(met, state)[0].found is Broke.SHRANK
+    assert broken(met, state)[0].found is Contradiction.SHRANK
 
 
 def test_a_log_that_forked(met: Liar, state: Path) -> None:
@@ -171,9 +171,9 @@ def test_a_log_that_forked(met: Liar, state: Path) -> None:
 
     error, evidence = broken(met, state)
 
-    assert error.found is Broke.FORKED
+    assert error.found is Contradiction.FORKED
     verifier = Verifier.of(met.log.vkey)
-    kept, answered = opened(evidence["kept"], verifier), opened(evidence["answered"], verifier)
+    kept, answered = open_checkpoint(evidence["kept"], verifier), open_checkpoint(evidence["answered"], verifier)
     assert kept.size == answered.size
     assert kept.root != answered.root
 
@@ -183,7 +183,7 @@ def test_a_log_that_changed_its_key(met: Liar, state: Path) -> None:
 
     error, _ = broken(met, state)
 
-    assert error.found is Broke.OTHER_KEY
+    assert error.found is Contradiction.OTHER_KEY
     assert met.log.vkey in str(error)
 
 
@@ -193,14 +193,14 @@ def test_a_new_log_proves_nothing_of_the_old_and_is_kept_once_its_key_is_given(m
 
     error, _ = broken(met, state)
 
-    assert error.found is Broke.NEW_ORIGIN
+    assert error.found is Contradiction.NEW_ORIGIN
     assert "nothing of the old is proven" in str(error)
     assert f"--vkey {met.log.vkey}" in str(error)
     assert seen(met, state, vkey=met.log.vkey).before is None
     assert seen(met, state).log.origin == met.log.origin
     assert len(list(state.rglob("checkpoints.jsonl"))) == 2, "the old is kept"
     met.log = old
-    assert broken(met, state)[0].found is Broke.NEW_ORIGIN
+    assert broken(met, state)[0].found is Contradiction.NEW_ORIGIN
 
 
 def test_a_log_that_is_met_at_another_address_is_the_same(met: Liar, state: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_log_that_is_met_at_another_address_is_the_same(met: Liar, state: Path
         assert held.before is not None
         assert held.more == 50
         met.log.leaves = LEAVES[:120]
-        assert broken(elsewhere, state)[0].found is Broke.SHRANK
+        assert broken(elsewhere, state)[0].found is Contradiction.SHRANK
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_nobody_is_followed_elsewhere(met: Liar, state: Path) -> None:
 )
 def test_what_is_no_address_is_refused(state: Path, url: str) -> None:
     with pytest.raises(UnprovenError, match="address"):
-        look(url, state=state, vkey=None, now=NOW)
+        check_log(url, state=state, vkey=None, now=NOW)
     assert not state.exists()
 
 
@@ -323,7 +323,7 @@ def test_notes_that_were_damaged_are_not_gone_on_with(met: Liar, state: Path, fi
     [kept] = state.rglob(file)
     kept.write_bytes(b"x\n")
 
-    with pytest.raises(NotesError, match=file):
+    with pytest.raises(WitnessNotesError, match=file):
         seen(met, state)
 
 
@@ -331,12 +331,12 @@ def test_a_checkpoint_that_was_changed_in_the_notes_is_not_gone_on_with(met: Lia
     [kept] = state.rglob("checkpoints.jsonl")
     kept.write_bytes(kept.read_bytes().replace(b"\\n100\\n", b"\\n101\\n"))
 
-    with pytest.raises(NotesError, match="none that a witness wrote"):
+    with pytest.raises(WitnessNotesError, match="none that a witness wrote"):
         seen(met, state)
 
 
 def test_two_witnesses_do_not_share_their_notes(met: Liar, state: Path) -> None:
-    with alone(state), pytest.raises(NotesError, match="another witness"):
+    with open_notes(state), pytest.raises(WitnessNotesError, match="another witness"):
         seen(met, state)
 
 
@@ -405,13 +405,13 @@ def test_a_service_whose_register_was_put_back_is_found_out(
     shutil.copytree(root, tmp_path / "older")
     with serving(root, pool, toy_card(), log_interval=0.2) as service:
         grows(service)
-        assert look(url_of(service.client), state=state, vkey=None, now=NOW).size > 0
+        assert check_log(url_of(service.client), state=state, vkey=None, now=NOW).size > 0
     shutil.rmtree(root)
     # Both stores, so that the service itself cannot tell.
     shutil.copytree(tmp_path / "older", root)
     with serving(root, pool, toy_card(), log_interval=1e9) as service:
         url = url_of(service.client)
-        with alone(state) as notes:
+        with open_notes(state) as notes:
             [log] = [one for one in state.iterdir() if one.is_dir()]
             kept = notes.of(log.name.replace("mien-", "mien/"))
             assert kept is not None

@@ -28,7 +28,7 @@ class Uniform:
 
     def __init__(self) -> None:
         self._levels = [merkle.leaf_hash(b"")]
-        while 1 << len(self._levels) <= merkle.LARGEST:
+        while 1 << len(self._levels) <= merkle.MAX_LEAVES:
             self._levels.append(merkle.node_hash(self._levels[-1], self._levels[-1]))
 
     def node(self, level: int, index: int) -> bytes:
@@ -79,7 +79,7 @@ class Included:
 
     def ours(self) -> bool:
         leaf = merkle.leaf_hash(self.entry)
-        return merkle.holds_inclusion(self.proof, leaf=leaf, index=self.index, size=self.size, root=self.root)
+        return merkle.verify_inclusion(self.proof, leaf=leaf, index=self.index, size=self.size, root=self.root)
 
     def theirs(self) -> bool:
         claim = self.entry.hex(), self.index, self.size, hexed(self.proof), self.root.hex()
@@ -103,7 +103,7 @@ class Consistent:
 
     def ours(self) -> bool:
         claim = {"old_root": self.old_root, "root": self.root}
-        return merkle.holds_consistency(self.proof, old=self.old, size=self.size, **claim)
+        return merkle.verify_consistency(self.proof, old=self.old, size=self.size, **claim)
 
     def theirs(self) -> bool:
         claim = self.old_root.hex(), self.root.hex(), self.old, self.size, hexed(self.proof)

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from app.transparency.verify import receipt as receipts
-from app.transparency.verify.service import Verdict, verify
+from app.transparency.verify.service import Verdict, verify_receipt
 from tests.transparency.signed_bundles import Signer, right
 
-PAYLOAD = receipts.encoded(right())
+PAYLOAD = receipts.encode_receipt(right())
 FIXED = Signer()
 GOOD, KEYS = FIXED.bundle(PAYLOAD), FIXED.key_set()
 OTHER_LOG = "mien/00000000-7f0c-4d59-9d0a-2c1b8f4e7a60"
@@ -15,7 +15,7 @@ OTHER_LOG = "mien/00000000-7f0c-4d59-9d0a-2c1b8f4e7a60"
 
 def verdict(bundle: Any, jwks: bytes, *fingerprints: str) -> Verdict:
     text = bundle if isinstance(bundle, bytes) else json.dumps(bundle).encode()
-    return verify(text, jwks=jwks, fingerprints=fingerprints)
+    return verify_receipt(text, jwks=jwks, fingerprints=fingerprints)
 
 
 def refused(found: Verdict, reason: str) -> bool:

@@ -10,7 +10,7 @@ UNTOUCHED = (
 )
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What is wrong. The names are permanent."""
 
     LEAF_CHANGED = "leaf-changed"
@@ -29,11 +29,11 @@ class Kind(StrEnum):
 
 
 WHAT_TO_DO = {
-    Kind.INDEX_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
-    Kind.NODE_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
-    Kind.ROLLED_BACK: "Put the newest register back (docs/how-to/back-up-and-restore.md); "
+    FindingKind.INDEX_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
+    FindingKind.NODE_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
+    FindingKind.ROLLED_BACK: "Put the newest register back (docs/how-to/back-up-and-restore.md); "
     "with this one the service does not start",
-    Kind.SEEN_CHANGED: "The log itself is as it was. Somebody wrote to the data store: "
+    FindingKind.SEEN_CHANGED: "The log itself is as it was. Somebody wrote to the data store: "
     + UNTOUCHED[0].lower()
     + UNTOUCHED[1:],
 }
@@ -43,7 +43,7 @@ WHAT_TO_DO = {
 class Finding:
     """One thing that is not as it was written."""
 
-    kind: Kind
+    kind: FindingKind
     index: int | None
     """The first entry of the log that it touches; None if that cannot be told."""
     what: str
@@ -54,6 +54,6 @@ class Finding:
         return WHAT_TO_DO.get(self.kind, UNTOUCHED)
 
 
-def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings by index, those without one last."""
     return tuple(sorted(found, key=lambda one: (one.index is None, one.index or 0)))

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from app.transparency.audit.findings import Finding, Kind
-from app.transparency.audit.tree import LATEST, uncounted
+from app.transparency.audit.findings import Finding, FindingKind
+from app.transparency.audit.tree import LATEST, uncounted_entries
 from app.transparency.log.tiles import HASH_BYTES, HEIGHT, WIDTH
 from app.vault.vault import Vault
 
@@ -36,43 +36,45 @@ STRAYS = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class IndexCounts:
     """How many rows the index has for the entries that are looked at, and how many for entries that are not there."""
 
     ours: int
     beyond: int
 
 
-def counted(vault: Vault, *, size: int) -> Counted:
+def count_index_rows(vault: Vault, *, size: int) -> IndexCounts:
     """Count the rows of the index."""
     ours = beyond = 0
     for page in _pages(vault, COUNTS, size=size):
         ours, beyond = ours + page.ours, beyond + page.beyond
-    return Counted(ours, beyond)
+    return IndexCounts(ours, beyond)
 
 
-def first_stray(vault: Vault) -> Finding | None:
+def find_stray_index_row(vault: Vault) -> Finding | None:
     """Return the first entry for which the index has a row that belongs to another, or to none."""
     firsts = [page.first for page in _pages(vault, STRAYS, hash=HASH_BYTES, width=WIDTH) if page.first is not None]
     if not firsts:
         return None
     at = min(firsts, key=lambda one: one if isinstance(one, int) else 0)
     index = at if isinstance(at, int) and at >= 0 else None
-    return Finding(Kind.INDEX_WRONG, index, f"by the index a leaf is at {at} that is not there in the tree")
+    return Finding(FindingKind.INDEX_WRONG, index, f"by the index a leaf is at {at} that is not there in the tree")
 
 
-def surplus_tiles(vault: Vault) -> Finding | None:
+def find_surplus_tiles(vault: Vault) -> Finding | None:
     """Return a finding if there are tiles, or hashes in them, beyond the end of the log."""
     with vault.register.store.read() as session:
         size = session.execute(LATEST).scalar_one() or 0
         above = {row[0]: (row[1], row[2]) for row in session.execute(TILES)}
         tiles = session.execute(TILES_OF_LEAVES).scalar_one()
     if tiles > -(-size // WIDTH):
-        return uncounted(size)
+        return uncounted_entries(size)
     for level, (count, length) in above.items():
         hashes = size >> HEIGHT * level if level > 0 else 0
         if count > -(-hashes // WIDTH) or length > hashes * HASH_BYTES:
-            return Finding(Kind.NODE_WRONG, size, f"at level {level} there are hashes over entries that the log lacks")
+            return Finding(
+                FindingKind.NODE_WRONG, size, f"at level {level} there are hashes over entries that the log lacks"
+            )
     return None
 
 

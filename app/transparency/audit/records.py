@@ -17,14 +17,14 @@ from sqlalchemy import Row, select, text, tuple_
 
 from app.db.sqlite.store import Store
 from app.kit.progress import Tell
-from app.transparency.audit.findings import Finding, Kind, in_order
+from app.transparency.audit.findings import Finding, FindingKind, sort_findings
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import Act, leaf_of
 from app.transparency.receipts import issue as issuing
 from app.transparency.tables import EntryRow, LeafIndex, PendingLeaf, ReceiptRow
 from app.transparency.verify import jws
 from app.transparency.verify.bundle import Promise
-from app.transparency.verify.canonical_json import from_base64url, written
+from app.transparency.verify.canonical_json import decode_base64url, encode_json
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
 from app.vault.sealing_context import place
@@ -46,7 +46,7 @@ PENDING = text(
 
 
 @dataclass(slots=True)
-class Looked:
+class RecordAudit:
     """What was looked at, and what was found."""
 
     open_records: int = 0
@@ -60,13 +60,13 @@ class Looked:
     """The first of each kind of record."""
 
 
-def look(vault: Vault, *, now: datetime, tell: Tell) -> Looked:
+def audit_records(vault: Vault, *, now: datetime, tell: Tell) -> RecordAudit:
     """Look at every record."""
-    looked = Looked()
+    looked = RecordAudit()
     tell("records that lie open")
     found = [_open_fault(row, looked) for row in _pages(vault.register.store, OPEN)]
     found += [_pending_fault(row, looked) for row in _pages(vault.data, PENDING)]
-    looked.findings += in_order(one for one in found if one)[:1]
+    looked.findings += sort_findings(one for one in found if one)[:1]
     for people in (_People(vault, EntryRow, looked, now), _People(vault, ReceiptRow, looked, now)):
         fault = people.first(tell)
         looked.findings += [fault] if fault else []
@@ -84,25 +84,27 @@ def _pages(store: Store, query: Any) -> Iterator[Row[Any]]:  # noqa: ANN401 - SQ
         after = page[-1].leaf
 
 
-def _open_fault(row: Row[Any], looked: Looked) -> Finding | None:
+def _open_fault(row: Row[Any], looked: RecordAudit) -> Finding | None:
     looked.open_records += 1
     of = "an entry that waits for the log" if row.at is None else f"entry {row.at}"
     if not _goes_with(row):
-        return Finding(Kind.RECORD_CHANGED, row.at, f"the record of {of} is not the one that its leaf is of")
+        return Finding(FindingKind.RECORD_CHANGED, row.at, f"the record of {of} is not the one that its leaf is of")
     if row.joined and row.at is None:
         what = f"a record is kept of an entry that the log does not have: {row.record.decode(errors='replace')}"
-        return Finding(Kind.RECORD_NOT_IN_LOG, None, what)
+        return Finding(FindingKind.RECORD_NOT_IN_LOG, None, what)
     if not row.joined and row.at is not None:
-        return Finding(Kind.RECORD_CHANGED, row.at, f"{of} is noted as waiting for the log, which has it")
+        return Finding(FindingKind.RECORD_CHANGED, row.at, f"{of} is noted as waiting for the log, which has it")
     return None
 
 
-def _pending_fault(row: Row[Any], looked: Looked) -> Finding | None:
+def _pending_fault(row: Row[Any], looked: RecordAudit) -> Finding | None:
     looked.open_records += 1
     if _goes_with(row):
         return None
     return Finding(
-        Kind.RECORD_CHANGED, None, "the record of an entry that waits for the log is not the one that its leaf is of"
+        FindingKind.RECORD_CHANGED,
+        None,
+        "the record of an entry that waits for the log is not the one that its leaf is of",
     )
 
 
@@ -134,7 +136,9 @@ class _Counted:
 class _People:
     """The entries, or the receipts, of all people."""
 
-    def __init__(self, vault: Vault, table: type[EntryRow] | type[ReceiptRow], looked: Looked, now: datetime) -> None:
+    def __init__(
+        self, vault: Vault, table: type[EntryRow] | type[ReceiptRow], looked: RecordAudit, now: datetime
+    ) -> None:
         self._vault = vault
         self._table = table
         self._looked = looked
@@ -154,7 +158,7 @@ class _People:
                     return one
                 read += [one] if one else []
             if lost := self._lost(read):
-                return self._fault(Kind.RECORD_NOT_IN_LOG, lost.row_id, "says what the log does not have")
+                return self._fault(FindingKind.RECORD_NOT_IN_LOG, lost.row_id, "says what the log does not have")
             done += len(page)
             tell(f"{done:,} {self._table.__tablename__}")
         return self._missed()
@@ -190,9 +194,9 @@ class _People:
         if counted.behind_a_gap is None or not counted.readable or counted.missing <= counted.deleted:
             return None
         what = "is not the next one of its person: those before it are gone"
-        return self._fault(Kind.RECORD_MISSING, counted.behind_a_gap, what)
+        return self._fault(FindingKind.RECORD_MISSING, counted.behind_a_gap, what)
 
-    def _fault(self, kind: Kind, row_id: UUID, what: str) -> Finding:
+    def _fault(self, kind: FindingKind, row_id: UUID, what: str) -> Finding:
         return Finding(kind, None, f"the row {row_id} of the table {self._table.__tablename__} {what}")
 
     def _read(self, row: _PersonsRow) -> _Read | Finding | None:
@@ -209,7 +213,9 @@ class _People:
             self._looked.receipts += 1
             return self._receipt(key, row)
         except SealError:
-            return self._fault(Kind.RECORD_CHANGED, row.id, "does not open with its person's key: it was changed")
+            return self._fault(
+                FindingKind.RECORD_CHANGED, row.id, "does not open with its person's key: it was changed"
+            )
 
     def _key(self, subject_id: UUID) -> Key | None:
         # Rows come person by person.
@@ -224,22 +230,22 @@ class _People:
         held = json.loads(key.open(row.sealed, place(EntryRow.sealed, row.id)))
         if held["record"].get("act") == Act.HISTORY_SHORTENED:
             self._counted.deleted += held["record"]["entries"]
-        return _Read(row.id, leaf_of(from_base64url(held["salt"]), written(held["record"])), None)
+        return _Read(row.id, leaf_of(decode_base64url(held["salt"]), encode_json(held["record"])), None)
 
     def _receipt(self, key: Key, row: _PersonsRow) -> _Read | Finding:
-        bundle = issuing.opened(key, row.id, row.sealed)
+        bundle = issuing.open_receipt(key, row.id, row.sealed)
         try:
-            token = jws.token(bundle.jws)
+            token = jws.read_token(bundle.jws)
             public = self._signed_by(token.header.kid)
             if public is None:
                 return self._fault(
-                    Kind.RECORD_CHANGED, row.id, f"is signed by {token.header.kid}, which is no key here"
+                    FindingKind.RECORD_CHANGED, row.id, f"is signed by {token.header.kid}, which is no key here"
                 )
-            payload = jws.payload_of(token, typ=jws.RECEIPT, key=public)
+            payload = jws.verify_token(token, typ=jws.RECEIPT_TYPE, key=public)
         except jws.JwsError as error:
-            return self._fault(Kind.RECORD_CHANGED, row.id, f"is no receipt that holds: {error}")
-        promise = Promise.model_validate_json(from_base64url(bundle.promise.split(".")[1]))
-        return _Read(row.id, leaf_of(from_base64url(bundle.salt), payload), datetime.fromisoformat(promise.by))
+            return self._fault(FindingKind.RECORD_CHANGED, row.id, f"is no receipt that holds: {error}")
+        promise = Promise.model_validate_json(decode_base64url(bundle.promise.split(".")[1]))
+        return _Read(row.id, leaf_of(decode_base64url(bundle.salt), payload), datetime.fromisoformat(promise.by))
 
     def _signed_by(self, kid: str) -> Ed25519PublicKey | None:
         if kid not in self._public:

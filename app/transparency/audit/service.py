@@ -20,11 +20,11 @@ from sqlalchemy import select, text
 from app.kit.progress import Tell
 from app.transparency.audit import index as audit_index
 from app.transparency.audit import records as audit_records
-from app.transparency.audit.findings import Finding, Kind, in_order
+from app.transparency.audit.findings import Finding, FindingKind, sort_findings
 from app.transparency.audit.tree import LATEST, TreeAudit
 from app.transparency.log import signing_keys, tiles
 from app.transparency.tables import SeenHead, SigningKey, Signs
-from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, opened
+from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.vault.register import KeyGoneError
 from app.vault.seal import Key
 from app.vault.vault import Vault
@@ -36,7 +36,7 @@ BACKWARDS = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class AuditCounts:
     """How much was looked at."""
 
     leaves: int
@@ -51,7 +51,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AuditReport:
     """What an audit came to."""
 
     origin: str
@@ -59,10 +59,10 @@ class Audit:
     findings: tuple[Finding, ...]
     """The first of each kind of check, by index; none if all is as it was written."""
     warnings: tuple[str, ...]
-    checked: Checked
+    checked: AuditCounts
 
 
-def audit(vault: Vault, *, now: datetime, tell: Tell) -> Audit:
+def audit_log(vault: Vault, *, now: datetime, tell: Tell) -> AuditReport:
     """Look through all of the log.
 
     Raises:
@@ -77,19 +77,21 @@ def audit(vault: Vault, *, now: datetime, tell: Tell) -> Audit:
         backwards = session.execute(BACKWARDS).scalar_one()
     guard = _guard(vault, origin_id)
     if guard is None:
-        found.append(Finding(Kind.GUARD_GONE, None, "the key of the log's tags is gone: they tell nothing any more"))
+        found.append(
+            Finding(FindingKind.GUARD_GONE, None, "the key of the log's tags is gone: they tell nothing any more")
+        )
     tree = TreeAudit(vault, size=size, guard=guard, seen=seen, tell=tell)
     walked = tree.first()
     found += [walked] if walked else []
     found += _too_much(vault, size=size, walked=walked, tell=tell)
     found += _against_seen(seen, tree, size=size)
-    looked = audit_records.look(vault, now=now, tell=tell)
-    return Audit(
+    looked = audit_records.audit_records(vault, now=now, tell=tell)
+    return AuditReport(
         origin=origin,
         size=size,
-        findings=in_order([*found, *looked.findings]),
+        findings=sort_findings([*found, *looked.findings]),
         warnings=tuple(_warnings(backwards, looked.overdue)),
-        checked=Checked(
+        checked=AuditCounts(
             leaves=tree.leaves,
             nodes=tree.nodes,
             heads=tree.heads,
@@ -118,35 +120,37 @@ def _seen(vault: Vault, origin: str) -> tuple[Checkpoint | None, list[Finding]]:
         public = session.scalars(select(SigningKey.public).where(SigningKey.signs == Signs.CHECKPOINTS)).all()
     for one in public:
         try:
-            checkpoint = opened(row.note, Verifier(origin, Ed25519PublicKey.from_public_bytes(one)))
+            checkpoint = open_checkpoint(row.note, Verifier(origin, Ed25519PublicKey.from_public_bytes(one)))
         except CheckpointError:
             continue
         if (checkpoint.size, checkpoint.root) == (row.size, row.root):
             return checkpoint, []
     return None, [
-        Finding(Kind.SEEN_CHANGED, None, "what the data keeps as the newest checkpoint is none that this log signed")
+        Finding(
+            FindingKind.SEEN_CHANGED, None, "what the data keeps as the newest checkpoint is none that this log signed"
+        )
     ]
 
 
 def _too_much(vault: Vault, *, size: int, walked: Finding | None, tell: Tell) -> list[Finding]:
     tell("rows of the index")
-    rows = audit_index.counted(vault, size=size)
+    rows = audit_index.count_index_rows(vault, size=size)
     found = []
     # Where the walk stopped before the end, a stray row could still be about an earlier entry.
     if walked is not None or rows.ours != size or rows.beyond:
         tell("rows of the index, one by one")
-        found.append(audit_index.first_stray(vault))
-    found.append(audit_index.surplus_tiles(vault))
+        found.append(audit_index.find_stray_index_row(vault))
+    found.append(audit_index.find_surplus_tiles(vault))
     return [one for one in found if one is not None and (walked is None or one.index != walked.index)]
 
 
 def _against_seen(seen: Checkpoint | None, tree: TreeAudit, *, size: int) -> list[Finding]:
     if seen is not None and seen.size > size:
         what = f"the log has {size} entries, and the data has seen {seen.size}: the register is an older copy"
-        return [Finding(Kind.ROLLED_BACK, size, what)]
+        return [Finding(FindingKind.ROLLED_BACK, size, what)]
     if seen is not None and tree.as_seen is False:
         what = f"the first {seen.size} entries are not those that the data has seen in this log"
-        return [Finding(Kind.REWRITTEN, None, what)]
+        return [Finding(FindingKind.REWRITTEN, None, what)]
     return []
 
 

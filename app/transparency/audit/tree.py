@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.kit.progress import Tell
-from app.transparency.audit.findings import Finding, Kind
+from app.transparency.audit.findings import Finding, FindingKind
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guarded
 from app.transparency.tables import LeafIndex
 from app.transparency.verify.checkpoint import Checkpoint
@@ -85,7 +85,7 @@ class TreeAudit:
     def first(self) -> Finding | None:
         """Return the first finding. Nothing after it is looked at: it may only follow from it."""
         if self._next is None or self._next[0] != 0:
-            return Finding(Kind.HEAD_MISSING, 0, "the head that every log begins with, of no entries, is gone")
+            return Finding(FindingKind.HEAD_MISSING, 0, "the head that every log begins with, of no entries, is gone")
         if found := self._root():
             return found
         for tile in _tiles(self._vault, self._size):
@@ -93,7 +93,7 @@ class TreeAudit:
                 if found := self._leaf(tile, place) or self._root():
                     return found
             if len(tile.leaves) != tile.awaited * HASH_BYTES or len(tile.guards) != tile.awaited * GUARD_BYTES:
-                return uncounted(tile.position * WIDTH + tile.awaited)
+                return uncounted_entries(tile.position * WIDTH + tile.awaited)
             if tile.position % PAGE == 0:
                 self._tell(f"{self.leaves:,} of {self._size:,} entries")
         return None
@@ -102,15 +102,19 @@ class TreeAudit:
         index = tile.position * WIDTH + place
         leaf = tile.leaves[HASH_BYTES * place : HASH_BYTES * (place + 1)]
         if len(leaf) != HASH_BYTES:
-            return Finding(Kind.LEAF_MISSING, index, f"entry {index} is gone from the tree")
+            return Finding(FindingKind.LEAF_MISSING, index, f"entry {index} is gone from the tree")
         tag = tile.guards[GUARD_BYTES * place : GUARD_BYTES * (place + 1)]
         if self._guard is not None and not _holds(self._guard, tag, index, leaf):
             return Finding(
-                Kind.LEAF_CHANGED, index, f"entry {index} is not the one that was written there: its tag does not hold"
+                FindingKind.LEAF_CHANGED,
+                index,
+                f"entry {index} is not the one that was written there: its tag does not hold",
             )
         if (there := tile.indexed.get(leaf)) != index:
             said = "nowhere" if there is None else f"at {there}"
-            return Finding(Kind.INDEX_WRONG, index, f"entry {index} is {said} by the index, so that it has no proof")
+            return Finding(
+                FindingKind.INDEX_WRONG, index, f"entry {index} is {said} by the index, so that it has no proof"
+            )
         done = self._frontier.add(leaf)
         return self._nodes(index, done) if len(done) > HEIGHT else None
 
@@ -123,7 +127,9 @@ class TreeAudit:
             self.nodes += 1
             if hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)] != done[HEIGHT * level]:
                 return Finding(
-                    Kind.NODE_WRONG, first, f"the hash over entries {first} to {index} at level {level} is not theirs"
+                    FindingKind.NODE_WRONG,
+                    first,
+                    f"the hash over entries {first} to {index} at level {level} is not theirs",
                 )
         return None
 
@@ -147,14 +153,14 @@ class TreeAudit:
         self.heads += 1
         if root != self._frontier.root():
             doubt = f"; in doubt are the entries {self._proven} to {size - 1}" if size else ""
-            return Finding(Kind.ROOT_WRONG, self._proven, f"the root of {size} entries is not theirs{doubt}")
+            return Finding(FindingKind.ROOT_WRONG, self._proven, f"the root of {size} entries is not theirs{doubt}")
         self._proven = size
         return None
 
 
-def uncounted(index: int) -> Finding:
+def uncounted_entries(index: int) -> Finding:
     """Say that something stands beyond the end of the log."""
-    return Finding(Kind.HEAD_MISSING, index, f"there are entries from {index} on, but no head that counts them")
+    return Finding(FindingKind.HEAD_MISSING, index, f"there are entries from {index} on, but no head that counts them")
 
 
 def _holds(guard: Key, tag: bytes, index: int, leaf: bytes) -> bool:

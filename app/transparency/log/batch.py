@@ -24,7 +24,7 @@ from app.kit.crash_points import operation
 from app.transparency.log import padding, tiles
 from app.transparency.log.signing_keys import origin_of, signer
 from app.transparency.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead, Signs
-from app.transparency.verify.checkpoint import Checkpoint, sign
+from app.transparency.verify.checkpoint import Checkpoint, sign_checkpoint
 from app.vault.vault import Vault
 
 CHANCE = secrets.SystemRandom()
@@ -110,7 +110,7 @@ def _append(
 
 def _note_seen(vault: Vault, leaves: Sequence[bytes], head: Checkpoint) -> None:
     """Take the leaves out of the data, which from now on has seen this checkpoint."""
-    note = sign(head, name=head.origin, private_key=signer(vault, Signs.CHECKPOINTS).private)
+    note = sign_checkpoint(head, name=head.origin, private_key=signer(vault, Signs.CHECKPOINTS).private)
     seen = {"size": head.size, "root": head.root, "note": note}
     with vault.data.write() as session:
         for start in range(0, len(leaves), AT_ONCE):

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.db.sqlite.prepared import Prepared, Statements, within
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import merkle
-from app.transparency.verify.canonical_json import base64url, written
+from app.transparency.verify.canonical_json import encode_base64url, encode_json
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 
@@ -83,7 +83,7 @@ class Entry:
 
 def of_act(act: Act, **record: Value) -> Entry:
     """Make the entry of an act."""
-    return made(written({"act": act, **record}))
+    return made(encode_json({"act": act, **record}))
 
 
 def made(record: bytes) -> Entry:
@@ -127,7 +127,7 @@ _WAITS = Prepared(select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam
 
 def sealed(key: Key, entry_id: UUID, entry: Entry) -> bytes:
     """Seal an entry for its row, under its person's key."""
-    held = {"record": json.loads(entry.record), "salt": base64url(entry.salt)}
+    held = {"record": json.loads(entry.record), "salt": encode_base64url(entry.salt)}
     return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
 
 

@@ -15,7 +15,7 @@ from app.transparency.log.tiles import Tiles
 from app.transparency.tables import LeafIndex, LogHead, SeenHead, Signs
 from app.transparency.verify import merkle
 from app.transparency.verify.bundle import Proof
-from app.transparency.verify.checkpoint import Checkpoint, sign
+from app.transparency.verify.checkpoint import Checkpoint, sign_checkpoint
 from app.vault.vault import ForeignRegisterError, Vault
 
 
@@ -48,7 +48,7 @@ def _head(reading: Statements) -> Head:
 def _note(vault: Vault, origin_id: UUID, head: Head) -> str:
     origin = origin_of(origin_id)
     private = signer(vault, Signs.CHECKPOINTS).private
-    return sign(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
+    return sign_checkpoint(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
 
 
 def checkpoint(vault: Vault) -> str:

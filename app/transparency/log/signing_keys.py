@@ -21,7 +21,7 @@ from app.transparency.log.entries import Act, append_open_in_register
 from app.transparency.log.tiles import guard_owner
 from app.transparency.tables import LogHead, SigningKey, Signs
 from app.transparency.verify import merkle
-from app.transparency.verify.canonical_json import base64url
+from app.transparency.verify.canonical_json import encode_base64url
 from app.transparency.verify.checkpoint import Verifier
 from app.transparency.verify.jws import thumbprint
 from app.vault.register import READINGS, KeyGoneError, Owner
@@ -225,7 +225,7 @@ def _jwk(key: SigningKey, origin: str) -> dict[str, Any]:
     said: dict[str, Any] = {
         "kty": "OKP",
         "crv": "Ed25519",
-        "x": base64url(key.public),
+        "x": encode_base64url(key.public),
         "kid": key.thumbprint,
         "use": "sig",
         "alg": "EdDSA",

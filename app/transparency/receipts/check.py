@@ -6,17 +6,17 @@ from pydantic import JsonValue
 
 from app.transparency.log import service as log
 from app.transparency.log import signing_keys
-from app.transparency.verify.service import Verdict, promised_log, verify
+from app.transparency.verify.service import Verdict, promised_log, verify_receipt
 from app.vault.vault import Vault
 
 
-def of(vault: Vault, receipt: JsonValue) -> Verdict:
+def check_receipt(vault: Vault, receipt: JsonValue) -> Verdict:
     """Say whether a receipt holds. A proof that it lacks is looked for."""
     if isinstance(receipt, dict) and receipt.get("proof") is None:
         receipt = {**receipt, "proof": _proof(vault, receipt.get("leaf"))}
     # A text is taken for the bundle as it lies in a file.
     bundle = (receipt if isinstance(receipt, str) else json.dumps(receipt)).encode(errors="replace")
-    verdict = verify(bundle, jwks=json.dumps(signing_keys.jwks(vault)).encode())
+    verdict = verify_receipt(bundle, jwks=json.dumps(signing_keys.jwks(vault)).encode())
     ours = signing_keys.origin_of(vault.register.origin())
     theirs = None if verdict.valid else promised_log(bundle)
     if theirs in {None, ours}:

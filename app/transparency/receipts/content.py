@@ -12,15 +12,15 @@ from app.transparency.verify.receipt import (
     ConsentReceipt,
     ErasureReceipt,
     Event,
-    Kept,
+    KeptItem,
+    NoticeText,
     Party,
     PrivacyNotice,
     Processing,
     Recipients,
     RightReceipt,
     Rights,
-    Said,
-    Store,
+    StoreCount,
 )
 
 
@@ -33,7 +33,7 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ids:
+class ReceiptIds:
     """The ids of one receipt, and of no other."""
 
     receipt_id: UUID
@@ -48,7 +48,7 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelyingParty:
+class ConsentRecipient:
     """For whom a consent is."""
 
     id: UUID
@@ -56,23 +56,23 @@ class RelyingParty:
     contact: str
 
 
-def consent(
+def consent_receipt(
     *,
     kind: vocabulary.ConsentKind,
     issuer: Issuer,
-    ids: Ids,
+    ids: ReceiptIds,
     at: date,
     valid_until: datetime | None,
     notice_sha256: str,
     matter: Mapping[str, Any],
-    relying_party: RelyingParty | None,
+    relying_party: ConsentRecipient | None,
 ) -> ConsentReceipt:
     """Fill in the receipt of what was decided about one consent, or of its end.
 
     *matter* is the front matter of the notice that was read, as TOML gives it; *valid_until* goes with a consent that
     was given, and with no other; *at* is an instant, or a day where no finer time is to be told.
     """
-    validity = None if valid_until is None else f"{when(at)}/{when(valid_until)}"
+    validity = None if valid_until is None else f"{format_time(at)}/{format_time(valid_until)}"
     return ConsentReceipt(
         schema_version=vocabulary.RECEIPT_PROFILE,
         receipt_id=str(ids.receipt_id),
@@ -80,13 +80,13 @@ def consent(
         kind=kind,
         controller=issuer.controller,
         profile=issuer.profile,
-        event=_event(kind, when(at), validity=validity),
+        event=_event(kind, format_time(at), validity=validity),
         pii_principal_id=str(ids.pii_principal_id),
-        pii_processing=processing(matter, sha256=notice_sha256, relying_party=relying_party),
+        pii_processing=processing_content(matter, sha256=notice_sha256, relying_party=relying_party),
     )
 
 
-def right(*, kind: vocabulary.RightKind, issuer: Issuer, ids: Ids, at: datetime) -> RightReceipt:
+def right_receipt(*, kind: vocabulary.RightKind, issuer: Issuer, ids: ReceiptIds, at: datetime) -> RightReceipt:
     """Fill in the receipt of a right that was used. What was seen or changed is not asked for."""
     return RightReceipt(
         schema_version=vocabulary.RECEIPT_PROFILE,
@@ -95,20 +95,20 @@ def right(*, kind: vocabulary.RightKind, issuer: Issuer, ids: Ids, at: datetime)
         kind=kind,
         controller=issuer.controller,
         profile=issuer.profile,
-        event=_event(kind, when(at)),
+        event=_event(kind, format_time(at)),
         pii_principal_id=str(ids.pii_principal_id),
     )
 
 
-def erasure(
+def erasure_receipt(
     *,
     issuer: Issuer,
-    ids: Ids,
+    ids: ReceiptIds,
     requested: date,
     keys_destroyed: date,
     completed: date,
-    stores: Sequence[Store],
-    kept: Sequence[Kept],
+    stores: Sequence[StoreCount],
+    kept: Sequence[KeptItem],
 ) -> ErasureReceipt:
     """Fill in the receipt of an erasure. Each time is an instant, or only a day where no finer one is kept."""
     return ErasureReceipt(
@@ -118,16 +118,16 @@ def erasure(
         kind="erasure",
         controller=issuer.controller,
         profile=issuer.profile,
-        event=_event("erasure", when(completed)),
-        requested_at=when(requested),
-        keys_destroyed_at=when(keys_destroyed),
-        completed_at=when(completed),
+        event=_event("erasure", format_time(completed)),
+        requested_at=format_time(requested),
+        keys_destroyed_at=format_time(keys_destroyed),
+        completed_at=format_time(completed),
         stores=tuple(stores),
         kept=tuple(kept),
     )
 
 
-def processing(matter: Mapping[str, Any], *, sha256: str, relying_party: RelyingParty | None) -> Processing:
+def processing_content(matter: Mapping[str, Any], *, sha256: str, relying_party: ConsentRecipient | None) -> Processing:
     """Repeat what a notice says of the processing, under the names of ISO/IEC TS 27560."""
     purpose: vocabulary.Purpose = matter["purpose"]
     notice = PrivacyNotice(sha256=sha256, title=_words(matter["title"]), version=_words(matter["version"]))
@@ -152,7 +152,7 @@ def processing(matter: Mapping[str, Any], *, sha256: str, relying_party: Relying
     )
 
 
-def when(moment: date) -> str:
+def format_time(moment: date) -> str:
     """Write an instant in UTC to the second, or a day as it is."""
     if not isinstance(moment, datetime):
         return moment.isoformat()
@@ -169,7 +169,7 @@ def _event(kind: vocabulary.Kind, event_time: str, *, validity: str | None = Non
     )
 
 
-def _parties(party: RelyingParty | None) -> tuple[Party, ...]:
+def _parties(party: ConsentRecipient | None) -> tuple[Party, ...]:
     if party is None:
         return ()
     return (
@@ -179,7 +179,7 @@ def _parties(party: RelyingParty | None) -> tuple[Party, ...]:
     )
 
 
-def _said(value: object) -> Said:
+def _said(value: object) -> NoticeText:
     """Repeat what stands in the front matter: a text, a table, or a list of these; whatever else, as JSON."""
     return tuple(_one(item) for item in value) if isinstance(value, list) else _one(value)
 

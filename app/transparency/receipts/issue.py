@@ -15,14 +15,14 @@ from app.transparency.tables import ReceiptRow, Signs
 from app.transparency.verify import jws
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Bundle, Promise
-from app.transparency.verify.canonical_json import base64url, written
+from app.transparency.verify.canonical_json import encode_base64url, encode_json
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedReceipt:
     """A receipt as its person is given it, and the leaf that has to join the log."""
 
     bundle: Bundle
@@ -33,35 +33,35 @@ class Issued:
         return self.bundle.model_dump_json(exclude_none=True).encode()
 
 
-def issuer(settings: Settings) -> drafting.Issuer:
+def receipt_issuer(settings: Settings) -> drafting.Issuer:
     """Return who answers for what a receipt says."""
     return drafting.Issuer(controller=settings.controller, profile=settings.profile)
 
 
-def signed(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issued:
+def sign_receipt(vault: Vault, said: receipts.Receipt, *, now: datetime) -> IssuedReceipt:
     """Sign what a receipt says. Whoever calls writes its leaf, in the transaction of the act.
 
     Raises:
         KekError: the key-encryption key is not the register's.
     """
     signer = signing_keys.signer(vault, Signs.RECEIPTS)
-    entry = entries.made(receipts.encoded(said))
+    entry = entries.made(receipts.encode_receipt(said))
     promise = Promise(
         origin=signing_keys.origin_of(vault.register.name()),
         leaf=entry.leaf.hex(),
         log_key=signing_keys.thumbprint_in_force(vault, Signs.CHECKPOINTS),
-        by=drafting.when(promised_by(now, vault.settings.log_interval)),
+        by=drafting.format_time(promised_by(now, vault.settings.log_interval)),
     )
     bundle = Bundle(
-        jws=jws.signed(entry.record, typ=jws.RECEIPT, key=signer.private),
+        jws=jws.sign_token(entry.record, typ=jws.RECEIPT_TYPE, key=signer.private),
         leaf=entry.leaf.hex(),
-        salt=base64url(entry.salt),
-        promise=jws.signed(written(promise.model_dump()), typ=jws.PROMISE, key=signer.private),
+        salt=encode_base64url(entry.salt),
+        promise=jws.sign_token(encode_json(promise.model_dump()), typ=jws.PROMISE_TYPE, key=signer.private),
     )
-    return Issued(bundle, entry.leaf)
+    return IssuedReceipt(bundle, entry.leaf)
 
 
-def issue(
+def issue_receipt(
     writing: Statements,
     vault: Vault,
     key: Key,
@@ -72,19 +72,19 @@ def issue(
     now: datetime,
 ) -> Bundle:
     """Sign a person's receipt and write it, in the transaction of the act that it is about. Returns the bundle."""
-    issued = signed(vault, said, now=now)
+    issued = sign_receipt(vault, said, now=now)
     entries.append_receipt(
         writing, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.written(), leaf=issued.leaf
     )
     return issued.bundle
 
 
-def find(session: Session, key: Key, *, receipt_id: UUID) -> Bundle | None:
+def find_receipt(session: Session, key: Key, *, receipt_id: UUID) -> Bundle | None:
     """Return a person's receipt as it was issued; None if there is none with this id."""
     row = session.get(ReceiptRow, receipt_id)
-    return None if row is None else opened(key, row.id, row.sealed)
+    return None if row is None else open_receipt(key, row.id, row.sealed)
 
 
-def opened(key: Key, receipt_id: UUID, sealed: bytes) -> Bundle:
+def open_receipt(key: Key, receipt_id: UUID, sealed: bytes) -> Bundle:
     """Open a receipt that was sealed for its row."""
     return Bundle.model_validate_json(key.open(sealed, place(ReceiptRow.sealed, receipt_id)))

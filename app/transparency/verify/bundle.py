@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.transparency.verify.canonical_json import Bytes32, Digest
-from app.transparency.verify.merkle import LARGEST as MOST_LEAVES
+from app.transparency.verify.merkle import MAX_LEAVES as MOST_LEAVES
 from app.transparency.verify.receipt import Instant
 
-LARGEST = 1024 * 1024
+MAX_BUNDLE_BYTES = 1024 * 1024
 """Bytes of the longest bundle that is read."""
 LONGEST_PATH = 64
 """Hashes: a tree of as many leaves as there can be is 63 high."""

@@ -16,7 +16,7 @@ Bytes32 = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 NAMES = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z0-9_]{1,40}){0,6}")
 
 
-def parsed(text: bytes) -> object:
+def parse_json(text: bytes) -> object:
     """Read one JSON value.
 
     Raises:
@@ -41,17 +41,17 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def written(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """Write *value* as JSON in the one way that Mien does: members in order, UTF-8, no spaces."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def base64url(content: bytes) -> str:
+def encode_base64url(content: bytes) -> str:
     """Write bytes in base64url without padding."""
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def from_base64url(text: str) -> bytes:
+def decode_base64url(text: str) -> bytes:
     """Read base64url without padding.
 
     Raises:
@@ -62,12 +62,12 @@ def from_base64url(text: str) -> bytes:
     except binascii.Error as error:
         raise ValueError("not base64url") from error
     # Unused bits of the last character could be anything: two texts for the same bytes.
-    if base64url(content) != text:
+    if encode_base64url(content) != text:
         raise ValueError("not base64url as it is written")
     return content
 
 
-def fault(error: ValidationError) -> str:
+def describe_validation_error(error: ValidationError) -> str:
     """Say what is wrong, and where, without repeating a word of what was read: the answer may go to a terminal."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from app.transparency.verify.merkle import HASH_BYTES, LARGEST
+from app.transparency.verify.merkle import HASH_BYTES, MAX_LEAVES
 
 ED25519 = b"\x01"
 """The type of a signature (C2SP signed-note)."""
 ID_BYTES = 4
-LONGEST = 128 * 1024
+MAX_NOTE_BYTES = 128 * 1024
 """Bytes of a note. Sixteen signatures must fit, and those that outlast quantum computers have 5 kB each."""
 MOST_SIGNATURES = 64
 NEEDED_LINES = 3
@@ -56,7 +56,7 @@ class Checkpoint:
         """
         if not self.origin or "\n" in self.origin or CONTROL.search(self.origin) or not _is_text(self.origin):
             raise CheckpointError("a log has a name of one line")
-        if not 0 <= self.size <= LARGEST:
+        if not 0 <= self.size <= MAX_LEAVES:
             raise CheckpointError("no log has that size")
         if len(self.root) != HASH_BYTES:
             raise CheckpointError(f"a root has {HASH_BYTES} bytes")
@@ -111,12 +111,12 @@ class Verifier:
         return f"{self.name}+{self.key_id.hex()}+{_encoded(ED25519 + self.public_key.public_bytes_raw())}"
 
 
-def sign(checkpoint: Checkpoint, *, name: str, private_key: Ed25519PrivateKey) -> str:
+def sign_checkpoint(checkpoint: Checkpoint, *, name: str, private_key: Ed25519PrivateKey) -> str:
     """Return the note that says *checkpoint*, signed by the key called *name*: a log's own is called as the log is."""
     return _signed(checkpoint.text, name=name, private_key=private_key)
 
 
-def opened(note: str, verifier: Verifier, *, origin: str | None = None) -> Checkpoint:
+def open_checkpoint(note: str, verifier: Verifier, *, origin: str | None = None) -> Checkpoint:
     """Return what *note* says, if this key signed it for this log.
 
     Args:
@@ -160,8 +160,8 @@ def _parted(note: str) -> tuple[str, list[str]]:
     """Return the text of a note and the lines of its signatures."""
     if not _is_text(note):
         raise CheckpointError("it is no text: half a character stands in it")
-    if len(note.encode()) > LONGEST:
-        raise CheckpointError(f"it is longer than {LONGEST // 1024} KiB")
+    if len(note.encode()) > MAX_NOTE_BYTES:
+        raise CheckpointError(f"it is longer than {MAX_NOTE_BYTES // 1024} KiB")
     if CONTROL.search(note):
         raise CheckpointError("it has control characters in it, or lines that end as on Windows")
     text, parted, signatures = note.rpartition("\n\n")

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from app.transparency.verify.canonical_json import Bytes32, fault, from_base64url, parsed
+from app.transparency.verify.canonical_json import Bytes32, decode_base64url, describe_validation_error, parse_json
 from app.transparency.verify.jws import thumbprint
 
-LARGEST = 4 * 1024 * 1024
+MAX_JWKS_BYTES = 4 * 1024 * 1024
 """Bytes of a key set: some ten thousand keys."""
 Seconds = Annotated[int, Field(ge=0)]
 """Since 1970, as JOSE counts."""
@@ -51,7 +51,7 @@ class PublicKey(BaseModel):
     @model_validator(mode="after")
     def is_what_it_is_called(self) -> Self:
         """Refuse a key under another key's name, and a log's key without a log."""
-        if thumbprint(from_base64url(self.x)) != self.kid:
+        if thumbprint(decode_base64url(self.x)) != self.kid:
             raise ValueError("the kid is not its thumbprint")
         if (self.mien_signs == "checkpoints") != (self.mien_origin is not None):
             raise ValueError("mien_origin goes with the keys that sign checkpoints")
@@ -60,26 +60,26 @@ class PublicKey(BaseModel):
     @property
     def key(self) -> Ed25519PublicKey:
         """Return the key itself."""
-        return Ed25519PublicKey.from_public_bytes(from_base64url(self.x))
+        return Ed25519PublicKey.from_public_bytes(decode_base64url(self.x))
 
 
 class _KeySet(BaseModel):
     keys: list[dict[str, JsonValue]]
 
 
-def read(text: bytes) -> dict[str, PublicKey]:
+def parse_jwks(text: bytes) -> dict[str, PublicKey]:
     """Return the keys of Mien in a key set, by `kid`. Keys of others are passed over.
 
     Raises:
         JwksError: it is no key set, or a key of Mien in it is not as Mien publishes it.
     """
-    if len(text) > LARGEST:
+    if len(text) > MAX_JWKS_BYTES:
         raise JwksError("the key file is too large to be one of Mien")
     try:
-        found = _KeySet.model_validate(parsed(text))
+        found = _KeySet.model_validate(parse_json(text))
         keys = [PublicKey.model_validate(key) for key in found.keys if "mien_signs" in key]
     except ValueError as error:
-        what = fault(error) if isinstance(error, ValidationError) else error
+        what = describe_validation_error(error) if isinstance(error, ValidationError) else error
         raise JwksError(
             f"the key file is no JWKS of Mien ({what}); get it again from /.well-known/jwks.json"
         ) from error

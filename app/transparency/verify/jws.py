@@ -16,11 +16,11 @@ from joserfc.jwa import EdDSAAlgorithm, JWSAlgModel
 from joserfc.jwk import OKPKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.transparency.verify.canonical_json import Bytes32, base64url, from_base64url, parsed, written
+from app.transparency.verify.canonical_json import Bytes32, decode_base64url, encode_base64url, encode_json, parse_json
 
-RECEIPT: Final = "mien-receipt+jws"
-PROMISE: Final = "mien-promise+jws"
-EVENT: Final = "mien-event+jws"
+RECEIPT_TYPE: Final = "mien-receipt+jws"
+PROMISE_TYPE: Final = "mien-promise+jws"
+EVENT_TYPE: Final = "mien-event+jws"
 PARTS = 3
 LARGEST = 128_000
 """Characters of the longest token."""
@@ -69,10 +69,12 @@ class Token:
 
 def thumbprint(key: bytes) -> str:
     """Return the thumbprint (RFC 7638) of an Ed25519 public key of 32 bytes: its `kid`, and its fingerprint."""
-    return base64url(hashlib.sha256(written({"crv": "Ed25519", "kty": "OKP", "x": base64url(key)})).digest())
+    return encode_base64url(
+        hashlib.sha256(encode_json({"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(key)})).digest()
+    )
 
 
-def signed(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
+def sign_token(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
     """Sign *payload*.
 
     Raises:
@@ -80,14 +82,14 @@ def signed(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
     """
     public = key.public_key().public_bytes_raw()
     header = {"alg": "EdDSA", "kid": thumbprint(public), "typ": typ}
-    private = {"d": base64url(key.private_bytes_raw()), **_public(public)}
+    private = {"d": encode_base64url(key.private_bytes_raw()), **_public(public)}
     text = jws.serialize_compact(header, payload, OKPKey.import_key(private), registry=ONLY_EDDSA)
     if len(text) > LARGEST:
         raise JwsError("it is too long for a token")
     return text
 
 
-def token(text: str) -> Token:
+def read_token(text: str) -> Token:
     """Read the header of a token, to learn which key it says signed it.
 
     Raises:
@@ -97,15 +99,15 @@ def token(text: str) -> Token:
     if len(parts) != PARTS or len(text) > LARGEST:
         raise JwsError("it is no compact JWS")
     try:
-        header, *_ = [from_base64url(part) for part in parts]
-        return Token(text, Header.model_validate(parsed(header)))
+        header, *_ = [decode_base64url(part) for part in parts]
+        return Token(text, Header.model_validate(parse_json(header)))
     except ValidationError as error:
         raise JwsError("its header is not one that Mien writes: exactly alg (EdDSA), kid and its typ") from error
     except ValueError as error:
         raise JwsError(f"it cannot be read ({error})") from error
 
 
-def payload_of(one: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
+def verify_token(one: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
     """Return what was signed.
 
     Raises:
@@ -123,4 +125,4 @@ def payload_of(one: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
 
 
 def _public(key: bytes) -> dict[str, str | list[str]]:
-    return {"kty": "OKP", "crv": "Ed25519", "x": base64url(key)}
+    return {"kty": "OKP", "crv": "Ed25519", "x": encode_base64url(key)}

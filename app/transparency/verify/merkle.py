@@ -21,7 +21,7 @@ from typing import Protocol
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256().digest()
 """The root of no leaves at all."""
-LARGEST = 2**63 - 1
+MAX_LEAVES = 2**63 - 1
 """Leaves of a tree: what a signed integer of 64 bits counts. It bounds what a proof can make a verifier do."""
 
 
@@ -77,17 +77,17 @@ def consistency_proof(nodes: Nodes, old: int, size: int) -> list[bytes]:
     return [*start, *_siblings(nodes, level, index, size)]
 
 
-def holds_inclusion(proof: Sequence[bytes], *, leaf: bytes, index: int, size: int, root: bytes) -> bool:
+def verify_inclusion(proof: Sequence[bytes], *, leaf: bytes, index: int, size: int, root: bytes) -> bool:
     """Say whether *proof* leads from the leaf hash *leaf* at *index* to *root*, that of *size* leaves."""
-    if not (0 <= index < size <= LARGEST and _are_hashes(proof, leaf, root)):
+    if not (0 <= index < size <= MAX_LEAVES and _are_hashes(proof, leaf, root)):
         return False
     on_left = list(_stand_left(index, size - 1))
     return len(proof) == len(on_left) and _climbed(leaf, zip(proof, on_left, strict=True)) == root
 
 
-def holds_consistency(proof: Sequence[bytes], *, old: int, old_root: bytes, size: int, root: bytes) -> bool:
+def verify_consistency(proof: Sequence[bytes], *, old: int, old_root: bytes, size: int, root: bytes) -> bool:
     """Say whether *proof* shows that the tree of *size* leaves begins with all *old* leaves of the older one."""
-    if not (0 <= old <= size <= LARGEST and _are_hashes(proof, old_root, root)):
+    if not (0 <= old <= size <= MAX_LEAVES and _are_hashes(proof, old_root, root)):
         return False
     if old == 0:
         return not proof and old_root == EMPTY_ROOT and (size > 0 or root == EMPTY_ROOT)

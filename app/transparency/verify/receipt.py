@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from app.transparency.verify import vocabulary
-from app.transparency.verify.canonical_json import Digest, fault, parsed, written
+from app.transparency.verify.canonical_json import Digest, describe_validation_error, encode_json, parse_json
 
 SCHEMA_ID = "/v1/schemas/receipt"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -40,7 +40,7 @@ When = Annotated[str, Field(pattern=f"^{DAY}(T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}Z)
 RandomId = Annotated[str, Field(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 """A random UUID."""
 Count = Annotated[int, Field(ge=0)]
-Said = str | dict[str, str] | tuple[str | dict[str, str], ...]
+NoticeText = str | dict[str, str] | tuple[str | dict[str, str], ...]
 """What the notice says: a text, a table of texts, or a list of these."""
 
 
@@ -98,7 +98,7 @@ class Recipients(_Part):
 
     parties: tuple[Party, ...]
     """The one relying party that the consent is for; nobody where the controller keeps photos."""
-    said: Said
+    said: NoticeText
 
 
 class Rights(_Part):
@@ -106,7 +106,7 @@ class Rights(_Part):
 
     terms: tuple[str, ...]
     """Articles of the GDPR."""
-    said: Said
+    said: NoticeText
 
 
 class PrivacyNotice(_Part):
@@ -124,18 +124,18 @@ class Processing(_Part):
     language: str
     purpose: vocabulary.Purpose
     purpose_type: str
-    lawful_basis: Said
-    pii_information: Said
-    special_pii_category: Said
-    pii_controllers: Said
-    processing_method: Said
-    storage_locations: Said
-    retention_period: Said
-    jurisdiction: Said
+    lawful_basis: NoticeText
+    pii_information: NoticeText
+    special_pii_category: NoticeText
+    pii_controllers: NoticeText
+    processing_method: NoticeText
+    storage_locations: NoticeText
+    retention_period: NoticeText
+    jurisdiction: NoticeText
     recipient_third_parties: Recipients
-    withdrawal_method: Said
+    withdrawal_method: NoticeText
     privacy_rights: Rights
-    authority_party: Said
+    authority_party: NoticeText
 
 
 class _Receipt(_Part):
@@ -178,7 +178,7 @@ class RightReceipt(_Receipt):
     """Stands for the person in this receipt and nowhere else."""
 
 
-class Store(_Part):
+class StoreCount(_Part):
     """One store, counted before and after."""
 
     store: str
@@ -187,7 +187,7 @@ class Store(_Part):
     after: Count
 
 
-class Kept(_Part):
+class KeptItem(_Part):
     """What remains, and why."""
 
     what: str
@@ -202,34 +202,34 @@ class ErasureReceipt(_Receipt):
     requested_at: When
     keys_destroyed_at: When
     completed_at: When
-    stores: tuple[Store, ...]
-    kept: tuple[Kept, ...]
+    stores: tuple[StoreCount, ...]
+    kept: tuple[KeptItem, ...]
 
 
 Receipt = ConsentReceipt | RightReceipt | ErasureReceipt
 RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Annotated[Receipt, Field(discriminator="kind")])
 
 
-def schema() -> dict[str, Any]:
+def receipt_schema() -> dict[str, Any]:
     """Return the JSON Schema of a receipt, as it is published."""
     return {"$schema": DRAFT, "$id": SCHEMA_ID, "title": "Receipt of Mien", **RECEIPT.json_schema()}
 
 
-def encoded(receipt: Receipt) -> bytes:
+def encode_receipt(receipt: Receipt) -> bytes:
     """Return the bytes of a receipt, which are signed and are in the log: always the same for the same receipt."""
-    return written(receipt.model_dump(mode="json"))
+    return encode_json(receipt.model_dump(mode="json"))
 
 
-def read(payload: bytes) -> Receipt:
+def parse_receipt(payload: bytes) -> Receipt:
     """Read what was signed.
 
     Raises:
         ReceiptError: it is no receipt of this version.
     """
     try:
-        parsed(payload)
+        parse_json(payload)
         return RECEIPT.validate_json(payload)
     except ValidationError as error:
-        raise ReceiptError(fault(error)) from error
+        raise ReceiptError(describe_validation_error(error)) from error
     except ValueError as error:
         raise ReceiptError(str(error)) from error

@@ -24,11 +24,11 @@ from app.transparency.verify import bundle as bundles
 from app.transparency.verify import merkle
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Bundle, Promise, Proof
-from app.transparency.verify.canonical_json import fault, from_base64url, parsed
-from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, opened
+from app.transparency.verify.canonical_json import decode_base64url, describe_validation_error, parse_json
+from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.transparency.verify.jwks import JwksError, PublicKey
-from app.transparency.verify.jwks import read as read_keys
-from app.transparency.verify.jws import PROMISE, RECEIPT, JwsError, Token, payload_of, token
+from app.transparency.verify.jwks import parse_jwks as read_keys
+from app.transparency.verify.jws import PROMISE_TYPE, RECEIPT_TYPE, JwsError, Token, read_token, verify_token
 from app.transparency.verify.receipt import Receipt, ReceiptError
 
 Logged = Literal["no", "promised", "proven"]
@@ -68,7 +68,7 @@ class _RefusedError(Exception):
     """It does not hold; the text is the reason."""
 
 
-def verify(bundle: bytes, *, jwks: bytes, fingerprints: Collection[str] = ()) -> Verdict:
+def verify_receipt(bundle: bytes, *, jwks: bytes, fingerprints: Collection[str] = ()) -> Verdict:
     """Say whether the receipt in *bundle* holds.
 
     *fingerprints* are thumbprints (RFC 7638) of keys, noted from elsewhere than the key file. Without any, the key
@@ -84,7 +84,7 @@ def promised_log(bundle: bytes) -> str | None:
     """Return the log that a bundle says it is in, whether it holds or not; None if it is no bundle."""
     try:
         payload = _bundle(bundle).promise.split(".")[1]
-        return Promise.model_validate_json(from_base64url(payload)).origin
+        return Promise.model_validate_json(decode_base64url(payload)).origin
     except (_RefusedError, IndexError, ValueError):
         return None
 
@@ -92,7 +92,7 @@ def promised_log(bundle: bytes) -> str | None:
 def _verified(bundle: Bundle, keys: Mapping[str, PublicKey], pins: frozenset[str]) -> Verdict:
     signed = _token(bundle.jws)
     key = _receipts_key(signed, keys)
-    payload = _opened(signed, RECEIPT, key)
+    payload = _opened(signed, RECEIPT_TYPE, key)
     receipt = _receipt(payload)
     _check_leaf(bundle, payload)
     promise = _promise(bundle, key)
@@ -118,13 +118,15 @@ def _verified(bundle: Bundle, keys: Mapping[str, PublicKey], pins: frozenset[str
 
 
 def _bundle(text: bytes) -> Bundle:
-    if len(text) > bundles.LARGEST:
+    if len(text) > bundles.MAX_BUNDLE_BYTES:
         raise _RefusedError(f"it is too large to be a receipt; {AGAIN}")
     try:
-        parsed(text)
+        parse_json(text)
         return Bundle.model_validate_json(text)
     except ValidationError as error:
-        raise _RefusedError(f"it is no receipt as Mien hands it over: {fault(error)}; {AGAIN}") from error
+        raise _RefusedError(
+            f"it is no receipt as Mien hands it over: {describe_validation_error(error)}; {AGAIN}"
+        ) from error
     except ValueError as error:
         raise _RefusedError(f"it is no JSON that everybody reads alike ({error}); {AGAIN}") from error
 
@@ -138,7 +140,7 @@ def _keys(jwks: bytes) -> Mapping[str, PublicKey]:
 
 def _token(text: str) -> Token:
     try:
-        return token(text)
+        return read_token(text)
     except JwsError as error:
         raise _RefusedError(f"the receipt is no token of Mien: {error}; {AGAIN}") from error
 
@@ -154,16 +156,16 @@ def _receipts_key(signed: Token, keys: Mapping[str, PublicKey]) -> PublicKey:
 
 def _opened(signed: Token, typ: str, key: PublicKey) -> bytes:
     try:
-        return payload_of(signed, typ=typ, key=key.key)
+        return verify_token(signed, typ=typ, key=key.key)
     except JwsError as error:
         raise _RefusedError(
-            f"the {'receipt' if typ == RECEIPT else 'promise'} does not hold: {error}; {AGAIN}"
+            f"the {'receipt' if typ == RECEIPT_TYPE else 'promise'} does not hold: {error}; {AGAIN}"
         ) from error
 
 
 def _receipt(payload: bytes) -> Receipt:
     try:
-        return receipts.read(payload)
+        return receipts.parse_receipt(payload)
     except ReceiptError as error:
         raise _RefusedError(
             f"what was signed is no receipt that this version knows ({error}); verify it with a newer version"
@@ -172,7 +174,7 @@ def _receipt(payload: bytes) -> Receipt:
 
 def _check_leaf(bundle: Bundle, payload: bytes) -> None:
     try:
-        salt = from_base64url(bundle.salt)
+        salt = decode_base64url(bundle.salt)
     except ValueError as error:
         raise _RefusedError(f"the salt is {error}; {AGAIN}") from error
     if merkle.leaf_hash(salt + payload).hex() != bundle.leaf:
@@ -183,9 +185,9 @@ def _promise(bundle: Bundle, key: PublicKey) -> Promise:
     signed = _token(bundle.promise)
     if signed.header.kid != key.kid:
         raise _RefusedError(f"another key signed the promise than the receipt; {AGAIN}")
-    payload = _opened(signed, PROMISE, key)
+    payload = _opened(signed, PROMISE_TYPE, key)
     try:
-        parsed(payload)
+        parse_json(payload)
         promise = Promise.model_validate_json(payload)
     except ValueError as error:
         raise _RefusedError(f"the promise is not one that this version knows; {AGAIN}") from error
@@ -212,7 +214,7 @@ def _checkpoint(proof: Proof, promise: Promise, keys: Mapping[str, PublicKey]) -
         if key.mien_origin != promise.origin:
             continue
         try:
-            checkpoint = opened(proof.checkpoint, Verifier(promise.origin, key.key))
+            checkpoint = open_checkpoint(proof.checkpoint, Verifier(promise.origin, key.key))
         except CheckpointError as error:
             reason = str(error)
             continue
@@ -237,7 +239,7 @@ def _check_inclusion(proof: Proof, checkpoint: Checkpoint, leaf: str) -> None:
         raise _RefusedError(f"the proof is about another leaf; {PROOF_AGAIN}")
     path = [bytes.fromhex(one) for one in proof.hashes]
     # The size is the signed one: a root does not say how many leaves are under it.
-    if proof.size != checkpoint.size or not merkle.holds_inclusion(
+    if proof.size != checkpoint.size or not merkle.verify_inclusion(
         path, leaf=bytes.fromhex(leaf), index=proof.index, size=checkpoint.size, root=checkpoint.root
     ):
         raise _RefusedError(f"the proof does not lead from the leaf to the checkpoint; {PROOF_AGAIN}")

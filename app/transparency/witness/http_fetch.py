@@ -19,14 +19,14 @@ class FetchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedResponse:
     """What was answered."""
 
     status: int
     body: bytes
 
 
-def address(url: str) -> str:
+def normalize_address(url: str) -> str:
     """Return a service's address in the one way that it is written here: without what follows it.
 
     Raises:
@@ -41,7 +41,7 @@ def address(url: str) -> str:
     return str(parsed).rstrip("/")
 
 
-def get(url: str, *, largest: int, seconds: float) -> Fetched:
+def fetch(url: str, *, largest: int, seconds: float) -> FetchedResponse:
     """Fetch *url*.
 
     Args:
@@ -61,7 +61,7 @@ def get(url: str, *, largest: int, seconds: float) -> Fetched:
         raise FetchError(f"{url} cannot be reached: {why}") from error
 
 
-async def _got(url: str, largest: int, seconds: float) -> Fetched:
+async def _got(url: str, largest: int, seconds: float) -> FetchedResponse:
     body = b""
     with anyio.fail_after(seconds):
         async with (
@@ -74,4 +74,4 @@ async def _got(url: str, largest: int, seconds: float) -> Fetched:
                 body += piece
                 if len(body) > largest:
                     raise FetchError(f"{url} answers with more than {largest:,} bytes")
-    return Fetched(answer.status_code, body)
+    return FetchedResponse(answer.status_code, body)

@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from app.db.sqlite.files import synced
-from app.transparency.verify.canonical_json import written
-from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, opened
+from app.transparency.verify.canonical_json import encode_json
+from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 
 ORIGIN = re.compile(r"mien/[0-9a-f-]{36}")
 TAIL = 1024 * 1024
 """Bytes at the end of the checkpoints that hold at least the last of them."""
 
 
-class NotesError(Exception):
+class WitnessNotesError(Exception):
     """What the witness kept cannot be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StoredCheckpoint:
     """A checkpoint that was kept."""
 
     note: str
@@ -44,7 +44,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptLog:
+class WitnessedLog:
     """What is kept of one log."""
 
     directory: Path
@@ -61,7 +61,7 @@ class KeptLog:
     def _file(self) -> Path:
         return self.directory / "checkpoints.jsonl"
 
-    def last(self) -> Taken | None:
+    def last(self) -> StoredCheckpoint | None:
         """Return the newest checkpoint that was kept.
 
         Raises:
@@ -77,16 +77,18 @@ class KeptLog:
             return None
         try:
             kept = json.loads(lines[-2])
-            return Taken(kept["note"], kept["taken_at"], opened(kept["note"], self.verifier))
+            return StoredCheckpoint(kept["note"], kept["taken_at"], open_checkpoint(kept["note"], self.verifier))
         except (ValueError, KeyError, TypeError, CheckpointError) as error:
-            raise NotesError(f"the last line of {self._file} is none that a witness wrote; put it right") from error
+            raise WitnessNotesError(
+                f"the last line of {self._file} is none that a witness wrote; put it right"
+            ) from error
 
     def keep(self, note: str, *, now: datetime) -> None:
         """Add a checkpoint that holds."""
         new = not self._file.exists()
         with self._file.open("ab+") as file:
             _cut(file)
-            file.write(written({"taken_at": now.isoformat(timespec="seconds"), "note": note}) + b"\n")
+            file.write(encode_json({"taken_at": now.isoformat(timespec="seconds"), "note": note}) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         if new:
@@ -96,46 +98,46 @@ class KeptLog:
         """Keep what shows that a log broke its word; the same is kept once. Returns the file."""
         directory = self.directory / "evidence"
         directory.mkdir(exist_ok=True)
-        digest = hashlib.sha256(written(facts)).hexdigest()[:16]
+        digest = hashlib.sha256(encode_json(facts)).hexdigest()[:16]
         file = directory / f"{found}-{digest}.json"
         if not file.exists():
             _put(file, {"found": found, "found_at": now.isoformat(timespec="seconds"), **facts})
         return file
 
 
-class Notes:
+class WitnessNotes:
     """All that one witness keeps."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._addresses = directory / "addresses.json"
 
-    def at(self, address: str) -> KeptLog | None:
+    def at(self, address: str) -> WitnessedLog | None:
         """Return the log that was last found at an address."""
         origin = self._known().get(address)
         return None if origin is None else self.of(str(origin))
 
-    def of(self, origin: str) -> KeptLog | None:
+    def of(self, origin: str) -> WitnessedLog | None:
         """Return what is kept of a log; None if it was never met."""
         directory = self._directory_of(origin)
         try:
             said = json.loads((directory / "log.json").read_bytes())
-            return KeptLog(directory, Verifier.of(said["vkey"]), given=said["key_was"] == "given")
+            return WitnessedLog(directory, Verifier.of(said["vkey"]), given=said["key_was"] == "given")
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, CheckpointError) as error:
-            raise NotesError(f"{directory / 'log.json'} is none that a witness wrote; put it right") from error
+            raise WitnessNotesError(f"{directory / 'log.json'} is none that a witness wrote; put it right") from error
 
-    def begin(self, verifier: Verifier, *, given: bool, now: datetime) -> KeptLog:
+    def begin(self, verifier: Verifier, *, given: bool, now: datetime) -> WitnessedLog:
         """Believe a key from now on."""
         directory = self._directory_of(verifier.name)
         directory.mkdir(exist_ok=True)
         said = {"vkey": verifier.vkey, "key_was": "given" if given else "believed at first", "since": now.isoformat()}
         _put(directory / "log.json", said)
         synced(self._directory)
-        return KeptLog(directory, verifier, given=given)
+        return WitnessedLog(directory, verifier, given=given)
 
-    def found(self, log: KeptLog, address: str) -> None:
+    def found(self, log: WitnessedLog, address: str) -> None:
         """Remember that a log is at an address."""
         known = self._known()
         if known.get(address) != log.origin:
@@ -147,17 +149,17 @@ class Notes:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise NotesError(f"{self._addresses} is none that a witness wrote; put it right") from error
+            raise WitnessNotesError(f"{self._addresses} is none that a witness wrote; put it right") from error
         return known if isinstance(known, dict) else {}
 
     def _directory_of(self, origin: str) -> Path:
         if not ORIGIN.fullmatch(origin):
-            raise NotesError("this is no log of Mien: its name is not mien/ and an id")
+            raise WitnessNotesError("this is no log of Mien: its name is not mien/ and an id")
         return self._directory / origin.replace("/", "-")
 
 
 @contextmanager
-def alone(directory: Path) -> Iterator[Notes]:
+def open_notes(directory: Path) -> Iterator[WitnessNotes]:
     """Use a directory of notes without anybody else.
 
     Raises:
@@ -169,8 +171,8 @@ def alone(directory: Path) -> Iterator[Notes]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise NotesError(f"another witness is just using {directory}") from error
-        yield Notes(directory)
+            raise WitnessNotesError(f"another witness is just using {directory}") from error
+        yield WitnessNotes(directory)
     finally:
         os.close(descriptor)
 

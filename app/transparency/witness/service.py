@@ -17,19 +17,26 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.transparency.verify import jwks, merkle
-from app.transparency.verify.canonical_json import Digest, parsed
-from app.transparency.verify.checkpoint import LONGEST, Checkpoint, CheckpointError, Verifier, opened
-from app.transparency.witness.http_fetch import Fetched, FetchError, address, get
-from app.transparency.witness.notes import ORIGIN, KeptLog, Notes, NotesError, Taken, alone
+from app.transparency.verify.canonical_json import Digest, parse_json
+from app.transparency.verify.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_checkpoint
+from app.transparency.witness.http_fetch import FetchedResponse, FetchError, fetch, normalize_address
+from app.transparency.witness.notes import (
+    ORIGIN,
+    StoredCheckpoint,
+    WitnessedLog,
+    WitnessNotes,
+    WitnessNotesError,
+    open_notes,
+)
 
 SECONDS = 30.0
 """How long one answer may take, all of it."""
-LARGEST = 2 * LONGEST
+LARGEST = 2 * MAX_NOTE_BYTES
 """Bytes of an answer with a note in it, and a proof."""
 OK = 200
 
 
-class Broke(StrEnum):
+class Contradiction(StrEnum):
     """How a log breaks its word. The names are permanent."""
 
     REWRITTEN = "rewritten"
@@ -43,22 +50,22 @@ class UnprovenError(Exception):
     """It cannot be said now whether the log holds; the text says why. Nothing that is kept has changed."""
 
 
-class BrokenError(Exception):
+class ContradictionError(Exception):
     """The log does not hold; the text says what happened."""
 
-    def __init__(self, found: Broke, what: str, evidence: Path) -> None:
+    def __init__(self, found: Contradiction, what: str, evidence: Path) -> None:
         super().__init__(f"{what}. What was kept and what it answers now are in {evidence}")
         self.found = found
         self.evidence = evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class WitnessResult:
     """A log that holds."""
 
-    log: KeptLog
+    log: WitnessedLog
     size: int
-    before: Taken | None
+    before: StoredCheckpoint | None
     """What it was held against; None at the first time."""
 
     @property
@@ -73,7 +80,7 @@ class _Proof(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     hashes: Annotated[list[Digest], Field(max_length=128)]
-    checkpoint: Annotated[str, Field(max_length=LONGEST)]
+    checkpoint: Annotated[str, Field(max_length=MAX_NOTE_BYTES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class _Answer:
     """None if there was no proof."""
 
 
-def look(url: str, *, state: Path, vkey: str | None, now: datetime) -> Held:
+def check_log(url: str, *, state: Path, vkey: str | None, now: datetime) -> WitnessResult:
     """Look at a log once, and keep its checkpoint if it holds.
 
     Args:
@@ -95,16 +102,16 @@ def look(url: str, *, state: Path, vkey: str | None, now: datetime) -> Held:
         now: the time.
 
     Raises:
-        BrokenError: it does not hold.
+        ContradictionError: it does not hold.
         UnprovenError: that cannot be said now.
         NotesError: what was kept cannot be used.
     """
     try:
-        at, given = address(url), Verifier.of(vkey) if vkey is not None else None
-        with alone(state) as notes:
+        at, given = normalize_address(url), Verifier.of(vkey) if vkey is not None else None
+        with open_notes(state) as notes:
             log = notes.of(given.name) if given else notes.at(at)
             if log is not None and given is not None and log.verifier.vkey != given.vkey:
-                raise NotesError(
+                raise WitnessNotesError(
                     f"for this log another key is believed ({log.verifier.vkey}); if it is the wrong one, move "
                     f"{log.directory} away and begin anew"
                 )
@@ -122,12 +129,12 @@ def look(url: str, *, state: Path, vkey: str | None, now: datetime) -> Held:
 class _Look:
     """One look at one service."""
 
-    def __init__(self, notes: Notes, at: str, now: datetime) -> None:
+    def __init__(self, notes: WitnessNotes, at: str, now: datetime) -> None:
         self._notes = notes
         self._at = at
         self._now = now
 
-    def at(self, log: KeptLog | None, given: Verifier | None) -> Held:
+    def at(self, log: WitnessedLog | None, given: Verifier | None) -> WitnessResult:
         """Look at a log that is known, or meet it."""
         if log is None:
             note = self._note()
@@ -143,56 +150,58 @@ class _Look:
         answer = self._proof(last.checkpoint.size)
         return self._judged(log, last, answer)
 
-    def _first(self, note: str, verifier: Verifier, *, given: bool) -> Held:
+    def _first(self, note: str, verifier: Verifier, *, given: bool) -> WitnessResult:
         checkpoint = _opened(note, verifier)
         if checkpoint is None:
             raise UnprovenError(f"{self._at} answers a checkpoint that this key did not sign")
         log = self._notes.begin(verifier, given=given, now=self._now)
         log.keep(note, now=self._now)
-        return Held(log, checkpoint.size, None)
+        return WitnessResult(log, checkpoint.size, None)
 
-    def _judged(self, log: KeptLog, last: Taken, answer: _Answer) -> Held:
+    def _judged(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer) -> WitnessResult:
         now = _opened(answer.note, log.verifier)
         if now is None:
             raise self._stranger(log, last, answer)
         before = last.checkpoint
         if now.size < before.size:
             what = f"{log.origin} shrank: it had {before.size} entries and says {now.size}"
-            raise self._broken(log, last, answer, Broke.SHRANK, what)
+            raise self._broken(log, last, answer, Contradiction.SHRANK, what)
         if now.size == before.size and now.root != before.root:
             what = f"{log.origin} forked: it signed another root for the same {now.size} entries"
-            raise self._broken(log, last, answer, Broke.FORKED, what)
+            raise self._broken(log, last, answer, Contradiction.FORKED, what)
         if now.size > before.size:
             if answer.hashes is None:
                 raise UnprovenError(f"{log.origin} has grown, and {self._at} answers no proof that it only did that")
             self._check(log, last, answer, now)
             log.keep(answer.note, now=self._now)
-        return Held(log, now.size, last)
+        return WitnessResult(log, now.size, last)
 
-    def _check(self, log: KeptLog, last: Taken, answer: _Answer, now: Checkpoint) -> None:
+    def _check(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer, now: Checkpoint) -> None:
         proof, before = [bytes.fromhex(one) for one in answer.hashes or ()], last.checkpoint
-        if not merkle.holds_consistency(proof, old=before.size, old_root=before.root, size=now.size, root=now.root):
+        if not merkle.verify_consistency(proof, old=before.size, old_root=before.root, size=now.size, root=now.root):
             what = (
                 f"{log.origin} was rewritten: what it signed for {now.size} entries is not shown to begin with the "
                 f"{before.size} that it signed before"
             )
-            raise self._broken(log, last, answer, Broke.REWRITTEN, what)
+            raise self._broken(log, last, answer, Contradiction.REWRITTEN, what)
 
-    def _stranger(self, log: KeptLog, last: Taken, answer: _Answer) -> Exception:
+    def _stranger(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer) -> Exception:
         """Say what it means that the log's key did not sign."""
         named = self._named(answer.note)
         if named is None:
             return UnprovenError(f"{self._at} answers something that the key of {log.origin} did not sign")
         if named.name == log.origin:
             what = f"{log.origin} changed its key: it is signed by {named.vkey}, and not by {log.verifier.vkey}"
-            return self._broken(log, last, answer, Broke.OTHER_KEY, what)
+            return self._broken(log, last, answer, Contradiction.OTHER_KEY, what)
         what = (
             f"{self._at} has another log now, {named.name} instead of {log.origin}: a new one, by which nothing of the "
             f"old is proven. To go on with the new one, give its key: --vkey {named.vkey}"
         )
-        return self._broken(log, last, answer, Broke.NEW_ORIGIN, what)
+        return self._broken(log, last, answer, Contradiction.NEW_ORIGIN, what)
 
-    def _broken(self, log: KeptLog, last: Taken, answer: _Answer, found: Broke, what: str) -> BrokenError:
+    def _broken(
+        self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer, found: Contradiction, what: str
+    ) -> ContradictionError:
         facts: dict[str, Any] = {
             "address": self._at,
             "vkey": log.verifier.vkey,
@@ -201,10 +210,10 @@ class _Look:
             "answered": answer.note,
             "hashes": answer.hashes,
         }
-        return BrokenError(found, what, log.keep_evidence(found, facts, now=self._now))
+        return ContradictionError(found, what, log.keep_evidence(found, facts, now=self._now))
 
     def _note(self) -> str:
-        answered = self._get("/v1/log/checkpoint", largest=LONGEST)
+        answered = self._get("/v1/log/checkpoint", largest=MAX_NOTE_BYTES)
         try:
             return answered.body.decode()
         except UnicodeDecodeError as error:
@@ -216,7 +225,7 @@ class _Look:
         if answered.status != OK:
             return _Answer(self._note(), None)
         try:
-            proof = _Proof.model_validate(parsed(answered.body))
+            proof = _Proof.model_validate(parse_json(answered.body))
         except (ValidationError, ValueError) as error:
             raise UnprovenError(f"{self._at} answers no proof as Mien writes it") from error
         return _Answer(proof.checkpoint, proof.hashes)
@@ -226,16 +235,16 @@ class _Look:
         origin = note.partition("\n")[0]
         if not ORIGIN.fullmatch(origin):
             raise UnprovenError(f"{self._at} answers no checkpoint of a log of Mien")
-        answered = self._get("/.well-known/jwks.json", largest=jwks.LARGEST)
+        answered = self._get("/.well-known/jwks.json", largest=jwks.MAX_JWKS_BYTES)
         try:
-            keys = jwks.read(answered.body).values()
+            keys = jwks.parse_jwks(answered.body).values()
             named = [Verifier(origin, key.key) for key in keys if key.mien_origin == origin and key.revoked is None]
         except (jwks.JwksError, CheckpointError) as error:
             raise UnprovenError(f"{self._at} names no keys that can be used: {error}") from error
         return next((one for one in named if _opened(note, one) is not None), None)
 
-    def _get(self, path: str, *, largest: int, even_refused: bool = False) -> Fetched:
-        answered = get(self._at + path, largest=largest, seconds=SECONDS)
+    def _get(self, path: str, *, largest: int, even_refused: bool = False) -> FetchedResponse:
+        answered = fetch(self._at + path, largest=largest, seconds=SECONDS)
         if answered.status != OK and not even_refused:
             raise UnprovenError(f"{self._at}{path} answers {answered.status}")
         return answered
@@ -243,6 +252,6 @@ class _Look:
 
 def _opened(note: str, verifier: Verifier) -> Checkpoint | None:
     try:
-        return opened(note, verifier)
+        return open_checkpoint(note, verifier)
     except CheckpointError:
         return None
