@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
 from app.compliance.live_requirements import service as lawful
-from app.compliance.live_requirements.policy import unequal
+from app.compliance.live_requirements.policy import group_warnings
 from app.db.migrate import NewerSchemaError
 from app.faces.cards.operating_point import operating_point
 from app.kit.errors import NotFoundError
@@ -92,12 +92,12 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
     in_force = operating_point(faces.card, faces.target_fmr, faces.target_group)
-    warnings = list(unequal(in_force))
+    warnings = list(group_warnings(in_force))
     try:
         check(vault)
         check_log(vault)
         if config.profile == "live":
-            found = lawful.look(vault, settings=config, card=faces.card)
+            found = lawful.check(vault, settings=config, card=faces.card)
             reasons += [f"live: {one.name}: {one.found}; {one.do}" for one in found.missing]
             warnings = list(found.warnings)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:

@@ -216,7 +216,7 @@ def _gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
     """Return what asks, in `live`, whether anything is missing."""
     if settings.profile == "prototype":
         return None
-    return LiveGate(lambda: not lawful.look(vault, settings=settings, card=card).missing)
+    return LiveGate(lambda: not lawful.check(vault, settings=settings, card=card).missing)
 
 
 def _authenticators(app: FastAPI) -> dict[str, Authenticator]:

@@ -66,7 +66,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
 
     assert done.returncode == 1
     assert "evaluate more people" in done.stderr
-    assert "What was measured is kept" in done.stderr
+    assert "The measurements are kept" in done.stderr
     assert [one.name for one in (tmp_path / "c").iterdir()] == ["measured"]
     assert sorted(one.name for one in card.parent.iterdir()) == ["card.json", "our.onnx"]
     assert not (tmp_path / "service" / "keys").exists()

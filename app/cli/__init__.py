@@ -1,1 +1,1 @@
-"""The `mien` command: `program` puts it together, `command` is what its commands share."""
+"""The `mien` command, one file per command group; it must never decide anything that a service decides."""

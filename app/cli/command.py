@@ -1,4 +1,4 @@
-"""What every command does: read the settings, open the stores, refuse with the reason, answer."""
+"""Shared by the commands: read the settings, open the stores, print the result, exit with 1 and a reason."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ from app.vault.vault import ForeignRegisterError, Vault
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-REFUSALS = (
+EXPECTED_ERRORS = (
     KekError,
     ForeignRegisterError,
     SchemaError,
@@ -48,23 +48,33 @@ REFUSALS = (
     sqlite3.Error,
     UnicodeError,
 )
+"""Errors that the operator can act on; the command prints their text instead of a traceback."""
 
 
 def refuse(why: str) -> NoReturn:
-    """Say why not, and exit with 1."""
+    """Print the reason on standard error and exit with 1."""
     typer.echo(f"mien: {why}", err=True)
     raise typer.Exit(1)
 
 
-def reason(error: Exception) -> str:
-    """Say in words why something was refused."""
-    # Only what the database says: the statement's parameters may be personal.
+def error_text(error: Exception) -> str:
+    """Return the text of an error; of a database error only the driver's own text."""
+    # SQLAlchemy's text quotes the statement's parameters, which may be personal data.
     cause = error.orig if isinstance(error, DBAPIError) else error
     return f"the databases cannot be used: {cause}" if isinstance(error, DBAPIError | sqlite3.Error) else str(error)
 
 
+@contextmanager
+def refuse_on_error() -> Iterator[None]:
+    """Print the reason and exit with 1 if the block raises one of EXPECTED_ERRORS."""
+    try:
+        yield
+    except EXPECTED_ERRORS as error:
+        refuse(error_text(error))
+
+
 def read_settings() -> Settings:
-    """Read the settings, or say which of them cannot be used."""
+    """Read the settings; exit with 1 and the names of the invalid ones."""
     try:
         return Settings()
     except ValidationError as error:
@@ -73,38 +83,33 @@ def read_settings() -> Settings:
 
 
 @contextmanager
-def opened(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
-    """Open the stores for one command; on an empty data directory they are set up first, as `serve` does."""
-    with refusing(), in_use(settings.data_dir):
+def open_stores(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
+    """Open both stores for one command; set them up first if the data directory is empty, as `serve` does.
+
+    Args:
+        checked: also check the schema and the transparency log, and refuse if they are damaged.
+    """
+    with refuse_on_error(), in_use(settings.data_dir):
         vault = open_vault(settings)
-        if checked and is_new(vault):
-            set_up(vault)
         if checked:
+            if is_new(vault):
+                set_up(vault)
             check(vault)
             check_log(vault)
         yield vault
         vault.data.close()
         vault.register.store.close()
-    say_profile(settings)
+    print_profile(settings)
 
 
-def say_profile(settings: Settings) -> None:
-    """Say in `prototype` that nobody answers for the data, where no program reads it."""
+def print_profile(settings: Settings) -> None:
+    """Print on standard error, in `prototype` only, that this is a demonstration."""
     if settings.profile == "prototype":
         typer.echo(f"mien: prototype, {settings.controller}", err=True)
 
 
-@contextmanager
-def refusing() -> Iterator[None]:
-    """End with the reason and exit 1 if what is done in the block is refused."""
-    try:
-        yield
-    except REFUSALS as error:
-        refuse(reason(error))
-
-
-def answer(fields: dict[str, Any], *, as_json: bool) -> None:
-    """Print what the command did: a line for each field, or one JSON object."""
+def print_result(fields: dict[str, Any], *, as_json: bool) -> None:
+    """Print one line for each field, or one JSON object."""
     if as_json:
         typer.echo(json.dumps(fields, default=str))
         return

@@ -1,4 +1,4 @@
-"""`mien live-check` and the papers of a controller, each from the configuration as it is."""
+"""`mien live-check` and the documents of a controller, each made from the current configuration."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Json, answer, opened, read_settings
+from app.cli.command import Json, open_stores, print_result, read_settings
 from app.compliance.documents import dpia_inputs as dpia
 from app.compliance.documents import privacy_notice as notice
 from app.compliance.documents import records_of_processing as records
-from app.compliance.documents.common import Asked, Paper
-from app.compliance.documents.markdown import rendered
-from app.compliance.live_requirements import service as lawful
+from app.compliance.documents.common import Document, Source
+from app.compliance.documents.markdown import render
+from app.compliance.live_requirements import service as live_requirements
 from app.faces.cards.select import chosen_card
 from app.kit.clock import utc_now
 
@@ -21,79 +21,74 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """How a paper is printed."""
+    """Output format of a document."""
 
     JSON = "json"
     MARKDOWN = "markdown"
 
 
-As = Annotated[Format, typer.Option("--format", help="How it is printed; --json is --format json.")]
-
-
-def _made(make: Callable[[Asked], Paper]) -> Paper:
-    """Make a paper of the service as it is now."""
-    settings = read_settings()
-    with opened(settings) as vault:
-        return make(Asked(vault=vault, settings=settings, card=chosen_card(settings), now=utc_now()))
-
-
-def _print(paper: Paper, *, as_json: bool) -> None:
-    if as_json:
-        answer(paper, as_json=True)
-    else:
-        typer.echo(rendered(paper))
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format; --json is --format json.")]
 
 
 @app.command("records-of-processing")
-def records_of_processing(*, form: As = Format.MARKDOWN, as_json: Json = False) -> None:
+def records_of_processing(*, form: FormatOption = Format.MARKDOWN, as_json: Json = False) -> None:
     """Print the record of processing activities (GDPR Art. 30) of this service as it is configured now."""
-    _print(_made(records.record), as_json=as_json or form is Format.JSON)
+    _print(_make(records.record), as_json=as_json or form is Format.JSON)
 
 
 @app.command("dpia-inputs")
-def dpia_inputs(*, form: As = Format.MARKDOWN, as_json: Json = False) -> None:
-    """Print what a data protection impact assessment (GDPR Art. 35) starts from; its questions are yours to answer."""
-    _print(_made(dpia.inputs), as_json=as_json or form is Format.JSON)
+def dpia_inputs(*, form: FormatOption = Format.MARKDOWN, as_json: Json = False) -> None:
+    """Print the facts for a data protection impact assessment (GDPR Art. 35), and the questions left to people."""
+    _print(_make(dpia.inputs), as_json=as_json or form is Format.JSON)
 
 
 @app.command("privacy-notice")
 def privacy_notice(*, as_json: Json = False) -> None:
-    """Print what people are to be told when their data is collected (GDPR Art. 13), in Markdown."""
-    made = _made(lambda asked: {"profile": asked.settings.profile, "markdown": notice.text(asked)})
+    """Print the privacy notice (GDPR Art. 13) in Markdown: the text for people whose data is collected."""
+    made = _make(lambda source: {"profile": source.settings.profile, "markdown": notice.text(source)})
     if as_json:
-        answer(made, as_json=True)
+        print_result(made, as_json=True)
     else:
         typer.echo(made["markdown"])
 
 
 @app.command("live-check")
 def live_check(*, as_json: Json = False) -> None:
-    """Say what is there and what is missing for MIEN_PROFILE=live, each with its reason and what to do.
+    """List the requirements of MIEN_PROFILE=live: met or missing, the reason, and the next step.
 
-    In either profile. Exits 0 if nothing is missing, 1 if something is. See docs/how-to/go-live.md.
+    Works in either profile. Exits 0 if all are met, 1 if one is missing. See docs/how-to/go-live.md.
     """
     settings = read_settings()
-    with opened(settings) as vault:
-        found = lawful.look(vault, settings=settings, card=chosen_card(settings))
+    with open_stores(settings) as vault:
+        report = live_requirements.check(vault, settings=settings, card=chosen_card(settings))
     if as_json:
-        requirements = [asdict(one) for one in found.requirements]
-        complete = not found.missing
-        answer(
-            {
-                "profile": settings.profile,
-                "complete": complete,
-                "requirements": requirements,
-                "warnings": list(found.warnings),
-            },
-            as_json=True,
-        )
+        fields = {
+            "profile": settings.profile,
+            "complete": not report.missing,
+            "requirements": [asdict(one) for one in report.requirements],
+            "warnings": list(report.warnings),
+        }
+        print_result(fields, as_json=True)
     else:
-        for one in found.requirements:
+        for one in report.requirements:
             typer.echo(f"{'ok      ' if one.met else 'MISSING '} {one.name}: {one.found}")
             if not one.met:
                 typer.echo(f"         why: {one.why}")
                 typer.echo(f"         do:  {one.do}")
-        for warning in found.warnings:
+        for warning in report.warnings:
             typer.echo(f"warning  {warning}")
-    if found.missing:
+    if report.missing:
         raise typer.Exit(1)
+
+
+def _make(make: Callable[[Source], Document]) -> Document:
+    settings = read_settings()
+    with open_stores(settings) as vault:
+        return make(Source(vault=vault, settings=settings, card=chosen_card(settings), now=utc_now()))
+
+
+def _print(document: Document, *, as_json: bool) -> None:
+    if as_json:
+        print_result(document, as_json=True)
+    else:
+        typer.echo(render(document))

@@ -1,11 +1,10 @@
-"""`mien disputes`: what people say was not them, for the controller to look into."""
+"""`mien disputes`: the comparisons that people dispute, for the controller to investigate."""
 
 import json
-from typing import Any
 
 import typer
 
-from app.cli.command import Json, opened, read_settings
+from app.cli.command import Json, open_stores, read_settings
 from app.comparisons import disputes
 from app.parties import service as parties
 
@@ -14,30 +13,29 @@ app = typer.Typer()
 
 @app.command("disputes")
 def list_disputes(*, as_json: Json = False) -> None:
-    """List the comparisons that people say were not them, the oldest first, with the note that they added.
+    """List the comparisons that people say were not them, oldest first, each with the person's own note.
 
-    The note is the person's own text. Who they are is not said, and need not be known to ask the relying party.
+    The list does not name the person. The relying party can be asked about a comparison without a name.
     """
-    with opened(read_settings()) as vault:
-        found = disputes.every(vault)
+    with open_stores(read_settings()) as vault:
+        readable = [(one, one.told) for one in disputes.every(vault) if one.told]
         with vault.data.read() as session:
-            names = parties.names(session, {one.told.relying_party_id for one in found if one.told})
-    shown = [_shown(one, one.told, names) for one in found if one.told]
+            names = parties.names(session, {told.relying_party_id for _, told in readable})
+    listed = [
+        {
+            "comparison_id": str(one.comparison_id),
+            "relying_party_id": str(told.relying_party_id),
+            "relying_party": names[told.relying_party_id],
+            "purpose": told.purpose,
+            "compared_on": told.compared_at.date().isoformat(),
+            "disputed_on": one.disputed_on.isoformat(),
+            "note": told.note,
+        }
+        for one, told in readable
+    ]
     if as_json:
-        typer.echo(json.dumps({"disputes": shown}))
+        typer.echo(json.dumps({"disputes": listed}))
         return
-    for one in shown:
-        typer.echo(f"{one['comparison_id']}  {one['relying_party']}  compared {one['compared_on']}")
-        typer.echo(f"  disputed {one['disputed_on']}: {one['note'] or 'no note'}")
-
-
-def _shown(one: disputes.Open, told: disputes.Disputed, names: dict[Any, str]) -> dict[str, str | None]:
-    return {
-        "comparison_id": str(one.comparison_id),
-        "relying_party_id": str(told.relying_party_id),
-        "relying_party": names[told.relying_party_id],
-        "purpose": told.purpose,
-        "compared_on": told.compared_at.date().isoformat(),
-        "disputed_on": one.disputed_on.isoformat(),
-        "note": told.note,
-    }
+    for fields in listed:
+        typer.echo(f"{fields['comparison_id']}  {fields['relying_party']}  compared {fields['compared_on']}")
+        typer.echo(f"  disputed {fields['disputed_on']}: {fields['note'] or 'no note'}")

@@ -1,4 +1,4 @@
-"""`mien evaluate`: how often an engine errs on a folder of images."""
+"""`mien evaluate`: measure an engine's error rates on a folder of images."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 from rich.console import Console
 
-from app.cli.command import Json, answer, read_settings, refuse, refusing
+from app.cli.command import Json, print_result, read_settings, refuse, refuse_on_error
 from app.evaluation import report_files, service
 from app.evaluation.cache import Cache, default_directory, opened
 from app.evaluation.errors import EngineLostError, EvaluationError
@@ -28,41 +28,43 @@ from app.main import create_engine
 from app.settings import Settings
 
 app = typer.Typer()
-_SHOWN_SHARED = 5
-
+_DUPLICATES_SHOWN = 5
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A folder with one folder of images per person.")]
 Origin = Annotated[
-    str | None, typer.Option("--origin", metavar="TEXT", help="Where the images came from; stands in the report.")
+    str | None, typer.Option("--origin", metavar="TEXT", help="Where the images came from; printed in the report.")
 ]
 People = Annotated[
-    Agreed | None, typer.Option("--agreed", help="Whether the people in them agreed to this use: yes, no or unknown.")
+    Agreed | None,
+    typer.Option("--agreed", help="Whether the people in the images agreed to this use: yes, no or unknown."),
 ]
 Pairs = Annotated[
     Path | None,
     typer.Option("--pairs", metavar="FILE", help="CSV (reference,probe,same): make only these comparisons."),
 ]
-Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What the trial is called in the report.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where evaluation.json and evaluation.html are put.")]
+Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="Name of the trial in the report.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for evaluation.json and evaluation.html.")]
 CacheDirectory = Annotated[
     Path | None,
-    typer.Option("--cache", metavar="DIR", help="Where what is measured is kept meanwhile (~/.cache/mien-evaluate)."),
+    typer.Option("--cache", metavar="DIR", help="Directory for measurements until the end (~/.cache/mien-evaluate)."),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, max=64, help="Processes that measure; as many as there are cores.")
+    int | None, typer.Option("--workers", min=1, max=64, help="Processes that measure; default: one for each core.")
 ]
-Resamples = Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="How often people are drawn.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws: the same gives the same intervals.")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=100, max=100_000, help="Number of resamples of people for the intervals.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed; the same seed gives the same intervals.")]
 MostReferences = Annotated[
-    int, typer.Option("--most-references", min=1, max=20, help="Enrolled images of one person, at most.")
+    int, typer.Option("--most-references", min=1, max=20, help="Most images to enrol for one person.")
 ]
-MostImages = Annotated[int, typer.Option("--most-images", min=1, help="More images are refused.")]
-Force = Annotated[bool, typer.Option("--force", help="Write over a report that is there.")]
+MostImages = Annotated[int, typer.Option("--most-images", min=1, help="Most images in DIR; more are refused.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing report.")]
 Calibrate = Annotated[
     bool,
-    typer.Option("--calibrate", help="Seal what is found as the calibration of your own engine (MIEN_ENGINE=onnx:)."),
+    typer.Option("--calibrate", help="Seal the results as the calibration of your own engine (MIEN_ENGINE=onnx:)."),
 ]
-KeepCache = Annotated[bool, typer.Option("--keep-cache", help="Do not delete the cache at the end.")]
+KeepCache = Annotated[bool, typer.Option("--keep-cache", help="Keep the measurements at the end.")]
 
 
 def _cores() -> int:
@@ -89,15 +91,16 @@ def evaluate(
     keep_cache: KeepCache = False,
     as_json: Json = False,
 ) -> None:
-    """Count how often the engine errs on the images in DIR: error rates with intervals, by group, as JSON and a page.
+    """Measure the engine's error rates on the images in DIR, with intervals and by group, as JSON and a page.
 
-    Opens no database. The report begins with the source of the images. See docs/how-to/evaluate-an-engine.md.
+    Opens no database. The report begins with the origin of the images: --origin, --agreed.
+    See docs/how-to/evaluate-an-engine.md.
     """
     settings = read_settings()
-    with refusing():
+    with refuse_on_error():
         asked = Asked(
             root=directory,
-            stated=_stated(origin, agreed),
+            stated=_read_statement(origin, agreed),
             name=name,
             pairs=pairs,
             workers=workers or _cores(),
@@ -108,73 +111,73 @@ def evaluate(
             most_bytes=settings.max_photo_bytes,
         )
         report_files.check(out, force=force)
-        found = _evaluated(asked, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
-    _say(found, out, as_json=as_json)
+        found = _evaluate(asked, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
+    _print(found, out, as_json=as_json)
 
 
-def _calibratable(settings: Settings, pairs: Path | None) -> None:
-    """Refuse before anything is measured what cannot be a calibration."""
+def _check_calibration(settings: Settings, pairs: Path | None) -> None:
+    """Refuse a run that cannot be a calibration before anything is measured."""
     if settings.own_card is None:
         raise typer.BadParameter(
             f"--calibrate: {settings.engine} ships with its calibration; it is for MIEN_ENGINE=onnx:PATH"
         )
     if pairs is not None:
-        raise typer.BadParameter("--calibrate: a calibration is of every pair of images; leave --pairs out")
+        raise typer.BadParameter("--calibrate: a calibration needs every pair of images; leave out --pairs")
 
 
-def _stated(origin: str | None, agreed: Agreed | None) -> Stated:
-    """Return what was said of the images; ask for what was not, if somebody is there to answer."""
+def _read_statement(origin: str | None, agreed: Agreed | None) -> Stated:
+    """Return the origin of the images and the people's agreement; on a terminal ask for the missing one."""
     if (origin is None or agreed is None) and not sys.stdin.isatty():
         raise typer.BadParameter(
             "say where the images came from (--origin TEXT) and whether the people in them agreed to this use "
-            "(--agreed yes, no or unknown): faces are not measured without that, and the report begins with it"
+            "(--agreed yes, no or unknown): no face is measured without both, and the report begins with them"
         )
     if origin is None:
-        origin = _answered("Where did these images come from?")
+        origin = _ask("Where did these images come from?")
     while agreed is None:
-        said = _answered("Did the people in them agree to this use? (yes, no or unknown)")
-        agreed = next((one for one in get_args(Agreed) if one == said.strip().lower()), None)
+        reply = _ask("Did the people in them agree to this use? (yes, no or unknown)").strip().lower()
+        agreed = next((one for one in get_args(Agreed) if one == reply), None)
     try:
         return state(origin, agreed)
     except EvaluationError as error:
         raise typer.BadParameter(f"--origin: {error}") from error
 
 
-def _answered(question: str) -> str:
-    """Ask on the terminal, and leave standard output to the answer of the command."""
+def _ask(question: str) -> str:
+    """Ask on standard error; standard output is for the result of the command."""
     try:
         return Console(stderr=True).input(f"{question} ", markup=False)
     except EOFError:
         raise typer.Abort from None
 
 
-def _evaluated(
+def _evaluate(
     asked: Asked, settings: Settings, directory: Path | None, out: Path, *, calibrate: bool, keep_cache: bool
 ) -> Evaluation:
-    """Evaluate, write the report, and seal it if asked; the cache outlasts only an interruption."""
+    """Evaluate, write the report, and seal it if requested; only an interrupted run leaves its cache."""
     if calibrate:
-        _calibratable(settings, asked.pairs)
+        _check_calibration(settings, asked.pairs)
     trial = prepare(asked)
     measuring = settings.model_copy(update={"engine_workers": asked.workers, "engine_queue": 2 * asked.workers})
     pool, card = create_engine(measuring, calibrated=False)
-    with opened(directory or default_directory(), card) as cache, _terminable():
+    with opened(directory or default_directory(), card) as cache, _sigterm_as_interrupt():
         pool.start()
         try:
-            found = _whole(asked, trial, (pool, card), cache, out)
+            found = _write_report(asked, trial, (pool, card), cache, out)
             if calibrate:
                 typer.echo(f"mien: calibrated: {seal_calibration(found.document, settings=settings)}", err=True)
         except (KeyboardInterrupt, EngineLostError, OwnEngineError, OSError) as error:
-            _interrupted(cache, error)
+            _exit_interrupted(cache, error)
         except EvaluationError:
-            _end(cache, keep_cache=keep_cache)
+            _end_cache(cache, keep_cache=keep_cache)
             raise
         finally:
             pool.close()
-        _end(cache, keep_cache=keep_cache)
+        _end_cache(cache, keep_cache=keep_cache)
     return found
 
 
-def _whole(asked: Asked, trial: Trial, engine: service.Engine, cache: Cache, out: Path) -> Evaluation:
+def _write_report(asked: Asked, trial: Trial, engine: service.Engine, cache: Cache, out: Path) -> Evaluation:
     with telling() as tell:
         found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=tell)
         tell("writing the report")
@@ -183,8 +186,8 @@ def _whole(asked: Asked, trial: Trial, engine: service.Engine, cache: Cache, out
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C while the block lasts: what was measured is kept, and it is said where."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C in the block, so that the measurements are kept and the message says where."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -192,46 +195,46 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupted(cache: Cache, error: BaseException) -> NoReturn:
-    """Say why it ended, where what was measured is, and how to delete it."""
+def _exit_interrupted(cache: Cache, error: BaseException) -> NoReturn:
+    """Exit with 1, the reason, the place of the measurements, and how to delete them."""
     why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     if cache.empty():
         cache.delete()
         refuse(why)
-    refuse(f"{why}. What was measured is kept: the same command goes on from there; to delete it: rm {cache.path}")
+    refuse(f"{why}. The measurements are kept: the same command continues from them; to delete: rm {cache.path}")
 
 
-def _end(cache: Cache, *, keep_cache: bool) -> None:
+def _end_cache(cache: Cache, *, keep_cache: bool) -> None:
     if keep_cache:
-        typer.echo(f"mien: what was measured is kept, to delete it: rm {cache.path}", err=True)
+        typer.echo(f"mien: the measurements are kept; to delete: rm {cache.path}", err=True)
     else:
         cache.delete()
 
 
-def _say(found: Evaluation, out: Path, *, as_json: bool) -> None:
-    for one, other in found.shared[:_SHOWN_SHARED]:
-        typer.echo(f"mien: warning: the same bytes: {str(one)!r} and {str(other)!r}", err=True)
+def _print(found: Evaluation, out: Path, *, as_json: bool) -> None:
+    for one, other in found.shared[:_DUPLICATES_SHOWN]:
+        typer.echo(f"mien: warning: the same image twice: {str(one)!r} and {str(other)!r}", err=True)
     if as_json:
-        answer(found.document, as_json=True)
+        print_result(found.document, as_json=True)
         return
     for text in found.document["warnings"]:
         typer.echo(f"mien: warning: {text}", err=True)
-    answer(_shown(found.document, out), as_json=False)
+    print_result(_summary(found.document, out), as_json=False)
 
 
-def _shown(told: dict[str, Any], out: Path) -> dict[str, Any]:
-    tried = told["acquisition"]
+def _summary(document: dict[str, Any], out: Path) -> dict[str, Any]:
+    acquisition = document["acquisition"]
     fields = {
-        "people": tried["people"],
-        "images": f"{tried['images']}, {tried['measured']} measured",
-        "failure to acquire": rate(tried["failure_to_acquire"]["rate"]),
-        "failure to enrol": rate(tried["failure_to_enrol"]["rate"]),
+        "people": acquisition["people"],
+        "images": f"{acquisition['images']}, {acquisition['measured']} measured",
+        "failure to acquire": rate(acquisition["failure_to_acquire"]["rate"]),
+        "failure to enrol": rate(acquisition["failure_to_enrol"]["rate"]),
     }
-    for one in told["at"]:
-        both = one["ci95_by_person"]
+    for one in document["at"]:
+        interval = one["ci95_by_person"]
         fields[f"at {one['threshold']}"] = (
-            f"FMR {rate(one['fmr'])} ({bounds(both['fmr'])}), FNMR {rate(one['fnmr'])} ({bounds(both['fnmr'])})"
+            f"FMR {rate(one['fmr'])} ({bounds(interval['fmr'])}), FNMR {rate(one['fnmr'])} ({bounds(interval['fnmr'])})"
         )
-    speed = told["speed"]
+    speed = document["speed"]
     fields["speed"] = f"{speed['images_a_second_a_worker']} images a second for each of {speed['workers']} workers"
     return {**fields, "report": str(out / report_files.HTML_FILE), "numbers": str(out / report_files.JSON_FILE)}

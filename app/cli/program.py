@@ -1,13 +1,21 @@
-"""The `mien` command. Exits 0 (done), 1 (refused, and said why) or 2 (usage)."""
+"""The `mien` command. Exit codes: 0 done, 1 refused with a reason, 2 wrong usage."""
 
 import typer
 
-from app.cli import compliance, disputes, engine_comparison, engines, relying_parties
-from app.cli import evaluate as evaluating
-from app.cli import log as auditing
-from app.cli import receipts as proving
-from app.cli import serve as serving
-from app.cli import storage as keeping
+from app.cli import (
+    compliance,
+    demo,
+    disputes,
+    engines,
+    evaluate,
+    keys,
+    log,
+    notices,
+    receipts,
+    relying_parties,
+    serve,
+    storage,
+)
 from app.web import request_log
 
 app = typer.Typer(
@@ -17,19 +25,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(serving.app)
-app.add_typer(keeping.app)
-app.add_typer(proving.app)
-app.add_typer(auditing.app)
-app.add_typer(compliance.app)
-app.add_typer(disputes.app)
-app.add_typer(evaluating.app)
-app.add_typer(engines.app)
-engines.engines_app.add_typer(engine_comparison.app)
+for commands in (serve, demo, storage, receipts, log, compliance, disputes, evaluate, engines):
+    app.add_typer(commands.app)
 app.add_typer(engines.engines_app, name="engines")
-app.add_typer(relying_parties.notice_app, name="notice")
-app.add_typer(relying_parties.party_app, name="relying-party")
-app.add_typer(keeping.keys_app, name="keys")
+app.add_typer(notices.app, name="notice")
+app.add_typer(relying_parties.app, name="relying-party")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

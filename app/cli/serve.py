@@ -1,4 +1,4 @@
-"""`mien serve` and `mien demo`."""
+"""`mien serve`."""
 
 import os
 import signal
@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from rich.console import Console
 
-from app.cli.command import Json, answer, read_settings, reason, refuse, refusing
-from app.demo.story import play
+from app.cli.command import Json, error_text, print_result, read_settings, refuse, refuse_on_error
 from app.main import build
 from app.settings import Settings
 from app.vault.directory_lock import in_use
@@ -27,9 +25,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
     as_json: Json = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Serve. On an empty data directory it migrates and publishes the shipped notices first."""
+    """Run the service. An empty data directory is set up first, with the shipped notices."""
     settings = read_settings()
-    with refusing(), in_use(settings.data_dir):
+    with refuse_on_error(), in_use(settings.data_dir):
         _serve(settings, host, port, as_json=as_json)
 
 
@@ -39,14 +37,14 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
         service = build(settings)
         check(service.state.vault)
     except ValueError as error:
-        refuse(reason(error))
+        refuse(error_text(error))
     try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         refuse(f"cannot listen on {host} port {port}: {error.strerror}")
-    host, port = listening.getsockname()[:2]
+    host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    answer({"address": address, "profile": settings.profile, "controller": settings.controller}, as_json=as_json)
+    print_result({"address": address, "profile": settings.profile, "controller": settings.controller}, as_json=as_json)
     sys.stdout.flush()
     config = uvicorn.Config(
         service,
@@ -60,25 +58,12 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     )
     DeadlineProtocol.headers_s, DeadlineProtocol.rest_s = settings.headers_timeout_s, settings.body_timeout_s
     server = uvicorn.Server(config)
-    # uvicorn finishes what it has begun, then raises the signal again for whoever handled it before: that is us, so
-    # that the exit code is 0, and so that a signal which comes before uvicorn listens for it is not lost.
+    # After a clean stop uvicorn raises the signal again for the handler that was set before. This handler keeps the
+    # exit code at 0, and catches a signal that arrives before uvicorn has set its own handler.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
-        server.run(sockets=[listening])
+        server.run(sockets=[listener])
     except SystemExit:
-        # uvicorn's own code for a start that failed.
-        refuse("the service did not start; the log says why")
-
-
-@app.command()
-def demo(
-    *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the directories for you to look into.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Play the whole story with synthetic people, as outside HTTP clients, on temporary directories."""
-    held = play(console=Console(stderr=as_json), keep=keep)
-    if as_json:
-        answer({"held": held}, as_json=True)
-    raise typer.Exit(0 if held else 1)
+        # uvicorn exits with a code of its own when the start fails.
+        refuse("the service did not start; see the application log for the reason")

@@ -19,8 +19,8 @@ from app.consent.notices import NoticeHead
 from app.rights import retention
 from app.settings import Settings
 
-SHIPPED = Path(__file__).parents[2] / "notices"
-EDITION = 2
+DIRECTORY = Path(__file__).parents[2] / "notices"
+VERSION = 2
 """The version of the shipped texts, from which those that a service publishes count up."""
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Published:
     new: bool
 
 
-def rendered(file: Path, settings: Settings, *, version: int = EDITION) -> bytes:
+def render(file: Path, settings: Settings, *, version: int = VERSION) -> bytes:
     """Return the text of a shipped notice under these settings."""
     text = Template(file.read_text("utf-8")).substitute(retention.notice_words(settings), version=version)
     return text.encode()
@@ -41,7 +41,7 @@ def rendered(file: Path, settings: Settings, *, version: int = EDITION) -> bytes
 
 def files() -> Sequence[Path]:
     """Return the shipped notices."""
-    return sorted(SHIPPED.glob("*.md"))
+    return sorted(DIRECTORY.glob("*.md"))
 
 
 def publish_shipped(session: Session, settings: Settings, *, now: datetime) -> list[Published]:
@@ -54,33 +54,33 @@ def publish_shipped(session: Session, settings: Settings, *, now: datetime) -> l
 
 def _next(session: Session, file: Path, settings: Settings) -> bytes:
     """Return what is to be in force: the notice that is, if it says the same, else the next version."""
-    first = rendered(file, settings)
+    first = render(file, settings)
     head = notices.parse(first)
     standing = [
         one for one in notices.in_force(session) if (one.purpose, one.language) == (head.purpose, head.language)
     ]
     if not standing:
         return first
-    if standing[0].body == rendered(file, settings, version=standing[0].version):
+    if standing[0].body == render(file, settings, version=standing[0].version):
         return standing[0].body
-    return rendered(file, settings, version=max(EDITION, standing[0].version + 1))
+    return render(file, settings, version=max(VERSION, standing[0].version + 1))
 
 
-def differing(session: Session, settings: Settings) -> Iterator[NoticeHead]:
+def outdated(session: Session, settings: Settings) -> Iterator[NoticeHead]:
     """Give the notices in force whose time of keeping is not that of the settings.
 
     Only of those languages that notices ship in: of another the words are not known.
     """
-    said = {notices.parse(rendered(file, settings)).language for file in files()}
+    said = {notices.parse(render(file, settings)).language for file in files()}
     period = retention.notice_words(settings)["retention_period"]
     for one in notices.in_force(session):
         if one.language in said and notices.matter(one.body)["retention_period"] != period:
             yield NoticeHead(one.sha256, one.purpose, one.language, one.version)
 
 
-def tell(session: Session, settings: Settings) -> None:
+def log_outdated(session: Session, settings: Settings) -> None:
     """Say in the service's log which notices do not say what the settings do."""
-    for one in differing(session, settings):
+    for one in outdated(session, settings):
         log.warning(
             "a notice in force says otherwise than the settings",
             purpose=one.purpose,

@@ -15,7 +15,7 @@ from app.callbacks.delivery_worker import Courier
 from app.callbacks.http_client import Caller
 from app.comparisons import enumeration_guard
 from app.compliance import shipped_notices
-from app.compliance.live_requirements.policy import unequal
+from app.compliance.live_requirements.policy import group_warnings
 from app.db.sqlite.connections import unhurried
 from app.faces.cards.operating_point import operating_point
 from app.faces.service import Measuring
@@ -71,7 +71,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     courier = courier_of(settings, vault, clock=clock)
     telling = _every(LOOK_S, courier.look, name="telling")
     measuring: Measuring = app.state.measuring
-    for one in unequal(operating_point(measuring.card, measuring.target_fmr, measuring.target_group)):
+    for one in group_warnings(operating_point(measuring.card, measuring.target_fmr, measuring.target_group)):
         log.warning("the engine errs", told=one)
     log.info("serving", version=__version__, profile=settings.profile, engine=measuring.card.id, purged=removed)
     yield
@@ -108,7 +108,7 @@ def _made_ready(app: FastAPI) -> int:
     _put_in_force(app)
     app.state.measuring.pool.start()
     with vault.data.read() as session:
-        shipped_notices.tell(session, app.state.settings)
+        shipped_notices.log_outdated(session, app.state.settings)
     return removed
 
 

@@ -137,8 +137,8 @@ def test_keys_have_to_be_apart(root: Path) -> None:
 def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, service: RunningService) -> None:
     settings = settings_for(root, profile="live", **WHO)
     on_average = settings.model_copy(update={"target_group": "all"})
-    real = requirements.look(service.vault, settings=on_average, card=load_card("face_recognition"))
-    toy = requirements.look(service.vault, settings=settings, card=toy_card())
+    real = requirements.check(service.vault, settings=on_average, card=load_card("face_recognition"))
+    toy = requirements.check(service.vault, settings=settings, card=toy_card())
     (found,) = [one for one in real.requirements if one.name == "error rates"]
 
     assert not found.met
@@ -155,7 +155,7 @@ def test_an_engine_that_keeps_the_target_in_every_labelled_group_will_do_with_a_
     root: Path, service: RunningService, engine: str, times: int
 ) -> None:
     settings = settings_for(root, profile="live", engine=engine, **WHO)
-    found = requirements.look(service.vault, settings=settings, card=load_card(engine))
+    found = requirements.check(service.vault, settings=settings, card=load_card(engine))
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [True]
     assert f"IS MISSED, by up to {times} times" in found.warnings[0]
@@ -165,7 +165,8 @@ def test_a_card_without_labelled_groups_will_not_do(root: Path, service: Running
     document = load_card("sface").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
-    found = requirements.look(service.vault, settings=settings_for(root, profile="live", **WHO), card=card_of(document))
+    settings = settings_for(root, profile="live", **WHO)
+    found = requirements.check(service.vault, settings=settings, card=card_of(document))
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 

@@ -18,7 +18,7 @@ def draft(purpose: str = "verification", *, version: int, words: str = "New word
 
 def shipped(purpose: str) -> bytes:
     """Return the notice that ships for *purpose*, as a service with the defaults publishes it."""
-    return shipped_notices.rendered(shipped_notices.SHIPPED / f"{purpose}.en.md", Settings())
+    return shipped_notices.render(shipped_notices.DIRECTORY / f"{purpose}.en.md", Settings())
 
 
 def publish(vault: Vault, body: bytes, *, now: datetime) -> str:

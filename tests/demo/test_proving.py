@@ -118,4 +118,4 @@ def test_the_command_gets_no_setting_and_an_empty_directory(monkeypatch: pytest.
 
     assert done.code == 1
     assert "there is no" in done.trouble
-    assert "nothing to look through" in done.trouble
+    assert "there is no transparency log to check" in done.trouble

@@ -200,7 +200,7 @@ def test_an_interrupted_evaluation_says_where_the_cache_is_and_how_to_delete_it(
     file = tmp_path / "kept" / cache.FILE
     assert process.returncode == 1
     assert said == (
-        f"mien: interrupted. What was measured is kept: the same command goes on from there; to delete it: rm {file}\n"
+        f"mien: interrupted. The measurements are kept: the same command continues from them; to delete: rm {file}\n"
     )
     assert file.exists()
     assert not (tmp_path / "report").exists()
@@ -232,7 +232,7 @@ def test_a_report_that_cannot_be_written_keeps_what_was_measured(
     result = command(folder)
 
     assert result.exit_code == 1
-    assert "No space left on device. What was measured is kept" in result.stderr
+    assert "No space left on device. The measurements are kept" in result.stderr
     assert (cached / cache.FILE).exists()
     assert not list((tmp_path / "report").iterdir())
     assert result.stdout == ""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.cli.program import app
 from app.compliance.documents import common as described
 from app.compliance.documents import dpia_inputs, privacy_notice, records_of_processing
-from app.compliance.documents.markdown import escaped, rendered
+from app.compliance.documents.markdown import escaped, render
 from app.compliance.documents.measures import MEASURES
 from app.db.data_map import SEALED_TEXT
 from app.db.types import Row
@@ -38,15 +38,15 @@ SCHEMA = json.loads((ROOT / "docs" / "reference" / "schemas" / "records-of-proce
 formats = FormatChecker()
 formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is not None)
 PAPERS = {
-    "records-of-processing": lambda asked: rendered(records_of_processing.record(asked)),
-    "dpia-inputs": lambda asked: rendered(dpia_inputs.inputs(asked)),
+    "records-of-processing": lambda asked: render(records_of_processing.record(asked)),
+    "dpia-inputs": lambda asked: render(dpia_inputs.inputs(asked)),
     "privacy-notice": privacy_notice.text,
 }
 
 
-def asked(service: RunningService, **settings: Any) -> described.Asked:
+def asked(service: RunningService, **settings: Any) -> described.Source:
     """Ask for papers of a service with these settings."""
-    return described.Asked(
+    return described.Source(
         vault=service.vault, settings=settings_for(service.root, **settings), card=toy_card(), now=service.clock()
     )
 
@@ -149,7 +149,7 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     document = load_card("face_recognition").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"]["FF"] = 0.000123
-    changed = described.Asked(
+    changed = described.Source(
         vault=service.vault, settings=service.settings, card=card_of(document), now=service.clock()
     )
 
@@ -158,7 +158,7 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     assert found["error_rates"]["false_match_rate_by_group"]["FF"] == 0.000123
     assert found["error_rates"]["second_trial_false_match_rate"]["Asian-F"] == 0.18
     assert found["error_rates"]["depicted_people_agreed"] is False
-    assert "FF 0.000123" in rendered(found)
+    assert "FF 0.000123" in render(found)
 
 
 def test_questions_are_left_to_people(service: RunningService) -> None:
@@ -187,7 +187,7 @@ def test_every_measure_names_a_command_that_there_is() -> None:
 def test_markdown_leaves_nothing_out_and_lets_nobody_in(service: RunningService) -> None:
     service.party("# Door [x](javascript:1) <b>|`")
     paper = records_of_processing.record(asked(service))
-    text = rendered(paper)
+    text = render(paper)
 
     assert all(f"## {name.replace('_', ' ').capitalize()}" in text for name in paper if name != "title")
     assert r"\# Door \[x\](javascript:1) \<b\>\|\`" in text

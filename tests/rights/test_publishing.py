@@ -33,10 +33,10 @@ def published(service: RunningService, settings: Settings) -> dict[str, tuple[in
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
-    plain, other = (shipped_notices.rendered(file, settings) for settings in (Settings(), Settings(**OTHER)))
+    plain, other = (shipped_notices.render(file, settings) for settings in (Settings(), Settings(**OTHER)))
     period = notices.matter(other)["retention_period"]
 
-    assert notices.parse(plain).version == shipped_notices.EDITION
+    assert notices.parse(plain).version == shipped_notices.VERSION
     assert notices.matter(plain)["retention_period"] in plain.decode()
     assert period == retention.notice_words(Settings(**OTHER))["retention_period"]
     assert "90 days" in period
@@ -47,7 +47,7 @@ def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
 
 @pytest.mark.parametrize("none", [{"proof_retention": "0"}, {"renewal_days": 0}])
 def test_what_is_not_kept_or_done_is_not_promised(none: dict[str, Any]) -> None:
-    text = shipped_notices.rendered(shipped_notices.files()[-1], Settings(**none)).decode()
+    text = shipped_notices.render(shipped_notices.files()[-1], Settings(**none)).decode()
 
     assert ("no proof stays" in text) == ("proof_retention" in none)
     assert ("In its last" in text) == ("renewal_days" not in none)
@@ -104,8 +104,8 @@ def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: P
 def test_a_notice_of_ones_own_counts_too(service: RunningService) -> None:
     publish(service.vault, draft(version=9), now=service.clock())
     with service.vault.data.read() as session:
-        same = list(shipped_notices.differing(session, service.settings))
-        other = list(shipped_notices.differing(session, Settings(**OTHER)))
+        same = list(shipped_notices.outdated(session, service.settings))
+        other = list(shipped_notices.outdated(session, Settings(**OTHER)))
     found = published(service, service.settings)
 
     assert same == []
@@ -120,7 +120,7 @@ def test_the_command_says_what_it_did(root: Path) -> None:
 
     assert [one["new"] for one in json.loads(first.stdout)["notices"]] == [False] * 3
     assert [(one["version"], one["new"]) for one in json.loads(changed.stdout)["notices"]] == [(3, True)] * 3
-    assert people.stdout.splitlines()[-1] == "verification.en  version 3  as it was"
+    assert people.stdout.splitlines()[-1] == "verification.en  version 3  unchanged"
 
 
 def test_what_0_1_0_published_gets_the_next_version(root: Path, pool: SharedPool) -> None:

@@ -75,7 +75,7 @@ def test_there_is_a_receipt_of_every_kind() -> None:
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_shipped_notice_gives_a_receipt(file: Any) -> None:
-    body = shipped_notices.rendered(file, Settings())
+    body = shipped_notices.render(file, Settings())
     purpose = parse(body).purpose
     found = plain(consent(purpose=purpose))
     said = found["pii_processing"]

@@ -95,7 +95,7 @@ def test_it_is_refused_where_there_is_nothing_and_makes_nothing(tmp_path: Path) 
     )
 
     assert (result.returncode, result.stdout) == (1, "")
-    assert "nothing to look through" in result.stderr
+    assert "there is no transparency log to check" in result.stderr
     assert not nothing.exists()
 
 

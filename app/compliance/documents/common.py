@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
-Paper = dict[str, Any]
+Document = dict[str, Any]
 UNSAID = "not said"
 TRANSFERS = (
     "none by the service itself, which sends nothing but answers to the recipients named; whether one of them is in "
@@ -32,7 +32,7 @@ SUBJECTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Source:
     """What a paper is made from, and when."""
 
     vault: Vault
@@ -41,7 +41,7 @@ class Asked:
     now: datetime
 
 
-def controller(settings: Settings) -> Paper:
+def controller(settings: Settings) -> Document:
     """Say who answers. In `prototype` nobody does, whatever is set."""
     said = {
         "address": settings.controller_address,
@@ -54,7 +54,7 @@ def controller(settings: Settings) -> Paper:
     return {"name": settings.controller, **{name: value or UNSAID for name, value in said.items()}}
 
 
-def purposes(asked: Asked) -> list[Paper]:
+def purposes(asked: Source) -> list[Document]:
     """Say for what, on which ground, and on which text people are asked."""
     with asked.vault.data.read() as session:
         texts = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.in_force(session)}
@@ -75,7 +75,7 @@ def _itself(purpose: Purpose) -> str:
     return "the controller itself" if purpose is Purpose.TEMPLATE_RENEWAL else "no relying party now"
 
 
-def recipients(asked: Asked) -> list[Paper]:
+def recipients(asked: Source) -> list[Document]:
     """Say who may learn something: every relying party that is not revoked."""
     with asked.vault.data.read() as session:
         found = [one.party for one in describing.every(session) if one.revoked_on is None]
@@ -93,7 +93,7 @@ def recipients(asked: Asked) -> list[Paper]:
     ]
 
 
-def categories() -> list[Paper]:
+def categories() -> list[Document]:
     """Say what is held about people: a category for each table that the data map finds, with its columns."""
     return [
         {
@@ -126,12 +126,12 @@ def _mappers() -> Iterator[Mapper[Any]]:
     yield from RegisterRow.registry.mappers
 
 
-def time_limits(settings: Settings) -> list[Paper]:
+def time_limits(settings: Settings) -> list[Document]:
     """Say how long each thing is kept, as `/v1/retention-policy` does."""
     return [asdict(rule) for rule in retention.policy(settings)]
 
 
-def head(asked: Asked, *, title: str, law: str) -> Paper:
+def head(asked: Source, *, title: str, law: str) -> Document:
     """Say which paper this is, of whom, and that it is no judgement."""
     return {
         "title": title,

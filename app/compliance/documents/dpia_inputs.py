@@ -12,9 +12,9 @@ from app.faces.cards.operating_point import OperatingPoint
 from app.rights import access
 
 
-def inputs(asked: described.Asked) -> described.Paper:
+def inputs(asked: described.Source) -> described.Document:
     """Return what the program knows of the four parts of Art. 35(7), and the questions that it leaves open."""
-    found = lawful.look(asked.vault, settings=asked.settings, card=asked.card)
+    found = lawful.check(asked.vault, settings=asked.settings, card=asked.card)
     return {
         **described.head(asked, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
         "processing": {
@@ -37,7 +37,7 @@ def inputs(asked: described.Asked) -> described.Paper:
     }
 
 
-def _rates(card: Card, in_force: OperatingPoint) -> described.Paper:
+def _rates(card: Card, in_force: OperatingPoint) -> described.Document:
     """Return the rates that were measured at the threshold in force, by group, and on which trials."""
     point, interval, by_origin = in_force.point, in_force.interval, in_force.by_origin
     return {

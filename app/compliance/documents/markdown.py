@@ -27,7 +27,7 @@ def said(value: object) -> str:
     return str(value)
 
 
-def rendered(paper: Mapping[str, Any]) -> str:
+def render(paper: Mapping[str, Any]) -> str:
     """Return a paper: its title, a paragraph of who and when, and a section for each part."""
     parts = dict(paper)
     lines = [f"# {escaped(parts.pop('title'))}", ""]

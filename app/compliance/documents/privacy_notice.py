@@ -16,12 +16,12 @@ WELCOME = {
 }
 
 
-def text(asked: described.Asked) -> str:
+def text(asked: described.Source) -> str:
     """Return the text."""
     return "\n".join(_lines(asked))
 
 
-def _lines(asked: described.Asked) -> Iterator[str]:
+def _lines(asked: described.Source) -> Iterator[str]:
     who = described.controller(asked.settings)
     yield from ("# What happens with your data", "", WELCOME[asked.settings.profile], "")
     yield from ("## Who answers for it", "")
@@ -41,7 +41,7 @@ def _lines(asked: described.Asked) -> Iterator[str]:
     yield f"Your data comes from {access.SOURCE}."
 
 
-def _recipients(found: list[described.Paper]) -> Iterator[str]:
+def _recipients(found: list[described.Document]) -> Iterator[str]:
     if not found:
         yield "Nobody now: there is no relying party."
     for one in found:
@@ -52,7 +52,7 @@ def _recipients(found: list[described.Paper]) -> Iterator[str]:
         )
 
 
-def _errors(asked: described.Asked) -> str:
+def _errors(asked: described.Source) -> str:
     in_force = operating_point.chosen(asked.card, asked.settings)
     point, by_origin = in_force.point, in_force.by_origin
     second = (

@@ -6,7 +6,7 @@ from app.compliance.documents import common as described
 from app.compliance.documents.measures import MEASURES
 
 
-def record(asked: described.Asked) -> described.Paper:
+def record(asked: described.Source) -> described.Document:
     """Return the record; what it leaves to people is under `to_add`."""
     return {
         **described.head(asked, title="Record of processing activities", law="GDPR Art. 30(1)"),

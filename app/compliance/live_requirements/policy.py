@@ -18,7 +18,7 @@ DEMONSTRATION_PARTY = "Demonstration controller (prototype)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Party:
+class PartyDescription:
     """A relying party that may ask now."""
 
     name: str
@@ -28,7 +28,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class PublishedNotice:
     """A notice that people read: in force, or one that they consented to."""
 
     name: str
@@ -37,15 +37,15 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class ServiceState:
     """What there is."""
 
     settings: Settings
     card: Card
-    parties: Sequence[Party]
-    notices: Sequence[Read]
+    parties: Sequence[PartyDescription]
+    notices: Sequence[PublishedNotice]
     """In force now."""
-    consented: Sequence[Read]
+    consented: Sequence[PublishedNotice]
     """On which consents stand that are in force."""
 
 
@@ -61,7 +61,7 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class LiveReport:
     """All of them, and what is not asked for but should be known."""
 
     requirements: Sequence[Requirement]
@@ -73,7 +73,7 @@ class Verdict:
         return [one for one in self.requirements if not one.met]
 
 
-def judge(situation: Situation) -> Verdict:
+def check_requirements(situation: ServiceState) -> LiveReport:
     """Say what is there of what `live` asks for, and what is missing."""
     requirements = (
         *_who(situation.settings),
@@ -83,7 +83,7 @@ def judge(situation: Situation) -> Verdict:
         *_keys(situation.settings),
         _rates(situation),
     )
-    return Verdict(requirements=requirements, warnings=list(_warnings(situation)))
+    return LiveReport(requirements=requirements, warnings=list(_warnings(situation)))
 
 
 def _who(settings: Settings) -> Iterator[Requirement]:
@@ -115,7 +115,7 @@ def _who(settings: Settings) -> Iterator[Requirement]:
         yield Requirement(name=name, met=value is not None, found=value or "not said", why=why, do=do)
 
 
-def _party(party: Party) -> Requirement:
+def _party(party: PartyDescription) -> Requirement:
     said = {"context": party.context, "legal basis": party.legal_basis, "alternative": party.alternative}
     lacking = [name for name, value in said.items() if value is None]
     return Requirement(
@@ -127,7 +127,7 @@ def _party(party: Party) -> Requirement:
     )
 
 
-def _notice(settings: Settings, notice: Read) -> Requirement:
+def _notice(settings: Settings, notice: PublishedNotice) -> Requirement:
     named = settings.controller_name in notice.controllers
     return Requirement(
         name=f"notice {notice.name}",
@@ -138,7 +138,7 @@ def _notice(settings: Settings, notice: Read) -> Requirement:
     )
 
 
-def _consents(consented: Sequence[Read]) -> Requirement:
+def _consents(consented: Sequence[PublishedNotice]) -> Requirement:
     on_demonstration = [one.name for one in consented if DEMONSTRATION_PARTY in one.controllers]
     return Requirement(
         name="consents",
@@ -166,7 +166,7 @@ def _keys(settings: Settings) -> Iterator[Requirement]:
     )
 
 
-def _rates(situation: Situation) -> Requirement:
+def _rates(situation: ServiceState) -> Requirement:
     in_force = operating_point.chosen(situation.card, situation.settings)
     target, point = in_force.target_fmr, in_force.point
     above = {group: rate for group, rate in point.fmr_by_group.items() if rate > target}
@@ -180,7 +180,7 @@ def _rates(situation: Situation) -> Requirement:
     )
 
 
-def unequal(in_force: OperatingPoint) -> Iterator[str]:
+def group_warnings(in_force: OperatingPoint) -> Iterator[str]:
     """Say in which groups of the second trial the target is missed, the worst first."""
     by_origin, missed = in_force.by_origin, in_force.missed_by_origin
     if by_origin is None:
@@ -196,9 +196,9 @@ def unequal(in_force: OperatingPoint) -> Iterator[str]:
         )
 
 
-def _warnings(situation: Situation) -> Iterator[str]:
+def _warnings(situation: ServiceState) -> Iterator[str]:
     settings, card = situation.settings, situation.card
-    yield from unequal(operating_point.chosen(card, settings))
+    yield from group_warnings(operating_point.chosen(card, settings))
     if not card.depicted_people_agreed:
         yield f"the people in the pictures that {card.id} learnt from did not agree to it"
     proxy = f"through {settings.trusted_proxies}" if settings.trusted_proxies else "with no proxy set"

@@ -19,33 +19,35 @@ PAGE = 100
 """Relying parties read at once."""
 
 
-def look(vault: Vault, *, settings: Settings, card: Card) -> policy.Verdict:
+def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
     """Say what is there and what is missing, now."""
     with vault.data.read() as session:
         consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
-        situation = policy.Situation(
+        situation = policy.ServiceState(
             settings=settings,
             card=card,
             parties=list(_parties(session)),
             notices=_read(notices.in_force(session)),
             consented=_read(session.scalars(consented)),
         )
-    return policy.judge(situation)
+    return policy.check_requirements(situation)
 
 
-def _parties(session: Session) -> Iterable[policy.Party]:
+def _parties(session: Session) -> Iterable[policy.PartyDescription]:
     after: UUID | None = None
     while page := parties.standing(session, limit=PAGE, after=after):
         for one in page:
-            yield policy.Party(
+            yield policy.PartyDescription(
                 name=one.name, context=one.context, legal_basis=one.legal_basis, alternative=one.alternative
             )
         after = page[-1].id
 
 
-def _read(found: Iterable[Notice]) -> list[policy.Read]:
+def _read(found: Iterable[Notice]) -> list[policy.PublishedNotice]:
     return [
-        policy.Read(name=f"{one.purpose} ({one.language}, version {one.version})", controllers=_controllers(one.body))
+        policy.PublishedNotice(
+            name=f"{one.purpose} ({one.language}, version {one.version})", controllers=_controllers(one.body)
+        )
         for one in found
     ]
 

@@ -1,0 +1,124 @@
+"""`mien keys`: rotate, list and give up the key-encryption key and the signing keys."""
+
+import json
+import re
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.command import Json, open_stores, print_result, read_settings
+from app.kit.clock import utc_now
+from app.kit.progress import telling
+from app.transparency.log import signing_keys
+from app.transparency.log.entries import Act, append_open_in_register
+from app.transparency.tables import SigningKey, Signs
+from app.vault.rotation import rotate
+
+app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+"""A time with its zone (RFC 3339)."""
+TIME_FORMAT = "%Y-%m-%d %H:%M UTC"
+
+
+def _parse_instant(text: str) -> datetime:
+    try:
+        if INSTANT.fullmatch(text):
+            return datetime.fromisoformat(text.upper())
+    except ValueError:
+        # The pattern also accepts impossible days and hours.
+        pass
+    msg = f"{text!r} is no time with its zone; write it as 2026-11-23T12:00:00Z or 2026-11-23T13:00:00+01:00"
+    raise typer.BadParameter(msg)
+
+
+@app.command("rotate")
+def rotate_keys(*, as_json: Json = False) -> None:
+    """Wrap every key under a new key-encryption key and destroy the old one. Also resumes an interrupted rotation."""
+    with open_stores(read_settings()) as vault, telling() as tell:
+        note = partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
+        done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
+    print_result({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
+
+
+@app.command("list")
+def list_keys(*, as_json: Json = False) -> None:
+    """List the signing keys, also retired ones, oldest first, and the verifier line of the transparency log's key."""
+    with open_stores(read_settings()) as vault:
+        vkey = signing_keys.vkey(vault)
+        with vault.register.store.read() as session:
+            known = [_fields(key) for key in signing_keys.known(session)]
+    if as_json:
+        typer.echo(json.dumps({"keys": known, "vkey": vkey}, default=datetime.isoformat))
+        return
+    for key in known:
+        typer.echo(f"{key['kid']}  {key['signs']:<11}  made {key['made_at']:{TIME_FORMAT}}  {_state(key)}")
+    typer.echo(f"vkey  {vkey}")
+
+
+@app.command("rotate-receipts")
+def rotate_receipts(*, as_json: Json = False) -> None:
+    """Sign receipts with a new key from now on, and destroy the old one. Earlier receipts still verify."""
+    with open_stores(read_settings()) as vault:
+        new = signing_keys.rotate(vault, now=utc_now())
+    print_result({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
+
+
+@app.command("rotate-events")
+def rotate_events(*, as_json: Json = False) -> None:
+    """Sign messages to relying parties with a new key from now on, and destroy the old one."""
+    with open_stores(read_settings()) as vault:
+        signing_keys.begin(vault, now=utc_now())
+        new = signing_keys.rotate(vault, signs=Signs.EVENTS, now=utc_now())
+    print_result({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
+
+
+# A key's name may begin with a dash.
+@app.command("stolen", context_settings={"ignore_unknown_options": True})
+def report_stolen_key(
+    kid: Annotated[
+        str, typer.Argument(metavar="KID", help="The key of receipts or of events, as `mien keys list` names it.")
+    ],
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(
+            metavar="TIME",
+            parser=_parse_instant,
+            help="The earliest possible time of the theft, as 2026-11-23T12:00:00Z. When in doubt, earlier.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Publish that a signing key was stolen, and sign with a new key. This cannot be taken back.
+
+    A receipt signed by the stolen key stays valid only if it was in the transparency log before TIME. A message
+    signed by it is never valid. See docs/reference/transparency-log.md.
+    """
+    with open_stores(read_settings()) as vault:
+        key = signing_keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
+        successor = signing_keys.thumbprint_in_force(vault, key.signs)
+    stolen_at = (key.stolen_at or since).isoformat()
+    print_result(
+        {"kid": key.thumbprint, "stolen_at": stolen_at, "log_size": key.stolen_size, "now_signs": successor},
+        as_json=as_json,
+    )
+
+
+def _fields(key: SigningKey) -> dict[str, Any]:
+    return {
+        "kid": key.thumbprint,
+        "signs": str(key.signs),
+        "made_at": key.made_at,
+        "retired_at": key.retired_at,
+        "stolen_at": key.stolen_at,
+        "log_size": key.stolen_size,
+    }
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key["stolen_at"]:
+        return f"stolen {key['stolen_at']:{TIME_FORMAT}}"
+    return f"retired {key['retired_at']:{TIME_FORMAT}}" if key["retired_at"] else "in force"
