@@ -109,3 +109,11 @@ def test_headings_and_variables_are_read() -> None:
     assert named_tests("`tests/a.py::test_b`, `::test_c`; `tests/d.py`; `::test_e`") == [
         *(("tests/a.py", "test_b"), ("tests/a.py", "test_c"), ("tests/d.py", "test_e")),
     ]
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    terms = [term.lower() for term in re.findall(r"^\| ([^|(]+?) *[(|]", text, re.MULTILINE)][1:]
+
+    assert len(terms) > 50
+    assert terms == sorted(terms)

@@ -1,0 +1,71 @@
+"""The language rule: no banned words, no sentence too long to read at once. The ceilings only ever fall."""
+
+from collections import Counter
+
+import pytest
+
+from tests.architecture.language import Prose, all_prose, comments, docstrings, messages
+from tests.architecture.source import Module, modules
+
+BANNED_PER_10_000_WORDS = 104.0
+"""Lower it whenever the count falls; never raise it."""
+
+LONG_SENTENCES = 34
+"""In the docstrings of `app/`. Lower it whenever the count falls; never raise it."""
+
+WORST_FILES = 15
+
+
+def by_file(faults: list[str]) -> str:
+    """Return the worst files first, each with its number of faults."""
+    worst = Counter(fault.partition(":")[0] for fault in faults).most_common(WORST_FILES)
+    return "\n".join(f"{number:5} {path}" for path, number in worst)
+
+
+def test_banned_words_stay_below_the_ceiling() -> None:
+    texts = all_prose()
+    words = sum(text.word_count() for text in texts)
+    found = [fault for text in texts for fault in text.banned()]
+    rate = len(found) / words * 10_000
+    print(f"{len(found)} banned words in {words}: {rate:.1f} per 10,000", by_file(found), *found, sep="\n")  # noqa: T201
+
+    assert words > 10_000
+    assert rate <= BANNED_PER_10_000_WORDS
+
+
+def test_long_sentences_stay_below_the_ceiling() -> None:
+    found = [fault for module in modules() for text in docstrings(module) for fault in text.long_sentences()]
+    print(f"{len(found)} long sentences", by_file(found), *found, sep="\n")  # noqa: T201
+
+    assert len(found) <= LONG_SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Nobody knows what is held.", 2),
+        ('The word “nobody” is banned, and so is "what is".', 0),
+        ("What a worker reads", 1),
+        ("What does a worker read?", 0),
+        ("Return the rows, somewhat sorted.", 0),
+        ("Does whatever\nwhoever says", 2),
+    ],
+)
+def test_banned_words_are_counted(text: str, count: int) -> None:
+    assert len(Prose("a.md", 1, text).banned()) == count
+
+
+def test_long_sentences_are_counted() -> None:
+    assert Prose("a.py", 1, "word " * 25 + "end.").long_sentences()
+    assert not Prose("a.py", 1, "word " * 20 + "end. " + "word " * 20).long_sentences()
+
+
+def test_docstrings_comments_and_messages_are_read() -> None:
+    source = '"""One."""\n# Two\n# three\nX = "four"\n"""Five."""\nY = f"a message of {X} words"\n'
+    module = Module("app/x.py", source)
+
+    assert [text.text for text in docstrings(module)] == ["One.", "Five."]
+    assert [text.text for text in comments(module)] == ["Two\nthree"]
+    assert [(text.line, text.text) for text in messages(Module("a.py", 'raise X("no such key here")'))] == [
+        (1, "no such key here")
+    ]
