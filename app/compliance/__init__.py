@@ -1,4 +1,1 @@
-"""Checks and documents for the controller: live requirements, shipped notices, records of processing.
-
-It must not decide about a subject.
-"""
+"""Live requirements, shipped notices and documents for the controller; it must never decide about a subject."""

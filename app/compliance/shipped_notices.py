@@ -1,8 +1,7 @@
-"""The notices that ship with Mien: templates whose times come from the settings, filled in when they are published.
+"""Fill in and publish the notices that ship with Mien; their times come from the settings.
 
-A service with other settings publishes other texts, known by other digests. When a setting changes later nothing is put
-in force by itself: a changed text is the controller's to publish, and asks people for a new consent. The start says so,
-and `mien notice publish-shipped` does it.
+A service with other settings publishes other texts, with other digests. A later change of a setting publishes nothing:
+a changed text needs new consents, so the controller decides. The start logs the difference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +20,20 @@ from app.settings import Settings
 
 DIRECTORY = Path(__file__).parents[2] / "notices"
 VERSION = 2
-"""The version of the shipped texts, from which those that a service publishes count up."""
+"""Version of the shipped texts; a service that publishes changed ones counts up from it."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One of the shipped notices, and whether it is newly in force."""
+    """A shipped notice that is in force, and whether it is new."""
 
     head: NoticeHead
     new: bool
 
 
 def render(file: Path, settings: Settings, *, version: int = VERSION) -> bytes:
-    """Return the text of a shipped notice under these settings."""
+    """Return the text of a shipped notice with the times of these settings."""
     text = Template(file.read_text("utf-8")).substitute(retention.notice_words(settings), version=version)
     return text.encode()
 
@@ -45,46 +44,42 @@ def files() -> Sequence[Path]:
 
 
 def publish_shipped(session: Session, settings: Settings, *, now: datetime) -> list[Published]:
-    """Put the shipped notices in force as the settings have them; one that is so already stays as it is."""
-    return [
-        Published(*notices.publish(session, body=body, now=now))
-        for body in (_next(session, file, settings) for file in files())
-    ]
+    """Put every shipped notice in force with the times of these settings; unchanged ones stay as they are."""
+    bodies = [_next_body(session, file, settings) for file in files()]
+    return [Published(*notices.publish(session, body=body, now=now)) for body in bodies]
 
 
-def _next(session: Session, file: Path, settings: Settings) -> bytes:
-    """Return what is to be in force: the notice that is, if it says the same, else the next version."""
+def _next_body(session: Session, file: Path, settings: Settings) -> bytes:
+    """Return the notice in force if its text is the same, else the text with the next version."""
     first = render(file, settings)
     head = notices.parse(first)
-    standing = [
-        one for one in notices.in_force(session) if (one.purpose, one.language) == (head.purpose, head.language)
-    ]
-    if not standing:
-        return first
-    if standing[0].body == render(file, settings, version=standing[0].version):
-        return standing[0].body
-    return render(file, settings, version=max(VERSION, standing[0].version + 1))
+    for current in notices.in_force(session):
+        if (current.purpose, current.language) == (head.purpose, head.language):
+            if current.body == render(file, settings, version=current.version):
+                return current.body
+            return render(file, settings, version=max(VERSION, current.version + 1))
+    return first
 
 
 def outdated(session: Session, settings: Settings) -> Iterator[NoticeHead]:
-    """Give the notices in force whose time of keeping is not that of the settings.
+    """Yield the notices in force whose `retention_period` differs from the settings.
 
-    Only of those languages that notices ship in: of another the words are not known.
+    Notices in a language that no shipped notice has are skipped: their expected text is not known.
     """
-    said = {notices.parse(render(file, settings)).language for file in files()}
+    languages = {notices.parse(render(file, settings)).language for file in files()}
     period = retention.notice_words(settings)["retention_period"]
     for one in notices.in_force(session):
-        if one.language in said and notices.matter(one.body)["retention_period"] != period:
+        if one.language in languages and notices.matter(one.body)["retention_period"] != period:
             yield NoticeHead(one.sha256, one.purpose, one.language, one.version)
 
 
 def log_outdated(session: Session, settings: Settings) -> None:
-    """Say in the service's log which notices do not say what the settings do."""
+    """Log a warning for each notice in force that differs from the settings."""
     for one in outdated(session, settings):
         log.warning(
-            "a notice in force says otherwise than the settings",
+            "a notice in force differs from the settings",
             purpose=one.purpose,
             language=one.language,
             version=one.version,
-            remedy="mien notice publish-shipped, or publish a notice of your own that says so",
+            remedy="mien notice publish-shipped, or publish a notice of your own with the same retention_period",
         )

@@ -149,7 +149,7 @@ def _templates() -> Schema:
 
 
 def _rows(columns: Sequence[Column[Any]]) -> Schema:
-    return _list(**{personal_data.name_of(column): _column(column) for column in columns})
+    return _list(**{personal_data.opened_name(column): _column(column) for column in columns})
 
 
 def _column(column: Column[Any]) -> Schema:

@@ -156,7 +156,7 @@ def _section(asked: access.Asked, head: Mapping[str, Any], table: Table) -> dict
 def _entries(asked: access.Asked, head: Mapping[str, Any], table: Table) -> Iterator[Entry]:
     names = {party["relying_party_id"]: party["name"] for party in head["recipients"]}
     own_words = {
-        personal_data.name_of(column) for column in table.columns if personal_data.form_of(column) is Form.TEXT
+        personal_data.opened_name(column) for column in table.columns if personal_data.form_of(column) is Form.TEXT
     }
     for row in personal_data.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
         entry = Entry()

@@ -65,7 +65,7 @@ class UnmappedError(LookupError):
     """A table or column holds something about a person, and does not say how it is reached. Fails the build."""
 
 
-def kind_of(column: Column[Any]) -> Kind:
+def classification(column: Column[Any]) -> Kind:
     """Return how a column is classified.
 
     Raises:
@@ -97,7 +97,7 @@ def tables(stores: Sequence[MetaData] = STORES) -> list[Table]:
         UnmappedError: a column is not classified, or a table does not say whose its rows are.
     """
     every = [table for store in stores for table in store.sorted_tables]
-    kinds = {table: {kind_of(column) for column in table.columns} for table in every}
+    kinds = {table: {classification(column) for column in table.columns} for table in every}
     found = [table for table in every if kinds[table] & {Kind.PERSONAL, Kind.BIOMETRIC}]
     for table in found:
         owner_of(table)
@@ -106,7 +106,7 @@ def tables(stores: Sequence[MetaData] = STORES) -> list[Table]:
 
 def shown(table: Table) -> list[Column[Any]]:
     """Return the columns that their person is given: all but credentials, which would let somebody in."""
-    return [column for column in table.columns if kind_of(column) is not Kind.CREDENTIAL]
+    return [column for column in table.columns if classification(column) is not Kind.CREDENTIAL]
 
 
 def form_of(column: Column[Any]) -> Form | None:
@@ -120,7 +120,7 @@ def has_files(table: Table) -> bool:
     return any(form_of(column) in FILES for column in table.columns)
 
 
-def name_of(column: Column[Any]) -> str:
+def opened_name(column: Column[Any]) -> str:
     """Return what a column is called when it is opened: `sealed_name` is `name`, a bare `sealed` is `content`."""
     if form_of(column) is None:
         return column.name
@@ -219,7 +219,7 @@ def _order(table: Table) -> list[Column[Any]]:
 def _opened(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
     """Open the rows of one page, fetching each key once; a row whose consent ended since it was read is left out."""
     keys: dict[tuple[Owner, int], Key] = {}
-    named = [(name_of(column), column) for column in shown(table)] if page else []
+    named = [(opened_name(column), column) for column in shown(table)] if page else []
     for row in page:
         try:
             yield _by_label({name: _value(vault, column, row, keys) for name, column in named})

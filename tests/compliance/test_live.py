@@ -308,8 +308,8 @@ def test_the_command_prints_the_table_and_says_by_its_exit_whether_it_is_complet
     found = json.loads(lacking.stdout)
 
     assert (shown.returncode, lacking.returncode) == (1, 1)
-    assert "MISSING  controller name: not said" in shown.stdout
-    assert "do:  say the name in MIEN_CONTROLLER_NAME" in shown.stdout
+    assert "MISSING  controller name: not set" in shown.stdout
+    assert "do:  write the name into MIEN_CONTROLLER_NAME" in shown.stdout
     assert not found["complete"]
     assert {"name", "met", "found", "why", "do"} == set(found["requirements"][0])
     assert all(one["why"] and one["do"] for one in found["requirements"])

@@ -43,7 +43,7 @@ def not_given(tables: list[Table], given: dict[str, Any]) -> list[str]:
         for table in tables
         for column in table.columns
         if column.info["kind"] in {Kind.PERSONAL, Kind.BIOMETRIC}
-        and personal_data.name_of(column)
+        and personal_data.opened_name(column)
         not in promised.get(table.name, {"items": {"required": []}})["items"]["required"]
     ]
 
@@ -52,7 +52,7 @@ def test_every_column_of_both_stores_is_classified() -> None:
     every = [column for store in personal_data.STORES for table in store.tables.values() for column in table.columns]
 
     assert len(every) > 50
-    assert all(isinstance(personal_data.kind_of(column), Kind) for column in every)
+    assert all(isinstance(personal_data.classification(column), Kind) for column in every)
 
 
 def test_register_holds_nothing_about_a_person() -> None:
@@ -95,7 +95,7 @@ def test_credentials_are_given_to_nobody() -> None:
 def test_sealed_columns_are_named_for_what_they_hold() -> None:
     name, bare = Column("sealed_name", LargeBinary, info=SEALED_TEXT), Column("sealed", LargeBinary, info=SEALED_TEXT)
 
-    assert (personal_data.name_of(name), personal_data.name_of(bare)) == ("name", "content")
+    assert (personal_data.opened_name(name), personal_data.opened_name(bare)) == ("name", "content")
 
 
 def test_person_with_something_in_every_field_is_given_every_field(service: RunningService) -> None:

@@ -22,7 +22,7 @@ OTHER: dict[str, Any] = {"consent_days": 90, "consent_max_days": 180}
 
 
 def told(lines: list[Any]) -> list[Any]:
-    return [line for line in lines if line["event"].startswith("a notice in force says otherwise")]
+    return [line for line in lines if line["event"].startswith("a notice in force differs")]
 
 
 def published(service: RunningService, settings: Settings) -> dict[str, tuple[int, bool]]:

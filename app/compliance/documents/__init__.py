@@ -1,5 +1,4 @@
-"""The papers of a controller, made from the running configuration each time they are asked for.
+"""Documents for the controller, made from settings, data map, relying parties, notices, retention rules and card.
 
-Settings, data map, relying parties, notices, retention rules and the engine's card say what is so; nothing here says it
-again. What only people can answer is left open, and named.
+They must not repeat a fact that one of these already states; questions that only people can answer stay open.
 """

@@ -1,4 +1,4 @@
-"""What every paper says of the service: who, whom, what, for whom, how long. Each from where it is decided."""
+"""Parts that several documents share, each read from the place that decides it."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,20 +20,24 @@ from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
 Document = dict[str, Any]
-UNSAID = "not said"
+NOT_STATED = "not stated"
 TRANSFERS = (
-    "none by the service itself, which sends nothing but answers to the recipients named; whether one of them is in "
-    "another country, the controller has to say (Art. 44-49)"
+    "none by the service, which sends only answers and messages to the recipients listed; the controller has to state "
+    "whether a recipient is in another country (Art. 44-49)"
 )
-SUBJECTS = (
-    "people who registered themselves, adults by their own word, and enrolled photos of their own face",
-    "people in a photo that a relying party sends to be compared; nothing of it is kept",
+DATA_SUBJECTS = (
+    "people who registered themselves, are adults by their own statement, and enrolled photos of their own face",
+    "people in a photo that a relying party sends for a comparison; nothing measured from it is stored",
+)
+DISCLAIMER = (
+    "Made by the program from its configuration at this time. It describes the program. Whether the use is lawful "
+    "depends on the controller and on the use; this is no legal advice."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a paper is made from, and when."""
+    """The service and the time that a document describes."""
 
     vault: Vault
     settings: Settings
@@ -41,67 +45,81 @@ class Source:
     now: datetime
 
 
+def head(source: Source, *, title: str, law: str) -> Document:
+    """Return the first fields of a document: title, law, time, controller and disclaimer."""
+    return {
+        "title": title,
+        "law": law,
+        "made_at": source.now.isoformat(),
+        "profile": source.settings.profile,
+        "controller": controller(source.settings),
+        "standing": DISCLAIMER,
+    }
+
+
 def controller(settings: Settings) -> Document:
-    """Say who answers. In `prototype` nobody does, whatever is set."""
-    said = {
+    """Return the controller's details; in `prototype` each of them names the demonstration."""
+    details = {
         "address": settings.controller_address,
         "contact": settings.controller_contact,
         "data_protection_officer": settings.data_protection_officer,
         "authority": settings.authority,
     }
     if settings.profile == "prototype":
-        return {"name": settings.controller, **dict.fromkeys(said, settings.controller)}
-    return {"name": settings.controller, **{name: value or UNSAID for name, value in said.items()}}
+        return {"name": settings.controller, **dict.fromkeys(details, settings.controller)}
+    return {"name": settings.controller, **{name: value or NOT_STATED for name, value in details.items()}}
 
 
-def purposes(asked: Source) -> list[Document]:
-    """Say for what, on which ground, and on which text people are asked."""
-    with asked.vault.data.read() as session:
-        texts = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.in_force(session)}
-    standing = recipients(asked)
+def purposes(source: Source) -> list[Document]:
+    """Return each purpose with its legal basis, the relying parties that ask for it, and its notices."""
+    with source.vault.data.read() as session:
+        addresses = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.in_force(session)}
+    parties = recipients(source)
     return [
         {
             "purpose": str(purpose),
             "in_words": access.PURPOSES[purpose],
             "legal_basis": access.LEGAL_BASIS,
-            "asked_by": [one["name"] for one in standing if purpose in one["purposes"]] or [_itself(purpose)],
-            "notices": [text for (of, _), text in texts.items() if of is purpose],
+            "asked_by": [one["name"] for one in parties if purpose in one["purposes"]] or [_no_party(purpose)],
+            "notices": [address for (of, _), address in addresses.items() if of is purpose],
         }
         for purpose in Purpose
     ]
 
 
-def _itself(purpose: Purpose) -> str:
+def _no_party(purpose: Purpose) -> str:
     return "the controller itself" if purpose is Purpose.TEMPLATE_RENEWAL else "no relying party now"
 
 
-def recipients(asked: Source) -> list[Document]:
-    """Say who may learn something: every relying party that is not revoked."""
-    with asked.vault.data.read() as session:
-        found = [one.party for one in describing.every(session) if one.revoked_on is None]
+def recipients(source: Source) -> list[Document]:
+    """Return every relying party that is not revoked."""
+    with source.vault.data.read() as session:
+        parties = [one.party for one in describing.every(session) if one.revoked_on is None]
     return [
         {
             "name": one.name,
             "contact": one.contact,
             "purposes": [str(purpose) for purpose in one.purposes],
-            "context": one.context or UNSAID,
-            "legal_basis": one.legal_basis or UNSAID,
+            "context": one.context or NOT_STATED,
+            "legal_basis": one.legal_basis or NOT_STATED,
             "alternative": one.alternative,
             "learns": access.LEARNS,
         }
-        for one in found
+        for one in parties
     ]
 
 
 def categories() -> list[Document]:
-    """Say what is held about people: a category for each table that the data map finds, with its columns."""
+    """Return a category for each table with personal data, with its columns."""
     return [
         {
             "category": table.name,
             "about": _about(table),
-            "special": any(personal_data.kind_of(column) is Kind.BIOMETRIC for column in table.columns),
+            "special": any(personal_data.classification(column) is Kind.BIOMETRIC for column in table.columns),
             "fields": [
-                _field(column) for column in table.columns if personal_data.kind_of(column) is not Kind.IMPERSONAL
+                _field(column)
+                for column in table.columns
+                if personal_data.classification(column) is not Kind.IMPERSONAL
             ],
         }
         for table in personal_data.tables()
@@ -110,15 +128,16 @@ def categories() -> list[Document]:
 
 def _field(column: Column[Any]) -> str:
     seal: Seal | None = column.info.get("seal")
+    kind = personal_data.classification(column)
     how = f", sealed under the key of the {seal.under}" if seal else ""
-    digest = ", as a digest" if personal_data.kind_of(column) is Kind.CREDENTIAL else ""
-    return f"{personal_data.name_of(column)} ({personal_data.kind_of(column)}{how}{digest})"
+    digest = ", as a digest" if kind is Kind.CREDENTIAL else ""
+    return f"{personal_data.opened_name(column)} ({kind}{how}{digest})"
 
 
 def _about(table: Table) -> str:
-    """Return what the table's class says of itself."""
-    (said,) = [one.class_.__doc__ or "" for one in _mappers() if one.local_table is table]
-    return " ".join(said.split("\n\n")[0].split())
+    """Return the first paragraph of the docstring of the table's class."""
+    (docstring,) = [one.class_.__doc__ or "" for one in _mappers() if one.local_table is table]
+    return " ".join(docstring.split("\n\n")[0].split())
 
 
 def _mappers() -> Iterator[Mapper[Any]]:
@@ -127,23 +146,5 @@ def _mappers() -> Iterator[Mapper[Any]]:
 
 
 def time_limits(settings: Settings) -> list[Document]:
-    """Say how long each thing is kept, as `/v1/retention-policy` does."""
+    """Return the retention rules, as `/v1/retention-policy` does."""
     return [asdict(rule) for rule in retention.policy(settings)]
-
-
-def head(asked: Source, *, title: str, law: str) -> Document:
-    """Say which paper this is, of whom, and that it is no judgement."""
-    return {
-        "title": title,
-        "law": law,
-        "made_at": asked.now.isoformat(),
-        "profile": asked.settings.profile,
-        "controller": controller(asked.settings),
-        "standing": STANDING,
-    }
-
-
-STANDING = (
-    "Made by the program from its configuration as it was at this time. It says what the program does. Whether the use "
-    "is lawful depends on the controller and on the use; this is no legal advice."
-)

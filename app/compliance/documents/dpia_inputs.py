@@ -1,44 +1,71 @@
-"""What goes into a data protection impact assessment (GDPR Art. 35(7)): not the assessment, which people make."""
+"""Facts for a data protection impact assessment (GDPR Art. 35(7)); people make the assessment."""
 
 from dataclasses import asdict
 
-from app.compliance.documents import common as described
+from app.compliance.documents import common
 from app.compliance.documents.measures import MEASURES
-from app.compliance.live_requirements import service as lawful
+from app.compliance.live_requirements import service as live_requirements
 from app.faces.cards import operating_point
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
 from app.rights import access
 
+TARGET_SCOPES = {
+    TargetGroup.ALL: "all pairs of different people together",
+    TargetGroup.WORST: "every labelled group",
+}
+OPEN = "to be answered by people"
+QUESTIONS = (
+    "What is the aim, in one sentence, and who decided on it?",
+    "Could the aim be reached without faces: with a card, a code, a person at the desk? Why is that not enough?",
+    "Is each consent free? What cost, delay or loss of standing follows a refusal or a withdrawal (Art. 7(4))?",
+    "Is it hard to refuse, for example for an employee towards an employer?",
+    "Could the person hold the template (on a card or a phone) instead of this service?",
+    "Is one-to-one comparison enough? Then leave identification out.",
+    "Is the chosen retention the shortest that serves the aim?",
+    "Which people meet the errors below, how often each day, and with what consequence?",
+    "Were the people concerned, or their representatives, asked (Art. 35(9))?",
+    "What did the data protection officer advise (Art. 35(2))? Must the authority be consulted first (Art. 36)?",
+)
+RISKS = (
+    "a stranger is taken for the person, more often in some groups than in others",
+    "the person is not recognised, again and again, and is treated as a suspect",
+    "another person passes with a picture of the person",
+    "templates are stolen and turned back into likenesses; a face cannot be changed",
+    "consent is given because a refusal would cost something",
+    "uses grow beyond the purposes that people agreed to",
+    "the operator of the machine reads its memory or changes the program",
+)
 
-def inputs(asked: described.Source) -> described.Document:
-    """Return what the program knows of the four parts of Art. 35(7), and the questions that it leaves open."""
-    found = lawful.check(asked.vault, settings=asked.settings, card=asked.card)
+
+def inputs(source: common.Source) -> common.Document:
+    """Return the facts for the four parts of Art. 35(7), and the questions that stay open."""
+    live = live_requirements.check(source.vault, settings=source.settings, card=source.card)
     return {
-        **described.head(asked, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
+        **common.head(source, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
         "processing": {
             "in_words": access.LOGIC,
             "source": access.SOURCE,
             "relying_parties_learn": access.LEARNS,
-            "transfers": described.TRANSFERS,
+            "transfers": common.TRANSFERS,
         },
-        "purposes": described.purposes(asked),
-        "data_subjects": list(described.SUBJECTS),
-        "data": described.categories(),
-        "recipients": described.recipients(asked),
-        "time_limits": described.time_limits(asked.settings),
+        "purposes": common.purposes(source),
+        "data_subjects": list(common.DATA_SUBJECTS),
+        "data": common.categories(),
+        "recipients": common.recipients(source),
+        "time_limits": common.time_limits(source.settings),
         "necessity": [{"question": question, "answer": OPEN} for question in QUESTIONS],
         "risks": [{"risk": risk, "likelihood": OPEN, "severity": OPEN} for risk in RISKS],
         "measures": [asdict(one) for one in MEASURES],
-        "error_rates": _rates(asked.card, operating_point.chosen(asked.card, asked.settings)),
-        "missing_for_live": [f"{one.name}: {one.found}; {one.do}" for one in found.missing],
-        "warnings": list(found.warnings),
+        "error_rates": _rates(source.card, operating_point.chosen(source.card, source.settings)),
+        "missing_for_live": [f"{one.name}: {one.found}; {one.do}" for one in live.missing],
+        "warnings": list(live.warnings),
     }
 
 
-def _rates(card: Card, in_force: OperatingPoint) -> described.Document:
-    """Return the rates that were measured at the threshold in force, by group, and on which trials."""
+def _rates(card: Card, in_force: OperatingPoint) -> common.Document:
+    """Return the error rates at the threshold in force, by group, with their trials."""
     point, interval, by_origin = in_force.point, in_force.interval, in_force.by_origin
     return {
         "engine": card.id,
@@ -46,7 +73,7 @@ def _rates(card: Card, in_force: OperatingPoint) -> described.Document:
         "depicted_people_agreed": card.depicted_people_agreed,
         "trial": card.calibration.trial["name"],
         "target_fmr": in_force.target_fmr,
-        "target_kept_in": _KEPT_IN[in_force.target_group],
+        "target_kept_in": TARGET_SCOPES[in_force.target_group],
         "threshold": point.threshold,
         "false_match_rate": point.fmr,
         "false_non_match_rate": point.fnmr,
@@ -60,28 +87,3 @@ def _rates(card: Card, in_force: OperatingPoint) -> described.Document:
         "second_trial_false_match_rate": dict(by_origin.rates) if by_origin else {},
         "liveness": "not checked: a good picture of a person may pass for them",
     }
-
-
-_KEPT_IN = {TargetGroup.ALL: "all pairs of different people together", TargetGroup.WORST: "every labelled group"}
-OPEN = "to be answered by people"
-QUESTIONS = (
-    "What is the aim, in one sentence, and who decided on it?",
-    "Could the aim be reached without faces: with a card, a code, a person at the desk? Why is that not enough?",
-    "Is each consent free? What happens to somebody who says no, or stops: cost, delay, standing (Art. 7(4))?",
-    "Is there a relation, as between employer and employee, in which a no is hard to say?",
-    "Could the template be in the hands of the person (a card, a phone) instead of here?",
-    "Is one-to-one comparison enough? Then leave identification out.",
-    "Is the retention chosen here the shortest that serves the aim?",
-    "Whom do the errors below meet, how often each day, and what happens to them then?",
-    "Were the people concerned, or those who speak for them, asked (Art. 35(9))?",
-    "What did the data protection officer advise (Art. 35(2))? Is the authority to be consulted first (Art. 36)?",
-)
-RISKS = (
-    "a stranger is taken for the person, more often in some groups than in others",
-    "the person is not recognised, again and again, and is treated as suspect",
-    "somebody passes with a picture of the person",
-    "templates are stolen and turned back into likenesses; a face cannot be changed",
-    "consent is given because a no would cost something",
-    "uses grow beyond what people agreed to",
-    "whoever runs the machine looks into its memory or changes the program",
-)

@@ -1,21 +1,21 @@
-"""A paper as Markdown: derived from the document as it is, so that nothing of it can be left out."""
+"""Render a document as Markdown. Every field of the document is rendered, so none can be forgotten."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-CODE = {"command"}
-"""Fields that are typed, not read."""
+CODE_FIELDS = {"command"}
+"""Fields to type into a terminal."""
 
 _MARKS = re.compile(r"([\\`*\[\]<>|#])")
 
 
 def escaped(value: object) -> str:
-    """Return a value as plain words: what somebody called a relying party must not become a heading or a link."""
-    return _MARKS.sub(r"\\\1", " ".join(said(value).split()))
+    """Return a value as plain text: the name of a relying party must not become a heading or a link."""
+    return _MARKS.sub(r"\\\1", " ".join(in_words(value).split()))
 
 
-def said(value: object) -> str:
+def in_words(value: object) -> str:
     """Return a value in words."""
     match value:
         case bool():
@@ -23,16 +23,16 @@ def said(value: object) -> str:
         case None:
             return "-"
         case list() | tuple():
-            return "; ".join(said(one) for one in value)
+            return "; ".join(in_words(one) for one in value)
     return str(value)
 
 
-def render(paper: Mapping[str, Any]) -> str:
-    """Return a paper: its title, a paragraph of who and when, and a section for each part."""
-    parts = dict(paper)
-    lines = [f"# {escaped(parts.pop('title'))}", ""]
-    for name, value in parts.items():
-        lines += [f"## {_heading(name)}", "", *_part(value), ""]
+def render(document: Mapping[str, Any]) -> str:
+    """Return a document as Markdown: its title, and a section for each other field."""
+    sections = dict(document)
+    lines = [f"# {escaped(sections.pop('title'))}", ""]
+    for name, value in sections.items():
+        lines += [f"## {_heading(name)}", "", *_section(value), ""]
     return "\n".join(lines)
 
 
@@ -40,7 +40,7 @@ def _heading(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _part(value: object) -> Iterator[str]:
+def _section(value: object) -> Iterator[str]:
     match value:
         case Mapping():
             yield from (f"- {_heading(str(name))}: {_cell(str(name), one)}" for name, one in value.items())
@@ -55,7 +55,7 @@ def _part(value: object) -> Iterator[str]:
 
 
 def table(rows: Sequence[Any]) -> Iterator[str]:
-    """Give the lines of a table of mappings, with a column for each field."""
+    """Yield the lines of a table with a row for each mapping and a column for each field."""
     yield "| " + " | ".join(_heading(name) for name in rows[0]) + " |"
     yield "|" + "---|" * len(rows[0])
     for row in rows:
@@ -64,5 +64,5 @@ def table(rows: Sequence[Any]) -> Iterator[str]:
 
 def _cell(name: str, value: object) -> str:
     if isinstance(value, Mapping):
-        return escaped([f"{one} {said(rate)}" for one, rate in value.items()])
-    return f"`{said(value)}`" if name in CODE else escaped(value)
+        return escaped([f"{one} {in_words(rate)}" for one, rate in value.items()])
+    return f"`{in_words(value)}`" if name in CODE_FIELDS else escaped(value)

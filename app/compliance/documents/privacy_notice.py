@@ -1,73 +1,72 @@
-"""What people are told when their data is collected (GDPR Art. 13), as one text in Markdown."""
+"""The privacy notice (GDPR Art. 13) in Markdown: the text for people whose data is collected."""
 
 from collections.abc import Iterator
 
-from app.compliance.documents import common as described
+from app.compliance.documents import common
 from app.compliance.documents.markdown import escaped, table
 from app.faces.cards import operating_point
 from app.rights import access
 
-WELCOME = {
+INTRODUCTION = {
     "prototype": (
-        "**This is a demonstration. Nobody answers for it, and it is not for real people's data.** The text below is "
-        "what it would say."
+        "**This is a demonstration. No organisation is responsible for it, and it is not for real people's data.** "
+        "The text below shows how a privacy notice would read."
     ),
-    "live": "You read this before you decide. What you agree to is in the notice of each purpose, which says more.",
+    "live": "Read this before you decide. The notice of each purpose says more about it.",
 }
+VOLUNTARY = (
+    "You do not have to agree, and you can stop on any day. Nothing that you are entitled to may depend on it. Each "
+    "relying party must offer a way without your face, at no extra cost or delay."
+)
 
 
-def text(asked: described.Source) -> str:
+def text(source: common.Source) -> str:
     """Return the text."""
-    return "\n".join(_lines(asked))
+    return "\n".join(_lines(source))
 
 
-def _lines(asked: described.Source) -> Iterator[str]:
-    who = described.controller(asked.settings)
-    yield from ("# What happens with your data", "", WELCOME[asked.settings.profile], "")
-    yield from ("## Who answers for it", "")
-    yield from (f"- {name.replace('_', ' ').capitalize()}: {escaped(said)}" for name, said in who.items())
-    yield from ("", "## What for, and on which ground", "")
-    for purpose in described.purposes(asked):
+def _lines(source: common.Source) -> Iterator[str]:
+    controller = common.controller(source.settings)
+    yield from ("# What happens with your data", "", INTRODUCTION[source.settings.profile], "")
+    yield from ("## Who is responsible", "")
+    yield from (f"- {name.replace('_', ' ').capitalize()}: {escaped(value)}" for name, value in controller.items())
+    yield from ("", "## Purposes and legal basis", "")
+    for purpose in common.purposes(source):
         names = escaped(", ".join(purpose["asked_by"]))
-        yield f"- To {escaped(purpose['in_words'])}. Ground: {purpose['legal_basis']}. Asked for by: {names}."
+        yield f"- To {escaped(purpose['in_words'])}. Legal basis: {purpose['legal_basis']}. Asked by: {names}."
     yield from ("", "## Who learns what", "")
-    yield from _recipients(described.recipients(asked))
-    yield from ("", f"To other countries: {described.TRANSFERS}.", "", "## How long", "")
-    yield from table(described.time_limits(asked.settings))
-    yield from ("", "## How it is decided", "", access.LOGIC, "", _errors(asked), "")
-    yield from ("## What you can do, whenever you like", "")
+    yield from _recipients(common.recipients(source))
+    yield from ("", f"Transfers to other countries: {common.TRANSFERS}.", "", "## How long data is kept", "")
+    yield from table(common.time_limits(source.settings))
+    yield from ("", "## How a decision is made", "", access.LOGIC, "", _errors(source), "")
+    yield from ("## Your rights", "", "You can use each of them as often as you like.", "")
     yield from (f"- **{one.right}** ({one.law}): {one.what} `{one.how}`" for one in access.RIGHTS)
-    yield from ("", f"The authority: {escaped(who['authority'])}.", "", FREE, "")
+    yield from ("", f"The authority: {escaped(controller['authority'])}.", "", VOLUNTARY, "")
     yield f"Your data comes from {access.SOURCE}."
 
 
-def _recipients(found: list[described.Document]) -> Iterator[str]:
-    if not found:
-        yield "Nobody now: there is no relying party."
-    for one in found:
+def _recipients(recipients: list[common.Document]) -> Iterator[str]:
+    if not recipients:
+        yield "There is no relying party now, so no one learns anything."
+    for one in recipients:
         yield (
-            f"- **{escaped(one['name'])}** ({escaped(one['contact'])}), where you consent to it. "
-            f"What for: {escaped(one['context'])}. Its ground: {escaped(one['legal_basis'])}. "
+            f"- **{escaped(one['name'])}** ({escaped(one['contact'])}), if you consent to it. "
+            f"Use: {escaped(one['context'])}. Its legal basis: {escaped(one['legal_basis'])}. "
             f"It learns {one['learns']}. Without your face: {escaped(one['alternative'])}"
         )
 
 
-def _errors(asked: described.Source) -> str:
-    in_force = operating_point.chosen(asked.card, asked.settings)
+def _errors(source: common.Source) -> str:
+    in_force = operating_point.chosen(source.card, source.settings)
     point, by_origin = in_force.point, in_force.by_origin
     second = (
-        f"; in the worst group of a second trial ({by_origin.worst()}) it took "
-        f"{by_origin.rates[by_origin.worst()]:.2%} of pairs of different people for one."
+        f"In the worst group of a second trial ({by_origin.worst()}) it took {by_origin.rates[by_origin.worst()]:.2%} "
+        "of pairs of different people for one person."
         if by_origin
-        else "; no second trial tells of further groups."
+        else "There is no second trial, so the rates for further groups of people are unknown."
     )
     return (
-        f"It makes mistakes, and not equally for everyone. On its trial it took {point.fmr:.2%} of pairs of different "
-        f"people for one, and missed {point.fnmr:.1%} of pairs of one person{second}"
+        f"The engine makes mistakes, and more for some groups of people than for others. In its trial it took "
+        f"{point.fmr:.2%} of pairs of different people for one person, and missed {point.fnmr:.1%} of pairs of one "
+        f"person. {second}"
     )
-
-
-FREE = (
-    "You need not agree, and may stop on any day. Nothing that you are entitled to may depend on it: each relying "
-    "party must offer a way without your face, at no extra cost or delay."
-)

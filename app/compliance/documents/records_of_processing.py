@@ -2,28 +2,27 @@
 
 from dataclasses import asdict
 
-from app.compliance.documents import common as described
+from app.compliance.documents import common
 from app.compliance.documents.measures import MEASURES
 
+TO_ADD = (
+    "joint controllers and processors, for example the host of the machine, with their contracts (Art. 26, 28)",
+    "the same for backups and for the key-encryption key: where they are, and who can reach them",
+    "measures outside the program: building, staff, machine (Art. 32)",
+)
+"""Facts that the program cannot know."""
 
-def record(asked: described.Source) -> described.Document:
-    """Return the record; what it leaves to people is under `to_add`."""
+
+def record(source: common.Source) -> common.Document:
+    """Return the record; `to_add` lists the facts that people have to add."""
     return {
-        **described.head(asked, title="Record of processing activities", law="GDPR Art. 30(1)"),
-        "purposes": described.purposes(asked),
-        "data_subjects": list(described.SUBJECTS),
-        "data": described.categories(),
-        "recipients": described.recipients(asked),
-        "transfers": described.TRANSFERS,
-        "time_limits": described.time_limits(asked.settings),
+        **common.head(source, title="Record of processing activities", law="GDPR Art. 30(1)"),
+        "purposes": common.purposes(source),
+        "data_subjects": list(common.DATA_SUBJECTS),
+        "data": common.categories(),
+        "recipients": common.recipients(source),
+        "transfers": common.TRANSFERS,
+        "time_limits": common.time_limits(source.settings),
         "measures": [asdict(one) for one in MEASURES],
         "to_add": list(TO_ADD),
     }
-
-
-TO_ADD = (
-    "joint controllers and processors, such as who runs the machine, with the contracts (Art. 26, 28)",
-    "the same for where backups and the key-encryption key are kept, and who can reach them",
-    "measures that are no part of the program: the building, the staff, the machine (Art. 32)",
-)
-"""What the program cannot know."""

@@ -1,1 +1,1 @@
-"""Whether it is lawful to run for real people, as far as a program can tell: what `MIEN_PROFILE=live` asks for."""
+"""Checks the requirements of `MIEN_PROFILE=live`; it must never claim that a use is lawful."""

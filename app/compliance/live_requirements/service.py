@@ -1,4 +1,4 @@
-"""Looks what there is of what `live` asks for."""
+"""Read the state of the service and check it against the requirements of the live profile."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,17 +20,17 @@ PAGE = 100
 
 
 def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
-    """Say what is there and what is missing, now."""
+    """Return each live requirement, met or missing, as the service is now."""
     with vault.data.read() as session:
         consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
-        situation = policy.ServiceState(
+        state = policy.ServiceState(
             settings=settings,
             card=card,
             parties=list(_parties(session)),
-            notices=_read(notices.in_force(session)),
-            consented=_read(session.scalars(consented)),
+            notices=_published(notices.in_force(session)),
+            consented=_published(session.scalars(consented)),
         )
-    return policy.check_requirements(situation)
+    return policy.check_requirements(state)
 
 
 def _parties(session: Session) -> Iterable[policy.PartyDescription]:
@@ -43,15 +43,15 @@ def _parties(session: Session) -> Iterable[policy.PartyDescription]:
         after = page[-1].id
 
 
-def _read(found: Iterable[Notice]) -> list[policy.PublishedNotice]:
+def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
     return [
         policy.PublishedNotice(
             name=f"{one.purpose} ({one.language}, version {one.version})", controllers=_controllers(one.body)
         )
-        for one in found
+        for one in rows
     ]
 
 
 def _controllers(body: bytes) -> list[str]:
-    named: list[dict[str, Any]] = notices.matter(body)["pii_controllers"]
-    return [str(one.get("party_name", "")) for one in named]
+    controllers: list[dict[str, Any]] = notices.matter(body)["pii_controllers"]
+    return [str(one.get("party_name", "")) for one in controllers]
