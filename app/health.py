@@ -14,7 +14,7 @@ from app.db.migrate import NewerSchemaError
 from app.faces.cards.operating_point import operating_point
 from app.kit.errors import NotFoundError
 from app.templates import coverage
-from app.transparency.log.service import check as check_log
+from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError

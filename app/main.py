@@ -129,7 +129,7 @@ def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
         with vault.data.write() as session:
             shipped_notices.publish_shipped(session, vault.settings, now=clock())
         vault.bind()
-    signing_keys.begin(vault, now=clock())
+    signing_keys.begin_log(vault, now=clock())
     enumeration_guard.begin(vault)
 
 

@@ -27,9 +27,9 @@ from joserfc.jwk import OKPKey
 
 from app.kit.clock import utc_now
 from app.transparency.log import entries, signing_keys
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.transparency.receipts import issue as issuing
-from app.transparency.tables import Signs
+from app.transparency.tables import KeyUse
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.jws import ONLY_EDDSA
 from benchmarks import tree
@@ -129,7 +129,7 @@ def appends(person: OnePerson, root: Path) -> None:
                     person.key,
                     subject_id=person.subject_id,
                     entry_id=uuid4(),
-                    act=Act.COMPARISON,
+                    act=LoggedAct.COMPARISON,
                     **tree.record(),
                 )
 
@@ -153,7 +153,7 @@ def signing(person: OnePerson) -> None:
     """Print how long a receipt takes, beside the library's signature alone."""
     said = person.said()
     payload = receipts.encode_receipt(said)
-    signer = signing_keys.signer(person.vault, Signs.RECEIPTS)
+    signer = signing_keys.load_signer(person.vault, KeyUse.RECEIPTS)
     key = OKPKey.import_key(signer.private)
     header = {"alg": "EdDSA", "kid": signer.thumbprint, "typ": "mien-receipt+jws"}
     took = in_turn(

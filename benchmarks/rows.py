@@ -31,7 +31,7 @@ from app.subjects.tables import Subject, Token, TokenKind
 from app.templates import engine_history
 from app.templates.tables import Template
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.transparency.receipts import issue as issuing
 from app.transparency.tables import EntryRow, ReceiptRow
 from app.vault.key_encryption_keys import KekFile
@@ -150,8 +150,8 @@ class Filler:
 
     def _template(self, batch: Batch, own: Key, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
         template_id, enrolment_id = uuid4(), uuid4()
-        entry = entries.of_act(Act.ENROLMENT, enrolment_id=str(enrolment_id), at=now.isoformat())
-        logged = entries.sealed(own, enrolment_id, entry)
+        entry = entries.make_entry(LoggedAct.ENROLMENT, enrolment_id=str(enrolment_id), at=now.isoformat())
+        logged = entries.seal_entry(own, enrolment_id, entry)
         batch.add(EntryRow, id=enrolment_id, subject_id=subject_id, position=1, sealed=logged)
         key = self._key(batch, Owner.grant(grant_id))
         vector = tuple(self._random.gauss(0, 0.1) for _ in range(self._card.dimensions))
@@ -184,7 +184,7 @@ class Filler:
         for position in range(1, COMPARISONS + 1):
             row_id = uuid4()
             sealed = history.sealed(key, row_id, line)
-            logged = entries.sealed(key, row_id, history.entry(row_id, line))
+            logged = entries.seal_entry(key, row_id, history.entry(row_id, line))
             # The first entry is that of the enrolment.
             batch.add(EntryRow, id=row_id, subject_id=subject_id, position=position + 1, sealed=logged)
             batch.add(Comparison, id=row_id, subject_id=subject_id, position=position, sealed=sealed)

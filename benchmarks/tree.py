@@ -19,7 +19,7 @@ from app.main import set_up
 from app.settings import Settings
 from app.transparency.log import batch, tiles
 from app.transparency.log import service as log
-from app.transparency.log.tiles import Tiles
+from app.transparency.log.tiles import TileReader
 from app.transparency.tables import LogHead, PendingLeaf
 from app.transparency.verify import merkle
 from app.vault.open import open_vault
@@ -60,7 +60,7 @@ def measure(root: Path, *, largest: int) -> None:
     """Let a tree grow to each size and measure it; then join batches to the largest."""
     vault = open_vault(Settings(data_dir=root / "data", keys_dir=root / "keys"))
     set_up(vault)
-    batch.join(vault, now=utc_now(), at_once=True)
+    batch.append_batch(vault, now=utc_now(), at_once=True)
     lines, naive_lines = [], []
     with closing(sqlite3.connect(root / "naive.db")) as naive:
         naive.execute("CREATE TABLE leaves (id INTEGER PRIMARY KEY, leaf BLOB)")
@@ -91,7 +91,7 @@ _REGISTER = ("log_tiles", "log_leaves", "log_heads")
 
 def _size(vault: Vault) -> int:
     with vault.register.store.read() as session:
-        head = batch.latest(session)
+        head = batch.latest_head_row(session)
     return 0 if head is None else head.size
 
 
@@ -103,7 +103,7 @@ def _grow(vault: Vault, naive: sqlite3.Connection, size: int) -> list[bytes]:
         # In order of their bytes, so that filling is quick; a batch is measured in no order.
         leaves = sorted(secrets.token_bytes(32) for _ in range(min(AT_ONCE, size - there)))
         with vault.register.store.write() as session:
-            root = tiles.append(session, leaves, size=there, guard=guard)
+            root = tiles.append_leaves(session, leaves, size=there, guard=guard)
             now = utc_now()
             session.add(LogHead(size=there + len(leaves), root=root, made_at=now, looked_at=now))
         naive.executemany("INSERT INTO leaves (leaf) VALUES (?)", [(leaf,) for leaf in leaves])
@@ -119,7 +119,7 @@ def _us(times: Sequence[float]) -> str:
 
 def _proofs(vault: Vault, leaves: Sequence[bytes], size: int) -> list[str]:
     cells = [f"{size:,}"]
-    kinds: tuple[Callable[[Tiles], object], ...] = (
+    kinds: tuple[Callable[[TileReader], object], ...] = (
         lambda nodes: merkle.inclusion_proof(nodes, random.randrange(size), size),
         lambda nodes: merkle.consistency_proof(nodes, random.randrange(1, size), size),
     )
@@ -127,7 +127,7 @@ def _proofs(vault: Vault, leaves: Sequence[bytes], size: int) -> list[str]:
         took, read = [], []
         for _ in range(PROOFS):
             with vault.register.store.reading() as reading:
-                nodes, began = Tiles(reading), time.perf_counter()
+                nodes, began = TileReader(reading), time.perf_counter()
                 prove(nodes)
                 took.append(time.perf_counter() - began)
             read.append(nodes.tiles_read)
@@ -135,7 +135,7 @@ def _proofs(vault: Vault, leaves: Sequence[bytes], size: int) -> list[str]:
     took = []
     for _ in range(PROOFS):
         leaf, began = random.choice(leaves), time.perf_counter()
-        log.inclusion(vault, leaf)
+        log.prove_inclusion(vault, leaf)
         took.append(time.perf_counter() - began)
     store = vault.register.store.bytes()
     return [*cells, _us(took), f"{store / 2**20:.1f}", f"{store / size:.0f}"]
@@ -147,7 +147,7 @@ def _beside_naive(vault: Vault, naive: sqlite3.Connection, size: int) -> list[st
         index = random.randrange(size)
         began = time.perf_counter()
         with vault.register.store.reading() as reading:
-            ours = merkle.inclusion_proof(Tiles(reading), index, size)
+            ours = merkle.inclusion_proof(TileReader(reading), index, size)
         took["tiles"].append(time.perf_counter() - began)
         # The first leaves of ours were the service's own: the trees differ, their shapes do not.
         began = time.perf_counter()
@@ -181,7 +181,7 @@ def _batches(vault: Vault) -> None:
             with vault.data.write() as session:
                 session.execute(insert(PendingLeaf), pending)
             began = time.perf_counter()
-            batch.join(vault, now=utc_now(), at_once=True)
+            batch.append_batch(vault, now=utc_now(), at_once=True)
             took.append(time.perf_counter() - began)
         # The write-ahead log is emptied by the sweep, once a minute, not by the batch.
         vault.settle()

@@ -74,7 +74,7 @@ def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], te
                 purged = delete_dead_rows(vault, now=now())
                 _keep_erasures(vault, erasures or ())
                 restore_history.mark(vault, said, now=now())
-                ledger.note_restored(vault, made_at=said.made_at, now=now())
+                ledger.record_restore(vault, made_at=said.made_at, now=now())
                 step("stage purged")
             staging.put_in_place(settings.data_dir, tell=tell)
         finally:
@@ -114,9 +114,9 @@ def _bring_to_this_version(vault: Vault) -> None:
 
 def _check_log(vault: Vault, *, now: datetime) -> None:
     """Refuse a backup that has seen another log than the register's: the present one must begin with all it saw."""
-    signing_keys.begin(vault, now=now)
+    signing_keys.begin_log(vault, now=now)
     try:
-        ledger.check(vault)
+        ledger.check_not_rolled_back(vault)
     except ForeignRegisterError as error:
         raise BackupError(str(error)) from error
 
@@ -161,13 +161,13 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Eras
         raise SchemaError(msg)
     upgrade(vault.data)
     vault.finish_endings()
-    signing_keys.begin(vault, now=now)
+    signing_keys.begin_log(vault, now=now)
     with vault.data.read() as session:
         waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
     if waiting is not None:
         _finish_waiting(vault, settings=settings, now=now)
     # Last: what was promised to be in the log is nowhere else than in the data that is about to go.
-    batch.join(vault, now=now, at_once=True)
+    batch.append_batch(vault, now=now, at_once=True)
     with vault.data.read() as session:
         return session.scalars(select(Erasure).where(Erasure.step == ErasureStep.COMPLETED)).all()
 

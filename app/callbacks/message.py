@@ -4,7 +4,7 @@ from datetime import datetime
 
 from app.callbacks.outbox import Claimed
 from app.transparency.log import signing_keys
-from app.transparency.tables import Signs
+from app.transparency.tables import KeyUse
 from app.transparency.verify import jws
 from app.transparency.verify.canonical_json import encode_json
 from app.vault.vault import Vault
@@ -18,7 +18,7 @@ def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
         LookupError: there is no key for it; the start of the service makes one.
     """
     claims = {
-        "iss": signing_keys.origin_of(vault.register.origin()),
+        "iss": signing_keys.log_origin(vault.register.origin()),
         "aud": str(claimed.relying_party_id),
         "jti": str(claimed.id),
         "iat": int(now.timestamp()),
@@ -26,4 +26,6 @@ def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
         "subject_ref": claimed.subject_ref,
         "purpose": claimed.purpose,
     }
-    return jws.sign_token(encode_json(claims), typ=jws.EVENT_TYPE, key=signing_keys.signer(vault, Signs.EVENTS).private)
+    return jws.sign_token(
+        encode_json(claims), typ=jws.EVENT_TYPE, key=signing_keys.load_signer(vault, KeyUse.EVENTS).private
+    )

@@ -21,7 +21,7 @@ from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
 from app.parties.tables import RelyingParty
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -203,7 +203,7 @@ def _settle(
             key,
             subject_id=message.subject_id,
             entry_id=message.id,
-            act=Act.DELIVERY,
+            act=LoggedAct.DELIVERY,
             relying_party_id=str(message.relying_party_id),
             event=message.event,
             purpose=message.purpose,

@@ -7,7 +7,7 @@ from app.callbacks.url_rules import CallbackError, callback
 from app.kit.crash_points import operation
 from app.parties.service import PartyError
 from app.parties.tables import RelyingParty
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
@@ -39,5 +39,5 @@ def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool,
             end(EndedKind.CALLBACK, party.callback_id, ended_as="off" if to is None else "replaced", on=now.date())
         party.callback, party.callback_id = to, None if to is None else uuid4()
         said = {"relying_party_id": str(party_id), "callback": origin, "at": now.isoformat()}
-        append_open(change.session, Act.RELYING_PARTY_CALLBACK, **said)
+        append_open_entry(change.session, LoggedAct.RELYING_PARTY_CALLBACK, **said)
     return origin

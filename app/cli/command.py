@@ -19,7 +19,7 @@ from app.main import set_up
 from app.parties.service import PartyError
 from app.settings import Settings
 from app.templates.engine_history import NotInForceError
-from app.transparency.log.service import check as check_log
+from app.transparency.log.service import check_not_rolled_back as check_log
 from app.transparency.log.signing_keys import SigningKeyError
 from app.vault.backup_manifest import BackupError
 from app.vault.directory_lock import InUseError, in_use

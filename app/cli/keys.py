@@ -13,8 +13,8 @@ from app.cli.command import Json, open_stores, print_result, read_settings
 from app.kit.clock import utc_now
 from app.kit.progress import telling
 from app.transparency.log import signing_keys
-from app.transparency.log.entries import Act, append_open_in_register
-from app.transparency.tables import SigningKey, Signs
+from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
+from app.transparency.tables import SigningKey, KeyUse
 from app.vault.rotation import rotate
 
 app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
@@ -38,7 +38,7 @@ def _parse_instant(text: str) -> datetime:
 def rotate_keys(*, as_json: Json = False) -> None:
     """Wrap every key under a new key-encryption key and destroy the old one. Also resumes an interrupted rotation."""
     with open_stores(read_settings()) as vault, telling() as tell:
-        note = partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
+        note = partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
         done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
     print_result({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
 
@@ -47,9 +47,9 @@ def rotate_keys(*, as_json: Json = False) -> None:
 def list_keys(*, as_json: Json = False) -> None:
     """List the signing keys, also retired ones, oldest first, and the verifier line of the transparency log's key."""
     with open_stores(read_settings()) as vault:
-        vkey = signing_keys.vkey(vault)
+        vkey = signing_keys.checkpoint_vkey(vault)
         with vault.register.store.read() as session:
-            known = [_fields(key) for key in signing_keys.known(session)]
+            known = [_fields(key) for key in signing_keys.list_signing_keys(session)]
     if as_json:
         typer.echo(json.dumps({"keys": known, "vkey": vkey}, default=datetime.isoformat))
         return
@@ -70,8 +70,8 @@ def rotate_receipts(*, as_json: Json = False) -> None:
 def rotate_events(*, as_json: Json = False) -> None:
     """Sign messages to relying parties with a new key from now on, and destroy the old one."""
     with open_stores(read_settings()) as vault:
-        signing_keys.begin(vault, now=utc_now())
-        new = signing_keys.rotate(vault, signs=Signs.EVENTS, now=utc_now())
+        signing_keys.begin_log(vault, now=utc_now())
+        new = signing_keys.rotate(vault, signs=KeyUse.EVENTS, now=utc_now())
     print_result({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
 
 
@@ -98,8 +98,8 @@ def report_stolen_key(
     signed by it is never valid. See docs/reference/transparency-log.md.
     """
     with open_stores(read_settings()) as vault:
-        key = signing_keys.give_up(vault, which=kid, stolen_at=since, now=utc_now())
-        successor = signing_keys.thumbprint_in_force(vault, key.signs)
+        key = signing_keys.mark_stolen(vault, which=kid, stolen_at=since, now=utc_now())
+        successor = signing_keys.current_thumbprint(vault, key.signs)
     stolen_at = (key.stolen_at or since).isoformat()
     print_result(
         {"kid": key.thumbprint, "stolen_at": stolen_at, "log_size": key.stolen_size, "now_signs": successor},

@@ -43,7 +43,7 @@ def sweep(*, as_json: Json = False) -> None:
         # A process that died may have left work that this process does not know of.
         vault.unfinished = True
         done = run_maintenance(vault, now=utc_now(), settings=settings)
-        signing_keys.begin(vault, now=utc_now())
+        signing_keys.begin_log(vault, now=utc_now())
         delivered = courier_of(settings, vault).once(within_s=DELIVERY_S)
     print_result(asdict(done) | asdict(delivered), as_json=as_json)
 

@@ -28,7 +28,7 @@ from app.db.sqlite.prepared import Prepared, Statements, within
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.register import Owner
 from app.vault.seal import Key, SealError
 from app.vault.vault import Vault
@@ -105,7 +105,7 @@ class Watch:
 
     def _stop(self, writing: Statements, known: Tried, *, now: datetime) -> None:
         party_id, on = str(self.relying_party_id), now.date().isoformat()
-        entries.pend_open(writing, entries.of_act(Act.SWEEP_STOPPED, relying_party_id=party_id, on=on))
+        entries.add_open_entry(writing, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
         ids = [one for failed in known.failed.values() for one in failed.comparison_ids]
         people = touching.tell(writing, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
         log.warning("a sweep was stopped", relying_party=party_id, references=len(known.failed), people=people)

@@ -13,7 +13,7 @@ from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Comparison
 from app.faces.permit import Purpose
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 
@@ -53,10 +53,10 @@ def in_sweep(key: Key, comparison_id: UUID, sealed_line: bytes) -> bytes:
     return sealed(key, comparison_id, replace(line, in_sweep=True))
 
 
-def entry(comparison_id: UUID, line: Line) -> entries.Entry:
+def entry(comparison_id: UUID, line: Line) -> entries.LogEntry:
     """Make the entry that the log has of *line*."""
-    return entries.of_act(
-        Act.COMPARISON,
+    return entries.make_entry(
+        LoggedAct.COMPARISON,
         comparison_id=str(comparison_id),
         at=line.at.isoformat(),
         relying_party_id=str(line.relying_party_id),

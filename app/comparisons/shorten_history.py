@@ -26,7 +26,7 @@ from app.kit.crash_points import operation
 from app.subjects import service as subjects
 from app.subjects.tables import Subject
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault import dead_rows
 from app.vault.seal import KekError, Key, SealError
 from app.vault.tables import EndedKind
@@ -115,19 +115,19 @@ def _delete(vault: Vault, key: Key, subject_id: UUID, ids: Collection[UUID], *, 
     with vault.data.write() as session:
         there = session.scalars(select(Comparison.id).where(Comparison.id.in_(ids))).all()
         if there:
-            gone, entry_id, at = entries.known(session, there), uuid4(), now.isoformat()
+            gone, entry_id, at = entries.find_existing(session, there), uuid4(), now.isoformat()
             # First, so that it stands behind those that go, and tells an audit of as many as are missing before it.
             entries.append(
                 within(session),
                 key,
                 subject_id=subject_id,
                 entry_id=entry_id,
-                act=Act.HISTORY_SHORTENED,
+                act=LoggedAct.HISTORY_SHORTENED,
                 at=at,
                 entries=len(gone),
             )
             session.execute(delete(Comparison).where(Comparison.id.in_(there)))
-            entries.forget(session, gone)
+            entries.delete_entries(session, gone)
         return len(there)
 
 

@@ -11,7 +11,7 @@ from app.comparisons import history
 from app.comparisons.tables import Comparison
 from app.db.sqlite.prepared import Prepared, Statements
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -66,4 +66,4 @@ def _tell_one(
         "at": now.isoformat(),
         "comparisons": len(lines),
     }
-    entries.append(writing, key, subject_id=subject_id, entry_id=uuid4(), act=Act.SWEEP_TOUCHED, **told)
+    entries.append(writing, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.SWEEP_TOUCHED, **told)

@@ -12,7 +12,7 @@ from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
@@ -54,7 +54,7 @@ def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> in
         with vault.data.write() as session:
             deleted = proofs.forget(session, page)
             if deleted:
-                append_open(session, Act.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
+                append_open_entry(session, LoggedAct.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
         forgotten += deleted
 
 

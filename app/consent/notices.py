@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.transparency.receipts import content as drafting
 
 FENCE = "+++\n"
@@ -129,9 +129,9 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
         )
     )
     session.flush()
-    append_open(
+    append_open_entry(
         session,
-        Act.NOTICE_PUBLISHED,
+        LoggedAct.NOTICE_PUBLISHED,
         sha256=head.sha256,
         purpose=head.purpose,
         language=head.language,

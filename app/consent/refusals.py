@@ -16,7 +16,7 @@ from app.kit.errors import Problem
 from app.subjects import service as subjects
 from app.subjects.service import RestrictedError
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 from app.web.auth import Principal, Role, UnauthenticatedError
@@ -41,11 +41,13 @@ def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> Non
         key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
         with vault.data.writing(patience_s=PATIENCE_S) as writing:
             if key is None:
-                entries.pend_open_once(writing, entries.of_act(Act.REFUSAL, **_of_party(by, refused, now)))
+                entries.add_open_entry_once(
+                    writing, entries.make_entry(LoggedAct.REFUSAL, **_of_party(by, refused, now))
+                )
                 return
             subjects.check_there(writing, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}
-            entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=Act.REFUSAL, **entry)
+            entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=LoggedAct.REFUSAL, **entry)
     except UnauthenticatedError:
         # They were erased meanwhile: there is nobody left to keep an entry for.
         return

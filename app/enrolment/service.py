@@ -24,7 +24,7 @@ from app.templates import policy, store
 from app.templates.entries import record_deletion, record_entry
 from app.templates.errors import NotTheSamePersonError, refusals
 from app.templates.tables import Photo
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 from app.web.auth import Principal
@@ -107,7 +107,7 @@ def _seal(
         vault,
         subject_id=grants[0].subject_id,
         entry_id=entry_id,
-        act=Act.ENROLMENT,
+        act=LoggedAct.ENROLMENT,
         enrolment_id=str(enrolment_id),
         at=now.isoformat(),
         consents=len(grants),

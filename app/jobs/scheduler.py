@@ -65,7 +65,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         removed = _made_ready(app)
     swept = _every(settings.sweep_interval_s, lambda: _tidy(app), name="sweep")
     # Looked at often, so that a batch comes when the clock says so: it does nothing until then.
-    batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.join(vault, now=clock()), name="batch")
+    batched = _every(min(LOOK_S, settings.log_interval), lambda: batch.append_batch(vault, now=clock()), name="batch")
     stopping = threading.Event()
     renewed = _every(settings.sweep_interval_s, _renewing(app, stopping), name="renewal")
     courier = courier_of(settings, vault, clock=clock)
@@ -95,10 +95,10 @@ def _made_ready(app: FastAPI) -> int:
     check(vault)
     for store in (vault.data, vault.register.store):
         store.trouble.telling = True
-    signing_keys.begin(vault, now=clock())
+    signing_keys.begin_log(vault, now=clock())
     enumeration_guard.begin(vault)
     try:
-        ledger_log.check(vault)
+        ledger_log.check_not_rolled_back(vault)
         # Before the first request: a row whose key is gone must never be seen.
         removed = purge_dead_rows(vault, now=clock())
     except ForeignRegisterError as error:

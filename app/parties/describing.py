@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.kit.crash_points import operation
 from app.parties.service import PartyError, PartyView, refuse_untold, standing_party, view_of
 from app.parties.tables import PartyKey, RelyingParty
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 
@@ -64,9 +64,9 @@ def describe(vault: Vault, *, party_id: UUID, described: Described, now: datetim
         party = standing_party(session, party_id)
         for name, value in said.items():
             setattr(party, name, value)
-        append_open(
+        append_open_entry(
             session,
-            Act.RELYING_PARTY_DESCRIBED,
+            LoggedAct.RELYING_PARTY_DESCRIBED,
             relying_party_id=str(party_id),
             changed=" ".join(said),
             at=now.isoformat(),

@@ -17,7 +17,7 @@ from app.db.types import UtcDateTime
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.parties.tables import PartyKey, RelyingParty
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
@@ -131,6 +131,6 @@ def _end_for_good(session: Session, key_ids: Collection[UUID], now: datetime) ->
     """Delete keys whose overlap is over, each with its entry."""
     for key in session.scalars(select(PartyKey).where(PartyKey.id.in_(key_ids))).all():
         party_id, at = str(key.relying_party_id), now.isoformat()
-        append_open(session, Act.RELYING_PARTY_KEY_ENDED, relying_party_id=party_id, at=at)
+        append_open_entry(session, LoggedAct.RELYING_PARTY_KEY_ENDED, relying_party_id=party_id, at=at)
         session.delete(key)
     session.flush()

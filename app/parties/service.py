@@ -16,7 +16,7 @@ from app.kit.crash_points import operation
 from app.kit.text import REASON, readable
 from app.parties import keys
 from app.parties.tables import PartyPurpose, RelyingParty
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
@@ -96,7 +96,7 @@ def add(
     session.add(party)
     session.flush()
     session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
-    append_open(session, Act.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
+    append_open_entry(session, LoggedAct.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
     return view_of(session, party), keys.add(session, party.id, now=now)
 
 
@@ -140,9 +140,9 @@ def rotate_key(
     with vault.change() as change:
         party = standing_party(change.session, party_id)
         keys.replace(change, party_id, until=until, now=now)
-        append_open(
+        append_open_entry(
             change.session,
-            Act.RELYING_PARTY_KEY_ROTATED,
+            LoggedAct.RELYING_PARTY_KEY_ROTATED,
             relying_party_id=str(party_id),
             at=now.isoformat(),
             old_key_until=None if until is None else until.isoformat(),
@@ -162,7 +162,9 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
         keys.end_all(change, party_id, now=now)
         party.revoked_on = now.date()
         change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
-        append_open(change.session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat())
+        append_open_entry(
+            change.session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat()
+        )
         return view_of(change.session, party)
 
 
@@ -254,7 +256,9 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                 for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
                     party.revoked_on = revoked[party.id].ended_on
                     # The entry of that was lost with the commit, or with the data.
-                    append_open(session, Act.RELYING_PARTY_REVOKED, relying_party_id=str(party.id), at=now.isoformat())
+                    append_open_entry(
+                        session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=str(party.id), at=now.isoformat()
+                    )
             removed += len(revoked)
     return removed + _take_callbacks_away(vault)
 

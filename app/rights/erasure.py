@@ -213,7 +213,7 @@ def _complete(vault: Vault, erasure_ids: Sequence[UUID], now: datetime) -> int:
             issued = issuing.sign_receipt(vault, _said(session, vault.settings, one, held, now=now), now=now)
             one.receipt = issued.written().decode()
             session.flush()
-            entries.pend(within(session), issued.leaf)
+            entries.add_pending_leaf(within(session), issued.leaf)
             completed += 1
     return completed
 

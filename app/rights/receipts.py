@@ -65,7 +65,7 @@ def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None
 def prover(vault: Vault) -> Callable[[bytes], bytes]:
     """Return what adds to a receipt, as JSON, the proof that it is in the log as that is now."""
     try:
-        now = log.head(vault)
+        now = log.latest_head(vault)
     except DBAPIError as error:
         logger.warning("no proofs of receipts", error=type(error).__name__)
         return lambda receipt: receipt
@@ -77,11 +77,11 @@ def prover(vault: Vault) -> Callable[[bytes], bytes]:
     return prove
 
 
-def with_proof(vault: Vault, bundle: Bundle, *, at: log.Head | None = None) -> Bundle:
+def with_proof(vault: Vault, bundle: Bundle, *, at: log.TreeHead | None = None) -> Bundle:
     """Return a receipt with the proof that it is in the log, once it is."""
     try:
-        return bundle.model_copy(update={"proof": log.inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})
-    except log.NotInTheLogError:
+        return bundle.model_copy(update={"proof": log.prove_inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})
+    except log.LeafNotFoundError:
         return bundle
     except (DBAPIError, KekError, SealError) as error:
         # The receipt is good without, and the proof can be had later.

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, select
 
 from app.kit.crash_points import operation
 from app.rights.tables import AccessCount, Erasure, ErasureStep
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 PAGE = 500
@@ -47,5 +47,5 @@ def _forget(vault: Vault, table: type[Any], over: Sequence[ColumnElement[bool]],
         with vault.data.write() as session:
             gone = session.scalars(delete(table).where(table.id.in_(ids), *over).returning(table.id)).all()
             if gone:
-                append_open(session, Act.RETENTION_RUN, **{told: len(gone)}, on=today.isoformat())
+                append_open_entry(session, LoggedAct.RETENTION_RUN, **{told: len(gone)}, on=today.isoformat())
         forgotten += len(gone)

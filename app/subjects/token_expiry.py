@@ -16,7 +16,7 @@ from app.kit.crash_points import operation
 from app.subjects import service
 from app.subjects.tables import Subject, Token, TokenKind
 from app.transparency.log import entries
-from app.transparency.log.entries import Act, append_open, append_unrecorded
+from app.transparency.log.entries import LoggedAct, append_open_entry, append_unrecorded
 from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
@@ -52,7 +52,7 @@ def record(session: Session, vault: Vault, ended: Collection[Token], *, now: dat
     for token in ended:
         _note(session, vault, token.subject_id, token.id, now)
     if ended:
-        append_open(session, Act.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
+        append_open_entry(session, LoggedAct.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
 
 
 def _page(vault: Vault, unused: ColumnElement[bool]) -> Sequence[UUID]:
@@ -76,7 +76,9 @@ def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now:
     try:
         key = service.key(vault, subject_id)
         told = {"token_id": str(token_id), "at": now.isoformat()}
-        entries.append(within(session), key, subject_id=subject_id, entry_id=uuid4(), act=Act.TOKEN_UNUSED, **told)
+        entries.append(
+            within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **told
+        )
     except UnauthenticatedError:
         return
     except (KekError, SealError) as error:

@@ -14,7 +14,7 @@ from app.faces import vectors
 from app.faces.cards.card import Card
 from app.kit.crash_points import operation
 from app.templates.tables import EngineRow
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 UNKNOWN = "unknown"
@@ -50,9 +50,9 @@ def begin(vault: Vault, card: Card, *, days: int, now: datetime) -> None:
         for older in session.scalars(select(EngineRow).where(EngineRow.in_force_until.is_(None))).all():
             older.in_force_until = now.date()
             older.templates_end_on = now.date() + timedelta(days=days)
-            append_open(
+            append_open_entry(
                 session,
-                Act.ENGINE_CHANGED,
+                LoggedAct.ENGINE_CHANGED,
                 on=now.date().isoformat(),
                 engine=card.id,
                 weights_sha256=card.weights_sha256,

@@ -18,7 +18,7 @@ from app.subjects import service as subjects
 from app.templates import store
 from app.templates.tables import EngineRow, Template
 from app.transparency.log import entries
-from app.transparency.log.entries import Act, append_open, append_unrecorded
+from app.transparency.log.entries import LoggedAct, append_open_entry, append_unrecorded
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Change, Vault
@@ -71,7 +71,7 @@ def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datet
         }
         _note(change.session, vault, subject_id, told, now)
     if rows:
-        append_open(change.session, Act.RETENTION_RUN, templates_ended=len(rows), on=now.date().isoformat())
+        append_open_entry(change.session, LoggedAct.RETENTION_RUN, templates_ended=len(rows), on=now.date().isoformat())
 
 
 def _supersede(change: Change, grant_id: UUID) -> None:
@@ -93,7 +93,9 @@ def _note(session: Session, vault: Vault, subject_id: UUID, told: dict[str, entr
     """Tell the person, among their entries; they end all the same if the person's key does not open."""
     try:
         key = subjects.key(vault, subject_id)
-        entries.append(within(session), key, subject_id=subject_id, entry_id=uuid4(), act=Act.TEMPLATE_ENDED, **told)
+        entries.append(
+            within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TEMPLATE_ENDED, **told
+        )
     except UnauthenticatedError:
         return
     except (KekError, SealError) as error:

@@ -31,7 +31,7 @@ from app.templates import engine_history, policy, store
 from app.templates.errors import NotTheSamePersonError
 from app.templates.tables import EngineRow, Photo, Template
 from app.transparency.log import entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Change, Vault
@@ -236,7 +236,7 @@ def _seal(how: Look, found: _Found, vectors: Sequence[Vector]) -> Renewed:
     with how.vault.change() as change:
         now = how.tell_time()
         _still(change.session, how, found, now=now)
-        entry_id = _log(change.session, how, found, Act.TEMPLATE_RENEWED, now=now, photos=len(vectors))
+        entry_id = _log(change.session, how, found, LoggedAct.TEMPLATE_RENEWED, now=now, photos=len(vectors))
         reference = features.mean(vectors, metric=how.faces.card.metric)
         for template in found.templates:
             _replace(change, how, template, entry_id, reference)
@@ -257,13 +257,13 @@ def _give_up(how: Look, found: _Found, why: str) -> Renewed:
     with how.vault.data.write() as session:
         now = how.tell_time()
         _still(session, how, found, now=now)
-        _log(session, how, found, Act.TEMPLATE_NOT_RENEWED, now=now, slug=why)
+        _log(session, how, found, LoggedAct.TEMPLATE_NOT_RENEWED, now=now, slug=why)
         mine = Template.id.in_([one.id for one in found.templates])
         session.execute(update(Template).where(mine).values(not_renewable_by=how.faces.card.weights_sha256))
     return Renewed(have_to_enrol_again=len(found.templates))
 
 
-def _log(session: Session, how: Look, found: _Found, act: Act, *, now: datetime, **more: entries.Value) -> UUID:
+def _log(session: Session, how: Look, found: _Found, act: LoggedAct, *, now: datetime, **more: entries.Value) -> UUID:
     """Write the entry first: without it the database takes no template. It names both engines."""
     old, card, entry_id = found.templates[0], how.faces.card, uuid4()
     entries.append(

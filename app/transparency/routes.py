@@ -70,29 +70,29 @@ class VerdictOut(BaseModel):
 @well_known_router.get("/jwks.json", responses=KEYS)
 def jwks(vault: Transactions) -> dict[str, Any]:
     """Read the public keys. Those that sign receipts and checkpoints, and those that did: what those signed holds."""
-    return signing_keys.jwks(vault)
+    return signing_keys.build_jwks(vault)
 
 
 @log_router.get("/checkpoint", response_class=Response, responses=NOTE)
 def checkpoint(vault: Transactions) -> Response:
     """Read the newest checkpoint of the log. Keep it: whoever has one can tell whether the log was ever rewritten."""
-    return Response(log.checkpoint(vault), media_type="text/plain; charset=utf-8")
+    return Response(log.latest_checkpoint(vault), media_type="text/plain; charset=utf-8")
 
 
-@log_router.get("/proof", responses=problem_responses(log.NotInTheLogError))
+@log_router.get("/proof", responses=problem_responses(log.LeafNotFoundError))
 def proof(vault: Transactions, leaf: Leaf) -> InclusionOut:
     """Read the proof that an entry is in the log.
 
     By the leaf that its receipt names. A new one joins the log with the next batch, by the time that its receipt
     promises; until then it is not found.
     """
-    return InclusionOut.model_validate(log.inclusion(vault, bytes.fromhex(leaf)).model_dump())
+    return InclusionOut.model_validate(log.prove_inclusion(vault, bytes.fromhex(leaf)).model_dump())
 
 
 @log_router.get("/consistency")
 def consistency(vault: Transactions, size: Size) -> ConsistencyOut:
     """Read the proof that nothing was changed. That the log of now begins with all that it had at an earlier size."""
-    return ConsistencyOut.model_validate(log.consistency(vault, size))
+    return ConsistencyOut.model_validate(log.prove_consistency(vault, size))
 
 
 @router.post("/receipts/verify", name="verify_receipt")

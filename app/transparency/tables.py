@@ -69,7 +69,7 @@ class OpenEntry(RegisterRow):
     """Whether its leaf is in the tree."""
 
 
-class Signs(StrEnum):
+class KeyUse(StrEnum):
     """What a key signs. A key for each, so that whoever steals one cannot do with it what another does."""
 
     RECEIPTS = "receipts"
@@ -84,7 +84,7 @@ class SigningKey(RegisterRow):
     __tablename__ = "log_signing_keys"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
-    signs: Mapped[Signs] = mapped_column(spelled(Signs), info=IMPERSONAL)
+    signs: Mapped[KeyUse] = mapped_column(spelled(KeyUse), info=IMPERSONAL)
     thumbprint: Mapped[str] = mapped_column(String(43), unique=True, info=IMPERSONAL)
     """RFC 7638, of the public key."""
     public: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)

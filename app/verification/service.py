@@ -213,7 +213,7 @@ def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Cal
         now = asked.tell_time()
         told = line(at=now)
         entry = history.entry(comparison_id, told)
-        sealed = entries.sealed(key, comparison_id, entry)
+        sealed = entries.seal_entry(key, comparison_id, entry)
         if not _write_if_in_force(writing, template, key_id=asked.key_id, entry=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
         attempted = _still_allowed(asked, writing, template, key, now=now)
@@ -224,7 +224,7 @@ def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Cal
             person_id=template.subject_id,
             sealed=history.sealed(key, comparison_id, told),
         )
-        entries.pend(writing, entry.leaf)
+        entries.add_pending_leaf(writing, entry.leaf)
         attempted.add(told.decision, told.relying_party_id, now=now)
         if told.decision is Decision.NO_MATCH:
             asked.watch.add(writing, asked.subject_ref, comparison_id, now=now)

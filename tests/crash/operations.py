@@ -230,7 +230,7 @@ def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 
 def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        signing_keys.begin(vault, now=now)
+        signing_keys.begin_log(vault, now=now)
 
 
 def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -240,7 +240,7 @@ def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None
 
 def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        batch.join(vault, now=now, at_once=True)
+        batch.append_batch(vault, now=now, at_once=True)
 
 
 def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -250,7 +250,7 @@ def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 
 def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        signing_keys.give_up(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
+        signing_keys.mark_stolen(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
 def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:

@@ -23,8 +23,8 @@ from app.kit import crash_points
 from app.parties import service as parties
 from app.templates import engine_history
 from app.transparency.log import signing_keys
-from app.transparency.log.entries import Act, append_open_in_register
-from app.transparency.tables import Signs
+from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
+from app.transparency.tables import KeyUse
 from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.rotation import rotate
@@ -247,7 +247,8 @@ def half_rotated(root: Path) -> None:
 def turned(vault: Vault, now: datetime) -> None:
     """Rotate the key of keys, as the operator's command does."""
     rotate(
-        vault.register, note=partial(append_open_in_register, act=Act.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat())
+        vault.register,
+        note=partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat()),
     )
 
 
@@ -256,7 +257,7 @@ def with_a_key_of_then(service: RunningService) -> Story:
     signing_keys.rotate(service.vault, now=MOMENT)
     story = enrolled(service)
     return replace(
-        story, about={**story.about, "signs": signing_keys.thumbprint_in_force(service.vault, Signs.RECEIPTS)}
+        story, about={**story.about, "signs": signing_keys.current_thumbprint(service.vault, KeyUse.RECEIPTS)}
     )
 
 

@@ -85,9 +85,9 @@ def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch
     ) as service:
         # What was there before is in the tree, what the story brings waits. The clock stands still, and no batch more
         # is due: neither then nor when the operation happens.
-        batch.join(service.vault, now=MOMENT, at_once=True)
+        batch.append_batch(service.vault, now=MOMENT, at_once=True)
         story = operation.prepare(service)
-        batch.join(service.vault, now=MOMENT + operation.later)
+        batch.append_batch(service.vault, now=MOMENT + operation.later)
     operation.left(template)
     (scratch / "trials").mkdir()
     return Bench(nursery, operation, template, story, scratch / "trials")

@@ -13,7 +13,7 @@ from app.faces.permit import Permit
 from app.faces.service import Measuring
 from app.faces.workers.messages import Measured
 from app.templates import engine_history, renewal
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from tests.rest.program import Program
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, Party, Person, RunningService, ToyPool, enrol, serving
@@ -108,13 +108,13 @@ def look(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -
     return renewal.look(renewal.Look(vault=service.vault, faces=faces, tell_time=service.clock, **more))
 
 
-def acts(person: Person, *which: Act) -> list[dict[str, Any]]:
+def acts(person: Person, *which: LoggedAct) -> list[dict[str, Any]]:
     """Return the person's entries of these acts."""
     entries = person("GET", "/v1/me/access").json()["data"]["entries"]
     return [one["content"]["record"] for one in entries if one["content"]["record"]["act"] in which]
 
 
-def open_acts(service: RunningService, which: Act) -> list[dict[str, Any]]:
+def open_acts(service: RunningService, which: LoggedAct) -> list[dict[str, Any]]:
     """Return the open entries of this act that wait for the log."""
     waiting = rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
     found: list[dict[str, Any]] = [json.loads(record) for (record,) in waiting]

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from app.jobs.maintenance import run_maintenance
 from app.templates import expiry as ending
 from app.templates import status as standing
-from app.transparency.log.entries import Act, append_open
+from app.transparency.log.entries import LoggedAct, append_open_entry
 from tests.consent.spies import change_row
 from tests.enrolment.engine_change import acts, ada, open_acts, served, supersede
 from tests.support.byte_scan import rows
@@ -68,10 +68,10 @@ def test_templates_of_the_older_engine_are_never_compared_and_people_enrol_again
 
 def test_the_log_says_when_the_engine_changed_and_when_templates_end(root: Path, clock: MovableClock) -> None:
     with served(root, TOY, clock=clock) as before:
-        assert open_acts(before, Act.ENGINE_CHANGED) == [], "the first is no change"
+        assert open_acts(before, LoggedAct.ENGINE_CHANGED) == [], "the first is no change"
     for _ in range(2):
         with served(root, OTHER, clock=clock, superseded_template_days=7) as after:
-            found, known = open_acts(after, Act.ENGINE_CHANGED), engine_rows(after)
+            found, known = open_acts(after, LoggedAct.ENGINE_CHANGED), engine_rows(after)
     today, ends = clock().date().isoformat(), (clock().date() + timedelta(days=7)).isoformat()
 
     assert found == [
@@ -111,7 +111,7 @@ def test_going_back_after_the_day_does_not_even_if_nobody_swept(root: Path, cloc
 
         assert again.verified() == 404
         assert again.person("GET", "/v1/me/enrolments").json()["items"] == []
-        assert [one["templates"] for one in acts(again.person, Act.TEMPLATE_ENDED)] == [1]
+        assert [one["templates"] for one in acts(again.person, LoggedAct.TEMPLATE_ENDED)] == [1]
 
 
 def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(service: RunningService) -> None:
@@ -127,7 +127,7 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(servi
         swept = run_maintenance(service.vault, settings=service.settings, now=service.clock())
         left = [rows(service.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
         found.append((swept.templates_ended, *left))
-    (ended,) = acts(enrolled.person, Act.TEMPLATE_ENDED)
+    (ended,) = acts(enrolled.person, LoggedAct.TEMPLATE_ENDED)
     after = service.living_keys(*ids)
 
     assert found == [(0, 1, 2), (1, 0, 0)]
@@ -141,7 +141,7 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(servi
         "engine": TOY.id,
         "weights_sha256": TOY.weights_sha256,
     }
-    assert [one["templates_ended"] for one in open_acts(service, Act.RETENTION_RUN)] == [1]
+    assert [one["templates_ended"] for one in open_acts(service, LoggedAct.RETENTION_RUN)] == [1]
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
 
@@ -159,9 +159,9 @@ def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
         calls.append(given)
         if len(calls) == 2:
             raise RuntimeError
-        append_open(*given, **more)  # type: ignore[arg-type]
+        append_open_entry(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ending, "append_open", failing)
+    monkeypatch.setattr(ending, "append_open_entry", failing)
     with pytest.raises(RuntimeError):
         ending.end_superseded(service.vault, now=service.clock())
     left = rows(service.vault.data.path, "SELECT count(*) FROM templates")
@@ -169,7 +169,7 @@ def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
 
     assert (left, ended) == ([(3,)], 3)
     assert ending.end_superseded(service.vault, now=service.clock()) == 0
-    assert all(len(acts(one.person, Act.TEMPLATE_ENDED)) == 1 for one in people)
+    assert all(len(acts(one.person, LoggedAct.TEMPLATE_ENDED)) == 1 for one in people)
 
 
 def test_who_is_being_erased_has_no_entry_more(service: RunningService) -> None:

@@ -13,7 +13,7 @@ from app.faces.flaws import Flaw
 from app.faces.permit import Permit
 from app.faces.workers.messages import Measured
 from app.templates import status as standing
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from tests.architecture.source import ROOT
 from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
 from tests.rest.program import program
@@ -71,7 +71,7 @@ def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
             one.party.verify(one.consent["subject_ref"], photo(who, "studio_portrait")).json().get("decision")
             for one, who in ((eve, "P001"), (eve, "P002"), (bob, "P001"), (cleo, "P001"))
         ]
-        entries = acts(eve.person, Act.TEMPLATE_RENEWED), acts(bob.person, Act.TEMPLATE_NOT_RENEWED)
+        entries = acts(eve.person, LoggedAct.TEMPLATE_RENEWED), acts(bob.person, LoggedAct.TEMPLATE_NOT_RENEWED)
         gauges = gauges_of(now.client.get("/metrics").text)
     counted = json.loads(command(root, "engines", "coverage", "--json").stdout)
     by_hand = command(root, "renew-templates", "--json")

@@ -16,7 +16,7 @@ from app.kit.errors import BusyError
 from app.templates import policy, renewal
 from app.templates import status as standing
 from app.templates.engine_history import NotInForceError
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from tests.consent.spies import change_row
 from tests.enrolment.engine_change import Ada, BlindPool, acts, ada, look, other_pool, served, supersede
 from tests.support.byte_scan import rows
@@ -66,7 +66,7 @@ def test_a_template_is_renewed_from_the_photos_that_were_kept_for_it(root: Path)
     with served(root, OTHER, clock=clock) as after:
         found = enrolled.at(after)
         decisions, told = (found.verified(), found.verified(2)), found.template()
-        (entry,) = acts(found.person, Act.TEMPLATE_RENEWED)
+        (entry,) = acts(found.person, LoggedAct.TEMPLATE_RENEWED)
         photos_after = found.person("GET", "/v1/me/enrolments").json()["items"][0]
 
     assert (meanwhile["engine_in_force"], meanwhile["to_do"]) == (False, standing.BY_ITSELF)
@@ -104,7 +104,7 @@ def test_a_running_service_renews_by_itself(root: Path) -> None:
                 break
 
         assert found.verified() == "match"
-        assert len(acts(found.person, Act.TEMPLATE_RENEWED)) == 1
+        assert len(acts(found.person, LoggedAct.TEMPLATE_RENEWED)) == 1
 
 
 def test_one_for_each_consent_of_the_enrolment(service: RunningService) -> None:
@@ -211,7 +211,7 @@ def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(se
     pool = BlindPool(FlawCode.TOO_DARK)
     asked = counting(pool)
     done = [look(service, pool=pool) for _ in range(3)]
-    (entry,) = acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)
+    (entry,) = acts(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)
 
     assert done == [renewal.Renewed(have_to_enrol_again=1), renewal.Renewed(), renewal.Renewed()]
     assert len(asked) == 1
@@ -237,7 +237,7 @@ def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
 
     assert look(service) == renewal.Renewed(have_to_enrol_again=1)
     assert seen == [0.54]
-    assert [one["slug"] for one in acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)] == ["not-the-same-person"]
+    assert [one["slug"] for one in acts(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)] == ["not-the-same-person"]
 
 
 def test_a_photo_that_does_not_open_is_no_photo(service: RunningService) -> None:
@@ -246,14 +246,14 @@ def test_a_photo_that_does_not_open_is_no_photo(service: RunningService) -> None
     change_row(service.vault, "UPDATE photos SET sealed = x'00' WHERE position = 1")
 
     assert look(service) == renewal.Renewed(have_to_enrol_again=1)
-    (entry,) = [one for one in opened(service, enrolled) if one["act"] == Act.TEMPLATE_NOT_RENEWED]
+    (entry,) = [one for one in opened(service, enrolled) if one["act"] == LoggedAct.TEMPLATE_NOT_RENEWED]
     assert entry["slug"] == renewal.UNREADABLE
 
 
 def opened(service: RunningService, enrolled: Ada) -> list[dict[str, object]]:
     """Read her entries where her page would stumble over the photo."""
     change_row(service.vault, "DELETE FROM photos")
-    return acts(enrolled.person, Act.TEMPLATE_NOT_RENEWED)
+    return acts(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)
 
 
 # --- Meanwhile
@@ -310,7 +310,7 @@ def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written
     assert OTHER.id not in made_by(service)
     assert rows(service.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
     if what is not leaves:
-        assert acts(enrolled.person, Act.TEMPLATE_RENEWED, Act.TEMPLATE_NOT_RENEWED) == []
+        assert acts(enrolled.person, LoggedAct.TEMPLATE_RENEWED, LoggedAct.TEMPLATE_NOT_RENEWED) == []
 
 
 @pytest.mark.parametrize("what", MEANWHILE)

@@ -111,7 +111,7 @@ def test_every_reference_that_may_not_be_used_is_one_answer(
     pipe = watch_pipe(monkeypatch)
     # The first refusal to the door is noted in the log; as long as that waits for its batch, no other is. The batch
     # that the moved clock calls for comes before.
-    batch.join(service.vault, now=service.clock(), at_once=True)
+    batch.append_batch(service.vault, now=service.clock(), at_once=True)
     door.verify("nobody", b"")
     said: dict[object, list[str]] = {}
     asked: dict[tuple[str, ...], list[str]] = {}

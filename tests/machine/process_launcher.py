@@ -68,7 +68,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     """
     tell_time = live_by(how)
     vars(app.jobs.scheduler)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
-    vars(batch)["join"], batched = _noticed(batch.join)
+    vars(batch)["join"], batched = _noticed(batch.append_batch)
     vars(app.jobs.scheduler)["LOOK_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)

@@ -15,7 +15,7 @@ from app.jobs.scheduler import courier_of
 from app.rights import record_expiry, retention
 from app.settings import Settings
 from app.templates import engine_history
-from app.transparency.log.entries import append_open
+from app.transparency.log.entries import append_open_entry
 from app.web.auth import token_digest
 from tests.architecture.source import ROOT
 from tests.rights.whole_person import document
@@ -226,10 +226,10 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(
         calls.append(more)
         if len(calls) == 2:
             raise OperationalError("", None, OSError("disk I/O error"))
-        append_open(*given, **more)
+        append_open_entry(*given, **more)
 
     with monkeypatch.context() as failing:
-        failing.setattr(record_expiry, "append_open", fail_at_the_second)
+        failing.setattr(record_expiry, "append_open_entry", fail_at_the_second)
         with pytest.raises(OperationalError):
             run_maintenance(service.vault, settings=service.settings, now=service.clock())
     left = counted(service, "access_counts")

@@ -130,7 +130,7 @@ def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, mo
         shortened = town.ada("DELETE", "/v1/me/comparisons", params={"before": str(began.date() + timedelta(days=365))})
         lines = town.ada("GET", "/v1/me/comparisons").json()["items"]
         counts = town.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
-        batch.join(service.vault, now=service.clock(), at_once=True)
+        batch.append_batch(service.vault, now=service.clock(), at_once=True)
 
         assert there == [True] * 3
         assert renewed == 2

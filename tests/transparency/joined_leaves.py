@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from app.transparency.log import batch, entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.open import open_vault
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
@@ -34,16 +34,16 @@ def stores(root: Path) -> Iterator[Vault]:
 def begun(root: Path) -> Iterator[Vault]:
     """Open them when a first batch took what a new service leaves waiting, at START."""
     with stores(root) as vault:
-        assert batch.join(vault, now=START) is not None
+        assert batch.append_batch(vault, now=START) is not None
         yield vault
 
 
 def wait(vault: Vault, count: int = 1) -> list[bytes]:
     """Let *count* leaves wait, each in a transaction of its own; returns them in that order."""
-    made = [entries.of_act(Act.RETENTION_RUN, number=secrets.randbits(53)) for _ in range(count)]
+    made = [entries.make_entry(LoggedAct.RETENTION_RUN, number=secrets.randbits(53)) for _ in range(count)]
     for one in made:
         with vault.data.writing() as writing:
-            entries.pend(writing, one.leaf)
+            entries.add_pending_leaf(writing, one.leaf)
     return [one.leaf for one in made]
 
 

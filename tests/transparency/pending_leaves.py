@@ -44,7 +44,7 @@ def unjoined(vault: Vault) -> dict[bytes, str]:
     for leaf in waiting & set(named):
         salt, record = named[leaf]
         assert len(salt) == entries.SALT_BYTES
-        assert entries.leaf_of(salt, record) == leaf
+        assert entries.compute_leaf(salt, record) == leaf
     records = {leaf: json.loads(named[leaf][1]) if leaf in named else {} for leaf in waiting}
     return {leaf: record.get("act") or record.get("kind") or "of nobody any more" for leaf, record in records.items()}
 
@@ -55,7 +55,7 @@ def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
     for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
         held = json.loads(_key(vault, subject_id).open(sealed, place(EntryRow.sealed, UUID(row_id))))
         record, salt = encode_json(held["record"]), decode_base64url(held["salt"])
-        found[UUID(row_id)] = entries.leaf_of(salt, record), record, salt
+        found[UUID(row_id)] = entries.compute_leaf(salt, record), record, salt
     return found
 
 

@@ -68,7 +68,7 @@ class Street:
         self._doors = [self._door(name) for name in ("Door", "Gate")]
         for face in range(self.people):
             self._move_in(face)
-        batch.join(self.vault, now=START)
+        batch.append_batch(self.vault, now=START)
         self._first = len(logged(self.vault))
         self._asked: list[tuple[int, UUID, dict[str, Any]]] = []
         self.turns = 0
@@ -119,7 +119,7 @@ class Street:
                 self._asked.append((face, self._come(self._doors[0], face), noted))
                 if self._chance.random() < 1 / comings:
                     self._come(self._doors[1], self._chance.randrange(self.people))
-            batch.join(self.vault, now=began + TURN + timedelta(seconds=1))
+            batch.append_batch(self.vault, now=began + TURN + timedelta(seconds=1))
 
     def _come(self, door: Door, face: int) -> UUID:
         probe = face if self._chance.random() < 0.9 else (face + 1) % self.people

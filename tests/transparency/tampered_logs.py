@@ -13,7 +13,7 @@ from app.db.sqlite.prepared import within
 from app.transparency.audit import service as audit
 from app.transparency.audit.findings import Finding
 from app.transparency.log import batch, entries
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH
 from app.transparency.verify import merkle
 from app.vault.open import open_vault
@@ -40,9 +40,9 @@ def grown(root: Path, *batches: int) -> int:
         for number, count in enumerate(batches):
             with vault.data.write() as session:
                 for _ in range(count - 1):
-                    entries.pend(within(session), secrets.token_bytes(HASH_BYTES))
-                entries.append_open(session, Act.RETENTION_RUN, number=number)
-            joined = batch.join(vault, now=NOW + timedelta(hours=number), at_once=True)
+                    entries.add_pending_leaf(within(session), secrets.token_bytes(HASH_BYTES))
+                entries.append_open_entry(session, LoggedAct.RETENTION_RUN, number=number)
+            joined = batch.append_batch(vault, now=NOW + timedelta(hours=number), at_once=True)
     assert joined is not None
     return joined.size
 

@@ -19,7 +19,7 @@ import pytest
 
 from app.db.sqlite.prepared import Statements
 from app.transparency.log import batch, entries
-from app.transparency.log.entries import Entry
+from app.transparency.log.entries import LogEntry
 from tests.support.service_fixture import copied
 from tests.transparency.adversary import STRATEGIES, Auc, Guess, auc, combined, learned, scores
 from tests.transparency.joined_leaves import PADDING, START, TURN, begun, sizes, stores, wait
@@ -75,7 +75,7 @@ def test_nobody_can_tell_which_leaves_are_one_persons(root: Path) -> None:
 def in_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let leaves join in the order in which they were written, those that fill up at the end."""
     came: list[bytes] = []
-    pend, filled = entries.pend, batch._filled
+    pend, filled = entries.add_pending_leaf, batch._filled
 
     def noting(writing: Statements, leaf: bytes) -> None:
         came.append(leaf)
@@ -92,7 +92,7 @@ def in_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_salts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a leaf be the hash of what the record says, and of nothing that is not known."""
     salt = bytes(entries.SALT_BYTES)
-    monkeypatch.setattr(entries, "made", lambda record: Entry(record, salt, entries.leaf_of(salt, record)))
+    monkeypatch.setattr(entries, "made", lambda record: LogEntry(record, salt, entries.compute_leaf(salt, record)))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_how_many_acts_there_were_is_hidden_by_the_padding(prepared: Path, tmp_p
     with begun(copied(prepared, tmp_path / "service")) as vault:
         for acts in range(2 * PADDING + 1):
             wait(vault, acts)
-            assert batch.join(vault, now=START + (acts + 1) * TURN) is not None
+            assert batch.append_batch(vault, now=START + (acts + 1) * TURN) is not None
         grown = sizes(vault)[-(2 * PADDING + 1) :]
 
     assert grown == [PADDING] * (PADDING + 1) + [2 * PADDING] * PADDING

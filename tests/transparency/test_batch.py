@@ -38,9 +38,9 @@ def times(vault: Vault, leaves: list[bytes]) -> set[int]:
 
 def test_no_leaf_joins_before_its_turn(vault: Vault) -> None:
     leaves = wait(vault, 3)
-    early = [batch.join(vault, now=START + after) for after in (SECOND, TURN / 2, TURN - SECOND)]
+    early = [batch.append_batch(vault, now=START + after) for after in (SECOND, TURN / 2, TURN - SECOND)]
     still = waiting(vault)
-    joined = batch.join(vault, now=START + TURN)
+    joined = batch.append_batch(vault, now=START + TURN)
 
     assert early == [None] * 3
     assert still == set(leaves)
@@ -52,10 +52,10 @@ def test_no_leaf_joins_before_its_turn(vault: Vault) -> None:
 
 def test_each_turn_has_one_batch(vault: Vault) -> None:
     wait(vault)
-    first = batch.join(vault, now=START + TURN)
+    first = batch.append_batch(vault, now=START + TURN)
     late = wait(vault)
-    again = [batch.join(vault, now=START + TURN + after) for after in (SECOND, TURN - SECOND)]
-    next_one = batch.join(vault, now=START + 2 * TURN)
+    again = [batch.append_batch(vault, now=START + TURN + after) for after in (SECOND, TURN - SECOND)]
+    next_one = batch.append_batch(vault, now=START + 2 * TURN)
 
     assert first is not None
     assert again == [None, None]
@@ -65,10 +65,10 @@ def test_each_turn_has_one_batch(vault: Vault) -> None:
 
 def test_a_turn_in_which_nothing_waited_is_used_up(vault: Vault) -> None:
     """Else the first act after a quiet time would join at once, and the log would tell when it was."""
-    idle = batch.join(vault, now=START + TURN)
+    idle = batch.append_batch(vault, now=START + TURN)
     leaves = wait(vault)
-    early = batch.join(vault, now=START + TURN + SECOND)
-    joined = batch.join(vault, now=START + 2 * TURN)
+    early = batch.append_batch(vault, now=START + TURN + SECOND)
+    joined = batch.append_batch(vault, now=START + 2 * TURN)
 
     assert idle is not None
     assert idle.leaves == 0
@@ -81,11 +81,11 @@ def test_without_padding_too_an_idle_turn_is_used_up(root: Path) -> None:
     with begun(root) as vault:
         vault.settings = vault.settings.model_copy(update={"log_padding": 1})
         before = len(logged(vault))
-        idle = batch.join(vault, now=START + TURN)
+        idle = batch.append_batch(vault, now=START + TURN)
         wait(vault)
-        early = batch.join(vault, now=START + TURN + SECOND)
+        early = batch.append_batch(vault, now=START + TURN + SECOND)
 
-        assert idle == batch.Joined(0, before)
+        assert idle == batch.BatchResult(0, before)
         assert early is None
         assert len(logged(vault)) == before
 
@@ -93,12 +93,12 @@ def test_without_padding_too_an_idle_turn_is_used_up(root: Path) -> None:
 @pytest.mark.parametrize("step", [-YEAR, -TURN, YEAR], ids=["a year back", "a turn back", "a year ahead, and back"])
 def test_a_clock_that_was_wrong_keeps_no_leaf_waiting(vault: Vault, step: timedelta) -> None:
     wait(vault)
-    wrong = batch.join(vault, now=START + step)
+    wrong = batch.append_batch(vault, now=START + step)
     leaves = wait(vault)
-    right = batch.join(vault, now=START + TURN)
+    right = batch.append_batch(vault, now=START + TURN)
     after = wait(vault)
-    early = batch.join(vault, now=START + TURN + SECOND)
-    following = batch.join(vault, now=START + 2 * TURN)
+    early = batch.append_batch(vault, now=START + TURN + SECOND)
+    following = batch.append_batch(vault, now=START + 2 * TURN)
 
     assert wrong is not None
     assert right is not None
@@ -110,9 +110,9 @@ def test_a_clock_that_was_wrong_keeps_no_leaf_waiting(vault: Vault, step: timede
 @pytest.mark.parametrize("seconds", [0, 1, 299.5, 599])
 def test_a_promise_is_kept_by_the_next_turn(vault: Vault, seconds: float) -> None:
     now = START + timedelta(seconds=seconds)
-    by = batch.promised_by(now, TURN.total_seconds())
+    by = batch.promise_deadline(now, TURN.total_seconds())
     leaves = wait(vault)
-    batch.join(vault, now=START + TURN)
+    batch.append_batch(vault, now=START + TURN)
 
     assert by == START + 2 * TURN
     assert times(vault, leaves) == {1}
@@ -130,7 +130,7 @@ def test_the_order_of_acts_is_not_that_of_their_leaves(vault: Vault) -> None:
     in_order = 0
     for number in range(1, 41):
         leaves = wait(vault, 8)
-        batch.join(vault, now=START + number * TURN)
+        batch.append_batch(vault, now=START + number * TURN)
         joined = logged(vault)[-8:]
         assert set(joined) == set(leaves)
         in_order += joined == leaves
@@ -159,10 +159,10 @@ def test_every_leaf_comes_to_every_place_equally_often() -> None:
 def test_a_batch_is_filled_up(vault: Vault, acts: int, added: int) -> None:
     before = logged(vault)
     leaves = wait(vault, acts)
-    joined = batch.join(vault, now=START + TURN)
+    joined = batch.append_batch(vault, now=START + TURN)
     after = logged(vault)
 
-    assert joined == batch.Joined(acts, len(after))
+    assert joined == batch.BatchResult(acts, len(after))
     assert after[: len(before)] == before
     assert len(after) - len(before) == added == sizes(vault)[-1]
     assert len(set(after)) == len(after)
@@ -174,7 +174,7 @@ def test_a_batch_is_filled_up(vault: Vault, acts: int, added: int) -> None:
 
 def _joining(root: Path, turn: int) -> None:
     with stores(root) as vault:
-        batch.join(vault, now=START + turn * TURN)
+        batch.append_batch(vault, now=START + turn * TURN)
 
 
 def test_killed_at_any_step_nothing_is_added_twice_or_lost(root: Path) -> None:
@@ -205,11 +205,11 @@ def test_a_data_store_that_fails_after_the_tree_has_grown(vault: Vault) -> None:
             "CREATE TRIGGER full BEFORE DELETE ON pending_leaves BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
     with pytest.raises(Exception, match="full"):
-        batch.join(vault, now=START + TURN)
+        batch.append_batch(vault, now=START + TURN)
     between = waiting(vault), times(vault, leaves)
     with vault.data.write() as session:
         session.connection().exec_driver_sql("DROP TRIGGER full")
-    batch.join(vault, now=START + 2 * TURN)
+    batch.append_batch(vault, now=START + 2 * TURN)
 
     assert between == (set(leaves), {1})
     assert waiting(vault) == set()
@@ -223,11 +223,11 @@ def test_a_register_that_fails_keeps_leaves_waiting(vault: Vault) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON log_heads BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
     with pytest.raises(Exception, match="full"):
-        batch.join(vault, now=START + TURN)
+        batch.append_batch(vault, now=START + TURN)
     between = waiting(vault), times(vault, leaves)
     with vault.register.store.write() as session:
         session.connection().exec_driver_sql("DROP TRIGGER full")
-    batch.join(vault, now=START + TURN)
+    batch.append_batch(vault, now=START + TURN)
 
     assert between == (set(leaves), {0})
     assert waiting(vault) == set()
@@ -243,7 +243,7 @@ def test_two_batches_at_once_add_each_leaf_once(root: Path) -> None:
 
             def join(vault: Vault, turn: int = turn, together: threading.Barrier = together) -> None:
                 together.wait()
-                batch.join(vault, now=START + turn * TURN)
+                batch.append_batch(vault, now=START + turn * TURN)
 
             with ThreadPoolExecutor(2) as threads:
                 for done in [threads.submit(join, vault) for vault in (one, two)]:
@@ -272,7 +272,7 @@ def test_a_leaf_that_a_backup_brings_back_does_not_join_again(root: Path) -> Non
     restored(root, root.with_name("backup"), clock=lambda: START + TURN + SECOND)
     with stores(root) as vault:
         brought_back = waiting(vault)
-        batch.join(vault, now=START + 2 * TURN)
+        batch.append_batch(vault, now=START + 2 * TURN)
 
         assert set(leaves) < brought_back, "they wait again, with the entry that says of the restore"
         assert times(vault, leaves) == {1}

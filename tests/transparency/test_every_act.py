@@ -16,7 +16,7 @@ from app.parties import describing
 from app.parties import service as parties
 from app.parties.describing import Described
 from app.transparency.log import signing_keys
-from app.transparency.tables import Signs
+from app.transparency.tables import KeyUse
 from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import BlindPool, look, supersede
@@ -197,8 +197,8 @@ def signing_key_rotated(case: Case) -> None:
 
 def signing_key_stolen(case: Case) -> None:
     now = case.service.clock()
-    which = signing_keys.thumbprint_in_force(case.service.vault, Signs.RECEIPTS)
-    signing_keys.give_up(case.service.vault, which=which, stolen_at=now, now=now)
+    which = signing_keys.current_thumbprint(case.service.vault, KeyUse.RECEIPTS)
+    signing_keys.mark_stolen(case.service.vault, which=which, stolen_at=now, now=now)
 
 
 def renewed(case: Case) -> None:

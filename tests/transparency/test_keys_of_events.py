@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from app.cli.program import app
 from app.transparency.log import signing_keys
-from app.transparency.tables import Signs
+from app.transparency.tables import KeyUse
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.joined_leaves import stores
@@ -38,7 +38,7 @@ def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: 
     assert first == again
     assert [len(one) for one in others] == [1, 1]
     with stores(root) as vault:
-        assert signing_keys.signer(vault, Signs.EVENTS).thumbprint == first["kid"]
+        assert signing_keys.load_signer(vault, KeyUse.EVENTS).thumbprint == first["kid"]
 
 
 def test_it_is_rotated_and_given_up_without_the_others(
@@ -50,7 +50,7 @@ def test_it_is_rotated_and_given_up_without_the_others(
     rotated = CliRunner(env=places).invoke(app, ["keys", "rotate-events", "--json"])
     service.clock.advance(seconds=1)
     retired, new = published(service, "events")
-    signing_keys.give_up(service.vault, which=str(new["kid"]), stolen_at=service.clock(), now=service.clock())
+    signing_keys.mark_stolen(service.vault, which=str(new["kid"]), stolen_at=service.clock(), now=service.clock())
     _, stolen, newest = published(service, "events")
 
     assert (rotated.exit_code, json.loads(rotated.stdout)["kid"]) == (0, new["kid"])

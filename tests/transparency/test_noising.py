@@ -9,7 +9,7 @@ import pytest
 
 from app.main import set_up
 from app.transparency.log import batch, entries, padding
-from app.transparency.log.entries import Act
+from app.transparency.log.entries import LoggedAct
 from app.vault.open import open_vault
 from app.vault.vault import Vault
 from tests.support.service_fixture import settings_for
@@ -22,9 +22,9 @@ START = datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC)
 
 def test_one_act_more_changes_no_size_much() -> None:
     chance = random.Random(20261126)  # noqa: S311 - repeatable on purpose
-    with_none = Counter(padding.drawn(CENTRE, chance=chance) for _ in range(DRAWS))
-    with_one = Counter(1 + padding.drawn(CENTRE, chance=chance) for _ in range(DRAWS))
-    bound = 1 / padding.alpha_of(CENTRE)
+    with_none = Counter(padding.draw_padding(CENTRE, chance=chance) for _ in range(DRAWS))
+    with_one = Counter(1 + padding.draw_padding(CENTRE, chance=chance) for _ in range(DRAWS))
+    bound = 1 / padding.compute_alpha(CENTRE)
     # Of rare sizes the counts say little.
     common = [size for size in with_none if min(with_none[size], with_one[size]) > 2_000]
 
@@ -39,7 +39,7 @@ def test_one_act_more_changes_no_size_much() -> None:
 
 def test_it_is_what_is_set_on_average_and_never_negative() -> None:
     chance = random.Random(7)  # noqa: S311 - repeatable on purpose
-    drawn = [padding.drawn(CENTRE, chance=chance) for _ in range(DRAWS)]
+    drawn = [padding.draw_padding(CENTRE, chance=chance) for _ in range(DRAWS)]
 
     assert min(drawn) == 0
     assert CENTRE - 0.1 < sum(drawn) / DRAWS < CENTRE + 0.2
@@ -48,7 +48,7 @@ def test_it_is_what_is_set_on_average_and_never_negative() -> None:
 def act(vault: Vault, times: int) -> None:
     with vault.data.write() as session:
         for number in range(times):
-            entries.append_open(session, Act.REFUSAL, number=number)
+            entries.append_open_entry(session, LoggedAct.REFUSAL, number=number)
 
 
 def guessed_right(root: Path, *, noise: int) -> float:
@@ -61,7 +61,7 @@ def guessed_right(root: Path, *, noise: int) -> float:
         other = chance.random() < 0.5
         act(vault, 8 + other)
         now += timedelta(seconds=600)
-        joined = batch.join(vault, now=now)
+        joined = batch.append_batch(vault, now=now)
         assert joined is not None
         seen.append((other, joined.size - size))
         size = joined.size

@@ -3,7 +3,7 @@
 import pytest
 
 from app.transparency.log import signing_keys
-from app.transparency.tables import Signs
+from app.transparency.tables import KeyUse
 from app.vault.register import Owner
 from app.vault.seal import Key
 from tests.support.service_fixture import RunningService
@@ -22,7 +22,7 @@ def test_a_key_that_is_rotated_while_it_is_fetched_is_not_missed(
         return fetch(owner, generation)
 
     monkeypatch.setattr(register, "key", late)
-    signer = signing_keys.signer(service.vault, Signs.RECEIPTS)
+    signer = signing_keys.load_signer(service.vault, KeyUse.RECEIPTS)
 
     assert rotated[1:] == [signer.thumbprint]
 

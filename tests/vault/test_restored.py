@@ -293,7 +293,7 @@ def test_what_is_finished_for_a_restore_is_in_the_log(
             failing.setattr(service.vault.register, "end", _fail)
             case.person("DELETE", "/v1/me")
     waiting: list[bytes] = []
-    pend = entries.pend
+    pend = entries.add_pending_leaf
 
     def noticed(writing: Statements, leaf: bytes) -> None:
         waiting.append(leaf)

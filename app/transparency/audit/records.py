@@ -19,7 +19,7 @@ from app.db.sqlite.store import Store
 from app.kit.progress import Tell
 from app.transparency.audit.findings import Finding, FindingKind, sort_findings
 from app.transparency.log import signing_keys
-from app.transparency.log.entries import Act, leaf_of
+from app.transparency.log.entries import LoggedAct, compute_leaf
 from app.transparency.receipts import issue as issuing
 from app.transparency.tables import EntryRow, LeafIndex, PendingLeaf, ReceiptRow
 from app.transparency.verify import jws
@@ -109,7 +109,7 @@ def _pending_fault(row: Row[Any], looked: RecordAudit) -> Finding | None:
 
 
 def _goes_with(row: Row[Any]) -> bool:
-    return isinstance(row.salt, bytes) and row.record is not None and leaf_of(row.salt, row.record) == row.leaf
+    return isinstance(row.salt, bytes) and row.record is not None and compute_leaf(row.salt, row.record) == row.leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +228,9 @@ class _People:
 
     def _entry(self, key: Key, row: _PersonsRow) -> _Read:
         held = json.loads(key.open(row.sealed, place(EntryRow.sealed, row.id)))
-        if held["record"].get("act") == Act.HISTORY_SHORTENED:
+        if held["record"].get("act") == LoggedAct.HISTORY_SHORTENED:
             self._counted.deleted += held["record"]["entries"]
-        return _Read(row.id, leaf_of(decode_base64url(held["salt"]), encode_json(held["record"])), None)
+        return _Read(row.id, compute_leaf(decode_base64url(held["salt"]), encode_json(held["record"])), None)
 
     def _receipt(self, key: Key, row: _PersonsRow) -> _Read | Finding:
         bundle = issuing.open_receipt(key, row.id, row.sealed)
@@ -245,7 +245,7 @@ class _People:
         except jws.JwsError as error:
             return self._fault(FindingKind.RECORD_CHANGED, row.id, f"is no receipt that holds: {error}")
         promise = Promise.model_validate_json(decode_base64url(bundle.promise.split(".")[1]))
-        return _Read(row.id, leaf_of(decode_base64url(bundle.salt), payload), datetime.fromisoformat(promise.by))
+        return _Read(row.id, compute_leaf(decode_base64url(bundle.salt), payload), datetime.fromisoformat(promise.by))
 
     def _signed_by(self, kid: str) -> Ed25519PublicKey | None:
         if kid not in self._public:
@@ -253,7 +253,7 @@ class _People:
             with self._vault.register.store.read() as session:
                 self._public = {
                     key.thumbprint: Ed25519PublicKey.from_public_bytes(key.public)
-                    for key in signing_keys.known(session)
+                    for key in signing_keys.list_signing_keys(session)
                 }
         return self._public.get(kid)
 

@@ -23,7 +23,7 @@ from app.transparency.audit import records as audit_records
 from app.transparency.audit.findings import Finding, FindingKind, sort_findings
 from app.transparency.audit.tree import LATEST, TreeAudit
 from app.transparency.log import signing_keys, tiles
-from app.transparency.tables import SeenHead, SigningKey, Signs
+from app.transparency.tables import KeyUse, SeenHead, SigningKey
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.vault.register import KeyGoneError
 from app.vault.seal import Key
@@ -69,7 +69,7 @@ def audit_log(vault: Vault, *, now: datetime, tell: Tell) -> AuditReport:
         KekError: the key-encryption key is not the register's.
     """
     origin_id = vault.register.origin()
-    origin = signing_keys.origin_of(origin_id)
+    origin = signing_keys.log_origin(origin_id)
     # The data first: what it has seen was in the register before.
     seen, found = _seen(vault, origin)
     with vault.register.store.read() as session:
@@ -117,7 +117,7 @@ def _seen(vault: Vault, origin: str) -> tuple[Checkpoint | None, list[Finding]]:
     if row is None:
         return None, []
     with vault.register.store.read() as session:
-        public = session.scalars(select(SigningKey.public).where(SigningKey.signs == Signs.CHECKPOINTS)).all()
+        public = session.scalars(select(SigningKey.public).where(SigningKey.signs == KeyUse.CHECKPOINTS)).all()
     for one in public:
         try:
             checkpoint = open_checkpoint(row.note, Verifier(origin, Ed25519PublicKey.from_public_bytes(one)))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.kit.progress import Tell
 from app.transparency.audit.findings import Finding, FindingKind
-from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guarded
+from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guard_context
 from app.transparency.tables import LeafIndex
 from app.transparency.verify.checkpoint import Checkpoint
 from app.transparency.verify.frontier import Frontier
@@ -165,7 +165,7 @@ def uncounted_entries(index: int) -> Finding:
 
 def _holds(guard: Key, tag: bytes, index: int, leaf: bytes) -> bool:
     try:
-        return guard.open(tag, guarded(index, leaf)) == b""
+        return guard.open(tag, guard_context(index, leaf)) == b""
     except SealError:
         return False
 

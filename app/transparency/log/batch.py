@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation
 from app.transparency.log import padding, tiles
-from app.transparency.log.signing_keys import origin_of, signer
-from app.transparency.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead, Signs
+from app.transparency.log.signing_keys import load_signer, log_origin
+from app.transparency.tables import KeyUse, LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead
 from app.transparency.verify.checkpoint import Checkpoint, sign_checkpoint
 from app.vault.vault import Vault
 
@@ -33,7 +33,7 @@ AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class BatchResult:
     """What a batch did."""
 
     leaves: int
@@ -42,17 +42,17 @@ class Joined:
     """Of the log now."""
 
 
-def turn(now: datetime, interval: float) -> int:
+def batch_turn(now: datetime, interval: float) -> int:
     """Return in which stretch of time *now* is."""
     return int(now.timestamp() // interval)
 
 
-def promised_by(now: datetime, interval: float) -> datetime:
+def promise_deadline(now: datetime, interval: float) -> datetime:
     """Return until when a leaf that is pending at *now* will be in the log: the end of the next stretch of time."""
-    return datetime.fromtimestamp((turn(now, interval) + 2) * interval, UTC)
+    return datetime.fromtimestamp((batch_turn(now, interval) + 2) * interval, UTC)
 
 
-def join(vault: Vault, *, now: datetime, at_once: bool = False) -> Joined | None:
+def append_batch(vault: Vault, *, now: datetime, at_once: bool = False) -> BatchResult | None:
     """Let the pending leaves join the tree, if a batch is due; returns what it did.
 
     Args:
@@ -60,7 +60,7 @@ def join(vault: Vault, *, now: datetime, at_once: bool = False) -> Joined | None
     """
     # Looked at first without the lock: a sweep asks far more often than a batch is due.
     with vault.register.store.read() as session:
-        head = latest(session)
+        head = latest_head_row(session)
     if head is None or not (at_once or _due(head, vault, now)):
         return None
     return _join(vault, now=now, at_once=at_once)
@@ -69,11 +69,11 @@ def join(vault: Vault, *, now: datetime, at_once: bool = False) -> Joined | None
 def _due(head: LogHead, vault: Vault, now: datetime) -> bool:
     interval = vault.settings.log_interval
     # Not "later than": a clock that once was ahead must not keep leaves waiting until then.
-    return turn(now, interval) != turn(head.looked_at, interval)
+    return batch_turn(now, interval) != batch_turn(head.looked_at, interval)
 
 
 @operation("batch of the log")
-def _join(vault: Vault, *, now: datetime, at_once: bool) -> Joined | None:
+def _join(vault: Vault, *, now: datetime, at_once: bool) -> BatchResult | None:
     with vault.data.read() as session:
         # They lie by their hashes: in no order of time, whichever are taken together.
         pending = session.scalars(select(PendingLeaf)).all()
@@ -85,7 +85,7 @@ def _join(vault: Vault, *, now: datetime, at_once: bool) -> Joined | None:
         joined, head = joined + done[0], done[1]
     if head is not None:
         _note_seen(vault, [one.leaf for one in pending], head)
-    return None if head is None else Joined(joined, head.size)
+    return None if head is None else BatchResult(joined, head.size)
 
 
 def _append(
@@ -95,22 +95,22 @@ def _append(
     origin_id = vault.register.origin()
     guard = vault.register.key(tiles.guard_owner(origin_id))
     with vault.register.store.write() as session:
-        head = latest(session)
+        head = latest_head_row(session)
         # Once more: another process may have been first, and a turn has one batch.
         if head is None or not (at_once or _due(head, vault, now)):
             return None
         leaves = _new(session, pending)
         settings, nothing = vault.settings, at_once and not leaves
         filled = [] if nothing else _filled(leaves, settings.log_padding, settings.log_noise)
-        root = tiles.append(session, filled, size=head.size, guard=guard)
-        checkpoint = Checkpoint(origin_of(origin_id), head.size + len(filled), root)
+        root = tiles.append_leaves(session, filled, size=head.size, guard=guard)
+        checkpoint = Checkpoint(log_origin(origin_id), head.size + len(filled), root)
         _note_head(session, head, size=checkpoint.size, root=root, now=now)
     return len(leaves), checkpoint
 
 
 def _note_seen(vault: Vault, leaves: Sequence[bytes], head: Checkpoint) -> None:
     """Take the leaves out of the data, which from now on has seen this checkpoint."""
-    note = sign_checkpoint(head, name=head.origin, private_key=signer(vault, Signs.CHECKPOINTS).private)
+    note = sign_checkpoint(head, name=head.origin, private_key=load_signer(vault, KeyUse.CHECKPOINTS).private)
     seen = {"size": head.size, "root": head.root, "note": note}
     with vault.data.write() as session:
         for start in range(0, len(leaves), AT_ONCE):
@@ -119,7 +119,7 @@ def _note_seen(vault: Vault, leaves: Sequence[bytes], head: Checkpoint) -> None:
         session.execute(row.on_conflict_do_update(index_elements=["id"], set_=seen))
 
 
-def latest(session: Session) -> LogHead | None:
+def latest_head_row(session: Session) -> LogHead | None:
     """Return the newest head of the log; None before it has begun."""
     return session.scalar(select(LogHead).order_by(LogHead.size.desc()).limit(1))
 
@@ -145,7 +145,7 @@ def _filled(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
     Filled up to a multiple, so that a quiet batch looks like one in which little was done. And before that with a
     number that nobody knows: whoever fills a batch up themselves could else count what others did.
     """
-    least = len(leaves) + (padding.drawn(noise, chance=CHANCE) if noise else 0)
+    least = len(leaves) + (padding.draw_padding(noise, chance=CHANCE) if noise else 0)
     wanted = multiple * max(1, -(-least // multiple)) if multiple > 1 else least
     filled = [*leaves, *(secrets.token_bytes(tiles.HASH_BYTES) for _ in range(wanted - len(leaves)))]
     CHANCE.shuffle(filled)

@@ -30,7 +30,7 @@ Value = str | int | bool | None
 """What a record is made of: no fractions, since not every program writes them alike."""
 
 
-class Act(StrEnum):
+class LoggedAct(StrEnum):
     """What an entry is about. Those with a receipt say it in the receipt's own words."""
 
     COMPARISON = "comparison"
@@ -73,7 +73,7 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One entry: a record, the salt of its leaf, and the leaf."""
 
     record: bytes
@@ -81,18 +81,18 @@ class Entry:
     leaf: bytes
 
 
-def of_act(act: Act, **record: Value) -> Entry:
+def make_entry(act: LoggedAct, **record: Value) -> LogEntry:
     """Make the entry of an act."""
-    return made(encode_json({"act": act, **record}))
+    return salt_record(encode_json({"act": act, **record}))
 
 
-def made(record: bytes) -> Entry:
+def salt_record(record: bytes) -> LogEntry:
     """Make the entry of *record*, with a fresh salt."""
     salt = secrets.token_bytes(SALT_BYTES)
-    return Entry(record, salt, leaf_of(salt, record))
+    return LogEntry(record, salt, compute_leaf(salt, record))
 
 
-def leaf_of(salt: bytes, record: bytes) -> bytes:
+def compute_leaf(salt: bytes, record: bytes) -> bytes:
     """Return the leaf of an entry."""
     return merkle.leaf_hash(salt + record)
 
@@ -125,31 +125,31 @@ _PENDING = Prepared(
 _WAITS = Prepared(select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1))
 
 
-def sealed(key: Key, entry_id: UUID, entry: Entry) -> bytes:
+def seal_entry(key: Key, entry_id: UUID, entry: LogEntry) -> bytes:
     """Seal an entry for its row, under its person's key."""
     held = {"record": json.loads(entry.record), "salt": encode_base64url(entry.salt)}
     return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
 
 
-def pend(writing: Statements, leaf: bytes) -> None:
+def add_pending_leaf(writing: Statements, leaf: bytes) -> None:
     """Let a leaf join the tree with one of the next batches."""
     writing.all(_PENDING, leaf=leaf, salt=None, record=None)
 
 
-def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: Act, **record: Value) -> None:
+def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: LoggedAct, **record: Value) -> None:
     """Write a person's entry, in the transaction of the act that it is about."""
-    entry = of_act(act, **record)
-    row = sealed(key, entry_id, entry)
+    entry = make_entry(act, **record)
+    row = seal_entry(key, entry_id, entry)
     writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
-    pend(writing, entry.leaf)
+    add_pending_leaf(writing, entry.leaf)
 
 
-def known(session: Session, entry_ids: Collection[UUID]) -> list[UUID]:
+def find_existing(session: Session, entry_ids: Collection[UUID]) -> list[UUID]:
     """Return those of the entries that there are: what an older version did has none."""
     return list(session.scalars(select(EntryRow.id).where(EntryRow.id.in_(entry_ids))))
 
 
-def forget(session: Session, entry_ids: Collection[UUID]) -> None:
+def delete_entries(session: Session, entry_ids: Collection[UUID]) -> None:
     """Delete what entries say, and their salts. Their leaves stay, and nobody can tell any more what they are of."""
     session.execute(delete(EntryRow).where(EntryRow.id.in_(entry_ids)))
 
@@ -160,31 +160,31 @@ def append_receipt(
     """Write a person's receipt, in the transaction of the act that it is about."""
     row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
     writing.all(_RECEIPT, id=receipt_id, subject_id=subject_id, person_id=subject_id, sealed=row)
-    pend(writing, leaf)
+    add_pending_leaf(writing, leaf)
 
 
-def pend_open(writing: Statements, entry: Entry) -> None:
+def add_open_entry(writing: Statements, entry: LogEntry) -> None:
     """Let the leaf of an entry about nobody join the tree, and keep its record."""
     writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
 
 
-def pend_open_once(writing: Statements, entry: Entry) -> None:
+def add_open_entry_once(writing: Statements, entry: LogEntry) -> None:
     """Do the same, unless an entry with the same record waits already."""
     if writing.first(_WAITS, record=entry.record.decode()) is None:
-        pend_open(writing, entry)
+        add_open_entry(writing, entry)
 
 
-def append_open(session: Session, act: Act, **record: Value) -> None:
+def append_open_entry(session: Session, act: LoggedAct, **record: Value) -> None:
     """Write an entry about nobody, in a transaction on the data store."""
-    pend_open(within(session), of_act(act, **record))
+    add_open_entry(within(session), make_entry(act, **record))
 
 
 def append_unrecorded(session: Session, state: str, *, now: datetime) -> None:
     """Write that something ended, of which its person's list has no record."""
-    append_open(session, Act.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
+    append_open_entry(session, LoggedAct.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
 
 
-def append_open_in_register(session: Session, act: Act, **record: Value) -> None:
+def append_open_entry_in_register(session: Session, act: LoggedAct, **record: Value) -> None:
     """Write an entry about what happens in the register alone, in a transaction on it."""
-    entry = of_act(act, **record)
+    entry = make_entry(act, **record)
     session.add(OpenEntry(leaf=entry.leaf, salt=entry.salt, record=entry.record.decode(), joined=False))

@@ -12,13 +12,13 @@ BELOW = 0.03
 """What ALPHA ** centre is: how rarely the number would be below 0 follows from it."""
 
 
-def drawn(centre: int, *, chance: Random) -> int:
+def draw_padding(centre: int, *, chance: Random) -> int:
     """Draw a number; *centre* on average, or hardly more."""
-    alpha = alpha_of(centre)
+    alpha = compute_alpha(centre)
     return max(0, centre + _geometric(alpha, chance) - _geometric(alpha, chance))
 
 
-def alpha_of(centre: int) -> float:
+def compute_alpha(centre: int) -> float:
     """Return by how much the odds of a size fall with each step away from the likeliest."""
     return float(BELOW ** (1 / centre))
 

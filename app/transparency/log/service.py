@@ -9,17 +9,17 @@ from sqlalchemy import bindparam, select
 
 from app.db.sqlite.prepared import Prepared, Statements, within
 from app.kit.errors import InvalidRequestError, Problem
-from app.transparency.log.entries import Act, append_open
-from app.transparency.log.signing_keys import origin_of, signer
-from app.transparency.log.tiles import Tiles
-from app.transparency.tables import LeafIndex, LogHead, SeenHead, Signs
+from app.transparency.log.entries import LoggedAct, append_open_entry
+from app.transparency.log.signing_keys import load_signer, log_origin
+from app.transparency.log.tiles import TileReader
+from app.transparency.tables import KeyUse, LeafIndex, LogHead, SeenHead
 from app.transparency.verify import merkle
 from app.transparency.verify.bundle import Proof
 from app.transparency.verify.checkpoint import Checkpoint, sign_checkpoint
 from app.vault.vault import ForeignRegisterError, Vault
 
 
-class NotInTheLogError(Problem):
+class LeafNotFoundError(Problem):
     """The leaf is not in the log: it never was an entry, or waits for its batch."""
 
     status = 404
@@ -29,7 +29,7 @@ class NotInTheLogError(Problem):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TreeHead:
     """A size of the log, and the root of the tree then."""
 
     size: int
@@ -40,31 +40,31 @@ _LATEST = Prepared(select(LogHead.size, LogHead.root).order_by(LogHead.size.desc
 _INDEX = Prepared(select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf")))
 
 
-def _head(reading: Statements) -> Head:
+def _head(reading: Statements) -> TreeHead:
     found = reading.first(_LATEST)
-    return Head(0, merkle.EMPTY_ROOT) if found is None else Head(*found)
+    return TreeHead(0, merkle.EMPTY_ROOT) if found is None else TreeHead(*found)
 
 
-def _note(vault: Vault, origin_id: UUID, head: Head) -> str:
-    origin = origin_of(origin_id)
-    private = signer(vault, Signs.CHECKPOINTS).private
+def _note(vault: Vault, origin_id: UUID, head: TreeHead) -> str:
+    origin = log_origin(origin_id)
+    private = load_signer(vault, KeyUse.CHECKPOINTS).private
     return sign_checkpoint(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
 
 
-def checkpoint(vault: Vault) -> str:
+def latest_checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
     with vault.register.store.reading() as reading:
         head = _head(reading)
     return _note(vault, vault.register.name(), head)
 
 
-def head(vault: Vault) -> Head:
+def latest_head(vault: Vault) -> TreeHead:
     """Return how the log is now."""
     with vault.register.store.reading() as reading:
         return _head(reading)
 
 
-def inclusion(vault: Vault, leaf: bytes, *, at: Head | None = None) -> Proof:
+def prove_inclusion(vault: Vault, leaf: bytes, *, at: TreeHead | None = None) -> Proof:
     """Return the proof that a leaf is in the log, and the checkpoint that it leads to.
 
     Args:
@@ -73,13 +73,13 @@ def inclusion(vault: Vault, leaf: bytes, *, at: Head | None = None) -> Proof:
         at: how the log was when; the log of now if not given. For the same leaf it is always the same proof.
 
     Raises:
-        NotInTheLogError: it is not.
+        LeafNotFoundError: it is not.
     """
     with vault.register.store.reading() as reading:
         then, found = at or _head(reading), reading.first(_INDEX, leaf=leaf)
         if found is None or found[0] >= then.size:
-            raise NotInTheLogError
-        hashes = merkle.inclusion_proof(Tiles(reading), found[0], then.size)
+            raise LeafNotFoundError
+        hashes = merkle.inclusion_proof(TileReader(reading), found[0], then.size)
     return Proof(
         leaf=leaf.hex(),
         index=found[0],
@@ -89,7 +89,7 @@ def inclusion(vault: Vault, leaf: bytes, *, at: Head | None = None) -> Proof:
     )
 
 
-def consistency(vault: Vault, size: int) -> dict[str, Any]:
+def prove_consistency(vault: Vault, size: int) -> dict[str, Any]:
     """Return the proof that the log of now begins with all that it had when it had *size* leaves.
 
     Raises:
@@ -99,7 +99,7 @@ def consistency(vault: Vault, size: int) -> dict[str, Any]:
         head = _head(reading)
         if size > head.size:
             raise InvalidRequestError(("/from", f"The log has {head.size} leaves: name a size that it has had"))
-        hashes = merkle.consistency_proof(Tiles(reading), size, head.size)
+        hashes = merkle.consistency_proof(TileReader(reading), size, head.size)
     return {
         "from": size,
         "size": head.size,
@@ -108,13 +108,13 @@ def consistency(vault: Vault, size: int) -> dict[str, Any]:
     }
 
 
-def note_restored(vault: Vault, *, made_at: datetime, now: datetime) -> None:
+def record_restore(vault: Vault, *, made_at: datetime, now: datetime) -> None:
     """Write into restored data that it was, as an entry: it joins the log when the service is started on that data."""
     with vault.data.write() as session:
-        append_open(session, Act.RESTORED, backup_made_at=made_at.isoformat(), at=now.isoformat())
+        append_open_entry(session, LoggedAct.RESTORED, backup_made_at=made_at.isoformat(), at=now.isoformat())
 
 
-def check(vault: Vault) -> None:
+def check_not_rolled_back(vault: Vault) -> None:
     """Refuse a register whose log does not go on from what the data has seen of it: somebody put an old copy there.
 
     Raises:
@@ -127,7 +127,7 @@ def check(vault: Vault) -> None:
     with vault.register.store.read() as session:
         reading = within(session)
         size = _head(reading).size
-        if seen.size > size or merkle.root(Tiles(reading), seen.size) != seen.root:
+        if seen.size > size or merkle.root(TileReader(reading), seen.size) != seen.root:
             msg = (
                 f"the log in the register, of {size} leaves, is not the one that the data has seen with {seen.size}: "
                 "the register is an older copy, or was changed. Put the newest register back "

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from app.db.sqlite.prepared import Prepared
 from app.kit.crash_points import operation
-from app.transparency.log.entries import Act, append_open_in_register
+from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.log.tiles import guard_owner
-from app.transparency.tables import LogHead, SigningKey, Signs
+from app.transparency.tables import KeyUse, LogHead, SigningKey
 from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url
 from app.transparency.verify.checkpoint import Verifier
@@ -41,35 +41,35 @@ class Signer:
     private: Ed25519PrivateKey
 
 
-def origin_of(origin_id: UUID) -> str:
+def log_origin(origin_id: UUID) -> str:
     """Return what a register's log is called: the first line of its checkpoints, and the name of who signs them."""
     return f"mien/{origin_id}"
 
 
 @operation("beginning the log")
-def begin(vault: Vault, *, now: datetime) -> None:
+def begin_log(vault: Vault, *, now: datetime) -> None:
     """Begin the log of a register that has none: its keys, and a tree of no leaves. Later, make keys of a new kind."""
     store, origin_id = vault.register.store, vault.register.origin()
     with store.read() as session:
         begun = session.scalar(select(LogHead.size).limit(1)) is not None
-        missing = set(Signs) - set(session.scalars(select(SigningKey.signs)))
+        missing = set(KeyUse) - set(session.scalars(select(SigningKey.signs)))
     if begun:
         _add(vault, sorted(missing), now)
         return
     guard = guard_owner(origin_id)
     if not vault.register.keys_left([guard.digest]):
         vault.register.issue(guard)
-    made = [_made(vault, signs, now) for signs in Signs]
+    made = [_made(vault, signs, now) for signs in KeyUse]
     with store.write() as session:
         if session.scalar(select(LogHead.size).limit(1)) is not None:
             return
-        append_open_in_register(session, Act.LOG_BEGUN, origin=origin_of(origin_id), at=now.isoformat())
+        append_open_entry_in_register(session, LoggedAct.LOG_BEGUN, origin=log_origin(origin_id), at=now.isoformat())
         for key in made:
             _put_in_force(session, key, now)
         session.add(LogHead(size=0, root=merkle.EMPTY_ROOT, made_at=now, looked_at=now))
 
 
-def _add(vault: Vault, missing: Sequence[Signs], now: datetime) -> None:
+def _add(vault: Vault, missing: Sequence[KeyUse], now: datetime) -> None:
     """Make the keys that a register of an older version has not."""
     for signs in missing:
         made = _made(vault, signs, now)
@@ -79,7 +79,7 @@ def _add(vault: Vault, missing: Sequence[Signs], now: datetime) -> None:
                 _put_in_force(session, made, now)
 
 
-def _made(vault: Vault, signs: Signs, now: datetime) -> SigningKey:
+def _made(vault: Vault, signs: KeyUse, now: datetime) -> SigningKey:
     """Make a key pair, its private half sealed under a key that is committed already."""
     key_id, private = uuid4(), Ed25519PrivateKey.generate()
     owner, public = Owner.log(key_id), private.public_key().public_bytes_raw()
@@ -99,8 +99,8 @@ def _made(vault: Vault, signs: Signs, now: datetime) -> SigningKey:
 
 def _put_in_force(session: Session, key: SigningKey, now: datetime) -> None:
     session.add(key)
-    append_open_in_register(
-        session, Act.SIGNING_KEY_MADE, signs=key.signs, thumbprint=key.thumbprint, at=now.isoformat()
+    append_open_entry_in_register(
+        session, LoggedAct.SIGNING_KEY_MADE, signs=key.signs, thumbprint=key.thumbprint, at=now.isoformat()
     )
 
 
@@ -111,7 +111,7 @@ _IN_FORCE = Prepared(
 )
 
 
-def signer(vault: Vault, signs: Signs) -> Signer:
+def load_signer(vault: Vault, signs: KeyUse) -> Signer:
     """Return the key in force; read each time, since it may be rotated beside a running service.
 
     Raises:
@@ -124,7 +124,7 @@ def signer(vault: Vault, signs: Signs) -> Signer:
     return _signer(vault, signs)
 
 
-def _signer(vault: Vault, signs: Signs) -> Signer:
+def _signer(vault: Vault, signs: KeyUse) -> Signer:
     with vault.register.store.reading() as reading:
         found = reading.first(_IN_FORCE, signs=signs)
     if found is None:
@@ -135,27 +135,31 @@ def _signer(vault: Vault, signs: Signs) -> Signer:
     return Signer(print_, Ed25519PrivateKey.from_private_bytes(raw))
 
 
-def thumbprint_in_force(vault: Vault, signs: Signs) -> str:
+def current_thumbprint(vault: Vault, signs: KeyUse) -> str:
     """Return which key is in force."""
     with vault.register.store.reading() as reading:
         found = reading.first(_IN_FORCE, signs=signs)
     return "" if found is None else str(found[1])
 
 
-def vkey(vault: Vault) -> str:
+def checkpoint_vkey(vault: Vault) -> str:
     """Return the line by which the key of the log's checkpoints is handed on (C2SP signed note)."""
     with vault.register.store.read() as session:
-        [public] = [key.public for key in known(session) if key.signs is Signs.CHECKPOINTS and key.retired_at is None]
-    return Verifier(origin_of(vault.register.name()), Ed25519PublicKey.from_public_bytes(public)).vkey
+        [public] = [
+            key.public
+            for key in list_signing_keys(session)
+            if key.signs is KeyUse.CHECKPOINTS and key.retired_at is None
+        ]
+    return Verifier(log_origin(vault.register.name()), Ed25519PublicKey.from_public_bytes(public)).vkey
 
 
-def known(session: Session) -> Sequence[SigningKey]:
+def list_signing_keys(session: Session) -> Sequence[SigningKey]:
     """Return every key there ever was, the oldest first."""
     return session.scalars(select(SigningKey).order_by(SigningKey.made_at, SigningKey.id)).all()
 
 
 @operation("rotating the key of receipts")
-def rotate(vault: Vault, *, signs: Signs = Signs.RECEIPTS, now: datetime) -> SigningKey:
+def rotate(vault: Vault, *, signs: KeyUse = KeyUse.RECEIPTS, now: datetime) -> SigningKey:
     """Sign with a new key from now on. The old private key is destroyed; what it signed still verifies."""
     new = _made(vault, signs, now)
     with vault.register.store.write() as session:
@@ -166,16 +170,18 @@ def rotate(vault: Vault, *, signs: Signs = Signs.RECEIPTS, now: datetime) -> Sig
 
 def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> None:
     """Put a key in force in place of the one that signs the same, whose private half goes in the same commit."""
-    for key in known(session):
+    for key in list_signing_keys(session):
         if key.signs is new.signs and key.retired_at is None:
             key.retired_at = now
             vault.register.destroy_in(session, Owner.log(key.id))
-            append_open_in_register(session, Act.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat())
+            append_open_entry_in_register(
+                session, LoggedAct.SIGNING_KEY_RETIRED, thumbprint=key.thumbprint, at=now.isoformat()
+            )
     _put_in_force(session, new, now)
 
 
 @operation("giving a key of receipts up as stolen")
-def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> SigningKey:
+def mark_stolen(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> SigningKey:
     """Say that a key was stolen: a receipt that it signed holds only if it was in the log by then. Rotates it too.
 
     Raises:
@@ -183,7 +189,7 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
     """
     with vault.register.store.read() as session:
         found = session.scalar(select(SigningKey).where(SigningKey.thumbprint == which))
-    if found is None or found.signs is Signs.CHECKPOINTS:
+    if found is None or found.signs is KeyUse.CHECKPOINTS:
         msg = f"there is no key of receipts or events {which}; `mien keys list` names them"
         raise SigningKeyError(msg)
     if not found.made_at <= stolen_at <= now:
@@ -200,8 +206,8 @@ def give_up(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> 
         # Told twice, the earlier theft counts.
         if key.stolen_size is None or size < key.stolen_size:
             key.stolen_at, key.stolen_size = stolen_at, size
-            append_open_in_register(
-                session, Act.SIGNING_KEY_STOLEN, thumbprint=which, since=stolen_at.isoformat(), log_size=size
+            append_open_entry_in_register(
+                session, LoggedAct.SIGNING_KEY_STOLEN, thumbprint=which, since=stolen_at.isoformat(), log_size=size
             )
     vault.settle()
     return key
@@ -214,11 +220,11 @@ def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
     yield {owner: {1} for owner in (guard_owner(vault.register.origin()), *map(Owner.log, ids))}
 
 
-def jwks(vault: Vault) -> dict[str, Any]:
+def build_jwks(vault: Vault) -> dict[str, Any]:
     """Return the public halves of all keys there ever were, as a JWK set (RFC 7517)."""
-    origin = origin_of(vault.register.name())
+    origin = log_origin(vault.register.name())
     with vault.register.store.read() as session:
-        return {"keys": [_jwk(key, origin) for key in known(session)]}
+        return {"keys": [_jwk(key, origin) for key in list_signing_keys(session)]}
 
 
 def _jwk(key: SigningKey, origin: str) -> dict[str, Any]:
@@ -232,7 +238,7 @@ def _jwk(key: SigningKey, origin: str) -> dict[str, Any]:
         "iat": int(key.made_at.timestamp()),
         "mien_signs": key.signs,
     }
-    if key.signs is Signs.CHECKPOINTS:
+    if key.signs is KeyUse.CHECKPOINTS:
         said["mien_origin"] = origin
     if key.retired_at is not None:
         said["exp"] = int(key.retired_at.timestamp())

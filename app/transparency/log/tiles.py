@@ -35,12 +35,12 @@ def guard_owner(origin_id: UUID) -> Owner:
     return Owner.log(origin_id)
 
 
-def guarded(index: int, leaf: bytes) -> str:
+def guard_context(index: int, leaf: bytes) -> str:
     """Say what the tag over a leaf is bound to."""
     return f"log_leaf:{index}:{leaf.hex()}"
 
 
-class Tiles:
+class TileReader:
     """The tree as one transaction on the register sees it; a tile that was read is read once."""
 
     def __init__(self, reading: Statements) -> None:
@@ -78,15 +78,15 @@ def _folded(hashes: bytes) -> bytes:
     return nodes[0]
 
 
-def append(session: Session, leaves: Sequence[bytes], *, size: int, guard: Key) -> bytes:
+def append_leaves(session: Session, leaves: Sequence[bytes], *, size: int, guard: Key) -> bytes:
     """Put *leaves* at the end of a tree of *size* leaves; return the new root."""
     if leaves:
-        guards = [guard.seal(b"", guarded(index, leaf)) for index, leaf in enumerate(leaves, start=size)]
+        guards = [guard.seal(b"", guard_context(index, leaf)) for index, leaf in enumerate(leaves, start=size)]
         session.execute(
             insert(LeafIndex), [{"leaf": leaf, "index": index} for index, leaf in enumerate(leaves, start=size)]
         )
         _append_level(session, 0, size, leaves, guards)
-    return merkle.root(Tiles(within(session)), size + len(leaves))
+    return merkle.root(TileReader(within(session)), size + len(leaves))
 
 
 def _append_level(
@@ -98,7 +98,7 @@ def _append_level(
     done = 0
     while done < len(hashes):
         position, place = divmod(count + done, WIDTH)
-        held, tags = Tiles(within(session)).tile(level, position)
+        held, tags = TileReader(within(session)).tile(level, position)
         # What stands beyond the size of the tree was never part of it.
         held, tags = held[: HASH_BYTES * place], tags[: GUARD_BYTES * place]
         some = slice(done, done + WIDTH - place)

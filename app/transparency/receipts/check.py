@@ -16,8 +16,8 @@ def check_receipt(vault: Vault, receipt: JsonValue) -> Verdict:
         receipt = {**receipt, "proof": _proof(vault, receipt.get("leaf"))}
     # A text is taken for the bundle as it lies in a file.
     bundle = (receipt if isinstance(receipt, str) else json.dumps(receipt)).encode(errors="replace")
-    verdict = verify_receipt(bundle, jwks=json.dumps(signing_keys.jwks(vault)).encode())
-    ours = signing_keys.origin_of(vault.register.origin())
+    verdict = verify_receipt(bundle, jwks=json.dumps(signing_keys.build_jwks(vault)).encode())
+    ours = signing_keys.log_origin(vault.register.origin())
     theirs = None if verdict.valid else promised_log(bundle)
     if theirs in {None, ours}:
         return verdict
@@ -30,6 +30,8 @@ def check_receipt(vault: Vault, receipt: JsonValue) -> Verdict:
 
 def _proof(vault: Vault, leaf: JsonValue) -> JsonValue:
     try:
-        return log.inclusion(vault, bytes.fromhex(leaf)).model_dump(mode="json") if isinstance(leaf, str) else None
-    except (ValueError, log.NotInTheLogError):
+        return (
+            log.prove_inclusion(vault, bytes.fromhex(leaf)).model_dump(mode="json") if isinstance(leaf, str) else None
+        )
+    except (ValueError, log.LeafNotFoundError):
         return None

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from app.db.sqlite.prepared import Statements
 from app.settings import Settings
 from app.transparency.log import entries, signing_keys
-from app.transparency.log.batch import promised_by
+from app.transparency.log.batch import promise_deadline
 from app.transparency.receipts import content as drafting
-from app.transparency.tables import ReceiptRow, Signs
+from app.transparency.tables import KeyUse, ReceiptRow
 from app.transparency.verify import jws
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Bundle, Promise
@@ -44,13 +44,13 @@ def sign_receipt(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issu
     Raises:
         KekError: the key-encryption key is not the register's.
     """
-    signer = signing_keys.signer(vault, Signs.RECEIPTS)
-    entry = entries.made(receipts.encode_receipt(said))
+    signer = signing_keys.load_signer(vault, KeyUse.RECEIPTS)
+    entry = entries.salt_record(receipts.encode_receipt(said))
     promise = Promise(
-        origin=signing_keys.origin_of(vault.register.name()),
+        origin=signing_keys.log_origin(vault.register.name()),
         leaf=entry.leaf.hex(),
-        log_key=signing_keys.thumbprint_in_force(vault, Signs.CHECKPOINTS),
-        by=drafting.format_time(promised_by(now, vault.settings.log_interval)),
+        log_key=signing_keys.current_thumbprint(vault, KeyUse.CHECKPOINTS),
+        by=drafting.format_time(promise_deadline(now, vault.settings.log_interval)),
     )
     bundle = Bundle(
         jws=jws.sign_token(entry.record, typ=jws.RECEIPT_TYPE, key=signer.private),
