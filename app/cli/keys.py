@@ -14,7 +14,7 @@ from app.kit.clock import utc_now
 from app.kit.progress import telling
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
-from app.transparency.tables import SigningKey, KeyUse
+from app.transparency.tables import KeyUse, SigningKey
 from app.vault.rotation import rotate
 
 app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
@@ -38,7 +38,9 @@ def _parse_instant(text: str) -> datetime:
 def rotate_keys(*, as_json: Json = False) -> None:
     """Wrap every key under a new key-encryption key and destroy the old one. Also resumes an interrupted rotation."""
     with open_stores(read_settings()) as vault, telling() as tell:
-        note = partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat())
+        note = partial(
+            append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat()
+        )
         done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
     print_result({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
 
