@@ -11,7 +11,7 @@ from app import __version__, health
 from app.comparisons import dispute_routes, enumeration_guard
 from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as lawful
-from app.consent import delivery_routes, proof_routes, refusals, renewal_routes
+from app.consent import account_routes, delivery_routes, proof_routes, refusals, renewal_routes
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
@@ -28,7 +28,7 @@ from app.rights import routes as rights
 from app.settings import MIB, Settings
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
-from app.subjects.token_usage import LastUses
+from app.subjects.token_usage import TokenUsage
 from app.transparency import routes as ledger
 from app.transparency.log import signing_keys
 from app.vault.open import is_new, migrate, open_vault
@@ -56,7 +56,7 @@ OWN_ENGINE = ENGINES["sface"]
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
-    renewal_routes.me_router,
+    account_routes.router,
     subjects.router,
     ledger.well_known_router,
     ledger.log_router,
@@ -192,7 +192,7 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.metrics = Metrics()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
-    app.state.last_uses = LastUses(clock)
+    app.state.last_uses = TokenUsage(clock)
     app.state.authenticators = _authenticators(app)
     problems.install(app, storage=(KekError, SealError), met=_note_refusal)
     openapi.describe(app)
@@ -222,14 +222,14 @@ def _gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
 def _authenticators(app: FastAPI) -> dict[str, Authenticator]:
     return {
         subjects_service.ACCESS_PREFIX: app.state.last_uses.watching(subjects_service.authenticate),
-        party_keys.KEY_PREFIX: partial(party_keys.authenticate, tell_time=app.state.clock),
+        party_keys.KEY_PREFIX: partial(party_keys.authenticate, clock=app.state.clock),
     }
 
 
 def _note_refusal(request: Request, problem: Problem) -> None:
-    if isinstance(problem, refusals.NOTED):
+    if isinstance(problem, refusals.RECORDED_REFUSALS):
         state = request.app.state
-        refusals.note(state.vault, by=request.state.principal, refused=problem, now=state.clock())
+        refusals.record_refusal(state.vault, by=request.state.principal, refused=problem, now=state.clock())
 
 
 def _wrap(app: FastAPI, settings: Settings) -> None:

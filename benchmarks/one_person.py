@@ -51,7 +51,7 @@ _UNLOGGED = Prepared(
         )
         .join(Template, Template.grant_id == Grant.id)
         .where(
-            permits.live(bindparam("now", type_=UtcDateTime())),
+            permits.in_force(bindparam("now", type_=UtcDateTime())),
             Grant.id == bindparam("grant_id"),
             Template.id == bindparam("template_id"),
             parties.may_still_ask(bindparam("key_id", type_=Comparison.id.type)),

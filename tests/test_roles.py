@@ -139,7 +139,7 @@ def tokens(service: RunningService) -> Tokens:
 
 def _parties(service: RunningService) -> Any:
     with service.vault.data.read() as session:
-        return parties.standing(session, limit=100, after=None)
+        return parties.list_active(session, limit=100, after=None)
 
 
 def _asked(service: RunningService, known: Known, authorization: str | None) -> tuple[int, str]:

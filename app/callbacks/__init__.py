@@ -1,1 +1,1 @@
-"""Messages to relying parties: outbox, delivery, URL rules. It must never say why a consent ended."""
+"""Owns messages to relying parties: outbox, delivery, URL rules. It never states why a consent ended."""

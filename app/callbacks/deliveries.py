@@ -1,4 +1,4 @@
-"""A person's own list of what relying parties were to be told of them, sealed under their key."""
+"""A subject's own list of deliveries: the messages about the subject to relying parties, sealed under their key."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.callbacks.policy import DeliveryState, Event
+from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.callbacks.tables import Delivery
 from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
@@ -23,69 +23,75 @@ _LINE = entries.next_row(Delivery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One event, and how it stands with telling of it."""
+class DeliveryRecord:
+    """One message and the state of its delivery."""
 
     relying_party_id: UUID
-    event: Event
+    event: CallbackEvent
     purpose: Purpose
     outcome: DeliveryState
     made_at: datetime
     tries: int
     last_tried_at: datetime | None
     settled_at: datetime | None
-    """When it was acknowledged, or given up; None while it is pending."""
+    """When it was acknowledged, failed or was overtaken; None while it is pending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line with its id and its position in the person's list."""
+class DeliveryEntry:
+    """A delivery record with its id and its position in the subject's list."""
 
     delivery_id: UUID
     position: int
-    line: Line
+    record: DeliveryRecord
 
 
-def begin(session: Session, key: Key, *, delivery_id: UUID, subject_id: UUID, line: Line) -> None:
-    """Write the person's next line."""
-    row = _sealed(key, delivery_id, line)
+def add(session: Session, key: Key, *, delivery_id: UUID, subject_id: UUID, record: DeliveryRecord) -> None:
+    """Append a delivery to the subject's list."""
+    row = _sealed(key, delivery_id, record)
     within(session).all(_LINE, id=delivery_id, subject_id=subject_id, person_id=subject_id, sealed=row)
 
 
-def note(
+def update(
     session: Session, key: Key, *, delivery_id: UUID, state: DeliveryState, tries: int, tried: bool, now: datetime
 ) -> None:
-    """Write down what came of a try, or of waiting for one; a person who had no line then has none now."""
+    """Record the result of a try, or of the wait for one; without effect if the delivery is not in the list.
+
+    Args:
+        tried: whether the message was sent just now.
+    """
     row = session.get(Delivery, delivery_id)
     if row is None:
         return
-    line = replace(
+    record = replace(
         _opened(key, row),
         outcome=state,
         tries=tries,
         settled_at=None if state is DeliveryState.PENDING else now,
     )
-    row.sealed = _sealed(key, row.id, replace(line, last_tried_at=now) if tried else line)
+    row.sealed = _sealed(key, row.id, replace(record, last_tried_at=now) if tried else record)
 
 
-def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
-    """Return the person's lines, newest first."""
+def list_deliveries(
+    session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None
+) -> Sequence[DeliveryEntry]:
+    """Return the subject's deliveries, newest first."""
     query = select(Delivery).where(Delivery.subject_id == subject_id)
     if before is not None:
         query = query.where(Delivery.position < before)
     rows = session.scalars(query.order_by(Delivery.position.desc()).limit(limit))
-    return [Entry(row.id, row.position, _opened(key, row)) for row in rows]
+    return [DeliveryEntry(row.id, row.position, _opened(key, row)) for row in rows]
 
 
-def _sealed(key: Key, delivery_id: UUID, line: Line) -> bytes:
-    return key.seal(json.dumps(asdict(line), default=written).encode(), place(Delivery.sealed, delivery_id))
+def _sealed(key: Key, delivery_id: UUID, record: DeliveryRecord) -> bytes:
+    return key.seal(json.dumps(asdict(record), default=written).encode(), place(Delivery.sealed, delivery_id))
 
 
-def _opened(key: Key, row: Delivery) -> Line:
+def _opened(key: Key, row: Delivery) -> DeliveryRecord:
     fields: dict[str, Any] = json.loads(key.open(row.sealed, place(Delivery.sealed, row.id)))
-    return Line(
+    return DeliveryRecord(
         relying_party_id=UUID(fields["relying_party_id"]),
-        event=Event(fields["event"]),
+        event=CallbackEvent(fields["event"]),
         purpose=Purpose(fields["purpose"]),
         outcome=DeliveryState(fields["outcome"]),
         made_at=datetime.fromisoformat(fields["made_at"]),

@@ -20,16 +20,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.callbacks import message, outbox
-from app.callbacks.http_client import Answer, Outcome
-from app.callbacks.outbox import Claimed
-from app.callbacks.policy import LONGEST_WAIT, DeliveryState, given_up_before, wait_after
+from app.callbacks.http_client import CallResult, Outcome
+from app.callbacks.outbox import ClaimedMessage
+from app.callbacks.policy import LONGEST_WAIT, DeliveryState, oldest_day_tried, wait_after
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.deadline import Deadline
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
-Call = Callable[[str, str], Answer]
+Call = Callable[[str, str], CallResult]
 """Sends a message to an address."""
 
 log = structlog.get_logger()
@@ -40,14 +40,14 @@ class _StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class DeliveryCounts:
     """What came of telling everybody once."""
 
     messages_acknowledged: int
     messages_pending: int
 
 
-class Courier:
+class DeliveryWorker:
     """Tells relying parties. Thread-safe.
 
     Args:
@@ -75,7 +75,7 @@ class Courier:
         except _StoppedError:
             return
 
-    def once(self, *, within_s: float) -> Round:
+    def once(self, *, within_s: float) -> DeliveryCounts:
         """Try everything once, and stop."""
         until = Deadline(within_s)
         self.look()
@@ -83,8 +83,8 @@ class Courier:
             thread.join(max(0.0, until.left()))
         self.stop()
         with self._vault.data.read() as session:
-            pending = sum(len(outbox.waiting(session, one)) for one in outbox.recipients(session))
-        return Round(self._acknowledged, pending)
+            pending = sum(len(outbox.list_waiting(session, one)) for one in outbox.list_recipients(session))
+        return DeliveryCounts(self._acknowledged, pending)
 
     def stop(self) -> None:
         """Write nothing from now on. Waits for a transaction, and for no recipient."""
@@ -96,8 +96,8 @@ class Courier:
     def _recipients(self) -> list[UUID]:
         before = self._oldest_day()
         with self._reading() as session:
-            found = list(outbox.recipients(session))
-            gone = outbox.without_callback(session, before=before)
+            found = list(outbox.list_recipients(session))
+            gone = outbox.list_without_callback(session, before=before)
         for party_id in gone:
             self._give_up(party_id, before)
         return found
@@ -123,7 +123,7 @@ class Courier:
 
     def _tell_all(self, party_id: UUID) -> None:
         with self._reading() as session:
-            waiting = outbox.waiting(session, party_id)
+            waiting = outbox.list_waiting(session, party_id)
         tried = acknowledged = 0
         for message_id in filter(self._is_due, waiting):
             answer = self._try(message_id)
@@ -142,23 +142,23 @@ class Courier:
         if tried:
             self._settle(acknowledged)
 
-    def _try(self, message_id: UUID) -> Answer | None:
+    def _try(self, message_id: UUID) -> CallResult | None:
         """Send one message, if it is still to be sent, and write down what came of it."""
         with self._writing() as session:
             claimed, now = outbox.claim(session, message_id), self._clock()
         if claimed is None:
             return None
-        answer = self._call(claimed.callback, message.signed(self._vault, claimed, now=now))
+        answer = self._call(claimed.callback, message.sign(self._vault, claimed, now=now))
         state = self._state(claimed, answer)
         with self._writing() as session:
-            outbox.tried(session, self._vault, message_id, state=state, now=self._clock())
+            outbox.record_try(session, self._vault, message_id, state=state, now=self._clock())
         if state is DeliveryState.PENDING:
             self._next[message_id] = self._clock() + wait_after(claimed.attempts, chance=self._chance())
         else:
             self._next.pop(message_id, None)
         return answer
 
-    def _state(self, claimed: Claimed, answer: Answer) -> DeliveryState:
+    def _state(self, claimed: ClaimedMessage, answer: CallResult) -> DeliveryState:
         if answer.outcome is Outcome.ACKNOWLEDGED:
             return DeliveryState.ACKNOWLEDGED
         return DeliveryState.FAILED if claimed.made_on < self._oldest_day() else DeliveryState.PENDING
@@ -170,7 +170,7 @@ class Courier:
             log.error("a relying party was not told", relying_party_id=str(party_id), messages=given_up)
 
     def _oldest_day(self) -> date:
-        return given_up_before(self._clock().date(), days=self._days)
+        return oldest_day_tried(self._clock().date(), days=self._days)
 
     def _wait(self, party_id: UUID) -> None:
         failures = self._failures[party_id] = self._failures.get(party_id, 0) + 1

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from app.callbacks.url_rules import Callback, IPAddress, callback, may_be_called
+from app.callbacks.url_rules import Callback, IPAddress, may_be_called, parse_callback
 from app.kit.deadline import Deadline
 
 CONNECT_S = 5.0
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What came of a call, and the status or the kind of failure: for the operator."""
 
     outcome: Outcome
@@ -59,7 +59,7 @@ class TooMuchError(httpcore.ReadError):
     """The answer is longer than is read."""
 
 
-def resolved(host: str, port: int) -> Sequence[str]:
+def resolve_host(host: str, port: int) -> Sequence[str]:
     """Ask the system for the addresses of a name.
 
     Raises:
@@ -152,7 +152,7 @@ def _address(text: str) -> IPAddress | None:
         return None
 
 
-class Caller:
+class CallbackClient:
     """Sends messages to callbacks.
 
     Args:
@@ -161,18 +161,18 @@ class Caller:
         tls: whose certificates are believed; those that `httpx` believes, if nobody says otherwise.
     """
 
-    def __init__(self, *, private: bool, resolve: Resolve = resolved, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, private: bool, resolve: Resolve = resolve_host, tls: ssl.SSLContext | None = None) -> None:
         self._private, self._resolve = private, resolve
         self._tls = tls or httpx.create_ssl_context()
 
-    def __call__(self, written: str, body: str) -> Answer:
+    def __call__(self, written: str, body: str) -> CallResult:
         """Send *body*, and say what came of it. It never raises: whatever a recipient does is its answer."""
         try:
-            status = self._post(callback(written, private=self._private), body.encode())
+            status = self._post(parse_callback(written, private=self._private), body.encode())
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             # An OSError is the resolver's; a ValueError is of what can be no callback, or cannot be read at all.
-            return Answer(Outcome.UNREACHABLE, type(error).__name__)
-        return Answer(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
+            return CallResult(Outcome.UNREACHABLE, type(error).__name__)
+        return CallResult(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
 
     def _post(self, to: Callback, body: bytes) -> int:
         backend = _Checked(self._resolve, private=self._private, until=Deadline(WHOLE_S))

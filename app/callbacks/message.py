@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.callbacks.outbox import Claimed
+from app.callbacks.outbox import ClaimedMessage
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from app.transparency.verify import jws
@@ -10,7 +10,7 @@ from app.transparency.verify.canonical_json import encode_json
 from app.vault.vault import Vault
 
 
-def signed(vault: Vault, claimed: Claimed, *, now: datetime) -> str:
+def sign(vault: Vault, claimed: ClaimedMessage, *, now: datetime) -> str:
     """Return the message as a compact JWS, signed now: its time is that of this try, its id that of the first.
 
     Raises:

@@ -8,7 +8,7 @@ LONGEST_WAIT = timedelta(hours=4)
 """At most half as much again goes by between two tries."""
 
 
-class Event(StrEnum):
+class CallbackEvent(StrEnum):
     """All that a relying party is ever told of a consent: never why."""
 
     GIVEN = "given"
@@ -37,6 +37,6 @@ def wait_after(tries: int, *, chance: float) -> timedelta:
     return min(doubled, LONGEST_WAIT) * (1 + chance / 2)
 
 
-def given_up_before(today: date, *, days: int) -> date:
+def oldest_day_tried(today: date, *, days: int) -> date:
     """Return the day such that what is older is not tried again: a message has its *days*, and the rest of its own."""
     return today - timedelta(days=days)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from app.callbacks.url_rules import CallbackError, callback
+from app.callbacks.url_rules import CallbackError, parse_callback
 from app.kit.crash_points import operation
 from app.parties.service import PartyError
 from app.parties.tables import RelyingParty
@@ -26,7 +26,7 @@ def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool,
         PartyError: there is no such party, or that can be no callback.
     """
     try:
-        origin = None if to is None else callback(to, private=private).origin
+        origin = None if to is None else parse_callback(to, private=private).origin
     except CallbackError as error:
         raise PartyError(str(error)) from error
     with vault.change() as change:

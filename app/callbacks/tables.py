@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Date, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.callbacks.policy import Event
+from app.callbacks.policy import CallbackEvent
 from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
 from app.db.types import Row, spelled
 from app.faces.permit import Purpose
@@ -38,7 +38,7 @@ class Message(Row):
     )
     """The erasure that names it under `kept`, until it is settled."""
     relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), info=PERSONAL)
-    event: Mapped[Event] = mapped_column(spelled(Event, length=16), info=PERSONAL)
+    event: Mapped[CallbackEvent] = mapped_column(spelled(CallbackEvent, length=16), info=PERSONAL)
     subject_ref: Mapped[str] = mapped_column(String(64), info=PERSONAL)
     purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=PERSONAL)
     made_on: Mapped[date] = mapped_column(Date, info=PERSONAL)

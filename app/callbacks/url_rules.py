@@ -90,7 +90,7 @@ class Callback:
         return f"{self.scheme}://{self.netloc}"
 
 
-def callback(written: str, *, private: bool) -> Callback:
+def parse_callback(written: str, *, private: bool) -> Callback:
     """Take apart what an operator wrote.
 
     Args:

@@ -20,7 +20,7 @@ def list_disputes(*, as_json: Json = False) -> None:
     with open_stores(read_settings()) as vault:
         readable = [(one, one.told) for one in disputes.every(vault) if one.told]
         with vault.data.read() as session:
-            names = parties.names(session, {told.relying_party_id for _, told in readable})
+            names = parties.list_names(session, {told.relying_party_id for _, told in readable})
     listed = [
         {
             "comparison_id": str(one.comparison_id),

@@ -70,7 +70,7 @@ def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | Non
         if told != known:
             _put(session, key, subject_id=by.id, comparison_id=comparison_id, told=told, on=now.date())
         paused = _pause(change, by.id, told, now)
-        receipt = None if known else subjects.issue_receipt(session, vault, by.id, "dispute", now=now)
+        receipt = None if known else subjects.issue_right_receipt(session, vault, by.id, "dispute", now=now)
     return Outcome(disputed=True, paused=paused, note=told.note, receipt=receipt)
 
 
@@ -98,7 +98,7 @@ def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, 
         session, subject_id=by.id, relying_party_id=told.relying_party_id, purpose=told.purpose
     )
     changed = known is not None or resumed
-    receipt = subjects.issue_receipt(session, vault, by.id, "dispute_lifted", now=now) if changed else None
+    receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute_lifted", now=now) if changed else None
     paused = pause.is_paused(session, subject_id=by.id, relying_party_id=told.relying_party_id, purpose=told.purpose)
     return Outcome(disputed=False, paused=paused, note=None, receipt=receipt)
 

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.consent import notices
-from app.consent.notices import NoticeHead
+from app.consent.notices import NoticeHeader
 from app.rights import retention
 from app.settings import Settings
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 class Published:
     """A shipped notice that is in force, and whether it is new."""
 
-    head: NoticeHead
+    head: NoticeHeader
     new: bool
 
 
@@ -53,7 +53,7 @@ def _next_body(session: Session, file: Path, settings: Settings) -> bytes:
     """Return the notice in force if its text is the same, else the text with the next version."""
     first = render(file, settings)
     head = notices.parse(first)
-    for current in notices.in_force(session):
+    for current in notices.list_in_force(session):
         if (current.purpose, current.language) == (head.purpose, head.language):
             if current.body == render(file, settings, version=current.version):
                 return current.body
@@ -61,16 +61,16 @@ def _next_body(session: Session, file: Path, settings: Settings) -> bytes:
     return first
 
 
-def outdated(session: Session, settings: Settings) -> Iterator[NoticeHead]:
+def outdated(session: Session, settings: Settings) -> Iterator[NoticeHeader]:
     """Yield the notices in force whose `retention_period` differs from the settings.
 
     Notices in a language that no shipped notice has are skipped: their expected text is not known.
     """
     languages = {notices.parse(render(file, settings)).language for file in files()}
     period = retention.notice_words(settings)["retention_period"]
-    for one in notices.in_force(session):
-        if one.language in languages and notices.matter(one.body)["retention_period"] != period:
-            yield NoticeHead(one.sha256, one.purpose, one.language, one.version)
+    for one in notices.list_in_force(session):
+        if one.language in languages and notices.front_matter(one.body)["retention_period"] != period:
+            yield NoticeHeader(one.sha256, one.purpose, one.language, one.version)
 
 
 def log_outdated(session: Session, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Consent: the notices that were read, the grants in force, the events that are never updated.
+"""Owns notices, consents, consent events and permits; the only maker of permits.
 
-The only maker of permits.
+It never updates a consent event.
 """

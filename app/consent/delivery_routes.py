@@ -1,14 +1,13 @@
-"""What relying parties were told of a person, over HTTP, for that person."""
+"""HTTP route to the subject's deliveries: the messages about the subject's consents to relying parties."""
 
 from datetime import datetime
-from typing import Self
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from app.callbacks import deliveries as lines
-from app.callbacks.policy import DeliveryState, Event
+from app.callbacks import deliveries
+from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.consent import examples
 from app.faces.permit import Purpose
 from app.parties import service as parties
@@ -23,50 +22,49 @@ router = APIRouter(prefix="/v1/me/deliveries", tags=["consent"], route_class=Per
 
 
 class DeliveryOut(BaseModel):
-    """Something that a relying party was to be told of you, and how it stands with that."""
+    """A message about one of your consents to a relying party, and the state of its delivery."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DELIVERY))
 
     delivery_id: UUID
     relying_party_id: UUID
     relying_party: str
-    event: Event
-    """All that it is told, besides its own reference to you and the purpose. Never why."""
+    event: CallbackEvent
+    """The message has only this, the relying party's own reference to you, and the purpose; never a reason."""
     purpose: Purpose
     state: DeliveryState
-    """`pending`: it is tried again. `failed`: it did not answer for days. `overtaken`: a later event took its place."""
+    """`pending`: it will be sent again. `failed`: no answer for days. `overtaken`: a later message replaced it."""
     made_at: datetime
     tries: int
     last_tried_at: datetime | None
     settled_at: datetime | None
 
-    @classmethod
-    def of(cls, entry: lines.Entry, names: dict[UUID, str]) -> Self:
-        """Show *entry*."""
-        line = entry.line
-        return cls(
-            delivery_id=entry.delivery_id,
-            relying_party_id=line.relying_party_id,
-            relying_party=names[line.relying_party_id],
-            event=line.event,
-            purpose=line.purpose,
-            state=line.outcome,
-            made_at=line.made_at,
-            tries=line.tries,
-            last_tried_at=line.last_tried_at,
-            settled_at=line.settled_at,
-        )
 
-
-@router.get("", dependencies=PRIVATE)
-def deliveries(
+@router.get("", name="deliveries", dependencies=PRIVATE)
+def list_deliveries(
     me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[DeliveryOut]:
-    """Read what relying parties were told of you. Newest first: that a consent was given, or has ended.
+    """List the messages about your consents to relying parties. Newest first: a consent was given, or has ended.
 
-    Only those that have asked to be told are; for others there is nothing here.
+    Only relying parties that have registered a callback get messages; for others the list is empty.
     """
     key = subjects.key(vault, me.id)
-    found = lines.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    names = parties.names(session, {entry.line.relying_party_id for entry in found})
-    return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: DeliveryOut.of(entry, names))
+    found = deliveries.list_deliveries(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    names = parties.list_names(session, {entry.record.relying_party_id for entry in found})
+    return Page.cut(found, limit, key=lambda entry: entry.position, out=lambda entry: _shown(entry, names))
+
+
+def _shown(entry: deliveries.DeliveryEntry, names: dict[UUID, str]) -> DeliveryOut:
+    record = entry.record
+    return DeliveryOut(
+        delivery_id=entry.delivery_id,
+        relying_party_id=record.relying_party_id,
+        relying_party=names[record.relying_party_id],
+        event=record.event,
+        purpose=record.purpose,
+        state=record.outcome,
+        made_at=record.made_at,
+        tries=record.tries,
+        last_tried_at=record.last_tried_at,
+        settled_at=record.settled_at,
+    )

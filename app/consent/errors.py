@@ -1,11 +1,11 @@
-"""What consent refuses."""
+"""Consent refusals."""
 
 from app.kit.errors import Problem
 from app.subjects.service import RestrictedError
 
 
 class ConsentRequiredError(Problem):
-    """No grant in force covers this. Never given, withdrawn, expired, another purpose, another person: one answer."""
+    """No grant in force covers the request; one answer for never given, withdrawn, expired or for another purpose."""
 
     status = 403
     slug = "consent-required"
@@ -14,7 +14,7 @@ class ConsentRequiredError(Problem):
 
 
 class NoticeChangedError(Problem):
-    """The notice is not the one in force for this purpose."""
+    """The notice is not in force for this purpose."""
 
     status = 409
     slug = "notice-changed"
@@ -23,7 +23,7 @@ class NoticeChangedError(Problem):
 
 
 class NoSuchConsentError(Problem):
-    """A relying party may not use this reference now; whatever the reason, the same bytes."""
+    """The relying party may not use this reference now; the same bytes for every reason (law 9)."""
 
     status = 404
     slug = "no-such-consent"
@@ -32,9 +32,9 @@ class NoSuchConsentError(Problem):
 
 
 class PausedError(RestrictedError):
-    """The person disputes a comparison that was made on this consent; only they are told so."""
+    """The subject disputes a comparison made on this consent; only the subject gets this answer."""
 
     detail = (
-        "You said of a comparison for this relying party that it was not you, so your face is not used for it. Lift "
-        "that first: DELETE /v1/me/comparisons/{comparison_id}/dispute."
+        "You disputed a comparison for this relying party, so your face is not used for it. Lift the dispute first: "
+        "DELETE /v1/me/comparisons/{comparison_id}/dispute."
     )

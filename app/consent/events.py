@@ -1,4 +1,4 @@
-"""Consent events, sealed under the person's key and counted for them alone; each with its receipt."""
+"""A subject's consent events: sealed under the subject's key, numbered for each subject, each with a receipt."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.consent import receipts as receipting
+from app.consent import receipts
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant
 from app.db.sqlite.prepared import within
@@ -25,8 +25,8 @@ from app.vault.vault import Vault
 _EVENT = entries.next_row(ConsentEventRow)
 
 
-def about(grant: Grant, state: EventState, *, at: datetime, ends: datetime | None = None) -> ConsentEvent:
-    """Say what became of a consent, and when."""
+def event_for(grant: Grant, state: EventState, *, at: datetime, ends: datetime | None = None) -> ConsentEvent:
+    """Return the event of *grant* that has this state and time."""
     return ConsentEvent(
         consent_id=grant.id,
         state=state,
@@ -39,20 +39,20 @@ def about(grant: Grant, state: EventState, *, at: datetime, ends: datetime | Non
 
 
 def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:
-    """Write *event* as the person's next, with its receipt; returns the receipt. No event is written without one."""
+    """Write *event* as the subject's next, and issue its receipt in the same transaction. Returns the receipt."""
     row_id, writing = uuid4(), within(session)
-    said = receipting.said(session, vault.settings, event)
-    bundle = issuing.issue_receipt(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=said, now=now)
+    content = receipts.build_content(session, vault.settings, event)
+    bundle = issuing.issue_receipt(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=content, now=now)
     plain = json.dumps(asdict(event), default=written).encode()
     row = key.seal(plain, place(ConsentEventRow.sealed, row_id))
     writing.all(_EVENT, id=row_id, subject_id=subject_id, person_id=subject_id, sealed=row)
     return bundle
 
 
-def of(
+def list_events(
     session: Session, key: Key, *, subject_id: UUID, limit: int | None = None, before: int | None = None
 ) -> Sequence[tuple[int, ConsentEvent]]:
-    """Return the person's events with their positions, newest first."""
+    """Return the subject's events with their positions, newest first."""
     query = select(ConsentEventRow).where(ConsentEventRow.subject_id == subject_id)
     if before is not None:
         query = query.where(ConsentEventRow.position < before)
@@ -60,10 +60,10 @@ def of(
     return [(row.position, _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))) for row in rows]
 
 
-def latest(
+def find_latest(
     session: Session, key: Key, *, subject_id: UUID, consent_id: UUID
 ) -> tuple[ConsentEvent, Bundle | None] | None:
-    """Return the person's latest event about one consent, and its receipt; None if they never decided about it."""
+    """Return the subject's latest event about one consent, and its receipt; None without such an event."""
     rows = select(ConsentEventRow).where(ConsentEventRow.subject_id == subject_id)
     for row in session.scalars(rows.order_by(ConsentEventRow.position.desc())):
         event = _read(key.open(row.sealed, place(ConsentEventRow.sealed, row.id)))

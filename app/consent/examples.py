@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of consents."""
+"""Examples of consents in the OpenAPI document."""
 
 from app.parties.examples import PARTY_ID
 from app.subjects.examples import ACCOUNT
@@ -7,9 +7,9 @@ from app.web.openapi import Example
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 NOTICE_SHA256 = "769835d5354ac2dd944296d061f613278622ba5079648129f6439122249f5c81"
-"""Of the notice of verification that ships with this version."""
+"""SHA-256 of the shipped notice for `verification`."""
 RENEWAL_SHA256 = "fee6d7db182e3dc475342a6332f2c09599b3c39bc39a5c2d4d89f00c93c4a4cd"
-"""Of that of `template_renewal`."""
+"""SHA-256 of the shipped notice for `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"
 
@@ -20,14 +20,14 @@ NOTICE: Example = {
     "version": 2,
     "published_at": "2026-11-20T08:00:00.520889Z",
 }
-_ASKED: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
-CONSENT: Example = {**_ASKED}
+_REQUEST: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
+CONSENT: Example = {**_REQUEST}
 REFUSAL: Example = {"purpose": "template_renewal", "notice_sha256": RENEWAL_SHA256, "decision": "refused"}
-_GIVEN: Example = {**_ASKED, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
-GRANT: Example = {**_GIVEN, "paused": False}
-DECISION: Example = {**_GIVEN, "decision": "given", "receipt": RECEIPT}
+_IN_FORCE: Example = {**_REQUEST, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
+GRANT: Example = {**_IN_FORCE, "paused": False}
+DECISION: Example = {**_IN_FORCE, "decision": "given", "receipt": RECEIPT}
 EVENT: Example = {
-    **_ASKED,
+    **_REQUEST,
     "consent_id": CONSENT_ID,
     "state": "given",
     "event_time": "2026-11-23T10:25:42.855468Z",
@@ -35,7 +35,7 @@ EVENT: Example = {
 }
 CONSENTS: Example = {"items": [EVENT], "next": None, "in_force": [GRANT]}
 RENEWAL: Example = {"notice_sha256": NOTICE_SHA256}
-DUE: Example = {**_ASKED, "consent_id": CONSENT_ID, "valid_until": UNTIL, "renewable": True}
+DUE: Example = {**_REQUEST, "consent_id": CONSENT_ID, "valid_until": UNTIL, "renewable": True}
 ME: Example = {**ACCOUNT, "renewals_due": [DUE]}
 RENEWED: Example = {**GRANT, "valid_until": "2028-11-02T00:00:00Z", "receipt": RECEIPT}
 WITHDRAWAL: Example = {
@@ -58,4 +58,4 @@ DELIVERY: Example = {
     "settled_at": "2026-12-01T17:03:10.020771Z",
 }
 REFERENCE: Example = {"subject_ref": SUBJECT_REF, "purposes": ["verification"]}
-PROOF: Example = {**_ASKED, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}
+PROOF: Example = {**_REQUEST, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}

@@ -1,6 +1,6 @@
-"""What time, a crash or a restored backup leaves to be done."""
+"""Maintenance of consents: end expired ones, delete old proofs, and repair the store after a crash or a restore."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -20,16 +20,16 @@ from app.web.auth import UnauthenticatedError
 
 
 @operation("expiry")
-def expire(vault: Vault, *, now: datetime) -> int:
-    """End every consent whose time is over, one short transaction each. Returns how many."""
+def end_expired(vault: Vault, *, now: datetime) -> int:
+    """End every expired consent, each in its own short transaction. Returns how many."""
     return sum(
-        _expire_one(vault, row.id, now)
+        _end_if_expired(vault, row.id, now)
         for page in dead_rows.pages(vault, Grant.id, where=[Grant.valid_until <= now])
         for row in page
     )
 
 
-def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
+def _end_if_expired(vault: Vault, grant_id: UUID, now: datetime) -> bool:
     try:
         with vault.change() as change:
             grant = change.session.get(Grant, grant_id)
@@ -37,61 +37,68 @@ def _expire_one(vault: Vault, grant_id: UUID, now: datetime) -> bool:
                 return False
             end_grant(change, vault, grant, now=now)
     except UnauthenticatedError:
-        # Its person is being erased: it goes with them, and there is nobody left to keep an event for.
+        # The subject is being erased: the grant ends with the subject, and no event is written.
         return False
     return True
 
 
 @operation("forgetting proofs")
-def forget_proofs(vault: Vault, *, keeping: proofs.Keeping, now: datetime) -> int:
-    """Delete the proofs whose time is over, a page at a time. Returns how many."""
-    today, forgotten = now.date(), 0
+def delete_old_proofs(vault: Vault, *, retention: timedelta, now: datetime) -> int:
+    """Delete the proofs past their *retention*, a page at a time. Returns how many."""
+    today, total = now.date(), 0
     while True:
         with vault.data.read() as session:
-            page = proofs.over(session, keeping=keeping, today=today)
+            page = proofs.list_old(session, retention=retention, today=today)
         if not page:
-            return forgotten
+            return total
         with vault.data.write() as session:
-            deleted = proofs.forget(session, page)
+            deleted = proofs.delete_proofs(session, page)
             if deleted:
                 append_open_entry(session, LoggedAct.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
-        forgotten += deleted
+        total += deleted
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
-    """Remove grants whose key is gone, and record how they ended if the person is still here; pause those that were.
+    """Delete grants whose key was destroyed and record their end; pause those paused before a backup was restored.
 
     Returns how many.
     """
-    removed = 0
-    for page in dead_rows.pages(vault, Grant.id, Grant.spell_id):
+    changed = 0
+    for page in dead_rows.pages(vault, Grant.id, Grant.matching_period_id):
         dead = dead_rows.without_key(vault, OwnerKind.GRANT, (row.id for row in page))
         if dead:
-            stones = dead_rows.tombstones(vault, EndedKind.GRANT, dead)
-            with vault.data.write() as session:
-                grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
-                here = {grant.subject_id for grant in grants}
-                here -= set(dead_rows.without_key(vault, OwnerKind.SUBJECT, here))
-                session.expunge_all()
-                session.execute(delete(Grant).where(Grant.id.in_(dead)))
-                for grant in grants:
-                    # Whoever was told, or never was, when the backup was made: now it has ended.
-                    key = notifications.key_for(vault, grant) if grant.subject_id in here else None
-                    notifications.ended(session, key, grant, now=now)
-                    if (stone := stones.get(grant.id)) is not None:
-                        _record(vault, session, grant, stone, here=grant.subject_id in here, now=now)
-            removed += len(grants)
-        removed += pause.pause_again(vault, [row.spell_id for row in page if row.spell_id is not None], now=now)
-    return removed
+            changed += _delete_dead(vault, dead, now=now)
+        period_ids = [row.matching_period_id for row in page if row.matching_period_id is not None]
+        changed += pause.pause_after_restore(vault, period_ids, now=now)
+    return changed
 
 
-def _record(vault: Vault, session: Session, grant: Grant, stone: Tombstone, *, here: bool, now: datetime) -> None:
-    """Write down how a consent ended that a restored backup did not know to have ended."""
-    proofs.end(session, grant.id, on=stone.ended_on)
-    if not here or stone.ended_as not in set(EventState):
+def _delete_dead(vault: Vault, dead: list[UUID], *, now: datetime) -> int:
+    tombstones = dead_rows.tombstones(vault, EndedKind.GRANT, dead)
+    with vault.data.write() as session:
+        grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
+        subject_ids = {grant.subject_id for grant in grants}
+        erased = set(dead_rows.without_key(vault, OwnerKind.SUBJECT, subject_ids))
+        session.expunge_all()
+        session.execute(delete(Grant).where(Grant.id.in_(dead)))
+        for grant in grants:
+            here = grant.subject_id not in erased
+            # A backup may hold an older message, or none; the relying party gets the end either way.
+            key = notifications.find_record_key(vault, grant) if here else None
+            notifications.notify_ended(session, key, grant, now=now)
+            if (tombstone := tombstones.get(grant.id)) is not None:
+                _record(vault, session, grant, tombstone, here=here, now=now)
+    return len(grants)
+
+
+def _record(vault: Vault, session: Session, grant: Grant, tombstone: Tombstone, *, here: bool, now: datetime) -> None:
+    """Record the end of a consent that a restored backup held as in force."""
+    proofs.set_end(session, grant.id, on=tombstone.ended_on)
+    if not here or tombstone.ended_as not in set(EventState):
         return
-    # The register remembers the day only.
-    event = events.about(grant, EventState(stone.ended_as), at=datetime.combine(stone.ended_on, time(), tzinfo=UTC))
+    # The register stores only the day.
+    at = datetime.combine(tombstone.ended_on, time(), tzinfo=UTC)
+    event = events.event_for(grant, EventState(tombstone.ended_as), at=at)
     try:
         key = subjects.key(vault, grant.subject_id)
     except UnauthenticatedError:

@@ -1,9 +1,9 @@
-"""Notices: a file with TOML front matter (ISO/IEC TS 27560 fields) and the text, identified by its SHA-256."""
+"""Notices: TOML front matter (ISO/IEC TS 27560 fields) and a text, identified by the SHA-256 of the file."""
 
 import hashlib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,8 @@ from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.transparency.receipts import content as drafting
 
 FENCE = "+++\n"
-LONGEST_SAID = 40_000
-"""Characters of a notice's front matter as receipts repeat it: a token of three times that is still read."""
+MAX_FRONT_MATTER_CHARS = 40_000
+"""Length as receipts repeat it; `receipts/verify` reads tokens of three times that."""
 FIELDS = (
     "schema_version",
     "purpose",
@@ -37,16 +37,16 @@ FIELDS = (
     "authority_party",
     "jurisdictions",
 )
-"""What a notice must say, by the names of ISO/IEC TS 27560; `version` and `title` are ours."""
+"""Required fields, named as in ISO/IEC TS 27560; `version` and `title` are our own."""
 
 
 class NoticeError(ValueError):
-    """The file is no notice that can be published; the text says why."""
+    """The file cannot be published as a notice; the text states the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeHead:
-    """What a notice says of itself."""
+class NoticeHeader:
+    """The identifying fields of a notice."""
 
     sha256: str
     purpose: Purpose
@@ -54,8 +54,8 @@ class NoticeHead:
     version: int
 
 
-def matter(body: bytes) -> dict[str, Any]:
-    """Return the front matter of a notice that was published."""
+def front_matter(body: bytes) -> dict[str, Any]:
+    """Return the front matter of a published notice."""
     return _parts(body)[1]
 
 
@@ -68,11 +68,11 @@ def _parts(body: bytes) -> tuple[str, dict[str, Any], str]:
         raise NoticeError(msg) from error
 
 
-def parse(body: bytes) -> NoticeHead:
-    """Read a notice's front matter.
+def parse(body: bytes) -> NoticeHeader:
+    """Read and check a notice.
 
     Raises:
-        NoticeError: it is not UTF-8 with front matter between two `+++` lines, or lacks a field.
+        NoticeError: it is not UTF-8 with front matter between two `+++` lines, or a field is missing or malformed.
     """
     before, fields, text = _parts(body)
     missing = [name for name in FIELDS if name not in fields]
@@ -86,62 +86,44 @@ def parse(body: bytes) -> NoticeHead:
         msg = "language is a tag like en or pt-BR"
         raise NoticeError(msg)
     digest = hashlib.sha256(body).hexdigest()
-    return NoticeHead(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])
+    return NoticeHeader(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])
 
 
-def _check_receipt(head: NoticeHead, body: bytes) -> None:
-    """Refuse a notice that no receipt could repeat: nobody could decide on it."""
+def _check_receipt(header: NoticeHeader, body: bytes) -> None:
+    """Refuse a notice that receipts cannot repeat: every decision on it would fail."""
     try:
-        said = drafting.processing_content(matter(body), sha256=head.sha256, relying_party=None)
+        repeated = drafting.processing_content(front_matter(body), sha256=header.sha256, relying_party=None)
     except (KeyError, ValueError) as error:
-        msg = (
-            f"a receipt cannot repeat the front matter ({type(error).__name__}): texts, tables of texts, lists of these"
-        )
+        msg = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
         raise NoticeError(msg) from error
-    if len(said.model_dump_json()) > LONGEST_SAID:
-        msg = f"the front matter has more than {LONGEST_SAID} characters, and every receipt repeats it: say less in it"
+    if len(repeated.model_dump_json()) > MAX_FRONT_MATTER_CHARS:
+        msg = f"every receipt repeats the front matter; shorten it to at most {MAX_FRONT_MATTER_CHARS} characters"
         raise NoticeError(msg)
 
 
-def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead, bool]:
-    """Put a notice in force for its purpose and language; says whether it was new. Repeating it is harmless.
+def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHeader, bool]:
+    """Put a notice in force for its purpose and language; returns whether it was new.
 
     Raises:
-        NoticeError: it cannot be read, or its version is not higher than that in force.
+        NoticeError: it cannot be read, or its version is not higher than the version in force.
     """
-    head = parse(body)
-    _check_receipt(head, body)
-    if session.get(Notice, head.sha256) is not None:
-        return head, False
-    where = (Notice.purpose == head.purpose, Notice.language == head.language)
+    header = parse(body)
+    _check_receipt(header, body)
+    if session.get(Notice, header.sha256) is not None:
+        return header, False
+    where = (Notice.purpose == header.purpose, Notice.language == header.language)
     newest = session.scalar(select(func.max(Notice.version)).where(*where))
-    if newest is not None and head.version <= newest:
-        msg = f"version {newest} is in force; a changed text needs a higher version than that"
+    if newest is not None and header.version <= newest:
+        msg = f"version {newest} is in force; give the changed text a higher version"
         raise NoticeError(msg)
-    session.add(
-        Notice(
-            sha256=head.sha256,
-            purpose=head.purpose,
-            language=head.language,
-            version=head.version,
-            published_at=now,
-            body=body,
-        )
-    )
+    fields = asdict(header)
+    session.add(Notice(**fields, published_at=now, body=body))
     session.flush()
-    append_open_entry(
-        session,
-        LoggedAct.NOTICE_PUBLISHED,
-        sha256=head.sha256,
-        purpose=head.purpose,
-        language=head.language,
-        version=head.version,
-        at=now.isoformat(),
-    )
-    return head, True
+    append_open_entry(session, LoggedAct.NOTICE_PUBLISHED, **fields, at=now.isoformat())
+    return header, True
 
 
-def in_force(session: Session) -> Sequence[Notice]:
+def list_in_force(session: Session) -> Sequence[Notice]:
     """Return the notice in force for each purpose and language."""
     newest = select(Notice.purpose, Notice.language, func.max(Notice.version).label("version"))
     newest_of = newest.group_by(Notice.purpose, Notice.language).subquery()
@@ -154,16 +136,16 @@ def in_force(session: Session) -> Sequence[Notice]:
     return session.scalars(query.order_by(Notice.purpose, Notice.language)).all()
 
 
-def digests(session: Session, purpose: Purpose) -> set[str]:
-    """Return the notices in force for a purpose, in whatever language."""
-    return {notice.sha256 for notice in in_force(session) if notice.purpose is purpose}
+def digests_in_force(session: Session, purpose: Purpose) -> set[str]:
+    """Return the digests of the notices in force for a purpose, in all languages."""
+    return {notice.sha256 for notice in list_in_force(session) if notice.purpose is purpose}
 
 
-def text_of(session: Session, sha256: str) -> bytes:
-    """Return a notice's bytes as they were read, superseded or not.
+def read_text(session: Session, sha256: str) -> bytes:
+    """Return the bytes of a published notice, superseded or not.
 
     Raises:
-        NotFoundError: none was published with this digest.
+        NotFoundError: no notice was published with this digest.
     """
     notice = session.get(Notice, sha256)
     if notice is None:

@@ -1,46 +1,47 @@
-"""What relying parties are told of consents: that one was given, or has ended. Never why, and of nobody else."""
+"""Queue messages that tell relying parties that a consent was given or has ended; never why."""
 
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from app.callbacks import outbox
-from app.callbacks.policy import Event
+from app.callbacks.policy import CallbackEvent
 from app.consent.tables import Grant
 from app.subjects import service as subjects
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
 
-def given(session: Session, key: Key, grant: Grant, *, now: datetime) -> None:
-    """Let the relying party of a grant be told that it was given, with the commit that gives it."""
-    _tell(session, key, grant, Event.GIVEN, now)
+def notify_given(session: Session, key: Key, grant: Grant, *, now: datetime) -> None:
+    """Queue the message that the grant was given, in the transaction that gives it."""
+    _notify(session, key, grant, CallbackEvent.GIVEN, now)
 
 
-def ended(session: Session, key: Key | None, grant: Grant, *, now: datetime) -> None:
-    """Let it be told that the grant has ended, with the commit that ends it.
+def notify_ended(session: Session, key: Key | None, grant: Grant, *, now: datetime) -> None:
+    """Queue the message that the grant has ended, in the transaction that ends it.
 
     Args:
-        key: the person's; without it they have no line of it.
+        key: of the subject's records; with None the delivery is missing from the subject's list.
     """
-    _tell(session, key, grant, Event.ENDED, now)
+    _notify(session, key, grant, CallbackEvent.ENDED, now)
 
 
-def key_for(vault: Vault, grant: Grant) -> Key | None:
-    """Return the key of the person's list, if it opens: an ending does not depend on its own record."""
+def find_record_key(vault: Vault, grant: Grant) -> Key | None:
+    """Return the key of the subject's records, or None if it does not open: the grant ends without its record."""
     try:
         return subjects.key(vault, grant.subject_id)
     except (KekError, SealError):
         return None
 
 
-def _tell(session: Session, key: Key | None, grant: Grant, event: Event, now: datetime) -> None:
+def _notify(session: Session, key: Key | None, grant: Grant, event: CallbackEvent, now: datetime) -> None:
     if grant.relying_party_id is None or grant.subject_ref is None:
         return
-    about = outbox.About(
+    message = outbox.NewMessage(
         subject_id=grant.subject_id,
         relying_party_id=grant.relying_party_id,
         subject_ref=grant.subject_ref,
         purpose=grant.purpose,
+        event=event,
     )
-    outbox.write(session, key, about=about, event=event, now=now)
+    outbox.add(session, key, message, now=now)

@@ -1,4 +1,15 @@
-"""Permits, and what "in force" means in SQL. Nobody else makes a permit; a lint says so."""
+"""Permits: without one, no image is decoded and no face is measured (law 1). A lint lets only this room make them.
+
+The rule. Every permit needs a grant that is, at the time of the request,
+
+* of this subject, for this purpose and, in a verification, for this relying party;
+* not expired (a withdrawn grant has no row);
+* not paused by a dispute;
+* of a subject who has neither restricted matching nor asked for erasure.
+
+An enrolment needs such a grant for each consent that it names; to keep photos it needs one for `template_renewal` too.
+A renewal needs the grant for `template_renewal`, and one for each template.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -8,9 +19,8 @@ from uuid import UUID
 from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.consent import pause
-from app.consent.errors import ConsentRequiredError
-from app.consent.policy import ENROLLABLE
+from app.consent.errors import ConsentRequiredError, PausedError
+from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
 from app.db.sqlite.prepared import Prepared, Statements, Values
 from app.db.types import Row, UtcDateTime
@@ -18,29 +28,30 @@ from app.faces.permit import Permit, Purpose
 from app.subjects import service as subjects
 
 
-def live(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Select grants in force at *now*, and not paused, of people who neither stopped matching nor asked for erasure."""
-    matched = Grant.subject_id.in_(subjects.may_be_matched())
-    return and_(Grant.valid_until > now, Grant.spell_id.is_not(None), matched)
+def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Select the grants that may be used for matching at *now*."""
+    matchable = Grant.subject_id.in_(subjects.matchable_subject_ids())
+    return and_(Grant.valid_until > now, Grant.matching_period_id.is_not(None), matchable)
 
 
-def for_enrolment(
+def find_for_enrolment(
     session: Session, *, subject_id: UUID, consent_ids: Collection[UUID], keep_photos: bool, now: datetime
 ) -> tuple[Permit, Sequence[Grant]]:
-    """Permit a person's own photos to be measured, on their own grants. Returns the grants too.
+    """Return the permit to measure the subject's own photos, and its grants.
 
     Args:
-        keep_photos: also keep the photos; needs a `template_renewal` grant, which is returned as the last.
+        keep_photos: also keep the photos; the `template_renewal` grant is then the last of the grants.
 
     Raises:
-        RestrictedError: they have stopped all matching, or dispute a comparison for one of the relying parties.
-        ConsentRequiredError: one of the consents is not theirs, not in force, or for another purpose.
+        RestrictedError: the subject has restricted matching, or disputes a comparison made on one of the consents.
+        ConsentRequiredError: one of the consents belongs to another subject, is not in force, or is for another
+            purpose.
     """
     subjects.refuse_if_restricted(session, subject_id)
-    pause.refuse_if_paused(session, subject_id=subject_id, consent_ids=consent_ids, now=now)
-    mine = and_(live(now), Grant.subject_id == subject_id)
+    _refuse_if_paused(session, subject_id, consent_ids, now)
+    mine = and_(in_force(now), Grant.subject_id == subject_id)
     grants = list(session.scalars(select(Grant).where(mine, Grant.id.in_(consent_ids))))
-    if not grants or len(grants) != len(set(consent_ids)) or any(g.purpose not in ENROLLABLE for g in grants):
+    if not grants or len(grants) != len(set(consent_ids)) or any(g.purpose not in ENROLMENT_PURPOSES for g in grants):
         raise ConsentRequiredError
     if keep_photos:
         renewal = session.scalar(select(Grant).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL))
@@ -50,20 +61,24 @@ def for_enrolment(
     return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos), grants
 
 
-def for_renewal(
+def _refuse_if_paused(session: Session, subject_id: UUID, consent_ids: Collection[UUID], now: datetime) -> None:
+    mine = (Grant.subject_id == subject_id, Grant.id.in_(consent_ids), Grant.valid_until > now)
+    if session.scalar(select(Grant.id).where(*mine, Grant.matching_period_id.is_(None)).limit(1)) is not None:
+        raise PausedError
+
+
+def find_for_renewal(
     session: Session, *, subject_id: UUID, consent_ids: Collection[UUID], now: datetime
 ) -> tuple[Permit, Sequence[Grant]]:
-    """Permit a person's kept photos to be measured again, on their consent to that and those the templates are for.
-
-    Returns those that the templates are for too.
+    """Return the permit to measure the subject's kept photos again, and the grants of the templates.
 
     Raises:
-        ConsentRequiredError: one of them is not theirs, not in force, paused, or for another purpose; or the person has
-            stopped all matching.
+        ConsentRequiredError: one of the grants belongs to another subject, is not in force, is paused, or is for
+            another purpose; or the subject has restricted matching.
     """
-    mine = and_(live(now), Grant.subject_id == subject_id)
+    mine = and_(in_force(now), Grant.subject_id == subject_id)
     renewal = session.scalar(select(Grant.id).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL))
-    of_templates = (mine, Grant.id.in_(consent_ids), Grant.purpose.in_(ENROLLABLE))
+    of_templates = (mine, Grant.id.in_(consent_ids), Grant.purpose.in_(ENROLMENT_PURPOSES))
     grants = session.scalars(select(Grant).where(*of_templates).order_by(Grant.id)).all()
     if renewal is None or not grants or len(grants) != len(set(consent_ids)):
         raise ConsentRequiredError
@@ -86,7 +101,7 @@ class ForVerification:
         self, hangs: FromClause | type[Row], wanted: Sequence[InstrumentedAttribute[Any]], fits: ColumnElement[bool]
     ) -> None:
         asked = and_(
-            live(bindparam("now", type_=UtcDateTime())),
+            in_force(bindparam("now", type_=UtcDateTime())),
             Grant.relying_party_id == bindparam("relying_party_id"),
             Grant.subject_ref == bindparam("subject_ref"),
             Grant.purpose == Purpose.VERIFICATION,

@@ -1,4 +1,4 @@
-"""The rules of consent, pure."""
+"""Pure rules of consent."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -7,8 +7,8 @@ from uuid import UUID
 
 from app.faces.permit import Purpose
 
-ENROLLABLE = frozenset({Purpose.VERIFICATION, Purpose.IDENTIFICATION})
-"""The purposes that a template is made for."""
+ENROLMENT_PURPOSES = frozenset({Purpose.VERIFICATION, Purpose.IDENTIFICATION})
+"""The purposes that need a template."""
 
 
 class EventState(StrEnum):
@@ -22,7 +22,7 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentEvent:
-    """One thing that a person said about one purpose, or that time did. Never updated."""
+    """One decision of the subject about one purpose, or the expiry of a consent. Never updated."""
 
     consent_id: UUID
     state: EventState
@@ -35,9 +35,9 @@ class ConsentEvent:
 
 
 def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, longest_days: int) -> datetime:
-    """Return when a consent given at *now* ends.
+    """Return the end of a consent given at *now*.
 
-    By default at the end of a day (UTC), so that the end does not tell the minute of the beginning.
+    The default is the end of a day (UTC), so that it does not reveal the minute at which the consent was given.
 
     Raises:
         ValueError: the *chosen* end is past, or later than the longest allowed.
@@ -54,26 +54,26 @@ def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, lo
 
 
 def renewed_until(
-    chosen: datetime | None, *, standing: datetime, now: datetime, default_days: int, longest_days: int
+    chosen: datetime | None, *, current_end: datetime, now: datetime, default_days: int, longest_days: int
 ) -> datetime:
-    """Return when a consent ends that is renewed at *now* and would have ended at *standing*; never before that.
+    """Return the end of a consent renewed at *now*; never before *current_end*.
 
     Raises:
-        ValueError: the *chosen* end, or that by default, is earlier than that; or it is later than the longest allowed.
+        ValueError: the chosen or default end is earlier than *current_end*, or later than the longest allowed.
     """
     ends = valid_until(chosen, now=now, default_days=default_days, longest_days=longest_days)
-    if ends < standing:
-        # Nor is the old end kept: a receipt that names it once more would go with that of giving, and with no other.
-        msg = "it ends later than that already: choose a later end. To end it sooner withdraw it, and give it anew"
+    if ends < current_end:
+        # The current end is not kept either: a receipt that repeats it could be linked to the receipt of giving.
+        msg = "choose an end no earlier than the present one; to end it sooner, withdraw it and give it again"
         raise ValueError(msg)
     return ends
 
 
 def renewal_is_due(ends: datetime, *, days: int, now: datetime) -> bool:
-    """Say whether a consent ends within so many days."""
+    """Return whether a consent ends within *days*."""
     return now < ends <= now + timedelta(days=days)
 
 
 def ended_as(ends: datetime, *, now: datetime) -> EventState:
-    """Say how a consent that is being ended at *now* ended: at its time, or before it by a person."""
+    """Return the final state of a consent ended at *now*: expired at its time, or withdrawn before it."""
     return EventState.EXPIRED if ends <= now else EventState.WITHDRAWN

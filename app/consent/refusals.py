@@ -1,7 +1,8 @@
-"""What was refused because no consent covers it is in the log too: for the person among their entries, sealed.
+"""Record consent refusals in the transparency log.
 
-A relying party that may not use a reference leaves an entry about the party and the day, and about nobody else: who was
-meant is not known, or must not be (law 9). One for each batch of the log: a flood of questions must not fill the disk.
+A refusal to a subject is an entry of that subject, sealed. A refusal to a relying party names only the party and the
+day: the subject is unknown, or must not be revealed (law 9). One such entry is written per batch, so that repeated
+requests cannot fill the disk.
 """
 
 from datetime import datetime
@@ -21,35 +22,30 @@ from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 from app.web.auth import Principal, Role, UnauthenticatedError
 
-NOTED: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
-"""Refusals that are about consent; that a photo will not do, or a token, is not."""
+RECORDED_REFUSALS: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
+"""The refusals about consent; an unusable photo or token is not one."""
 PATIENCE_S = 0.5
-"""The longest that a refusal waits for its entry: it stays a refusal without."""
+"""Longest wait for the write transaction; after it, the refusal is answered without an entry."""
 
 log = structlog.get_logger()
 
 
-def _of_party(by: Principal, refused: Problem, now: datetime) -> dict[str, entries.Value]:
-    """Return what is noted: of all refusals of a day the same, so that as long as one waits, more add nothing."""
-    return {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
-
-
 @operation("noting a refusal")
-def note(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> None:
-    """Write the entry of a refusal, in a transaction of its own: what was refused was rolled back."""
+def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> None:
+    """Write the entry of a refusal in its own transaction; the transaction of the refused request was rolled back."""
     try:
         key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
         with vault.data.writing(patience_s=PATIENCE_S) as writing:
             if key is None:
-                entries.add_open_entry_once(
-                    writing, entries.make_entry(LoggedAct.REFUSAL, **_of_party(by, refused, now))
-                )
+                # The same record for all refusals of a day: while one waits for its batch, others add nothing.
+                record = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
+                entries.add_open_entry_once(writing, entries.make_entry(LoggedAct.REFUSAL, **record))
                 return
-            subjects.check_there(writing, by.id)
+            subjects.check_exists(writing, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}
             entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=LoggedAct.REFUSAL, **entry)
     except UnauthenticatedError:
-        # They were erased meanwhile: there is nobody left to keep an entry for.
+        # The subject was erased; no entry is written.
         return
     except (DBAPIError, KekError, SealError) as error:
-        log.warning("a refusal is not in the log", error=type(error).__name__)
+        log.warning("a refusal is not in the transparency log", error=type(error).__name__)

@@ -1,8 +1,9 @@
-"""Consent over HTTP: notices for everybody, decisions for the person, references for the relying party."""
+"""HTTP routes of consent: notices (open to all), decisions (the subject), references (a relying party)."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from operator import itemgetter
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -10,9 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.consent import events, examples, notices, queries, service
 from app.consent.errors import NoticeChangedError
-from app.consent.policy import ConsentEvent, EventState
-from app.consent.tables import Notice
-from app.db.sqlite.prepared import within
+from app.consent.policy import EventState
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.parties.routes import Party
@@ -32,16 +31,16 @@ party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], rou
 PurposeAndLanguage = Annotated[
     Annotated[str, cursor_pattern(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=CURSOR_DESCRIPTION)
 ]
-"""For the list of notices: one is in force for each."""
+"""Position in the list of notices; one is in force for each purpose and language."""
 Reference = Annotated[
     Annotated[str, cursor_pattern(r"[A-Za-z0-9_-]{24}")] | None, Query(description=CURSOR_DESCRIPTION)
 ]
-"""For the list of references; any may be asked after, so that none is told from one that never was."""
-MARKDOWN = media_response("text/markdown", "The exact text, as it was read.")
+"""Position in the list of references. Any well-formed reference is accepted, so that none is confirmed to exist."""
+MARKDOWN = media_response("text/markdown", "The exact text of the notice.")
 
 
 class ConsentDecision(StrEnum):
-    """What a person says to a notice."""
+    """Your answer to a notice."""
 
     GIVEN = "given"
     REFUSED = "refused"
@@ -50,7 +49,7 @@ class ConsentDecision(StrEnum):
 class NoticeOut(BaseModel):
     """A notice in force."""
 
-    model_config = ConfigDict(json_schema_extra=with_examples(examples.NOTICE))
+    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.NOTICE))
 
     sha256: str
     purpose: Purpose
@@ -58,32 +57,29 @@ class NoticeOut(BaseModel):
     version: int
     published_at: datetime
 
-    @classmethod
-    def of(cls, notice: Notice) -> Self:
-        """Show *notice*."""
-        return cls.model_validate(notice, from_attributes=True)
-
 
 class ConsentIn(BaseModel):
-    """A person's decision about one purpose, on a notice that they read."""
+    """Your decision about one purpose, on a notice that you read."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.CONSENT, examples.REFUSAL))
 
     purpose: Purpose
     relying_party_id: Annotated[
-        UUID | None, Field(description="Who may ask; needed unless the purpose is `template_renewal`.")
+        UUID | None, Field(description="The recipient; required unless the purpose is `template_renewal`.")
     ] = None
     notice_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read.")]
     decision: ConsentDecision = ConsentDecision.GIVEN
     valid_until: Annotated[
-        AwareDatetime | None, Field(description="When it ends by itself; the service chooses if you do not.")
+        AwareDatetime | None, Field(description="When the consent ends by itself; the service chooses if you do not.")
     ] = None
 
 
 class GrantOut(BaseModel):
     """A consent in force."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.GRANT))
+    model_config = ConfigDict(
+        from_attributes=True, use_attribute_docstrings=True, json_schema_extra=with_examples(examples.GRANT)
+    )
 
     consent_id: UUID
     purpose: Purpose
@@ -92,24 +88,11 @@ class GrantOut(BaseModel):
     notice_sha256: str
     valid_until: datetime
     paused: bool
-    """Whether nobody is matched on it, since you said of a comparison that it was not you."""
-
-    @classmethod
-    def of(cls, grant: queries.GrantView) -> Self:
-        """Show *grant*."""
-        return cls(
-            consent_id=grant.id,
-            purpose=grant.purpose,
-            relying_party_id=grant.relying_party_id,
-            subject_ref=grant.subject_ref,
-            notice_sha256=grant.notice_sha256,
-            valid_until=grant.valid_until,
-            paused=grant.paused,
-        )
+    """Whether it is not used for matching because you dispute a comparison."""
 
 
 class DecisionOut(BaseModel):
-    """A decision as it was recorded; `subject_ref` is what the relying party knows the person as."""
+    """A recorded decision; `subject_ref` is the relying party's own reference to you."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DECISION))
 
@@ -121,13 +104,13 @@ class DecisionOut(BaseModel):
     notice_sha256: str
     valid_until: datetime | None
     receipt: Bundle | None
-    """Signed: keep it. It stays good when your account is gone."""
+    """Signed: keep it. It stays valid after your account is erased."""
 
 
 class EventOut(BaseModel):
     """One consent event; never updated."""
 
-    model_config = ConfigDict(json_schema_extra=with_examples(examples.EVENT))
+    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.EVENT))
 
     consent_id: UUID
     state: EventState
@@ -137,14 +120,9 @@ class EventOut(BaseModel):
     notice_sha256: str
     valid_until: datetime | None
 
-    @classmethod
-    def of(cls, event: ConsentEvent) -> Self:
-        """Show *event*."""
-        return cls.model_validate(event, from_attributes=True)
-
 
 class ConsentsOut(Page[EventOut]):
-    """Every event since the first day, newest first, and what is in force."""
+    """All your consent events, newest first, and the consents in force."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.CONSENTS))
 
@@ -152,7 +130,7 @@ class ConsentsOut(Page[EventOut]):
 
 
 class WithdrawalOut(BaseModel):
-    """How a consent ended."""
+    """The end of a consent."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.WITHDRAWAL))
 
@@ -160,13 +138,13 @@ class WithdrawalOut(BaseModel):
     state: EventState
     event_time: datetime
     erased_from_disk: bool
-    """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
+    """Whether the last bytes have left the databases' write-ahead logs; if not, they are unreadable and leave soon."""
     receipt: Bundle | None
-    """Signed: keep it. None where the consent ended before there were any."""
+    """Signed: keep it. None if the consent ended before receipts existed."""
 
 
 class ReferenceOut(BaseModel):
-    """A person who consents to you now."""
+    """A person whose consent to you is in force."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.REFERENCE))
 
@@ -174,20 +152,22 @@ class ReferenceOut(BaseModel):
     purposes: list[Purpose]
 
 
-@open_router.get("")
-def notices_in_force(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
-    """List the notices in force. One for each purpose: read the text of yours before you decide."""
-    found = notices.in_force(session)
-    return Page.part(found, limit, after, key=lambda one: f"{one.purpose}.{one.language}", out=NoticeOut.of)
+@open_router.get("", name="notices_in_force")
+def list_notices(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
+    """List the notices in force. One for each purpose and language: read yours before you decide."""
+    found = notices.list_in_force(session)
+    return Page.part(
+        found, limit, after, key=lambda notice: f"{notice.purpose}.{notice.language}", out=NoticeOut.model_validate
+    )
 
 
 @open_router.get(
     "/{sha256}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), MARKDOWN)
 )
 def notice_text(sha256: str, session: Read) -> Response:
-    """Read a notice. The exact text, for ever: its SHA-256 is its address."""
+    """Read a notice. Its address contains the SHA-256 of its text, so the text never changes."""
     return Response(
-        notices.text_of(session, sha256),
+        notices.read_text(session, sha256),
         media_type="text/markdown",
         headers={"Cache-Control": "public, max-age=31536000, immutable"},
     )
@@ -208,36 +188,32 @@ def decide(
     me: Me,
     vault: Transactions,
     config: Config,
-    tell_time: AppClock,
+    clock: AppClock,
     gate: OptionalLiveGate,
 ) -> DecisionOut:
     """Give or refuse consent.
 
-    For one purpose, on the notice that you read; 200 with the standing one if it is already given. `verification` and
-    `identification` are for one relying party. `template_renewal` lets this service keep your photos, sealed.
+    A consent is for one purpose, on the notice that you read. If it is already in force, the answer is 200 with it.
+    `verification` and `identification` are for one relying party. `template_renewal` lets this service keep your
+    photos, sealed.
     """
-    asked = service.Asked(
+    request = service.ConsentRequest(
         purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
     )
     if body.decision is ConsentDecision.REFUSED:
-        refused = service.refuse(vault, by=me, asked=asked, tell_time=tell_time)
-        return _decided(body, refused.event.consent_id, subject_ref=None, ends=None, receipt=refused.receipt)
-    # A refusal ends a consent that stands: it passes always.
+        refused = service.refuse(vault, by=me, request=request, clock=clock)
+        return _shown(body, refused.event.consent_id, subject_ref=None, ends=None, receipt=refused.receipt)
+    # Not before a refusal: it can end a consent, which is always allowed.
     if gate is not None:
         gate.check()
-    given = service.give(vault, by=me, asked=asked, chosen_end=body.valid_until, settings=config, now=tell_time())
+    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, settings=config, now=clock())
     if not given.new:
         response.status_code = 200
-    return _decided(
-        body,
-        given.grant.id,
-        subject_ref=given.grant.subject_ref,
-        ends=given.grant.valid_until,
-        receipt=given.receipt,
-    )
+    grant = given.grant
+    return _shown(body, grant.id, subject_ref=grant.subject_ref, ends=grant.valid_until, receipt=given.receipt)
 
 
-def _decided(
+def _shown(
     body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends: datetime | None, receipt: Bundle | None
 ) -> DecisionOut:
     return DecisionOut(
@@ -252,26 +228,26 @@ def _decided(
     )
 
 
-@router.get("", dependencies=PRIVATE)
-def consents(
+@router.get("", name="consents", dependencies=PRIVATE)
+def list_consents(
     me: Me, session: Read, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> ConsentsOut:
-    """Read your consents. Every event since the first day, newest first, and what is in force."""
+    """Read your consents. All events since your first decision, newest first, and the consents in force."""
     key = subjects.key(vault, me.id)
-    found = events.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    page = Page[EventOut].cut(found, limit, key=lambda one: one[0], out=lambda one: EventOut.of(one[1]))
-    grants = queries.in_force(within(session), subject_id=me.id, now=now)
-    return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in grants])
+    found = events.list_events(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    page = Page[EventOut].cut(found, limit, key=itemgetter(0), out=lambda one: EventOut.model_validate(one[1]))
+    grants = queries.list_in_force(session, subject_id=me.id, now=now)
+    return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.model_validate(grant) for grant in grants])
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: AppClock) -> WithdrawalOut:
+def withdraw(consent_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> WithdrawalOut:
     """Withdraw a consent.
 
-    Its template, photos and key are gone when this returns, and no decision is made on it any more. To repeat it is
-    harmless.
+    When this returns, its template, photos and key are destroyed and no decision uses it any more. You can repeat the
+    request without effect.
     """
-    recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, tell_time=tell_time)
+    recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, clock=clock)
     event = recorded.event
     return WithdrawalOut(
         consent_id=event.consent_id,
@@ -283,15 +259,13 @@ def withdraw(consent_id: UUID, me: Me, vault: Transactions, tell_time: AppClock)
 
 
 @party_router.get("/subjects", name="relying_party_subjects", dependencies=PRIVATE)
-def references(
+def list_references(
     party: Party,
     session: Read,
     now: Now,
     limit: Limit = DEFAULT_LIMIT,
     after: Reference = None,
 ) -> Page[ReferenceOut]:
-    """List the people who consent to you now. By the references that you know them under, and no others do."""
-    found = queries.references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
-    return Page.cut(
-        found, limit, key=lambda one: one[0], out=lambda one: ReferenceOut(subject_ref=one[0], purposes=one[1])
-    )
+    """List the people who consent to you now. Each has a reference that only you know."""
+    found = queries.list_references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
+    return Page.cut(found, limit, key=itemgetter(0), out=lambda one: ReferenceOut(subject_ref=one[0], purposes=one[1]))

@@ -1,16 +1,16 @@
-"""Giving, refusing and withdrawing."""
+"""Give, refuse and withdraw consent."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.consent import events, grants, notices, notifications, proofs
+from app.consent import events, notices, notifications, proofs, queries
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
 from app.consent.tables import Grant
@@ -35,79 +35,93 @@ REF_BYTES = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a person decides about."""
+class ConsentRequest:
+    """A purpose, a recipient and the notice that the subject read before deciding."""
 
     purpose: Purpose
     relying_party_id: UUID | None
+    """None for the controller itself."""
     notice_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A consent in force, and whether it is new."""
+class GivenConsent:
+    """A consent in force."""
 
     grant: Grant
     new: bool
+    """False if it was already in force on the same notice."""
     receipt: Bundle | None
-    """Of giving it; none if it was given before there were any."""
+    """None if the consent is older than receipts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What was written down of a decision, or of time that was over."""
+class RecordedEvent:
+    """A consent event and its receipt."""
 
     event: ConsentEvent
     receipt: Bundle | None
+    """None if the event could not be recorded, or is older than receipts."""
 
 
 @operation("consent")
 def give(
-    vault: Vault, *, by: Principal, asked: Asked, chosen_end: datetime | None, settings: Settings, now: datetime
-) -> Given:
-    """Record a consent and put it in force. One already in force on the same notice stands as it is.
+    vault: Vault,
+    *,
+    by: Principal,
+    request: ConsentRequest,
+    chosen_end: datetime | None,
+    settings: Settings,
+    now: datetime,
+) -> GivenConsent:
+    """Put a consent in force and record it. A consent already in force on the same notice is left unchanged.
 
-    One in force on an older notice is ended first: a changed notice does not stretch an old consent.
+    A consent to an older notice is ended and replaced.
 
     Raises:
-        InvalidRequestError: no such relying party for this purpose, or an end that cannot be chosen.
-        NoticeChangedError: the notice is not the one in force.
+        InvalidRequestError: no relying party offers this purpose, or the chosen end is not allowed.
+        NoticeChangedError: the notice is not in force.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
-        _check_recipient(change.session, asked)
-        _check_notice(change.session, asked)
-        standing = _standing(change.session, by.id, asked)
-        if standing is not None and standing.valid_until > now and standing.notice_sha256 == asked.notice_sha256:
-            known = events.latest(change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=standing.id)
-            return Given(standing, new=False, receipt=None if known is None else known[1])
+        _check_recipient(change.session, request)
+        _check_notice(change.session, request)
+        current = _find_current(change.session, by.id, request)
+        if current is not None and current.valid_until > now and current.notice_sha256 == request.notice_sha256:
+            known = events.find_latest(
+                change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=current.id
+            )
+            return GivenConsent(current, new=False, receipt=None if known is None else known[1])
         ends = _end_of(chosen_end, settings, now)
-        if standing is not None:
-            end_grant(change, vault, standing, now=now, replaced=True)
-        keeping = proofs.Keeping(settings.proof_retention)
-        grant, receipt = _put_in_force(
-            change, vault, subject_id=by.id, asked=asked, ends=ends, keeping=keeping, now=now
+        if current is not None:
+            end_grant(change, vault, current, now=now, replaced=True)
+        grant = _put_in_force(
+            change, subject_id=by.id, request=request, ends=ends, retention=settings.proof_retention, now=now
         )
-        return Given(grant, new=True, receipt=receipt)
+        key = subjects.key(vault, by.id)
+        notifications.notify_given(change.session, key, grant, now=now)
+        event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
+        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
+        return GivenConsent(grant, new=True, receipt=receipt)
 
 
-def _standing(session: Session, subject_id: UUID, asked: Asked) -> Grant | None:
-    return grants.standing(
-        session, subject_id=subject_id, purpose=asked.purpose, relying_party_id=asked.relying_party_id
+def _find_current(session: Session, subject_id: UUID, request: ConsentRequest) -> Grant | None:
+    return queries.find_grant(
+        session, subject_id=subject_id, purpose=request.purpose, relying_party_id=request.relying_party_id
     )
 
 
-def _check_recipient(session: Session, asked: Asked) -> None:
-    party = asked.relying_party_id
-    if asked.purpose is Purpose.TEMPLATE_RENEWAL:
+def _check_recipient(session: Session, request: ConsentRequest) -> None:
+    party = request.relying_party_id
+    if request.purpose is Purpose.TEMPLATE_RENEWAL:
         if party is not None:
             raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
-    elif party is None or not parties.may_ask(session, party, asked.purpose):
+    elif party is None or not parties.may_ask(session, party, request.purpose):
         raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
 
 
-def _check_notice(session: Session, asked: Asked) -> None:
-    if asked.notice_sha256 not in notices.digests(session, asked.purpose):
+def _check_notice(session: Session, request: ConsentRequest) -> None:
+    if request.notice_sha256 not in notices.digests_in_force(session, request.purpose):
         raise NoticeChangedError
 
 
@@ -119,35 +133,25 @@ def _end_of(chosen: datetime | None, settings: Settings, now: datetime) -> datet
 
 
 def _put_in_force(
-    change: Change,
-    vault: Vault,
-    *,
-    subject_id: UUID,
-    asked: Asked,
-    ends: datetime,
-    keeping: proofs.Keeping,
-    now: datetime,
-) -> tuple[Grant, Bundle]:
+    change: Change, *, subject_id: UUID, request: ConsentRequest, ends: datetime, retention: timedelta, now: datetime
+) -> Grant:
     grant = Grant(
         id=uuid4(),
         subject_id=subject_id,
-        purpose=asked.purpose,
-        relying_party_id=asked.relying_party_id,
-        subject_ref=_reference(change.session, subject_id, asked.relying_party_id),
-        notice_sha256=asked.notice_sha256,
+        purpose=request.purpose,
+        relying_party_id=request.relying_party_id,
+        subject_ref=_reference(change.session, subject_id, request.relying_party_id),
+        notice_sha256=request.notice_sha256,
         valid_until=ends,
     )
     change.issue(Owner.grant(grant.id))
     change.session.add(grant)
-    proofs.begin(change.session, grant, keeping=keeping, given_on=now.date())
-    event = events.about(grant, EventState.GIVEN, at=now, ends=ends)
-    key = subjects.key(vault, subject_id)
-    notifications.given(change.session, key, grant, now=now)
-    return grant, events.append(change.session, vault, key, subject_id=subject_id, event=event, now=now)
+    proofs.add(change.session, grant, retention=retention, given_on=now.date())
+    return grant
 
 
 def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str | None:
-    """Return what the party knows the person as: one random string while any consent to it is in force."""
+    """Return the party's reference to the subject: one random string for as long as any consent to it is in force."""
     if party_id is None:
         return None
     known = select(Grant.subject_ref).where(Grant.subject_id == subject_id, Grant.relying_party_id == party_id)
@@ -155,88 +159,93 @@ def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str
 
 
 @operation("refusal")
-def refuse(vault: Vault, *, by: Principal, asked: Asked, tell_time: Clock) -> Recorded:
-    """Record a refusal. The latest word counts: a consent in force for the same ends.
+def refuse(vault: Vault, *, by: Principal, request: ConsentRequest, clock: Clock) -> RecordedEvent:
+    """Record a refusal. A consent in force for the same purpose and recipient ends.
 
-    That it ends is not refused because the relying party was revoked, or the text changed, since it was given.
+    It ends even if the relying party was revoked, or the notice was replaced, after the consent was given.
 
     Raises:
-        InvalidRequestError: no such relying party for this purpose.
-        NoticeChangedError: the notice is neither the one in force nor that of the consent.
+        InvalidRequestError: no relying party offers this purpose.
+        NoticeChangedError: the notice is neither in force nor the notice of the consent.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
-        now = tell_time()
-        standing = _standing(change.session, by.id, asked)
-        if standing is None:
-            _check_recipient(change.session, asked)
-        if standing is None or asked.notice_sha256 != standing.notice_sha256:
-            _check_notice(change.session, asked)
-        if standing is not None:
-            end_grant(change, vault, standing, now=now, replaced=True)
+        now = clock()
+        current = _find_current(change.session, by.id, request)
+        if current is None:
+            _check_recipient(change.session, request)
+        if current is None or request.notice_sha256 != current.notice_sha256:
+            _check_notice(change.session, request)
+        if current is not None:
+            end_grant(change, vault, current, now=now, replaced=True)
         event = ConsentEvent(
             consent_id=uuid4(),
             state=EventState.REFUSED,
             event_time=now,
-            purpose=asked.purpose,
-            relying_party_id=asked.relying_party_id,
-            notice_sha256=asked.notice_sha256,
+            purpose=request.purpose,
+            relying_party_id=request.relying_party_id,
+            notice_sha256=request.notice_sha256,
             valid_until=None,
         )
         key = subjects.key(vault, by.id)
-        return Recorded(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))
+        return RecordedEvent(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))
 
 
 @operation("withdrawal")
-def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, tell_time: Clock) -> tuple[Recorded, bool]:
-    """End one consent, now. Returns how it ended, and whether every byte is gone from the logs of the stores too.
+def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, clock: Clock) -> tuple[RecordedEvent, bool]:
+    """End one consent now. Returns its final event, and whether every byte has left the write-ahead logs too.
 
-    Repeating it is harmless and gives the first answer again.
+    A repeated withdrawal changes nothing and returns the first result.
 
     Raises:
-        NotFoundError: the person never decided about such a consent.
+        NotFoundError: the subject never decided about this consent.
     """
     with vault.change() as change:
         grant = change.session.get(Grant, consent_id)
         if grant is not None and grant.subject_id == subject_id:
-            recorded = end_grant(change, vault, grant, now=tell_time())
+            recorded = end_grant(change, vault, grant, now=clock())
         else:
-            recorded = _ended(change.session, vault, subject_id, consent_id, now=tell_time())
+            recorded = _find_final_event(change.session, vault, subject_id, consent_id, now=clock())
     return recorded, change.settled
 
 
-def _ended(session: Session, vault: Vault, subject_id: UUID, consent_id: UUID, *, now: datetime) -> Recorded:
-    """Return how a consent ended. What could not be written down when it did is written now."""
+def _find_final_event(
+    session: Session, vault: Vault, subject_id: UUID, consent_id: UUID, *, now: datetime
+) -> RecordedEvent:
+    """Return the final event of an ended consent; if it could not be recorded at the time, record it now."""
     key = subjects.key(vault, subject_id)
-    found = events.latest(session, key, subject_id=subject_id, consent_id=consent_id)
+    found = events.find_latest(session, key, subject_id=subject_id, consent_id=consent_id)
     if found is None:
         raise NotFoundError
     event, receipt = found
     if event.state is not EventState.GIVEN:
-        return Recorded(event, receipt)
-    ended = replace(event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
-    return Recorded(ended, _record(session, vault, subject_id, ended, now))
+        return RecordedEvent(event, receipt)
+    withdrawn = replace(event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
+    return RecordedEvent(withdrawn, _record(session, vault, subject_id, withdrawn, now))
 
 
-def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> Recorded:
-    """End a grant inside *change*: the row and what hangs from it, its keys, and the event that says so.
+def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> RecordedEvent:
+    """End a grant inside *change*: delete its row with all dependent rows, destroy its keys, and record the event.
 
     Args:
-        replaced: another word takes its place, and it must not end without that.
+        replaced: another decision replaces it; its key is then destroyed only after the commit.
     """
     state = ended_as(grant.valid_until, now=now)
-    # An expired consent ended when it expired, not when somebody noticed.
-    event = events.about(grant, state, at=grant.valid_until if state is EventState.EXPIRED else now)
-    delete_grant(change.session, grant)
-    proofs.end(change.session, grant.id, on=event.event_time.date())
+    # An expired consent ended at its expiry, not at the time of this call.
+    event = events.event_for(grant, state, at=grant.valid_until if state is EventState.EXPIRED else now)
+    ended_on = event.event_time.date()
+    # Foreign keys delete its templates and photos.
+    change.session.execute(delete(Grant).where(Grant.id == grant.id))
+    change.session.expunge(grant)
+    proofs.set_end(change.session, grant.id, on=ended_on)
     end = change.replaced if replaced else change.end
-    end(EndedKind.GRANT, grant.id, ended_as=state, on=event.event_time.date())
-    notifications.ended(change.session, notifications.key_for(vault, grant), grant, now=now)
-    return Recorded(event, _record(change.session, vault, grant.subject_id, event, now))
+    end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on)
+    notifications.notify_ended(change.session, notifications.find_record_key(vault, grant), grant, now=now)
+    return RecordedEvent(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
 def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle | None:
-    """Write down how a consent ended, if the keys for it open: an ending does not depend on its own record."""
+    """Record the end of a consent. If the keys do not open, the consent ends without its record."""
     try:
         key = subjects.key(vault, subject_id)
         return events.append(session, vault, key, subject_id=subject_id, event=event, now=now)
@@ -246,23 +255,17 @@ def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEven
         return None
 
 
-def delete_grant(session: Session, grant: Grant) -> None:
-    """Delete the row; templates and photos go by their foreign keys."""
-    session.execute(delete(Grant).where(Grant.id == grant.id))
-    session.expunge(grant)
-
-
 def grant_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
-    """Return the ids of a person's consents in force."""
+    """Return the ids of the subject's grants."""
     return session.scalars(select(Grant.id).where(Grant.subject_id == subject_id)).all()
 
 
-def end_all(change: Change, *, subject_id: UUID, now: datetime) -> None:
-    """Destroy the keys of every grant of a person who is being erased; the rows go with the person.
+def end_all_grants(change: Change, *, subject_id: UUID, now: datetime) -> None:
+    """Destroy the keys of every grant of a subject who is being erased; the rows are deleted with the subject.
 
-    What relying parties are still to be told stays, with no person beside it.
+    The messages that announce the ends to relying parties stay, without a link to the subject.
     """
     for grant in change.session.scalars(select(Grant).where(Grant.subject_id == subject_id)).all():
         change.end(EndedKind.GRANT, grant.id, ended_as="erased", on=now.date())
-        proofs.end(change.session, grant.id, on=now.date())
-        notifications.ended(change.session, None, grant, now=now)
+        proofs.set_end(change.session, grant.id, on=now.date())
+        notifications.notify_ended(change.session, None, grant, now=now)

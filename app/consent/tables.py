@@ -1,4 +1,4 @@
-"""Notices, grants and consent events."""
+"""Tables of notices, grants, consent events and proofs."""
 
 from datetime import date, datetime
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from app.parties.tables import PURPOSE
 
 
 class Notice(Row):
-    """A text that people read before they decide; kept for ever as it was read."""
+    """The text that subjects read before they decide; stored unchanged for ever."""
 
     __tablename__ = "notices"
     __table_args__ = (UniqueConstraint("purpose", "language", "version"),)
@@ -37,10 +37,10 @@ class Notice(Row):
 
 
 class Grant(Row):
-    """A consent in force. Ending it deletes the row, and the database takes what hangs from it.
+    """A consent in force. Ending it deletes the row; foreign keys delete the dependent rows.
 
-    The unique keys are there for foreign keys to point at: a row that hangs from a grant names the grant's person,
-    purpose and relying party too, and cannot hang from a grant that says otherwise.
+    The unique keys are targets of foreign keys: a dependent row repeats the grant's subject, purpose and relying party,
+    so it cannot depend on a grant with other values.
     """
 
     __tablename__ = "grants"
@@ -73,13 +73,23 @@ class Grant(Row):
     subject_ref: Mapped[str | None] = mapped_column(String(64), info=PERSONAL)
     notice_sha256: Mapped[str] = mapped_column(ForeignKey("notices.sha256"), info=PERSONAL)
     valid_until: Mapped[datetime] = mapped_column(info=PERSONAL)
-    spell_id: Mapped[UUID | None] = mapped_column(default=uuid4, info=PERSONAL)
-    """The spell of matching that it is in, at random; None while its person disputes a comparison. As a person's: it
-    ends for good, so that a restored backup that still has it is paused too."""
+    matching_period_id: Mapped[UUID | None] = mapped_column("spell_id", default=uuid4, info=PERSONAL)
+    """Random id of the current matching period; None while the subject disputes a comparison. A pause ends the period
+    for good, so that a consent restored from an older backup is paused too."""
+
+    @property
+    def consent_id(self) -> UUID:
+        """The grant's id, under its public name."""
+        return self.id
+
+    @property
+    def paused(self) -> bool:
+        """Whether matching is paused because the subject disputes a comparison."""
+        return self.matching_period_id is None
 
 
 class ConsentEventRow(Row):
-    """A consent event, sealed under the person's key; a trigger refuses every update."""
+    """A consent event, sealed under the subject's key; a trigger refuses every update."""
 
     __tablename__ = "consent_events"
     __table_args__ = (UniqueConstraint("subject_id", "position"),)
@@ -87,12 +97,12 @@ class ConsentEventRow(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the person's first event, and so on."""
+    """1 for the subject's first event, and so on."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class ConsentProof(Row):
-    """That a consent existed, for whoever holds its id. Its rows lie in the order of their digests: none of time."""
+    """Proof that a consent existed, for holders of its id. Rows are stored by digest, so they have no order of time."""
 
     __tablename__ = "consent_proofs"
     __table_args__ = (

@@ -59,7 +59,7 @@ def enrol(
     """
     if not 1 <= len(photos) <= policy.MOST_PHOTOS:
         raise InvalidRequestError(("/photos", f"send 1 to {policy.MOST_PHOTOS} photos"))
-    permitted = partial(permits.for_enrolment, subject_id=by.id, consent_ids=consent_ids, keep_photos=keep_photos)
+    permitted = partial(permits.find_for_enrolment, subject_id=by.id, consent_ids=consent_ids, keep_photos=keep_photos)
     with vault.data.read() as session:
         permit, _ = permitted(session, now=tell_time())
     measured = _all_good(faces.pool.measure(permit, photos))

@@ -6,7 +6,6 @@ from datetime import datetime
 from app.comparisons import maintenance as matching
 from app.comparisons import shorten_history
 from app.consent import maintenance as consent
-from app.consent.proofs import Keeping
 from app.db.sqlite.connections import unhurried
 from app.kit.crash_points import operation
 from app.parties import keys as party_keys
@@ -65,10 +64,10 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
     swept = MaintenanceReport(
         purged=purge_dead_rows(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
-        expired=consent.expire(vault, now=now),
+        expired=consent.end_expired(vault, now=now),
         templates_ended=ending.end_superseded(vault, now=now),
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
-        proofs_deleted=consent.forget_proofs(vault, keeping=Keeping(settings.proof_retention), now=now),
+        proofs_deleted=consent.delete_old_proofs(vault, retention=settings.proof_retention, now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),
         erasures_forgotten=record_expiry.forget_erasures(vault, keeping=settings.erasure_retention, now=now),
         access_counts_deleted=record_expiry.forget_access_counts(vault, days=settings.access_count_days, now=now),

@@ -11,8 +11,8 @@ import structlog
 from fastapi import FastAPI
 
 from app import __version__
-from app.callbacks.delivery_worker import Courier
-from app.callbacks.http_client import Caller
+from app.callbacks.delivery_worker import DeliveryWorker
+from app.callbacks.http_client import CallbackClient
 from app.comparisons import enumeration_guard
 from app.compliance import shipped_notices
 from app.compliance.live_requirements.policy import group_warnings
@@ -40,9 +40,11 @@ QUIET_S = 0.05
 log = structlog.get_logger()
 
 
-def courier_of(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> Courier:
+def courier_of(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> DeliveryWorker:
     """Make what tells relying parties; nothing is sent yet."""
-    return Courier(vault, Caller(private=settings.callback_private), days=settings.callback_days, clock=clock)
+    return DeliveryWorker(
+        vault, CallbackClient(private=settings.callback_private), days=settings.callback_days, clock=clock
+    )
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""Relying parties: who may ask, for which purposes, and with which key."""
+"""Owns relying parties, their purposes and keys. It never stores a key in readable form."""

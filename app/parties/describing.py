@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation
-from app.parties.service import PartyError, PartyView, refuse_untold, standing_party, view_of
+from app.parties.service import PartyError, PublicParty, check_texts, get_active, public_view
 from app.parties.tables import PartyKey, RelyingParty
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class PartyChanges:
     """What is to be said from now on; None leaves it as it is."""
 
     contact: str | None = None
@@ -30,7 +30,7 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyView:
+class PartyKeyDates:
     """A key of a relying party, which cannot be read."""
 
     created_on: date
@@ -39,17 +39,17 @@ class KeyView:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartyForOperator:
     """A relying party as the operator sees it."""
 
-    party: PartyView
+    party: PublicParty
     added_on: date
     revoked_on: date | None
-    keys: Sequence[KeyView]
+    keys: Sequence[PartyKeyDates]
 
 
 @operation("describing a relying party")
-def describe(vault: Vault, *, party_id: UUID, described: Described, now: datetime) -> PartyView:
+def update_party(vault: Vault, *, party_id: UUID, described: PartyChanges, now: datetime) -> PublicParty:
     """Say something else of a relying party. Receipts that were given keep what was said then.
 
     Raises:
@@ -59,9 +59,9 @@ def describe(vault: Vault, *, party_id: UUID, described: Described, now: datetim
     if not said:
         msg = "say what is to change: --contact, --context, --legal-basis or --alternative"
         raise PartyError(msg)
-    refuse_untold(**{name.replace("_", " "): value for name, value in said.items()})
+    check_texts(**{name.replace("_", " "): value for name, value in said.items()})
     with vault.data.write() as session:
-        party = standing_party(session, party_id)
+        party = get_active(session, party_id)
         for name, value in said.items():
             setattr(party, name, value)
         append_open_entry(
@@ -71,19 +71,19 @@ def describe(vault: Vault, *, party_id: UUID, described: Described, now: datetim
             changed=" ".join(said),
             at=now.isoformat(),
         )
-        return view_of(session, party)
+        return public_view(session, party)
 
 
-def every(session: Session) -> list[Standing]:
+def list_all(session: Session) -> list[PartyForOperator]:
     """Return every relying party, revoked ones too, by name."""
     return [_standing(session, party) for party in session.scalars(select(RelyingParty).order_by(RelyingParty.name))]
 
 
-def _standing(session: Session, party: RelyingParty) -> Standing:
+def _standing(session: Session, party: RelyingParty) -> PartyForOperator:
     keys = select(PartyKey).where(PartyKey.relying_party_id == party.id).order_by(PartyKey.created_on, PartyKey.id)
-    return Standing(
-        party=view_of(session, party),
+    return PartyForOperator(
+        party=public_view(session, party),
         added_on=party.added_on,
         revoked_on=party.revoked_on,
-        keys=[KeyView(key.created_on, key.ends_at) for key in session.scalars(keys)],
+        keys=[PartyKeyDates(key.created_on, key.ends_at) for key in session.scalars(keys)],
     )

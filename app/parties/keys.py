@@ -44,14 +44,14 @@ _BY_KEY = Prepared(
 )
 
 
-def authenticate(data: Store, token_digest: bytes, *, tell_time: Clock) -> Principal | None:
+def authenticate(data: Store, token_digest: bytes, *, clock: Clock) -> Principal | None:
     """Find the relying party whose key this is."""
     with data.reading() as reading:
-        found = reading.first(_BY_KEY, digest=token_digest, now=tell_time())
+        found = reading.first(_BY_KEY, digest=token_digest, now=clock())
     return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 
-def may_still_ask(key_id: UUID | BindParameter[UUID], *, now: _Now) -> ColumnElement[bool]:
+def is_active(key_id: UUID | BindParameter[UUID], *, now: _Now) -> ColumnElement[bool]:
     """Select nothing once this key has ended; for a decision that was long in the making."""
     return exists().where(PartyKey.id == key_id, _works(now))
 

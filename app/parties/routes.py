@@ -37,7 +37,7 @@ class PartyOut(BaseModel):
     """On what ground it asks, in its own words."""
 
     @classmethod
-    def of(cls, party: service.PartyView) -> Self:
+    def of(cls, party: service.PublicParty) -> Self:
         """Show *party*."""
         return cls(
             relying_party_id=party.id,
@@ -53,7 +53,7 @@ class PartyOut(BaseModel):
 @open_router.get("/relying-parties")
 def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor = None) -> Page[PartyOut]:
     """List who may ask. Every relying party: its purposes, its contact, and the way in without a face."""
-    parties = service.standing(session, limit=limit + 1, after=after)
+    parties = service.list_active(session, limit=limit + 1, after=after)
     return Page.cut(parties, limit, key=lambda party: party.id, out=PartyOut.of)
 
 

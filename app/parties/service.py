@@ -3,14 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared, Statements
 from app.faces.permit import Purpose
 from app.kit.crash_points import operation
 from app.kit.text import REASON, readable
@@ -22,7 +20,7 @@ from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
 log = structlog.get_logger()
-OFFERED = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
+PARTY_PURPOSES = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 """The purposes that a relying party can ask for; `template_renewal` is the controller's own."""
 
 
@@ -31,7 +29,7 @@ class PartyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class PartyView:
+class PublicParty:
     """A relying party as anybody may see it."""
 
     id: UUID
@@ -45,10 +43,10 @@ class PartyView:
     """On what ground it asks; None where the operator has not said."""
 
 
-def view_of(session: Session, party: RelyingParty) -> PartyView:
+def public_view(session: Session, party: RelyingParty) -> PublicParty:
     """Return a party as anybody may see it."""
     purposes = session.scalars(select(PartyPurpose.purpose).where(PartyPurpose.relying_party_id == party.id))
-    return PartyView(
+    return PublicParty(
         id=party.id,
         name=party.name,
         contact=party.contact,
@@ -69,14 +67,14 @@ def add(
     context: str | None = None,
     legal_basis: str | None = None,
     now: datetime,
-) -> tuple[PartyView, str]:
+) -> tuple[PublicParty, str]:
     """Add a relying party; returns it and its key, which cannot be read again.
 
     Raises:
         PartyError: something is blank or cannot be read, the name is taken, or a purpose is not a relying party's.
     """
     told = {"contact": contact, "alternative": alternative, "context": context, "legal basis": legal_basis}
-    refuse_untold(name=name, **told)
+    check_texts(name=name, **told)
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
         msg = f"there is a relying party named {name!r} already; give this one another name"
         raise PartyError(msg)
@@ -97,16 +95,16 @@ def add(
     session.flush()
     session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
     append_open_entry(session, LoggedAct.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
-    return view_of(session, party), keys.add(session, party.id, now=now)
+    return public_view(session, party), keys.add(session, party.id, now=now)
 
 
 def _refuse_not_offered(purposes: Collection[Purpose]) -> None:
-    if not purposes or not set(purposes) <= set(OFFERED):
-        msg = f"a relying party's purposes are {' and '.join(OFFERED)}"
+    if not purposes or not set(purposes) <= set(PARTY_PURPOSES):
+        msg = f"a relying party's purposes are {' and '.join(PARTY_PURPOSES)}"
         raise PartyError(msg)
 
 
-def refuse_untold(**told: str | None) -> None:
+def check_texts(**told: str | None) -> None:
     """Refuse what is blank, or what people cannot be shown as it is; what was not said at all is let be.
 
     Raises:
@@ -126,7 +124,7 @@ def refuse_untold(**told: str | None) -> None:
 @operation("rotating a relying party's key")
 def rotate_key(
     vault: Vault, *, party_id: UUID, overlap: timedelta = timedelta(), now: datetime
-) -> tuple[PartyView, str]:
+) -> tuple[PublicParty, str]:
     """Give the party a new key, and end its old one: with the new one, or after *overlap*.
 
     Raises:
@@ -138,7 +136,7 @@ def rotate_key(
         raise PartyError(msg)
     until = now + overlap if overlap else None
     with vault.change() as change:
-        party = standing_party(change.session, party_id)
+        party = get_active(change.session, party_id)
         keys.replace(change, party_id, until=until, now=now)
         append_open_entry(
             change.session,
@@ -147,28 +145,28 @@ def rotate_key(
             at=now.isoformat(),
             old_key_until=None if until is None else until.isoformat(),
         )
-        return view_of(change.session, party), keys.add(change.session, party_id, now=now)
+        return public_view(change.session, party), keys.add(change.session, party_id, now=now)
 
 
 @operation("revoking a relying party")
-def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PartyView:
+def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PublicParty:
     """End the party's keys for good: it can ask nothing, and nobody can newly consent to it.
 
     Raises:
         PartyError: there is no such party, or it is revoked.
     """
     with vault.change() as change:
-        party = standing_party(change.session, party_id)
+        party = get_active(change.session, party_id)
         keys.end_all(change, party_id, now=now)
         party.revoked_on = now.date()
         change.end(EndedKind.RELYING_PARTY, party_id, ended_as="revoked", on=now.date())
         append_open_entry(
             change.session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat()
         )
-        return view_of(change.session, party)
+        return public_view(change.session, party)
 
 
-def standing_party(session: Session, party_id: UUID) -> RelyingParty:
+def get_active(session: Session, party_id: UUID) -> RelyingParty:
     """Return the row of a party that is not revoked.
 
     Raises:
@@ -181,42 +179,18 @@ def standing_party(session: Session, party_id: UUID) -> RelyingParty:
     return party
 
 
-def get(session: Session, party_id: UUID) -> PartyView | None:
+def get(session: Session, party_id: UUID) -> PublicParty | None:
     """Return one relying party, revoked or not: it stays named in people's histories."""
     party = session.get(RelyingParty, party_id)
-    return None if party is None else view_of(session, party)
+    return None if party is None else public_view(session, party)
 
 
-_RECIPIENT = Prepared(
-    select(
-        RelyingParty.id,
-        RelyingParty.name,
-        RelyingParty.contact,
-        RelyingParty.alternative,
-        RelyingParty.context,
-        RelyingParty.legal_basis,
-    ).where(RelyingParty.id == bindparam("party_id"))
-)
+def list_recipients(session: Session, party_ids: Collection[UUID]) -> Sequence[RelyingParty]:
+    """Return these relying parties by id, revoked ones too."""
+    return session.scalars(select(RelyingParty).where(RelyingParty.id.in_(party_ids)).order_by(RelyingParty.id)).all()
 
 
-class Recipient(NamedTuple):
-    """A relying party as those who decided about it are told of it, revoked or not."""
-
-    id: UUID
-    name: str
-    contact: str
-    alternative: str
-    context: str | None
-    legal_basis: str | None
-
-
-def recipients(reading: Statements, party_ids: Collection[UUID]) -> Sequence[Recipient]:
-    """Return these relying parties, by their ids."""
-    found = (reading.first(_RECIPIENT, party_id=party_id) for party_id in sorted(party_ids))
-    return [Recipient(*row) for row in found if row is not None]
-
-
-def names(session: Session, party_ids: Collection[UUID]) -> dict[UUID, str]:
+def list_names(session: Session, party_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of relying parties, revoked ones too: they stay named in people's histories."""
     rows = session.execute(select(RelyingParty.id, RelyingParty.name).where(RelyingParty.id.in_(party_ids)))
     return {row.id: row.name for row in rows}
@@ -238,12 +212,12 @@ def may_ask(session: Session, party_id: UUID, purpose: Purpose) -> bool:
     )
 
 
-def standing(session: Session, *, limit: int, after: UUID | None) -> Sequence[PartyView]:
+def list_active(session: Session, *, limit: int, after: UUID | None) -> Sequence[PublicParty]:
     """List who may ask now, by id."""
     query = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id).limit(limit)
     if after is not None:
         query = query.where(RelyingParty.id > after)
-    return [view_of(session, party) for party in session.scalars(query)]
+    return [public_view(session, party) for party in session.scalars(query)]
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:

@@ -13,7 +13,6 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from app.consent import queries
-from app.consent.proofs import Keeping
 from app.consent.tables import ConsentProof
 from app.db.sqlite.prepared import Prepared, within
 from app.faces.permit import Purpose
@@ -125,7 +124,7 @@ def count(asked: Asked) -> None:
     """
     try:
         with asked.vault.data.writing(patience_s=COUNTING_S) as writing:
-            subjects.check_there(writing, asked.subject_id)
+            subjects.check_exists(writing, asked.subject_id)
             writing.all(_COUNT, id=uuid4(), subject_id=asked.subject_id, on_day=asked.now.date())
     except OperationalError as error:
         log.warning("access not counted", error=type(error.orig).__name__)
@@ -210,10 +209,10 @@ def _told(asked: Asked) -> dict[str, Any]:
     key = subjects.key(asked.vault, asked.subject_id)
     with asked.vault.data.read() as session:
         reading = within(session)
-        restricted = subjects.restricted(reading, asked.subject_id)
-        grants = queries.in_force(reading, subject_id=asked.subject_id, now=asked.now)
-        decided = queries.decided(session, key, subject_id=asked.subject_id)
-        recipients = {party.id: party for party in parties.recipients(reading, decided.relying_party_ids)}
+        restricted = subjects.is_restricted(reading, asked.subject_id)
+        grants = queries.list_in_force(session, subject_id=asked.subject_id, now=asked.now)
+        decided = queries.find_past_decisions(session, key, subject_id=asked.subject_id)
+        recipients = {party.id: party for party in parties.list_recipients(session, decided.relying_party_ids)}
     return {
         "restricted": restricted,
         "purposes": [
@@ -246,7 +245,7 @@ def _told(asked: Asked) -> dict[str, Any]:
 
 def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> dict[str, Any]:
     """Return what may outlive the account of one consent."""
-    until = None if proof.ended_on is None else Keeping(settings.proof_retention).until(proof.ended_on)
+    until = None if proof.ended_on is None else proof.ended_on + settings.proof_retention
     return {
         "consent_id": str(consent_id),
         "purpose": proof.purpose,

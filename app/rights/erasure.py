@@ -78,7 +78,7 @@ def kept(session: Session, erasure: Erasure, settings: Settings, *, today: date)
         _itself(settings.erasure_retention.days),
         LEAVES,
         *((_proofs(retention.days),) if proofs else ()),
-        *((_to_be_told(settings),) if outbox.is_left_of(session, erasure_id=erasure.id) else ()),
+        *((_to_be_told(settings),) if outbox.has_messages_of(session, erasure_id=erasure.id) else ()),
         *(() if erasure.rebuilt else (UNUSED_SPACE,)),
     )
 
@@ -190,8 +190,8 @@ def _delete(vault: Vault, erasure_id: UUID, now: datetime) -> None:
             before = (
                 erasure_counts.Held.read(told) if told else erasure_counts.held(session, vault.register, subject_id)
             )
-            consent.end_all(change, subject_id=subject_id, now=now)
-            outbox.hand_over(session, subject_id=subject_id, erasure_id=erasure_id)
+            consent.end_all_grants(change, subject_id=subject_id, now=now)
+            outbox.attach_to_erasure(session, subject_id=subject_id, erasure_id=erasure_id)
             subjects.delete_subject(change, subject_id=subject_id, now=now)
             session.flush()
             held = replace(before, rows_after=erasure_counts.rows(session, subject_id), keys_destroyed_at=now)

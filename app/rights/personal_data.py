@@ -201,13 +201,13 @@ def _proven(value: Value, prove: Callable[[bytes], bytes]) -> Value:
 
 def _read(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:
     with vault.data.reading() as reading:
-        subjects.check_there(reading, subject_id)
+        subjects.check_exists(reading, subject_id)
         return reading.all(statement, subject_id=subject_id, **after)
 
 
 def _still_here(vault: Vault, subject_id: UUID) -> None:
     with vault.data.reading() as reading:
-        subjects.check_there(reading, subject_id)
+        subjects.check_exists(reading, subject_id)
 
 
 def _order(table: Table) -> list[Column[Any]]:

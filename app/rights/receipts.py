@@ -55,8 +55,10 @@ def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None
     try:
         key = subjects.key(vault, subject_id)
         with vault.data.writing(patience_s=PATIENCE_S) as writing:
-            subjects.check_there(writing, subject_id)
-            return subjects.issue_of_right(writing, vault, key, subject_id=subject_id, kind="access", now=now)
+            subjects.check_exists(writing, subject_id)
+            return subjects.issue_right_receipt_with_key(
+                writing, vault, key, subject_id=subject_id, kind="access", now=now
+            )
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None

@@ -1,1 +1,1 @@
-"""People: registering, tokens, recovery, and what they call themselves."""
+"""Owns subjects, their tokens, recovery codes and restriction. It never stores a token in readable form."""

@@ -17,9 +17,9 @@ from app.vault.vault import Vault
 def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Remove people whose key is gone, and tokens that ended; stop the matching that was stopped. Returns how many."""
     removed = 0
-    for page in dead_rows.pages(vault, Subject.id, Subject.spell_id):
+    for page in dead_rows.pages(vault, Subject.id, Subject.matching_period_id):
         dead = dead_rows.without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
-        spells = (row.spell_id for row in page if row.spell_id is not None)
+        spells = (row.matching_period_id for row in page if row.matching_period_id is not None)
         removed += _remove(vault, dead, stopped=dead_rows.tombstones(vault, EndedKind.SPELL, spells), now=now)
     for page in dead_rows.pages(vault, Token.id):
         ended = dead_rows.tombstones(vault, EndedKind.TOKEN, (row.id for row in page))
@@ -30,7 +30,7 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
                 session.execute(delete(Token).where(Token.id.in_(ended)))
                 # What was written down of it was lost with the commit, or with the data.
                 left_unused = [token for token in gone if ended[token.id].ended_as == token_expiry.UNUSED]
-                token_expiry.record(session, vault, left_unused, now=now)
+                token_expiry.record_ended(session, vault, left_unused, now=now)
             removed += len(ended)
     return removed
 
@@ -39,10 +39,10 @@ def _remove(vault: Vault, dead: Collection[UUID], *, stopped: Collection[UUID], 
     if dead or stopped:
         with vault.data.write() as session:
             session.execute(delete(Subject).where(Subject.id.in_(dead)))
-            for subject in session.scalars(select(Subject).where(Subject.spell_id.in_(stopped))).all():
+            for subject in session.scalars(select(Subject).where(Subject.matching_period_id.in_(stopped))).all():
                 # What was written down of it was lost with the commit, or with the data.
-                subject.spell_id = None
-                restriction.record(session, vault, subject_id=subject.id, now=now)
+                subject.matching_period_id = None
+                restriction.record_restriction(session, vault, subject_id=subject.id, now=now)
     return len(dead) + len(stopped)
 
 

@@ -20,21 +20,21 @@ log = structlog.get_logger()
 
 
 @operation("restriction")
-def restrict(vault: Vault, *, by: Principal, tell_time: Clock) -> Bundle | None:
+def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
     """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
     with vault.change() as change:
-        subject, now = service.get(change.session, by.id, token_id=by.token_id), tell_time()
-        if subject.spell_id is None:
+        subject, now = service.get(change.session, by.id, token_id=by.token_id), clock()
+        if subject.matching_period_id is None:
             return None
-        change.end(EndedKind.SPELL, subject.spell_id, ended_as="restricted", on=now.date())
-        subject.spell_id = None
-        return record(change.session, vault, subject_id=by.id, now=now)
+        change.end(EndedKind.SPELL, subject.matching_period_id, ended_as="restricted", on=now.date())
+        subject.matching_period_id = None
+        return record_restriction(change.session, vault, subject_id=by.id, now=now)
 
 
-def record(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+def record_restriction(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
     """Write the receipt of a restriction, if the keys for it open: as an ending, it does not depend on its record."""
     try:
-        return service.issue_receipt(session, vault, subject_id, "restriction", now=now)
+        return service.issue_right_receipt(session, vault, subject_id, "restriction", now=now)
     except (KekError, SealError) as error:
         log.error("a restriction is not in the person's list", error=type(error).__name__)
         append_unrecorded(session, "restricted", now=now)
@@ -44,7 +44,7 @@ def record(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -
 def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
     """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
     subject = service.get(session, by.id, token_id=by.token_id)
-    if subject.spell_id is not None:
+    if subject.matching_period_id is not None:
         return None
-    subject.spell_id = uuid4()
-    return service.issue_receipt(session, vault, by.id, "restriction_lifted", now=now)
+    subject.matching_period_id = uuid4()
+    return service.issue_right_receipt(session, vault, by.id, "restriction_lifted", now=now)

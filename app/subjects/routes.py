@@ -146,7 +146,7 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
     "/recoveries",
     status_code=201,
     dependencies=PRIVATE,
-    responses=problem_responses(service.NoSuchCodeError, TooManyAttemptsError),
+    responses=problem_responses(service.UnknownRecoveryCodeError, TooManyAttemptsError),
 )
 def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
     """Get back in with the recovery code.
@@ -160,7 +160,7 @@ def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -
     return _registered(given)
 
 
-def _registered(given: service.Registered) -> RegisteredOut:
+def _registered(given: service.NewCredentials) -> RegisteredOut:
     return RegisteredOut(
         subject_id=given.subject_id, access_token=given.access_token, recovery_code=given.recovery_code
     )
@@ -180,13 +180,13 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now
 
 
 @router.put("/restriction", dependencies=PRIVATE)
-def restrict(me: Me, vault: Transactions, tell_time: AppClock) -> RestrictionOut:
+def restrict(me: Me, vault: Transactions, clock: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
     Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
     To repeat it is harmless.
     """
-    return RestrictionOut(restricted=True, receipt=restriction.restrict(vault, by=me, tell_time=tell_time))
+    return RestrictionOut(restricted=True, receipt=restriction.restrict(vault, by=me, clock=clock))
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
@@ -199,7 +199,7 @@ def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
 def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[TokenOut]:
     """List your tokens. Each is one way in; the tokens themselves are not stored and cannot be read again."""
     return Page.part(
-        service.tokens(session, me.id),
+        service.list_tokens(session, me.id),
         limit,
         after,
         key=lambda token: f"{token.created_on}.{token.id}",

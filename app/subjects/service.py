@@ -43,14 +43,14 @@ class RestrictedError(Problem):
     detail = "You have stopped all use of your face here. Lift that first: DELETE /v1/me/restriction."
 
 
-class NoSuchCodeError(UnauthenticatedError):
+class UnknownRecoveryCodeError(UnauthenticatedError):
     """There is no such recovery code, or it was used."""
 
     detail = "This is not a recovery code that is in force. Each works once, and the last recovery gave you a new one."
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class NewCredentials:
     """What a new person is given, once."""
 
     subject_id: UUID
@@ -74,18 +74,20 @@ def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetim
 
 
 @operation("sign-up")
-def register(vault: Vault, *, display_name: str | None, now: datetime) -> Registered:
+def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCredentials:
     """Enter a person."""
     with vault.change() as change:
         session = change.session
-        subject = Subject(id=uuid4(), registered_on=now.date(), sealed_name=None, spell_id=uuid4(), erasing=False)
+        subject = Subject(
+            id=uuid4(), registered_on=now.date(), sealed_name=None, matching_period_id=uuid4(), erasing=False
+        )
         change.issue(Owner.subject(subject.id))
         session.add(subject)
         session.flush()
-        rename(session, vault, subject_id=subject.id, display_name=display_name)
+        set_display_name(session, vault, subject_id=subject.id, display_name=display_name)
         _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
         _, recovery_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
-    return Registered(subject.id, access_token, recovery_code)
+    return NewCredentials(subject.id, access_token, recovery_code)
 
 
 _BY_TOKEN = Prepared(
@@ -103,20 +105,22 @@ def authenticate(data: Store, token_digest: bytes) -> Principal | None:
 
 
 _THERE = Prepared(
-    select(Subject.spell_id.is_(None)).where(Subject.id == bindparam("subject_id"), Subject.erasing.is_(False))
+    select(Subject.matching_period_id.is_(None)).where(
+        Subject.id == bindparam("subject_id"), Subject.erasing.is_(False)
+    )
 )
 
 
-def check_there(statements: Statements, subject_id: UUID) -> None:
+def check_exists(statements: Statements, subject_id: UUID) -> None:
     """Go on only if the person is still there.
 
     Raises:
         UnauthenticatedError: they were erased since their token was checked.
     """
-    restricted(statements, subject_id)
+    is_restricted(statements, subject_id)
 
 
-def restricted(statements: Statements, subject_id: UUID) -> bool:
+def is_restricted(statements: Statements, subject_id: UUID) -> bool:
     """Say whether the person has stopped all matching.
 
     Raises:
@@ -155,7 +159,7 @@ def key(vault: Vault, subject_id: UUID) -> Key:
         raise UnauthenticatedError from error
 
 
-def display_name(vault: Vault, subject: Subject) -> str | None:
+def read_display_name(vault: Vault, subject: Subject) -> str | None:
     """Return what the person calls themselves."""
     if subject.sealed_name is None:
         return None
@@ -167,11 +171,11 @@ def rectify(
 ) -> tuple[Subject, Bundle]:
     """Correct what the person calls themselves; returns the receipt too, which does not say what."""
     subject = get(session, by.id, token_id=by.token_id)
-    rename(session, vault, subject_id=by.id, display_name=display_name)
-    return subject, issue_receipt(session, vault, by.id, "rectification", now=now)
+    set_display_name(session, vault, subject_id=by.id, display_name=display_name)
+    return subject, issue_right_receipt(session, vault, by.id, "rectification", now=now)
 
 
-def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
+def set_display_name(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
     """Set what the person calls themselves."""
     subject = get(session, subject_id)
     subject.sealed_name = (
@@ -181,7 +185,7 @@ def rename(session: Session, vault: Vault, *, subject_id: UUID, display_name: st
     )
 
 
-def tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
+def list_tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
     """Return the person's access tokens."""
     where = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
     return session.scalars(select(Token).where(*where).order_by(Token.created_on, Token.id)).all()
@@ -208,11 +212,11 @@ def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetim
 
 
 @operation("recovery")
-def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
+def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredentials:
     """Give a new token and a new code for a code; every older token and the code end.
 
     Raises:
-        NoSuchCodeError: there is no such code.
+        UnknownRecoveryCodeError: there is no such code.
     """
     with vault.change() as change:
         session = change.session
@@ -220,7 +224,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
             select(Token).where(Token.digest == token_digest(recovery_code), Token.kind == TokenKind.RECOVERY)
         )
         if found is None:
-            raise NoSuchCodeError
+            raise UnknownRecoveryCodeError
         subject = get(session, found.subject_id)
         # Not before the new code is there: between the two a crash or a full disk would leave a person with no way in.
         for token_id in _token_ids(session, subject.id):
@@ -228,7 +232,7 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> Registered:
             change.replaced(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
         _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
         _, new_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
-    return Registered(subject.id, access_token, new_code)
+    return NewCredentials(subject.id, access_token, new_code)
 
 
 def _token_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
@@ -241,24 +245,24 @@ def _end_tokens(change: Change, token_ids: Sequence[UUID], now: datetime) -> Non
         change.end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
 
 
-def may_be_matched() -> Select[UUID]:
+def matchable_subject_ids() -> Select[UUID]:
     """Select the ids of people who have neither stopped matching nor asked for erasure."""
-    return select(Subject.id).where(Subject.spell_id.is_not(None), Subject.erasing.is_(False))
+    return select(Subject.id).where(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False))
 
 
-def being_erased() -> Select[UUID]:
+def erasing_subject_ids() -> Select[UUID]:
     """Select the ids of people whose erasure is under way."""
     return select(Subject.id).where(Subject.erasing)
 
 
-def issue_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
+def issue_right_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
     """Write the receipt of a right that the person used, in the transaction in which they do."""
     own = key(vault, subject_id)
     session.flush()
-    return issue_of_right(within(session), vault, own, subject_id=subject_id, kind=kind, now=now)
+    return issue_right_receipt_with_key(within(session), vault, own, subject_id=subject_id, kind=kind, now=now)
 
 
-def issue_of_right(
+def issue_right_receipt_with_key(
     writing: Statements, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
 ) -> Bundle:
     """Do the same with the person's *own* key at hand."""

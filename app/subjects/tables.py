@@ -26,7 +26,7 @@ class Subject(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED_TEXT)
-    spell_id: Mapped[UUID | None] = mapped_column(default=uuid4, info=PERSONAL)
+    matching_period_id: Mapped[UUID | None] = mapped_column("spell_id", default=uuid4, info=PERSONAL)
     """The spell of matching that they are in, at random; None while they have stopped all matching (GDPR Art. 18).
     Stopping ends the spell for good, so that a restored backup that still has it is stopped too."""
     erasing: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
@@ -38,7 +38,7 @@ class Subject(Row):
     @property
     def restricted(self) -> bool:
         """Say whether they have stopped all matching."""
-        return self.spell_id is None
+        return self.matching_period_id is None
 
 
 class Token(Row):

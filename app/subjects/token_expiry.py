@@ -42,12 +42,12 @@ def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
             for token in rows:
                 change.session.execute(delete(Token).where(Token.id == token.id))
                 change.end(EndedKind.TOKEN, token.id, ended_as=UNUSED, on=now.date())
-            record(change.session, vault, rows, now=now)
+            record_ended(change.session, vault, rows, now=now)
         ended += len(rows)
     return ended
 
 
-def record(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
+def record_ended(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
     """Write the entries of tokens that nobody used: one for the person of each, and how many there were."""
     for token in ended:
         _note(session, vault, token.subject_id, token.id, now)

@@ -24,7 +24,7 @@ PAGE = 500
 """Tokens that are written in one transaction."""
 
 
-class LastUses:
+class TokenUsage:
     """What was used since it was last written down."""
 
     def __init__(self, clock: Clock) -> None:

@@ -46,7 +46,7 @@ def end_superseded(vault: Vault, *, now: datetime) -> int:
 def _over(today: date) -> ColumnElement[bool]:
     """Select the templates whose day has come, but not those of people who are being erased: these go with them."""
     engines = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= today)
-    return and_(Template.weights_sha256.in_(engines), Template.subject_id.not_in(subjects.being_erased()))
+    return and_(Template.weights_sha256.in_(engines), Template.subject_id.not_in(subjects.erasing_subject_ids()))
 
 
 def _page(vault: Vault, over: ColumnElement[bool]) -> Sequence[UUID]:

@@ -102,7 +102,7 @@ def superseded(weights_sha256: str, *, today: date) -> ColumnElement[bool]:
 
 def renewable(weights_sha256: str, *, now: datetime) -> ColumnElement[bool]:
     """Select the templates that can be renewed for the engine of *weights_sha256*."""
-    in_force = select(Grant.id).where(permits.live(now))
+    in_force = select(Grant.id).where(permits.in_force(now))
     kept = select(Photo.enrolment_id).where(
         Photo.grant_id.in_(in_force.where(Grant.purpose == Purpose.TEMPLATE_RENEWAL))
     )
@@ -185,7 +185,7 @@ def _find(session: Session, enrolment_id: UUID, weights_sha256: str, *, now: dat
         raise ConsentRequiredError
     # One entry names one older engine; what is of yet another has its turn with the next look.
     templates = [one for one in templates if one.weights_sha256 == templates[0].weights_sha256]
-    permit, _ = permits.for_renewal(
+    permit, _ = permits.find_for_renewal(
         session, subject_id=templates[0].subject_id, consent_ids=[one.grant_id for one in templates], now=now
     )
     mine = and_(Photo.enrolment_id == enrolment_id, Photo.grant_id == permit.grant_ids[0])

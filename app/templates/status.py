@@ -100,8 +100,8 @@ def of(vault: Vault, subject_id: UUID, *, now: datetime) -> list[Standing]:
 def _known(session: Session, subject_id: UUID, now: datetime) -> _Known:
     mine = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
     renewal = select(Grant.id).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
-    paused = select(Grant.id).where(mine, Grant.spell_id.is_(None))
-    if subjects.restricted(within(session), subject_id):
+    paused = select(Grant.id).where(mine, Grant.matching_period_id.is_(None))
+    if subjects.is_restricted(within(session), subject_id):
         paused = select(Grant.id).where(mine)
     return _Known(
         engine_history.in_force(session),

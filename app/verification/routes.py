@@ -145,7 +145,7 @@ def comparisons(
     """Read every use of your templates. Newest first: who asked, when, and what they learnt."""
     key = subjects.key(vault, me.id)
     found = history.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    names = parties.names(session, {entry.line.relying_party_id for entry in found})
+    names = parties.list_names(session, {entry.line.relying_party_id for entry in found})
     disputed = disputes.disputed_ids(session, me.id)
     return Page.cut(
         found,

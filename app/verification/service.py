@@ -70,10 +70,10 @@ _STILL = (
     )
     .join(Template, Template.grant_id == Grant.id)
     .where(
-        permits.live(bindparam("now", type_=UtcDateTime())),
+        permits.in_force(bindparam("now", type_=UtcDateTime())),
         Grant.id == bindparam("grant_id"),
         Template.id == bindparam("template_id"),
-        keys.may_still_ask(bindparam("key_id", type_=Comparison.id.type), now=bindparam("now", type_=UtcDateTime())),
+        keys.is_active(bindparam("key_id", type_=Comparison.id.type), now=bindparam("now", type_=UtcDateTime())),
     )
     # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
     .with_for_update(read=True, of=Grant)

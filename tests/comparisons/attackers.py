@@ -83,7 +83,7 @@ class Town:
             party, key = parties.add(
                 session, name=name, contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=self.now
             )
-        found = party_keys.authenticate(self.vault.data, token_digest(key), tell_time=lambda: self.now)
+        found = party_keys.authenticate(self.vault.data, token_digest(key), clock=lambda: self.now)
         assert found is not None
         return Door(party.id, found.token_id)
 
@@ -94,10 +94,12 @@ class Town:
         assert me is not None
         grants = []
         for door in self.doors:
-            asked = consent.Asked(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=self._notice)
+            asked = consent.ConsentRequest(
+                purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=self._notice
+            )
             settings = self.vault.settings
             grants.append(
-                consent.give(self.vault, by=me, asked=asked, chosen_end=None, settings=settings, now=self.now).grant
+                consent.give(self.vault, by=me, request=asked, chosen_end=None, settings=settings, now=self.now).grant
             )
         enrolment.enrol(
             self.vault,

@@ -18,7 +18,7 @@ from app.faces.permit import Purpose
 from app.main import ROUTERS
 from app.parties import describing
 from app.parties import service as parties
-from app.parties.describing import Described
+from app.parties.describing import PartyChanges
 from app.settings import DEMONSTRATION, NOBODY, Settings
 from tests.compliance.complete_service import NAME, SAID, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
@@ -184,7 +184,7 @@ def test_consents_to_the_demonstration_are_none_to_the_controller(root: Path, po
 
 def test_the_shipped_notices_name_the_demonstration() -> None:
     for purpose in Purpose:
-        assert policy.DEMONSTRATION_PARTY in str(notices.matter(shipped(purpose))["pii_controllers"])
+        assert policy.DEMONSTRATION_PARTY in str(notices.front_matter(shipped(purpose))["pii_controllers"])
 
 
 def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(root: Path, pool: SharedPool) -> None:
@@ -250,7 +250,9 @@ def test_what_the_operator_says_opens_it_without_a_restart(
     with live(root, pool) as service:
         gate = service.party("Gate")
         before = service.client.post("/v1/subjects", json={"declared_adult": True})
-        describing.describe(service.vault, party_id=UUID(gate.id), described=Described(**SAID), now=service.clock())
+        describing.update_party(
+            service.vault, party_id=UUID(gate.id), described=PartyChanges(**SAID), now=service.clock()
+        )
         after = service.client.post("/v1/subjects", json={"declared_adult": True})
 
     assert (before.status_code, after.status_code) == (503, 201)

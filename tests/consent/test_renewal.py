@@ -51,7 +51,7 @@ def test_a_renewal_never_ends_a_consent_sooner(chosen: int | None, standing: int
     ends = NOW + timedelta(days=standing)
     wanted = None if chosen is None else NOW + timedelta(days=chosen)
     try:
-        found = renewed_until(wanted, standing=ends, now=NOW, default_days=default, longest_days=longest)
+        found = renewed_until(wanted, current_end=ends, now=NOW, default_days=default, longest_days=longest)
     except ValueError:
         by_default = NOW.date() + timedelta(days=default)
         assert by_default <= ends.date() if wanted is None else wanted < ends or wanted > NOW + timedelta(days=longest)
@@ -226,7 +226,7 @@ def test_expiry_that_comes_first_is_not_undone(service: RunningService) -> None:
                 consent_id=UUID(consent["consent_id"]),
                 notice_sha256=consent["notice_sha256"],
                 chosen_end=None,
-                tell_time=service.clock,
+                clock=service.clock,
             )
         except Exception as error:  # noqa: BLE001 - looked at below
             told.append(error)

@@ -17,8 +17,8 @@ import httpx
 from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore
-from app.callbacks.delivery_worker import Courier
-from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.delivery_worker import DeliveryWorker
+from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
 from app.faces.service import Measuring
@@ -26,7 +26,7 @@ from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_ma
 from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
-from app.subjects.token_usage import LastUses
+from app.subjects.token_usage import TokenUsage
 from app.templates import engine_history, renewal
 from app.transparency.log import batch, signing_keys
 from app.vault import rotation
@@ -185,8 +185,8 @@ def _rotate_key_with_overlap(root: Path, now: datetime, about: Mapping[str, str]
 
 def _describe(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        said = describing.Described(context="the entrance")
-        describing.describe(vault, party_id=UUID(about["door"]), described=said, now=now)
+        said = describing.PartyChanges(context="the entrance")
+        describing.update_party(vault, party_id=UUID(about["door"]), described=said, now=now)
 
 
 def _end_replaced(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -256,7 +256,7 @@ def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """A token was used, and the sweep writes that down."""
     with _opened(root) as vault:
-        uses = LastUses(lambda: now)
+        uses = TokenUsage(lambda: now)
         whose = Principal(Role.PERSON, UUID(int=0), UUID(about["token"]))
         uses.watching(lambda _data, _digest: whose)(vault.data, b"")
         assert uses.write(vault.data) == 1
@@ -275,8 +275,8 @@ def _change_callback(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Tell relying parties, which acknowledge it."""
     with _opened(root) as vault:
-        answer = Answer(Outcome.ACKNOWLEDGED, "204")
-        Courier(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
+        answer = CallResult(Outcome.ACKNOWLEDGED, "204")
+        DeliveryWorker(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
 
 
 def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:

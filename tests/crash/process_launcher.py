@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.callbacks.delivery_worker import Courier
+from app.callbacks.delivery_worker import DeliveryWorker
 from app.faces.workers import sandbox
 from app.kit import crash_points
 from app.main import create_app
@@ -124,7 +124,7 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     watch, settings = _born(trial), settings_for(trial.root, **more)
     if not trial.telling:
         # A process of its own: nobody else is kept from telling, or from renewing what its own engine can be given.
-        setattr(Courier, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
+        setattr(DeliveryWorker, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
         vars(renewal)["look"] = lambda _how: renewal.Renewed()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:

@@ -196,10 +196,10 @@ def test_a_permit_for_renewal_rests_on_both_consents(service: RunningService) ->
     assert enrolled.renewal is not None
     refused: tuple[list[UUID], ...] = ([theirs], [mine, theirs], [], [UUID(enrolled.renewal["consent_id"])])
     with service.vault.data.read() as session:
-        permits.for_renewal(session, subject_id=subject_id, consent_ids=[mine], now=service.clock())
+        permits.find_for_renewal(session, subject_id=subject_id, consent_ids=[mine], now=service.clock())
         for consent_ids in refused:
             with pytest.raises(ConsentRequiredError):
-                permits.for_renewal(session, subject_id=subject_id, consent_ids=consent_ids, now=service.clock())
+                permits.find_for_renewal(session, subject_id=subject_id, consent_ids=consent_ids, now=service.clock())
 
 
 # --- Photos that will not do

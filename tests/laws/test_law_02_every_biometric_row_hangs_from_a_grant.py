@@ -261,7 +261,7 @@ def without_checks(monkeypatch: pytest.MonkeyPatch, *grants: Grant) -> None:
     ) -> tuple[Permit, Sequence[Grant]]:
         return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos), grants
 
-    monkeypatch.setattr(permits, "for_enrolment", permit_all)
+    monkeypatch.setattr(permits, "find_for_enrolment", permit_all)
 
 
 def test_with_every_check_removed_the_database_still_refuses(

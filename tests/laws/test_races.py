@@ -80,7 +80,7 @@ Ending = Callable[[Vault, Racer, RunningService], None]
 
 
 def withdraws(vault: Vault, racer: Racer, service: RunningService) -> None:
-    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, tell_time=service.clock)
+    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, clock=service.clock)
 
 
 def is_erased(vault: Vault, racer: Racer, service: RunningService) -> None:
@@ -168,8 +168,8 @@ def _enrolled(service: RunningService, faces: Measuring, party_id: str, notice: 
     with service.vault.data.read() as session:
         mine = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
         by = Principal(Role.PERSON, subject_id, session.scalars(select(Token.id).where(*mine)).one())
-    asked = consent.Asked(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
-    given = consent.give(service.vault, by=by, asked=asked, chosen_end=None, settings=service.settings, now=now).grant
+    asked = consent.ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
+    given = consent.give(service.vault, by=by, request=asked, chosen_end=None, settings=service.settings, now=now).grant
     enrolment.enrol(
         service.vault,
         faces,

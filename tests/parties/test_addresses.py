@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.callbacks.policy import FIRST_WAIT, LONGEST_WAIT, given_up_before, wait_after
-from app.callbacks.url_rules import LARGEST, CallbackError, callback, may_be_called
+from app.callbacks.policy import FIRST_WAIT, LONGEST_WAIT, oldest_day_tried, wait_after
+from app.callbacks.url_rules import LARGEST, CallbackError, may_be_called, parse_callback
 
 OUT_THERE = ["1.1.1.1", "93.184.216.34", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"]
 INSIDE = ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "127.0.0.1", "127.255.255.254", "100.64.0.1"]
@@ -97,7 +97,7 @@ def test_no_ipv6_address_that_python_knows_to_be_special_may_be_called(address: 
     ],
 )
 def test_callback_is_taken_apart_once(written: str, netloc: str, target: str) -> None:
-    found = callback(written, private=False)
+    found = parse_callback(written, private=False)
 
     assert (found.netloc, found.target, found.origin) == (netloc, target, f"https://{netloc}")
 
@@ -129,20 +129,20 @@ def test_callback_is_taken_apart_once(written: str, netloc: str, target: str) ->
 def test_what_programs_could_read_differently_is_no_callback(written: str) -> None:
     for private in (False, True):
         with pytest.raises(CallbackError):
-            callback(written, private=private)
+            parse_callback(written, private=private)
 
 
 @pytest.mark.parametrize("written", ["http://door.example.org/", "https://127.0.0.1/", "https://[::1]/"])
 def test_http_and_addresses_inside_are_for_where_the_operator_says_so(written: str) -> None:
-    assert callback(written, private=True)
+    assert parse_callback(written, private=True)
     with pytest.raises(CallbackError):
-        callback(written, private=False)
+        parse_callback(written, private=False)
 
 
 @pytest.mark.parametrize("written", ["https://169.254.169.254/latest/", "https://[::ffff:127.0.0.1]/"])
 def test_some_are_for_nowhere(written: str) -> None:
     with pytest.raises(CallbackError):
-        callback(written, private=True)
+        parse_callback(written, private=True)
 
 
 @given(tries=st.integers(1, 10_000), chance=st.floats(0, 1))
@@ -158,4 +158,4 @@ def test_the_next_try_comes_later_each_time_and_within_hours(tries: int, chance:
 def test_a_message_has_its_days_and_the_rest_of_its_own() -> None:
     today = date(2026, 11, 26)
 
-    assert given_up_before(today, days=7) == date(2026, 11, 19)
+    assert oldest_day_tried(today, days=7) == date(2026, 11, 19)

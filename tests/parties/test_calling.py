@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.callbacks import http_client
-from app.callbacks.http_client import Answer, Caller, Outcome
+from app.callbacks.http_client import CallbackClient, CallResult, Outcome
 from tests.parties.receivers import (
     OK,
     Behaviour,
@@ -58,13 +58,13 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
-def called(*answers: Sequence[str], private: bool = False, url: str = f"https://{NAME}/told") -> Answer:
-    return Caller(private=private, resolve=Resolver(*answers))(url, "message")
+def called(*answers: Sequence[str], private: bool = False, url: str = f"https://{NAME}/told") -> CallResult:
+    return CallbackClient(private=private, resolve=Resolver(*answers))(url, "message")
 
 
 def test_connection_goes_to_the_address_that_was_looked_at(connected: list[str]) -> None:
     resolver = Resolver([PUBLIC], ["127.0.0.1"])
-    answer = Caller(private=False, resolve=resolver)(f"https://{NAME}/told", "message")
+    answer = CallbackClient(private=False, resolve=resolver)(f"https://{NAME}/told", "message")
 
     assert connected == [PUBLIC]
     assert resolver.asked == [NAME], "a name that is asked twice can answer twice"
@@ -72,7 +72,7 @@ def test_connection_goes_to_the_address_that_was_looked_at(connected: list[str])
 
 
 def test_name_that_turns_to_the_inside_is_refused_then(connected: list[str]) -> None:
-    caller = Caller(private=False, resolve=Resolver([PUBLIC], ["127.0.0.1"], ["10.0.0.1", "::ffff:10.0.0.1"]))
+    caller = CallbackClient(private=False, resolve=Resolver([PUBLIC], ["127.0.0.1"], ["10.0.0.1", "::ffff:10.0.0.1"]))
     answers = [caller(f"https://{NAME}/told", "message") for _ in range(3)]
 
     assert connected == [PUBLIC]
@@ -94,7 +94,7 @@ def test_a_name_with_a_thousand_addresses_is_tried_a_few_times(connected: list[s
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
 def test_other_ways_to_write_this_machine_are_refused(connected: list[str], host: str) -> None:
     """The system reads them as it likes; what comes of that is looked at."""
-    answer = Caller(private=False)(f"https://{host}/", "message")
+    answer = CallbackClient(private=False)(f"https://{host}/", "message")
 
     assert answer.reason in {"RefusedAddressError", "gaierror"}
     assert connected == []
@@ -104,7 +104,7 @@ def test_name_that_is_none_is_unreachable() -> None:
     def fails(_host: str, _port: int) -> Sequence[str]:
         raise OSError("no such name")
 
-    assert Caller(private=False, resolve=fails)(f"https://{NAME}/", "message").outcome is Outcome.UNREACHABLE
+    assert CallbackClient(private=False, resolve=fails)(f"https://{NAME}/", "message").outcome is Outcome.UNREACHABLE
     assert called(["no address"]).reason == "RefusedAddressError"
     assert called([]).reason == "RefusedAddressError"
 
@@ -148,7 +148,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
 def test_status_counts_and_nothing_else_and_nobody_is_waited_for(behaviour: Behaviour, outcome: Outcome) -> None:
     began = time.monotonic()
     with receiving(behaviour) as receiver:
-        answer = Caller(private=True)(receiver.url, "message")
+        answer = CallbackClient(private=True)(receiver.url, "message")
 
     assert answer.outcome is outcome, answer
     assert time.monotonic() - began < 2.0
@@ -161,9 +161,9 @@ def test_no_redirect_is_followed(status: int) -> None:
         location = f"Location: {inside.url}".encode()
         moved = answering(f"HTTP/1.1 {status} Moved\r\n".encode() + location + b"\r\nContent-Length: 0\r\n\r\n")
         with receiving(moved) as receiver:
-            answer = Caller(private=True)(receiver.url, "message")
+            answer = CallbackClient(private=True)(receiver.url, "message")
 
-    assert answer == Answer(Outcome.ANSWERED, str(status))
+    assert answer == CallResult(Outcome.ANSWERED, str(status))
     assert (len(receiver.requests), inside.requests) == (1, [])
 
 
@@ -171,21 +171,21 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) ->
     with receiving() as proxy, receiving() as receiver:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        answer = Caller(private=True)(receiver.url, "message")
+        answer = CallbackClient(private=True)(receiver.url, "message")
 
     assert answer.outcome is Outcome.ACKNOWLEDGED
     assert (len(receiver.requests), proxy.requests) == (1, [])
 
 
 def test_dead_recipient_is_unreachable() -> None:
-    answer = Caller(private=True)(f"http://127.0.0.1:{closed_port()}/", "message")
+    answer = CallbackClient(private=True)(f"http://127.0.0.1:{closed_port()}/", "message")
 
-    assert answer == Answer(Outcome.UNREACHABLE, "ConnectError")
+    assert answer == CallResult(Outcome.UNREACHABLE, "ConnectError")
 
 
 def test_request_is_plain() -> None:
     with receiving() as receiver:
-        Caller(private=True)(receiver.url, "message")
+        CallbackClient(private=True)(receiver.url, "message")
     head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
     names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
 
@@ -235,7 +235,7 @@ def test_certificate_and_host_are_about_the_name_and_the_connection_about_the_ad
     tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     with receiving(tls=tls[0]) as receiver:
-        caller = Caller(private=True, resolve=Resolver(["127.0.0.1"]), tls=tls[1])
+        caller = CallbackClient(private=True, resolve=Resolver(["127.0.0.1"]), tls=tls[1])
         answers = [caller(f"https://{name}:{receiver.port}/told", "message") for name in (NAME, f"other.{NAME}")]
 
     assert [one.outcome for one in answers] == [Outcome.ACKNOWLEDGED, Outcome.UNREACHABLE]
@@ -245,7 +245,7 @@ def test_certificate_and_host_are_about_the_name_and_the_connection_about_the_ad
 
 def test_certificate_of_nobody_is_not_believed(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     with receiving(tls=tls[0]) as receiver:
-        caller = Caller(private=True, resolve=Resolver(["127.0.0.1"]))
+        caller = CallbackClient(private=True, resolve=Resolver(["127.0.0.1"]))
         answer = caller(f"https://{NAME}:{receiver.port}/told", "message")
 
     assert answer.outcome is Outcome.UNREACHABLE

@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.callbacks.delivery_worker import Courier, Round
-from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.delivery_worker import DeliveryCounts, DeliveryWorker
+from app.callbacks.http_client import CallResult, Outcome
 from app.kit.clock import utc_now
 from tests.crash.process_launcher import Nursery, Spot, Trial
 from tests.parties.receivers import Receiver, call_back, closed_port, receiving, slow, until
@@ -183,12 +183,12 @@ def test_killed_before_the_act_commits_nobody_is_told(
 # --- Alone
 
 
-def courier(service: RunningService, outcome: Outcome, *, sent: list[str], **moved: float) -> Courier:
-    def call(_to: str, body: str) -> Answer:
+def courier(service: RunningService, outcome: Outcome, *, sent: list[str], **moved: float) -> DeliveryWorker:
+    def call(_to: str, body: str) -> CallResult:
         sent.append(body)
-        return Answer(outcome, "stub")
+        return CallResult(outcome, "stub")
 
-    return Courier(service.vault, call, days=7, clock=lambda: utc_now() + timedelta(**moved))
+    return DeliveryWorker(service.vault, call, days=7, clock=lambda: utc_now() + timedelta(**moved))
 
 
 def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(service: RunningService) -> None:
@@ -200,7 +200,7 @@ def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(servi
         service.consent(service.person(name), party)
     found = courier(service, Outcome.UNREACHABLE, sent=sent).once(within_s=10)
 
-    assert found == Round(messages_acknowledged=0, messages_pending=3)
+    assert found == DeliveryCounts(messages_acknowledged=0, messages_pending=3)
     assert len(sent) == 1
 
 
@@ -231,12 +231,12 @@ def test_after_it_was_stopped_nothing_is_written(service: RunningService) -> Non
         call_back(service, party, receiver.url)
     called, go_on = threading.Event(), threading.Event()
 
-    def call(_to: str, _body: str) -> Answer:
+    def call(_to: str, _body: str) -> CallResult:
         called.set()
         go_on.wait(10)
-        return Answer(Outcome.ACKNOWLEDGED, "204")
+        return CallResult(Outcome.ACKNOWLEDGED, "204")
 
-    one = Courier(service.vault, call, days=7, clock=service.clock)
+    one = DeliveryWorker(service.vault, call, days=7, clock=service.clock)
     service.consent(service.person(), party)
     one.look()
     assert called.wait(10)
@@ -254,11 +254,11 @@ def test_clock_that_was_set_back_stops_nothing(service: RunningService) -> None:
         call_back(service, party, receiver.url)
     moved, sent = timedelta(days=30), []
 
-    def call(_to: str, body: str) -> Answer:
+    def call(_to: str, body: str) -> CallResult:
         sent.append(body)
-        return Answer(Outcome.ANSWERED, "503")
+        return CallResult(Outcome.ANSWERED, "503")
 
-    one = Courier(service.vault, call, days=365, clock=lambda: utc_now() + moved)
+    one = DeliveryWorker(service.vault, call, days=365, clock=lambda: utc_now() + moved)
     service.consent(service.person(), party)
     one.look()
     until(lambda: len(sent) == 1)

@@ -10,7 +10,7 @@ import pytest
 from app.jobs.maintenance import purge_dead_rows, run_maintenance
 from app.parties import describing, keys
 from app.parties import service as parties
-from app.parties.describing import Described
+from app.parties.describing import PartyChanges
 from app.parties.service import PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
@@ -43,8 +43,8 @@ def works(party: Party) -> bool:
 def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_it(service: RunningService) -> None:
     person, party, _ = service.enrolled()
 
-    described = Described(**SAID, contact="desk@example.org")
-    describing.describe(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
+    described = PartyChanges(**SAID, contact="desk@example.org")
+    describing.update_party(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
 
     (seen,) = service.client.get("/v1/relying-parties").json()["items"]
     (recipient,) = person("GET", "/v1/me/access").json()["recipients"]
@@ -56,7 +56,9 @@ def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_
 def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
         party = service.party()
-        describing.describe(service.vault, party_id=UUID(party.id), described=Described(**SAID), now=service.clock())
+        describing.update_party(
+            service.vault, party_id=UUID(party.id), described=PartyChanges(**SAID), now=service.clock()
+        )
         records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN)]
 
     (described,) = [one for one in records if one["act"] == "relying_party_described"]
@@ -66,17 +68,17 @@ def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
 @pytest.mark.parametrize(
     ("described", "reason"),
     [
-        (Described(), "say what is to change"),
-        (Described(context=" "), "the context is blank"),
-        (Described(legal_basis="a\nb"), "the legal basis cannot be shown"),
+        (PartyChanges(), "say what is to change"),
+        (PartyChanges(context=" "), "the context is blank"),
+        (PartyChanges(legal_basis="a\nb"), "the legal basis cannot be shown"),
     ],
 )
-def test_what_cannot_be_said_changes_nothing(service: RunningService, described: Described, reason: str) -> None:
+def test_what_cannot_be_said_changes_nothing(service: RunningService, described: PartyChanges, reason: str) -> None:
     party = service.party()
     before = everything(service.vault)
 
     with pytest.raises(PartyError, match=reason):
-        describing.describe(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
+        describing.update_party(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
 
     assert everything(service.vault) == before
 
@@ -87,7 +89,9 @@ def test_of_a_party_that_is_revoked_or_none_nothing_is_said(service: RunningServ
 
     for party_id in (UUID(party.id), uuid4()):
         with pytest.raises(PartyError, match="revoked"):
-            describing.describe(service.vault, party_id=party_id, described=Described(**SAID), now=service.clock())
+            describing.update_party(
+                service.vault, party_id=party_id, described=PartyChanges(**SAID), now=service.clock()
+            )
 
 
 def test_in_the_overlap_both_keys_work_and_then_one(service: RunningService) -> None:

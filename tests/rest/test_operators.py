@@ -152,7 +152,7 @@ def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.M
     def fault(*_: object, **__: object) -> None:
         raise ArithmeticError("canary")
 
-    monkeypatch.setattr("app.subjects.service.display_name", fault)
+    monkeypatch.setattr("app.subjects.service.read_display_name", fault)
     with serve(cors_origins=ORIGIN) as service:
         person = service.person()
         headers = {"X-Request-Id": "", "Authorization": f"Bearer {person.token}", "Origin": ORIGIN}

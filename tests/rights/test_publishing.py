@@ -34,10 +34,10 @@ def published(service: RunningService, settings: Settings) -> dict[str, tuple[in
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
     plain, other = (shipped_notices.render(file, settings) for settings in (Settings(), Settings(**OTHER)))
-    period = notices.matter(other)["retention_period"]
+    period = notices.front_matter(other)["retention_period"]
 
     assert notices.parse(plain).version == shipped_notices.VERSION
-    assert notices.matter(plain)["retention_period"] in plain.decode()
+    assert notices.front_matter(plain)["retention_period"] in plain.decode()
     assert period == retention.notice_words(Settings(**OTHER))["retention_period"]
     assert "90 days" in period
     assert "180 days" in period

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.callbacks.delivery_worker import Courier
-from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.delivery_worker import DeliveryWorker
+from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.registration import set_callback
 from app.db.data_map import Kind
 from app.db.types import Row
@@ -65,8 +65,8 @@ def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Can
 
 def tell_all(service: RunningService) -> None:
     """Let every relying party acknowledge what it is still to be told."""
-    answer = Answer(Outcome.ACKNOWLEDGED, "204")
-    told = Courier(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).once(within_s=15)
+    answer = CallResult(Outcome.ACKNOWLEDGED, "204")
+    told = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).once(within_s=15)
     assert told.messages_pending == 0
 
 

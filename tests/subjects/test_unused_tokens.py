@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app.jobs.maintenance import run_maintenance
 from app.subjects import service as subjects
 from app.subjects import token_expiry
-from app.subjects.token_usage import LastUses
+from app.subjects.token_usage import TokenUsage
 from app.vault.tables import EndedKind
 from app.web.auth import Principal, Role, token_digest
 from tests.consent.spies import statements
@@ -217,9 +217,9 @@ def test_no_request_writes_for_it(service: RunningService) -> None:
     assert not [one for one in seen if one.startswith(("INSERT", "UPDATE", "DELETE", "BEGIN IMMEDIATE"))]
 
 
-def noted(now: Callable[[], datetime], token_id: UUID) -> LastUses:
+def noted(now: Callable[[], datetime], token_id: UUID) -> TokenUsage:
     """Return what knows that a token was used."""
-    uses = LastUses(now)
+    uses = TokenUsage(now)
     watched = uses.watching(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     assert watched(None, b"") is not None  # type: ignore[arg-type]
     return uses
@@ -257,7 +257,7 @@ def test_a_failed_write_is_done_later(service: RunningService, monkeypatch: pyte
 
 
 def test_who_is_not_known_is_not_noted(service: RunningService) -> None:
-    uses = LastUses(service.clock)
+    uses = TokenUsage(service.clock)
     find = uses.watching(subjects.authenticate)
 
     assert find(service.vault.data, token_digest("mien_sub_nobody")) is None
@@ -268,7 +268,7 @@ def test_many_requests_beside_the_sweep_lose_nothing(service: RunningService) ->
     person = service.person()
     token_id = UUID(person("GET", "/v1/me/tokens").json()["items"][0]["token_id"])
     day = [datetime.now(UTC)]
-    uses = LastUses(lambda: day[0])
+    uses = TokenUsage(lambda: day[0])
     watched = uses.watching(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     stopped = threading.Event()
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from app.consent import service as consent
-from app.consent.service import Asked as Decided
+from app.consent.service import ConsentRequest as Decided
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
@@ -78,7 +78,7 @@ class Street:
             party, key = parties.add(
                 session, name=name, contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=self.now
             )
-        found = keys.authenticate(self.vault.data, token_digest(key), tell_time=lambda: self.now)
+        found = keys.authenticate(self.vault.data, token_digest(key), clock=lambda: self.now)
         assert found is not None
         return Door(party.id, found.token_id)
 
@@ -101,7 +101,7 @@ class Street:
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
         asked = Decided(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
         given = consent.give(
-            self.vault, by=me, asked=asked, chosen_end=None, settings=self.vault.settings, now=self.now
+            self.vault, by=me, request=asked, chosen_end=None, settings=self.vault.settings, now=self.now
         )
         door.references.append(str(given.grant.subject_ref))
         return given.grant.id

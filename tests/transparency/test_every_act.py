@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from app.callbacks.delivery_worker import Courier
-from app.callbacks.http_client import Answer, Outcome
+from app.callbacks.delivery_worker import DeliveryWorker
+from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.registration import set_callback
 from app.jobs.maintenance import run_maintenance
 from app.parties import describing
 from app.parties import service as parties
-from app.parties.describing import Described
+from app.parties.describing import PartyChanges
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from app.web.auth import token_digest
@@ -156,16 +156,16 @@ def callback_set(case: Case) -> None:
 def told(case: Case) -> None:
     callback_set(case)
     withdrawn(case)
-    vault, answer = case.service.vault, Answer(Outcome.ACKNOWLEDGED, "204")
-    Courier(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
+    vault, answer = case.service.vault, CallResult(Outcome.ACKNOWLEDGED, "204")
+    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
 
 
 def not_told(case: Case) -> None:
     callback_set(case)
     withdrawn(case)
     case.service.clock.advance(days=9)
-    vault, answer = case.service.vault, Answer(Outcome.UNREACHABLE, "ConnectError")
-    Courier(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
+    vault, answer = case.service.vault, CallResult(Outcome.UNREACHABLE, "ConnectError")
+    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
 
 
 def party_rotated(case: Case) -> None:
@@ -177,8 +177,8 @@ def party_revoked(case: Case) -> None:
 
 
 def party_described(case: Case) -> None:
-    said = Described(context="the entrance")
-    describing.describe(case.service.vault, party_id=UUID(case.party.id), described=said, now=case.service.clock())
+    said = PartyChanges(context="the entrance")
+    describing.update_party(case.service.vault, party_id=UUID(case.party.id), described=said, now=case.service.clock())
 
 
 def replaced_key_ended(case: Case) -> None:

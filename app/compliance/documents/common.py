@@ -73,7 +73,7 @@ def controller(settings: Settings) -> Document:
 def purposes(source: Source) -> list[Document]:
     """Return each purpose with its legal basis, the relying parties that ask for it, and its notices."""
     with source.vault.data.read() as session:
-        addresses = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.in_force(session)}
+        addresses = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.list_in_force(session)}
     parties = recipients(source)
     return [
         {
@@ -94,7 +94,7 @@ def _no_party(purpose: Purpose) -> str:
 def recipients(source: Source) -> list[Document]:
     """Return every relying party that is not revoked."""
     with source.vault.data.read() as session:
-        parties = [one.party for one in describing.every(session) if one.revoked_on is None]
+        parties = [one.party for one in describing.list_all(session) if one.revoked_on is None]
     return [
         {
             "name": one.name,

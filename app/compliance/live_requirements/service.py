@@ -27,7 +27,7 @@ def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
             settings=settings,
             card=card,
             parties=list(_parties(session)),
-            notices=_published(notices.in_force(session)),
+            notices=_published(notices.list_in_force(session)),
             consented=_published(session.scalars(consented)),
         )
     return policy.check_requirements(state)
@@ -35,7 +35,7 @@ def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
 
 def _parties(session: Session) -> Iterable[policy.PartyDescription]:
     after: UUID | None = None
-    while page := parties.standing(session, limit=PAGE, after=after):
+    while page := parties.list_active(session, limit=PAGE, after=after):
         for one in page:
             yield policy.PartyDescription(
                 name=one.name, context=one.context, legal_basis=one.legal_basis, alternative=one.alternative
@@ -53,5 +53,5 @@ def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
 
 
 def _controllers(body: bytes) -> list[str]:
-    controllers: list[dict[str, Any]] = notices.matter(body)["pii_controllers"]
+    controllers: list[dict[str, Any]] = notices.front_matter(body)["pii_controllers"]
     return [str(one.get("party_name", "")) for one in controllers]
