@@ -230,13 +230,13 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
         file.write_bytes(body)
         return command("notice", "publish", str(file), "--json")
 
-    new, same = said(publish(draft(version=3))), said(publish(draft(version=3)))
+    new, same = said(publish(draft(version=4))), said(publish(draft(version=4)))
     before = rows(root)
 
-    assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", 3, "en", True)
+    assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", 4, "en", True)
     assert same == new | {"new": False}
-    assert refused(publish(draft(version=2, words="Other words.")), "version 3 is in force")
-    assert refused(publish(draft(version=3, words="Other words.")), "version 3 is in force")
+    assert refused(publish(draft(version=3, words="Other words.")), "version 4 is in force")
+    assert refused(publish(draft(version=4, words="Other words.")), "version 4 is in force")
     assert refused(publish(b"+++\nversion = 4\n+++\ntext"), "the notice lacks")
     assert refused(publish(b"text"), "+++")
     assert refused(publish(b"\xff"), "+++")

@@ -19,7 +19,7 @@ from app.rights import retention
 from app.settings import Settings
 
 DIRECTORY = Path(__file__).parents[2] / "notices"
-VERSION = 2
+VERSION = 3
 """Version of the shipped texts; a service that publishes changed ones counts up from it."""
 log = structlog.get_logger()
 

@@ -227,13 +227,14 @@ def notice_words(settings: Settings) -> dict[str, str]:
         "renewed only if you are asked and say yes again; ended at once by withdrawal",
         "consent_days": days,
         "consent_max_days": longest,
-        "renewal": f"In its last {in_words(settings.renewal_days)} `GET /v1/me` asks you whether you want to renew it"
+        "renewal": f"In its last {in_words(settings.renewal_days)} `GET /v1/me` asks you if you want to renew it"
         if settings.renewal_days
         else "You can renew it before it ends",
-        "proof": f"a proof that this consent existed, which does not say whose it was, stays for {in_words(proofs)}"
+        "proof": f"a proof that this consent existed stays for {in_words(proofs)}. It does not say whose consent it was"
         if proofs
         else "no proof stays that this consent existed",
         "erasure_days": in_words(erasures),
+        "callback_days": in_words(settings.callback_days),
     }
 
 

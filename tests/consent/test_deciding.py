@@ -139,7 +139,7 @@ def test_withdrawing_ends_one_consent_and_no_other(service: RunningService) -> N
 def test_a_decision_is_on_the_notice_in_force(service: RunningService, change: dict[str, str]) -> None:
     person, party = service.person(), service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
     known = {"superseded": service.notice("verification"), "for identification": service.notice("identification")}
-    publish(service.vault, draft(version=3), now=service.clock())
+    publish(service.vault, draft(version=4), now=service.clock())
     notice = known.get(change["notice_sha256"], change["notice_sha256"])
 
     answer = person("POST", PATH, json=asked(service, party) | change | {"notice_sha256": notice})
@@ -151,7 +151,7 @@ def test_a_decision_is_on_the_notice_in_force(service: RunningService, change: d
 
 def test_a_new_notice_leaves_consents_in_force_until_it_is_agreed_to(service: RunningService) -> None:
     person, party, old = service.enrolled()
-    publish(service.vault, draft(version=3), now=service.clock())
+    publish(service.vault, draft(version=4), now=service.clock())
 
     still = party.verify(old["subject_ref"], toy_photo(1)).json()["decision"]
     stale = person("POST", PATH, json=asked(service, party) | {"notice_sha256": old["notice_sha256"]})

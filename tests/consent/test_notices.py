@@ -29,7 +29,7 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(service: RunningS
 def test_a_superseded_notice_stays_readable(service: RunningService) -> None:
     old = service.notice("verification")
     before = service.client.get(f"/v1/notices/{old}").content
-    body = draft(version=3)
+    body = draft(version=4)
 
     new = publish(service.vault, body, now=service.clock())
 
@@ -46,7 +46,7 @@ def test_a_notice_that_never_was_is_not_found(service: RunningService) -> None:
 
 
 def test_publishing_the_same_again_changes_nothing(service: RunningService) -> None:
-    body = draft(version=3)
+    body = draft(version=4)
     first = publish(service.vault, body, now=service.clock())
     listed = service.client.get("/v1/notices").json()
 
@@ -72,21 +72,21 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
         b"just text",
         b"+++\nversion = 1\n",
         b"+++\nversion = = 1\n+++\ntext",
-        b"before\n" + draft(version=3),
-        draft(version=3).split(b"+++\n")[0] + b"+++\n+++\ntext",
-        b"+++\n" + draft(version=3).split(b"+++\n")[1] + b"+++\n  \n",
-        draft(version=3).replace(b"version = 3", b'version = "3"'),
-        draft(version=3).replace(b"version = 3", b"version = 3.5"),
-        draft(version=3).replace(b"version = 3", b"version = true"),
-        draft(version=3).replace(b'purpose = "verification"', b'purpose = "advertising"'),
-        draft(version=3).replace(b'purpose = "verification"', b"purpose = []"),
-        draft(version=3).replace(b'language = "en"', b""),
-        draft(version=3).replace(b'language = "en"', b'language = ""'),
+        b"before\n" + draft(version=4),
+        draft(version=4).split(b"+++\n")[0] + b"+++\n+++\ntext",
+        b"+++\n" + draft(version=4).split(b"+++\n")[1] + b"+++\n  \n",
+        draft(version=4).replace(b"version = 4", b'version = "4"'),
+        draft(version=4).replace(b"version = 4", b"version = 4.5"),
+        draft(version=4).replace(b"version = 4", b"version = true"),
+        draft(version=4).replace(b'purpose = "verification"', b'purpose = "advertising"'),
+        draft(version=4).replace(b'purpose = "verification"', b"purpose = []"),
+        draft(version=4).replace(b'language = "en"', b""),
+        draft(version=4).replace(b'language = "en"', b'language = ""'),
     ],
     ids=range(15),
 )
 def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
-    assert notices.parse(draft(version=3)).version == 3
+    assert notices.parse(draft(version=4)).version == 4
 
     with pytest.raises(NoticeError):
         notices.parse(broken)

@@ -141,7 +141,7 @@ def with_a_callback(service: RunningService) -> Story:
 def notice_changed(service: RunningService) -> Story:
     """There is another notice than the one that Ada consented to."""
     story = enrolled(service)
-    publish(service.vault, draft(version=3), now=service.clock())
+    publish(service.vault, draft(version=4), now=service.clock())
     return story
 
 

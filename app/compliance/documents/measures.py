@@ -43,7 +43,7 @@ MEASURES = (
         _tested("laws/test_law_05_rights.py"),
     ),
     Measure(
-        "an erasure is reported as completed only when no store has any of the data left; until then it resumes by itself",
+        "an erasure is completed only when no store has any of the data left; until then it resumes by itself",
         "GDPR Art. 17",
         _tested("laws/test_law_06_erasure.py"),
     ),

@@ -1,4 +1,4 @@
-"""The shipped notices say what the settings say, and a service with other settings publishes other texts."""
+"""The shipped notices state the times of the settings; other settings give other texts. All are easy to read."""
 
 import hashlib
 import json
@@ -13,15 +13,20 @@ from app.consent import notices
 from app.kit.days import in_words
 from app.rights import retention
 from app.settings import Settings
+from tests.compliance import reading_level
 from tests.consent.drafts import draft, publish, shipped
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.vault.operator import command
 
 OTHER: dict[str, Any] = {"consent_days": 90, "consent_max_days": 180}
+NEXT = shipped_notices.VERSION + 1
+MAX_GRADE = 5.0
+"""Flesch-Kincaid grade; 8 is the end of lower secondary school."""
+MAX_SENTENCE_WORDS = 22
 
 
-def told(lines: list[Any]) -> list[Any]:
+def outdated_warnings(lines: list[Any]) -> list[Any]:
     return [line for line in lines if line["event"].startswith("a notice in force differs")]
 
 
@@ -32,7 +37,7 @@ def published(service: RunningService, settings: Settings) -> dict[str, tuple[in
 
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
-def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
+def test_every_time_in_a_notice_comes_from_the_settings(file: Path) -> None:
     plain, other = (shipped_notices.render(file, settings) for settings in (Settings(), Settings(**OTHER)))
     period = notices.front_matter(other)["retention_period"]
 
@@ -45,8 +50,24 @@ def test_every_time_in_it_comes_from_the_settings(file: Path) -> None:
     assert "$" not in plain.decode() + other.decode()
 
 
+@pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
+def test_a_notice_is_easy_to_read(file: Path) -> None:
+    notice = shipped_notices.render(file, Settings()).decode()
+
+    assert reading_level.grade(notice) <= MAX_GRADE
+    assert max(map(len, reading_level.sentences(notice))) <= MAX_SENTENCE_WORDS
+
+
+def test_the_reading_level_rises_with_longer_words_and_sentences() -> None:
+    easy = "+++\n+++\nYou can say no. We ask you once."
+    hard = "+++\n+++\nNotwithstanding anticipatory considerations, participants retain unconditional withdrawal."
+
+    assert reading_level.grade(easy) < 2
+    assert reading_level.grade(hard) > 20
+
+
 @pytest.mark.parametrize("none", [{"proof_retention": "0"}, {"renewal_days": 0}])
-def test_what_is_not_kept_or_done_is_not_promised(none: dict[str, Any]) -> None:
+def test_a_notice_promises_no_proof_or_renewal_that_the_settings_turn_off(none: dict[str, Any]) -> None:
     text = shipped_notices.render(shipped_notices.files()[-1], Settings(**none)).decode()
 
     assert ("no proof stays" in text) == ("proof_retention" in none)
@@ -77,7 +98,7 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
     for root, more in ((plain, {}), (other, OTHER)):
         with capture_logs() as lines, serving(root, pool, toy_card(), **more) as service:
             digest = service.notice("verification")
-            found.append((digest, service.client.get(f"/v1/notices/{digest}").text, told(lines)))
+            found.append((digest, service.client.get(f"/v1/notices/{digest}").text, outdated_warnings(lines)))
 
     assert found[0][0] != found[1][0]
     assert found[0][0] == hashlib.sha256(shipped("verification")).hexdigest()
@@ -85,7 +106,7 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
     assert [one[2] for one in found] == [[], []]
 
 
-def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: Path, pool: SharedPool) -> None:
+def test_a_changed_setting_is_logged_and_published_by_command(root: Path, pool: SharedPool) -> None:
     with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as service:
         before = service.notice("verification")
         first = published(service, service.settings)
@@ -94,14 +115,18 @@ def test_a_setting_that_changes_later_is_told_of_and_published_on_demand(root: P
     with capture_logs() as quiet, serving(root, pool, toy_card(), **OTHER):
         pass
 
-    assert {one["purpose"] for one in told(lines)} == {"verification", "identification", "template_renewal"}
-    assert set(first.values()) == {(3, True)}
-    assert set(second.values()) == {(3, False)}
+    assert {one["purpose"] for one in outdated_warnings(lines)} == {
+        "verification",
+        "identification",
+        "template_renewal",
+    }
+    assert set(first.values()) == {(NEXT, True)}
+    assert set(second.values()) == {(NEXT, False)}
     assert before != after
-    assert told(quiet) == []
+    assert outdated_warnings(quiet) == []
 
 
-def test_a_notice_of_ones_own_counts_too(service: RunningService) -> None:
+def test_an_outdated_notice_of_the_controller_is_found_too(service: RunningService) -> None:
     publish(service.vault, draft(version=9), now=service.clock())
     with service.vault.data.read() as session:
         same = list(shipped_notices.outdated(session, service.settings))
@@ -113,24 +138,26 @@ def test_a_notice_of_ones_own_counts_too(service: RunningService) -> None:
     assert found["verification"] == (10, True), "the shipped text takes the place of another"
 
 
-def test_the_command_says_what_it_did(root: Path) -> None:
+def test_the_command_prints_version_and_change_of_each_notice(root: Path) -> None:
     first = command(root, "notice", "publish-shipped", "--json")
     changed = command(root, "notice", "publish-shipped", "--json", MIEN_CONSENT_DAYS="90")
     people = command(root, "notice", "publish-shipped", MIEN_CONSENT_DAYS="90")
 
     assert [one["new"] for one in json.loads(first.stdout)["notices"]] == [False] * 3
-    assert [(one["version"], one["new"]) for one in json.loads(changed.stdout)["notices"]] == [(3, True)] * 3
-    assert people.stdout.splitlines()[-1] == "verification.en  version 3  unchanged"
+    assert [(one["version"], one["new"]) for one in json.loads(changed.stdout)["notices"]] == [(NEXT, True)] * 3
+    assert people.stdout.splitlines()[-1] == f"verification.en  version {NEXT}  unchanged"
 
 
-def test_what_0_1_0_published_gets_the_next_version(root: Path, pool: SharedPool) -> None:
+def test_a_notice_of_release_0_1_0_gets_a_newer_version(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         with service.vault.data.write() as session:
             session.connection().exec_driver_sql("DROP TRIGGER notices_never_delete")
             session.connection().exec_driver_sql("DELETE FROM notices")
-            old = shipped("verification").replace(b"version = 2\n", b"version = 1\n").replace(b"renewed only", b"only")
+            old = shipped("verification").replace(b"version = 3\n", b"version = 1\n").replace(b"renewed only", b"only")
             notices.publish(session, body=old, now=service.clock())
         found = published(service, service.settings)
 
-    assert found == dict.fromkeys(("verification", "identification", "template_renewal"), (2, True))
+    assert found == dict.fromkeys(
+        ("verification", "identification", "template_renewal"), (shipped_notices.VERSION, True)
+    )
     assert settings_for(root).consent_days == 365
