@@ -5,20 +5,22 @@ ARGS   ?=
 JOBS   ?= 2
 
 # The tests of the export's page drive a real browser.
-BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,not browser)
+BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),, and not browser)
 # Those of failing disks, power cuts and wrong clocks run the program under these.
-FAULTS := $(if $(shell command -v fiu-run && command -v strace && command -v faketime),,not injected)
-MARKED := $(if $(BROWSER)$(FAULTS),-m "$(BROWSER)$(if $(and $(BROWSER),$(FAULTS)), and )$(FAULTS)")
+FAULTS := $(if $(shell command -v fiu-run && command -v strace && command -v faketime),, and not injected)
+# Tests that are named are run, the slow ones too.
+QUICK := $(if $(filter tests/%,$(ARGS)),(unit or service or slow),not slow)
+PYTEST := .venv/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test check reliability lint format lock clean bench fuzz machine
+.PHONY: help demo run test test-unit test-slow check reliability format lock clean bench fuzz machine
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer); ARGS="..." goes to the command: make test ARGS="-k consent"'
 
 demo: setup-run ## Play the whole story with synthetic people
@@ -27,21 +29,30 @@ demo: setup-run ## Play the whole story with synthetic people
 run: setup-run ## Serve
 	@.venv/bin/python -m app serve $(ARGS)
 
-test: setup-dev ## Run the tests, two at a time; what is left out for want of a Chromium or of fault injectors, it says
-	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(MARKED) $(ARGS)
-	@test -z '$(BROWSER)' || echo 'There is no Chromium: the tests marked `browser` were left out (apt-get install chromium).'
-	@test -z '$(FAULTS)' || echo 'The tests marked `injected` were LEFT OUT: apt-get install fiu-utils strace faketime.'
+test: setup-dev ## Run the tests but the slow ones, two at a time; ARGS=tests/laws runs all of tests/laws
+	@$(PYTEST) -m "$(QUICK)$(BROWSER)$(FAULTS)" $(ARGS)
+	@$(LEFT_OUT)
 
-check: lint test ## Everything that must hold: format, lint, types, imports, tests
+test-unit: setup-dev ## Run the tests that start no service and no process: the quick check of a change
+	@$(PYTEST) -m unit $(ARGS)
 
-reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reference/reliability.md
-	@.venv/bin/python -m pytest tests/crash --write-table $(ARGS)
+test-slow: setup-dev ## Run the slow tests
+	@$(PYTEST) -m "slow$(BROWSER)$(FAULTS)" $(ARGS)
+	@$(LEFT_OUT)
 
-lint: setup-dev ## All of `check` but the tests
+define LEFT_OUT
+test -z '$(BROWSER)' || echo 'There is no Chromium: the tests marked `browser` were left out (apt-get install chromium).'; \
+test -z '$(FAULTS)' || echo 'The tests marked `injected` were LEFT OUT: apt-get install fiu-utils strace faketime.'
+endef
+
+check: setup-dev ## Format, lint, types and import rules
 	@echo '* ruff format --check' && { .venv/bin/python -m ruff format --check --quiet . || { echo '`make format` puts this right.'; exit 1; }; }
 	@echo '* ruff check' && .venv/bin/python -m ruff check --quiet .
 	@echo '* mypy --strict' && .venv/bin/python -m mypy
 	@echo '* lint-imports' && .venv/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint(["--no-logo"])'
+
+reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reference/reliability.md
+	@.venv/bin/python -m pytest tests/crash --write-table $(ARGS)
 
 format: setup-dev ## Put right what ruff can put right by itself
 	@.venv/bin/python -m ruff check --fix-only --quiet .

@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests, and the kind of each test."""
 
 import gc
 from collections.abc import Iterator
@@ -9,6 +9,30 @@ import pytest
 from app.faces.workers.pool import EnginePool
 from app.settings import MIB
 from tests.support import service_fixture, toy_engine
+from tests.support.kinds import OutsideWatch, kinds, mark_kinds
+
+_outside = OutsideWatch()
+
+
+# First, so that `-m` selects by the marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its kind."""
+    mark_kinds(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a unit test that opens a database, starts a process or uses the network."""
+    if kinds(item) != {"unit"}:
+        return (yield)
+    _outside.seen = set()
+    try:
+        result = yield
+        assert not _outside.seen, f"mark this test `service`: {sorted(_outside.seen)}"
+        return result
+    finally:
+        _outside.seen = None
 
 
 @pytest.fixture(scope="module", autouse=True)
