@@ -5,10 +5,11 @@ not bring the period back.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,14 +17,11 @@ from app.consent.queries import find_grant
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
 from app.subjects import service as subjects
-from app.transparency.log.entries import append_unrecorded
+from app.transparency.log.entries import record_or_note_unrecorded
 from app.vault import dead_rows
-from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 from app.web.auth import UnauthenticatedError
-
-log = structlog.get_logger()
 
 
 def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose, now: datetime) -> bool:
@@ -66,10 +64,6 @@ def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, now: date
 
 def _record(session: Session, vault: Vault, subject_id: UUID, now: datetime) -> None:
     """Write the receipt of the pause again, if its keys open: the restore discarded the first one."""
-    try:
-        subjects.issue_right_receipt(session, vault, subject_id, "dispute", now=now)
-    except UnauthenticatedError:
-        return
-    except (KekError, SealError) as error:
-        log.error("a pause is not in the person's list", error=type(error).__name__)
-        append_unrecorded(session, "disputed", now=now)
+    write = partial(subjects.issue_right_receipt, session, vault, subject_id, "dispute", now=now)
+    with suppress(UnauthenticatedError):
+        record_or_note_unrecorded(session, write, state="disputed", now=now)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -21,15 +20,13 @@ from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import service as parties
 from app.settings import Settings
 from app.subjects import service as subjects
-from app.transparency.log.entries import append_unrecorded
+from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
 from app.vault.register import Owner
-from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 from app.web.auth import Principal
 
-log = structlog.get_logger()
 REF_BYTES = 18
 """144 random bits in a `subject_ref`."""
 
@@ -246,13 +243,12 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
 
 def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle | None:
     """Record the end of a consent. If the keys do not open, the consent ends without its record."""
-    try:
+
+    def write() -> Bundle:
         key = subjects.key(vault, subject_id)
         return events.append(session, vault, key, subject_id=subject_id, event=event, now=now)
-    except (KekError, SealError) as error:
-        log.error("an ending is not in the person's list", error=type(error).__name__)
-        append_unrecorded(session, event.state, now=now)
-        return None
+
+    return record_or_note_unrecorded(session, write, state=event.state, now=now)
 
 
 def grant_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:

@@ -1,22 +1,19 @@
 """Restriction (GDPR Art. 18): stopping all matching of oneself, and lifting that again."""
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy.orm import Session
 
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.subjects import service
-from app.transparency.log.entries import append_unrecorded
+from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
-from app.vault.seal import KekError, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 from app.web.auth import Principal
-
-log = structlog.get_logger()
 
 
 @operation("restriction")
@@ -33,12 +30,8 @@ def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
 
 def record_restriction(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
     """Write the receipt of a restriction, if the keys for it open: as an ending, it does not depend on its record."""
-    try:
-        return service.issue_right_receipt(session, vault, subject_id, "restriction", now=now)
-    except (KekError, SealError) as error:
-        log.error("a restriction is not in the person's list", error=type(error).__name__)
-        append_unrecorded(session, "restricted", now=now)
-        return None
+    write = partial(service.issue_right_receipt, session, vault, subject_id, "restriction", now=now)
+    return record_or_note_unrecorded(session, write, state="restricted", now=now)
 
 
 def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:

@@ -4,10 +4,10 @@ Never the recovery code, and never the token that a person used last, however lo
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
@@ -16,13 +16,11 @@ from app.kit.crash_points import operation
 from app.subjects import service
 from app.subjects.tables import Subject, Token, TokenKind
 from app.transparency.log import entries
-from app.transparency.log.entries import LoggedAct, append_open_entry, append_unrecorded
-from app.vault.seal import KekError, SealError
+from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 from app.web.auth import UnauthenticatedError
 
-log = structlog.get_logger()
 UNUSED = "unused"
 """As what such a token ends."""
 PAGE = 200
@@ -73,17 +71,16 @@ def _unused(since: date) -> ColumnElement[bool]:
 
 def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
     """Tell the person, among their entries; it ends all the same if their key does not open."""
-    try:
+
+    def write() -> None:
         key = service.key(vault, subject_id)
         told = {"token_id": str(token_id), "at": now.isoformat()}
         entries.append(
             within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **told
         )
-    except UnauthenticatedError:
-        return
-    except (KekError, SealError) as error:
-        log.error("the end of a token is not in the person's list", error=type(error).__name__)
-        append_unrecorded(session, "token_unused", now=now)
+
+    with suppress(UnauthenticatedError):
+        record_or_note_unrecorded(session, write, state="token_unused", now=now)
 
 
 def _date_undated(vault: Vault, today: date) -> None:

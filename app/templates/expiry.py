@@ -5,10 +5,10 @@ The photos that were kept for an enrolment go with its last template: they were 
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
@@ -18,16 +18,13 @@ from app.subjects import service as subjects
 from app.templates import store
 from app.templates.tables import EngineRow, Template
 from app.transparency.log import entries
-from app.transparency.log.entries import LoggedAct, append_open_entry, append_unrecorded
+from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import KekError, SealError
 from app.vault.vault import Change, Vault
 from app.web.auth import UnauthenticatedError
 
 PAGE = 25
 """Templates that end in one transaction. Each makes a key for its consent, and nobody else writes meanwhile."""
-
-log = structlog.get_logger()
 
 
 @operation("ending templates")
@@ -91,13 +88,12 @@ def _supersede(change: Change, grant_id: UUID) -> None:
 
 def _note(session: Session, vault: Vault, subject_id: UUID, told: dict[str, entries.Value], now: datetime) -> None:
     """Tell the person, among their entries; they end all the same if the person's key does not open."""
-    try:
+
+    def write() -> None:
         key = subjects.key(vault, subject_id)
         entries.append(
             within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TEMPLATE_ENDED, **told
         )
-    except UnauthenticatedError:
-        return
-    except (KekError, SealError) as error:
-        log.error("the end of a template is not in the person's list", error=type(error).__name__)
-        append_unrecorded(session, "template_ended", now=now)
+
+    with suppress(UnauthenticatedError):
+        record_or_note_unrecorded(session, write, state="template_ended", now=now)

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -12,13 +12,10 @@ from app.consent.tables import Grant
 from app.templates.entries import record_deletion
 from app.templates.store import generations_in_use
 from app.templates.tables import Photo, Template
-from app.transparency.log.entries import append_unrecorded
+from app.transparency.log.entries import record_or_note_unrecorded
 from app.vault import dead_rows
 from app.vault.register import Owner
-from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
-
-log = structlog.get_logger()
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
@@ -55,12 +52,8 @@ def _record_deletions(session: Session, vault: Vault, touched: Mapping[UUID, UUI
     for enrolment_id, subject_id in touched.items():
         if enrolment_id in left:
             continue
-        try:
-            record_deletion(session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=now)
-        except (KekError, SealError) as error:
-            # They are gone all the same.
-            log.error("a deletion is not in the person's entries", error=type(error).__name__)
-            append_unrecorded(session, "deleted", now=now)
+        write = partial(record_deletion, session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=now)
+        record_or_note_unrecorded(session, write, state="deleted", now=now)
 
 
 def retire_superseded(vault: Vault) -> None:

@@ -173,7 +173,7 @@ def test_interrupted_it_is_finished_by_the_next_sweep(service: RunningService, m
         raise OperationalError("", None, OSError("disk I/O error"))
 
     with monkeypatch.context() as failing:
-        failing.setattr(entries, "forget", full)
+        failing.setattr(entries, "delete_entries", full)
         refused = shortened(person, service.clock().date())
     left = len(lines(person))
     unfinished = service.vault.unfinished

@@ -85,14 +85,16 @@ def in_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
         known = {leaf: place for place, leaf in enumerate(came)}
         return sorted(filled(leaves, multiple, noise), key=lambda leaf: known.get(leaf, len(came)))
 
-    monkeypatch.setattr(entries, "pend", noting)
+    monkeypatch.setattr(entries, "add_pending_leaf", noting)
     monkeypatch.setattr(batch, "_filled", unshuffled)
 
 
 def without_salts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a leaf be the hash of what the record says, and of nothing that is not known."""
     salt = bytes(entries.SALT_BYTES)
-    monkeypatch.setattr(entries, "made", lambda record: LogEntry(record, salt, entries.compute_leaf(salt, record)))
+    monkeypatch.setattr(
+        entries, "salt_record", lambda record: LogEntry(record, salt, entries.compute_leaf(salt, record))
+    )
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,7 @@ def test_what_is_finished_for_a_restore_is_in_the_log(
         waiting.append(leaf)
         pend(writing, leaf)
 
-    monkeypatch.setattr(entries, "pend", noticed)
+    monkeypatch.setattr(entries, "add_pending_leaf", noticed)
 
     restored(root, tmp_path / "backup")
 

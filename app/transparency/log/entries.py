@@ -6,13 +6,14 @@ batch (`batch`). What is not about a person is an *open* entry: its record stays
 
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
 from sqlalchemy import ScalarSelect, Uuid, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
@@ -20,9 +21,11 @@ from app.db.sqlite.prepared import Prepared, Statements, within
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
-from app.vault.seal import Key
+from app.vault.seal import KekError, Key, SealError
 from app.vault.sealing_context import place
 
+log = structlog.get_logger()
+T = TypeVar("T")
 SALT_BYTES = 32
 """256 random bits: who guesses a record cannot tell whether a leaf is of it."""
 
@@ -179,9 +182,17 @@ def append_open_entry(session: Session, act: LoggedAct, **record: Value) -> None
     add_open_entry(within(session), make_entry(act, **record))
 
 
-def append_unrecorded(session: Session, state: str, *, now: datetime) -> None:
-    """Write that something ended, of which its person's list has no record."""
-    append_open_entry(session, LoggedAct.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
+def record_or_note_unrecorded(session: Session, record: Callable[[], T], *, state: str, now: datetime) -> T | None:
+    """Call *record*; if the keys that it needs do not open, append an open entry that names only *state*.
+
+    An ending must not depend on its record: without this, a lost key would keep a consent in force.
+    """
+    try:
+        return record()
+    except (KekError, SealError) as error:
+        log.error("an ending is not in the subject's list", state=state, error=type(error).__name__)
+        append_open_entry(session, LoggedAct.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
+        return None
 
 
 def append_open_entry_in_register(session: Session, act: LoggedAct, **record: Value) -> None:
