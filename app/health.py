@@ -1,14 +1,15 @@
-"""Whether the service lives, and whether it is ready: by asking, not by remembering."""
+"""Liveness, readiness and metrics, computed on each request and not cached."""
 
 import ipaddress
 from contextlib import suppress
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
-from app.compliance.live_requirements import service as lawful
+from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.db.migrate import NewerSchemaError
 from app.faces.cards.operating_point import operating_point
@@ -41,7 +42,7 @@ READY: Example = {
 
 
 class LiveOut(BaseModel):
-    """The process answers."""
+    """The process runs."""
 
     model_config = ConfigDict(json_schema_extra=with_examples({"status": "live"}))
 
@@ -49,22 +50,21 @@ class LiveOut(BaseModel):
 
 
 class SandboxOut(BaseModel):
-    """How the engine workers are walled in on this machine."""
+    """The isolation of the engine workers on this machine."""
 
     level: Literal["full", "reduced", "unknown"]
     missing: list[str]
 
 
 class ReadyOut(BaseModel):
-    """Whether requests can be served, and what this service is."""
+    """Whether the service can handle requests, and its configuration."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(READY))
 
     status: Literal["ready", "not ready"]
     reasons: list[str]
     warnings: list[str]
-    """In which groups of people the engine misses the target; in `live` also what else is not asked for, and should be
-    known."""
+    """Groups of people for which the engine misses its target; in `live` also advice beyond the requirements."""
     profile: Literal["prototype", "live"]
     controller: str
     engine: str
@@ -78,16 +78,16 @@ class ReadyOut(BaseModel):
 
 @router.get("/livez")
 def livez() -> LiveOut:
-    """Ask whether the process lives. It does if it answers."""
+    """Check that the process runs. Any answer means that it does."""
     return LiveOut()
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
 def readyz(response: Response, faces: Faces, vault: Transactions, config: Config) -> ReadyOut:
-    """Ask whether the service is ready.
+    """Check that the service is ready.
 
-    It is if the schema is at head, the register opens and the engine is verified, and in `live` if nothing is missing
-    that law asks for (docs/how-to/go-live.md); otherwise 503 and the reasons.
+    It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
+    `live` profile all live requirements must be met too (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
     """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
@@ -97,8 +97,8 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
         check(vault)
         check_log(vault)
         if config.profile == "live":
-            found = lawful.check(vault, settings=config, card=faces.card)
-            reasons += [f"live: {one.name}: {one.found}; {one.do}" for one in found.missing]
+            found = live_requirements.check(vault, settings=config, card=faces.card)
+            reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
             warnings = list(found.warnings)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
@@ -125,20 +125,27 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     "/metrics",
     response_class=Response,
     responses=merge_responses(
-        problem_responses(NotFoundError), media_response("text/plain", "In Prometheus' text format.")
+        problem_responses(NotFoundError), media_response("text/plain", "Metrics in the text format of Prometheus.")
     ),
 )
 def metrics(request: Request, faces: Faces, vault: Transactions, config: Config) -> Response:
-    """Read counts and durations. If `MIEN_METRICS` lets you; no label names a person or a relying party."""
+    """Read metrics.
+
+    The setting `MIEN_METRICS` decides who may read them. No label names a person or a relying party.
+    """
     if config.metrics == "off" or (config.metrics == "local" and not _from_this_machine(request)):
         raise NotFoundError
-    found: Metrics = request.app.state.metrics
-    pool = faces.pool.status()
-    gauges = f"# TYPE mien_engine_workers gauge\nmien_engine_workers {pool.workers}\n"
-    # Of a store that cannot be read nothing is counted; the rest is what the operator needs then.
+    requests: Metrics = request.app.state.metrics
+    gauges = CollectorRegistry()
+    Gauge("mien_engine_workers", "Running engine workers.", registry=gauges).set(faces.pool.status().workers)
+    # The operator needs the other metrics also when the store cannot be read.
     with suppress(DBAPIError), vault.data.read() as session:
-        gauges += coverage.gauges(session)
-    return Response(found.text() + gauges.encode(), media_type=CONTENT_TYPE)
+        labels = ("engine", "weights", "in_force")
+        templates = Gauge("mien_templates", "Templates by the engine that made them.", labels, registry=gauges)
+        for engine, count in coverage.count_by_engine(session):
+            in_force = str(engine.in_force_until is None).lower()
+            templates.labels(engine.engine_id, engine.weights_sha256[:16], in_force).set(count)
+    return Response(generate_latest(requests.registry) + generate_latest(gauges), media_type=CONTENT_TYPE)
 
 
 def _from_this_machine(request: Request) -> bool:

@@ -1,16 +1,21 @@
-"""The composition root: settings in, an application out. The one place that picks implementations."""
+"""The composition root: builds the application from the settings. The only module that picks implementations."""
 
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+import anyio.to_thread
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 
 from app import __version__, health
-from app.comparisons import dispute_routes, enumeration_guard
-from app.compliance import shipped_notices
-from app.compliance.live_requirements import service as lawful
+from app.api_texts import TEXTS, prototype_texts
+from app.comparisons import dispute_routes
+from app.compliance.live_requirements import service as live_requirements
+from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, delivery_routes, proof_routes, refusals, renewal_routes
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
@@ -19,30 +24,29 @@ from app.faces.cards.card import Card
 from app.faces.cards.select import chosen_card
 from app.faces.service import Measuring
 from app.faces.workers.pool import EnginePool
-from app.jobs import scheduler
+from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler
 from app.kit.clock import Clock, utc_now
 from app.kit.errors import Problem
 from app.parties import keys as party_keys
 from app.parties import routes as parties
 from app.rights import routes as rights
 from app.settings import MIB, Settings
+from app.startup import Run, prepare
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
-from app.transparency import routes as ledger
-from app.transparency.log import signing_keys
-from app.vault.open import is_new, migrate, open_vault
+from app.transparency import routes as transparency
+from app.vault.directory_lock import in_use
+from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
-from app.vault.vault import Vault
-from app.verification import routes as matching
+from app.vault.vault import ForeignRegisterError, Vault
+from app.verification import routes as verification
 from app.web import openapi, problems, swagger
 from app.web.auth import Authenticator
-from app.web.banner import Banner
 from app.web.body_limits import BodyLimits
-from app.web.cors import Cors
 from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
-from app.web.middleware import HeadAsGet
+from app.web.middleware import ControllerHeader, Cors, HeadAsGet
 from app.web.rate_limit import RateLimiter
 from app.web.request_log import RequestLog
 
@@ -50,17 +54,17 @@ ENGINES = {
     "face_recognition": "app.faces.engines.face_recognition:FaceRecognition",
     "sface": "app.faces.engines.onnx:OnnxEngine",
 }
-"""Imported in the engine workers only."""
-OWN_ENGINE = ENGINES["sface"]
-"""What runs a network that an operator brings."""
+"""By the setting `MIEN_ENGINE`; imported in the engine workers only."""
+CUSTOM_ENGINE = ENGINES["sface"]
+"""Runs a network that the operator supplies."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
     account_routes.router,
     subjects.router,
-    ledger.well_known_router,
-    ledger.log_router,
-    ledger.router,
+    transparency.well_known_router,
+    transparency.log_router,
+    transparency.router,
     consent.open_router,
     consent.router,
     renewal_routes.router,
@@ -68,10 +72,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     delivery_routes.router,
     proof_routes.router,
     enrolment.router,
-    matching.open_router,
-    matching.router,
+    verification.open_router,
+    verification.router,
     dispute_routes.router,
-    matching.party_router,
+    verification.party_router,
     rights.open_router,
     rights.policy_router,
     rights.router,
@@ -80,68 +84,21 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
 )
 
-DESCRIPTION = """
-A face is compared only for a person who agreed to it, and who can see, take away and erase all of it at any time.
-
-There are two roles, and a token for each. **A person** registers (`POST /v1/subjects`), reads the notice of a purpose
-(`GET /v1/notices`), consents to it for one relying party (`POST /v1/me/consents`) and enrols photos of their own face
-(`POST /v1/me/enrolments`). **A relying party**, added by the operator, asks whether a face is the one enrolled under a
-reference (`POST /v1/verifications`) and learns `match` or `no_match`: no score, no name, no reason. The person sees
-every such use (`GET /v1/me/comparisons`), all that is held (`GET /v1/me/access`), withdraws (`DELETE
-/v1/me/consents/{consent_id}`) and leaves (`DELETE /v1/me`). Rights are never throttled.
-
-Every error is a problem document (RFC 9457): go by the slug at the end of its `type`. Besides those listed, any address
-can answer 404 `not-found`, 405 `method-not-allowed` and 500 `internal-error`.
-"""
-TAGS = [
-    {"name": "registering", "description": "How a person begins, and gets back in. No e-mail, no password."},
-    {"name": "consent", "description": "What a person agreed to, for whom, on which text, and until when."},
-    {"name": "enrolment", "description": "A person's own photos become one sealed template for each consent."},
-    {"name": "account", "description": "A person's name, tokens, and every use that was made of their templates."},
-    {"name": "rights", "description": "Access, export and erasure: at any time, as often as one likes."},
-    {
-        "name": "relying party",
-        "description": "Who asks whether a face is the one enrolled, for those who agreed to it.",
-    },
-    {"name": "open to all", "description": "What anybody can read: notices, recipients, the engine, what is kept."},
-    {"name": "proof", "description": "Receipts, the keys that sign them, and the log that nobody can rewrite unseen."},
-    {"name": "operators", "description": "Whether the service lives and is ready, and its numbers."},
-]
-TOLD: dict[str, Any] = {
-    "title": "Mien",
-    "summary": "Face matching that asks first.",
-    "description": DESCRIPTION.strip(),
-    "openapi_tags": TAGS,
-    # The framework's own pages load from elsewhere: ours is `app/web/swagger.py`.
-    "docs_url": None,
-    "redoc_url": None,
-}
-"""What the service says of itself, besides its version."""
+SWITCH_INTERVAL_S = 0.0005
+"""Python's default of 5 ms is paid at each thread change of a request while another thread computes."""
 
 log = structlog.get_logger()
 
 
-def set_up(vault: Vault, *, clock: Clock = utc_now) -> None:
-    """Bring both stores to the newest schema; new ones get the shipped notices, and then each other."""
-    new = is_new(vault)
-    migrate(vault)
-    if new:
-        with vault.data.write() as session:
-            shipped_notices.publish_shipped(session, vault.settings, now=clock())
-        vault.bind()
-    signing_keys.begin_log(vault, now=clock())
-    enumeration_guard.begin(vault)
-
-
 def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
-    """Make the pool of the engine that the settings name; no worker runs yet.
+    """Create the engine pool that the settings name; no worker runs yet.
 
     Raises:
         OwnEngineError: as `chosen_card`.
     """
     card = chosen_card(settings, calibrated=calibrated)
     pool = EnginePool(
-        engine=ENGINES[settings.engine] if settings.own_card is None else OWN_ENGINE,
+        engine=ENGINES[settings.engine] if settings.own_card is None else CUSTOM_ENGINE,
         card=card,
         workers=settings.engine_workers,
         queue=settings.engine_queue,
@@ -153,7 +110,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
 
 
 def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
-    """Return the engine at the threshold that the settings pick from its card.
+    """Return the engine with the threshold that the settings select from its card.
 
     Raises:
         UnsupportedTargetError: the card supports no such target.
@@ -169,17 +126,35 @@ def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Mea
     )
 
 
-def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card], *, clock: Clock = utc_now) -> FastAPI:
-    """Put the application together. It opens when it starts to serve, and closes when it stops.
+def create_app(
+    settings: Settings,
+    vault: Vault,
+    engine: tuple[EnginePool, Card],
+    *,
+    clock: Clock = utc_now,
+    background: bool = True,
+) -> FastAPI:
+    """Create the application. It prepares the stores when it starts to serve, and closes them when it stops.
+
+    Args:
+        settings: the settings.
+        vault: both stores, open.
+        engine: as `create_engine` returns it.
+        clock: the clock of requests and jobs.
+        background: whether jobs run beside the requests.
 
     Raises:
-        ValueError: the engine's card supports no such `target_fmr`.
+        UnsupportedTargetError: the engine's card supports no such `target_fmr`.
     """
-    _, card = engine
+    measuring, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
+    service = _Service(settings=settings, vault=vault, measuring=measuring, token_usage=token_usage, clock=clock)
     app = FastAPI(
-        **_told(settings),
+        **(TEXTS if settings.profile == "live" else prototype_texts(settings.controller)),
         version=__version__,
-        lifespan=scheduler.lifespan,
+        # The framework's pages load scripts from another host; ours are in `app/web/swagger.py`.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lambda _app: service.running(background=background),
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -187,55 +162,56 @@ def create_app(settings: Settings, vault: Vault, engine: tuple[EnginePool, Card]
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    app.state.measuring = choose_threshold(settings, engine)
-    app.state.gate = _gate(settings, vault, card)
+    app.state.measuring = measuring
+    app.state.gate = _live_gate(settings, vault, measuring.card)
     app.state.metrics = Metrics()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
-    app.state.last_uses = TokenUsage(clock)
-    app.state.authenticators = _authenticators(app)
-    problems.install(app, storage=(KekError, SealError), met=_note_refusal)
+    app.state.authenticators = _authenticators(token_usage, clock)
+    problems.install(app, storage=(KekError, SealError), before_answer=_record_refusal)
     openapi.describe(app)
     swagger.install(app)
-    _wrap(app, settings)
+    _add_middleware(app, settings)
     for router in ROUTERS:
-        uploads = router is matching.party_router
+        uploads = router is verification.party_router
         app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app
 
 
-def _told(settings: Settings) -> dict[str, Any]:
-    """Return what the service says of itself; in `prototype` first of all that it is one."""
-    if settings.profile == "live":
-        return TOLD
-    return {**TOLD, "description": f"**This is a prototype, with a {settings.controller}.**\n\n{TOLD['description']}"}
+def build(settings: Settings) -> FastAPI:
+    """Open the stores that the settings name and create the application on them."""
+    # Before the stores: a start that the engine prevents creates none.
+    engine = create_engine(settings)
+    vault = open_vault(settings)
+    prepare(vault, settings, Run.COMMAND)
+    return create_app(settings, vault, engine)
 
 
-def _gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
-    """Return what asks, in `live`, whether anything is missing."""
+def _live_gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
+    """Return the check of the live requirements; None in `prototype`."""
     if settings.profile == "prototype":
         return None
-    return LiveGate(lambda: not lawful.check(vault, settings=settings, card=card).missing)
+    return LiveGate(lambda: not live_requirements.check(vault, settings=settings, card=card).missing)
 
 
-def _authenticators(app: FastAPI) -> dict[str, Authenticator]:
+def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenticator]:
     return {
-        subjects_service.ACCESS_PREFIX: app.state.last_uses.watching(subjects_service.authenticate),
-        party_keys.KEY_PREFIX: partial(party_keys.authenticate, clock=app.state.clock),
+        subjects_service.ACCESS_PREFIX: token_usage.watching(subjects_service.authenticate),
+        party_keys.KEY_PREFIX: partial(party_keys.authenticate, clock=clock),
     }
 
 
-def _note_refusal(request: Request, problem: Problem) -> None:
+def _record_refusal(request: Request, problem: Problem) -> None:
     if isinstance(problem, refusals.RECORDED_REFUSALS):
         state = request.app.state
         refusals.record_refusal(state.vault, by=request.state.principal, refused=problem, now=state.clock())
 
 
-def _wrap(app: FastAPI, settings: Settings) -> None:
-    """Put the middleware around *app*, from the inside out."""
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Wrap *app* in middleware, from the inside out."""
     app.add_middleware(BodyLimits, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
-    app.add_middleware(problems.Faults)
+    app.add_middleware(problems.InternalErrors)
     if settings.cors_origins:
         app.add_middleware(
             Cors,
@@ -245,16 +221,57 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
     if settings.profile == "prototype":
-        app.add_middleware(Banner, controller=settings.controller)
+        app.add_middleware(ControllerHeader, controller=settings.controller)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
 
 
-def build(settings: Settings) -> FastAPI:
-    """Open what the settings name and put the application on it."""
-    # Before the stores: a start that is refused for its engine leaves none behind.
-    engine = create_engine(settings)
-    vault = open_vault(settings)
-    if is_new(vault):
-        set_up(vault)
-    return create_app(settings, vault, engine)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Service:
+    """The objects that live as long as the application."""
+
+    settings: Settings
+    vault: Vault
+    measuring: Measuring
+    token_usage: TokenUsage
+    clock: Clock
+
+    @asynccontextmanager
+    async def running(self, *, background: bool) -> AsyncIterator[None]:
+        """Prepare the stores and the engine, run the jobs beside the requests, and close everything."""
+        settings, vault, card = self.settings, self.vault, self.measuring.card
+        # No restore replaces the data while the service runs.
+        with in_use(settings.data_dir):
+            anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
+            purged = self._prepare()
+            point = operating_point.operating_point(card, self.measuring.target_fmr, self.measuring.target_group)
+            for warning in group_warnings(point):
+                log.warning("the engine misses its target", warning=warning)
+            log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
+            with scheduler.running(self._jobs() if background else ()):
+                yield
+            await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
+            await anyio.to_thread.run_sync(self.measuring.pool.close)
+            vault.data.close()
+            vault.register.store.close()
+            log.info("stopped")
+
+    def _prepare(self) -> int:
+        try:
+            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, measuring=self.measuring)
+        except Exception as error:
+            # The text of any other error may be personal.
+            reason = str(error) if isinstance(error, ForeignRegisterError) else type(error).__name__
+            log.error("cannot serve", reason=reason, notes=error.__notes__)
+            raise
+
+    def _jobs(self) -> Sequence[scheduler.Job]:
+        """Return the jobs in the order in which they are stopped: first the one that sends messages."""
+        settings, vault, clock = self.settings, self.vault, self.clock
+        return (
+            deliver_callbacks.job(settings, vault, clock=clock),
+            renew_templates.job(vault, self.measuring, every_s=settings.sweep_interval_s, clock=clock),
+            maintenance.job(vault, settings, token_usage=self.token_usage, clock=clock),
+            append_log_batch.job(vault, interval_s=settings.log_interval, clock=clock),
+        )

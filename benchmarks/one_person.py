@@ -25,10 +25,10 @@ from app.db.types import UtcDateTime
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
 from app.kit.errors import NotFoundError
-from app.main import set_up
 from app.parties import service as parties
 from app.parties.tables import PartyKey
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.templates import store
 from app.templates.tables import Template
 from app.transparency.log import entries
@@ -67,7 +67,7 @@ class OnePerson:
     def __init__(self, root: Path, *, logged: bool) -> None:
         settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
         self.vault = open_vault(settings)
-        set_up(self.vault)
+        prepare(self.vault, settings, Run.MIGRATE)
         with self.vault.data.write() as session:
             party, _ = parties.add(
                 session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()

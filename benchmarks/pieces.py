@@ -26,9 +26,10 @@ from app.faces.permit import Purpose
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess
 from app.kit.clock import utc_now
-from app.main import create_app, create_engine, set_up
+from app.main import create_app, create_engine
 from app.parties import service as parties
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.vault.open import open_vault
 from app.verification import service as verify
 from app.web import request_log
@@ -125,7 +126,7 @@ def _door(root: Path) -> Iterator[Door]:
         request_log.configure()  # as `serve` does; it keeps the stream that it finds
     settings = Settings(data_dir=root / "data", keys_dir=root / "keys", engine_workers=1)
     vault = open_vault(settings)
-    set_up(vault)
+    prepare(vault, settings, Run.MIGRATE)
     with vault.data.write() as session:
         party, key = parties.add(
             session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()

@@ -24,8 +24,8 @@ from app.consent.tables import Grant
 from app.db.sqlite import files
 from app.jobs.maintenance import purge_dead_rows
 from app.kit.clock import utc_now
-from app.main import set_up
 from app.settings import MIB, Settings
+from app.startup import Run, prepare
 from app.subjects.tables import Token
 from app.vault.open import DATA_FILE, open_vault
 from app.vault.register import Ended
@@ -94,7 +94,7 @@ def main(people: int) -> None:
         service.stop()
         root, rows = service.root, []
         vault = open_vault(settings_in(root))
-        set_up(vault)
+        prepare(vault, settings_in(root), Run.MIGRATE)
         filler = Filler(
             vault, settings_in(root), service.command("relying-party", "add", "Door", *PARTY)["relying_party_id"]
         )

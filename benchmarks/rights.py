@@ -18,8 +18,8 @@ from typing import Final
 
 import httpx
 
-from app.main import set_up
 from app.settings import MIB, Settings
+from app.startup import Run, prepare
 from app.vault.open import open_vault
 from benchmarks.report import machine, p90, say, table
 from benchmarks.rows import Filler, Person
@@ -40,7 +40,7 @@ class Town:
         self.service = Service(MIEN_ENGINE_WORKERS="1")
         settings = Settings(data_dir=self.service.root / "data", keys_dir=self.service.root / "keys")
         self._vault = open_vault(settings)
-        set_up(self._vault)
+        prepare(self._vault, settings, Run.MIGRATE)
         party = self.service.command("relying-party", "add", "Door", *PARTY)
         self._filler = Filler(self._vault, settings, party["relying_party_id"])
         began = time.perf_counter()

@@ -15,8 +15,8 @@ from typing import Final
 
 from sqlalchemy import insert
 
-from app.main import set_up
 from app.settings import MIB, Settings
+from app.startup import Run, prepare
 from app.vault.open import open_vault
 from app.vault.register import DESTROYED, Register, key_context
 from app.vault.rotation import rotate
@@ -44,8 +44,9 @@ def fill(register: Register, keys: int) -> None:
 def measure(keys: int) -> list[str]:
     """Rotate once, and return a line of the table."""
     with tempfile.TemporaryDirectory() as directory:
-        vault = open_vault(Settings(data_dir=Path(directory, "data"), keys_dir=Path(directory, "keys")))
-        set_up(vault)
+        settings = Settings(data_dir=Path(directory, "data"), keys_dir=Path(directory, "keys"))
+        vault = open_vault(settings)
+        prepare(vault, settings, Run.MIGRATE)
         register = vault.register
         fill(register, keys)
         size, began = register.store.bytes() / MIB, time.perf_counter()

@@ -15,8 +15,8 @@ from sqlalchemy import insert, text
 
 from app.db.sqlite.store import Store
 from app.kit.clock import utc_now
-from app.main import set_up
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.transparency.log import batch, tiles
 from app.transparency.log import service as log
 from app.transparency.log.tiles import TileReader
@@ -58,8 +58,9 @@ def bytes_a_row(store: Store, name: str) -> float:
 
 def measure(root: Path, *, largest: int) -> None:
     """Let a tree grow to each size and measure it; then join batches to the largest."""
-    vault = open_vault(Settings(data_dir=root / "data", keys_dir=root / "keys"))
-    set_up(vault)
+    settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
+    vault = open_vault(settings)
+    prepare(vault, settings, Run.MIGRATE)
     batch.append_batch(vault, now=utc_now(), at_once=True)
     lines, naive_lines = [], []
     with closing(sqlite3.connect(root / "naive.db")) as naive:

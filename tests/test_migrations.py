@@ -14,8 +14,8 @@ import app.main
 from app.db.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
 from app.db.sqlite.store import Store
 from app.db.types import Row
-from app.main import set_up
-from app.vault.open import SchemaError, check, is_new, open_vault
+from app.startup import Run, prepare
+from app.vault.open import SchemaError, check, is_new, migrate, open_vault
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 from tests.support.byte_scan import files_under, rows
@@ -67,7 +67,7 @@ def test_difference_would_be_found(vault: Vault) -> None:
 def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
     vault = open_vault(settings_for(tmp_path))
     before = is_new(vault)
-    set_up(vault)
+    prepare(vault, vault.settings, Run.MIGRATE)
 
     assert (before, is_new(vault)) == (True, False)
     assert at_head(vault.data)
@@ -80,7 +80,7 @@ def test_migrating_again_changes_nothing(vault: Vault, name: str) -> None:
     schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
     before = rows(store_of(vault, name).path, schema)
     upgrade(store_of(vault, name))
-    set_up(vault)
+    prepare(vault, vault.settings, Run.MIGRATE)
 
     assert rows(store_of(vault, name).path, schema) == before
 
@@ -95,7 +95,7 @@ def test_database_of_an_older_version_is_refused_until_it_is_migrated(vault: Vau
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("attempt", [check, set_up])
+@pytest.mark.parametrize("attempt", [check, migrate])
 def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_is(
     vault: Vault, name: str, attempt: Callable[[Vault], None]
 ) -> None:
@@ -155,7 +155,7 @@ def test_half_made_installation_is_finished_at_the_next_start(root: Path) -> Non
     shutil.rmtree(root / "data")
     vault = open_vault(settings_for(root))
     before = is_new(vault)
-    set_up(vault)
+    prepare(vault, vault.settings, Run.MIGRATE)
 
     assert before
     check(vault)

@@ -23,7 +23,7 @@ from alembic.migration import MigrationContext
 
 from app.db.types import Row
 from app.faces import vectors
-from app.main import set_up
+from app.startup import Run, prepare
 from app.vault.open import check, open_vault
 from app.vault.tables import RegisterRow
 from tests.releases.record import DATABASES
@@ -85,7 +85,7 @@ def laid_out(release: str, root: Path) -> dict[str, Any]:
 def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
     story = laid_out(release, root)
     vault = open_vault(settings_for(root))
-    set_up(vault)
+    prepare(vault, settings_for(root), Run.MIGRATE)
     check(vault)
     vault.data.close()
     vault.register.store.close()
@@ -113,7 +113,7 @@ def test_there_is_a_recording() -> None:
 def test_schema_becomes_what_the_models_say(release: str, tmp_path: Path) -> None:
     laid_out(release, tmp_path)
     vault = open_vault(settings_for(tmp_path))
-    set_up(vault)
+    prepare(vault, settings_for(tmp_path), Run.MIGRATE)
     found = []
     for store, metadata in ((vault.data, Row.metadata), (vault.register.store, RegisterRow.metadata)):
         with store.read() as session:
@@ -134,7 +134,8 @@ def test_no_row_is_lost(release: str, tmp_path: Path) -> None:
 
     laid_out(release, tmp_path)
     before = counts()
-    set_up(open_vault(settings_for(tmp_path)))
+    settings = settings_for(tmp_path)
+    prepare(open_vault(settings), settings, Run.MIGRATE)
     after = counts()
 
     assert {name: after.get(name) for name in before} == before
@@ -213,7 +214,8 @@ def test_erasure_that_was_under_way_is_finished(
             "INSERT INTO erasures VALUES (?, ?, 'in_progress', 0, '2026-11-23', NULL)", ("e" * 32, whose)
         )
         connection.execute("UPDATE subjects SET erasing = 1 WHERE id = ?", (whose,))
-    set_up(open_vault(settings_for(tmp_path)))
+    settings = settings_for(tmp_path)
+    prepare(open_vault(settings), settings, Run.MIGRATE)
     ((migrated,),) = rows(tmp_path / "data" / "mien.db", "SELECT step FROM erasures WHERE id = ?", "e" * 32)
     with serving(tmp_path, pool, toy_card(), sweep_interval_s=0.05) as service:
         state = {}

@@ -15,15 +15,14 @@ from app.db.migrate import NewerSchemaError
 from app.evaluation.errors import EvaluationError
 from app.faces.cards.custom_card import OwnEngineError
 from app.faces.cards.operating_point import UnsupportedTargetError
-from app.main import set_up
 from app.parties.service import PartyError
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.templates.engine_history import NotInForceError
-from app.transparency.log.service import check_not_rolled_back as check_log
 from app.transparency.log.signing_keys import SigningKeyError
 from app.vault.backup_manifest import BackupError
 from app.vault.directory_lock import InUseError, in_use
-from app.vault.open import SchemaError, check, is_new, open_vault
+from app.vault.open import SchemaError, open_vault
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError, Vault
 
@@ -83,19 +82,17 @@ def read_settings() -> Settings:
 
 
 @contextmanager
-def open_stores(settings: Settings, *, checked: bool = True) -> Iterator[Vault]:
+def open_stores(settings: Settings, *, run: Run | None = Run.COMMAND) -> Iterator[Vault]:
     """Open both stores for one command; set them up first if the data directory is empty, as `serve` does.
 
     Args:
-        checked: also check the schema and the transparency log, and refuse if they are damaged.
+        settings: the settings.
+        run: the start steps to take; None takes none.
     """
     with refuse_on_error(), in_use(settings.data_dir):
         vault = open_vault(settings)
-        if checked:
-            if is_new(vault):
-                set_up(vault)
-            check(vault)
-            check_log(vault)
+        if run is not None:
+            prepare(vault, settings, run)
         yield vault
         vault.data.close()
         vault.register.store.close()

@@ -72,7 +72,6 @@ def rotate_receipts(*, as_json: Json = False) -> None:
 def rotate_events(*, as_json: Json = False) -> None:
     """Sign messages to relying parties with a new key from now on, and destroy the old one."""
     with open_stores(read_settings()) as vault:
-        signing_keys.begin_log(vault, now=utc_now())
         new = signing_keys.rotate(vault, signs=KeyUse.EVENTS, now=utc_now())
     print_result({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
 

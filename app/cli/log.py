@@ -34,7 +34,7 @@ def verify_log(*, as_json: Json = False) -> None:
         if not file.exists():
             refuse(f"there is no {file}, so there is no transparency log to check")
     # The usual check of the log would refuse a damaged one, which this command has to report.
-    with open_stores(settings, checked=False) as vault, telling() as tell:
+    with open_stores(settings, run=None) as vault, telling() as tell:
         check(vault)
         found = audit_log(vault, now=utc_now(), tell=tell)
     if as_json:

@@ -13,7 +13,6 @@ from app.cli.command import Json, error_text, print_result, read_settings, refus
 from app.main import build
 from app.settings import Settings
 from app.vault.directory_lock import in_use
-from app.vault.open import check
 from app.web.http_protocol import DeadlineProtocol
 
 app = typer.Typer()
@@ -35,7 +34,6 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     try:
         os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
         service = build(settings)
-        check(service.state.vault)
     except ValueError as error:
         refuse(error_text(error))
     try:

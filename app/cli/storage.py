@@ -11,12 +11,11 @@ from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
 from app.cli.command import Json, open_stores, print_profile, print_result, read_settings, refuse_on_error
-from app.jobs.maintenance import destroy_discarded_keys, run_maintenance
-from app.jobs.scheduler import courier_of
+from app.jobs.deliver_callbacks import delivery_worker
+from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
 from app.kit.progress import telling
-from app.main import set_up
-from app.transparency.log import signing_keys
+from app.startup import Run
 from app.vault.backup_manifest import Manifest
 from app.vault.directory_lock import in_use
 
@@ -29,8 +28,8 @@ DELIVERY_S = 60.0
 def migrate(*, as_json: Json = False) -> None:
     """Bring both databases to this version's schema. An empty data directory also gets the shipped notices."""
     settings = read_settings()
-    with open_stores(settings, checked=False) as vault:
-        set_up(vault)
+    with open_stores(settings, run=Run.MIGRATE):
+        pass
     print_result({"data": settings.data_dir, "register": settings.register_dir, "schema": "head"}, as_json=as_json)
 
 
@@ -38,13 +37,11 @@ def migrate(*, as_json: Json = False) -> None:
 def sweep(*, as_json: Json = False) -> None:
     """Run maintenance now: apply the retention policy, resume erasures, send messages to relying parties."""
     settings = read_settings()
-    with open_stores(settings) as vault:
-        destroy_discarded_keys(vault)
+    with open_stores(settings, run=Run.MAINTENANCE) as vault:
         # A process that died may have left work that this process does not know of.
         vault.unfinished = True
         done = run_maintenance(vault, now=utc_now(), settings=settings)
-        signing_keys.begin_log(vault, now=utc_now())
-        delivered = courier_of(settings, vault).once(within_s=DELIVERY_S)
+        delivered = delivery_worker(settings, vault).once(within_s=DELIVERY_S)
     print_result(asdict(done) | asdict(delivered), as_json=as_json)
 
 

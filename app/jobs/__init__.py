@@ -1,4 +1,4 @@
-"""Work that runs beside requests: maintenance, log batches, callbacks, template renewal.
+"""Owns the work that runs beside requests: maintenance, transparency log batches, callbacks, template renewal.
 
 It must never delay a request.
 """

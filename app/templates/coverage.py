@@ -4,6 +4,7 @@ Also how many are labelled with another engine than the one that is sealed in th
 and nobody is ever compared with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -70,19 +71,15 @@ def _coverage(one: EngineRow, templates: int, renewable: int) -> Coverage:
     )
 
 
-def gauges(session: Session) -> str:
-    """Write the number of templates by engine, as Prometheus reads it."""
+def count_by_engine(session: Session) -> Sequence[tuple[EngineRow, int]]:
+    """Return every engine with the number of its templates."""
     of_it = and_(Template.weights_sha256 == EngineRow.weights_sha256, Template.engine_id == EngineRow.engine_id)
     query = (
         select(EngineRow, func.count(Template.weights_sha256))
         .outerjoin(Template, of_it)
         .group_by(EngineRow.weights_sha256)
     )
-    lines = ["# HELP mien_templates Templates by the engine that made them.", "# TYPE mien_templates gauge"]
-    for one, count in session.execute(query):
-        labels = f'engine="{one.engine_id}",weights="{one.weights_sha256[:16]}"'
-        lines.append(f'mien_templates{{{labels},in_force="{str(one.in_force_until is None).lower()}"}} {count}')
-    return "\n".join(lines) + "\n"
+    return session.execute(query).tuples().all()
 
 
 def mislabelled(vault: Vault, *, tell: Tell = lambda _doing: None) -> int:

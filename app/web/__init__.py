@@ -1,4 +1,4 @@
-"""HTTP without domain words: authentication, problem documents, pagination, limits, middleware.
+"""Owns HTTP: authentication, problem documents, pagination, limits, middleware. It must never know a domain word.
 
-It must not know a consent or a face.
+Every other room that answers requests builds on it.
 """

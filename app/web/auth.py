@@ -1,6 +1,7 @@
-"""Who is asking. A route's class is its role; a route without one fails the build.
+"""Authenticate callers. The class of a route names the role that may call it.
 
-The bearer token is checked before the body is read: FastAPI reads bodies before dependencies, so this is not one.
+The bearer token is checked before the body is read. FastAPI reads bodies before it resolves dependencies, so the check
+is in the route class and not in a dependency.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
 TOKEN_BYTES = 32
-"""256 random bits: guessing is hopeless, so one SHA-256 is enough to store a token by (OWASP ASVS 5.0, 11.4)."""
+"""256 random bits cannot be guessed, so a plain SHA-256 of a token is safe to store (OWASP ASVS 5.0, 11.4)."""
 
 
 class Role(StrEnum):
@@ -36,27 +37,27 @@ class Role(StrEnum):
 
 
 class UnauthenticatedError(Problem):
-    """There is no token, or not one that is in force."""
+    """The request has no valid token."""
 
     status = 401
     slug = "unauthenticated"
     title = "Not authenticated"
-    detail = "Send a token that is in force as `Authorization: Bearer …`."
+    detail = "Send a valid token as `Authorization: Bearer …`."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class ForbiddenError(Problem):
-    """The token is in force, but belongs to another role."""
+    """The token is valid, but belongs to another role."""
 
     status = 403
     slug = "forbidden"
     title = "Not for this role"
-    detail = "This address is for another role than your token's. A person and a relying party have different tokens."
+    detail = "Your token does not allow this address. People and relying parties have different tokens and addresses."
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a token belongs to."""
+    """The authenticated caller: the owner of a token."""
 
     role: Role
     id: UUID
@@ -64,23 +65,23 @@ class Principal:
 
 
 Authenticator = Callable[[Store, bytes], Principal | None]
-"""Finds whose token has this SHA-256 digest."""
+"""Returns the owner of the token with this SHA-256 digest."""
 
 
 def new_token(prefix: str) -> str:
-    """Make a random token that says by its prefix what it is for."""
+    """Make a random token; its prefix tells its use."""
     return prefix + secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def token_digest(token: str) -> bytes:
-    """Return the SHA-256 by which a token is stored."""
+    """Return the SHA-256 under which a token is stored."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _principal(request: Request) -> Principal:
-    given = request.headers.getlist("Authorization")
-    # Of two, a proxy may have gone by one and we by the other.
-    scheme, token = get_authorization_scheme_param(given[0] if len(given) == 1 else None)
+    headers = request.headers.getlist("Authorization")
+    # With two headers, a proxy could have checked one and this service the other.
+    scheme, token = get_authorization_scheme_param(headers[0] if len(headers) == 1 else None)
     if scheme.lower() == "bearer":
         for prefix, find in request.app.state.authenticators.items():
             if token.startswith(prefix):
@@ -90,14 +91,14 @@ def _principal(request: Request) -> Principal:
     raise UnauthenticatedError
 
 
-def _told(endpoint: Callable[..., Any]) -> tuple[str, str]:
-    """Return the first sentence of what *endpoint* says of itself, and the rest."""
+def _summary_and_description(endpoint: Callable[..., Any]) -> tuple[str, str]:
+    """Return the first sentence of the docstring of *endpoint*, and the rest."""
     first, _, rest = (inspect.getdoc(endpoint) or "").partition(".")
     return first, rest.strip() or first
 
 
 class DeclaredRoute(APIRoute):
-    """A route that says who may call it, and what it can answer besides the good answer.
+    """A route with its role and its problems in the OpenAPI document.
 
     The first sentence of its docstring is the summary of the operation, the rest its description.
     """
@@ -105,15 +106,15 @@ class DeclaredRoute(APIRoute):
     role: ClassVar[Role]
     scheme: ClassVar[HTTPBearer | None] = None
     always: ClassVar[tuple[type[Problem], ...]] = (InvalidRequestError, StorageUnavailableError, TooLargeError)
-    """What every route of this role can answer."""
+    """The problems that every route of this role can answer."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        """Add the role's problems and scheme to what the decorator says."""
+        """Add the role's problems and security scheme to the decorator's options."""
         own = options.pop("responses", None) or {}
         options["responses"] = merge_responses(problem_responses(*self.always), own)
-        summary, text = _told(endpoint)
+        summary, description = _summary_and_description(endpoint)
         options["summary"] = options.get("summary") or summary
-        options["description"] = options.get("description") or text
+        options["description"] = options.get("description") or description
         if self.scheme is not None:
             options["dependencies"] = [Security(self.scheme), *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
@@ -122,12 +123,12 @@ class DeclaredRoute(APIRoute):
 
 
 class RoleRoute(DeclaredRoute):
-    """A route for one role, whose token is checked first of all."""
+    """A route for one role; its token is checked before anything else."""
 
     always = (*DeclaredRoute.always, UnauthenticatedError, ForbiddenError)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Put the check in front of FastAPI's own handler."""
+        """Check the token before FastAPI's own handler runs."""
         handle = super().get_route_handler()
 
         async def check_then_handle(request: Request) -> Response:
@@ -141,13 +142,13 @@ class RoleRoute(DeclaredRoute):
 
 
 class OpenRoute(DeclaredRoute):
-    """A route for everybody."""
+    """A public route."""
 
     role = Role.OPEN
 
 
 class PersonRoute(RoleRoute):
-    """A route for a person, about themselves."""
+    """A route for the subject, about their own data."""
 
     role = Role.PERSON
     scheme = HTTPBearer(scheme_name="person", description="A person's access token: `mien_sub_…`", auto_error=False)
@@ -161,6 +162,6 @@ class PartyRoute(RoleRoute):
 
 
 async def principal(request: Request) -> Principal:
-    """Return who the route's check found."""
-    found: Principal = request.state.principal
-    return found
+    """Return the caller that the route has authenticated."""
+    caller: Principal = request.state.principal
+    return caller

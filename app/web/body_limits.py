@@ -1,7 +1,7 @@
-"""What a body may cost before it is worked on: time to arrive, and memory while it does.
+"""Limits on request bodies while they arrive: time for each, and memory for all together.
 
-A server that waits for ever for a slow body, or takes in any number at once, can be stopped by anybody. The size of
-one body is bounded by the routes' `max_body_size`; here is the rest. Heads are in `app/web/http_protocol.py`.
+Without them a client could block the service with slow or many bodies. The routes' `max_body_size` bounds the size of
+one body; `app/web/http_protocol.py` has the limits on headers.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.errors import BusyError, Problem
-from app.web.problems import RequestTimeoutError, TooLargeError, document
+from app.web.problems import RequestTimeoutError, TooLargeError, problem_document
 
 
 class _RefusedError(Exception):
@@ -17,11 +17,11 @@ class _RefusedError(Exception):
 
 
 class BodyLimits:
-    """ASGI middleware: a deadline for each body, and a bound on the bytes of all bodies under way.
+    """ASGI middleware: a deadline for each body, and a limit on the bytes of all bodies in progress.
 
     Args:
         body_s: seconds from the first wait for a body to its end; 408 after that.
-        memory: bytes of all bodies that requests under way have sent; 503 `busy` above that.
+        memory: bytes that all requests in progress may have sent; 503 `busy` above that.
     """
 
     def __init__(self, app: ASGIApp, *, body_s: float, memory: int) -> None:
@@ -30,7 +30,7 @@ class BodyLimits:
         self._free = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; what the framework makes of a refusal is replaced by ours."""
+        """Pass the request on; the framework's answer to a refused body is replaced by a problem document."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,64 +53,64 @@ class BodyLimits:
                 await send(message)
             else:
                 replaced = True
-                await document(problem)(scope, receive, send)
+                await problem_document(problem)(scope, receive, send)
 
         try:
             await self.app(scope, body.receive, answer)
         except _RefusedError:
             await answer({"type": "http.response.start", "status": 0})
         finally:
-            body.let_go()
+            body.release()
 
-    def take(self, count: int) -> bool:
-        """Reserve memory; False if there is not so much left."""
+    def reserve(self, count: int) -> bool:
+        """Reserve memory; False if not enough is free."""
         if count > self._free:
             return False
         self._free -= count
         return True
 
-    def give_back(self, count: int) -> None:
-        """Let others have it."""
+    def release(self, count: int) -> None:
+        """Free reserved memory."""
         self._free += count
 
     def deadline(self) -> float:
-        """Return until when a body that is waited for now has to be here."""
+        """Return the latest time, on the loop's clock, for a body whose receipt begins now."""
         return asyncio.get_running_loop().time() + self._body_s
 
 
 class _Body:
-    """One request's body as it arrives."""
+    """The body of one request while it arrives."""
 
-    def __init__(self, bounds: BodyLimits, receive: Receive) -> None:
-        self._bytes = 0
+    def __init__(self, limits: BodyLimits, receive: Receive) -> None:
         self.problem: Problem | None = None
-        self._bounds = bounds
+        self._limits = limits
         self._receive = receive
-        self._until: float | None = None
-        self._whole = False
+        self._reserved = 0
+        self._deadline: float | None = None
+        self._complete = False
 
     async def receive(self) -> Message:
         """Wait for the next piece, until the deadline."""
-        if self._whole:
+        if self._complete:
             return await self._receive()
-        self._until = self._until or self._bounds.deadline()
+        self._deadline = self._deadline or self._limits.deadline()
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError as error:
             self.problem = RequestTimeoutError()
             raise _RefusedError from error
         count = len(message.get("body", b""))
-        if not self._bounds.take(count):
-            # At once, or what arrives for others before this answer is sent would be turned away with it.
-            self.let_go()
+        if not self._limits.reserve(count):
+            # Before the answer is sent: meanwhile other bodies can use the memory.
+            self.release()
             self.problem = BusyError()
             raise _RefusedError
-        self._bytes += count
-        self._whole = not message.get("more_body", False)
+        self._reserved += count
+        self._complete = not message.get("more_body", False)
         return message
 
-    def let_go(self) -> None:
-        """Give back the memory that was reserved for this body."""
-        self._bounds.give_back(self._bytes)
-        self._bytes = 0
+    def release(self) -> None:
+        """Free the memory that was reserved for this body."""
+        self._limits.release(self._reserved)
+        self._reserved = 0

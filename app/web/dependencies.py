@@ -1,6 +1,6 @@
-"""What routes are given: transactions and the time of the request.
+"""Objects that routes depend on: transactions, stores, engine, settings and the time of the request.
 
-What only hands over something that is there is `async`: it runs where it is, not in a thread that has to be woken.
+Dependencies without I/O are `async`: they run in the event loop and need no thread.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ from app.vault.vault import Vault
 from app.web.problems import TooLargeError
 
 NO_STORE = {"Cache-Control": "no-store"}
-"""For every answer about a person."""
+"""The headers of every answer with personal data."""
 
 
 async def _no_store(response: Response) -> None:
@@ -28,15 +28,15 @@ async def _no_store(response: Response) -> None:
 
 
 PRIVATE = [Depends(_no_store)]
-"""The `dependencies` of a route whose answer is about a person: no cache keeps it."""
+"""The `dependencies` of a route whose answer holds personal data: no cache stores it."""
 
-# Starlette writes an upload over 1 MiB to a temporary file, in the clear. Uploads stay in memory instead: their size
-# is bounded before, by the route's `max_body_size`.
+# Starlette writes uploads over 1 MiB to temporary files, unencrypted. With this limit they stay in memory; the route's
+# `max_body_size` bounds their size.
 MultiPartParser.spool_max_size = 1 << 40
 
 
 async def _read(request: Request) -> AsyncIterator[Session]:
-    # It begins with the first query, in the route's thread; ending it has nothing to wait for.
+    # The transaction begins with the first query, in the route's thread; ending it never waits.
     data: Store = request.app.state.data
     with Session(data.reader, expire_on_commit=False, info={MET: data.trouble.met}) as session:
         yield session
@@ -47,7 +47,7 @@ def _write(request: Request) -> Iterator[Session]:
         yield session
 
 
-# `scope="function"` ends the dependency, and so commits, before the response: otherwise a failed commit answers 201.
+# `scope="function"` commits before the response is sent; otherwise a failed commit would answer 201.
 Read = Annotated[Session, Depends(_read, scope="function")]
 """One read transaction."""
 Tx = Annotated[Session, Depends(_write, scope="function")]
@@ -59,9 +59,16 @@ async def _clock(request: Request) -> Clock:
     return clock
 
 
-async def _now(request: Request) -> datetime:
-    clock: Clock = request.app.state.clock
+AppClock = Annotated[Clock, Depends(_clock)]
+"""For services that take long: their decision needs a later time than their beginning."""
+
+
+async def _now(clock: AppClock) -> datetime:
     return clock()
+
+
+Now = Annotated[datetime, Depends(_now)]
+"""The one reference time of a request."""
 
 
 async def _settings(request: Request) -> Settings:
@@ -69,10 +76,6 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
-AppClock = Annotated[Clock, Depends(_clock)]
-"""For verbs that last: the time when they began is not the time when they decide."""
-Now = Annotated[datetime, Depends(_now)]
-"""The one reference time of a request."""
 Config = Annotated[Settings, Depends(_settings)]
 """The settings."""
 
@@ -82,19 +85,21 @@ async def _vault(request: Request) -> Vault:
     return vault
 
 
+Transactions = Annotated[Vault, Depends(_vault)]
+"""Both stores, for services that open several short transactions."""
+
+
 async def _measuring(request: Request) -> Measuring:
     measuring: Measuring = request.app.state.measuring
     return measuring
 
 
-Transactions = Annotated[Vault, Depends(_vault)]
-"""For services that open several short transactions with work between them."""
 Faces = Annotated[Measuring, Depends(_measuring)]
 """The engine in force."""
 
 
 def image_bytes(upload: UploadFile, *, limit: int) -> bytes:
-    """Return an uploaded file, which is in memory already.
+    """Return the content of an uploaded file, which is in memory already.
 
     Raises:
         TooLargeError: it has more than *limit* bytes.

@@ -1,6 +1,6 @@
-"""The gate of the live profile: nobody new, no photo and no comparison while something is missing that law asks for.
+"""Close the routes that register, enrol or compare while a live requirement is missing.
 
-What people have a right to never passes here, nor does what ends something.
+Routes that serve a person's rights, or that end something, never have this check.
 """
 
 import threading
@@ -13,61 +13,58 @@ from starlette.concurrency import run_in_threadpool
 
 from app.kit.errors import Problem
 
-LOOK_S = 5.0
-"""Seconds for which an answer holds: looking reads what the operator said, which is not said often."""
+CACHE_S = 5.0
+"""Seconds the result is cached; the configuration rarely changes."""
 
 
 class NotReadyError(Problem):
-    """The service is for real people and lacks something without which it must not enrol or compare anybody."""
+    """A live requirement is missing, so the service must not register, enrol or compare anyone."""
 
     status = 503
     slug = "not-ready"
     title = "Not ready to serve people"
     detail = (
-        "The operator has yet to complete what `GET /readyz` lists. Until then nobody is registered, enrolled or "
-        "compared. Your rights are not affected: see, take, withdraw, restrict and erase as always."
+        "The operator has not completed the setup yet; `GET /readyz` lists the missing items. Until then no person is "
+        "registered, enrolled or compared. You can still read, export, withdraw, restrict and erase your data."
     )
 
 
 class LiveGate:
-    """Asks now and then whether anything is missing."""
+    """Caches whether all live requirements are met. Thread-safe."""
 
-    def __init__(self, complete: Callable[[], bool]) -> None:
-        self._complete = complete
-        self._asking = threading.Lock()
+    def __init__(self, is_complete: Callable[[], bool]) -> None:
+        self._is_complete = is_complete
+        self._lock = threading.Lock()
         self._open = False
-        self._until = 0.0
+        self._valid_until = 0.0
 
     def check(self) -> None:
-        """Let pass.
+        """Return if all live requirements are met.
 
         Raises:
-            NotReadyError: something is missing.
+            NotReadyError: one is missing.
         """
-        with self._asking:
-            if time.monotonic() >= self._until:
-                self._open = self._complete()
-                self._until = time.monotonic() + LOOK_S
+        with self._lock:
+            if time.monotonic() >= self._valid_until:
+                self._open = self._is_complete()
+                self._valid_until = time.monotonic() + CACHE_S
             if not self._open:
                 raise NotReadyError
 
 
-def _gate(request: Request) -> LiveGate | None:
-    found: LiveGate | None = request.app.state.gate
-    return found
+async def _gate(request: Request) -> LiveGate | None:
+    gate: LiveGate | None = request.app.state.gate
+    return gate
 
 
-async def _check(request: Request) -> None:
-    gate = _gate(request)
+OptionalLiveGate = Annotated[LiveGate | None, Depends(_gate)]
+"""For a route that checks only some requests; None in `prototype`, which has no live requirements."""
+
+
+async def _check(gate: OptionalLiveGate) -> None:
     if gate is not None:
         await run_in_threadpool(gate.check)
 
 
-async def _hand_over(request: Request) -> LiveGate | None:
-    return _gate(request)
-
-
 BEHIND_LIVE_GATE = [Depends(_check)]
-"""The `dependencies` of a route by which people's faces are registered, enrolled or compared."""
-OptionalLiveGate = Annotated[LiveGate | None, Depends(_hand_over)]
-"""For a route that must let some requests pass: None in `prototype`, where there is no gate."""
+"""The `dependencies` of a route that registers people, or that enrols or compares faces."""

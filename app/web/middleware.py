@@ -1,37 +1,84 @@
-"""HEAD is GET without the body (RFC 9110, 9.3.2): for every route alike, and for none in particular."""
+"""ASGI middleware that changes every response alike: HEAD, the controller header, CORS."""
 
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.kit.errors import InvalidRequestError
+from app.web.problems import problem_document
+
+CONTROLLER_HEADER = "Mien-Controller"
+PREFLIGHT_REFUSED = 400
+"""Starlette's status for a refused preflight request."""
 
 
 class HeadAsGet:
-    """ASGI middleware: a route that answers GET answers HEAD, with the same status and headers.
+    """Answer HEAD on every GET route, with the same status and headers and no body (RFC 9110, 9.3.2).
 
-    The contract names GET only: what HEAD does is the same everywhere, and clients made from it need no second call.
+    The OpenAPI document names GET only, so that generated clients have one method for each route.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask for the whole and send its head; what makes the body is told that nobody waits for it."""
+        """Pass a HEAD request on as GET, and stop the response after its headers."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
         ended = False
 
-        async def headless(message: Message) -> None:
+        async def send_head(message: Message) -> None:
             nonlocal ended
             if ended:
                 return
             if message["type"] == "http.response.body":
-                # At once: a long document is not written for nobody.
+                # End it at the first piece: a long document need not be written.
                 ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
-        # A copy: the server goes by the method that was sent, and would wait for a body.
-        asked = {**scope, "method": "GET"}
+        # A copy: the server reads the method of its own scope, and would wait for a body.
+        get_scope = {**scope, "method": "GET"}
         try:
-            await self.app(asked, receive, headless)
+            await self.app(get_scope, receive, send_head)
         finally:
-            if "route" in asked:
-                scope["route"] = asked["route"]
+            if "route" in get_scope:
+                scope["route"] = get_scope["route"]
+
+
+class ControllerHeader:
+    """Name the controller in a header of every response; in `prototype` that is a demonstration controller."""
+
+    def __init__(self, app: ASGIApp, *, controller: str) -> None:
+        self.app = app
+        self._controller = controller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the header."""
+
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[CONTROLLER_HEADER] = self._controller
+            await send(message)
+
+        await self.app(scope, receive, send_with_header if scope["type"] == "http" else send)
+
+
+class OriginNotAllowedError(InvalidRequestError):
+    """A browser's preflight request came from an origin, or for a method or header, that is not allowed."""
+
+    status = PREFLIGHT_REFUSED
+    detail = "Web pages of this origin may not send this request. The operator can allow the origin: MIEN_CORS_ORIGINS."
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS middleware, with refusals as problem documents."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code != PREFLIGHT_REFUSED:
+            return response
+        vary = {"Vary": response.headers["Vary"]} if "Vary" in response.headers else {}
+        return problem_document(OriginNotAllowedError(("", bytes(response.body).decode())), vary)

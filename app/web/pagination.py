@@ -1,8 +1,7 @@
-"""Lists: `{items, next}` with `?limit=` and `?after=`, paged by key so that no reader holds the database.
+"""Lists as `{items, next}` with `?limit=` and `?after=`, paged by key.
 
-`after` is a place in the order of the list, and what comes is what stands behind that place: it holds when the row that
-stood there has gone meanwhile, and no list tells whether an id exists. What can be no place in this list is an
-`invalid-request`; nothing is taken for the beginning.
+`after` is a position in the order of the list: it stays valid when its row is deleted, and does not reveal whether an
+id exists. A value that cannot be a position in the list is an `invalid-request`.
 """
 
 import re
@@ -26,61 +25,60 @@ REASON = "Give the `next` of a page of this list"
 
 
 def _day_and_id(text: str) -> str:
-    day, _, one = text.partition(".")
+    day, _, row_id = text.partition(".")
     try:
-        if text == f"{date.fromisoformat(day)}.{UUID(one)}":
+        if text == f"{date.fromisoformat(day)}.{UUID(row_id)}":
             return text
     except ValueError:
         pass
     raise PydanticCustomError("no_place", REASON)
 
 
-def cursor_pattern(form: str) -> AfterValidator:
-    """Refuse what has not this *form*, a regular expression: it can be no place in the list."""
-    known = re.compile(form, re.DOTALL)
+def cursor_pattern(pattern: str) -> AfterValidator:
+    """Accept only cursors that match the regular expression *pattern*."""
+    compiled = re.compile(pattern, re.DOTALL)
 
     def check(text: str) -> str:
-        if known.fullmatch(text) is None:
+        if compiled.fullmatch(text) is None:
             raise PydanticCustomError("no_place", REASON)
         return text
 
     return AfterValidator(check)
 
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
 Cursor = Annotated[UUID | None, Query(description=CURSOR_DESCRIPTION)]
 """For lists ordered by a random id."""
 Position = Annotated[int | None, Query(ge=1, le=2**53, description=CURSOR_DESCRIPTION)]
-"""For lists ordered by a person's own count, which begins with 1; newest first, so that all are behind a higher one."""
+"""For lists in descending order of a count that begins with 1."""
 DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(description=CURSOR_DESCRIPTION)]
-"""For lists ordered by day, and by a random id within one."""
+"""For lists ordered by day and, within a day, by a random id."""
 
 
-def _like_its_items(schema: dict[str, Any], page: type[BaseModel]) -> None:
-    """Show a page of what its items show, in the schema of the page."""
+def _add_example(schema: dict[str, Any], page: type[BaseModel]) -> None:
+    """Make the example of a page from the examples of its items."""
     (item,) = get_args(page.model_fields["items"].annotation)
-    shown = item.model_config["json_schema_extra"]["examples"]
-    schema["examples"] = [{"items": shown, "next": None}]
+    schema["examples"] = [{"items": item.model_config["json_schema_extra"]["examples"], "next": None}]
 
 
 class Page(BaseModel, Generic[T]):
-    """One page of a list; a model of its items has an example."""
+    """One page of a list."""
 
-    model_config = ConfigDict(json_schema_extra=_like_its_items)
+    model_config = ConfigDict(json_schema_extra=_add_example)
 
     items: list[T]
     next: str | None = Field(description="Give this as `after` for the next page; null on the last one.")
 
     @classmethod
     def cut(cls, found: Sequence[V], limit: int, *, key: Callable[[V], object], out: Callable[[V], T]) -> Self:
-        """Make a page of at most *limit* items out of up to one more; the one more says that there is a next."""
+        """Make a page of *limit* items from *found*; one item more in *found* means that there is a next page."""
         page = found[:limit]
-        return cls(items=[out(one) for one in page], next=str(key(page[-1])) if len(found) > limit else None)
+        return cls(items=[out(item) for item in page], next=str(key(page[-1])) if len(found) > limit else None)
 
     @classmethod
     def part(
         cls, whole: Sequence[V], limit: int, after: str | None, *, key: Callable[[V], str], out: Callable[[V], T]
     ) -> Self:
-        """Make the page after *after* of a list that is short enough to be read whole, in the order of its keys."""
-        rest = [one for one in whole if after is None or key(one) > after]
+        """Make the page that follows *after* from a list that is in memory and in the order of its keys."""
+        rest = [item for item in whole if after is None or key(item) > after]
         return cls.cut(rest[: limit + 1], limit, key=key, out=out)

@@ -1,6 +1,6 @@
-"""How often one address may try what anybody can: registering, and wrong recovery codes. Never a right.
+"""Limit how often one network address may register or send wrong recovery codes. Rights have no such limit.
 
-Counted by the library `limits`, in the memory of this process: addresses are written nowhere.
+The counts are in the memory of this process; no address is written to disk.
 """
 
 import ipaddress
@@ -18,14 +18,14 @@ from app.kit.errors import TooManyAttemptsError
 from app.web.auth import UnauthenticatedError
 
 IPV6_NETWORK = 64
-"""Bits of an IPv6 address that one customer holds; the rest they can change at will."""
+"""Prefix length, in bits, that a provider gives to one customer; the customer chooses the other bits freely."""
 
-STEPPED_BACK_S = 5.0
-"""Seconds by which a clock has to go back to be taken for set anew, and not for one thread overtaking another."""
+CLOCK_SET_BACK_S = 5.0
+"""Seconds. A smaller step back in time is one thread overtaking another, not a clock that was set."""
 
 
 class RateLimiter:
-    """So many attempts a minute from one address."""
+    """Allows a number of attempts per minute from one network address."""
 
     def __init__(self, name: str, *, per_minute: int) -> None:
         self._counts = MemoryStorage()
@@ -37,11 +37,11 @@ class RateLimiter:
         """Count one attempt.
 
         Raises:
-            TooManyAttemptsError: there were as many as allowed already.
+            TooManyAttemptsError: the address has used all its attempts.
         """
         address, now = network_of(request), utc_now().timestamp()
-        if now < self._latest - STEPPED_BACK_S:
-            # The library counts by the wall clock: what it counted would stand until that time comes again.
+        if now < self._latest - CLOCK_SET_BACK_S:
+            # The library uses the wall clock: old counts would last until that time comes again.
             self._counts.reset()
         self._latest = now
         if not self._limiter.hit(self._item, address):
@@ -50,7 +50,7 @@ class RateLimiter:
 
     @contextmanager
     def failures(self, request: Request) -> Iterator[None]:
-        """Count the block as an attempt if it turns out that the credential was wrong: a right one always works."""
+        """Count an attempt if the block refuses the credential: a correct one is never limited."""
         try:
             yield
         except UnauthenticatedError:
@@ -59,14 +59,14 @@ class RateLimiter:
 
 
 def network_of(request: Request) -> str:
-    """Return the address that a request came from, or the network of an IPv6 address."""
+    """Return the IPv4 address of the client, or the network of its IPv6 address."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
     if isinstance(address, ipaddress.IPv6Address):
-        # A socket for both kinds shows IPv4 as `::ffff:192.0.2.1`: one network of IPv6 would hold everybody.
+        # A dual-stack socket shows IPv4 as `::ffff:192.0.2.1`: all clients would be in one IPv6 network.
         address = address.ipv4_mapped or address
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)

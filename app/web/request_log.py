@@ -1,7 +1,7 @@
-"""Structured logs without personal data: one JSON object a line, on standard error.
+"""The application log: one JSON object per line on standard error, without personal data.
 
-A request is logged by its route's template, never by its path: paths hold ids. Nothing logs a body, a header, a query
-string, an exception's text or a statement's parameters.
+A request is logged with its route template, because paths hold ids. No entry holds a body, a header, a query string, an
+exception's text or a statement's parameters.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 def configure() -> None:
-    """Send our own events to standard error as JSON, and of what other libraries say only that they said it."""
+    """Write Mien's events to standard error as JSON, and the place of each library's message without its text."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -37,7 +37,7 @@ def configure() -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # None is the root: whatever is not named, as the parser of forms, which complains of what strangers send.
+    # None is the root logger, for all libraries without a name here.
     for name in (None, "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -47,7 +47,7 @@ def configure() -> None:
 
 
 class _Bridge(logging.Handler):
-    """Say that a library complained and where, not what: its text may hold anything."""
+    """Log the place of a library's message; its text may hold personal data."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
@@ -55,11 +55,10 @@ class _Bridge(logging.Handler):
 
 
 class RequestLog:
-    """ASGI middleware: one line for each request, with an id that every other line of that request has too.
+    """ASGI middleware: log each request in one line, under a random id that all lines of the request share.
 
-    The id is random and ours. Who sends `X-Request-Id`, whatever is in it, is told it in the same header. What was sent
-    is neither logged nor given back: it could be the id of somebody, and a log is not erased with them. No answer
-    differs from another by an id that nobody asked for.
+    A caller that sends `X-Request-Id` gets the random id back in that header. The value sent is ignored: it could be a
+    person's id, and the application log is not erased with that person.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -72,27 +71,27 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        request_id, asked_for = uuid4().hex, REQUEST_ID in Headers(scope=scope)
+        request_id, wants_id = uuid4().hex, REQUEST_ID in Headers(scope=scope)
 
-        async def watch(message: Message) -> None:
+        async def note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if asked_for:
+                if wants_id:
                     MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         with bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, watch)
+                await self.app(scope, receive, note_status)
             except BaseException:
-                # What nobody caught is answered outside of this, if nothing was answered before.
+                # Starlette answers it outside of this middleware.
                 status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
                 raise
             finally:
                 seconds, route = time.perf_counter() - began, _template(scope)
                 method = scope["method"] if scope["method"] in METHODS else "other"
-                self._metrics.request(method, route, status, seconds)
+                self._metrics.count_request(method, route, status, seconds)
                 log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 

@@ -1,6 +1,6 @@
-"""The contract for people at `/docs`: Swagger UI, from files on this machine. No other host is asked for anything.
+"""Swagger UI at `/docs`, served from local files.
 
-The framework's own page loads its scripts from a CDN, which would learn who reads, and could change what they see.
+FastAPI's own page loads scripts from a CDN, which would see every reader and could change the page.
 """
 
 from importlib.resources import files
@@ -16,18 +16,18 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may load (Content Security Policy 3). Nothing is in line."""
-GUARDED = {
+"""Content Security Policy of the page; it has no inline script or style."""
+HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
 FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
-"""What is served of the package `fastapi-swagger`."""
+"""The files of the package `fastapi-swagger` that are served."""
 START = "start.js"
 
-# Addresses are relative, so that the page works behind a proxy's prefix too.
+# Relative addresses work behind a proxy's path prefix too.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -39,13 +39,13 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <div id="swagger-ui"></div>
-<noscript>This page needs JavaScript. The contract itself is at <a href="openapi.json">openapi.json</a>.</noscript>
+<noscript>This page needs JavaScript. The OpenAPI document is at <a href="openapi.json">openapi.json</a>.</noscript>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </body>
 </html>
 """
-# Without `validatorUrl: null` the document's address goes to a validator elsewhere.
+# The default `validatorUrl` sends the address of the document to another host.
 SCRIPT = """"use strict";
 SwaggerUIBundle({
   url: "openapi.json",
@@ -60,20 +60,20 @@ SwaggerUIBundle({
 
 
 def install(app: FastAPI) -> None:
-    """Let *app* serve the page and its files. It describes the contract, and reads nothing."""
+    """Add the page and its files to *app*."""
     page = PAGE.format(title=app.title)
     folder = files("fastapi_swagger") / "resources"
     served = {name: (folder.joinpath(name).read_bytes(), kind) for name, kind in FILES.items()}
     served[START] = (SCRIPT.encode(), "text/javascript")
 
-    async def show(_: Request) -> Response:
-        return Response(page, media_type="text/html", headers=GUARDED)
+    async def show_page(_: Request) -> Response:
+        return Response(page, media_type="text/html", headers=HEADERS)
 
-    async def give(request: Request) -> Response:
+    async def send_file(request: Request) -> Response:
         if (found := served.get(request.path_params["name"])) is None:
             raise NotFoundError
         content, kind = found
-        return Response(content, media_type=kind, headers=GUARDED)
+        return Response(content, media_type=kind, headers=HEADERS)
 
-    app.add_route(PATH, show, include_in_schema=False)
-    app.add_route(f"{PATH}/{{name}}", give, include_in_schema=False)
+    app.add_route(PATH, show_page, include_in_schema=False)
+    app.add_route(f"{PATH}/{{name}}", send_file, include_in_schema=False)

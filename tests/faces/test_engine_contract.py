@@ -16,7 +16,7 @@ from app.faces.cards.select import chosen_card
 from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
-from app.main import ENGINES, OWN_ENGINE
+from app.main import CUSTOM_ENGINE, ENGINES
 from tests.faces.conftest import REAL_SPEC
 from tests.faces.custom_networks import bring, calibrate
 from tests.support import toy_engine
@@ -58,7 +58,7 @@ def case(
     else:
         # SFace as an operator would bring it.
         settings = calibrate(bring(tmp_path_factory.mktemp("brought") / "own"))
-        loaded = Case(OWN_ENGINE, chosen_card(settings), photos)
+        loaded = Case(CUSTOM_ENGINE, chosen_card(settings), photos)
     decode.harden()
     return loaded
 

@@ -20,7 +20,7 @@ from app.faces.workers import pipeline, worker
 from app.faces.workers.frames import Frame, FrameError
 from app.faces.workers.messages import REFUSALS, Measured, answer
 from app.faces.workers.pool import EnginePool
-from app.main import OWN_ENGINE, create_engine
+from app.main import CUSTOM_ENGINE, create_engine
 from tests.faces.conftest import pool_of
 from tests.faces.custom_networks import FED, POOLED, bring, calibrate, network, settings_with
 from tests.support.service_fixture import SharedPool, enrol, serving
@@ -46,7 +46,7 @@ DARK = {**FED, "mean": [100, 100, 100]}
 
 def loaded(card: Card) -> OnnxEngine:
     """Load an operator's network as a worker does, in this process."""
-    engine = worker.load_engine(OWN_ENGINE, card.digests, card.settings)
+    engine = worker.load_engine(CUSTOM_ENGINE, card.digests, card.settings)
     assert isinstance(engine, OnnxEngine)
     return engine
 

@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 
 import app.cli.program
+import app.jobs.maintenance
 import app.jobs.scheduler
 import app.main
 from app.faces.service import Measuring
@@ -67,9 +68,9 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     Each comes once, at the start: what happens beside requests would make two walks differ.
     """
     tell_time = live_by(how)
-    vars(app.jobs.scheduler)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
-    vars(batch)["join"], batched = _noticed(batch.append_batch)
-    vars(app.jobs.scheduler)["LOOK_S"] = A_DAY_S
+    vars(app.jobs.maintenance)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
+    vars(batch)["append_batch"], batched = _noticed(batch.append_batch)
+    vars(app.jobs.scheduler)["POLL_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
     assert isinstance(service.state.measuring, Measuring)

@@ -11,7 +11,7 @@ from tests.support.toy_engine import toy_card
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.jobs.scheduler.LOOK_S", 0.05)
+    monkeypatch.setattr("app.jobs.scheduler.POLL_S", 0.05)
 
 
 @pytest.fixture

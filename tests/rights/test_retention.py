@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.callbacks.registration import set_callback
+from app.jobs.deliver_callbacks import delivery_worker
 from app.jobs.maintenance import run_maintenance
-from app.jobs.scheduler import courier_of
 from app.rights import record_expiry, retention
 from app.settings import Settings
 from app.templates import engine_history
@@ -134,7 +134,7 @@ def timed(settings: Settings) -> dict[str, int]:
 
 def swept(service: RunningService) -> None:
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    courier_of(service.settings, service.vault, clock=service.clock).once(within_s=10)
+    delivery_worker(service.settings, service.vault, clock=service.clock).once(within_s=10)
 
 
 @pytest.mark.parametrize("rule", KEPT)

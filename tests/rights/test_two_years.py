@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from app.jobs import scheduler
+from app.jobs import maintenance
 from app.jobs.maintenance import run_maintenance
 from app.transparency.log import batch
 from tests.support.byte_scan import Needles, files_under, rows
@@ -116,7 +116,7 @@ def valid(service: RunningService, person: Person) -> set[bool]:
 @pytest.mark.timeout(300)
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
-    monkeypatch.setattr(scheduler, "run_maintenance", sweeps)
+    monkeypatch.setattr(maintenance, "run_maintenance", sweeps)
     with serving(root, pool, toy_card(), **SETTINGS) as service:
         town, began = settled(service), service.clock()
         gone = [of(service, town.his), of(service, town.short)]

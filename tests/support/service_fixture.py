@@ -15,13 +15,14 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from app import startup
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose, Stated
 from app.faces.workers import pipeline
 from app.faces.workers.messages import Measured
 from app.faces.workers.pool import MAX_PIXELS, EnginePool, PoolStatus
-from app.main import create_app, set_up
+from app.main import create_app
 from app.parties import service as parties
 from app.settings import Settings
 from app.vault.open import open_vault
@@ -249,8 +250,9 @@ def settings_for(root: Path, **more: Any) -> Settings:
 
 def prepare(root: Path) -> None:
     """Make both databases in *root*, migrated, with the shipped notices."""
-    vault = open_vault(settings_for(root))
-    set_up(vault)
+    settings = settings_for(root)
+    vault = open_vault(settings)
+    startup.prepare(vault, settings, startup.Run.MIGRATE)
     vault.settle()
     vault.data.close()
     vault.register.store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.main import set_up
+from app.startup import Run, prepare
 from app.transparency.log import batch, entries, padding
 from app.transparency.log.entries import LoggedAct
 from app.vault.open import open_vault
@@ -54,8 +54,9 @@ def act(vault: Vault, times: int) -> None:
 def guessed_right(root: Path, *, noise: int) -> float:
     """Fill each batch up with eight acts, let somebody else act in half of them, and guess in which by the size."""
     chance = random.Random(11)  # noqa: S311 - repeatable on purpose
-    vault = open_vault(settings_for(root, log_noise=noise, log_interval=600.0))
-    set_up(vault, clock=lambda: START)
+    settings = settings_for(root, log_noise=noise, log_interval=600.0)
+    vault = open_vault(settings)
+    prepare(vault, settings, Run.MIGRATE, clock=lambda: START)
     now, size, seen = START, 0, list[tuple[bool, int]]()
     for _ in range(BATCHES + 1):
         other = chance.random() < 0.5

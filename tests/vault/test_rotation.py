@@ -17,8 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.comparisons.enumeration_guard import KEY_OWNER
-from app.main import set_up
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.vault import rotation
 from app.vault.key_encryption_keys import UnknownKekError, locked
 from app.vault.open import check, open_vault
@@ -275,7 +275,7 @@ def by_setting(tmp_path: Path) -> tuple[Path, Kept]:
 @contextmanager
 def closing_vault(settings: Settings) -> Iterator[Register]:
     vault = open_vault(settings)
-    set_up(vault)
+    prepare(vault, settings, Run.MIGRATE)
     with closing(vault.data), closing(vault.register.store):
         yield vault.register
 
@@ -345,7 +345,7 @@ def from_0_1(tmp_path: Path) -> tuple[Path, Vault]:
     shutil.copyfile(RECORDED / "kek", root / "keys" / "kek")
     (root / "keys" / "kek").chmod(0o600)
     vault = open_vault(settings_for(root))
-    set_up(vault)
+    prepare(vault, settings_for(root), Run.MIGRATE)
     return root, vault
 
 

@@ -1,0 +1,22 @@
+"""Deliver the messages of the outbox to the callbacks of relying parties."""
+
+from app.callbacks.delivery_worker import DeliveryWorker
+from app.callbacks.http_client import CallbackClient
+from app.jobs import scheduler
+from app.jobs.scheduler import Job
+from app.kit.clock import Clock, utc_now
+from app.settings import Settings
+from app.vault.vault import Vault
+
+
+def delivery_worker(settings: Settings, vault: Vault, *, clock: Clock = utc_now) -> DeliveryWorker:
+    """Create the delivery worker; it sends nothing yet."""
+    return DeliveryWorker(
+        vault, CallbackClient(private=settings.callback_private), days=settings.callback_days, clock=clock
+    )
+
+
+def job(settings: Settings, vault: Vault, *, clock: Clock) -> Job:
+    """Return the job. When the service stops, deliveries in progress are not waited for."""
+    worker = delivery_worker(settings, vault, clock=clock)
+    return Job(name="callbacks", every_s=scheduler.POLL_S, run=worker.look, interrupt=worker.stop)

@@ -1,0 +1,56 @@
+"""Renew templates of a replaced engine from stored photos, while no request needs the engine."""
+
+import threading
+from dataclasses import asdict, dataclass, field
+
+import structlog
+
+from app.faces.service import Measuring
+from app.jobs.scheduler import Job
+from app.kit.clock import Clock
+from app.templates import coverage, renewal
+from app.vault.vault import Vault
+
+QUIET_POLL_S = 0.05
+"""Seconds between two checks whether the engine is idle."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class TemplateRenewal:
+    """Renews templates, one photo at a time."""
+
+    vault: Vault
+    measuring: Measuring
+    clock: Clock
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _labels_checked: bool = False
+
+    def run(self) -> None:
+        """Renew every template that can be renewed now."""
+        if not self._labels_checked:
+            # It opens every template: too slow for the start of the service.
+            self._labels_checked = True
+            coverage.report_mislabelled(self.vault)
+        look = renewal.Look(
+            vault=self.vault, faces=self.measuring, tell_time=self.clock, may_go_on=self._wait_until_idle
+        )
+        if (done := renewal.look(look)) != renewal.Renewed():
+            log.info("templates renewed", **asdict(done))
+
+    def stop(self) -> None:
+        """End the run in progress before its next photo."""
+        self._stopping.set()
+
+    def _wait_until_idle(self) -> bool:
+        """Wait for an idle engine; False if the service stops."""
+        while not self.measuring.pool.is_quiet() and not self._stopping.is_set():
+            self._stopping.wait(QUIET_POLL_S)
+        return not self._stopping.is_set()
+
+
+def job(vault: Vault, measuring: Measuring, *, every_s: float, clock: Clock) -> Job:
+    """Return the job."""
+    renewal_of_templates = TemplateRenewal(vault=vault, measuring=measuring, clock=clock)
+    return Job(name="renewal", every_s=every_s, run=renewal_of_templates.run, interrupt=renewal_of_templates.stop)

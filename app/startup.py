@@ -1,0 +1,140 @@
+"""The start: one ordered list of named steps, of which each kind of run takes its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from app.comparisons import enumeration_guard
+from app.compliance import shipped_notices
+from app.db.sqlite.connections import unhurried
+from app.faces.service import Measuring
+from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows
+from app.kit.clock import Clock, utc_now
+from app.settings import Settings
+from app.templates import engine_history, expiry
+from app.transparency.log import service as transparency_log
+from app.transparency.log import signing_keys
+from app.vault.open import check, is_new, migrate
+from app.vault.vault import Vault
+
+
+class Run(Enum):
+    """The kind of run that the stores are prepared for."""
+
+    MIGRATE = auto()
+    """`mien migrate`. With new stores every run takes these steps too."""
+    COMMAND = auto()
+    MAINTENANCE = auto()
+    """`mien sweep`."""
+    SERVE = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Start:
+    """The objects that the steps work on."""
+
+    vault: Vault
+    settings: Settings
+    clock: Clock
+    measuring: Measuring | None
+    new_stores: bool
+    purged: int = 0
+
+
+class Step(NamedTuple):
+    """A named step and the runs that take it."""
+
+    name: str
+    take: Callable[[_Start], object]
+    runs: frozenset[Run]
+
+
+def _publish_notices(start: _Start) -> None:
+    if start.new_stores:
+        with start.vault.data.write() as session:
+            shipped_notices.publish_shipped(session, start.settings, now=start.clock())
+
+
+def _bind(start: _Start) -> None:
+    # After the notices: stores that are not bound count as new, so an interrupted start publishes them again.
+    if start.new_stores:
+        start.vault.bind()
+
+
+def _report_storage_faults(start: _Start) -> None:
+    for store in (start.vault.data, start.vault.register.store):
+        store.trouble.telling = True
+
+
+def _purge(start: _Start) -> None:
+    start.purged = purge_dead_rows(start.vault, now=start.clock())
+
+
+def _put_engine_in_force(start: _Start) -> None:
+    if start.measuring is not None:
+        days = start.settings.superseded_template_days
+        engine_history.begin(start.vault, start.measuring.card, days=days, now=start.clock())
+
+
+def _start_workers(start: _Start) -> None:
+    if start.measuring is not None:
+        start.measuring.pool.start()
+
+
+def _compare_notices(start: _Start) -> None:
+    with start.vault.data.read() as session:
+        shipped_notices.log_outdated(session, start.settings)
+
+
+MIGRATE = frozenset({Run.MIGRATE})
+SERVE = frozenset({Run.SERVE})
+EVERY = frozenset(Run)
+STEPS = (
+    Step("migrate both stores", lambda start: migrate(start.vault), MIGRATE),
+    Step("publish the shipped notices", _publish_notices, MIGRATE),
+    Step("bind the data store to its register", _bind, MIGRATE),
+    Step("check that the stores can be used", lambda start: check(start.vault), EVERY - MIGRATE),
+    Step("report storage faults", _report_storage_faults, SERVE),
+    Step("create missing signing keys", lambda start: signing_keys.begin_log(start.vault, now=start.clock()), EVERY),
+    Step("create the key of the enumeration guard", lambda start: enumeration_guard.begin(start.vault), EVERY),
+    Step(
+        "check the transparency log", lambda start: transparency_log.check_not_rolled_back(start.vault), EVERY - MIGRATE
+    ),
+    # Before the first request, which must never read a row whose key is gone.
+    Step("delete dead rows", _purge, SERVE),
+    Step("destroy discarded keys", lambda start: destroy_discarded_keys(start.vault), SERVE | {Run.MAINTENANCE}),
+    # Before the next step: their time is over, even if their engine comes into force again.
+    Step("end expired templates", lambda start: expiry.end_superseded(start.vault, now=start.clock()), SERVE),
+    Step("put the engine in force", _put_engine_in_force, SERVE),
+    Step("start the engine workers", _start_workers, SERVE),
+    Step("compare the notices with the settings", _compare_notices, SERVE),
+)
+
+
+def prepare(
+    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, measuring: Measuring | None = None
+) -> int:
+    """Take the steps of *run*, in order, and return the number of dead rows deleted. Repeating is harmless.
+
+    An error of a step has the name of that step as a note.
+
+    Args:
+        vault: both stores, open.
+        settings: the settings.
+        run: the kind of run.
+        clock: the clock of the steps.
+        measuring: the engine, for `Run.SERVE`.
+    """
+    start = _Start(vault=vault, settings=settings, clock=clock, measuring=measuring, new_stores=is_new(vault))
+    runs = {run, Run.MIGRATE} if start.new_stores else {run}
+    # No request waits yet, so reads may exceed the time limit.
+    with unhurried():
+        for step in STEPS:
+            if step.runs & runs:
+                try:
+                    step.take(start)
+                except Exception as error:
+                    error.add_note(f"start step: {step.name}")
+                    raise
+    return start.purged
