@@ -197,7 +197,7 @@ def _live_gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
 
 def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenticator]:
     return {
-        subjects_service.ACCESS_PREFIX: token_usage.watching(subjects_service.authenticate),
+        subjects_service.ACCESS_PREFIX: token_usage.recording(subjects_service.authenticate),
         party_keys.KEY_PREFIX: partial(party_keys.authenticate, clock=clock),
     }
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.main import create_app
+from app.parties import queries
 from app.parties import service as parties
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute, Role
 from tests.consent.spies import everything, noted
@@ -139,7 +140,7 @@ def tokens(service: RunningService) -> Tokens:
 
 def _parties(service: RunningService) -> Any:
     with service.vault.data.read() as session:
-        return parties.list_active(session, limit=100, after=None)
+        return queries.list_active(session, limit=100, after=None)
 
 
 def _asked(service: RunningService, known: Known, authorization: str | None) -> tuple[int, str]:

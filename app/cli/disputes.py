@@ -6,7 +6,7 @@ import typer
 
 from app.cli.command import Json, open_stores, read_settings
 from app.comparisons import disputes
-from app.parties import service as parties
+from app.parties import queries as parties
 
 app = typer.Typer()
 

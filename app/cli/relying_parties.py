@@ -12,9 +12,8 @@ from app.cli.command import Json, open_stores, print_result, read_settings
 from app.comparisons import enumeration_guard
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
-from app.parties import describing
+from app.parties import queries
 from app.parties import service as parties
-from app.parties.describing import PartyChanges
 from app.settings import MOST_OVERLAP_HOURS
 
 app = typer.Typer(no_args_is_help=True, help="Relying parties, which ask for comparisons, and their keys.")
@@ -64,9 +63,9 @@ def describe_party(
     as_json: Json = False,
 ) -> None:
     """Change the description of a relying party. Options that you leave out, and earlier receipts, stay the same."""
-    changes = PartyChanges(contact=contact, context=context, legal_basis=legal_basis, alternative=alternative)
+    changes = parties.PartyChanges(contact=contact, context=context, legal_basis=legal_basis, alternative=alternative)
     with open_stores(read_settings()) as vault:
-        party = describing.update_party(vault, party_id=party_id, described=changes, now=utc_now())
+        party = parties.update_party(vault, party_id=party_id, changes=changes, now=utc_now())
     _print_party(party, as_json=as_json, **_description(party))
 
 
@@ -80,7 +79,7 @@ def list_parties(*, as_json: Json = False) -> None:
     with open_stores(read_settings()) as vault:
         blocked = enumeration_guard.stopped(vault, now=utc_now())
         with vault.data.read() as session:
-            listed = [_list_entry(one, blocked.get(one.party.id)) for one in describing.list_all(session)]
+            listed = [_list_entry(one, blocked.get(one.party.relying_party_id)) for one in queries.list_all(session)]
     if as_json:
         print_result({"relying_parties": listed}, as_json=True)
         return
@@ -139,14 +138,14 @@ def revoke_party(party_id: PartyId, *, as_json: Json = False) -> None:
     _print_party(party, as_json=as_json)
 
 
-def _print_party(party: parties.PublicParty, *, as_json: bool, key: str | None = None, **more: object) -> None:
-    fields: dict[str, Any] = {"relying_party_id": party.id, "name": party.name}
+def _print_party(party: queries.PublicParty, *, as_json: bool, key: str | None = None, **more: object) -> None:
+    fields: dict[str, Any] = {"relying_party_id": party.relying_party_id, "name": party.name}
     if key is not None:
         fields["api_key"] = key
     print_result({**fields, "purposes": [str(purpose) for purpose in party.purposes], **more}, as_json=as_json)
 
 
-def _description(party: parties.PublicParty) -> dict[str, Any]:
+def _description(party: queries.PublicParty) -> dict[str, Any]:
     return {name: getattr(party, name) for name in ("contact", "context", "legal_basis", "alternative")}
 
 
@@ -154,9 +153,9 @@ def _key_end(ends_at: datetime | None) -> str:
     return "in force" if ends_at is None else f"until {ends_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _list_entry(one: describing.PartyForOperator, blocked_until: datetime | None) -> dict[str, Any]:
+def _list_entry(one: queries.PartyForOperator, blocked_until: datetime | None) -> dict[str, Any]:
     return {
-        "relying_party_id": one.party.id,
+        "relying_party_id": one.party.relying_party_id,
         "name": one.party.name,
         "purposes": [str(purpose) for purpose in one.party.purposes],
         **_description(one.party),

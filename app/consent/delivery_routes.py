@@ -10,7 +10,7 @@ from app.callbacks import deliveries
 from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.consent import examples
 from app.faces.permit import Purpose
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.web.auth import PersonRoute

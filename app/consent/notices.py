@@ -97,7 +97,7 @@ def _check_receipt(header: NoticeHeader, body: bytes) -> None:
         msg = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
         raise NoticeError(msg) from error
     if len(repeated.model_dump_json()) > MAX_FRONT_MATTER_CHARS:
-        msg = f"every receipt repeats the front matter; shorten it to at most {MAX_FRONT_MATTER_CHARS} characters"
+        msg = f"shorten the front matter to {MAX_FRONT_MATTER_CHARS} characters: every receipt repeats it"
         raise NoticeError(msg)
 
 

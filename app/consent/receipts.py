@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.consent import notices
 from app.consent.policy import ConsentEvent, EventState
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.settings import Settings
 from app.transparency.receipts import content as drafting
 from app.transparency.receipts import issue as issuing

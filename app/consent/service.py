@@ -17,7 +17,7 @@ from app.faces.permit import Purpose
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded

@@ -11,7 +11,7 @@ from app.jobs.scheduler import Job
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.parties import keys as party_keys
-from app.parties import service as parties
+from app.parties import maintenance as parties
 from app.rights import erasure, record_expiry
 from app.settings import Settings
 from app.subjects import maintenance as subjects

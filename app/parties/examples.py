@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of relying parties."""
+"""Examples of relying parties in the OpenAPI document."""
 
 from app.web.openapi import Example
 

@@ -1,7 +1,7 @@
-"""A relying party's keys: known by their SHA-256, given one at a time, and ended.
+"""A relying party's keys: issued one at a time, stored only as SHA-256.
 
-A key that is replaced with an overlap goes on working until a stated time, by the clock and without anybody's doing.
-The register is told that it ended when it is replaced, so that a backup of before does not bring it back for good.
+A key replaced with an overlap works until a stated time; the clock ends it. The register records the end when the key
+is replaced, so that a restored backup cannot revive the key for good.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ from app.vault.vault import Change, Vault
 from app.web.auth import Principal, Role, new_token, token_digest
 
 REPLACED = "replaced"
-"""How a key ends that has a successor."""
+"""`ended_as` of a key that has a successor."""
 KEY_PREFIX = "mien_rp_"
 _Now = datetime | BindParameter[datetime]
 
@@ -45,19 +45,19 @@ _BY_KEY = Prepared(
 
 
 def authenticate(data: Store, token_digest: bytes, *, clock: Clock) -> Principal | None:
-    """Find the relying party whose key this is."""
+    """Return the relying party that owns this key; None for an unknown or ended key, or a revoked party."""
     with data.reading() as reading:
         found = reading.first(_BY_KEY, digest=token_digest, now=clock())
     return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 
 def is_active(key_id: UUID | BindParameter[UUID], *, now: _Now) -> ColumnElement[bool]:
-    """Select nothing once this key has ended; for a decision that was long in the making."""
+    """Return the condition that this key has not ended, for decisions that commit long after authentication."""
     return exists().where(PartyKey.id == key_id, _works(now))
 
 
 def add(session: Session, party_id: UUID, *, now: datetime) -> str:
-    """Give a party a key, which cannot be read again."""
+    """Issue a key to a relying party. It cannot be read again."""
     key = new_token(KEY_PREFIX)
     session.add(
         PartyKey(id=uuid4(), relying_party_id=party_id, digest=token_digest(key), created_on=now.date(), ends_at=None)
@@ -67,9 +67,9 @@ def add(session: Session, party_id: UUID, *, now: datetime) -> str:
 
 
 def replace(change: Change, party_id: UUID, *, until: datetime | None, now: datetime) -> None:
-    """End a party's keys with the commit that gives it another; with *until*, the newest goes on until then.
+    """End a party's keys at the commit that adds their successor; with *until*, the newest key works until then.
 
-    A key that was going on already ends with the commit all the same: two work at once, never more.
+    A key already in an overlap ends at the commit, so at most two keys work at a time.
     """
     for key in _keys_of(change.session, party_id):
         if until is not None and key.ends_at is None:
@@ -81,7 +81,7 @@ def replace(change: Change, party_id: UUID, *, until: datetime | None, now: date
 
 
 def end_all(change: Change, party_id: UUID, *, now: datetime) -> None:
-    """End every key of a party for good."""
+    """End every key of a relying party for good."""
     for key in _keys_of(change.session, party_id):
         change.end(EndedKind.RELYING_PARTY_KEY, key.id, ended_as="revoked", on=now.date())
         change.session.delete(key)
@@ -93,13 +93,13 @@ def _keys_of(session: Session, party_id: UUID) -> Sequence[PartyKey]:
 
 @operation("ending replaced keys")
 def end_replaced(vault: Vault, *, now: datetime) -> int:
-    """End for good the keys whose overlap is over; they have opened nothing since. Returns how many."""
-    over = select(PartyKey).where(PartyKey.ends_at <= now)
+    """End for good the keys whose overlap is over; the clock has disabled them before. Returns how many."""
+    ended = select(PartyKey).where(PartyKey.ends_at <= now)
     with vault.data.read() as session:
-        if session.scalar(over.limit(1)) is None:
+        if session.scalar(ended.limit(1)) is None:
             return 0
     with vault.change() as change:
-        keys = change.session.scalars(over).all()
+        keys = change.session.scalars(ended).all()
         for key in keys:
             change.end(EndedKind.RELYING_PARTY_KEY, key.id, ended_as=REPLACED, on=now.date())
         _end_for_good(change.session, [key.id for key in keys], now)
@@ -107,28 +107,30 @@ def end_replaced(vault: Vault, *, now: datetime) -> int:
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
-    """Take away the keys that ended before a backup was restored, or a crash came. Returns how many.
+    """Delete the keys that ended before a restore or a crash. Returns how many.
 
-    A key that was replaced since then has no time in the backup until which it goes on: it ends at once.
+    A key that was replaced after the backup has no end of overlap in the backup, so it ends at once.
     """
-    removed = _purge(vault, EndedKind.RELYING_PARTY_KEY, now=now)
-    return removed + _purge(vault, EndedKind.REPLACED_KEY, PartyKey.ends_at.is_(None), now=now)
+    deleted = _purge(vault, EndedKind.RELYING_PARTY_KEY, now=now)
+    return deleted + _purge(vault, EndedKind.REPLACED_KEY, PartyKey.ends_at.is_(None), now=now)
 
 
-def _purge(vault: Vault, kind: EndedKind, *which: ColumnElement[bool], now: datetime) -> int:
-    removed = 0
-    for page in dead_rows.pages(vault, PartyKey.id, where=which):
+def _purge(vault: Vault, kind: EndedKind, *where: ColumnElement[bool], now: datetime) -> int:
+    deleted = 0
+    for page in dead_rows.pages(vault, PartyKey.id, where=where):
         ended = dead_rows.tombstones(vault, kind, (row.id for row in page))
         if ended:
             with vault.data.write() as session:
-                _end_for_good(session, [one for one, stone in ended.items() if stone.ended_as == REPLACED], now)
-                session.execute(delete(PartyKey).where(PartyKey.id.in_(ended), *which))
-            removed += len(ended)
-    return removed
+                _end_for_good(
+                    session, [key_id for key_id, tombstone in ended.items() if tombstone.ended_as == REPLACED], now
+                )
+                session.execute(delete(PartyKey).where(PartyKey.id.in_(ended), *where))
+            deleted += len(ended)
+    return deleted
 
 
 def _end_for_good(session: Session, key_ids: Collection[UUID], now: datetime) -> None:
-    """Delete keys whose overlap is over, each with its entry."""
+    """Delete keys whose overlap is over, and append the entry of each."""
     for key in session.scalars(select(PartyKey).where(PartyKey.id.in_(key_ids))).all():
         party_id, at = str(key.relying_party_id), now.isoformat()
         append_open_entry(session, LoggedAct.RELYING_PARTY_KEY_ENDED, relying_party_id=party_id, at=at)

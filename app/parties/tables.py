@@ -1,4 +1,4 @@
-"""Relying parties, their purposes and keys; what they are still to be told, and what people see of that."""
+"""Tables of relying parties, their purposes and keys."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -11,11 +11,11 @@ from app.db.types import Row, spelled
 from app.faces.permit import Purpose
 
 PURPOSE = spelled(Purpose)
-"""A purpose, stored by its value and read back as the enum."""
+"""Column type of a purpose, stored by its value."""
 
 
 class RelyingParty(Row):
-    """Who asks: added by the operator, never over HTTP."""
+    """A relying party, added by the operator and never over HTTP."""
 
     __tablename__ = "relying_parties"
 
@@ -23,21 +23,21 @@ class RelyingParty(Row):
     name: Mapped[str] = mapped_column(String(200), unique=True, info=IMPERSONAL)
     contact: Mapped[str] = mapped_column(String(500), info=IMPERSONAL)
     alternative: Mapped[str] = mapped_column(String(2000), info=IMPERSONAL)
-    """The way in without a face that it offers, at no extra cost or delay."""
+    """The way in without a face, at no extra cost or delay."""
     context: Mapped[str | None] = mapped_column(String(2000), info=IMPERSONAL)
-    """Where and for what it asks: which door, which desk."""
+    """Where and for what it compares faces, for example at which door."""
     legal_basis: Mapped[str | None] = mapped_column(String(2000), info=IMPERSONAL)
-    """On what ground it asks, in its own words."""
+    """Its legal basis, in its own words."""
     added_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     revoked_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
     callback: Mapped[str | None] = mapped_column(String(2000), info=IMPERSONAL)
-    """Where it is told of consents; None: it is not."""
+    """URL of its callback; None if it gets no messages."""
     callback_id: Mapped[UUID | None] = mapped_column(info=IMPERSONAL)
-    """Random, of this callback alone: when it ends that stays known, so that no restored backup brings it back."""
+    """Random id of this callback. The register records its end, so that a restore does not bring it back."""
 
 
 class PartyPurpose(Row):
-    """A purpose that a relying party may ask consent for; a grant points here."""
+    """A purpose for which subjects can consent to a relying party; grants refer to it."""
 
     __tablename__ = "party_purposes"
 
@@ -46,7 +46,7 @@ class PartyPurpose(Row):
 
 
 class PartyKey(Row):
-    """A relying party's key, known by its SHA-256 only."""
+    """A relying party's key, stored only as its SHA-256."""
 
     __tablename__ = "party_keys"
 
@@ -55,4 +55,4 @@ class PartyKey(Row):
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
     created_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     ends_at: Mapped[datetime | None] = mapped_column(info=IMPERSONAL)
-    """When it ends beside the key that took its place; None while it is not replaced."""
+    """When its overlap with the replacing key ends; None while it is not replaced."""

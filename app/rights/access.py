@@ -17,7 +17,7 @@ from app.consent.tables import ConsentProof
 from app.db.sqlite.prepared import Prepared, within
 from app.faces.permit import Purpose
 from app.faces.service import Measuring
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.rights import personal_data, retention
 from app.rights.tables import AccessCount
 from app.settings import Settings

@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of accounts."""
+"""Examples of accounts in the OpenAPI document."""
 
 from app.transparency.examples import RECEIPT
 from app.web.openapi import Example

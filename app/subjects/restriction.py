@@ -1,4 +1,4 @@
-"""Restriction (GDPR Art. 18): stopping all matching of oneself, and lifting that again."""
+"""Restriction (GDPR Art. 18): the subject stops all matching, and lifts the restriction again."""
 
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from app.web.auth import Principal
 
 @operation("restriction")
 def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
-    """Stop all matching of the person, now; repeating it is harmless, and gives no receipt."""
+    """Stop all matching of the subject now. Returns the receipt; None if matching was stopped already."""
     with vault.change() as change:
         subject, now = service.get(change.session, by.id, token_id=by.token_id), clock()
         if subject.matching_period_id is None:
@@ -29,13 +29,13 @@ def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
 
 
 def record_restriction(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
-    """Write the receipt of a restriction, if the keys for it open: as an ending, it does not depend on its record."""
+    """Write the receipt of a restriction. If the keys do not open, the restriction holds without its receipt."""
     write = partial(service.issue_right_receipt, session, vault, subject_id, "restriction", now=now)
     return record_or_note_unrecorded(session, write, state="restricted", now=now)
 
 
-def lift(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
-    """Let the person be matched again, in a new spell; repeating it is harmless, and gives no receipt."""
+def lift_restriction(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
+    """Allow matching of the subject again, in a new matching period. Returns the receipt; None if not restricted."""
     subject = service.get(session, by.id, token_id=by.token_id)
     if subject.matching_period_id is not None:
         return None

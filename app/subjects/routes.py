@@ -1,4 +1,7 @@
-"""A person's account over HTTP."""
+"""HTTP routes of a subject's account.
+
+`GET /v1/me`, the summary, is in `consent/account_routes.py`, because it lists consents to renew.
+"""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -19,13 +22,13 @@ from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.web.rate_limit import RateLimiter
 
 Me = Annotated[Principal, Depends(principal)]
-"""The person who is asking."""
+"""The subject who makes the request."""
 
 DisplayName = Annotated[ReadableText, Field(min_length=1, max_length=200)]
 
 
-def _plainly(value: object) -> bool:
-    """Take `true` only: Python takes 1 for it too."""
+def _is_true(value: object) -> bool:
+    """Accept only `true`: `Literal[True]` alone accepts 1 too."""
     return value is True
 
 
@@ -34,22 +37,24 @@ router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 
 
 class RegistrationIn(BaseModel):
-    """What registering takes: no e-mail, no password."""
+    """Registration: no e-mail address and no password."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.REGISTRATION))
 
     declared_adult: Annotated[
-        Literal[True], BeforeValidator(_plainly), Field(description="You say that you are of age. Nobody estimates it.")
+        Literal[True],
+        BeforeValidator(_is_true),
+        Field(description="You state that you are of age. The service does not estimate it."),
     ]
-    display_name: Annotated[DisplayName | None, Field(description="What you want to be called; only you see it.")] = (
-        None
-    )
+    display_name: Annotated[
+        DisplayName | None, Field(description="The name that you want to be called by; only you see it.")
+    ] = None
 
 
 class RegisteredOut(BaseModel):
-    """Shown once: neither the token nor the code can be read again."""
+    """Your credentials. They are shown only once."""
 
-    model_config = ConfigDict(json_schema_extra=with_examples(examples.REGISTERED))
+    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.REGISTERED))
 
     subject_id: UUID
     access_token: str
@@ -57,7 +62,7 @@ class RegisteredOut(BaseModel):
 
 
 class RecoveryIn(BaseModel):
-    """The code that was shown at registering, or at the last recovery."""
+    """The code that was shown at registration or at the last recovery."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECOVERY))
 
@@ -65,7 +70,7 @@ class RecoveryIn(BaseModel):
 
 
 class AccountOut(BaseModel):
-    """The account."""
+    """Your account."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.ACCOUNT))
 
@@ -76,16 +81,16 @@ class AccountOut(BaseModel):
 
 
 class RectifiedOut(AccountOut):
-    """The account as it is now."""
+    """Your account after the correction."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECTIFIED))
 
     receipt: Bundle
-    """Signed; it says that something was corrected, and not what."""
+    """Signed. It states that a correction was made, without the name."""
 
 
 class RectificationIn(BaseModel):
-    """What a person can correct; null takes the name away."""
+    """A correction; null removes the name."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECTIFICATION))
 
@@ -93,29 +98,29 @@ class RectificationIn(BaseModel):
 
 
 class RestrictionOut(BaseModel):
-    """Whether you have stopped all use of your face."""
+    """The state of the restriction."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RESTRICTION))
 
     restricted: bool
     receipt: Bundle | None
-    """Signed. None if it was so already."""
+    """Signed. None if the request changed nothing."""
 
 
 class TokenOut(BaseModel):
-    """One way in; the token itself is not stored."""
+    """An access token. The service stores only its hash."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.TOKEN))
 
     token_id: UUID
     created_on: date
     last_used_on: date | None
-    """Written down within minutes; None until then, for a token of an older version."""
+    """Written within minutes of a use; None until then for a token from an older version."""
     current: bool
 
 
 class NewTokenOut(BaseModel):
-    """Shown once."""
+    """A new access token. It is shown only once."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.NEW_TOKEN))
 
@@ -132,14 +137,16 @@ class NewTokenOut(BaseModel):
 def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
     """Register as a person.
 
-    Adults only, self-declared; no e-mail and no password. The token and the recovery code are shown this once. Sign-ups
-    are throttled by address, and can be closed by the operator.
+    For adults, by their own statement; no e-mail address and no password. The token and the recovery code are shown
+    only in this answer. The number of registrations from one address is limited, and the operator can close
+    registration.
     """
     if config.registration == "closed":
         raise service.RegistrationClosedError
     sign_ups: RateLimiter = request.app.state.sign_ups
     sign_ups.attempt(request)
-    return _registered(service.register(vault, display_name=body.display_name, now=now))
+    credentials = service.register(vault, display_name=body.display_name, now=now)
+    return RegisteredOut.model_validate(credentials)
 
 
 @open_router.post(
@@ -149,26 +156,20 @@ def register(request: Request, body: RegistrationIn, vault: Transactions, config
     responses=problem_responses(service.UnknownRecoveryCodeError, TooManyAttemptsError),
 )
 def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
-    """Get back in with the recovery code.
+    """Recover your account with the recovery code.
 
-    Every older token ends, and so does the code: keep the new one. Wrong codes are throttled by address, a right one
-    never is.
+    You get a new token and a new code; all older tokens and the used code end. The number of wrong codes from one
+    address is limited; a correct code always works.
     """
     recoveries: RateLimiter = request.app.state.recoveries
     with recoveries.failures(request):
-        given = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
-    return _registered(given)
-
-
-def _registered(given: service.NewCredentials) -> RegisteredOut:
-    return RegisteredOut(
-        subject_id=given.subject_id, access_token=given.access_token, recovery_code=given.recovery_code
-    )
+        credentials = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
+    return RegisteredOut.model_validate(credentials)
 
 
 @router.patch("", dependencies=PRIVATE)
 def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now: Now) -> RectifiedOut:
-    """Correct what you call yourself. Null takes the name away (GDPR Art. 16)."""
+    """Correct your display name. Null removes it (GDPR Art. 16)."""
     subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
     return RectifiedOut(
         subject_id=subject.id,
@@ -183,21 +184,21 @@ def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now
 def restrict(me: Me, vault: Transactions, clock: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
-    Your data stays as it is, and nobody's question about you is answered any more, until you lift this (GDPR Art. 18).
-    To repeat it is harmless.
+    Your data stays unchanged, but no relying party gets an answer about you until you lift the restriction (GDPR
+    Art. 18). You can repeat the request without effect.
     """
     return RestrictionOut(restricted=True, receipt=restriction.restrict(vault, by=me, clock=clock))
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
 def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
-    """Lift the restriction. The consents that are in force count again; to repeat it is harmless."""
-    return RestrictionOut(restricted=False, receipt=restriction.lift(session, vault, by=me, now=now))
+    """Lift the restriction. Your consents in force can be used again. You can repeat the request without effect."""
+    return RestrictionOut(restricted=False, receipt=restriction.lift_restriction(session, vault, by=me, now=now))
 
 
-@router.get("/tokens", dependencies=PRIVATE)
-def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[TokenOut]:
-    """List your tokens. Each is one way in; the tokens themselves are not stored and cannot be read again."""
+@router.get("/tokens", name="tokens", dependencies=PRIVATE)
+def list_tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[TokenOut]:
+    """List your access tokens. The service stores only their hashes, so a token cannot be read again."""
     return Page.part(
         service.list_tokens(session, me.id),
         limit,
@@ -214,12 +215,12 @@ def tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId 
 
 @router.post("/tokens", status_code=201, dependencies=PRIVATE)
 def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
-    """Add a token for another device. It is shown this once."""
+    """Add a token for another device. It is shown only in this answer."""
     token_id, access_token = service.add_token(session, subject_id=me.id, with_token=me.token_id, now=now)
     return NewTokenOut(token_id=token_id, access_token=access_token)
 
 
 @router.delete("/tokens/{token_id}", status_code=204, dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
-    """End one of your tokens. It opens nothing from the moment that this returns."""
+    """End one of your tokens. It no longer works when this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

@@ -1,6 +1,6 @@
-"""What a person can do with their account."""
+"""Register subjects, manage their tokens and names, and check that they may act."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -29,29 +29,29 @@ RECOVERY_PREFIX = "mien_rec_"
 
 
 class RegistrationClosedError(ForbiddenError):
-    """The operator registers people by other means."""
+    """Registration over HTTP is closed by the operator."""
 
-    detail = "This service does not take new people by itself. Ask whoever runs it."
+    detail = "Registration is closed. Ask the operator of this service for an account."
 
 
 class RestrictedError(Problem):
-    """The person has stopped all matching; only they are told so."""
+    """The subject has stopped all matching; only the subject gets this answer."""
 
     status = 423
     slug = "restricted"
     title = "Restricted"
-    detail = "You have stopped all use of your face here. Lift that first: DELETE /v1/me/restriction."
+    detail = "You have stopped all use of your face. Lift the restriction first: DELETE /v1/me/restriction."
 
 
 class UnknownRecoveryCodeError(UnauthenticatedError):
-    """There is no such recovery code, or it was used."""
+    """The recovery code does not exist or was used."""
 
-    detail = "This is not a recovery code that is in force. Each works once, and the last recovery gave you a new one."
+    detail = "The recovery code is not valid. Each code works once; use the code from your last recovery."
 
 
 @dataclass(frozen=True, slots=True)
 class NewCredentials:
-    """What a new person is given, once."""
+    """The secrets of a subject, shown once."""
 
     subject_id: UUID
     access_token: str
@@ -73,9 +73,15 @@ def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetim
     return row.id, token
 
 
+def _add_credentials(session: Session, subject_id: UUID, now: datetime) -> NewCredentials:
+    _, access_token = _add_token(session, subject_id, TokenKind.ACCESS, now)
+    _, recovery_code = _add_token(session, subject_id, TokenKind.RECOVERY, now)
+    return NewCredentials(subject_id, access_token, recovery_code)
+
+
 @operation("sign-up")
 def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCredentials:
-    """Enter a person."""
+    """Register a subject."""
     with vault.change() as change:
         session = change.session
         subject = Subject(
@@ -84,10 +90,8 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCre
         change.issue(Owner.subject(subject.id))
         session.add(subject)
         session.flush()
-        set_display_name(session, vault, subject_id=subject.id, display_name=display_name)
-        _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
-        _, recovery_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
-    return NewCredentials(subject.id, access_token, recovery_code)
+        subject.sealed_name = _seal_display_name(vault, subject.id, display_name)
+        return _add_credentials(session, subject.id, now)
 
 
 _BY_TOKEN = Prepared(
@@ -98,7 +102,7 @@ _BY_TOKEN = Prepared(
 
 
 def authenticate(data: Store, token_digest: bytes) -> Principal | None:
-    """Find the person whose access token this is; one who is being erased has none any more."""
+    """Return the subject with this access token; None also while the subject is being erased."""
     with data.reading() as reading:
         found = reading.first(_BY_TOKEN, digest=token_digest)
     return None if found is None else Principal(Role.PERSON, *found)
@@ -112,19 +116,19 @@ _THERE = Prepared(
 
 
 def check_exists(statements: Statements, subject_id: UUID) -> None:
-    """Go on only if the person is still there.
+    """Check that the subject still exists.
 
     Raises:
-        UnauthenticatedError: they were erased since their token was checked.
+        UnauthenticatedError: the subject was erased after the token was checked.
     """
     is_restricted(statements, subject_id)
 
 
 def is_restricted(statements: Statements, subject_id: UUID) -> bool:
-    """Say whether the person has stopped all matching.
+    """Return whether the subject has stopped all matching.
 
     Raises:
-        UnauthenticatedError: they were erased since their token was checked.
+        UnauthenticatedError: the subject was erased after the token was checked.
     """
     found = statements.first(_THERE, subject_id=subject_id)
     if found is None:
@@ -133,13 +137,13 @@ def is_restricted(statements: Statements, subject_id: UUID) -> bool:
 
 
 def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> Subject:
-    """Return the person.
+    """Return the subject.
 
     Args:
-        token_id: the token they asked with; a write checks it again, in its own transaction.
+        token_id: the token of the request; a write checks it again in its own transaction.
 
     Raises:
-        UnauthenticatedError: they were erased, or the token was ended, since it was checked.
+        UnauthenticatedError: the subject was erased, or the token ended, after the token was checked.
     """
     subject = session.get(Subject, subject_id)
     if subject is None or subject.erasing or (token_id is not None and session.get(Token, token_id) is None):
@@ -148,10 +152,10 @@ def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> 
 
 
 def key(vault: Vault, subject_id: UUID) -> Key:
-    """Return the key of the person's own records.
+    """Return the key of the subject's records.
 
     Raises:
-        UnauthenticatedError: they were erased since their token was checked.
+        UnauthenticatedError: the subject was erased after the token was checked.
     """
     try:
         return vault.register.key(Owner.subject(subject_id))
@@ -160,7 +164,7 @@ def key(vault: Vault, subject_id: UUID) -> Key:
 
 
 def read_display_name(vault: Vault, subject: Subject) -> str | None:
-    """Return what the person calls themselves."""
+    """Return the subject's display name."""
     if subject.sealed_name is None:
         return None
     return key(vault, subject.id).open(subject.sealed_name, place(Subject.sealed_name, subject.id)).decode()
@@ -169,54 +173,50 @@ def read_display_name(vault: Vault, subject: Subject) -> str | None:
 def rectify(
     session: Session, vault: Vault, *, by: Principal, display_name: str | None, now: datetime
 ) -> tuple[Subject, Bundle]:
-    """Correct what the person calls themselves; returns the receipt too, which does not say what."""
+    """Correct the subject's display name. Returns the receipt too, which omits the name."""
     subject = get(session, by.id, token_id=by.token_id)
-    set_display_name(session, vault, subject_id=by.id, display_name=display_name)
+    subject.sealed_name = _seal_display_name(vault, by.id, display_name)
     return subject, issue_right_receipt(session, vault, by.id, "rectification", now=now)
 
 
-def set_display_name(session: Session, vault: Vault, *, subject_id: UUID, display_name: str | None) -> None:
-    """Set what the person calls themselves."""
-    subject = get(session, subject_id)
-    subject.sealed_name = (
-        None
-        if display_name is None
-        else key(vault, subject_id).seal(display_name.encode(), place(Subject.sealed_name, subject_id))
-    )
+def _seal_display_name(vault: Vault, subject_id: UUID, display_name: str | None) -> bytes | None:
+    if display_name is None:
+        return None
+    return key(vault, subject_id).seal(display_name.encode(), place(Subject.sealed_name, subject_id))
 
 
 def list_tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
-    """Return the person's access tokens."""
+    """Return the subject's access tokens, the oldest first."""
     where = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
     return session.scalars(select(Token).where(*where).order_by(Token.created_on, Token.id)).all()
 
 
 def add_token(session: Session, *, subject_id: UUID, with_token: UUID, now: datetime) -> tuple[UUID, str]:
-    """Give the person one more way in; returns its id and the token."""
+    """Add an access token. Returns its id and the token."""
     get(session, subject_id, token_id=with_token)
     return _add_token(session, subject_id, TokenKind.ACCESS, now)
 
 
 @operation("revoking a token")
 def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetime) -> None:
-    """End one of the person's access tokens; a restored backup does not bring it back.
+    """End one of the subject's access tokens; a restored backup does not bring it back.
 
     Raises:
-        NotFoundError: they have no such token.
+        NotFoundError: the subject has no such token.
     """
     with vault.change() as change:
         token = change.session.get(Token, token_id)
         if token is None or token.subject_id != subject_id or token.kind is not TokenKind.ACCESS:
             raise NotFoundError
-        _end_tokens(change, [token.id], now)
+        _end_tokens(change.session, [token.id], change.end, now)
 
 
 @operation("recovery")
 def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredentials:
-    """Give a new token and a new code for a code; every older token and the code end.
+    """Exchange a recovery code for a new token and a new code; every older token and the code end.
 
     Raises:
-        UnknownRecoveryCodeError: there is no such code.
+        UnknownRecoveryCodeError: the code does not exist or was used.
     """
     with vault.change() as change:
         session = change.session
@@ -226,37 +226,33 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredential
         if found is None:
             raise UnknownRecoveryCodeError
         subject = get(session, found.subject_id)
-        # Not before the new code is there: between the two a crash or a full disk would leave a person with no way in.
-        for token_id in _token_ids(session, subject.id):
-            session.execute(delete(Token).where(Token.id == token_id))
-            change.replaced(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
-        _, access_token = _add_token(session, subject.id, TokenKind.ACCESS, now)
-        _, new_code = _add_token(session, subject.id, TokenKind.RECOVERY, now)
-    return NewCredentials(subject.id, access_token, new_code)
+        # At the commit that adds the new code: a crash in between would leave the subject without any access.
+        _end_tokens(session, _token_ids(session, subject.id), change.replaced, now)
+        return _add_credentials(session, subject.id, now)
 
 
 def _token_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
     return session.scalars(select(Token.id).where(Token.subject_id == subject_id)).all()
 
 
-def _end_tokens(change: Change, token_ids: Sequence[UUID], now: datetime) -> None:
+def _end_tokens(session: Session, token_ids: Sequence[UUID], end: Callable[..., None], now: datetime) -> None:
+    session.execute(delete(Token).where(Token.id.in_(token_ids)))
     for token_id in token_ids:
-        change.session.execute(delete(Token).where(Token.id == token_id))
-        change.end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
+        end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
 
 
 def matchable_subject_ids() -> Select[UUID]:
-    """Select the ids of people who have neither stopped matching nor asked for erasure."""
+    """Select the ids of subjects who have neither restricted matching nor requested erasure."""
     return select(Subject.id).where(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False))
 
 
 def erasing_subject_ids() -> Select[UUID]:
-    """Select the ids of people whose erasure is under way."""
+    """Select the ids of subjects whose erasure is in progress."""
     return select(Subject.id).where(Subject.erasing)
 
 
 def issue_right_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
-    """Write the receipt of a right that the person used, in the transaction in which they do."""
+    """Issue the receipt of an exercised right, in the transaction that carries it out."""
     own = key(vault, subject_id)
     session.flush()
     return issue_right_receipt_with_key(within(session), vault, own, subject_id=subject_id, kind=kind, now=now)
@@ -265,7 +261,7 @@ def issue_right_receipt(session: Session, vault: Vault, subject_id: UUID, kind: 
 def issue_right_receipt_with_key(
     writing: Statements, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
 ) -> Bundle:
-    """Do the same with the person's *own* key at hand."""
+    """Issue the receipt as `issue_right_receipt` does, with the subject's *own* key already open."""
     said = drafting.right_receipt(
         kind=kind, issuer=issuing.receipt_issuer(vault.settings), ids=drafting.ReceiptIds.fresh(), at=now
     )
@@ -273,10 +269,10 @@ def issue_right_receipt_with_key(
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
-    """Refuse what would use the person's face.
+    """Refuse a request that would use the subject's face.
 
     Raises:
-        RestrictedError: they have stopped all matching.
+        RestrictedError: the subject has stopped all matching.
     """
     subject = session.get(Subject, subject_id)
     if subject is not None and subject.restricted:
@@ -284,13 +280,13 @@ def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
 
 
 def begin_erasure(session: Session, subject_id: UUID) -> None:
-    """Take the person out of matching and end their way in, for good."""
+    """Take the subject out of matching and disable their tokens, for good."""
     get(session, subject_id)
     session.execute(update(Subject).where(Subject.id == subject_id).values(erasing=True))
 
 
 def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:
-    """Delete the person; the database takes every row that hangs from them, and their key goes."""
-    _end_tokens(change, _token_ids(change.session, subject_id), now)
+    """Delete the subject and destroy their key; foreign keys delete all dependent rows."""
+    _end_tokens(change.session, _token_ids(change.session, subject_id), change.end, now)
     change.session.execute(delete(Subject).where(Subject.id == subject_id))
     change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=now.date())

@@ -1,4 +1,4 @@
-"""People and their tokens."""
+"""Tables of subjects and their tokens."""
 
 from datetime import date
 from enum import StrEnum
@@ -12,14 +12,14 @@ from app.db.types import Row, spelled
 
 
 class TokenKind(StrEnum):
-    """What a token lets a person do."""
+    """The use of a token."""
 
     ACCESS = "access"
     RECOVERY = "recovery"
 
 
 class Subject(Row):
-    """A person, known by a random id."""
+    """A person, identified by a random id."""
 
     __tablename__ = "subjects"
 
@@ -27,22 +27,22 @@ class Subject(Row):
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     sealed_name: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED_TEXT)
     matching_period_id: Mapped[UUID | None] = mapped_column("spell_id", default=uuid4, info=PERSONAL)
-    """The spell of matching that they are in, at random; None while they have stopped all matching (GDPR Art. 18).
-    Stopping ends the spell for good, so that a restored backup that still has it is stopped too."""
+    """Random id of the current matching period; None while the subject restricts matching (GDPR Art. 18). A restriction
+    ends the period for good, so that a subject restored from an older backup is restricted too."""
     erasing: Mapped[bool] = mapped_column(default=False, info=PERSONAL)
-    """The person has asked for erasure: out of matching from that moment."""
+    """Whether erasure was requested; from then on the subject is out of matching."""
     history_cuts: Mapped[int] = mapped_column(default=0, server_default="0", info=PERSONAL)
-    """How often they have shortened the history of their comparisons. The register remembers each cut, so that a
-    restored backup that does not know of it is shortened again."""
+    """How often the subject has shortened the history of comparisons. The register records each cut, so that an older
+    backup is shortened again after a restore."""
 
     @property
     def restricted(self) -> bool:
-        """Say whether they have stopped all matching."""
+        """Whether the subject has stopped all matching."""
         return self.matching_period_id is None
 
 
 class Token(Row):
-    """A way in, known by its SHA-256 only."""
+    """An access token or recovery code, stored only as its SHA-256."""
 
     __tablename__ = "tokens"
     __table_args__ = (Index("tokens_by_last_use", "last_used_on"),)
@@ -53,4 +53,4 @@ class Token(Row):
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
     created_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     last_used_on: Mapped[date | None] = mapped_column(Date, info=PERSONAL)
-    """The day on which an access token was last used, or made. None of a recovery code, which has one use."""
+    """Day on which an access token was last used or created. None for a recovery code, which works once."""

@@ -1,6 +1,6 @@
-"""Access tokens that nobody uses end, so that a lost telephone is no way in for ever.
+"""End access tokens that are not used, so that a lost device does not keep its access for ever.
 
-Never the recovery code, and never the token that a person used last, however long ago: nobody is shut out by time.
+Recovery codes never end this way, nor does the token that the subject used last: time alone shuts no subject out.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,20 +22,20 @@ from app.vault.vault import Vault
 from app.web.auth import UnauthenticatedError
 
 UNUSED = "unused"
-"""As what such a token ends."""
+"""`ended_as` of an unused token."""
 PAGE = 200
-"""Tokens that end in one transaction."""
+"""Tokens ended in one transaction."""
 
 
 @operation("ending unused tokens")
 def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
-    """End every access token that was not used for so many days, but the last of each person. Returns how many."""
+    """End the access tokens not used for *after_days*, except the last used of each subject. Returns how many."""
     _date_undated(vault, now.date())
     ended = 0
     unused = _unused(now.date() - timedelta(days=after_days))
     while page := _page(vault, unused):
         with vault.change() as change:
-            # Since the page was read its person may have used one of them.
+            # A token may have been used after the page was read.
             rows = change.session.scalars(select(Token).where(unused, Token.id.in_(page))).all()
             for token in rows:
                 change.session.execute(delete(Token).where(Token.id == token.id))
@@ -46,9 +46,9 @@ def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
 
 
 def record_ended(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
-    """Write the entries of tokens that nobody used: one for the person of each, and how many there were."""
+    """Append an entry to each token's subject, and an open entry with their number."""
     for token in ended:
-        _note(session, vault, token.subject_id, token.id, now)
+        _record_one(session, vault, token.subject_id, token.id, now)
     if ended:
         append_open_entry(session, LoggedAct.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
 
@@ -59,7 +59,7 @@ def _page(vault: Vault, unused: ColumnElement[bool]) -> Sequence[UUID]:
 
 
 def _unused(since: date) -> ColumnElement[bool]:
-    """Select the access tokens that were last used before a day, of people who have used another since."""
+    """Return the condition for access tokens last used before *since* whose subject used another one later."""
     other = aliased(Token)
     later = tuple_(other.last_used_on, other.created_on, other.id) > tuple_(
         Token.last_used_on, Token.created_on, Token.id
@@ -69,8 +69,8 @@ def _unused(since: date) -> ColumnElement[bool]:
     return and_(Token.last_used_on < since, Token.kind == TokenKind.ACCESS, exists().where(theirs, later), ~erasing)
 
 
-def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
-    """Tell the person, among their entries; it ends all the same if their key does not open."""
+def _record_one(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
+    """Append the entry of one ended token. If the subject's key does not open, the token ends without it."""
 
     def write() -> None:
         key = service.key(vault, subject_id)
@@ -84,7 +84,7 @@ def _note(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now:
 
 
 def _date_undated(vault: Vault, today: date) -> None:
-    """Count from today for tokens of a version that did not know when they were used."""
+    """Set today as the last use of tokens from a version that did not record it."""
     undated = and_(Token.last_used_on.is_(None), Token.kind == TokenKind.ACCESS)
     while page := _page(vault, undated):
         with vault.data.write() as session:

@@ -1,7 +1,7 @@
-"""The day on which each token was last used, so that one that nobody uses can end.
+"""Record the day on which each token was last used, so that unused tokens can end.
 
-A request notes it in memory, and the sweep writes it down: no request waits for that, and a row is written at most once
-a day. What a crash takes with it is the last minute's.
+Requests record it in memory and the maintenance run writes it, so no request waits for a write. A row is written at
+most once a day. A crash loses the uses of the last minute.
 """
 
 import threading
@@ -21,54 +21,54 @@ from app.web.auth import Authenticator, Principal
 
 log = structlog.get_logger()
 PAGE = 500
-"""Tokens that are written in one transaction."""
+"""Tokens written in one transaction."""
 
 
 class TokenUsage:
-    """What was used since it was last written down."""
+    """Last uses of tokens that are not written yet. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._noting = threading.Lock()
-        self._noted: dict[UUID, date] = {}
+        self._lock = threading.Lock()
+        self._unwritten: dict[UUID, date] = {}
 
-    def watching(self, find: Authenticator) -> Authenticator:
-        """Return what finds whose token it is, as *find* does, and notes that it was used."""
+    def recording(self, find: Authenticator) -> Authenticator:
+        """Return *find* extended: it also records the use of each token that it finds."""
 
-        def watched(data: Store, token_digest: bytes) -> Principal | None:
+        def find_and_record(data: Store, token_digest: bytes) -> Principal | None:
             principal = find(data, token_digest)
             if principal is not None:
                 today = self._clock().date()
-                with self._noting:
-                    self._noted[principal.token_id] = today
+                with self._lock:
+                    self._unwritten[principal.token_id] = today
             return principal
 
-        return watched
+        return find_and_record
 
     @operation("noting what was used")
     def write(self, data: Store) -> int:
-        """Write down what was noted. Returns how many rows were changed: none of what is known already."""
-        with self._noting:
-            noted, self._noted = self._noted, {}
+        """Write the recorded uses. Returns how many rows changed; a row with the same or a later day does not."""
+        with self._lock:
+            unwritten, self._unwritten = self._unwritten, {}
         try:
-            return sum(_write(data, day, ids) for day, ids in _pages(noted))
+            return sum(_write(data, day, ids) for day, ids in _pages(unwritten))
         except BaseException:
-            with self._noting:
-                # What was noted since is newer.
-                self._noted = noted | self._noted
+            with self._lock:
+                # Uses recorded meanwhile are newer.
+                self._unwritten = unwritten | self._unwritten
             raise
 
     def write_last(self, data: Store) -> None:
-        """Write down what is left when the service stops; a store that cannot be written does not keep it from that."""
+        """Write the remaining uses when the service stops; if the store cannot be written, the service stops anyway."""
         try:
             self.write(data)
         except DBAPIError as error:
-            log.warning("which tokens were used is not noted", error=type(error.orig).__name__)
+            log.warning("last uses of tokens were not written", error=type(error.orig).__name__)
 
 
-def _pages(noted: Mapping[UUID, date]) -> Sequence[tuple[date, list[UUID]]]:
+def _pages(uses: Mapping[UUID, date]) -> Sequence[tuple[date, list[UUID]]]:
     by_day: dict[date, list[UUID]] = {}
-    for token_id, day in noted.items():
+    for token_id, day in uses.items():
         by_day.setdefault(day, []).append(token_id)
     return [(day, ids[at : at + PAGE]) for day, ids in by_day.items() for at in range(0, len(ids), PAGE)]
 

@@ -18,7 +18,7 @@ from app.faces.permit import Purpose
 from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.days import Day
 from app.kit.errors import BusyError
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me

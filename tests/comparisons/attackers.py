@@ -85,7 +85,7 @@ class Town:
             )
         found = party_keys.authenticate(self.vault.data, token_digest(key), clock=lambda: self.now)
         assert found is not None
-        return Door(party.id, found.token_id)
+        return Door(party.relying_party_id, found.token_id)
 
     def enrol(self, colour: Colour) -> list[str]:
         """Enrol somebody at every door; returns what each knows them as."""

@@ -23,9 +23,7 @@ from app.compliance.documents.measures import MEASURES
 from app.db.data_map import SEALED_TEXT
 from app.db.types import Row
 from app.faces.cards.card import card_of, load_card
-from app.parties import describing
 from app.parties import service as parties
-from app.parties.describing import PartyChanges
 from app.rights import personal_data, retention
 from app.settings import DEMONSTRATION
 from tests.architecture.source import ROOT
@@ -83,8 +81,8 @@ def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(service: R
 def test_a_paper_follows_the_relying_parties(service: RunningService, name: str) -> None:
     make = PAPERS[name]
     door, _ = service.party("Front door"), service.party("Gate")
-    described_ = PartyChanges(context="the <entrance>", legal_basis="a ground | of its own")
-    describing.update_party(service.vault, party_id=UUID(door.id), described=described_, now=service.clock())
+    changes = parties.PartyChanges(context="the <entrance>", legal_basis="a ground | of its own")
+    parties.update_party(service.vault, party_id=UUID(door.id), changes=changes, now=service.clock())
     before = make(asked(service))
     parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
     after = make(asked(service))

@@ -16,9 +16,7 @@ from app.faces.cards.card import card_of, load_card
 from app.faces.cards.operating_point import chosen
 from app.faces.permit import Purpose
 from app.main import ROUTERS
-from app.parties import describing
 from app.parties import service as parties
-from app.parties.describing import PartyChanges
 from app.settings import DEMONSTRATION, NOBODY, Settings
 from tests.compliance.complete_service import NAME, SAID, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
@@ -56,7 +54,7 @@ def door(service: RunningService, **said: str) -> Party:
             now=service.clock(),
             **{**SAID, **said},
         )
-    return Party(service.client, str(party.id), key)
+    return Party(service.client, str(party.relying_party_id), key)
 
 
 def reasons(service: RunningService) -> list[str]:
@@ -250,8 +248,8 @@ def test_what_the_operator_says_opens_it_without_a_restart(
     with live(root, pool) as service:
         gate = service.party("Gate")
         before = service.client.post("/v1/subjects", json={"declared_adult": True})
-        describing.update_party(
-            service.vault, party_id=UUID(gate.id), described=PartyChanges(**SAID), now=service.clock()
+        parties.update_party(
+            service.vault, party_id=UUID(gate.id), changes=parties.PartyChanges(**SAID), now=service.clock()
         )
         after = service.client.post("/v1/subjects", json={"declared_adult": True})
 

@@ -23,7 +23,6 @@ from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
 from app.faces.service import Measuring
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_maintenance
-from app.parties import describing
 from app.parties import keys as party_keys
 from app.parties import service as parties
 from app.subjects.token_usage import TokenUsage
@@ -185,8 +184,8 @@ def _rotate_key_with_overlap(root: Path, now: datetime, about: Mapping[str, str]
 
 def _describe(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        said = describing.PartyChanges(context="the entrance")
-        describing.update_party(vault, party_id=UUID(about["door"]), described=said, now=now)
+        said = parties.PartyChanges(context="the entrance")
+        parties.update_party(vault, party_id=UUID(about["door"]), changes=said, now=now)
 
 
 def _end_replaced(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -258,7 +257,7 @@ def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         uses = TokenUsage(lambda: now)
         whose = Principal(Role.PERSON, UUID(int=0), UUID(about["token"]))
-        uses.watching(lambda _data, _digest: whose)(vault.data, b"")
+        uses.recording(lambda _data, _digest: whose)(vault.data, b"")
         assert uses.write(vault.data) == 1
 
 

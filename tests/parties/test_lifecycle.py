@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.jobs.maintenance import purge_dead_rows, run_maintenance
-from app.parties import describing, keys
+from app.parties import keys
 from app.parties import service as parties
-from app.parties.describing import PartyChanges
-from app.parties.service import PartyError
+from app.parties.service import PartyChanges, PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
 from tests.support.byte_scan import rows
@@ -44,7 +43,7 @@ def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_
     person, party, _ = service.enrolled()
 
     described = PartyChanges(**SAID, contact="desk@example.org")
-    describing.update_party(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
+    parties.update_party(service.vault, party_id=UUID(party.id), changes=described, now=service.clock())
 
     (seen,) = service.client.get("/v1/relying-parties").json()["items"]
     (recipient,) = person("GET", "/v1/me/access").json()["recipients"]
@@ -56,9 +55,7 @@ def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_
 def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
         party = service.party()
-        describing.update_party(
-            service.vault, party_id=UUID(party.id), described=PartyChanges(**SAID), now=service.clock()
-        )
+        parties.update_party(service.vault, party_id=UUID(party.id), changes=PartyChanges(**SAID), now=service.clock())
         records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN)]
 
     (described,) = [one for one in records if one["act"] == "relying_party_described"]
@@ -68,7 +65,7 @@ def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
 @pytest.mark.parametrize(
     ("described", "reason"),
     [
-        (PartyChanges(), "say what is to change"),
+        (PartyChanges(), "give a change"),
         (PartyChanges(context=" "), "the context is blank"),
         (PartyChanges(legal_basis="a\nb"), "the legal basis cannot be shown"),
     ],
@@ -78,7 +75,7 @@ def test_what_cannot_be_said_changes_nothing(service: RunningService, described:
     before = everything(service.vault)
 
     with pytest.raises(PartyError, match=reason):
-        describing.update_party(service.vault, party_id=UUID(party.id), described=described, now=service.clock())
+        parties.update_party(service.vault, party_id=UUID(party.id), changes=described, now=service.clock())
 
     assert everything(service.vault) == before
 
@@ -89,9 +86,7 @@ def test_of_a_party_that_is_revoked_or_none_nothing_is_said(service: RunningServ
 
     for party_id in (UUID(party.id), uuid4()):
         with pytest.raises(PartyError, match="revoked"):
-            describing.update_party(
-                service.vault, party_id=party_id, described=PartyChanges(**SAID), now=service.clock()
-            )
+            parties.update_party(service.vault, party_id=party_id, changes=PartyChanges(**SAID), now=service.clock())
 
 
 def test_in_the_overlap_both_keys_work_and_then_one(service: RunningService) -> None:
@@ -211,7 +206,7 @@ def test_the_commands(root: Path) -> None:
     assert set(added) == {"relying_party_id", "name", "api_key", "purposes"}
     assert (described["context"], described["alternative"]) == ("the entrance", "ring the bell")
     assert nothing.returncode == 1
-    assert "say what is to change" in nothing.stderr
+    assert "give a change" in nothing.stderr
     assert json.loads(rotated.stdout)["api_key"] != added["api_key"]
     assert too_long.returncode == 1
     assert "at most 72 hours" in too_long.stderr

@@ -29,7 +29,7 @@ def add(
             alternative=alternative,
             now=service.clock(),
         )
-    return Party(service.client, str(view.id), key)
+    return Party(service.client, str(view.relying_party_id), key)
 
 
 def test_everybody_sees_who_may_ask_and_what_they_offer_instead(service: RunningService) -> None:

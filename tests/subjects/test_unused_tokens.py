@@ -220,7 +220,7 @@ def test_no_request_writes_for_it(service: RunningService) -> None:
 def noted(now: Callable[[], datetime], token_id: UUID) -> TokenUsage:
     """Return what knows that a token was used."""
     uses = TokenUsage(now)
-    watched = uses.watching(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
+    watched = uses.recording(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     assert watched(None, b"") is not None  # type: ignore[arg-type]
     return uses
 
@@ -258,7 +258,7 @@ def test_a_failed_write_is_done_later(service: RunningService, monkeypatch: pyte
 
 def test_who_is_not_known_is_not_noted(service: RunningService) -> None:
     uses = TokenUsage(service.clock)
-    find = uses.watching(subjects.authenticate)
+    find = uses.recording(subjects.authenticate)
 
     assert find(service.vault.data, token_digest("mien_sub_nobody")) is None
     assert uses.write(service.vault.data) == 0
@@ -269,7 +269,7 @@ def test_many_requests_beside_the_sweep_lose_nothing(service: RunningService) ->
     token_id = UUID(person("GET", "/v1/me/tokens").json()["items"][0]["token_id"])
     day = [datetime.now(UTC)]
     uses = TokenUsage(lambda: day[0])
-    watched = uses.watching(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
+    watched = uses.recording(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     stopped = threading.Event()
 
     def ask() -> None:

@@ -193,7 +193,7 @@ class RunningService:
                 alternative="a key card",
                 now=self.clock(),
             )
-        return Party(self.client, str(party.id), key)
+        return Party(self.client, str(party.relying_party_id), key)
 
     def notice(self, purpose: str) -> str:
         """Return the digest of the notice in force for *purpose*."""

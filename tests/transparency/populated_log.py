@@ -80,7 +80,7 @@ class Street:
             )
         found = keys.authenticate(self.vault.data, token_digest(key), clock=lambda: self.now)
         assert found is not None
-        return Door(party.id, found.token_id)
+        return Door(party.relying_party_id, found.token_id)
 
     def _move_in(self, face: int) -> None:
         given = subjects.register(self.vault, display_name=None, now=self.now)

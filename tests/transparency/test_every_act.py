@@ -12,9 +12,7 @@ from app.callbacks.delivery_worker import DeliveryWorker
 from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.registration import set_callback
 from app.jobs.maintenance import run_maintenance
-from app.parties import describing
 from app.parties import service as parties
-from app.parties.describing import PartyChanges
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from app.web.auth import token_digest
@@ -177,8 +175,8 @@ def party_revoked(case: Case) -> None:
 
 
 def party_described(case: Case) -> None:
-    said = PartyChanges(context="the entrance")
-    describing.update_party(case.service.vault, party_id=UUID(case.party.id), described=said, now=case.service.clock())
+    said = parties.PartyChanges(context="the entrance")
+    parties.update_party(case.service.vault, party_id=UUID(case.party.id), changes=said, now=case.service.clock())
 
 
 def replaced_key_ended(case: Case) -> None:

@@ -13,7 +13,7 @@ from app.db.data_map import Kind, Seal
 from app.db.types import Row
 from app.faces.cards.card import Card
 from app.faces.permit import Purpose
-from app.parties import describing
+from app.parties.queries import list_all
 from app.rights import access, personal_data, retention
 from app.settings import Settings
 from app.vault.tables import RegisterRow
@@ -94,7 +94,7 @@ def _no_party(purpose: Purpose) -> str:
 def recipients(source: Source) -> list[Document]:
     """Return every relying party that is not revoked."""
     with source.vault.data.read() as session:
-        parties = [one.party for one in describing.list_all(session) if one.revoked_on is None]
+        parties = [one.party for one in list_all(session) if one.revoked_on is None]
     return [
         {
             "name": one.name,

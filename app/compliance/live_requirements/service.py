@@ -11,7 +11,7 @@ from app.compliance.live_requirements import policy
 from app.consent import notices
 from app.consent.tables import Grant, Notice
 from app.faces.cards.card import Card
-from app.parties import service as parties
+from app.parties import queries as parties
 from app.settings import Settings
 from app.vault.vault import Vault
 
@@ -40,7 +40,7 @@ def _parties(session: Session) -> Iterable[policy.PartyDescription]:
             yield policy.PartyDescription(
                 name=one.name, context=one.context, legal_basis=one.legal_basis, alternative=one.alternative
             )
-        after = page[-1].id
+        after = page[-1].relying_party_id
 
 
 def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
