@@ -12,7 +12,7 @@ from tests.architecture.source import ROOT, Module, modules
 
 MAX_SENTENCE_WORDS = 25
 
-BANNED = re.compile(r"\b(?:what(?: is|['’]s)|nobody|somebody|anybody|whoever|whatever)\b", re.IGNORECASE)
+BANNED = re.compile(r"\b(?:what(?: is|[']s)|nobody|somebody|anybody|whoever|whatever)\b", re.IGNORECASE)
 """Words that hide the actor or the thing meant. `docs/glossary.md` has the nouns to use instead."""
 
 WHAT_CLAUSE = re.compile(r"^What\b[^?\n]*$(?<![?])", re.MULTILINE)

@@ -1,0 +1,43 @@
+"""The commands of `docs/tutorials/first-hour.md` and of README, run as a reader runs them, against a new service."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+from tests.rest.program import program
+from tests.support.pages import check_page
+
+TUTORIAL = ROOT / "docs" / "tutorials" / "first-hour.md"
+README = ROOT / "README.md"
+
+
+@pytest.fixture
+def environment(root: Path) -> Iterator[dict[str, str]]:
+    """Serve with an empty data store; return the variables of a shell that talks to the service."""
+    with program(root, MIEN_LOG_INTERVAL="5") as running:
+        yield {
+            "MIEN_DATA_DIR": str(root / "data"),
+            "MIEN_KEYS_DIR": str(root / "keys"),
+            "API": str(running.client.base_url).rstrip("/"),
+        }
+
+
+@pytest.mark.timeout(400)  # half a minute on a quiet machine
+def test_the_tutorial_prints_its_answers(environment: dict[str, str], tmp_path: Path) -> None:
+    assert check_page(TUTORIAL, tmp_path, environment) > 15
+
+
+def test_readme_ends_with_a_match_and_an_erasure(environment: dict[str, str], tmp_path: Path) -> None:
+    text = README.read_text("utf-8").replace("API=http://127.0.0.1:8000 ", "").replace(".venv/bin/mien", "mien")
+    page = tmp_path / "README.md"
+    page.write_text(
+        text.replace("\n```\n\n[Your first hour]", '\n```\n\n```text\n…"match"…"completed"…\n```\n'), "utf-8"
+    )
+
+    assert check_page(page, tmp_path, environment) == 1
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 130
