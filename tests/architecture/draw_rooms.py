@@ -17,6 +17,8 @@ CONTENT = {
     "cli": "the command mien, one file per command group",
     "main": "composition root",
     "demo": "the demonstration, an outside client",
+    "api_texts": "OpenAPI texts",
+    "startup": "the ordered list of start steps",
     "backup": "create, restore",
     "health": "livez, readyz",
     "jobs": "scheduled work beside requests",
@@ -98,7 +100,7 @@ def _boxes(rooms: list[str], top: int) -> list[str]:
         parts += [
             f'<rect x="{left}" y="{top}" width="{width}" height="{BOX_HEIGHT}" rx="5"/>',
             f'<text class="room" x="{left + 10}" y="{top + 19}">{escape(room)}</text>',
-            f'<text x="{left + 126}" y="{top + 19}">{escape(CONTENT[room])}</text>',
+            f'<text x="{left + 126}" y="{top + 19}">{escape(CONTENT.get(room, ""))}</text>',
         ]
     return parts
 
