@@ -72,8 +72,8 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=consent.delete_old_proofs(vault, retention=settings.proof_retention, now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),
-        erasures_forgotten=record_expiry.forget_erasures(vault, keeping=settings.erasure_retention, now=now),
-        access_counts_deleted=record_expiry.forget_access_counts(vault, days=settings.access_count_days, now=now),
+        erasures_forgotten=record_expiry.delete_old_erasures(vault, retention=settings.erasure_retention, now=now),
+        access_counts_deleted=record_expiry.delete_old_access_counts(vault, days=settings.access_count_days, now=now),
         counts_forgotten=comparisons.forget(vault, now=now),
     )
     # A reader may have blocked the checkpoint that follows each ending.

@@ -1,1 +1,1 @@
-"""Rights: never refused for frequency, never behind matching, no reason asked."""
+"""Access, export, erasure and retention; it must never refuse or delay a request because of how often it comes."""

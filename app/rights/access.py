@@ -1,8 +1,8 @@
-"""Access (GDPR Art. 15): everything in one document, from the first day, as often as asked. Streamed, not gathered."""
+"""Access (GDPR Art. 15): one JSON document with all data of the subject, from the first day. Streamed."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +13,21 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from app.consent import queries
-from app.consent.tables import ConsentProof
+from app.consent.tables import ConsentProof, Grant
 from app.db.sqlite.prepared import Prepared, within
-from app.faces.permit import Purpose
 from app.faces.service import Measuring
 from app.parties import queries as parties
-from app.rights import personal_data, retention
+from app.parties.tables import RelyingParty
+from app.rights import explanations, personal_data, retention
+from app.rights.access_schema import (
+    AccessHead,
+    AccessReceipt,
+    ActivePurpose,
+    Logic,
+    Proof,
+    Recipient,
+    TemplateStatus,
+)
 from app.rights.tables import AccessCount
 from app.settings import Settings
 from app.subjects import service as subjects
@@ -26,75 +35,17 @@ from app.templates import status as standing
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 
-SCHEMA = "/v1/schemas/access"
 CHUNK_BYTES = 64 * 1024
-"""What is sent at once, at least: each sending is a turn of the thread pool."""
-COUNTING_S = 0.5
-"""The longest that an access waits to be counted."""
-SOURCE = (
-    "you: every photo, name and decision here was given by you; comparisons were made when a relying party that you "
-    "consented to asked"
-)
-LEGAL_BASIS = "your explicit consent (GDPR Art. 6(1)(a) and 9(2)(a))"
-PURPOSES = {
-    Purpose.VERIFICATION: "check whether a photo shows you",
-    Purpose.IDENTIFICATION: "find you among the people in its gallery",
-    Purpose.TEMPLATE_RENEWAL: "keep your photos, to measure them again when the engine changes",
-}
-"""What is allowed: to a relying party, the last one to Mien."""
-LEARNS = "match or no match, a random reference to you, and that a consent began or ended"
-LOGIC = (
-    "Each face is measured as a list of numbers. Your template is the mean of your enrolled photos' lists. A photo "
-    "that a relying party sends is measured too; if the distance between the two lists is below the threshold the "
-    "answer is match, else no match. The error rates, and how they differ between groups of people, are at /v1/engine. "
-    "What follows from the answer is up to the relying party; it must offer you a way without your face."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Right:
-    """Something that a person can do, whenever they like."""
-
-    right: str
-    law: str
-    how: str
-    what: str
-
-
-RIGHTS = (
-    Right("access", "GDPR Art. 15", "GET /v1/me/access", "See everything that is held about you, and how it is used."),
-    Right("portability", "GDPR Art. 20", "GET /v1/me/export", "Take everything with you, in one ZIP."),
-    Right(
-        "rectification", "GDPR Art. 16", "PATCH /v1/me, or enrol again", "Correct your name, or replace your photos."
-    ),
-    Right(
-        "withdrawal of consent",
-        "GDPR Art. 7(3)",
-        "DELETE /v1/me/consents/{consent_id}",
-        "End a consent. Its template and photos are gone at once.",
-    ),
-    Right("restriction", "GDPR Art. 18", "PUT /v1/me/restriction", "Stop all use of your face, and keep your data."),
-    Right("erasure", "GDPR Art. 17", "DELETE /v1/me", "Erase your account and everything on this page."),
-    Right(
-        "erasure of your history",
-        "GDPR Art. 17",
-        "DELETE /v1/me/comparisons, with ?before=YYYY-MM-DD",
-        "Delete the uses of your face of before a day from your list.",
-    ),
-    Right(
-        "complaint",
-        "GDPR Art. 77",
-        "the data protection authority where you live or work",
-        "Complain to somebody independent.",
-    ),
-)
+"""Bytes sent at once, at least: each chunk takes a turn of the thread pool."""
+COUNT_PATIENCE_S = 0.5
+"""Longest wait of an access for its own count."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Who asks, when, and what the answer is made from."""
+class AccessRequest:
+    """One request for access or export, and everything that its answer is made from."""
 
     vault: Vault
     settings: Settings
@@ -102,9 +53,9 @@ class Asked:
     subject_id: UUID
     now: datetime
     receipt: Bundle | None = None
-    """That they asked, where they wanted that."""
-    prove: Callable[[bytes], bytes] = personal_data.as_issued
-    """Adds to a receipt the proof that it is in the log: of one moment, so that all parts of an answer agree."""
+    """Receipt of this request, if the subject wanted one."""
+    add_proof: personal_data.AddProof | None = None
+    """Proves receipts against one head of the transparency log, so that all parts of an answer agree."""
 
 
 _COUNT = Prepared(
@@ -115,38 +66,39 @@ _COUNT = Prepared(
 )
 
 
-def count(asked: Asked) -> None:
-    """Count one access, a line for each day: asking often costs nothing, and is nobody's business but the person's.
+def count_access(request: AccessRequest) -> None:
+    """Count the access in the subject's row of the day, durably.
 
-    To disk at once, for a count that a crash takes back would not be theirs to rely on. But a right is neither refused
-    nor kept waiting for its own statistics: a store that cannot be written (a full disk), or not within a tenth of a
-    second (it is being written anew), leaves the access uncounted.
+    A store that is full, or busy for longer than COUNT_PATIENCE_S, leaves the access uncounted: the count must not
+    refuse or delay a right.
     """
     try:
-        with asked.vault.data.writing(patience_s=COUNTING_S) as writing:
-            subjects.check_exists(writing, asked.subject_id)
-            writing.all(_COUNT, id=uuid4(), subject_id=asked.subject_id, on_day=asked.now.date())
+        with request.vault.data.writing(patience_s=COUNT_PATIENCE_S) as writing:
+            subjects.check_exists(writing, request.subject_id)
+            writing.all(_COUNT, id=uuid4(), subject_id=request.subject_id, on_day=request.now.date())
     except OperationalError as error:
         log.warning("access not counted", error=type(error.orig).__name__)
 
 
-def document(asked: Asked) -> Iterator[bytes]:
-    """Write the document as JSON, piece by piece; no transaction is open between two pieces.
+def document(request: AccessRequest) -> Iterator[bytes]:
+    """Yield the document as JSON in chunks; no transaction is open between two chunks.
 
     Raises:
-        UnauthenticatedError: the person was erased; before the first piece, or between two.
+        UnauthenticatedError: the subject was erased; before the first chunk, or between two.
     """
-    return gathered(written(asked, head(asked)))
+    return in_chunks(document_pieces(request, head(request)))
 
 
-def written(asked: Asked, head: Mapping[str, Any]) -> Iterator[bytes]:
-    """Write the document that begins with *head*."""
-    yield (_json(head, indent=1)[:-2] + ',\n "data": {').encode()
+def document_pieces(request: AccessRequest, head: AccessHead) -> Iterator[bytes]:
+    """Yield the document that begins with *head*, one row at a time."""
+    yield (_json(head.model_dump(mode="json", by_alias=True), indent=1)[:-2] + ',\n "data": {').encode()
     for number, table in enumerate(personal_data.tables()):
         yield (("," if number else "") + f'\n  "{table.name}": [').encode()
-        held = personal_data.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove)
-        for position, row in enumerate(held):
-            yield (("," if position else "") + "\n   " + _json(described(row))).encode()
+        rows = personal_data.read_rows(
+            request.vault, subject_id=request.subject_id, table=table, add_proof=request.add_proof
+        )
+        for position, row in enumerate(rows):
+            yield (("," if position else "") + "\n   " + _json(_described(row))).encode()
         yield b"]"
     yield b"\n }\n}\n"
 
@@ -155,103 +107,98 @@ def _json(value: object, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
-def described(row: Mapping[str, personal_data.Value]) -> dict[str, Any]:
-    """Return a row with each file in it described."""
-    return {name: value.described() if isinstance(value, personal_data.File) else value for name, value in row.items()}
+def _described(row: Mapping[str, personal_data.Value]) -> dict[str, Any]:
+    return {
+        name: value.described() if isinstance(value, personal_data.ExportFile) else value for name, value in row.items()
+    }
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Put small pieces together."""
-    held: list[bytes] = []
+def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small pieces into chunks of at least CHUNK_BYTES."""
+    chunk: list[bytes] = []
     size = 0
     for piece in pieces:
-        held.append(piece)
+        chunk.append(piece)
         size += len(piece)
         if size >= CHUNK_BYTES:
-            yield b"".join(held)
-            held.clear()
+            yield b"".join(chunk)
+            chunk.clear()
             size = 0
-    yield b"".join(held)
+    yield b"".join(chunk)
 
 
-def head(asked: Asked) -> dict[str, Any]:
-    """Return all of the document but the data.
+def head(request: AccessRequest) -> AccessHead:
+    """Return the document without the data.
 
     Raises:
-        UnauthenticatedError: the person was erased.
+        UnauthenticatedError: the subject was erased.
     """
-    card, settings = asked.faces.card, asked.settings
-    return {
-        "$schema": SCHEMA,
-        "made_at": asked.now.isoformat(),
-        "receipt": None if asked.receipt is None else asked.receipt.model_dump(mode="json", exclude_none=True),
-        "subject_id": str(asked.subject_id),
-        "controller": settings.controller,
-        "profile": settings.profile,
-        "source": SOURCE,
-        **_told(asked),
-        "templates": [one.told() for one in standing.of(asked.vault, asked.subject_id, now=asked.now)],
-        "retention": [asdict(rule) for rule in retention.policy(settings)],
-        "logic": {
-            "engine": card.id,
-            "weights_sha256": card.weights_sha256,
-            "target_fmr": asked.faces.target_fmr,
-            "threshold": asked.faces.threshold,
-            "in_words": LOGIC,
-        },
-        "rights": [asdict(right) for right in RIGHTS],
-        "warning": personal_data.WARNING,
-    }
+    card, settings = request.faces.card, request.settings
+    templates = standing.of(request.vault, request.subject_id, now=request.now)
+    receipt = request.receipt
+    key = subjects.key(request.vault, request.subject_id)
+    with request.vault.data.read() as session:
+        restricted = subjects.is_restricted(within(session), request.subject_id)
+        grants = queries.list_in_force(session, subject_id=request.subject_id, now=request.now)
+        past = queries.find_past_decisions(session, key, subject_id=request.subject_id)
+        recipients = {party.id: party for party in parties.list_recipients(session, past.relying_party_ids)}
+    return AccessHead(
+        made_at=request.now.isoformat(),
+        receipt=None if receipt is None else AccessReceipt(**receipt.model_dump(exclude_none=True)),
+        subject_id=str(request.subject_id),
+        controller=settings.controller,
+        profile=settings.profile,
+        source=explanations.SOURCE,
+        restricted=restricted,
+        purposes=[_purpose(grant, recipients) for grant in grants],
+        recipients=[_recipient(party) for party in recipients.values()],
+        proofs=[_proof(settings, consent_id, proof) for consent_id, proof in past.proofs],
+        templates=[TemplateStatus(**one.told()) for one in templates],
+        retention=retention.policy(settings),
+        logic=Logic(
+            engine=card.id,
+            weights_sha256=card.weights_sha256,
+            target_fmr=request.faces.target_fmr,
+            threshold=request.faces.threshold,
+            in_words=explanations.LOGIC,
+        ),
+        rights=explanations.RIGHTS,
+        warning=explanations.TEMPLATE_WARNING,
+    )
 
 
-def _told(asked: Asked) -> dict[str, Any]:
-    """Return what is in force, every relying party that the person ever decided about, and the proofs there are."""
-    key = subjects.key(asked.vault, asked.subject_id)
-    with asked.vault.data.read() as session:
-        reading = within(session)
-        restricted = subjects.is_restricted(reading, asked.subject_id)
-        grants = queries.list_in_force(session, subject_id=asked.subject_id, now=asked.now)
-        decided = queries.find_past_decisions(session, key, subject_id=asked.subject_id)
-        recipients = {party.id: party for party in parties.list_recipients(session, decided.relying_party_ids)}
-    return {
-        "restricted": restricted,
-        "purposes": [
-            {
-                "consent_id": str(grant.id),
-                "purpose": grant.purpose,
-                "in_words": PURPOSES[grant.purpose],
-                "relying_party": recipients[grant.relying_party_id].name if grant.relying_party_id else None,
-                "until": grant.valid_until.isoformat(),
-                "legal_basis": LEGAL_BASIS,
-                "notice": f"/v1/notices/{grant.notice_sha256}",
-            }
-            for grant in grants
-        ],
-        "recipients": [
-            {
-                "relying_party_id": str(party.id),
-                "name": party.name,
-                "contact": party.contact,
-                "learns": LEARNS,
-                "alternative": party.alternative,
-                "context": party.context,
-                "legal_basis": party.legal_basis,
-            }
-            for party in recipients.values()
-        ],
-        "proofs": [_proof(asked.settings, consent_id, proof) for consent_id, proof in decided.proofs],
-    }
+def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePurpose:
+    return ActivePurpose(
+        consent_id=str(grant.id),
+        purpose=grant.purpose,
+        in_words=explanations.PURPOSES[grant.purpose],
+        relying_party=recipients[grant.relying_party_id].name if grant.relying_party_id else None,
+        until=grant.valid_until.isoformat(),
+        legal_basis=explanations.LEGAL_BASIS,
+        notice=f"/v1/notices/{grant.notice_sha256}",
+    )
 
 
-def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> dict[str, Any]:
-    """Return what may outlive the account of one consent."""
-    until = None if proof.ended_on is None else proof.ended_on + settings.proof_retention
-    return {
-        "consent_id": str(consent_id),
-        "purpose": proof.purpose,
-        "relying_party_id": str(proof.relying_party_id) if proof.relying_party_id else None,
-        "notice": f"/v1/notices/{proof.notice_sha256}",
-        "given_on": proof.given_on.isoformat(),
-        "ended_on": proof.ended_on.isoformat() if proof.ended_on else None,
-        "kept_until": until.isoformat() if until else None,
-    }
+def _recipient(party: RelyingParty) -> Recipient:
+    return Recipient(
+        relying_party_id=str(party.id),
+        name=party.name,
+        contact=party.contact,
+        learns=explanations.LEARNS,
+        alternative=party.alternative,
+        context=party.context,
+        legal_basis=party.legal_basis,
+    )
+
+
+def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> Proof:
+    kept_until = None if proof.ended_on is None else proof.ended_on + settings.proof_retention
+    return Proof(
+        consent_id=str(consent_id),
+        purpose=proof.purpose,
+        relying_party_id=str(proof.relying_party_id) if proof.relying_party_id else None,
+        notice=f"/v1/notices/{proof.notice_sha256}",
+        given_on=proof.given_on.isoformat(),
+        ended_on=proof.ended_on.isoformat() if proof.ended_on else None,
+        kept_until=kept_until.isoformat() if kept_until else None,
+    )

@@ -1,166 +1,174 @@
-"""The JSON Schema of the access document, derived from the data map as the document is."""
+"""The access document as pydantic models, and its JSON Schema. The data map decides the tables and columns in it."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
-from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Column
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from sqlalchemy import Column, Table
 
 from app.db.data_map import Form
 from app.faces.permit import Purpose
-from app.rights import access, personal_data
+from app.rights import personal_data
+from app.rights.explanations import Right
+from app.rights.retention import Rule
 
-Schema = dict[str, Any]
+ADDRESS = "/v1/schemas/access"
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Day = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
-_TEXT: Schema = {"type": "string"}
-_ID: Schema = {"type": "string", "format": "uuid"}
-_INSTANT: Schema = {"type": "string", "format": "date-time"}
-_DAY: Schema = {"type": "string", "format": "date"}
-_DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-_NUMBER: Schema = {"type": "number"}
-_PLAIN: dict[type, Schema] = {
-    UUID: _ID,
-    datetime: _INSTANT,
-    date: _DAY,
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: _NUMBER,
-    str: _TEXT,
+
+class Part(BaseModel):
+    """A part of the document; unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class ActivePurpose(Part):
+    """One consent in force."""
+
+    consent_id: Id
+    purpose: Purpose
+    in_words: str
+    relying_party: str | None
+    until: Instant
+    legal_basis: str
+    notice: Annotated[str, Field(description="address of the notice that was read")]
+
+
+class Recipient(Part):
+    """One relying party that the subject ever decided about."""
+
+    relying_party_id: Id
+    name: str
+    contact: str
+    learns: str
+    alternative: str
+    context: str | None
+    legal_basis: str | None
+
+
+class Proof(Part):
+    """The proof of one consent, which may stay after erasure."""
+
+    consent_id: Id
+    purpose: Purpose
+    relying_party_id: Id | None
+    notice: str
+    given_on: Day
+    ended_on: Day | None
+    kept_until: Day | None
+
+
+class EngineLabel(Part):
+    """The engine that made a template."""
+
+    engine: str
+    weights_sha256: str
+
+
+class TemplateStatus(Part):
+    """One template: its engine, its end, and the next step."""
+
+    template_id: Id
+    consent_id: Id
+    enrolment_id: Id
+    engine: str
+    weights_sha256: str
+    labelled_falsely_as: EngineLabel | None
+    engine_in_force: bool
+    ends_on: Day | None
+    to_do: str | None
+
+
+class Logic(Part):
+    """How a decision is made."""
+
+    engine: str
+    weights_sha256: str
+    target_fmr: float
+    threshold: float
+    in_words: str
+
+
+class AccessReceipt(Part):
+    """The receipt of this access; its proof can be had later."""
+
+    jws: str
+    leaf: Digest
+    salt: str
+    promise: str
+
+
+class AccessHead(Part):
+    """The document without the data."""
+
+    schema_address: Annotated[str, Field(alias="$schema")] = ADDRESS
+    made_at: Instant
+    receipt: AccessReceipt | None
+    subject_id: Id
+    controller: str
+    profile: Literal["prototype", "live"]
+    source: str
+    restricted: bool
+    purposes: list[ActivePurpose]
+    recipients: list[Recipient]
+    proofs: list[Proof]
+    templates: list[TemplateStatus]
+    retention: list[Rule]
+    logic: Logic
+    rights: tuple[Right, ...]
+    warning: str
+
+
+class FileDescription(Part):
+    """A file that the export has."""
+
+    file: Annotated[str, Field(description="its path in the export")]
+    bytes: Annotated[int, Field(ge=1)]
+    sha256: Digest
+
+
+_SEALED_TYPES: dict[Form, Any] = {
+    Form.TEXT: str,
+    Form.JSON: dict[str, Any],
+    Form.VECTOR: FileDescription,
+    Form.JPEG: FileDescription,
+    Form.RECEIPT: FileDescription,
 }
+_PLAIN_TYPES: dict[type, Any] = {UUID: Id, datetime: Instant, date: Day}
 
 
-def _object(**properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document, draft 2020-12."""
+    return _schema_of(tuple(personal_data.tables()))
 
 
-def _list(**properties: Schema) -> Schema:
-    return {"type": "array", "items": _object(**properties)}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-_FILE = _object(
-    file={"type": "string", "description": "where the export has it"},
-    bytes={"type": "integer", "minimum": 1},
-    sha256=_DIGEST,
-)
-_RECEIPT = _object(jws=_TEXT, leaf=_DIGEST, salt=_TEXT, promise=_TEXT)
-_FORMS: dict[Form, Schema] = {
-    Form.TEXT: _TEXT,
-    Form.JSON: {"type": "object"},
-    Form.VECTOR: _FILE,
-    Form.JPEG: _FILE,
-    Form.RECEIPT: _FILE,
-}
-
-
-def schema() -> Schema:
-    """Return the schema, as draft 2020-12."""
+@cache
+def _schema_of(tables: tuple[Table, ...]) -> dict[str, Any]:
+    lists: dict[str, Any] = {table.name: (list[_row_model(table)], ...) for table in tables}  # type: ignore[misc]
+    data = create_model("Data", __base__=Part, **lists)
+    document = create_model("AccessDocument", __base__=AccessHead, data=(data, ...))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": access.SCHEMA,
+        "$id": ADDRESS,
+        **document.model_json_schema(mode="serialization"),
         "title": "Everything that Mien holds about one person",
-        **_object(
-            **{"$schema": _TEXT},
-            made_at=_INSTANT,
-            receipt=_or_null(_RECEIPT),
-            subject_id=_ID,
-            controller=_TEXT,
-            profile={"enum": ["prototype", "live"]},
-            source=_TEXT,
-            restricted={"type": "boolean"},
-            purposes=_purposes(),
-            recipients=_recipients(),
-            proofs=_proofs(),
-            templates=_templates(),
-            retention=_list(
-                rule=_TEXT,
-                what=_TEXT,
-                why=_TEXT,
-                how_long=_TEXT,
-                days=_or_null({"type": "integer", "minimum": 0}),
-                by=_TEXT,
-            ),
-            logic=_object(engine=_TEXT, weights_sha256=_DIGEST, target_fmr=_NUMBER, threshold=_NUMBER, in_words=_TEXT),
-            rights=_list(right=_TEXT, law=_TEXT, how=_TEXT, what=_TEXT),
-            warning=_TEXT,
-            data=_object(**{table.name: _rows(personal_data.shown(table)) for table in personal_data.tables()}),
-        ),
     }
 
 
-def _purposes() -> Schema:
-    return _list(
-        consent_id=_ID,
-        purpose=_enum(Purpose),
-        in_words=_TEXT,
-        relying_party=_or_null(_TEXT),
-        until=_INSTANT,
-        legal_basis=_TEXT,
-        notice={"type": "string", "description": "where the text is that was read"},
-    )
+def _row_model(table: Table) -> type[Part]:
+    columns: dict[str, Any] = {
+        personal_data.opened_name(column): (_type_of(column), ...) for column in personal_data.given_columns(table)
+    }
+    return create_model(table.name, __base__=Part, **columns)
 
 
-def _recipients() -> Schema:
-    return _list(
-        relying_party_id=_ID,
-        name=_TEXT,
-        contact=_TEXT,
-        learns=_TEXT,
-        alternative=_TEXT,
-        context=_or_null(_TEXT),
-        legal_basis=_or_null(_TEXT),
-    )
-
-
-def _proofs() -> Schema:
-    return _list(
-        consent_id=_ID,
-        purpose=_enum(Purpose),
-        relying_party_id=_or_null(_ID),
-        notice=_TEXT,
-        given_on=_DAY,
-        ended_on=_or_null(_DAY),
-        kept_until=_or_null(_DAY),
-    )
-
-
-def _templates() -> Schema:
-    label = {"engine": _TEXT, "weights_sha256": _DIGEST}
-    return _list(
-        template_id=_ID,
-        consent_id=_ID,
-        enrolment_id=_ID,
-        **label,
-        labelled_falsely_as=_or_null(_object(**label)),
-        engine_in_force={"type": "boolean"},
-        ends_on=_or_null(_DAY),
-        to_do=_or_null(_TEXT),
-    )
-
-
-def _rows(columns: Sequence[Column[Any]]) -> Schema:
-    return _list(**{personal_data.opened_name(column): _column(column) for column in columns})
-
-
-def _column(column: Column[Any]) -> Schema:
-    form = personal_data.form_of(column)
-    found = _FORMS[form] if form else _plain(column.type.python_type)
-    return _or_null(found) if column.nullable else found
-
-
-def _plain(python: type) -> Schema:
-    return _enum(python) if issubclass(python, StrEnum) else _PLAIN[python]
-
-
-def _enum(python: type[StrEnum]) -> Schema:
-    return {"enum": [member.value for member in python]}
+def _type_of(column: Column[Any]) -> Any:  # noqa: ANN401 - a type annotation
+    form = personal_data.sealed_form(column)
+    python = column.type.python_type
+    found = _PLAIN_TYPES.get(python, python) if form is None else _SEALED_TYPES[form]
+    return found | None if column.nullable else found

@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of rights."""
+"""Examples for the OpenAPI document."""
 
 from app.consent.examples import CONSENT_ID, NOTICE_SHA256
 from app.subjects.examples import SUBJECT_ID
@@ -14,8 +14,8 @@ ERASURE: Example = {
     "kept": [
         {
             "what": "this erasure",
-            "holds": "its own random id, its state and two days; nothing that points at you",
-            "why": "so that you can see that it was done",
+            "holds": "its own random id, its state, the days, and its receipt; nothing that identifies you",
+            "why": "so that you can see that it was done, for 1095 days (3 years) afterwards",
         }
     ],
     "receipt": SIGNED,
@@ -32,7 +32,7 @@ RULE: Example = {
     "why": "so that access is accounted for",
     "how_long": "400 days, or until you erase your account",
     "days": 400,
-    "by": "the sweep, which the service does by itself, and `mien sweep`",
+    "by": "the maintenance run: the service starts it by itself, and `mien sweep` starts it too",
 }
 ACCESS: Example = {
     "$schema": "/v1/schemas/access",
@@ -53,7 +53,7 @@ ACCESS: Example = {
     ],
     "retention": [RULE],
 }
-"""Shortened, to what is said first."""
+"""Shortened to the first members."""
 ACCESS_SCHEMA: Example = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "/v1/schemas/access",
@@ -63,4 +63,4 @@ ACCESS_SCHEMA: Example = {
     "required": ["subject_id", "restricted"],
     "additionalProperties": False,
 }
-"""Shortened, to two members."""
+"""Shortened to two members."""

@@ -1,4 +1,4 @@
-"""Export (GDPR Art. 20): the access document, every photo and every template's numbers, in one ZIP. Streamed."""
+"""Export (GDPR Art. 20): the access document, all photos, templates and receipts, and a page, in one ZIP. Streamed."""
 
 import json
 import zipfile
@@ -7,58 +7,61 @@ from datetime import datetime
 
 from app.rights import access, access_schema, export_page, personal_data
 
-Entry = tuple[str, Iterable[bytes]]
+ZipEntry = tuple[str, Iterable[bytes]]
+"""Path and content."""
 
 
-class _Outflow:
-    """A file that only goes forward: what was written is taken away with `taken`."""
+class _StreamBuffer:
+    """An unseekable file for `zipfile`; `take` returns and removes the bytes written so far."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
     def write(self, piece: bytes) -> int:
-        """Keep *piece* until it is taken."""
+        """Append *piece*."""
         self._pieces.append(bytes(piece))
         return len(piece)
 
     def flush(self) -> None:
-        """Do nothing: there is nothing behind this."""
+        """Do nothing; `zipfile` calls this."""
 
-    def taken(self) -> bytes:
-        """Return all that was written since the last time."""
+    def take(self) -> bytes:
+        """Return and remove the bytes written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
 
-def archive(asked: access.Asked) -> Iterator[bytes]:
-    """Write the ZIP, piece by piece; no transaction is open between two pieces.
+def archive(request: access.AccessRequest) -> Iterator[bytes]:
+    """Yield the ZIP in chunks; no transaction is open between two chunks.
 
     Raises:
-        UnauthenticatedError: the person was erased; before the first piece, or between two.
+        UnauthenticatedError: the subject was erased; before the first chunk, or between two.
     """
-    return access.gathered(_zipped(_entries(asked, access.head(asked)), asked.now))
+    return access.in_chunks(_zip(_entries(request, access.head(request)), request.now))
 
 
-def _zipped(entries: Iterable[Entry], now: datetime) -> Iterator[bytes]:
-    out = _Outflow()
+def _zip(entries: Iterable[ZipEntry], now: datetime) -> Iterator[bytes]:
+    out = _StreamBuffer()
     with zipfile.ZipFile(out, "w") as zipped:  # type: ignore[call-overload]
-        for name, pieces in entries:
-            described = zipfile.ZipInfo(name, now.timetuple()[:6])
-            # Photos too: in a stream a size follows its bytes, and many readers take that of deflated ones only.
-            described.compress_type = zipfile.ZIP_DEFLATED
-            with zipped.open(described, "w") as entry:
+        for path, pieces in entries:
+            info = zipfile.ZipInfo(path, now.timetuple()[:6])
+            # In a stream the size follows the content, and many readers accept that only for deflated entries.
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with zipped.open(info, "w") as entry:
                 for piece in pieces:
                     entry.write(piece)
-                    yield out.taken()
-    yield out.taken()
+                    yield out.take()
+    yield out.take()
 
 
-def _entries(asked: access.Asked, head: dict[str, object]) -> Iterator[Entry]:
-    yield "index.html", export_page.page(asked, head)
-    yield "mien.json", access.written(asked, head)
+def _entries(request: access.AccessRequest, head: access_schema.AccessHead) -> Iterator[ZipEntry]:
+    yield "index.html", export_page.page(request, head)
+    yield "mien.json", access.document_pieces(request, head)
     yield "mien.schema.json", [json.dumps(access_schema.schema(), indent=1).encode()]
     for table in filter(personal_data.has_files, personal_data.tables()):
-        for row in personal_data.rows(asked.vault, subject_id=asked.subject_id, table=table, prove=asked.prove):
+        for row in personal_data.read_rows(
+            request.vault, subject_id=request.subject_id, table=table, add_proof=request.add_proof
+        ):
             for value in row.values():
-                if isinstance(value, personal_data.File):
+                if isinstance(value, personal_data.ExportFile):
                     yield value.path, [value.content]

@@ -1,9 +1,9 @@
-"""Everything held about one person, found by the data map: no list of tables, none of columns (law 5).
+"""Everything held about one subject, found through the data map; there is no other list of tables or columns (law 5).
 
-* A table belongs to a person by its `subject_id`, or is `subjects` itself. The register knows nobody: digests only.
-* Rows are read a page at a time, each page in a short transaction of its own: a slow reader holds nothing up.
-* Each page asks again whether the person is still there. Once they are erased reading raises, so that what was
-  written so far breaks off instead of looking whole.
+* A table with personal data has a `subject_id` column, or is `subjects`. The register holds digests only.
+* Rows are read a page at a time, each page in a short transaction, so that a slow reader blocks no writer.
+* Each page checks that the subject still exists. After an erasure reading raises, so that a partial answer breaks off
+  and does not look complete.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from app.db.data_map import Form, Kind, Seal, SealedUnder
 from app.db.sqlite.prepared import Prepared, Values
 from app.db.types import Row
 from app.faces import vectors
+from app.rights.explanations import TEMPLATE_WARNING
 from app.subjects import service as subjects
 from app.templates import status as standing
 from app.vault.register import KeyGoneError, Owner
@@ -31,45 +32,44 @@ from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
 PAGE = 100
-"""Rows read at once; of a table with files one, since a photo may have megabytes."""
-FILES = {Form.VECTOR, Form.JPEG, Form.RECEIPT}
-"""What is given as a file of its own."""
+"""Rows read at once; one row for a table with files, since a photo can have megabytes."""
+FILE_FORMS = {Form.VECTOR, Form.JPEG, Form.RECEIPT}
+"""Forms that the export writes as files."""
 STORES = (Row.metadata, RegisterRow.metadata)
-WARNING = (
-    "A template's vector can be turned back into a likeness of your face. Keep the files in templates/ as carefully as "
-    "a photo of yourself that you would not show."
-)
+AddProof = Callable[[bytes], bytes]
+"""Adds to a receipt the proof that it is in the transparency log."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """What is given as a file of its own, and where the export has it."""
+class ExportFile:
+    """A value that the export writes as a file."""
 
     path: str
     form: Form
     content: bytes
     label: Mapping[str, str] = field(default_factory=dict)
-    """What is sealed with it of the columns beside it: that holds, whatever they say."""
+    """Columns of the row that are also sealed with the file; the sealed values replace the row's own."""
 
     def described(self) -> dict[str, Any]:
-        """Return what stands in its place in a document: path, size and SHA-256."""
+        """Return the path, size and SHA-256, which replace the content in the document."""
         digest = hashlib.sha256(self.content).hexdigest()
         return {"file": self.path, "bytes": len(self.content), "sha256": digest}
 
 
 _Row = Mapping[str, Any]
-Value = str | int | bool | float | None | dict[str, Any] | File
+_Keys = dict[tuple[Owner, int], Key]
+Value = str | int | bool | float | None | dict[str, Any] | ExportFile
 
 
 class UnmappedError(LookupError):
-    """A table or column holds something about a person, and does not say how it is reached. Fails the build."""
+    """A column is not classified, or a table with personal data has no column for its subject."""
 
 
 def classification(column: Column[Any]) -> Kind:
-    """Return how a column is classified.
+    """Return the kind of data in a column.
 
     Raises:
-        UnmappedError: it is not.
+        UnmappedError: the column is not classified.
     """
     kind = column.info.get("kind")
     if not isinstance(kind, Kind):
@@ -78,7 +78,7 @@ def classification(column: Column[Any]) -> Kind:
 
 
 def owner_of(table: Table) -> Column[Any]:
-    """Return the column that says whose a row is.
+    """Return the column with the subject of a row.
 
     Raises:
         UnmappedError: there is none.
@@ -91,195 +91,187 @@ def owner_of(table: Table) -> Column[Any]:
 
 
 def tables(stores: Sequence[MetaData] = STORES) -> list[Table]:
-    """Return every table with something about a person.
+    """Return every table with personal data.
 
     Raises:
-        UnmappedError: a column is not classified, or a table does not say whose its rows are.
+        UnmappedError: a column is not classified, or a table has no column for its subject.
     """
-    every = [table for store in stores for table in store.sorted_tables]
-    kinds = {table: {classification(column) for column in table.columns} for table in every}
-    found = [table for table in every if kinds[table] & {Kind.PERSONAL, Kind.BIOMETRIC}]
-    for table in found:
+    kinds = {
+        table: {classification(column) for column in table.columns} for store in stores for table in store.sorted_tables
+    }
+    personal = [table for table, found in kinds.items() if found & {Kind.PERSONAL, Kind.BIOMETRIC}]
+    for table in personal:
         owner_of(table)
-    return found
+    return personal
 
 
-def shown(table: Table) -> list[Column[Any]]:
-    """Return the columns that their person is given: all but credentials, which would let somebody in."""
+def given_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns that the subject is given: all except credentials, which would let others in."""
     return [column for column in table.columns if classification(column) is not Kind.CREDENTIAL]
 
 
-def form_of(column: Column[Any]) -> Form | None:
-    """Return what a column is when it is opened; None if it is not sealed."""
+def sealed_form(column: Column[Any]) -> Form | None:
+    """Return the form of a sealed column's content; None if the column is not sealed."""
     seal: Seal | None = column.info.get("seal")
     return None if seal is None else seal.form
 
 
 def has_files(table: Table) -> bool:
-    """Say whether the rows of a table come with files."""
-    return any(form_of(column) in FILES for column in table.columns)
+    """Return whether the rows of a table come with files."""
+    return any(sealed_form(column) in FILE_FORMS for column in table.columns)
 
 
 def opened_name(column: Column[Any]) -> str:
-    """Return what a column is called when it is opened: `sealed_name` is `name`, a bare `sealed` is `content`."""
-    if form_of(column) is None:
+    """Return the name of an opened column: `sealed_name` becomes `name`, a bare `sealed` becomes `content`."""
+    if sealed_form(column) is None:
         return column.name
     return column.name.removeprefix("sealed").removeprefix("_") or "content"
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """How a person's rows of one table are read: made once, for asking often costs nothing."""
+class _Queries:
+    """The queries for one table, compiled once: requests for access can be frequent."""
 
     names: tuple[str, ...]
     order: tuple[str, ...]
-    size: int
-    counted: Prepared
-    first: Prepared
-    further: Prepared
+    page_size: int
+    count: Prepared
+    first_page: Prepared
+    next_page: Prepared
 
 
 @cache
-def _reading(table: Table) -> _Reading:
-    size, order = 1 if has_files(table) else PAGE, _order(table)
+def _queries(table: Table) -> _Queries:
+    page_size, order = 1 if has_files(table) else PAGE, _order(table)
     mine = owner_of(table) == bindparam("subject_id")
-    page = select(table).where(mine).order_by(*order).limit(size)
+    page = select(table).where(mine).order_by(*order).limit(page_size)
     after = tuple_(*(bindparam(f"after_{column.name}", type_=column.type) for column in order))
-    return _Reading(
+    return _Queries(
         names=tuple(column.name for column in table.columns),
         order=tuple(column.name for column in order),
-        size=size,
-        counted=Prepared(select(func.count()).select_from(table).where(mine)),
-        first=Prepared(page),
-        further=Prepared(page.where(tuple_(*order) > after)),
+        page_size=page_size,
+        count=Prepared(select(func.count()).select_from(table).where(mine)),
+        first_page=Prepared(page),
+        next_page=Prepared(page.where(tuple_(*order) > after)),
     )
 
 
-def count(vault: Vault, *, subject_id: UUID, table: Table) -> int:
-    """Count a person's rows of one table."""
-    ((counted,),) = _read(vault, _reading(table).counted, subject_id)
-    rows: int = counted
-    return rows
+def _order(table: Table) -> list[Column[Any]]:
+    uniques = [set(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
+    return [table.c.position] if {"subject_id", "position"} in uniques else list(table.primary_key.columns)
 
 
-def as_issued(receipt: bytes) -> bytes:
-    """Leave a receipt as it is."""
-    return receipt
+def count_rows(vault: Vault, *, subject_id: UUID, table: Table) -> int:
+    """Count the subject's rows of one table."""
+    ((count,),) = _execute(vault, _queries(table).count, subject_id)
+    return int(count)
 
 
-def rows(
-    vault: Vault, *, subject_id: UUID, table: Table, prove: Callable[[bytes], bytes] = as_issued
+def read_rows(
+    vault: Vault, *, subject_id: UUID, table: Table, add_proof: AddProof | None = None
 ) -> Iterator[dict[str, Value]]:
-    """Read a person's rows of one table, opened; in the order of their own count where there is one.
+    """Read and open the subject's rows of one table, ordered by `position` or by primary key.
 
     Args:
         vault: the stores.
-        subject_id: whose.
-        table: which.
-        prove: adds to a receipt the proof that it is in the log.
+        subject_id: the subject.
+        table: the table.
+        add_proof: changes receipts; None leaves them as issued.
 
     Raises:
-        UnauthenticatedError: the person was erased meanwhile.
+        UnauthenticatedError: the subject was erased meanwhile.
     """
-    how = _reading(table)
-    found = _read(vault, how.first, subject_id)
+    queries = _queries(table)
+    found = _execute(vault, queries.first_page, subject_id)
     while True:
-        page = [dict(zip(how.names, row, strict=True)) for row in found]
-        for row in _opened(vault, table, page, subject_id):
-            yield {name: _proven(value, prove) for name, value in row.items()}
-        if len(page) < how.size:
+        page = [dict(zip(queries.names, row, strict=True)) for row in found]
+        for row in _open_page(vault, table, page, subject_id):
+            yield row if add_proof is None else {name: _proven(value, add_proof) for name, value in row.items()}
+        if len(page) < queries.page_size:
             return
-        after = {f"after_{name}": page[-1][name] for name in how.order}
-        found = _read(vault, how.further, subject_id, **after)
+        after = {f"after_{name}": page[-1][name] for name in queries.order}
+        found = _execute(vault, queries.next_page, subject_id, **after)
 
 
-def _proven(value: Value, prove: Callable[[bytes], bytes]) -> Value:
-    if isinstance(value, File) and value.form is Form.RECEIPT:
-        return replace(value, content=prove(value.content))
+def _proven(value: Value, add_proof: AddProof) -> Value:
+    if isinstance(value, ExportFile) and value.form is Form.RECEIPT:
+        return replace(value, content=add_proof(value.content))
     return value
 
 
-def _read(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:
+def _execute(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:
     with vault.data.reading() as reading:
         subjects.check_exists(reading, subject_id)
         return reading.all(statement, subject_id=subject_id, **after)
 
 
-def _still_here(vault: Vault, subject_id: UUID) -> None:
-    with vault.data.reading() as reading:
-        subjects.check_exists(reading, subject_id)
-
-
-def _order(table: Table) -> list[Column[Any]]:
-    counted = {"subject_id", "position"}
-    uniques = [set(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
-    return [table.c.position] if counted in uniques else list(table.primary_key.columns)
-
-
-def _opened(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
-    """Open the rows of one page, fetching each key once; a row whose consent ended since it was read is left out."""
-    keys: dict[tuple[Owner, int], Key] = {}
-    named = [(opened_name(column), column) for column in shown(table)] if page else []
+def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
+    """Open the rows of one page, reading each key once; leave out a row whose consent ended meanwhile."""
+    keys: _Keys = {}
+    columns = [(opened_name(column), column) for column in given_columns(table)] if page else []
     for row in page:
         try:
-            yield _by_label({name: _value(vault, column, row, keys) for name, column in named})
+            opened = {name: _value(vault, column, row, keys) for name, column in columns}
         except KeyGoneError:
-            _still_here(vault, subject_id)
+            with vault.data.reading() as reading:
+                subjects.check_exists(reading, subject_id)
+            continue
+        for file in [value for value in opened.values() if isinstance(value, ExportFile)]:
+            opened |= file.label
+        yield opened
 
 
-def _by_label(row: dict[str, Value]) -> dict[str, Value]:
-    """Let what is sealed with a file take the place of what its row says."""
-    files = [value for value in row.values() if isinstance(value, File)]
-    return row | {name: said for file in files for name, said in file.label.items()}
-
-
-def _value(vault: Vault, column: Column[Any], row: _Row, keys: dict[tuple[Owner, int], Key]) -> Value:
+def _value(vault: Vault, column: Column[Any], row: _Row, keys: _Keys) -> Value:
     seal: Seal | None = column.info.get("seal")
     sealed = row[column.name]
     if seal is None or sealed is None:
-        return _plain(sealed)
-    owner = _sealed_by(seal, column.table, row)
+        return _to_json(sealed)
+    owner = _sealing_key(seal, column.table, row)
     if owner not in keys:
         keys[owner] = vault.register.key(*owner)
-    plain = keys[owner].open(sealed, place(column, row["id"]))
+    content = keys[owner].open(sealed, place(column, row["id"]))
     match seal.form:
         case Form.TEXT:
-            return plain.decode()
+            return content.decode()
         case Form.JSON:
-            record: dict[str, Any] = json.loads(plain)
+            record: dict[str, Any] = json.loads(content)
             return record
         case Form.JPEG:
-            return File(f"{column.table.name}/{row['id']}.jpg", seal.form, plain)
+            return ExportFile(f"{column.table.name}/{row['id']}.jpg", seal.form, content)
         case Form.RECEIPT:
-            return File(f"receipts/{row['id']}.json", seal.form, plain)
+            return ExportFile(f"receipts/{row['id']}.json", seal.form, content)
         case Form.VECTOR:
-            return _template(vault, f"{column.table.name}/{row['id']}.json", row, plain)
+            return _template_file(vault, f"{column.table.name}/{row['id']}.json", row, content)
 
 
-def _sealed_by(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
+def _sealing_key(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
     if seal.under is SealedUnder.GRANT:
         return Owner.grant(row["grant_id"]), row["key_generation"]
     return Owner.subject(row[owner_of(table).name]), 1
 
 
-def _template(vault: Vault, path: str, row: _Row, plain: bytes) -> File:
-    """Give a template as a file, labelled by what is sealed and never by its row."""
-    weights_sha256, vector = vectors.unpacked(plain)
+def _template_file(vault: Vault, path: str, row: _Row, content: bytes) -> ExportFile:
+    """Return a template as a file, with the engine label that is sealed in it; the row's label may be false."""
+    weights_sha256, vector = vectors.unpacked(content)
     with vault.data.read() as session:
         label = standing.label_of(session, weights_sha256)
-    falsely = standing.falsely(standing.Label(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label)
+    false_label = standing.falsely(standing.Label(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label)
     template = {
         "template_id": str(row["id"]),
         **asdict(label),
-        "labelled_falsely_as": None if falsely is None else asdict(falsely),
-        "warning": WARNING,
+        "labelled_falsely_as": None if false_label is None else asdict(false_label),
+        "warning": TEMPLATE_WARNING,
         "vector": vector,
     }
-    content = json.dumps(template, indent=1).encode()
-    return File(path, Form.VECTOR, content, {"engine_id": label.engine, "weights_sha256": label.weights_sha256})
+    return ExportFile(
+        path,
+        Form.VECTOR,
+        json.dumps(template, indent=1).encode(),
+        {"engine_id": label.engine, "weights_sha256": label.weights_sha256},
+    )
 
 
-def _plain(value: object) -> Value:
+def _to_json(value: object) -> Value:
     match value:
         case UUID() | StrEnum():
             return str(value)

@@ -1,6 +1,5 @@
-"""A person's receipts, to be taken again, each with its proof once the log has it."""
+"""A subject's receipts: list them again, each with its proof once it is in the transparency log."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.rights.personal_data import AddProof
 from app.subjects import service as subjects
 from app.transparency.log import service as log
-from app.transparency.receipts import issue as issuing
+from app.transparency.receipts import issue
 from app.transparency.tables import ReceiptRow
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.canonical_json import decode_base64url
@@ -20,41 +20,41 @@ from app.transparency.verify.receipt import Receipt, parse_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
-PATIENCE_S = 0.5
-"""The longest that an access waits for its receipt to be written."""
+ISSUE_PATIENCE_S = 0.5
+"""Longest wait of an access for its own receipt."""
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One receipt, its place in the person's list, and what it says."""
+class OwnReceipt:
+    """One receipt of a subject, with its position in their list and its parsed content."""
 
     id: UUID
     position: int
-    said: Receipt
+    content: Receipt
     bundle: Bundle
 
 
-def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Held]:
-    """Return the person's receipts, newest first."""
+def list_receipts(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> list[OwnReceipt]:
+    """Return the subject's receipts, newest first."""
     query = select(ReceiptRow).where(ReceiptRow.subject_id == subject_id)
     if before is not None:
         query = query.where(ReceiptRow.position < before)
     rows = session.scalars(query.order_by(ReceiptRow.position.desc()).limit(limit)).all()
-    opened = [(row, issuing.open_receipt(key, row.id, row.sealed)) for row in rows]
-    return [Held(row.id, row.position, said(bundle), bundle) for row, bundle in opened]
+    opened = [(row, issue.open_receipt(key, row.id, row.sealed)) for row in rows]
+    return [OwnReceipt(row.id, row.position, parse(bundle), bundle) for row, bundle in opened]
 
 
-def said(bundle: Bundle) -> Receipt:
-    """Return what a receipt of ours says; it was sealed by us, and its signature is for others to check."""
+def parse(bundle: Bundle) -> Receipt:
+    """Return the content of a receipt from our own store, without checking its signature."""
     return parse_receipt(decode_base64url(bundle.jws.split(".")[1]))
 
 
-def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
-    """Issue a receipt of an access; None if it cannot be written: nobody waits for that to see their data."""
+def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+    """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait."""
     try:
         key = subjects.key(vault, subject_id)
-        with vault.data.writing(patience_s=PATIENCE_S) as writing:
+        with vault.data.writing(patience_s=ISSUE_PATIENCE_S) as writing:
             subjects.check_exists(writing, subject_id)
             return subjects.issue_right_receipt_with_key(
                 writing, vault, key, subject_id=subject_id, kind="access", now=now
@@ -64,28 +64,28 @@ def of_access(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None
         return None
 
 
-def prover(vault: Vault) -> Callable[[bytes], bytes]:
-    """Return what adds to a receipt, as JSON, the proof that it is in the log as that is now."""
+def proofs_at_head(vault: Vault) -> AddProof | None:
+    """Return a function that adds proofs to receipts against the current head of the transparency log."""
     try:
-        now = log.latest_head(vault)
+        head = log.latest_head(vault)
     except DBAPIError as error:
         logger.warning("no proofs of receipts", error=type(error).__name__)
-        return lambda receipt: receipt
+        return None
 
-    def prove(receipt: bytes) -> bytes:
-        proven = with_proof(vault, Bundle.model_validate_json(receipt), at=now)
+    def add(receipt: bytes) -> bytes:
+        proven = add_proof(vault, Bundle.model_validate_json(receipt), at=head)
         return proven.model_dump_json(exclude_none=True).encode()
 
-    return prove
+    return add
 
 
-def with_proof(vault: Vault, bundle: Bundle, *, at: log.TreeHead | None = None) -> Bundle:
-    """Return a receipt with the proof that it is in the log, once it is."""
+def add_proof(vault: Vault, bundle: Bundle, *, at: log.TreeHead | None = None) -> Bundle:
+    """Return a receipt with the proof that it is in the transparency log; unchanged while it is not there yet."""
     try:
         return bundle.model_copy(update={"proof": log.prove_inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})
     except log.LeafNotFoundError:
         return bundle
     except (DBAPIError, KekError, SealError) as error:
-        # The receipt is good without, and the proof can be had later.
+        # The receipt is valid without the proof, and the proof can be had later.
         logger.warning("no proof of a receipt", error=type(error).__name__)
         return bundle

@@ -1,4 +1,4 @@
-"""What had its time and goes: finished erasures, and how often somebody asked for access on a day."""
+"""Deletes completed erasures and access counts after their retention time."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -12,40 +12,41 @@ from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 PAGE = 500
-"""Rows that go in one transaction."""
+"""Rows deleted in one transaction."""
 
 
 @operation("forgetting erasures")
-def forget_erasures(vault: Vault, *, keeping: timedelta, now: datetime) -> int:
-    """Delete finished erasures, with their receipts, whose time is over. Returns how many.
+def delete_old_erasures(vault: Vault, *, retention: timedelta, now: datetime) -> int:
+    """Delete completed erasures, with their receipts, after their retention time. Returns the number deleted.
 
-    One whose rows may still be in unused space stays: it is what remembers that the store is to be written anew.
+    An erasure whose rows may still be in unused space stays, because it records that a rebuild is due.
     """
-    over = (
+    old = (
         Erasure.step == ErasureStep.COMPLETED,
         Erasure.rebuilt.is_(True),
-        Erasure.completed_on < now.date() - keeping,
+        Erasure.completed_on < now.date() - retention,
     )
-    return _forget(vault, Erasure, over, told="erasures_forgotten", today=now.date())
+    return _delete(vault, Erasure, old, logged_as="erasures_forgotten", today=now.date())
 
 
 @operation("forgetting access counts")
-def forget_access_counts(vault: Vault, *, days: int, now: datetime) -> int:
-    """Delete what was counted on days whose time is over. Returns how many."""
-    over = (AccessCount.on_day < now.date() - timedelta(days=days),)
-    return _forget(vault, AccessCount, over, told="access_counts_deleted", today=now.date())
+def delete_old_access_counts(vault: Vault, *, days: int, now: datetime) -> int:
+    """Delete access counts after their retention time. Returns the number deleted."""
+    old = (AccessCount.on_day < now.date() - timedelta(days=days),)
+    return _delete(vault, AccessCount, old, logged_as="access_counts_deleted", today=now.date())
 
 
-def _forget(vault: Vault, table: type[Any], over: Sequence[ColumnElement[bool]], *, told: str, today: date) -> int:
-    forgotten = 0
-    page = select(table.id).where(*over).limit(PAGE)
+def _delete(vault: Vault, table: type[Any], old: Sequence[ColumnElement[bool]], *, logged_as: str, today: date) -> int:
+    """Delete the old rows page by page, each page with its entry in the transparency log."""
+    total = 0
+    page = select(table.id).where(*old).limit(PAGE)
     while True:
         with vault.data.read() as session:
             ids = session.scalars(page).all()
         if not ids:
-            return forgotten
+            return total
         with vault.data.write() as session:
-            gone = session.scalars(delete(table).where(table.id.in_(ids), *over).returning(table.id)).all()
-            if gone:
-                append_open_entry(session, LoggedAct.RETENTION_RUN, **{told: len(gone)}, on=today.isoformat())
-        forgotten += len(gone)
+            deleted = session.scalars(delete(table).where(table.id.in_(ids), *old).returning(table.id)).all()
+            if deleted:
+                append_open_entry(session, LoggedAct.RETENTION_RUN, **{logged_as: len(deleted)}, on=today.isoformat())
+        total += len(deleted)

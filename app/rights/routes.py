@@ -1,8 +1,7 @@
-"""Rights over HTTP."""
+"""Routes for access, export, receipts, retention and erasure."""
 
-from dataclasses import asdict
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -10,8 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from app.kit.errors import NotFoundError
-from app.rights import access, erasure, examples, export, receipts, retention
-from app.rights import access_schema as schema
+from app.rights import access, access_schema, erasure, examples, export, receipts, retention
 from app.rights.tables import Erasure, ErasureStatus, ErasureStep
 from app.settings import Settings
 from app.subjects import service as subjects
@@ -28,17 +26,18 @@ open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=Open
 policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
-
-WithReceipt = Annotated[bool, Query(description="With a signed receipt that you asked, under `receipt`.")]
+WithReceipt = Annotated[bool, Query(description="Add a signed receipt of this request, under `receipt`.")]
 DOCUMENT = media_response(
-    "application/json", "Everything held; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
+    "application/json", "All data about you; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
 )
-SCHEMA = media_response("application/json", "Draft 2020-12 of JSON Schema.", shortened=examples.ACCESS_SCHEMA)
+SCHEMA = media_response("application/json", "JSON Schema, draft 2020-12.", shortened=examples.ACCESS_SCHEMA)
 ARCHIVE = media_response("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
 
 
 class KeptOut(BaseModel):
-    """Something that remains, and why."""
+    """Data that remains after an erasure, and the reason."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     what: str
     holds: str
@@ -46,41 +45,25 @@ class KeptOut(BaseModel):
 
 
 class ReceiptOut(BaseModel):
-    """One receipt of yours."""
+    """One of your receipts."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECEIPT))
 
     receipt_id: UUID
     kind: vocabulary.Kind
     event_time: str
-    """To the second, or the day where no finer time is kept."""
+    """To the second, or the day if no finer time is stored."""
     receipt: Bundle
 
-    @classmethod
-    def of(cls, vault: Vault, held: receipts.Held) -> Self:
-        """Show *held*."""
-        said, bundle = held.said, receipts.with_proof(vault, held.bundle)
-        return cls(receipt_id=held.id, kind=said.kind, event_time=said.event.event_time, receipt=bundle)
 
+class RuleOut(retention.Rule):
+    """One retention rule."""
 
-class RuleOut(BaseModel):
-    """One thing that is kept."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RULE))
-
-    rule: str
-    """Its name, for good."""
-    what: str
-    why: str
-    how_long: str
-    days: int | None
-    """The time that `how_long` names, where time ends it."""
-    by: str
-    """Who or what ends it."""
+    model_config = ConfigDict(extra="ignore", json_schema_extra=with_examples(examples.RULE))
 
 
 class ErasureOut(BaseModel):
-    """How far an erasure is, and what remains after it."""
+    """The state of an erasure, and the data that remains after it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.ERASURE))
 
@@ -91,27 +74,35 @@ class ErasureOut(BaseModel):
     completed_on: date | None
     kept: list[KeptOut]
     receipt: Bundle | None
-    """Signed, once it is completed. It names nobody."""
+    """Signed receipt, once the erasure is completed. It does not name you."""
 
-    @classmethod
-    def of(cls, vault: Vault, one: Erasure, settings: Settings, *, now: datetime) -> Self:
-        """Show *one* erasure."""
-        with vault.data.read() as session:
-            left = erasure.kept(session, one, settings, today=now.date())
-        receipt = None if one.receipt is None else Bundle.model_validate_json(one.receipt)
-        return cls(
-            erasure_id=one.id,
-            status=one.status,
-            step=one.step,
-            requested_on=one.requested_on,
-            completed_on=one.completed_on,
-            kept=[KeptOut(what=kept.what, holds=kept.holds, why=kept.why) for kept in left],
-            receipt=None if receipt is None else receipts.with_proof(vault, receipt),
-        )
+
+def _show_receipt(vault: Vault, receipt: receipts.OwnReceipt) -> ReceiptOut:
+    return ReceiptOut(
+        receipt_id=receipt.id,
+        kind=receipt.content.kind,
+        event_time=receipt.content.event.event_time,
+        receipt=receipts.add_proof(vault, receipt.bundle),
+    )
+
+
+def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: datetime) -> ErasureOut:
+    with vault.data.read() as session:
+        kept = erasure.list_kept(session, found, settings, today=now.date())
+    receipt = None if found.receipt is None else Bundle.model_validate_json(found.receipt)
+    return ErasureOut(
+        erasure_id=found.id,
+        status=found.status,
+        step=found.step,
+        requested_on=found.requested_on,
+        completed_on=found.completed_on,
+        kept=[KeptOut.model_validate(one) for one in kept],
+        receipt=None if receipt is None else receipts.add_proof(vault, receipt),
+    )
 
 
 @router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
-def see(
+def get_access(
     me: Me,
     vault: Transactions,
     config: Config,
@@ -119,80 +110,80 @@ def see(
     now: Now,
     receipt: WithReceipt = False,  # noqa: FBT002 - a query parameter
 ) -> StreamingResponse:
-    """See everything that is held about you. In one document, as often as you like (GDPR Art. 15)."""
-    issued = receipts.of_access(vault, subject_id=me.id, now=now) if receipt else None
-    asked = access.Asked(
+    """See all data about you. One document, as often as you like (GDPR Art. 15)."""
+    request = access.AccessRequest(
         vault=vault,
         settings=config,
         faces=faces,
         subject_id=me.id,
         now=now,
-        receipt=issued,
-        prove=receipts.prover(vault),
+        receipt=receipts.issue_access_receipt(vault, subject_id=me.id, now=now) if receipt else None,
+        add_proof=receipts.proofs_at_head(vault),
     )
-    access.count(asked)
-    return StreamingResponse(access.document(asked), media_type="application/json", headers=NO_STORE)
+    access.count_access(request)
+    return StreamingResponse(access.document(request), media_type="application/json", headers=NO_STORE)
 
 
 @router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
-def take(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
-    """Take everything with you.
+def get_export(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
+    """Export all your data.
 
-    An archive of the document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Whoever has the
-    numbers can make a likeness of you from them.
+    A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
+    safe: the numbers can be turned back into a likeness of your face.
     """
-    prove = receipts.prover(vault)
-    asked = access.Asked(vault=vault, settings=config, faces=faces, subject_id=me.id, now=now, prove=prove)
-    access.count(asked)
-    named = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
-    return StreamingResponse(export.archive(asked), media_type="application/zip", headers=named)
+    request = access.AccessRequest(
+        vault=vault,
+        settings=config,
+        faces=faces,
+        subject_id=me.id,
+        now=now,
+        add_proof=receipts.proofs_at_head(vault),
+    )
+    access.count_access(request)
+    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
+    return StreamingResponse(export.archive(request), media_type="application/zip", headers=headers)
 
 
 @router.get("/receipts", dependencies=PRIVATE)
 def my_receipts(
     me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:
-    """Take your receipts again. Newest first, each with the proof that it is in the log, once it is."""
+    """List your receipts. Newest first, each with its proof once it is in the transparency log."""
     key = subjects.key(vault, me.id)
-    found = receipts.of(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    return Page.cut(found, limit, key=lambda one: one.position, out=lambda one: ReceiptOut.of(vault, one))
+    found = receipts.list_receipts(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    return Page.cut(found, limit, key=lambda one: one.position, out=lambda one: _show_receipt(vault, one))
 
 
 @policy_router.get("/retention-policy")
 def retention_policy(config: Config, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
-    """Read the retention policy. What is kept, why, for how long, and by what it ends."""
+    """Read the retention policy. Each kind of data with the reason, the time, and how it ends."""
     rules = list(enumerate(retention.policy(config), start=1))[after or 0 :]
-    return Page.cut(
-        rules,
-        limit,
-        key=lambda one: one[0],
-        out=lambda one: RuleOut(**asdict(one[1])),
-    )
+    return Page.cut(rules, limit, key=lambda one: one[0], out=lambda one: RuleOut(**one[1].model_dump()))
 
 
-@policy_router.get("/schemas/access", responses=SCHEMA)
-def access_schema() -> dict[str, Any]:
-    """Read the schema of the access document. JSON Schema, for programs that read what people export."""
-    return schema.schema()
+@policy_router.get("/schemas/access", name="access_schema", responses=SCHEMA)
+def get_access_schema() -> dict[str, Any]:
+    """Read the JSON Schema of the access document. For programs that read exports."""
+    return access_schema.schema()
 
 
 @router.delete(
-    "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "Under way"}}
+    "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "In progress"}}
 )
 def erase(me: Me, response: Response, vault: Transactions, config: Config, now: Now) -> ErasureOut:
-    """Erase yourself.
+    """Erase your account and all its data.
 
-    No reason, no waiting period. You are out of matching at once; 202 and an address to watch if a store has not
-    confirmed yet. What remains is named under `kept`.
+    No reason, no waiting period. You are out of matching at once. If a store has not confirmed yet, the answer is 202
+    with an address to watch. The data that remains is listed under `kept`.
     """
-    one = erasure.erase(vault, subject_id=me.id, settings=config, now=now)
-    if one.status is ErasureStatus.IN_PROGRESS:
+    found = erasure.erase(vault, subject_id=me.id, settings=config, now=now)
+    if found.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
-        response.headers["Location"] = f"{open_router.prefix}/{one.id}"
-    return ErasureOut.of(vault, one, config, now=now)
+        response.headers["Location"] = f"{open_router.prefix}/{found.id}"
+    return _show_erasure(vault, found, config, now=now)
 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def state(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
-    """See how far an erasure is. Without an account: there is none any more."""
-    return ErasureOut.of(vault, erasure.get(vault, erasure_id=erasure_id), config, now=now)
+def get_erasure(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
+    """See the state of an erasure. Needs no token, since the account is gone."""
+    return _show_erasure(vault, erasure.get(vault, erasure_id=erasure_id), config, now=now)

@@ -1,4 +1,4 @@
-"""Erasures: what outlives the person is that it was done."""
+"""Erasures, which stay after the subject is gone, and counts of access."""
 
 from datetime import date
 from enum import StrEnum
@@ -12,25 +12,25 @@ from app.db.types import Row, spelled
 
 
 class ErasureStatus(StrEnum):
-    """What a person is told of an erasure."""
+    """State of an erasure, as the subject sees it."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
 
 
 class ErasureStep(StrEnum):
-    """How far an erasure is. Each step is written when it has been done, and is where a crash finds it again."""
+    """The last step of an erasure that was done; after a crash the erasure resumes from it."""
 
     INTENT = "intent"
-    """Asked for: the person is out of matching."""
+    """Requested: the subject is out of matching."""
     DELETED = "deleted"
     """Their rows are deleted and their keys destroyed."""
     COMPLETED = "completed"
-    """Each store confirmed that nothing is left, not in its log either (law 6)."""
+    """Each store confirmed that nothing is left, also not in its write-ahead log (law 6)."""
 
 
 class Erasure(Row):
-    """One erasure, under a random id of its own that only the person was given."""
+    """One erasure, under a random id that only the person was given."""
 
     __tablename__ = "erasures"
     __table_args__ = (Index("erasures_by_completion", "completed_on"),)
@@ -39,27 +39,26 @@ class Erasure(Row):
     subject_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("subjects.id", ondelete="SET NULL"), unique=True, info=PERSONAL
     )
-    """Whom it is about, until they are deleted: the database itself forgets it with them."""
+    """The subject until their row is deleted; then the database sets it to NULL."""
     step: Mapped[ErasureStep] = mapped_column(spelled(ErasureStep, length=16), info=IMPERSONAL)
     held: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
-    """From deletion to completion, as JSON (`counting.Held`): how much there was in each store, and what the register
-    knew the keys by, to ask it whether they are gone."""
+    """Counts of each store and digests of the keys' owners, as JSON (`ErasureCounts`); NULL once completed."""
     rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)
-    """Whether the data store was written anew since: until then random ids may be left in its unused space."""
+    """Whether the data store was rebuilt since; until then random ids may be left in its unused space."""
     requested_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
     completed_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
     receipt: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
-    """Once it is completed, the signed receipt, which names nobody; none if that was before there were any."""
+    """The signed receipt once completed; it does not name the subject. NULL for erasures from before receipts."""
 
     @property
     def status(self) -> ErasureStatus:
-        """Return what the person is told."""
+        """Return the state that the subject sees."""
         done = self.step is ErasureStep.COMPLETED
         return ErasureStatus.COMPLETED if done else ErasureStatus.IN_PROGRESS
 
 
 class AccessCount(Row):
-    """How often a person asked for access on one day."""
+    """Number of times that a person asked for access on one day."""
 
     __tablename__ = "access_counts"
     __table_args__ = (UniqueConstraint("subject_id", "on_day"), Index("access_counts_by_day", "on_day"))

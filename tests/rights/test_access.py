@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from app.comparisons.tables import Comparison
 from app.main import create_app
-from app.rights import access, personal_data
+from app.rights import access, explanations, personal_data
 from app.transparency.tables import EntryRow
 from app.vault.register import Owner
 from app.vault.sealing_context import place
@@ -63,9 +63,9 @@ def erased_midway(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> C
     """Return what arms an erasure of somebody, in the middle of the next reading of their comparisons."""
 
     def arm(person: Person) -> None:
-        read = personal_data.rows
+        read = personal_data.read_rows
 
-        def rows(
+        def read_rows(
             vault: Vault, *, subject_id: UUID, table: Table, **more: Any
         ) -> Iterator[dict[str, personal_data.Value]]:
             for number, row in enumerate(read(vault, subject_id=subject_id, table=table, **more)):
@@ -74,7 +74,7 @@ def erased_midway(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> C
                     assert done.json()["status"] == "completed", "a slow reader holds nothing up"
                 yield row
 
-        monkeypatch.setattr(personal_data, "rows", rows)
+        monkeypatch.setattr(personal_data, "read_rows", read_rows)
 
     return arm
 
@@ -125,11 +125,13 @@ def test_document_tells_who_learns_what_and_why(service: RunningService) -> None
 def test_every_right_that_is_named_has_its_route(service: RunningService) -> None:
     app = create_app(service.settings, service.vault, (service.pool, toy_card()))
     routes = {(method, str(one.path)) for one in iter_route_contexts(app.routes) for method in one.methods or ()}
-    named = [tuple(right.how.split(",")[0].split(" ")) for right in access.RIGHTS if "/v1/" in right.how]
+    named = [tuple(right.how.split(",")[0].split(" ")) for right in explanations.RIGHTS if "/v1/" in right.how]
 
     assert len(named) >= 5
     assert set(named) <= routes
-    assert (RESTRICTION in named) == (RESTRICTION in routes), "access.RIGHTS names restriction once there is a route"
+    assert (RESTRICTION in named) == (RESTRICTION in routes), (
+        "explanations.RIGHTS names restriction once there is a route"
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -225,7 +227,7 @@ def test_erased_before_the_first_byte_the_answer_is_401(
 ) -> None:
     person = service.person()
 
-    monkeypatch.setattr(access, "count", lambda _asked: person("DELETE", "/v1/me"))
+    monkeypatch.setattr(access, "count_access", lambda _request: person("DELETE", "/v1/me"))
 
     assert person("GET", PATHS[0]).status_code == 401
 

@@ -35,11 +35,11 @@ def with_photos(service: RunningService, person: Person) -> None:
         store.put_photos(session, service.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
 
 
-def asked_by(service: RunningService, person: Person) -> access.Asked:
+def asked_by(service: RunningService, person: Person) -> access.AccessRequest:
     """Ask past HTTP."""
     faces = Measuring(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     now = service.clock()
-    return access.Asked(
+    return access.AccessRequest(
         vault=service.vault, settings=service.settings, faces=faces, subject_id=UUID(person.subject_id), now=now
     )
 

@@ -104,7 +104,7 @@ def test_names_are_text_and_not_markup(page: Page) -> None:
 def test_what_matters_most_comes_first(page: Page) -> None:
     headings = page.locator("h2").all_inner_texts()
 
-    assert headings[:4] == ["What is held", "Who learns what", "What you can do", "Photos that are kept"]
+    assert headings[:4] == ["Data held about you", "Who learns what", "Your rights", "Photos that are kept"]
     assert page.locator(".care").inner_text().startswith("Take care of this.")
 
 
@@ -157,8 +157,8 @@ def test_paper_has_all_of_it(page: Page) -> None:
     ],
 )
 def test_values_are_said_in_words(value: object, words: str) -> None:
-    assert export_page.said(value) == words
+    assert export_page.in_words(value) == words
 
 
 def test_what_has_no_words_is_shown_by_its_own_name() -> None:
-    assert export_page.spoken("shoe_size") == "Shoe size"
+    assert export_page.label("shoe_size") == "Shoe size"

@@ -248,7 +248,9 @@ def test_an_erasure_in_progress_is_not_forgotten(service: RunningService) -> Non
     ):
         with service.vault.data.write() as session:
             session.connection().exec_driver_sql(f"UPDATE erasures SET {change}")  # noqa: S608 - columns of our own
-        record_expiry.forget_erasures(service.vault, keeping=service.settings.erasure_retention, now=service.clock())
+        record_expiry.delete_old_erasures(
+            service.vault, retention=service.settings.erasure_retention, now=service.clock()
+        )
 
         assert service.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 

@@ -1,7 +1,7 @@
 """Parts that several documents share, each read from the place that decides it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,8 @@ from app.db.data_map import Kind, Seal
 from app.db.types import Row
 from app.faces.cards.card import Card
 from app.faces.permit import Purpose
-from app.parties.queries import list_all
-from app.rights import access, personal_data, retention
+from app.parties import queries as parties
+from app.rights import explanations, personal_data, retention
 from app.settings import Settings
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
@@ -74,13 +74,13 @@ def purposes(source: Source) -> list[Document]:
     """Return each purpose with its legal basis, the relying parties that ask for it, and its notices."""
     with source.vault.data.read() as session:
         addresses = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.list_in_force(session)}
-    parties = recipients(source)
+    listed = recipients(source)
     return [
         {
             "purpose": str(purpose),
-            "in_words": access.PURPOSES[purpose],
-            "legal_basis": access.LEGAL_BASIS,
-            "asked_by": [one["name"] for one in parties if purpose in one["purposes"]] or [_no_party(purpose)],
+            "in_words": explanations.PURPOSES[purpose],
+            "legal_basis": explanations.LEGAL_BASIS,
+            "asked_by": [one["name"] for one in listed if purpose in one["purposes"]] or [_no_party(purpose)],
             "notices": [address for (of, _), address in addresses.items() if of is purpose],
         }
         for purpose in Purpose
@@ -94,7 +94,7 @@ def _no_party(purpose: Purpose) -> str:
 def recipients(source: Source) -> list[Document]:
     """Return every relying party that is not revoked."""
     with source.vault.data.read() as session:
-        parties = [one.party for one in list_all(session) if one.revoked_on is None]
+        found = [one.party for one in parties.list_all(session) if one.revoked_on is None]
     return [
         {
             "name": one.name,
@@ -103,9 +103,9 @@ def recipients(source: Source) -> list[Document]:
             "context": one.context or NOT_STATED,
             "legal_basis": one.legal_basis or NOT_STATED,
             "alternative": one.alternative,
-            "learns": access.LEARNS,
+            "learns": explanations.LEARNS,
         }
-        for one in parties
+        for one in found
     ]
 
 
@@ -147,4 +147,4 @@ def _mappers() -> Iterator[Mapper[Any]]:
 
 def time_limits(settings: Settings) -> list[Document]:
     """Return the retention rules, as `/v1/retention-policy` does."""
-    return [asdict(rule) for rule in retention.policy(settings)]
+    return [rule.model_dump() for rule in retention.policy(settings)]

@@ -9,7 +9,7 @@ from app.faces.cards import operating_point
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
-from app.rights import access
+from app.rights import explanations
 
 TARGET_SCOPES = {
     TargetGroup.ALL: "all pairs of different people together",
@@ -45,9 +45,9 @@ def inputs(source: common.Source) -> common.Document:
     return {
         **common.head(source, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
         "processing": {
-            "in_words": access.LOGIC,
-            "source": access.SOURCE,
-            "relying_parties_learn": access.LEARNS,
+            "in_words": explanations.LOGIC,
+            "source": explanations.SOURCE,
+            "relying_parties_learn": explanations.LEARNS,
             "transfers": common.TRANSFERS,
         },
         "purposes": common.purposes(source),

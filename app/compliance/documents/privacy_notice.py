@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from app.compliance.documents import common
 from app.compliance.documents.markdown import escaped, table
 from app.faces.cards import operating_point
-from app.rights import access
+from app.rights import explanations
 
 INTRODUCTION = {
     "prototype": (
@@ -38,11 +38,11 @@ def _lines(source: common.Source) -> Iterator[str]:
     yield from _recipients(common.recipients(source))
     yield from ("", f"Transfers to other countries: {common.TRANSFERS}.", "", "## How long data is kept", "")
     yield from table(common.time_limits(source.settings))
-    yield from ("", "## How a decision is made", "", access.LOGIC, "", _errors(source), "")
+    yield from ("", "## How a decision is made", "", explanations.LOGIC, "", _errors(source), "")
     yield from ("## Your rights", "", "You can use each of them as often as you like.", "")
-    yield from (f"- **{one.right}** ({one.law}): {one.what} `{one.how}`" for one in access.RIGHTS)
+    yield from (f"- **{one.right}** ({one.law}): {one.what} `{one.how}`" for one in explanations.RIGHTS)
     yield from ("", f"The authority: {escaped(controller['authority'])}.", "", VOLUNTARY, "")
-    yield f"Your data comes from {access.SOURCE}."
+    yield f"Your data comes from {explanations.SOURCE}."
 
 
 def _recipients(recipients: list[common.Document]) -> Iterator[str]:
