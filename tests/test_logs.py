@@ -8,10 +8,13 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
 from tests.support.byte_scan import Needles
 from tests.support.service_fixture import Person, enrol
 from tests.test_shutdown import Program, face, program
+
+pytestmark = pytest.mark.service
 
 NAME = "Ada Lovelace-Canary"
 

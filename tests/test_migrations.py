@@ -64,6 +64,7 @@ def test_difference_would_be_found(vault: Vault) -> None:
     assert [change[0] for change in differences(vault.data, other) if isinstance(change, tuple)] == ["add_table"]
 
 
+@pytest.mark.service
 def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
     vault = open_vault(settings_for(tmp_path))
     before = is_new(vault)
@@ -117,6 +118,7 @@ def test_no_migration_offers_a_way_down(name: str) -> None:
     assert not [script.name for script in scripts if "def downgrade" in script.read_text("utf-8")]
 
 
+@pytest.mark.service
 def test_migration_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
     store = Store(tmp_path / "mien.db")
     with store.write() as session:

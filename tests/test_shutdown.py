@@ -19,6 +19,8 @@ import pytest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, enrol
 
+pytestmark = pytest.mark.service
+
 PROJECT = Path(__file__).parents[1]
 PEOPLE = Path(__file__).parent / "images" / "people"
 READY_S = 60

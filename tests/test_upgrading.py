@@ -109,6 +109,7 @@ def test_there_is_a_recording() -> None:
     assert "0.1.0" in RELEASES
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("release", RELEASES)
 def test_schema_becomes_what_the_models_say(release: str, tmp_path: Path) -> None:
     laid_out(release, tmp_path)
@@ -125,6 +126,7 @@ def test_schema_becomes_what_the_models_say(release: str, tmp_path: Path) -> Non
     assert found == []
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("release", RELEASES)
 def test_no_row_is_lost(release: str, tmp_path: Path) -> None:
     def counts() -> dict[str, int]:

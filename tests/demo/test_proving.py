@@ -21,6 +21,8 @@ from app.demo.service_process import Stage
 from app.transparency.verify import receipt as receipts
 from tests.transparency.signed_bundles import Signer, consent
 
+pytestmark = pytest.mark.service
+
 Told = Callable[[], str]
 
 

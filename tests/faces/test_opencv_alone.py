@@ -7,12 +7,15 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import operating_point
 from app.faces.permit import Permit
 from app.faces.workers.messages import Measured
 from tests.faces.conftest import distance, pool_of
+
+pytestmark = pytest.mark.service
 
 PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"))
 ALONE = Path(__file__).parent / "opencv_alone.py"

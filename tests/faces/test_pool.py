@@ -279,6 +279,7 @@ def test_pools_and_lost_workers_leave_no_descriptor_open(make_pool: MakePool, pe
     assert count() == before
 
 
+@pytest.mark.service
 def test_the_service_itself_loads_neither_an_engine_nor_a_decoder() -> None:
     code = (
         "import sys, app.faces.workers.pool; print({'dlib', 'face_recognition', 'PIL', 'pyseccomp'} & set(sys.modules))"

@@ -31,6 +31,7 @@ def test_each_deed_of_a_hostile_engine_is_refused(make_pool: MakePool, permit: P
     assert done == []
 
 
+@pytest.mark.service
 def test_outside_the_sandbox_the_same_deeds_are_not_refused() -> None:
     command = [sys.executable, "-m", "tests.faces.hostile_engine"]
     run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
@@ -48,6 +49,7 @@ def test_the_sandbox_says_whether_it_is_full(toy_pool: EnginePool, permit: Permi
     assert ("system_call_filter" in status.missing) is not _filter_works
 
 
+@pytest.mark.service
 def test_without_the_filter_the_other_walls_stand_and_the_missing_one_is_named() -> None:
     script = (
         "import os; from app.faces import sandbox; sandbox.pyseccomp = None; print(sandbox.seal(1 << 30));"
@@ -85,6 +87,7 @@ def test_a_worker_gets_nothing_of_our_environment_or_our_files(
     assert all(kind == "null" or kind.startswith("pipe:") for kind in kinds)
 
 
+@pytest.mark.service
 def test_a_worker_ends_with_the_service_even_if_that_is_killed() -> None:
     script = (
         "import os, uuid; from app.faces.permit import Permit; from app.faces.workers.pool import EnginePool;"

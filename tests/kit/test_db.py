@@ -18,6 +18,8 @@ from app.db.sqlite.store import Store
 from app.db.types import UtcDateTime
 from tests.support.byte_scan import Needles, files_under
 
+pytestmark = pytest.mark.service
+
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
 
 

@@ -18,6 +18,8 @@ from app.db.sqlite.prepared import Prepared, within
 from app.db.sqlite.store import Store
 from app.db.types import UtcDateTime, spelled
 
+pytestmark = pytest.mark.service
+
 
 class Mood(StrEnum):
     GOOD = "good"

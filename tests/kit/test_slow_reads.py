@@ -16,6 +16,8 @@ from app.db.sqlite.connections import unhurried
 from app.db.sqlite.fault_log import Trouble
 from app.db.sqlite.store import Store
 
+pytestmark = pytest.mark.service
+
 LONG = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i < :most")
 HOURS = 10**12
 BUSY_S = 3.0

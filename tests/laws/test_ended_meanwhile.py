@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from app.parties import service as parties
 from tests.consent.spies import count
 from tests.support.service_fixture import RunningService, enrol
@@ -91,6 +93,7 @@ def test_kept_photos_that_no_template_is_left_of_go_with_the_next_enrolment(serv
     assert left == 2
 
 
+@pytest.mark.service
 def test_an_argument_that_is_no_text_is_refused_with_a_reason(tmp_path: Path) -> None:
     command: list[str | bytes] = [
         sys.executable,

@@ -185,6 +185,7 @@ def test_no_page_of_the_stores_keeps_a_copy_of_what_many_erasures_deleted(
     assert not left
 
 
+@pytest.mark.service
 def test_secure_delete_alone_leaves_copies_of_moved_rows(tmp_path: Path) -> None:
     """Why emptying the log is not enough: the control, with nothing but SQLite."""
     chance, path = random.Random(218), tmp_path / "plain.db"  # noqa: S311 - repeatable on purpose

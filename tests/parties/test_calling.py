@@ -123,6 +123,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
     return 1.0
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     ("behaviour", "outcome"),
     [
@@ -155,6 +156,7 @@ def test_status_counts_and_nothing_else_and_nobody_is_waited_for(behaviour: Beha
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(status: int) -> None:
     with receiving() as inside:
@@ -167,6 +169,7 @@ def test_no_redirect_is_followed(status: int) -> None:
     assert (len(receiver.requests), inside.requests) == (1, [])
 
 
+@pytest.mark.service
 def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiving() as proxy, receiving() as receiver:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -177,12 +180,14 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) ->
     assert (len(receiver.requests), proxy.requests) == (1, [])
 
 
+@pytest.mark.service
 def test_dead_recipient_is_unreachable() -> None:
     answer = CallbackClient(private=True)(f"http://127.0.0.1:{closed_port()}/", "message")
 
     assert answer == CallResult(Outcome.UNREACHABLE, "ConnectError")
 
 
+@pytest.mark.service
 def test_request_is_plain() -> None:
     with receiving() as receiver:
         CallbackClient(private=True)(receiver.url, "message")
@@ -231,6 +236,7 @@ def _written(place: Path, key: Any, certificate: x509.Certificate) -> Path:
     return pem
 
 
+@pytest.mark.service
 def test_certificate_and_host_are_about_the_name_and_the_connection_about_the_address(
     tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
@@ -243,6 +249,7 @@ def test_certificate_and_host_are_about_the_name_and_the_connection_about_the_ad
     assert f"Host: {NAME}:{receiver.port}".encode() in receiver.requests[0]
 
 
+@pytest.mark.service
 def test_certificate_of_nobody_is_not_believed(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     with receiving(tls=tls[0]) as receiver:
         caller = CallbackClient(private=True, resolve=Resolver(["127.0.0.1"]))

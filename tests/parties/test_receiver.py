@@ -40,6 +40,7 @@ def token(key: Key, *, typ: str = "mien-event+jws", head: dict[str, Any] | None 
     return key.jws(compact({name: value for name, value in said.items() if value is not None}), typ, **(head or {}))
 
 
+@pytest.mark.service
 def test_it_knows_who_consents(receiver: Receiver, key: Key) -> None:
     before = receiver.consents("ref", "verification")
     taken = receiver.take(token(key), now=NOW)
@@ -50,6 +51,7 @@ def test_it_knows_who_consents(receiver: Receiver, key: Key) -> None:
     assert not receiver.consents("ref", "verification")
 
 
+@pytest.mark.service
 def test_a_message_counts_once_also_after_a_restart(receiver: Receiver, key: Key) -> None:
     given, ended = token(key), token(key, event="ended")
     assert receiver.take(given, now=NOW) == "new"
@@ -60,6 +62,7 @@ def test_a_message_counts_once_also_after_a_restart(receiver: Receiver, key: Key
     assert not again.consents("ref", "verification")
 
 
+@pytest.mark.service
 def test_a_message_tried_again_days_later_has_its_id_and_a_new_time(receiver: Receiver, key: Key) -> None:
     jti, later = str(uuid4()), NOW + 2 * 24 * 3600
     assert receiver.take(token(key, jti=jti), now=NOW) == "new"
@@ -67,6 +70,7 @@ def test_a_message_tried_again_days_later_has_its_id_and_a_new_time(receiver: Re
     assert receiver.take(token(key, jti=jti, iat=int(later)), now=later) == "seen"
 
 
+@pytest.mark.service
 def test_an_ending_is_final_but_for_a_consent_given_later(receiver: Receiver, key: Key) -> None:
     receiver.take(token(key, event="ended", iat=int(NOW)), now=NOW)
     stale = receiver.take(token(key, event="given", iat=int(NOW) - 1), now=NOW)
@@ -83,6 +87,7 @@ def test_a_message_not_of_now_is_refused(receiver: Receiver, key: Key, seconds: 
         receiver.take(token(key, iat=int(NOW) + seconds), now=NOW)
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     "more",
     [{"aud": str(uuid4())}, {"iss": "mien/another"}, {"event": "why"}, {"reason": "erased"}, {"jti": None}],
@@ -96,6 +101,7 @@ def test_a_message_that_is_not_for_us_or_not_as_we_know_them_is_refused(
     assert not receiver.consents("ref", "verification")
 
 
+@pytest.mark.service
 def test_a_signature_that_is_not_of_the_key_for_events_is_refused(receiver: Receiver, key: Key) -> None:
     receipts = Key()
     keys = [key.published("events"), receipts.published("receipts")]

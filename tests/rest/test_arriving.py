@@ -170,6 +170,7 @@ def hasty() -> Iterator[httpx.Client]:
     thread.join()
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("dripped", [b"1", b"\r\n" * 500], ids=["the rest of a body", "empty lines"])
 def test_what_drips_in_after_an_answer_does_not_keep_the_connection(hasty: httpx.Client, dripped: bytes) -> None:
     length = {"Content-Length": "1000" if dripped == b"1" else "0"}
@@ -182,6 +183,7 @@ def test_what_drips_in_after_an_answer_does_not_keep_the_connection(hasty: httpx
         assert 0.3 < connection.ended_after(dripped) < SOON_S
 
 
+@pytest.mark.service
 def test_the_rest_of_a_body_in_time_leaves_the_connection_for_the_next(hasty: httpx.Client) -> None:
     with Connection(hasty) as connection:
         for _ in range(3):

@@ -82,6 +82,7 @@ def test_a_register_that_nothing_else_starts_with_is_looked_through(
     assert said["first_bad_entry"] == size
 
 
+@pytest.mark.service
 def test_it_is_refused_where_there_is_nothing_and_makes_nothing(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     result = subprocess.run(

@@ -157,6 +157,7 @@ def test_it_makes_no_stores(holder: Holder) -> None:
     assert not (holder.folder / "data-keys").exists()
 
 
+@pytest.mark.service
 def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None:
     key, proof = holder.signer.key.kid, holder.bundle["proof"]
     holds = holder.check(holder.bundle, key)
@@ -182,6 +183,7 @@ def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None
         assert holder.check({**holder.bundle, **changed}, key).returncode == 1, changed
 
 
+@pytest.mark.service
 def test_the_page_believes_no_other_key(holder: Holder) -> None:
     thief = Signer(key=Key(), log=holder.signer.log)
     forged = thief.bundle(receipts.encode_receipt(consent()))
@@ -192,6 +194,7 @@ def test_the_page_believes_no_other_key(holder: Holder) -> None:
     assert holder.check(holder.bundle).returncode == 1
 
 
+@pytest.mark.service
 def test_the_page_counts_a_stolen_key_for_what_was_before(holder: Holder) -> None:
     key, log, index = holder.signer.key.kid, holder.signer.log.key.kid, holder.bundle["proof"]["index"]
 

@@ -148,6 +148,7 @@ print(verify_receipt(sys.stdin.buffer.read(), jwks=bytes.fromhex(sys.argv[1])).r
 """
 
 
+@pytest.mark.service
 def test_it_needs_nothing_of_the_service() -> None:
     """In a process without database, HTTP, faces and network it verifies all the same."""
     done = subprocess.run(

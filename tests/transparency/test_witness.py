@@ -85,6 +85,7 @@ def unproven(liar: Liar, state: Path) -> str:
     return str(met.value)
 
 
+@pytest.mark.service
 def test_the_first_time_a_key_is_believed_and_said_to_be(liar: Liar, state: Path) -> None:
     held = seen(liar, state)
 
@@ -93,6 +94,7 @@ def test_the_first_time_a_key_is_believed_and_said_to_be(liar: Liar, state: Path
     assert held.log.directory.parent == state
 
 
+@pytest.mark.service
 def test_a_log_that_only_grew_holds(met: Liar, state: Path) -> None:
     for size in (100, 101, 256, 300, 300):
         met.log.leaves = LEAVES[:size]
@@ -108,6 +110,7 @@ def test_a_log_that_only_grew_holds(met: Liar, state: Path) -> None:
     assert [open_checkpoint(note, verifier).size for note in notes] == [100, 101, 256, 300]
 
 
+@pytest.mark.service
 def test_an_empty_log_is_met_and_grows(liar: Liar, state: Path) -> None:
     liar.log.leaves = []
     seen(liar, state)
@@ -116,6 +119,7 @@ def test_an_empty_log_is_met_and_grows(liar: Liar, state: Path) -> None:
     assert seen(liar, state).more == 3
 
 
+@pytest.mark.service
 def test_a_key_that_was_given_is_the_only_one_believed(liar: Liar, state: Path) -> None:
     held = seen(liar, state, vkey=liar.log.vkey)
 
@@ -132,11 +136,13 @@ def test_a_key_that_was_given_is_the_only_one_believed(liar: Liar, state: Path) 
     assert not list(state.rglob("*.jsonl"))
 
 
+@pytest.mark.service
 def test_a_key_that_was_believed_can_be_given_later(met: Liar, state: Path) -> None:
     assert seen(met, state, vkey=met.log.vkey).log.given
     assert seen(met, state).log.given
 
 
+@pytest.mark.service
 def test_a_log_that_was_rewritten(met: Liar, state: Path) -> None:
     met.log.leaves = [*LEAVES[:50], LEAVES[999], *LEAVES[51:200]]
 
@@ -149,6 +155,7 @@ def test_a_log_that_was_rewritten(met: Liar, state: Path) -> None:
     assert evidence["hashes"]
 
 
+@pytest.mark.service
 def test_a_log_that_shrank(met: Liar, state: Path) -> None:
     met.log.leaves = LEAVES[:99]
 
@@ -158,6 +165,7 @@ def test_a_log_that_shrank(met: Liar, state: Path) -> None:
     assert open_checkpoint(evidence["answered"], Verifier.of(met.log.vkey)).size == 99
 
 
+@pytest.mark.service
 def test_a_log_that_shrank_and_says_so_with_a_proof(met: Liar, state: Path) -> None:
     met.log.leaves = LEAVES[:99]
     said = {"from": 100, "size": 99, "hashes": [], "checkpoint": met.log.note()}
@@ -166,6 +174,7 @@ def test_a_log_that_shrank_and_says_so_with_a_proof(met: Liar, state: Path) -> N
     assert broken(met, state)[0].found is Contradiction.SHRANK
 
 
+@pytest.mark.service
 def test_a_log_that_forked(met: Liar, state: Path) -> None:
     met.log.leaves = [*LEAVES[:99], LEAVES[999]]
 
@@ -178,6 +187,7 @@ def test_a_log_that_forked(met: Liar, state: Path) -> None:
     assert kept.root != answered.root
 
 
+@pytest.mark.service
 def test_a_log_that_changed_its_key(met: Liar, state: Path) -> None:
     met.log = Log(origin_id=met.log.origin_id, leaves=LEAVES[:200])
 
@@ -187,6 +197,7 @@ def test_a_log_that_changed_its_key(met: Liar, state: Path) -> None:
     assert met.log.vkey in str(error)
 
 
+@pytest.mark.service
 def test_a_new_log_proves_nothing_of_the_old_and_is_kept_once_its_key_is_given(met: Liar, state: Path) -> None:
     old = met.log
     met.log = Log(leaves=LEAVES[:200])
@@ -203,6 +214,7 @@ def test_a_new_log_proves_nothing_of_the_old_and_is_kept_once_its_key_is_given(m
     assert broken(met, state)[0].found is Contradiction.NEW_ORIGIN
 
 
+@pytest.mark.service
 def test_a_log_that_is_met_at_another_address_is_the_same(met: Liar, state: Path) -> None:
     with lying(met.log) as elsewhere:
         met.log.leaves = LEAVES[:150]
@@ -214,6 +226,7 @@ def test_a_log_that_is_met_at_another_address_is_the_same(met: Liar, state: Path
         assert broken(elsewhere, state)[0].found is Contradiction.SHRANK
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     "answer",
     [
@@ -237,6 +250,7 @@ def test_garbage_changes_nothing(met: Liar, state: Path, answer: tuple[int, byte
     assert met.url in unproven(met, state) or "did not sign" in unproven(met, state)
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("status", [401, 404, 500, 503])
 def test_a_service_that_answers_no_proof(met: Liar, state: Path, status: int) -> None:
     met.answers["/v1/log/consistency"] = status, b""
@@ -248,6 +262,7 @@ def test_a_service_that_answers_no_proof(met: Liar, state: Path, status: int) ->
     assert str(status) in unproven(met, state)
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     "keys", [b"", b"[]", b'{"keys": [{"mien_signs": "checkpoints"}]}', b'{"keys": []}', b"x" * 5_000_000]
 )
@@ -257,6 +272,7 @@ def test_keys_that_cannot_be_used_are_not_believed(liar: Liar, state: Path, keys
     unproven(liar, state)
 
 
+@pytest.mark.service
 def test_a_note_of_no_log_of_ours_is_not_kept(liar: Liar, state: Path) -> None:
     for name in ("mien/../../elsewhere", "another/log", "mien/" + "\x1b" * 36, ""):
         liar.answers["/v1/log/checkpoint"] = 200, f"{name}\n1\nAAAA\n\n".encode()
@@ -264,6 +280,7 @@ def test_a_note_of_no_log_of_ours_is_not_kept(liar: Liar, state: Path) -> None:
         assert "no checkpoint of a log of Mien" in unproven(liar, state)
 
 
+@pytest.mark.service
 def test_a_service_that_does_not_answer(met: Liar, state: Path) -> None:
     url, met.url = met.url, "http://127.0.0.1:9"
 
@@ -272,6 +289,7 @@ def test_a_service_that_does_not_answer(met: Liar, state: Path) -> None:
     assert seen(met, state).more == 0, "afterwards all goes on"
 
 
+@pytest.mark.service
 def test_a_service_that_dawdles(met: Liar, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(witness, "SECONDS", 0.5)
     met.drip_s = 0.05
@@ -281,6 +299,7 @@ def test_a_service_that_dawdles(met: Liar, state: Path, monkeypatch: pytest.Monk
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.service
 def test_nobody_is_followed_elsewhere(met: Liar, state: Path) -> None:
     with lying(Log()) as elsewhere:
         met.location = elsewhere.url + "/v1/log/checkpoint"
@@ -298,6 +317,7 @@ def test_what_is_no_address_is_refused(state: Path, url: str) -> None:
     assert not state.exists()
 
 
+@pytest.mark.service
 def test_what_was_left_of_a_line_is_taken_away(met: Liar, state: Path) -> None:
     [kept] = state.rglob("checkpoints.jsonl")
     whole = kept.read_bytes()
@@ -309,6 +329,7 @@ def test_what_was_left_of_a_line_is_taken_away(met: Liar, state: Path) -> None:
     assert [json.loads(line)["note"] for line in kept.read_text("utf-8").splitlines()][1] == met.log.note()
 
 
+@pytest.mark.service
 def test_a_witness_that_died_at_the_first_time_begins_with_the_key_it_believed(liar: Liar, state: Path) -> None:
     seen(liar, state)
     [kept] = state.rglob("checkpoints.jsonl")
@@ -426,6 +447,7 @@ def test_a_service_whose_register_was_put_back_is_found_out(
     assert Path(found["evidence"]).is_file()
 
 
+@pytest.mark.service
 def test_looking_again_and_again_goes_on_after_failures(liar: Liar, state: Path) -> None:
     command = [sys.executable, "-m", "app", "witness", liar.url, "--state", str(state), "--every", "1", "--json"]
     with subprocess.Popen(

@@ -189,6 +189,7 @@ def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) ->
     assert backed_up(lived_in, empty).size > 0
 
 
+@pytest.mark.service
 def test_without_data_there_is_no_backup(tmp_path: Path) -> None:
     done = command(tmp_path / "new", "backup", tmp_path / "backup")
 

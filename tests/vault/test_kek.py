@@ -34,6 +34,7 @@ def test_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["kek"]
 
 
+@pytest.mark.service
 def test_wherever_the_first_start_dies_the_next_one_has_a_whole_key(tmp_path: Path) -> None:
     names = steps_of(KekFile(tmp_path / "watched" / "kek").make_first)
 
@@ -168,6 +169,7 @@ def test_file_that_cannot_be_replaced_where_it_lies_is_refused_before_anything_i
     assert [path.name for path in tmp_path.iterdir()] == ["kek"]
 
 
+@pytest.mark.service
 def test_key_from_the_settings_opens_what_it_was_made_with(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, kek=spelled(b"k" * KEY_BYTES))
     first, second = open_vault(settings), open_vault(settings)

@@ -274,6 +274,7 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
     assert (before, answered) == ([], [(200, 0)])
 
 
+@pytest.mark.service
 def test_an_older_backup_is_brought_to_this_version(tmp_path: Path) -> None:
     root = tmp_path / "old"
     laid_out("0.1.0", root)

@@ -280,6 +280,7 @@ def closing_vault(settings: Settings) -> Iterator[Register]:
         yield vault.register
 
 
+@pytest.mark.service
 def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Path, Kept]) -> None:
     root, kept = by_setting
     old, both, new = (
@@ -312,6 +313,7 @@ def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Pa
     assert keks(root) == set()
 
 
+@pytest.mark.service
 def test_rotation_to_a_setting_that_was_killed_is_finished(by_setting: tuple[Path, Kept], tmp_path: Path) -> None:
     root, kept = by_setting
     both = {"kek": SECRETS.old, "kek_next": SECRETS.new}
@@ -349,6 +351,7 @@ def from_0_1(tmp_path: Path) -> tuple[Path, Vault]:
     return root, vault
 
 
+@pytest.mark.service
 def test_keys_that_version_0_1_wrapped_are_rotated_too(tmp_path: Path) -> None:
     root, vault = from_0_1(tmp_path)
     query = "SELECT id FROM subjects"
