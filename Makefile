@@ -67,7 +67,7 @@ machine: setup-dev ## Do to a service whatever may happen to it, for some ten mi
 	@MIEN_MACHINE_EXAMPLES=$(or $(EXAMPLES),100) MIEN_MACHINE_STEPS=$(or $(STEPS),40) \
 		.venv/bin/python -m pytest tests/machine/test_machine.py $(ARGS)
 
-bench: setup-run ## Measure both engines against the library by itself, and rights against the number of people (twenty minutes)
+bench: setup-dev ## Measure both engines against the library by itself, and rights against the number of people (twenty minutes)
 	@.venv/bin/python -m benchmarks.verify $(ARGS)
 	@.venv/bin/python -m benchmarks.engines $(ARGS)
 	@.venv/bin/python -m benchmarks.rights $(ARGS)
@@ -119,6 +119,6 @@ LOCK = env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL
 
 lock: ## Make the hashed requirement lists anew, with the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: uv
-	@echo '* requirements/run.txt' && $(LOCK) --output-file requirements/run.txt
-	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	@echo '* requirements/run.txt' && $(LOCK) --extra evaluate --output-file requirements/run.txt
+	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --extra evaluate --constraints requirements/run.txt --output-file requirements/dev.txt
 	@echo '* requirements/fuzz.txt' && $(subst pyproject.toml,requirements/fuzz.in,$(LOCK)) --output-file requirements/fuzz.txt

@@ -34,7 +34,7 @@ def of(engine: Engine, image: bytes) -> Bounds:
     (face,) = engine.detect(pixels)
     top, right, bottom, left = face.box
     unpacked, sent = np.asarray(libjpeg(image, engine.side)), frames.pack(Ask(image, keep_photo=False).frame())
-    either = {
+    either: dict[str, Callable[[], Any]] = {
         "decode": lambda: libjpeg(image, engine.side),
         "reduce": unpacked.copy,
         "quality": pixels[max(top, 0) : bottom, max(left, 0) : right].copy,
@@ -109,10 +109,10 @@ def _onnx(engine: OnnxEngine, pixels: Pixels, face: Face) -> Bounds:
 
 def _dlib(engine: FaceRecognition, pixels: Pixels, face: Face) -> Bounds:
     """Return the search alone, without the five points, and the network alone, on a face that is upright already."""
-    api = engine._api.api  # noqa: SLF001 - it is the one measured
     top, right, bottom, left = face.box
     upright = np.asarray(Image.fromarray(pixels).crop((left, top, right, bottom)).resize((_CHIP, _CHIP)))
+    # The engine's own detector and network are measured.
     return {
-        "detect": lambda: api.face_detector(pixels, 0),
-        "embed": lambda: api.face_encoder.compute_face_descriptor(upright),
+        "detect": lambda: engine._find(pixels, 0),  # noqa: SLF001
+        "embed": lambda: engine._describe.compute_face_descriptor(upright),  # noqa: SLF001
     }

@@ -79,7 +79,7 @@ class Contest:
             contenders[f"{engine}, 2 clients"] = (door.pid, _asking(door), 2, EACH)
         found: Found = defaultdict(list)
         for number in range(rounds + 1):
-            taken = {}
+            taken: dict[str, float] = {}
             for name in random.sample(list(contenders), len(contenders)):
                 pid, decide, clients, times = contenders[name]
                 taken |= _taken(name, pid, [*batch] * times, decide, clients)

@@ -7,7 +7,7 @@ this process, so that other programs' work counts only where it empties the cach
 
 import functools
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,7 +33,7 @@ class Clock:
     """Processor seconds by stage, each without the stages inside it."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._inside = [0.0]
 
     def at(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:

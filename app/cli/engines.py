@@ -1,6 +1,5 @@
 """`mien engines` and `mien renew-templates`: compare engines, and renew templates after a change of engine."""
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.command import Json, open_stores, print_result, read_settings, refuse, refuse_on_error
+from app.evaluation.plotting import load_figures
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, shipped
 from app.faces.cards.compare import FPIR, Compared, compare
@@ -127,8 +127,7 @@ def plot(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Director
     """Draw the figures of docs/explanation/engines.md from the shipped cards. Existing files are replaced."""
     with refuse_on_error():
         directory.mkdir(parents=True, exist_ok=True)
-        # The plotting library loads slowly, and only this command needs it.
-        for name, figure in importlib.import_module("app.evaluation.card_plots").figures(shipped()).items():
+        for name, figure in load_figures("card_plots")(shipped()).items():
             file = directory / f"{name}.svg"
             file.write_text(figure, "utf-8")
             typer.echo(file)

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from app.consent import notices
 from app.consent.notices import NoticeHeader
+from app.kit.resources import shipped_directory
 from app.rights import retention
 from app.settings import Settings
 
-DIRECTORY = Path(__file__).parents[2] / "notices"
+DIRECTORY = shipped_directory("notices")
 VERSION = 3
 """Version of the shipped texts; a service that publishes changed ones counts up from it."""
 log = structlog.get_logger()

@@ -1,15 +1,14 @@
 """Bring a store to its schema, with Alembic."""
 
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.db.sqlite.store import Store
+from app.kit.resources import shipped_directory
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+MIGRATIONS = shipped_directory("migrations")
 
 
 def _config(store: Store) -> Config:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.evaluation.errors import EvaluationError
+from app.evaluation.plotting import check_installed
 from app.evaluation.report_page import page
 
 JSON_FILE: Final = "evaluation.json"
@@ -19,8 +20,9 @@ def check(out: Path, *, force: bool) -> None:
     """Refuse to write over what is there, before anything is measured.
 
     Raises:
-        EvaluationError: there is a report, or no directory.
+        EvaluationError: there is a report, or no directory, or the plotting library is missing.
     """
+    check_installed()
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is no directory")
     if (out / JSON_FILE).exists() and not force:

@@ -1,6 +1,5 @@
 """The report to read: one HTML file that needs nothing else, runs nothing and asks nobody for anything."""
 
-import importlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from markupsafe import Markup
 
 from app.evaluation.groups import FEW_PEOPLE
 from app.evaluation.number_format import bounds, rate, seen, whole
+from app.evaluation.plotting import load_figures
 
 _AGREED: Final = {
     "yes": "They agreed to this use, it was stated.",
@@ -33,8 +33,7 @@ CAPTIONS: Final = {
 
 def page(told: dict[str, Any]) -> str:
     """Return the report as a page."""
-    # The plotting library takes long to load, and no other command needs it.
-    drawn: dict[str, str] = importlib.import_module("app.evaluation.plots").figures(told)
+    drawn = load_figures("plots")(told)
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"rate": rate, "bounds": bounds, "whole": whole, "seen": seen}

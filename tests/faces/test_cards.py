@@ -5,6 +5,7 @@ import json
 import pytest
 
 from app.faces.cards.card import card_of, load_card, shipped
+from app.faces.engines.face_recognition import FaceRecognition
 
 CARD = load_card("face_recognition")
 
@@ -16,11 +17,12 @@ def test_two_cards_ship_and_neither_says_that_the_people_in_the_training_data_ag
     assert all(card.licence for card in shipped())
 
 
-def test_the_card_names_every_file_and_which_are_used() -> None:
+def test_the_card_names_every_file_that_is_loaded_and_no_other() -> None:
     files = {file["name"]: file["used"] for file in CARD.as_document()["files"]}
 
-    assert CARD.digests.keys() == files.keys()
-    assert not files["shape_predictor_68_face_landmarks.dat"]
+    assert CARD.digests.keys() == files.keys() == FaceRecognition.weights_files({}).keys()
+    assert all(files.values())
+    assert "shape_predictor_68_face_landmarks.dat" not in files
     assert CARD.weights_sha256 == CARD.digests["dlib_face_recognition_resnet_model_v1.dat"]
 
 

@@ -1,14 +1,14 @@
-"""The default engine: ``face_recognition`` 1.3.0, dlib's HOG detector and ResNet v1, 128 dimensions, L2.
+"""The default engine: the networks of ``face_recognition`` 1.3.0, run by dlib. HOG detector, ResNet v1, 128 dimensions.
 
-Only the package's public functions are called, and none that uses the 68-point predictor, whose training set is
-non-commercial: the package loads it at import, Mien asks for the 5-point one (NOTICE).
+The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model, and a test compares
+the numbers. Importing the package itself would load a 68-point predictor whose training set is non-commercial (NOTICE).
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import dlib
 import face_recognition_models  # finds files; loads none
 
 from app.faces.engine import Face, Pixels, Point
@@ -17,7 +17,7 @@ _RESNET: Final = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 class FaceRecognition:
-    """Faces from some 80 px (40 px when nothing else is found) in a picture of 640 px, near frontal and upright."""
+    """Finds upright, near frontal faces from 80 px in a picture of 640 px; from 40 px if it finds no larger one."""
 
     id = "face_recognition"
     dimensions = 128
@@ -28,53 +28,54 @@ class FaceRecognition:
         self.weights_sha256 = digests[_RESNET]
         self._upsample: list[int] = settings["upsample"]
         self._jitters: int = settings["jitters"]
-        # Importing the package loads its weights, so it waits until they have been checked.
-        self._api: Any = importlib.import_module("face_recognition")
+        self._find = dlib.get_frontal_face_detector()
+        self._mark = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
+        self._describe = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
 
     @staticmethod
-    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG004 - all come with its package
-        """Return all that importing the package loads, used or not."""
-        models = face_recognition_models
+    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG004 - all come with the package
+        """Return the two files that are loaded, by name."""
         paths = (
-            models.face_recognition_model_location(),
-            models.pose_predictor_five_point_model_location(),
-            models.pose_predictor_model_location(),
-            models.cnn_face_detector_model_location(),
+            Path(face_recognition_models.face_recognition_model_location()),
+            Path(face_recognition_models.pose_predictor_five_point_model_location()),
         )
-        return {path.name: path for path in map(Path, paths)}
+        return {path.name: path for path in paths}
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Return all faces; smaller ones are looked for only when there is none, at four times the cost."""
-        boxes: list[tuple[int, int, int, int]] = []
-        for times in self._upsample:
-            boxes = boxes or self._api.face_locations(pixels, number_of_times_to_upsample=times)
-        marks = self._api.face_landmarks(pixels, face_locations=boxes, model="small")
-        return [_face(box, mark) for box, mark in zip(boxes, marks, strict=True)]
+        """Return all faces. Searches for smaller ones, at four times the cost, only if it finds none."""
+        for upsample in self._upsample:
+            if found := self._find(pixels, upsample):
+                return [self._face(pixels, rectangle) for rectangle in found]
+        return []
+
+    def _face(self, pixels: Pixels, rectangle: dlib.rectangle) -> Face:
+        height, width = pixels.shape[:2]
+        box = (
+            max(rectangle.top(), 0),
+            min(rectangle.right(), width),
+            min(rectangle.bottom(), height),
+            max(rectangle.left(), 0),
+        )
+        *corners, nose = ((float(part.x), float(part.y)) for part in self._mark(pixels, _rectangle(box)).parts())
+        eyes = _middle(corners[:2]), _middle(corners[2:])
+        return Face(
+            box=box,
+            points=(corners[0], corners[1], corners[2], corners[3], nose),
+            eyes=(min(eyes), max(eyes)),
+            nose=nose,
+        )
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the 128 numbers of *face*."""
-        boxes = [face.box]
-        (vector,) = self._api.face_encodings(
-            pixels, known_face_locations=boxes, num_jitters=self._jitters, model="small"
-        )
-        return [float(value) for value in vector]
+        marks = self._mark(pixels, _rectangle(face.box))
+        return [float(number) for number in self._describe.compute_face_descriptor(pixels, marks, self._jitters)]
 
 
-def _face(box: tuple[int, int, int, int], mark: Mapping[str, list[tuple[int, int]]]) -> Face:
-    corners = [_point(xy) for name in ("right_eye", "left_eye") for xy in mark[name]]
-    nose = _point(mark["nose_tip"][0])
-    one, other = _middle(corners[:2]), _middle(corners[2:])
-    return Face(
-        box=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
-        points=(corners[0], corners[1], corners[2], corners[3], nose),
-        eyes=(min(one, other), max(one, other)),
-        nose=nose,
-    )
+def _rectangle(box: tuple[int, int, int, int]) -> dlib.rectangle:
+    top, right, bottom, left = box
+    return dlib.rectangle(left, top, right, bottom)
 
 
-def _point(xy: tuple[int, int]) -> Point:
-    return float(xy[0]), float(xy[1])
-
-
-def _middle(pair: list[Point]) -> Point:
-    return (pair[0][0] + pair[1][0]) / 2, (pair[0][1] + pair[1][1]) / 2
+def _middle(pair: Sequence[Point]) -> Point:
+    (x1, y1), (x2, y2) = pair
+    return (x1 + x2) / 2, (y1 + y2) / 2

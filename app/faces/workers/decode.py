@@ -95,7 +95,7 @@ def _scans(jpeg: bytes) -> int:
 def harden() -> None:
     """Set the process-wide switches that decoding relies on. Call after every import that may touch them."""
     Image.preinit()
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # `import face_recognition` sets it to True
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # some packages set it to True for the whole process
     PngImagePlugin.MAX_TEXT_CHUNK = 64 * 1024  # what one zTXt, iTXt or iCCP chunk may inflate to
     PngImagePlugin.MAX_TEXT_MEMORY = 256 * 1024
 

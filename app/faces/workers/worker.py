@@ -119,8 +119,6 @@ def _made(kind: Any, digests: Mapping[str, str], settings: Mapping[str, Any]) ->
         engine: Engine = kind(digests, settings)
     except Exception as error:  # an engine may raise anything
         raise RefusedError("engine_unusable") from error
-    except SystemExit as error:  # `import face_recognition` quits when its models are missing
-        raise RefusedError("weights_missing") from error
     return engine
 
 
