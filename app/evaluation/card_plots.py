@@ -15,6 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from app.evaluation.plotting import number_ids
 from app.faces.cards.card import Card
 from app.faces.cards.compare import FPIR
 
@@ -58,7 +59,7 @@ def _svg(title: str, draw: Callable[[Axes, Sequence[Card]], None], cards: Sequen
     draw(axes, cards)
     out = io.StringIO()
     drawing.savefig(out, format="svg", metadata={"Title": title, "Date": None, "Creator": None})
-    return out.getvalue()
+    return number_ids(out.getvalue())
 
 
 def _det(axes: Axes, cards: Sequence[Card]) -> None:

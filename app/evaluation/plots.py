@@ -18,6 +18,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from app.evaluation.number_format import plain, rate
+from app.evaluation.plotting import number_ids
 
 INK: Final = "#010203"
 """Stands for the page's colour of text, whichever it is when it is read."""
@@ -68,7 +69,7 @@ def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], told: dict[str
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     drawing.savefig(out, format="svg", transparent=True, metadata=nothing)
-    text = out.getvalue()
+    text = number_ids(out.getvalue())
     text = text[text.index("<svg") :]
     # Its names of parts are the same in every figure, and in a page each may be there once.
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)

@@ -1,14 +1,11 @@
 """What every engine promises; a new one joins the list in ``engine``."""
 
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from app.faces.cards.card import Card, load_card
 from app.faces.cards.operating_point import operating_point
@@ -17,7 +14,6 @@ from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
 from app.main import CUSTOM_ENGINE, ENGINES
-from tests.faces.conftest import REAL_SPEC
 from tests.faces.custom_networks import bring, calibrate
 from tests.support import toy_engine
 from tests.support.toy_faces import toy_photo
@@ -139,22 +135,3 @@ def test_it_starts_no_thread_once_it_is_made(case: Case) -> None:
     case.engine.embed(pixels, case.engine.detect(pixels)[0])
 
     assert list(threads.iterdir()) == before
-
-
-def test_the_predictor_of_68_points_is_never_called(
-    image: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = load_card("face_recognition")
-    engine: Any = worker.load_engine(REAL_SPEC, card.digests, card.settings)
-    decode.harden()
-
-    def used(*_: object) -> NoReturn:
-        raise AssertionError
-
-    monkeypatch.setattr(engine._api.api, "pose_predictor_68_point", used)
-    for name in ("people/P001/studio_portrait.jpg", "awkward/noface_cat.jpg", "awkward/multi_2_people.jpg"):
-        pixels = np.asarray(Image.open(io.BytesIO(image(name))).convert("RGB"))
-        for face in engine.detect(pixels):
-            engine.embed(pixels, face)
-    with pytest.raises(AssertionError):
-        engine._api.face_landmarks(pixels, model="large")

@@ -1,6 +1,7 @@
 """The default engine gives the numbers of the package ``face_recognition`` for every synthetic photo."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,24 @@ print(json.dumps(found))
 """
 """Runs in its own process: importing the package loads the 68-point predictor and changes Pillow's settings."""
 
+WITH_TWO_FILES = """
+import json, sys
+from pathlib import Path
+import face_recognition_models, numpy as np
+from PIL import Image
+folder, photo, digests = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+for name in vars(face_recognition_models):
+    if name.endswith("_location"):
+        file = Path(getattr(face_recognition_models, name)()).name
+        setattr(face_recognition_models, name, lambda path=str(folder / file): path)
+from app.faces.engines.face_recognition import FaceRecognition
+engine = FaceRecognition(digests, {"upsample": [0, 1], "jitters": 1})
+pixels = np.asarray(Image.open(photo).convert("RGB"))
+vectors = [engine.embed(pixels, face) for face in engine.detect(pixels)]
+print(json.dumps({"faces": len(vectors), "package_imported": "face_recognition" in sys.modules}))
+"""
+"""The model files are looked up in a directory that holds two of the four."""
+
 
 @pytest.fixture(scope="module")
 def engine() -> FaceRecognition:
@@ -46,8 +65,16 @@ def test_boxes_and_numbers_are_those_of_the_package(engine: FaceRecognition) -> 
     assert ours == theirs
 
 
-def test_the_engine_loads_no_file_but_the_two_on_its_card() -> None:
-    loads = "import sys; import app.faces.engines.face_recognition; print('face_recognition' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, check=True, text=True)
+def test_the_68_point_predictor_is_neither_needed_nor_loaded(tmp_path: Path) -> None:
+    card = load_card("face_recognition")
+    for name, path in FaceRecognition.weights_files({}).items():
+        shutil.copy(path, tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_TWO_FILES, tmp_path, PHOTOS[0], json.dumps(dict(card.digests))],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
 
-    assert done.stdout.strip() == "False"
+    assert {path.name for path in tmp_path.iterdir()} == set(card.digests)
+    assert json.loads(done.stdout) == {"faces": 1, "package_imported": False}

@@ -1,7 +1,7 @@
 """The default engine: the networks of ``face_recognition`` 1.3.0, run by dlib. HOG detector, ResNet v1, 128 dimensions.
 
-The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model, and a test compares
-the numbers. Importing the package itself would load a 68-point predictor whose training set is non-commercial (NOTICE).
+The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model; a test compares
+the numbers. Importing the package itself would load a 68-point predictor, trained on non-commercial data (NOTICE).
 """
 
 from collections.abc import Mapping, Sequence
