@@ -1,5 +1,8 @@
 """Texts about the processing that access documents, exports and the controller's documents share."""
 
+import tomllib
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict
 
 from app.faces.permit import Purpose
@@ -39,53 +42,5 @@ class Right(BaseModel):
     what: str
 
 
-RIGHTS = (
-    Right(
-        right="access",
-        law="GDPR Art. 15",
-        how="GET /v1/me/access",
-        what="See all data that is held about you, and how it is used.",
-    ),
-    Right(
-        right="portability",
-        law="GDPR Art. 20",
-        how="GET /v1/me/export",
-        what="Take all your data with you, in one ZIP.",
-    ),
-    Right(
-        right="rectification",
-        law="GDPR Art. 16",
-        how="PATCH /v1/me, or enrol again",
-        what="Correct your name, or replace your photos.",
-    ),
-    Right(
-        right="withdrawal of consent",
-        law="GDPR Art. 7(3)",
-        how="DELETE /v1/me/consents/{consent_id}",
-        what="End a consent. Its template and photos are gone at once.",
-    ),
-    Right(
-        right="restriction",
-        law="GDPR Art. 18",
-        how="PUT /v1/me/restriction",
-        what="Stop all use of your face, and keep your data.",
-    ),
-    Right(
-        right="erasure",
-        law="GDPR Art. 17",
-        how="DELETE /v1/me",
-        what="Erase your account and all data on this page.",
-    ),
-    Right(
-        right="erasure of your history",
-        law="GDPR Art. 17",
-        how="DELETE /v1/me/comparisons, with ?before=YYYY-MM-DD",
-        what="Delete the uses of your face before a day from your list.",
-    ),
-    Right(
-        right="complaint",
-        law="GDPR Art. 77",
-        how="the data protection authority where you live or work",
-        what="Complain to an independent authority.",
-    ),
-)
+_RIGHTS_FILE = Path(__file__).with_name("rights.toml")
+RIGHTS = tuple(Right(**right) for right in tomllib.loads(_RIGHTS_FILE.read_text("utf-8"))["rights"])

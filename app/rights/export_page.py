@@ -1,9 +1,10 @@
 """The export's page to read and print: one HTML file that needs only the photos beside it.
 
-Tables and columns come from the data map; `export_labels` has their words.
+Tables and columns come from the data map; `export_labels.toml` has their words.
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,9 +17,15 @@ from sqlalchemy import Table
 from app.db.data_map import Form
 from app.rights import access, personal_data, receipts
 from app.rights.access_schema import AccessHead
-from app.rights.export_labels import FILES, LABELS, TITLES, WORDS
+from app.rights.explanations import PURPOSES
 from app.transparency.verify.bundle import Bundle
 
+_LABELS = tomllib.loads(Path(__file__).with_name("export_labels.toml").read_text("utf-8"))
+TITLES: dict[str, list[str]] = _LABELS["titles"]
+NAMES: dict[str, str] = _LABELS["labels"]
+WORDS: dict[str, str] = _LABELS["words"] | {
+    str(purpose): f"{purpose.capitalize()}: {words}".replace("_", " ") for purpose, words in PURPOSES.items()
+}
 REFERENCE_FIELDS = re.compile(r"(.*_)?(id|sha256)|position|key_generation|subject_ref|salt")
 """Fields for programs and disputes, printed small."""
 
@@ -78,7 +85,7 @@ def _entries(request: access.AccessRequest, head: AccessHead, table: Table) -> I
                 entry.record.append(("relying party id", str(value)))
             elif name == "notice_sha256":
                 entry.record.append(("notice that you read", f"/v1/notices/{value}"))
-            elif REFERENCE_FIELDS.fullmatch(name) and name not in LABELS:
+            elif REFERENCE_FIELDS.fullmatch(name) and name not in NAMES:
                 if value not in {None, head.subject_id}:
                     entry.record.append((name.replace("_", " "), in_words(value)))
             else:
@@ -105,14 +112,14 @@ def _flatten(row: Mapping[str, personal_data.Value]) -> Iterator[tuple[str, Any]
 
 def label(name: str) -> str:
     """Return the words for a field's name."""
-    return LABELS.get(name, name.replace("_", " ").capitalize())
+    return NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def in_words(value: object) -> str:
     """Return the words for a value."""
     match value:
         case None | bool():
-            return WORDS[value]
+            return WORDS[str(value).lower()]
         case float() if 0 < value < 1:
             return f"about 1 in {round(1 / value):,}"
         case str() if _INSTANT.fullmatch(value):
@@ -143,4 +150,4 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters.update({"in_words": in_words, "day": day, "size": size})
-TEMPLATES.globals["FILES"] = FILES
+TEMPLATES.globals["FILES"] = _LABELS["files"]

@@ -19,7 +19,6 @@ from app.cli.program import app
 from app.compliance.documents import common as described
 from app.compliance.documents import dpia_inputs, privacy_notice, records_of_processing
 from app.compliance.documents.markdown import escaped, render
-from app.compliance.documents.measures import MEASURES
 from app.db.data_map import SEALED_TEXT
 from app.db.types import Row
 from app.faces.cards.card import card_of, load_card
@@ -170,8 +169,8 @@ def test_questions_are_left_to_people(service: RunningService) -> None:
 def test_every_measure_names_a_command_that_there_is() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
-    for measure in MEASURES:
-        program, *words = measure.command.split()
+    for measure in described.MEASURES:
+        program, *words = measure["command"].split()
         if program == "mien":
             assert words[0] in commands, measure
         else:

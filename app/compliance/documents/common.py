@@ -1,8 +1,10 @@
 """Parts that several documents share, each read from the place that decides it."""
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -20,6 +22,8 @@ from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
 Document = dict[str, Any]
+MEASURES: list[Document] = tomllib.loads(Path(__file__).with_name("measures.toml").read_text("utf-8"))["measures"]
+"""Measures that protect people, each with its law and the command that shows it."""
 NOT_STATED = "not stated"
 TRANSFERS = (
     "none by the service, which sends only answers and messages to the recipients listed; the controller has to state "

@@ -1,9 +1,9 @@
 """Facts for a data protection impact assessment (GDPR Art. 35(7)); people make the assessment."""
 
-from dataclasses import asdict
+import tomllib
+from pathlib import Path
 
 from app.compliance.documents import common
-from app.compliance.documents.measures import MEASURES
 from app.compliance.live_requirements import service as live_requirements
 from app.faces.cards import operating_point
 from app.faces.cards.calibration import TargetGroup
@@ -16,27 +16,7 @@ TARGET_SCOPES = {
     TargetGroup.WORST: "every labelled group",
 }
 OPEN = "to be answered by people"
-QUESTIONS = (
-    "What is the aim, in one sentence, and who decided on it?",
-    "Could the aim be reached without faces: with a card, a code, a person at the desk? Why is that not enough?",
-    "Is each consent free? What cost, delay or loss of standing follows a refusal or a withdrawal (Art. 7(4))?",
-    "Is it hard to refuse, for example for an employee towards an employer?",
-    "Could the person hold the template (on a card or a phone) instead of this service?",
-    "Is one-to-one comparison enough? Then leave identification out.",
-    "Is the chosen retention the shortest that serves the aim?",
-    "Which people meet the errors below, how often each day, and with what consequence?",
-    "Were the people concerned, or their representatives, asked (Art. 35(9))?",
-    "What did the data protection officer advise (Art. 35(2))? Must the authority be consulted first (Art. 36)?",
-)
-RISKS = (
-    "a stranger is taken for the person, more often in some groups than in others",
-    "the person is not recognised, again and again, and is treated as a suspect",
-    "another person passes with a picture of the person",
-    "templates are stolen and turned back into likenesses; a face cannot be changed",
-    "consent is given because a refusal would cost something",
-    "uses grow beyond the purposes that people agreed to",
-    "the operator of the machine reads its memory or changes the program",
-)
+_TEXTS = tomllib.loads(Path(__file__).with_name("dpia_questions.toml").read_text("utf-8"))
 
 
 def inputs(source: common.Source) -> common.Document:
@@ -55,9 +35,9 @@ def inputs(source: common.Source) -> common.Document:
         "data": common.categories(),
         "recipients": common.recipients(source),
         "time_limits": common.time_limits(source.settings),
-        "necessity": [{"question": question, "answer": OPEN} for question in QUESTIONS],
-        "risks": [{"risk": risk, "likelihood": OPEN, "severity": OPEN} for risk in RISKS],
-        "measures": [asdict(one) for one in MEASURES],
+        "necessity": [{"question": question, "answer": OPEN} for question in _TEXTS["questions"]],
+        "risks": [{"risk": risk, "likelihood": OPEN, "severity": OPEN} for risk in _TEXTS["risks"]],
+        "measures": common.MEASURES,
         "error_rates": _rates(source.card, operating_point.chosen(source.card, source.settings)),
         "missing_for_live": [f"{one.name}: {one.found}; {one.do}" for one in live.missing],
         "warnings": list(live.warnings),

@@ -1,9 +1,6 @@
 """The record of processing activities (GDPR Art. 30(1))."""
 
-from dataclasses import asdict
-
 from app.compliance.documents import common
-from app.compliance.documents.measures import MEASURES
 
 TO_ADD = (
     "joint controllers and processors, for example the host of the machine, with their contracts (Art. 26, 28)",
@@ -23,6 +20,6 @@ def record(source: common.Source) -> common.Document:
         "recipients": common.recipients(source),
         "transfers": common.TRANSFERS,
         "time_limits": common.time_limits(source.settings),
-        "measures": [asdict(one) for one in MEASURES],
+        "measures": common.MEASURES,
         "to_add": list(TO_ADD),
     }
