@@ -73,6 +73,7 @@ def test_no_requirement_of_the_wheel_compiles_for_a_quarter_of_an_hour(wheel: Pa
     assert [line for line in required if line.startswith("matplotlib") and "extra == 'evaluate'" in line]
 
 
+@pytest.mark.service
 def test_the_installed_program_migrates_and_publishes_notices_from_any_directory(
     installed: Path, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def engine() -> FaceRecognition:
     return FaceRecognition(card.digests, card.document["settings"])
 
 
+@pytest.mark.service
 def test_boxes_and_numbers_are_those_of_the_package(engine: FaceRecognition) -> None:
     done = subprocess.run([sys.executable, "-c", PACKAGE, *PHOTOS], capture_output=True, check=True)
     theirs = json.loads(done.stdout)
@@ -65,6 +66,7 @@ def test_boxes_and_numbers_are_those_of_the_package(engine: FaceRecognition) -> 
     assert ours == theirs
 
 
+@pytest.mark.service
 def test_the_68_point_predictor_is_neither_needed_nor_loaded(tmp_path: Path) -> None:
     card = load_card("face_recognition")
     for name, path in FaceRecognition.weights_files({}).items():
