@@ -122,10 +122,10 @@ def appends(person: OnePerson, root: Path) -> None:
     """Print how many entries a second, beside a hash chain."""
 
     def ours(count: int) -> None:
-        with person.vault.data.writing() as writing:
+        with person.vault.data.write() as session:
             for _ in range(count):
                 entries.append(
-                    writing,
+                    session,
                     person.key,
                     subject_id=person.subject_id,
                     entry_id=uuid4(),

@@ -20,7 +20,6 @@ from app.consent import events, permits
 from app.consent import receipts as receipting
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
-from app.db.sqlite.prepared import Prepared
 from app.db.types import UtcDateTime
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
@@ -39,7 +38,7 @@ from app.vault.sealing_context import place
 from app.verification import service as verify
 from benchmarks.rows import Filler
 
-_UNLOGGED = Prepared(
+_UNLOGGED = (
     insert(Comparison)
     .from_select(
         ["id", "subject_id", "position", "sealed"],
@@ -109,18 +108,18 @@ class OnePerson:
     def compare_unlogged(self) -> None:
         """Commit a decision, as a verification did before there was a log."""
         comparison_id = uuid4()
-        with self.vault.data.writing() as writing:
+        with self.vault.data.write() as session:
             now = utc_now()
-            written = writing.first(
-                _UNLOGGED,
-                comparison_id=comparison_id,
-                sealed=history.sealed(self.key, comparison_id, self._line(at=now)),
-                person_id=self.subject_id,
-                grant_id=self.template.grant_id,
-                template_id=self.template.id,
-                key_id=self._key_id,
-                now=now,
-            )
+            values = {
+                "comparison_id": comparison_id,
+                "sealed": history.sealed(self.key, comparison_id, self._line(at=now)),
+                "person_id": self.subject_id,
+                "grant_id": self.template.grant_id,
+                "template_id": self.template.id,
+                "key_id": self._key_id,
+                "now": now,
+            }
+            written = session.connection().execute(_UNLOGGED, values).first()
         if written is None:
             raise NotFoundError
 

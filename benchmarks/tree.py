@@ -127,8 +127,8 @@ def _proofs(vault: Vault, leaves: Sequence[bytes], size: int) -> list[str]:
     for prove in kinds:
         took, read = [], []
         for _ in range(PROOFS):
-            with vault.register.store.reading() as reading:
-                nodes, began = TileReader(reading), time.perf_counter()
+            with vault.register.store.read() as session:
+                nodes, began = TileReader(session), time.perf_counter()
                 prove(nodes)
                 took.append(time.perf_counter() - began)
             read.append(nodes.tiles_read)
@@ -147,8 +147,8 @@ def _beside_naive(vault: Vault, naive: sqlite3.Connection, size: int) -> list[st
     for _ in range(NAIVE_PROOFS):
         index = random.randrange(size)
         began = time.perf_counter()
-        with vault.register.store.reading() as reading:
-            ours = merkle.inclusion_proof(TileReader(reading), index, size)
+        with vault.register.store.read() as session:
+            ours = merkle.inclusion_proof(TileReader(session), index, size)
         took["tiles"].append(time.perf_counter() - began)
         # The first leaves of ours were the service's own: the trees differ, their shapes do not.
         began = time.perf_counter()

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.callbacks.tables import Delivery
-from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
 from app.kit.json import written
 from app.transparency.log import entries
@@ -49,7 +48,7 @@ class DeliveryEntry:
 def add(session: Session, key: Key, *, delivery_id: UUID, subject_id: UUID, record: DeliveryRecord) -> None:
     """Append a delivery to the subject's list."""
     row = _sealed(key, delivery_id, record)
-    within(session).all(_LINE, id=delivery_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    entries.insert_next(session, _LINE, row_id=delivery_id, subject_id=subject_id, sealed=row)
 
 
 def update(

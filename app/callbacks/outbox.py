@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from app.callbacks import deliveries
 from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.callbacks.tables import Message
-from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
 from app.parties.tables import RelyingParty
 from app.transparency.log import entries
@@ -190,7 +189,7 @@ def _settle(
     session.flush()
     if state is not DeliveryState.OVERTAKEN:
         entries.append(
-            within(session),
+            session,
             key,
             subject_id=message.subject_id,
             entry_id=message.id,

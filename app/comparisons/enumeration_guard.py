@@ -12,19 +12,18 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app.comparisons import touching
 from app.comparisons.errors import SweepStoppedError, seconds
 from app.comparisons.policy import Failed, Tried, failed, tried
 from app.comparisons.tables import FailedReferences
-from app.db.sqlite.prepared import Prepared, Statements, within
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.transparency.log import entries
@@ -41,16 +40,15 @@ DIGEST_BYTES = 16
 
 log = structlog.get_logger()
 
-_STATE = Prepared(select(FailedReferences.sealed).where(FailedReferences.relying_party_id == bindparam("party_id")))
+_STATE = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == bindparam("party_id"))
 
 
-def _put() -> Any:  # noqa: ANN401 - SQLAlchemy's statement
-    row = insert(FailedReferences).values(relying_party_id=bindparam("party_id"), sealed=bindparam("sealed"))
-    changed = row.on_conflict_do_update(index_elements=["relying_party_id"], set_={"sealed": row.excluded.sealed})
-    return changed.returning(FailedReferences.relying_party_id)
+def _put() -> Insert:
+    row = insert(FailedReferences)
+    return row.on_conflict_do_update(index_elements=["relying_party_id"], set_={"sealed": row.excluded.sealed})
 
 
-_PUT = Prepared(_put())
+_PUT = _put()
 
 
 @operation("beginning to count")
@@ -78,44 +76,44 @@ class Watch:
         """For how long a failure counts, and a relying party is stopped."""
         return timedelta(seconds=self.vault.settings.failed_references_window_s)
 
-    def refuse_if_stopped(self, statements: Statements, *, now: datetime) -> None:
+    def refuse_if_stopped(self, session: Session, *, now: datetime) -> None:
         """Refuse whatever it asks, if it is stopped.
 
         Raises:
             SweepStoppedError: it is.
         """
-        until = self.stopped_until(statements, now=now)
+        until = self.stopped_until(session, now=now)
         if until is not None:
             raise SweepStoppedError(retry_after_s=seconds(until - now))
 
-    def stopped_until(self, statements: Statements, *, now: datetime) -> datetime | None:
+    def stopped_until(self, session: Session, *, now: datetime) -> datetime | None:
         """Return until when it is stopped, if it is."""
-        return self._counted(statements, now=now)[1].stopped_until
+        return self._counted(session, now=now)[1].stopped_until
 
-    def add(self, writing: Statements, subject_ref: str, comparison_id: UUID | None, *, now: datetime) -> None:
+    def add(self, session: Session, subject_ref: str, comparison_id: UUID | None, *, now: datetime) -> None:
         """Count that it failed with a reference; with too many, stop it and tell everybody whom it tried."""
-        salt, known = self._counted(writing, now=now)
+        salt, known = self._counted(session, now=now)
         if known.stopped_until is not None:
             return
         known = failed(known, _digest(salt, subject_ref), comparison_id, now=now)
         if len(known.failed) >= self.vault.settings.failed_references:
-            self._stop(writing, known, now=now)
+            self._stop(session, known, now=now)
             known = Tried({}, now + self.window)
-        writing.all(_PUT, party_id=self.relying_party_id, sealed=self._seal(salt, known))
+        self._write(session, salt, known)
 
-    def _stop(self, writing: Statements, known: Tried, *, now: datetime) -> None:
+    def _stop(self, session: Session, known: Tried, *, now: datetime) -> None:
         party_id, on = str(self.relying_party_id), now.date().isoformat()
-        entries.add_open_entry(writing, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
+        entries.add_open_entry(session, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
         ids = [one for failed in known.failed.values() for one in failed.comparison_ids]
-        people = touching.tell(writing, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
+        people = touching.tell(session, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
         log.warning("a sweep was stopped", relying_party=party_id, references=len(known.failed), people=people)
 
     @operation("counting an unusable reference")
     def add_unusable(self, subject_ref: str, tell_time: Clock) -> None:
         """Count a reference that it may not use, in a transaction of its own: it stays unusable without."""
         try:
-            with self.vault.data.writing() as writing:
-                self.add(writing, subject_ref, None, now=tell_time())
+            with self.vault.data.write() as session:
+                self.add(session, subject_ref, None, now=tell_time())
         except (DBAPIError, SealError) as error:
             log.warning("an unusable reference was not counted", error=type(error).__name__)
 
@@ -125,18 +123,17 @@ class Watch:
         if tried(before, window=self.window, now=now) == before:
             return False
         with self.vault.data.write() as session:
-            writing = within(session)
-            salt, known = self._counted(writing, now=now)
+            salt, known = self._counted(session, now=now)
             if known.failed or known.stopped_until:
-                writing.all(_PUT, party_id=self.relying_party_id, sealed=self._seal(salt, known))
+                self._write(session, salt, known)
             else:
                 mine = FailedReferences.relying_party_id == self.relying_party_id
                 session.execute(delete(FailedReferences).where(mine))
         return True
 
-    def _counted(self, statements: Statements, *, now: datetime) -> tuple[bytes, Tried]:
+    def _counted(self, session: Session, *, now: datetime) -> tuple[bytes, Tried]:
         """Return the salt of the digests and what counts; a salt is drawn anew where nothing does."""
-        found = statements.first(_STATE, party_id=self.relying_party_id)
+        found = session.connection().execute(_STATE, {"party_id": self.relying_party_id}).first()
         if found is not None:
             salt, known = _read(self.key.open(found[0], _place(self.relying_party_id)))
             known = tried(known, window=self.window, now=now)
@@ -144,8 +141,9 @@ class Watch:
                 return salt, known
         return secrets.token_bytes(SALT_BYTES), Tried({})
 
-    def _seal(self, salt: bytes, known: Tried) -> bytes:
-        return self.key.seal(_written(salt, known), _place(self.relying_party_id))
+    def _write(self, session: Session, salt: bytes, known: Tried) -> None:
+        sealed = self.key.seal(_written(salt, known), _place(self.relying_party_id))
+        session.connection().execute(_PUT, {"relying_party_id": self.relying_party_id, "sealed": sealed})
 
 
 def stopped(vault: Vault, *, now: datetime) -> dict[UUID, datetime]:
@@ -154,7 +152,7 @@ def stopped(vault: Vault, *, now: datetime) -> dict[UUID, datetime]:
     with vault.data.read() as session:
         party_ids = session.scalars(select(FailedReferences.relying_party_id)).all()
         for party_id in party_ids:
-            until = Watch.on(vault, party_id).stopped_until(within(session), now=now)
+            until = Watch.on(vault, party_id).stopped_until(session, now=now)
             if until is not None:
                 found[party_id] = until
     return found

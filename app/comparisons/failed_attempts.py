@@ -9,29 +9,28 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.orm import Session
 
 from app.comparisons.errors import TooManyFailuresError, seconds
 from app.comparisons.policy import DAY, Decision, Failure, Limits, counting, wait
 from app.comparisons.tables import Attempts
-from app.db.sqlite.prepared import Prepared, Statements
 from app.settings import Settings
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
 
 # SQLite has one writer, who looks and writes; elsewhere the row would have to be locked until the decision commits.
-_MINE = Prepared(select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id")))
+_MINE = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id"))
 
 
-def _put() -> ReturningInsert[tuple[UUID]]:
-    row = insert(Attempts).values({name: bindparam(name) for name in ("id", "subject_id", "last_on", "sealed")})
+def _put() -> Insert:
+    row = insert(Attempts)
     changed = {"last_on": row.excluded.last_on, "sealed": row.excluded.sealed}
-    return row.on_conflict_do_update(index_elements=["id"], set_=changed).returning(Attempts.id)
+    return row.on_conflict_do_update(index_elements=["id"], set_=changed)
 
 
-_PUT = Prepared(_put())
+_PUT = _put()
 
 
 def limits(settings: Settings) -> Limits:
@@ -47,12 +46,12 @@ def limits(settings: Settings) -> Limits:
 class Attempted:
     """What one transaction finds of a person's failures."""
 
-    def __init__(self, statements: Statements, key: Key, *, subject_id: UUID) -> None:
-        self._statements = statements
+    def __init__(self, session: Session, key: Key, *, subject_id: UUID) -> None:
+        self._session = session
         self._key = key
         self._subject_id = subject_id
         self._id, self._failures = uuid4(), list[Failure]()
-        found = statements.first(_MINE, subject_id=subject_id)
+        found = session.connection().execute(_MINE, {"subject_id": subject_id}).first()
         if found is not None:
             self._id, sealed = found
             self._failures = _read(key.open(sealed, place(Attempts.sealed, self._id)))
@@ -79,13 +78,13 @@ class Attempted:
             ]
         else:
             return
-        self._statements.all(
-            _PUT,
-            id=self._id,
-            subject_id=self._subject_id,
-            last_on=known[-1].at.date(),
-            sealed=self._key.seal(_written(known), place(Attempts.sealed, self._id)),
-        )
+        row = {
+            "id": self._id,
+            "subject_id": self._subject_id,
+            "last_on": known[-1].at.date(),
+            "sealed": self._key.seal(_written(known), place(Attempts.sealed, self._id)),
+        }
+        self._session.connection().execute(_PUT, row)
 
 
 def forget(vault: Vault, *, now: datetime) -> int:

@@ -20,7 +20,6 @@ from sqlalchemy import delete, select
 
 from app.comparisons import history
 from app.comparisons.tables import Comparison
-from app.db.sqlite.prepared import within
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
@@ -118,7 +117,7 @@ def _delete(vault: Vault, key: Key, subject_id: UUID, ids: Collection[UUID], *, 
             gone, entry_id, at = entries.find_existing(session, there), uuid4(), now.isoformat()
             # First, so that it stands behind those that go, and tells an audit of as many as are missing before it.
             entries.append(
-                within(session),
+                session,
                 key,
                 subject_id=subject_id,
                 entry_id=entry_id,

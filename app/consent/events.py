@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from app.consent import receipts
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant
-from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
 from app.kit.json import written
 from app.transparency.log import entries
@@ -40,12 +39,12 @@ def event_for(grant: Grant, state: EventState, *, at: datetime, ends: datetime |
 
 def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:
     """Write *event* as the subject's next, and issue its receipt in the same transaction. Returns the receipt."""
-    row_id, writing = uuid4(), within(session)
+    row_id = uuid4()
     content = receipts.build_content(session, vault.settings, event)
-    bundle = issuing.issue_receipt(writing, vault, key, subject_id=subject_id, receipt_id=row_id, said=content, now=now)
+    bundle = issuing.issue_receipt(session, vault, key, subject_id=subject_id, receipt_id=row_id, said=content, now=now)
     plain = json.dumps(asdict(event), default=written).encode()
     row = key.seal(plain, place(ConsentEventRow.sealed, row_id))
-    writing.all(_EVENT, id=row_id, subject_id=subject_id, person_id=subject_id, sealed=row)
+    entries.insert_next(session, _EVENT, row_id=row_id, subject_id=subject_id, sealed=row)
     return bundle
 
 

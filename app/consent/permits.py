@@ -22,7 +22,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.consent.errors import ConsentRequiredError, PausedError
 from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
-from app.db.sqlite.prepared import Prepared, Statements, Values
 from app.db.types import Row, UtcDateTime
 from app.faces.permit import Permit, Purpose
 from app.subjects import service as subjects
@@ -107,18 +106,16 @@ class ForVerification:
             Grant.purpose == Purpose.VERIFICATION,
         )
         always = select(literal(1)).subquery("always")
-        self._query = Prepared(
-            select(Grant.id, *wanted).select_from(always).outerjoin(Grant, asked).outerjoin(hangs, fits)
-        )
+        self._query = select(Grant.id, *wanted).select_from(always).outerjoin(Grant, asked).outerjoin(hangs, fits)
 
     def find(
-        self, reading: Statements, *, relying_party_id: UUID, subject_ref: str, now: datetime, **values: object
-    ) -> tuple[Permit | None, Values]:
+        self, session: Session, *, relying_party_id: UUID, subject_ref: str, now: datetime, **values: object
+    ) -> tuple[Permit | None, tuple[Any, ...]]:
         """Return the permit, None without a grant in force, and the wanted columns, each None if there is no such row.
 
         Args:
             values: what *fits* leaves open.
         """
-        row = reading.first(self._query, relying_party_id=relying_party_id, subject_ref=subject_ref, now=now, **values)
-        grant_id, *wanted = row or (None,)
+        values |= {"relying_party_id": relying_party_id, "subject_ref": subject_ref, "now": now}
+        grant_id, *wanted = session.connection().execute(self._query, values).one()
         return None if grant_id is None else Permit(grant_ids=(grant_id,)), tuple(wanted)

@@ -35,15 +35,15 @@ def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: dateti
     """Write the entry of a refusal in its own transaction; the transaction of the refused request was rolled back."""
     try:
         key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
-        with vault.data.writing(patience_s=PATIENCE_S) as writing:
+        with vault.data.write(patience_s=PATIENCE_S) as session:
             if key is None:
                 # The same record for all refusals of a day: while one waits for its batch, others add nothing.
                 record = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
-                entries.add_open_entry_once(writing, entries.make_entry(LoggedAct.REFUSAL, **record))
+                entries.add_open_entry_once(session, entries.make_entry(LoggedAct.REFUSAL, **record))
                 return
-            subjects.check_exists(writing, by.id)
+            subjects.check_exists(session, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}
-            entries.append(writing, key, subject_id=by.id, entry_id=uuid4(), act=LoggedAct.REFUSAL, **entry)
+            entries.append(session, key, subject_id=by.id, entry_id=uuid4(), act=LoggedAct.REFUSAL, **entry)
     except UnauthenticatedError:
         # The subject was erased; no entry is written.
         return

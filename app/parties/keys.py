@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared
 from app.db.sqlite.store import Store
 from app.db.types import UtcDateTime
 from app.kit.clock import Clock
@@ -33,7 +32,7 @@ def _works(now: _Now) -> ColumnElement[bool]:
     return or_(PartyKey.ends_at.is_(None), PartyKey.ends_at > now)
 
 
-_BY_KEY = Prepared(
+_BY_KEY = (
     select(PartyKey.relying_party_id, PartyKey.id)
     .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
     .where(
@@ -46,8 +45,8 @@ _BY_KEY = Prepared(
 
 def authenticate(data: Store, token_digest: bytes, *, clock: Clock) -> Principal | None:
     """Return the relying party that owns this key; None for an unknown or ended key, or a revoked party."""
-    with data.reading() as reading:
-        found = reading.first(_BY_KEY, digest=token_digest, now=clock())
+    with data.read() as session:
+        found = session.connection().execute(_BY_KEY, {"digest": token_digest, "now": clock()}).first()
     return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 

@@ -8,13 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import bindparam
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from app.consent import queries
 from app.consent.tables import ConsentProof, Grant
-from app.db.sqlite.prepared import Prepared, within
 from app.faces.service import Measuring
 from app.parties import queries as parties
 from app.parties.tables import RelyingParty
@@ -58,11 +56,8 @@ class AccessRequest:
     """Proves receipts against one head of the transparency log, so that all parts of an answer agree."""
 
 
-_COUNT = Prepared(
-    insert(AccessCount)
-    .values(id=bindparam("id"), subject_id=bindparam("subject_id"), on_day=bindparam("on_day"), times=1)
-    .on_conflict_do_update(index_elements=["subject_id", "on_day"], set_={"times": AccessCount.times + 1})
-    .returning(AccessCount.times)
+_COUNT = insert(AccessCount).on_conflict_do_update(
+    index_elements=["subject_id", "on_day"], set_={"times": AccessCount.times + 1}
 )
 
 
@@ -73,9 +68,10 @@ def count_access(request: AccessRequest) -> None:
     refuse or delay a right.
     """
     try:
-        with request.vault.data.writing(patience_s=COUNT_PATIENCE_S) as writing:
-            subjects.check_exists(writing, request.subject_id)
-            writing.all(_COUNT, id=uuid4(), subject_id=request.subject_id, on_day=request.now.date())
+        with request.vault.data.write(patience_s=COUNT_PATIENCE_S) as session:
+            subjects.check_exists(session, request.subject_id)
+            row = {"id": uuid4(), "subject_id": request.subject_id, "on_day": request.now.date(), "times": 1}
+            session.connection().execute(_COUNT, row)
     except OperationalError as error:
         log.warning("access not counted", error=type(error.orig).__name__)
 
@@ -138,7 +134,7 @@ def head(request: AccessRequest) -> AccessHead:
     receipt = request.receipt
     key = subjects.key(request.vault, request.subject_id)
     with request.vault.data.read() as session:
-        restricted = subjects.is_restricted(within(session), request.subject_id)
+        restricted = subjects.is_restricted(session, request.subject_id)
         grants = queries.list_in_force(session, subject_id=request.subject_id, now=request.now)
         past = queries.find_past_decisions(session, key, subject_id=request.subject_id)
         recipients = {party.id: party for party in parties.list_recipients(session, past.relying_party_ids)}

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from app.callbacks import outbox
 from app.consent import service as consent
-from app.db.sqlite.prepared import within
 from app.kit.crash_points import operation
 from app.kit.days import in_words
 from app.kit.errors import NotFoundError
@@ -209,7 +208,7 @@ def _record_completion(vault: Vault, erasure_ids: Sequence[UUID], *, settings: S
             issued = issue.sign_receipt(vault, receipt, now=now)
             erasure.receipt = issued.written().decode()
             session.flush()
-            entries.add_pending_leaf(within(session), issued.leaf)
+            entries.add_pending_leaf(session, issued.leaf)
             completed += 1
     return completed
 

@@ -16,10 +16,10 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, MetaData, Table, UniqueConstraint, bindparam, func, select, tuple_
+from sqlalchemy import Column, MetaData, Select, Table, UniqueConstraint, bindparam, func, select, tuple_
+from sqlalchemy import Row as Fetched
 
 from app.db.data_map import Form, Kind, Seal, SealedUnder
-from app.db.sqlite.prepared import Prepared, Values
 from app.db.types import Row
 from app.faces import vectors
 from app.rights.explanations import TEMPLATE_WARNING
@@ -135,9 +135,9 @@ class _Queries:
     names: tuple[str, ...]
     order: tuple[str, ...]
     page_size: int
-    count: Prepared
-    first_page: Prepared
-    next_page: Prepared
+    count: Select[Any]
+    first_page: Select[Any]
+    next_page: Select[Any]
 
 
 @cache
@@ -150,9 +150,9 @@ def _queries(table: Table) -> _Queries:
         names=tuple(column.name for column in table.columns),
         order=tuple(column.name for column in order),
         page_size=page_size,
-        count=Prepared(select(func.count()).select_from(table).where(mine)),
-        first_page=Prepared(page),
-        next_page=Prepared(page.where(tuple_(*order) > after)),
+        count=select(func.count()).select_from(table).where(mine),
+        first_page=page,
+        next_page=page.where(tuple_(*order) > after),
     )
 
 
@@ -199,10 +199,10 @@ def _proven(value: Value, add_proof: AddProof) -> Value:
     return value
 
 
-def _execute(vault: Vault, statement: Prepared, subject_id: UUID, **after: object) -> list[Values]:
-    with vault.data.reading() as reading:
-        subjects.check_exists(reading, subject_id)
-        return reading.all(statement, subject_id=subject_id, **after)
+def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: object) -> Sequence[Fetched[Any]]:
+    with vault.data.read() as session:
+        subjects.check_exists(session, subject_id)
+        return session.execute(statement, {"subject_id": subject_id, **after}).all()
 
 
 def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
@@ -213,8 +213,8 @@ def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUI
         try:
             opened = {name: _value(vault, column, row, keys) for name, column in columns}
         except KeyGoneError:
-            with vault.data.reading() as reading:
-                subjects.check_exists(reading, subject_id)
+            with vault.data.read() as session:
+                subjects.check_exists(session, subject_id)
             continue
         for file in [value for value in opened.values() if isinstance(value, ExportFile)]:
             opened |= file.label

@@ -54,10 +54,10 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bu
     """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait."""
     try:
         key = subjects.key(vault, subject_id)
-        with vault.data.writing(patience_s=ISSUE_PATIENCE_S) as writing:
-            subjects.check_exists(writing, subject_id)
+        with vault.data.write(patience_s=ISSUE_PATIENCE_S) as session:
+            subjects.check_exists(session, subject_id)
             return subjects.issue_right_receipt_with_key(
-                writing, vault, key, subject_id=subject_id, kind="access", now=now
+                session, vault, key, subject_id=subject_id, kind="access", now=now
             )
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)

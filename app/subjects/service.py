@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared, Statements, within
 from app.db.sqlite.store import Store
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
@@ -94,7 +93,7 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCre
         return _add_credentials(session, subject.id, now)
 
 
-_BY_TOKEN = Prepared(
+_BY_TOKEN = (
     select(Token.subject_id, Token.id)
     .join(Subject, Subject.id == Token.subject_id)
     .where(Token.digest == bindparam("digest"), Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
@@ -103,34 +102,32 @@ _BY_TOKEN = Prepared(
 
 def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Return the subject with this access token; None also while the subject is being erased."""
-    with data.reading() as reading:
-        found = reading.first(_BY_TOKEN, digest=token_digest)
+    with data.read() as session:
+        found = session.connection().execute(_BY_TOKEN, {"digest": token_digest}).first()
     return None if found is None else Principal(Role.PERSON, *found)
 
 
-_THERE = Prepared(
-    select(Subject.matching_period_id.is_(None)).where(
-        Subject.id == bindparam("subject_id"), Subject.erasing.is_(False)
-    )
+_THERE = select(Subject.matching_period_id.is_(None)).where(
+    Subject.id == bindparam("subject_id"), Subject.erasing.is_(False)
 )
 
 
-def check_exists(statements: Statements, subject_id: UUID) -> None:
+def check_exists(session: Session, subject_id: UUID) -> None:
     """Check that the subject still exists.
 
     Raises:
         UnauthenticatedError: the subject was erased after the token was checked.
     """
-    is_restricted(statements, subject_id)
+    is_restricted(session, subject_id)
 
 
-def is_restricted(statements: Statements, subject_id: UUID) -> bool:
+def is_restricted(session: Session, subject_id: UUID) -> bool:
     """Return whether the subject has stopped all matching.
 
     Raises:
         UnauthenticatedError: the subject was erased after the token was checked.
     """
-    found = statements.first(_THERE, subject_id=subject_id)
+    found = session.connection().execute(_THERE, {"subject_id": subject_id}).first()
     if found is None:
         raise UnauthenticatedError
     return bool(found[0])
@@ -255,17 +252,17 @@ def issue_right_receipt(session: Session, vault: Vault, subject_id: UUID, kind: 
     """Issue the receipt of an exercised right, in the transaction that carries it out."""
     own = key(vault, subject_id)
     session.flush()
-    return issue_right_receipt_with_key(within(session), vault, own, subject_id=subject_id, kind=kind, now=now)
+    return issue_right_receipt_with_key(session, vault, own, subject_id=subject_id, kind=kind, now=now)
 
 
 def issue_right_receipt_with_key(
-    writing: Statements, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
+    session: Session, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
 ) -> Bundle:
     """Issue the receipt as `issue_right_receipt` does, with the subject's *own* key already open."""
     said = drafting.right_receipt(
         kind=kind, issuer=issuing.receipt_issuer(vault.settings), ids=drafting.ReceiptIds.fresh(), at=now
     )
-    return issuing.issue_receipt(writing, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
+    return issuing.issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from app.db.sqlite.prepared import within
 from app.kit.crash_points import operation
 from app.subjects import service
 from app.subjects.tables import Subject, Token, TokenKind
@@ -75,9 +74,7 @@ def _record_one(session: Session, vault: Vault, subject_id: UUID, token_id: UUID
     def write() -> None:
         key = service.key(vault, subject_id)
         told = {"token_id": str(token_id), "at": now.isoformat()}
-        entries.append(
-            within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **told
-        )
+        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **told)
 
     with suppress(UnauthenticatedError):
         record_or_note_unrecorded(session, write, state="token_unused", now=now)

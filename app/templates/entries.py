@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import within
 from app.subjects import service as subjects
 from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
@@ -17,7 +16,7 @@ def record_entry(
 ) -> None:
     """Write the entry first: without it the database takes no template."""
     key = subjects.key(vault, subject_id)
-    entries.append(within(session), key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
+    entries.append(session, key, subject_id=subject_id, entry_id=entry_id, act=act, **record)
 
 
 def record_deletion(session: Session, vault: Vault, *, subject_id: UUID, enrolment_id: UUID, now: datetime) -> None:

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import within
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
 from app.templates import store
@@ -91,9 +90,7 @@ def _note(session: Session, vault: Vault, subject_id: UUID, told: dict[str, entr
 
     def write() -> None:
         key = subjects.key(vault, subject_id)
-        entries.append(
-            within(session), key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TEMPLATE_ENDED, **told
-        )
+        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TEMPLATE_ENDED, **told)
 
     with suppress(UnauthenticatedError):
         record_or_note_unrecorded(session, write, state="template_ended", now=now)

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.consent.tables import Grant
-from app.db.sqlite.prepared import within
 from app.faces import vectors as features
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw
@@ -267,7 +266,7 @@ def _log(session: Session, how: Look, found: _Found, act: LoggedAct, *, now: dat
     """Write the entry first: without it the database takes no template. It names both engines."""
     old, card, entry_id = found.templates[0], how.faces.card, uuid4()
     entries.append(
-        within(session),
+        session,
         subjects.key(how.vault, found.subject_id),
         subject_id=found.subject_id,
         entry_id=entry_id,

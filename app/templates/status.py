@@ -10,7 +10,6 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
-from app.db.sqlite.prepared import within
 from app.faces.permit import Purpose
 from app.subjects import service as subjects
 from app.templates import engine_history, store
@@ -101,7 +100,7 @@ def _known(session: Session, subject_id: UUID, now: datetime) -> _Known:
     mine = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
     renewal = select(Grant.id).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
     paused = select(Grant.id).where(mine, Grant.matching_period_id.is_(None))
-    if subjects.is_restricted(within(session), subject_id):
+    if subjects.is_restricted(session, subject_id):
         paused = select(Grant.id).where(mine)
     return _Known(
         engine_history.in_force(session),

@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared
 from app.db.sqlite.store import Store
 from app.vault.key_encryption_keys import Ring, UnknownKekError
 from app.vault.seal import WRAPPED_BYTES, Kek, Key, SealError
@@ -91,11 +90,9 @@ _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRA
 _ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
 """What is in the place of a key that was destroyed: as many zeros."""
-_NAME = Prepared(select(Origin.id))
-_SLOT = Prepared(
-    select(KeySlot.kek_id, KeySlot.wrapped).where(
-        KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
-    )
+_NAME = select(Origin.id)
+_SLOT = select(KeySlot.kek_id, KeySlot.wrapped).where(
+    KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
 )
 
 
@@ -141,11 +138,10 @@ class Register:
         Raises:
             LookupError: nobody has named it yet.
         """
-        with self.store.reading() as reading:
-            found = reading.first(_NAME)
-        if found is None:
+        with self.store.read() as session:
+            origin_id = session.connection().scalar(_NAME)
+        if origin_id is None:
             raise LookupError("this register has no name yet")
-        origin_id: UUID = found[0]
         return origin_id
 
     def _origin(self) -> UUID:
@@ -218,8 +214,12 @@ class Register:
         return self._reading(lambda: self._keys(wanted))
 
     def _keys(self, wanted: Iterable[tuple[Owner, int]]) -> list[Key]:
-        with self.store.reading() as reading:
-            found = [(*one, reading.first(_SLOT, owner=one[0].digest, generation=one[1])) for one in wanted]
+        with self.store.read() as session:
+            find = session.connection().execute
+            found = [
+                (owner, generation, find(_SLOT, {"owner": owner.digest, "generation": generation}).first())
+                for owner, generation in wanted
+            ]
         opened = []
         for owner, generation, slot in found:
             if slot is None or slot[1] == DESTROYED:

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import and_, bindparam, insert, select
+from sqlalchemy.orm import Session
 
 from app.comparisons import failed_attempts, history
 from app.comparisons.enumeration_guard import Watch
@@ -26,7 +27,6 @@ from app.comparisons.tables import Comparison
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
-from app.db.sqlite.prepared import Prepared, Statements
 from app.db.types import UtcDateTime
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw
@@ -78,9 +78,7 @@ _STILL = (
     # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
     .with_for_update(read=True, of=Grant)
 )
-_ENTRY = Prepared(
-    insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
-)
+_ENTRY = insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
 _LINE = entries.next_row(Comparison)
 
 log = structlog.get_logger()
@@ -170,11 +168,11 @@ def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
     Where there is no template it gives that of nobody, so that looking for its keys is as much work as for any other's.
     A party that is stopped is refused before, whatever the reference.
     """
-    with asked.vault.data.reading() as reading:
+    with asked.vault.data.read() as session:
         now = asked.tell_time()
-        asked.watch.refuse_if_stopped(reading, now=now)
+        asked.watch.refuse_if_stopped(session, now=now)
         permit, wanted = _PERMITTED.find(
-            reading,
+            session,
             relying_party_id=asked.watch.relying_party_id,
             subject_ref=asked.subject_ref,
             now=now,
@@ -201,59 +199,53 @@ def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
 
 def _refuse_too_many(asked: Asked, template: store.SealedTemplate, key: Key) -> None:
     """Refuse a reference that may be used before any image is decoded, if too many photos have failed for it."""
-    with asked.vault.data.reading() as reading:
-        attempted = Attempted(reading, key, subject_id=template.subject_id)
+    with asked.vault.data.read() as session:
+        attempted = Attempted(session, key, subject_id=template.subject_id)
     attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=asked.tell_time())
 
 
 def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Callable[..., history.Line]) -> UUID:
     """Write the person's line if they may still be compared, and return its id: without it no decision leaves."""
     comparison_id = uuid4()
-    with asked.vault.data.writing() as writing:
+    with asked.vault.data.write() as session:
         now = asked.tell_time()
         told = line(at=now)
         entry = history.entry(comparison_id, told)
         sealed = entries.seal_entry(key, comparison_id, entry)
-        if not _write_if_in_force(writing, template, key_id=asked.key_id, entry=(comparison_id, sealed), now=now):
+        if not _write_if_in_force(session, template, key_id=asked.key_id, entry=(comparison_id, sealed), now=now):
             raise NoSuchConsentError
-        attempted = _still_allowed(asked, writing, template, key, now=now)
-        writing.all(
-            _LINE,
-            id=comparison_id,
-            subject_id=template.subject_id,
-            person_id=template.subject_id,
-            sealed=history.sealed(key, comparison_id, told),
-        )
-        entries.add_pending_leaf(writing, entry.leaf)
+        attempted = _still_allowed(asked, session, template, key, now=now)
+        row = history.sealed(key, comparison_id, told)
+        entries.insert_next(session, _LINE, row_id=comparison_id, subject_id=template.subject_id, sealed=row)
+        entries.add_pending_leaf(session, entry.leaf)
         attempted.add(told.decision, told.relying_party_id, now=now)
         if told.decision is Decision.NO_MATCH:
-            asked.watch.add(writing, asked.subject_ref, comparison_id, now=now)
+            asked.watch.add(session, asked.subject_ref, comparison_id, now=now)
     return comparison_id
 
 
 def _still_allowed(
-    asked: Asked, writing: Statements, template: store.SealedTemplate, key: Key, *, now: datetime
+    asked: Asked, session: Session, template: store.SealedTemplate, key: Key, *, now: datetime
 ) -> Attempted:
     """Refuse once more: of many that were measured at once, others may have failed meanwhile."""
-    asked.watch.refuse_if_stopped(writing, now=now)
-    attempted = Attempted(writing, key, subject_id=template.subject_id)
+    asked.watch.refuse_if_stopped(session, now=now)
+    attempted = Attempted(session, key, subject_id=template.subject_id)
     attempted.refuse_if_too_many(asked.watch.relying_party_id, asked.limits, now=now)
     return attempted
 
 
 def _write_if_in_force(
-    writing: Statements, template: store.SealedTemplate, *, key_id: UUID, entry: tuple[UUID, bytes], now: datetime
+    session: Session, template: store.SealedTemplate, *, key_id: UUID, entry: tuple[UUID, bytes], now: datetime
 ) -> bool:
     """Write the entry, in one statement, if grant, template and the party's key are still those compared."""
     comparison_id, sealed = entry
-    written = writing.first(
-        _ENTRY,
-        comparison_id=comparison_id,
-        sealed=sealed,
-        person_id=template.subject_id,
-        grant_id=template.grant_id,
-        template_id=template.id,
-        key_id=key_id,
-        now=now,
-    )
-    return written is not None
+    values = {
+        "comparison_id": comparison_id,
+        "sealed": sealed,
+        "person_id": template.subject_id,
+        "grant_id": template.grant_id,
+        "template_id": template.id,
+        "key_id": key_id,
+        "now": now,
+    }
+    return session.connection().execute(_ENTRY, values).first() is not None

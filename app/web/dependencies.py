@@ -11,7 +11,6 @@ from fastapi import Depends, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 from starlette.formparsers import MultiPartParser
 
-from app.db.sqlite.prepared import MET
 from app.db.sqlite.store import Store
 from app.faces.service import Measuring
 from app.kit.clock import Clock
@@ -38,7 +37,7 @@ MultiPartParser.spool_max_size = 1 << 40
 async def _read(request: Request) -> AsyncIterator[Session]:
     # The transaction begins with the first query, in the route's thread; ending it never waits.
     data: Store = request.app.state.data
-    with Session(data.reader, expire_on_commit=False, info={MET: data.trouble.met}) as session:
+    with Session(data.reader, expire_on_commit=False) as session:
         yield session
 
 

@@ -4,12 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import pytest
 from sqlalchemy import Engine, event, text
 
-from app.db.sqlite.prepared import Prepared
 from app.faces.workers.process import WorkerProcess
 from app.vault.register import DESTROYED
 from app.vault.vault import Vault
@@ -44,17 +42,9 @@ def statements(vault: Vault) -> Iterator[list[str]]:
         if threading.current_thread().name not in {"sweep", "batch", "telling"}:
             seen.append(statement)
 
-    rows = Prepared.rows
-
-    def noting(self: Prepared, *given: Any) -> list[Any]:
-        found = rows(self, *given)
-        note(None, None, self.text)
-        return found
-
     for engine in engines(vault):
         event.listen(engine, "before_cursor_execute", note)
-    with mock.patch.object(Prepared, "rows", noting):
-        yield seen
+    yield seen
     for engine in engines(vault):
         event.remove(engine, "before_cursor_execute", note)
 

@@ -167,7 +167,7 @@ def test_full_disk_does_not_refuse_a_right(service: RunningService, monkeypatch:
     def full(**_patience: float) -> None:
         raise OperationalError("", None, Exception("database or disk is full"))
 
-    monkeypatch.setattr(service.vault.data, "writing", full)
+    monkeypatch.setattr(service.vault.data, "write", full)
 
     assert document(person)["data"]["access_counts"] == []
 

@@ -42,8 +42,8 @@ def wait(vault: Vault, count: int = 1) -> list[bytes]:
     """Let *count* leaves wait, each in a transaction of its own; returns them in that order."""
     made = [entries.make_entry(LoggedAct.RETENTION_RUN, number=secrets.randbits(53)) for _ in range(count)]
     for one in made:
-        with vault.data.writing() as writing:
-            entries.add_pending_leaf(writing, one.leaf)
+        with vault.data.write() as session:
+            entries.add_pending_leaf(session, one.leaf)
     return [one.leaf for one in made]
 
 

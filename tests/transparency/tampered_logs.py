@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.db.sqlite.prepared import within
 from app.transparency.audit import service as audit
 from app.transparency.audit.findings import Finding
 from app.transparency.log import batch, entries
@@ -40,7 +39,7 @@ def grown(root: Path, *batches: int) -> int:
         for number, count in enumerate(batches):
             with vault.data.write() as session:
                 for _ in range(count - 1):
-                    entries.add_pending_leaf(within(session), secrets.token_bytes(HASH_BYTES))
+                    entries.add_pending_leaf(session, secrets.token_bytes(HASH_BYTES))
                 entries.append_open_entry(session, LoggedAct.RETENTION_RUN, number=number)
             joined = batch.append_batch(vault, now=NOW + timedelta(hours=number), at_once=True)
     assert joined is not None

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Statements
 from app.transparency.log import batch, entries
 from app.transparency.log.entries import LogEntry
 from tests.support.service_fixture import copied
@@ -77,9 +77,9 @@ def in_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
     came: list[bytes] = []
     pend, filled = entries.add_pending_leaf, batch._filled
 
-    def noting(writing: Statements, leaf: bytes) -> None:
+    def noting(session: Session, leaf: bytes) -> None:
         came.append(leaf)
-        pend(writing, leaf)
+        pend(session, leaf)
 
     def unshuffled(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
         known = {leaf: place for place, leaf in enumerate(came)}

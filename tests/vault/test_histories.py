@@ -251,13 +251,13 @@ def test_start_without_a_restore_destroys_nothing(story: Story, pool: SharedPool
 DIE = """
 import os, sys
 from pathlib import Path
-from app.kit import steps
+from app.kit import crash_points
 from app.jobs.maintenance import destroy_discarded_keys
 from app.vault.open import open_vault
 from tests.support.service_fixture import settings_for
 from tests.vault.operator import restored
 root, step = Path(sys.argv[1]), (sys.argv[2], sys.argv[3])
-steps.watcher = lambda *passed: os._exit(77) if passed == step else None
+crash_points.watcher = lambda *passed: os._exit(77) if passed == step else None
 if step[0] == "restore":
     restored(root, Path(sys.argv[4]))
 else:

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Statements
 from app.parties import service as parties
 from app.transparency.log import entries
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows
@@ -295,9 +295,9 @@ def test_what_is_finished_for_a_restore_is_in_the_log(
     waiting: list[bytes] = []
     pend = entries.add_pending_leaf
 
-    def noticed(writing: Statements, leaf: bytes) -> None:
+    def noticed(session: Session, leaf: bytes) -> None:
         waiting.append(leaf)
-        pend(writing, leaf)
+        pend(session, leaf)
 
     monkeypatch.setattr(entries, "add_pending_leaf", noticed)
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -25,6 +24,8 @@ POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
 STEPS_BETWEEN_LOOKS = 1000
 """Of SQLite's virtual machine, between two looks at the time: some tens of microseconds."""
+PATIENCE_S = "patience_s"
+"""Execution option of a connection: seconds that its transaction waits for another writer."""
 _unhurried: ContextVar[bool] = ContextVar("unhurried", default=False)
 
 
@@ -48,7 +49,8 @@ def limit_reads(engine: Engine, *, longest_s: float, met: Callable[[BaseExceptio
 
     @event.listens_for(engine, "begin")
     def _start(connection: Connection) -> None:
-        start_clock(connection.info, longest_s)
+        unlimited = _unhurried.get()
+        connection.info["limits"]["until"] = float("inf") if unlimited else time.monotonic() + longest_s
 
     @event.listens_for(engine, "before_cursor_execute")
     def _check(connection: Connection, *_told: object) -> None:
@@ -62,11 +64,6 @@ def limit_reads(engine: Engine, *, longest_s: float, met: Callable[[BaseExceptio
     @event.listens_for(engine, "reset")
     def _stop(_connection: SqliteConnection, record: ConnectionPoolEntry, _state: object) -> None:
         record.info["limits"]["until"] = float("inf")
-
-
-def start_clock(info: dict[Any, Any], longest_s: float) -> None:
-    """Let the transaction that begins on a connection with this *info* last so long and no longer."""
-    info["limits"]["until"] = float("inf") if _unhurried.get() else time.monotonic() + longest_s
 
 
 def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
@@ -92,13 +89,19 @@ def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engin
         connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
 
     @event.listens_for(engine, "reset")
-    def _undo(connection: SqliteConnection, _record: object, _state: object) -> None:
+    def _undo(connection: SqliteConnection, record: ConnectionPoolEntry, _state: object) -> None:
         # A COMMIT that fails leaves the transaction open, and SQLAlchemy takes it for ended.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if record.info.pop(PATIENCE_S, None) is not None:
+            connection.execute(f"PRAGMA busy_timeout={int(1000 * busy_s)}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        patience_s = connection.get_execution_options().get(PATIENCE_S)
+        if patience_s is not None:
+            connection.info[PATIENCE_S] = patience_s
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * patience_s)}")
         # The driver guesses at BEGIN; `isolation_level=None` stops that and this says it.
         connection.exec_driver_sql(begin)
 

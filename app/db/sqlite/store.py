@@ -3,19 +3,17 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Engine, ExceptionContext, event, text
+from sqlalchemy import ExceptionContext, event, text
 from sqlalchemy.orm import Session
 
-from app.db.sqlite import prepared
-from app.db.sqlite.connections import connect, limit_reads, start_clock
+from app.db.sqlite.connections import PATIENCE_S, connect, limit_reads
 from app.db.sqlite.fault_log import Trouble
-from app.db.sqlite.prepared import Statements
 from app.kit.crash_points import step
 
 SHORTEST_READ_S = 1.0
@@ -44,19 +42,28 @@ class Store:
             event.listen(engine, "handle_error", self._met)
 
     def _met(self, context: ExceptionContext) -> None:
-        self.trouble.met(context.original_exception)
-
-    def read(self) -> AbstractContextManager[Session]:
-        """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
-        return _transaction(self.reader, self.trouble.met)
-
-    def write(self) -> AbstractContextManager[Session]:
-        """Open one write transaction: committed when the block ends, rolled back when it raises."""
-        return self._writing()
+        # A writer that chose to wait for less than the others finds the lock taken: no fault of the store.
+        if context.connection is None or PATIENCE_S not in context.connection.get_execution_options():
+            self.trouble.met(context.original_exception)
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with _transaction(self.writer, self.trouble.met) as session:
+    def read(self) -> Iterator[Session]:
+        """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
+        with Session(self.reader, expire_on_commit=False) as session:
+            session.connection()
+            yield session
+
+    @contextmanager
+    def write(self, *, patience_s: float | None = None) -> Iterator[Session]:
+        """Open one write transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            patience_s: how long to wait for another writer; as long as the store's busy time if not given.
+        """
+        options = {} if patience_s is None else {PATIENCE_S: patience_s}
+        with Session(self.writer, expire_on_commit=False) as session:
+            # Begin at once: a writer takes its lock before it reads.
+            session.connection(execution_options=options)
             raw: SqliteConnection = session.connection().connection.dbapi_connection  # type: ignore[assignment]
             changes = raw.total_changes
             yield session
@@ -66,37 +73,6 @@ class Store:
             session.commit()
         if written:
             self.trouble.over()
-        step(f"{self.path.name} committed")
-
-    def reading(self) -> AbstractContextManager[Statements]:
-        """Open one read transaction for prepared statements."""
-        return prepared.transaction(
-            self.reader,
-            begin="BEGIN",
-            end="ROLLBACK",
-            started=lambda info: start_clock(info, self.longest_read_s),
-            met=self.trouble.met,
-        )
-
-    @contextmanager
-    def writing(self, *, patience_s: float | None = None) -> Iterator[Statements]:
-        """Open one write transaction for prepared statements: committed at the end of the block, unless it raises.
-
-        Args:
-            patience_s: how long to wait for another writer, if not for as long as everybody does.
-        """
-        with prepared.transaction(
-            self.writer,
-            begin="BEGIN IMMEDIATE",
-            end="COMMIT",
-            # Somebody who waits for less than the others finds it taken, and nothing ails the store.
-            met=self.trouble.met if patience_s is None else _take_no_notice,
-            patience_s=patience_s,
-            busy_s=self._busy_s,
-        ) as statements:
-            yield statements
-            step(f"{self.path.name} written")
-        self.trouble.over()
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:
@@ -184,15 +160,3 @@ class Store:
         """Close every connection."""
         self.reader.dispose()
         self.writer.dispose()
-
-
-@contextmanager
-def _transaction(engine: Engine, met: Callable[[BaseException | None], None]) -> Iterator[Session]:
-    with Session(engine, expire_on_commit=False, info={prepared.MET: met}) as session:
-        # Begin at once: a writer takes its lock before it looks.
-        session.connection()
-        yield session
-
-
-def _take_no_notice(_error: BaseException | None) -> None:
-    """Let it pass: whoever asked says what it means."""

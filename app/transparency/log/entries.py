@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ScalarSelect, Uuid, bindparam, delete, func, insert, select
+from sqlalchemy import Insert, ScalarSelect, Uuid, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared, Statements, within
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
@@ -107,25 +106,26 @@ def next_position(table: type[Any]) -> ScalarSelect[int]:
     return last.scalar_subquery()
 
 
-def next_row(table: type[Any]) -> Prepared:
-    """Insert a row after the last in a person's list; `person_id` is their `subject_id` once more."""
-    return Prepared(
-        insert(table).values(
-            id=bindparam("id"),
-            # Said, since that of a foreign key is only known when every table is.
-            subject_id=bindparam("subject_id", type_=Uuid()),
-            position=next_position(table),
-            sealed=bindparam("sealed"),
-        )
+def next_row(table: type[Any]) -> Insert:
+    """Insert a row after the last in a person's list; for `insert_next`."""
+    return insert(table).values(
+        id=bindparam("id"),
+        # The type of a foreign key is known only when every table is.
+        subject_id=bindparam("subject_id", type_=Uuid()),
+        position=next_position(table),
+        sealed=bindparam("sealed"),
     )
 
 
-_ENTRY, _RECEIPT = next_row(EntryRow), next_row(ReceiptRow)
-_PENDING = Prepared(
-    insert(PendingLeaf).values(leaf=bindparam("leaf"), salt=bindparam("salt"), record=bindparam("record"))
-)
+def insert_next(session: Session, statement: Insert, *, row_id: UUID, subject_id: UUID, sealed: bytes) -> None:
+    """Run a `next_row` statement."""
+    values = {"id": row_id, "subject_id": subject_id, "person_id": subject_id, "sealed": sealed}
+    session.connection().execute(statement, values)
 
-_WAITS = Prepared(select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1))
+
+_ENTRY, _RECEIPT = next_row(EntryRow), next_row(ReceiptRow)
+_PENDING = insert(PendingLeaf)
+_WAITS = select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1)
 
 
 def seal_entry(key: Key, entry_id: UUID, entry: LogEntry) -> bytes:
@@ -134,17 +134,17 @@ def seal_entry(key: Key, entry_id: UUID, entry: LogEntry) -> bytes:
     return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
 
 
-def add_pending_leaf(writing: Statements, leaf: bytes) -> None:
+def add_pending_leaf(session: Session, leaf: bytes) -> None:
     """Let a leaf join the tree with one of the next batches."""
-    writing.all(_PENDING, leaf=leaf, salt=None, record=None)
+    session.connection().execute(_PENDING, {"leaf": leaf, "salt": None, "record": None})
 
 
-def append(writing: Statements, key: Key, *, subject_id: UUID, entry_id: UUID, act: LoggedAct, **record: Value) -> None:
+def append(session: Session, key: Key, *, subject_id: UUID, entry_id: UUID, act: LoggedAct, **record: Value) -> None:
     """Write a person's entry, in the transaction of the act that it is about."""
     entry = make_entry(act, **record)
     row = seal_entry(key, entry_id, entry)
-    writing.all(_ENTRY, id=entry_id, subject_id=subject_id, person_id=subject_id, sealed=row)
-    add_pending_leaf(writing, entry.leaf)
+    insert_next(session, _ENTRY, row_id=entry_id, subject_id=subject_id, sealed=row)
+    add_pending_leaf(session, entry.leaf)
 
 
 def find_existing(session: Session, entry_ids: Collection[UUID]) -> list[UUID]:
@@ -158,28 +158,29 @@ def delete_entries(session: Session, entry_ids: Collection[UUID]) -> None:
 
 
 def append_receipt(
-    writing: Statements, key: Key, *, subject_id: UUID, receipt_id: UUID, bundle: bytes, leaf: bytes
+    session: Session, key: Key, *, subject_id: UUID, receipt_id: UUID, bundle: bytes, leaf: bytes
 ) -> None:
     """Write a person's receipt, in the transaction of the act that it is about."""
     row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
-    writing.all(_RECEIPT, id=receipt_id, subject_id=subject_id, person_id=subject_id, sealed=row)
-    add_pending_leaf(writing, leaf)
+    insert_next(session, _RECEIPT, row_id=receipt_id, subject_id=subject_id, sealed=row)
+    add_pending_leaf(session, leaf)
 
 
-def add_open_entry(writing: Statements, entry: LogEntry) -> None:
+def add_open_entry(session: Session, entry: LogEntry) -> None:
     """Let the leaf of an entry about nobody join the tree, and keep its record."""
-    writing.all(_PENDING, leaf=entry.leaf, salt=entry.salt, record=entry.record.decode())
+    row = {"leaf": entry.leaf, "salt": entry.salt, "record": entry.record.decode()}
+    session.connection().execute(_PENDING, row)
 
 
-def add_open_entry_once(writing: Statements, entry: LogEntry) -> None:
+def add_open_entry_once(session: Session, entry: LogEntry) -> None:
     """Do the same, unless an entry with the same record waits already."""
-    if writing.first(_WAITS, record=entry.record.decode()) is None:
-        add_open_entry(writing, entry)
+    if session.connection().execute(_WAITS, {"record": entry.record.decode()}).first() is None:
+        add_open_entry(session, entry)
 
 
 def append_open_entry(session: Session, act: LoggedAct, **record: Value) -> None:
     """Write an entry about nobody, in a transaction on the data store."""
-    add_open_entry(within(session), make_entry(act, **record))
+    add_open_entry(session, make_entry(act, **record))
 
 
 def record_or_note_unrecorded(session: Session, record: Callable[[], T], *, state: str, now: datetime) -> T | None:

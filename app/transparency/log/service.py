@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared, Statements, within
 from app.kit.errors import InvalidRequestError, Problem
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.transparency.log.signing_keys import load_signer, log_origin
@@ -36,12 +36,12 @@ class TreeHead:
     root: bytes
 
 
-_LATEST = Prepared(select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1))
-_INDEX = Prepared(select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf")))
+_LATEST = select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1)
+_INDEX = select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf"))
 
 
-def _head(reading: Statements) -> TreeHead:
-    found = reading.first(_LATEST)
+def _head(session: Session) -> TreeHead:
+    found = session.connection().execute(_LATEST).first()
     return TreeHead(0, merkle.EMPTY_ROOT) if found is None else TreeHead(*found)
 
 
@@ -53,15 +53,15 @@ def _note(vault: Vault, origin_id: UUID, head: TreeHead) -> str:
 
 def latest_checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
-    with vault.register.store.reading() as reading:
-        head = _head(reading)
+    with vault.register.store.read() as session:
+        head = _head(session)
     return _note(vault, vault.register.name(), head)
 
 
 def latest_head(vault: Vault) -> TreeHead:
     """Return how the log is now."""
-    with vault.register.store.reading() as reading:
-        return _head(reading)
+    with vault.register.store.read() as session:
+        return _head(session)
 
 
 def prove_inclusion(vault: Vault, leaf: bytes, *, at: TreeHead | None = None) -> Proof:
@@ -75,11 +75,11 @@ def prove_inclusion(vault: Vault, leaf: bytes, *, at: TreeHead | None = None) ->
     Raises:
         LeafNotFoundError: it is not.
     """
-    with vault.register.store.reading() as reading:
-        then, found = at or _head(reading), reading.first(_INDEX, leaf=leaf)
+    with vault.register.store.read() as session:
+        then, found = at or _head(session), session.connection().execute(_INDEX, {"leaf": leaf}).first()
         if found is None or found[0] >= then.size:
             raise LeafNotFoundError
-        hashes = merkle.inclusion_proof(TileReader(reading), found[0], then.size)
+        hashes = merkle.inclusion_proof(TileReader(session), found[0], then.size)
     return Proof(
         leaf=leaf.hex(),
         index=found[0],
@@ -95,11 +95,11 @@ def prove_consistency(vault: Vault, size: int) -> dict[str, Any]:
     Raises:
         InvalidRequestError: it never had so many.
     """
-    with vault.register.store.reading() as reading:
-        head = _head(reading)
+    with vault.register.store.read() as session:
+        head = _head(session)
         if size > head.size:
             raise InvalidRequestError(("/from", f"The log has {head.size} leaves: name a size that it has had"))
-        hashes = merkle.consistency_proof(TileReader(reading), size, head.size)
+        hashes = merkle.consistency_proof(TileReader(session), size, head.size)
     return {
         "from": size,
         "size": head.size,
@@ -125,9 +125,8 @@ def check_not_rolled_back(vault: Vault) -> None:
     if seen is None:
         return
     with vault.register.store.read() as session:
-        reading = within(session)
-        size = _head(reading).size
-        if seen.size > size or merkle.root(TileReader(reading), seen.size) != seen.root:
+        size = _head(session).size
+        if seen.size > size or merkle.root(TileReader(session), seen.size) != seen.root:
             msg = (
                 f"the log in the register, of {size} leaves, is not the one that the data has seen with {seen.size}: "
                 "the register is an older copy, or was changed. Put the newest register back "

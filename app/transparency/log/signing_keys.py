@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared
 from app.kit.crash_points import operation
 from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.log.tiles import guard_owner
@@ -104,10 +103,8 @@ def _put_in_force(session: Session, key: SigningKey, now: datetime) -> None:
     )
 
 
-_IN_FORCE = Prepared(
-    select(SigningKey.id, SigningKey.thumbprint, SigningKey.sealed).where(
-        SigningKey.signs == bindparam("signs", type_=SigningKey.signs.type), SigningKey.retired_at.is_(None)
-    )
+_IN_FORCE = select(SigningKey.id, SigningKey.thumbprint, SigningKey.sealed).where(
+    SigningKey.signs == bindparam("signs", type_=SigningKey.signs.type), SigningKey.retired_at.is_(None)
 )
 
 
@@ -125,8 +122,8 @@ def load_signer(vault: Vault, signs: KeyUse) -> Signer:
 
 
 def _signer(vault: Vault, signs: KeyUse) -> Signer:
-    with vault.register.store.reading() as reading:
-        found = reading.first(_IN_FORCE, signs=signs)
+    with vault.register.store.read() as session:
+        found = session.connection().execute(_IN_FORCE, {"signs": signs}).first()
     if found is None:
         msg = f"there is no key that signs {signs}"
         raise LookupError(msg)
@@ -137,8 +134,8 @@ def _signer(vault: Vault, signs: KeyUse) -> Signer:
 
 def current_thumbprint(vault: Vault, signs: KeyUse) -> str:
     """Return which key is in force."""
-    with vault.register.store.reading() as reading:
-        found = reading.first(_IN_FORCE, signs=signs)
+    with vault.register.store.read() as session:
+        found = session.connection().execute(_IN_FORCE, {"signs": signs}).first()
     return "" if found is None else str(found[1])
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Prepared, Statements, within
 from app.transparency.tables import LeafIndex, Tile
 from app.transparency.verify import merkle
 from app.vault.register import Owner
@@ -25,9 +24,7 @@ HASH_BYTES = merkle.HASH_BYTES
 GUARD_BYTES = NONCE_BYTES + TAG_BYTES
 """Of the tag over one leaf: a seal of nothing, bound to the leaf and its index."""
 
-_TILE = Prepared(
-    select(Tile.hashes, Tile.guards).where(Tile.level == bindparam("level"), Tile.position == bindparam("position"))
-)
+_TILE = select(Tile.hashes, Tile.guards).where(Tile.level == bindparam("level"), Tile.position == bindparam("position"))
 
 
 def guard_owner(origin_id: UUID) -> Owner:
@@ -43,8 +40,8 @@ def guard_context(index: int, leaf: bytes) -> str:
 class TileReader:
     """The tree as one transaction on the register sees it; a tile that was read is read once."""
 
-    def __init__(self, reading: Statements) -> None:
-        self._reading = reading
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._read: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         self.tiles_read = 0
         """How many tiles were asked of the register."""
@@ -65,7 +62,8 @@ class TileReader:
         known = self._read.get((level, position))
         if known is None:
             self.tiles_read += 1
-            known = self._reading.first(_TILE, level=level, position=position) or (b"", b"")
+            row = self._session.connection().execute(_TILE, {"level": level, "position": position}).first()
+            known = (b"", b"") if row is None else (row.hashes, row.guards)
             self._read[level, position] = known
         return known
 
@@ -86,7 +84,7 @@ def append_leaves(session: Session, leaves: Sequence[bytes], *, size: int, guard
             insert(LeafIndex), [{"leaf": leaf, "index": index} for index, leaf in enumerate(leaves, start=size)]
         )
         _append_level(session, 0, size, leaves, guards)
-    return merkle.root(TileReader(within(session)), size + len(leaves))
+    return merkle.root(TileReader(session), size + len(leaves))
 
 
 def _append_level(
@@ -98,7 +96,7 @@ def _append_level(
     done = 0
     while done < len(hashes):
         position, place = divmod(count + done, WIDTH)
-        held, tags = TileReader(within(session)).tile(level, position)
+        held, tags = TileReader(session).tile(level, position)
         # What stands beyond the size of the tree was never part of it.
         held, tags = held[: HASH_BYTES * place], tags[: GUARD_BYTES * place]
         some = slice(done, done + WIDTH - place)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.prepared import Statements
 from app.settings import Settings
 from app.transparency.log import entries, signing_keys
 from app.transparency.log.batch import promise_deadline
@@ -62,7 +61,7 @@ def sign_receipt(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issu
 
 
 def issue_receipt(
-    writing: Statements,
+    session: Session,
     vault: Vault,
     key: Key,
     *,
@@ -74,7 +73,7 @@ def issue_receipt(
     """Sign a person's receipt and write it, in the transaction of the act that it is about. Returns the bundle."""
     issued = sign_receipt(vault, said, now=now)
     entries.append_receipt(
-        writing, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.written(), leaf=issued.leaf
+        session, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.written(), leaf=issued.leaf
     )
     return issued.bundle
 
