@@ -17,6 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from app.db.sqlite.store import Store
 from app.db.types import UtcDateTime, spelled
 
+pytestmark = pytest.mark.service
+
 
 class Mood(StrEnum):
     GOOD = "good"
