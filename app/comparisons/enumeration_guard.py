@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Uuid, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -40,7 +40,7 @@ DIGEST_BYTES = 16
 
 log = structlog.get_logger()
 
-_STATE = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == bindparam("party_id"))
+_STATE = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == bindparam("party_id", type_=Uuid()))
 
 
 def _put() -> Insert:

@@ -8,7 +8,7 @@ import json
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Uuid, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.orm import Session
 
@@ -21,7 +21,7 @@ from app.vault.sealing_context import place
 from app.vault.vault import Vault
 
 # SQLite has one writer, who looks and writes; elsewhere the row would have to be locked until the decision commits.
-_MINE = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id"))
+_MINE = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id", type_=Uuid()))
 
 
 def _put() -> Insert:

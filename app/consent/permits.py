@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, literal, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Uuid, and_, bindparam, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.consent.errors import ConsentRequiredError, PausedError
@@ -101,7 +101,7 @@ class ForVerification:
     ) -> None:
         asked = and_(
             in_force(bindparam("now", type_=UtcDateTime())),
-            Grant.relying_party_id == bindparam("relying_party_id"),
+            Grant.relying_party_id == bindparam("relying_party_id", type_=Uuid()),
             Grant.subject_ref == bindparam("subject_ref"),
             Grant.purpose == Purpose.VERIFICATION,
         )
