@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.db.migrate import NewerSchemaError
-from app.faces.cards.operating_point import operating_point
+from app.faces.cards.operating_point import find_operating_point
 from app.kit.errors import NotFoundError
 from app.templates import coverage
 from app.transparency.log.service import check_not_rolled_back as check_log
@@ -91,7 +91,7 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
     """
     pool = faces.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
-    in_force = operating_point(faces.card, faces.target_fmr, faces.target_group)
+    in_force = find_operating_point(faces.card, faces.target_fmr, faces.target_group)
     warnings = list(group_warnings(in_force))
     try:
         check(vault)

@@ -21,8 +21,8 @@ from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
-from app.faces.cards.select import chosen_card
-from app.faces.service import Measuring
+from app.faces.cards.select import select_card
+from app.faces.service import RunningEngine
 from app.faces.workers.pool import EnginePool
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler
 from app.kit.clock import Clock, utc_now
@@ -96,7 +96,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     Raises:
         OwnEngineError: as `chosen_card`.
     """
-    card = chosen_card(settings, calibrated=calibrated)
+    card = select_card(settings, calibrated=calibrated)
     pool = EnginePool(
         engine=ENGINES[settings.engine] if settings.own_card is None else CUSTOM_ENGINE,
         card=card,
@@ -109,15 +109,15 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     return pool, card
 
 
-def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Measuring:
+def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> RunningEngine:
     """Return the engine with the threshold that the settings select from its card.
 
     Raises:
         UnsupportedTargetError: the card supports no such target.
     """
     pool, card = engine
-    point = operating_point.chosen(card, settings)
-    return Measuring(
+    point = operating_point.choose_operating_point(card, settings)
+    return RunningEngine(
         pool=pool,
         card=card,
         target_fmr=point.target_fmr,
@@ -232,7 +232,7 @@ class _Service:
 
     settings: Settings
     vault: Vault
-    measuring: Measuring
+    measuring: RunningEngine
     token_usage: TokenUsage
     clock: Clock
 
@@ -245,7 +245,7 @@ class _Service:
             anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
             sys.setswitchinterval(SWITCH_INTERVAL_S)
             purged = self._prepare()
-            point = operating_point.operating_point(card, self.measuring.target_fmr, self.measuring.target_group)
+            point = operating_point.find_operating_point(card, self.measuring.target_fmr, self.measuring.target_group)
             for warning in group_warnings(point):
                 log.warning("the engine misses its target", warning=warning)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from app.comparisons import enumeration_guard
 from app.compliance import shipped_notices
 from app.db.sqlite.connections import unhurried
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows
 from app.kit.clock import Clock, utc_now
 from app.settings import Settings
@@ -37,7 +37,7 @@ class _Start:
     vault: Vault
     settings: Settings
     clock: Clock
-    measuring: Measuring | None
+    measuring: RunningEngine | None
     new_stores: bool
     purged: int = 0
 
@@ -74,7 +74,7 @@ def _purge(start: _Start) -> None:
 def _put_engine_in_force(start: _Start) -> None:
     if start.measuring is not None:
         days = start.settings.superseded_template_days
-        engine_history.begin(start.vault, start.measuring.card, days=days, now=start.clock())
+        engine_history.put_in_force(start.vault, start.measuring.card, days=days, now=start.clock())
 
 
 def _start_workers(start: _Start) -> None:
@@ -105,7 +105,7 @@ STEPS = (
     Step("delete dead rows", _purge, SERVE),
     Step("destroy discarded keys", lambda start: destroy_discarded_keys(start.vault), SERVE | {Run.MAINTENANCE}),
     # Before the next step: their time is over, even if their engine comes into force again.
-    Step("end expired templates", lambda start: expiry.end_superseded(start.vault, now=start.clock()), SERVE),
+    Step("end expired templates", lambda start: expiry.end_superseded_templates(start.vault, now=start.clock()), SERVE),
     Step("put the engine in force", _put_engine_in_force, SERVE),
     Step("start the engine workers", _start_workers, SERVE),
     Step("compare the notices with the settings", _compare_notices, SERVE),
@@ -113,7 +113,7 @@ STEPS = (
 
 
 def prepare(
-    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, measuring: Measuring | None = None
+    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, measuring: RunningEngine | None = None
 ) -> int:
     """Take the steps of *run*, in order, and return the number of dead rows deleted. Repeating is harmless.
 

@@ -14,7 +14,7 @@ from app.faces.engine import Engine, Face, Pixels
 from app.faces.engines.face_recognition import FaceRecognition
 from app.faces.engines.onnx import OnnxEngine
 from app.faces.workers import decode, frames
-from app.faces.workers.messages import MAX_IMAGE_BYTES, Ask, Measured
+from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, MeasureRequest
 from app.faces.workers.pool import MAX_PIXELS
 
 Bounds = Mapping[str, Callable[[], Any]]
@@ -33,7 +33,10 @@ def of(engine: Engine, image: bytes) -> Bounds:
     pixels = picture.pixels
     (face,) = engine.detect(pixels)
     top, right, bottom, left = face.box
-    unpacked, sent = np.asarray(libjpeg(image, engine.side)), frames.pack(Ask(image, keep_photo=False).frame())
+    unpacked, sent = (
+        np.asarray(libjpeg(image, engine.side)),
+        frames.pack(MeasureRequest(image, keep_photo=False).frame()),
+    )
     either: dict[str, Callable[[], Any]] = {
         "decode": lambda: libjpeg(image, engine.side),
         "reduce": unpacked.copy,
@@ -56,9 +59,9 @@ def libjpeg(image: bytes, side: int) -> Image.Image:
     return opened
 
 
-def exchange(image: bytes, answer: Measured) -> None:
+def exchange(image: bytes, answer: Measurement) -> None:
     """Send an image to a worker and its answer back: framed, through a pipe, read and taken out of the frame."""
-    for frame in (Ask(image, keep_photo=False).frame(), answer.frame()):
+    for frame in (MeasureRequest(image, keep_photo=False).frame(), answer.frame()):
         raw = frames.pack(frame)
         with _written(raw) as out:
             frames.read_frame(out.read, max_blob_bytes=MAX_IMAGE_BYTES)

@@ -10,7 +10,7 @@ from typing import Final
 
 from app.faces.cards.card import load_card
 from app.faces.permit import Permit
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from benchmarks.aside import Aside
@@ -57,7 +57,7 @@ def _rate(pool: EnginePool, images: Sequence[bytes], workers: int) -> float:
     def call() -> None:
         for image in images:
             (answer,) = pool.measure(Permit(grant_ids=()), [image])
-            if not isinstance(answer, Measured):
+            if not isinstance(answer, Measurement):
                 raise SystemExit(str(answer))
 
     return workers * len(images) / _together([call] * workers)

@@ -24,7 +24,7 @@ from typing import Final
 import httpx
 
 from app.faces.cards.card import load_card
-from app.faces.cards.operating_point import operating_point
+from app.faces.cards.operating_point import find_operating_point
 from app.main import ENGINES
 from benchmarks import crew, pictures, showing
 from benchmarks.aside import Aside
@@ -57,7 +57,7 @@ class Contest:
 
     def __init__(self, stock: Aside, doors: Mapping[str, Door], bare: Bare) -> None:
         self.stock, self.doors, self.bare = stock, doors, bare
-        self.threshold = operating_point(load_card("face_recognition")).threshold
+        self.threshold = find_operating_point(load_card("face_recognition")).threshold
         for name in pictures.DISTINCT + pictures.LOOK_ALIKES:
             for door in doors.values():
                 door.enrol(name, pictures.photo(name, ENROLLED))

@@ -73,8 +73,8 @@ class OnePerson:
             )
         Filler(self.vault, settings, str(party.id)).add(1)
         with self.vault.data.read() as session:
-            columns = [getattr(Template, name) for name in store.SealedTemplate._fields]
-            self.template = store.SealedTemplate(*session.execute(select(*columns)).one())
+            columns = select(*store.SEALED_TEMPLATE_COLUMNS)
+            self.template = store.SealedTemplate(*session.execute(columns).one())
             self._key_id = session.execute(select(PartyKey.id)).scalar_one()
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
             self._notice = session.execute(asked).scalar_one()

@@ -22,7 +22,7 @@ from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant, Notice
 from app.db.types import Row
 from app.faces import vectors
-from app.faces.cards.select import chosen_card
+from app.faces.cards.select import select_card
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
 from app.settings import Settings
@@ -75,9 +75,9 @@ class Filler:
         self._vault = vault
         self._kek = KekFile(settings.register_dir / KEK_FILE).read()[0]
         self._party_id = UUID(party_id)
-        self._card = chosen_card(settings)
+        self._card = select_card(settings)
         # Of no other engine does the database take templates.
-        engine_history.begin(vault, self._card, days=settings.superseded_template_days, now=utc_now())
+        engine_history.put_in_force(vault, self._card, days=settings.superseded_template_days, now=utc_now())
         self._random = random.Random(1)
         with vault.data.read() as session:
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
@@ -168,7 +168,7 @@ class Filler:
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
             sealed=key.seal(
-                vectors.packed(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
+                vectors.pack(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
             ),
         )
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 from app.faces.cards.card import load_card
 from app.faces.engine import Engine
 from app.faces.workers import decode, pipeline, worker
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS
 from app.main import ENGINES
 from benchmarks import bounds
@@ -87,7 +87,7 @@ def steps(*, engine: str, path: str) -> dict[str, float]:
         measured = clock.at("the worker's own", pipeline.measure)(
             engine_of(engine), image, keep_photo=False, max_pixels=MAX_PIXELS
         )
-    if not isinstance(measured, Measured):
+    if not isinstance(measured, Measurement):
         raise SystemExit(str(measured))
     clock.at("wire", bounds.exchange)(image, measured)
     return {stage: clock.spent[stage] for stage in STAGES}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from app.faces.cards.card import load_card
-from app.faces.cards.operating_point import operating_point
+from app.faces.cards.operating_point import find_operating_point
 from benchmarks import pictures, pieces
 from benchmarks.aside import Aside
 from benchmarks.report import cpu_s, machine, say, table
@@ -174,7 +174,7 @@ def show_decisions(contest: Contest) -> None:
 
 def main(rounds: int) -> None:
     """Measure and print everything."""
-    threshold = operating_point(load_card("face_recognition")).threshold
+    threshold = find_operating_point(load_card("face_recognition")).threshold
     say(machine())
     with (
         tempfile.TemporaryDirectory() as folder,

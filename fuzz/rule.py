@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 
 from app.faces.engine import PHOTO_SIDE
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers import decode
 
 MAX_PIXELS: Final = 1_000_000
 """Small, so that the fuzzer sees many inputs; the service's own limit is 25 times that."""
 MOST_CPU_S: Final = 2.0
 """Seconds of processor time for one input. A good picture of ``MAX_PIXELS`` takes 0.03."""
-EXPECTED: Final = frozenset((FlawCode.UNSUPPORTED, FlawCode.BROKEN, FlawCode.TOO_MANY_PIXELS))
+EXPECTED: Final = frozenset((Flaw.UNSUPPORTED, Flaw.BROKEN, Flaw.TOO_MANY_PIXELS))
 """The flaws that decoding can find; the others are about faces."""
 
 
@@ -27,7 +27,7 @@ class Finding(Exception):  # noqa: N818 - what a fuzzer looks for is called a fi
     """The decoder broke its word."""
 
 
-def check(image: bytes) -> decode.Picture | FlawCode:
+def check(image: bytes) -> decode.Picture | Flaw:
     """Decode *image* and return what came of it.
 
     Raises:
@@ -40,7 +40,7 @@ def check(image: bytes) -> decode.Picture | FlawCode:
             answer = decode.decode(image, max_pixels=MAX_PIXELS)
             _judge(answer)
     except MemoryError:  # the one exception that `decode` names
-        return FlawCode.BROKEN
+        return Flaw.BROKEN
     took = time.process_time() - began
     if took > MOST_CPU_S:
         raise Finding(f"{took:.1f} s")
@@ -48,7 +48,7 @@ def check(image: bytes) -> decode.Picture | FlawCode:
 
 
 def _judge(answer: object) -> None:
-    if isinstance(answer, FlawCode):
+    if isinstance(answer, Flaw):
         if answer not in EXPECTED:
             raise Finding(answer)
     elif isinstance(answer, decode.Picture):

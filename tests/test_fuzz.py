@@ -8,7 +8,7 @@ import pytest
 from PIL import PngImagePlugin
 
 from app.faces.engine import PHOTO_SIDE
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers import decode
 from fuzz import rule, seeds
 from tests.architecture.source import ROOT
@@ -31,11 +31,11 @@ def test_the_rule_holds_for_every_seed(seed: Path) -> None:
     answer = rule.check(seed.read_bytes())
 
     if seed.name in REFUSED:
-        assert answer is FlawCode.BROKEN
+        assert answer is Flaw.BROKEN
     elif seed.name == "bomb_pixels.png":
-        assert answer is FlawCode.TOO_MANY_PIXELS
+        assert answer is Flaw.TOO_MANY_PIXELS
     elif seed.suffix == ".gif":
-        assert answer is FlawCode.UNSUPPORTED
+        assert answer is Flaw.UNSUPPORTED
     elif seed.name != "many_scans.jpg":
         assert isinstance(answer, decode.Picture)
 
@@ -48,7 +48,7 @@ def test_the_seeds_are_those_that_are_made_and_small() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        FlawCode.NO_FACE,
+        Flaw.NO_FACE,
         None,
         decode.Picture(np.zeros((4, 4), np.uint8), 1.0),
         decode.Picture(np.zeros((4, 4, 3), np.float32), 1.0),
@@ -91,7 +91,7 @@ def test_the_one_exception_that_decode_names_is_no_finding(monkeypatch: pytest.M
 
     monkeypatch.setattr(decode, "decode", full)
 
-    assert rule.check(b"") is FlawCode.BROKEN
+    assert rule.check(b"") is Flaw.BROKEN
 
 
 def test_the_fuzzer_is_pinned_by_hash() -> None:

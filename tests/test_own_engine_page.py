@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from app.faces.cards.custom_card import Feeding, OwnCard
+from app.faces.cards.custom_card import CustomCard, NetworkInput
 from tests.architecture.source import ROOT
 from tests.faces.custom_networks import POOLED, bring, calibrate, network
 from tests.support.pages import check_page
@@ -96,7 +96,7 @@ def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(
 def test_the_page_names_every_member() -> None:
     tables = " ".join(re.findall(r"^\| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
 
-    assert not [name for name in (*OwnCard.model_fields, *Feeding.model_fields) if f"`{name}`" not in tables]
+    assert not [name for name in (*CustomCard.model_fields, *NetworkInput.model_fields) if f"`{name}`" not in tables]
 
 
 def gone(card: Path) -> None:

@@ -124,7 +124,7 @@ def _check_log(vault: Vault, *, now: datetime) -> None:
 def _check_labels(vault: Vault, tell: Tell) -> None:
     """Refuse a backup with templates whose rows say that they are of another engine than they are."""
     tell("opening templates")
-    if found := coverage.mislabelled(vault, tell=tell):
+    if found := coverage.count_mislabelled(vault, tell=tell):
         msg = (
             f"in the backup {found} templates are labelled with another engine than the one they were made by: "
             "something other than Mien wrote to it. Nothing was restored. Use another backup "

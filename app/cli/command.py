@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.consent.notices import NoticeError
 from app.db.migrate import NewerSchemaError
 from app.evaluation.errors import EvaluationError
-from app.faces.cards.custom_card import OwnEngineError
+from app.faces.cards.custom_card import CustomEngineError
 from app.faces.cards.operating_point import UnsupportedTargetError
 from app.parties.service import PartyError
 from app.settings import Settings
@@ -38,7 +38,7 @@ EXPECTED_ERRORS = (
     NoticeError,
     PartyError,
     SigningKeyError,
-    OwnEngineError,
+    CustomEngineError,
     EvaluationError,
     UnsupportedTargetError,
     NotInForceError,

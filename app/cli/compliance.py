@@ -14,7 +14,7 @@ from app.compliance.documents import records_of_processing as records
 from app.compliance.documents.common import Document, Source
 from app.compliance.documents.markdown import render
 from app.compliance.live_requirements import service as live_requirements
-from app.faces.cards.select import chosen_card
+from app.faces.cards.select import select_card
 from app.kit.clock import utc_now
 
 app = typer.Typer()
@@ -60,7 +60,7 @@ def live_check(*, as_json: Json = False) -> None:
     """
     settings = read_settings()
     with open_stores(settings) as vault:
-        report = live_requirements.check(vault, settings=settings, card=chosen_card(settings))
+        report = live_requirements.check(vault, settings=settings, card=select_card(settings))
     if as_json:
         fields = {
             "profile": settings.profile,
@@ -84,7 +84,7 @@ def live_check(*, as_json: Json = False) -> None:
 def _make(make: Callable[[Source], Document]) -> Document:
     settings = read_settings()
     with open_stores(settings) as vault:
-        return make(Source(vault=vault, settings=settings, card=chosen_card(settings), now=utc_now()))
+        return make(Source(vault=vault, settings=settings, card=select_card(settings), now=utc_now()))
 
 
 def _print(document: Document, *, as_json: bool) -> None:

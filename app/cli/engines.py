@@ -13,8 +13,8 @@ from rich.table import Table
 from app.cli.command import Json, open_stores, print_result, read_settings, refuse, refuse_on_error
 from app.evaluation.plotting import load_figures
 from app.faces.cards.calibration import TargetGroup
-from app.faces.cards.card import Card, shipped
-from app.faces.cards.compare import FPIR, Compared, compare
+from app.faces.cards.card import Card, shipped_cards
+from app.faces.cards.compare import FPIR, EngineComparison, compare_engines
 from app.kit.clock import utc_now
 from app.kit.progress import telling
 from app.main import choose_threshold, create_engine
@@ -46,8 +46,8 @@ def show_coverage(*, as_json: Json = False) -> None:
     """
     with open_stores(read_settings()) as vault, telling() as tell:
         with vault.data.read() as session:
-            engines = coverage.by_engine(session, now=utc_now())
-        mislabelled = coverage.mislabelled(vault, tell=tell)
+            engines = coverage.list_coverage(session, now=utc_now())
+        mislabelled = coverage.count_mislabelled(vault, tell=tell)
     if as_json:
         fields = {"engines": [asdict(one) for one in engines], "mislabelled": mislabelled}
         typer.echo(json.dumps(fields, default=str))
@@ -79,11 +79,11 @@ def renew_templates(*, as_json: Json = False) -> None:
     with open_stores(settings) as vault, telling() as tell:
         pool, card = create_engine(settings)
         with vault.data.read() as session:
-            engine_history.refuse_if_not_in_force(session, card)
+            engine_history.require_in_force(session, card)
         faces = choose_threshold(settings, (pool, card))
         pool.start()
         try:
-            done = renewal.look(renewal.Look(vault=vault, faces=faces, tell_time=utc_now, tell=tell))
+            done = renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=faces, clock=utc_now, report=tell))
         finally:
             pool.close()
     print_result(asdict(done), as_json=as_json)
@@ -108,7 +108,7 @@ def list_engines(
     """
     if target_fmr is not None and not 0 < target_fmr < 1:
         refuse("a false match rate is above 0 and below 1")
-    engines = compare(shipped(), target_fmr=target_fmr, target_group=target_group, gallery=gallery)
+    engines = compare_engines(shipped_cards(), target_fmr=target_fmr, target_group=target_group, gallery=gallery)
     if as_json:
         typer.echo(json.dumps({"engines": [one.as_document() for one in engines], "gallery": gallery, "fpir": FPIR}))
         return
@@ -127,13 +127,13 @@ def plot(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Director
     """Draw the figures of docs/explanation/engines.md from the shipped cards. Existing files are replaced."""
     with refuse_on_error():
         directory.mkdir(parents=True, exist_ok=True)
-        for name, figure in load_figures("card_plots")(shipped()).items():
+        for name, figure in load_figures("card_plots")(shipped_cards()).items():
             file = directory / f"{name}.svg"
             file.write_text(figure, "utf-8")
             typer.echo(file)
 
 
-def _column(one: Compared, gallery: int) -> dict[str, str]:
+def _column(one: EngineComparison, gallery: int) -> dict[str, str]:
     column = {
         "people in its training data agreed": "yes" if one.card.depicted_people_agreed else "no",
         "trial": one.card.calibration.trial["name"],
@@ -149,7 +149,7 @@ def _column(one: Compared, gallery: int) -> dict[str, str]:
     return column
 
 
-def _rates(one: Compared) -> dict[str, str]:
+def _rates(one: EngineComparison) -> dict[str, str]:
     at = one.at
     if at is None:
         return {**dict.fromkeys(RATES, "-"), "target FMR": str(one.unsupported)}

@@ -20,8 +20,8 @@ from app.evaluation.provenance import state
 from app.evaluation.service import Evaluation
 from app.evaluation.trial import MOST_IMAGES, MOST_REFERENCES, Asked, Trial, prepare
 from app.faces.cards.custom_calibration import seal_calibration
-from app.faces.cards.custom_card import OwnEngineError
-from app.faces.permit import Agreed, Stated
+from app.faces.cards.custom_card import CustomEngineError
+from app.faces.permit import ImageStatement, PeopleAgreed
 from app.kit.clock import utc_now
 from app.kit.progress import telling
 from app.main import create_engine
@@ -35,7 +35,7 @@ Origin = Annotated[
     str | None, typer.Option("--origin", metavar="TEXT", help="Where the images came from; printed in the report.")
 ]
 People = Annotated[
-    Agreed | None,
+    PeopleAgreed | None,
     typer.Option("--agreed", help="Whether the people in the images agreed to this use: yes, no or unknown."),
 ]
 Pairs = Annotated[
@@ -125,7 +125,7 @@ def _check_calibration(settings: Settings, pairs: Path | None) -> None:
         raise typer.BadParameter("--calibrate: a calibration needs every pair of images; leave out --pairs")
 
 
-def _read_statement(origin: str | None, agreed: Agreed | None) -> Stated:
+def _read_statement(origin: str | None, agreed: PeopleAgreed | None) -> ImageStatement:
     """Return the origin of the images and the people's agreement; on a terminal ask for the missing one."""
     if (origin is None or agreed is None) and not sys.stdin.isatty():
         raise typer.BadParameter(
@@ -136,7 +136,7 @@ def _read_statement(origin: str | None, agreed: Agreed | None) -> Stated:
         origin = _ask("Where did these images come from?")
     while agreed is None:
         reply = _ask("Did the people in them agree to this use? (yes, no or unknown)").strip().lower()
-        agreed = next((one for one in get_args(Agreed) if one == reply), None)
+        agreed = next((one for one in get_args(PeopleAgreed) if one == reply), None)
     try:
         return state(origin, agreed)
     except EvaluationError as error:
@@ -166,7 +166,7 @@ def _evaluate(
             found = _write_report(asked, trial, (pool, card), cache, out)
             if calibrate:
                 typer.echo(f"mien: calibrated: {seal_calibration(found.document, settings=settings)}", err=True)
-        except (KeyboardInterrupt, EngineLostError, OwnEngineError, OSError) as error:
+        except (KeyboardInterrupt, EngineLostError, CustomEngineError, OSError) as error:
             _exit_interrupted(cache, error)
         except EvaluationError:
             _end_cache(cache, keep_cache=keep_cache)

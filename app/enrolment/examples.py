@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of enrolments."""
+"""Examples of enrolments in the OpenAPI document."""
 
 from app.consent.examples import CONSENT_ID
 from app.kit.errors import Problem
@@ -41,5 +41,5 @@ DELETION: Example = {"enrolment_id": ENROLMENT_ID, "erased_from_disk": True}
 
 
 def first_photo(kind: type[Problem]) -> Example:
-    """Give the members of a problem for which the first photo is to blame."""
+    """Return the members of a problem with the first photo."""
     return {"photos": [{"index": 0, "slug": kind.slug, "detail": kind.detail}]}

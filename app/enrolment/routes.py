@@ -1,4 +1,4 @@
-"""Enrolling over HTTP."""
+"""Enrolment over HTTP."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,14 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
 from app.enrolment import examples, service
-from app.faces.refusals import PHOTO_REFUSALS
+from app.faces.flaws import PHOTO_REFUSALS
 from app.kit.errors import BusyError, NotFoundError
 from app.subjects.routes import Me
 from app.subjects.service import RestrictedError
 from app.templates import policy, store
-from app.templates import status as standing
 from app.templates.errors import NotTheSamePersonError
-from app.templates.status import Standing
+from app.templates.status import TemplateStatus, list_statuses
 from app.web.auth import PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppClock, Config, Faces, Now, Transactions, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
@@ -27,32 +26,32 @@ from app.web.openapi import media_response, merge_responses, problem_responses, 
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
-"""Everything but enrolling itself."""
+"""Every route but the enrolment itself."""
 upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
-"""Enrolling: the one body that may be larger than others."""
+"""The enrolment: its body may be larger than any other."""
 
-JPEG = media_response("image/jpeg", "The photo: pixels and nothing else.")
-MOST_CONSENTS = 20
-"""More relying parties than that are enrolled in several requests."""
+JPEG = media_response("image/jpeg", "The photo, without location, camera data or comments.")
+MAX_CONSENTS = 20
+"""For more relying parties, the subject sends several requests."""
 
 
 ConsentIds = Annotated[
     list[UUID],
     Form(
         min_length=1,
-        max_length=MOST_CONSENTS,
-        description="Each gets a template of its own.",
+        max_length=MAX_CONSENTS,
+        description="Each consent gets its own template.",
         examples=[[CONSENT_ID]],
     ),
 ]
 Photos = Annotated[
     list[UploadFile],
-    File(min_length=1, max_length=policy.MOST_PHOTOS, description="JPEG, PNG or WebP, told by its content."),
+    File(min_length=1, max_length=policy.MAX_PHOTOS, description="JPEG, PNG or WebP, recognised by its content."),
 ]
 
 
 class PhotoOut(BaseModel):
-    """How good one photo is; `docs/explanation/faces.md` says what each measure is."""
+    """Quality of one photo. `docs/explanation/faces.md` explains each measure."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.PHOTO))
 
@@ -71,34 +70,34 @@ class EnrolledOut(BaseModel):
 
 
 class LabelOut(BaseModel):
-    """An engine, and the hash of its weights."""
+    """An engine and the hash of its weights."""
 
     engine: str
     weights_sha256: str
 
 
 class TemplateOut(BaseModel):
-    """One reference, for one consent; the vector itself comes with the export."""
+    """The reference for one consent. The export contains its vector."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
 
     template_id: UUID
     consent_id: UUID
     engine: str
-    """The engine that made it, as it is sealed in it."""
+    """Engine that made the template, by the label sealed with it."""
     weights_sha256: str
     labelled_falsely_as: LabelOut | None
-    """What the database says, where that is not so; such a template is never compared."""
+    """Label in the database, if it differs. Such a template is never compared."""
     engine_in_force: bool
-    """Whether anybody can be compared by it: templates never cross from one engine to another."""
+    """Whether the template can be compared: only those of the engine in force can."""
     ends_on: date | None
-    """The day on which it ends because another engine took the place of its own."""
+    """Day on which the template ends because a newer engine replaced its own."""
     to_do: str | None
-    """What you can do about it; null if there is nothing to be done."""
+    """The next step for you; null if there is none."""
 
 
 class EnrolmentOut(BaseModel):
-    """One enrolment: the templates made, and the photos kept if the person agreed to that."""
+    """One enrolment: its templates, and its photos if you agreed to keep them."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.ENROLMENT))
 
@@ -108,24 +107,24 @@ class EnrolmentOut(BaseModel):
     photo_ids: list[UUID]
 
     @classmethod
-    def of(cls, enrolment: store.Enrolment, known: Sequence[Standing]) -> Self:
-        """Show *enrolment*, with what is *known* of how templates stand."""
+    def build(cls, enrolment: store.Enrolment, statuses: Sequence[TemplateStatus]) -> Self:
+        """Combine *enrolment* with the *statuses* of its templates."""
         return cls(
             enrolment_id=enrolment.id,
             enrolled_on=enrolment.enrolled_on,
-            templates=[TemplateOut(**one.told()) for one in known if one.enrolment_id == enrolment.id],
+            templates=[TemplateOut.model_validate(one) for one in statuses if one.enrolment_id == enrolment.id],
             photo_ids=enrolment.photo_ids,
         )
 
 
 class DeletionOut(BaseModel):
-    """An enrolment that is gone."""
+    """A deleted enrolment."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DELETION))
 
     enrolment_id: UUID
     erased_from_disk: bool
-    """Whether the last bytes have left the databases' logs; if not, they are unreadable and follow by themselves."""
+    """Whether the last bytes have left the disk. If not, they are unreadable, and the service removes them later."""
 
 
 @upload_router.post(
@@ -140,9 +139,9 @@ class DeletionOut(BaseModel):
 def enrol(
     me: Me,
     vault: Transactions,
-    faces: Faces,
+    engine: Faces,
     config: Config,
-    tell_time: AppClock,
+    clock: AppClock,
     consent_id: ConsentIds,
     photos: Photos,
     keep_photos: Annotated[bool, Form(description="Needs a consent to `template_renewal`.")] = False,  # noqa: FBT002 - a form field
@@ -150,23 +149,23 @@ def enrol(
 ) -> EnrolledOut:
     """Enrol your own photos.
 
-    One to five photos of you alone, the better for being several; one template for each consent. All or nothing: if a
-    photo will not do, `photos` says which, why, and what to do. Enrolling again replaces. The photos themselves are
-    dropped, unless you ask to `keep_photos` and consented to `template_renewal`.
+    Send one to five photos of you alone; several give fewer errors. Each consent gets its own template, which replaces
+    an older one. If a photo cannot be used, nothing is kept, and `photos` lists the reason and the next step. The
+    service deletes the photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
     """
-    enrolled = service.enrol(
+    result = service.enrol(
         vault,
-        faces,
+        engine,
         by=me,
         consent_ids=consent_id,
         photos=[image_bytes(photo, limit=config.max_photo_bytes) for photo in photos],
         keep_photos=keep_photos,
-        tell_time=tell_time,
+        clock=clock,
     )
     return EnrolledOut(
-        enrolment_id=enrolled.enrolment_id,
-        engine=faces.card.id,
-        photos=[PhotoOut(index=index, quality=dict(one)) for index, one in enumerate(enrolled.qualities)],
+        enrolment_id=result.enrolment_id,
+        engine=engine.card.id,
+        photos=[PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)],
     )
 
 
@@ -174,14 +173,14 @@ def enrol(
 def enrolments(
     me: Me, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
 ) -> Page[EnrolmentOut]:
-    """List your enrolments. Oldest first, with the photos that you asked to keep, and their templates.
+    """List your enrolments, oldest first, with their templates and the photos that you asked to keep.
 
-    Of each template it is said which engine made it, whether that is the one in force, when it ends if it is not, and
-    what there is to do then: templates never cross from one engine to another.
+    Each template names its engine. If another engine is in force now, the template can no longer be compared: `ends_on`
+    is its last day and `to_do` the next step.
     """
     with vault.data.read() as session:
-        found = store.of(session, me.id)
-    out = partial(EnrolmentOut.of, known=standing.of(vault, me.id, now=now))
+        found = store.list_enrolments(session, me.id)
+    out = partial(EnrolmentOut.build, statuses=list_statuses(vault, me.id, now=now))
     return Page.part(found, limit, after, key=lambda one: f"{one.enrolled_on}.{one.id}", out=out)
 
 
@@ -191,16 +190,16 @@ def enrolments(
     dependencies=PRIVATE,
     responses=problem_responses(NotFoundError),
 )
-def delete(enrolment_id: UUID, me: Me, vault: Transactions, tell_time: AppClock) -> DeletionOut:
-    """Delete an enrolment. Its templates, photos and their keys are gone when this returns; the consents stand."""
-    settled = service.delete(vault, subject_id=me.id, enrolment_id=enrolment_id, tell_time=tell_time)
-    return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=settled)
+def delete(enrolment_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> DeletionOut:
+    """Delete an enrolment. Its templates, photos and keys are gone when this returns; your consents stay in force."""
+    erased = service.delete_enrolment(vault, subject_id=me.id, enrolment_id=enrolment_id, clock=clock)
+    return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=erased)
 
 
 @router.get(
     "/photos/{photo_id}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), JPEG)
 )
 def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
-    """See one of your kept photos. Pixels and nothing else: place, device and comments were never kept."""
-    kept = service.photo(vault, subject_id=me.id, photo_id=photo_id)
-    return Response(kept, media_type="image/jpeg", headers=NO_STORE)
+    """Download one of your kept photos. Its location, camera data and comments were never kept."""
+    jpeg = service.open_photo(vault, subject_id=me.id, photo_id=photo_id)
+    return Response(jpeg, media_type="image/jpeg", headers=NO_STORE)

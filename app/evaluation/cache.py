@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from app.evaluation.errors import EvaluationError
 from app.faces.cards.card import Card
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 
 FILE: Final = "measured"
 Vector = npt.NDArray[np.float64]
-Outcome = Vector | FlawCode
+Outcome = Vector | Flaw
 """What became of one image."""
 
 
@@ -58,7 +58,7 @@ class Cache:
 
     def add(self, key: str, outcome: Outcome) -> None:
         """Keep what became of an image. It is there after this process was killed."""
-        if isinstance(outcome, FlawCode):
+        if isinstance(outcome, Flaw):
             body = f"{key} flaw {outcome.value}"
         else:
             body = f"{key} vector {base64.b64encode(np.asarray(outcome, _DOUBLES).tobytes()).decode()}"
@@ -155,7 +155,7 @@ def _line(line: bytes, dimensions: int) -> tuple[str, Outcome] | None:
         if int(checksum, 16) != zlib.crc32(body.encode()):
             return None
         if kind == "flaw":
-            return key, FlawCode(content)
+            return key, Flaw(content)
         vector = np.frombuffer(base64.b64decode(content, validate=True), _DOUBLES)
     except (ValueError, binascii.Error):
         return None

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from app.evaluation.cache import Cache, Outcome
 from app.evaluation.errors import EngineLostError
 from app.evaluation.image_folder import Folder, Sample, read
-from app.faces.flaws import Flaw, FlawCode
-from app.faces.permit import Stated
+from app.faces.flaws import Flaw
+from app.faces.permit import ImageStatement
 from app.faces.workers.pool import EnginePool
 from app.kit.errors import BusyError
 from app.kit.progress import Tell
@@ -83,7 +83,7 @@ class Bench:
     """With what images are measured."""
 
     pool: EnginePool
-    stated: Stated
+    stated: ImageStatement
     cache: Cache
     most_bytes: int
     workers: int
@@ -105,13 +105,13 @@ class Bench:
         if known is not None:
             return _One(known, key)
         try:
-            (answer,) = self.pool.measure_stated(self.stated, [image])
+            (answer,) = self.pool.measure_for_evaluation(self.stated, [image])
         except BusyError:
             status = self.pool.status()
             if not status.ready:
                 raise EngineLostError(f"the engine {status.engine} cannot be used: {status.reason}") from None
             return _One(Lost.NO_ANSWER, key, fresh=True)
-        return _One(answer.code if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
+        return _One(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
 
 
 def acquire(folder: Folder, bench: Bench, *, listed: bool, tell: Tell) -> Acquired:
@@ -161,12 +161,12 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
         outcome = found[place].outcome
         if isinstance(outcome, Lost):
             not_acquired[outcome.value] += 1
-        elif not isinstance(outcome, FlawCode):
+        elif not isinstance(outcome, Flaw):
             kept.append(place)
-        elif Flaw(outcome).slug == POOR_QUALITY:
+        elif outcome.slug == POOR_QUALITY:
             not_enrolled[outcome.value] += 1
         else:
-            not_acquired[Flaw(outcome).slug] += 1
+            not_acquired[outcome.slug] += 1
     vectors = [found[place].outcome for place in kept]
     return Acquired(
         vectors=np.array(vectors, dtype=np.float64).reshape(len(kept), -1 if kept else 0),

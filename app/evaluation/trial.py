@@ -9,7 +9,7 @@ from app.evaluation.errors import EvaluationError
 from app.evaluation.groups import Groups
 from app.evaluation.image_folder import GROUPS_FILE, Folder, look
 from app.evaluation.pairs import Listed
-from app.faces.permit import Stated
+from app.faces.permit import ImageStatement
 from app.kit.text import readable
 
 MOST_IMAGES: Final = 100_000
@@ -22,7 +22,7 @@ class Asked:
     """What is to be evaluated, and how."""
 
     root: Path
-    stated: Stated
+    stated: ImageStatement
     name: str
     pairs: Path | None = None
     workers: int

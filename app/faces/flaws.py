@@ -1,67 +1,120 @@
-"""What can be wrong with a photo, and what the person can do about it."""
+"""Flaws of a photo and the problem that answers each: slug, title, status and text, declared once."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
+
+from app.kit.errors import Problem
 
 
-class FlawCode(StrEnum):
-    """One thing that is wrong with a photo."""
+class PhotoRefusedError(Problem):
+    """A photo that gave no vector. Its subclasses are the public kinds."""
 
-    UNSUPPORTED = "unsupported"
+    status = 422
+
+    @classmethod
+    def from_flaw(cls, flaw: "Flaw", **members: object) -> "PhotoRefusedError":
+        """Return the problem for *flaw*, with its own text."""
+        return flaw.problem(flaw.detail, **members)
+
+
+class UnsupportedImageError(PhotoRefusedError):
     """Not JPEG, PNG or WebP by its first bytes."""
-    BROKEN = "broken"
-    """Truncated, damaged, or built to exhaust memory."""
-    TOO_MANY_PIXELS = "too_many_pixels"
-    NO_FACE = "no_face"
-    SEVERAL_FACES = "several_faces"
-    TOO_DARK = "too_dark"
-    TOO_BRIGHT = "too_bright"
-    TOO_SMALL = "too_small"
-    BLURRED = "blurred"
-    TURNED_AWAY = "turned_away"
-    COVERED = "covered"
+
+    status = 415
+    slug = "unsupported-image"
+    title = "Unsupported image"
+    detail = "This file is not a JPEG, PNG or WebP picture. Save the photo in one of these formats and send it again."
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """The answer for a photo that gave no vector: an outcome, not an error."""
+class UndecodableImageError(PhotoRefusedError):
+    """Damaged, built to exhaust memory, or with too many pixels."""
 
-    code: FlawCode
+    slug = "undecodable-image"
+    title = "Undecodable image"
+    detail = "This picture is damaged or incomplete. Save it again or take a new photo, then send that."
+
+
+class NoFaceError(PhotoRefusedError):
+    """No face was found."""
+
+    slug = "no-face"
+    title = "No face"
+    detail = "No face was found. Hold the camera upright, look straight into it and come closer."
+
+
+class SeveralFacesError(PhotoRefusedError):
+    """More than one face was found; none was measured."""
+
+    slug = "several-faces"
+    title = "Several faces"
+    detail = "This photo shows more than one face. Take a photo of yourself alone, with no people behind you."
+
+
+class PoorQualityError(PhotoRefusedError):
+    """Too dark, bright, small, blurred, turned away or covered."""
+
+    slug = "poor-quality"
+    title = "Poor quality"
+    detail = "Your face is too dark. Move to a place with light in front of you and take the photo again."
+
+
+PHOTO_REFUSALS: tuple[type[PhotoRefusedError], ...] = (
+    UnsupportedImageError,
+    UndecodableImageError,
+    NoFaceError,
+    SeveralFacesError,
+    PoorQualityError,
+)
+
+
+class Flaw(StrEnum):
+    """The reason why a photo gave no vector: an outcome, not an error. Its value is the code that a worker sends."""
+
+    problem: type[PhotoRefusedError]
+    detail: str
+    """Instruction to the person in the photo; the problem's own text unless the flaw has another."""
+
+    def __new__(cls, code: str, problem: type[PhotoRefusedError] = PoorQualityError, detail: str = "") -> Self:
+        """Make a member with its problem and text."""
+        flaw = str.__new__(cls, code)
+        flaw._value_ = code
+        flaw.problem = problem
+        flaw.detail = detail or problem.detail
+        return flaw
+
+    UNSUPPORTED = "unsupported", UnsupportedImageError
+    BROKEN = "broken", UndecodableImageError
+    TOO_MANY_PIXELS = (
+        "too_many_pixels",
+        UndecodableImageError,
+        "This picture has too many pixels. Make it smaller and send it again.",
+    )
+    NO_FACE = "no_face", NoFaceError
+    SEVERAL_FACES = "several_faces", SeveralFacesError
+    TOO_DARK = "too_dark", PoorQualityError
+    TOO_BRIGHT = (
+        "too_bright",
+        PoorQualityError,
+        "Your face is too bright. Move out of direct light or turn the flash off, and take the photo again.",
+    )
+    TOO_SMALL = (
+        "too_small",
+        PoorQualityError,
+        "Your face is too small in this photo. Move closer to the camera and take the photo again.",
+    )
+    BLURRED = "blurred", PoorQualityError, "Your face is blurred. Wipe the lens, hold still and take the photo again."
+    TURNED_AWAY = (
+        "turned_away",
+        PoorQualityError,
+        "Your face is turned away. Look straight into the camera and take the photo again.",
+    )
+    COVERED = (
+        "covered",
+        PoorQualityError,
+        "Part of your face is covered. Take off dark glasses or a mask and take the photo again.",
+    )
 
     @property
     def slug(self) -> str:
-        """The public, permanent name of the problem; every fault of quality is ``poor-quality``."""
-        return _SLUGS.get(self.code, "poor-quality")
-
-    @property
-    def status(self) -> int:
-        """The HTTP status that the problem has when it stands alone."""
-        return 415 if self.code is FlawCode.UNSUPPORTED else 422
-
-    @property
-    def detail(self) -> str:
-        """What to do about it, written for the person in the photo."""
-        return _DETAILS[self.code]
-
-
-_SLUGS = {
-    FlawCode.UNSUPPORTED: "unsupported-image",
-    FlawCode.BROKEN: "undecodable-image",
-    FlawCode.TOO_MANY_PIXELS: "undecodable-image",
-    FlawCode.NO_FACE: "no-face",
-    FlawCode.SEVERAL_FACES: "several-faces",
-}
-
-_DETAILS = {
-    FlawCode.UNSUPPORTED: "This is not a JPEG, PNG or WebP picture. Save the photo as one of these and send it again.",
-    FlawCode.BROKEN: "This picture is damaged or incomplete. Save or take the photo again and send the new one.",
-    FlawCode.TOO_MANY_PIXELS: "This picture has too many pixels. Make it smaller, then send it again.",
-    FlawCode.NO_FACE: "No face was found. Hold the camera upright, look straight into it and come closer.",
-    FlawCode.SEVERAL_FACES: "There is more than one face in this photo. Take one of you alone, with nobody behind you.",
-    FlawCode.TOO_DARK: "Your face is too dark. Move into better light, in front of you, and take the photo again.",
-    FlawCode.TOO_BRIGHT: "Your face is too bright. Move out of direct light or switch the flash off, and try again.",
-    FlawCode.TOO_SMALL: "Your face is too small in this photo. Move closer to the camera and take the photo again.",
-    FlawCode.BLURRED: "Your face is blurred. Wipe the lens, hold still and take the photo again.",
-    FlawCode.TURNED_AWAY: "Your face is turned away. Look straight into the camera and take the photo again.",
-    FlawCode.COVERED: "Part of your face is covered. Take off dark glasses or a mask and take the photo again.",
-}
+        """Public, permanent name of the problem."""
+        return self.problem.slug

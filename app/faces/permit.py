@@ -34,12 +34,12 @@ class Permit:
     """Whether the re-encoded photos may leave the worker (the person's `template_renewal` grant)."""
 
 
-Agreed = Literal["yes", "no", "unknown"]
+PeopleAgreed = Literal["yes", "no", "unknown"]
 """Whether the people in the images agreed to this use of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stated:
+class ImageStatement:
     """What an operator said of images that are measured to count an engine's errors, and for nothing else.
 
     Only ``app.evaluation`` makes one; a lint says so. It keeps no photos.
@@ -50,7 +50,7 @@ class Stated:
 
     origin: str
     """Where the images came from, in the operator's words; never blank."""
-    agreed: Agreed
+    agreed: PeopleAgreed
 
     def __post_init__(self) -> None:
         """Refuse an empty statement: it is none."""

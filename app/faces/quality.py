@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from app.faces.engine import Face, Pixels
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 
 DARKEST_HIGHLIGHT: Final = 50.0
 """``brightness`` below it is too dark. The lightest twentieth, not the mean: well lit dark skin has highlights,
@@ -53,7 +53,7 @@ _Place = tuple[float, float, float, float]
 _Floats = npt.NDArray[np.float64]
 
 
-def measures(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float]:
+def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float]:
     """Return every measure of *face*, by name.
 
     Args:
@@ -74,16 +74,16 @@ def measures(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float
     }
 
 
-def verdict(quality: Mapping[str, float]) -> FlawCode | None:
+def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
     """Return what is wrong with a face of such measures, the first thing to put right first; None when it is good."""
     faults = {
         # Before the size, since the eyes of a turned face are near each other.
-        FlawCode.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
-        FlawCode.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
-        FlawCode.TOO_DARK: quality["brightness"] < DARKEST_HIGHLIGHT,
-        FlawCode.TOO_BRIGHT: quality["glare"] > MOST_GLARE,
-        FlawCode.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
-        FlawCode.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
+        Flaw.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
+        Flaw.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
+        Flaw.TOO_DARK: quality["brightness"] < DARKEST_HIGHLIGHT,
+        Flaw.TOO_BRIGHT: quality["glare"] > MOST_GLARE,
+        Flaw.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
+        Flaw.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
     }
     return next((code for code, is_so in faults.items() if is_so), None)
 

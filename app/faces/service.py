@@ -8,7 +8,7 @@ from app.faces.workers.pool import EnginePool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measuring:
+class RunningEngine:
     """The engine in force."""
 
     pool: EnginePool

@@ -18,7 +18,7 @@ UNLABELLED_WEIGHTS = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead087
 """The SHA-256 of its weights, then and on its card now: a test compares."""
 
 
-class Labelled(NamedTuple):
+class LabelledVector(NamedTuple):
     """A vector, and the weights that it means something to."""
 
     weights_sha256: str
@@ -42,7 +42,7 @@ def mean(vectors: Sequence[Vector], *, metric: Metric) -> Vector:
     return _unit(_mean([_unit(one) for one in vectors]))
 
 
-def packed(vector: Vector, *, weights_sha256: str) -> bytes:
+def pack(vector: Vector, *, weights_sha256: str) -> bytes:
     """Write a vector after the label that says which weights gave it its meaning.
 
     32 bytes of SHA-256, then little-endian doubles, eight bytes a dimension. Sealed together, neither changes alone.
@@ -56,11 +56,11 @@ def packed(vector: Vector, *, weights_sha256: str) -> bytes:
     return blob
 
 
-def unpacked(blob: bytes) -> Labelled:
+def unpack(blob: bytes) -> LabelledVector:
     """Read what `packed` wrote, or a version that wrote no label."""
     if len(blob) == UNLABELLED_BYTES:
-        return Labelled(UNLABELLED_WEIGHTS, _vector(blob))
-    return Labelled(blob[:LABEL_BYTES].hex(), _vector(blob[LABEL_BYTES:]))
+        return LabelledVector(UNLABELLED_WEIGHTS, _vector(blob))
+    return LabelledVector(blob[:LABEL_BYTES].hex(), _vector(blob[LABEL_BYTES:]))
 
 
 def _vector(doubles: bytes) -> Vector:

@@ -68,7 +68,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         purged=purge_dead_rows(vault, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.end_expired(vault, now=now),
-        templates_ended=expiry.end_superseded(vault, now=now),
+        templates_ended=expiry.end_superseded_templates(vault, now=now),
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=consent.delete_old_proofs(vault, retention=settings.proof_retention, now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),
@@ -103,7 +103,7 @@ def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
         with unhurried():
             vault.catch_up()
             removed = delete_dead_rows(vault, now=now)
-            templates.retire_superseded(vault)
+            templates.drop_superseded_keys(vault)
     except BaseException:
         vault.unfinished = True
         raise

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 import structlog
 
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.jobs.scheduler import Job
 from app.kit.clock import Clock
 from app.templates import coverage, renewal
@@ -22,7 +22,7 @@ class TemplateRenewal:
     """Renews templates, one photo at a time."""
 
     vault: Vault
-    measuring: Measuring
+    measuring: RunningEngine
     clock: Clock
     _stopping: threading.Event = field(default_factory=threading.Event)
     _labels_checked: bool = False
@@ -33,10 +33,10 @@ class TemplateRenewal:
             # It opens every template: too slow for the start of the service.
             self._labels_checked = True
             coverage.report_mislabelled(self.vault)
-        look = renewal.Look(
-            vault=self.vault, faces=self.measuring, tell_time=self.clock, may_go_on=self._wait_until_idle
+        run = renewal.RenewalRun(
+            vault=self.vault, engine=self.measuring, clock=self.clock, wait_for_turn=self._wait_until_idle
         )
-        if (done := renewal.look(look)) != renewal.Renewed():
+        if (done := renewal.renew_templates(run)) != renewal.RenewalCounts():
             log.info("templates renewed", **asdict(done))
 
     def stop(self) -> None:
@@ -50,7 +50,7 @@ class TemplateRenewal:
         return not self._stopping.is_set()
 
 
-def job(vault: Vault, measuring: Measuring, *, every_s: float, clock: Clock) -> Job:
+def job(vault: Vault, measuring: RunningEngine, *, every_s: float, clock: Clock) -> Job:
     """Return the job."""
     renewal_of_templates = TemplateRenewal(vault=vault, measuring=measuring, clock=clock)
     return Job(name="renewal", every_s=every_s, run=renewal_of_templates.run, interrupt=renewal_of_templates.stop)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.consent import queries
 from app.consent.tables import ConsentProof, Grant
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.parties import queries as parties
 from app.parties.tables import RelyingParty
 from app.rights import explanations, personal_data, retention
@@ -47,7 +47,7 @@ class AccessRequest:
 
     vault: Vault
     settings: Settings
-    faces: Measuring
+    faces: RunningEngine
     subject_id: UUID
     now: datetime
     receipt: Bundle | None = None
@@ -130,7 +130,7 @@ def head(request: AccessRequest) -> AccessHead:
         UnauthenticatedError: the subject was erased.
     """
     card, settings = request.faces.card, request.settings
-    templates = standing.of(request.vault, request.subject_id, now=request.now)
+    templates = standing.list_statuses(request.vault, request.subject_id, now=request.now)
     receipt = request.receipt
     key = subjects.key(request.vault, request.subject_id)
     with request.vault.data.read() as session:
@@ -149,7 +149,7 @@ def head(request: AccessRequest) -> AccessHead:
         purposes=[_purpose(grant, recipients) for grant in grants],
         recipients=[_recipient(party) for party in recipients.values()],
         proofs=[_proof(settings, consent_id, proof) for consent_id, proof in past.proofs],
-        templates=[TemplateStatus(**one.told()) for one in templates],
+        templates=[TemplateStatus(**one.as_document()) for one in templates],
         retention=retention.policy(settings),
         logic=Logic(
             engine=card.id,

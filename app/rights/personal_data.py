@@ -24,7 +24,7 @@ from app.db.types import Row
 from app.faces import vectors
 from app.rights.explanations import TEMPLATE_WARNING
 from app.subjects import service as subjects
-from app.templates import status as standing
+from app.templates import status as template_status
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.sealing_context import place
@@ -252,10 +252,12 @@ def _sealing_key(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
 
 def _template_file(vault: Vault, path: str, row: _Row, content: bytes) -> ExportFile:
     """Return a template as a file, with the engine label that is sealed in it; the row's label may be false."""
-    weights_sha256, vector = vectors.unpacked(content)
+    weights_sha256, vector = vectors.unpack(content)
     with vault.data.read() as session:
-        label = standing.label_of(session, weights_sha256)
-    false_label = standing.falsely(standing.Label(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label)
+        label = template_status.engine_label(session, weights_sha256)
+    false_label = template_status.find_false_label(
+        template_status.EngineLabel(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label
+    )
     template = {
         "template_id": str(row["id"]),
         **asdict(label),

@@ -1,13 +1,14 @@
-"""Templates of an engine that another took the place of end on the day that was said; consents stand.
+"""End the templates of superseded engines on the announced day. The consents stay in force.
 
-The photos that were kept for an enrolment go with its last template: they were kept to renew that, and nothing else.
+Photos kept for an enrolment go with its last template: they were kept only to renew it.
 """
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from uuid import UUID, uuid4
+from functools import partial
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
@@ -15,82 +16,69 @@ from sqlalchemy.orm import Session
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
 from app.templates import store
+from app.templates.log_entries import record_entry
 from app.templates.tables import EngineRow, Template
-from app.transparency.log import entries
-from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
+from app.transparency.log.entries import LoggedAct, Value, append_open_entry, record_or_note_unrecorded
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 from app.web.auth import UnauthenticatedError
 
 PAGE = 25
-"""Templates that end in one transaction. Each makes a key for its consent, and nobody else writes meanwhile."""
+"""Templates ended in one transaction. Each makes a key for its consent, and holds the write lock meanwhile."""
 
 
 @operation("ending templates")
-def end_superseded(vault: Vault, *, now: datetime) -> int:
-    """End every template whose engine was superseded and had its time. Returns how many."""
-    over, ended = _over(now.date()), 0
-    while page := _page(vault, over):
+def end_superseded_templates(vault: Vault, *, now: datetime) -> int:
+    """End every template of a superseded engine whose last day has come. Return how many ended."""
+    due, ended = _is_due(now.date()), 0
+    while page := _page(vault, due):
         with vault.change() as change:
-            rows = change.session.scalars(select(Template).where(over, Template.id.in_(page))).all()
+            rows = change.session.scalars(select(Template).where(due, Template.id.in_(page))).all()
             change.session.expunge_all()
             _end(change, vault, rows, now=now)
         ended += len(rows)
     return ended
 
 
-def _over(today: date) -> ColumnElement[bool]:
-    """Select the templates whose day has come, but not those of people who are being erased: these go with them."""
+def _is_due(today: date) -> ColumnElement[bool]:
+    """Select the templates to end, except those of subjects under erasure: the erasure deletes them."""
     engines = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= today)
     return and_(Template.weights_sha256.in_(engines), Template.subject_id.not_in(subjects.erasing_subject_ids()))
 
 
-def _page(vault: Vault, over: ColumnElement[bool]) -> Sequence[UUID]:
+def _page(vault: Vault, due: ColumnElement[bool]) -> Sequence[UUID]:
     with vault.data.read() as session:
-        # Of one person together: they have one entry of it.
-        return session.scalars(select(Template.id).where(over).order_by(Template.subject_id).limit(PAGE)).all()
+        # By subject: templates of one enrolment share an entry.
+        return session.scalars(select(Template.id).where(due).order_by(Template.subject_id).limit(PAGE)).all()
 
 
 def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datetime) -> None:
     change.session.execute(delete(Template).where(Template.id.in_([row.id for row in rows])))
     emptied = store.drop_photos_without_template(change.session, {row.enrolment_id for row in rows})
     for grant_id in {row.grant_id for row in rows} | emptied:
-        _supersede(change, grant_id)
-    of_each = Counter((row.subject_id, row.enrolment_id, row.engine_id, row.weights_sha256) for row in rows)
-    for (subject_id, enrolment_id, engine, weights), count in of_each.items():
-        told: dict[str, entries.Value] = {
+        try:
+            change.issue(Owner.grant(grant_id))
+        except KeyGoneError:
+            # The grant ended in a commit that failed; the purge of dead rows removes the rest of it.
+            continue
+    # After the commit: a crash before it would leave dead rows, which the purge cannot tell from withdrawn ones.
+    store.drop_old_keys_after_commit(change)
+    counts = Counter((row.subject_id, row.enrolment_id, row.engine_id, row.weights_sha256) for row in rows)
+    for (subject_id, enrolment_id, engine, weights), count in counts.items():
+        record: dict[str, Value] = {
             "at": now.isoformat(),
             "enrolment_id": str(enrolment_id),
             "templates": count,
             "engine": engine,
             "weights_sha256": weights,
         }
-        _note(change.session, vault, subject_id, told, now)
+        _record(change.session, vault, subject_id, record, now)
     if rows:
         append_open_entry(change.session, LoggedAct.RETENTION_RUN, templates_ended=len(rows), on=now.date().isoformat())
 
 
-def _supersede(change: Change, grant_id: UUID) -> None:
-    """Destroy what the consent's rows were sealed under; the consent stands, and so it has a key.
-
-    After the commit: before it, a crash between the two would leave dead rows, of which the purge cannot tell that it
-    was time that ended them.
-    """
-    owner = Owner.grant(grant_id)
-    try:
-        fresh = change.issue(owner)
-    except KeyGoneError:
-        # It has ended, in a commit that failed: the purge removes the rest of it.
-        return
-    change.supersede(owner, keep={fresh, *store.generations_in_use(change.session, grant_id)})
-
-
-def _note(session: Session, vault: Vault, subject_id: UUID, told: dict[str, entries.Value], now: datetime) -> None:
-    """Tell the person, among their entries; they end all the same if the person's key does not open."""
-
-    def write() -> None:
-        key = subjects.key(vault, subject_id)
-        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TEMPLATE_ENDED, **told)
-
+def _record(session: Session, vault: Vault, subject_id: UUID, record: dict[str, Value], now: datetime) -> None:
+    """Write the entry about ended templates. They end even if the subject's key does not open."""
+    write = partial(record_entry, session, vault, LoggedAct.TEMPLATE_ENDED, subject_id=subject_id, **record)
     with suppress(UnauthenticatedError):
         record_or_note_unrecorded(session, write, state="template_ended", now=now)

@@ -1,4 +1,4 @@
-"""What a crash or a restored backup leaves to be done."""
+"""Cleanup after a crash or a restored backup: dead rows, and keys that seal nothing."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
-from app.templates.entries import record_deletion
+from app.templates.log_entries import record_deletion
 from app.templates.store import generations_in_use
 from app.templates.tables import Photo, Template
 from app.transparency.log.entries import record_or_note_unrecorded
@@ -19,68 +19,77 @@ from app.vault.vault import Vault
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
-    """Remove templates and photos whose key is gone: ended, or replaced by a newer one. Returns how many."""
+    """Delete templates and photos whose key was destroyed. Return how many."""
     removed = 0
     for table in (Template, Photo):
-        of_whom = (table.subject_id, table.enrolment_id)
-        for page in dead_rows.pages(vault, table.id, table.grant_id, table.key_generation, *of_whom):
-            owners = [Owner.grant(row.grant_id).digest for row in page]
-            living = dead_rows.generations(vault, set(owners))
-            sealed_by = zip(page, owners, strict=True)
+        columns = (table.grant_id, table.key_generation, table.subject_id, table.enrolment_id)
+        for page in dead_rows.pages(vault, table.id, *columns):
+            keys = {row.id: (Owner.grant(row.grant_id).digest, row.key_generation) for row in page}
+            living = dead_rows.generations(vault, {owner for owner, _ in keys.values()})
             dead = {
-                row.id: (owner, row.key_generation)
-                for row, owner in sealed_by
-                if row.key_generation not in living.get(owner, ())
+                row_id: (owner, generation)
+                for row_id, (owner, generation) in keys.items()
+                if generation not in living.get(owner, ())
             }
             dead_rows.refuse_older_register(vault, dead.values())
             if dead:
                 with vault.data.write() as session:
                     session.execute(delete(table).where(table.id.in_(dead)))
-                    touched = {row.enrolment_id: row.subject_id for row in page if row.id in dead}
-                    _record_deletions(session, vault, touched, now=now)
+                    subjects = {row.enrolment_id: row.subject_id for row in page if row.id in dead}
+                    _record_deletions(session, vault, subjects, now=now)
                 removed += len(dead)
     return removed
 
 
-def _record_deletions(session: Session, vault: Vault, touched: Mapping[UUID, UUID], *, now: datetime) -> None:
-    """Write the entry of each enrolment of which nothing is left: it was lost with its commit, or with the data."""
+def _record_deletions(session: Session, vault: Vault, subjects: Mapping[UUID, UUID], *, now: datetime) -> None:
+    """Write the missing entry of each enrolment that has no row left.
+
+    Args:
+        session: on the data store.
+        vault: the stores.
+        subjects: the subject of each enrolment that lost a row.
+        now: the current time.
+    """
     left = {
-        one
+        enrolment_id
         for table in (Template, Photo)
-        for one in session.scalars(select(table.enrolment_id).where(table.enrolment_id.in_(touched)))
+        for enrolment_id in session.scalars(select(table.enrolment_id).where(table.enrolment_id.in_(subjects)))
     }
-    for enrolment_id, subject_id in touched.items():
+    for enrolment_id, subject_id in subjects.items():
         if enrolment_id in left:
             continue
         write = partial(record_deletion, session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=now)
         record_or_note_unrecorded(session, write, state="deleted", now=now)
 
 
-def retire_superseded(vault: Vault) -> None:
-    """Destroy the keys that an interrupted replacement left: all but those in use, the newest and what is newer."""
+def drop_superseded_keys(vault: Vault) -> None:
+    """Destroy the keys that an interrupted replacement left.
+
+    Of each grant's keys, those stay that seal a row, the newest, and any that is newer than the last in use.
+    """
     for page in dead_rows.pages(vault, Grant.id):
         grants = {Owner.grant(row.id).digest: row.id for row in page}
         several = {owner for owner, living in dead_rows.generations(vault, grants).items() if len(living) > 1}
         if several:
-            _retire(vault, [grants[owner] for owner in several])
+            _drop_superseded(vault, [grants[owner] for owner in several])
 
 
-def _retire(vault: Vault, grant_ids: Collection[UUID]) -> None:
-    # With the write lock: meanwhile nobody is between a new key and the row that it seals.
+def _drop_superseded(vault: Vault, grant_ids: Collection[UUID]) -> None:
+    # The write lock keeps out writers that have issued a key and not yet written the row it seals.
     with vault.data.write() as session:
         for grant_id in session.scalars(select(Grant.id).where(Grant.id.in_(grant_ids))).all():
             owner = Owner.grant(grant_id)
             living = dead_rows.generations(vault, [owner.digest]).get(owner.digest, set())
             keep = generations_in_use(session, grant_id) or {max(living, default=0)}
-            if any(one < max(keep) and one not in keep for one in living):
+            if any(generation < max(keep) and generation not in keep for generation in living):
                 vault.register.retire(owner, keep=keep)
 
 
 def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
-    """Give the consents, a page at a time, with the generations of their keys that seal something."""
+    """Yield the grants, a page at a time, with the generations of their keys that seal a row."""
     for page in dead_rows.pages(vault, Grant.id):
         ids = [row.id for row in page]
-        found: dict[Owner, set[int]] = {Owner.grant(one): set() for one in ids}
+        found: dict[Owner, set[int]] = {Owner.grant(grant_id): set() for grant_id in ids}
         with vault.data.read() as session:
             for table in (Template, Photo):
                 used = select(table.grant_id, table.key_generation).where(table.grant_id.in_(ids))

@@ -1,4 +1,4 @@
-"""The rules of enrolling, pure: every photo good, all of one person."""
+"""Rules of an enrolment, without I/O: how many photos, and that all show one person."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,15 +6,15 @@ from itertools import combinations
 from app.faces.engine import Metric, Vector
 from app.faces.vectors import distance
 
-MOST_PHOTOS = 5
-"""More add little: the mean of five halves the misses of the mean of two (`docs/explanation/faces.md`)."""
+MAX_PHOTOS = 5
+"""More photos add little: the mean of five halves the misses of the mean of two (`docs/explanation/faces.md`)."""
 
 
-def odd_ones(vectors: Sequence[Vector], *, metric: Metric, threshold: float) -> list[int]:
-    """Return the indexes of photos that are not of the same person as another; empty when all agree.
+def find_odd_photos(vectors: Sequence[Vector], *, metric: Metric, threshold: float) -> list[int]:
+    """Return the indexes of photos that do not match the others; empty if all match.
 
-    Two photos of one enrolment must match each other as a probe must match a reference: one threshold, one rule. Of a
-    pair that does not, the photo in more such pairs is named first; in a tie both are.
+    Two photos match as a probe matches a reference: by the same threshold. The photos in the most pairs that do not
+    match are returned; in a tie, all of them.
     """
     apart = [
         pair

@@ -1,14 +1,14 @@
-"""Renewing templates when the engine changed, from photos that were kept for that (purpose `template_renewal`).
+"""Renew templates of superseded engines from photos kept for that purpose (`template_renewal`).
 
-One enrolment at a time, and of it one photo at a time: whoever enrols or verifies comes first. What was measured is
-sealed in one short transaction, which asks once more for everything that it rests on: whoever withdraws, restricts, or
-enrols again meanwhile finds nothing written. Photos that will not do for the engine are not tried again with it.
+Enrolments and verifications come first: a run takes one enrolment at a time, and waits before each photo. The new
+templates are sealed in one short transaction, which checks everything again. If the subject withdrew, restricted or
+enrolled again meanwhile, it writes nothing. Photos that an engine cannot use are not tried with it again.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, and_, or_, select, update
@@ -17,68 +17,63 @@ from sqlalchemy.orm import Session
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.consent.tables import Grant
-from app.faces import vectors as features
+from app.faces import vectors
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.kit.clock import Clock
 from app.kit.crash_points import operation, step
 from app.kit.errors import BusyError, NotFoundError
-from app.subjects import service as subjects
 from app.templates import engine_history, policy, store
 from app.templates.errors import NotTheSamePersonError
+from app.templates.log_entries import record_entry
 from app.templates.tables import EngineRow, Photo, Template
-from app.transparency.log import entries
-from app.transparency.log.entries import LoggedAct
+from app.transparency.log.entries import LoggedAct, Value
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, SealError
-from app.vault.vault import Change, Vault
+from app.vault.vault import Vault
 from app.web.auth import UnauthenticatedError
 
 PAGE = 100
-"""Enrolments that are looked up at once."""
+"""Enrolments read at once."""
 UNREADABLE = "photos-do-not-open"
-"""Why a template is not renewed, beside the slugs of what the engine says of a photo."""
+"""Reason in the entry when kept photos do not open; every other reason is the slug of a problem."""
 ENDED_MEANWHILE = (ConsentRequiredError, NotFoundError, KeyGoneError, UnauthenticatedError)
 
 log = structlog.get_logger()
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """What one look did."""
+class RenewalCounts:
+    """Templates counted by the outcome of one run."""
 
     renewed: int = 0
-    """Templates."""
     have_to_enrol_again: int = 0
-    """Templates whose photos will not do for the engine."""
+    """The engine cannot use their photos."""
     left: int = 0
-    """Templates that ended meanwhile, or whose turn comes with the next look."""
+    """They ended during the run, or are left for the next run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One look for templates that can be renewed."""
+class RenewalRun:
+    """Dependencies of one run."""
 
     vault: Vault
-    faces: Measuring
-    tell_time: Clock
-    may_go_on: Callable[[], bool] = _always
-    """Waits, before each photo, until whoever comes first is served; False if there is no time left."""
-    tell: Callable[[str], object] = lambda _doing: None
+    engine: RunningEngine
+    clock: Clock
+    wait_for_turn: Callable[[], bool] = lambda: True
+    """Called before each photo: waits until the engine is free, and returns False if the run must stop."""
+    report: Callable[[str], object] = lambda _progress: None
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """An enrolment that can be renewed, and what that rests on."""
+class _Renewable:
+    """An enrolment that can be renewed, and the rows that allow it."""
 
     permit: Permit
     templates: Sequence[Template]
+    """All made by one engine."""
     photos: Sequence[Photo]
 
     @property
@@ -89,195 +84,184 @@ class _Found:
     def enrolment_id(self) -> UUID:
         return self.templates[0].enrolment_id
 
-    def rests_on(self) -> tuple[tuple[UUID, ...], set[UUID], set[UUID]]:
-        return self.permit.grant_ids, {one.id for one in self.templates}, {one.id for one in self.photos}
+    def row_ids(self) -> tuple[tuple[UUID, ...], set[UUID], set[UUID]]:
+        return self.permit.grant_ids, {row.id for row in self.templates}, {row.id for row in self.photos}
 
 
-def superseded(weights_sha256: str, *, today: date) -> ColumnElement[bool]:
-    """Select the templates of engines that *weights_sha256* took the place of, whose day has not come."""
+def is_superseded(weights_sha256: str, *, today: date) -> ColumnElement[bool]:
+    """Select the templates of other engines than *weights_sha256* whose last day has not come."""
     ended = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= today)
     return and_(Template.weights_sha256 != weights_sha256, Template.weights_sha256.not_in(ended))
 
 
-def renewable(weights_sha256: str, *, now: datetime) -> ColumnElement[bool]:
+def is_renewable(weights_sha256: str, *, now: datetime) -> ColumnElement[bool]:
     """Select the templates that can be renewed for the engine of *weights_sha256*."""
-    in_force = select(Grant.id).where(permits.in_force(now))
-    kept = select(Photo.enrolment_id).where(
-        Photo.grant_id.in_(in_force.where(Grant.purpose == Purpose.TEMPLATE_RENEWAL))
-    )
+    grants = select(Grant.id).where(permits.in_force(now))
+    renewal_grants = grants.where(Grant.purpose == Purpose.TEMPLATE_RENEWAL)
     return and_(
-        superseded(weights_sha256, today=now.date()),
+        is_superseded(weights_sha256, today=now.date()),
         or_(Template.not_renewable_by.is_(None), Template.not_renewable_by != weights_sha256),
-        Template.grant_id.in_(in_force),
-        Template.enrolment_id.in_(kept),
+        Template.grant_id.in_(grants),
+        Template.enrolment_id.in_(select(Photo.enrolment_id).where(Photo.grant_id.in_(renewal_grants))),
     )
 
 
-def look(how: Look) -> Renewed:
-    """Renew every template that can be, one enrolment after the other. Repeating is harmless.
+def renew_templates(run: RenewalRun) -> RenewalCounts:
+    """Renew every template that can be renewed, one enrolment after the other. Repeating it is harmless.
 
     Raises:
-        NotInForceError: another engine is in force than the one to measure with.
+        NotInForceError: the run's engine is not in force.
     """
-    with how.vault.data.read() as session:
-        engine_history.refuse_if_not_in_force(session, how.faces.card)
-        if not engine_history.has_older(session):
-            return Renewed()
-    done, after, total = Renewed(), None, 0
-    while page := _page(how, after):
+    with run.vault.data.read() as session:
+        engine_history.require_in_force(session, run.engine.card)
+        if not engine_history.has_superseded(session):
+            return RenewalCounts()
+    counts, after, total = RenewalCounts(), None, 0
+    while page := _page(run, after):
         for enrolment_id in page:
             total += 1
-            how.tell(f"{total} enrolments")
+            run.report(f"{total} enrolments")
             try:
-                done = _added(done, _renew(how, enrolment_id))
+                done = _renew(run, enrolment_id)
             except BusyError:
-                # Nobody is kept waiting for this: the next look goes on.
-                return replace(done, left=done.left + 1)
+                # A renewal must not compete with requests for the engine; the next run continues.
+                return replace(counts, left=counts.left + 1)
+            counts = RenewalCounts(
+                counts.renewed + done.renewed,
+                counts.have_to_enrol_again + done.have_to_enrol_again,
+                counts.left + done.left,
+            )
         after = page[-1]
-    return done
+    return counts
 
 
-def _page(how: Look, after: UUID | None) -> Sequence[UUID]:
-    due = renewable(how.faces.card.weights_sha256, now=how.tell_time())
+def _page(run: RenewalRun, after: UUID | None) -> Sequence[UUID]:
+    due = is_renewable(run.engine.card.weights_sha256, now=run.clock())
     query = select(Template.enrolment_id).where(due).distinct().order_by(Template.enrolment_id).limit(PAGE)
-    with how.vault.data.read() as session:
+    with run.vault.data.read() as session:
         return session.scalars(query if after is None else query.where(Template.enrolment_id > after)).all()
 
 
-def _added(one: Renewed, other: Renewed) -> Renewed:
-    return Renewed(
-        one.renewed + other.renewed, one.have_to_enrol_again + other.have_to_enrol_again, one.left + other.left
-    )
-
-
 @operation("renewing a template")
-def _renew(how: Look, enrolment_id: UUID) -> Renewed:
-    """Renew the templates of one enrolment, or note that they cannot be.
+def _renew(run: RenewalRun, enrolment_id: UUID) -> RenewalCounts:
+    """Renew the templates of one enrolment, or record why that is impossible.
 
     Raises:
         BusyError: the engine cannot take a photo now.
     """
     try:
-        with how.vault.data.read() as session:
-            found = _find(session, enrolment_id, how.faces.card.weights_sha256, now=how.tell_time())
-        vectors = _measured(how, found)
+        with run.vault.data.read() as session:
+            found = _find(session, enrolment_id, run.engine.card.weights_sha256, now=run.clock())
+        measured = _measure(run, found)
         step("measured")
-        if isinstance(vectors, str):
-            return _give_up(how, found, vectors)
-        return _seal(how, found, vectors)
+        if isinstance(measured, str):
+            return _record_failure(run, found, measured)
+        return _replace_templates(run, found, measured)
     except ENDED_MEANWHILE:
-        return Renewed(left=1)
+        return RenewalCounts(left=1)
     except KekError as error:
         log.error("a template cannot be renewed", error=type(error).__name__)
-        return Renewed(left=1)
+        return RenewalCounts(left=1)
 
 
-def _find(session: Session, enrolment_id: UUID, weights_sha256: str, *, now: datetime) -> _Found:
-    """Find what can be renewed of an enrolment.
+def _find(session: Session, enrolment_id: UUID, weights_sha256: str, *, now: datetime) -> _Renewable:
+    """Return the rows of an enrolment that can be renewed.
 
     Raises:
-        ConsentRequiredError: nothing any more.
+        ConsentRequiredError: there are none.
     """
-    due = and_(Template.enrolment_id == enrolment_id, renewable(weights_sha256, now=now))
+    due = and_(Template.enrolment_id == enrolment_id, is_renewable(weights_sha256, now=now))
     templates = session.scalars(select(Template).where(due).order_by(Template.id)).all()
     if not templates:
         raise ConsentRequiredError
-    # One entry names one older engine; what is of yet another has its turn with the next look.
-    templates = [one for one in templates if one.weights_sha256 == templates[0].weights_sha256]
+    # An entry names one previous engine; templates of another are left for the next run.
+    templates = [row for row in templates if row.weights_sha256 == templates[0].weights_sha256]
     permit, _ = permits.find_for_renewal(
-        session, subject_id=templates[0].subject_id, consent_ids=[one.grant_id for one in templates], now=now
+        session, subject_id=templates[0].subject_id, consent_ids=[row.grant_id for row in templates], now=now
     )
-    mine = and_(Photo.enrolment_id == enrolment_id, Photo.grant_id == permit.grant_ids[0])
-    return _Found(permit, templates, session.scalars(select(Photo).where(mine).order_by(Photo.position)).all())
+    kept = and_(Photo.enrolment_id == enrolment_id, Photo.grant_id == permit.grant_ids[0])
+    return _Renewable(permit, templates, session.scalars(select(Photo).where(kept).order_by(Photo.position)).all())
 
 
-def _measured(how: Look, found: _Found) -> list[Vector] | str:
-    """Measure the photos with the engine in force; or say by a slug why they will not do.
+def _measure(run: RenewalRun, found: _Renewable) -> list[Vector] | str:
+    """Return the photos' vectors, or the reason why the engine cannot use them.
 
     Raises:
-        BusyError: it cannot take them now.
-        ConsentRequiredError: what that rests on ended during the wait.
+        BusyError: the engine cannot take a photo now.
+        ConsentRequiredError: a consent, a template or a photo ended during the wait.
     """
-    vectors = []
+    measured = []
     for photo in found.photos:
-        if not how.may_go_on():
+        if not run.wait_for_turn():
             raise BusyError
-        # The wait has no end that is known: whoever withdrew or restricted meanwhile is not measured.
-        with how.vault.data.read() as session:
-            _still(session, how, found, now=how.tell_time())
+        # The wait has no limit: check that the subject has not withdrawn or restricted meanwhile.
+        with run.vault.data.read() as session:
+            _require_unchanged(session, run, found, now=run.clock())
         try:
-            plain = store.open_photo(how.vault, photo)
+            jpeg = store.open_photo(run.vault, photo)
         except SealError:
             return UNREADABLE
-        (measured,) = how.faces.pool.measure(found.permit, [plain])
-        if isinstance(measured, Flaw):
-            return measured.slug
-        vectors.append(measured.vector)
-    apart = policy.odd_ones(vectors, metric=how.faces.card.metric, threshold=how.faces.threshold)
-    return NotTheSamePersonError.slug if apart else vectors
+        (result,) = run.engine.pool.measure(found.permit, [jpeg])
+        if isinstance(result, Flaw):
+            return result.slug
+        measured.append(result.vector)
+    odd = policy.find_odd_photos(measured, metric=run.engine.card.metric, threshold=run.engine.threshold)
+    return NotTheSamePersonError.slug if odd else measured
 
 
-def _still(session: Session, how: Look, found: _Found, *, now: datetime) -> None:
-    """Refuse to measure or write what rests on something that is no more.
-
-    Raises:
-        ConsentRequiredError: a consent, a template or a photo has ended, or the engine has changed.
-    """
-    weights = how.faces.card.weights_sha256
-    if not engine_history.is_in_force(session, how.faces.card):
+def _require_unchanged(session: Session, run: RenewalRun, found: _Renewable, *, now: datetime) -> None:
+    """Raise `ConsentRequiredError` if a consent, a template or a photo ended, or the engine changed."""
+    card = run.engine.card
+    if not engine_history.is_in_force(session, card):
         raise ConsentRequiredError
-    if _find(session, found.enrolment_id, weights, now=now).rests_on() != found.rests_on():
+    if _find(session, found.enrolment_id, card.weights_sha256, now=now).row_ids() != found.row_ids():
         raise ConsentRequiredError
 
 
-def _seal(how: Look, found: _Found, vectors: Sequence[Vector]) -> Renewed:
-    """Put a new template in place of each old one; the keys of the old go after the commit."""
-    with how.vault.change() as change:
-        now = how.tell_time()
-        _still(change.session, how, found, now=now)
-        entry_id = _log(change.session, how, found, LoggedAct.TEMPLATE_RENEWED, now=now, photos=len(vectors))
-        reference = features.mean(vectors, metric=how.faces.card.metric)
-        for template in found.templates:
-            _replace(change, how, template, entry_id, reference)
-    return Renewed(renewed=len(found.templates))
+def _replace_templates(run: RenewalRun, found: _Renewable, measured: Sequence[Vector]) -> RenewalCounts:
+    """Replace each template by a new one. The old keys are destroyed after the commit."""
+    card = run.engine.card
+    reference = vectors.mean(measured, metric=card.metric)
+    with run.vault.change() as change:
+        now = run.clock()
+        _require_unchanged(change.session, run, found, now=now)
+        entry_id = _record(change.session, run, found, LoggedAct.TEMPLATE_RENEWED, now=now, photos=len(measured))
+        for row in found.templates:
+            grant = change.session.get_one(Grant, row.grant_id)
+            generation = change.issue(Owner.grant(grant.id))
+            columns = store.EnrolmentColumns(grant, row.enrolment_id, entry_id, row.enrolled_on, generation)
+            store.put_template(change.session, run.vault, columns, card, reference)
+        store.drop_old_keys_after_commit(change)
+    return RenewalCounts(renewed=len(found.templates))
 
 
-def _replace(change: Change, how: Look, template: Template, entry_id: UUID, reference: Vector) -> None:
-    grant = change.session.get_one(Grant, template.grant_id)
-    generation = change.issue(Owner.grant(grant.id))
-    at = store.Place(grant, template.enrolment_id, entry_id, template.enrolled_on, generation)
-    store.put_template(change.session, how.vault, at, how.faces.card, reference)
-    in_use = store.generations_in_use(change.session, grant.id)
-    change.supersede(Owner.grant(grant.id), keep={generation, *in_use})
+def _record_failure(run: RenewalRun, found: _Renewable, reason: str) -> RenewalCounts:
+    """Record, in the subject's entries and on the templates, that this engine cannot use the photos."""
+    with run.vault.data.write() as session:
+        now = run.clock()
+        _require_unchanged(session, run, found, now=now)
+        _record(session, run, found, LoggedAct.TEMPLATE_NOT_RENEWED, now=now, slug=reason)
+        failed = Template.id.in_([row.id for row in found.templates])
+        session.execute(update(Template).where(failed).values(not_renewable_by=run.engine.card.weights_sha256))
+    return RenewalCounts(have_to_enrol_again=len(found.templates))
 
 
-def _give_up(how: Look, found: _Found, why: str) -> Renewed:
-    """Note that the photos will not do for this engine, where their person sees it."""
-    with how.vault.data.write() as session:
-        now = how.tell_time()
-        _still(session, how, found, now=now)
-        _log(session, how, found, LoggedAct.TEMPLATE_NOT_RENEWED, now=now, slug=why)
-        mine = Template.id.in_([one.id for one in found.templates])
-        session.execute(update(Template).where(mine).values(not_renewable_by=how.faces.card.weights_sha256))
-    return Renewed(have_to_enrol_again=len(found.templates))
-
-
-def _log(session: Session, how: Look, found: _Found, act: LoggedAct, *, now: datetime, **more: entries.Value) -> UUID:
-    """Write the entry first: without it the database takes no template. It names both engines."""
-    old, card, entry_id = found.templates[0], how.faces.card, uuid4()
-    entries.append(
+def _record(
+    session: Session, run: RenewalRun, found: _Renewable, act: LoggedAct, *, now: datetime, **more: Value
+) -> UUID:
+    """Write the entry about a renewal. It names both engines."""
+    previous, card = found.templates[0], run.engine.card
+    return record_entry(
         session,
-        subjects.key(how.vault, found.subject_id),
+        run.vault,
+        act,
         subject_id=found.subject_id,
-        entry_id=entry_id,
-        act=act,
         at=now.isoformat(),
         enrolment_id=str(found.enrolment_id),
         templates=len(found.templates),
         engine=card.id,
         weights_sha256=card.weights_sha256,
-        engine_before=old.engine_id,
-        weights_before=old.weights_sha256,
+        engine_before=previous.engine_id,
+        weights_before=previous.weights_sha256,
         **more,
     )
-    return entry_id

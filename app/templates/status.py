@@ -1,6 +1,6 @@
-"""What a person is told of each of their templates: its engine, until when it is kept, and what there is to do."""
+"""Status of each template as its subject reads it: its engine, its last day, and the next step."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,133 +12,131 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
 from app.subjects import service as subjects
-from app.templates import engine_history, store
+from app.templates import store
+from app.templates.engine_history import engine_in_force, engine_name
 from app.templates.tables import EngineRow, Photo, Template
 from app.vault.register import KeyGoneError
 from app.vault.vault import Vault
 
-ENROL = "Enrol again (`POST /v1/me/enrolments`): nobody can be compared with you by this template."
-BY_ITSELF = "Nothing: a new one is made from the photos that you agreed to keep."
-STOPPED = "Lift the restriction or the dispute; a new one is then made from the photos that you agreed to keep."
-NO_LONGER = f"The photos that you agreed to keep will not do for the new engine. {ENROL}"
-MISLABELLED = f"Its label is false, and it is never compared. Tell whoever runs this service. {ENROL}"
+ENROL_AGAIN = "Enrol again (`POST /v1/me/enrolments`): this template can no longer be compared."
+NOTHING_TO_DO = "Nothing: the service makes a new template from the photos that you agreed to keep."
+LIFT_STOP = (
+    "Lift the restriction or the dispute. "
+    "The service then makes a new template from the photos that you agreed to keep."
+)
+PHOTOS_UNUSABLE = f"The new engine cannot use the photos that you agreed to keep. {ENROL_AGAIN}"
+MISLABELLED = f"This template names the wrong engine and is never compared. Tell the operator. {ENROL_AGAIN}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """Which engine a template is said to be of."""
+class EngineLabel:
+    """An engine and the hash of its weights."""
 
     engine: str
     weights_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How one template stands."""
+class TemplateStatus:
+    """Status of one template."""
 
     template_id: UUID
     consent_id: UUID
     enrolment_id: UUID
-    label: Label
-    """As it is sealed."""
-    labelled_falsely_as: Label | None
-    """What its row says, where that is not so."""
+    engine: str
+    """Engine that made the template, by the label sealed with it."""
+    weights_sha256: str
+    labelled_falsely_as: EngineLabel | None
+    """Label on the template's row, if it differs from the sealed one."""
     engine_in_force: bool
     ends_on: date | None
-    """The day on which it ends because its engine is no longer in force; None if only its consent ends it."""
+    """Day on which the template ends because its engine was superseded; None if only its consent ends it."""
     to_do: str | None
 
-    def told(self) -> dict[str, Any]:
-        """Return it as the person's documents have it."""
-        falsely = self.labelled_falsely_as
-        return {
-            "template_id": str(self.template_id),
-            "consent_id": str(self.consent_id),
-            "enrolment_id": str(self.enrolment_id),
-            **asdict(self.label),
-            "labelled_falsely_as": None if falsely is None else asdict(falsely),
-            "engine_in_force": self.engine_in_force,
-            "ends_on": None if self.ends_on is None else self.ends_on.isoformat(),
-            "to_do": self.to_do,
-        }
+    def as_document(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: str(value) if isinstance(value, UUID | date) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What the templates of one person are held against."""
+class _SubjectState:
+    """Facts about one subject that decide the status of their templates."""
 
-    in_force: EngineRow | None
-    kept: frozenset[UUID]
-    """The enrolments of which photos are kept for renewal."""
-    stopped: frozenset[UUID]
-    """The consents that nobody is matched on now, by their person's will."""
-
-
-def label_of(session: Session, weights_sha256: str) -> Label:
-    """Return the label of what was made with these weights."""
-    return Label(engine=engine_history.name_of(session, weights_sha256), weights_sha256=weights_sha256)
+    weights_in_force: str | None
+    renewable_enrolments: frozenset[UUID]
+    """Enrolments with photos kept under a renewal consent."""
+    stopped_consents: frozenset[UUID]
+    """Consents that the subject restricted or paused."""
 
 
-def falsely(row: Label, sealed: Label) -> Label | None:
-    """Return what a row says of its template, if that is not what is sealed."""
+def engine_label(session: Session, weights_sha256: str) -> EngineLabel:
+    """Return the label of an engine's weights."""
+    return _label(session.get(EngineRow, weights_sha256), weights_sha256)
+
+
+def find_false_label(row: EngineLabel, sealed: EngineLabel) -> EngineLabel | None:
+    """Return the label on a template's row, if it differs from the sealed one."""
     return None if row.weights_sha256 == sealed.weights_sha256 else row
 
 
-def of(vault: Vault, subject_id: UUID, *, now: datetime) -> list[Standing]:
-    """Return how each of the person's templates stands; one that ends just now is left out."""
+def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[TemplateStatus]:
+    """Return the status of each of the subject's templates, except those whose key was just destroyed."""
     with vault.data.read() as session:
-        known = _known(session, subject_id, now)
+        state = _subject_state(session, subject_id, now)
         rows = session.scalars(select(Template).where(Template.subject_id == subject_id).order_by(Template.id)).all()
-        ends = {one.weights_sha256: one.templates_end_on for one in session.scalars(select(EngineRow))}
-    labels = {row.id: weights for row, weights in _sealed(vault, rows)}
-    with vault.data.read() as session:
-        found = {one: label_of(session, one) for one in set(labels.values())}
-    return [_standing(row, found[labels[row.id]], ends, known) for row in rows if row.id in labels]
+        engines = {engine.weights_sha256: engine for engine in session.scalars(select(EngineRow))}
+    statuses = []
+    for row in rows:
+        try:
+            weights = store.sealed_weights(vault, row)
+        except KeyGoneError:
+            continue
+        statuses.append(_status(row, _label(engines.get(weights), weights), engines, state))
+    return statuses
 
 
-def _known(session: Session, subject_id: UUID, now: datetime) -> _Known:
-    mine = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
-    renewal = select(Grant.id).where(mine, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
-    paused = select(Grant.id).where(mine, Grant.matching_period_id.is_(None))
-    if subjects.is_restricted(session, subject_id):
-        paused = select(Grant.id).where(mine)
-    return _Known(
-        engine_history.in_force(session),
+def _label(engine: EngineRow | None, weights_sha256: str) -> EngineLabel:
+    return EngineLabel(engine=engine_name(engine, weights_sha256), weights_sha256=weights_sha256)
+
+
+def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _SubjectState:
+    own = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
+    renewal = select(Grant.id).where(own, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
+    stopped = select(Grant.id).where(own)
+    if not subjects.is_restricted(session, subject_id):
+        stopped = stopped.where(Grant.matching_period_id.is_(None))
+    return _SubjectState(
+        in_force.weights_sha256 if (in_force := engine_in_force(session)) else None,
         frozenset(session.scalars(select(Photo.enrolment_id).where(Photo.grant_id.in_(renewal)))),
-        frozenset(session.scalars(paused)),
+        frozenset(session.scalars(stopped)),
     )
 
 
-def _sealed(vault: Vault, rows: Iterable[Template]) -> Iterator[tuple[Template, str]]:
-    """Give each row with the weights that are sealed in it; one whose key is gone is left out."""
-    for row in rows:
-        try:
-            yield row, store.sealed_weights(vault, row)
-        except KeyGoneError:
-            continue
-
-
-def _standing(row: Template, sealed: Label, ends: Mapping[str, date | None], known: _Known) -> Standing:
-    said = Label(engine=row.engine_id, weights_sha256=row.weights_sha256)
-    in_force = known.in_force is not None and known.in_force.weights_sha256 == sealed.weights_sha256
-    return Standing(
+def _status(
+    row: Template, sealed: EngineLabel, engines: Mapping[str, EngineRow], state: _SubjectState
+) -> TemplateStatus:
+    in_force = sealed.weights_sha256 == state.weights_in_force
+    false_label = find_false_label(EngineLabel(engine=row.engine_id, weights_sha256=row.weights_sha256), sealed)
+    # Expiry selects templates by their row, unopened; so the row's engine gives the day.
+    engine = engines.get(row.weights_sha256)
+    return TemplateStatus(
         template_id=row.id,
         consent_id=row.grant_id,
         enrolment_id=row.enrolment_id,
-        label=sealed,
-        labelled_falsely_as=falsely(said, sealed),
+        engine=sealed.engine,
+        weights_sha256=sealed.weights_sha256,
+        labelled_falsely_as=false_label,
         engine_in_force=in_force,
-        # It ends by its row, as everything does that is looked up unopened.
-        ends_on=ends.get(row.weights_sha256),
-        to_do=_to_do(row, sealed, known) if not in_force or falsely(said, sealed) else None,
+        ends_on=engine.templates_end_on if engine else None,
+        to_do=None if in_force and false_label is None else _next_step(row, false_label, state),
     )
 
 
-def _to_do(row: Template, sealed: Label, known: _Known) -> str:
-    if row.weights_sha256 != sealed.weights_sha256:
+def _next_step(row: Template, false_label: EngineLabel | None, state: _SubjectState) -> str:
+    if false_label is not None:
         return MISLABELLED
-    if row.enrolment_id not in known.kept:
-        return ENROL
-    if known.in_force is not None and row.not_renewable_by == known.in_force.weights_sha256:
-        return NO_LONGER
-    return STOPPED if row.grant_id in known.stopped else BY_ITSELF
+    if row.enrolment_id not in state.renewable_enrolments:
+        return ENROL_AGAIN
+    if state.weights_in_force is not None and row.not_renewable_by == state.weights_in_force:
+        return PHOTOS_UNUSABLE
+    return LIFT_STOP if row.grant_id in state.stopped_consents else NOTHING_TO_DO

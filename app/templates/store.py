@@ -1,12 +1,12 @@
-"""Templates and photos in the database, sealed and opened. The rules are in `service` and `policy`."""
+"""Sealed templates and kept photos in the data store: write, open, list and delete."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -16,15 +16,17 @@ from app.faces.cards.card import Card
 from app.faces.engine import Vector
 from app.kit.errors import NotFoundError
 from app.templates.tables import Photo, Template
-from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import Key
+from app.vault.register import KeyGoneError, Owner, Register
+from app.vault.seal import KekError, Key, SealError
 from app.vault.sealing_context import place
-from app.vault.vault import Vault
+from app.vault.vault import Change, Vault
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a new row hangs from."""
+class EnrolmentColumns:
+    """Values that new template and photo rows take from their grant and enrolment."""
 
     grant: Grant
     enrolment_id: UUID
@@ -32,100 +34,124 @@ class Place:
     enrolled_on: date
     key_generation: int
 
+    def shared(self) -> dict[str, Any]:
+        """Return the columns that both tables have."""
+        return {
+            "grant_id": self.grant.id,
+            "subject_id": self.grant.subject_id,
+            "purpose": self.grant.purpose,
+            "enrolment_id": self.enrolment_id,
+            "enrolled_on": self.enrolled_on,
+            "key_generation": self.key_generation,
+        }
 
-def put_template(session: Session, vault: Vault, at: Place, card: Card, reference: Vector) -> None:
-    """Seal *reference* as the grant's one template; any that it had is deleted."""
-    grant, template_id = at.grant, uuid4()
+
+def put_template(session: Session, vault: Vault, columns: EnrolmentColumns, card: Card, reference: Vector) -> None:
+    """Seal *reference* as the grant's only template; delete the template that it replaces."""
+    grant, template_id = columns.grant, uuid4()
     if grant.relying_party_id is None:
         raise ValueError(grant.purpose)
-    key = vault.register.key(Owner.grant(grant.id), at.key_generation)
+    key = vault.register.key(Owner.grant(grant.id), columns.key_generation)
+    blob = vectors.pack(reference, weights_sha256=card.weights_sha256)
     session.execute(delete(Template).where(Template.grant_id == grant.id))
     session.add(
         Template(
             id=template_id,
-            grant_id=grant.id,
-            subject_id=grant.subject_id,
-            purpose=grant.purpose,
             relying_party_id=grant.relying_party_id,
-            enrolment_id=at.enrolment_id,
-            enrolled_on=at.enrolled_on,
             engine_id=card.id,
             weights_sha256=card.weights_sha256,
-            key_generation=at.key_generation,
-            entry_id=at.entry_id,
-            sealed=key.seal(
-                vectors.packed(reference, weights_sha256=card.weights_sha256), place(Template.sealed, template_id)
-            ),
+            entry_id=columns.entry_id,
+            sealed=key.seal(blob, place(Template.sealed, template_id)),
+            **columns.shared(),
         )
     )
     session.flush()
 
 
-def put_photos(session: Session, vault: Vault, at: Place, photos: Iterable[bytes]) -> None:
+def put_photos(session: Session, vault: Vault, columns: EnrolmentColumns, photos: Iterable[bytes]) -> None:
     """Seal *photos* under the renewal grant, in the order sent."""
-    key = vault.register.key(Owner.grant(at.grant.id), at.key_generation)
-    for position, plain in enumerate(photos):
+    key = vault.register.key(Owner.grant(columns.grant.id), columns.key_generation)
+    for position, jpeg in enumerate(photos):
         photo_id = uuid4()
-        session.add(
-            Photo(
-                id=photo_id,
-                grant_id=at.grant.id,
-                subject_id=at.grant.subject_id,
-                purpose=at.grant.purpose,
-                enrolment_id=at.enrolment_id,
-                position=position,
-                enrolled_on=at.enrolled_on,
-                key_generation=at.key_generation,
-                sealed=key.seal(plain, place(Photo.sealed, photo_id)),
-            )
-        )
+        sealed = key.seal(jpeg, place(Photo.sealed, photo_id))
+        session.add(Photo(id=photo_id, position=position, sealed=sealed, **columns.shared()))
     session.flush()
 
 
 class SealedTemplate(NamedTuple):
-    """What it takes to open a template."""
+    """The columns of a template row that opening it needs."""
 
     id: UUID
     grant_id: UUID
     subject_id: UUID
     key_generation: int
     weights_sha256: str
-    """What its row says; what is sealed with the vector is what holds."""
+    """Label on the row. The label sealed with the vector decides."""
     sealed: bytes
 
+    @classmethod
+    def placeholder(cls) -> "SealedTemplate":
+        """Return a template with ids of no row.
 
-class MislabelledError(Exception):
-    """A template's row names other weights than those it was made with: it means nothing to them."""
+        Opening it reads the register as for a real one, so that timing does not reveal whether a reference exists.
+        """
+        return cls(uuid4(), uuid4(), uuid4(), 1, "", b"")
 
 
-def open_template(key: Key, template: SealedTemplate) -> Vector:
-    """Return a template's vector.
+SEALED_TEMPLATE_COLUMNS = tuple(getattr(Template, name) for name in SealedTemplate._fields)
+"""The columns to select for a `SealedTemplate`, in its order."""
+
+
+class OpenTemplate(NamedTuple):
+    """A template's vector, and the key of its subject."""
+
+    vector: Vector
+    subject_key: Key
+
+
+class TemplateUnusableError(Exception):
+    """The template cannot be compared: a key is missing or does not open, or the row's label is false."""
+
+
+def open_template(register: Register, template: SealedTemplate) -> OpenTemplate:
+    """Open a template with one read of the register.
 
     Raises:
-        MislabelledError: its row says that it is of another engine than it is.
+        TemplateUnusableError: it must not be compared.
+        SealError: its sealed bytes are damaged.
     """
-    weights_sha256, vector = vectors.unpacked(key.open(template.sealed, place(Template.sealed, template.id)))
+    grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
+    try:
+        key, subject_key = register.keys((grant, template.key_generation), (subject, 1))
+    except (KeyGoneError, KekError, SealError) as error:
+        raise TemplateUnusableError from error
+    weights_sha256, vector = _unseal(key, template)
     if weights_sha256 != template.weights_sha256:
-        raise MislabelledError
-    return vector
+        log.error("a template is labelled with another engine than its own")
+        raise TemplateUnusableError
+    return OpenTemplate(vector, subject_key)
 
 
 def sealed_weights(vault: Vault, template: Template) -> str:
-    """Return which weights a template was made with, as it is sealed with it.
+    """Return the weights hash that is sealed with a template's vector.
 
     Raises:
         KeyGoneError: its key was destroyed.
         SealError: it does not open.
     """
     key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
-    return vectors.unpacked(key.open(template.sealed, place(Template.sealed, template.id))).weights_sha256
+    return _unseal(key, template).weights_sha256
+
+
+def _unseal(key: Key, template: Template | SealedTemplate) -> vectors.LabelledVector:
+    return vectors.unpack(key.open(template.sealed, place(Template.sealed, template.id)))
 
 
 def open_photo(vault: Vault, photo: Photo) -> bytes:
-    """Return a kept photo.
+    """Return a kept photo as JPEG.
 
     Raises:
-        NotFoundError: its key was destroyed since it was read.
+        NotFoundError: its key was destroyed after its row was read.
     """
     try:
         key = vault.register.key(Owner.grant(photo.grant_id), photo.key_generation)
@@ -135,31 +161,30 @@ def open_photo(vault: Vault, photo: Photo) -> bytes:
 
 
 def enrolments_with_photos(session: Session, subject_id: UUID) -> set[UUID]:
-    """Return the person's enrolments of which photos are kept."""
+    """Return the subject's enrolments that have kept photos."""
     return set(session.scalars(select(Photo.enrolment_id).where(Photo.subject_id == subject_id)))
 
 
 def drop_photos_without_template(session: Session, enrolment_ids: Collection[UUID]) -> set[UUID]:
-    """Delete the photos of those enrolments that have no template left. Returns the grants they hung from."""
-    renewed = select(Template.enrolment_id)
-    replaced = (Photo.enrolment_id.in_(enrolment_ids), Photo.enrolment_id.not_in(renewed))
-    grant_ids = set(session.scalars(select(Photo.grant_id).where(*replaced)))
-    session.execute(delete(Photo).where(*replaced))
+    """Delete the photos of those enrolments that have no template left. Return the grants of the photos."""
+    orphaned = (Photo.enrolment_id.in_(enrolment_ids), Photo.enrolment_id.not_in(select(Template.enrolment_id)))
+    grant_ids = set(session.scalars(select(Photo.grant_id).where(*orphaned)))
+    session.execute(delete(Photo).where(*orphaned))
     return grant_ids
 
 
 def drop_enrolment(session: Session, *, subject_id: UUID, enrolment_id: UUID) -> set[UUID]:
-    """Delete an enrolment's templates and photos. Returns the grants they hung from; empty if there is none."""
-    found: set[UUID] = set()
+    """Delete an enrolment's templates and photos. Return their grants; empty if the enrolment does not exist."""
+    grant_ids: set[UUID] = set()
     for table in (Template, Photo):
-        mine = (table.subject_id == subject_id, table.enrolment_id == enrolment_id)
-        found |= set(session.scalars(select(table.grant_id).where(*mine)))
-        session.execute(delete(table).where(*mine))
-    return found
+        selected = (table.subject_id == subject_id, table.enrolment_id == enrolment_id)
+        grant_ids |= set(session.scalars(select(table.grant_id).where(*selected)))
+        session.execute(delete(table).where(*selected))
+    return grant_ids
 
 
 def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
-    """Return the generations of a grant's key that seal something."""
+    """Return the generations of a grant's key that seal a row."""
     return {
         generation
         for table in (Template, Photo)
@@ -167,29 +192,28 @@ def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
     }
 
 
+def drop_old_keys_after_commit(change: Change) -> None:
+    """Destroy, after the commit, the keys that the new ones of *change* replace and that seal no row."""
+    for owner, generation in change.issued:
+        change.supersede(owner, keep={generation, *generations_in_use(change.session, owner.id)})
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """One enrolment as its person sees it."""
+    """One enrolment, as its templates and photos show it."""
 
     id: UUID
     enrolled_on: date
-    templates: list[Template]
-    photo_ids: list[UUID]
+    photo_ids: list[UUID] = field(default_factory=list)
 
 
-def of(session: Session, subject_id: UUID) -> Sequence[Enrolment]:
-    """Return the person's enrolments: an enrolment is the templates and photos that came of it."""
-    templates = session.scalars(select(Template).where(Template.subject_id == subject_id)).all()
-    photos = session.execute(
-        select(Photo.enrolment_id, Photo.enrolled_on, Photo.id)
-        .where(Photo.subject_id == subject_id)
-        .order_by(Photo.enrolment_id, Photo.position)
-    ).all()
-    photo_ids = {key: [row.id for row in rows] for key, rows in groupby(photos, key=lambda row: row.enrolment_id)}
-    days = {row.enrolment_id: row.enrolled_on for row in photos} | {t.enrolment_id: t.enrolled_on for t in templates}
-    return [
-        Enrolment(
-            enrolment_id, day, [t for t in templates if t.enrolment_id == enrolment_id], photo_ids.get(enrolment_id, [])
-        )
-        for enrolment_id, day in sorted(days.items(), key=lambda item: (item[1], item[0]))
-    ]
+def list_enrolments(session: Session, subject_id: UUID) -> Sequence[Enrolment]:
+    """Return the subject's enrolments, oldest first, each with its kept photos in the order sent."""
+    found: dict[UUID, Enrolment] = {}
+    templates = select(Template.enrolment_id, Template.enrolled_on).where(Template.subject_id == subject_id)
+    for enrolment_id, day in session.execute(templates):
+        found[enrolment_id] = Enrolment(enrolment_id, day)
+    photos = select(Photo.enrolment_id, Photo.enrolled_on, Photo.id).where(Photo.subject_id == subject_id)
+    for enrolment_id, day, photo_id in session.execute(photos.order_by(Photo.position)):
+        found.setdefault(enrolment_id, Enrolment(enrolment_id, day)).photo_ids.append(photo_id)
+    return sorted(found.values(), key=lambda enrolment: (enrolment.enrolled_on, enrolment.id))

@@ -13,9 +13,9 @@ from app.comparisons.policy import Decision, Liveness
 from app.consent.errors import NoSuchConsentError
 from app.consent.examples import SUBJECT_REF
 from app.faces.cards import operating_point
-from app.faces.cards.card import shipped
+from app.faces.cards.card import shipped_cards
+from app.faces.flaws import PHOTO_REFUSALS
 from app.faces.permit import Purpose
-from app.faces.refusals import PHOTO_REFUSALS
 from app.kit.days import Day
 from app.kit.errors import BusyError
 from app.parties import queries as parties
@@ -181,9 +181,9 @@ def engine(faces: Faces) -> dict[str, Any]:
     Weights, training data, whether the people in it agreed, error rates by group, and the threshold in force; the cards
     of the other engines that ship with this version are beside it, under `others`.
     """
-    point = operating_point.operating_point(faces.card, faces.target_fmr, faces.target_group)
+    point = operating_point.find_operating_point(faces.card, faces.target_fmr, faces.target_group)
     return {
         **faces.card.as_document(),
         "in_force": operating_point.in_force(point),
-        "others": [one.as_document() for one in shipped() if one.id != faces.card.id],
+        "others": [one.as_document() for one in shipped_cards() if one.id != faces.card.id],
     }

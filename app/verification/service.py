@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import and_, bindparam, insert, select
 from sqlalchemy.orm import Session
 
@@ -28,11 +27,9 @@ from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
 from app.db.types import UtcDateTime
-from app.faces.engine import Vector
-from app.faces.flaws import Flaw
+from app.faces.flaws import Flaw, PhotoRefusedError
 from app.faces.permit import Permit, Purpose
-from app.faces.refusals import PhotoRefusedError
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.faces.vectors import distance
 from app.kit.clock import Clock
 from app.kit.crash_points import operation, step
@@ -41,20 +38,12 @@ from app.templates import store
 from app.templates.tables import Template
 from app.transparency.log import entries
 from app.transparency.tables import EntryRow
-from app.vault.register import KeyGoneError, Owner
-from app.vault.seal import KekError, Key, SealError
+from app.vault.seal import Key
 from app.vault.vault import Vault
 
 _PERMITTED = permits.ForVerification(
     Template,
-    wanted=(
-        Template.id,
-        Template.grant_id,
-        Template.subject_id,
-        Template.key_generation,
-        Template.weights_sha256,
-        Template.sealed,
-    ),
+    wanted=store.SEALED_TEMPLATE_COLUMNS,
     fits=and_(
         Template.grant_id == Grant.id,
         Template.engine_id == bindparam("engine_id"),
@@ -81,8 +70,6 @@ _STILL = (
 _ENTRY = insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
 _LINE = entries.next_row(Comparison)
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -97,7 +84,7 @@ class Asked:
     """What a relying party asks, but for the photo."""
 
     vault: Vault
-    faces: Measuring
+    faces: RunningEngine
     watch: Watch
     key_id: UUID
     subject_ref: str
@@ -112,7 +99,7 @@ class Asked:
 @operation("verification")
 def verify(
     vault: Vault,
-    faces: Measuring,
+    faces: RunningEngine,
     *,
     relying_party_id: UUID,
     key_id: UUID,
@@ -140,7 +127,10 @@ def verify(
 
 def _verified(asked: Asked, probe: bytes) -> Verified:
     permit, template = _usable(asked)
-    key, reference = _opened(asked.vault, template)
+    try:
+        reference, key = store.open_template(asked.vault.register, template)
+    except store.TemplateUnusableError as error:
+        raise NoSuchConsentError from error
     if permit is None:
         raise NoSuchConsentError
     _refuse_too_many(asked, template, key)
@@ -148,7 +138,7 @@ def _verified(asked: Asked, probe: bytes) -> Verified:
     (measured,) = faces.pool.measure(permit, [probe])
     step("measured")
     if isinstance(measured, Flaw):
-        raise PhotoRefusedError.of(measured)
+        raise PhotoRefusedError.from_flaw(measured)
     apart = distance(measured.vector, reference, metric=faces.card.metric)
     decision = decide(apart, threshold=faces.threshold)
     line = partial(
@@ -179,22 +169,7 @@ def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
             engine_id=asked.faces.card.id,
             weights_sha256=asked.faces.card.weights_sha256,
         )
-    nobody = store.SealedTemplate(uuid4(), uuid4(), uuid4(), 1, "", b"")
-    return permit, nobody if None in wanted else store.SealedTemplate(*wanted)
-
-
-def _opened(vault: Vault, template: store.SealedTemplate) -> tuple[Key, Vector]:
-    """Return the person's key and their template, before any image is measured: without them it is for nothing."""
-    grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
-    try:
-        template_key, key = vault.register.keys((grant, template.key_generation), (subject, 1))
-    except (KeyGoneError, KekError, SealError) as error:
-        raise NoSuchConsentError from error
-    try:
-        return key, store.open_template(template_key, template)
-    except store.MislabelledError as error:
-        log.error("a template is labelled with another engine than its own")
-        raise NoSuchConsentError from error
+    return permit, store.SealedTemplate.placeholder() if None in wanted else store.SealedTemplate(*wanted)
 
 
 def _refuse_too_many(asked: Asked, template: store.SealedTemplate, key: Key) -> None:

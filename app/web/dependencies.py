@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.formparsers import MultiPartParser
 
 from app.db.sqlite.store import Store
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.kit.clock import Clock
 from app.settings import Settings
 from app.vault.vault import Vault
@@ -88,12 +88,12 @@ Transactions = Annotated[Vault, Depends(_vault)]
 """Both stores, for services that open several short transactions."""
 
 
-async def _measuring(request: Request) -> Measuring:
-    measuring: Measuring = request.app.state.measuring
+async def _measuring(request: Request) -> RunningEngine:
+    measuring: RunningEngine = request.app.state.measuring
     return measuring
 
 
-Faces = Annotated[Measuring, Depends(_measuring)]
+Faces = Annotated[RunningEngine, Depends(_measuring)]
 """The engine in force."""
 
 

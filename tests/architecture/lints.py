@@ -32,7 +32,7 @@ WALL_CLOCK = {
 STOPWATCH = {"time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns"}
 STOPWATCH_ROOMS = ("app/kit/", "app/db/", "app/web/", "app/faces/", "app/demo/", "app/evaluation/")
 
-PERMITS = {"Permit": "app.consent", "Stated": "app.evaluation"}
+PERMITS = {"Permit": "app.consent", "ImageStatement": "app.evaluation"}
 """What the engine workers are asked with, and the one room that makes each."""
 
 VAGUE = {"data", "helper", "helpers", "info", "manager", "managers", "util", "utils"}

@@ -33,11 +33,19 @@ FOUND: list[tuple[Lint, str, str]] = [
     (lints.permits_made, "app/comparisons/service.py", "import dataclasses\ndataclasses.replace(permit, grant_ids=())"),
     (lints.permits_made, "app/comparisons/service.py", "job.permit.__replace__(grant_ids=())"),
     (lints.permits_made, "app/faces/permit.py", "class Permit: ...\nANY = Permit()"),
-    (lints.permits_made, "app/comparisons/service.py", "from app.faces.permit import Stated\nStated(origin='x')"),
-    (lints.permits_made, "app/consent/service.py", "from app.faces.permit import Stated\nStated(origin='x')"),
+    (
+        lints.permits_made,
+        "app/comparisons/service.py",
+        "from app.faces.permit import ImageStatement\nImageStatement(origin='x')",
+    ),
+    (
+        lints.permits_made,
+        "app/consent/service.py",
+        "from app.faces.permit import ImageStatement\nImageStatement(origin='x')",
+    ),
     (lints.permits_made, "app/evaluation/provenance.py", "from app.faces.permit import Permit\nPermit(grant_ids=())"),
     (lints.permits_made, "app/comparisons/service.py", "import dataclasses\ndataclasses.replace(stated, origin='y')"),
-    (lints.permits_made, "app/faces/permit.py", "class Stated: ...\nANY = Stated()"),
+    (lints.permits_made, "app/faces/permit.py", "class ImageStatement: ...\nANY = ImageStatement()"),
     (lints.clocks_read, "app/consent/policy.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
     (lints.clocks_read, "app/consent/policy.py", "import datetime as d\nd.datetime.utcnow()"),
     (lints.clocks_read, "app/consent/policy.py", "from time import time as clock\nclock()"),
@@ -59,7 +67,11 @@ FOUND: list[tuple[Lint, str, str]] = [
 
 ALLOWED: list[tuple[Lint, str, str]] = [
     (lints.permits_made, "app/consent/service.py", "from app.faces.permit import Permit\nPermit(grant_ids=())"),
-    (lints.permits_made, "app/evaluation/provenance.py", "from app.faces.permit import Stated\nStated(origin='x')"),
+    (
+        lints.permits_made,
+        "app/evaluation/provenance.py",
+        "from app.faces.permit import ImageStatement\nImageStatement(origin='x')",
+    ),
     (
         lints.permits_made,
         "app/faces/workers/pool.py",

@@ -25,8 +25,8 @@ from app.consent import service as consent
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
-from app.faces.service import Measuring
-from app.faces.workers.messages import Measured
+from app.faces.service import RunningEngine
+from app.faces.workers.messages import Measurement
 from app.kit.errors import TooManyAttemptsError
 from app.parties import keys as party_keys
 from app.parties import service as parties
@@ -56,8 +56,8 @@ def measured(colour: Sequence[int]) -> tuple[float, ...]:
 class Colours(ToyPool):
     """Finds the face whose colour is the image."""
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
-        return [Measured(measured(list(image)), {}) for image in images]
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
+        return [Measurement(measured(list(image)), {}) for image in images]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Town:
 
     def __init__(self, vault: Vault, *, doors: int) -> None:
         self.vault, self.now = vault, START
-        engine_history.begin(vault, toy_card(), days=90, now=START)
-        self._faces = Measuring(pool=Colours(), card=toy_card(), target_fmr=1e-3, threshold=THRESHOLD)
+        engine_history.put_in_force(vault, toy_card(), days=90, now=START)
+        self._faces = RunningEngine(pool=Colours(), card=toy_card(), target_fmr=1e-3, threshold=THRESHOLD)
         self.doors = [self._door(f"Door {number}") for number in range(doors)]
         ((self._notice,),) = rows(vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")
 
@@ -108,7 +108,7 @@ class Town:
             consent_ids=[grant.id for grant in grants],
             photos=[bytes(colour)],
             keep_photos=False,
-            tell_time=lambda: self.now,
+            clock=lambda: self.now,
         )
         return [str(grant.subject_ref) for grant in grants]
 

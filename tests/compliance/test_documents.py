@@ -21,7 +21,7 @@ from app.compliance.documents import dpia_inputs, privacy_notice, records_of_pro
 from app.compliance.documents.markdown import escaped, render
 from app.db.data_map import SEALED_TEXT
 from app.db.types import Row
-from app.faces.cards.card import card_of, load_card
+from app.faces.cards.card import load_card, parse_card
 from app.parties import service as parties
 from app.rights import personal_data, retention
 from app.settings import DEMONSTRATION
@@ -147,7 +147,7 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     for row in document["calibration"]["table"]:
         row["fmr_by_group"]["FF"] = 0.000123
     changed = described.Source(
-        vault=service.vault, settings=service.settings, card=card_of(document), now=service.clock()
+        vault=service.vault, settings=service.settings, card=parse_card(document), now=service.clock()
     )
 
     found = dpia_inputs.inputs(changed)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from app.compliance.live_requirements import policy
 from app.compliance.live_requirements import service as requirements
 from app.consent import notices
-from app.faces.cards.card import card_of, load_card
-from app.faces.cards.operating_point import chosen
+from app.faces.cards.card import load_card, parse_card
+from app.faces.cards.operating_point import choose_operating_point
 from app.faces.permit import Purpose
 from app.main import ROUTERS
 from app.parties import service as parties
@@ -140,7 +140,7 @@ def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, ser
     (found,) = [one for one in real.requirements if one.name == "error rates"]
 
     assert not found.met
-    point = chosen(load_card("face_recognition"), on_average).point
+    point = choose_operating_point(load_card("face_recognition"), on_average).point
     above = {group for group, rate in point.fmr_by_group.items() if rate > 1e-3}
     assert above
     assert all(f"{group} " in found.found for group in above)
@@ -164,7 +164,7 @@ def test_a_card_without_labelled_groups_will_not_do(root: Path, service: Running
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
     settings = settings_for(root, profile="live", **WHO)
-    found = requirements.check(service.vault, settings=settings, card=card_of(document))
+    found = requirements.check(service.vault, settings=settings, card=parse_card(document))
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 

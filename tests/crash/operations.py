@@ -21,7 +21,7 @@ from app.callbacks.delivery_worker import DeliveryWorker
 from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_maintenance
 from app.parties import keys as party_keys
 from app.parties import service as parties
@@ -280,7 +280,7 @@ def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        engine_history.begin(vault, other_toy_card(), days=90, now=now)
+        engine_history.put_in_force(vault, other_toy_card(), days=90, now=now)
 
 
 def _renew_templates(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -293,9 +293,9 @@ def _fail_to_renew(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 
 def _look_with(root: Path, now: datetime, pool: ToyPool, threshold: float = 0.54) -> None:
-    faces = Measuring(pool=pool, card=other_toy_card(), target_fmr=1e-3, threshold=threshold)
+    faces = RunningEngine(pool=pool, card=other_toy_card(), target_fmr=1e-3, threshold=threshold)
     with _opened(root) as vault:
-        renewal.look(renewal.Look(vault=vault, faces=faces, tell_time=lambda: now))
+        renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=faces, clock=lambda: now))
 
 
 OPERATIONS = (

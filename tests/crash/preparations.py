@@ -114,14 +114,14 @@ def with_photos(service: RunningService) -> Story:
 def superseded(service: RunningService) -> Story:
     """Ada's photos are kept, and another engine has come into force; Ben has none that are kept."""
     story = with_photos(service)
-    engine_history.begin(service.vault, other_toy_card(), days=90, now=service.clock())
+    engine_history.put_in_force(service.vault, other_toy_card(), days=90, now=service.clock())
     return story
 
 
 def superseded_for_long(service: RunningService) -> Story:
     """The same, but the day of the older templates has come, and nobody has swept since."""
     story = with_photos(service)
-    engine_history.begin(service.vault, other_toy_card(), days=90, now=service.clock() - timedelta(days=90))
+    engine_history.put_in_force(service.vault, other_toy_card(), days=90, now=service.clock() - timedelta(days=90))
     return story
 
 

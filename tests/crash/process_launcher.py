@@ -125,7 +125,7 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     if not trial.telling:
         # A process of its own: nobody else is kept from telling, or from renewing what its own engine can be given.
         setattr(DeliveryWorker, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
-        vars(renewal)["look"] = lambda _how: renewal.Renewed()
+        vars(renewal)["renew_templates"] = lambda _run: renewal.RenewalCounts()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:
         watch.swept.wait(PATIENCE_S)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from app.faces.cards.card import Card
-from app.faces.flaws import Flaw, FlawCode
+from app.faces.flaws import Flaw
 from app.faces.permit import Permit
-from app.faces.service import Measuring
-from app.faces.workers.messages import Measured
+from app.faces.service import RunningEngine
+from app.faces.workers.messages import Measurement
 from app.templates import engine_history, renewal
 from app.transparency.log.entries import LoggedAct
 from tests.rest.program import Program
@@ -33,14 +33,14 @@ def other_pool() -> ToyPool:
 class BlindPool(ToyPool):
     """An engine that finds fault with every photo."""
 
-    def __init__(self, code: FlawCode = FlawCode.NO_FACE) -> None:
+    def __init__(self, code: Flaw = Flaw.NO_FACE) -> None:
         super().__init__()
         self._code = code
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Look at none of them."""
         assert permit.grant_ids
-        return [Flaw(self._code) for _ in images]
+        return [self._code for _ in images]
 
 
 @contextmanager
@@ -98,14 +98,14 @@ def ada(service: RunningService, *, keeps: bool, party: Party | None = None, fac
 
 def supersede(service: RunningService, card: Card | None = None, *, days: int = 90) -> None:
     """Put another engine in force, as the next start would, while this service goes on."""
-    engine_history.begin(service.vault, card or other_toy_card(), days=days, now=service.clock())
+    engine_history.put_in_force(service.vault, card or other_toy_card(), days=days, now=service.clock())
 
 
-def look(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -> renewal.Renewed:
+def look(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -> renewal.RenewalCounts:
     """Look for templates to be renewed with the other engine."""
     card = other_toy_card()
-    faces = Measuring(pool=pool or other_pool(), card=card, target_fmr=1e-3, threshold=0.54)
-    return renewal.look(renewal.Look(vault=service.vault, faces=faces, tell_time=service.clock, **more))
+    faces = RunningEngine(pool=pool or other_pool(), card=card, target_fmr=1e-3, threshold=0.54)
+    return renewal.renew_templates(renewal.RenewalRun(vault=service.vault, engine=faces, clock=service.clock, **more))
 
 
 def acts(person: Person, *which: LoggedAct) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from app.jobs.maintenance import run_maintenance
-from app.templates import expiry as ending
-from app.templates import status as standing
+from app.templates import expiry
+from app.templates import status as template_status
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from tests.consent.spies import change_row
 from tests.enrolment.engine_change import acts, ada, open_acts, served, supersede
@@ -59,7 +59,7 @@ def test_templates_of_the_older_engine_are_never_compared_and_people_enrol_again
     assert (first[1]["engine_in_force"], first[1]["ends_on"], first[1]["to_do"]) == (True, None, None)
     assert (refused.status_code, refused.content) == (404, nobody.content)
     assert (told["engine"], told["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
-    assert (told["engine_in_force"], told["ends_on"], told["to_do"]) == (False, ends, standing.ENROL)
+    assert (told["engine_in_force"], told["ends_on"], told["to_do"]) == (False, ends, template_status.ENROL_AGAIN)
     assert [one["state"] for one in stands] == ["given"], "the consent stands"
     assert answer.json()["engine"] == OTHER.id
     assert anew[:2] == ("match", "no_match")
@@ -148,7 +148,7 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(servi
 def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "PAGE", 2)
+    monkeypatch.setattr(expiry, "PAGE", 2)
     party = service.party()
     people = [ada(service, keeps=False, party=party, face=face) for face in range(5)]
     supersede(service)
@@ -161,14 +161,14 @@ def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
             raise RuntimeError
         append_open_entry(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ending, "append_open_entry", failing)
+    monkeypatch.setattr(expiry, "append_open_entry", failing)
     with pytest.raises(RuntimeError):
-        ending.end_superseded(service.vault, now=service.clock())
+        expiry.end_superseded_templates(service.vault, now=service.clock())
     left = rows(service.vault.data.path, "SELECT count(*) FROM templates")
-    ended = ending.end_superseded(service.vault, now=service.clock())
+    ended = expiry.end_superseded_templates(service.vault, now=service.clock())
 
     assert (left, ended) == ([(3,)], 3)
-    assert ending.end_superseded(service.vault, now=service.clock()) == 0
+    assert expiry.end_superseded_templates(service.vault, now=service.clock()) == 0
     assert all(len(acts(one.person, LoggedAct.TEMPLATE_ENDED)) == 1 for one in people)
 
 
@@ -178,7 +178,7 @@ def test_who_is_being_erased_has_no_entry_more(service: RunningService) -> None:
     service.clock.advance(days=90)
     change_row(service.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(leaving.person.subject_id).hex)
 
-    assert ending.end_superseded(service.vault, now=service.clock()) == 0
+    assert expiry.end_superseded_templates(service.vault, now=service.clock()) == 0
 
 
 # --- Held by the database

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.faces.cards.card import load_card
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit
-from app.faces.workers.messages import Measured
-from app.templates import status as standing
+from app.faces.workers.messages import Measurement
+from app.templates import status as template_status
 from app.transparency.log.entries import LoggedAct
 from tests.architecture.source import ROOT
 from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
@@ -33,10 +33,10 @@ def photo(person: str, name: str) -> bytes:
 class AnyFacePool(ToyPool):
     """An engine that takes every photo, and every photo for the same face."""
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure nothing."""
         assert permit.grant_ids
-        return [Measured((0.1,) * 128, {}, one if permit.keeps_photos else None) for one in images]
+        return [Measurement((0.1,) * 128, {}, one if permit.keeps_photos else None) for one in images]
 
 
 def kept(service: RunningService, photos: Sequence[bytes], *, at: Ada | None = None) -> Ada:
@@ -66,7 +66,10 @@ def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
         cleo.person("PUT", "/v1/me/restriction").raise_for_status()
     with program(root, MIEN_SWEEP_INTERVAL_S="0.5", MIEN_LOG_INTERVAL="1000000000") as now:
         eve, bob, cleo = (one.at(now) for one in (eve, bob, cleo))
-        renewed, refused_photos = until_told(eve, engine_in_force=True), until_told(bob, to_do=standing.NO_LONGER)
+        renewed, refused_photos = (
+            until_told(eve, engine_in_force=True),
+            until_told(bob, to_do=template_status.PHOTOS_UNUSABLE),
+        )
         answers = [
             one.party.verify(one.consent["subject_ref"], photo(who, "studio_portrait")).json().get("decision")
             for one, who in ((eve, "P001"), (eve, "P002"), (bob, "P001"), (cleo, "P001"))

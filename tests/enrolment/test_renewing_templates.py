@@ -9,12 +9,12 @@ import pytest
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
 from app.faces.engine import Metric, Vector
-from app.faces.flaws import Flaw, FlawCode
+from app.faces.flaws import Flaw
 from app.faces.permit import Permit
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from app.kit.errors import BusyError
 from app.templates import policy, renewal
-from app.templates import status as standing
+from app.templates import status as template_status
 from app.templates.engine_history import NotInForceError
 from app.transparency.log.entries import LoggedAct
 from tests.consent.spies import change_row
@@ -42,7 +42,7 @@ def counting(pool: ToyPool) -> list[Permit]:
     asked: list[Permit] = []
     real = pool.measure
 
-    def measure(permit: Permit, images: list[bytes]) -> list[Measured | Flaw]:
+    def measure(permit: Permit, images: list[bytes]) -> list[Measurement | Flaw]:
         asked.extend([permit] * len(images))
         return real(permit, images)
 
@@ -69,8 +69,8 @@ def test_a_template_is_renewed_from_the_photos_that_were_kept_for_it(root: Path)
         (entry,) = acts(found.person, LoggedAct.TEMPLATE_RENEWED)
         photos_after = found.person("GET", "/v1/me/enrolments").json()["items"][0]
 
-    assert (meanwhile["engine_in_force"], meanwhile["to_do"]) == (False, standing.BY_ITSELF)
-    assert (done, again) == (renewal.Renewed(renewed=1), renewal.Renewed())
+    assert (meanwhile["engine_in_force"], meanwhile["to_do"]) == (False, template_status.NOTHING_TO_DO)
+    assert (done, again) == (renewal.RenewalCounts(renewed=1), renewal.RenewalCounts())
     rests_on = (UUID(enrolled.renewal["consent_id"]), UUID(enrolled.consent_id))
     assert [(permit.grant_ids, permit.keeps_photos) for permit in asked] == [(rests_on, False)] * 2
     assert decisions == ("match", "no_match")
@@ -117,7 +117,7 @@ def test_one_for_each_consent_of_the_enrolment(service: RunningService) -> None:
     pool = other_pool()
     asked = counting(pool)
 
-    assert look(service, pool=pool) == renewal.Renewed(renewed=2)
+    assert look(service, pool=pool) == renewal.RenewalCounts(renewed=2)
     assert len(asked) == 2, "each photo is measured once"
     assert made_by(service) == [OTHER.id] * 2
 
@@ -161,11 +161,11 @@ def photos_of_another_enrolment(service: RunningService) -> Ada:
 @pytest.mark.parametrize(
     ("case", "to_do"),
     [
-        (without_consent, standing.ENROL),
-        (restricted, standing.STOPPED),
-        (disputed, standing.STOPPED),
-        (renewal_withdrawn, standing.ENROL),
-        (photos_of_another_enrolment, standing.ENROL),
+        (without_consent, template_status.ENROL_AGAIN),
+        (restricted, template_status.LIFT_STOP),
+        (disputed, template_status.LIFT_STOP),
+        (renewal_withdrawn, template_status.ENROL_AGAIN),
+        (photos_of_another_enrolment, template_status.ENROL_AGAIN),
     ],
 )
 def test_nobody_else_is_measured(service: RunningService, case: Callable[[RunningService], Ada], to_do: str) -> None:
@@ -174,7 +174,7 @@ def test_nobody_else_is_measured(service: RunningService, case: Callable[[Runnin
     pool = other_pool()
     asked = counting(pool)
 
-    assert look(service, pool=pool) == renewal.Renewed()
+    assert look(service, pool=pool) == renewal.RenewalCounts()
     assert asked == []
     assert made_by(service) == [TOY.id]
     assert enrolled.template()["to_do"] == to_do
@@ -186,7 +186,7 @@ def test_what_was_stopped_is_renewed_when_its_person_lifts_that(service: Running
     look(service)
     enrolled.person("DELETE", "/v1/me/restriction").raise_for_status()
 
-    assert look(service) == renewal.Renewed(renewed=1)
+    assert look(service) == renewal.RenewalCounts(renewed=1)
 
 
 def test_a_permit_for_renewal_rests_on_both_consents(service: RunningService) -> None:
@@ -208,15 +208,15 @@ def test_a_permit_for_renewal_rests_on_both_consents(service: RunningService) ->
 def test_photos_that_will_not_do_are_said_to_their_person_and_not_tried_again(service: RunningService) -> None:
     enrolled = ada(service, keeps=True)
     supersede(service)
-    pool = BlindPool(FlawCode.TOO_DARK)
+    pool = BlindPool(Flaw.TOO_DARK)
     asked = counting(pool)
     done = [look(service, pool=pool) for _ in range(3)]
     (entry,) = acts(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)
 
-    assert done == [renewal.Renewed(have_to_enrol_again=1), renewal.Renewed(), renewal.Renewed()]
+    assert done == [renewal.RenewalCounts(have_to_enrol_again=1), renewal.RenewalCounts(), renewal.RenewalCounts()]
     assert len(asked) == 1
     assert (entry["slug"], entry["engine"], entry["engine_before"]) == ("poor-quality", OTHER.id, TOY.id)
-    assert enrolled.template()["to_do"] == standing.NO_LONGER
+    assert enrolled.template()["to_do"] == template_status.PHOTOS_UNUSABLE
     assert enrolled.template()["ends_on"] is not None
     assert made_by(service) == [TOY.id], "it stays until its day: the engine may come back"
 
@@ -235,7 +235,7 @@ def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
 
     monkeypatch.setattr(policy, "odd_ones", odd)
 
-    assert look(service) == renewal.Renewed(have_to_enrol_again=1)
+    assert look(service) == renewal.RenewalCounts(have_to_enrol_again=1)
     assert seen == [0.54]
     assert [one["slug"] for one in acts(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)] == ["not-the-same-person"]
 
@@ -245,7 +245,7 @@ def test_a_photo_that_does_not_open_is_no_photo(service: RunningService) -> None
     supersede(service)
     change_row(service.vault, "UPDATE photos SET sealed = x'00' WHERE position = 1")
 
-    assert look(service) == renewal.Renewed(have_to_enrol_again=1)
+    assert look(service) == renewal.RenewalCounts(have_to_enrol_again=1)
     (entry,) = [one for one in opened(service, enrolled) if one["act"] == LoggedAct.TEMPLATE_NOT_RENEWED]
     assert entry["slug"] == renewal.UNREADABLE
 
@@ -288,7 +288,7 @@ def leaves(enrolled: Ada) -> None:
 MEANWHILE = [withdraws, withdraws_the_renewal, restricts, deletes_the_enrolment, enrols_again, leaves]
 
 
-@pytest.mark.parametrize("made", [other_pool, lambda: BlindPool(FlawCode.BLURRED)], ids=["renewed", "refused"])
+@pytest.mark.parametrize("made", [other_pool, lambda: BlindPool(Flaw.BLURRED)], ids=["renewed", "refused"])
 @pytest.mark.parametrize("what", MEANWHILE)
 def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written(
     service: RunningService, what: Callable[[Ada], None], made: Callable[[], ToyPool]
@@ -298,7 +298,7 @@ def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written
     pool = made()
     real, once = pool.measure, [what]
 
-    def measure(permit: Permit, images: list[bytes]) -> list[Measured | Flaw]:
+    def measure(permit: Permit, images: list[bytes]) -> list[Measurement | Flaw]:
         answers = real(permit, images)
         while once:
             once.pop()(enrolled)
@@ -306,7 +306,7 @@ def test_whoever_changes_their_mind_while_the_engine_works_finds_nothing_written
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert look(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert OTHER.id not in made_by(service)
     assert rows(service.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
     if what is not leaves:
@@ -323,7 +323,7 @@ def test_whoever_changes_their_mind_while_the_engine_is_waited_for_is_not_measur
     measured, once = [], [what]
     real = pool.measure
 
-    def measure(permit: Permit, images: list[bytes]) -> list[Measured | Flaw]:
+    def measure(permit: Permit, images: list[bytes]) -> list[Measurement | Flaw]:
         measured.append(permit)
         return real(permit, images)
 
@@ -334,7 +334,7 @@ def test_whoever_changes_their_mind_while_the_engine_is_waited_for_is_not_measur
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert look(service, pool=pool, may_go_on=waited) == renewal.Renewed(left=1)
+    assert look(service, pool=pool, wait_for_turn=waited) == renewal.RenewalCounts(left=1)
     assert measured == []
 
 
@@ -344,7 +344,7 @@ def test_another_engine_that_came_into_force_meanwhile_gets_no_template_of_this_
     pool = other_pool()
     pool.after = lambda: supersede(service, TOY)
 
-    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert look(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert made_by(service) == [TOY.id]
 
 
@@ -374,10 +374,10 @@ def test_it_gives_way_before_each_photo_and_goes_on_another_time(service: Runnin
     supersede(service)
     pool = other_pool()
     asked, turns = counting(pool), iter([True, False])
-    done = look(service, pool=pool, may_go_on=lambda: next(turns))
+    done = look(service, pool=pool, wait_for_turn=lambda: next(turns))
 
-    assert (done, len(asked)) == (renewal.Renewed(left=1), 1)
-    assert look(service) == renewal.Renewed(renewed=1)
+    assert (done, len(asked)) == (renewal.RenewalCounts(left=1), 1)
+    assert look(service) == renewal.RenewalCounts(renewed=1)
 
 
 def test_a_full_engine_is_left_to_others(service: RunningService) -> None:
@@ -390,7 +390,7 @@ def test_a_full_engine_is_left_to_others(service: RunningService) -> None:
 
     pool.before = busy
 
-    assert look(service, pool=pool) == renewal.Renewed(left=1)
+    assert look(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert made_by(service) == [TOY.id]
 
 
@@ -401,5 +401,5 @@ def test_many_are_renewed_page_by_page_with_progress(service: RunningService, mo
         ada(service, keeps=True, party=party, face=face)
     supersede(service)
 
-    assert look(service, tell=told.append) == renewal.Renewed(renewed=5)
+    assert look(service, report=told.append) == renewal.RenewalCounts(renewed=5)
     assert told[-1] == "5 enrolments"

@@ -11,14 +11,14 @@ from app.comparisons.policy import Decision, decide
 from app.faces import vectors as features
 from app.faces.cards.card import load_card
 from app.faces.engine import METRICS, Metric
-from app.templates.policy import MOST_PHOTOS, odd_ones
+from app.templates.policy import MAX_PHOTOS, find_odd_photos
 
 NUMBERS = st.floats(-1, 1, allow_nan=False)
 WEIGHTS = "5a" * 32
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=128).map(tuple)
 DIRECTED = VECTORS.filter(lambda vector: math.hypot(*vector) > 0.1)
 METRIC: st.SearchStrategy[Metric] = st.sampled_from(METRICS)
-LINES = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MOST_PHOTOS)
+LINES = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MAX_PHOTOS)
 """Photos as points on a line: near ones are one person."""
 THRESHOLDS = st.floats(0.01, 2)
 
@@ -33,7 +33,7 @@ def test_a_decision_is_a_match_below_the_threshold_only(distance: float, thresho
 
 @given(photos=LINES, threshold=THRESHOLDS)
 def test_there_is_an_odd_photo_exactly_if_two_do_not_match(photos: list[tuple[float]], threshold: float) -> None:
-    odd = odd_ones(photos, metric="l2", threshold=threshold)
+    odd = find_odd_photos(photos, metric="l2", threshold=threshold)
 
     widest = max(features.distance(one, other, metric="l2") for one in photos for other in photos)
     assert bool(odd) == (widest >= threshold)
@@ -47,9 +47,9 @@ def test_the_order_of_the_photos_does_not_matter(
 ) -> None:
     order = data.draw(st.permutations(range(len(photos))))
 
-    shuffled = odd_ones([photos[index] for index in order], metric="l2", threshold=threshold)
+    shuffled = find_odd_photos([photos[index] for index in order], metric="l2", threshold=threshold)
 
-    assert sorted(order[index] for index in shuffled) == odd_ones(photos, metric="l2", threshold=threshold)
+    assert sorted(order[index] for index in shuffled) == find_odd_photos(photos, metric="l2", threshold=threshold)
 
 
 @given(near=st.lists(st.floats(0, 0.4), min_size=2, max_size=4), place=st.integers(0, 4))
@@ -57,14 +57,14 @@ def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], 
     photos = [(x,) for x in near]
     photos.insert(place, (9.0,))
 
-    assert odd_ones(photos, metric="l2", threshold=0.5) == [min(place, len(near))]
+    assert find_odd_photos(photos, metric="l2", threshold=0.5) == [min(place, len(near))]
 
 
 @given(vector=VECTORS.filter(lambda vector: len(vector) != 124))
 def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
-    packed = features.packed(vector, weights_sha256=WEIGHTS)
+    packed = features.pack(vector, weights_sha256=WEIGHTS)
 
-    assert features.unpacked(packed) == (WEIGHTS, vector)
+    assert features.unpack(packed) == (WEIGHTS, vector)
     assert len(packed) == 32 + 8 * len(vector)
 
 
@@ -73,23 +73,23 @@ def test_a_vector_without_a_label_is_of_the_engine_that_there_was() -> None:
     vector = tuple(float(number) for number in range(128))
     card = load_card("face_recognition")
 
-    assert features.unpacked(struct.pack("<128d", *vector)) == (card.weights_sha256, vector)
+    assert features.unpack(struct.pack("<128d", *vector)) == (card.weights_sha256, vector)
     assert (card.id, card.weights_sha256) == (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
 
 
 def test_no_labelled_vector_is_taken_for_one_without() -> None:
     with pytest.raises(ValueError, match="124"):
-        features.packed((0.0,) * 124, weights_sha256=WEIGHTS)
+        features.pack((0.0,) * 124, weights_sha256=WEIGHTS)
 
 
-@given(vector=DIRECTED, times=st.integers(1, MOST_PHOTOS), metric=METRIC)
+@given(vector=DIRECTED, times=st.integers(1, MAX_PHOTOS), metric=METRIC)
 def test_the_mean_of_one_photo_is_that_photo(vector: tuple[float, ...], times: int, metric: Metric) -> None:
     mean = features.mean([vector] * times, metric=metric)
 
     assert abs(features.distance(mean, vector, metric=metric)) < 1e-12
 
 
-@given(data=st.data(), size=st.integers(1, 16), count=st.integers(1, MOST_PHOTOS))
+@given(data=st.data(), size=st.integers(1, 16), count=st.integers(1, MAX_PHOTOS))
 def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.DataObject, size: int, count: int) -> None:
     vectors = data.draw(st.lists(st.tuples(*[NUMBERS] * size), min_size=count, max_size=count))
 

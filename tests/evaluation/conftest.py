@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 from app.cli import evaluate as evaluating
 from app.cli.program import app
 from app.faces.cards.card import Card
-from app.faces.permit import Stated
-from app.faces.workers.pool import EnginePool, Measured
+from app.faces.permit import ImageStatement
+from app.faces.workers.messages import Measurement
+from app.faces.workers.pool import EnginePool
 from app.settings import Settings
 from tests.support import toy_engine
 from tests.support.service_fixture import SharedPool
@@ -92,8 +93,8 @@ def vectors(pool: SharedPool) -> Callable[[Path], tuple[float, ...]]:
     """Measure one file, past all of the evaluation."""
 
     def measure(path: Path) -> tuple[float, ...]:
-        (answer,) = pool.measure_stated(Stated(origin="a test", agreed="yes"), [path.read_bytes()])
-        assert isinstance(answer, Measured)
+        (answer,) = pool.measure_for_evaluation(ImageStatement(origin="a test", agreed="yes"), [path.read_bytes()])
+        assert isinstance(answer, Measurement)
         return answer.vector
 
     return measure

@@ -16,7 +16,7 @@ from app.cli import evaluate as evaluating
 from app.evaluation import cache
 from app.evaluation.cache import opened
 from app.evaluation.errors import EvaluationError
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers.pool import EnginePool
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command
@@ -32,7 +32,7 @@ def filled(directory: Path, images: int = 3) -> Path:
     with opened(directory, toy_card()) as kept:
         kept.add(kept.key(b"image 0"), VECTOR)
         for number in range(1, images):
-            kept.add(kept.key(b"image %d" % number), FlawCode.NO_FACE)
+            kept.add(kept.key(b"image %d" % number), Flaw.NO_FACE)
         return kept.path
 
 
@@ -48,7 +48,7 @@ def test_what_was_kept_is_found_for_the_same_bytes_and_the_same_engine(tmp_path:
     vector, flaw, other = found(tmp_path / "c", b"image 0", b"image 1", b"image 9")
 
     assert np.array_equal(vector, VECTOR), "to the last bit"
-    assert (flaw, other) == (FlawCode.NO_FACE, None)
+    assert (flaw, other) == (Flaw.NO_FACE, None)
     for change in ({"id": "another"}, {"weights_sha256": "0" * 64}, {"pipeline": "another"}):
         assert found(tmp_path / "c", b"image 0", **change) == [None], change
 
@@ -85,13 +85,13 @@ def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_p
         (directory / cache.FILE).write_bytes(whole[:cut])
 
         with opened(directory, toy_card()) as kept:
-            kept.add(kept.key(b"next"), FlawCode.BLURRED)
+            kept.add(kept.key(b"next"), Flaw.BLURRED)
         vector, one, two, after = found(directory, b"image 0", b"image 1", b"image 2", b"next")
 
         ends = np.cumsum([len(line) for line in lines])
         assert np.array_equal(vector, VECTOR)
         assert (one is not None, two is not None) == (cut >= ends[1], cut >= ends[2])
-        assert after is FlawCode.BLURRED
+        assert after is Flaw.BLURRED
 
 
 @pytest.mark.parametrize("place", [0, 9, 40, 80, 120, 900, 1400])
@@ -103,7 +103,7 @@ def test_a_changed_line_is_passed_over(tmp_path: Path, place: int) -> None:
 
     vector, flaw, _ = found(tmp_path / "c", b"image 0", b"image 1", b"image 2")
 
-    assert (vector is None, flaw) == (True, FlawCode.NO_FACE)
+    assert (vector is None, flaw) == (True, Flaw.NO_FACE)
 
 
 def test_it_holds_no_image_no_path_and_no_name(folder: Path, command: Command, cached: Path) -> None:

@@ -145,21 +145,21 @@ def test_no_store_is_opened_and_no_photo_is_asked_for(
     command: Command, folder: Path, tmp_path: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, object]] = []
-    measure = pool.measure_stated
+    measure = pool.measure_for_evaluation
 
     def watched(stated: Any, images: Any) -> Any:
         answers = measure(stated, images)
         asked.extend((stated, answer) for answer in answers)
         return answers
 
-    monkeypatch.setattr(pool, "measure_stated", watched)
+    monkeypatch.setattr(pool, "measure_for_evaluation", watched)
     data, keys = tmp_path / "data", tmp_path / "keys"
 
     result = command(folder, MIEN_DATA_DIR=str(data), MIEN_KEYS_DIR=str(keys))
 
     assert result.exit_code == 0
     assert len(asked) == 30
-    assert {type(stated).__name__ for stated, _ in asked} == {"Stated"}
+    assert {type(stated).__name__ for stated, _ in asked} == {"ImageStatement"}
     assert {getattr(answer, "photo", None) for _, answer in asked} == {None}
     assert not data.exists()
     assert not keys.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.evaluation import card_plots
-from app.faces.cards.card import shipped
+from app.faces.cards.card import shipped_cards
 from tests.architecture.source import ROOT
 from tests.support.pages import check_page
 
@@ -26,7 +26,7 @@ def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.stem)
 def test_a_figure_is_what_the_cards_say(figure: Path) -> None:
-    drawn = card_plots.figures(shipped())
+    drawn = card_plots.figures(shipped_cards())
 
     assert figure.read_text("utf-8") == drawn[figure.stem]
     assert len(drawn) == len(FIGURES) == 4

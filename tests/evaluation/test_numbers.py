@@ -20,7 +20,7 @@ from app.evaluation.pairs import Listed
 from app.evaluation.provenance import state
 from app.evaluation.scores import Source
 from app.evaluation.trial import Asked, Trial
-from app.faces.cards.card import Card, card_of, load_card
+from app.faces.cards.card import Card, load_card, parse_card
 from tests.evaluation import plain_loops
 from tests.evaluation.plain_loops import Images
 from tests.support.toy_engine import toy_card
@@ -200,7 +200,7 @@ def test_a_calibration_may_stand_on_a_card(folder: Path, evaluated: Evaluated) -
 
     shipped = toy_card().as_document()
     own = told["calibration"] | {"fmr_by_origin": shipped["calibration"]["fmr_by_origin"]}
-    calibration = card_of(shipped | {"calibration": own}).calibration
+    calibration = parse_card(shipped | {"calibration": own}).calibration
     row = told["at"][0]
     (point,) = [one for one in calibration.points if one.threshold == row["threshold"]]
     assert point.fmr == row["fmr"]

@@ -12,7 +12,8 @@ from app.faces import vectors
 from app.faces.cards.card import load_card
 from app.faces.engine import Metric
 from app.faces.permit import Permit
-from app.faces.workers.pool import EnginePool, Measured
+from app.faces.workers.messages import Measurement
+from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from tests.support import toy_engine
 
@@ -93,6 +94,6 @@ def pool_of(engine_id: str) -> Iterator[EnginePool]:
 
 def distance(one: object, other: object, metric: Metric = "l2") -> float:
     """Return the distance of two good answers."""
-    assert isinstance(one, Measured)
-    assert isinstance(other, Measured)
+    assert isinstance(one, Measurement)
+    assert isinstance(other, Measurement)
     return vectors.distance(one.vector, other.vector, metric=metric)

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.faces.cards.card import load_card
 from app.faces.cards.custom_calibration import seal_calibration
-from app.faces.cards.select import chosen_card
+from app.faces.cards.select import select_card
 from app.faces.engines.onnx import OnnxEngine
 from app.settings import Settings
 
@@ -59,7 +59,7 @@ def calibrate(card: Path, **more: Any) -> Settings:
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return what `mien evaluate` would say, with the numbers of another trial."""
-    card = chosen_card(settings, calibrated=False)
+    card = select_card(settings, calibrated=False)
     calibration = load_card("sface").as_document()["calibration"]
     del calibration["fmr_by_origin"]
     return {

@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from app.faces.cards.card import card_of, load_card, shipped
+from app.faces.cards.card import load_card, parse_card, shipped_cards
 from app.faces.engines.face_recognition import FaceRecognition
 
 CARD = load_card("face_recognition")
 
 
 def test_two_cards_ship_and_neither_says_that_the_people_in_the_training_data_agreed() -> None:
-    assert [card.id for card in shipped()] == ["face_recognition", "sface"]
-    assert not any(card.depicted_people_agreed for card in shipped())
+    assert [card.id for card in shipped_cards()] == ["face_recognition", "sface"]
+    assert not any(card.depicted_people_agreed for card in shipped_cards())
     assert "scraped" in CARD.training_data
-    assert all(card.licence for card in shipped())
+    assert all(card.licence for card in shipped_cards())
 
 
 def test_the_card_names_every_file_that_is_loaded_and_no_other() -> None:
@@ -60,7 +60,7 @@ def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
     del document[missing]
 
     with pytest.raises(KeyError):
-        card_of(document)
+        parse_card(document)
 
 
 def test_what_ships_is_run_as_it_was_when_its_templates_were_made() -> None:
@@ -74,4 +74,4 @@ def test_what_ships_is_run_as_it_was_when_its_templates_were_made() -> None:
 
 def test_a_metric_that_nobody_can_compute_is_none() -> None:
     with pytest.raises(ValueError, match="manhattan"):
-        card_of({**CARD.as_document(), "metric": "manhattan"})
+        parse_card({**CARD.as_document(), "metric": "manhattan"})

@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from app.cli.program import app
 from app.faces.cards.calibration import TargetGroup
-from app.faces.cards.card import load_card, shipped
-from app.faces.cards.compare import FPIR, compare
+from app.faces.cards.card import load_card, shipped_cards
+from app.faces.cards.compare import FPIR, compare_engines
 
 
 def test_every_engine_is_asked_for_the_same_rate() -> None:
-    found = compare(shipped(), target_fmr=1e-4, target_group=TargetGroup.ALL, gallery=100)
+    found = compare_engines(shipped_cards(), target_fmr=1e-4, target_group=TargetGroup.ALL, gallery=100)
     misses = {one.card.id: one.at.point.fnmr for one in found if one.at}
 
     assert [one.at.target_fmr for one in found if one.at] == [1e-4, 1e-4]
@@ -20,21 +20,21 @@ def test_every_engine_is_asked_for_the_same_rate() -> None:
 
 
 def test_each_has_its_own_default() -> None:
-    found = compare(shipped(), target_fmr=None, target_group=None, gallery=100)
+    found = compare_engines(shipped_cards(), target_fmr=None, target_group=None, gallery=100)
 
-    assert [one.at.target_fmr for one in found if one.at] == [one.default_target_fmr for one in shipped()]
+    assert [one.at.target_fmr for one in found if one.at] == [one.default_target_fmr for one in shipped_cards()]
 
 
 @pytest.mark.parametrize("gallery", [1, 10, 100, 400])
 def test_a_gallery_asks_for_a_lower_rate_the_more_people_are_in_it(gallery: int) -> None:
-    (found,) = compare([load_card("sface")], target_fmr=None, target_group=None, gallery=gallery)
+    (found,) = compare_engines([load_card("sface")], target_fmr=None, target_group=None, gallery=gallery)
 
     assert found.gallery is not None
     assert found.gallery.point.fmr * gallery <= FPIR
 
 
 def test_what_the_trial_cannot_say_is_not_said() -> None:
-    (found,) = compare([load_card("sface")], target_fmr=1e-7, target_group=None, gallery=1000)
+    (found,) = compare_engines([load_card("sface")], target_fmr=1e-7, target_group=None, gallery=1000)
 
     assert found.at is None
     assert found.gallery is None

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers import decode
 
 MAX_PIXELS = 25_000_000
@@ -53,7 +53,7 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_costs_anything() -> None:
     plain = saved(Image.new("L", (600, 600), 77), "JPEG", quality=30, progressive=True)
     scan = plain[plain.rfind(b"\xff\xda") : -2]
 
-    assert decode.decode(plain[:-2] + 2000 * scan + plain[-2:], max_pixels=MAX_PIXELS) is FlawCode.BROKEN
+    assert decode.decode(plain[:-2] + 2000 * scan + plain[-2:], max_pixels=MAX_PIXELS) is Flaw.BROKEN
     assert picture(plain[:-2] + 5 * scan + plain[-2:]).pixels.shape == (600, 600, 3)
 
 
@@ -68,12 +68,12 @@ def test_the_three_formats_are_read(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "PPM", "ICO"])
 def test_other_formats_are_not_even_opened(form: str) -> None:
-    assert decode.decode(saved(corner_marked(), form), max_pixels=MAX_PIXELS) is FlawCode.UNSUPPORTED
+    assert decode.decode(saved(corner_marked(), form), max_pixels=MAX_PIXELS) is Flaw.UNSUPPORTED
 
 
 @pytest.mark.parametrize("image", [b"", b"\xff", b"RIFF....WAVE", b"<svg/>", b"\x89PNG"])
 def test_what_is_no_picture_is_unsupported(image: bytes) -> None:
-    assert decode.decode(image, max_pixels=MAX_PIXELS) is FlawCode.UNSUPPORTED
+    assert decode.decode(image, max_pixels=MAX_PIXELS) is Flaw.UNSUPPORTED
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
@@ -82,22 +82,22 @@ def test_a_truncated_picture_is_broken(form: str, kept: float) -> None:
     rng = np.random.default_rng(1)
     whole = saved(Image.fromarray(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)), form)
 
-    assert decode.decode(whole[: int(len(whole) * kept)], max_pixels=MAX_PIXELS) is FlawCode.BROKEN
+    assert decode.decode(whole[: int(len(whole) * kept)], max_pixels=MAX_PIXELS) is Flaw.BROKEN
 
 
 def test_truncated_pictures_stay_broken_after_a_library_asked_to_accept_them(image: Callable[[str], bytes]) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     decode.harden()
 
-    assert decode.decode(image("awkward/broken_truncated.jpg"), max_pixels=MAX_PIXELS) is FlawCode.BROKEN
+    assert decode.decode(image("awkward/broken_truncated.jpg"), max_pixels=MAX_PIXELS) is Flaw.BROKEN
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_too_many_pixels_are_refused_before_they_are_unpacked(image: Callable[[str], bytes]) -> None:
     bomb = image("awkward/huge_144MP_1bit.png")
 
-    assert decode.decode(bomb, max_pixels=MAX_PIXELS) is FlawCode.TOO_MANY_PIXELS
-    assert decode.decode(saved(Image.new("L", (101, 100)), "PNG"), max_pixels=10_000) is FlawCode.TOO_MANY_PIXELS
+    assert decode.decode(bomb, max_pixels=MAX_PIXELS) is Flaw.TOO_MANY_PIXELS
+    assert decode.decode(saved(Image.new("L", (101, 100)), "PNG"), max_pixels=10_000) is Flaw.TOO_MANY_PIXELS
 
 
 def test_a_large_photo_is_brought_down_and_says_by_how_much() -> None:
@@ -219,7 +219,7 @@ def test_a_bomb_in_a_text_chunk_is_bounded(bomb: bytes) -> None:
     header = 8 + 25
     decoded = decode.decode(png[:header] + bomb + png[header:], max_pixels=MAX_PIXELS)
 
-    assert decoded is FlawCode.BROKEN or isinstance(decoded, decode.Picture)
+    assert decoded is Flaw.BROKEN or isinstance(decoded, decode.Picture)
     if isinstance(decoded, decode.Picture):
         assert is_red(decoded.pixels[10, 10])
 
@@ -245,7 +245,7 @@ def test_no_damage_raises(form: str, cuts: list[tuple[float, bytes]]) -> None:
         at = int(place * len(damaged))
         damaged[at : at + len(noise)] = noise
 
-    assert isinstance(decode.decode(bytes(damaged), max_pixels=1_000_000), decode.Picture | FlawCode)
+    assert isinstance(decode.decode(bytes(damaged), max_pixels=1_000_000), decode.Picture | Flaw)
 
 
 def test_a_photo_over_a_megabyte_is_read() -> None:

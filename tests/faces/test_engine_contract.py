@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from app.faces.cards.card import Card, load_card
-from app.faces.cards.operating_point import operating_point
-from app.faces.cards.select import chosen_card
+from app.faces.cards.operating_point import find_operating_point
+from app.faces.cards.select import select_card
 from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
@@ -54,7 +54,7 @@ def case(
     else:
         # SFace as an operator would bring it.
         settings = calibrate(bring(tmp_path_factory.mktemp("brought") / "own"))
-        loaded = Case(CUSTOM_ENGINE, chosen_card(settings), photos)
+        loaded = Case(CUSTOM_ENGINE, select_card(settings), photos)
     decode.harden()
     return loaded
 
@@ -117,7 +117,7 @@ def test_two_pictures_of_one_person_match_at_the_default_threshold(case: Case) -
         for pixels in (case.pixels("one"), case.pixels("again"))
     )
 
-    assert distance(one, again, metric=case.card.metric) < operating_point(case.card).threshold
+    assert distance(one, again, metric=case.card.metric) < find_operating_point(case.card).threshold
 
 
 def test_it_does_not_write_to_the_picture(case: Case) -> None:

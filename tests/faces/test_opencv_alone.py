@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from app.faces.cards.card import load_card
-from app.faces.cards.operating_point import operating_point
+from app.faces.cards.operating_point import find_operating_point
 from app.faces.permit import Permit
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from tests.faces.conftest import distance, pool_of
 
 pytestmark = pytest.mark.service
@@ -26,13 +26,13 @@ def test_sface_decides_as_opencv_does_by_itself() -> None:
     alone = [np.array(vector) for vector in json.loads(done.stdout)]
     with pool_of("sface") as pool:
         ours = pool.measure(Permit(grant_ids=()), [photo.read_bytes() for photo in PHOTOS])
-    threshold = operating_point(load_card("sface")).threshold
+    threshold = find_operating_point(load_card("sface")).threshold
     pairs = list(combinations(range(len(PHOTOS)), 2))
     by_itself = {(a, b): 1 - float(alone[a] @ alone[b]) for a, b in pairs}
     by_mien = {(a, b): distance(ours[a], ours[b], "cosine") for a, b in pairs}
 
     assert len(PHOTOS) == 18
-    assert all(isinstance(one, Measured) for one in ours)
+    assert all(isinstance(one, Measurement) for one in ours)
     assert {pair: apart < threshold for pair, apart in by_mien.items()} == {
         pair: apart < threshold for pair, apart in by_itself.items()
     }

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.faces.cards.calibration import TargetGroup
-from app.faces.cards.card import Card, card_of, load_card, shipped
-from app.faces.cards.operating_point import chosen, in_force, operating_point
+from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
+from app.faces.cards.operating_point import choose_operating_point, find_operating_point, in_force
 from app.settings import Settings
 from tests.support.toy_engine import toy_card
 
 DLIB, SFACE = load_card("face_recognition"), load_card("sface")
-CARDS = st.sampled_from(shipped())
+CARDS = st.sampled_from(shipped_cards())
 
 
 def without_groups(card: Card) -> Card:
     document = card.as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"], row["fnmr_by_group"] = {}, {}
-    return card_of(document)
+    return parse_card(document)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def without_groups(card: Card) -> Card:
 def test_a_target_picks_a_threshold_from_the_card(
     card: Card, target: float, group: TargetGroup, threshold: float, fmr: float, fnmr: float
 ) -> None:
-    found = operating_point(card, target, group)
+    found = find_operating_point(card, target, group)
 
     assert (found.threshold, found.point.fmr, found.point.fnmr) == (threshold, fmr, fnmr)
 
@@ -45,7 +45,7 @@ def test_a_threshold_never_exceeds_its_rate_and_is_the_largest_that_does_not(
     card: Card, target: float, group: TargetGroup
 ) -> None:
     try:
-        found = operating_point(card, target, group)
+        found = find_operating_point(card, target, group)
     except ValueError:
         assert all(point.fmr_of(group) > target for point in card.calibration.points)
         return
@@ -57,11 +57,11 @@ def test_a_threshold_never_exceeds_its_rate_and_is_the_largest_that_does_not(
     assert all(other.fmr > target for other in larger) or group is TargetGroup.WORST
 
 
-@pytest.mark.parametrize("card", shipped(), ids=lambda card: card.id)
+@pytest.mark.parametrize("card", shipped_cards(), ids=lambda card: card.id)
 @pytest.mark.parametrize("target", [0.0, -1.0, 1.0, 2.0, 1e-6, 1e-9, float("nan")])
 def test_a_rate_that_the_trial_does_not_support_is_refused(card: Card, target: float) -> None:
     with pytest.raises(ValueError, match="LFW"):
-        operating_point(card, target)
+        find_operating_point(card, target)
 
 
 def test_what_is_supported_ends_where_the_intervals_over_people_end() -> None:
@@ -70,9 +70,9 @@ def test_what_is_supported_ends_where_the_intervals_over_people_end() -> None:
 
     assert lowest.fmr < 1e-6
     assert SFACE.calibration.lowest_fmr == 2.5e-6
-    assert operating_point(SFACE, 2.5e-6, TargetGroup.ALL).point.fmr <= 2.5e-6
+    assert find_operating_point(SFACE, 2.5e-6, TargetGroup.ALL).point.fmr <= 2.5e-6
     with pytest.raises(ValueError, match=r"2\.5e-06"):
-        operating_point(SFACE, 2.4e-6, TargetGroup.ALL)
+        find_operating_point(SFACE, 2.4e-6, TargetGroup.ALL)
 
 
 def test_a_trial_without_an_interval_supports_nothing() -> None:
@@ -80,27 +80,27 @@ def test_a_trial_without_an_interval_supports_nothing() -> None:
     document["calibration"]["ci95_by_person"] = []
 
     with pytest.raises(ValueError, match="supports no"):
-        operating_point(card_of(document))
+        find_operating_point(parse_card(document))
 
 
 def test_the_card_has_a_default_and_the_settings_go_before_it() -> None:
-    assert [operating_point(card).target_fmr for card in (DLIB, SFACE, toy_card())] == [1e-3, 1e-4, 1e-3]
-    assert operating_point(SFACE).target_group is TargetGroup.WORST
-    assert chosen(SFACE, Settings()) == operating_point(SFACE)
-    assert chosen(SFACE, Settings(target_fmr=1e-3, target_group="all")).threshold == 0.635
-    assert operating_point(toy_card()).threshold == 0.54
+    assert [find_operating_point(card).target_fmr for card in (DLIB, SFACE, toy_card())] == [1e-3, 1e-4, 1e-3]
+    assert find_operating_point(SFACE).target_group is TargetGroup.WORST
+    assert choose_operating_point(SFACE, Settings()) == find_operating_point(SFACE)
+    assert choose_operating_point(SFACE, Settings(target_fmr=1e-3, target_group="all")).threshold == 0.635
+    assert find_operating_point(toy_card()).threshold == 0.54
 
 
 def test_without_labels_the_target_is_kept_on_average_and_nothing_else_can_be_asked() -> None:
     card = without_groups(SFACE)
 
-    assert operating_point(card).target_group is TargetGroup.ALL
+    assert find_operating_point(card).target_group is TargetGroup.ALL
     with pytest.raises(ValueError, match="MIEN_TARGET_GROUP=all"):
-        operating_point(card, target_group=TargetGroup.WORST)
+        find_operating_point(card, target_group=TargetGroup.WORST)
 
 
 def test_what_is_in_force_names_the_groups_in_which_the_target_is_missed() -> None:
-    told = in_force(operating_point(DLIB))
+    told = in_force(find_operating_point(DLIB))
 
     assert told["worst_group"]["group"] == "Asian-F"
     assert told["missed_by_origin"]["Asian-F"] == 0.18

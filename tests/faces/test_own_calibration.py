@@ -11,9 +11,9 @@ import pytest
 
 from app.faces.cards.card import load_card
 from app.faces.cards.custom_calibration import KEY_FILE, calibration_path, seal_calibration
-from app.faces.cards.custom_card import OwnEngineError
-from app.faces.cards.operating_point import operating_point
-from app.faces.cards.select import chosen_card
+from app.faces.cards.custom_card import CustomEngineError
+from app.faces.cards.operating_point import find_operating_point
+from app.faces.cards.select import select_card
 from app.settings import Settings
 from tests.faces.custom_networks import FED, POOLED, bring, calibrate, network, report, settings_with
 
@@ -25,8 +25,8 @@ def card(tmp_path: Path) -> Path:
 
 def refusal(settings: Settings) -> str:
     """Return why the service would not start."""
-    with pytest.raises(OwnEngineError) as refused:
-        chosen_card(settings)
+    with pytest.raises(CustomEngineError) as refused:
+        select_card(settings)
     said = str(refused.value)
     assert "\n" not in said
     return said
@@ -42,10 +42,10 @@ def rewritten(card: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_with_its_calibration_it_has_a_threshold_and_is_shown_with_it(card: Path) -> None:
     settings = calibrate(card)
-    found, sface = chosen_card(settings), load_card("sface")
+    found, sface = select_card(settings), load_card("sface")
     shown = found.as_document()
 
-    assert operating_point(found, 1e-4).threshold == operating_point(sface, 1e-4).threshold
+    assert find_operating_point(found, 1e-4).threshold == find_operating_point(sface, 1e-4).threshold
     assert found.calibration.lowest_fmr == sface.calibration.lowest_fmr
     assert shown["statement"] == {"origin": "Drawn, of nobody.", "people_agreed": "unknown"}
     assert shown["calibrated"]["date"] == "2026-11-26"
@@ -108,7 +108,7 @@ def test_one_that_was_only_laid_out_otherwise_counts(card: Path) -> None:
     said = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(dict(reversed(said.items())), indent=7), "utf-8")
 
-    assert chosen_card(settings).calibration.points
+    assert select_card(settings).calibration.points
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_key_of_another_length_is_none(card: Path, length: int) -> None:
 def test_of_an_engine_that_ships_none_is_sealed(card: Path, tmp_path: Path) -> None:
     found = report(settings_with(card))
     ships = Settings(engine="sface", data_dir=tmp_path / "data", keys_dir=tmp_path / "keys")
-    with pytest.raises(OwnEngineError, match="ships with its calibration"):
+    with pytest.raises(CustomEngineError, match="ships with its calibration"):
         seal_calibration(found, settings=ships)
 
     assert not (tmp_path / "keys").exists()
@@ -194,7 +194,7 @@ def test_one_that_changed_while_it_was_measured_is_not_sealed(card: Path) -> Non
     settings = settings_with(card)
     found = report(settings)
     bring(card.parent, network(POOLED), fed={**FED, "scale": 2.0})
-    with pytest.raises(OwnEngineError, match="changed while the images were measured"):
+    with pytest.raises(CustomEngineError, match="changed while the images were measured"):
         seal_calibration(found, settings=settings)
 
     assert not calibration_path(card).exists()
@@ -204,7 +204,7 @@ def test_a_trial_that_supports_no_rate_is_not_sealed(card: Path) -> None:
     settings = settings_with(card)
     found = report(settings)
     found["calibration"]["ci95_by_person"] = [{"threshold": 0.5, "fmr": [0.0, 0.1], "fnmr": [0.0, 0.1]}]
-    with pytest.raises(OwnEngineError, match="evaluate more people"):
+    with pytest.raises(CustomEngineError, match="evaluate more people"):
         seal_calibration(found, settings=settings)
 
     assert not settings.register_dir.exists()
@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_the_calibration_that_was_there(card: Path, monkeypat
 
     assert calibration_path(card).read_bytes() == before
     assert len(list(card.parent.iterdir())) == 3
-    assert chosen_card(settings)
+    assert select_card(settings)
 
 
 def test_of_two_that_make_the_key_at_once_the_first_stays(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,4 +239,4 @@ def test_of_two_that_make_the_key_at_once_the_first_stays(card: Path, monkeypatc
     calibrate(card)
 
     assert (settings.register_dir / KEY_FILE).read_bytes() == first
-    assert chosen_card(settings).calibration.points
+    assert select_card(settings).calibration.points

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.faces.cards.card import load_card
-from app.faces.cards.custom_card import OwnEngineError
-from app.faces.cards.operating_point import operating_point
-from app.faces.cards.select import chosen_card
+from app.faces.cards.custom_card import CustomEngineError
+from app.faces.cards.operating_point import find_operating_point
+from app.faces.cards.select import select_card
 from app.settings import Settings
 from tests.faces.custom_networks import FED, POOLED, SFACE, bring, field, network, number, settings_with
 
@@ -21,8 +21,8 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(card: Path) -> str:
     """Return why a card is not taken, even to measure with."""
-    with pytest.raises(OwnEngineError) as refused:
-        chosen_card(settings_with(card), calibrated=False)
+    with pytest.raises(CustomEngineError) as refused:
+        select_card(settings_with(card), calibrated=False)
     said = str(refused.value)
     assert "\n" not in said
     assert "docs/how-to/use-your-own-engine.md" in said
@@ -30,7 +30,7 @@ def refusal(card: Path) -> str:
 
 
 def test_it_is_shown_with_every_file_and_without_a_path(folder: Path) -> None:
-    card = chosen_card(settings_with(bring(folder)), calibrated=False)
+    card = select_card(settings_with(bring(folder)), calibrated=False)
     shown = json.dumps(card.as_document())
 
     assert card.id.startswith("ours@")
@@ -41,11 +41,11 @@ def test_it_is_shown_with_every_file_and_without_a_path(folder: Path) -> None:
 
 
 def test_without_a_calibration_it_supports_no_rate(folder: Path) -> None:
-    card = chosen_card(settings_with(bring(folder)), calibrated=False)
+    card = select_card(settings_with(bring(folder)), calibrated=False)
 
     for target in (1e-4, 0.5, 0.999999):
         with pytest.raises(ValueError, match="supports no false match rate"):
-            operating_point(card, target)
+            find_operating_point(card, target)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_without_a_calibration_it_supports_no_rate(folder: Path) -> None:
     ],
 )
 def test_other_settings_are_another_engine(folder: Path, changes: dict[str, Any]) -> None:
-    before = chosen_card(settings_with(bring(folder)), calibrated=False)
-    after = chosen_card(settings_with(bring(folder, **changes)), calibrated=False)
+    before = select_card(settings_with(bring(folder)), calibrated=False)
+    after = select_card(settings_with(bring(folder, **changes)), calibrated=False)
 
     assert after.id != before.id
     assert after.pipeline != before.pipeline or "metric" in changes
@@ -71,10 +71,10 @@ def test_other_settings_are_another_engine(folder: Path, changes: dict[str, Any]
 
 
 def test_what_changes_no_vector_is_the_same_engine(folder: Path) -> None:
-    before = chosen_card(settings_with(bring(folder)), calibrated=False).id
+    before = select_card(settings_with(bring(folder)), calibrated=False).id
     changed = bring(folder, fed={**FED, "side": 640, "scale": 1}, licence="MIT", default_target_fmr=0.01)
 
-    assert chosen_card(settings_with(changed), calibrated=False).id == before
+    assert select_card(settings_with(changed), calibrated=False).id == before
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_weights_in_other_files_are_refused(folder: Path, length: bytes) -> None
 def test_a_network_may_speak_of_locations(folder: Path) -> None:
     card = bring(folder, network(("GlobalAveragePool", "data", "allocation")))
 
-    assert chosen_card(settings_with(card), calibrated=False)
+    assert select_card(settings_with(card), calibrated=False)
 
 
 @pytest.mark.parametrize("named", ["", "dlib", "onnx", "onnx:", "ONNX:card.json", "onnx:a\0b"])

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from app.faces.cards.card import Card, load_card
-from app.faces.cards.select import chosen_card
+from app.faces.cards.select import select_card
 from app.faces.engine import Face, Pixels
 from app.faces.engines.onnx import OnnxEngine
-from app.faces.flaws import Flaw, FlawCode
+from app.faces.flaws import Flaw
 from app.faces.permit import Permit
 from app.faces.workers import pipeline, worker
 from app.faces.workers.frames import Frame, FrameError
-from app.faces.workers.messages import REFUSALS, Measured, answer
+from app.faces.workers.messages import REFUSALS, Measurement, parse_reply
 from app.faces.workers.pool import EnginePool
 from app.main import CUSTOM_ENGINE, create_engine
 from tests.faces.conftest import pool_of
@@ -54,7 +54,7 @@ def loaded(card: Card) -> OnnxEngine:
 def fed(folder: Path, raw: bytes | None = None, **changes: Any) -> OnnxEngine:
     """Return the engine of a network that is fed so."""
     card = bring(folder, network(POOLED) if raw is None else raw, fed={**FED, **changes})
-    return loaded(chosen_card(settings_with(card), calibrated=False))
+    return loaded(select_card(settings_with(card), calibrated=False))
 
 
 def coloured() -> Pixels:
@@ -70,8 +70,8 @@ def vectors(card: Path, *photos: bytes) -> list[tuple[float, ...]]:
         measured = pool.measure(Permit(grant_ids=()), photos)
     finally:
         pool.close()
-    assert all(isinstance(one, Measured) for one in measured)
-    return [one.vector for one in measured if isinstance(one, Measured)]
+    assert all(isinstance(one, Measurement) for one in measured)
+    return [one.vector for one in measured if isinstance(one, Measurement)]
 
 
 def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -81,7 +81,7 @@ def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 def test_sface_brought_as_ones_own_gives_the_numbers_of_sface(tmp_path: Path, image: Callable[[str], bytes]) -> None:
     photos = [image(PORTRAIT), image(SELFIE)]
     with pool_of("sface") as pool:
-        expected = [one.vector for one in pool.measure(Permit(grant_ids=()), photos) if isinstance(one, Measured)]
+        expected = [one.vector for one in pool.measure(Permit(grant_ids=()), photos) if isinstance(one, Measurement)]
     ours = vectors(bring(tmp_path / "own"), *photos)
 
     assert len(expected) == 2
@@ -127,7 +127,7 @@ def test_it_is_fed_as_its_card_says(
 @pytest.mark.parametrize(("metric", "length"), [("l2", math.hypot(10, 20, 30)), ("cosine", 1)])
 def test_only_by_the_cosine_a_vector_has_length_1(tmp_path: Path, metric: str, length: float) -> None:
     card = bring(tmp_path / "own", network(POOLED), metric=metric)
-    engine = loaded(chosen_card(settings_with(card), calibrated=False))
+    engine = loaded(select_card(settings_with(card), calibrated=False))
 
     assert math.isclose(math.hypot(*engine.embed(coloured(), FACE)), length, rel_tol=1e-6)
 
@@ -215,19 +215,19 @@ def test_a_photo_of_which_nothing_is_made_is_refused(
 ) -> None:
     """Grey gives numbers here, so the network came up; a dark picture gives none."""
     card = bring(tmp_path / "own", raw, fed=DARK, metric=metric)
-    engine = loaded(chosen_card(settings_with(card), calibrated=False))
+    engine = loaded(select_card(settings_with(card), calibrated=False))
     pipeline.warm_up(engine, 25_000_000)
     monkeypatch.setattr(engine, "_aligned", lambda *_: np.zeros((112, 112, 3), dtype=np.uint8))
     found = pipeline.measure(engine, image(PORTRAIT), keep_photo=False, max_pixels=25_000_000)
 
-    assert found == Flaw(FlawCode.BROKEN)
+    assert found == Flaw.BROKEN
 
 
 def test_the_service_takes_no_vector_of_zeros_from_a_worker() -> None:
     """The cosine divides by its length."""
     frame = Frame({"kind": "measured", "quality": {}}, (bytes(24),))
     with pytest.raises(FrameError, match="zeros"):
-        answer(frame, dimensions=3, keep_photo=False)
+        parse_reply(frame, dimensions=3, keep_photo=False)
 
 
 def test_people_enrol_and_are_known_again(root: Path, tmp_path: Path, image: Callable[[str], bytes]) -> None:
@@ -263,7 +263,7 @@ def test_templates_of_the_same_network_fed_otherwise_are_not_compared(
         consent = service.consent(person, party)
         assert enrol(person, [consent["consent_id"]], [image(PORTRAIT)]).status_code == 201
         before = party.verify(consent["subject_ref"], image(PORTRAIT))
-    card = chosen_card(calibrate(bring(tmp_path / "own", fed={**FED, "channels": "bgr"})))
+    card = select_card(calibrate(bring(tmp_path / "own", fed={**FED, "channels": "bgr"})))
     with pool_of("sface") as pool, serving(root, SharedPool(pool), card) as service:
         party.client = service.client
         after = party.verify(consent["subject_ref"], image(PORTRAIT))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.faces.engine import Face, Pixels
 from app.faces.workers import pipeline
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -27,9 +27,9 @@ class Watched(ToyEngine):
         return super().detect(pixels)
 
 
-def measured(engine: Watched, *, keep_photo: bool) -> Measured:
+def measured(engine: Watched, *, keep_photo: bool) -> Measurement:
     answer = pipeline.measure(engine, LARGE, keep_photo=keep_photo, max_pixels=25_000_000)
-    assert isinstance(answer, Measured)
+    assert isinstance(answer, Measurement)
     return answer
 
 

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.faces.flaws import Flaw, FlawCode
-from app.faces.permit import Permit, Stated
-from app.faces.workers.messages import Ask
-from app.faces.workers.pool import EnginePool, Measured
+from app.faces.flaws import Flaw
+from app.faces.permit import ImageStatement, Permit
+from app.faces.workers.messages import Measurement, MeasureRequest
+from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess
 from app.kit.errors import BusyError
 from tests.faces.conftest import MakePool, distance
@@ -51,14 +51,14 @@ def test_toy_people_pass_the_checks_of_quality_in_every_format(toy_pool: EngineP
     photos = [toy_photo(person) for person in range(PEOPLE)]
     photos += [toy_photo(person, format=form) for person in (0, 9) for form in ("JPEG", "WEBP")]
 
-    assert all(isinstance(answer, Measured) for answer in toy_pool.measure(permit, photos))
+    assert all(isinstance(answer, Measurement) for answer in toy_pool.measure(permit, photos))
 
 
 def test_the_answers_are_in_the_order_of_the_images(toy_pool: EnginePool, permit: Permit) -> None:
     answers = toy_pool.measure(permit, [b"GIF89a", toy_photo(), toy_photo(3), toy_photo(3, 4), exhausting_photo()])
-    codes = [answer.code if isinstance(answer, Flaw) else None for answer in answers]
+    codes = [answer if isinstance(answer, Flaw) else None for answer in answers]
 
-    assert codes == [FlawCode.UNSUPPORTED, FlawCode.NO_FACE, None, FlawCode.SEVERAL_FACES, FlawCode.BROKEN]
+    assert codes == [Flaw.UNSUPPORTED, Flaw.NO_FACE, None, Flaw.SEVERAL_FACES, Flaw.BROKEN]
 
 
 def test_no_images_are_no_answers(toy_pool: EnginePool, permit: Permit) -> None:
@@ -68,15 +68,15 @@ def test_no_images_are_no_answers(toy_pool: EnginePool, permit: Permit) -> None:
 def test_an_image_larger_than_any_frame_is_refused(toy_pool: EnginePool, permit: Permit) -> None:
     answers = toy_pool.measure(permit, [bytes(17 * 1024 * 1024), toy_photo(0)])
 
-    assert answers[0] == Flaw(FlawCode.BROKEN)
-    assert isinstance(answers[1], Measured)
+    assert answers[0] == Flaw.BROKEN
+    assert isinstance(answers[1], Measurement)
 
 
 @pytest.mark.parametrize("not_a_permit", [None, object(), "permit", ()])
 def test_without_a_permit_no_byte_reaches_a_worker(
     toy_pool: EnginePool, monkeypatch: pytest.MonkeyPatch, not_a_permit: Permit
 ) -> None:
-    sent: list[Ask] = []
+    sent: list[MeasureRequest] = []
     monkeypatch.setattr(WorkerProcess, "measure", lambda _, ask, **_terms: sent.append(ask))
 
     with pytest.raises(TypeError):
@@ -89,8 +89,8 @@ def test_a_photo_comes_back_only_for_a_permit_that_keeps_photos(
 ) -> None:
     (without,) = toy_pool.measure(permit, [toy_photo(0)])
     (kept,) = toy_pool.measure(keeping_permit, [toy_photo(0, size=(2000, 1500))])
-    assert isinstance(without, Measured)
-    assert isinstance(kept, Measured)
+    assert isinstance(without, Measurement)
+    assert isinstance(kept, Measurement)
     assert kept.photo is not None
     photo = Image.open(io.BytesIO(kept.photo))
 
@@ -104,8 +104,8 @@ def test_two_hundred_calls_from_twenty_threads_get_their_own_answers(toy_pool: E
     def call(number: int) -> bool:
         if number % 5 == 4:
             return toy_pool.measure(permit, [toy_photo(1, 2), b"no"]) == [
-                Flaw(FlawCode.SEVERAL_FACES),
-                Flaw(FlawCode.UNSUPPORTED),
+                Flaw.SEVERAL_FACES,
+                Flaw.UNSUPPORTED,
             ]
         people = (number % 20, number * 7 % 20)
         return toy_pool.measure(permit, [toy_photo(who) for who in people]) == [expected[who] for who in people]
@@ -128,11 +128,11 @@ def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit:
             pool.measure(permit, [toy_photo(0)])
         assert time.monotonic() - asked < 0.2
         assert (refused.value.status, list(refused.value.headers)) == (503, ["Retry-After"])
-        assert all(isinstance(call.result()[0], Measured) for call in running)
+        assert all(isinstance(call.result()[0], Measurement) for call in running)
 
 
 def test_calls_made_while_the_workers_start_are_answered(make_pool: MakePool, permit: Permit) -> None:
-    assert isinstance(make_pool().measure(permit, [toy_photo(0)])[0], Measured)
+    assert isinstance(make_pool().measure(permit, [toy_photo(0)])[0], Measurement)
 
 
 def test_a_worker_over_its_time_is_killed_and_replaced(make_pool: MakePool, permit: Permit) -> None:
@@ -144,14 +144,14 @@ def test_a_worker_over_its_time_is_killed_and_replaced(make_pool: MakePool, perm
     with pytest.raises(BusyError):
         pool.measure(permit, [slow_photo(20)])
     assert time.monotonic() - asked < 1.5
-    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measured)
+    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measurement)
     assert not late.is_running()
 
 
 def test_the_time_limit_is_for_each_image(make_pool: MakePool, permit: Permit) -> None:
     answers = make_pool(timeout_s=0.8).measure(permit, [slow_photo(0.4)] * 3)
 
-    assert all(isinstance(answer, Measured) for answer in answers)
+    assert all(isinstance(answer, Measurement) for answer in answers)
 
 
 def test_a_job_whose_worker_dies_is_done_by_the_next(make_pool: MakePool, permit: Permit) -> None:
@@ -162,7 +162,7 @@ def test_a_job_whose_worker_dies_is_done_by_the_next(make_pool: MakePool, permit
         time.sleep(0.2)
         _workers(pool)[0].kill()
 
-        assert [isinstance(answer, Measured) for answer in call.result()] == [True] * 3
+        assert [isinstance(answer, Measurement) for answer in call.result()] == [True] * 3
 
 
 def test_an_image_that_kills_two_workers_is_given_up(make_pool: MakePool, permit: Permit) -> None:
@@ -170,7 +170,7 @@ def test_an_image_that_kills_two_workers_is_given_up(make_pool: MakePool, permit
 
     with pytest.raises(BusyError):
         pool.measure(permit, [crashing_photo()])
-    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measured)
+    assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measurement)
 
 
 def test_a_worker_that_dies_idle_is_replaced_unasked(make_pool: MakePool, permit: Permit) -> None:
@@ -188,8 +188,8 @@ def test_memory_that_runs_out_is_the_images_fault(make_pool: MakePool, permit: P
     Image.new("RGBA", (5000, 5000), (200, 120, 90, 200)).save(out, "PNG", compress_level=1)
     answers = pool.measure(permit, [out.getvalue(), toy_photo(0)])
 
-    assert answers[0] == Flaw(FlawCode.BROKEN)
-    assert isinstance(answers[1], Measured)
+    assert answers[0] == Flaw.BROKEN
+    assert isinstance(answers[1], Measurement)
 
 
 def test_weights_of_another_hash_do_not_load(make_pool: MakePool, permit: Permit) -> None:
@@ -247,7 +247,7 @@ def test_closing_finishes_what_runs_and_refuses_what_waits(make_pool: MakePool, 
         _until(lambda: len(pool._line._waiting) == 1)
         pool.close()
 
-        assert isinstance(running.result()[0], Measured)
+        assert isinstance(running.result()[0], Measurement)
         with pytest.raises(BusyError):
             waiting.result()
     with pytest.raises(BusyError):
@@ -293,18 +293,18 @@ def test_the_service_itself_loads_neither_an_engine_nor_a_decoder() -> None:
 def test_images_of_an_evaluation_need_a_statement_and_keep_no_photo(toy_pool: EnginePool) -> None:
     photo = toy_photo(1)
     permit: Any = Permit(grant_ids=(uuid.uuid4(),), keeps_photos=True)
-    stated: Any = Stated(origin="drawn for a test", agreed="yes")
+    stated: Any = ImageStatement(origin="drawn for a test", agreed="yes")
 
-    (measured,) = toy_pool.measure_stated(stated, [photo])
+    (measured,) = toy_pool.measure_for_evaluation(stated, [photo])
 
-    assert isinstance(measured, Measured)
+    assert isinstance(measured, Measurement)
     assert measured.photo is None
     wrongs: list[Any] = [object(), permit, "drawn for a test"]
     for wrong in wrongs:
         with pytest.raises(TypeError, match="no statement, no pixels"):
-            toy_pool.measure_stated(wrong, [photo])
+            toy_pool.measure_for_evaluation(wrong, [photo])
     with pytest.raises(TypeError, match="no permit, no pixels"):
         toy_pool.measure(stated, [photo])
     for blank in ("", "  \n"):
         with pytest.raises(ValueError, match="an empty statement is none"):
-            Stated(origin=blank, agreed="yes")
+            ImageStatement(origin=blank, agreed="yes")

@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from app.faces.cards.card import Card, load_card
-from app.faces.cards.operating_point import operating_point
+from app.faces.cards.operating_point import find_operating_point
 from app.faces.permit import Permit
-from app.faces.workers.pool import EnginePool, Measured
+from app.faces.workers.messages import Measurement
+from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from tests.faces.conftest import distance, pool_of
 
@@ -30,7 +31,7 @@ class Street:
     def match(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
         """Decide at the threshold that is in force by default."""
         apart = distance(self.answers[one], self.answers[other], self.card.metric)
-        return apart < operating_point(self.card).threshold
+        return apart < find_operating_point(self.card).threshold
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -69,7 +70,7 @@ def test_both_workers_give_the_same_answer(street: Street, image: Callable[[str]
     photo = image("people/P001/studio_portrait.jpg")
     again = [street.pool.measure(Permit(grant_ids=()), [photo])[0] for _ in range(4)]
 
-    assert {answer.vector for answer in again if isinstance(answer, Measured)} == {
+    assert {answer.vector for answer in again if isinstance(answer, Measurement)} == {
         street.answers["P001", "studio_portrait"].vector  # type: ignore[attr-defined]
     }
 

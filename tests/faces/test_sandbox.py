@@ -11,21 +11,22 @@ import pytest
 
 from app.faces.permit import Permit
 from app.faces.workers import sandbox
-from app.faces.workers.pool import EnginePool, Measured
+from app.faces.workers.messages import Measurement
+from app.faces.workers.pool import EnginePool
 from app.kit.errors import BusyError
 from tests.faces import hostile_engine
 from tests.faces.conftest import MakePool
 from tests.support.toy_faces import toy_photo
 
 _ROOT = Path(__file__).parents[2]
-_filter_works = sandbox.has_filter()
+_filter_works = sandbox.has_seccomp()
 needs_filter = pytest.mark.skipif(not _filter_works, reason="this machine has no libseccomp")
 
 
 @needs_filter
 def test_each_deed_of_a_hostile_engine_is_refused(make_pool: MakePool, permit: Permit) -> None:
     (answer,) = make_pool(engine=hostile_engine.SPEC).measure(permit, [toy_photo(0)])
-    assert isinstance(answer, Measured)
+    assert isinstance(answer, Measurement)
     done = [deed for deed, outcome in zip(hostile_engine.DEEDS, answer.vector, strict=False) if outcome]
 
     assert done == []

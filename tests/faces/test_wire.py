@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.faces.flaws import Flaw, FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError, pack, read_frame
-from app.faces.workers.messages import QUALITY_NAMES, SANDBOX_PIECES, Ask, Hello, Measured, Start, answer, flaw_frame
+from app.faces.workers.messages import (
+    QUALITY_NAMES,
+    SANDBOX_PIECES,
+    Measurement,
+    MeasureRequest,
+    ReadyReply,
+    StartRequest,
+    flaw_frame,
+    parse_reply,
+)
 
 _QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
 
@@ -72,14 +81,14 @@ def test_no_answer_is_believed_for_its_kind(quality: object) -> None:
     frame = reply((0.0, 1.0)).header | {"quality": quality}
 
     with pytest.raises(FrameError):
-        answer(Frame(frame, (bytes(16),)), dimensions=2, keep_photo=False)
+        parse_reply(Frame(frame, (bytes(16),)), dimensions=2, keep_photo=False)
 
 
 def test_a_good_answer_is_read() -> None:
-    measured = Measured((0.5, -1.0), _QUALITY, b"\xff\xd8\xff photo")
+    measured = Measurement((0.5, -1.0), _QUALITY, b"\xff\xd8\xff photo")
 
-    assert answer(parsed(pack(measured.frame())), dimensions=2, keep_photo=True) == measured
-    assert answer(flaw_frame(Flaw(FlawCode.BLURRED)), dimensions=2, keep_photo=False) == Flaw(FlawCode.BLURRED)
+    assert parse_reply(parsed(pack(measured.frame())), dimensions=2, keep_photo=True) == measured
+    assert parse_reply(flaw_frame(Flaw.BLURRED), dimensions=2, keep_photo=False) == Flaw.BLURRED
 
 
 @pytest.mark.parametrize(
@@ -103,21 +112,21 @@ def test_a_good_answer_is_read() -> None:
 )
 def test_an_answer_of_another_form_is_refused(frame: Frame, keep_photo: bool) -> None:  # noqa: FBT001
     with pytest.raises(FrameError):
-        answer(frame, dimensions=2, keep_photo=keep_photo)
+        parse_reply(frame, dimensions=2, keep_photo=keep_photo)
 
 
 def test_the_other_messages_survive_the_wire() -> None:
-    start = Start("a:B", {"file": "00"}, {"side": 3}, 1, 2)
-    hello = Hello("toy", 128, "00", (SANDBOX_PIECES[0],))
-    ask = Ask(b"image", keep_photo=True)
+    start = StartRequest("a:B", {"file": "00"}, {"side": 3}, 1, 2)
+    hello = ReadyReply("toy", 128, "00", (SANDBOX_PIECES[0],))
+    ask = MeasureRequest(b"image", keep_photo=True)
 
-    assert Start.of(parsed(pack(start.frame()))) == start
-    assert Hello.of(parsed(pack(hello.frame()))) == hello
-    assert Ask.of(parsed(pack(ask.frame()))) == ask
+    assert StartRequest.of(parsed(pack(start.frame()))) == start
+    assert ReadyReply.of(parsed(pack(hello.frame()))) == hello
+    assert MeasureRequest.of(parsed(pack(ask.frame()))) == ask
 
 
 def test_a_wall_that_nobody_vouches_for_is_missing() -> None:
-    frame = Hello("toy", 128, "00", ()).frame()
+    frame = ReadyReply("toy", 128, "00", ()).frame()
     header = json.loads(json.dumps(frame.header)) | {"walls": {"limits": 1}}
 
-    assert Hello.of(Frame(header)).missing == SANDBOX_PIECES
+    assert ReadyReply.of(Frame(header)).missing == SANDBOX_PIECES

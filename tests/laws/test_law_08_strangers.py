@@ -6,17 +6,17 @@ from uuid import UUID
 import pytest
 
 from app.faces.workers import pipeline
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from tests.support.byte_scan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
 from tests.support.service_fixture import RunningService, enrol
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
 
 
-def seen_by_the_engine(image: bytes) -> Measured:
+def seen_by_the_engine(image: bytes) -> Measurement:
     """Measure *image* here, as a worker does."""
     measured = pipeline.measure(ToyEngine(toy_card().digests), image, keep_photo=True, max_pixels=25_000_000)
-    assert isinstance(measured, Measured)
+    assert isinstance(measured, Measurement)
     return measured
 
 

@@ -23,8 +23,8 @@ from app.consent.errors import NoSuchConsentError
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
-from app.faces.service import Measuring
-from app.faces.workers.messages import Measured
+from app.faces.service import RunningEngine
+from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
 from app.parties.tables import PartyKey
 from app.rights import erasure
@@ -58,10 +58,10 @@ CREATE TRIGGER scored_stop AFTER UPDATE OF spell_id, erasing ON subjects WHEN NE
 class DallyingPool(EnginePool):
     """Answers with one face's features after a random while: what races is the database, not the engine."""
 
-    def __init__(self, features: Measured, chance: random.Random) -> None:
+    def __init__(self, features: Measurement, chance: random.Random) -> None:
         self._features, self._chance = features, chance
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Dally, and answer."""
         time.sleep(self._chance.uniform(0, LONGEST_S))
         return [self._features for _ in images]
@@ -107,8 +107,8 @@ def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService
     chance = random.Random(20261123)  # noqa: S311 - repeatable on purpose
     photo, party, notice = toy_photo(1), service.party(), service.notice("verification")
     (features,) = service.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])
-    assert isinstance(features, Measured)
-    faces = Measuring(pool=DallyingPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    assert isinstance(features, Measurement)
+    faces = RunningEngine(pool=DallyingPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
     racers = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
     keep_score(service.vault.data.path)
     with service.vault.data.read() as session:
@@ -162,7 +162,7 @@ def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService
     assert RACES // 10 < len(decided) < RACES * 9 // 10
 
 
-def _enrolled(service: RunningService, faces: Measuring, party_id: str, notice: str, photo: bytes) -> Racer:
+def _enrolled(service: RunningService, faces: RunningEngine, party_id: str, notice: str, photo: bytes) -> Racer:
     now = service.clock()
     subject_id = subjects.register(service.vault, display_name=None, now=now).subject_id
     with service.vault.data.read() as session:
@@ -177,7 +177,7 @@ def _enrolled(service: RunningService, faces: Measuring, party_id: str, notice: 
         consent_ids=[given.id],
         photos=[photo],
         keep_photos=False,
-        tell_time=service.clock,
+        clock=service.clock,
     )
     assert given.subject_ref is not None
     return Racer(subject_id, given.id, given.subject_ref)

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from app.rights.access_schema import schema
 from app.templates import coverage
-from app.templates import status as standing
+from app.templates import status as template_status
 from app.vault.backup_manifest import BackupError
 from tests.consent.spies import change_row, watch_pipe
 from tests.enrolment.engine_change import Ada, ada, served, supersede
@@ -109,7 +109,7 @@ def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(
     assert (row["engine_id"], row["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
     assert {name: told[name] for name in truly} == truly
     assert (told["labelled_falsely_as"], told["engine_in_force"]) == (falsely, False)
-    assert told["to_do"] == standing.MISLABELLED
+    assert told["to_do"] == template_status.MISLABELLED
     assert f"{OTHER.id}, and that is false" in page
 
 
@@ -128,7 +128,7 @@ def test_its_person_replaces_it_by_enrolling_again(crossed: tuple[RunningService
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
     assert enrolled.verified() == "match"
-    assert coverage.mislabelled(service.vault) == 0
+    assert coverage.count_mislabelled(service.vault) == 0
 
 
 def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_either(service: RunningService) -> None:
@@ -138,7 +138,7 @@ def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_e
 
     assert enrolled.verified() == 404
     assert enrolled.template()["engine"] == OTHER.id
-    assert coverage.mislabelled(service.vault) == 1
+    assert coverage.count_mislabelled(service.vault) == 1
 
 
 def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_path: Path) -> None:

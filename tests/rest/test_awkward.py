@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from app.faces.refusals import PHOTO_REFUSALS
+from app.faces.flaws import PHOTO_REFUSALS
 from tests.rest import pictures
 from tests.rest.conftest import Real, slug
 

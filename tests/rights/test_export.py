@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from app.consent.tables import Grant
-from app.faces.service import Measuring
+from app.faces.service import RunningEngine
 from app.rights import access, export
 from app.templates import store
 from tests.rights.test_access import described_files, with_comparisons
@@ -31,13 +31,13 @@ def with_photos(service: RunningService, person: Person) -> None:
     with service.vault.data.write() as session:
         grant = session.get(Grant, grant_id)
         assert grant is not None
-        at = store.Place(grant, uuid4(), uuid4(), service.clock().date(), 1)
+        at = store.EnrolmentColumns(grant, uuid4(), uuid4(), service.clock().date(), 1)
         store.put_photos(session, service.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
 
 
 def asked_by(service: RunningService, person: Person) -> access.AccessRequest:
     """Ask past HTTP."""
-    faces = Measuring(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    faces = RunningEngine(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     now = service.clock()
     return access.AccessRequest(
         vault=service.vault, settings=service.settings, faces=faces, subject_id=UUID(person.subject_id), now=now

@@ -102,7 +102,7 @@ def messages(service: RunningService) -> There:
 def superseded_templates(service: RunningService) -> There:
     """The service itself goes on with the older engine: nothing else is looked at here."""
     service.enrolled(face=1)
-    engine_history.begin(
+    engine_history.put_in_force(
         service.vault, other_toy_card(), days=service.settings.superseded_template_days, now=service.clock()
     )
     return lambda: bool(counted(service, "templates"))

@@ -22,7 +22,6 @@ from app.db.types import Row
 from app.rights import personal_data
 from app.templates import store
 from app.templates.tables import Template
-from app.vault.register import Owner
 from tests.support.byte_scan import Needles
 from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
@@ -115,11 +114,9 @@ def vectors(service: RunningService, subject_id: str) -> dict[str, tuple[float, 
         rows = session.scalars(select(Template).where(Template.subject_id == UUID(subject_id))).all()
     return {
         str(row.id): store.open_template(
-            service.vault.register.key(Owner.grant(row.grant_id), row.key_generation),
-            store.SealedTemplate(
-                row.id, row.grant_id, row.subject_id, row.key_generation, row.weights_sha256, row.sealed
-            ),
-        )
+            service.vault.register,
+            store.SealedTemplate(*(getattr(row, name) for name in store.SealedTemplate._fields)),
+        ).vector
         for row in rows
     }
 

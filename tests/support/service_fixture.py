@@ -18,9 +18,9 @@ from fastapi import FastAPI
 from app import startup
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
-from app.faces.permit import Permit, Purpose, Stated
+from app.faces.permit import ImageStatement, Permit, Purpose
 from app.faces.workers import pipeline
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS, EnginePool, PoolStatus
 from app.main import create_app
 from app.parties import service as parties
@@ -70,17 +70,17 @@ class SharedPool(EnginePool):
     def close(self) -> None:
         """Do nothing: others need it."""
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure, between the two hooks."""
         self.before()
         measured = self._pool.measure(permit, images)
         self.after()
         return measured
 
-    def measure_stated(self, stated: Stated, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure_for_evaluation(self, stated: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure for an evaluation, between the two hooks."""
         self.before()
-        measured = self._pool.measure_stated(stated, images)
+        measured = self._pool.measure_for_evaluation(stated, images)
         self.after()
         return measured
 
@@ -106,7 +106,7 @@ class ToyPool(SharedPool):
         self._engine = engine or ToyEngine(toy_card().digests)
         self.reset()
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure, here and now."""
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from app.faces.cards.card import Card, card_of
+from app.faces.cards.card import Card, parse_card
 from app.faces.engine import Face, Pixels
 
 SPEC = "tests.support.toy_engine:ToyEngine"
@@ -94,7 +94,7 @@ def other_toy_card() -> Card:
 def _card(engine_id: str, weights: str) -> Card:
     digest = hashlib.sha256(Path(__file__).with_name(weights).read_bytes()).hexdigest()
     file = {"name": weights, "sha256": digest, "role": "all", "used": True, "licence": "Apache-2.0"}
-    return card_of(
+    return parse_card(
         {
             "id": engine_id,
             "engine": engine_id,

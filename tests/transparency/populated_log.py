@@ -16,8 +16,8 @@ from app.consent.service import ConsentRequest as Decided
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
-from app.faces.service import Measuring
-from app.faces.workers.messages import Measured
+from app.faces.service import RunningEngine
+from app.faces.workers.messages import Measurement
 from app.parties import keys
 from app.parties import service as parties
 from app.subjects import service as subjects
@@ -39,8 +39,8 @@ DIMENSIONS = 128
 class Numbers(ToyPool):
     """Finds the face whose number is the image."""
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
-        return [Measured(tuple(float(at == image[0]) for at in range(DIMENSIONS)), {}) for image in images]
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
+        return [Measurement(tuple(float(at == image[0]) for at in range(DIMENSIONS)), {}) for image in images]
 
 
 @dataclass
@@ -62,9 +62,9 @@ class Street:
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)  # noqa: S311 - who comes when
-        self._faces = Measuring(pool=Numbers(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+        self._faces = RunningEngine(pool=Numbers(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
         self.now = START
-        engine_history.begin(self.vault, toy_card(), days=90, now=START)
+        engine_history.put_in_force(self.vault, toy_card(), days=90, now=START)
         self._doors = [self._door(name) for name in ("Door", "Gate")]
         for face in range(self.people):
             self._move_in(face)
@@ -95,7 +95,7 @@ class Street:
             consent_ids=grants,
             photos=[bytes([face])],
             keep_photos=False,
-            tell_time=lambda: self.now,
+            clock=lambda: self.now,
         )
 
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:

@@ -38,7 +38,7 @@ def inputs(source: common.Source) -> common.Document:
         "necessity": [{"question": question, "answer": OPEN} for question in _TEXTS["questions"]],
         "risks": [{"risk": risk, "likelihood": OPEN, "severity": OPEN} for risk in _TEXTS["risks"]],
         "measures": common.MEASURES,
-        "error_rates": _rates(source.card, operating_point.chosen(source.card, source.settings)),
+        "error_rates": _rates(source.card, operating_point.choose_operating_point(source.card, source.settings)),
         "missing_for_live": [f"{one.name}: {one.found}; {one.do}" for one in live.missing],
         "warnings": list(live.warnings),
     }

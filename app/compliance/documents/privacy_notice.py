@@ -57,7 +57,7 @@ def _recipients(recipients: list[common.Document]) -> Iterator[str]:
 
 
 def _errors(source: common.Source) -> str:
-    in_force = operating_point.chosen(source.card, source.settings)
+    in_force = operating_point.choose_operating_point(source.card, source.settings)
     point, by_origin = in_force.point, in_force.by_origin
     second = (
         f"In the worst group of a second trial ({by_origin.worst()}) it took {by_origin.rates[by_origin.worst()]:.2%} "

@@ -177,7 +177,7 @@ def _keys(settings: Settings) -> Iterator[Requirement]:
 
 
 def _rates(state: ServiceState) -> Requirement:
-    in_force = operating_point.chosen(state.card, state.settings)
+    in_force = operating_point.choose_operating_point(state.card, state.settings)
     target, point = in_force.target_fmr, in_force.point
     above = {group: rate for group, rate in point.fmr_by_group.items() if rate > target}
     met = bool(point.fmr_by_group) and not above
@@ -209,7 +209,7 @@ def group_warnings(in_force: OperatingPoint) -> Iterator[str]:
 
 def _warnings(state: ServiceState) -> Iterator[str]:
     settings, card = state.settings, state.card
-    yield from group_warnings(operating_point.chosen(card, settings))
+    yield from group_warnings(operating_point.choose_operating_point(card, settings))
     if not card.depicted_people_agreed:
         yield f"the people in the training pictures of {card.id} did not agree to this use"
     proxy = f"through {settings.trusted_proxies}" if settings.trusted_proxies else "with no proxy set"

@@ -97,7 +97,7 @@ UNCALIBRATED = Calibration(trial={"name": "no trial"}, points=(), intervals=(), 
 """What is known of a network that nobody has evaluated: it supports no false match rate, so it has no threshold."""
 
 
-def calibration_of(document: Mapping[str, Any]) -> Calibration:
+def parse_calibration(document: Mapping[str, Any]) -> Calibration:
     """Read a calibration from its document.
 
     Raises:

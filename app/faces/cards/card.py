@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.faces.cards.calibration import UNCALIBRATED, Calibration, calibration_of
+from app.faces.cards.calibration import UNCALIBRATED, Calibration, parse_calibration
 from app.faces.engine import METRICS, Metric
 
 _TOLD = ("id", "dimensions", "metric", "weights")
@@ -48,7 +48,7 @@ class Card:
 
 
 @functools.cache
-def shipped() -> tuple[Card, ...]:
+def shipped_cards() -> tuple[Card, ...]:
     """Return every card that ships with Mien, by id."""
     names = sorted(entry.name for entry in _directory().iterdir() if entry.name.endswith(".json"))
     return tuple(load_card(name.removesuffix(".json")) for name in names)
@@ -62,10 +62,10 @@ def load_card(engine_id: str) -> Card:
     """
     if f"{engine_id}.json" not in {entry.name for entry in _directory().iterdir()}:
         raise LookupError(engine_id)
-    return card_of(json.loads((_directory() / f"{engine_id}.json").read_text("utf-8")))
+    return parse_card(json.loads((_directory() / f"{engine_id}.json").read_text("utf-8")))
 
 
-def card_of(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
+def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
     """Read a card from its document.
 
     Args:
@@ -90,7 +90,7 @@ def card_of(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
         training_data=document["training_data"],
         depicted_people_agreed=document["depicted_people_agreed"],
         pipeline=document["pipeline"],
-        calibration=calibration_of(document["calibration"]) if calibrated else UNCALIBRATED,
+        calibration=parse_calibration(document["calibration"]) if calibrated else UNCALIBRATED,
         document={**document, "weights_sha256": digests[document["weights"]]},
     )
 

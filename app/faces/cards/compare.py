@@ -6,14 +6,14 @@ from typing import Any
 
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
-from app.faces.cards.operating_point import OperatingPoint, UnsupportedTargetError, in_force, operating_point
+from app.faces.cards.operating_point import OperatingPoint, UnsupportedTargetError, find_operating_point, in_force
 
 FPIR = 1e-3
 """False positive identification rate that is asked of a gallery: one stranger in a thousand is taken for somebody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class EngineComparison:
     """One engine, as its card has it."""
 
     card: Card
@@ -39,9 +39,9 @@ class Compared:
         }
 
 
-def compare(
+def compare_engines(
     cards: Sequence[Card], *, target_fmr: float | None, target_group: TargetGroup | None, gallery: int
-) -> list[Compared]:
+) -> list[EngineComparison]:
     """Say of each engine what its card says.
 
     Args:
@@ -53,17 +53,17 @@ def compare(
     return [_compared(card, target_fmr, target_group, gallery) for card in cards]
 
 
-def _compared(card: Card, target_fmr: float | None, target_group: TargetGroup | None, gallery: int) -> Compared:
+def _compared(card: Card, target_fmr: float | None, target_group: TargetGroup | None, gallery: int) -> EngineComparison:
     point, why = None, None
     try:
-        point = operating_point(card, target_fmr, target_group)
+        point = find_operating_point(card, target_fmr, target_group)
     except UnsupportedTargetError as error:
         why = str(error)
-    return Compared(card=card, at=point, unsupported=why, gallery=_in_gallery(card, gallery))
+    return EngineComparison(card=card, at=point, unsupported=why, gallery=_in_gallery(card, gallery))
 
 
 def _in_gallery(card: Card, gallery: int) -> OperatingPoint | None:
     try:
-        return operating_point(card, FPIR / gallery, TargetGroup.ALL)
+        return find_operating_point(card, FPIR / gallery, TargetGroup.ALL)
     except UnsupportedTargetError:
         return None

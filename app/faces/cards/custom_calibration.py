@@ -19,8 +19,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.db.sqlite.files import synced
-from app.faces.cards.calibration import calibration_of
-from app.faces.cards.custom_card import HOW, Own, OwnEngineError, canonical, read, text_of
+from app.faces.cards.calibration import parse_calibration
+from app.faces.cards.custom_card import HOW, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
 from app.settings import Settings
 
 KEY_FILE: Final = "calibration.key"
@@ -30,7 +30,7 @@ FORM: Final = "mien-calibration-1"
 _AGAIN: Final = f"make one here: mien evaluate DIR --calibrate {HOW}"
 
 
-class Statement(BaseModel):
+class SealedStatement(BaseModel):
     """What the operator said of the images of the trial."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -39,7 +39,7 @@ class Statement(BaseModel):
     people_agreed: Literal["yes", "no", "unknown"]
 
 
-class Sealed(BaseModel):
+class SealedCalibration(BaseModel):
     """A calibration, what it is of, and its seal."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -53,7 +53,7 @@ class Sealed(BaseModel):
     machine: str
     """The kind of processor: the same network rounds otherwise on another."""
     date: str
-    statement: Statement
+    statement: SealedStatement
     calibration: dict[str, Any]
     seal: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -75,12 +75,14 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
             trial is too small to support any rate.
     """
     if settings.own_card is None:
-        raise OwnEngineError(f"{settings.engine} ships with its calibration; only an engine of your own gets one {HOW}")
-    own = read(settings.own_card)
+        raise CustomEngineError(
+            f"{settings.engine} ships with its calibration; only an engine of your own gets one {HOW}"
+        )
+    own = read_custom_engine(settings.own_card)
     if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (own.engine_id, own.label_sha256):
-        raise OwnEngineError(f"{own.path}: it changed while the images were measured; {_AGAIN}")
-    if calibration_of(evaluation["calibration"]).lowest_fmr >= 1:
-        raise OwnEngineError(
+        raise CustomEngineError(f"{own.path}: it changed while the images were measured; {_AGAIN}")
+    if parse_calibration(evaluation["calibration"]).lowest_fmr >= 1:
+        raise CustomEngineError(
             f"{own.path}: the trial supports no false match rate, so nothing was sealed; evaluate more people {HOW}"
         )
     said = {
@@ -95,12 +97,12 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
     }
     sealed = {**said, "seal": _seal(said, _made_key(settings.register_dir))}
     path = calibration_path(own.path)
-    Sealed.model_validate(sealed)
+    SealedCalibration.model_validate(sealed)
     _write(path, json.dumps(sealed, indent=1, allow_nan=False).encode() + b"\n", mode=0o644)
     return path
 
 
-def calibration_for(own: Own, settings: Settings) -> dict[str, Any]:
+def open_calibration(own: CustomEngine, settings: Settings) -> dict[str, Any]:
     """Return the sealed calibration of an operator's network.
 
     Raises:
@@ -108,18 +110,18 @@ def calibration_for(own: Own, settings: Settings) -> dict[str, Any]:
     """
     path = calibration_path(own.path)
     if not path.is_file():
-        raise OwnEngineError(f"{own.path}: it has no calibration, so nobody knows how often it errs; {_AGAIN}")
+        raise CustomEngineError(f"{own.path}: it has no calibration, so nobody knows how often it errs; {_AGAIN}")
     found = _read(path)
     said = {name: value for name, value in found.items() if name != "seal"}
     if not hmac.compare_digest(_seal(said, _key(settings.register_dir)), found["seal"]):
-        raise OwnEngineError(f"{path}: it was changed, or not made by this service; {_AGAIN}")
+        raise CustomEngineError(f"{path}: it was changed, or not made by this service; {_AGAIN}")
     if said["weights_sha256"] != own.says.weights_sha256:
-        raise OwnEngineError(f"{path}: it is of another network; {_AGAIN}")
+        raise CustomEngineError(f"{path}: it is of another network; {_AGAIN}")
     if (said["engine"], said["pipeline_sha256"]) != (own.engine_id, own.pipeline_sha256):
-        raise OwnEngineError(f"{path}: it is of other settings than the card's; {_AGAIN}")
+        raise CustomEngineError(f"{path}: it is of other settings than the card's; {_AGAIN}")
     for name, here in _here().items():
         if said[name] != here:
-            raise OwnEngineError(f"{path}: it was made with {name} {said[name]}, and here it is {here}; {_AGAIN}")
+            raise CustomEngineError(f"{path}: it was made with {name} {said[name]}, and here it is {here}; {_AGAIN}")
     return found
 
 
@@ -129,13 +131,13 @@ def _here() -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = text_of(path, most_bytes=MOST_BYTES, what="a calibration")
+    text = read_text(path, most_bytes=MOST_BYTES, what="a calibration")
     try:
         found: dict[str, Any] = json.loads(text, parse_constant=_no_number)
-        Sealed.model_validate(found)
-        calibration_of(found["calibration"])
+        SealedCalibration.model_validate(found)
+        parse_calibration(found["calibration"])
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OwnEngineError(f"{path}: it is no calibration; {_AGAIN}") from error
+        raise CustomEngineError(f"{path}: it is no calibration; {_AGAIN}") from error
     return found
 
 
@@ -154,11 +156,11 @@ def _key(directory: Path) -> bytes:
             others = os.fstat(file.fileno()).st_mode & 0o077
             key = file.read(KEY_BYTES + 1)
     except FileNotFoundError as error:
-        raise OwnEngineError(f"{path}: the key is not there, so no calibration was made here; {_AGAIN}") from error
+        raise CustomEngineError(f"{path}: the key is not there, so no calibration was made here; {_AGAIN}") from error
     if others:
-        raise OwnEngineError(f"{path} may be read by others; make it readable by its owner only (chmod 600)")
+        raise CustomEngineError(f"{path} may be read by others; make it readable by its owner only (chmod 600)")
     if len(key) != KEY_BYTES:
-        raise OwnEngineError(f"{path} is no key of {KEY_BYTES} bytes; remove it, and {_AGAIN}")
+        raise CustomEngineError(f"{path} is no key of {KEY_BYTES} bytes; remove it, and {_AGAIN}")
     return key
 
 

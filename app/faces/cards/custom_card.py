@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.faces.cards.card import Card, card_of, load_card, shipped
+from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
 from app.faces.engine import PHOTO_SIDE, Metric
 from app.kit.text import ReadableText
 
@@ -33,7 +33,7 @@ Text = Annotated[ReadableText, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(ge=64, le=PHOTO_SIDE)]
 
 
-class OwnEngineError(Exception):
+class CustomEngineError(Exception):
     """An operator's network cannot be used; says why, and what to do."""
 
 
@@ -41,7 +41,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Feeding(_Strict):
+class NetworkInput(_Strict):
     """How the network is run. Each member changes the vectors, and so needs a calibration of its own."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
@@ -59,7 +59,7 @@ class Feeding(_Strict):
     detect_score: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
-class OwnCard(_Strict):
+class CustomCard(_Strict):
     """What an operator says of a network."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
@@ -74,15 +74,15 @@ class OwnCard(_Strict):
     dimensions: Annotated[int, Field(ge=1, le=4096)]
     metric: Metric
     default_target_fmr: Annotated[float, Field(gt=0, lt=1)]
-    settings: Feeding
+    settings: NetworkInput
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class CustomEngine:
     """A card that was read, with its network checked."""
 
     path: Path
-    says: OwnCard
+    says: CustomCard
 
     def card(self, sealed: Mapping[str, Any] | None) -> Card:
         """Return the engine's card.
@@ -100,7 +100,7 @@ class Own:
         if sealed is not None:
             made = {name: sealed[name] for name in ("date", "opencv", "machine")}
             document |= {"statement": sealed["statement"], "calibrated": made, "calibration": sealed["calibration"]}
-        card = card_of(document, calibrated=sealed is not None)
+        card = parse_card(document, calibrated=sealed is not None)
         told = {"directory": str(self.path.parent.absolute()), "label_sha256": self.label_sha256}
         return replace(
             card,
@@ -153,20 +153,22 @@ class Own:
         return [brought, *({**one, **(aligns if one["name"] == weights else {})} for one in base.document["files"])]
 
 
-def read(path: Path) -> Own:
+def read_custom_engine(path: Path) -> CustomEngine:
     """Read an operator's card, and check the network beside it.
 
     Raises:
         OwnEngineError: one of them cannot be used.
     """
-    own = Own(path, _said(path))
-    taken = {card.id for card in shipped()}
+    own = CustomEngine(path, _said(path))
+    taken = {card.id for card in shipped_cards()}
     if own.says.id in taken:
-        raise OwnEngineError(
+        raise CustomEngineError(
             f"{path}: id: {own.says.id} is an engine that ships with Mien; give yours another id {HOW}"
         )
     if own.says.weights in load_card(_BASE).digests:
-        raise OwnEngineError(f"{path}: weights: {own.says.weights} is a file that ships; give yours another name {HOW}")
+        raise CustomEngineError(
+            f"{path}: weights: {own.says.weights} is a file that ships; give yours another name {HOW}"
+        )
     _check_network(path.parent / own.says.weights, own.says.weights_sha256)
     return own
 
@@ -176,32 +178,32 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def text_of(path: Path, *, most_bytes: int, what: str) -> str:
+def read_text(path: Path, *, most_bytes: int, what: str) -> str:
     """Read a file that an operator named.
 
     Raises:
         OwnEngineError: there is none, it is too large, or no text.
     """
     if not path.is_file():
-        raise OwnEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH names {what} {HOW}")
+        raise CustomEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH names {what} {HOW}")
     with path.open("rb") as file:
         raw = file.read(most_bytes + 1)
     if len(raw) > most_bytes:
-        raise OwnEngineError(f"{path}: it has more than {most_bytes} bytes and is not {what} {HOW}")
+        raise CustomEngineError(f"{path}: it has more than {most_bytes} bytes and is not {what} {HOW}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise OwnEngineError(f"{path}: it is no text and not {what} {HOW}") from error
+        raise CustomEngineError(f"{path}: it is no text and not {what} {HOW}") from error
 
 
-def _said(path: Path) -> OwnCard:
-    text = text_of(path, most_bytes=MOST_CARD_BYTES, what="the card of an engine of your own")
+def _said(path: Path) -> CustomCard:
+    text = read_text(path, most_bytes=MOST_CARD_BYTES, what="the card of an engine of your own")
     try:
-        return OwnCard.model_validate_json(text)
+        return CustomCard.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise OwnEngineError(
+        raise CustomEngineError(
             f"{path}: {where + ': ' if where else ''}{first['msg']}; correct the card {HOW}"
         ) from error
 
@@ -209,17 +211,17 @@ def _said(path: Path) -> OwnCard:
 def _check_network(path: Path, digest: str) -> None:
     """Refuse a network that is not the one on its card, or has parts elsewhere, which no hash would cover."""
     if not path.is_file():
-        raise OwnEngineError(f"{path}: the network is not there; put it beside its card {HOW}")
+        raise CustomEngineError(f"{path}: the network is not there; put it beside its card {HOW}")
     if path.stat().st_size == 0:
-        raise OwnEngineError(f"{path}: the network is empty; copy it again {HOW}")
+        raise CustomEngineError(f"{path}: the network is empty; copy it again {HOW}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
         found, elsewhere = hashlib.sha256(raw).hexdigest(), _ELSEWHERE.search(raw) is not None
     if found != digest:
-        raise OwnEngineError(
+        raise CustomEngineError(
             f"{path}: its SHA-256 is {found}, and weights_sha256 on the card says {digest}; bring the right file, or "
             f"correct the card {HOW}"
         )
     if elsewhere:
-        raise OwnEngineError(
+        raise CustomEngineError(
             f"{path}: it keeps weights in other files, which no hash covers; save it as one file {HOW}"
         )

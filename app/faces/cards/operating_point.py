@@ -36,7 +36,7 @@ class OperatingPoint:
         return {group: rate for group, rate in rates.items() if rate > self.target_fmr}
 
 
-def operating_point(
+def find_operating_point(
     card: Card, target_fmr: float | None = None, target_group: TargetGroup | None = None
 ) -> OperatingPoint:
     """Return the point with the largest threshold of the card's table at which the target is kept.
@@ -71,14 +71,14 @@ def operating_point(
     )
 
 
-def chosen(card: Card, settings: Settings) -> OperatingPoint:
+def choose_operating_point(card: Card, settings: Settings) -> OperatingPoint:
     """Return the point at which the settings run the engine.
 
     Raises:
         UnsupportedTargetError: as `operating_point`.
     """
     group = None if settings.target_group is None else TargetGroup(settings.target_group)
-    return operating_point(card, settings.target_fmr, group)
+    return find_operating_point(card, settings.target_fmr, group)
 
 
 def in_force(operating: OperatingPoint) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Which card the settings name: one that ships, or an operator's own with its calibration. The one place that knows."""
 
 from app.faces.cards.card import Card, load_card
-from app.faces.cards.custom_calibration import calibration_for
-from app.faces.cards.custom_card import read
+from app.faces.cards.custom_calibration import open_calibration
+from app.faces.cards.custom_card import read_custom_engine
 from app.settings import Settings
 
 
-def chosen_card(settings: Settings, *, calibrated: bool = True) -> Card:
+def select_card(settings: Settings, *, calibrated: bool = True) -> Card:
     """Return the card of the engine that the settings name.
 
     Args:
@@ -20,5 +20,5 @@ def chosen_card(settings: Settings, *, calibrated: bool = True) -> Card:
     path = settings.own_card
     if path is None:
         return load_card(settings.engine)
-    own = read(path)
-    return own.card(calibration_for(own, settings) if calibrated else None)
+    own = read_custom_engine(path)
+    return own.card(open_calibration(own, settings) if calibrated else None)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from app.faces.engine import PHOTO_SIDE, Pixels
-from app.faces.flaws import FlawCode
+from app.faces.flaws import Flaw
 
 _PHOTO_QUALITY: Final = 90
 _BACKGROUND: Final = (255, 255, 255)
@@ -50,7 +50,7 @@ class Picture:
     """Pixels of the original to one of ``pixels``, 1 or more."""
 
 
-def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | FlawCode:
+def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | Flaw:
     """Return the picture in *image*, or what is wrong with it.
 
     Args:
@@ -62,20 +62,20 @@ def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture 
     """
     form = _form(image)
     if form is None:
-        return FlawCode.UNSUPPORTED
+        return Flaw.UNSUPPORTED
     if form == "JPEG" and _scans(image) > MOST_SCANS:
-        return FlawCode.BROKEN
+        return Flaw.BROKEN
     try:
         with Image.open(io.BytesIO(image), formats=(form,)) as opened:
             if opened.width * opened.height > max_pixels:
-                return FlawCode.TOO_MANY_PIXELS
+                return Flaw.TOO_MANY_PIXELS
             return _picture(opened, side)
     except Image.DecompressionBombError:
-        return FlawCode.TOO_MANY_PIXELS
+        return Flaw.TOO_MANY_PIXELS
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow documents no list of what damaged files raise
-        return FlawCode.BROKEN
+        return Flaw.BROKEN
 
 
 def _scans(jpeg: bytes) -> int:

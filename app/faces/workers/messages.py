@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.faces.engine import Vector
-from app.faces.flaws import Flaw, FlawCode
+from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError
 
 MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
@@ -32,7 +32,7 @@ REFUSALS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartRequest:
     """The first frame to a worker: what to become."""
 
     engine: str
@@ -50,7 +50,7 @@ class Start:
         return Frame({"kind": "start", **{name: getattr(self, name) for name in names}})
 
     @classmethod
-    def of(cls, frame: Frame) -> "Start":
+    def of(cls, frame: Frame) -> "StartRequest":
         """Read it from a frame."""
         digests = {name: str(digest) for name, digest in frame.mapping("digests").items()}
         return cls(
@@ -63,7 +63,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class ReadyReply:
     """A worker's first frame when it is loaded, warm and sealed."""
 
     engine_id: str
@@ -79,7 +79,7 @@ class Hello:
         return Frame({"kind": "hello", **members, "walls": walls})
 
     @classmethod
-    def of(cls, frame: Frame) -> "Hello":
+    def of(cls, frame: Frame) -> "ReadyReply":
         """Read it from a frame. A wall that is not said to stand is missing."""
         walls = frame.mapping("walls")
         missing = tuple(piece for piece in SANDBOX_PIECES if walls.get(piece) is not True)
@@ -87,7 +87,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalReply:
     """A worker's only frame when it cannot serve: one of ``REFUSALS``, so that nothing personal gets out."""
 
     code: str
@@ -98,7 +98,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class MeasureRequest:
     """One image to be measured."""
 
     image: bytes
@@ -109,14 +109,14 @@ class Ask:
         return Frame({"kind": "ask", "keep_photo": self.keep_photo}, (self.image,))
 
     @classmethod
-    def of(cls, frame: Frame) -> "Ask":
+    def of(cls, frame: Frame) -> "MeasureRequest":
         """Read it from a frame."""
         (image,) = frame.blobs
         return cls(image, frame.header.get("keep_photo") is True)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """What a worker gives back for one good face."""
 
     vector: Vector
@@ -134,10 +134,10 @@ class Measured:
 
 def flaw_frame(flaw: Flaw) -> Frame:
     """Return *flaw* as a frame."""
-    return Frame({"kind": "flaw", "code": flaw.code.value})
+    return Frame({"kind": "flaw", "code": flaw.value})
 
 
-def answer(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measured | Flaw:
+def parse_reply(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measurement | Flaw:
     """Read a worker's answer, believing nothing.
 
     Raises:
@@ -147,7 +147,7 @@ def answer(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measured | Fla
         case "flaw" if not frame.blobs:
             return Flaw(_flaw_code(frame.text("code")))
         case "measured" if len(frame.blobs) == 1 + keep_photo:
-            return Measured(
+            return Measurement(
                 vector=_vector(frame.blobs[0], dimensions),
                 quality=_quality(frame.mapping("quality")),
                 photo=_photo(frame.blobs[1]) if keep_photo else None,
@@ -155,9 +155,9 @@ def answer(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measured | Fla
     raise FrameError("kind")
 
 
-def _flaw_code(text: str) -> FlawCode:
+def _flaw_code(text: str) -> Flaw:
     try:
-        return FlawCode(text)
+        return Flaw(text)
     except ValueError as error:
         raise FrameError("code") from error
 

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from app.faces.engine import Engine, Face, Pixels, Vector
-from app.faces.flaws import Flaw, FlawCode
-from app.faces.quality import measures, verdict
+from app.faces.flaws import Flaw
+from app.faces.quality import find_flaw, measure_quality
 from app.faces.workers.decode import decode, encode
-from app.faces.workers.messages import Measured
+from app.faces.workers.messages import Measurement
 
 _SOME_FACE: Final = Face(
     box=(120, 220, 220, 120),
@@ -25,12 +25,12 @@ class UnusableVectorError(Exception):
     """What an engine gave is no vector."""
 
 
-def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
+def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:
     """Return the one face in *image*, or why it gives none. Two faces are refused before either is embedded."""
     try:
         return _measure(engine, image, keep_photo=keep_photo, max_pixels=max_pixels)
     except MemoryError:
-        return Flaw(FlawCode.BROKEN)
+        return Flaw.BROKEN
 
 
 def warm_up(engine: Engine, max_pixels: int) -> None:
@@ -44,28 +44,28 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
     engine.detect(grey)
-    verdict(measures(grey, _SOME_FACE, reduction=1.0))
+    find_flaw(measure_quality(grey, _SOME_FACE, reduction=1.0))
     if len(vector := _vector(engine, grey, _SOME_FACE)) != engine.dimensions or not _usable(vector):
         raise UnusableVectorError
 
 
-def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measured | Flaw:
+def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:
     picture = decode(image, max_pixels=max_pixels, side=engine.side)
-    if isinstance(picture, FlawCode):
-        return Flaw(picture)
+    if isinstance(picture, Flaw):
+        return picture
     faces = engine.detect(picture.pixels)
     if len(faces) != 1:
-        return Flaw(FlawCode.SEVERAL_FACES if faces else FlawCode.NO_FACE)
-    quality = measures(picture.pixels, faces[0], reduction=picture.reduction)
-    if (flaw := verdict(quality)) is not None:
-        return Flaw(flaw)
+        return Flaw(Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE)
+    quality = measure_quality(picture.pixels, faces[0], reduction=picture.reduction)
+    if (flaw := find_flaw(quality)) is not None:
+        return flaw
     # Unpacked again, larger: what is measured is the same, kept or not, and a probe is not unpacked for a photo.
     photo = decode(image, max_pixels=max_pixels) if keep_photo else None
-    if isinstance(photo, FlawCode):
-        return Flaw(photo)
+    if isinstance(photo, Flaw):
+        return photo
     if not _usable(vector := _vector(engine, picture.pixels, faces[0])):
-        return Flaw(FlawCode.BROKEN)
-    return Measured(vector, quality, encode(photo.pixels) if photo else None)
+        return Flaw.BROKEN
+    return Measurement(vector, quality, encode(photo.pixels) if photo else None)
 
 
 def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:

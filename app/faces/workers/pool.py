@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.faces.cards.card import Card
-from app.faces.flaws import Flaw, FlawCode
-from app.faces.permit import Permit, Stated
-from app.faces.workers.messages import MAX_IMAGE_BYTES, Measured, Start
-from app.faces.workers.queue import Job, Line
-from app.faces.workers.supervisor import Seat, State, Terms
+from app.faces.flaws import Flaw
+from app.faces.permit import ImageStatement, Permit
+from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, StartRequest
+from app.faces.workers.queue import Job, JobQueue
+from app.faces.workers.supervisor import Supervisor, SupervisorState, WorkerConfig
 from app.kit.errors import BusyError
 
-__all__ = ["BusyError", "EnginePool", "Measured", "PoolStatus"]
+__all__ = ["BusyError", "EnginePool", "Measurement", "PoolStatus"]
 
 MAX_PIXELS = 25_000_000
 
@@ -70,13 +70,13 @@ class EnginePool:
         memory_bytes: int,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        start = Start(engine, card.digests, card.settings, memory_bytes, max_pixels)
-        terms = Terms(start=start, card=card, timeout_s=timeout_s)
+        start = StartRequest(engine, card.digests, card.settings, memory_bytes, max_pixels)
+        terms = WorkerConfig(start=start, card=card, timeout_s=timeout_s)
         self._card = card
         self._closed = False
         self._lock = threading.Lock()
-        self._line = Line(workers + queue)
-        self._seats = [Seat(self._line, terms, self._seat_changed) for _ in range(workers)]
+        self._line = JobQueue(workers + queue)
+        self._seats = [Supervisor(self._line, terms, self._seat_changed) for _ in range(workers)]
 
     def start(self) -> None:
         """Bring the workers up in the background. Calls made meanwhile wait for them."""
@@ -95,7 +95,7 @@ class EnginePool:
             if seat.is_alive():
                 seat.join()
 
-    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Return one answer for each image, in order. Blocks; call it from any thread, in no transaction.
 
         Raises:
@@ -105,22 +105,22 @@ class EnginePool:
             raise TypeError("no permit, no pixels")
         return self._measured(images, keep_photos=permit.keeps_photos)
 
-    def measure_stated(self, stated: Stated, images: Sequence[bytes]) -> list[Measured | Flaw]:
+    def measure_for_evaluation(self, stated: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Do as `measure` on images that an engine's errors are counted on: no permit, but where they came from.
 
         Raises:
             BusyError: as `measure`.
         """
-        if not isinstance(stated, Stated):
+        if not isinstance(stated, ImageStatement):
             raise TypeError("no statement, no pixels")
         return self._measured(images, keep_photos=False)
 
-    def _measured(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measured | Flaw]:
+    def _measured(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measurement | Flaw]:
         fit = [image for image in images if len(image) <= MAX_IMAGE_BYTES]
         job = Job(fit, keep_photos=keep_photos)
         self._line.join(job)
         answers = iter(job.wait())
-        return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw(FlawCode.BROKEN) for image in images]
+        return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw.BROKEN for image in images]
 
     def is_quiet(self) -> bool:
         """Say whether nothing is measured now, so that who is in no hurry may be."""
@@ -130,7 +130,9 @@ class EnginePool:
         """Say how the pool is now."""
         hellos = [seat.hello for seat in self._seats if seat.hello is not None]
         missing = tuple(sorted({piece for hello in hellos for piece in hello.missing}))
-        ready = not self._closed and any(seat.state in {State.SERVING, State.REPLACING} for seat in self._seats)
+        ready = not self._closed and any(
+            seat.state in {SupervisorState.SERVING, SupervisorState.REPLACING} for seat in self._seats
+        )
         return PoolStatus(
             ready=ready,
             workers=sum(seat.alive() for seat in self._seats),
@@ -146,7 +148,7 @@ class EnginePool:
         with self._lock:
             if self._closed:
                 return
-            if all(seat.state is State.BROKEN for seat in self._seats):
+            if all(seat.state is SupervisorState.BROKEN for seat in self._seats):
                 self._line.close()
             else:
                 self._line.open()

@@ -16,7 +16,15 @@ from typing import IO, Final
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError, pack, read_frame
-from app.faces.workers.messages import MAX_REPLY_BLOB_BYTES, REFUSALS, Ask, Hello, Measured, Start, answer
+from app.faces.workers.messages import (
+    MAX_REPLY_BLOB_BYTES,
+    REFUSALS,
+    Measurement,
+    MeasureRequest,
+    ReadyReply,
+    StartRequest,
+    parse_reply,
+)
 
 _ROOT: Final = Path(__file__).parents[3]
 """The directory that holds the package ``app``."""
@@ -59,20 +67,20 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # a user has only so many pages in pipes
             fcntl.fcntl(self._in.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def greet(self, start: Start, card: Card, *, timeout_s: float) -> Hello:
+    def greet(self, start: StartRequest, card: Card, *, timeout_s: float) -> ReadyReply:
         """Have it load the engine; return what it says when it is ready, which must be what *card* says."""
         frame = self._exchange(start.frame(), timeout_s)
         try:
             if frame.text("kind") == "refusal":
                 raise WorkerLostError(REFUSALS.get(frame.text("code"), REFUSALS["protocol"]))
-            hello = Hello.of(frame)
+            hello = ReadyReply.of(frame)
         except FrameError as error:
             raise WorkerLostError(REFUSALS["protocol"]) from error
         if (hello.engine_id, hello.dimensions, hello.weights_sha256) != (card.id, card.dimensions, card.weights_sha256):
             raise WorkerLostError("the engine is not the one on its card")
         return hello
 
-    def measure(self, ask: Ask, *, dimensions: int, timeout_s: float) -> Measured | Flaw:
+    def measure(self, ask: MeasureRequest, *, dimensions: int, timeout_s: float) -> Measurement | Flaw:
         """Return its answer to one image.
 
         Raises:
@@ -81,7 +89,7 @@ class WorkerProcess:
         """
         frame = self._exchange(ask.frame(), timeout_s)
         try:
-            return answer(frame, dimensions=dimensions, keep_photo=ask.keep_photo)
+            return parse_reply(frame, dimensions=dimensions, keep_photo=ask.keep_photo)
         except FrameError as error:
             raise WorkerLostError(REFUSALS["protocol"]) from error
 

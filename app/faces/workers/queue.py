@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from app.faces.flaws import Flaw
-from app.faces.workers.messages import Ask, Measured
+from app.faces.workers.messages import Measurement, MeasureRequest
 from app.kit.errors import BusyError
 
 _TRIES = 2
@@ -16,16 +16,16 @@ class Job:
     """All images of one call; what is done stays done when a second worker takes over."""
 
     def __init__(self, images: Sequence[bytes], *, keep_photos: bool) -> None:
-        self._asks = [Ask(image, keep_photos) for image in images]
-        self._answers: list[Measured | Flaw] = []
+        self._asks = [MeasureRequest(image, keep_photos) for image in images]
+        self._answers: list[Measurement | Flaw] = []
         self._tries = 0
-        self._outcome: Future[list[Measured | Flaw]] = Future()
+        self._outcome: Future[list[Measurement | Flaw]] = Future()
 
-    def rest(self) -> list[Ask]:
+    def rest(self) -> list[MeasureRequest]:
         """Return the images that have no answer yet."""
         return self._asks[len(self._answers) :]
 
-    def add(self, answer: Measured | Flaw) -> None:
+    def add(self, answer: Measurement | Flaw) -> None:
         """Note the answer to the first of ``rest``."""
         self._answers.append(answer)
 
@@ -42,7 +42,7 @@ class Job:
         self._tries += 1
         return self._tries < _TRIES
 
-    def wait(self) -> list[Measured | Flaw]:
+    def wait(self) -> list[Measurement | Flaw]:
         """Return the answers, when there are.
 
         Raises:
@@ -51,7 +51,7 @@ class Job:
         return self._outcome.result()
 
 
-class Line:
+class JobQueue:
     """Jobs that wait, and the count of those at a worker."""
 
     def __init__(self, room: int) -> None:

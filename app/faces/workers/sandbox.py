@@ -69,7 +69,7 @@ def die_with_parent(parent: int) -> bool:
     return armed
 
 
-def seal(memory_bytes: int) -> tuple[str, ...]:
+def enter_sandbox(memory_bytes: int) -> tuple[str, ...]:
     """Put up every wall, for good and for all threads. Return the names of those that could not be."""
     walls: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("limits", lambda: _limit(memory_bytes)),
@@ -100,13 +100,13 @@ def _no_new_privileges() -> bool:
     return _prctl(_PR_SET_NO_NEW_PRIVS, 1) and _prctl(_PR_GET_NO_NEW_PRIVS, 0, expected=1)
 
 
-def has_filter() -> bool:
+def has_seccomp() -> bool:
     """Say whether system calls can be filtered here at all."""
     return pyseccomp is not None
 
 
 def _filter() -> bool:
-    if not has_filter():
+    if not has_seccomp():
         return False
     try:
         rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(_EPERM))  # an error, not a kill: libraries cope with errors

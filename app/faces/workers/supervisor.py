@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Final
 
 from app.faces.cards.card import Card
-from app.faces.workers.messages import Hello, Start
+from app.faces.workers.messages import ReadyReply, StartRequest
 from app.faces.workers.process import WorkerLateError, WorkerLostError, WorkerProcess
-from app.faces.workers.queue import Job, Line
+from app.faces.workers.queue import Job, JobQueue
 
 STARTING_S: Final = 60.0
 """Within it a worker must be loaded and sealed; two seconds are usual."""
@@ -18,7 +18,7 @@ _LONGEST_PAUSE_S: Final = 30.0
 _LOOK_UP_S: Final = 1.0
 
 
-class State(StrEnum):
+class SupervisorState(StrEnum):
     """What a seat is doing."""
 
     STARTING = "starting"
@@ -32,24 +32,24 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class WorkerConfig:
     """What every worker of a pool is started and asked with."""
 
-    start: Start
+    start: StartRequest
     card: Card
     timeout_s: float
 
 
-class Seat(threading.Thread):
+class Supervisor(threading.Thread):
     """Serves until told to stop.
 
     The thread lives as long as its workers: the kernel ends a worker when the *thread* that started it ends.
     """
 
-    def __init__(self, line: Line, terms: Terms, changed: Callable[[], None]) -> None:
+    def __init__(self, line: JobQueue, terms: WorkerConfig, changed: Callable[[], None]) -> None:
         super().__init__(name="engine-seat", daemon=True)
-        self.state = State.STARTING
-        self.hello: Hello | None = None
+        self.state = SupervisorState.STARTING
+        self.hello: ReadyReply | None = None
         """What the latest worker said of itself."""
         self.reason: str | None = None
         """Why the last worker did not come up."""
@@ -71,19 +71,19 @@ class Seat(threading.Thread):
             else:
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
-        self._enter(State.CLOSED)
+        self._enter(SupervisorState.CLOSED)
 
     def stop(self) -> None:
         """Finish the job that runs, then end. Returns at once; ``join`` waits."""
         self._stopping.set()
         worker = self._worker
-        if worker is not None and self.state is not State.SERVING:
+        if worker is not None and self.state is not SupervisorState.SERVING:
             worker.kill()  # nobody waits for what it was becoming
 
     def alive(self) -> bool:
         """Say whether a worker is serving here."""
         worker = self._worker
-        return self.state is State.SERVING and worker is not None and worker.alive()
+        return self.state is SupervisorState.SERVING and worker is not None and worker.alive()
 
     def _hire(self) -> WorkerProcess | None:
         try:
@@ -95,12 +95,12 @@ class Seat(threading.Thread):
             self.reason = f"the engine did not load within {STARTING_S:.0f} s"
         else:
             self.reason = None
-            self._enter(State.SERVING)
+            self._enter(SupervisorState.SERVING)
             return worker
-        self._dismiss(State.BROKEN)
+        self._dismiss(SupervisorState.BROKEN)
         return None
 
-    def _dismiss(self, state: State = State.REPLACING) -> None:
+    def _dismiss(self, state: SupervisorState = SupervisorState.REPLACING) -> None:
         worker, self._worker = self._worker, None
         self._enter(state)
         if worker is not None:
@@ -134,6 +134,6 @@ class Seat(threading.Thread):
         self._line.leave(first=again)
         return False
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: SupervisorState) -> None:
         self.state = state
         self._changed()

@@ -80,25 +80,25 @@ def main(parent: int) -> None:
     """Become a worker of the process *parent*."""
     channel = Channel()
     try:
-        start = messages.Start.of(channel.receive())
+        start = messages.StartRequest.of(channel.receive())
         engine = load_engine(start.engine, start.digests, start.settings)
         missing = _sealed(engine, start, parent)
     except frames.FrameError:
-        channel.send(messages.Refusal("protocol").frame())
+        channel.send(messages.RefusalReply("protocol").frame())
     except RefusedError as refused:
-        channel.send(messages.Refusal(refused.code).frame())
+        channel.send(messages.RefusalReply(refused.code).frame())
     else:
-        channel.send(messages.Hello(engine.id, engine.dimensions, engine.weights_sha256, missing).frame())
+        channel.send(messages.ReadyReply(engine.id, engine.dimensions, engine.weights_sha256, missing).frame())
         _serve(channel, engine, start.max_pixels)
 
 
-def _sealed(engine: Engine, start: messages.Start, parent: int) -> tuple[str, ...]:
+def _sealed(engine: Engine, start: messages.StartRequest, parent: int) -> tuple[str, ...]:
     """Warm up, seal, and warm up again: what the seal breaks must show here, not on a person's photo."""
     decode.harden()
     try:
         pipeline.warm_up(engine, start.max_pixels)
         orphaned = () if sandbox.die_with_parent(parent) else ("dies_with_parent",)
-        missing = (*orphaned, *sandbox.seal(start.memory_bytes))
+        missing = (*orphaned, *sandbox.enter_sandbox(start.memory_bytes))
         pipeline.warm_up(engine, start.max_pixels)
     except pipeline.UnusableVectorError as error:
         raise RefusedError("vector_unusable") from error
@@ -109,9 +109,9 @@ def _sealed(engine: Engine, start: messages.Start, parent: int) -> tuple[str, ..
 
 def _serve(channel: Channel, engine: Engine, max_pixels: int) -> None:
     while True:
-        ask = messages.Ask.of(channel.receive())
+        ask = messages.MeasureRequest.of(channel.receive())
         answer = pipeline.measure(engine, ask.image, keep_photo=ask.keep_photo, max_pixels=max_pixels)
-        channel.send(answer.frame() if isinstance(answer, messages.Measured) else messages.flaw_frame(answer))
+        channel.send(answer.frame() if isinstance(answer, messages.Measurement) else messages.flaw_frame(answer))
 
 
 def _made(kind: Any, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:  # noqa: ANN401 - a class named in a setting
