@@ -233,7 +233,7 @@ def test_photos_that_another_engine_takes_for_two_people_are_not_put_together(
         seen.append(threshold)
         return [0, 1] if len(vectors) == 2 else []
 
-    monkeypatch.setattr(policy, "odd_ones", odd)
+    monkeypatch.setattr(policy, "find_odd_photos", odd)
 
     assert look(service) == renewal.RenewalCounts(have_to_enrol_again=1)
     assert seen == [0.54]
