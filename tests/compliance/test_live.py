@@ -244,7 +244,7 @@ def test_a_refusal_passes_since_it_ends_what_stands(root: Path, pool: SharedPool
 def test_what_the_operator_says_opens_it_without_a_restart(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.web.live_gate.LOOK_S", 0.0)
+    monkeypatch.setattr("app.web.live_gate.CACHE_S", 0.0)
     with live(root, pool) as service:
         gate = service.party("Gate")
         before = service.client.post("/v1/subjects", json={"declared_adult": True})
