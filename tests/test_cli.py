@@ -47,7 +47,7 @@ def started(root: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
         env={"PATH": os.environ["PATH"], **environment(root, **more)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -431,12 +431,12 @@ def test_serve_sets_up_an_empty_directory_and_stops_when_told(tmp_path: Path) ->
     with process:
         assert process.stdout is not None
         address = json.loads(process.stdout.readline())["address"]
-        with httpx.Client(base_url=address, timeout=20) as client:
+        with httpx.Client(base_url=address, timeout=300) as client:
             notices = client.get("/v1/notices").json()["items"]
             photo = client.post("/v1/verifications", files={"probe": toy_photo(1)})
             taken = started(root, "serve", "--port", address.rpartition(":")[2])
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=300)
 
     assert {item["purpose"] for item in notices} == set(Purpose)
     assert photo.status_code == 401

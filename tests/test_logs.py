@@ -63,7 +63,7 @@ def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
     with program(tmp_path) as running:
         needles, statuses = told(running)
         running.process.send_signal(signal.SIGINT)
-        code = running.process.wait(30)
+        code = running.process.wait(300)
         log = running.log()
     lines = [json.loads(line) for line in log.splitlines()]
     requests = [line for line in lines if line["event"] == "request"]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.service
 
 PROJECT = Path(__file__).parents[1]
 PEOPLE = Path(__file__).parent / "images" / "people"
-READY_S = 60
+READY_S = 300
 
 
 @dataclass
@@ -104,7 +104,7 @@ def program(root: Path) -> Iterator[Program]:
     try:
         assert process.stdout is not None
         address = httpx.Response(200, content=process.stdout.readline()).json()["address"]
-        with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=address, timeout=300, trust_env=False) as client:
             _wait_ready(client)
             yield Program(process, root, client, environment)
     finally:
@@ -143,7 +143,7 @@ def test_verification_under_way_when_told_to_stop_is_answered_and_recorded(tmp_p
             for worker in workers:
                 worker.resume()
             answers = [one.result() for one in sent]
-        code = running.process.wait(30)
+        code = running.process.wait(300)
         with pytest.raises(httpx.ConnectError):
             httpx.get(running.client.base_url.join("/livez"), trust_env=False)
     lines = {row[0] for row in rows(tmp_path / "data" / "mien.db", "SELECT id FROM comparisons")}

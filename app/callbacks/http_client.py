@@ -159,10 +159,18 @@ class CallbackClient:
         private: whether callbacks may lead inside, and be `http`.
         resolve: how a name is resolved.
         tls: whose certificates are believed; those that `httpx` believes, if nobody says otherwise.
+        whole_s: seconds for one call from its beginning to its end.
     """
 
-    def __init__(self, *, private: bool, resolve: Resolve = resolve_host, tls: ssl.SSLContext | None = None) -> None:
-        self._private, self._resolve = private, resolve
+    def __init__(
+        self,
+        *,
+        private: bool,
+        resolve: Resolve = resolve_host,
+        tls: ssl.SSLContext | None = None,
+        whole_s: float | None = None,
+    ) -> None:
+        self._private, self._resolve, self._whole_s = private, resolve, whole_s or WHOLE_S
         self._tls = tls or httpx.create_ssl_context()
 
     def __call__(self, written: str, body: str) -> CallResult:
@@ -175,7 +183,7 @@ class CallbackClient:
         return CallResult(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
 
     def _post(self, to: Callback, body: bytes) -> int:
-        backend = _Checked(self._resolve, private=self._private, until=Deadline(WHOLE_S))
+        backend = _Checked(self._resolve, private=self._private, until=Deadline(self._whole_s))
         url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.target)
         headers: dict[bytes | str, bytes | str] = {
             "Host": to.netloc,
@@ -185,7 +193,9 @@ class CallbackClient:
             "Content-Length": str(len(body)),
             "Connection": "close",
         }
-        within = {"timeout": {"connect": CONNECT_S, "read": WHOLE_S, "write": WHOLE_S, "pool": WHOLE_S}}
+        within = {
+            "timeout": {"connect": CONNECT_S, "read": self._whole_s, "write": self._whole_s, "pool": self._whole_s}
+        }
         with (
             httpcore.ConnectionPool(ssl_context=self._tls, max_connections=1, network_backend=backend) as pool,
             pool.stream("POST", url, headers=headers, content=body, extensions=within) as response,

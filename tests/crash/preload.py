@@ -12,7 +12,7 @@ from tests.support.service_fixture import ToyPool, prepare, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def warm_up() -> None:

@@ -132,7 +132,7 @@ def with_a_callback(service: RunningService) -> Story:
     set_callback(service.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=service.clock())
     given = service.consent(story.ada, gate)
     story.references.append(("Gate", given["subject_ref"], 1))
-    until = time.monotonic() + 15
+    until = time.monotonic() + 120
     while not story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"] and time.monotonic() < until:
         time.sleep(0.02)
     return replace(story, about={**story.about, "gate": gate.id})

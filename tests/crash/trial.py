@@ -28,7 +28,7 @@ from tests.support.toy_engine import toy_card
 
 Answers = Callable[[observed_state.Stored], Any]
 """What was answered when this was stored, if that is known."""
-PATIENCE_S = 5.0
+PATIENCE_S = 120.0
 RESTORED = re.compile(r": (restorations|left_histories): ")
 NOBODYS = "entries about nobody"
 PLACED = ("/files/", "/log/")

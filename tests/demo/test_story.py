@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.architecture.source import ROOT
 
 PLAYED_S = 580
@@ -34,7 +32,6 @@ def run(*arguments: str, temporary: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(PLAYED_S + 20)
 def test_every_step_of_the_story_holds(tmp_path: Path) -> None:
     played = run("-m", "app", "demo", temporary=tmp_path)
 
@@ -44,7 +41,6 @@ def test_every_step_of_the_story_holds(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "what the service wrote is removed"
 
 
-@pytest.mark.timeout(PLAYED_S + 20)
 def test_a_step_that_does_not_hold_ends_the_story(tmp_path: Path) -> None:
     played = run("-c", PLAY_WITH_A_WRONG_PHOTO, temporary=tmp_path)
 

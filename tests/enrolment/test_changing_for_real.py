@@ -23,7 +23,7 @@ from tests.vault.operator import command, refused
 
 TOY = toy_card()
 PEOPLE = ROOT / "tests" / "images" / "people"
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def photo(person: str, name: str) -> bytes:

@@ -196,7 +196,7 @@ def test_an_interrupted_evaluation_says_where_the_cache_is_and_how_to_delete_it(
     with running(folder, tmp_path) as process:
         wait_for(process, 3)
         process.send_signal(by)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=300)
 
     file = tmp_path / "kept" / cache.FILE
     assert process.returncode == 1

@@ -62,7 +62,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     ) as process:
         os.close(theirs)
         os.write(ours, b"a shelf\nperhaps\nyes\n")
-        answer, said = process.communicate(timeout=60)
+        answer, said = process.communicate(timeout=300)
         os.close(ours)
 
     assert "Where did these images come from?" in said
@@ -206,7 +206,7 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
 
     assert done.returncode == 0, done.stderr

@@ -155,7 +155,7 @@ def failing(card: Path) -> Iterator[tuple[EnginePool, Card]]:
     """Run a network of which no worker can come up; gives its pool once it is known why."""
     pool, found = create_engine(calibrate(card, engine_workers=1))
     pool.start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while pool.status().reason == "the workers are starting" and time.monotonic() < until:
         time.sleep(0.05)
     yield pool, found

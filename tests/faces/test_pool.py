@@ -33,7 +33,7 @@ def _workers(pool: EnginePool) -> list[psutil.Process]:
     return [psutil.Process(worker._process.pid) for worker in workers if worker is not None]
 
 
-def _until(true: Callable[[], bool], *, within_s: float = 5.0) -> bool:
+def _until(true: Callable[[], bool], *, within_s: float = 120.0) -> bool:
     deadline = time.monotonic() + within_s
     while not (is_so := true()) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -117,16 +117,18 @@ def test_two_hundred_calls_from_twenty_threads_get_their_own_answers(toy_pool: E
 
 
 def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit: Permit) -> None:
-    pool = make_pool(workers=1, queue=1)
+    pool = make_pool(workers=1, queue=1, timeout_s=3600)
     pool.measure(permit, [toy_photo(0)])
+    (worker,) = _workers(pool)
+    worker.suspend()
     with ThreadPoolExecutor(2) as threads:
-        running = [threads.submit(pool.measure, permit, [slow_photo(0.7)]) for _ in range(2)]
+        running = [threads.submit(pool.measure, permit, [toy_photo(0)]) for _ in range(2)]
         _until(lambda: len(pool._line._waiting) + pool._line._running == 2)
-        asked = time.monotonic()
 
         with pytest.raises(BusyError) as refused:
             pool.measure(permit, [toy_photo(0)])
-        assert time.monotonic() - asked < 0.2
+        assert not any(call.done() for call in running), "no wait for the queue"
+        worker.resume()
         assert (refused.value.status, list(refused.value.headers)) == (503, ["Retry-After"])
         assert all(isinstance(call.result()[0], Measurement) for call in running)
 
@@ -136,20 +138,18 @@ def test_calls_made_while_the_workers_start_are_answered(make_pool: MakePool, pe
 
 
 def test_a_worker_over_its_time_is_killed_and_replaced(make_pool: MakePool, permit: Permit) -> None:
-    pool = make_pool(timeout_s=0.4)
+    pool = make_pool(timeout_s=3)
     pool.measure(permit, [toy_photo(0)])
     (late,) = _workers(pool)
-    asked = time.monotonic()
 
     with pytest.raises(BusyError):
         pool.measure(permit, [slow_photo(20)])
-    assert time.monotonic() - asked < 1.5
     assert isinstance(pool.measure(permit, [toy_photo(0)])[0], Measurement)
     assert not late.is_running()
 
 
 def test_the_time_limit_is_for_each_image(make_pool: MakePool, permit: Permit) -> None:
-    answers = make_pool(timeout_s=0.8).measure(permit, [slow_photo(0.4)] * 3)
+    answers = make_pool(timeout_s=4).measure(permit, [slow_photo(2)] * 3)
 
     assert all(isinstance(answer, Measurement) for answer in answers)
 

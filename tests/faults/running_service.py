@@ -17,7 +17,7 @@ from tests.architecture.source import ROOT
 from tests.faults.scenario import Town
 from tests.support.service_fixture import Party
 
-READY_S = 60
+READY_S = 300
 PEOPLE = ROOT / "tests" / "images" / "people"
 PHOTOS = {1: "studio_portrait", 2: "amateur_selfie"}
 TOOLS = ("fiu-run", "fiu-ctrl", "strace", "faketime")
@@ -103,7 +103,7 @@ def served(root: Path, *under: str, **settings: str) -> Iterator[Served]:
             line = process.stdout.readline()
             assert line, (root / "stderr").read_text("utf-8")
             address = httpx.Response(200, content=line).json()["address"]
-            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+            with httpx.Client(base_url=address, timeout=300, trust_env=False) as client:
                 _wait_ready(client)
                 yield Served(root, process, client)
         finally:

@@ -150,7 +150,7 @@ def unused_keys(root: Path) -> set[bytes]:
     return {owner for owner, _, _ in slots(root)} - set(owners(root / "data" / "mien.db"))
 
 
-def eventually(holds: Callable[[], bool], *, within_s: float = 10.0) -> bool:
+def eventually(holds: Callable[[], bool], *, within_s: float = 120.0) -> bool:
     """Wait for what the next sweep does."""
     until = time.monotonic() + within_s
     while not holds() and time.monotonic() < until:

@@ -27,7 +27,7 @@ from tests.faults.scenario import sound, unused_keys
 from tests.support.byte_scan import owners, rows, slots
 from tests.support.service_fixture import copied
 
-pytestmark = [pytest.mark.injected, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.injected
 CUTS = 120
 HELD = ("subjects", "grants", "templates", "tokens", "comparisons")
 WITH_A_RECEIPT = {"new consent", "rename", "lift", "withdraw", "refuse", "restrict", "erase"}
@@ -99,7 +99,7 @@ def stopped(running: Served) -> None:
     """Kill what strace runs, not strace: its record is whole when it has ended."""
     (service,) = psutil.Process(running.process.pid).children()
     service.kill()
-    running.process.wait(30)
+    running.process.wait(300)
 
 
 def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: Iterable[str]) -> tuple[State, int]:

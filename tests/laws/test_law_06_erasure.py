@@ -23,7 +23,7 @@ from tests.support.byte_scan import Needles, rows, slots
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.disk import full_disk, make_impatient
+from tests.vault.disk import IMPATIENT, full_disk
 
 Failing = Callable[[RunningService], "AbstractFailure"]
 
@@ -143,15 +143,9 @@ FAILURES = (
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let services give up soon on a database that is held up."""
-    make_impatient(monkeypatch)
-
-
-@pytest.fixture
-def hasty(impatient: None, root: Path, pool: SharedPool) -> Iterator[RunningService]:
+def hasty(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve with little patience for databases."""
-    with serving(root, pool, toy_card()) as running:
+    with serving(root, pool, toy_card(), **IMPATIENT) as running:
         yield running
 
 
@@ -225,10 +219,10 @@ def test_sweep_leaves_it_in_progress_while_the_store_still_fails(hasty: RunningS
 
 
 @pytest.mark.parametrize("failing", [register_refuses, data_commit_fails, data_log_is_held_up])
-def test_restart_completes_it_by_itself(impatient: None, root: Path, pool: SharedPool, failing: Failing) -> None:
-    with serving(root, pool, toy_card()) as first:
+def test_restart_completes_it_by_itself(root: Path, pool: SharedPool, failing: Failing) -> None:
+    with serving(root, pool, toy_card(), **IMPATIENT) as first:
         _, party, subject_ref, answer = held_up(first, failing)
-    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as second:
+    with serving(root, pool, toy_card(), **IMPATIENT, sweep_interval_s=0.1) as second:
         unmatched = Party(second.client, party.id, party.key).verify(subject_ref, toy_photo(1))
         state = completed_soon(second, answer.headers["Location"])
 
@@ -247,8 +241,8 @@ def completed_soon(service: RunningService, location: str) -> str:
     return state
 
 
-def test_service_that_runs_on_completes_it_by_itself(impatient: None, root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
+def test_service_that_runs_on_completes_it_by_itself(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), **IMPATIENT, sweep_interval_s=0.1) as service:
         person, _, _ = service.enrolled(face=1)
         with broken(service, register_refuses):
             answer = person("DELETE", "/v1/me")
@@ -271,9 +265,9 @@ def test_consent_that_expires_meanwhile_does_not_hold_the_erasure_up(hasty: Runn
     assert [state for state, _ in statuses(hasty)] == ["completed"]
 
 
-def test_sweeping_thread_survives_whatever_a_sweep_runs_into(impatient: None, root: Path, pool: SharedPool) -> None:
+def test_sweeping_thread_survives_whatever_a_sweep_runs_into(root: Path, pool: SharedPool) -> None:
     """An erasure is promised to end by itself: no kind of error may end the thread that sees to it."""
-    with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
+    with serving(root, pool, toy_card(), **IMPATIENT, sweep_interval_s=0.05) as service:
         person, _, _ = service.enrolled(face=1)
         with broken(service, register_refuses):
             answer = person("DELETE", "/v1/me")

@@ -107,7 +107,7 @@ class Ground:
         if "port" not in told:
             return False
         self._pid = told["pid"]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=30)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=300)
         return True
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:

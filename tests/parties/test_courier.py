@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.callbacks import http_client
 from app.callbacks.delivery_worker import DeliveryCounts, DeliveryWorker
 from app.callbacks.http_client import CallResult, Outcome
 from app.kit.clock import utc_now
@@ -41,6 +42,13 @@ def state(person: Person) -> str:
 # --- Slow, dead
 
 
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a call last until the recipient answers: a test that waits for a silent one does not end."""
+    monkeypatch.setattr(http_client, "WHOLE_S", 3600.0)
+
+
+@pytest.mark.usefixtures("unlimited")
 def test_slow_and_dead_recipients_hold_up_nobody(telling: RunningService) -> None:
     with receiving(slow) as stuck, receiving() as good:
         person = telling.person()
@@ -52,14 +60,12 @@ def test_slow_and_dead_recipients_hold_up_nobody(telling: RunningService) -> Non
             party = telling.party(name)
             call_back(telling, party, url)
             telling.consent(person, party)
-        until(lambda: good.events == ["given"], within_s=5)
-        until(lambda: len(stuck.requests) == 1, within_s=5)
-        began = time.monotonic()
+        until(lambda: good.events == ["given"])
+        until(lambda: len(stuck.requests) == 1)
         assert person("GET", "/v1/me/access").status_code == 200
         other, _, _ = telling.enrolled(face=1)
         assert other("DELETE", "/v1/me").json()["status"] == "completed"
 
-        assert time.monotonic() - began < 5
         assert telling.vault.data.open_transactions() == 0
         assert good.events == ["given"], "and it is told once"
 
@@ -88,17 +94,14 @@ def test_one_recipient_is_sent_one_message_at_a_time(telling: RunningService) ->
     assert set(at_once) == {1}
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_stopping_waits_for_no_recipient(root: Path, pool: SharedPool) -> None:
-    with receiving(slow) as stuck:
-        with serving(root, pool, toy_card(), callback_private=True) as service:
-            party = service.party()
-            call_back(service, party, stuck.url)
-            service.consent(service.person(), party)
-            until(lambda: len(stuck.requests) == 1)
-            began = time.monotonic()
-        stopped = time.monotonic() - began
+    with receiving(slow) as stuck, serving(root, pool, toy_card(), callback_private=True) as service:
+        party = service.party()
+        call_back(service, party, stuck.url)
+        service.consent(service.person(), party)
+        until(lambda: len(stuck.requests) == 1)
 
-    assert stopped < 4
     assert pending(root) == 1, "what was being sent counts as not sent"
 
 
@@ -198,7 +201,7 @@ def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(servi
     sent: list[str] = []
     for name in "ABC":
         service.consent(service.person(name), party)
-    found = courier(service, Outcome.UNREACHABLE, sent=sent).once(within_s=10)
+    found = courier(service, Outcome.UNREACHABLE, sent=sent).once(within_s=120)
 
     assert found == DeliveryCounts(messages_acknowledged=0, messages_pending=3)
     assert len(sent) == 1
@@ -214,7 +217,7 @@ def test_two_couriers_at_once_lose_nothing(service: RunningService) -> None:
         service.consent(person, party)
     sent: list[str] = []
     couriers = [courier(service, Outcome.ACKNOWLEDGED, sent=sent) for _ in range(3)]
-    threads = [threading.Thread(target=one.once, kwargs={"within_s": 20}) for one in couriers]
+    threads = [threading.Thread(target=one.once, kwargs={"within_s": 120}) for one in couriers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -233,13 +236,13 @@ def test_after_it_was_stopped_nothing_is_written(service: RunningService) -> Non
 
     def call(_to: str, _body: str) -> CallResult:
         called.set()
-        go_on.wait(10)
+        go_on.wait(120)
         return CallResult(Outcome.ACKNOWLEDGED, "204")
 
     one = DeliveryWorker(service.vault, call, days=7, clock=service.clock)
     service.consent(service.person(), party)
     one.look()
-    assert called.wait(10)
+    assert called.wait(120)
     one.stop()
     go_on.set()
     time.sleep(0.3)
@@ -262,10 +265,9 @@ def test_clock_that_was_set_back_stops_nothing(service: RunningService) -> None:
     service.consent(service.person(), party)
     one.look()
     until(lambda: len(sent) == 1)
-    time.sleep(0.3)
     moved = timedelta()
-    one.look()
-    until(lambda: len(sent) == 2)
+    # The first try may not be written down yet: then a look finds nothing to send.
+    until(lambda: one.look() or len(sent) == 2)
     one.stop()
 
 
@@ -294,9 +296,15 @@ def test_the_log_of_the_service_names_neither_reference_nor_address(
         party = service.party()
         call_back(service, party, f"http://127.0.0.1:{closed_port()}/canary-path?canary-query")
         consent = service.consent(service.person(), party)
-        time.sleep(0.5)
-    written = capsys.readouterr()
+        written = ""
 
-    assert "callback unreachable" in written.out + written.err
-    assert consent["subject_ref"] not in written.out + written.err
-    assert "canary" not in written.out + written.err
+        def is_logged() -> bool:
+            nonlocal written
+            written += "".join(capsys.readouterr())
+            return "callback unreachable" in written
+
+        until(is_logged)
+    written += "".join(capsys.readouterr())
+
+    assert consent["subject_ref"] not in written
+    assert "canary" not in written

@@ -13,7 +13,7 @@ import httpx
 
 from tests.architecture.source import ROOT
 
-READY_S = 60
+READY_S = 300
 
 
 @dataclass
@@ -44,7 +44,7 @@ def program(root: Path, *, wait: bool = True, **settings: str) -> Iterator[Progr
         try:
             assert process.stdout is not None
             address = httpx.Response(200, content=process.stdout.readline()).json()["address"]
-            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+            with httpx.Client(base_url=address, timeout=300, trust_env=False) as client:
                 if wait:
                     _wait_ready(client)
                 yield Program(root, client)

@@ -46,7 +46,7 @@ class Sweeps:
         """Wait for one that began after this."""
         with self.told:
             wanted = self.done + 2
-            assert self.told.wait_for(lambda: self.done >= wanted, timeout=30)
+            assert self.told.wait_for(lambda: self.done >= wanted, timeout=300)
 
 
 @dataclass
@@ -113,7 +113,6 @@ def valid(service: RunningService, person: Person) -> set[bool]:
     return {one["valid"] for one in asked}
 
 
-@pytest.mark.timeout(300)
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = Sweeps()
     monkeypatch.setattr(maintenance, "run_maintenance", sweeps)

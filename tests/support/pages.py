@@ -47,7 +47,7 @@ def run(found: Sequence[Block], folder: Path, environment: dict[str, str]) -> su
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=580,
         check=False,
     )
 

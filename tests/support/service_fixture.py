@@ -90,7 +90,7 @@ class SharedPool(EnginePool):
 
     def wait_full(self) -> None:
         """Wait until every worker serves: some test may just have killed one."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while self.status().workers < WORKERS and time.monotonic() < until:
             time.sleep(0.02)
 
@@ -245,7 +245,7 @@ def settings_for(root: Path, **more: Any) -> Settings:
 
     Batches of the log have no random size, unless a test asks for that.
     """
-    return Settings(data_dir=root / "data", keys_dir=root / "keys", sqlite_busy_s=5.0, **{"log_noise": 0, **more})
+    return Settings(data_dir=root / "data", keys_dir=root / "keys", **{"sqlite_busy_s": 30.0, "log_noise": 0, **more})
 
 
 def prepare(root: Path) -> None:
@@ -266,7 +266,7 @@ def serving(
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
     app = create_app(settings, vault, (pool, card), clock=clock)
-    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    with listening(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as client:
         yield RunningService(root, settings, vault, pool, clock, client)
 
 

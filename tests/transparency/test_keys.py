@@ -23,7 +23,7 @@ from app.vault.register import DESTROYED, Owner
 from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
-SOON = 20.0
+SOON = 120.0
 """Seconds within which a batch has come."""
 Command = Callable[..., Result]
 

@@ -91,7 +91,7 @@ def test_it_is_refused_where_there_is_nothing_and_makes_nothing(tmp_path: Path) 
         env={"PATH": os.environ["PATH"], **environment(nothing)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

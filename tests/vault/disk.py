@@ -3,13 +3,11 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from app.db.sqlite.store import Store
-from app.settings import Settings
-from tests.support import service_fixture
+
+IMPATIENT = {"sqlite_busy_s": 0.6}
+"""Settings of a service that gives up soon on a database that is held up."""
 
 
 @contextmanager
@@ -21,13 +19,3 @@ def full_disk(store: Store) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def make_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let services that are started from now on give up soon on a database that is held up."""
-    patient = service_fixture.settings_for
-
-    def settings_for(root: Path, **more: object) -> Settings:
-        return patient(root, **more).model_copy(update={"sqlite_busy_s": 0.2})
-
-    monkeypatch.setattr(service_fixture, "settings_for", settings_for)

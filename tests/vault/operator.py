@@ -35,7 +35,7 @@ def command(root: Path, *arguments: str | Path, **settings: str) -> subprocess.C
         env={"PATH": os.environ["PATH"], **places, **settings},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
 

@@ -26,7 +26,7 @@ from tests.support.byte_scan import Needles, copied_data, live_keys, openable, r
 from tests.support.service_fixture import RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.disk import full_disk, make_impatient
+from tests.vault.disk import IMPATIENT, full_disk
 
 
 @pytest.fixture
@@ -38,10 +38,9 @@ def vault(root: Path) -> Iterator[Vault]:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch, root: Path, pool: SharedPool) -> Iterator[RunningService]:
+def hasty(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """Serve with little patience for databases that are held up."""
-    make_impatient(monkeypatch)
-    with serving(root, pool, toy_card()) as running:
+    with serving(root, pool, toy_card(), **IMPATIENT) as running:
         yield running
 
 

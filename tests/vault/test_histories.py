@@ -271,7 +271,7 @@ def killed(story: Story, operation: str, step: str) -> None:
         cwd=ROOT,
         env=dict(os.environ),
         check=False,
-        timeout=110,
+        timeout=300,
     )
     assert done.returncode == 77
 

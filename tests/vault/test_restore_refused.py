@@ -254,7 +254,7 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
     answered: list[tuple[int, int]] = []
 
     def ask(address: str) -> None:
-        with httpx.Client(base_url=address, timeout=100, trust_env=False) as client:
+        with httpx.Client(base_url=address, timeout=300, trust_env=False) as client:
             status = client.get("/livez").status_code
             answered.append((status, len(rows(lived_in / DATA, "SELECT id FROM subjects"))))
 
