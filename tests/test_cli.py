@@ -417,7 +417,7 @@ def test_a_target_that_the_card_does_not_support_is_refused(command: Command) ->
     assert refused(result, "1e-12"), (result.stderr, result.exception)
 
 
-@pytest.mark.service
+@pytest.mark.slow
 def test_serve_sets_up_an_empty_directory_and_stops_when_told(tmp_path: Path) -> None:
     root = tmp_path / "new"
     process = subprocess.Popen(

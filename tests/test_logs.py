@@ -14,7 +14,7 @@ from tests.support.byte_scan import Needles
 from tests.support.service_fixture import Person, enrol
 from tests.test_shutdown import Program, face, program
 
-pytestmark = pytest.mark.service
+pytestmark = pytest.mark.slow
 
 NAME = "Ada Lovelace-Canary"
 

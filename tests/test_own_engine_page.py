@@ -13,7 +13,7 @@ from tests.faces.custom_networks import POOLED, bring, calibrate, network
 from tests.support.pages import check_page
 from tests.test_cli import refused, started
 
-pytestmark = pytest.mark.service
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "how-to" / "use-your-own-engine.md"
 

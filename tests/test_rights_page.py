@@ -13,6 +13,7 @@ PAGE = ROOT / "docs" / "rights.md"
 GDPR = ["4(14)", "5", "6", "7", "9", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "25", "30", "32", "33"]
 
 
+@pytest.mark.slow
 def test_the_page_does_what_it_says(root: Path, tmp_path: Path) -> None:
     with program(root) as running:
         environment = {

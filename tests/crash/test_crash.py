@@ -45,6 +45,7 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_killed_at_any_step_it_is_done_or_not_done(
     operation: Operation, nursery: Nursery, prepared: Path, scratch: Path, request: pytest.FixtureRequest

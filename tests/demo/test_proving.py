@@ -21,7 +21,7 @@ from app.demo.service_process import Stage
 from app.transparency.verify import receipt as receipts
 from tests.transparency.signed_bundles import Signer, consent
 
-pytestmark = pytest.mark.service
+pytestmark = pytest.mark.slow
 
 Told = Callable[[], str]
 

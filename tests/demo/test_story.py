@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import ROOT
+
+pytestmark = pytest.mark.slow
 
 PLAYED_S = 580
 """Seconds for the whole story, which takes half a minute on a machine that does nothing else."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.faces.cards.card import load_card
@@ -20,6 +21,8 @@ from tests.rest.program import program
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.vault.operator import command, refused
+
+pytestmark = pytest.mark.slow
 
 TOY = toy_card()
 PEOPLE = ROOT / "tests" / "images" / "people"

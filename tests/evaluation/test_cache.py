@@ -188,7 +188,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(folder: Path, evaluated: Evalu
     assert not (tmp_path / "report" / "evaluation.html.part").exists()
 
 
-@pytest.mark.service
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_evaluation_says_where_the_cache_is_and_how_to_delete_it(
     folder: Path, tmp_path: Path, by: signal.Signals

@@ -52,7 +52,7 @@ def test_without_a_statement_no_image_reaches_a_worker(
     assert not (tmp_path / "report").exists()
 
 
-@pytest.mark.service
+@pytest.mark.slow
 def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "trial", {"a": [b"x"], "b": [b"y"]})
     ours, theirs = pty.openpty()
@@ -184,7 +184,7 @@ def test_workers_are_as_many_as_asked_for(folder: Path, monkeypatch: pytest.Monk
     assert seen == [(len(os.sched_getaffinity(0)), True), (3, True)]
 
 
-@pytest.mark.service
+@pytest.mark.slow
 def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -14,6 +14,7 @@ PAGE = ROOT / "docs" / "explanation" / "engines.md"
 FIGURES = sorted((ROOT / "docs" / "explanation" / "engines").glob("*.svg"))
 
 
+@pytest.mark.slow
 def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
     text = PAGE.read_text("utf-8")
     page = tmp_path / "engines.md"

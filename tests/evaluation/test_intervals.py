@@ -57,6 +57,7 @@ def of(one: Intervals, kind: str) -> Bounds:
     return one.fmr_by_group[group] if rate == "fmr" else one.fnmr_by_group[group]
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_a_bootstrap_written_plainly() -> None:
     images, source, groups = trial()
     draws, chance = 1500, random.Random(8)  # noqa: S311 - chance here protects nothing

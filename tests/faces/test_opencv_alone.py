@@ -15,7 +15,7 @@ from app.faces.permit import Permit
 from app.faces.workers.messages import Measurement
 from tests.faces.conftest import distance, pool_of
 
-pytestmark = pytest.mark.service
+pytestmark = pytest.mark.slow
 
 PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"))
 ALONE = Path(__file__).parent / "opencv_alone.py"

@@ -15,6 +15,8 @@ from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from tests.faces.conftest import distance, pool_of
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = [f"P00{number}" for number in range(1, 8)]
 DIFFERENT = ["P001", "P003", "P005", "P007"]
 """The others resemble one another."""

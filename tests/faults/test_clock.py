@@ -128,6 +128,7 @@ def allowed(throttle: RateLimiter, request: Request) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.injected
 def test_the_program_itself_goes_on_when_the_systems_clock_steps_back(root: Path) -> None:
     offset = root / "offset"

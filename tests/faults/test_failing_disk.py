@@ -16,7 +16,7 @@ from tests.faults.scenario import ENDINGS, STORAGE, Town, eventually, outcomes, 
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, copied
 
-pytestmark = pytest.mark.injected
+pytestmark = [pytest.mark.injected, pytest.mark.slow]
 EIO, EROFS = 5, 30
 FAULTS = {
     "a write that fails": ("SQLITE_IOERR_WRITE", {"posix/io/rw/pwrite": EIO}),

@@ -27,7 +27,7 @@ from tests.faults.scenario import sound, unused_keys
 from tests.support.byte_scan import owners, rows, slots
 from tests.support.service_fixture import copied
 
-pytestmark = pytest.mark.injected
+pytestmark = [pytest.mark.injected, pytest.mark.slow]
 CUTS = 120
 HELD = ("subjects", "grants", "templates", "tokens", "comparisons")
 WITH_A_RECEIPT = {"new consent", "rename", "lift", "withdraw", "refuse", "restrict", "erase"}

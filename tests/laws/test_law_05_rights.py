@@ -149,8 +149,8 @@ QUEUE = 4
 
 
 @pytest.fixture
-def frozen_pool() -> Iterator[SharedPool]:
-    """A pool of its own that gives its frozen workers all the time they need."""
+def own_pool() -> Iterator[EnginePool]:
+    """An engine pool of two workers that lets a frozen worker live."""
     pool = EnginePool(
         engine=toy_engine.SPEC,
         card=toy_engine.toy_card(),
@@ -160,14 +160,14 @@ def frozen_pool() -> Iterator[SharedPool]:
         memory_bytes=1024 * MIB,
     )
     pool.start()
-    yield SharedPool(pool)
+    yield pool
     pool.close()
 
 
 @contextmanager
-def full_engine(party: Party, ref: str) -> Iterator[list[int]]:
+def full_engine(pool: EnginePool, party: Party, ref: str) -> Iterator[list[int]]:
     """Freeze the workers and fill the queue; gives the statuses of the requests answered so far."""
-    workers = [one for one in psutil.Process().children(recursive=True) if "app.faces.worker" in one.cmdline()]
+    workers = [psutil.Process(seat._worker._process.pid) for seat in pool._seats if seat._worker is not None]
     crowd, answered = WORKERS + QUEUE + 6, list[int]()
 
     def ask() -> None:
@@ -188,16 +188,16 @@ def full_engine(party: Party, ref: str) -> Iterator[list[int]]:
                 worker.resume()
 
 
-def test_rights_are_answered_while_the_engine_is_full(root: Path, frozen_pool: SharedPool) -> None:
-    with serving(root, frozen_pool, toy_engine.toy_card()) as service:
-        rights_beside_a_full_engine(service)
+def test_rights_are_answered_while_the_engine_is_full(root: Path, own_pool: EnginePool) -> None:
+    with serving(root, SharedPool(own_pool), toy_engine.toy_card()) as service:
+        rights_beside_a_full_engine(service, own_pool)
 
 
-def rights_beside_a_full_engine(service: RunningService) -> None:
+def rights_beside_a_full_engine(service: RunningService, pool: EnginePool) -> None:
     unhindered(service)
     _, party, given = service.enrolled(face=1)
     ben, _, his = service.enrolled(face=2, party=party)
-    with full_engine(party, given["subject_ref"]) as answered:
+    with full_engine(pool, party, given["subject_ref"]) as answered:
         refused = [party.verify(his["subject_ref"], toy_photo(2)) for _ in range(5)]
         answers = [
             ben("GET", "/v1/me"),
@@ -209,7 +209,7 @@ def rights_beside_a_full_engine(service: RunningService) -> None:
 
     assert [answer.status_code for answer in answers] == [200] * 4
     busy = [answer for answer in refused if answer.status_code == 503]
-    assert busy, "the engine took everything"
+    assert busy, [answer.text for answer in refused]
     assert {answer.json()["type"] for answer in busy} == {"urn:mien:problem:busy"}
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in busy)
     assert meanwhile == 0, "they were answered before the queue was, not after it"

@@ -16,6 +16,8 @@ from tests.machine.machine import Machine
 from tests.machine.model import Data
 from tests.machine.store_harness import Nursery
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("MIEN_MACHINE_EXAMPLES", "0"))
 """How many walks `make machine` takes; 0 for the short ones of every run."""
 STEPS = int(os.environ.get("MIEN_MACHINE_STEPS", "40"))

@@ -184,6 +184,7 @@ def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: 
         assert works(rotated(service, old)), "the operator gives a new one"
 
 
+@pytest.mark.slow
 def test_the_commands(root: Path) -> None:
     added = json.loads(
         command(

@@ -17,6 +17,8 @@ from tests.rest.program import program
 from tests.support.service_fixture import RunningService
 from tests.support.toy_faces import toy_photo
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "how-to" / "write-a-client.md").read_text("utf-8")
 CONFIG = ROOT / "examples" / "openapi-python-client.yaml"
 

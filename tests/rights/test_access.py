@@ -185,6 +185,7 @@ def test_another_writer_does_not_keep_a_right_waiting(root: Path, pool: SharedPo
         assert document(person)["data"]["access_counts"][0]["times"] == 1, "that one was not counted, this one is"
 
 
+@pytest.mark.slow
 def test_asking_over_and_over_is_always_answered(service: RunningService) -> None:
     person = service.person()
     codes = [person("GET", PATHS[0]).status_code for _ in range(OFTEN)]

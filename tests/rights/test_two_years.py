@@ -21,6 +21,8 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.tampered_logs import audited
 
+pytestmark = pytest.mark.slow
+
 MONTH, MONTHS = 30, 25
 SETTINGS: dict[str, Any] = {
     "sweep_interval_s": 0.05,

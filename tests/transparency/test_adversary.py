@@ -25,6 +25,8 @@ from tests.transparency.adversary import STRATEGIES, Auc, Guess, auc, combined, 
 from tests.transparency.joined_leaves import PADDING, START, TURN, begun, sizes, stores, wait
 from tests.transparency.populated_log import Street
 
+pytestmark = pytest.mark.slow
+
 SPREADS = 5.5
 TOGETHER = "all together"
 

@@ -3,10 +3,11 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from app.db.sqlite.store import Store
 
-IMPATIENT = {"sqlite_busy_s": 0.6}
+IMPATIENT: dict[str, Any] = {"sqlite_busy_s": 0.6}
 """Settings of a service that gives up soon on a database that is held up."""
 
 
