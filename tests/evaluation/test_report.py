@@ -13,7 +13,7 @@ from app.evaluation import number_format, plots, report_files
 from app.evaluation.errors import EvaluationError
 from app.evaluation.report_page import CAPTIONS, page
 from tests.evaluation.conftest import make_folder, toy_people
-from tests.rights.test_page import FLAGS, chromium
+from tests.rights.test_export_page import FLAGS, chromium
 
 Evaluated = Callable[..., dict[str, Any]]
 LABELS = ("<b>F & Co", "$x$")

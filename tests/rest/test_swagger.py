@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.rest.conftest import slug
-from tests.rights.test_page import FLAGS, chromium
+from tests.rights.test_export_page import FLAGS, chromium
 from tests.support.service_fixture import RunningService
 
 
