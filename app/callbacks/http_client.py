@@ -1,9 +1,9 @@
-"""One POST to a callback: to the address that was checked, in a few seconds, and with a few bytes of the answer read.
+"""Send one POST to a callback, only to a checked address, with limits on time and on bytes read.
 
-* The name is resolved once. Only addresses that may be called are tried, and the connection goes to the very address
-  that was looked at: a name that answers otherwise a moment later changes nothing.
-* TLS and the `Host` header are about the name as ever, so the certificate has to be the name's.
-* No redirect, no proxy, no cookie. Of the answer the status counts, and the rest of it is not read.
+* The name is resolved once. Only allowed addresses are tried, and the connection goes to exactly the address that was
+  checked, so a name that resolves differently a moment later changes nothing.
+* TLS and the `Host` header use the name, so the certificate has to be valid for the name.
+* Redirects, proxies and cookies are not used. Only the status of the response is read.
 """
 
 import socket
@@ -21,56 +21,56 @@ from app.callbacks.url_rules import Callback, IPAddress, may_be_called, parse_ca
 from app.kit.deadline import Deadline
 
 CONNECT_S = 5.0
-"""Seconds to be connected to one address."""
+"""Seconds to connect to one address."""
 WHOLE_S = 10.0
-"""Seconds for all of it."""
+"""Seconds for the whole request."""
 MOST_BYTES = 8 * 1024
-"""Of the answer, its head included; a longer head is as none."""
+"""Longest response that is read, with its head; a longer head counts as no response."""
 MOST_ADDRESSES = 4
-"""Of one name that are tried."""
+"""Addresses tried for one name."""
 OK = range(200, 300)
 
 Resolve = Callable[[str, int], Sequence[str]]
-"""From a name and a port to addresses."""
+"""Resolves a name and a port to addresses."""
 
 
 class Outcome(StrEnum):
-    """What came of a call."""
+    """The outcome of a request."""
 
     ACKNOWLEDGED = "acknowledged"
     ANSWERED = "answered"
-    """With something else than 2xx: the recipient is there, and the next message may fare better."""
+    """Not with 2xx: the recipient is reachable, and may accept the next message."""
     UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What came of a call, and the status or the kind of failure: for the operator."""
+    """The outcome of a request, and for the operator the status or the kind of failure."""
 
     outcome: Outcome
     reason: str
 
 
 class RefusedAddressError(httpcore.ConnectError):
-    """No address of the name may be called."""
+    """No address of the name is allowed."""
 
 
 class TooMuchError(httpcore.ReadError):
-    """The answer is longer than is read."""
+    """The response is longer than the limit."""
 
 
 def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Ask the system for the addresses of a name.
+    """Return the addresses of a name, from the system's resolver.
 
     Raises:
-        OSError: there are none.
+        OSError: the name has none.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-class _Bounded(httpcore.NetworkStream):
-    """A stream that ends at a moment, and after so many bytes."""
+class _LimitedStream(httpcore.NetworkStream):
+    """A stream with a deadline and a limit on bytes read."""
 
     def __init__(self, stream: httpcore.NetworkStream, until: Deadline, left: int = MOST_BYTES) -> None:
         self._stream, self._until, self._left = stream, until, left
@@ -82,7 +82,7 @@ class _Bounded(httpcore.NetworkStream):
         return left if given is None else min(left, given)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read some of what is left to be read."""
+        """Read up to the limit."""
         if self._left <= 0:
             raise TooMuchError
         piece = self._stream.read(min(max_bytes, self._left), self._timeout(timeout))
@@ -90,27 +90,27 @@ class _Bounded(httpcore.NetworkStream):
         return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write."""
+        """Write before the deadline."""
         self._stream.write(buffer, self._timeout(timeout))
 
     def close(self) -> None:
-        """Close."""
+        """Close the stream."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Go on under TLS, within the same bounds."""
+        """Start TLS, within the same limits."""
         tls = self._stream.start_tls(ssl_context, server_hostname, self._timeout(timeout))
-        return _Bounded(tls, self._until, self._left)
+        return _LimitedStream(tls, self._until, self._left)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - as httpcore's
-        """Return what the stream says of itself."""
+        """Return a property of the underlying stream."""
         return self._stream.get_extra_info(info)
 
 
-class _Checked(httpcore.NetworkBackend):
-    """Connects to addresses that may be called, and to nothing else."""
+class _CheckedBackend(httpcore.NetworkBackend):
+    """Connects only to allowed addresses."""
 
     def __init__(self, resolve: Resolve, *, private: bool, until: Deadline) -> None:
         self._resolve, self._private, self._until = resolve, private, until
@@ -124,7 +124,7 @@ class _Checked(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Resolve *host*, and connect to the first of its addresses that may be called and answers."""
+        """Resolve *host* and connect to the first allowed address that answers."""
         allowed = [one for one in map(_address, self._resolve(host, port)) if one is not None and self._may(one)]
         failed: httpcore.ConnectError | httpcore.ConnectTimeout = RefusedAddressError()
         for address in allowed[:MOST_ADDRESSES]:
@@ -138,7 +138,7 @@ class _Checked(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
             else:
-                return _Bounded(stream, self._until)
+                return _LimitedStream(stream, self._until)
         raise failed
 
     def _may(self, address: IPAddress) -> bool:
@@ -156,10 +156,10 @@ class CallbackClient:
     """Sends messages to callbacks.
 
     Args:
-        private: whether callbacks may lead inside, and be `http`.
-        resolve: how a name is resolved.
-        tls: whose certificates are believed; those that `httpx` believes, if nobody says otherwise.
-        whole_s: seconds for one call from its beginning to its end.
+        private: whether callbacks may use `http` and private addresses.
+        resolve: resolves names.
+        tls: trusted certificates; by default those of `httpx`.
+        whole_s: seconds for the whole request.
     """
 
     def __init__(
@@ -173,17 +173,17 @@ class CallbackClient:
         self._private, self._resolve, self._whole_s = private, resolve, whole_s or WHOLE_S
         self._tls = tls or httpx.create_ssl_context()
 
-    def __call__(self, written: str, body: str) -> CallResult:
-        """Send *body*, and say what came of it. It never raises: whatever a recipient does is its answer."""
+    def __call__(self, url: str, body: str) -> CallResult:
+        """Send *body* and return the result. Every failure is a result; none raises."""
         try:
-            status = self._post(parse_callback(written, private=self._private), body.encode())
+            status = self._post(parse_callback(url, private=self._private), body.encode())
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
-            # An OSError is the resolver's; a ValueError is of what can be no callback, or cannot be read at all.
+            # OSError: from the resolver. ValueError: the URL is not allowed, or the response is malformed.
             return CallResult(Outcome.UNREACHABLE, type(error).__name__)
         return CallResult(Outcome.ACKNOWLEDGED if status in OK else Outcome.ANSWERED, str(status))
 
     def _post(self, to: Callback, body: bytes) -> int:
-        backend = _Checked(self._resolve, private=self._private, until=Deadline(self._whole_s))
+        backend = _CheckedBackend(self._resolve, private=self._private, until=Deadline(self._whole_s))
         url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.target)
         headers: dict[bytes | str, bytes | str] = {
             "Host": to.netloc,

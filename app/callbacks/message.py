@@ -1,4 +1,4 @@
-"""What a relying party is sent: one event, signed. It names the party, its own reference to the person, and no more."""
+"""The signed message to a relying party: one event, the party, and its own reference to the subject; no more."""
 
 from datetime import datetime
 
@@ -11,11 +11,11 @@ from app.vault.vault import Vault
 
 
 def sign(vault: Vault, claimed: ClaimedMessage, *, now: datetime) -> str:
-    """Return the message as a compact JWS, signed now: its time is that of this try, its id that of the first.
+    """Return the message as a compact JWS. Its time is that of this try; its id is the same for all tries.
 
     Raises:
         KekError: the key-encryption key is not the register's.
-        LookupError: there is no key for it; the start of the service makes one.
+        LookupError: no signing key exists; the service creates one when it starts.
     """
     claims = {
         "iss": signing_keys.log_origin(vault.register.origin()),

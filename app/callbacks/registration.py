@@ -1,4 +1,4 @@
-"""Where a relying party is told of consents: set by the operator's command, never over HTTP."""
+"""Set the callback of a relying party: by the operator's command, never over HTTP."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -14,16 +14,16 @@ from app.vault.vault import Vault
 
 @operation("setting a callback")
 def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool, now: datetime) -> str | None:
-    """Have the party told there of every consent from now on; None: nowhere. Also of a revoked one: consents stand.
+    """Set or remove (None) the URL for messages to a relying party. Returns its origin.
 
-    The log has where it leads, without the path, which may hold what only the recipient knows. A callback that was
-    replaced or taken away does not come back with a backup.
+    A revoked party can have one too, because consents to it may be in force. The entry in the transparency log omits
+    the path, which may contain a secret. A restored backup does not bring an earlier callback back.
 
     Args:
-        private: whether it may be `http`, and lead inside.
+        private: whether it may use `http` and private addresses.
 
     Raises:
-        PartyError: there is no such party, or that can be no callback.
+        PartyError: the relying party does not exist, or the URL is not allowed.
     """
     try:
         origin = None if to is None else parse_callback(to, private=private).origin
@@ -38,6 +38,6 @@ def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool,
             end = change.end if to is None else change.replaced
             end(EndedKind.CALLBACK, party.callback_id, ended_as="off" if to is None else "replaced", on=now.date())
         party.callback, party.callback_id = to, None if to is None else uuid4()
-        said = {"relying_party_id": str(party_id), "callback": origin, "at": now.isoformat()}
-        append_open_entry(change.session, LoggedAct.RELYING_PARTY_CALLBACK, **said)
+        record = {"relying_party_id": str(party_id), "callback": origin, "at": now.isoformat()}
+        append_open_entry(change.session, LoggedAct.RELYING_PARTY_CALLBACK, **record)
     return origin

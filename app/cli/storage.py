@@ -41,7 +41,7 @@ def sweep(*, as_json: Json = False) -> None:
         # A process that died may have left work that this process does not know of.
         vault.unfinished = True
         done = run_maintenance(vault, now=utc_now(), settings=settings)
-        delivered = delivery_worker(settings, vault).once(within_s=DELIVERY_S)
+        delivered = delivery_worker(settings, vault).run_once(within_s=DELIVERY_S)
     print_result(asdict(done) | asdict(delivered), as_json=as_json)
 
 

@@ -19,4 +19,4 @@ def delivery_worker(settings: Settings, vault: Vault, *, clock: Clock = utc_now)
 def job(settings: Settings, vault: Vault, *, clock: Clock) -> Job:
     """Return the job. When the service stops, deliveries in progress are not waited for."""
     worker = delivery_worker(settings, vault, clock=clock)
-    return Job(name="callbacks", every_s=scheduler.POLL_S, run=worker.look, interrupt=worker.stop)
+    return Job(name="callbacks", every_s=scheduler.POLL_S, run=worker.start_due, interrupt=worker.stop)

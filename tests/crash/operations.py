@@ -275,7 +275,7 @@ def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Tell relying parties, which acknowledge it."""
     with _opened(root) as vault:
         answer = CallResult(Outcome.ACKNOWLEDGED, "204")
-        DeliveryWorker(vault, lambda _to, _message: answer, days=7, clock=lambda: now).once(within_s=30)
+        DeliveryWorker(vault, lambda _to, _message: answer, days=7, clock=lambda: now).run_once(within_s=30)
 
 
 def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:

@@ -124,7 +124,7 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     watch, settings = _born(trial), settings_for(trial.root, **more)
     if not trial.telling:
         # A process of its own: nobody else is kept from telling, or from renewing what its own engine can be given.
-        setattr(DeliveryWorker, "look", lambda _courier: None)  # noqa: B010 - a method is not assigned to
+        setattr(DeliveryWorker, "start_due", lambda _courier: None)  # noqa: B010 - a method is not assigned to
         vars(renewal)["renew_templates"] = lambda _run: renewal.RenewalCounts()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.callbacks.policy import FIRST_WAIT, LONGEST_WAIT, oldest_day_tried, wait_after
-from app.callbacks.url_rules import LARGEST, CallbackError, may_be_called, parse_callback
+from app.callbacks.url_rules import MAX_LENGTH, CallbackError, may_be_called, parse_callback
 
 OUT_THERE = ["1.1.1.1", "93.184.216.34", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"]
 INSIDE = ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "127.0.0.1", "127.255.255.254", "100.64.0.1"]
@@ -123,7 +123,7 @@ def test_callback_is_taken_apart_once(written: str, netloc: str, target: str) ->
         "https://[::1/",
         "https://[1::2::3]/",
         "https://door_example.org/",
-        "https://door.example.org/" + "x" * LARGEST,
+        "https://door.example.org/" + "x" * MAX_LENGTH,
     ],
 )
 def test_what_programs_could_read_differently_is_no_callback(written: str) -> None:

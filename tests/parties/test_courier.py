@@ -201,7 +201,7 @@ def test_unreachable_recipient_is_tried_once_and_not_once_for_each_message(servi
     sent: list[str] = []
     for name in "ABC":
         service.consent(service.person(name), party)
-    found = courier(service, Outcome.UNREACHABLE, sent=sent).once(within_s=120)
+    found = courier(service, Outcome.UNREACHABLE, sent=sent).run_once(within_s=120)
 
     assert found == DeliveryCounts(messages_acknowledged=0, messages_pending=3)
     assert len(sent) == 1
@@ -217,7 +217,7 @@ def test_two_couriers_at_once_lose_nothing(service: RunningService) -> None:
         service.consent(person, party)
     sent: list[str] = []
     couriers = [courier(service, Outcome.ACKNOWLEDGED, sent=sent) for _ in range(3)]
-    threads = [threading.Thread(target=one.once, kwargs={"within_s": 120}) for one in couriers]
+    threads = [threading.Thread(target=one.run_once, kwargs={"within_s": 120}) for one in couriers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -230,7 +230,7 @@ def test_two_couriers_at_once_lose_nothing(service: RunningService) -> None:
 
 def finish_calls(worker: DeliveryWorker) -> None:
     """Wait until the calls under way are answered and the outcome is written."""
-    for thread in list(worker._running.values()):
+    for thread in list(worker._threads.values()):
         thread.join()
 
 
@@ -247,12 +247,12 @@ def test_after_it_was_stopped_nothing_is_written(service: RunningService) -> Non
 
     one = DeliveryWorker(service.vault, call, days=7, clock=service.clock)
     service.consent(service.person(), party)
-    one.look()
+    one.start_due()
     assert called.wait(120)
     one.stop()
     go_on.set()
     finish_calls(one)
-    one.look()
+    one.start_due()
 
     assert pending(service.root) == 1
 
@@ -269,11 +269,11 @@ def test_clock_that_was_set_back_stops_nothing(service: RunningService) -> None:
 
     one = DeliveryWorker(service.vault, call, days=365, clock=lambda: utc_now() + moved)
     service.consent(service.person(), party)
-    one.look()
+    one.start_due()
     until(lambda: len(sent) == 1)
     finish_calls(one)
     moved = timedelta()
-    one.look()
+    one.start_due()
     until(lambda: len(sent) == 2)
     one.stop()
 

@@ -134,7 +134,7 @@ def timed(settings: Settings) -> dict[str, int]:
 
 def swept(service: RunningService) -> None:
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    delivery_worker(service.settings, service.vault, clock=service.clock).once(within_s=10)
+    delivery_worker(service.settings, service.vault, clock=service.clock).run_once(within_s=10)
 
 
 @pytest.mark.parametrize("rule", KEPT)

@@ -65,7 +65,9 @@ def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Can
 def tell_all(service: RunningService) -> None:
     """Let every relying party acknowledge what it is still to be told."""
     answer = CallResult(Outcome.ACKNOWLEDGED, "204")
-    told = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).once(within_s=15)
+    told = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).run_once(
+        within_s=15
+    )
     assert told.messages_pending == 0
 
 

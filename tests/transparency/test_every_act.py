@@ -155,7 +155,7 @@ def told(case: Case) -> None:
     callback_set(case)
     withdrawn(case)
     vault, answer = case.service.vault, CallResult(Outcome.ACKNOWLEDGED, "204")
-    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
+    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).run_once(within_s=10)
 
 
 def not_told(case: Case) -> None:
@@ -163,7 +163,7 @@ def not_told(case: Case) -> None:
     withdrawn(case)
     case.service.clock.advance(days=9)
     vault, answer = case.service.vault, CallResult(Outcome.UNREACHABLE, "ConnectError")
-    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).once(within_s=10)
+    DeliveryWorker(vault, lambda _to, _body: answer, days=7, clock=case.service.clock).run_once(within_s=10)
 
 
 def party_rotated(case: Case) -> None:
