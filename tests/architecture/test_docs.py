@@ -1,12 +1,15 @@
 """Every public error and every setting is documented, and what is written about them exists."""
 
 import ast
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from app.faces.flaws import Flaw
+from app.kit.errors import Problem
+from app.main import create_app  # noqa: F401 - imports every room, and with it every kind of problem
 from app.settings import Settings
 from tests.architecture.source import ROOT, Module, modules
 
@@ -117,3 +120,19 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
 
     assert len(terms) > 50
     assert terms == sorted(terms)
+
+
+def kinds_of_problem(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """Yield every kind of problem that the application imports."""
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from kinds_of_problem(derived)
+
+
+def test_every_example_of_an_error_has_a_title_of_the_code() -> None:
+    titles = {(kind.slug, kind.title) for kind in kinds_of_problem() if kind.__module__.startswith("app.")}
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
+    examples = [json.loads(example) for example in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+    assert len(examples) > 20
+    assert not [e for e in examples if (e["type"].rpartition(":")[2], e["title"]) not in titles]
