@@ -110,7 +110,7 @@ def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(
     assert {name: told[name] for name in truly} == truly
     assert (told["labelled_falsely_as"], told["engine_in_force"]) == (falsely, False)
     assert told["to_do"] == template_status.MISLABELLED
-    assert f"{OTHER.id}, and that is false" in page
+    assert f"Wrong label in the database</dt><dd>{OTHER.id}" in page
 
 
 def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, Ada]) -> None:

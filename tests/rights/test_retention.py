@@ -1,4 +1,4 @@
-"""What is said to be kept is kept, and goes when it is said to go: each rule is held against what the sweep does."""
+"""Each retention rule holds: its data is there for the stated time, and gone after the next maintenance run."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,79 +36,79 @@ OTHERS: dict[str, Any] = {
     "superseded_template_days": 15,
 }
 """Settings that are not the defaults."""
-There = Callable[[], bool]
+IsThere = Callable[[], bool]
 
 
-def counted(service: RunningService, table: str, where: str = "1") -> int:
+def count_rows(service: RunningService, table: str, where: str = "1") -> int:
     ((found,),) = rows(service.vault.data.path, f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608 - names of our own
     return int(found)
 
 
-def consents(service: RunningService) -> There:
+def consents(service: RunningService) -> IsThere:
     _, party, consent = service.enrolled(face=1)
     answers = {200: True, 404: False}
 
     def there() -> bool:
         answered = answers[party.verify(consent["subject_ref"], toy_photo(1)).status_code]
-        assert bool(counted(service, "grants")) == bool(counted(service, "templates")) == answered
+        assert bool(count_rows(service, "grants")) == bool(count_rows(service, "templates")) == answered
         return answered
 
     return there
 
 
-def tokens(service: RunningService) -> There:
+def tokens(service: RunningService) -> IsThere:
     person = service.person()
     token = person("POST", "/v1/me/tokens").json()["access_token"]
     with service.vault.data.write() as session:
-        # She goes on using the other one.
+        # The other token stays in use.
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = '9999-01-01' WHERE digest = ?", (token_digest(person.token),)
         )
     headers = {"Authorization": f"Bearer {token}"}
 
     def there() -> bool:
-        found = counted(service, "tokens", "kind = 'access'") == 2
+        found = count_rows(service, "tokens", "kind = 'access'") == 2
         assert found or service.client.get("/v1/me", headers=headers).status_code == 401
         return found
 
     return there
 
 
-def access_counts(service: RunningService) -> There:
+def access_counts(service: RunningService) -> IsThere:
     service.person()("GET", "/v1/me/access").raise_for_status()
-    return lambda: bool(counted(service, "access_counts"))
+    return lambda: bool(count_rows(service, "access_counts"))
 
 
-def proofs(service: RunningService) -> There:
+def proofs(service: RunningService) -> IsThere:
     person = service.person()
     consent = service.consent(person, service.party())
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
     return lambda: service.client.get(f"/v1/consent-proofs/{consent['consent_id']}").status_code == 200
 
 
-def erasures(service: RunningService) -> There:
+def erasures(service: RunningService) -> IsThere:
     erasure_id = service.person()("DELETE", "/v1/me").json()["erasure_id"]
     return lambda: service.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 
 
-def messages(service: RunningService) -> There:
-    """To a relying party that never answers: nobody listens at the discard port."""
+def messages(service: RunningService) -> IsThere:
+    """A message to a relying party that never answers: no program listens at the discard port."""
     party = service.party("Silent")
     set_callback(service.vault, party_id=UUID(party.id), to="http://127.0.0.1:9/", private=True, now=service.clock())
     service.consent(service.person(), party)
-    return lambda: counted(service, "outbox") == 1
+    return lambda: count_rows(service, "outbox") == 1
 
 
-def superseded_templates(service: RunningService) -> There:
-    """The service itself goes on with the older engine: nothing else is looked at here."""
+def superseded_templates(service: RunningService) -> IsThere:
+    """Templates of a superseded engine; the running service keeps using it, which does not matter here."""
     service.enrolled(face=1)
     engine_history.put_in_force(
         service.vault, other_toy_card(), days=service.settings.superseded_template_days, now=service.clock()
     )
-    return lambda: bool(counted(service, "templates"))
+    return lambda: bool(count_rows(service, "templates"))
 
 
-KEPT: dict[str, Callable[[RunningService], There]] = {
+MAKERS: dict[str, Callable[[RunningService], IsThere]] = {
     "messages": messages,
     "consents": consents,
     "superseded_templates": superseded_templates,
@@ -117,11 +117,11 @@ KEPT: dict[str, Callable[[RunningService], There]] = {
     "proofs": proofs,
     "erasures": erasures,
 }
-"""How there comes to be what a rule is about, and how one sees that it is there."""
+"""For each rule with a time: makes its data, and returns a function that reports whether the data is there."""
 
 
 @pytest.fixture(params=[{}, OTHERS], ids=["defaults", "others"])
-def service(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[RunningService]:
+def configured_service(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[RunningService]:
     with serving(root, pool, toy_card(), sweep_interval_s=1e6, callback_private=True, **request.param) as running:
         # In the middle of a day, whatever the day: a step of so many days changes the day by as many.
         running.clock.moved -= timedelta(hours=running.clock().hour - 12)
@@ -132,51 +132,55 @@ def timed(settings: Settings) -> dict[str, int]:
     return {rule.rule: rule.days for rule in retention.policy(settings) if rule.days is not None}
 
 
-def swept(service: RunningService) -> None:
+def run_all_maintenance(service: RunningService) -> None:
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
     delivery_worker(service.settings, service.vault, clock=service.clock).run_once(within_s=10)
 
 
-@pytest.mark.parametrize("rule", KEPT)
-def test_a_sweep_the_day_before_leaves_it_and_the_day_after_takes_it(service: RunningService, rule: str) -> None:
-    there = KEPT[rule](service)
-    days = timed(service.settings)[rule]
+@pytest.mark.parametrize("rule", MAKERS)
+def test_a_run_the_day_before_keeps_the_data_and_the_day_after_deletes_it(
+    configured_service: RunningService, rule: str
+) -> None:
+    there = MAKERS[rule](configured_service)
+    days = timed(configured_service.settings)[rule]
     found = [there()]
     for step in (days - 1, 2):
-        service.clock.advance(days=step)
-        swept(service)
+        configured_service.clock.advance(days=step)
+        run_all_maintenance(configured_service)
         found.append(there())
 
     assert found == [True, True, False]
 
 
-def test_every_rule_that_names_a_time_is_tried() -> None:
-    assert set(timed(Settings())) == set(KEPT)
+def test_every_rule_with_a_time_is_tested() -> None:
+    assert set(timed(Settings())) == set(MAKERS)
     assert len({rule.rule for rule in retention.policy(Settings())}) == len(retention.policy(Settings()))
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(**OTHERS), Settings(proof_retention=timedelta())])
-def test_a_rule_names_the_time_that_it_goes_by(settings: Settings) -> None:
+def test_a_rule_states_its_time_in_words(settings: Settings) -> None:
     for rule in retention.policy(settings):
         assert rule.days is None or f"{rule.days} days" in rule.how_long
         assert all((rule.what, rule.why, rule.how_long, rule.by))
 
 
 def test_times_in_the_policy_are_settings() -> None:
-    """No number is written down twice: with other settings, none of the defaults is left."""
+    """With other settings no default is left in the text."""
     other = " ".join(f"{rule.what} {rule.how_long}" for rule in retention.policy(Settings(**OTHERS)))
 
     for setting in (Settings().consent_days, Settings().consent_max_days, *timed(Settings()).values()):
         assert f"{setting} days" not in other
 
 
-def test_policy_access_document_and_notice_say_the_same(service: RunningService) -> None:
-    published = service.client.get("/v1/retention-policy", params={"limit": 200}).json()["items"]
-    notice = service.client.get(f"/v1/notices/{service.notice('verification')}").text
-    days = f"{service.settings.consent_days} days"
+def test_policy_access_document_and_notice_say_the_same(configured_service: RunningService) -> None:
+    published = configured_service.client.get("/v1/retention-policy", params={"limit": 200}).json()["items"]
+    notice = configured_service.client.get(f"/v1/notices/{configured_service.notice('verification')}").text
+    days = f"{configured_service.settings.consent_days} days"
 
-    assert document(service.person())["retention"] == published
-    assert (days in notice) == (service.settings.consent_days == 365), "that was published under the defaults"
+    assert document(configured_service.person())["retention"] == published
+    assert (days in notice) == (configured_service.settings.consent_days == 365), (
+        "the notice was published under the defaults"
+    )
     assert any(days in rule["how_long"] for rule in published)
 
 
@@ -190,28 +194,32 @@ def test_the_page_has_every_rule_of_the_policy() -> None:
     }
 
 
-def test_of_relying_parties_nothing_is_kept_for_them(service: RunningService) -> None:
+def test_no_list_of_decisions_is_kept_for_relying_parties(service: RunningService) -> None:
     rules = {one["rule"]: one for one in service.client.get("/v1/retention-policy").json()["items"]}
 
     assert rules["decisions_of_relying_parties"]["how_long"] == "none is kept for it"
     assert rules["decisions_of_relying_parties"]["days"] is None
 
 
-def test_a_second_sweep_finds_nothing(service: RunningService) -> None:
+def test_a_second_maintenance_run_finds_nothing(configured_service: RunningService) -> None:
     for prepare in (access_counts, proofs, erasures):
-        prepare(service)
-    service.clock.advance(days=4000)
-    first = run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    before = unjoined(service.vault)
-    second = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        prepare(configured_service)
+    configured_service.clock.advance(days=4000)
+    first = run_maintenance(
+        configured_service.vault, settings=configured_service.settings, now=configured_service.clock()
+    )
+    before = unjoined(configured_service.vault)
+    second = run_maintenance(
+        configured_service.vault, settings=configured_service.settings, now=configured_service.clock()
+    )
 
     assert (first.access_counts_deleted, first.proofs_deleted, first.erasures_forgotten) == (1, 1, 1)
     assert not any((second.purged, second.expired, second.tokens_ended, second.access_counts_deleted))
     # Fewer, if a batch of the log fell in between.
-    assert unjoined(service.vault).items() <= before.items(), "no entry was added"
+    assert unjoined(configured_service.vault).items() <= before.items(), "no entry was added"
 
 
-def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(
+def test_rows_are_deleted_page_by_page_and_an_interrupted_run_continues(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_expiry, "PAGE", 2)
@@ -232,15 +240,15 @@ def test_many_go_page_by_page_and_an_interrupted_sweep_goes_on(
         failing.setattr(record_expiry, "append_open_entry", fail_at_the_second)
         with pytest.raises(OperationalError):
             run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    left = counted(service, "access_counts")
+    left = count_rows(service, "access_counts")
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
 
-    assert left == 3, "what was not entered was not deleted"
-    assert counted(service, "access_counts") == 0
+    assert left == 3, "rows without an entry are not deleted"
+    assert count_rows(service, "access_counts") == 0
     assert list(unjoined(service.vault).values()).count("retention_run") == 3
 
 
-def test_an_erasure_in_progress_is_not_forgotten(service: RunningService) -> None:
+def test_an_erasure_in_progress_is_not_deleted(service: RunningService) -> None:
     erasure_id = service.person()("DELETE", "/v1/me").json()["erasure_id"]
     for change in (
         "step = 'deleted', completed_on = NULL",
@@ -255,7 +263,7 @@ def test_an_erasure_in_progress_is_not_forgotten(service: RunningService) -> Non
         assert service.client.get(f"/v1/erasures/{erasure_id}").status_code == 200
 
 
-def test_erasure_says_until_when_it_can_be_seen(service: RunningService) -> None:
+def test_an_erasure_states_how_long_it_can_be_seen(service: RunningService) -> None:
     kept = {one["what"]: one for one in service.person()("DELETE", "/v1/me").json()["kept"]}
 
     assert "1095 days (3 years)" in kept["this erasure"]["why"]
