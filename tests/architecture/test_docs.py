@@ -130,7 +130,7 @@ def kinds_of_problem(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
 
 
 def test_every_example_of_an_error_has_a_title_of_the_code() -> None:
-    titles = {(kind.slug, kind.title) for kind in kinds_of_problem() if kind.__module__.startswith("app.")}
+    titles = {(getattr(kind, "slug", ""), getattr(kind, "title", "")) for kind in kinds_of_problem()}
     page = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
     examples = [json.loads(example) for example in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
 
