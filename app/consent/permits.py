@@ -16,13 +16,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Uuid, and_, bindparam, literal, select
+from sqlalchemy import BindParameter, ColumnElement, and_, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.consent.errors import ConsentRequiredError, PausedError
 from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
-from app.db.types import Row, UtcDateTime
+from app.db.types import Row
 from app.faces.permit import Permit, Purpose
 from app.subjects import service as subjects
 
@@ -84,38 +84,32 @@ def find_for_renewal(
     return Permit(grant_ids=(renewal, *(grant.id for grant in grants))), grants
 
 
-class ForVerification:
-    """Permits one probe to be measured, to be compared with the person that a party knows by a reference.
+def find_for_verification(
+    session: Session,
+    *,
+    relying_party_id: UUID,
+    subject_ref: str,
+    now: datetime,
+    dependent: type[Row],
+    columns: Sequence[InstrumentedAttribute[Any]],
+    matches: ColumnElement[bool],
+) -> tuple[Permit | None, tuple[Any, ...]]:
+    """Return the permit to measure one probe for a relying party, and columns of a row that depends on the grant.
 
-    Whoever compares reads what hangs from the grant in the same statement. Its one row is always there, empty where
-    there is nothing: a reference that may not be used is as much work as one that may.
+    One statement, which always returns one row, with NULLs when no grant matches, to keep timing constant.
 
     Args:
-        hangs: the table of what hangs from the grant.
-        wanted: its columns to be read with the permit.
-        fits: what is wanted of a row of it.
+        dependent: the table of the dependent row.
+        columns: its columns to return; each is None without such a row.
+        matches: the condition that selects it.
     """
-
-    def __init__(
-        self, hangs: FromClause | type[Row], wanted: Sequence[InstrumentedAttribute[Any]], fits: ColumnElement[bool]
-    ) -> None:
-        asked = and_(
-            in_force(bindparam("now", type_=UtcDateTime())),
-            Grant.relying_party_id == bindparam("relying_party_id", type_=Uuid()),
-            Grant.subject_ref == bindparam("subject_ref"),
-            Grant.purpose == Purpose.VERIFICATION,
-        )
-        always = select(literal(1)).subquery("always")
-        self._query = select(Grant.id, *wanted).select_from(always).outerjoin(Grant, asked).outerjoin(hangs, fits)
-
-    def find(
-        self, session: Session, *, relying_party_id: UUID, subject_ref: str, now: datetime, **values: object
-    ) -> tuple[Permit | None, tuple[Any, ...]]:
-        """Return the permit, None without a grant in force, and the wanted columns, each None if there is no such row.
-
-        Args:
-            values: what *fits* leaves open.
-        """
-        values |= {"relying_party_id": relying_party_id, "subject_ref": subject_ref, "now": now}
-        grant_id, *wanted = session.connection().execute(self._query, values).one()
-        return None if grant_id is None else Permit(grant_ids=(grant_id,)), tuple(wanted)
+    grant = and_(
+        in_force(now),
+        Grant.relying_party_id == relying_party_id,
+        Grant.subject_ref == subject_ref,
+        Grant.purpose == Purpose.VERIFICATION,
+    )
+    always = select(literal(1)).subquery("always")
+    query = select(Grant.id, *columns).select_from(always).outerjoin(Grant, grant).outerjoin(dependent, matches)
+    grant_id, *found = session.connection().execute(query).one()
+    return None if grant_id is None else Permit(grant_ids=(grant_id,)), tuple(found)

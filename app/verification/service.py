@@ -41,15 +41,6 @@ from app.transparency.tables import EntryRow
 from app.vault.seal import Key
 from app.vault.vault import Vault
 
-_PERMITTED = permits.ForVerification(
-    Template,
-    wanted=store.SEALED_TEMPLATE_COLUMNS,
-    fits=and_(
-        Template.grant_id == Grant.id,
-        Template.engine_id == bindparam("engine_id"),
-        Template.weights_sha256 == bindparam("weights_sha256"),
-    ),
-)
 _STILL = (
     select(
         bindparam("comparison_id", type_=EntryRow.id.type),
@@ -161,13 +152,19 @@ def _usable(asked: Asked) -> tuple[Permit | None, store.SealedTemplate]:
     with asked.vault.data.read() as session:
         now = asked.tell_time()
         asked.watch.refuse_if_stopped(session, now=now)
-        permit, wanted = _PERMITTED.find(
+        card = asked.faces.card
+        permit, wanted = permits.find_for_verification(
             session,
             relying_party_id=asked.watch.relying_party_id,
             subject_ref=asked.subject_ref,
             now=now,
-            engine_id=asked.faces.card.id,
-            weights_sha256=asked.faces.card.weights_sha256,
+            dependent=Template,
+            columns=store.SEALED_TEMPLATE_COLUMNS,
+            matches=and_(
+                Template.grant_id == Grant.id,
+                Template.engine_id == card.id,
+                Template.weights_sha256 == card.weights_sha256,
+            ),
         )
     return permit, store.SealedTemplate.placeholder() if None in wanted else store.SealedTemplate(*wanted)
 
