@@ -1,4 +1,4 @@
-"""The command: what it says, and that it refuses with a reason."""
+"""The command: its output, and refusals with a reason."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ from tests.support.toy_faces import toy_photo
 ADD = ["relying-party", "add", "Door", "--contact", "c", "--purpose", "verification", "--alternative", "a key card"]
 
 BANNER = "mien: prototype, demonstration controller: not for real people's data\n"
-"""What every command that opens the stores says after it did what it was asked."""
+"""Printed by every command that opens the stores, after its work."""
 
 
 def environment(root: Path, **more: str) -> dict[str, str]:
@@ -66,7 +66,7 @@ def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     return run
 
 
-def said(result: Result) -> dict[str, Any]:
+def result_of(result: Result) -> dict[str, Any]:
     """Return the one JSON object that a command printed."""
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
@@ -84,7 +84,7 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 @pytest.fixture
 def lived_in(root: Path, pool: SharedPool) -> Path:
-    """A service with somebody enrolled, stopped."""
+    """A stopped service with an enrolled person."""
     with serving(root, pool, toy_card()) as service:
         service.enrolled()
     return root
@@ -127,7 +127,7 @@ def test_help_lists_every_command_and_every_option(command: Command) -> None:
 
         assert above.exit_code == own.exit_code == 0
         assert words[-1] in above.stdout
-        # What `engines plot` did are files; it names them, one a line.
+        # `engines plot` writes files and prints their names, one a line.
         assert "--json" in options or words == ("engines", "plot"), words
         assert all(option in own.stdout for option in options), words
         assert one.help
@@ -230,7 +230,7 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
         file.write_bytes(body)
         return command("notice", "publish", str(file), "--json")
 
-    new, same = said(publish(draft(version=4))), said(publish(draft(version=4)))
+    new, same = result_of(publish(draft(version=4))), result_of(publish(draft(version=4)))
     before = rows(root)
 
     assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", 4, "en", True)
@@ -243,7 +243,7 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
     assert refused(command("notice", "publish", str(tmp_path / "nothing.md")), "nothing.md")
     assert refused(command("notice", "publish", str(tmp_path)), "directory")
     assert rows(root) == before
-    assert said(publish(draft(version=7)))["version"] == 7
+    assert result_of(publish(draft(version=7)))["version"] == 7
 
 
 def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command) -> None:
@@ -256,7 +256,7 @@ def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command)
                 "UPDATE grants SET valid_until = ? WHERE purpose = 'verification'", (long_ago,)
             )
 
-    first, second = said(command("sweep", "--json")), said(command("sweep", "--json"))
+    first, second = result_of(command("sweep", "--json")), result_of(command("sweep", "--json"))
 
     assert first["expired"] == 1
     assert set(first.values()) == {0, 1}, "nothing else"
@@ -284,11 +284,11 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
 def test_the_key_of_keys_is_rotated_and_what_was_interrupted_is_finished(lived_in: Path, command: Command) -> None:
     before, old = rows(lived_in), (lived_in / "keys" / "kek").read_bytes()
 
-    first = said(command("keys", "rotate", "--json"))
+    first = result_of(command("keys", "rotate", "--json"))
     once = (lived_in / "keys" / "kek").read_bytes()
     shutil.copyfile(lived_in / "keys" / "kek", lived_in / "keys" / "kek.next")
     (lived_in / "keys" / "kek.next").chmod(0o600)
-    second = said(command("keys", "rotate", "--json"))
+    second = result_of(command("keys", "rotate", "--json"))
     shown = command("keys", "rotate")
 
     after = rows(lived_in)
@@ -297,7 +297,7 @@ def test_the_key_of_keys_is_rotated_and_what_was_interrupted_is_finished(lived_i
     assert second == {"kek_id": first["kek_id"], "keys_rewrapped": 0, "resumed": True}
     assert len({old, once, (lived_in / "keys" / "kek").read_bytes()}) == 3
     assert "keys rewrapped" in shown.stdout
-    assert shown.stderr == BANNER, "how far it is is told to a terminal only"
+    assert shown.stderr == BANNER, "progress is shown on a terminal only"
     assert after["mien.templates"] == before["mien.templates"]
     assert refused(command("keys", "rotate", MIEN_KEK=once.decode().strip()), "if it was rotated, give the new one")
 
@@ -326,7 +326,7 @@ def test_another_key_encryption_key_is_refused_and_nothing_is_purged(lived_in: P
     assert all_refuse(command, "key-encryption key is not the one", MIEN_KEK=other)
     assert rows(lived_in) == before
     assert len(before["mien.templates"]) == 1
-    assert said(command("sweep", "--json"))["purged"] == 0, "with the right one all is as it was"
+    assert result_of(command("sweep", "--json"))["purged"] == 0, "with the right key nothing was purged"
 
 
 def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
@@ -352,7 +352,7 @@ def test_data_without_its_register_is_refused_and_nothing_is_purged(
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=nothing)
     assert not Path(nothing).exists(), "no register and no key is left where none belongs"
     assert rows(lived_in) == before
-    assert said(command("sweep", "--json"))["purged"] == 0
+    assert result_of(command("sweep", "--json"))["purged"] == 0
 
 
 def test_a_file_that_is_no_database_is_refused(root: Path, prepared: Path, command: Command) -> None:
@@ -362,7 +362,7 @@ def test_a_file_that_is_no_database_is_refused(root: Path, prepared: Path, comma
         (root / file).write_bytes(b"no database" * 1000)
 
         assert all_refuse(command, "database"), file
-        assert (root / file).read_bytes() == b"no database" * 1000, "it is left for whoever can mend it"
+        assert (root / file).read_bytes() == b"no database" * 1000, "the file is left for a repair"
 
 
 def test_a_key_encryption_key_that_is_none_is_refused(root: Path, command: Command) -> None:
@@ -376,7 +376,7 @@ def test_a_key_encryption_key_that_is_none_is_refused(root: Path, command: Comma
     file.chmod(0o640)
     assert refused(command("sweep"), "may be read by others")
     file.chmod(0o600)
-    assert said(command("sweep", "--json"))["expired"] == 0
+    assert result_of(command("sweep", "--json"))["expired"] == 0
 
 
 def test_a_key_encryption_key_that_is_not_even_ascii_is_refused(root: Path, command: Command) -> None:

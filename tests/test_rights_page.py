@@ -1,4 +1,4 @@
-"""`docs/rights.md` is run as it stands, in one shell, and each block prints what the page says it prints."""
+"""The commands of `docs/rights.md` run in one shell, and print the output shown on the page."""
 
 import re
 from pathlib import Path

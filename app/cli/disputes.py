@@ -20,18 +20,18 @@ def list_disputes(*, as_json: Json = False) -> None:
     with open_stores(read_settings()) as vault:
         readable = [(one, one.told) for one in disputes.every(vault) if one.told]
         with vault.data.read() as session:
-            names = parties.list_names(session, {told.relying_party_id for _, told in readable})
+            names = parties.list_names(session, {content.relying_party_id for _, content in readable})
     listed = [
         {
             "comparison_id": str(one.comparison_id),
-            "relying_party_id": str(told.relying_party_id),
-            "relying_party": names[told.relying_party_id],
-            "purpose": told.purpose,
-            "compared_on": told.compared_at.date().isoformat(),
+            "relying_party_id": str(content.relying_party_id),
+            "relying_party": names[content.relying_party_id],
+            "purpose": content.purpose,
+            "compared_on": content.compared_at.date().isoformat(),
             "disputed_on": one.disputed_on.isoformat(),
-            "note": told.note,
+            "note": content.note,
         }
-        for one, told in readable
+        for one, content in readable
     ]
     if as_json:
         typer.echo(json.dumps({"disputes": listed}))

@@ -20,7 +20,7 @@ WHO: dict[str, Any] = {
     "data_protection_officer": "officer@canteen.example",
     "authority": "the authority of Example",
 }
-SAID = {"context": "the door of the canteen, at noon", "legal_basis": "explicit consent"}
+DESCRIPTION = {"context": "the door of the canteen, at noon", "legal_basis": "explicit consent"}
 
 
 def kek_apart(root: Path) -> Path:
@@ -46,7 +46,7 @@ def publish_in_name(vault: Vault, clock: MovableClock, *purposes: Purpose, versi
 
 @contextmanager
 def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[RunningService]:
-    """Serve in `live`, with everything there but what *more* takes away."""
+    """Serve in `live` with every requirement met, except for the settings in *more*."""
     clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WHO, **more}
     with serving(root, pool, toy_card(), clock=clock, **settings) as service:
         publish_in_name(service.vault, clock)

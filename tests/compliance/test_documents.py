@@ -1,4 +1,4 @@
-"""The papers follow the configuration: a setting, a party, a column or a rate that changes is in them at once."""
+"""The documents follow the configuration: a changed setting, party, column or rate is in them at once."""
 
 import ast
 import json
@@ -16,8 +16,7 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cli.program import app
-from app.compliance.documents import common as described
-from app.compliance.documents import dpia_inputs, privacy_notice, records_of_processing
+from app.compliance.documents import common, dpia_inputs, privacy_notice, records_of_processing
 from app.compliance.documents.markdown import escaped, render
 from app.db.data_map import SEALED_TEXT
 from app.db.types import Row
@@ -34,16 +33,16 @@ from tests.vault.operator import command
 SCHEMA = json.loads((ROOT / "docs" / "reference" / "schemas" / "records-of-processing.schema.json").read_text())
 formats = FormatChecker()
 formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisoformat(str(value)).tzinfo is not None)
-PAPERS = {
-    "records-of-processing": lambda asked: render(records_of_processing.record(asked)),
-    "dpia-inputs": lambda asked: render(dpia_inputs.inputs(asked)),
+DOCUMENTS = {
+    "records-of-processing": lambda source: render(records_of_processing.record(source)),
+    "dpia-inputs": lambda source: render(dpia_inputs.inputs(source)),
     "privacy-notice": privacy_notice.text,
 }
 
 
-def asked(service: RunningService, **settings: Any) -> described.Source:
-    """Ask for papers of a service with these settings."""
-    return described.Source(
+def source_of(service: RunningService, **settings: Any) -> common.Source:
+    """Return the source of documents of a service with these settings."""
+    return common.Source(
         vault=service.vault, settings=settings_for(service.root, **settings), card=toy_card(), now=service.clock()
     )
 
@@ -59,16 +58,16 @@ def valid(paper: dict[str, Any]) -> dict[str, Any]:
 def test_the_record_is_as_its_schema_says(service: RunningService, profile: str) -> None:
     service.party()
 
-    valid(records_of_processing.record(asked(service, profile=profile, **WHO)))
-    valid(json.loads(json.dumps(records_of_processing.record(asked(service, profile=profile)))))
+    valid(records_of_processing.record(source_of(service, profile=profile, **WHO)))
+    valid(json.loads(json.dumps(records_of_processing.record(source_of(service, profile=profile)))))
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(service: RunningService, name: str) -> None:
-    make = PAPERS[name]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_names_who_answers_and_the_demonstration_in_prototype(service: RunningService, name: str) -> None:
+    make = DOCUMENTS[name]
 
-    live = make(asked(service, profile="live", **WHO))
-    prototype = make(asked(service, **WHO))
+    live = make(source_of(service, profile="live", **WHO))
+    prototype = make(source_of(service, **WHO))
 
     assert all(value in live for value in WHO.values())
     assert DEMONSTRATION not in live
@@ -76,15 +75,15 @@ def test_a_paper_names_who_answers_and_the_demonstration_in_prototype(service: R
     assert not [value for value in WHO.values() if value in prototype]
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_follows_the_relying_parties(service: RunningService, name: str) -> None:
-    make = PAPERS[name]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_follows_the_relying_parties(service: RunningService, name: str) -> None:
+    make = DOCUMENTS[name]
     door, _ = service.party("Front door"), service.party("Gate")
     changes = parties.PartyChanges(context="the <entrance>", legal_basis="a ground | of its own")
     parties.update_party(service.vault, party_id=UUID(door.id), changes=changes, now=service.clock())
-    before = make(asked(service))
+    before = make(source_of(service))
     parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
-    after = make(asked(service))
+    after = make(source_of(service))
 
     assert "Front door" in before
     assert "Gate" in before
@@ -94,9 +93,9 @@ def test_a_paper_follows_the_relying_parties(service: RunningService, name: str)
     assert "Gate" in after
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_a_paper_follows_the_retention(service: RunningService, name: str) -> None:
-    texts = [PAPERS[name](asked(service, consent_days=days)) for days in (365, 123)]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_follows_the_retention(service: RunningService, name: str) -> None:
+    texts = [DOCUMENTS[name](source_of(service, consent_days=days)) for days in (365, 123)]
 
     assert "365 days" in texts[0]
     assert "123 days" in texts[1]
@@ -110,7 +109,7 @@ def scars() -> Iterator[type[Row]]:
     """A table that some later version may have."""
 
     class Scar(Row):
-        """A scar that somebody has."""
+        """A scar that a person has."""
 
         __tablename__ = "scars"
 
@@ -126,14 +125,14 @@ def scars() -> Iterator[type[Row]]:
 
 @pytest.mark.usefixtures("scars")
 def test_a_new_column_is_in_the_record(service: RunningService) -> None:
-    (found,) = [one for one in records_of_processing.record(asked(service))["data"] if one["category"] == "scars"]
+    (found,) = [one for one in records_of_processing.record(source_of(service))["data"] if one["category"] == "scars"]
 
-    assert found["about"] == "A scar that somebody has."
+    assert found["about"] == "A scar that a person has."
     assert "shape (personal, sealed under the key of the subject)" in found["fields"]
 
 
 def test_every_table_about_people_is_a_category_with_every_column(service: RunningService) -> None:
-    found = {one["category"]: one for one in records_of_processing.record(asked(service))["data"]}
+    found = {one["category"]: one for one in records_of_processing.record(source_of(service))["data"]}
 
     assert set(found) == {table.name for table in personal_data.tables()}
     assert all(one["about"] for one in found.values())
@@ -146,7 +145,7 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     document = load_card("face_recognition").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"]["FF"] = 0.000123
-    changed = described.Source(
+    changed = common.Source(
         vault=service.vault, settings=service.settings, card=parse_card(document), now=service.clock()
     )
 
@@ -159,17 +158,17 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
 
 
 def test_questions_are_left_to_people(service: RunningService) -> None:
-    found = dpia_inputs.inputs(asked(service))
+    found = dpia_inputs.inputs(source_of(service))
 
     assert {one["answer"] for one in found["necessity"]} == {dpia_inputs.OPEN}
     assert {one["severity"] for one in found["risks"]} == {dpia_inputs.OPEN}
     assert any(one.startswith("controller name") for one in found["missing_for_live"])
 
 
-def test_every_measure_names_a_command_that_there_is() -> None:
+def test_every_measure_names_an_existing_command() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
-    for measure in described.MEASURES:
+    for measure in common.MEASURES:
         program, *words = measure["command"].split()
         if program == "mien":
             assert words[0] in commands, measure
@@ -181,9 +180,9 @@ def test_every_measure_names_a_command_that_there_is() -> None:
             assert not function or function in names, measure
 
 
-def test_markdown_leaves_nothing_out_and_lets_nobody_in(service: RunningService) -> None:
+def test_markdown_has_every_field_and_escapes_markup(service: RunningService) -> None:
     service.party("# Door [x](javascript:1) <b>|`")
-    paper = records_of_processing.record(asked(service))
+    paper = records_of_processing.record(source_of(service))
     text = render(paper)
 
     assert all(f"## {name.replace('_', ' ').capitalize()}" in text for name in paper if name != "title")

@@ -1,4 +1,4 @@
-"""The live profile: what it asks for, one at a time, and what it does while something is missing."""
+"""The live profile: each requirement in turn, and the service while one is missing."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from app.faces.permit import Purpose
 from app.main import ROUTERS
 from app.parties import service as parties
 from app.settings import DEMONSTRATION, NOBODY, Settings
-from tests.compliance.complete_service import NAME, SAID, WHO, kek_apart, live, publish_in_name
+from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
@@ -33,17 +33,17 @@ PROCESSING = {
     ("POST", "/v1/me/enrolments"),
     ("POST", "/v1/verifications"),
 }
-"""What stays shut while something is missing; a route more by which faces are taken or compared is one more."""
+"""Routes that stay closed while a requirement is missing: all routes that take or compare faces."""
 ALWAYS = {
     ("POST", "/v1/recoveries"),
     ("POST", "/v1/me/tokens"),
     ("POST", "/v1/receipts/verify"),
 }
-"""The other posts: ways back in, and proof."""
+"""The other POST routes: recovery, and proof."""
 
 
-def door(service: RunningService, **said: str) -> Party:
-    """Add a relying party of which everything is said."""
+def door(service: RunningService, **description: str) -> Party:
+    """Add a relying party with a complete description."""
     with service.vault.data.write() as session:
         party, key = parties.add(
             session,
@@ -52,19 +52,19 @@ def door(service: RunningService, **said: str) -> Party:
             purposes=[Purpose.VERIFICATION],
             alternative="a key card",
             now=service.clock(),
-            **{**SAID, **said},
+            **{**DESCRIPTION, **description},
         )
     return Party(service.client, str(party.relying_party_id), key)
 
 
 def reasons(service: RunningService) -> list[str]:
-    """Return what `/readyz` says is missing."""
+    """Return the reasons that `/readyz` gives."""
     service.pool.wait_full()
     answer = service.client.get("/readyz")
-    said = answer.json()
-    assert (answer.status_code == 200) is (said["reasons"] == [])
-    assert (said["profile"], said["controller"]) == ("live", service.settings.controller)
-    found: list[str] = said["reasons"]
+    ready = answer.json()
+    assert (answer.status_code == 200) is (ready["reasons"] == [])
+    assert (ready["profile"], ready["controller"]) == ("live", service.settings.controller)
+    found: list[str] = ready["reasons"]
     return found
 
 
@@ -98,17 +98,17 @@ LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]]
 
 
 @pytest.mark.parametrize("what", LACKING)
-def test_whatever_is_missing_is_named_with_what_to_do(root: Path, pool: SharedPool, what: str) -> None:
-    more, without, said = LACKING[what]
+def test_a_missing_requirement_is_named_with_the_next_step(root: Path, pool: SharedPool, what: str) -> None:
+    more, without, text = LACKING[what]
     with live(root, pool, **more) as service:
         without(service)
         found = reasons(service)
 
     assert len(found) == 1, found
-    assert said in found[0]
+    assert text in found[0]
 
 
-def test_without_a_name_nobody_answers_and_no_notice_is_right(root: Path, pool: SharedPool) -> None:
+def test_without_a_name_there_is_no_controller_and_no_notice_names_it(root: Path, pool: SharedPool) -> None:
     with live(root, pool, controller_name=None) as service:
         found = " ".join(reasons(service))
 
@@ -149,7 +149,7 @@ def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, ser
 
 
 @pytest.mark.parametrize(("engine", "times"), [("face_recognition", 180), ("sface", 33)])
-def test_an_engine_that_keeps_the_target_in_every_labelled_group_will_do_with_a_warning_nobody_can_miss(
+def test_an_engine_that_keeps_the_target_in_every_labelled_group_is_accepted_with_a_clear_warning(
     root: Path, service: RunningService, engine: str, times: int
 ) -> None:
     settings = settings_for(root, profile="live", engine=engine, **WHO)
@@ -185,7 +185,7 @@ def test_the_shipped_notices_name_the_demonstration() -> None:
         assert policy.DEMONSTRATION_PARTY in str(notices.front_matter(shipped(purpose))["pii_controllers"])
 
 
-def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(root: Path, pool: SharedPool) -> None:
+def test_while_a_requirement_is_missing_no_face_is_used_and_rights_are_answered(root: Path, pool: SharedPool) -> None:
     with live(root, pool) as service:
         person, party, consent = service.enrolled(party=door(service))
         other = service.person()
@@ -193,17 +193,17 @@ def test_while_something_is_missing_nobody_is_taken_or_compared_and_rights_are(r
     pool.before = lambda: reached.append(True)
     with live(root, pool, authority=None) as service:
         person.client = other.client = party.client = service.client
-        asked = {
+        consent_request = {
             "purpose": "verification",
             "relying_party_id": party.id,
             "notice_sha256": service.notice("verification"),
         }
         refused = [
             service.client.post("/v1/subjects", json={"declared_adult": True}),
-            other("POST", "/v1/me/consents", json=asked),
+            other("POST", "/v1/me/consents", json=consent_request),
             enrol(person, [consent["consent_id"]], [toy_photo(1)]),
             party.verify(consent["subject_ref"], toy_photo(1)),
-            party.verify("nobody", toy_photo(1)),
+            party.verify("unknown", toy_photo(1)),
         ]
         rights = [
             *(person("GET", f"/v1/me/{one}") for one in ("access", "export", "comparisons", "consents", "receipts")),
@@ -229,13 +229,13 @@ def test_a_refusal_passes_since_it_ends_what_stands(root: Path, pool: SharedPool
         person, party, _ = service.enrolled(party=door(service))
     with live(root, pool, authority=None) as service:
         person.client = service.client
-        said = {
+        refusal = {
             "purpose": "verification",
             "relying_party_id": party.id,
             "notice_sha256": service.notice("verification"),
             "decision": "refused",
         }
-        refused = person("POST", "/v1/me/consents", json=said)
+        refused = person("POST", "/v1/me/consents", json=refusal)
         left = person("GET", "/v1/me/consents").json()["in_force"]
 
     assert (refused.status_code, left) == (201, [])
@@ -249,7 +249,7 @@ def test_what_the_operator_says_opens_it_without_a_restart(
         gate = service.party("Gate")
         before = service.client.post("/v1/subjects", json={"declared_adult": True})
         parties.update_party(
-            service.vault, party_id=UUID(gate.id), changes=parties.PartyChanges(**SAID), now=service.clock()
+            service.vault, party_id=UUID(gate.id), changes=parties.PartyChanges(**DESCRIPTION), now=service.clock()
         )
         after = service.client.post("/v1/subjects", json={"declared_adult": True})
 
@@ -280,10 +280,10 @@ def test_in_prototype_the_demonstration_is_unmistakable(service: RunningService)
 
 def test_in_prototype_no_name_that_is_set_counts(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), **WHO) as service:
-        said = service.client.get("/readyz").json()
+        ready = service.client.get("/readyz").json()
         seen = service.person()("GET", "/v1/me/access")
 
-    assert (said["controller"], said["warnings"]) == (DEMONSTRATION, [])
+    assert (ready["controller"], ready["warnings"]) == (DEMONSTRATION, [])
     assert NAME not in seen.text
 
 

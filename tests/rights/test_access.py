@@ -1,4 +1,4 @@
-"""Access: one document, whole and valid, as often as asked, and never half of one that looks whole."""
+"""Access: one complete and valid document, without a limit; a partial one never looks complete."""
 
 import json
 import threading
@@ -37,14 +37,14 @@ formats.checks("date-time", raises=ValueError)(lambda value: datetime.fromisofor
 
 
 def validator(service: RunningService) -> Draft202012Validator:
-    """Return what checks documents by the published schema."""
+    """Return a validator of documents against the published schema."""
     published = service.client.get("/v1/schemas/access").json()
     Draft202012Validator.check_schema(published)
     return Draft202012Validator(published, format_checker=formats)
 
 
 def with_comparisons(service: RunningService, person: Person, many: int) -> None:
-    """Give somebody a long history."""
+    """Give a person a long history."""
     subject_id = UUID(person.subject_id)
     key = service.vault.register.key(Owner.subject(subject_id))
     line = json.dumps({"at": service.clock().isoformat(), "decision": "match", "of": "x" * 150}).encode()
@@ -60,7 +60,7 @@ def with_comparisons(service: RunningService, person: Person, many: int) -> None
 
 @pytest.fixture
 def erased_midway(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], None]:
-    """Return what arms an erasure of somebody, in the middle of the next reading of their comparisons."""
+    """Return a function that erases a person in the middle of the next reading of their comparisons."""
 
     def arm(person: Person) -> None:
         read = personal_data.read_rows
@@ -92,7 +92,7 @@ def test_document_is_valid_by_the_published_schema(service: RunningService) -> N
     [
         lambda found: found["data"].pop("templates"),
         lambda found: found["data"]["subjects"][0].pop("name"),
-        lambda found: found["data"]["subjects"][0].update(id="nobody"),
+        lambda found: found["data"]["subjects"][0].update(id="no uuid"),
         lambda found: found["data"]["tokens"][0].update(created_on="long ago"),
         lambda found: found["data"].update(secrets=[]),
         lambda found: found.update(made_at="now"),
@@ -213,10 +213,10 @@ def test_erased_in_the_middle_the_answer_breaks_off(
 
     with capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
         person("GET", path)
-    told = [line for line in lines if line["event"] in {"fault", "answer broken off"}]
+    warnings = [line for line in lines if line["event"] in {"fault", "answer broken off"}]
 
     assert person("GET", path).status_code == 401
-    assert [(line["event"], line["problem"], line["log_level"]) for line in told] == [
+    assert [(line["event"], line["problem"], line["log_level"]) for line in warnings] == [
         ("answer broken off", "unauthenticated", "warning")
     ]
 

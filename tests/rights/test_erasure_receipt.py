@@ -1,4 +1,4 @@
-"""What the receipt of an erasure says is so: counted by the person's own document, and by the bytes that are left."""
+"""The receipt of an erasure is true: checked against the person's own document and the bytes left in the stores."""
 
 import base64
 import json
@@ -10,8 +10,8 @@ from tests.support.byte_scan import Needles
 from tests.support.service_fixture import RunningService
 
 
-def said(receipt: dict[str, Any]) -> dict[str, Any]:
-    """Return what a receipt says."""
+def content_of(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return the signed content of a receipt."""
     payload = receipt["jws"].split(".")[1]
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return found
@@ -21,7 +21,7 @@ def test_an_erasure_counts_what_its_person_was_shown(service: RunningService) ->
     person, _, _ = service.enrolled(face=1)
     person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
     shown = sum(map(len, person("GET", "/v1/me/access").json()["data"].values()))
-    stores = said(person("DELETE", "/v1/me").json()["receipt"])["stores"]
+    stores = content_of(person("DELETE", "/v1/me").json()["receipt"])["stores"]
 
     assert [(one["store"], one["before"], one["after"]) for one in stores] == [
         ("mien.db", shown, 0),

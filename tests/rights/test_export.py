@@ -25,7 +25,7 @@ PHOTOS = 50
 
 
 def with_photos(service: RunningService, person: Person) -> None:
-    """Give somebody fifty kept photos of 400 kB that do not compress."""
+    """Give a person fifty kept photos of 400 kB that do not compress."""
     consent = service.consent(person, None, "template_renewal")
     grant_id = UUID(consent["consent_id"])
     with service.vault.data.write() as session:
@@ -35,8 +35,8 @@ def with_photos(service: RunningService, person: Person) -> None:
         store.put_photos(session, service.vault, at, (os.urandom(PHOTO_BYTES) for _ in range(PHOTOS)))
 
 
-def asked_by(service: RunningService, person: Person) -> access.AccessRequest:
-    """Ask past HTTP."""
+def request_of(service: RunningService, person: Person) -> access.AccessRequest:
+    """Return a request for access that bypasses HTTP."""
     faces = RunningEngine(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     now = service.clock()
     return access.AccessRequest(
@@ -95,30 +95,30 @@ def test_answer_is_a_zip_to_save(service: RunningService) -> None:
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="mien-')
 
 
-@pytest.mark.parametrize("what", [access.document, export.archive])
-def test_memory_is_bounded_whatever_is_held(service: RunningService, what: object) -> None:
+@pytest.mark.parametrize("answer", [access.document, export.archive])
+def test_memory_is_bounded_for_any_amount_of_data(service: RunningService, answer: object) -> None:
     person = service.person()
     with_comparisons(service, person, 2_000)
     with_photos(service, person)
-    write = access.document if what is access.document else export.archive
-    sum(len(piece) for piece in write(asked_by(service, person)))  # what is made once is made
+    write = access.document if answer is access.document else export.archive
+    sum(len(piece) for piece in write(request_of(service, person)))  # fills the caches
 
     tracemalloc.start()
-    whole = sum(len(piece) for piece in write(asked_by(service, person)))
+    whole = sum(len(piece) for piece in write(request_of(service, person)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert whole > (PHOTOS * PHOTO_BYTES if what is export.archive else MB / 2)
+    assert whole > (PHOTOS * PHOTO_BYTES if answer is export.archive else MB / 2)
     assert peak < 10 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
 
 
-@pytest.mark.parametrize("what", [access.document, export.archive])
-def test_no_transaction_is_open_between_two_pieces(service: RunningService, what: object) -> None:
+@pytest.mark.parametrize("answer", [access.document, export.archive])
+def test_no_transaction_is_open_between_two_pieces(service: RunningService, answer: object) -> None:
     person = service.person()
     with_comparisons(service, person, 500)
     with_photos(service, person)
-    write = access.document if what is access.document else export.archive
-    open_then = [service.vault.data.open_transactions() for _ in write(asked_by(service, person))]
+    write = access.document if answer is access.document else export.archive
+    open_then = [service.vault.data.open_transactions() for _ in write(request_of(service, person))]
 
     assert len(open_then) > 2
     assert not any(open_then)

@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def folder(service: RunningService, tmp_path: Path) -> Path:
-    """An unpacked export of somebody with everything, whose name would like to be markup."""
+    """An unpacked export of a person with data in every table, whose name is markup."""
     whole = whole_person(service, name="<b>Ada & Canary</b> " + "x" * 60)
     for name, content in unzipped(whole.person("GET", "/v1/me/export").content).items():
         path = tmp_path / "export" / name
@@ -91,7 +91,7 @@ def test_photos_show_from_the_file_system(page: Page) -> None:
     assert all(sizes)
 
 
-def test_page_has_no_script_and_asks_nobody(folder: Path) -> None:
+def test_page_has_no_script_and_loads_nothing(folder: Path) -> None:
     text = (folder / "index.html").read_text("utf-8")
 
     assert not re.findall(r"<script|javascript:|\son\w+=|https?://|url\(", text)

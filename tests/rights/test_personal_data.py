@@ -70,7 +70,7 @@ def test_personal_column_without_a_way_to_its_person_fails() -> None:
         personal_data.tables([with_column(Column("text", String, info=PERSONAL))])
 
 
-def test_table_of_nobody_is_no_holding() -> None:
+def test_table_without_personal_data_is_left_out() -> None:
     assert not personal_data.tables([with_column(Column("text", String, info=IMPERSONAL))])
 
 
@@ -84,7 +84,7 @@ def test_personal_column_that_is_not_given_is_found() -> None:
     assert not_given(personal_data.tables([diary]), access_schema.schema()) == ["diaries.subject_id", "diaries.text"]
 
 
-def test_credentials_are_given_to_nobody() -> None:
+def test_credentials_are_not_given() -> None:
     sample = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("digest", LargeBinary, info=CREDENTIAL))
     (table,) = personal_data.tables([sample])
 
@@ -169,12 +169,12 @@ def survivors(service: RunningService, subject_id: str, needles: Needles) -> lis
 
 @pytest.fixture
 def stray(service: RunningService) -> None:
-    """A table that nobody thought of: no foreign key, so that nothing takes its rows."""
+    """A forgotten table without a foreign key, so that no deletion reaches its rows."""
     with closing(sqlite3.connect(service.vault.data.path)) as connection:
         connection.execute("CREATE TABLE diaries (subject_id CHAR(32), text VARCHAR)")
 
 
-def test_after_erasure_nobody_finds_any_canary(service: RunningService, capfd: pytest.CaptureFixture[str]) -> None:
+def test_after_erasure_no_canary_is_found(service: RunningService, capfd: pytest.CaptureFixture[str]) -> None:
     whole = whole_person(service)
     tell_all(service)
     whole.person("GET", "/v1/me/export")
@@ -184,12 +184,12 @@ def test_after_erasure_nobody_finds_any_canary(service: RunningService, capfd: p
     before = survivors(service, whole.person.subject_id, needles)
 
     assert whole.person("DELETE", "/v1/me").json()["status"] == "completed"
-    said = capfd.readouterr()
+    output = capfd.readouterr()
     metrics = service.client.get("/metrics")
 
     assert before
     assert not survivors(service, whole.person.subject_id, needles)
-    assert not needles.found([("log", (said.out + said.err).encode()), ("metrics", metrics.content)])
+    assert not needles.found([("log", (output.out + output.err).encode()), ("metrics", metrics.content)])
 
 
 def test_row_that_survives_erasure_is_found(service: RunningService, stray: None) -> None:

@@ -123,7 +123,7 @@ MAKERS: dict[str, Callable[[RunningService], IsThere]] = {
 @pytest.fixture(params=[{}, OTHERS], ids=["defaults", "others"])
 def configured_service(request: pytest.FixtureRequest, root: Any, pool: SharedPool) -> Iterator[RunningService]:
     with serving(root, pool, toy_card(), sweep_interval_s=1e6, callback_private=True, **request.param) as running:
-        # In the middle of a day, whatever the day: a step of so many days changes the day by as many.
+        # At noon, so that moving the clock by a number of days changes the date by the same number.
         running.clock.moved -= timedelta(hours=running.clock().hour - 12)
         yield running
 

@@ -1,6 +1,6 @@
-"""Two years of a service, in steps: what was there at the start is gone or renewed, as the policy says.
+"""Two years of a service, in steps: data from the start is gone or renewed, as the policy says.
 
-Nobody operates it: what ends is ended by the sweep of the running service.
+No operator takes part: the running service's maintenance runs end the data.
 """
 
 import threading
@@ -36,19 +36,19 @@ class Sweeps:
     """Counts those of the service, so that one can wait for the next."""
 
     done: int = 0
-    told: threading.Condition = field(default_factory=threading.Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, *given: Any, **more: Any) -> None:
         run_maintenance(*given, **more)
-        with self.told:
+        with self.changed:
             self.done += 1
-            self.told.notify_all()
+            self.changed.notify_all()
 
     def wait(self) -> None:
         """Wait for one that began after this."""
-        with self.told:
+        with self.changed:
             wanted = self.done + 2
-            assert self.told.wait_for(lambda: self.done >= wanted, timeout=300)
+            assert self.changed.wait_for(lambda: self.done >= wanted, timeout=300)
 
 
 @dataclass
@@ -82,7 +82,7 @@ def settled(service: RunningService) -> Town:
 
 
 def live_a_month(service: RunningService, town: Town) -> int:
-    """Let Ada do what she does in a month; returns how many consents she renewed."""
+    """Play one month of Ada's life; return the number of consents she renewed."""
     town.ada("GET", "/v1/me/access").raise_for_status()
     town.door.verify(town.hers["subject_ref"], toy_photo(1)).raise_for_status()
     due = town.ada("GET", "/v1/me").json()["renewals_due"]
@@ -93,7 +93,7 @@ def live_a_month(service: RunningService, town: Town) -> int:
 
 
 def of(service: RunningService, consent: dict[str, Any]) -> Needles:
-    """Return what lies in the files of a consent in force."""
+    """Return the bytes that the files contain for a consent in force."""
     needles = Needles().id("consent", consent["consent_id"]).text("reference", consent["subject_ref"])
     for (sealed,) in rows(
         service.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(consent["consent_id"]).hex
@@ -111,8 +111,8 @@ def valid(service: RunningService, person: Person) -> set[bool]:
     """Say of each of the person's receipts whether it holds, with its proof."""
     found = person("GET", "/v1/me/receipts", params={"limit": 200}).json()["items"]
     assert all("proof" in one["receipt"] for one in found)
-    asked = [service.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
-    return {one["valid"] for one in asked}
+    verdicts = [service.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
+    return {one["valid"] for one in verdicts}
 
 
 def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A person of whom everything there is is held, and what must be found of them."""
+"""A person with data in every table, and the values that must be found for them."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 
 IN_NO_ANSWERABLE_PERSON = {"erasures"}
-"""Tables that have a row only of somebody who can ask for nothing any more."""
+"""Tables with rows only for erased people, who have no access left."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Whole:
 
 
 def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Canary", door: str = "Door") -> Whole:
-    """Register somebody and let them do everything that leaves something behind."""
+    """Register a person and let them do every act that stores data."""
     person, party, former = service.person(name), service.party(door), service.party(f"Former {door}")
     consent = service.consent(person, party)
     gone = service.consent(person, former)
@@ -63,16 +63,16 @@ def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Can
 
 
 def tell_all(service: RunningService) -> None:
-    """Let every relying party acknowledge what it is still to be told."""
+    """Let every relying party acknowledge its pending messages."""
     answer = CallResult(Outcome.ACKNOWLEDGED, "204")
-    told = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).run_once(
+    report = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).run_once(
         within_s=15
     )
-    assert told.messages_pending == 0
+    assert report.messages_pending == 0
 
 
 def _wait_for_a_try(service: RunningService, person: Person) -> None:
-    """Wait until the former party was not told, for the first time: the next is half a minute off."""
+    """Wait until the first delivery to the former party failed; the next try is half a minute later."""
     deadline = time.monotonic() + 120
     while not any(row["attempts"] for row in stored(service, person.subject_id)["outbox"]):
         assert time.monotonic() < deadline
@@ -147,7 +147,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
 
 
 def canaries(service: RunningService, whole: Whole) -> Needles:
-    """Return what is theirs and nobody else's: name, reference, way in, every random id, every face."""
+    """Return the values that only this person has: name, reference, credentials, random ids, vectors."""
     needles = Needles().text("name", whole.name).text("subject_ref", whole.subject_ref)
     needles.text("token", whole.person.token).text("recovery code", whole.person.recovery_code)
     for table, rows in stored(service, whole.person.subject_id).items():
