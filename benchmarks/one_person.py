@@ -30,10 +30,10 @@ from app.settings import Settings
 from app.startup import Run, prepare
 from app.templates import store
 from app.templates.tables import Template
-from app.transparency.log import entries
 from app.transparency.verify import receipt as receipts
 from app.vault.open import open_vault
 from app.vault.register import Owner
+from app.vault.sealed_list import next_position
 from app.vault.sealing_context import place
 from app.verification import service as verify
 from benchmarks.rows import Filler
@@ -45,7 +45,7 @@ _UNLOGGED = (
         select(
             bindparam("comparison_id", type_=Comparison.id.type),
             Grant.subject_id,
-            entries.next_position(Comparison),
+            next_position(Comparison),
             bindparam("sealed", type_=Comparison.sealed.type),
         )
         .join(Template, Template.grant_id == Grant.id)

@@ -57,7 +57,7 @@ def list_deliveries(
 def _shown(entry: deliveries.DeliveryEntry, names: dict[UUID, str]) -> DeliveryOut:
     record = entry.record
     return DeliveryOut(
-        delivery_id=entry.delivery_id,
+        delivery_id=entry.id,
         relying_party_id=record.relying_party_id,
         relying_party=names[record.relying_party_id],
         event=record.event,

@@ -39,13 +39,14 @@ from app.templates.tables import Template
 from app.transparency.log import entries
 from app.transparency.tables import EntryRow
 from app.vault.seal import Key
+from app.vault.sealed_list import add_next, insert_next, next_position
 from app.vault.vault import Vault
 
 _STILL = (
     select(
         bindparam("comparison_id", type_=EntryRow.id.type),
         Grant.subject_id,
-        entries.next_position(EntryRow),
+        next_position(EntryRow),
         bindparam("sealed", type_=EntryRow.sealed.type),
     )
     .join(Template, Template.grant_id == Grant.id)
@@ -59,7 +60,7 @@ _STILL = (
     .with_for_update(read=True, of=Grant)
 )
 _ENTRY = insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _STILL).returning(EntryRow.id)
-_LINE = entries.next_row(Comparison)
+_LINE = insert_next(Comparison)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _commit(asked: Asked, template: store.SealedTemplate, *, key: Key, line: Cal
             raise NoSuchConsentError
         attempted = _still_allowed(asked, session, template, key, now=now)
         row = history.sealed(key, comparison_id, told)
-        entries.insert_next(session, _LINE, row_id=comparison_id, subject_id=template.subject_id, sealed=row)
+        add_next(session, _LINE, row_id=comparison_id, subject_id=template.subject_id, sealed=row)
         entries.add_pending_leaf(session, entry.leaf)
         attempted.add(told.decision, told.relying_party_id, now=now)
         if told.decision is Decision.NO_MATCH:

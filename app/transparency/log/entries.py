@@ -10,17 +10,18 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Insert, ScalarSelect, Uuid, bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
 from app.vault.seal import KekError, Key, SealError
+from app.vault.sealed_list import add_next, insert_next
 from app.vault.sealing_context import place
 
 log = structlog.get_logger()
@@ -99,31 +100,7 @@ def compute_leaf(salt: bytes, record: bytes) -> bytes:
     return merkle.leaf_hash(salt + record)
 
 
-def next_position(table: type[Any]) -> ScalarSelect[int]:
-    """Select the place after the last in the list of the person `person_id`."""
-    mine = table.subject_id == bindparam("person_id", type_=Uuid())
-    last = select(func.coalesce(func.max(table.position), 0) + 1).where(mine)
-    return last.scalar_subquery()
-
-
-def next_row(table: type[Any]) -> Insert:
-    """Insert a row after the last in a person's list; for `insert_next`."""
-    return insert(table).values(
-        id=bindparam("id"),
-        # The type of a foreign key is known only when every table is.
-        subject_id=bindparam("subject_id", type_=Uuid()),
-        position=next_position(table),
-        sealed=bindparam("sealed"),
-    )
-
-
-def insert_next(session: Session, statement: Insert, *, row_id: UUID, subject_id: UUID, sealed: bytes) -> None:
-    """Run a `next_row` statement."""
-    values = {"id": row_id, "subject_id": subject_id, "person_id": subject_id, "sealed": sealed}
-    session.connection().execute(statement, values)
-
-
-_ENTRY, _RECEIPT = next_row(EntryRow), next_row(ReceiptRow)
+_ENTRY, _RECEIPT = insert_next(EntryRow), insert_next(ReceiptRow)
 _PENDING = insert(PendingLeaf)
 _WAITS = select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record")).limit(1)
 
@@ -143,7 +120,7 @@ def append(session: Session, key: Key, *, subject_id: UUID, entry_id: UUID, act:
     """Write a person's entry, in the transaction of the act that it is about."""
     entry = make_entry(act, **record)
     row = seal_entry(key, entry_id, entry)
-    insert_next(session, _ENTRY, row_id=entry_id, subject_id=subject_id, sealed=row)
+    add_next(session, _ENTRY, row_id=entry_id, subject_id=subject_id, sealed=row)
     add_pending_leaf(session, entry.leaf)
 
 
@@ -162,7 +139,7 @@ def append_receipt(
 ) -> None:
     """Write a person's receipt, in the transaction of the act that it is about."""
     row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
-    insert_next(session, _RECEIPT, row_id=receipt_id, subject_id=subject_id, sealed=row)
+    add_next(session, _RECEIPT, row_id=receipt_id, subject_id=subject_id, sealed=row)
     add_pending_leaf(session, leaf)
 
 
