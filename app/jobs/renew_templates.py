@@ -45,7 +45,7 @@ class TemplateRenewal:
 
     def _wait_until_idle(self) -> bool:
         """Wait for an idle engine; False if the service stops."""
-        while not self.measuring.pool.is_quiet() and not self._stopping.is_set():
+        while not self.measuring.pool.is_idle() and not self._stopping.is_set():
             self._stopping.wait(QUIET_POLL_S)
         return not self._stopping.is_set()
 

@@ -18,7 +18,7 @@ from app.faces.flaws import Flaw
 from app.faces.permit import Permit
 from app.faces.workers import pipeline, worker
 from app.faces.workers.frames import Frame, FrameError
-from app.faces.workers.messages import REFUSALS, Measurement, parse_reply
+from app.faces.workers.messages import START_REFUSALS, Measurement, parse_reply
 from app.faces.workers.pool import EnginePool
 from app.main import CUSTOM_ENGINE, create_engine
 from tests.faces.conftest import pool_of
@@ -193,7 +193,7 @@ def test_a_network_that_is_not_what_its_card_says_does_not_come_up(
     tmp_path: Path, raw: bytes | None, changes: dict[str, Any], code: str
 ) -> None:
     with failing(bring(tmp_path / "own", raw, **changes)) as (pool, _):
-        assert (pool.status().ready, pool.status().reason) == (False, REFUSALS[code])
+        assert (pool.status().ready, pool.status().reason) == (False, START_REFUSALS[code])
 
 
 def test_readyz_says_why_it_did_not_come_up(root: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_readyz_says_why_it_did_not_come_up(root: Path, tmp_path: Path) -> None:
         said = service.client.get("/readyz")
 
     assert said.status_code == 503
-    assert said.json()["reasons"] == [f"engine: {REFUSALS['engine_unusable']}"]
+    assert said.json()["reasons"] == [f"engine: {START_REFUSALS['engine_unusable']}"]
     assert said.json()["engine"] == card.id
 
 

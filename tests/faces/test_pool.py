@@ -29,7 +29,7 @@ from tests.support.toy_faces import PEOPLE, crashing_photo, exhausting_photo, sl
 
 
 def _workers(pool: EnginePool) -> list[psutil.Process]:
-    workers = [seat._worker for seat in pool._seats]
+    workers = [supervisor._worker for supervisor in pool._supervisors]
     return [psutil.Process(worker._process.pid) for worker in workers if worker is not None]
 
 
@@ -123,7 +123,7 @@ def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit:
     worker.suspend()
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(pool.measure, permit, [toy_photo(0)]) for _ in range(2)]
-        _until(lambda: len(pool._line._waiting) + pool._line._running == 2)
+        _until(lambda: len(pool._queue._waiting) + pool._queue._running == 2)
 
         with pytest.raises(BusyError) as refused:
             pool.measure(permit, [toy_photo(0)])
@@ -242,9 +242,9 @@ def test_closing_finishes_what_runs_and_refuses_what_waits(make_pool: MakePool, 
     pool.measure(permit, [toy_photo(0)])
     with ThreadPoolExecutor(2) as threads:
         running = threads.submit(pool.measure, permit, [slow_photo(0.6)])
-        _until(lambda: pool._line._running == 1)
+        _until(lambda: pool._queue._running == 1)
         waiting = threads.submit(pool.measure, permit, [toy_photo(0)])
-        _until(lambda: len(pool._line._waiting) == 1)
+        _until(lambda: len(pool._queue._waiting) == 1)
         pool.close()
 
         assert isinstance(running.result()[0], Measurement)
@@ -261,7 +261,7 @@ def test_closing_while_starting_leaves_nothing_behind(make_pool: MakePool) -> No
     pool.close()
 
     assert not [worker for worker in started if worker.is_running()]
-    assert not [thread for thread in threading.enumerate() if thread in pool._seats]
+    assert not [thread for thread in threading.enumerate() if thread in pool._supervisors]
 
 
 def test_pools_and_lost_workers_leave_no_descriptor_open(make_pool: MakePool, permit: Permit) -> None:

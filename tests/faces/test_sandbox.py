@@ -78,7 +78,7 @@ def test_a_worker_gets_nothing_of_our_environment_or_our_files(
         os.set_inheritable(ours.fileno(), True)  # noqa: FBT003
         pool = make_pool()
         pool.measure(permit, [toy_photo(0)])
-        held = pool._seats[0]._worker
+        held = pool._supervisors[0]._worker
         assert held is not None
         worker = psutil.Process(held._process.pid)
         kinds = {Path(f"/proc/{worker.pid}/fd/{name}").readlink().name for name in os.listdir(f"/proc/{worker.pid}/fd")}  # noqa: PTH208

@@ -13,7 +13,7 @@ from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError, pack, read_frame
 from app.faces.workers.messages import (
     QUALITY_NAMES,
-    SANDBOX_PIECES,
+    SANDBOX_PROTECTIONS,
     Measurement,
     MeasureRequest,
     ReadyReply,
@@ -117,16 +117,16 @@ def test_an_answer_of_another_form_is_refused(frame: Frame, keep_photo: bool) ->
 
 def test_the_other_messages_survive_the_wire() -> None:
     start = StartRequest("a:B", {"file": "00"}, {"side": 3}, 1, 2)
-    hello = ReadyReply("toy", 128, "00", (SANDBOX_PIECES[0],))
+    hello = ReadyReply("toy", 128, "00", (SANDBOX_PROTECTIONS[0],))
     ask = MeasureRequest(b"image", keep_photo=True)
 
-    assert StartRequest.of(parsed(pack(start.frame()))) == start
-    assert ReadyReply.of(parsed(pack(hello.frame()))) == hello
-    assert MeasureRequest.of(parsed(pack(ask.frame()))) == ask
+    assert StartRequest.from_frame(parsed(pack(start.frame()))) == start
+    assert ReadyReply.from_frame(parsed(pack(hello.frame()))) == hello
+    assert MeasureRequest.from_frame(parsed(pack(ask.frame()))) == ask
 
 
 def test_a_wall_that_nobody_vouches_for_is_missing() -> None:
     frame = ReadyReply("toy", 128, "00", ()).frame()
     header = json.loads(json.dumps(frame.header)) | {"walls": {"limits": 1}}
 
-    assert ReadyReply.of(Frame(header)).missing == SANDBOX_PIECES
+    assert ReadyReply.from_frame(Frame(header)).missing == SANDBOX_PROTECTIONS

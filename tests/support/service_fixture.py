@@ -84,9 +84,9 @@ class SharedPool(EnginePool):
         self.after()
         return measured
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Say whether nothing is measured now."""
-        return self._pool.is_quiet()
+        return self._pool.is_idle()
 
     def wait_full(self) -> None:
         """Wait until every worker serves: some test may just have killed one."""
@@ -116,7 +116,7 @@ class ToyPool(SharedPool):
         self.after()
         return measured
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Say that it is: each measures for itself."""
         return True
 

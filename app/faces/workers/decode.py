@@ -1,7 +1,7 @@
-"""From a stranger's bytes to upright RGB pixels, in the worker only.
+"""Decode untrusted bytes to upright RGB pixels, in the worker only.
 
-The format is told by the first bytes, never by a name or a header of the request. Colour profiles are not applied.
-Of an animation or a multi-picture file, only the first frame is looked at.
+The first bytes decide the format, never a file name or a header of the request. Colour profiles are not applied. Of an
+animation or a multi-picture file, only the first frame is decoded.
 """
 
 import io
@@ -28,16 +28,16 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation (CIPA DC-008, 4.6.5) to the turn that undoes it."""
-MOST_SCANS: Final = 50
-"""Scans of one JPEG. Progressive ones have about ten; one more of 42 bytes costs 14 ms at 25 megapixels."""
+"""EXIF orientation (CIPA DC-008, 4.6.5) to the transposition that makes the picture upright."""
+MAX_SCANS: Final = 50
+"""Scans of one JPEG. A progressive one has about ten; each scan of 42 bytes costs 14 ms at 25 megapixels."""
 _MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A JPEG marker (ITU-T T.81, B.1.1.3) that is no stuffed byte, restart or fill byte."""
+"""A JPEG marker (ITU-T T.81, B.1.1.3), except stuffed, restart and fill bytes."""
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
 _WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8})
 PLUGINS: Final = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin)
-"""Named so that each is in memory before the worker is sealed: Pillow would import MPO, a phone's JPEG, at need."""
+"""Imported before the sandbox closes: Pillow would import MPO, the JPEG of some phones, at first use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +45,29 @@ class Picture:
     """A decoded photo."""
 
     pixels: Pixels
-    """Upright, the longer side at most what was asked for."""
+    """Upright; the longer side at most the requested one."""
     reduction: float
-    """Pixels of the original to one of ``pixels``, 1 or more."""
+    """Pixels of the original per pixel of ``pixels``, 1 or more."""
 
 
 def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | Flaw:
-    """Return the picture in *image*, or what is wrong with it.
+    """Return the picture in *image*, or its flaw.
 
     Args:
-        max_pixels: of the original; more are not unpacked.
-        side: the most that the longer side may have, in pixels. The smaller, the less is unpacked of a large JPEG.
+        image: the file.
+        max_pixels: a larger original is not decoded.
+        side: maximum of the longer side, in pixels. A large JPEG is decoded faster at a smaller side.
 
     Raises:
-        MemoryError: it does not fit into the worker.
+        MemoryError: it does not fit into the worker's memory limit.
     """
-    form = _form(image)
-    if form is None:
+    image_format = _format(image)
+    if image_format is None:
         return Flaw.UNSUPPORTED
-    if form == "JPEG" and _scans(image) > MOST_SCANS:
+    if image_format == "JPEG" and _count_scans(image) > MAX_SCANS:
         return Flaw.BROKEN
     try:
-        with Image.open(io.BytesIO(image), formats=(form,)) as opened:
+        with Image.open(io.BytesIO(image), formats=(image_format,)) as opened:
             if opened.width * opened.height > max_pixels:
                 return Flaw.TOO_MANY_PIXELS
             return _picture(opened, side)
@@ -78,8 +79,8 @@ def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture 
         return Flaw.BROKEN
 
 
-def _scans(jpeg: bytes) -> int:
-    """Count the scans of the first picture, without decoding anything."""
+def _count_scans(jpeg: bytes) -> int:
+    """Count the scans of the first picture without decoding it."""
     count, at = 0, 2
     while found := _MARKER.search(jpeg, at):
         at, kind = found.end(), jpeg[found.end() - 1]
@@ -93,22 +94,22 @@ def _scans(jpeg: bytes) -> int:
 
 
 def harden() -> None:
-    """Set the process-wide switches that decoding relies on. Call after every import that may touch them."""
+    """Set the process-wide limits that decoding relies on. Call after all imports, which may change them."""
     Image.preinit()
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some packages set it to True for the whole process
-    PngImagePlugin.MAX_TEXT_CHUNK = 64 * 1024  # what one zTXt, iTXt or iCCP chunk may inflate to
+    PngImagePlugin.MAX_TEXT_CHUNK = 64 * 1024  # bytes of one zTXt, iTXt or iCCP chunk after inflation
     PngImagePlugin.MAX_TEXT_MEMORY = 256 * 1024
 
 
 def encode(pixels: Pixels) -> bytes:
-    """Return *pixels* as a JPEG made from nothing else: no EXIF, place, colour profile or comment can be in it."""
+    """Return *pixels* as a new JPEG, which can contain no EXIF, location, colour profile or comment."""
     height, width, _ = pixels.shape
     out = io.BytesIO()
     Image.frombytes("RGB", (width, height), pixels.tobytes()).save(out, "JPEG", quality=_PHOTO_QUALITY)
     return out.getvalue()
 
 
-def _form(image: bytes) -> str | None:
+def _format(image: bytes) -> str | None:
     if image.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if image.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -141,7 +142,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         return int(value) if math.isfinite(value) else 1
-    except Exception:  # noqa: BLE001 - a good picture with damaged EXIF is a good picture
+    except Exception:  # noqa: BLE001 - a good picture may have damaged EXIF
         return 1
 
 
@@ -157,7 +158,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Return *image* as RGB; what was transparent becomes white."""
+    """Return *image* as RGB; transparent pixels become white."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

@@ -1,7 +1,7 @@
 """Frames between the API process and an engine worker: a JSON header and raw bytes, every length checked.
 
-A worker reads hostile images and may have been taken over; the API process holds keys. So nothing that is read
-here can run code (no pickle), allocate without bound, or reach further than plain JSON values and ``bytes``.
+A worker reads hostile images and may be compromised; the API process holds keys. So a frame cannot run code (no
+pickle) or allocate without bound. It holds only plain JSON values and ``bytes``.
 
     frame  = uint32 header length, header, blob, blob, …
     header = JSON object; its member ``blobs`` lists the length of each blob
@@ -18,11 +18,11 @@ MAX_BLOBS = 2
 _LENGTH = struct.Struct(">I")
 
 Read: TypeAlias = Callable[[int], bytes]
-"""Returns exactly so many bytes, or raises."""
+"""Returns exactly that many bytes, or raises."""
 
 
 class FrameError(ValueError):
-    """The other side sent something that is not a frame of ours."""
+    """The other side sent bytes that are no valid frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Frame:
             raise FrameError(name)
         return value
 
-    def whole(self, name: str) -> int:
-        """Return the member *name*, which must be a whole number, zero or more."""
+    def integer(self, name: str) -> int:
+        """Return the member *name*, which must be an integer, zero or more."""
         value = self.header.get(name)
         if type(value) is not int or value < 0:
             raise FrameError(name)
@@ -61,10 +61,10 @@ def pack(frame: Frame) -> bytes:
 
 
 def read_frame(read: Read, *, max_blob_bytes: int) -> Frame:
-    """Read one frame, allocating nothing that was not announced within the limits.
+    """Read one frame. Checks each announced length before allocating.
 
     Raises:
-        FrameError: it is malformed, or larger than the limits.
+        FrameError: it is malformed or exceeds a limit.
     """
     (length,) = _LENGTH.unpack(read(_LENGTH.size))
     if length > MAX_HEADER_BYTES:

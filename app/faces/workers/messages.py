@@ -1,6 +1,7 @@
-"""What the API process and an engine worker say to each other, and the checks on what a worker says.
+"""Messages between the API process and an engine worker, and the checks on a worker's replies.
 
-Order: ``Start`` →, ← ``Hello`` or ``Refusal``; then, for each image, ``Ask`` →, ← ``Measured`` or ``Flaw``.
+Order: ``StartRequest`` →, ← ``ReadyReply`` or ``RefusalReply``; then, for each image, ``MeasureRequest`` →,
+← ``Measurement`` or ``Flaw``.
 """
 
 import math
@@ -14,138 +15,138 @@ from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError
 
 MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
-"""Above what the API lets in (12 MiB a file)."""
+"""More than the API accepts (`MIEN_MAX_PHOTO_BYTES`, 12 MiB by default)."""
 MAX_REPLY_BLOB_BYTES: Final = 4 * 1024 * 1024
-"""A kept photo of 1280 px takes some 0.4 MB; a vector, 8 bytes a dimension."""
+"""A kept photo of 1280 px takes about 0.4 MB; a vector, 8 bytes a dimension."""
 QUALITY_NAMES: Final = frozenset(
     ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_shade", "mouth_tint")
 )
-SANDBOX_PIECES: Final = ("limits", "no_new_privileges", "dies_with_parent", "unreadable", "system_call_filter")
-"""The walls of a full sandbox, in the order they go up."""
-REFUSALS: Final = {
+SANDBOX_PROTECTIONS: Final = ("limits", "no_new_privileges", "dies_with_parent", "unreadable", "system_call_filter")
+"""Protections of a full sandbox, in the order of the reply."""
+START_REFUSALS: Final = {
     "weights_missing": "a file of the engine's weights is missing",
-    "weights_differ": "a file of the engine's weights is not the one on its card",
+    "weights_differ": "a file of the engine's weights does not match its card",
     "engine_unusable": "the engine does not load, or does not run inside the sandbox and its memory limit",
-    "vector_unusable": "of a grey picture the engine makes no vector: not as long as on its card, zeros, or NaN",
-    "protocol": "the worker and the service do not understand each other",
+    "vector_unusable": "the engine's vector of a grey picture has another length than on its card, or is zeros or NaN",
+    "protocol": "the worker and the service use different protocols",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The first frame to a worker: what to become."""
+    """First frame to a worker: its engine and limits."""
 
     engine: str
     """``module:Class``."""
     digests: Mapping[str, str]
-    """SHA-256 of each file the engine may load, by name; any other does not load."""
+    """SHA-256 of each file that the engine may load, by name."""
     settings: Mapping[str, Any]
-    """How the engine is run, from its card."""
+    """Settings of the engine, from its card."""
     memory_bytes: int
     max_pixels: int
 
     def frame(self) -> Frame:
-        """Return it as a frame."""
+        """Encode as a frame."""
         names = ("engine", "digests", "settings", "memory_bytes", "max_pixels")
         return Frame({"kind": "start", **{name: getattr(self, name) for name in names}})
 
     @classmethod
-    def of(cls, frame: Frame) -> "StartRequest":
-        """Read it from a frame."""
+    def from_frame(cls, frame: Frame) -> "StartRequest":
+        """Decode a frame."""
         digests = {name: str(digest) for name, digest in frame.mapping("digests").items()}
         return cls(
             engine=frame.text("engine"),
             digests=digests,
             settings=frame.mapping("settings"),
-            memory_bytes=frame.whole("memory_bytes"),
-            max_pixels=frame.whole("max_pixels"),
+            memory_bytes=frame.integer("memory_bytes"),
+            max_pixels=frame.integer("max_pixels"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyReply:
-    """A worker's first frame when it is loaded, warm and sealed."""
+    """First frame of a worker that has loaded its engine and entered the sandbox."""
 
     engine_id: str
     dimensions: int
     weights_sha256: str
     missing: tuple[str, ...]
-    """Pieces of the sandbox that this machine did not give."""
+    """Protections of the sandbox that this machine lacks."""
 
     def frame(self) -> Frame:
-        """Return it as a frame."""
-        walls = {piece: piece not in self.missing for piece in SANDBOX_PIECES}
+        """Encode as a frame."""
+        walls = {name: name not in self.missing for name in SANDBOX_PROTECTIONS}
         members = {"engine_id": self.engine_id, "dimensions": self.dimensions, "weights": self.weights_sha256}
         return Frame({"kind": "hello", **members, "walls": walls})
 
     @classmethod
-    def of(cls, frame: Frame) -> "ReadyReply":
-        """Read it from a frame. A wall that is not said to stand is missing."""
+    def from_frame(cls, frame: Frame) -> "ReadyReply":
+        """Decode a frame. A protection that the worker does not confirm is missing."""
         walls = frame.mapping("walls")
-        missing = tuple(piece for piece in SANDBOX_PIECES if walls.get(piece) is not True)
-        return cls(frame.text("engine_id"), frame.whole("dimensions"), frame.text("weights"), missing)
+        missing = tuple(name for name in SANDBOX_PROTECTIONS if walls.get(name) is not True)
+        return cls(frame.text("engine_id"), frame.integer("dimensions"), frame.text("weights"), missing)
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalReply:
-    """A worker's only frame when it cannot serve: one of ``REFUSALS``, so that nothing personal gets out."""
+    """Only frame of a worker that cannot serve. The code is one of ``START_REFUSALS``, so it holds no personal data."""
 
     code: str
 
     def frame(self) -> Frame:
-        """Return it as a frame."""
+        """Encode as a frame."""
         return Frame({"kind": "refusal", "code": self.code})
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureRequest:
-    """One image to be measured."""
+    """One image to measure."""
 
     image: bytes
     keep_photo: bool
 
     def frame(self) -> Frame:
-        """Return it as a frame."""
+        """Encode as a frame."""
         return Frame({"kind": "ask", "keep_photo": self.keep_photo}, (self.image,))
 
     @classmethod
-    def of(cls, frame: Frame) -> "MeasureRequest":
-        """Read it from a frame."""
+    def from_frame(cls, frame: Frame) -> "MeasureRequest":
+        """Decode a frame."""
         (image,) = frame.blobs
         return cls(image, frame.header.get("keep_photo") is True)
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a worker gives back for one good face."""
+    """Features of one good face."""
 
     vector: Vector
     quality: Mapping[str, float]
-    """By the names in ``QUALITY_NAMES``; ``docs/explanation/faces.md`` says what each is."""
+    """By the names in ``QUALITY_NAMES``; ``docs/explanation/faces.md`` explains each."""
     photo: bytes | None = None
-    """The photo as a new JPEG that holds pixels and nothing else; only for a permit that keeps photos."""
+    """The photo as a new JPEG without metadata; only under a permit that keeps photos."""
 
     def frame(self) -> Frame:
-        """Return it as a frame."""
+        """Encode as a frame."""
         vector = struct.pack(f"<{len(self.vector)}d", *self.vector)
         blobs = (vector,) if self.photo is None else (vector, self.photo)
         return Frame({"kind": "measured", "quality": dict(self.quality)}, blobs)
 
 
 def flaw_frame(flaw: Flaw) -> Frame:
-    """Return *flaw* as a frame."""
+    """Encode *flaw* as a frame."""
     return Frame({"kind": "flaw", "code": flaw.value})
 
 
 def parse_reply(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measurement | Flaw:
-    """Read a worker's answer, believing nothing.
+    """Decode and check a worker's answer to one image.
 
     Raises:
-        FrameError: unless it has the form, and only the contents, that were asked for.
+        FrameError: it has another form or other contents than the request allows.
     """
     match frame.text("kind"):
         case "flaw" if not frame.blobs:
-            return Flaw(_flaw_code(frame.text("code")))
+            return _flaw(frame.text("code"))
         case "measured" if len(frame.blobs) == 1 + keep_photo:
             return Measurement(
                 vector=_vector(frame.blobs[0], dimensions),
@@ -155,7 +156,7 @@ def parse_reply(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measureme
     raise FrameError("kind")
 
 
-def _flaw_code(text: str) -> Flaw:
+def _flaw(text: str) -> Flaw:
     try:
         return Flaw(text)
     except ValueError as error:

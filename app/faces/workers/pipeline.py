@@ -1,4 +1,4 @@
-"""One image through a worker: decode, find every face, judge, and only then measure the one."""
+"""Steps for one image in a worker: decode, find all faces, check the quality, then embed the only face."""
 
 import io
 import math
@@ -13,7 +13,7 @@ from app.faces.quality import find_flaw, measure_quality
 from app.faces.workers.decode import decode, encode
 from app.faces.workers.messages import Measurement
 
-_SOME_FACE: Final = Face(
+_SAMPLE_FACE: Final = Face(
     box=(120, 220, 220, 120),
     points=((200.0, 150.0), (185.0, 150.0), (140.0, 150.0), (155.0, 150.0), (170.0, 180.0)),
     eyes=((147.5, 150.0), (192.5, 150.0)),
@@ -22,11 +22,11 @@ _SOME_FACE: Final = Face(
 
 
 class UnusableVectorError(Exception):
-    """What an engine gave is no vector."""
+    """The engine's vector has another length than on its card, or is zeros or not finite."""
 
 
 def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:
-    """Return the one face in *image*, or why it gives none. Two faces are refused before either is embedded."""
+    """Return the features of the only face in *image*, or its flaw. Two faces are refused before either is embedded."""
     try:
         return _measure(engine, image, keep_photo=keep_photo, max_pixels=max_pixels)
     except MemoryError:
@@ -34,18 +34,18 @@ def measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) 
 
 
 def warm_up(engine: Engine, max_pixels: int) -> None:
-    """Go once through every step that loads something at first use, without a person's photo.
+    """Run every step once on a grey picture, since libraries load modules at first use.
 
     Raises:
-        UnusableVectorError: the engine makes of grey what is not as many numbers as its card says, or zeros, or NaN.
+        UnusableVectorError: the engine gives no usable vector.
     """
     grey = np.full((320, 320, 3), 128, dtype=np.uint8)
     for form in ("JPEG", "PNG", "WEBP"):
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
     engine.detect(grey)
-    find_flaw(measure_quality(grey, _SOME_FACE, reduction=1.0))
-    if len(vector := _vector(engine, grey, _SOME_FACE)) != engine.dimensions or not _usable(vector):
+    find_flaw(measure_quality(grey, _SAMPLE_FACE, reduction=1.0))
+    if len(vector := _vector(engine, grey, _SAMPLE_FACE)) != engine.dimensions or not _usable(vector):
         raise UnusableVectorError
 
 
@@ -55,11 +55,11 @@ def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int)
         return picture
     faces = engine.detect(picture.pixels)
     if len(faces) != 1:
-        return Flaw(Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE)
+        return Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE
     quality = measure_quality(picture.pixels, faces[0], reduction=picture.reduction)
     if (flaw := find_flaw(quality)) is not None:
         return flaw
-    # Unpacked again, larger: what is measured is the same, kept or not, and a probe is not unpacked for a photo.
+    # Decoded again, larger: the vector does not depend on keep_photo, and a probe is not decoded at photo size.
     photo = decode(image, max_pixels=max_pixels) if keep_photo else None
     if isinstance(photo, Flaw):
         return photo
@@ -73,7 +73,7 @@ def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:
 
 
 def _usable(vector: Vector) -> bool:
-    """Say whether distances can be taken to it: from zeros, the cosine has none."""
+    """Return whether distances to *vector* exist; the cosine of zeros does not."""
     return all(map(math.isfinite, vector)) and any(vector)
 
 

@@ -1,10 +1,10 @@
-"""The pool of engine workers: the one way from an image to a face's features (laws 1 and 8).
+"""Pool of engine workers: the only way from an image to a face's features (laws 1 and 8).
 
 Invariants:
-- Without a ``Permit`` nothing is read, and the permit stays in this process.
+- Without a ``Permit`` no image is read. The permit stays in this process.
 - All images of a call are one job on one worker, which does one job at a time.
-- At most ``workers`` jobs run and ``queue`` wait; a further one is refused at once, so that requests which need no
-  engine (the rights of people) always find a thread.
+- At most ``workers`` jobs run and ``queue`` wait. The pool refuses a further one at once, so that requests without an
+  image, such as the subjects' rights, always find a thread.
 - No call waits for ever: a worker over its time is killed, a dead one is replaced, a broken pool refuses.
 """
 
@@ -19,31 +19,28 @@ from app.faces.permit import ImageStatement, Permit
 from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, StartRequest
 from app.faces.workers.queue import Job, JobQueue
 from app.faces.workers.supervisor import Supervisor, SupervisorState, WorkerConfig
-from app.kit.errors import BusyError
-
-__all__ = ["BusyError", "EnginePool", "Measurement", "PoolStatus"]
 
 MAX_PIXELS = 25_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """How the pool is; what ``/readyz`` says of it."""
+    """Status of the pool, as ``/readyz`` reports it."""
 
     ready: bool
-    """Photos are taken in, and answered."""
+    """The pool accepts photos."""
     workers: int
-    """How many serve now."""
+    """Workers that serve now."""
     sandbox: Literal["full", "reduced", "unknown"]
-    """``unknown`` until a worker is up."""
+    """``unknown`` until the first worker is ready."""
     missing: tuple[str, ...]
-    """The pieces of the sandbox that this machine lacks."""
+    """Protections of the sandbox that this machine lacks."""
     engine: str
-    """The engine's id."""
+    """Id of the engine."""
     weights_verified: bool
-    """A worker has loaded the weights, and their hash is the card's."""
+    """A worker loaded the weights, and their hash is the one on the card."""
     reason: str | None
-    """Why it is not ready."""
+    """Why the pool is not ready."""
 
 
 class EnginePool:
@@ -52,8 +49,8 @@ class EnginePool:
     Args:
         engine: ``module:Class``, imported in the workers only.
         card: the engine's card; weights with other hashes do not load.
-        workers: how many processes; one core's work each.
-        queue: how many calls may wait for a worker.
+        workers: number of processes; each needs one core.
+        queue: number of calls that may wait for a worker.
         timeout_s: wall-clock seconds for one image.
         memory_bytes: address space of a worker, engine included.
         max_pixels: a larger picture is not decoded.
@@ -71,90 +68,88 @@ class EnginePool:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         start = StartRequest(engine, card.digests, card.settings, memory_bytes, max_pixels)
-        terms = WorkerConfig(start=start, card=card, timeout_s=timeout_s)
+        config = WorkerConfig(start=start, card=card, timeout_s=timeout_s)
         self._card = card
         self._closed = False
         self._lock = threading.Lock()
-        self._line = JobQueue(workers + queue)
-        self._seats = [Supervisor(self._line, terms, self._seat_changed) for _ in range(workers)]
+        self._queue = JobQueue(workers + queue)
+        self._supervisors = [Supervisor(self._queue, config, self._on_change) for _ in range(workers)]
 
     def start(self) -> None:
-        """Bring the workers up in the background. Calls made meanwhile wait for them."""
-        self._line.open()
-        for seat in self._seats:
-            seat.start()
+        """Start the workers in the background. Earlier calls wait for them."""
+        self._queue.open()
+        for supervisor in self._supervisors:
+            supervisor.start()
 
     def close(self) -> None:
-        """Refuse the calls that wait, finish those that run, and end the workers."""
+        """Refuse waiting calls, finish running ones, and end the workers."""
         with self._lock:
             self._closed = True
-            self._line.close()
-        for seat in self._seats:
-            seat.stop()
-        for seat in self._seats:
-            if seat.is_alive():
-                seat.join()
+            self._queue.close()
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        for supervisor in self._supervisors:
+            if supervisor.is_alive():
+                supervisor.join()
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
-        """Return one answer for each image, in order. Blocks; call it from any thread, in no transaction.
+        """Return one answer for each image, in order. Blocks; call it outside transactions, from any thread.
 
         Raises:
-            BusyError: the queue is full, the engine is not there, or two workers were lost over it.
+            BusyError: the queue is full, no worker serves, or two workers were lost over these images.
         """
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
-        return self._measured(images, keep_photos=permit.keeps_photos)
+        return self._measure(images, keep_photos=permit.keeps_photos)
 
-    def measure_for_evaluation(self, stated: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
-        """Do as `measure` on images that an engine's errors are counted on: no permit, but where they came from.
+    def measure_for_evaluation(self, statement: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
+        """Measure images of an evaluation, which have a statement of their origin in place of a permit.
 
         Raises:
             BusyError: as `measure`.
         """
-        if not isinstance(stated, ImageStatement):
+        if not isinstance(statement, ImageStatement):
             raise TypeError("no statement, no pixels")
-        return self._measured(images, keep_photos=False)
+        return self._measure(images, keep_photos=False)
 
-    def _measured(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measurement | Flaw]:
-        fit = [image for image in images if len(image) <= MAX_IMAGE_BYTES]
-        job = Job(fit, keep_photos=keep_photos)
-        self._line.join(job)
+    def _measure(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measurement | Flaw]:
+        job = Job([image for image in images if len(image) <= MAX_IMAGE_BYTES], keep_photos=keep_photos)
+        self._queue.put(job)
         answers = iter(job.wait())
         return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw.BROKEN for image in images]
 
-    def is_quiet(self) -> bool:
-        """Say whether nothing is measured now, so that who is in no hurry may be."""
-        return self._line.is_quiet()
+    def is_idle(self) -> bool:
+        """Return whether no job waits or runs, so that work without urgency may start."""
+        return self._queue.is_idle()
 
     def status(self) -> PoolStatus:
-        """Say how the pool is now."""
-        hellos = [seat.hello for seat in self._seats if seat.hello is not None]
-        missing = tuple(sorted({piece for hello in hellos for piece in hello.missing}))
-        ready = not self._closed and any(
-            seat.state in {SupervisorState.SERVING, SupervisorState.REPLACING} for seat in self._seats
-        )
+        """Return the status now."""
+        ready_workers = [supervisor.ready for supervisor in self._supervisors if supervisor.ready is not None]
+        missing = tuple(sorted({name for reply in ready_workers for name in reply.missing}))
+        serving = {SupervisorState.SERVING, SupervisorState.REPLACING}
+        ready = not self._closed and any(supervisor.state in serving for supervisor in self._supervisors)
         return PoolStatus(
             ready=ready,
-            workers=sum(seat.alive() for seat in self._seats),
-            sandbox=("reduced" if missing else "full") if hellos else "unknown",
+            workers=sum(supervisor.has_worker() for supervisor in self._supervisors),
+            sandbox=("reduced" if missing else "full") if ready_workers else "unknown",
             missing=missing,
             engine=self._card.id,
-            weights_verified=bool(hellos),
+            weights_verified=bool(ready_workers),
             reason=None if ready else self._reason(),
         )
 
-    def _seat_changed(self) -> None:
-        """Keep the line open exactly while somebody serves, or may soon."""
+    def _on_change(self) -> None:
+        """Close the queue while every supervisor is broken; open it otherwise."""
         with self._lock:
             if self._closed:
                 return
-            if all(seat.state is SupervisorState.BROKEN for seat in self._seats):
-                self._line.close()
+            if all(supervisor.state is SupervisorState.BROKEN for supervisor in self._supervisors):
+                self._queue.close()
             else:
-                self._line.open()
+                self._queue.open()
 
     def _reason(self) -> str:
         if self._closed:
             return "closed"
-        reasons = [seat.reason for seat in self._seats if seat.reason is not None]
-        return reasons[0] if reasons else "the workers are starting"
+        reasons = (supervisor.reason for supervisor in self._supervisors if supervisor.reason is not None)
+        return next(reasons, "the workers are starting")

@@ -1,6 +1,6 @@
-"""The parent's end of one engine worker: start it, ask it within a deadline, end it.
+"""Parent's side of one engine worker: start it, send it requests with a deadline, end it.
 
-Nothing that comes out of a worker is believed: whatever breaks the form ends the worker (``WorkerLostError``).
+A worker is not trusted: output in any other form than the protocol's ends it (``WorkerLostError``).
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from app.faces.flaws import Flaw
 from app.faces.workers.frames import Frame, FrameError, pack, read_frame
 from app.faces.workers.messages import (
     MAX_REPLY_BLOB_BYTES,
-    REFUSALS,
+    START_REFUSALS,
     Measurement,
     MeasureRequest,
     ReadyReply,
@@ -29,83 +29,88 @@ from app.faces.workers.messages import (
 _ROOT: Final = Path(__file__).parents[3]
 """The directory that holds the package ``app``."""
 _INHERITED: Final = ("LD_LIBRARY_PATH", "PYTHONHOME")
-"""What some Python builds need to start at all; nothing else of our environment (which holds secrets) is given."""
+"""Variables that some Python builds need to start. The worker gets no others: they may hold secrets."""
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-"""A worker is one core's work, and a sealed process cannot start threads."""
+"""A worker uses one core, and cannot start threads inside the sandbox."""
 _CHUNK: Final = 1024 * 1024
 _PIPE_BYTES: Final = 1024 * 1024
-"""What a pipe holds, as far as the kernel lets us (Linux: at most this, unasked): most photos, so that they are handed
-over at once. The usual 64 KiB make the two processes wait for each other at every piece."""
-_ENDING_S: Final = 2.0
+"""Capacity of the pipe to the worker, the most that Linux allows without privileges. It holds most photos at once; with
+the usual 64 KiB the two processes wait for each other after every chunk."""
+_END_TIMEOUT_S: Final = 2.0
 
 
 class WorkerLostError(Exception):
-    """The worker died, or broke the protocol, or could not become one; says why, with nothing personal in it."""
+    """The worker died, broke the protocol or could not start; the message gives the reason, without personal data."""
 
 
 class WorkerLateError(Exception):
-    """The worker did not answer in time."""
+    """The worker did not answer before its deadline."""
 
 
 class WorkerProcess:
-    """One running worker. Belongs to one thread, which must outlive it: the kernel ends the worker with its thread."""
+    """One worker process. The thread that starts it must outlive it: the kernel ends the worker with the thread."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-s", "-m", "app.faces.workers.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a traceback could hold what it saw
+            stderr=subprocess.DEVNULL,  # a traceback could contain personal data
             bufsize=0,
             cwd=_ROOT,
             env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _ONE_THREAD,
-            start_new_session=True,  # Ctrl-C is the service's to handle; jobs that run are finished
+            start_new_session=True,  # Ctrl-C must not reach the worker: running jobs are finished
         )
         self._in, self._out = _pipe(self._process.stdin), _pipe(self._process.stdout)
         for pipe in (self._in, self._out):
             os.set_blocking(pipe.fileno(), False)
-        with contextlib.suppress(OSError):  # a user has only so many pages in pipes
+        with contextlib.suppress(OSError):  # the user's limit of pipe memory may be reached
             fcntl.fcntl(self._in.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def greet(self, start: StartRequest, card: Card, *, timeout_s: float) -> ReadyReply:
-        """Have it load the engine; return what it says when it is ready, which must be what *card* says."""
+    def start(self, start: StartRequest, card: Card, *, timeout_s: float) -> ReadyReply:
+        """Let the worker load its engine. Return its reply, which must agree with *card*.
+
+        Raises:
+            WorkerLateError: it is not ready within *timeout_s*.
+            WorkerLostError: it cannot serve, or its engine is not the one on the card.
+        """
         frame = self._exchange(start.frame(), timeout_s)
         try:
             if frame.text("kind") == "refusal":
-                raise WorkerLostError(REFUSALS.get(frame.text("code"), REFUSALS["protocol"]))
-            hello = ReadyReply.of(frame)
+                raise WorkerLostError(START_REFUSALS.get(frame.text("code"), START_REFUSALS["protocol"]))
+            ready = ReadyReply.from_frame(frame)
         except FrameError as error:
-            raise WorkerLostError(REFUSALS["protocol"]) from error
-        if (hello.engine_id, hello.dimensions, hello.weights_sha256) != (card.id, card.dimensions, card.weights_sha256):
+            raise WorkerLostError(START_REFUSALS["protocol"]) from error
+        if (ready.engine_id, ready.dimensions, ready.weights_sha256) != (card.id, card.dimensions, card.weights_sha256):
             raise WorkerLostError("the engine is not the one on its card")
-        return hello
+        return ready
 
-    def measure(self, ask: MeasureRequest, *, dimensions: int, timeout_s: float) -> Measurement | Flaw:
-        """Return its answer to one image.
+    def measure(self, request: MeasureRequest, *, dimensions: int, timeout_s: float) -> Measurement | Flaw:
+        """Return the worker's answer to one image. After an error the caller must end the worker.
 
         Raises:
-            WorkerLateError: none within *timeout_s*. The worker must be ended: it is still at it.
-            WorkerLostError: none at all, or not an answer. The worker must be ended.
+            WorkerLateError: no answer within *timeout_s*; the worker still computes.
+            WorkerLostError: the worker ended, or its output is no answer.
         """
-        frame = self._exchange(ask.frame(), timeout_s)
+        frame = self._exchange(request.frame(), timeout_s)
         try:
-            return parse_reply(frame, dimensions=dimensions, keep_photo=ask.keep_photo)
+            return parse_reply(frame, dimensions=dimensions, keep_photo=request.keep_photo)
         except FrameError as error:
-            raise WorkerLostError(REFUSALS["protocol"]) from error
+            raise WorkerLostError(START_REFUSALS["protocol"]) from error
 
-    def alive(self) -> bool:
-        """Say whether the process still runs."""
+    def is_alive(self) -> bool:
+        """Return whether the process runs."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it now, from any thread."""
+        """Kill the worker now; may be called from any thread."""
         self._process.kill()
 
     def end(self) -> None:
-        """Let it go: its input ends, and a moment later so does it, one way or the other."""
+        """Close the worker's input, so that it ends. Kill it if it does not."""
         self._in.close()
         try:
-            self._process.wait(_ENDING_S)
+            self._process.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -117,7 +122,7 @@ class WorkerProcess:
             self._send(pack(frame), deadline)
             return read_frame(lambda count: self._read(count, deadline), max_blob_bytes=MAX_REPLY_BLOB_BYTES)
         except FrameError as error:
-            raise WorkerLostError(REFUSALS["protocol"]) from error
+            raise WorkerLostError(START_REFUSALS["protocol"]) from error
         except OSError as error:
             raise WorkerLostError("the worker ended") from error
 

@@ -1,4 +1,4 @@
-"""The line in front of the workers: bounded, first come first served, and never a wait for nothing."""
+"""Bounded FIFO queue of jobs. Rejects a job when it is full or no worker serves."""
 
 import threading
 from collections import deque
@@ -9,24 +9,24 @@ from app.faces.flaws import Flaw
 from app.faces.workers.messages import Measurement, MeasureRequest
 from app.kit.errors import BusyError
 
-_TRIES = 2
+_MAX_TRIES = 2
 
 
 class Job:
-    """All images of one call; what is done stays done when a second worker takes over."""
+    """All images of one call. A second worker continues after the last answer of the first."""
 
     def __init__(self, images: Sequence[bytes], *, keep_photos: bool) -> None:
-        self._asks = [MeasureRequest(image, keep_photos) for image in images]
+        self._requests = [MeasureRequest(image, keep_photos) for image in images]
         self._answers: list[Measurement | Flaw] = []
         self._tries = 0
         self._outcome: Future[list[Measurement | Flaw]] = Future()
 
-    def rest(self) -> list[MeasureRequest]:
-        """Return the images that have no answer yet."""
-        return self._asks[len(self._answers) :]
+    def remaining(self) -> list[MeasureRequest]:
+        """Return the requests that have no answer yet."""
+        return self._requests[len(self._answers) :]
 
-    def add(self, answer: Measurement | Flaw) -> None:
-        """Note the answer to the first of ``rest``."""
+    def add_answer(self, answer: Measurement | Flaw) -> None:
+        """Add the answer to the first of the remaining requests."""
         self._answers.append(answer)
 
     def finish(self) -> None:
@@ -38,12 +38,12 @@ class Job:
         self._outcome.set_exception(BusyError())
 
     def may_retry(self) -> bool:
-        """Note that a worker was lost over it. Say whether another may try."""
+        """Count a lost worker. Return whether another may try."""
         self._tries += 1
-        return self._tries < _TRIES
+        return self._tries < _MAX_TRIES
 
     def wait(self) -> list[Measurement | Flaw]:
-        """Return the answers, when there are.
+        """Block until the job is finished, and return the answers.
 
         Raises:
             BusyError: no worker finished it.
@@ -52,29 +52,29 @@ class Job:
 
 
 class JobQueue:
-    """Jobs that wait, and the count of those at a worker."""
+    """Waiting jobs, and the count of running ones. All methods are thread-safe."""
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._waiting: deque[Job] = deque()
         self._running = 0
         self._open = False
         self._changed = threading.Condition()
 
-    def join(self, job: Job) -> None:
-        """Put *job* last.
+    def put(self, job: Job) -> None:
+        """Append *job*.
 
         Raises:
-            BusyError: there is no room, or nobody who serves.
+            BusyError: the queue is full or closed.
         """
         with self._changed:
-            if not self._open or len(self._waiting) + self._running >= self._room:
+            if not self._open or len(self._waiting) + self._running >= self._capacity:
                 raise BusyError
             self._waiting.append(job)
             self._changed.notify()
 
     def take(self, timeout_s: float) -> Job | None:
-        """Return the first job, once there is one; it counts as running until ``leave``."""
+        """Return the first job, or None after *timeout_s*. The job counts as running until `release`."""
         with self._changed:
             if not self._waiting:
                 self._changed.wait(timeout_s)
@@ -83,30 +83,30 @@ class JobQueue:
             self._running += 1
             return self._waiting.popleft()
 
-    def leave(self, *, first: Job | None = None) -> None:
-        """Note that a running job is over; or, as *first*, goes back to be taken next by any worker."""
+    def release(self, *, retry: Job | None = None) -> None:
+        """Count a running job as over. A job to *retry* becomes the first in the queue."""
         with self._changed:
             self._running -= 1
-            if first is None:
+            if retry is None:
                 return
             if self._open:
-                self._waiting.appendleft(first)
+                self._waiting.appendleft(retry)
                 self._changed.notify()
             else:
-                first.refuse()
+                retry.refuse()
 
-    def is_quiet(self) -> bool:
-        """Say whether no job waits, and none runs."""
+    def is_idle(self) -> bool:
+        """Return whether no job waits or runs."""
         with self._changed:
             return not self._waiting and not self._running
 
     def open(self) -> None:
-        """Let jobs in."""
+        """Accept jobs."""
         with self._changed:
             self._open = True
 
     def close(self) -> None:
-        """Let none in, and refuse those that wait. Those that run are not touched."""
+        """Reject new jobs, and refuse those that wait. Running jobs continue."""
         with self._changed:
             self._open = False
             while self._waiting:

@@ -1,8 +1,8 @@
-"""How a worker walls itself in, once everything it needs is in memory and before it reads the first image.
+"""Sandbox of an engine worker, entered after the engine is loaded and before the first image is read.
 
-What is left to it: compute, allocate within its limit, read and write the two pipes it holds, and end. It can name no
-file, open no socket, start no process or thread, and signal nobody. Each wall is tried and verified on its own: where
-the kernel or a library lacks one, the others still stand and the missing one is named (``/readyz`` says "reduced").
+The worker can then compute, allocate within its limit, read and write its two pipes, and end. It can open no file or
+socket, start no process or thread, and signal no other process. Each protection is applied and verified separately. If
+the kernel or a library lacks one, the others still hold, and ``/readyz`` reports the sandbox as "reduced".
 """
 
 import ctypes
@@ -15,10 +15,10 @@ from typing import Any, Final
 
 try:
     import pyseccomp
-except (ImportError, RuntimeError, OSError):  # the package, or the system's libseccomp, is not there
+except (ImportError, RuntimeError, OSError):  # the package or the system's libseccomp is not installed
     pyseccomp = None
 
-_ALLOWED: Final = (
+ALLOWED_SYSTEM_CALLS: Final = (
     "read",
     "readv",
     "write",
@@ -55,42 +55,42 @@ _ALLOWED: Final = (
     "exit",
     "exit_group",
 )
-"""Everything a loaded engine calls. A list of what is allowed: tomorrow's system calls are refused unseen."""
+"""System calls of a loaded engine. The kernel refuses all others, including future ones."""
 _EPERM: Final = 1
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_NO_NEW_PRIVS, _PR_SET_NO_NEW_PRIVS = 1, 4, 39, 38
 _SIGKILL: Final = 9
 
 
 def die_with_parent(parent: int) -> bool:
-    """Have the kernel end this process when the thread that started it ends. Say whether it will."""
+    """Ask the kernel to end this process when the thread that started it ends. Return whether it will."""
     armed = _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # the parent ended before the call
         sys.exit(1)
     return armed
 
 
 def enter_sandbox(memory_bytes: int) -> tuple[str, ...]:
-    """Put up every wall, for good and for all threads. Return the names of those that could not be."""
-    walls: tuple[tuple[str, Callable[[], bool]], ...] = (
+    """Apply every protection, permanently and for all threads. Return the names of those that are missing."""
+    protections: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("limits", lambda: _limit(memory_bytes)),
         ("no_new_privileges", _no_new_privileges),
-        ("unreadable", lambda: _prctl(_PR_SET_DUMPABLE, 0)),  # no core dump, no ptrace, no /proc/…/mem for our user
+        ("unreadable", lambda: _prctl(_PR_SET_DUMPABLE, 0)),  # no core dump, ptrace or /proc/…/mem for the same user
         ("system_call_filter", _filter),
     )
-    return tuple(name for name, build in walls if not build())
+    return tuple(name for name, apply in protections if not apply())
 
 
 def _limit(memory_bytes: int) -> bool:
-    ceilings = {
+    limits = {
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: 0,  # those open stay usable; no further one can be made
+        resource.RLIMIT_NOFILE: 0,  # open files stay usable, no further one can be opened
         resource.RLIMIT_NPROC: 0,
     }
     try:
-        for kind, ceiling in ceilings.items():
-            resource.setrlimit(kind, (ceiling, ceiling))
+        for kind, limit in limits.items():
+            resource.setrlimit(kind, (limit, limit))
     except (ValueError, OSError):
         return False
     return True
@@ -101,7 +101,7 @@ def _no_new_privileges() -> bool:
 
 
 def has_seccomp() -> bool:
-    """Say whether system calls can be filtered here at all."""
+    """Return whether this machine can filter system calls."""
     return pyseccomp is not None
 
 
@@ -109,22 +109,22 @@ def _filter() -> bool:
     if not has_seccomp():
         return False
     try:
-        rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(_EPERM))  # an error, not a kill: libraries cope with errors
-        rules.set_attr(pyseccomp.Attr.CTL_TSYNC, 1)  # threads that libraries have started are sealed too
-        for call in _ALLOWED:
+        rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(_EPERM))  # an error, not a kill: libraries handle errors
+        rules.set_attr(pyseccomp.Attr.CTL_TSYNC, 1)  # also the threads that libraries started
+        for call in ALLOWED_SYSTEM_CALLS:
             _allow(rules, call)
         not_executable = pyseccomp.Arg(2, pyseccomp.MASKED_EQ, mmap.PROT_EXEC, 0)
         _allow(rules, "mmap", not_executable)
         _allow(rules, "mprotect", not_executable)
-        _allow(rules, "tgkill", pyseccomp.Arg(0, pyseccomp.EQ, os.getpid()))  # abort() is a signal to oneself
+        _allow(rules, "tgkill", pyseccomp.Arg(0, pyseccomp.EQ, os.getpid()))  # abort() signals its own process
         rules.load()
     except (OSError, ValueError, AttributeError):
         return False
-    return _refused()
+    return _filter_works()
 
 
-def _refused() -> bool:
-    """Say whether the filter holds: with it, asking for a file is not permitted, whoever asks."""
+def _filter_works() -> bool:
+    """Return whether opening a file fails with EPERM, which it does for no other reason."""
     try:
         os.open("/", os.O_RDONLY)
     except OSError as error:
@@ -136,7 +136,7 @@ def _allow(rules: Any, call: str, *conditions: Any) -> None:  # noqa: ANN401 - p
     try:
         rules.add_rule(pyseccomp.ALLOW, call, *conditions)
     except (OSError, ValueError):
-        if conditions:  # a call that this architecture has not got needs no rule; a condition must not be lost
+        if conditions:  # an unknown call needs no rule on this architecture, but a condition must not be lost
             raise
 
 

@@ -1,4 +1,4 @@
-"""A seat: one thread of the API process that keeps one worker alive and hands it one job at a time."""
+"""Supervises one worker process from one thread, and hands it one job at a time."""
 
 import threading
 from collections.abc import Callable
@@ -11,29 +11,29 @@ from app.faces.workers.messages import ReadyReply, StartRequest
 from app.faces.workers.process import WorkerLateError, WorkerLostError, WorkerProcess
 from app.faces.workers.queue import Job, JobQueue
 
-STARTING_S: Final = 60.0
-"""Within it a worker must be loaded and sealed; two seconds are usual."""
+START_TIMEOUT_S: Final = 60.0
+"""Time to load the engine and enter the sandbox; two seconds are usual."""
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
-_LOOK_UP_S: Final = 1.0
+_POLL_S: Final = 1.0
 
 
 class SupervisorState(StrEnum):
-    """What a seat is doing."""
+    """State of a supervisor."""
 
     STARTING = "starting"
-    """Its first worker is coming up."""
+    """The first worker starts."""
     SERVING = "serving"
     REPLACING = "replacing"
-    """Its worker ended; the next is coming up."""
+    """The worker ended; the next one starts."""
     BROKEN = "broken"
-    """The last worker did not come up. It goes on trying."""
+    """The last worker did not start. The supervisor tries again."""
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What every worker of a pool is started and asked with."""
+    """Configuration shared by all workers of a pool."""
 
     start: StartRequest
     card: Card
@@ -41,99 +41,100 @@ class WorkerConfig:
 
 
 class Supervisor(threading.Thread):
-    """Serves until told to stop.
+    """Keeps one worker alive until it is stopped.
 
-    The thread lives as long as its workers: the kernel ends a worker when the *thread* that started it ends.
+    The kernel ends a worker when the *thread* that started it ends, so the thread lives as long as its workers.
     """
 
-    def __init__(self, line: JobQueue, terms: WorkerConfig, changed: Callable[[], None]) -> None:
-        super().__init__(name="engine-seat", daemon=True)
+    def __init__(self, queue: JobQueue, config: WorkerConfig, on_change: Callable[[], None]) -> None:
+        super().__init__(name="engine-supervisor", daemon=True)
         self.state = SupervisorState.STARTING
-        self.hello: ReadyReply | None = None
-        """What the latest worker said of itself."""
+        self.ready: ReadyReply | None = None
+        """The latest worker's report of its engine and sandbox."""
         self.reason: str | None = None
-        """Why the last worker did not come up."""
-        self._line = line
-        self._terms = terms
-        self._changed = changed
+        """Why the last worker did not start."""
+        self._queue = queue
+        self._config = config
+        self._on_change = on_change
         self._stopping = threading.Event()
         self._worker: WorkerProcess | None = None
 
     def run(self) -> None:
-        """Keep a worker, and give it jobs."""
+        """Start workers and serve jobs until stopped."""
         pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            worker = self._hire()
+            worker = self._start_worker()
             if worker is not None:
                 pause = _FIRST_PAUSE_S
                 self._serve(worker)
-                self._dismiss()
+                self._end_worker()
             else:
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         self._enter(SupervisorState.CLOSED)
 
     def stop(self) -> None:
-        """Finish the job that runs, then end. Returns at once; ``join`` waits."""
+        """Finish the running job, then end. Returns at once; ``join`` waits."""
         self._stopping.set()
         worker = self._worker
         if worker is not None and self.state is not SupervisorState.SERVING:
-            worker.kill()  # nobody waits for what it was becoming
+            worker.kill()  # it is still starting and has no job
 
-    def alive(self) -> bool:
-        """Say whether a worker is serving here."""
+    def has_worker(self) -> bool:
+        """Return whether a worker serves now."""
         worker = self._worker
-        return self.state is SupervisorState.SERVING and worker is not None and worker.alive()
+        return self.state is SupervisorState.SERVING and worker is not None and worker.is_alive()
 
-    def _hire(self) -> WorkerProcess | None:
+    def _start_worker(self) -> WorkerProcess | None:
         try:
             worker = self._worker = WorkerProcess()
-            self.hello = worker.greet(self._terms.start, self._terms.card, timeout_s=STARTING_S)
+            self.ready = worker.start(self._config.start, self._config.card, timeout_s=START_TIMEOUT_S)
         except (WorkerLostError, OSError) as error:
             self.reason = str(error)
         except WorkerLateError:
-            self.reason = f"the engine did not load within {STARTING_S:.0f} s"
+            self.reason = f"the engine did not load within {START_TIMEOUT_S:.0f} s"
         else:
             self.reason = None
             self._enter(SupervisorState.SERVING)
             return worker
-        self._dismiss(SupervisorState.BROKEN)
+        self._end_worker(SupervisorState.BROKEN)
         return None
 
-    def _dismiss(self, state: SupervisorState = SupervisorState.REPLACING) -> None:
+    def _end_worker(self, state: SupervisorState = SupervisorState.REPLACING) -> None:
         worker, self._worker = self._worker, None
         self._enter(state)
         if worker is not None:
             worker.end()
 
     def _serve(self, worker: WorkerProcess) -> None:
-        while not self._stopping.is_set() and worker.alive():
-            job = self._line.take(_LOOK_UP_S)
-            if job is not None and not self._work(worker, job):
+        while not self._stopping.is_set() and worker.is_alive():
+            job = self._queue.take(_POLL_S)
+            if job is not None and not self._run_job(worker, job):
                 return
 
-    def _work(self, worker: WorkerProcess, job: Job) -> bool:
-        """Do *job*. Say whether the worker is still of use."""
-        terms = self._terms
-        again = None
+    def _run_job(self, worker: WorkerProcess, job: Job) -> bool:
+        """Run *job*. Return whether the worker can take another."""
+        retry = None
         try:
-            for ask in job.rest():
-                job.add(worker.measure(ask, dimensions=terms.card.dimensions, timeout_s=terms.timeout_s))
+            for request in job.remaining():
+                job.add_answer(
+                    worker.measure(request, dimensions=self._config.card.dimensions, timeout_s=self._config.timeout_s)
+                )
         except WorkerLateError:
             job.refuse()
-        except Exception:  # noqa: BLE001 - the worker is lost, or we are wrong: the caller must not wait for ever
+        except Exception:  # noqa: BLE001 - a lost worker or a bug of ours: the caller must not wait for ever
             if job.may_retry():
-                again = job
+                retry = job
             else:
                 job.refuse()
         else:
             job.finish()
-            self._line.leave()
+            self._queue.release()
             return True
         worker.kill()
-        self._line.leave(first=again)
+        self._queue.release(retry=retry)
         return False
 
     def _enter(self, state: SupervisorState) -> None:
         self.state = state
-        self._changed()
+        self._on_change()

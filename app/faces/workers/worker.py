@@ -1,8 +1,8 @@
-"""An engine worker: a process of its own that turns images into features, and can do nothing else.
+"""Engine worker: a process that turns images into features, and can do nothing else.
 
-Order: read what to become; check the weights; load; warm up; wall itself in; prove that it still works; say hello;
-serve one image at a time until its input ends. It is started as ``python -m app.faces.workers.worker PARENT`` and
-speaks ``messages`` over its standard input and output. An unforeseen error ends it; its parent starts another.
+Steps: read the start request; check the weights; load the engine; warm up; enter the sandbox; warm up again; reply;
+serve one image at a time until the input ends. The parent starts ``python -m app.faces.workers.worker PARENT`` and
+exchanges ``messages`` over standard input and output. An unexpected error ends the worker; its parent starts another.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class RefusedError(Exception):
     """This worker cannot serve.
 
     Args:
-        code: one of ``messages.REFUSALS``.
+        code: one of ``messages.START_REFUSALS``.
     """
 
     def __init__(self, code: str) -> None:
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 class Channel:
-    """The two pipes to the parent. Whatever a library prints goes nowhere."""
+    """The two pipes to the parent. Output that a library prints is discarded."""
 
     def __init__(self) -> None:
         self._in: BinaryIO = os.fdopen(os.dup(0), "rb")
@@ -41,11 +41,11 @@ class Channel:
         os.close(nowhere)
 
     def receive(self) -> frames.Frame:
-        """Return the next frame; end the process when there is none."""
+        """Return the next frame; end the process when the input ends."""
         return frames.read_frame(self._read, max_blob_bytes=messages.MAX_IMAGE_BYTES)
 
     def send(self, frame: frames.Frame) -> None:
-        """Send one frame."""
+        """Write one frame."""
         self._out.write(frames.pack(frame))
         self._out.flush()
 
@@ -57,15 +57,15 @@ class Channel:
 
 
 def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:
-    """Make the engine named ``module:Class``, once each file it would load has the expected SHA-256 (law 12).
+    """Load the engine ``module:Class``, after each of its files has the expected SHA-256 (law 12).
 
     Raises:
-        RefusedError: a file is missing or another one, or the engine does not load.
+        RefusedError: a file is missing or differs, or the engine does not load.
     """
     module, _, name = spec.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), name)
-        files: Mapping[str, Path] = kind.weights_files(settings)
+        engine_class: Any = getattr(importlib.import_module(module), name)
+        files: Mapping[str, Path] = engine_class.weights_files(settings)
     except (ImportError, AttributeError, TypeError, KeyError, OSError) as error:
         raise RefusedError("engine_unusable") from error
     if files.keys() != digests.keys():
@@ -73,16 +73,20 @@ def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, An
     for file, path in files.items():
         if _sha256(path) != digests[file]:
             raise RefusedError("weights_differ")
-    return _made(kind, digests, settings)
+    try:
+        engine: Engine = engine_class(digests, settings)
+    except Exception as error:  # an engine may raise anything
+        raise RefusedError("engine_unusable") from error
+    return engine
 
 
 def main(parent: int) -> None:
-    """Become a worker of the process *parent*."""
+    """Run a worker of the process *parent*."""
     channel = Channel()
     try:
-        start = messages.StartRequest.of(channel.receive())
+        start = messages.StartRequest.from_frame(channel.receive())
         engine = load_engine(start.engine, start.digests, start.settings)
-        missing = _sealed(engine, start, parent)
+        missing = _enter_sandbox(engine, start, parent)
     except frames.FrameError:
         channel.send(messages.RefusalReply("protocol").frame())
     except RefusedError as refused:
@@ -92,8 +96,11 @@ def main(parent: int) -> None:
         _serve(channel, engine, start.max_pixels)
 
 
-def _sealed(engine: Engine, start: messages.StartRequest, parent: int) -> tuple[str, ...]:
-    """Warm up, seal, and warm up again: what the seal breaks must show here, not on a person's photo."""
+def _enter_sandbox(engine: Engine, start: messages.StartRequest, parent: int) -> tuple[str, ...]:
+    """Enter the sandbox and return the missing protections.
+
+    Warms up before and after, so that a step which the sandbox breaks fails here and not on a subject's photo.
+    """
     decode.harden()
     try:
         pipeline.warm_up(engine, start.max_pixels)
@@ -109,17 +116,9 @@ def _sealed(engine: Engine, start: messages.StartRequest, parent: int) -> tuple[
 
 def _serve(channel: Channel, engine: Engine, max_pixels: int) -> None:
     while True:
-        ask = messages.MeasureRequest.of(channel.receive())
-        answer = pipeline.measure(engine, ask.image, keep_photo=ask.keep_photo, max_pixels=max_pixels)
+        request = messages.MeasureRequest.from_frame(channel.receive())
+        answer = pipeline.measure(engine, request.image, keep_photo=request.keep_photo, max_pixels=max_pixels)
         channel.send(answer.frame() if isinstance(answer, messages.Measurement) else messages.flaw_frame(answer))
-
-
-def _made(kind: Any, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:  # noqa: ANN401 - a class named in a setting
-    try:
-        engine: Engine = kind(digests, settings)
-    except Exception as error:  # an engine may raise anything
-        raise RefusedError("engine_unusable") from error
-    return engine
 
 
 def _sha256(path: Path) -> str:
