@@ -94,7 +94,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     """Create the engine pool that the settings name; no worker runs yet.
 
     Raises:
-        OwnEngineError: as `chosen_card`.
+        CustomEngineError: as `select_card`.
     """
     card = select_card(settings, calibrated=calibrated)
     pool = EnginePool(

@@ -1,1 +1,1 @@
-"""From an image and a permit to one face's features, in workers that can do nothing else."""
+"""From an image and a permit to one face's features. It must never decode an image outside a sandboxed worker."""

@@ -1,4 +1,4 @@
-"""What an engine is: the one interface between Mien and a face recognition model."""
+"""Interface between Mien and a face recognition model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,47 +13,47 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Point: TypeAlias = tuple[float, float]
 """``(x, y)`` in pixels, from the top left corner."""
 Vector: TypeAlias = tuple[float, ...]
-"""One face's features; two are compared with the metric on the engine's card."""
+"""Features of one face. The metric on the engine's card compares two of them."""
 Metric: TypeAlias = Literal["l2", "cosine"]
-"""``l2`` is the Euclidean distance; ``cosine`` is 1 less the cosine of the angle, between vectors of length 1."""
+"""``l2`` is the Euclidean distance; ``cosine`` is 1 minus the cosine of the angle."""
 METRICS: Final = get_args(Metric)
 PHOTO_SIDE: Final = 1280
-"""Longer side of a kept photo, in pixels. Larger photos are reduced to it; smaller ones are not enlarged."""
+"""Longer side of a kept photo, in pixels. Larger photos are reduced, smaller ones are not enlarged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Where one face is, in pixels of the picture it was found in."""
+    """Position of one face, in pixels of its picture."""
 
     box: tuple[int, int, int, int]
     """``(top, right, bottom, left)``."""
     points: tuple[Point, Point, Point, Point, Point]
     """Five landmarks, in the engine's own order and meaning."""
     eyes: tuple[Point, Point]
-    """The middle of each eye, the one further left in the picture first."""
+    """Middle of each eye; the one further left in the picture first."""
     nose: Point
 
 
 class Engine(Protocol):
-    """A model that finds and describes faces. It lives in a worker only: one to a process, one job at a time.
+    """A model that finds and describes faces. Runs in a worker only: one per process, one job at a time.
 
-    It is given the SHA-256 of each of its files, by name, which were checked before it is made (law 12), and the
-    settings on its card, which say how it is run.
+    The worker passes the settings on the engine's card and the SHA-256 of each of its files, by name. It has checked
+    the files before (law 12).
     """
 
     id: str
     """Permanent: stored with every template."""
     dimensions: int
     weights_sha256: str
-    """Of the file that gives the vectors their meaning; templates of another hash are not comparable."""
+    """Hash of the network that describes faces; templates of another hash are not comparable."""
     side: int
-    """The longer side, in pixels, that a picture is brought to (never enlarged) before it is shown to the engine."""
+    """Longer side of the pictures for this engine, in pixels. Larger ones are reduced, smaller ones not enlarged."""
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None: ...
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Return every file that the engine will load, by name, without loading any."""
+        """Return the path of each file that the engine loads, by name."""
         ...
 
     def detect(self, pixels: Pixels) -> list[Face]:
@@ -61,5 +61,5 @@ class Engine(Protocol):
         ...
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return the vector of exactly one face: ``dimensions`` finite numbers, of length 1 if the metric is cosine."""
+        """Return the vector of one face: ``dimensions`` finite numbers, of length 1 if the metric is cosine."""
         ...

@@ -1,7 +1,6 @@
-"""The permit: without one, no image is decoded and no face measured (law 1).
+"""The permit, without which no image is decoded and no face measured (law 1).
 
-`mien evaluate` measures images that nobody enrolled, to count an engine's errors: it has no grants, and needs a
-statement.
+`mien evaluate` measures images of a trial, without grants. It needs the operator's statement of their origin.
 """
 
 from dataclasses import dataclass
@@ -11,27 +10,27 @@ from uuid import UUID
 
 
 class Purpose(StrEnum):
-    """What a person can consent to (ISO/IEC TS 27560: purpose)."""
+    """Purpose of a consent (ISO/IEC TS 27560)."""
 
     VERIFICATION = "verification"
-    """One relying party may compare a probe with the reference of the person it claims to be (1:1)."""
+    """One relying party may compare a probe with the subject's reference (1:1)."""
     IDENTIFICATION = "identification"
-    """One relying party may find the person among the members of its gallery (1:N)."""
+    """One relying party may find the subject among the members of its gallery (1:N)."""
     TEMPLATE_RENEWAL = "template_renewal"
-    """Mien may keep the enrolled photos, sealed, to make a new template when the engine changes."""
+    """Mien may keep the enrolled photos, sealed, to renew the template after a change of engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """A proof, held by the caller for one job, that grants in force allow images to be measured.
+    """Proof, for one job, that grants in force allow images to be measured.
 
-    Only ``app.consent`` makes one; a lint says so. It never crosses the process boundary to a worker.
+    Only ``app.consent`` constructs one; a lint enforces that. It never crosses the process boundary to a worker.
     """
 
     grant_ids: tuple[UUID, ...]
-    """The grants it rests on; never empty."""
+    """The grants in force; never empty."""
     keeps_photos: bool = False
-    """Whether the re-encoded photos may leave the worker (the person's `template_renewal` grant)."""
+    """Whether the worker returns the re-encoded photos, under a `template_renewal` grant."""
 
 
 PeopleAgreed = Literal["yes", "no", "unknown"]
@@ -40,19 +39,19 @@ PeopleAgreed = Literal["yes", "no", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageStatement:
-    """What an operator said of images that are measured to count an engine's errors, and for nothing else.
+    """The operator's statement on the images of an evaluation.
 
-    Only ``app.evaluation`` makes one; a lint says so. It keeps no photos.
+    Only ``app.evaluation`` constructs one; a lint enforces that. It keeps no photos.
 
     Raises:
-        ValueError: it says nothing.
+        ValueError: the origin is blank.
     """
 
     origin: str
-    """Where the images came from, in the operator's words; never blank."""
+    """Origin of the images, in the operator's words; never blank."""
     agreed: PeopleAgreed
 
     def __post_init__(self) -> None:
-        """Refuse an empty statement: it is none."""
+        """Refuse a blank origin."""
         if not self.origin.strip():
-            raise ValueError("an empty statement is none")
+            raise ValueError("the statement is empty")

@@ -1,6 +1,6 @@
-"""Whether a photo of a face is good enough to be measured: eight plain measures and their limits.
+"""Quality of a face photo: eight measures and their limits.
 
-Places on the face are given in *eye units*: the origin is midway between the eyes, x runs along the line of the
+Positions on the face are in *eye units*: the origin is midway between the eyes, x runs along the line of the
 eyes, y down the face, and the distance between the eyes is 1. Light and colour are compared within the face, never
 with a fixed idea of skin. The limits were chosen on the synthetic people of ``tests/images``
 (table in docs/explanation/faces.md). They are guards against photos that
@@ -54,10 +54,10 @@ _Floats = npt.NDArray[np.float64]
 
 
 def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float]:
-    """Return every measure of *face*, by name.
+    """Return the eight measures of *face*, by name.
 
     Args:
-        reduction: pixels of the original photo to one of *pixels*.
+        reduction: pixels of the original photo per pixel of *pixels*.
     """
     frame = _Frame(pixels, face)
     luma = frame.patch(_FACE) @ _LUMA
@@ -75,8 +75,8 @@ def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str
 
 
 def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
-    """Return what is wrong with a face of such measures, the first thing to put right first; None when it is good."""
-    faults = {
+    """Return the flaw that the person should correct first; None if the quality is good."""
+    found = {
         # Before the size, since the eyes of a turned face are near each other.
         Flaw.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
         Flaw.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
@@ -85,11 +85,11 @@ def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
         Flaw.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
         Flaw.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
     }
-    return next((code for code, is_so in faults.items() if is_so), None)
+    return next((flaw for flaw, applies in found.items() if applies), None)
 
 
 class _Frame:
-    """One face's own coordinates."""
+    """Coordinates of one face."""
 
     def __init__(self, pixels: Pixels, face: Face) -> None:
         left, right = (np.array(eye, dtype=np.float64) for eye in face.eyes)

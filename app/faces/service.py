@@ -1,4 +1,4 @@
-"""What the rooms above are given to measure with: the pool, the card, and the threshold that the target picked."""
+"""Engine dependency of requests and jobs: pool, card and threshold."""
 
 from dataclasses import dataclass
 
@@ -16,4 +16,4 @@ class RunningEngine:
     target_fmr: float
     target_group: TargetGroup = TargetGroup.WORST
     threshold: float
-    """Two faces at a smaller distance than this are taken for one person's."""
+    """Largest distance, exclusive, at which two faces match. `cards/operating_point.py` chooses it."""

@@ -1,4 +1,4 @@
-"""What is done with vectors outside a worker: distance, mean, bytes. Plain floats, no image in sight."""
+"""Vectors outside a worker: distance, mean, and their bytes in a template."""
 
 import math
 import operator
@@ -9,33 +9,33 @@ from typing import NamedTuple
 from app.faces.engine import Metric, Vector
 
 LABEL_BYTES = 32
-"""A SHA-256, before the numbers."""
+"""Length of the SHA-256 before the numbers."""
 UNLABELLED_BYTES = 128 * 8
-"""How long a vector is that has no label: 128 doubles, and nothing before them. No labelled one has this length."""
+"""Length of a vector without a label: 128 doubles. No labelled vector has this length."""
 UNLABELLED_ENGINE = "face_recognition"
-"""While there was one engine (up to version 0.1.0) there was no label: what has none is of this one."""
+"""Engine of vectors without a label. Version 0.1.0 had one engine and wrote no label."""
 UNLABELLED_WEIGHTS = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-"""The SHA-256 of its weights, then and on its card now: a test compares."""
+"""SHA-256 of that engine's weights. A test compares it with the card."""
 
 
 class LabelledVector(NamedTuple):
-    """A vector, and the weights that it means something to."""
+    """A vector and the SHA-256 of the weights that made it."""
 
     weights_sha256: str
     vector: Vector
 
 
 def distance(one: Vector, other: Vector, *, metric: Metric) -> float:
-    """Return how far apart two faces are, in the metric that the card's thresholds are given in."""
+    """Return the distance of two faces in the metric of the engine's card."""
     if metric == "l2":
         return math.dist(one, other)
     return 1 - _dot(one, other) / math.sqrt(_dot(one, one) * _dot(other, other))
 
 
 def mean(vectors: Sequence[Vector], *, metric: Metric) -> Vector:
-    """Return the mean of one person's vectors, the best single reference for them (`docs/explanation/faces.md`).
+    """Return the mean of one person's vectors, their best single reference (`docs/explanation/faces.md`).
 
-    By the cosine only the direction of a vector counts: each is given length 1 before, and so is their mean.
+    For the cosine only the direction counts, so the vectors and their mean are scaled to length 1.
     """
     if metric == "l2":
         return _mean(vectors)
@@ -43,12 +43,12 @@ def mean(vectors: Sequence[Vector], *, metric: Metric) -> Vector:
 
 
 def pack(vector: Vector, *, weights_sha256: str) -> bytes:
-    """Write a vector after the label that says which weights gave it its meaning.
+    """Encode a vector with its label: 32 bytes of SHA-256, then little-endian doubles.
 
-    32 bytes of SHA-256, then little-endian doubles, eight bytes a dimension. Sealed together, neither changes alone.
+    Both are sealed together, so that neither changes alone.
 
     Raises:
-        ValueError: what would be written is as long as a vector without a label.
+        ValueError: the result is as long as a vector without a label.
     """
     blob = bytes.fromhex(weights_sha256) + struct.pack(f"<{len(vector)}d", *vector)
     if len(blob) == UNLABELLED_BYTES:
@@ -57,7 +57,7 @@ def pack(vector: Vector, *, weights_sha256: str) -> bytes:
 
 
 def unpack(blob: bytes) -> LabelledVector:
-    """Read what `packed` wrote, or a version that wrote no label."""
+    """Decode the bytes of `pack`, or of version 0.1.0, which wrote no label."""
     if len(blob) == UNLABELLED_BYTES:
         return LabelledVector(UNLABELLED_WEIGHTS, _vector(blob))
     return LabelledVector(blob[:LABEL_BYTES].hex(), _vector(blob[LABEL_BYTES:]))

@@ -184,6 +184,6 @@ def engine(faces: Faces) -> dict[str, Any]:
     point = operating_point.find_operating_point(faces.card, faces.target_fmr, faces.target_group)
     return {
         **faces.card.as_document(),
-        "in_force": operating_point.in_force(point),
+        "in_force": point.as_document(),
         "others": [one.as_document() for one in shipped_cards() if one.id != faces.card.id],
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
-from app.faces.cards.operating_point import choose_operating_point, find_operating_point, in_force
+from app.faces.cards.operating_point import choose_operating_point, find_operating_point
 from app.settings import Settings
 from tests.support.toy_engine import toy_card
 
@@ -100,7 +100,7 @@ def test_without_labels_the_target_is_kept_on_average_and_nothing_else_can_be_as
 
 
 def test_what_is_in_force_names_the_groups_in_which_the_target_is_missed() -> None:
-    told = in_force(find_operating_point(DLIB))
+    told = find_operating_point(DLIB).as_document()
 
     assert told["worst_group"]["group"] == "Asian-F"
     assert told["missed_by_origin"]["Asian-F"] == 0.18

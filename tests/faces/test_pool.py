@@ -306,5 +306,5 @@ def test_images_of_an_evaluation_need_a_statement_and_keep_no_photo(toy_pool: En
     with pytest.raises(TypeError, match="no permit, no pixels"):
         toy_pool.measure(stated, [photo])
     for blank in ("", "  \n"):
-        with pytest.raises(ValueError, match="an empty statement is none"):
+        with pytest.raises(ValueError, match="the statement is empty"):
             ImageStatement(origin=blank, agreed="yes")

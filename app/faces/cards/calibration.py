@@ -1,4 +1,4 @@
-"""What a trial says about an engine's errors: rates at each threshold, by group, with intervals over people."""
+"""Calibration of an engine: error rates at each threshold of a trial, by group, with intervals over people."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class TargetGroup(StrEnum):
-    """For whom a target false match rate is kept."""
+    """Group that a target false match rate applies to."""
 
     ALL = "all"
-    """On average over all pairs of different people: some groups may be above it."""
+    """All pairs of different people, on average: some groups may exceed the rate."""
     WORST = "worst"
     """In every labelled group of the trial."""
 
@@ -24,7 +24,7 @@ class CalibrationPoint:
     """False match rate over all pairs of different people."""
     fnmr: float
     fmr_by_group: Mapping[str, float]
-    """By the labels of the two people of a pair: FF, MM, FM. Empty where the trial has no labels."""
+    """By the labels of the two people of a pair: FF, MM, FM. Empty if the trial has no labels."""
     fnmr_by_group: Mapping[str, float]
 
     def fmr_of(self, group: TargetGroup) -> float:
@@ -56,7 +56,7 @@ class ByOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one trial says about an engine."""
+    """Error rates of an engine in one trial."""
 
     trial: Mapping[str, Any]
     points: tuple[CalibrationPoint, ...]
@@ -67,25 +67,24 @@ class Calibration:
 
     @property
     def lowest_fmr(self) -> float:
-        """The lowest false match rate that the trial supports.
+        """Lowest false match rate that the trial supports: the lowest upper end of its intervals over people.
 
-        That is the lowest upper end of its intervals over people. A rate below it may have been seen, among so many
-        pairs; but of so few people that there is no threshold at which the trial could say that the rate is as low.
+        The trial may show lower rates over all pairs, but has too few people to support them.
         """
         return min((one.fmr[1] for one in self.intervals if one.fmr[0] > 0), default=1.0)
 
     @property
     def finest_group(self) -> TargetGroup:
-        """``worst`` where every row has the rates of labelled groups, else ``all``."""
+        """``worst`` if every row has the rates of labelled groups, else ``all``."""
         labelled = all(point.fmr_by_group for point in self.points)
         return TargetGroup.WORST if labelled else TargetGroup.ALL
 
     def interval_near(self, threshold: float) -> Interval:
-        """Return the stated intervals at the threshold nearest to *threshold*."""
+        """Return the intervals at the nearest threshold that has them."""
         return min(self.intervals, key=lambda interval: abs(interval.threshold - threshold))
 
     def by_origin_near(self, threshold: float) -> ByOrigin | None:
-        """Return the rates of the trial by origin, at the stated threshold nearest to *threshold*."""
+        """Return the rates of the trial by origin at its nearest threshold."""
         if self.fmr_by_origin is None:
             return None
         thresholds = self.fmr_by_origin["thresholds"]
@@ -94,14 +93,14 @@ class Calibration:
 
 
 UNCALIBRATED = Calibration(trial={"name": "no trial"}, points=(), intervals=(), fmr_by_origin=None)
-"""What is known of a network that nobody has evaluated: it supports no false match rate, so it has no threshold."""
+"""Calibration of a network before its evaluation. It supports no false match rate, so it has no threshold."""
 
 
 def parse_calibration(document: Mapping[str, Any]) -> Calibration:
     """Read a calibration from its document.
 
     Raises:
-        KeyError, ValueError: it does not say everything that a calibration must say.
+        KeyError, ValueError: a required member is missing or invalid.
     """
     points = [
         CalibrationPoint(row["threshold"], row["fmr"], row["fnmr"], row["fmr_by_group"], row["fnmr_by_group"])

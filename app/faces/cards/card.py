@@ -1,7 +1,7 @@
-"""An engine's card: where it comes from, whose faces it learnt from, and the error rates it showed on a named trial.
+"""Engine card: origin, training data, and error rates in a named trial.
 
-Law 12: a threshold is a false match rate on that trial, with its interval and its worst group; weights without a
-card, or with another hash than the card's, do not load.
+Law 12: a threshold is a false match rate in that trial, with its interval and its worst group. Weights without a card,
+or with another hash than on the card, do not load.
 """
 
 import functools
@@ -14,35 +14,35 @@ from typing import Any
 from app.faces.cards.calibration import UNCALIBRATED, Calibration, parse_calibration
 from app.faces.engine import METRICS, Metric
 
-_TOLD = ("id", "dimensions", "metric", "weights")
+_SETTINGS_FROM_CARD = ("id", "dimensions", "metric", "weights")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """Everything said about one engine; ``as_document`` is what the world is shown."""
+    """Description of one engine; ``as_document`` is its public form."""
 
     id: str
     weights_sha256: str
-    """Of the file that gives the vectors their meaning; kept with every template."""
+    """Hash of the network that describes faces; stored with every template."""
     digests: Mapping[str, str]
     """SHA-256 of each file that the engine may load, by name."""
     dimensions: int
     metric: Metric
-    """What its thresholds are distances in."""
+    """Metric of the distances that its thresholds limit."""
     settings: Mapping[str, Any]
-    """How the engine is run, told to the workers as it is; with its id, dimensions, metric and weights."""
+    """Settings that the workers pass to the engine, with its id, dimensions, metric and weights."""
     default_target_fmr: float
-    """The false match rate that it is run at unless the operator says otherwise."""
+    """Target false match rate unless the operator sets another."""
     licence: str
     training_data: str
     depicted_people_agreed: bool
     pipeline: str
-    """How the trial was run."""
+    """Conditions of the trial."""
     calibration: Calibration
     document: Mapping[str, Any] = field(repr=False)
 
     def as_document(self) -> dict[str, Any]:
-        """Return the whole card as plain JSON values: a copy, free to add to."""
+        """Return a copy of the whole card as plain JSON values."""
         copy: dict[str, Any] = json.loads(json.dumps(self.document))
         return copy
 
@@ -58,7 +58,7 @@ def load_card(engine_id: str) -> Card:
     """Return the card that ships with Mien.
 
     Raises:
-        LookupError: there is none; such an engine must not be loaded.
+        LookupError: there is none, so the engine must not be loaded.
     """
     if f"{engine_id}.json" not in {entry.name for entry in _directory().iterdir()}:
         raise LookupError(engine_id)
@@ -69,11 +69,11 @@ def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
     """Read a card from its document.
 
     Args:
-        document: what it says.
-        calibrated: whether it has a calibration. One without supports no false match rate: it cannot be decided by.
+        document: the card as JSON values.
+        calibrated: whether it has a calibration; without one it supports no threshold.
 
     Raises:
-        KeyError, ValueError: it does not say everything that a card must say.
+        KeyError, ValueError: a required member is missing or invalid.
     """
     if document["metric"] not in METRICS:
         raise ValueError(document["metric"])
@@ -84,7 +84,7 @@ def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
         digests=digests,
         dimensions=document["dimensions"],
         metric=document["metric"],
-        settings={**document["settings"], **{name: document[name] for name in _TOLD}},
+        settings={**document["settings"], **{name: document[name] for name in _SETTINGS_FROM_CARD}},
         default_target_fmr=document["default_target_fmr"],
         licence=document["licence"],
         training_data=document["training_data"],

@@ -1,4 +1,4 @@
-"""Engines side by side: what each card says at one false match rate, and what a gallery makes of it. Pure."""
+"""Compare engines at one false match rate and in a gallery, from their cards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from typing import Any
 
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
-from app.faces.cards.operating_point import OperatingPoint, UnsupportedTargetError, find_operating_point, in_force
+from app.faces.cards.operating_point import OperatingPoint, UnsupportedTargetError, find_operating_point
 
 FPIR = 1e-3
-"""False positive identification rate that is asked of a gallery: one stranger in a thousand is taken for somebody."""
+"""Target false positive identification rate of a gallery: one stranger in a thousand is identified by mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineComparison:
-    """One engine, as its card has it."""
+    """Figures of one engine, from its card."""
 
     card: Card
     at: OperatingPoint | None
-    """None where the trial does not support the rate."""
+    """None if the trial does not support the rate."""
     unsupported: str | None
-    """Why not."""
+    """Reason why the trial does not support the rate."""
     gallery: OperatingPoint | None
-    """Where a gallery of the size asked about keeps `FPIR`, by the false match rate over all pairs."""
+    """Operating point at which a gallery keeps `FPIR`, by the false match rate over all pairs."""
 
     def as_document(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return plain JSON values."""
         return {
             "engine": self.card.id,
             "weights_sha256": self.card.weights_sha256,
@@ -33,27 +33,27 @@ class EngineComparison:
             "licence": self.card.licence,
             "depicted_people_agreed": self.card.depicted_people_agreed,
             "trial": self.card.calibration.trial["name"],
-            "at": None if self.at is None else in_force(self.at),
+            "at": None if self.at is None else self.at.as_document(),
             "unsupported": self.unsupported,
-            "gallery": None if self.gallery is None else in_force(self.gallery),
+            "gallery": None if self.gallery is None else self.gallery.as_document(),
         }
 
 
 def compare_engines(
     cards: Sequence[Card], *, target_fmr: float | None, target_group: TargetGroup | None, gallery: int
 ) -> list[EngineComparison]:
-    """Say of each engine what its card says.
+    """Return the figures of each engine.
 
     Args:
-        cards: the engines.
-        target_fmr: each engine's own default if not given.
-        target_group: as for `operating_point`.
-        gallery: of how many people; a stranger's probe meets each of them, so that FPIR is about N times FMR.
+        cards: the engines' cards.
+        target_fmr: by default, the rate on each card.
+        target_group: as for `find_operating_point`.
+        gallery: size of the gallery. A probe is compared with each member, so FPIR is about that many times FMR.
     """
-    return [_compared(card, target_fmr, target_group, gallery) for card in cards]
+    return [_compare(card, target_fmr, target_group, gallery) for card in cards]
 
 
-def _compared(card: Card, target_fmr: float | None, target_group: TargetGroup | None, gallery: int) -> EngineComparison:
+def _compare(card: Card, target_fmr: float | None, target_group: TargetGroup | None, gallery: int) -> EngineComparison:
     point, why = None, None
     try:
         point = find_operating_point(card, target_fmr, target_group)

@@ -1,8 +1,8 @@
-"""The calibration of an operator's network: written by `mien evaluate` alone, and of one network, run in one way, here.
+"""Calibration of an operator's network, written only by `mien evaluate` and valid only for this service.
 
-It lies beside the card, under a seal: HMAC-SHA256 under a key that is in the register's directory of this service and
-nowhere else. So one that was copied from elsewhere, edited, or made of another network or other settings is refused. It
-proves nothing to anybody else: whoever has the key can seal what they like.
+The file lies beside the card. Its seal is an HMAC-SHA256 under a key in this service's register directory. So a
+calibration that was copied, edited, or made with another network or other settings is refused. The seal proves nothing
+to others: the operator has the key.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _AGAIN: Final = f"make one here: mien evaluate DIR --calibrate {HOW}"
 
 
 class SealedStatement(BaseModel):
-    """What the operator said of the images of the trial."""
+    """The operator's statement on the images of the trial."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -40,18 +40,18 @@ class SealedStatement(BaseModel):
 
 
 class SealedCalibration(BaseModel):
-    """A calibration, what it is of, and its seal."""
+    """A calibration, its engine, and its seal."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     form: Literal["mien-calibration-1"]
     engine: str
-    """The id with the beginning of the hash of all settings."""
+    """Id of the engine, with the start of the hash of its settings."""
     weights_sha256: str
     pipeline_sha256: str
     opencv: str
     machine: str
-    """The kind of processor: the same network rounds otherwise on another."""
+    """Kind of processor; the same network rounds differently on another."""
     date: str
     statement: SealedStatement
     calibration: dict[str, Any]
@@ -59,65 +59,65 @@ class SealedCalibration(BaseModel):
 
 
 def calibration_path(card: Path) -> Path:
-    """Return where the calibration of the card at *card* lies: `card.calibration.json` beside `card.json`."""
+    """Return the path of a card's calibration: `card.calibration.json` beside `card.json`."""
     return card.with_name(f"{card.name.removesuffix('.json')}.calibration.json")
 
 
 def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Path:
-    """Write what `mien evaluate` found of the operator's network as its calibration; the first one makes the key.
+    """Seal the calibration of an evaluation beside the operator's card. The first call makes the key.
 
     Args:
         evaluation: the report: `calibration`, `statement`, `engine`, `weights_sha256`, `date`.
-        settings: that it was measured under; they name the card, and say where the register is.
+        settings: settings of the evaluation, with the card and the register.
 
     Raises:
-        OwnEngineError: the settings name no engine of the operator's, its card or network changed meanwhile, or the
+        CustomEngineError: the settings name a shipped engine, the card or network changed during the evaluation, or the
             trial is too small to support any rate.
     """
     if settings.own_card is None:
         raise CustomEngineError(
             f"{settings.engine} ships with its calibration; only an engine of your own gets one {HOW}"
         )
-    own = read_custom_engine(settings.own_card)
-    if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (own.engine_id, own.label_sha256):
-        raise CustomEngineError(f"{own.path}: it changed while the images were measured; {_AGAIN}")
+    engine = read_custom_engine(settings.own_card)
+    if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (engine.engine_id, engine.label_sha256):
+        raise CustomEngineError(f"{engine.path}: it changed while the images were measured; {_AGAIN}")
     if parse_calibration(evaluation["calibration"]).lowest_fmr >= 1:
         raise CustomEngineError(
-            f"{own.path}: the trial supports no false match rate, so nothing was sealed; evaluate more people {HOW}"
+            f"{engine.path}: the trial supports no false match rate, so nothing was sealed; evaluate more people {HOW}"
         )
     said = {
         "form": FORM,
-        "engine": own.engine_id,
-        "weights_sha256": own.says.weights_sha256,
-        "pipeline_sha256": own.pipeline_sha256,
+        "engine": engine.engine_id,
+        "weights_sha256": engine.custom_card.weights_sha256,
+        "pipeline_sha256": engine.pipeline_sha256,
         **_here(),
         "date": evaluation["date"],
         "statement": evaluation["statement"],
         "calibration": evaluation["calibration"],
     }
     sealed = {**said, "seal": _seal(said, _made_key(settings.register_dir))}
-    path = calibration_path(own.path)
+    path = calibration_path(engine.path)
     SealedCalibration.model_validate(sealed)
     _write(path, json.dumps(sealed, indent=1, allow_nan=False).encode() + b"\n", mode=0o644)
     return path
 
 
-def open_calibration(own: CustomEngine, settings: Settings) -> dict[str, Any]:
+def open_calibration(engine: CustomEngine, settings: Settings) -> dict[str, Any]:
     """Return the sealed calibration of an operator's network.
 
     Raises:
-        OwnEngineError: there is none, it was not made here, or it is of something else.
+        CustomEngineError: there is none, another service made it, or it belongs to another engine.
     """
-    path = calibration_path(own.path)
+    path = calibration_path(engine.path)
     if not path.is_file():
-        raise CustomEngineError(f"{own.path}: it has no calibration, so nobody knows how often it errs; {_AGAIN}")
+        raise CustomEngineError(f"{engine.path}: it has no calibration, so its error rates are unknown; {_AGAIN}")
     found = _read(path)
     said = {name: value for name, value in found.items() if name != "seal"}
     if not hmac.compare_digest(_seal(said, _key(settings.register_dir)), found["seal"]):
         raise CustomEngineError(f"{path}: it was changed, or not made by this service; {_AGAIN}")
-    if said["weights_sha256"] != own.says.weights_sha256:
+    if said["weights_sha256"] != engine.custom_card.weights_sha256:
         raise CustomEngineError(f"{path}: it is of another network; {_AGAIN}")
-    if (said["engine"], said["pipeline_sha256"]) != (own.engine_id, own.pipeline_sha256):
+    if (said["engine"], said["pipeline_sha256"]) != (engine.engine_id, engine.pipeline_sha256):
         raise CustomEngineError(f"{path}: it is of other settings than the card's; {_AGAIN}")
     for name, here in _here().items():
         if said[name] != here:
@@ -126,7 +126,7 @@ def open_calibration(own: CustomEngine, settings: Settings) -> dict[str, Any]:
 
 
 def _here() -> dict[str, str]:
-    """Return what the results of one network differ by from machine to machine, as far as it can be told."""
+    """Return the properties of this machine that change the numbers of a network."""
     return {"opencv": importlib.metadata.version("opencv-python-headless"), "machine": platform.machine()}
 
 
@@ -165,7 +165,7 @@ def _key(directory: Path) -> bytes:
 
 
 def _made_key(directory: Path) -> bytes:
-    """Return the key; make it if there is none."""
+    """Return the key; make it if it does not exist."""
     path = directory / KEY_FILE
     if not path.exists():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,18 +174,18 @@ def _made_key(directory: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, mode: int, replacing: bool = True) -> None:
-    """Write a file whole or not at all; if not *replacing*, whoever is first stays."""
-    unnamed = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write a file atomically; if not *replacing*, an existing file stays."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if replacing:
-            unnamed.replace(path)
+            temporary.replace(path)
         else:
             with contextlib.suppress(FileExistsError):
-                path.hardlink_to(unnamed)
+                path.hardlink_to(temporary)
         synced(path.parent)
     finally:
-        unnamed.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

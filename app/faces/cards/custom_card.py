@@ -1,7 +1,7 @@
-"""The card of a network that an operator brings: what has to stand on it, and that the network beside it is that one.
+"""Card of an operator's own network: its fields, and the check of the network beside it.
 
-Law 12 holds for it as for what ships: no card, or another hash, and it does not load. What it lacks is a calibration,
-which only `mien evaluate` makes (`app/faces/cards/custom_calibration.py`).
+Law 12 holds as for shipped engines: a network without a card, or with another hash, does not load. Only
+`mien evaluate` makes its calibration (`app/faces/cards/custom_calibration.py`).
 """
 
 import hashlib
@@ -23,9 +23,9 @@ HOW: Final = "(docs/how-to/use-your-own-engine.md)"
 MOST_CARD_BYTES: Final = 64 * 1024
 _FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _BASE: Final = "sface"
-"""Whose detector and alignment it is run with."""
+"""Shipped engine whose detector and alignment a custom network uses."""
 _ELSEWHERE: Final = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
-"""How an ONNX file says that weights are in another file: the key `location`, written in any way protobuf allows."""
+"""Mark of weights in another file: the ONNX key `location`, in every encoding that protobuf allows."""
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Factor = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)]
@@ -34,7 +34,7 @@ Side = Annotated[int, Field(ge=64, le=PHOTO_SIDE)]
 
 
 class CustomEngineError(Exception):
-    """An operator's network cannot be used; says why, and what to do."""
+    """An operator's network cannot be used; the message gives the reason and the next step."""
 
 
 class _Strict(BaseModel):
@@ -42,34 +42,34 @@ class _Strict(BaseModel):
 
 
 class NetworkInput(_Strict):
-    """How the network is run. Each member changes the vectors, and so needs a calibration of its own."""
+    """Input of the network. A change of any member changes the vectors and needs a new calibration."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
-    """Pixels, width and height of what the network is given."""
+    """Width and height of the network's input, in pixels."""
     channels: Literal["rgb", "bgr"]
     mean: tuple[Number, Number, Number]
-    """Taken from each channel (0 to 255), in the order of `channels`."""
+    """Subtracted from each channel (0 to 255), in the order of `channels`."""
     scale: Factor | tuple[Factor, Factor, Factor]
-    """By which it is multiplied then: one number, or one for each channel."""
+    """Multiplies the result: one number, or one for each channel."""
     alignment: Literal["opencv112", "box"]
     input: Annotated[ReadableText, Field(max_length=200)] = ""
-    """The network's own name for it; needed only where it lists weights among its inputs."""
+    """Name of the network's input; needed only if the network lists weights among its inputs."""
     side: Side = 640
     detect_side: Side = 480
     detect_score: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
 class CustomCard(_Strict):
-    """What an operator says of a network."""
+    """The operator's description of a network."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
     engine: Text
-    """Its name, for people."""
+    """Name for people to read."""
     licence: Text
     training_data: Text
     depicted_people_agreed: bool
     weights: Annotated[str, Field(pattern=_FILE_NAME)]
-    """The network's file, beside the card."""
+    """File name of the network, beside the card."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     dimensions: Annotated[int, Field(ge=1, le=4096)]
     metric: Metric
@@ -79,20 +79,20 @@ class CustomCard(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class CustomEngine:
-    """A card that was read, with its network checked."""
+    """A custom card whose network was checked."""
 
     path: Path
-    says: CustomCard
+    custom_card: CustomCard
 
-    def card(self, sealed: Mapping[str, Any] | None) -> Card:
+    def build_card(self, sealed: Mapping[str, Any] | None) -> Card:
         """Return the engine's card.
 
         Args:
-            sealed: the calibration as it was sealed; without one the card supports no false match rate.
+            sealed: the sealed calibration; without one the card supports no false match rate.
         """
-        says, base = self.says, load_card(_BASE)
+        custom, base = self.custom_card, load_card(_BASE)
         document = {
-            **says.model_dump(mode="json", exclude={"weights_sha256"}),
+            **custom.model_dump(mode="json", exclude={"weights_sha256"}),
             "id": self.engine_id,
             "pipeline": self._pipeline(),
             "files": self._files(base),
@@ -101,88 +101,92 @@ class CustomEngine:
             made = {name: sealed[name] for name in ("date", "opencv", "machine")}
             document |= {"statement": sealed["statement"], "calibrated": made, "calibration": sealed["calibration"]}
         card = parse_card(document, calibrated=sealed is not None)
-        told = {"directory": str(self.path.parent.absolute()), "label_sha256": self.label_sha256}
+        location = {"directory": str(self.path.parent.absolute()), "label_sha256": self.label_sha256}
         return replace(
             card,
             weights_sha256=self.label_sha256,
-            settings={**card.settings, **told},
+            settings={**card.settings, **location},
             document={**card.document, "weights_sha256": self.label_sha256},
         )
 
     @property
     def engine_id(self) -> str:
-        """Return its id and the beginning of `pipeline_sha256`: templates of other settings are of another engine."""
-        return f"{self.says.id}@{self.pipeline_sha256[:12]}"
+        """Id of the card and the start of `pipeline_sha256`: other settings make another engine."""
+        return f"{self.custom_card.id}@{self.pipeline_sha256[:12]}"
 
     @property
     def pipeline_sha256(self) -> str:
-        """Return the SHA-256 of all, besides the network, that a vector depends on."""
-        says, base = self.says, load_card(_BASE)
-        shipped_files = {name: digest for name, digest in base.digests.items() if name != says.weights}
-        said = says.model_dump(mode="json", include={"settings", "dimensions", "metric"})
-        return hashlib.sha256(canonical({**said, "files": shipped_files})).hexdigest()
+        """SHA-256 of everything, besides the network, that a vector depends on."""
+        custom, base = self.custom_card, load_card(_BASE)
+        shipped_files = {name: digest for name, digest in base.digests.items() if name != custom.weights}
+        fields = custom.model_dump(mode="json", include={"settings", "dimensions", "metric"})
+        return hashlib.sha256(canonical({**fields, "files": shipped_files})).hexdigest()
 
     @property
     def label_sha256(self) -> str:
-        """Return what templates carry as `weights_sha256`: of the network's SHA-256 and `pipeline_sha256` together.
+        """SHA-256 of the network's hash and `pipeline_sha256`; templates carry it as `weights_sha256`.
 
-        One network that is fed otherwise gives other numbers, so that the file's hash would not tell them apart.
+        The same network gives other numbers with other settings, so the file's hash alone is not enough.
         """
-        return hashlib.sha256(f"{self.says.weights_sha256}{self.pipeline_sha256}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.custom_card.weights_sha256}{self.pipeline_sha256}".encode()).hexdigest()
 
     def _pipeline(self) -> str:
-        fed = self.says.settings
+        fed = self.custom_card.settings
         return (
             f"YuNet score {fed.detect_score:g} at {fed.detect_side} px; {fed.alignment}; {fed.size} px, "
             f"{fed.channels}, mean {list(fed.mean)}, scale {fed.scale}; settings {self.pipeline_sha256[:12]}"
         )
 
     def _files(self, base: Card) -> list[dict[str, Any]]:
-        says = self.says
-        brought = {
-            "name": says.weights,
-            "sha256": says.weights_sha256,
+        custom = self.custom_card
+        network = {
+            "name": custom.weights,
+            "sha256": custom.weights_sha256,
             "role": "describes a face; brought by the operator",
             "used": True,
-            "licence": says.licence,
-            "training_data": says.training_data,
-            "depicted_people_agreed": says.depicted_people_agreed,
+            "licence": custom.licence,
+            "training_data": custom.training_data,
+            "depicted_people_agreed": custom.depicted_people_agreed,
         }
-        aligns = {"role": "OpenCV aligns with it; it describes nobody"}
+        aligns = {"role": "OpenCV aligns with it; it describes no face"}
         weights = base.document["weights"]
-        return [brought, *({**one, **(aligns if one["name"] == weights else {})} for one in base.document["files"])]
+        return [
+            network,
+            *({**file, **(aligns if file["name"] == weights else {})} for file in base.document["files"]),
+        ]
 
 
 def read_custom_engine(path: Path) -> CustomEngine:
-    """Read an operator's card, and check the network beside it.
+    """Read an operator's card and check the network beside it.
 
     Raises:
-        OwnEngineError: one of them cannot be used.
+        CustomEngineError: the card or the network cannot be used.
     """
-    own = CustomEngine(path, _said(path))
+    engine = CustomEngine(path, _read_card(path))
+    custom = engine.custom_card
     taken = {card.id for card in shipped_cards()}
-    if own.says.id in taken:
+    if custom.id in taken:
         raise CustomEngineError(
-            f"{path}: id: {own.says.id} is an engine that ships with Mien; give yours another id {HOW}"
+            f"{path}: id: {custom.id} is an engine that ships with Mien; give yours another id {HOW}"
         )
-    if own.says.weights in load_card(_BASE).digests:
+    if custom.weights in load_card(_BASE).digests:
         raise CustomEngineError(
-            f"{path}: weights: {own.says.weights} is a file that ships; give yours another name {HOW}"
+            f"{path}: weights: {custom.weights} is a file that ships; give yours another name {HOW}"
         )
-    _check_network(path.parent / own.says.weights, own.says.weights_sha256)
-    return own
+    _check_network(path.parent / custom.weights, custom.weights_sha256)
+    return engine
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """Return JSON values as the same bytes, however they were written."""
+    """Return the canonical bytes of JSON values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def read_text(path: Path, *, most_bytes: int, what: str) -> str:
-    """Read a file that an operator named.
+    """Read a text file of the operator.
 
     Raises:
-        OwnEngineError: there is none, it is too large, or no text.
+        CustomEngineError: the file does not exist, is too large, or is not text.
     """
     if not path.is_file():
         raise CustomEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH names {what} {HOW}")
@@ -196,7 +200,7 @@ def read_text(path: Path, *, most_bytes: int, what: str) -> str:
         raise CustomEngineError(f"{path}: it is no text and not {what} {HOW}") from error
 
 
-def _said(path: Path) -> CustomCard:
+def _read_card(path: Path) -> CustomCard:
     text = read_text(path, most_bytes=MOST_CARD_BYTES, what="the card of an engine of your own")
     try:
         return CustomCard.model_validate_json(text)
@@ -209,7 +213,7 @@ def _said(path: Path) -> CustomCard:
 
 
 def _check_network(path: Path, digest: str) -> None:
-    """Refuse a network that is not the one on its card, or has parts elsewhere, which no hash would cover."""
+    """Refuse a network with another hash than on its card, or with weights in other files, which no hash covers."""
     if not path.is_file():
         raise CustomEngineError(f"{path}: the network is not there; put it beside its card {HOW}")
     if path.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""At which threshold an engine is run: the operating point that a target false match rate picks from its card."""
+"""Choose an engine's threshold: the operating point on its card that keeps a target false match rate."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,20 @@ from app.settings import Settings
 
 
 class UnsupportedTargetError(ValueError):
-    """The trial on the card supports no such target."""
+    """The trial on the card does not support the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """A threshold, and what the trials say of it."""
+    """A threshold and its error rates in the trials."""
 
     target_fmr: float
     target_group: TargetGroup
     point: CalibrationPoint
     interval: Interval
-    """At the stated threshold nearest to it."""
+    """Interval at the nearest threshold that has one."""
     by_origin: ByOrigin | None
-    """The same, of the second trial, where there is one."""
+    """Rates of the second trial at its nearest threshold; None without such a trial."""
 
     @property
     def threshold(self) -> float:
@@ -31,23 +31,39 @@ class OperatingPoint:
 
     @property
     def missed_by_origin(self) -> dict[str, float]:
-        """The groups of the second trial in which the target is missed, and their false match rates."""
+        """False match rates above the target, by group of the second trial."""
         rates = self.by_origin.rates if self.by_origin else {}
         return {group: rate for group, rate in rates.items() if rate > self.target_fmr}
+
+    def as_document(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        point, interval, by_origin = self.point, self.interval, self.by_origin
+        return {
+            "target_fmr": self.target_fmr,
+            "target_group": self.target_group,
+            "threshold": point.threshold,
+            "fmr": point.fmr,
+            "fnmr": point.fnmr,
+            "fmr_by_group": dict(point.fmr_by_group),
+            "fnmr_by_group": dict(point.fnmr_by_group),
+            "ci95_by_person": {"threshold": interval.threshold, "fmr": interval.fmr, "fnmr": interval.fnmr},
+            "worst_group": None if by_origin is None else _worst(by_origin),
+            "missed_by_origin": self.missed_by_origin,
+        }
 
 
 def find_operating_point(
     card: Card, target_fmr: float | None = None, target_group: TargetGroup | None = None
 ) -> OperatingPoint:
-    """Return the point with the largest threshold of the card's table at which the target is kept.
+    """Return the point with the largest threshold on the card that keeps the target.
 
     Args:
-        card: of the engine.
-        target_fmr: the card's own default if not given.
-        target_group: in whom it is to be kept: every labelled group if not given, where the trial has labels.
+        card: the engine's card.
+        target_fmr: by default, the rate on the card.
+        target_group: group that the target applies to; by default every labelled group, if the trial has labels.
 
     Raises:
-        UnsupportedTargetError: the trial supports no such rate, or has no groups.
+        UnsupportedTargetError: the trial does not support the rate, or has no groups.
     """
     calibration = card.calibration
     target = card.default_target_fmr if target_fmr is None else target_fmr
@@ -58,44 +74,27 @@ def find_operating_point(
         )
     if not calibration.lowest_fmr <= target < 1:
         raise UnsupportedTargetError(_unsupported(card, target, calibration.lowest_fmr))
-    held = [point for point in calibration.points if point.fmr_of(group) <= target]
-    if not held:
+    kept = [point for point in calibration.points if point.fmr_of(group) <= target]
+    if not kept:
         raise UnsupportedTargetError(_unsupported(card, target, calibration.points[0].fmr_of(group)))
-    threshold = held[-1].threshold
+    threshold = kept[-1].threshold
     return OperatingPoint(
         target_fmr=target,
         target_group=group,
-        point=held[-1],
+        point=kept[-1],
         interval=calibration.interval_near(threshold),
         by_origin=calibration.by_origin_near(threshold),
     )
 
 
 def choose_operating_point(card: Card, settings: Settings) -> OperatingPoint:
-    """Return the point at which the settings run the engine.
+    """Return the operating point for the target in the settings.
 
     Raises:
-        UnsupportedTargetError: as `operating_point`.
+        UnsupportedTargetError: as `find_operating_point`.
     """
     group = None if settings.target_group is None else TargetGroup(settings.target_group)
     return find_operating_point(card, settings.target_fmr, group)
-
-
-def in_force(operating: OperatingPoint) -> dict[str, Any]:
-    """Return an operating point as plain JSON values."""
-    point, interval, by_origin = operating.point, operating.interval, operating.by_origin
-    return {
-        "target_fmr": operating.target_fmr,
-        "target_group": operating.target_group,
-        "threshold": point.threshold,
-        "fmr": point.fmr,
-        "fnmr": point.fnmr,
-        "fmr_by_group": dict(point.fmr_by_group),
-        "fnmr_by_group": dict(point.fnmr_by_group),
-        "ci95_by_person": {"threshold": interval.threshold, "fmr": interval.fmr, "fnmr": interval.fnmr},
-        "worst_group": None if by_origin is None else _worst(by_origin),
-        "missed_by_origin": operating.missed_by_origin,
-    }
 
 
 def _worst(by_origin: ByOrigin) -> dict[str, Any]:
