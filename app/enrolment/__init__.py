@@ -1,1 +1,1 @@
-"""From a permit and a person's own photos to one sealed reference for each grant."""
+"""From the subject's own photos to one sealed reference per grant. It must never keep part of a refused enrolment."""

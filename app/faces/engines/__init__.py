@@ -1,1 +1,1 @@
-"""The engines that Mien ships. Each module is imported in a worker only, by name."""
+"""The engines that Mien ships. Only a worker may import their modules, by name."""
