@@ -53,7 +53,8 @@ def test_the_sandbox_says_whether_it_is_full(toy_pool: EnginePool, permit: Permi
 @pytest.mark.service
 def test_without_the_filter_the_other_walls_stand_and_the_missing_one_is_named() -> None:
     script = (
-        "import os; from app.faces import sandbox; sandbox.pyseccomp = None; print(sandbox.seal(1 << 30));"
+        "import os; from app.faces.workers import sandbox; sandbox.pyseccomp = None;"
+        "print(sandbox.enter_sandbox(1 << 30));"
         "os.open('/', os.O_RDONLY)"
     )
     command = [sys.executable, "-c", script]
@@ -92,7 +93,7 @@ def test_a_worker_gets_nothing_of_our_environment_or_our_files(
 def test_a_worker_ends_with_the_service_even_if_that_is_killed() -> None:
     script = (
         "import os, uuid; from app.faces.permit import Permit; from app.faces.workers.pool import EnginePool;"
-        "from tests import toy_engine as t; from tests.support.toy_faces import toy_photo; import psutil;"
+        "from tests.support import toy_engine as t; from tests.support.toy_faces import toy_photo; import psutil;"
         "p = EnginePool(engine=t.SPEC, card=t.toy_card(), workers=1, queue=1, timeout_s=5, memory_bytes=1 << 30);"
         "p.start(); p.measure(Permit(grant_ids=(uuid.uuid4(),)), [toy_photo(0)]);"
         "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), 9)"

@@ -167,7 +167,11 @@ def own_pool() -> Iterator[EnginePool]:
 @contextmanager
 def full_engine(pool: EnginePool, party: Party, ref: str) -> Iterator[list[int]]:
     """Freeze the workers and fill the queue; gives the statuses of the requests answered so far."""
-    workers = [psutil.Process(seat._worker._process.pid) for seat in pool._seats if seat._worker is not None]
+    workers = [
+        psutil.Process(supervisor._worker._process.pid)
+        for supervisor in pool._supervisors
+        if supervisor._worker is not None
+    ]
     crowd, answered = WORKERS + QUEUE + 6, list[int]()
 
     def ask() -> None:

@@ -25,7 +25,7 @@ SANDBOX_PROTECTIONS: Final = ("limits", "no_new_privileges", "dies_with_parent",
 """Protections of a full sandbox, in the order of the reply."""
 START_REFUSALS: Final = {
     "weights_missing": "a file of the engine's weights is missing",
-    "weights_differ": "a file of the engine's weights does not match its card",
+    "weights_differ": "a file of the engine's weights is not the one on its card",
     "engine_unusable": "the engine does not load, or does not run inside the sandbox and its memory limit",
     "vector_unusable": "the engine's vector of a grey picture has another length than on its card, or is zeros or NaN",
     "protocol": "the worker and the service use different protocols",
