@@ -44,7 +44,7 @@ class DeliveryOut(BaseModel):
 def list_deliveries(
     me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[DeliveryOut]:
-    """List the messages about your consents to relying parties. Newest first: a consent was given, or has ended.
+    """List the messages sent about your consents. Newest first: a consent was given to a relying party, or has ended.
 
     Only relying parties that have registered a callback get messages; for others the list is empty.
     """

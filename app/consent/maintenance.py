@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.callbacks.policy import CallbackEvent
 from app.consent import events, notifications, pause, proofs
 from app.consent.policy import EventState
 from app.consent.service import end_grant
@@ -85,7 +86,7 @@ def _delete_dead(vault: Vault, dead: list[UUID], *, now: datetime) -> int:
             here = grant.subject_id not in erased
             # A backup may hold an older message, or none; the relying party gets the end either way.
             key = notifications.find_record_key(vault, grant) if here else None
-            notifications.notify_ended(session, key, grant, now=now)
+            notifications.notify(session, key, grant, CallbackEvent.ENDED, now=now)
             if (tombstone := tombstones.get(grant.id)) is not None:
                 _record(vault, session, grant, tombstone, here=here, now=now)
     return len(grants)

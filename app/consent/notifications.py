@@ -12,20 +12,6 @@ from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
 
-def notify_given(session: Session, key: Key, grant: Grant, *, now: datetime) -> None:
-    """Queue the message that the grant was given, in the transaction that gives it."""
-    _notify(session, key, grant, CallbackEvent.GIVEN, now)
-
-
-def notify_ended(session: Session, key: Key | None, grant: Grant, *, now: datetime) -> None:
-    """Queue the message that the grant has ended, in the transaction that ends it.
-
-    Args:
-        key: of the subject's records; with None the delivery is missing from the subject's list.
-    """
-    _notify(session, key, grant, CallbackEvent.ENDED, now)
-
-
 def find_record_key(vault: Vault, grant: Grant) -> Key | None:
     """Return the key of the subject's records, or None if it does not open: the grant ends without its record."""
     try:
@@ -34,7 +20,12 @@ def find_record_key(vault: Vault, grant: Grant) -> Key | None:
         return None
 
 
-def _notify(session: Session, key: Key | None, grant: Grant, event: CallbackEvent, now: datetime) -> None:
+def notify(session: Session, key: Key | None, grant: Grant, event: CallbackEvent, *, now: datetime) -> None:
+    """Queue the message about a grant, in the transaction that gives or ends it.
+
+    Args:
+        key: of the subject's records; with None the delivery is missing from the subject's list.
+    """
     if grant.relying_party_id is None or grant.subject_ref is None:
         return
     message = outbox.NewMessage(

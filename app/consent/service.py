@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.callbacks.policy import CallbackEvent
 from app.consent import events, notices, notifications, proofs, queries
 from app.consent.errors import NoticeChangedError
 from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
@@ -96,7 +97,7 @@ def give(
             change, subject_id=by.id, request=request, ends=ends, retention=settings.proof_retention, now=now
         )
         key = subjects.key(vault, by.id)
-        notifications.notify_given(change.session, key, grant, now=now)
+        notifications.notify(change.session, key, grant, CallbackEvent.GIVEN, now=now)
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
         receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
         return GivenConsent(grant, new=True, receipt=receipt)
@@ -237,7 +238,8 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     proofs.set_end(change.session, grant.id, on=ended_on)
     end = change.replaced if replaced else change.end
     end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on)
-    notifications.notify_ended(change.session, notifications.find_record_key(vault, grant), grant, now=now)
+    key = notifications.find_record_key(vault, grant)
+    notifications.notify(change.session, key, grant, CallbackEvent.ENDED, now=now)
     return RecordedEvent(event, _record(change.session, vault, grant.subject_id, event, now))
 
 
@@ -264,4 +266,4 @@ def end_all_grants(change: Change, *, subject_id: UUID, now: datetime) -> None:
     for grant in change.session.scalars(select(Grant).where(Grant.subject_id == subject_id)).all():
         change.end(EndedKind.GRANT, grant.id, ended_as="erased", on=now.date())
         proofs.set_end(change.session, grant.id, on=now.date())
-        notifications.notify_ended(change.session, None, grant, now=now)
+        notifications.notify(change.session, None, grant, CallbackEvent.ENDED, now=now)

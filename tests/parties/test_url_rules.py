@@ -1,4 +1,4 @@
-"""Which addresses a callback may lead to: those out in the world, and inside only where the operator says so."""
+"""Callbacks may use public addresses, and private ones only if the operator allows them."""
 
 from datetime import date, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
