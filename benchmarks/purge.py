@@ -99,7 +99,7 @@ def main(people: int) -> None:
             vault, settings_in(root), service.command("relying-party", "add", "Door", *PARTY)["relying_party_id"]
         )
         filler.add(people)
-        vault.settle()
+        vault.checkpoint_all()
         size = vault.data.bytes() / MIB
         began = time.perf_counter()
         files.copy(vault.data.path, root / "copy.db")

@@ -51,7 +51,7 @@ class Town:
 
     def size_mib(self) -> float:
         """Return how large the data store is."""
-        self._vault.settle()
+        self._vault.checkpoint_all()
         return self._vault.data.bytes() / MIB
 
     def start(self) -> None:

@@ -185,7 +185,7 @@ def _batches(vault: Vault) -> None:
             batch.append_batch(vault, now=utc_now(), at_once=True)
             took.append(time.perf_counter() - began)
         # The write-ahead log is emptied by the sweep, once a minute, not by the batch.
-        vault.settle()
+        vault.checkpoint_all()
         seconds = statistics.median(took)
         lines.append(
             [

@@ -143,7 +143,7 @@ class DeliveryWorker:
             with self._unless_stopped():
                 self._acknowledged += acknowledged
                 # Settled messages and older delivery states must leave the write-ahead log too.
-                self._vault.settle()
+                self._vault.checkpoint_all()
 
     def _try(self, message_id: UUID) -> CallResult | None:
         """Send one message, if it is still waiting, and record the result."""

@@ -56,7 +56,7 @@ def shorten(vault: Vault, *, by: Principal, before: date, tell_time: Clock) -> S
     """Delete the person's comparisons of before a day (UTC). Where there are none nothing is written."""
     key = subjects.key(vault, by.id)
     if next(_doomed(vault, key, by.id, before), None) is None:
-        return Shortened(0, settled=vault.settle())
+        return Shortened(0, settled=vault.checkpoint_all())
     with vault.change() as change:
         number = subjects.get(change.session, by.id, token_id=by.token_id).history_cuts
         while _cuts(vault, [cut_id(by.id, number)]):
@@ -67,7 +67,7 @@ def shorten(vault: Vault, *, by: Principal, before: date, tell_time: Clock) -> S
     except BaseException:
         vault.unfinished = True
         raise
-    return Shortened(deleted, settled=vault.settle())
+    return Shortened(deleted, settled=vault.checkpoint_all())
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:

@@ -77,7 +77,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         counts_forgotten=comparisons.forget(vault, now=now),
     )
     # A reader may have blocked the checkpoint that follows each ending.
-    vault.settle()
+    vault.checkpoint_all()
     return report
 
 
@@ -101,13 +101,13 @@ def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
     try:
         # It reads every row; before the service is ready no request waits.
         with unhurried():
-            vault.catch_up()
+            vault.retry_pending_key_work()
             removed = delete_dead_rows(vault, now=now)
             templates.drop_superseded_keys(vault)
     except BaseException:
         vault.unfinished = True
         raise
-    vault.settle()
+    vault.checkpoint_all()
     return removed
 
 
@@ -126,5 +126,5 @@ def destroy_discarded_keys(vault: Vault) -> int:
         return 0
     with unhurried():
         destroyed = restore_history.settle(vault, KEYS_IN_USE)
-    vault.settle()
+    vault.checkpoint_all()
     return destroyed

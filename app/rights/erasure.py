@@ -129,7 +129,7 @@ def _run(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, now: 
         if _empty_files(vault, settings):
             completed = _record_completion(vault, erasure_ids, settings=settings, now=now)
             # The counts held the digests of the keys until now; they must leave the files too.
-            vault.settle()
+            vault.checkpoint_all()
             return completed
     except DBAPIError as error:
         log.error("erasure held up", error=type(error.orig).__name__)
@@ -179,7 +179,7 @@ def _delete_rows_and_keys(vault: Vault, erasure_id: UUID, now: datetime) -> None
 
 def _empty_files(vault: Vault, settings: Settings) -> bool:
     """Remove deleted data from the files: rebuild a small store, else empty the write-ahead logs."""
-    return _rebuild(vault) if vault.data.bytes() <= settings.rebuild_at_once_mib * MIB else vault.settle()
+    return _rebuild(vault) if vault.data.bytes() <= settings.rebuild_at_once_mib * MIB else vault.checkpoint_all()
 
 
 def _rebuild(vault: Vault) -> bool:
@@ -187,7 +187,7 @@ def _rebuild(vault: Vault) -> bool:
     with vault.data.read() as session:
         deleted = (Erasure.rebuilt.is_(False), Erasure.subject_id.is_(None))
         erasure_ids = session.scalars(select(Erasure.id).where(*deleted)).all()
-    if not vault.scrub():
+    if not vault.vacuum_and_checkpoint():
         return False
     with vault.data.write() as session:
         session.execute(update(Erasure).where(Erasure.id.in_(erasure_ids)).values(rebuilt=True))

@@ -51,8 +51,8 @@ class Rotated:
     to_do: str | None
 
 
-def unheard(_done: int, _all: int) -> None:
-    """Tell nobody how far it is."""
+def no_progress(_done: int, _all: int) -> None:
+    """Ignore the progress: the default."""
 
 
 def unnoted(_register: Session) -> None:
@@ -60,7 +60,9 @@ def unnoted(_register: Session) -> None:
 
 
 @operation("rotation")
-def rotate(register: Register, *, progress: Progress = unheard, note: Callable[[Session], None] = unnoted) -> Rotated:
+def rotate(
+    register: Register, *, progress: Progress = no_progress, note: Callable[[Session], None] = unnoted
+) -> Rotated:
     """Wrap every key under a new key-encryption key and destroy the old one; or finish doing so.
 
     Args:

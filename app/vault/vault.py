@@ -145,7 +145,7 @@ class Vault:
             raise
         self._follow(change)
         if change.ended or change.replaces or change.retired or change.superseded:
-            change.settled = self.settle()
+            change.settled = self.checkpoint_all()
 
     def _follow(self, change: Change) -> None:
         """Do in the register what comes after the commit; what it cannot do now is left for the next sweep."""
@@ -173,7 +173,7 @@ class Vault:
                 self.unfinished = True
                 log.error("keys of a failed change held up", error=type(error.orig).__name__)
 
-    def catch_up(self) -> None:
+    def retry_pending_key_work(self) -> None:
         """Do in the register what it could not do when it failed, or when the process died."""
         while self._leftover:
             self.register.forget(*self._leftover[-1])
@@ -191,7 +191,7 @@ class Vault:
             for one in endings:
                 session.execute(delete(Ending).where(Ending.kind == one.kind, Ending.id == one.id))
 
-    def scrub(self) -> bool:
+    def vacuum_and_checkpoint(self) -> bool:
         """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.
 
         The register needs no rebuilding: see `tables.KeySlot`.
@@ -207,10 +207,10 @@ class Vault:
                 if not self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES):
                     return False
                 self._scrubbed = covered
-                self._scrub_settled = self.settle()
-            return self._scrub_settled or self.settle()
+                self._scrub_settled = self.checkpoint_all()
+            return self._scrub_settled or self.checkpoint_all()
 
-    def settle(self) -> bool:
+    def checkpoint_all(self) -> bool:
         """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""
         # Both are tried, also when the first is held up.
         held_up = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]

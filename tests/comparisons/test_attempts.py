@@ -155,7 +155,7 @@ def test_a_clock_that_is_set_back_locks_nobody_out(service: RunningService) -> N
 def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     fail(party, consent, 2)
-    service.vault.settle()
+    service.vault.checkpoint_all()
     needles = Needles().text("the relying party in a count", f'"relying_party_id": "{party.id}", "in_a_row"')
     clear = needles.found(files_under(service.root / "data"))
     held = person("GET", "/v1/me/access").json()["data"]["attempts"]

@@ -128,7 +128,7 @@ def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: R
     person("PUT", address, json={"note": NOTE}).raise_for_status()
     items = person("GET", "/v1/me/comparisons").json()["items"]
     (held,) = person("GET", "/v1/me/access").json()["data"]["disputes"]
-    service.vault.settle()
+    service.vault.checkpoint_all()
     found = Needles().text("note", NOTE).found(files_under(service.root / "data", service.root / "keys"))
     listed = json.loads(command(service.root, "disputes", "--json").stdout)["disputes"]
     told = command(service.root, "disputes").stdout

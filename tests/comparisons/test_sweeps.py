@@ -156,7 +156,7 @@ def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(ser
     _, door, consent = service.enrolled(face=1)
     fail(door, consent)
     door.verify("a-reference-of-nobody", toy_photo(1))
-    service.vault.settle()
+    service.vault.checkpoint_all()
     needles = Needles().text("of nobody", "a-reference-of-nobody")
     found = needles.found(files_under(service.root / "data", service.root / "keys"))
     counted = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")

@@ -39,7 +39,7 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
     with small_disk(root / store), serving(root, pool, toy_card()) as service:
         town = town_of(service)
         writes, reads, files = town.writes(), town.reads(), names(service)
-        service.vault.settle()
+        service.vault.checkpoint_all()
         before = contents(service.vault.data.path)
         with full(root / store):
             told, seen = outcomes(writes), statuses(reads)
@@ -62,7 +62,7 @@ def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store:
     with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
         town = town_of(service)
         writes = {name: ask for name, ask in town.writes().items() if name != "recover"}
-        service.vault.settle()
+        service.vault.checkpoint_all()
         with full(root / store):
             outcomes(writes)
         # What was erased or ended on the full disk may meanwhile have been finished by itself.
@@ -83,7 +83,7 @@ def test_recovery_on_a_full_disk_leaves_the_old_code_or_gives_a_new_one(
     """Nobody is ever left with no way in."""
     with small_disk(root / store), serving(root, pool, toy_card()) as service:
         person = service.person()
-        service.vault.settle()
+        service.vault.checkpoint_all()
         with full(root / store):
             answer = recover(person)
         run_maintenance(service.vault, settings=service.settings, now=service.clock())
@@ -103,7 +103,7 @@ def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool:
     with small_disk(root / "data"), serving(root, pool, toy_card()) as service:
         town = town_of(service)
         writes = town.writes()
-        service.vault.settle()
+        service.vault.checkpoint_all()
         with full(root / "data"):
             answer, refusal = writes["withdraw"](), town.verify("withdraw")
         run_maintenance(service.vault, settings=service.settings, now=service.clock())
@@ -120,7 +120,7 @@ def test_log_says_once_that_the_disk_is_full_and_once_that_it_is_not(root: Path,
         small_disk(root / "data"),
         serving(root, pool, toy_card()) as service,
     ):
-        service.vault.settle()
+        service.vault.checkpoint_all()
         with full(root / "data"):
             for _ in range(5):
                 service.client.post("/v1/subjects", json={"declared_adult": True})

@@ -118,7 +118,7 @@ def test_pending_message_of_an_erased_person_holds_what_is_named_and_no_more(tel
     with receiving() as receiver:
         call_back(telling, party, receiver.url)
         until_later(telling, lambda: receiver.events == ["ended"] and waiting(telling) == [])
-    assert telling.vault.scrub()
+    assert telling.vault.vacuum_and_checkpoint()
     assert reference.found(files_under(telling.root)) == []
 
 

@@ -137,7 +137,7 @@ def test_slow_reader_holds_nothing_up(service: RunningService) -> None:
         while any(open_then) and time.monotonic() < until:
             time.sleep(0.3)
             open_then = service.vault.data.open_transactions(), service.vault.register.store.open_transactions()
-        checkpoint = service.vault.settle()
+        checkpoint = service.vault.checkpoint_all()
         rest = b"".join(pieces)
 
     assert open_then == (0, 0)

@@ -253,7 +253,7 @@ def prepare(root: Path) -> None:
     settings = settings_for(root)
     vault = open_vault(settings)
     startup.prepare(vault, settings, startup.Run.MIGRATE)
-    vault.settle()
+    vault.checkpoint_all()
     vault.data.close()
     vault.register.store.close()
 

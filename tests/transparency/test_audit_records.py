@@ -31,7 +31,7 @@ def used(prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: Sha
         batch.append_batch(service.vault, now=service.clock(), at_once=True)
         assert party.verify(consent["subject_ref"], toy_photo(2)).status_code == 200
         assert person("PUT", "/v1/me/restriction").status_code == 200
-        assert service.vault.settle()
+        assert service.vault.checkpoint_all()
     return root
 
 

@@ -420,7 +420,7 @@ def test_a_service_whose_register_was_put_back_is_found_out(
 ) -> None:
     with serving(root, pool, toy_card(), log_interval=0.2) as service:
         grows(service)
-        assert service.vault.settle()
+        assert service.vault.checkpoint_all()
     shutil.copytree(root, tmp_path / "older")
     with serving(root, pool, toy_card(), log_interval=0.2) as service:
         grows(service)

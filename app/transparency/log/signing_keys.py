@@ -161,7 +161,7 @@ def rotate(vault: Vault, *, signs: KeyUse = KeyUse.RECEIPTS, now: datetime) -> S
     new = _made(vault, signs, now)
     with vault.register.store.write() as session:
         _replace(vault, session, new, now)
-    vault.settle()
+    vault.checkpoint_all()
     return new
 
 
@@ -206,7 +206,7 @@ def mark_stolen(vault: Vault, *, which: str, stolen_at: datetime, now: datetime)
             append_open_entry_in_register(
                 session, LoggedAct.SIGNING_KEY_STOLEN, thumbprint=which, since=stolen_at.isoformat(), log_size=size
             )
-    vault.settle()
+    vault.checkpoint_all()
     return key
 
 
