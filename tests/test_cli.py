@@ -2,18 +2,14 @@
 
 import base64
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 import typer.main
 from typer.testing import CliRunner, Result
@@ -21,9 +17,9 @@ from typer.testing import CliRunner, Result
 from app.cli.program import app
 from app.faces.permit import Purpose
 from app.vault.open import open_vault
-from tests.architecture.source import ROOT
 from tests.consent.drafts import draft
 from tests.consent.spies import everything
+from tests.support.launcher import environment, run_command, run_program
 from tests.support.service_fixture import SharedPool, copied, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -32,24 +28,6 @@ ADD = ["relying-party", "add", "Door", "--contact", "c", "--purpose", "verificat
 
 BANNER = "mien: prototype, demonstration controller: not for real people's data\n"
 """Printed by every command that opens the stores, after its work."""
-
-
-def environment(root: Path, **more: str) -> dict[str, str]:
-    """Return the settings of a service in *root* as environment variables."""
-    return {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys"), **more}
-
-
-def started(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment(root, **more)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 Command = Callable[..., Result]
@@ -159,10 +137,10 @@ def test_what_is_no_command_is_a_matter_of_usage(root: Path, command: Command) -
 
 
 def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool, command: Command) -> None:
-    added = started(root, *ADD, "--purpose", "identification", "--json")
+    added = run_command(root, *ADD, "--purpose", "identification", "--json")
     party = json.loads(added.stdout)
-    twice = started(root, *ADD, "--json")
-    rotated = started(root, "relying-party", "rotate-key", party["relying_party_id"], "--json")
+    twice = run_command(root, *ADD, "--json")
+    rotated = run_command(root, "relying-party", "rotate-key", party["relying_party_id"], "--json")
     new = json.loads(rotated.stdout)
 
     assert (added.returncode, rotated.returncode, twice.returncode) == (0, 0, 1)
@@ -179,7 +157,7 @@ def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool,
         ]
         assert ask == [401, 200]
 
-        revoked = started(root, "relying-party", "revoke", party["relying_party_id"], "--json")
+        revoked = run_command(root, "relying-party", "revoke", party["relying_party_id"], "--json")
 
         assert json.loads(revoked.stdout) == {name: party[name] for name in ("relying_party_id", "name", "purposes")}
         after = service.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {keys[1]}"})
@@ -274,7 +252,7 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
         with service.vault.data.read() as session:
             session.connection().exec_driver_sql("SELECT count(*) FROM grants")
             # This reader keeps the write-ahead log from being emptied, and the sweep says so in its log.
-            done = started(root, "sweep", "--json", MIEN_SQLITE_BUSY_S="0.1")
+            done = run_command(root, "sweep", "--json", MIEN_SQLITE_BUSY_S="0.1")
 
     assert done.returncode == 0, done.stderr
     assert "held up" in done.stderr + done.stdout
@@ -420,23 +398,12 @@ def test_a_target_that_the_card_does_not_support_is_refused(command: Command) ->
 @pytest.mark.slow
 def test_serve_sets_up_an_empty_directory_and_stops_when_told(tmp_path: Path) -> None:
     root = tmp_path / "new"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", "0", "--json"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment(root, MIEN_ENGINE_WORKERS="1")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        address = json.loads(process.stdout.readline())["address"]
-        with httpx.Client(base_url=address, timeout=300) as client:
-            notices = client.get("/v1/notices").json()["items"]
-            photo = client.post("/v1/verifications", files={"probe": toy_photo(1)})
-            taken = started(root, "serve", "--port", address.rpartition(":")[2])
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=300)
+    root.mkdir()
+    with run_program(root, wait=False, MIEN_ENGINE_WORKERS="1") as running:
+        notices = running.client.get("/v1/notices").json()["items"]
+        photo = running.client.post("/v1/verifications", files={"probe": toy_photo(1)})
+        taken = run_command(root, "serve", "--port", str(running.client.base_url.port))
+        code = running.stop()
 
     assert {item["purpose"] for item in notices} == set(Purpose)
     assert photo.status_code == 401

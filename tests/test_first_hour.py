@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.rest.program import program
+from tests.support.launcher import run_program
 from tests.support.pages import check_page
 
 TUTORIAL = ROOT / "docs" / "tutorials" / "first-hour.md"
@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 @pytest.fixture
 def environment(root: Path) -> Iterator[dict[str, str]]:
     """Serve with an empty data store; return the variables of a shell that talks to the service."""
-    with program(root, MIEN_LOG_INTERVAL="5") as running:
+    with run_program(root, MIEN_LOG_INTERVAL="5") as running:
         yield {
             "MIEN_DATA_DIR": str(root / "data"),
             "MIEN_KEYS_DIR": str(root / "keys"),

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.support.byte_scan import Needles
+from tests.support.launcher import Program, run_program
 from tests.support.service_fixture import Person, enrol
-from tests.test_shutdown import Program, face, program
+from tests.test_shutdown import enrolled, face
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def spoil_name(running: Program, person: Person) -> None:
 
 def told(running: Program) -> tuple[Needles, list[int]]:
     """Play a story with everything that can go wrong; return what must not be in the log, and the answers' status."""
-    person, party, given = running.enrolled(NAME)
+    person, party, given = enrolled(running, NAME)
     unknown = str(uuid4())
     photo = face("emo_happy")
     answers: list[httpx.Response] = [
@@ -60,7 +61,7 @@ def told(running: Program) -> tuple[Needles, list[int]]:
 
 
 def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
-    with program(tmp_path) as running:
+    with run_program(tmp_path) as running:
         needles, statuses = told(running)
         running.process.send_signal(signal.SIGINT)
         code = running.process.wait(300)
@@ -68,7 +69,7 @@ def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.splitlines()]
     requests = [line for line in lines if line["event"] == "request"]
 
-    assert not needles.found([("log", log)])
+    assert not needles.found([("log", log.encode())])
     assert code == 0
     assert statuses == [200, 415, 404, 404, 422, 422, 422, 422, 401, 404, 415, 401, 503, 200, 200]
     assert {line["event"] for line in lines} >= {"serving", "request", "storage failed", "stopped"}

@@ -10,8 +10,9 @@ from PIL import Image, ImageChops
 from app.faces.cards.custom_card import CustomCard, NetworkInput
 from tests.architecture.source import ROOT
 from tests.faces.custom_networks import POOLED, bring, calibrate, network
+from tests.support.launcher import run_command
 from tests.support.pages import check_page
-from tests.test_cli import refused, started
+from tests.test_cli import refused
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
         "--cache",
         str(tmp_path / "c"),
     )
-    done = started(
+    done = run_command(
         tmp_path / "service",
         *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *words),
         MIEN_ENGINE=f"onnx:{card}",
@@ -86,7 +87,7 @@ def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(
 ) -> None:
     stated = ("--origin", "a test", "--agreed", "yes", "--out", str(tmp_path / "out"))
     words = ("evaluate", str(tmp_path), "--calibrate", *words, *stated)
-    done = started(tmp_path, *words, MIEN_ENGINE=engine, COLUMNS="300")
+    done = run_command(tmp_path, *words, MIEN_ENGINE=engine, COLUMNS="300")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
@@ -120,7 +121,7 @@ def test_a_start_that_is_refused_leaves_nothing(tmp_path: Path, spoilt: Callable
     calibrate(card)
     spoilt(card)
     new = tmp_path / "new"
-    done = started(new, "serve", "--port", "0", MIEN_ENGINE=f"onnx:{card}")
+    done = run_command(new, "serve", "--port", "0", MIEN_ENGINE=f"onnx:{card}")
 
     assert refused(done, reason), done.stderr
     assert not list(new.rglob("*.db"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.rest.program import program
+from tests.support.launcher import run_program
 from tests.support.pages import Block, blocks, check_page, fits
 
 PAGE = ROOT / "docs" / "rights.md"
@@ -15,7 +15,7 @@ GDPR = ["4(14)", "5", "6", "7", "9", "12", "13", "14", "15", "16", "17", "18", "
 
 @pytest.mark.slow
 def test_the_page_does_what_it_says(root: Path, tmp_path: Path) -> None:
-    with program(root) as running:
+    with run_program(root) as running:
         environment = {
             "MIEN_DATA_DIR": str(root / "data"),
             "MIEN_KEYS_DIR": str(root / "keys"),

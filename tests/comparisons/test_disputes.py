@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 
 from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.operator import command
 
 NOTE = "I was abroad on that day, canary"
 
@@ -130,8 +130,8 @@ def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: R
     (held,) = person("GET", "/v1/me/access").json()["data"]["disputes"]
     service.vault.checkpoint_all()
     found = Needles().text("note", NOTE).found(files_under(service.root / "data", service.root / "keys"))
-    listed = json.loads(command(service.root, "disputes", "--json").stdout)["disputes"]
-    told = command(service.root, "disputes").stdout
+    listed = json.loads(run_command(service.root, "disputes", "--json").stdout)["disputes"]
+    told = run_command(service.root, "disputes").stdout
 
     comparison_id = address.split("/")[4]
     assert [(one["comparison_id"] == comparison_id, one["disputed"]) for one in items] == [(False, False), (True, True)]

@@ -14,12 +14,12 @@ from app.comparisons import enumeration_guard, maintenance
 from tests.comparisons.failures import fail, waits
 from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import stores
 from tests.transparency.pending_leaves import unjoined
-from tests.vault.operator import command
 
 FEW = 4
 
@@ -117,8 +117,8 @@ def test_a_restart_does_not_lift_it_and_the_operator_sees_it(root: Path, pool: S
         door = service.party("Door")
         for number in range(FEW):
             door.verify(f"nobody {number}", toy_photo(1))
-    listed = command(root, "relying-party", "list", "--json")
-    told = command(root, "relying-party", "list")
+    listed = run_command(root, "relying-party", "list", "--json")
+    told = run_command(root, "relying-party", "list")
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         refused = Party(service.client, door.id, door.key).verify("nobody", toy_photo(1))
 

@@ -20,11 +20,11 @@ from app.parties import service as parties
 from app.settings import DEMONSTRATION, NOBODY, Settings
 from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.test_roles import routes
-from tests.vault.operator import command
 
 PROCESSING = {
     ("POST", "/v1/subjects"),
@@ -303,8 +303,8 @@ def test_a_name_that_cannot_be_shown_stops_the_start(value: str) -> None:
 
 
 def test_the_command_prints_the_table_and_says_by_its_exit_whether_it_is_complete(root: Path) -> None:
-    shown = command(root, "live-check")
-    lacking = command(root, "live-check", "--json")
+    shown = run_command(root, "live-check")
+    lacking = run_command(root, "live-check", "--json")
     found = json.loads(lacking.stdout)
 
     assert (shown.returncode, lacking.returncode) == (1, 1)

@@ -14,8 +14,8 @@ from app.faces.service import RunningEngine
 from app.faces.workers.messages import Measurement
 from app.templates import engine_history, renewal
 from app.transparency.log.entries import LoggedAct
-from tests.rest.program import Program
 from tests.support.byte_scan import rows
+from tests.support.launcher import Program
 from tests.support.service_fixture import MovableClock, Party, Person, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo

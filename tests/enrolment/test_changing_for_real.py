@@ -17,10 +17,10 @@ from app.templates import status as template_status
 from app.transparency.log.entries import LoggedAct
 from tests.architecture.source import ROOT
 from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
-from tests.rest.program import program
+from tests.support.launcher import run_command, run_program
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
-from tests.vault.operator import command, refused
+from tests.vault.operator import refused
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
         bob = kept(before, [(PEOPLE.parent / "awkward" / "noface_cat.jpg").read_bytes()], at=eve)
         cleo = kept(before, front[:1], at=eve)
         cleo.person("PUT", "/v1/me/restriction").raise_for_status()
-    with program(root, MIEN_SWEEP_INTERVAL_S="0.5", MIEN_LOG_INTERVAL="1000000000") as now:
+    with run_program(root, MIEN_SWEEP_INTERVAL_S="0.5", MIEN_LOG_INTERVAL="1000000000") as now:
         eve, bob, cleo = (one.at(now) for one in (eve, bob, cleo))
         renewed, refused_photos = (
             until_told(eve, engine_in_force=True),
@@ -79,8 +79,8 @@ def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
         ]
         entries = acts(eve.person, LoggedAct.TEMPLATE_RENEWED), acts(bob.person, LoggedAct.TEMPLATE_NOT_RENEWED)
         gauges = gauges_of(now.client.get("/metrics").text)
-    counted = json.loads(command(root, "engines", "coverage", "--json").stdout)
-    by_hand = command(root, "renew-templates", "--json")
+    counted = json.loads(run_command(root, "engines", "coverage", "--json").stdout)
+    by_hand = run_command(root, "renew-templates", "--json")
 
     assert renewed["engine"] == "face_recognition"
     assert answers == ["match", "no_match", None, None]
@@ -96,10 +96,10 @@ def test_a_service_that_is_started_with_another_engine(root: Path) -> None:
 def test_the_operator_renews_by_a_command(root: Path) -> None:
     with serving(root, AnyFacePool(), TOY, sweep_interval_s=1e6) as before:
         eve = kept(before, [photo("P001", "studio_portrait")])
-        early = command(root, "renew-templates")
+        early = run_command(root, "renew-templates")
         supersede(before, load_card("face_recognition"))
-        coverage = command(root, "engines", "coverage")
-        done = command(root, "renew-templates", "--json")
+        coverage = run_command(root, "engines", "coverage")
+        done = run_command(root, "renew-templates", "--json")
         told = eve.template()
 
     assert refused(early, "the service was last started with toy")
@@ -117,8 +117,8 @@ def test_coverage_counts_and_names_nobody(root: Path) -> None:
         mine[2].person("PUT", "/v1/me/restriction").raise_for_status()
         supersede(service)
         mine.append(ada(service, keeps=False, party=mine[0].party, face=4))
-    shown = command(root, "engines", "coverage", "--json").stdout
-    read = command(root, "engines", "coverage").stdout
+    shown = run_command(root, "engines", "coverage", "--json").stdout
+    read = run_command(root, "engines", "coverage").stdout
 
     assert counts(json.loads(shown)) == {other_toy_card().id: (True, 0, 0, 0), TOY.id: (False, 4, 1, 3)}
     assert all(one.person.subject_id not in shown + read and one.consent_id not in shown + read for one in mine)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.crash import log_files
-from tests.faults.running_service import Served, added_party, photo, served, under_libfiu
+from tests.faults.running_service import FaultyProgram, photo, served, under_libfiu
 from tests.faults.scenario import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, copied
@@ -29,14 +30,14 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyProgram]:
     root = copied(prepared, tmp_path_factory.mktemp("failing") / "service")
     with served(root, *under_libfiu(root)) as one:
         yield one
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: Served, fault: str) -> None:
+def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: FaultyProgram, fault: str) -> None:
     name, calls = FAULTS[fault]
     town = running.town()
     writes, reads = town.writes(), town.reads()
@@ -71,7 +72,7 @@ class Promised:
     """Of the receipts, which promised that the log will have them."""
     answers: Counter[int] = field(default_factory=Counter)
 
-    def ask(self, running: Served, party_id: str, chance: random.Random) -> None:
+    def ask(self, running: FaultyProgram, party_id: str, chance: random.Random) -> None:
         """Let somebody new arrive, consent, and perhaps withdraw."""
         answer = running.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Torn Canary"})
         self.answers[answer.status_code] += 1
@@ -107,7 +108,7 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
     """Each write is done in two halves, and now and then the second half or the sync fails; then the process dies."""
     chance, promised = random.Random(seed), Promised()  # noqa: S311 - repeatable
     with served(root, *under_libfiu(root), MIEN_SWEEP_INTERVAL_S="3600") as running:
-        party = added_party(root, running.client)
+        party = running.party(f"Door {uuid4()}")
         running.fault(
             "enable name=posix/io/rw/pwrite/reduce",
             f"enable_random name=posix/io/rw/pwrite,probability=0.004,failinfo={EIO}",
@@ -118,7 +119,7 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
             promised.ask(running, party.id, chance)
             if asked >= 20 and min(promised.answers[status] for status in (200, 201, 503)) >= 3:
                 break
-        running.die()
+        running.kill()
     with served(root) as again:
         found = [ask_again(again, person) for person in promised.people]
         consents = {row[0] for row in rows(root / "data" / "mien.db", "SELECT id FROM grants")}
@@ -134,5 +135,5 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
     assert sound(root)
 
 
-def ask_again(running: Served, person: Person) -> int:
+def ask_again(running: FaultyProgram, person: Person) -> int:
     return running.client.get("/v1/me", headers={"Authorization": f"Bearer {person.token}"}).status_code

@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.vault.open import check, open_vault
 from tests.crash import log_files
 from tests.faults.power_cut import Disk, Event, events, under_strace
-from tests.faults.running_service import Served, served
+from tests.faults.running_service import FaultyProgram, served
 from tests.faults.scenario import sound, unused_keys
 from tests.support.byte_scan import owners, rows, slots
 from tests.support.service_fixture import copied
@@ -95,7 +95,7 @@ def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     return Recorded(root, disk, events(record, root), states, asked, list(writes), leaves)
 
 
-def stopped(running: Served) -> None:
+def stopped(running: FaultyProgram) -> None:
     """Kill what strace runs, not strace: its record is whole when it has ended."""
     (service,) = psutil.Process(running.process.pid).children()
     service.kill()

@@ -22,10 +22,11 @@ from tests.consent.spies import change_row, watch_pipe
 from tests.enrolment.engine_change import Ada, ada, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.operator import backed_up, command, contents, refused, restored
+from tests.vault.operator import backed_up, contents, refused, restored
 
 TOY, OTHER = toy_card(), other_toy_card()
 
@@ -155,7 +156,7 @@ def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_p
 
     with pytest.raises(BackupError, match="2 templates are labelled with another engine"):
         restored(root, backup)
-    assert refused(command(root, "restore", backup), "Use another backup")
+    assert refused(run_command(root, "restore", backup), "Use another backup")
     assert contents(root) == was
 
 
@@ -180,7 +181,7 @@ def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:
     with capture_logs() as logged:
         coverage.report_mislabelled(before.vault)
     told = [one for one in logged if one["event"].startswith("templates are labelled")]
-    shown = command(root, "engines", "coverage", "--json")
+    shown = run_command(root, "engines", "coverage", "--json")
 
     assert [(one["log_level"], one["templates"]) for one in told] == [("error", 1)]
     assert json.loads(shown.stdout)["mislabelled"] == 1

@@ -12,9 +12,10 @@ from app.parties import service as parties
 from app.parties.service import PartyError
 from tests.parties.receivers import call_back
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import backed_up, command, refused, restored
+from tests.vault.operator import backed_up, refused, restored
 
 URL = "https://door.example.org/told?token=canary"
 
@@ -38,9 +39,9 @@ def opened(root: Path) -> list[dict[str, Any]]:
 
 
 def test_command_sets_it_and_takes_it_away(root: Path, door: Party) -> None:
-    done = command(root, "relying-party", "callback", door.id, URL, "--json")
+    done = run_command(root, "relying-party", "callback", door.id, URL, "--json")
     there = stored(root)
-    off = command(root, "relying-party", "callback", door.id, "--off", "--json")
+    off = run_command(root, "relying-party", "callback", door.id, "--off", "--json")
 
     assert json.loads(done.stdout) == {"relying_party_id": door.id, "callback": URL}
     assert there == [URL]
@@ -59,13 +60,13 @@ def test_command_sets_it_and_takes_it_away(root: Path, door: Party) -> None:
     ],
 )
 def test_command_refuses_what_can_be_none(root: Path, door: Party, words: list[str], why: str) -> None:
-    assert refused(command(root, "relying-party", "callback", door.id, *words), why)
+    assert refused(run_command(root, "relying-party", "callback", door.id, *words), why)
     assert stored(root) == [None]
 
 
 def test_command_takes_either_an_address_or_off(root: Path, door: Party) -> None:
-    assert command(root, "relying-party", "callback", door.id).returncode == 2
-    assert command(root, "relying-party", "callback", door.id, URL, "--off").returncode == 2
+    assert run_command(root, "relying-party", "callback", door.id).returncode == 2
+    assert run_command(root, "relying-party", "callback", door.id, URL, "--off").returncode == 2
 
 
 def test_unknown_party_has_none(service: RunningService) -> None:

@@ -19,9 +19,9 @@ from app.kit.clock import utc_now
 from tests.crash.process_launcher import Nursery, Spot, Trial
 from tests.parties.receivers import Receiver, call_back, closed_port, receiving, slow, until
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import command
 
 
 @pytest.fixture(scope="module")
@@ -287,8 +287,8 @@ def test_the_command_sweep_does_one_round(root: Path, pool: SharedPool, receiver
         given_in(service.client, door)
         time.sleep(0.3)
     assert receiver.told == []
-    done = command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
-    again = command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
+    done = run_command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
+    again = run_command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
 
     assert '"messages_acknowledged": 1, "messages_pending": 0' in done.stdout, done.stderr
     assert '"messages_acknowledged": 0, "messages_pending": 0' in again.stdout

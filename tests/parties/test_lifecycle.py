@@ -14,12 +14,13 @@ from app.parties.service import PartyChanges, PartyError
 from app.vault.tables import EndedKind
 from tests.consent.spies import everything
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import FOR_EVER, unjoined
-from tests.vault.operator import backed_up, command, restored
+from tests.vault.operator import backed_up, restored
 
 OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
 SAID = {"context": "the entrance", "legal_basis": "explicit consent"}
@@ -187,22 +188,22 @@ def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: 
 @pytest.mark.slow
 def test_the_commands(root: Path) -> None:
     added = json.loads(
-        command(
+        run_command(
             root,
             *("relying-party", "add", "Door", "--contact", "c", "--purpose", "verification", "--alternative", "a card"),
             *("--context", "the entrance", "--legal-basis", "explicit consent", "--json"),
         ).stdout
     )
     described = json.loads(
-        command(
+        run_command(
             root, "relying-party", "describe", added["relying_party_id"], "--alternative", "ring the bell", "--json"
         ).stdout
     )
-    nothing = command(root, "relying-party", "describe", added["relying_party_id"])
-    rotated = command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "5", "--json")
-    too_long = command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "73")
-    (listed,) = json.loads(command(root, "relying-party", "list", "--json").stdout)["relying_parties"]
-    shown = command(root, "relying-party", "list").stdout
+    nothing = run_command(root, "relying-party", "describe", added["relying_party_id"])
+    rotated = run_command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "5", "--json")
+    too_long = run_command(root, "relying-party", "rotate-key", added["relying_party_id"], "--overlap", "73")
+    (listed,) = json.loads(run_command(root, "relying-party", "list", "--json").stdout)["relying_parties"]
+    shown = run_command(root, "relying-party", "list").stdout
 
     assert set(added) == {"relying_party_id", "name", "api_key", "purposes"}
     assert (described["context"], described["alternative"]) == ("the entrance", "ring the bell")

@@ -15,8 +15,8 @@ import uvicorn
 
 from app.web.http_protocol import MAX_HEADER_BYTES, DeadlineProtocol
 from tests.rest.conftest import slug
-from tests.rest.program import Program, program
 from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
+from tests.support.launcher import Program, run_program
 from tests.support.service_fixture import RunningService, SharedPool, copied, serving
 from tests.support.toy_engine import toy_card
 from tests.test_shutdown import face
@@ -30,7 +30,7 @@ SOON_S = 6
 def served(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """The program, with little patience."""
     root = copied(prepared, tmp_path_factory.mktemp("served") / "service")
-    with program(root, MIEN_HEADERS_TIMEOUT_S="0.6", MIEN_BODY_TIMEOUT_S="0.6") as running:
+    with run_program(root, MIEN_HEADERS_TIMEOUT_S="0.6", MIEN_BODY_TIMEOUT_S="0.6") as running:
         yield running
 
 

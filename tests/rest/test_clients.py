@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.rest.program import program
+from tests.support.launcher import run_program
 from tests.support.service_fixture import RunningService
 from tests.support.toy_faces import toy_photo
 
@@ -123,7 +123,7 @@ def test_generated_client_reads_what_was_wrong_with_a_field(service: RunningServ
 
 
 def test_snippets_of_the_page_play_the_story(root: Path, tmp_path: Path) -> None:
-    with program(root) as running:
+    with run_program(root) as running:
         places = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
         environment = os.environ | places | {"API": str(running.client.base_url).rstrip("/"), "PYTHONPATH": str(ROOT)}
         (story,), (code,) = snippets("bash"), snippets("python")

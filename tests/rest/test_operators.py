@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from app.web.rate_limit import network_of
 from tests.rest.conftest import slug
-from tests.rest.program import program
 from tests.rest.raw_http import Connection, head
+from tests.support.launcher import run_program
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -275,7 +275,7 @@ def test_a_proxy_is_believed_only_if_it_is_trusted(root: Path, trusted: str, sta
     if trusted:
         settings["MIEN_TRUSTED_PROXIES"] = trusted
 
-    with program(root, wait=False, **settings) as running:
+    with run_program(root, wait=False, **settings) as running:
         found = signed_up(running.client, "192.0.2.1", "192.0.2.2", "192.0.2.1")
 
     assert found == statuses

@@ -18,12 +18,13 @@ from app.transparency.tables import KeyUse
 from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import BlindPool, look, supersede
+from tests.support.launcher import run_command
 from tests.support.service_fixture import RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores, waiting
 from tests.transparency.pending_leaves import FOR_EVER, Case, unjoined
-from tests.vault.operator import backed_up, command, restored
+from tests.vault.operator import backed_up, restored
 
 Act = Callable[[Case], object]
 
@@ -186,7 +187,7 @@ def replaced_key_ended(case: Case) -> None:
 
 
 def kek_rotated(case: Case) -> None:
-    assert command(case.service.root, "keys", "rotate").returncode == 0
+    assert run_command(case.service.root, "keys", "rotate").returncode == 0
 
 
 def signing_key_rotated(case: Case) -> None:

@@ -1,8 +1,6 @@
 """What an operator does with backups, in this process and as a process of its own."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 from app.backup.create import back_up
@@ -10,7 +8,6 @@ from app.backup.restore import Restored
 from app.backup.restore import restore as restore_backup
 from app.kit.clock import Clock, utc_now
 from app.vault.backup_manifest import Manifest
-from tests.architecture.source import ROOT
 from tests.support.service_fixture import settings_for
 
 DATA = "data/mien.db"
@@ -24,20 +21,6 @@ def backed_up(root: Path, to: Path) -> Manifest:
 def restored(root: Path, backup: Path, *, clock: Clock = utc_now) -> Restored:
     """Restore a backup into *root*."""
     return restore_backup(settings_for(root), backup=backup, now=clock, tell=lambda _doing: None)
-
-
-def command(root: Path, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own on the service in *root*."""
-    places = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
-    return subprocess.run(
-        [sys.executable, "-m", "app", *map(str, arguments)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **places, **settings},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def refused(done: subprocess.CompletedProcess[str], reason: str) -> bool:

@@ -17,11 +17,11 @@ import pytest
 from app.kit import crash_points
 from app.settings import DEMONSTRATION
 from app.vault.backup_manifest import BackupError
-from tests.rest.program import program
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows, slots
+from tests.support.launcher import run_command, run_program
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import DATA, backed_up, command, contents, refused
+from tests.vault.operator import DATA, backed_up, contents, refused
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def mode(path: Path) -> int:
 
 def test_backup_is_one_database_and_a_manifest_for_their_owner_only(lived_in: Path, tmp_path: Path) -> None:
     to = tmp_path / "backups" / "first"
-    done = command(lived_in, "backup", to, "--json")
+    done = run_command(lived_in, "backup", to, "--json")
     said = json.loads((to / "manifest.json").read_text())
     told = json.loads(done.stdout)
     file = to / "mien.db"
@@ -77,7 +77,7 @@ def test_backup_holds_the_data_and_no_key(lived_in: Path, tmp_path: Path) -> Non
 def test_backup_needs_no_key(lived_in: Path, tmp_path: Path) -> None:
     shutil.rmtree(lived_in / "keys")
 
-    assert command(lived_in, "backup", tmp_path / "backup").returncode == 0
+    assert run_command(lived_in, "backup", tmp_path / "backup").returncode == 0
     assert not (lived_in / "keys").exists()
 
 
@@ -181,7 +181,7 @@ def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) ->
     }
 
     for to, reason in reasons.items():
-        assert refused(command(lived_in, "backup", to), reason), to
+        assert refused(run_command(lived_in, "backup", to), reason), to
 
     assert contents(lived_in, full) == before
     empty = tmp_path / "empty"
@@ -191,7 +191,7 @@ def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) ->
 
 @pytest.mark.service
 def test_without_data_there_is_no_backup(tmp_path: Path) -> None:
-    done = command(tmp_path / "new", "backup", tmp_path / "backup")
+    done = run_command(tmp_path / "new", "backup", tmp_path / "backup")
 
     assert refused(done, "there is no data")
     assert not (tmp_path / "backup").exists()
@@ -250,14 +250,14 @@ def test_what_a_killed_backup_left_is_cleared_by_the_next(lived_in: Path, tmp_pa
 
 
 def test_the_running_program_is_backed_up_and_not_restored(lived_in: Path, tmp_path: Path) -> None:
-    with program(lived_in, MIEN_ENGINE_WORKERS="1") as running:
-        made = command(lived_in, "backup", tmp_path / "backup")
+    with run_program(lived_in, MIEN_ENGINE_WORKERS="1") as running:
+        made = run_command(lived_in, "backup", tmp_path / "backup")
         data = rows(lived_in / DATA, "SELECT * FROM subjects")
-        done = command(lived_in, "restore", tmp_path / "backup")
+        done = run_command(lived_in, "restore", tmp_path / "backup")
         ready = running.client.get("/readyz").status_code
 
     assert made.returncode == 0, made.stderr
     assert refused(done, "stop that first")
     assert ready == 200
     assert rows(lived_in / DATA, "SELECT * FROM subjects") == data
-    assert command(lived_in, "restore", tmp_path / "backup").returncode == 0
+    assert run_command(lived_in, "restore", tmp_path / "backup").returncode == 0

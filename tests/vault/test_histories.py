@@ -19,10 +19,11 @@ from app.vault.backup_manifest import BackupError
 from app.vault.open import open_vault
 from tests.architecture.source import ROOT
 from tests.support.byte_scan import SEALED, live_keys, openable, rows, slots
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.operator import DATA, backed_up, command, contents, refused, restored
+from tests.vault.operator import DATA, backed_up, contents, refused, restored
 
 LEFT = "a history that was left"
 
@@ -164,7 +165,7 @@ def test_backup_of_a_history_that_was_left_is_refused_and_the_data_is_as_it_was(
     started(story, pool)
     before = contents(story.root)
 
-    assert refused(command(story.root, "restore", story.backups[2]), LEFT)
+    assert refused(run_command(story.root, "restore", story.backups[2]), LEFT)
     assert contents(story.root) == before
 
 
@@ -211,7 +212,7 @@ def test_old_copy_put_there_by_hand_is_not_served(story: Story, pool: SharedPool
     started(story, pool)
     shutil.copy(story.backups[2] / "mien.db", story.root / DATA)
 
-    assert refused(command(story.root, "serve", "--port", "0"), "Only `mien restore` brings a backup back")
+    assert refused(run_command(story.root, "serve", "--port", "0"), "Only `mien restore` brings a backup back")
     restored(story.root, story.backups[0])
     started(story, pool)
 
@@ -219,7 +220,7 @@ def test_old_copy_put_there_by_hand_is_not_served(story: Story, pool: SharedPool
 def test_sweep_leaves_the_history_too(story: Story) -> None:
     restored(story.root, story.backups[0])
 
-    assert command(story.root, "sweep").returncode == 0
+    assert run_command(story.root, "sweep").returncode == 0
     with pytest.raises(BackupError, match=LEFT):
         restored(story.root, story.backups[1])
 

@@ -19,12 +19,12 @@ from app.vault.backup_manifest import BackupError
 from app.vault.directory_lock import InUseError, alone, in_use
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
-from tests.rest.program import program
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command, run_program
 from tests.support.service_fixture import SharedPool, prepare, serving
 from tests.support.toy_engine import toy_card
 from tests.test_upgrading import laid_out
-from tests.vault.operator import DATA, backed_up, command, contents, refused, restored
+from tests.vault.operator import DATA, backed_up, contents, refused, restored
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_refusal_is_one_line_and_exit_code_1(lived_in: Path, backup: Path) -> No
     flip_a_bit(backup)
     before = contents(lived_in)
 
-    assert refused(command(lived_in, "restore", backup), "the backup is damaged")
+    assert refused(run_command(lived_in, "restore", backup), "the backup is damaged")
     assert contents(lived_in) == before
 
 
@@ -214,9 +214,9 @@ def test_restore_waits_for_nobody(lived_in: Path, backup: Path) -> None:
     with in_use(lived_in / "data"), pytest.raises(InUseError, match="stop that first"):
         restored(lived_in, backup)
     with alone(lived_in / "data"):
-        assert refused(command(lived_in, "sweep"), "being restored")
-        assert refused(command(lived_in, "serve", "--port", "0"), "being restored")
-        assert refused(command(lived_in, "backup", backup.with_name("new")), "being restored")
+        assert refused(run_command(lived_in, "sweep"), "being restored")
+        assert refused(run_command(lived_in, "serve", "--port", "0"), "being restored")
+        assert refused(run_command(lived_in, "backup", backup.with_name("new")), "being restored")
     restored(lived_in, backup)
 
 
@@ -241,7 +241,7 @@ def test_what_a_killed_restore_left_is_cleared_by_whoever_comes_next(lived_in: P
     left.mkdir()
     (left / "mien.db").write_bytes(b"half")
 
-    assert command(lived_in, "sweep").returncode == 0
+    assert run_command(lived_in, "sweep").returncode == 0
     assert not left.exists()
 
 
@@ -262,7 +262,7 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
         # Whoever holds the write lock holds up the removing.
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("BEGIN IMMEDIATE")
-        with program(lived_in, wait=False, MIEN_ENGINE_WORKERS="1", MIEN_SQLITE_BUSY_S="60") as running:
+        with run_program(lived_in, wait=False, MIEN_ENGINE_WORKERS="1", MIEN_SQLITE_BUSY_S="60") as running:
             asking = threading.Thread(target=ask, args=[str(running.client.base_url)])
             asking.start()
             asking.join(5)
@@ -287,4 +287,4 @@ def test_an_older_backup_is_brought_to_this_version(tmp_path: Path) -> None:
     assert made.schema == "0001"
     assert rows(root / DATA, "SELECT id FROM subjects") == people
     assert rows(root / DATA, "SELECT version_num FROM alembic_version") != [("0001",)]
-    assert command(root, "sweep").returncode == 0
+    assert run_command(root, "sweep").returncode == 0

@@ -20,10 +20,11 @@ from app.vault.rotation import Rotated, rotate
 from app.vault.seal import KEY_BYTES, Kek
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
+from tests.support.launcher import run_command
 from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.test_cli import refused, started
+from tests.test_cli import refused
 
 ROTATIONS = 20
 AT_ONCE = 4
@@ -128,7 +129,7 @@ def test_service_that_works_meanwhile_answers_everybody(service: RunningService)
 
     def rotations() -> None:
         for _ in range(4):
-            done = started(service.root, "keys", "rotate", "--json")
+            done = run_command(service.root, "keys", "rotate", "--json")
             assert done.returncode == 0, done.stderr
             told.append(json.loads(done.stdout))
 
@@ -164,9 +165,9 @@ def test_service_without_the_new_setting_says_that_it_is_not_ready(root: Path, p
         person = service.person()
         service.pool.wait_full()
         before = service.client.get("/readyz")
-        done = started(root, "keys", "rotate", "--json", MIEN_KEK=old, MIEN_KEK_NEXT=new)
+        done = run_command(root, "keys", "rotate", "--json", MIEN_KEK=old, MIEN_KEK_NEXT=new)
         after = service.client.get("/readyz")
-    too_old = started(root, "sweep", MIEN_KEK=old)
+    too_old = run_command(root, "sweep", MIEN_KEK=old)
     with serving(root, pool, toy_card(), kek=new) as service:
         name = Person(service.client, person.subject_id, person.token, "")("GET", "/v1/me").json()["display_name"]
 
