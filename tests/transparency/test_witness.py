@@ -396,6 +396,7 @@ def url_of(client: httpx.Client) -> str:
     return str(client.base_url)
 
 
+@pytest.mark.slow
 def test_a_service_is_watched_while_it_works(service: RunningService, state: Path) -> None:
     url = url_of(service.client)
     grows(service)
@@ -415,6 +416,7 @@ def test_a_service_is_watched_while_it_works(service: RunningService, state: Pat
     assert not (state.parent / "data").exists()
 
 
+@pytest.mark.slow
 def test_a_service_whose_register_was_put_back_is_found_out(
     root: Path, pool: SharedPool, state: Path, tmp_path: Path
 ) -> None:
