@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from app.evaluation import rates, resampling, scores, service
-from app.evaluation.cache import opened
+from app.evaluation.cache import open_cache
 from app.evaluation.groups import none
 from app.evaluation.provenance import state
 from app.evaluation.scores import Source
-from app.evaluation.trial import Asked, prepare
+from app.evaluation.trial import EvaluationRequest, prepare
 from app.kit.clock import utc_now
 from app.main import create_engine
 from app.settings import Settings
@@ -62,7 +62,7 @@ def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
     """Evaluate with so many workers; return a row."""
     settings = Settings(engine_workers=workers, engine_queue=2 * workers)
     stated = state("synthetic people", "yes")
-    asked = Asked(
+    asked = EvaluationRequest(
         root=folder,
         stated=stated,
         name="benchmark",
@@ -73,7 +73,7 @@ def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
     trial = prepare(asked)
     engine = create_engine(settings)
     before = report.cpu_s(os.getpid())
-    with opened(place / "cache", engine[1]) as cache:
+    with open_cache(place / "cache", engine[1]) as cache:
         engine[0].start()
         try:
             found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=lambda _doing: None)

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from app.cli.command import Json, print_result, read_settings, refuse, refuse_on_error
 from app.evaluation import report_files, service
-from app.evaluation.cache import Cache, default_directory, opened
+from app.evaluation.cache import Cache, default_directory, open_cache
 from app.evaluation.errors import EngineLostError, EvaluationError
 from app.evaluation.number_format import bounds, rate
 from app.evaluation.provenance import state
 from app.evaluation.service import Evaluation
-from app.evaluation.trial import MOST_IMAGES, MOST_REFERENCES, Asked, Trial, prepare
+from app.evaluation.trial import MOST_IMAGES, MOST_REFERENCES, EvaluationRequest, Trial, prepare
 from app.faces.cards.custom_calibration import seal_calibration
 from app.faces.cards.custom_card import CustomEngineError
 from app.faces.permit import ImageStatement, PeopleAgreed
@@ -98,7 +98,7 @@ def evaluate(
     """
     settings = read_settings()
     with refuse_on_error():
-        asked = Asked(
+        asked = EvaluationRequest(
             root=directory,
             stated=_read_statement(origin, agreed),
             name=name,
@@ -110,7 +110,7 @@ def evaluate(
             most_images=most_images,
             most_bytes=settings.max_photo_bytes,
         )
-        report_files.check(out, force=force)
+        report_files.check_output(out, force=force)
         found = _evaluate(asked, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
     _print(found, out, as_json=as_json)
 
@@ -152,7 +152,13 @@ def _ask(question: str) -> str:
 
 
 def _evaluate(
-    asked: Asked, settings: Settings, directory: Path | None, out: Path, *, calibrate: bool, keep_cache: bool
+    asked: EvaluationRequest,
+    settings: Settings,
+    directory: Path | None,
+    out: Path,
+    *,
+    calibrate: bool,
+    keep_cache: bool,
 ) -> Evaluation:
     """Evaluate, write the report, and seal it if requested; only an interrupted run leaves its cache."""
     if calibrate:
@@ -160,7 +166,7 @@ def _evaluate(
     trial = prepare(asked)
     measuring = settings.model_copy(update={"engine_workers": asked.workers, "engine_queue": 2 * asked.workers})
     pool, card = create_engine(measuring, calibrated=False)
-    with opened(directory or default_directory(), card) as cache, _sigterm_as_interrupt():
+    with open_cache(directory or default_directory(), card) as cache, _sigterm_as_interrupt():
         pool.start()
         try:
             found = _write_report(asked, trial, (pool, card), cache, out)
@@ -177,11 +183,13 @@ def _evaluate(
     return found
 
 
-def _write_report(asked: Asked, trial: Trial, engine: service.Engine, cache: Cache, out: Path) -> Evaluation:
+def _write_report(
+    asked: EvaluationRequest, trial: Trial, engine: service.Engine, cache: Cache, out: Path
+) -> Evaluation:
     with telling() as tell:
         found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=tell)
         tell("writing the report")
-        report_files.write(out, found.document)
+        report_files.write_report(out, found.document)
     return found
 
 

@@ -1,5 +1,4 @@
-"""Counting an engine's errors on a folder of images: `mien evaluate`. Knows no person, no grant and no store.
+"""`mien evaluate`: measures an engine's error rates on a folder of images. It must know no subject, grant or store.
 
-The method is that of the cards (ISO/IEC 19795-1): every pair, a threshold is a false match rate on this trial,
-intervals by resampling people, rates by group. `docs/how-to/evaluate-an-engine.md` explains each number.
+The method is that of the engine cards (ISO/IEC 19795-1); `docs/how-to/evaluate-an-engine.md` explains each number.
 """

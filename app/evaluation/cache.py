@@ -1,8 +1,7 @@
-"""What was measured, kept so that an interrupted evaluation goes on where it was: one file, only ever added to.
+"""Cache of measured images, one append-only file: an interrupted evaluation resumes from it.
 
-It holds vectors and refusals under digests of the image's bytes and of what measured them; no image, no path, no name.
-A line that a killed process left half-written has no end, or a wrong sum: it is passed over, and its image is measured
-again.
+It holds vectors and refusals under digests of the image's bytes and of the engine; no image, path or name. A line that
+a killed process left incomplete has no end or a wrong checksum: it is skipped, and its image is measured again.
 """
 
 import base64
@@ -27,15 +26,15 @@ from app.faces.flaws import Flaw
 FILE: Final = "measured"
 Vector = npt.NDArray[np.float64]
 Outcome = Vector | Flaw
-"""What became of one image."""
+"""A measured vector, or the reason for refusing the image."""
 
 
 class Cache:
-    """An open cache. One evaluation at a time.
+    """An open cache, locked for one evaluation.
 
     Args:
-        directory: where its file is, or will be.
-        card: of the engine; what another engine or other weights measured is not found.
+        directory: holds the cache file; created if missing.
+        card: the engine's card; entries of another engine or other weights are not found.
     """
 
     def __init__(self, directory: Path, card: Card) -> None:
@@ -49,15 +48,15 @@ class Cache:
         self._known = dict(self._read())
 
     def key(self, image: bytes) -> str:
-        """Return under what *image* is found."""
+        """Return the key of *image*."""
         return hashlib.sha256(self._engine.encode() + b"\0" + hashlib.sha256(image).digest()).hexdigest()
 
     def find(self, key: str) -> Outcome | None:
-        """Return what became of an image before."""
+        """Return the earlier outcome of an image, if any."""
         return self._known.get(key)
 
     def add(self, key: str, outcome: Outcome) -> None:
-        """Keep what became of an image. It is there after this process was killed."""
+        """Append the outcome of an image. It survives a kill of this process."""
         if isinstance(outcome, Flaw):
             body = f"{key} flaw {outcome.value}"
         else:
@@ -69,18 +68,18 @@ class Cache:
         self._known[key] = outcome
 
     def empty(self) -> bool:
-        """Say whether nothing is kept."""
+        """Return True if there is no entry."""
         return not self._known
 
     def delete(self) -> None:
-        """Remove the file, and the directory if it was made for it and holds nothing else."""
+        """Remove the file, and its directory if the cache created it and it is empty."""
         self.path.unlink(missing_ok=True)
         if self._made_directory or self.path.parent.name == DIRECTORY:
             with suppress(OSError):  # something else is in it
                 self.path.parent.rmdir()
 
     def close(self) -> None:
-        """Let the next one in."""
+        """Close the file and release the lock."""
         self._file.close()
 
     def _lock(self) -> None:
@@ -103,7 +102,7 @@ class Cache:
                 found = _line(line, self._dimensions)
                 if found is not None:
                     yield found
-        # What was cut off would otherwise be the beginning of the next line.
+        # Remove an incomplete last line: the next entry would continue it.
         self._file.truncate(end)
 
 
@@ -112,17 +111,17 @@ _DOUBLES: Final = "<f8"
 
 
 def default_directory() -> Path:
-    """Return where caches are, by the XDG base directory specification."""
+    """Return the cache directory of the XDG base directory specification."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / DIRECTORY
 
 
 @contextmanager
-def opened(directory: Path, card: Card) -> Iterator[Cache]:
+def open_cache(directory: Path, card: Card) -> Iterator[Cache]:
     """Open the cache for one evaluation.
 
     Raises:
-        EvaluationError: others may look into it, or another evaluation uses it.
+        EvaluationError: other users can read the directory, or another evaluation uses it.
     """
     cache = Cache(directory, card)
     try:
@@ -132,7 +131,7 @@ def opened(directory: Path, card: Card) -> Iterator[Cache]:
 
 
 def _private(directory: Path) -> bool:
-    """Make *directory* for its owner alone. Say whether it was not there."""
+    """Create *directory* with mode 0700. Return False if it existed."""
     try:
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
@@ -140,15 +139,15 @@ def _private(directory: Path) -> bool:
         found = directory.stat()
         if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.geteuid():
             raise EvaluationError(
-                f"{directory} has to be a directory of your own that nobody else may look into: chmod 700 it, or name "
-                "another one with --cache"
+                f"{directory} must be your own directory, closed to other users: run chmod 700 on it, or name another "
+                "with --cache"
             ) from None
         return False
     return True
 
 
 def _line(line: bytes, dimensions: int) -> tuple[str, Outcome] | None:
-    """Read one line; nothing if it is not whole."""
+    """Parse one line; return None if it is incomplete or damaged."""
     try:
         checksum, body = line.decode("ascii").rstrip("\n").split(" ", 1)
         key, kind, content = body.split(" ")

@@ -1,7 +1,4 @@
-"""The figures of docs/explanation/engines.md, drawn from the cards: what is printed there can be drawn again.
-
-Imported when they are drawn and not before, as `plots` is.
-"""
+"""Figures of docs/explanation/engines.md, drawn from the shipped cards. Imported only when they are drawn."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -20,7 +17,7 @@ from app.faces.cards.card import Card
 from app.faces.cards.compare import FPIR
 
 COLOURS: Final = ("#0b57d0", "#b3261e", "#146c2e", "#7b4397")
-"""Told apart without colour too, by the dashes."""
+"""Lines differ by their dashes too."""
 DASHES: Final = ("-", "--", "-.", ":")
 GALLERIES: Final = np.geomspace(1, 1_000_000, 200)
 RATES: Final = (1e-3, 1e-4, 1e-5)
@@ -41,7 +38,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
 
 
 def figures(cards: Sequence[Card]) -> dict[str, str]:
-    """Return each figure as an SVG file's text, by name. The same cards give the same bytes."""
+    """Return the text of each SVG file by name. The same cards give the same bytes."""
     drawn: dict[str, tuple[str, Callable[[Axes, Sequence[Card]], None]]] = {
         "det": ("False non-match rate of each engine against its false match rate", _det),
         "groups": ("False match rates by origin and sex in the second trial", _groups),
@@ -125,7 +122,7 @@ def _gallery(axes: Axes, _cards: Sequence[Card]) -> None:
 
 
 def _plain(*axes: Axis) -> None:
-    """Write the numbers of logarithmic axes as numbers: their powers of ten need a typesetter."""
+    """Format logarithmic ticks as plain numbers; powers of ten would need mathematical typesetting."""
     for axis in axes:
         axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())

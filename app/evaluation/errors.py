@@ -1,9 +1,9 @@
-"""What `mien evaluate` is refused with."""
+"""Errors of `mien evaluate`."""
 
 
 class EvaluationError(Exception):
-    """It cannot be done; the text says why, and what to do."""
+    """The evaluation cannot run; the text gives the reason and the remedy."""
 
 
 class EngineLostError(EvaluationError):
-    """The engine cannot be used, or no longer: what was measured until then is kept."""
+    """The engine is unusable or failed. The images measured so far stay in the cache."""

@@ -1,4 +1,4 @@
-"""`groups.csv`: which group each person belongs to, as the operator labelled them."""
+"""`groups.csv`: the group of each person, labelled by the operator."""
 
 import csv
 import re
@@ -15,35 +15,34 @@ from app.evaluation.image_folder import read
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 FEW_PEOPLE: Final = 30
-"""A group of fewer is named as too small: one person more or less changes its rates (the rule of thirty, applied to
-people)."""
+"""A smaller group is reported as too small: one person more or less changes its rates (rule of thirty, for people)."""
 _LABEL: Final = re.compile(r"[^\W_][\w .+-]{0,39}")
-NOBODY: Final = -1
-"""The group of who has none."""
+NO_GROUP: Final = -1
+"""Index for a person without a group."""
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Who belongs to which group."""
+    """The group of each person."""
 
     labels: tuple[str, ...]
-    """In order."""
+    """Sorted."""
     of_person: Ints
-    """For each person the index of their label, or ``NOBODY``."""
+    """For each person the index of their label, or ``NO_GROUP``."""
 
     def pairs(self) -> list[tuple[int, int]]:
         """Return every pair of groups, the smaller index first."""
         return [(one, other) for one in range(len(self.labels)) for other in range(one, len(self.labels))]
 
     def key(self, pair: tuple[int, int]) -> str:
-        """Return how a pair of groups is called: ``FM`` for labels of one letter, ``A/B`` for longer ones."""
+        """Return the name of a pair of groups: ``FM`` for labels of one letter, ``A/B`` for longer ones."""
         between = "" if all(len(label) == 1 for label in self.labels) else "/"
         return between.join(self.labels[group] for group in pair)
 
     def lookup(self) -> Ints:
-        """Return a square table: the place in ``pairs`` of two groups; the last row and column are ``NOBODY``'s."""
+        """Return a square table with the index in ``pairs`` of two groups; last row and column: ``NO_GROUP``."""
         size = len(self.labels)
         table = np.full((size + 1, size + 1), size * (size + 1) // 2, dtype=np.int64)
         for place, (one, other) in enumerate(self.pairs()):
@@ -51,16 +50,16 @@ class Groups:
         return table
 
 
-def none(people: int) -> Groups:
-    """Return that nobody has a group."""
-    return Groups((), np.full(people, NOBODY, dtype=np.int64))
+def no_groups(people: int) -> Groups:
+    """Return groups without labels for *people*."""
+    return Groups((), np.full(people, NO_GROUP, dtype=np.int64))
 
 
-def rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Give the lines of a CSV file below its *header*, with their numbers; blank lines are passed over.
+def read_csv(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file below its *header*, with their numbers. Blank lines are skipped.
 
     Raises:
-        EvaluationError: it is not such a file.
+        EvaluationError: the file is unreadable, too large, not UTF-8 or not CSV, or has another header.
     """
     try:
         content = read(path, most_bytes=MOST_BYTES)
@@ -87,17 +86,17 @@ def rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_groups(path: Path, people: Sequence[str], *, partial: bool) -> Groups:
-    """Read who belongs to which group. Who is not named has none; nobody is guessed.
+    """Read the group of each person. A person who is not listed has no group; no group is ever guessed.
 
     Args:
-        partial: *people* are not all there are, so that others may be named.
+        partial: *people* is a part of the folder, so that the file may name others.
 
     Raises:
-        EvaluationError: it names somebody who is not there, or twice, or a label that cannot be used.
+        EvaluationError: the file names an unknown person, a person twice, or an unusable label.
     """
     index = {name: place for place, name in enumerate(people)}
     label_of: dict[int, str] = {}
-    for number, (person, label) in rows(path, ("person", "group")):
+    for number, (person, label) in read_csv(path, ("person", "group")):
         if person not in index and partial:
             continue
         if person not in index:
@@ -110,7 +109,7 @@ def read_groups(path: Path, people: Sequence[str], *, partial: bool) -> Groups:
             )
         label_of[index[person]] = label
     labels = tuple(sorted(set(label_of.values())))
-    of_person = none(len(people)).of_person
+    of_person = no_groups(len(people)).of_person
     for place, label in label_of.items():
         of_person[place] = labels.index(label)
     return Groups(labels, of_person)

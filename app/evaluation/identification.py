@@ -1,8 +1,8 @@
-"""Searching in a gallery (1:N), for galleries of many sizes out of the people there.
+"""Identification rates (1:N) for galleries of many sizes made from the people of the trial.
 
-No gallery is drawn: a rate is its mean over *all* galleries of that size, which is counted. If f of M other people's
-references are nearer than the threshold to a probe, a gallery of N of them holds none of these in C(M - f, N) of
-C(M, N) cases. Each person's reference is their first image by name.
+No gallery is drawn at random: each rate is the exact mean over *all* galleries of that size. If f of M other people's
+references are below the threshold for a probe, a gallery of N of them contains none of the f in C(M - f, N) of C(M, N)
+cases. Each person's reference is their first image by name.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from typing import Any
 import numpy as np
 
 from app.evaluation.groups import Ints
-from app.evaluation.rates import shown
+from app.evaluation.rates import round_rate
 from app.evaluation.references import rows_of
 from app.evaluation.scores import BLOCK, Floats, Metric, distances
 
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """For every probe, what of the references is near it."""
+    """Counts of near references for every probe."""
 
     nearer: Ints
-    """How many other people's are at most as far as the own one."""
+    """Number of other people's references that are no farther than the person's own."""
     own: Floats
-    """How far the own one is; the reference itself is no probe of its own person."""
+    """Distance of the person's own reference."""
     mated: Ints
-    """The probes that have a reference that is another image."""
+    """Indices of the probes whose person's reference is another image."""
     strangers: Ints
-    """For each threshold and probe, how many other people's are below it."""
+    """For each threshold and probe, the number of other people's references below it."""
 
 
 def sizes(people: int) -> list[int]:
-    """Return the galleries: 10, 30, 100 … and all people but one, who is the stranger."""
+    """Return the gallery sizes: 10, 30, 100 … and all people but one, who is the stranger."""
     largest = people - 1
     steps = (10 ** (1 + n // 2) * (3 if n % 2 else 1) for n in count())
     found = []
@@ -47,10 +47,10 @@ def sizes(people: int) -> list[int]:
 def identification(
     vectors: Floats, person: Ints, metric: Metric, thresholds: Sequence[float], fmr: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Return, for each size of gallery and threshold, how often the right one is found and a stranger is found.
+    """Return the rate of correct identifications and of found strangers, by gallery size and threshold.
 
     Args:
-        fmr: the false match rate of one comparison at each threshold: FPIR is said to be about N times that.
+        fmr: the false match rate of one comparison at each threshold; N times it approximates the FPIR.
     """
     people = rows_of(person)
     counts = _count(vectors, people, metric, thresholds)
@@ -64,8 +64,8 @@ def identification(
                 {
                     "threshold": threshold,
                     "dir_rank_1": _identified(counts, threshold, others, size),
-                    "fpir": shown(float((1 - _none_of(counts.strangers[place], others, size)).mean())),
-                    "n_times_fmr": shown(size * fmr[place]),
+                    "fpir": round_rate(float((1 - _none_of(counts.strangers[place], others, size)).mean())),
+                    "n_times_fmr": round_rate(size * fmr[place]),
                 }
                 for place, threshold in enumerate(thresholds)
             ],
@@ -95,13 +95,13 @@ def _count(vectors: Floats, people: Sequence[Ints], metric: Metric, thresholds: 
 
 
 def _identified(counts: _Counts, threshold: float, others: int, size: int) -> float:
-    """Return the share of probes whose own reference, in the gallery, is below *threshold* and before all others."""
+    """Return the share of probes whose own reference is below *threshold* and nearer than all others."""
     chance = _none_of(counts.nearer[counts.mated], others, size - 1)
-    return shown(float((chance * (counts.own[counts.mated] < threshold)).mean()))
+    return round_rate(float((chance * (counts.own[counts.mated] < threshold)).mean()))
 
 
 def _none_of(marked: Ints, others: int, drawn: int) -> Floats:
-    """Return the chance that none of *marked* is among *drawn* of *others*, drawn without putting back."""
+    """Return the probability that none of *marked* is among *drawn* of *others*, drawn without replacement."""
     clear: Floats = np.ones(int(marked.max(initial=0)) + 1)
     for one in range(len(clear) - 1):
         # C(M-f-1, N) / C(M-f, N) = (M-f-N) / (M-f)

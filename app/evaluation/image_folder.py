@@ -1,6 +1,6 @@
-"""A folder of images, looked at and not opened: people are folders, what is inside them is theirs.
+"""A folder of images with one folder per person. Images are listed here, not opened.
 
-Nothing leads out of it: symbolic links are left out and counted, as is whatever is no image by its name.
+Symbolic links are left out and counted, and so are files without the name of an image.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Final
 from app.evaluation.errors import EvaluationError
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
-"""What is taken for an image by its name; what it is, its content says, to a worker."""
+"""File names taken for images. The engine worker decides by content."""
 FEWEST_PEOPLE: Final = 2
 GROUPS_FILE: Final = "groups.csv"
 
@@ -25,27 +25,27 @@ class Sample:
 
     path: Path
     person: int
-    """An index of ``Folder.people``; -1 where files are not in folders of people."""
+    """Index in ``Folder.people``; -1 if the files are not in folders of people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What there is to measure."""
+    """The people and images of a trial."""
 
     root: Path
     people: tuple[str, ...]
-    """The names of the folders, in order. They leave this process in no report."""
+    """Folder names in order. No report contains them."""
     samples: tuple[Sample, ...]
-    """By person, then by name: the first are the references."""
+    """By person, then by name; the first of each person is the reference."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Files and folders that were not taken, by reason."""
+    """Counts of ignored files and folders, by reason."""
 
 
-def look(root: Path, *, most_images: int) -> Folder:
-    """Return the people of *root*, a folder for each.
+def list_folder(root: Path, *, most_images: int) -> Folder:
+    """List the people of *root*, one folder each.
 
     Raises:
-        EvaluationError: it is no folder, or holds too much or too little.
+        EvaluationError: *root* is not a folder, or has too many images or too few people.
     """
     left_out: Counter[str] = Counter()
     people: list[str] = []
@@ -71,10 +71,10 @@ def look(root: Path, *, most_images: int) -> Folder:
 
 
 def read(path: Path, *, most_bytes: int) -> bytes | None:
-    """Return what is in a regular file; nothing if it is larger than *most_bytes*.
+    """Return the content of a regular file, or None if it is larger than *most_bytes*.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: the file is unreadable or not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -85,7 +85,7 @@ def read(path: Path, *, most_bytes: int) -> bytes | None:
 
 
 def _images(directory: Path, left_out: Counter[str]) -> Iterator[Path]:
-    """Give the images below *directory*, whatever folders they are in."""
+    """Yield the images below *directory* at any depth."""
     for entry in _listed(directory, left_out):
         if entry.is_dir(follow_symlinks=False):
             yield from _images(Path(entry.path), left_out)
@@ -96,7 +96,7 @@ def _images(directory: Path, left_out: Counter[str]) -> Iterator[Path]:
 
 
 def _listed(directory: Path, left_out: Counter[str]) -> list["os.DirEntry[str]"]:
-    """Return what is in *directory*, by name; hidden files are nobody's images, and links may lead anywhere."""
+    """Return the entries of *directory* by name, without hidden files and symbolic links."""
     try:
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)

@@ -1,6 +1,6 @@
-"""From files to vectors: every image through the workers, once, on all cores; what gives no vector is counted.
+"""Measures every image once, on all cores, and counts the images that give no vector.
 
-A file that cannot be read, or over which workers were lost, is not kept in the cache: it is tried again next time.
+An unreadable file, or one that no worker answered for, is not cached: the next run tries it again.
 """
 
 import time
@@ -30,18 +30,18 @@ _THREADS_A_WORKER: Final = 2
 POOR_QUALITY: Final = "poor-quality"
 
 
-class Lost(StrEnum):
-    """Why a file came to no worker, or back from none."""
+class NoAnswer(StrEnum):
+    """Reason why a file has no answer from a worker."""
 
     UNREADABLE = "unreadable"
     TOO_LARGE = "too-large"
     NO_ANSWER = "no-answer"
-    """It took a worker too long, or two workers ended over it."""
+    """A worker timed out, or two workers died on it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Acquired:
-    """What came of the images."""
+class MeasuredImages:
+    """Vectors and counts of all images."""
 
     vectors: npt.NDArray[np.float64]
     """One row for each image that gave one face."""
@@ -50,37 +50,37 @@ class Acquired:
     person: npt.NDArray[np.int64]
     """For each row, its person."""
     images: int
-    """How many could be read and were tried; the same bytes again in one person's folder count once."""
+    """Images that were readable and tried; identical files in one person's folder count once."""
     not_acquired: Counter[str]
     """Failures to acquire: no image, no face, several faces; by reason."""
     not_enrolled: Counter[str]
     """Failures to enrol: one face, of too poor a quality; by reason."""
     unreadable: int
     repeated: int
-    """Left out: the same bytes again in one person's folder."""
+    """Ignored: identical files in one person's folder."""
     shared: tuple[tuple[Path, Path], ...]
-    """The same bytes in two people's folders. For the operator's eyes; in no report."""
+    """Identical files in two people's folders, for the operator only; no report contains them."""
     measured: int
-    """How many the workers had."""
+    """Images measured by workers in this run."""
     known: int
-    """How many were in the cache."""
+    """Images found in the cache."""
     seconds: float
-    """Of measuring, the start of the workers included."""
+    """Duration of measuring, with the start of the workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """What came of one file."""
+    """Outcome of one file."""
 
-    outcome: Outcome | Lost
+    outcome: Outcome | NoAnswer
     key: str = ""
     fresh: bool = False
-    """Whether workers had it just now."""
+    """Measured in this run, not found in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """With what images are measured."""
+class Measurer:
+    """Engine workers, statement and cache for measuring images."""
 
     pool: EnginePool
     stated: ImageStatement
@@ -89,17 +89,17 @@ class Bench:
     workers: int
 
     def measure(self, path: Path) -> _One:
-        """Return what comes of one file, from the cache or from a worker.
+        """Return the outcome of one file, from the cache or from a worker.
 
         Raises:
-            EngineLostError: the engine cannot be used.
+            EngineLostError: the engine is unusable.
         """
         try:
             image = read(path, most_bytes=self.most_bytes)
         except OSError:
-            return _One(Lost.UNREADABLE)
+            return _One(NoAnswer.UNREADABLE)
         if image is None:
-            return _One(Lost.TOO_LARGE, str(path))
+            return _One(NoAnswer.TOO_LARGE, str(path))
         key = self.cache.key(image)
         known = self.cache.find(key)
         if known is not None:
@@ -110,18 +110,18 @@ class Bench:
             status = self.pool.status()
             if not status.ready:
                 raise EngineLostError(f"the engine {status.engine} cannot be used: {status.reason}") from None
-            return _One(Lost.NO_ANSWER, key, fresh=True)
+            return _One(NoAnswer.NO_ANSWER, key, fresh=True)
         return _One(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
 
 
-def acquire(folder: Folder, bench: Bench, *, listed: bool, tell: Tell) -> Acquired:
-    """Measure every sample of *folder* that the cache does not know.
+def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, tell: Tell) -> MeasuredImages:
+    """Measure every sample of *folder* that is not in the cache.
 
     Args:
-        listed: the comparisons are listed, so that nothing that is repeated is left out.
+        listed: the operator listed the comparisons, so that identical files are kept.
 
     Raises:
-        EngineLostError: the engine cannot be used.
+        EngineLostError: the engine is unusable.
     """
     begun = time.monotonic()
     found: dict[int, _One] = {}
@@ -129,17 +129,19 @@ def acquire(folder: Folder, bench: Bench, *, listed: bool, tell: Tell) -> Acquir
     for place, one in _measured(folder.samples, bench):
         found[place] = one
         fresh += one.fresh
-        if not isinstance(one.outcome, Lost) and bench.cache.find(one.key) is None:
+        if not isinstance(one.outcome, NoAnswer) and bench.cache.find(one.key) is None:
             bench.cache.add(one.key, one.outcome)
         if len(found) % _TOLD_EVERY == 0:
             pace = fresh / (time.monotonic() - begun)
             tell(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
     seconds = time.monotonic() - begun
-    return _counted(folder.samples, [found[place] for place in range(len(found))], listed, fresh, seconds)
+    return _counted(
+        folder.samples, [found[place] for place in range(len(found))], listed=listed, fresh=fresh, seconds=seconds
+    )
 
 
-def _measured(samples: Sequence[Sample], bench: Bench) -> Iterator[tuple[int, _One]]:
-    """Measure on all workers at once; give each as it is done."""
+def _measured(samples: Sequence[Sample], bench: Measurer) -> Iterator[tuple[int, _One]]:
+    """Measure on all workers; yield each outcome as it is ready."""
     threads = ThreadPoolExecutor(_THREADS_A_WORKER * bench.workers, thread_name_prefix="measuring")
     try:
         places = {threads.submit(bench.measure, sample.path): place for place, sample in enumerate(samples)}
@@ -149,8 +151,10 @@ def _measured(samples: Sequence[Sample], bench: Bench) -> Iterator[tuple[int, _O
         threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fresh: int, seconds: float) -> Acquired:  # noqa: FBT001
-    readable = [place for place, one in enumerate(found) if one.outcome is not Lost.UNREADABLE]
+def _counted(
+    samples: Sequence[Sample], found: Sequence[_One], *, listed: bool, fresh: int, seconds: float
+) -> MeasuredImages:
+    readable = [place for place, one in enumerate(found) if one.outcome is not NoAnswer.UNREADABLE]
     tried, shared = _distinct(samples, found, readable)
     if listed:
         tried = readable
@@ -159,7 +163,7 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
     not_enrolled: Counter[str] = Counter()
     for place in tried:
         outcome = found[place].outcome
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, NoAnswer):
             not_acquired[outcome.value] += 1
         elif not isinstance(outcome, Flaw):
             kept.append(place)
@@ -168,7 +172,7 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
         else:
             not_acquired[outcome.slug] += 1
     vectors = [found[place].outcome for place in kept]
-    return Acquired(
+    return MeasuredImages(
         vectors=np.array(vectors, dtype=np.float64).reshape(len(kept), -1 if kept else 0),
         place=np.array(kept, dtype=np.int64),
         person=np.array([samples[place].person for place in kept], dtype=np.int64),
@@ -179,7 +183,7 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
         repeated=len(readable) - len(tried),
         shared=shared,
         measured=fresh,
-        known=sum(not one.fresh and not isinstance(one.outcome, Lost) for one in found),
+        known=sum(not one.fresh and not isinstance(one.outcome, NoAnswer) for one in found),
         seconds=seconds,
     )
 
@@ -187,7 +191,7 @@ def _counted(samples: Sequence[Sample], found: Sequence[_One], listed: bool, fre
 def _distinct(
     samples: Sequence[Sample], found: Sequence[_One], places: Sequence[int]
 ) -> tuple[list[int], tuple[tuple[Path, Path], ...]]:
-    """Return the places without those that repeat an image of the same person; and what two people have in common."""
+    """Return the places without repeated images of one person, and the images that two people share."""
     of_person: set[tuple[str, int]] = set()
     first: dict[str, int] = {}
     distinct, shared = [], []

@@ -1,4 +1,4 @@
-"""Numbers as people read them, in the page, its figures and the command's answer."""
+"""Formats numbers for readers of the page, its figures and the command's output."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _SMALL: Final = 1e-3
 
 
 def rate(value: float | None) -> str:
-    """Write a rate as people read it: per cent, and powers of ten where per cent has many zeros."""
+    """Format a rate in per cent, or as a power of ten below 0.1 %."""
     if value is None:
         return "not known"
     if value == 0:
@@ -21,22 +21,22 @@ def rate(value: float | None) -> str:
 
 
 def bounds(both: list[float] | None) -> str:
-    """Write an interval."""
+    """Format an interval."""
     return "no interval" if both is None else f"{plain(both[0])} to {plain(both[1])}"
 
 
 def whole(number: int) -> str:
-    """Write a whole number with its thousands apart."""
+    """Format a whole number with spaces between thousands."""
     return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def seen(value: float, pairs: int) -> str:
-    """Write a rate out of *pairs*, unless fewer than three were seen: then no rate can be stated."""
+    """Format a rate among *pairs*. With fewer than three events no rate is stated."""
     if round(value * pairs) < RULE_OF_THREE:
         return f"fewer than {RULE_OF_THREE} in {whole(pairs)}"
     return rate(value)
 
 
 def plain(value: float) -> str:
-    """Write a bound or a mark on an axis, where 0 is a number."""
+    """Format a bound or a tick label, where 0 is a number."""
     return "0" if value == 0 else rate(value)

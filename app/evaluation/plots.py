@@ -1,6 +1,6 @@
-"""The figures of the report, as SVG that stands in the page: text stays text, colours are the page's.
+"""Figures of the report as SVG inside the page: text stays text, and colours come from the page.
 
-Imported when a page is made and not before: the plotting library takes long to load, and looks for fonts when it does.
+Imported only when a page is made (`plotting.load_figures`).
 """
 
 import io
@@ -21,11 +21,11 @@ from app.evaluation.number_format import plain, rate
 from app.evaluation.plotting import number_ids
 
 INK: Final = "#010203"
-"""Stands for the page's colour of text, whichever it is when it is read."""
+"""Placeholder for the page's text colour."""
 SERIES: Final = ("#040501", "#040502", "#040503", "#040504", "#040505", "#040506")
-"""Stand for the page's colours of lines."""
+"""Placeholders for the page's line colours."""
 _DASHES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-"""Lines are told apart without colour too."""
+"""Lines differ without colour too."""
 _SIZE: Final = (5.2, 3.6)
 _SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -49,7 +49,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
 
 
 def figures(told: dict[str, Any]) -> dict[str, str]:
-    """Return each figure of a report as an SVG element, by name; only those that there are numbers for."""
+    """Return each figure that has numbers as an SVG element, by name."""
     drawn: dict[str, Callable[[Axes, dict[str, Any]], None]] = {"det": _det, "histograms": _histograms}
     if any(told["calibration"]["table"][-1]["fmr_by_group"].values()):
         drawn["groups"] = _groups
@@ -71,7 +71,7 @@ def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], told: dict[str
     drawing.savefig(out, format="svg", transparent=True, metadata=nothing)
     text = number_ids(out.getvalue())
     text = text[text.index("<svg") :]
-    # Its names of parts are the same in every figure, and in a page each may be there once.
+    # Ids repeat between figures, and a page may hold each id once.
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = text.replace(INK, "var(--ink)")
     for place, colour in enumerate(SERIES):
@@ -157,16 +157,16 @@ def _identification(axes: Axes, told: dict[str, Any]) -> None:
 
 
 def _say_rates(axis: Axis) -> None:
-    """Write the numbers of a logarithmic axis as the tables do."""
+    """Format the ticks of a logarithmic axis as the tables do."""
     axis.set_major_formatter(FuncFormatter(lambda value, _place: rate(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
 def _positive(rates: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return *rates* without the zeros, which have no place on a logarithmic axis."""
+    """Return *rates* with zeros as NaN: a logarithmic axis has no zero."""
     return np.array([rate or np.nan for rate in rates])
 
 
 def _marker(table: Sequence[object]) -> str:
-    """Return a mark for each point where there is hardly a line."""
+    """Return a point marker if the table has a single row and draws no line."""
     return "o" if len(table) == 1 else ""

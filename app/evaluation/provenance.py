@@ -1,22 +1,22 @@
-"""Where the images came from: without that said, none is measured. The only maker of an `ImageStatement`."""
+"""The operator's statement of where the images came from. Without it no image is measured."""
 
 from app.evaluation.errors import EvaluationError
 from app.faces.permit import ImageStatement, PeopleAgreed
 from app.kit.text import REASON, readable
 
 MOST_CHARACTERS = 2000
-"""Of a statement; it stands at the top of the report."""
+"""Length limit; the statement is the first line of the report."""
 
 
 def state(origin: str, agreed: PeopleAgreed) -> ImageStatement:
-    """Return what the operator said, for the workers and for the report.
+    """Return the operator's statement for the workers and the report.
 
     Raises:
-        EvaluationError: it says nothing, or what cannot be shown.
+        EvaluationError: the statement is empty, too long or not printable.
     """
     said = " ".join(origin.split())
     if not said:
-        raise EvaluationError("an empty statement is none: say where the images came from")
+        raise EvaluationError("the statement is empty: say where the images came from")
     if not readable(said):
         raise EvaluationError(f"{REASON} in the statement")
     if len(said) > MOST_CHARACTERS:

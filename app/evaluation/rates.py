@@ -1,4 +1,4 @@
-"""From counts to rates: the calibration table, the thresholds that reports speak of, the curve, the histograms."""
+"""Rates from counts: calibration table, reported thresholds, error curve, histograms."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,25 +10,25 @@ from app.evaluation.groups import Groups
 from app.evaluation.scores import FINE, Tally
 
 TARGETS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""False match rates at whose nearest thresholds intervals are given."""
+"""False match rates. Intervals are reported at the threshold nearest to each."""
 HIGHEST_FMR: Final = 0.1
-"""The table ends where it is reached: no door is set beyond it."""
+"""The table ends here: no door operates at a higher rate."""
 RULE_OF_THREE: Final = 3
 """With none seen in n trials, a rate is below 3/n with 95 % confidence (ISO/IEC 19795-1); fewer than three are none."""
 _NEAR: Final = 0.5
-"""In powers of ten: a threshold further from a target is not said to be its."""
+"""Largest distance, in powers of ten, between a target and the rate of its threshold."""
 
 Ints = npt.NDArray[np.int64]
 
 
-def shown(rate: float) -> float:
-    """Return *rate* with four digits: more are not known."""
+def round_rate(rate: float) -> float:
+    """Return *rate* with four significant digits; the trial supports no more."""
     return float(f"{rate:.4g}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a tally says at each threshold of a table."""
+    """Rates of a tally at each threshold of the table."""
 
     tally: Tally
     groups: Groups
@@ -37,7 +37,7 @@ class Rates:
 
     @property
     def floor(self) -> float:
-        """The least false match rate that so many pairs can speak of."""
+        """The lowest false match rate that this number of pairs supports."""
         return RULE_OF_THREE / self.impostor_pairs
 
     def thresholds(self) -> list[int]:
@@ -54,12 +54,12 @@ class Rates:
         by_pair, by_group = self._by_pair(), self._by_group()
         return [
             {
-                "threshold": shown(self.tally.edges[place]),
-                "fmr": shown(matches[place] / self.impostor_pairs),
+                "threshold": round_rate(self.tally.edges[place]),
+                "fmr": round_rate(matches[place] / self.impostor_pairs),
                 "false_matches": int(matches[place]),
-                "fnmr": shown(misses[place] / self.genuine_pairs),
-                "fmr_by_group": {key: shown(counts[place] / pairs) for key, (counts, pairs) in by_pair.items()},
-                "fnmr_by_group": {key: shown(counts[place] / pairs) for key, (counts, pairs) in by_group.items()},
+                "fnmr": round_rate(misses[place] / self.genuine_pairs),
+                "fmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_pair.items()},
+                "fnmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_group.items()},
             }
             for place in self.thresholds()
         ]
@@ -79,20 +79,20 @@ class Rates:
         last = int(np.searchsorted(matches, self.impostor_pairs))
         places = [int(place) for place in told if place <= last]
         return {
-            "threshold": [shown(self.tally.edges[place]) for place in places],
-            "fmr": [shown(matches[place] / self.impostor_pairs) for place in places],
-            "fnmr": [shown(misses[place] / self.genuine_pairs) for place in places],
+            "threshold": [round_rate(self.tally.edges[place]) for place in places],
+            "fmr": [round_rate(matches[place] / self.impostor_pairs) for place in places],
+            "fnmr": [round_rate(misses[place] / self.genuine_pairs) for place in places],
         }
 
     def histograms(self) -> dict[str, Any]:
-        """Return how many comparisons there are in each two steps of distance, from 0 on."""
+        """Return the number of comparisons in each bin of two distance steps, from 0 on."""
         edges = self.tally.edges[:: 2 * FINE]
         counts = {}
         for kind, every in (("genuine", self.tally.genuine), ("impostor", self.tally.impostor)):
             below = np.append(self.tally.below(every.sum(axis=0))[:: 2 * FINE], every.sum())
             counts[kind] = np.diff(below)
         last = int(np.flatnonzero(counts["genuine"] + counts["impostor"]).max(initial=0)) + 1
-        width = shown(edges[1] - edges[0])
+        width = round_rate(edges[1] - edges[0])
         return {"bin": width, **{kind: [int(one) for one in found[:last]] for kind, found in counts.items()}}
 
     def _matches(self) -> Ints:
@@ -121,16 +121,16 @@ class Rates:
 
 
 def rates_of(tally: Tally, groups: Groups) -> Rates:
-    """Return what *tally* says."""
+    """Return the rates of *tally*."""
     return Rates(tally, groups, int(tally.genuine.sum()), int(tally.impostor.sum()))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A threshold that the report speaks of."""
+    """A reported threshold."""
 
     target: float
-    """The false match rate that it was looked up for."""
+    """The target false match rate."""
     threshold: float
 
 

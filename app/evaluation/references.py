@@ -1,7 +1,7 @@
-"""Several enrolled images: their mean as one reference, or all of them and the nearest counts.
+"""Error rates with several enrolled images: with their mean as the reference, and with the nearest of them.
 
-References are a person's first images, by name; probes are later ones, the same for every number of references, so that
-the rows can be compared. People with too few images are left out, and it is said how many remain.
+References are a person's first images by name. Probes are later images, the same for every number of references, so
+that rows are comparable. People with too few images are left out; the result says how many remain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,25 +10,25 @@ from typing import Any, Final
 import numpy as np
 
 from app.evaluation.groups import Ints
-from app.evaluation.rates import shown
+from app.evaluation.rates import round_rate
 from app.evaluation.scores import BLOCK, Floats, Metric, distances, mean
 
 MOST_PROBES: Final = 20
-"""Of one person, so that those with very many images do not stand for all."""
+"""Limit for each person, so that people with many images do not dominate."""
 
 
 def rows_of(person: Ints) -> list[Ints]:
-    """Return each person's rows, in order; of those with any."""
+    """Return the rows of each person who has any, in order."""
     return [np.flatnonzero(person == one) for one in np.unique(person)]
 
 
 def references(
     vectors: Floats, person: Ints, metric: Metric, thresholds: Sequence[float], *, most: int
 ) -> dict[str, Any] | None:
-    """Return the rates at each of *thresholds* for one to *most* references; nothing where nobody has two images."""
-    everybody = rows_of(person)
-    most = min(most, max(map(len, everybody)) - 1)
-    people = [rows for rows in everybody if len(rows) > most]
+    """Return the rates at each of *thresholds* for 1 to *most* references, or None if no person has two images."""
+    everyone = rows_of(person)
+    most = min(most, max(map(len, everyone)) - 1)
+    people = [rows for rows in everyone if len(rows) > most]
     if most < 1:
         return None
     probes = np.concatenate([rows[most : most + MOST_PROBES] for rows in people])
@@ -51,7 +51,7 @@ def references(
 def _matrices(
     vectors: Floats, people: Sequence[Ints], probes: Floats, metric: Metric, most: int
 ) -> Iterator[tuple[str, int, Floats]]:
-    """Give the distances of all references from all probes: by which way, for how many references less one."""
+    """Yield the way (mean or nearest), the number of references less one, and all distances to the probes."""
     nearest = np.full((len(people), len(probes)), np.inf)
     for count in range(most):
         means = np.array([mean(vectors[rows[: count + 1]], metric) for rows in people])
@@ -61,13 +61,13 @@ def _matrices(
 
 
 def _rates(counts: Ints, thresholds: Sequence[float]) -> list[dict[str, float | None]]:
-    """Return the rates of a row of genuine counts and one of impostor counts, by the first threshold they are below."""
+    """Return the rates from genuine and impostor counts, indexed by the first threshold above the distance."""
     genuine, impostor = (row.cumsum() for row in counts)
     return [
         {
             "threshold": threshold,
-            "fnmr": shown(1 - genuine[place] / genuine[-1]),
-            "fmr": shown(impostor[place] / impostor[-1]) if impostor[-1] else None,
+            "fnmr": round_rate(1 - genuine[place] / genuine[-1]),
+            "fmr": round_rate(impostor[place] / impostor[-1]) if impostor[-1] else None,
         }
         for place, threshold in enumerate(thresholds)
     ]

@@ -1,4 +1,4 @@
-"""The report as one document: what was stated, what was tried, and every number. No image, no name, no vector."""
+"""The report as one JSON document: statement, trial and every number. It holds no image, name or vector."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from app import __version__
-from app.evaluation.groups import FEW_PEOPLE, NOBODY
-from app.evaluation.measure_images import Acquired
-from app.evaluation.rates import RULE_OF_THREE, Point, Rates, shown
+from app.evaluation.groups import FEW_PEOPLE, NO_GROUP
+from app.evaluation.measure_images import MeasuredImages
+from app.evaluation.rates import RULE_OF_THREE, Point, Rates, round_rate
 from app.evaluation.resampling import Bounds, Intervals
-from app.evaluation.trial import Asked, Trial
+from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
 
 PROTOCOL = "every genuine and every impostor pair of distinct images; one reference image, one probe image"
 PROTOCOL_LISTED = "the listed pairs of images only; one reference image, one probe image"
 AGREED = {
-    "yes": "The people in it agreed to this use, it was stated.",
-    "no": "The people in it did not agree to this use, it was stated.",
-    "unknown": "Whether the people in it agreed to this use is not known.",
+    "yes": "The operator states that the people in it agreed to this use.",
+    "no": "The operator states that the people in it did not agree to this use.",
+    "unknown": "The operator does not know if the people in it agreed to this use.",
 }
 
 
 @dataclass(slots=True)
-class Counted:
-    """All numbers of a trial."""
+class Results:
+    """All results of a trial."""
 
     rates: Rates
     table: list[dict[str, Any]]
@@ -37,8 +37,8 @@ class Counted:
     identification: list[dict[str, Any]] | None = None
 
 
-def written(
-    asked: Asked, trial: Trial, acquired: Acquired, card: Card, counted: Counted, *, now: datetime
+def build_report(
+    asked: EvaluationRequest, trial: Trial, acquired: MeasuredImages, card: Card, counted: Results, *, now: datetime
 ) -> dict[str, Any]:
     """Return the report, in plain JSON values."""
     told = {
@@ -74,7 +74,7 @@ def _engine(card: Card) -> dict[str, Any]:
     }
 
 
-def _acquisition(trial: Trial, acquired: Acquired) -> dict[str, Any]:
+def _acquisition(trial: Trial, acquired: MeasuredImages) -> dict[str, Any]:
     counts = np.bincount(acquired.person, minlength=len(trial.folder.people))
     return {
         "people": len(trial.folder.people),
@@ -95,11 +95,13 @@ def _acquisition(trial: Trial, acquired: Acquired) -> dict[str, Any]:
 
 def _failures(reasons: Mapping[str, int], images: int) -> dict[str, Any]:
     failed = sum(reasons.values())
-    return {"images": failed, "rate": shown(failed / images), "by_reason": dict(sorted(reasons.items()))}
+    return {"images": failed, "rate": round_rate(failed / images), "by_reason": dict(sorted(reasons.items()))}
 
 
-def _calibration(asked: Asked, trial: Trial, acquired: Acquired, counted: Counted, now: datetime) -> dict[str, Any]:
-    """Return what may stand on an engine's card, in its form."""
+def _calibration(
+    asked: EvaluationRequest, trial: Trial, acquired: MeasuredImages, counted: Results, now: datetime
+) -> dict[str, Any]:
+    """Return the calibration in the form of an engine card."""
     failed = _failures(acquired.not_acquired, acquired.images)
     note = f"{asked.stated.origin}. {AGREED[asked.stated.agreed]}"
     if acquired.not_enrolled:
@@ -116,7 +118,7 @@ def _calibration(asked: Asked, trial: Trial, acquired: Acquired, counted: Counte
         "failure_to_acquire": {"images": failed["images"], "rate": failed["rate"]},
         "genuine_pairs": counted.rates.genuine_pairs,
         "impostor_pairs": counted.rates.impostor_pairs,
-        "pairs_floor": shown(counted.rates.floor),
+        "pairs_floor": round_rate(counted.rates.floor),
         "ci95_by_person": [
             {"threshold": one.threshold, "fmr": _both(one.fmr), "fnmr": _both(one.fnmr)}
             for one in reversed(counted.intervals)
@@ -126,8 +128,8 @@ def _calibration(asked: Asked, trial: Trial, acquired: Acquired, counted: Counte
     }
 
 
-def _at(counted: Counted) -> list[dict[str, Any]]:
-    """Return the row of the table, with its intervals, at each threshold that is spoken of; the loosest first."""
+def _at(counted: Results) -> list[dict[str, Any]]:
+    """Return the table row with its intervals at each reported threshold, the loosest first."""
     row = {one["threshold"]: one for one in counted.table}
     bounds = {one.threshold: one for one in counted.intervals}
     return [
@@ -146,8 +148,8 @@ def _bounds(rates: Rates, row: Mapping[str, Any], found: Intervals) -> dict[str,
     return {"fmr": _both(found.fmr), "fnmr": _both(found.fnmr), "fmr_by_group": by_pair, "fnmr_by_group": by_group}
 
 
-def _groups(trial: Trial, acquired: Acquired, counted: Counted) -> dict[str, Any] | None:
-    """Return how large each group is, and which are too small to say much of; nothing where nobody has one."""
+def _groups(trial: Trial, acquired: MeasuredImages, counted: Results) -> dict[str, Any] | None:
+    """Return the size of each group and the groups that are too small, or None without groups."""
     if not trial.groups.labels:
         return None
     present = np.unique(acquired.person)
@@ -156,14 +158,14 @@ def _groups(trial: Trial, acquired: Acquired, counted: Counted) -> dict[str, Any
     people = {label: int((of_person == place).sum()) for place, label in enumerate(trial.groups.labels)}
     return {
         "people": people,
-        "people_without_one": int((of_person == NOBODY).sum()),
+        "people_without_one": int((of_person == NO_GROUP).sum()),
         "genuine_pairs": {label: genuine.get(label, 0) for label in people},
         "impostor_pairs": counted.rates.pairs_by_group(),
         "too_small": [label for label, count in people.items() if count < FEW_PEOPLE],
     }
 
 
-def _settings(asked: Asked, trial: Trial, counted: Counted) -> dict[str, Any]:
+def _settings(asked: EvaluationRequest, trial: Trial, counted: Results) -> dict[str, Any]:
     by_image = trial.listed is not None and trial.listed.by_image
     return {
         "comparisons": "every pair" if trial.listed is None else "listed",
@@ -177,48 +179,48 @@ def _settings(asked: Asked, trial: Trial, counted: Counted) -> dict[str, Any]:
     }
 
 
-def _speed(asked: Asked, acquired: Acquired) -> dict[str, Any]:
+def _speed(asked: EvaluationRequest, acquired: MeasuredImages) -> dict[str, Any]:
     a_second = acquired.measured / acquired.seconds
     return {
         "measured": acquired.measured,
         "from_cache": acquired.known,
-        "seconds": shown(acquired.seconds),
+        "seconds": round_rate(acquired.seconds),
         "workers": asked.workers,
-        "images_a_second": shown(a_second),
-        "images_a_second_a_worker": shown(a_second / asked.workers),
+        "images_a_second": round_rate(a_second),
+        "images_a_second_a_worker": round_rate(a_second / asked.workers),
     }
 
 
 def warnings(told: Mapping[str, Any]) -> list[str]:
-    """Return what whoever reads the numbers has to know first."""
+    """Return the warnings that a reader needs before the numbers."""
     people, shared = told["acquisition"]["people_with_a_face"], told["acquisition"]["shared_images"]
     few = told["groups"]["too_small"] if told["groups"] else []
     floor = told["calibration"]["pairs_floor"]
     by_image = told["settings"]["resampled"] == "images"
     found = {
-        "The people in these images did not agree to this use, it was stated.": told["statement"]["people_agreed"]
-        == "no",
-        "Whether the people in these images agreed to this use is not known.": told["statement"]["people_agreed"]
+        "The people in these images did not agree to this use.": told["statement"]["people_agreed"] == "no",
+        "It is not known if the people in these images agreed to this use.": told["statement"]["people_agreed"]
         == "unknown",
         f"Few people: {people}, fewer than {FEW_PEOPLE}. One person more or less changes every rate.": not by_image
         and people < FEW_PEOPLE,
-        f"{shared} images have the same bytes as an image of somebody else: a wrong label, or a leak. They count as "
+        f"{shared} images are identical to an image of another person: a wrong label, or a leak. They count as "
         "different people here.": shared > 0 and not by_image,
         "The folders are not people, so the intervals resample images; they are too narrow.": by_image,
-        "No groups: nobody can see here whether the engine treats them alike. Add groups.csv.": told["groups"] is None,
+        "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": told["groups"]
+        is None,
         f"Too small to say much of (fewer than {FEW_PEOPLE} people): {', '.join(few)}.": bool(few),
-        f"No false match rate below {floor:.2g} is stated: so many pairs cannot speak of it.": True,
+        f"No false match rate below {floor:.2g} is stated: the number of pairs does not support it.": True,
     }
     return [text for text, so in found.items() if so]
 
 
 def _both(bounds: Bounds) -> list[float] | None:
-    return None if bounds is None else [shown(bound) for bound in bounds]
+    return None if bounds is None else [round_rate(bound) for bound in bounds]
 
 
 def _each(
     bounds: Mapping[str, Bounds], rates: Mapping[str, float], pairs: Mapping[str, int]
 ) -> dict[str, list[float] | None]:
-    """Return the intervals of the groups in which at least three errors were seen: of fewer, draws say too little."""
+    """Return the intervals of groups with at least three errors; fewer errors give no useful interval."""
     told = {key: one for key, one in bounds.items() if key in rates and round(rates[key] * pairs[key]) >= RULE_OF_THREE}
     return {key: _both(one) for key, one in told.items()}

@@ -1,4 +1,4 @@
-"""The report to read: one HTML file that needs nothing else, runs nothing and asks nobody for anything."""
+"""The report as one HTML file without scripts or external files."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,9 @@ from app.evaluation.number_format import bounds, rate, seen, whole
 from app.evaluation.plotting import load_figures
 
 _AGREED: Final = {
-    "yes": "They agreed to this use, it was stated.",
-    "no": "They did not agree to this use, it was stated.",
-    "unknown": "Whether they agreed to this use is not known.",
+    "yes": "The operator states that they agreed to this use.",
+    "no": "The operator states that they did not agree to this use.",
+    "unknown": "The operator does not know if they agreed to this use.",
 }
 CAPTIONS: Final = {
     "det": ("Detection error tradeoff", "False non-match rate against false match rate as the threshold moves."),
@@ -28,11 +28,11 @@ CAPTIONS: Final = {
     ),
     "identification": ("Strangers found in a gallery", "False positive identification rate against the people in it."),
 }
-"""The title of each figure, and what it shows in words."""
+"""Title and description of each figure."""
 
 
-def page(told: dict[str, Any]) -> str:
-    """Return the report as a page."""
+def render_page(told: dict[str, Any]) -> str:
+    """Render the report as an HTML page."""
     drawn = load_figures("plots")(told)
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)

@@ -1,8 +1,8 @@
-"""Intervals by resampling people, not pairs: pairs share people, and a million pairs are not a million observations.
+"""Intervals by resampling people, not pairs: pairs share people, so a million pairs are not a million observations.
 
-People are drawn with replacement, as many as there are. Who is drawn twice counts twice: with weights w, a false match
-rate is the sum over pairs of *different* people of w_i w_j [d < t] to that of w_i w_j, a false non-match rate the sum
-over people of w_i times their misses to that of w_i times their pairs.
+People are drawn with replacement, as many as the trial has. A person drawn twice counts twice. With weights w, the
+false match rate is the sum of w_i w_j [d < t] over pairs of *different* people, divided by the sum of w_i w_j. The
+false non-match rate is the sum of w_i times their misses over people, divided by the sum of w_i times their pairs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,24 +19,24 @@ _LOW, _HIGH = 2.5, 97.5
 _TOLD_EVERY = 20
 
 Bounds = tuple[float, float] | None
-"""A 95 % interval, or none where the draws leave nothing to count."""
+"""A 95 % interval, or None if the draws have nothing to count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Comparisons of the same two people on the same side of the thresholds, counted."""
+    """Counts of comparisons with the same two people and the same threshold level."""
 
     one: Ints
     other: Ints
     """The same person for a genuine comparison of folders."""
     level: Ints
-    """The place of the first threshold that the distance is below; as many as there are thresholds: below none."""
+    """Index of the first threshold above the distance; the number of thresholds if there is none."""
     count: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """At one threshold."""
+    """Intervals of every rate at one threshold."""
 
     threshold: float
     fmr: Bounds
@@ -46,12 +46,12 @@ class Intervals:
 
 
 def cells(source: Source, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
-    """Count the genuine comparisons, and the impostor ones that are below the largest threshold, by people.
+    """Count the genuine comparisons, and the impostor ones below the largest threshold, by people.
 
-    Of listed comparisons, all impostor ones: how many there are between two people follows from no rule.
+    If the comparisons are listed, all impostor ones are counted: no rule gives their number between two people.
 
     Args:
-        thresholds: rising.
+        thresholds: in rising order.
     """
     genuine, impostor = _Counter(source, len(thresholds)), _Counter(source, len(thresholds))
     for batch in source.batches():
@@ -63,7 +63,7 @@ def cells(source: Source, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
 
 
 class _Counter:
-    """Cells, as batches come in."""
+    """Collects cells from batches."""
 
     def __init__(self, source: Source, thresholds: int) -> None:
         self._person, self._levels = source.person, thresholds + 1
@@ -86,7 +86,7 @@ class _Counter:
 
 
 def weights(people: int, *, resamples: int, seed: int) -> Iterator[Ints]:
-    """Give, for each resample, how often each person was drawn."""
+    """Yield, for each resample, the number of times each person was drawn."""
     chance = np.random.default_rng(seed)
     for _ in range(resamples):
         yield np.bincount(chance.integers(0, people, size=people), minlength=people)
@@ -95,7 +95,7 @@ def weights(people: int, *, resamples: int, seed: int) -> Iterator[Ints]:
 def intervals(
     source: Source, groups: Groups, thresholds: Sequence[float], *, resamples: int, seed: int, tell: Tell
 ) -> list[Intervals]:
-    """Return the 95 % percentile intervals of every rate at each of *thresholds*, which rise."""
+    """Return the 95 % percentile intervals of every rate at each of *thresholds*, in rising order."""
     present = np.unique(source.person)
     genuine, impostor = cells(source, thresholds)
     fmr = _Ratio(
@@ -128,7 +128,7 @@ def intervals(
 
 
 class _Ratio:
-    """The weighted counts of some cells, by kind of group."""
+    """Weighted counts of cells by kind of group."""
 
     def __init__(self, counted: Cells, kind: Ints, thresholds: Sequence[float]) -> None:
         self._cells, self._kind, self._levels = counted, kind, len(thresholds) + 1
@@ -152,14 +152,14 @@ class _Ratio:
 
 
 def _all_pairs(source: Source, groups: Groups) -> Callable[[Ints, int], Floats]:
-    """Return what weighs every pair of images of different people, by kind, without going through them."""
+    """Return a function that sums the weights of all pairs of different people by kind, without listing the pairs."""
     images = np.bincount(source.person, minlength=len(groups.of_person))
     labels = len(groups.labels)
 
     def weighed(weight: Ints, kinds: int) -> Floats:
         of_person = (weight * images).astype(np.float64)
         total, squares = np.zeros(labels + 1), np.zeros(labels + 1)
-        # Index -1, nobody's, is the last.
+        # Index -1 (no group) is the last row.
         np.add.at(total, groups.of_person, of_person)
         np.add.at(squares, groups.of_person, of_person**2)
         pairs = np.zeros(kinds)
@@ -172,7 +172,7 @@ def _all_pairs(source: Source, groups: Groups) -> Callable[[Ints, int], Floats]:
 
 
 def _rates(part: Floats, whole: Floats) -> Floats:
-    """Return the rates by kind, and last of all together; none where there is nothing to count."""
+    """Return the rates by kind, and last the rate of all; NaN where the denominator is 0."""
     parts = np.column_stack((part, part.sum(axis=1)))
     wholes = np.append(whole, whole.sum())
     rates: Floats = np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)

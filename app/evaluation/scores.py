@@ -1,6 +1,6 @@
-"""Distances of very many pairs, a block at a time, and their counts in fine bins: memory does not grow with the pairs.
+"""Distances of many pairs, computed in blocks and counted in fine bins, so that memory does not grow with the pairs.
 
-Distances are taken with matrix products in double precision; a pair closer than about 1e-8 may come out as 0.
+Distances are matrix products in double precision; a distance below about 1e-8 may become 0.
 """
 
 import math
@@ -17,39 +17,39 @@ Metric: TypeAlias = Literal["l2", "cosine"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 BLOCK: Final = 1024
-"""Images to a side: a block is a million pairs, some 50 MB with all that is computed on it."""
+"""Images on each side of a block: a million pairs, about 50 MB with intermediate results."""
 STEP: Final = 0.005
 """Between two thresholds of a calibration table."""
 FINE: Final = 10
 """Bins to a step, for the curve."""
 _COARSEST: Final = 2.0
-"""A distance beyond which steps are made wider: the engines that ship with Mien stay below it."""
+"""Distances above this get wider steps. The shipped engines stay below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some comparisons."""
+    """A batch of comparisons."""
 
     one: Ints
     """The row of each first image."""
     other: Ints
     same: npt.NDArray[np.bool_]
-    """Whether they are one person: genuine."""
+    """True for a genuine comparison (one person)."""
     distance: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All comparisons of a trial, as often as they are asked for."""
+    """All comparisons of a trial; can be iterated many times."""
 
     vectors: Floats
     person: Ints
     metric: Metric
     listed: tuple[Ints, Ints, npt.NDArray[np.bool_]] | None = None
-    """Only these, instead of every pair: rows, rows, same."""
+    """Listed comparisons that replace every pair: reference rows, probe rows, same person."""
 
     def batches(self) -> Iterator[Batch]:
-        """Give every comparison once, in the same order each time."""
+        """Yield every comparison once, always in the same order."""
         if self.listed is not None:
             yield from self._listed(*self.listed)
             return
@@ -80,7 +80,7 @@ class Source:
 def distances(rows: Floats, columns: Floats, metric: Metric) -> Floats:
     """Return the distance of each of *rows* from each of *columns*, a matrix.
 
-    ``l2`` is the length of the difference, ``cosine`` one less the cosine of the angle: 0 to 2.
+    ``l2`` is the length of the difference; ``cosine`` is 1 minus the cosine of the angle, from 0 to 2.
     """
     if metric == "cosine":
         turned: Floats = 1 - _unit(rows) @ _unit(columns).T
@@ -91,7 +91,7 @@ def distances(rows: Floats, columns: Floats, metric: Metric) -> Floats:
 
 
 def paired(ones: Floats, others: Floats, metric: Metric) -> Floats:
-    """Return the distance of each of *ones* from the one of *others* in the same place."""
+    """Return the distance between each row of *ones* and the same row of *others*."""
     if metric == "cosine":
         turned: Floats = 1 - (_unit(ones) * _unit(others)).sum(axis=1)
         return turned.clip(0, 2)
@@ -100,13 +100,13 @@ def paired(ones: Floats, others: Floats, metric: Metric) -> Floats:
 
 
 def mean(vectors: Floats, metric: Metric) -> Floats:
-    """Return the mean of one person's vectors; with ``cosine`` of their directions."""
+    """Return the mean of one person's vectors; for ``cosine``, of their directions."""
     middle: Floats = (_unit(vectors) if metric == "cosine" else vectors).mean(axis=0)
     return middle
 
 
 def step_for(vectors: Floats, metric: Metric) -> float:
-    """Return the step between thresholds: ``STEP``, or ten, a hundred … times as much for vectors that are longer."""
+    """Return the step between thresholds: ``STEP``, times a power of ten for longer vectors."""
     furthest = _COARSEST if metric == "cosine" else 2 * float(np.sqrt((vectors**2).sum(axis=1)).max(initial=0.0))
     wider = max(0, round(math.log10(max(furthest, _COARSEST) / (2 * _COARSEST))))
     return float(STEP * 10**wider)
@@ -114,17 +114,17 @@ def step_for(vectors: Floats, metric: Metric) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many comparisons there are at each distance."""
+    """Counts of comparisons by distance."""
 
     edges: Floats
-    """Rising; the first is 0. A row of counts has one place before the first edge, and one after each."""
+    """In rising order from 0. A row of counts has one bin before the first edge and one after each edge."""
     genuine: npt.NDArray[np.int64]
-    """A row for each group, the last for those without one."""
+    """A row for each group, the last for people without a group."""
     impostor: npt.NDArray[np.int64]
-    """A row for each pair of groups, the last for pairs with somebody without one."""
+    """A row for each pair of groups, the last for pairs with a person without a group."""
 
     def below(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how many of *counts* are below each edge."""
+        """Return the number of *counts* below each edge."""
         under: npt.NDArray[np.int64] = counts.cumsum(axis=-1)[..., :-1]
         return under
 
@@ -141,7 +141,7 @@ def tally(source: Source, groups: Groups, step: float) -> Tally:
     for batch in source.batches():
         place = np.searchsorted(edges, batch.distance, side="right")
         ones, others = group[batch.one], group[batch.other]
-        # Whoever has no group has the index -1, which is the last row.
+        # A person without a group has the index -1: the last row.
         kind = lookup[ones, others] * size + place
         impostor += np.bincount(kind[~batch.same], minlength=impostor.size)
         own = (np.where(ones == others, ones, -1) % (len(groups.labels) + 1)) * size + place

@@ -1,4 +1,4 @@
-"""One evaluation, from a folder to a report: measure, count, resample, write down."""
+"""One evaluation, from a folder to a report: measure, count, resample, report."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,10 +11,10 @@ from app.evaluation import identification, references, resampling, scores
 from app.evaluation import report as document
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
-from app.evaluation.measure_images import Acquired, Bench, acquire
+from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
 from app.evaluation.rates import RULE_OF_THREE, points, rates_of
 from app.evaluation.scores import Source
-from app.evaluation.trial import Asked, Trial
+from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
 from app.faces.workers.pool import EnginePool
 from app.kit.progress import Tell
@@ -24,31 +24,33 @@ Engine: TypeAlias = tuple[EnginePool, Card]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of it."""
+    """A finished evaluation."""
 
     document: dict[str, Any]
     shared: tuple[tuple[Path, Path], ...] = field(repr=False)
-    """Files of two people with the same bytes. For the operator's eyes; in no report."""
+    """Identical files of two people, for the operator only; no report contains them."""
 
 
-def evaluate(asked: Asked, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, tell: Tell) -> Evaluation:
-    """Measure what the cache does not know, and count.
+def evaluate(
+    asked: EvaluationRequest, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, tell: Tell
+) -> Evaluation:
+    """Measure the images that are not in the cache, and compute the report.
 
     Raises:
-        EvaluationError: the engine cannot be used, or too few images gave a face.
+        EvaluationError: the engine is unusable, or too few images gave a face.
     """
     pool, card = engine
-    bench = Bench(pool=pool, stated=asked.stated, cache=cache, most_bytes=asked.most_bytes, workers=asked.workers)
-    acquired = acquire(trial.folder, bench, listed=trial.listed is not None, tell=tell)
+    bench = Measurer(pool=pool, stated=asked.stated, cache=cache, most_bytes=asked.most_bytes, workers=asked.workers)
+    acquired = measure_folder(trial.folder, bench, listed=trial.listed is not None, tell=tell)
     source = _source(trial, acquired, card)
     _check(source, acquired)
     tell("comparing")
     counted = _counted(asked, trial, source, tell)
-    return Evaluation(document.written(asked, trial, acquired, card, counted, now=now), acquired.shared)
+    return Evaluation(document.build_report(asked, trial, acquired, card, counted, now=now), acquired.shared)
 
 
-def _source(trial: Trial, acquired: Acquired, card: Card) -> Source:
-    """Return the comparisons of the images that gave a face."""
+def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> Source:
+    """Return the comparisons between images that gave a face."""
     if trial.listed is None:
         return Source(acquired.vectors, acquired.person, card.metric)
     row = {int(place): number for number, place in enumerate(acquired.place)}
@@ -62,8 +64,8 @@ def _source(trial: Trial, acquired: Acquired, card: Card) -> Source:
     )
 
 
-def _check(source: Source, acquired: Acquired) -> None:
-    """Refuse what can give no rate.
+def _check(source: Source, acquired: MeasuredImages) -> None:
+    """Check that the comparisons can give a rate.
 
     Raises:
         EvaluationError: no genuine comparison, or fewer than three of different people.
@@ -85,8 +87,8 @@ def _check(source: Source, acquired: Acquired) -> None:
     )
 
 
-def _counted(asked: Asked, trial: Trial, source: Source, tell: Tell) -> document.Counted:
-    """Take every number of the report."""
+def _counted(asked: EvaluationRequest, trial: Trial, source: Source, tell: Tell) -> document.Results:
+    """Compute every number of the report."""
     step = scores.step_for(source.vectors, source.metric)
     rates = rates_of(scores.tally(source, trial.groups, step), trial.groups)
     table = rates.table()
@@ -95,7 +97,7 @@ def _counted(asked: Asked, trial: Trial, source: Source, tell: Tell) -> document
     bounds = resampling.intervals(
         source, trial.groups, thresholds, resamples=asked.resamples, seed=asked.seed, tell=tell
     )
-    counted = document.Counted(rates, table, chosen, bounds, step)
+    counted = document.Results(rates, table, chosen, bounds, step)
     if source.listed is None:
         row = {each["threshold"]: each["fmr"] for each in table}
         tell("comparing with several references, and with galleries")

@@ -1,4 +1,4 @@
-"""What is to be evaluated: what was asked for, and what there is, before any image is opened."""
+"""The request for an evaluation, and the trial found in the folder, before any image is opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import Final
 from app.evaluation import groups, pairs
 from app.evaluation.errors import EvaluationError
 from app.evaluation.groups import Groups
-from app.evaluation.image_folder import GROUPS_FILE, Folder, look
-from app.evaluation.pairs import Listed
+from app.evaluation.image_folder import GROUPS_FILE, Folder, list_folder
+from app.evaluation.pairs import ListedPairs
 from app.faces.permit import ImageStatement
 from app.kit.text import readable
 
 MOST_IMAGES: Final = 100_000
-"""Five thousand million pairs: minutes, in the same memory."""
+"""Five thousand million pairs take minutes and no more memory."""
 MOST_REFERENCES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is to be evaluated, and how."""
+class EvaluationRequest:
+    """The operator's choices for one evaluation."""
 
     root: Path
     stated: ImageStatement
@@ -35,28 +35,28 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is there to be measured, before anything was."""
+    """Images and groups to evaluate."""
 
     folder: Folder
     groups: Groups
-    listed: Listed | None = None
+    listed: ListedPairs | None = None
 
 
-def prepare(asked: Asked) -> Trial:
-    """Look at the folder and at the lists, and open no image.
+def prepare(asked: EvaluationRequest) -> Trial:
+    """Read the folder and the lists; open no image.
 
     Raises:
-        EvaluationError: they do not make a trial.
+        EvaluationError: the folder, the groups or the pairs are unusable.
     """
     if not asked.name.strip() or not readable(asked.name):
-        raise EvaluationError("the name of the trial is blank, or holds what cannot be shown; name it otherwise")
+        raise EvaluationError("the name of the trial is blank or not printable; choose another")
     listed = None
     if asked.pairs is None:
-        folder = look(asked.root, most_images=asked.most_images)
+        folder = list_folder(asked.root, most_images=asked.most_images)
     else:
         listed = pairs.read_pairs(asked.pairs, asked.root, most_images=asked.most_images)
         folder = listed.folder
-    labels = groups.none(len(folder.people))
+    labels = groups.no_groups(len(folder.people))
     file = asked.root / GROUPS_FILE
     if file.exists() and not (listed and listed.by_image):
         labels = groups.read_groups(file, folder.people, partial=listed is not None)

@@ -14,7 +14,7 @@ import pytest
 
 from app.cli import evaluate as evaluating
 from app.evaluation import cache
-from app.evaluation.cache import opened
+from app.evaluation.cache import open_cache
 from app.evaluation.errors import EvaluationError
 from app.faces.flaws import Flaw
 from app.faces.workers.pool import EnginePool
@@ -29,7 +29,7 @@ Evaluated = Callable[..., dict[str, Any]]
 
 def filled(directory: Path, images: int = 3) -> Path:
     """Keep a vector and refusals, as an evaluation does; return the file."""
-    with opened(directory, toy_card()) as kept:
+    with open_cache(directory, toy_card()) as kept:
         kept.add(kept.key(b"image 0"), VECTOR)
         for number in range(1, images):
             kept.add(kept.key(b"image %d" % number), Flaw.NO_FACE)
@@ -38,7 +38,7 @@ def filled(directory: Path, images: int = 3) -> Path:
 
 def found(directory: Path, *images: bytes, **changes: Any) -> list[Any]:
     """Return what another evaluation finds there."""
-    with opened(directory, replace(toy_card(), **changes)) as kept:
+    with open_cache(directory, replace(toy_card(), **changes)) as kept:
         return [kept.find(kept.key(image)) for image in images]
 
 
@@ -59,18 +59,18 @@ def test_only_its_owner_may_look_into_it(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     file.parent.chmod(0o750)
-    with pytest.raises(EvaluationError, match="chmod 700"), opened(file.parent, toy_card()):
+    with pytest.raises(EvaluationError, match="chmod 700"), open_cache(file.parent, toy_card()):
         pass
     link = tmp_path / "b"
     link.mkdir(mode=0o700)
     (link / cache.FILE).symlink_to(file)
-    with pytest.raises(OSError, match="symbolic"), opened(link, toy_card()):
+    with pytest.raises(OSError, match="symbolic"), open_cache(link, toy_card()):
         pass
 
 
 def test_a_second_evaluation_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    with opened(tmp_path / "c", toy_card()):
-        with pytest.raises(EvaluationError, match="another evaluation"), opened(tmp_path / "c", toy_card()):
+    with open_cache(tmp_path / "c", toy_card()):
+        with pytest.raises(EvaluationError, match="another evaluation"), open_cache(tmp_path / "c", toy_card()):
             pass
         assert (tmp_path / "c" / cache.FILE).exists()
     assert found(tmp_path / "c", b"x") == [None]
@@ -84,7 +84,7 @@ def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_p
         directory.mkdir(mode=0o700, exist_ok=True)
         (directory / cache.FILE).write_bytes(whole[:cut])
 
-        with opened(directory, toy_card()) as kept:
+        with open_cache(directory, toy_card()) as kept:
             kept.add(kept.key(b"next"), Flaw.BLURRED)
         vector, one, two, after = found(directory, b"image 0", b"image 1", b"image 2", b"next")
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.program import app
-from app.evaluation.cache import opened
+from app.evaluation.cache import open_cache
 from app.faces.cards.card import load_card
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
@@ -78,7 +78,7 @@ def test_the_statement_is_at_the_top_of_both_files(evaluated: Evaluated, folder:
     page = (tmp_path / "report" / "evaluation.html").read_text("utf-8")
     assert next(iter(told)) == "statement"
     assert told["statement"] == {"origin": "a shelf in <b>Graz</b>", "people_agreed": "no"}
-    assert told["warnings"][0] == "The people in these images did not agree to this use, it was stated."
+    assert told["warnings"][0] == "The people in these images did not agree to this use."
     assert "a shelf in &lt;b&gt;Graz&lt;/b&gt;" in page
     assert page.index("a shelf in") < page.index("<h2")
     assert "a shelf in <b>Graz</b>. The people in it did not agree" in told["calibration"]["trial"]["note"]
@@ -125,7 +125,7 @@ def test_bad_input_is_refused_in_one_line(command: Command, folder: Path, tmp_pa
         ((tmp_path / "nothing",), "there is no"),
         ((tmp_path / "file",), "is no folder"),
         ((folder, "--pairs", tmp_path / "nothing.csv"), "nothing.csv cannot be read: No such file"),
-        ((folder, "--out", tmp_path / "file"), "is no directory"),
+        ((folder, "--out", tmp_path / "file"), "is not a directory"),
         ((folder, "--most-images", "5"), "more than 5 images"),
         ((folder, "--name", "a\x1bb"), "the name of the trial"),
         ((folder, "--cache", tmp_path / "file"), "a directory of your own"),
@@ -221,7 +221,7 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
     assert told["calibration"]["table"][0]["false_matches"] >= 3
     assert told["speed"]["images_a_second_a_worker"] > 0
     files = sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg"))
-    with opened(tmp_path / "c", load_card("face_recognition")) as kept:
+    with open_cache(tmp_path / "c", load_card("face_recognition")) as kept:
         vectors = [kept.find(kept.key(file.read_bytes())) for file in files]
     plain = [tuple(map(float, vector)) for vector in vectors if isinstance(vector, np.ndarray)]
     images = Images(plain, [file.parent.name for file in files], {})

@@ -9,7 +9,7 @@ import pytest
 
 from app.evaluation.errors import EvaluationError
 from app.evaluation.groups import read_groups
-from app.evaluation.image_folder import look, read
+from app.evaluation.image_folder import list_folder, read
 from app.evaluation.pairs import read_pairs
 from tests.evaluation.conftest import Command, make_folder, toy_people
 from tests.support.toy_faces import crashing_photo, toy_photo
@@ -19,7 +19,7 @@ Evaluated = Callable[..., dict[str, Any]]
 
 def names(root: Path, **more: Any) -> dict[str, list[str]]:
     """Return the people of a folder, and the files of each."""
-    folder = look(root, most_images=more.get("most_images", 100))
+    folder = list_folder(root, most_images=more.get("most_images", 100))
     return {
         person: [sample.path.name for sample in folder.samples if sample.person == place]
         for place, person in enumerate(folder.people)
@@ -34,7 +34,7 @@ def test_people_are_folders_and_files_are_theirs_in_order(tmp_path: Path) -> Non
     (tmp_path / "groups.csv").write_bytes(b"")
     (tmp_path / ".git").mkdir()
 
-    folder = look(tmp_path, most_images=100)
+    folder = list_folder(tmp_path, most_images=100)
 
     assert names(tmp_path) == {"a": ["0.jpg", "1.jpeg"], "b": ["10.png", "2.JPG"], "Ä b": ["é 1.webp"]}
     assert +folder.left_out == {
@@ -52,7 +52,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     (inside / "a" / "1.png").symlink_to(outside / "secret" / "0.png")
     (inside / "b" / "deeper").symlink_to(outside)
 
-    folder = look(inside, most_images=100)
+    folder = list_folder(inside, most_images=100)
 
     assert names(inside) == {"a": ["0.png"], "b": ["0.png"]}
     assert +folder.left_out == {"symbolic links": 3}
@@ -84,16 +84,16 @@ def test_what_makes_no_trial_is_refused(tmp_path: Path, people: dict[str, list[b
     root = make_folder(tmp_path, people)
 
     with pytest.raises(EvaluationError, match=reason):
-        look(root, most_images=100)
+        list_folder(root, most_images=100)
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(EvaluationError, match="is no folder"):
-        look(tmp_path / "file", most_images=1)
+        list_folder(tmp_path / "file", most_images=1)
     with pytest.raises(EvaluationError, match="there is no"):
-        look(tmp_path / "nothing", most_images=1)
+        list_folder(tmp_path / "nothing", most_images=1)
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_groups_are_as_labelled_and_who_is_not_named_has_none(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("../outside/secret/0.png,a/0.png,no", "line 2: '../outside/secret/0.png' is no path of an image below"),
-        ("/etc/passwd,a/0.png,no", "line 2: '/etc/passwd' is no path of an image below"),
+        ("../outside/secret/0.png,a/0.png,no", "line 2: '../outside/secret/0.png' is not a path of an image below"),
+        ("/etc/passwd,a/0.png,no", "line 2: '/etc/passwd' is not a path of an image below"),
         ("a/link.png,a/0.png,no", "line 2: 'a/link.png' leads through a symbolic link"),
         ("link/0.png,a/0.png,no", "line 2: 'link/0.png' leads through a symbolic link"),
         ("a/9.png,a/0.png,no", "line 2: there is no file 'a/9.png'"),
         ("a,a/0.png,no", "line 2: there is no file 'a'"),
-        (",a/0.png,no", "line 2: '' is no path"),
-        ("a/0.png,b/0.png,maybe", "line 2: 'maybe' is neither yes nor no"),
+        (",a/0.png,no", "line 2: '' is not a path"),
+        ("a/0.png,b/0.png,maybe", "line 2: 'maybe' must be yes or no"),
         ("a/0.png,a/./0.png,yes", "line 2: an image is compared with itself"),
-        ("a/0.png,b/0.png,no\nb/0.png,a/0.png,yes", "line 3: these two are said to be one person, and two people"),
+        ("a/0.png,b/0.png,no\nb/0.png,a/0.png,yes", "line 3: an earlier line says the opposite about these two images"),
         ("a/0.png,b/0.png", "line 2: 3 fields are expected"),
         ("a/0.png,a/1.png,yes\nb/0.png,b/1.png,yes", "line 3: more than 3 images"),
     ],

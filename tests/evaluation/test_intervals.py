@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.evaluation import resampling
-from app.evaluation.groups import Groups, none
+from app.evaluation.groups import Groups, no_groups
 from app.evaluation.resampling import Bounds, Intervals, intervals
 from app.evaluation.scores import Source
 from tests.evaluation.plain_loops import Images
@@ -89,7 +89,7 @@ def test_two_people_of_whom_one_always_misses_are_worked_out_by_hand() -> None:
     source = Source(vectors, np.array([0, 0, 1, 1]), "l2")
     weights = list(resampling.weights(2, resamples=4000, seed=3))
 
-    (first, _) = found(source, none(2), resamples=4000, seed=3)
+    (first, _) = found(source, no_groups(2), resamples=4000, seed=3)
 
     shares = [sum(tuple(one) == drawn for one in weights) / 4000 for drawn in ((2, 0), (1, 1), (0, 2))]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
@@ -102,7 +102,7 @@ def test_who_is_drawn_twice_is_not_their_own_impostor() -> None:
     vectors = np.array([[0.0], [0.0], [9.0], [9.0], [18.0], [18.0]])
     source = Source(vectors, np.array([0, 0, 1, 1, 2, 2]), "l2")
 
-    (first, _) = found(source, none(3), resamples=1000)
+    (first, _) = found(source, no_groups(3), resamples=1000)
 
     assert first.fmr == (0.0, 0.0)
     assert first.fnmr == (0.0, 0.0)
@@ -114,7 +114,7 @@ def test_listed_pairs_of_images_weigh_by_both(tmp_path: Path) -> None:
     source = Source(np.array([[0.0], [0.1], [3.0], [9.0], [9.1]]), np.arange(5), "l2", listed)
     impostor = (np.array([0, 0, 3]), np.array([1, 2, 4]), np.array([True, True, False]))
 
-    (first, _) = found(Source(source.vectors, source.person, "l2", impostor), none(5), resamples=3000)
+    (first, _) = found(Source(source.vectors, source.person, "l2", impostor), no_groups(5), resamples=3000)
 
     assert first.fnmr == (0.0, 1.0)
     assert first.fmr == (1.0, 1.0)

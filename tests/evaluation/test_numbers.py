@@ -13,13 +13,13 @@ import pytest
 
 from app.evaluation import rates, resampling, scores, service
 from app.evaluation import report as document
-from app.evaluation.groups import Groups, none
+from app.evaluation.groups import Groups, no_groups
 from app.evaluation.image_folder import Folder, Sample
-from app.evaluation.measure_images import Acquired
-from app.evaluation.pairs import Listed
+from app.evaluation.measure_images import MeasuredImages
+from app.evaluation.pairs import ListedPairs
 from app.evaluation.provenance import state
 from app.evaluation.scores import Source
-from app.evaluation.trial import Asked, Trial
+from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card, load_card, parse_card
 from tests.evaluation import plain_loops
 from tests.evaluation.plain_loops import Images
@@ -114,7 +114,7 @@ def test_all_numbers_of_a_folder(
     }
 
 
-def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1.0) -> tuple[Images, Acquired]:
+def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1.0) -> tuple[Images, MeasuredImages]:
     """Return vectors of people who overlap: every rate is between none and all."""
     chance = np.random.default_rng(11)
     counts = [1 + (one * 3) % images for one in range(people)]
@@ -125,7 +125,7 @@ def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1
         made /= np.sqrt((made**2).sum(axis=1, keepdims=True))
     groups = {str(one): ("old", "young", "x y")[one % 3] for one in range(people) if one % 5}
     listed = [tuple(map(float, vector)) for vector in made]
-    acquired = Acquired(
+    acquired = MeasuredImages(
         vectors=made,
         place=np.arange(len(person)),
         person=person,
@@ -147,7 +147,7 @@ def card_with(metric: str) -> Card:
     return replace(toy_card(), metric=cast("Any", metric))
 
 
-def report(images: Images, acquired: Acquired, metric: str, listed: Listed | None = None) -> dict[str, Any]:
+def report(images: Images, acquired: MeasuredImages, metric: str, listed: ListedPairs | None = None) -> dict[str, Any]:
     """Count, and write down, as the program does once images are measured."""
     people = sorted(set(images.people), key=int)
     labels = tuple(sorted(set(images.groups.values())))
@@ -155,10 +155,12 @@ def report(images: Images, acquired: Acquired, metric: str, listed: Listed | Non
     samples = tuple(Sample(Path(str(n)), int(one)) for n, one in enumerate(acquired.person))
     trial = Trial(Folder(Path(), tuple(people), samples), Groups(labels, of_person), listed)
     stated = state("invented", "yes")
-    asked = Asked(root=Path(), stated=stated, name="t", workers=1, resamples=100, most_references=4, most_bytes=1)
+    asked = EvaluationRequest(
+        root=Path(), stated=stated, name="t", workers=1, resamples=100, most_references=4, most_bytes=1
+    )
     source = service._source(trial, acquired, card_with(metric))
     counted = service._counted(asked, trial, source, lambda _doing: None)
-    return document.written(asked, trial, acquired, card_with(metric), counted, now=NOW)
+    return document.build_report(asked, trial, acquired, card_with(metric), counted, now=NOW)
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
@@ -188,7 +190,7 @@ def test_listed_comparisons_and_no_others(metric: str) -> None:
     images.comparisons = [pair for pair in every if chance.random() < 0.4]
     folder = Folder(Path(), (), ())
 
-    told = report(images, acquired, metric, Listed(folder, tuple(images.comparisons), by_image=False))
+    told = report(images, acquired, metric, ListedPairs(folder, tuple(images.comparisons), by_image=False))
 
     compare(told, images)
     assert (told["references"], told["identification"]) == (None, None)
@@ -220,7 +222,7 @@ def real_calibration() -> dict[str, Any]:
 def test_a_distance_equal_to_the_threshold_is_no_match() -> None:
     # All distances are 0.5, or 1 between the ends: exact in binary, and so are these thresholds.
     source = Source(np.array([[0.0], [0.5], [1.0]]), np.array([0, 0, 1]), "l2")
-    tally = scores.tally(source, none(2), 0.005)
+    tally = scores.tally(source, no_groups(2), 0.005)
     genuine, impostor = resampling.cells(source, (0.5, 1.0))
 
     at = {float(edge): place for place, edge in enumerate(tally.edges)}

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.evaluation import number_format, plots, report_files
 from app.evaluation.errors import EvaluationError
-from app.evaluation.report_page import CAPTIONS, page
+from app.evaluation.report_page import CAPTIONS, render_page
 from tests.evaluation.conftest import make_folder, toy_people
 from tests.rights.test_export_page import FLAGS, chromium
 
@@ -47,7 +47,7 @@ def test_it_has_no_script_and_asks_nobody(html: Path) -> None:
 
 
 def test_it_is_the_same_for_the_same_numbers(told: dict[str, Any]) -> None:
-    assert page(told) == page(told)
+    assert render_page(told) == render_page(told)
 
 
 def test_every_figure_has_a_title_and_words_and_no_name_twice(html: Path) -> None:
@@ -71,7 +71,7 @@ def test_labels_are_text_in_figures_and_tables(told: dict[str, Any]) -> None:
         row["fmr_by_group"] = renamed(row["fmr_by_group"])
     told["groups"]["impostor_pairs"] = renamed(told["groups"]["impostor_pairs"])
 
-    text = page(told)
+    text = render_page(told)
 
     assert text.count("&lt;b&gt;F &amp; Co/$x$") == 2
     assert "<b>F" not in text
@@ -168,10 +168,10 @@ def test_what_a_killed_run_left_is_no_report(
 
     monkeypatch.setattr(report_files, "_put", killed)
     with pytest.raises(KeyboardInterrupt):
-        report_files.write(out, told)
-    report_files.check(out, force=False)
+        report_files.write_report(out, told)
+    report_files.check_output(out, force=False)
     placed.append("so that the next is not the first")
-    report_files.write(out, told)
+    report_files.write_report(out, told)
 
     with pytest.raises(EvaluationError, match="already"):
-        report_files.check(out, force=False)
+        report_files.check_output(out, force=False)
