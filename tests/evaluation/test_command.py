@@ -32,7 +32,7 @@ Evaluated = Callable[..., dict[str, Any]]
         ((), "where the images came from"),
         (("--origin", "a shelf"), "whether the people in them agreed"),
         (("--agreed", "yes"), "where the images came from"),
-        (("--origin", " \n", "--agreed", "yes"), "an empty statement is none"),
+        (("--origin", " \n", "--agreed", "yes"), "the statement is empty"),
         (("--origin", "a\x1b[2Jb", "--agreed", "yes"), "Leave out control characters"),
         (("--origin", "x" * 2001, "--agreed", "yes"), "longer than 2000 characters"),
         (("--origin", "a shelf", "--agreed", "perhaps"), "'perhaps' is not one of"),
