@@ -79,7 +79,7 @@ def count_by_engine(session: Session) -> Sequence[tuple[EngineRow, int]]:
         .outerjoin(Template, same_engine)
         .group_by(EngineRow.weights_sha256)
     )
-    return session.execute(query).tuples().all()
+    return [(engine, count) for engine, count in session.execute(query)]
 
 
 def count_mislabelled(vault: Vault, *, tell: Tell = lambda _progress: None) -> int:

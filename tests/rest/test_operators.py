@@ -290,5 +290,5 @@ def test_closed_registration_takes_nobody_new_and_lets_everybody_back_in(root: P
         back = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
 
     assert {slug(answer) for answer in refused} == {(403, "forbidden")}
-    assert "Ask whoever runs it" in refused[0].json()["detail"]
+    assert "Ask the operator" in refused[0].json()["detail"]
     assert back.status_code == 201
