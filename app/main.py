@@ -13,7 +13,7 @@ from fastapi.routing import APIRouter
 
 from app import __version__, health
 from app.api_texts import TEXTS, prototype_texts
-from app.comparisons import dispute_routes
+from app.comparisons import routes as comparisons
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, delivery_routes, proof_routes, refusals, renewal_routes
@@ -35,6 +35,7 @@ from app.startup import Run, prepare
 from app.subjects import routes as subjects
 from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
+from app.templates import engine_routes
 from app.transparency import routes as transparency
 from app.vault.directory_lock import in_use
 from app.vault.open import open_vault
@@ -72,10 +73,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     delivery_routes.router,
     proof_routes.router,
     enrolment.router,
-    verification.open_router,
+    engine_routes.router,
+    comparisons.router,
     verification.router,
-    dispute_routes.router,
-    verification.party_router,
     rights.open_router,
     rights.policy_router,
     rights.router,
@@ -173,7 +173,7 @@ def create_app(
     swagger.install(app)
     _add_middleware(app, settings)
     for router in ROUTERS:
-        uploads = router is verification.party_router
+        uploads = router is verification.router
         app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
     return app

@@ -97,7 +97,7 @@ STEPS = (
     Step("check that the stores can be used", lambda start: check(start.vault), EVERY - MIGRATE),
     Step("report storage faults", _report_storage_faults, SERVE),
     Step("create missing signing keys", lambda start: signing_keys.begin_log(start.vault, now=start.clock()), EVERY),
-    Step("create the key of the enumeration guard", lambda start: enumeration_guard.begin(start.vault), EVERY),
+    Step("create the key of the enumeration guard", lambda start: enumeration_guard.create_key(start.vault), EVERY),
     Step(
         "check the transparency log", lambda start: transparency_log.check_not_rolled_back(start.vault), EVERY - MIGRATE
     ),

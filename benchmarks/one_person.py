@@ -14,6 +14,9 @@ from uuid import uuid4
 from sqlalchemy import bindparam, func, insert, select
 
 from app.comparisons import history
+from app.comparisons.commit_decision import UncommittedDecision, commit_decision
+from app.comparisons.enumeration_guard import EnumerationGuard
+from app.comparisons.failed_attempts import failure_limits
 from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Comparison
 from app.consent import events, permits
@@ -35,7 +38,6 @@ from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.sealed_list import next_position
 from app.vault.sealing_context import place
-from app.verification import service as verify
 from benchmarks.rows import Filler
 
 _UNLOGGED = (
@@ -65,7 +67,7 @@ class OnePerson:
 
     def __init__(self, root: Path, *, logged: bool) -> None:
         settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
-        self.vault = open_vault(settings)
+        self._settings, self.vault = settings, open_vault(settings)
         prepare(self.vault, settings, Run.MIGRATE)
         with self.vault.data.write() as session:
             party, _ = parties.add(
@@ -82,7 +84,7 @@ class OnePerson:
         self.subject_id = self.template.subject_id
         self.key = self.vault.register.key(Owner.subject(self.subject_id))
         self._line = partial(
-            history.Line,
+            history.ComparisonRecord,
             relying_party_id=party.id,
             purpose=Purpose.VERIFICATION,
             decision=Decision.MATCH,
@@ -101,9 +103,18 @@ class OnePerson:
 
     def compare(self) -> None:
         """Commit a decision, as a verification does."""
-        verify._commit(  # noqa: SLF001 - the last step of `verify`, without the steps before
-            self.vault, self.template, key_id=self._key_id, key=self.key, line=self._line, tell_time=utc_now
+        made = UncommittedDecision(
+            decision=Decision.MATCH,
+            purpose=Purpose.VERIFICATION,
+            target_fmr=1e-3,
+            liveness=Liveness.NOT_CHECKED,
+            template=self.template,
+            subject_key=self.key,
+            party_key_id=self._key_id,
+            subject_ref="-",
         )
+        guard = EnumerationGuard.of(self.vault, self._settings, self._party_id)
+        commit_decision(self.vault, made, guard=guard, limits=failure_limits(self._settings), clock=utc_now)
 
     def compare_unlogged(self) -> None:
         """Commit a decision, as a verification did before there was a log."""
@@ -112,7 +123,7 @@ class OnePerson:
             now = utc_now()
             values = {
                 "comparison_id": comparison_id,
-                "sealed": history.sealed(self.key, comparison_id, self._line(at=now)),
+                "sealed": history.seal_record(self.key, comparison_id, self._line(at=now)),
                 "person_id": self.subject_id,
                 "grant_id": self.template.grant_id,
                 "template_id": self.template.id,

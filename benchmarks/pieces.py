@@ -45,9 +45,9 @@ JOINTS: Final = {
     "measure": (EnginePool, "measure"),
     "handed over": (WorkerProcess, "_send"),
     "answer": (WorkerProcess, "_read"),
-    "open": (verify, "_opened"),
-    "decide": (verify, "decide"),
-    "commit": (verify, "_commit"),
+    "open": (verify, "_open"),
+    "decide": (verify.policy, "decide"),
+    "commit": (verify, "commit_decision"),
 }
 """What is watched, the first time in each request."""
 

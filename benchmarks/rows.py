@@ -173,7 +173,7 @@ class Filler:
         )
 
     def _history(self, batch: Batch, key: Key, subject_id: UUID, now: datetime) -> None:
-        line = history.Line(
+        line = history.ComparisonRecord(
             at=now,
             relying_party_id=self._party_id,
             purpose=Purpose.VERIFICATION,
@@ -183,8 +183,8 @@ class Filler:
         )
         for position in range(1, COMPARISONS + 1):
             row_id = uuid4()
-            sealed = history.sealed(key, row_id, line)
-            logged = entries.seal_entry(key, row_id, history.entry(row_id, line))
+            sealed = history.seal_record(key, row_id, line)
+            logged = entries.seal_entry(key, row_id, history.log_entry(row_id, line))
             # The first entry is that of the enrolment.
             batch.add(EntryRow, id=row_id, subject_id=subject_id, position=position + 1, sealed=logged)
             batch.add(Comparison, id=row_id, subject_id=subject_id, position=position, sealed=sealed)

@@ -18,7 +18,7 @@ def list_disputes(*, as_json: Json = False) -> None:
     The list does not name the person. The relying party can be asked about a comparison without a name.
     """
     with open_stores(read_settings()) as vault:
-        readable = [(one, one.told) for one in disputes.every(vault) if one.told]
+        readable = [(one, one.record) for one in disputes.list_disputes(vault) if one.record]
         with vault.data.read() as session:
             names = parties.list_names(session, {content.relying_party_id for _, content in readable})
     listed = [

@@ -76,8 +76,9 @@ def list_parties(*, as_json: Json = False) -> None:
     A relying party is blocked for a time after failing with too many references (see
     docs/explanation/failed-comparisons.md).
     """
-    with open_stores(read_settings()) as vault:
-        blocked = enumeration_guard.stopped(vault, now=utc_now())
+    settings = read_settings()
+    with open_stores(settings) as vault:
+        blocked = enumeration_guard.stopped_parties(vault, settings, now=utc_now())
         with vault.data.read() as session:
             listed = [_list_entry(one, blocked.get(one.party.relying_party_id)) for one in queries.list_all(session)]
     if as_json:

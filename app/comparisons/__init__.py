@@ -1,4 +1,1 @@
-"""Records and limits shared by 1:1 and 1:N comparisons: history, disputes, failed attempts.
-
-It must not compare faces.
-"""
+"""Owns the comparison history, disputes and limits on failures, for 1:1 and 1:N. It must never compare faces."""

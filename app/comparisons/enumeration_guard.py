@@ -1,129 +1,120 @@
-"""A found photo tried with one reference after another: the relying party that does it is stopped.
+"""Block relying parties that try one photo against many references.
 
-For each relying party the references are remembered with which it failed in the last hour (the *window*): not the
-face, or nobody's. They are salted digests, sealed under a key of the service, and gone after the window. With too many
-of them nothing more is compared for it until a window has passed. That is counted where the decision is written, in
-the same transaction, and each person whose reference was tried is told in the same one.
+For each relying party, the references with which it failed in the last hour (the *window*) are stored: no match, or no
+usable reference. They are salted digests, sealed under a key of the service, and deleted after the window. Too many of
+them block the relying party for one window. Failures are counted in the transaction of the decision; the same
+transaction informs each subject whose reference was tried.
 """
 
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Uuid, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy import Uuid, bindparam, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.comparisons import touching
-from app.comparisons.errors import SweepStoppedError, seconds
-from app.comparisons.policy import Failed, Tried, failed, tried
-from app.comparisons.tables import FailedReferences
+from app.comparisons import history
+from app.comparisons.errors import SweepStoppedError, whole_seconds
+from app.comparisons.policy import FailedReference, PartyFailures, add_failed_reference, current_failures
+from app.comparisons.tables import Comparison, FailedReferences
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
+from app.settings import Settings
 from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
-from app.vault.register import Owner
-from app.vault.seal import Key, SealError
+from app.vault.register import KeyGoneError, Owner
+from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
 KEY_OWNER = Owner.service(UUID("b1d0a9a4-5f6e-4c55-8a51-0c7d8c1be2f3"))
-"""Whose key the counts are sealed under: the service's, in every register another key."""
+"""Owner of the key under which the failures are sealed. Each register has its own key."""
 SALT_BYTES = 16
 DIGEST_BYTES = 16
-"""Enough to tell the references of one relying party apart within a window."""
+"""Long enough to distinguish the references of one relying party within a window."""
 
 log = structlog.get_logger()
 
-_STATE = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == bindparam("party_id", type_=Uuid()))
-
-
-def _put() -> Insert:
-    row = insert(FailedReferences)
-    return row.on_conflict_do_update(index_elements=["relying_party_id"], set_={"sealed": row.excluded.sealed})
-
-
-_PUT = _put()
+# The column is a foreign key: its type is unknown until the other table is imported.
+_PARTY_ID = bindparam("party_id", type_=Uuid())
+_FIND = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == _PARTY_ID)
+_ROW = insert(FailedReferences)
+_PUT = _ROW.on_conflict_do_update(index_elements=["relying_party_id"], set_={"sealed": _ROW.excluded.sealed})
+_COMPARISON = Comparison.id == bindparam("comparison_id")
+_FIND_COMPARISON = select(Comparison.subject_id, Comparison.sealed).where(_COMPARISON)
+_MARK = update(Comparison).where(_COMPARISON).values(sealed=bindparam("marked"))
 
 
 @operation("beginning to count")
-def begin(vault: Vault) -> None:
-    """Make the key that the counts are sealed under, if there is none."""
+def create_key(vault: Vault) -> None:
+    """Create the key under which the failures are sealed, if it does not exist."""
     if not vault.register.keys_left([KEY_OWNER.digest]):
         vault.register.issue(KEY_OWNER)
 
 
-@dataclass(slots=True)
-class Watch:
-    """One relying party, as the verification under way watches it."""
+@dataclass(frozen=True, slots=True)
+class EnumerationGuard:
+    """Counts the failed references of one relying party."""
 
     vault: Vault
     key: Key
     relying_party_id: UUID
+    max_references: int
+    window: timedelta
+    """A failure counts this long, and a block lasts this long."""
 
     @classmethod
-    def on(cls, vault: Vault, relying_party_id: UUID) -> "Watch":
-        """Watch this one."""
-        return cls(vault, vault.register.key(KEY_OWNER), relying_party_id)
-
-    @property
-    def window(self) -> timedelta:
-        """For how long a failure counts, and a relying party is stopped."""
-        return timedelta(seconds=self.vault.settings.failed_references_window_s)
+    def of(cls, vault: Vault, settings: Settings, relying_party_id: UUID) -> "EnumerationGuard":
+        """Return the guard of a relying party."""
+        window = timedelta(seconds=settings.failed_references_window_s)
+        return cls(vault, vault.register.key(KEY_OWNER), relying_party_id, settings.failed_references, window)
 
     def refuse_if_stopped(self, session: Session, *, now: datetime) -> None:
-        """Refuse whatever it asks, if it is stopped.
+        """Refuse every request of the relying party while it is blocked.
 
         Raises:
-            SweepStoppedError: it is.
+            SweepStoppedError: it is blocked.
         """
         until = self.stopped_until(session, now=now)
         if until is not None:
-            raise SweepStoppedError(retry_after_s=seconds(until - now))
+            raise SweepStoppedError(retry_after_s=whole_seconds(until - now))
 
     def stopped_until(self, session: Session, *, now: datetime) -> datetime | None:
-        """Return until when it is stopped, if it is."""
-        return self._counted(session, now=now)[1].stopped_until
+        """Return the end of the block, None if the relying party is not blocked."""
+        return self._read(session, now=now)[1].stopped_until
 
     def add(self, session: Session, subject_ref: str, comparison_id: UUID | None, *, now: datetime) -> None:
-        """Count that it failed with a reference; with too many, stop it and tell everybody whom it tried."""
-        salt, known = self._counted(session, now=now)
+        """Count a failure with a reference; after too many, block the relying party and inform the subjects."""
+        salt, known = self._read(session, now=now)
         if known.stopped_until is not None:
             return
-        known = failed(known, _digest(salt, subject_ref), comparison_id, now=now)
-        if len(known.failed) >= self.vault.settings.failed_references:
+        known = add_failed_reference(known, _digest(salt, subject_ref), comparison_id, now=now)
+        if len(known.failed) >= self.max_references:
             self._stop(session, known, now=now)
-            known = Tried({}, now + self.window)
+            known = PartyFailures({}, now + self.window)
         self._write(session, salt, known)
 
-    def _stop(self, session: Session, known: Tried, *, now: datetime) -> None:
-        party_id, on = str(self.relying_party_id), now.date().isoformat()
-        entries.add_open_entry(session, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
-        ids = [one for failed in known.failed.values() for one in failed.comparison_ids]
-        people = touching.tell(session, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
-        log.warning("a sweep was stopped", relying_party=party_id, references=len(known.failed), people=people)
-
     @operation("counting an unusable reference")
-    def add_unusable(self, subject_ref: str, tell_time: Clock) -> None:
-        """Count a reference that it may not use, in a transaction of its own: it stays unusable without."""
+    def add_unusable(self, subject_ref: str, clock: Clock) -> None:
+        """Count a reference that the relying party may not use, in its own transaction."""
         try:
             with self.vault.data.write() as session:
-                self.add(session, subject_ref, None, now=tell_time())
+                self.add(session, subject_ref, None, now=clock())
         except (DBAPIError, SealError) as error:
             log.warning("an unusable reference was not counted", error=type(error).__name__)
 
-    def shorten(self, sealed: bytes, *, now: datetime) -> bool:
-        """Delete what does not count any more. Says whether there was anything, in what was read as *sealed*."""
-        _, before = _read(self.key.open(sealed, _place(self.relying_party_id)))
-        if tried(before, window=self.window, now=now) == before:
+    def delete_expired(self, sealed: bytes, *, now: datetime) -> bool:
+        """Delete failures that no longer count. Returns whether *sealed*, the content of the row, has any."""
+        _, before = self._open(sealed)
+        if current_failures(before, window=self.window, now=now) == before:
             return False
         with self.vault.data.write() as session:
-            salt, known = self._counted(session, now=now)
+            salt, known = self._read(session, now=now)
             if known.failed or known.stopped_until:
                 self._write(session, salt, known)
             else:
@@ -131,63 +122,96 @@ class Watch:
                 session.execute(delete(FailedReferences).where(mine))
         return True
 
-    def _counted(self, session: Session, *, now: datetime) -> tuple[bytes, Tried]:
-        """Return the salt of the digests and what counts; a salt is drawn anew where nothing does."""
-        found = session.connection().execute(_STATE, {"party_id": self.relying_party_id}).first()
-        if found is not None:
-            salt, known = _read(self.key.open(found[0], _place(self.relying_party_id)))
-            known = tried(known, window=self.window, now=now)
+    def _stop(self, session: Session, known: PartyFailures, *, now: datetime) -> None:
+        party_id, on = str(self.relying_party_id), now.date().isoformat()
+        entries.add_open_entry(session, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
+        ids = [comparison_id for reference in known.failed.values() for comparison_id in reference.comparison_ids]
+        subjects = _inform_subjects(session, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
+        log.warning("a sweep was stopped", relying_party=party_id, references=len(known.failed), people=subjects)
+
+    def _read(self, session: Session, *, now: datetime) -> tuple[bytes, PartyFailures]:
+        """Return the salt of the digests and the failures that count; with no failure the salt is new."""
+        sealed = session.connection().scalar(_FIND, {"party_id": self.relying_party_id})
+        if sealed is not None:
+            salt, known = self._open(sealed)
+            known = current_failures(known, window=self.window, now=now)
             if known.failed or known.stopped_until:
                 return salt, known
-        return secrets.token_bytes(SALT_BYTES), Tried({})
+        return secrets.token_bytes(SALT_BYTES), PartyFailures({})
 
-    def _write(self, session: Session, salt: bytes, known: Tried) -> None:
-        sealed = self.key.seal(_written(salt, known), _place(self.relying_party_id))
-        session.connection().execute(_PUT, {"relying_party_id": self.relying_party_id, "sealed": sealed})
+    def _write(self, session: Session, salt: bytes, known: PartyFailures) -> None:
+        until = known.stopped_until
+        failed = {
+            digest: [reference.at.isoformat(), *map(str, reference.comparison_ids)]
+            for digest, reference in known.failed.items()
+        }
+        plain = json.dumps({"salt": salt.hex(), "failed": failed, "until": until and until.isoformat()}).encode()
+        row = {"relying_party_id": self.relying_party_id, "sealed": self.key.seal(plain, self._context)}
+        session.connection().execute(_PUT, row)
+
+    def _open(self, sealed: bytes) -> tuple[bytes, PartyFailures]:
+        fields = json.loads(self.key.open(sealed, self._context))
+        failed = {
+            digest: FailedReference(datetime.fromisoformat(at), tuple(map(UUID, comparison_ids)))
+            for digest, (at, *comparison_ids) in fields["failed"].items()
+        }
+        until = fields["until"]
+        return bytes.fromhex(fields["salt"]), PartyFailures(failed, until and datetime.fromisoformat(until))
+
+    @property
+    def _context(self) -> str:
+        return f"failed_references.sealed:{self.relying_party_id}"
 
 
-def stopped(vault: Vault, *, now: datetime) -> dict[UUID, datetime]:
-    """Return the relying parties that are stopped, and until when."""
-    found = {}
+def stopped_parties(vault: Vault, settings: Settings, *, now: datetime) -> dict[UUID, datetime]:
+    """Return the blocked relying parties with the end of each block."""
+    stopped = {}
     with vault.data.read() as session:
-        party_ids = session.scalars(select(FailedReferences.relying_party_id)).all()
-        for party_id in party_ids:
-            until = Watch.on(vault, party_id).stopped_until(session, now=now)
+        for party_id in session.scalars(select(FailedReferences.relying_party_id)).all():
+            until = EnumerationGuard.of(vault, settings, party_id).stopped_until(session, now=now)
             if until is not None:
-                found[party_id] = until
-    return found
+                stopped[party_id] = until
+    return stopped
 
 
-def forget(vault: Vault, *, now: datetime) -> int:
-    """Delete of each relying party what does not count any more. Returns of how many there was something."""
+def delete_expired(vault: Vault, settings: Settings, *, now: datetime) -> int:
+    """Delete failures that no longer count. Returns the number of relying parties that had any."""
     with vault.data.read() as session:
         rows = session.execute(select(FailedReferences.relying_party_id, FailedReferences.sealed)).all()
-    return sum(Watch.on(vault, row.relying_party_id).shorten(row.sealed, now=now) for row in rows)
-
-
-def _place(party_id: UUID) -> str:
-    return f"failed_references.sealed:{party_id}"
+    return sum(
+        EnumerationGuard.of(vault, settings, row.relying_party_id).delete_expired(row.sealed, now=now) for row in rows
+    )
 
 
 def _digest(salt: bytes, subject_ref: str) -> str:
     return hashlib.sha256(salt + subject_ref.encode()).hexdigest()[: 2 * DIGEST_BYTES]
 
 
-def _written(salt: bytes, known: Tried) -> bytes:
-    until = known.stopped_until
-    told = {
-        digest: [one.at.isoformat(), *(str(comparison_id) for comparison_id in one.comparison_ids)]
-        for digest, one in known.failed.items()
-    }
-    return json.dumps({"salt": salt.hex(), "failed": told, "until": until and until.isoformat()}).encode()
+def _inform_subjects(
+    session: Session, vault: Vault, comparison_ids: list[UUID], *, relying_party_id: UUID, now: datetime
+) -> int:
+    """Mark the comparisons in their subjects' lists, and append an entry for each subject. Returns how many subjects.
 
-
-def _read(plain: bytes) -> tuple[bytes, Tried]:
-    held = json.loads(plain)
-    told: Iterable[tuple[str, list[str]]] = held["failed"].items()
-    known = {
-        digest: Failed(datetime.fromisoformat(at), tuple(map(UUID, comparison_ids)))
-        for digest, (at, *comparison_ids) in told
-    }
-    until = held["until"]
-    return bytes.fromhex(held["salt"]), Tried(known, until and datetime.fromisoformat(until))
+    Subjects who were erased since then have no comparisons.
+    """
+    by_subject: dict[UUID, dict[UUID, bytes]] = {}
+    for comparison_id in comparison_ids:
+        row = session.connection().execute(_FIND_COMPARISON, {"comparison_id": comparison_id}).first()
+        if row is not None:
+            by_subject.setdefault(row.subject_id, {})[comparison_id] = row.sealed
+    for subject_id, sealed_records in by_subject.items():
+        try:
+            key = vault.register.key(Owner.subject(subject_id))
+            for comparison_id, sealed in sealed_records.items():
+                marked = history.mark_in_sweep(key, comparison_id, sealed)
+                session.connection().execute(_MARK, {"comparison_id": comparison_id, "marked": marked})
+            fields: dict[str, entries.Value] = {
+                "relying_party_id": str(relying_party_id),
+                "at": now.isoformat(),
+                "comparisons": len(sealed_records),
+            }
+            entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.SWEEP_TOUCHED, **fields)
+        except (KeyGoneError, KekError, SealError) as error:
+            # The block holds, and the other subjects are informed, all the same.
+            log.error("a subject cannot be informed of a sweep", error=type(error).__name__)
+    return len(by_subject)

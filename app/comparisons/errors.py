@@ -1,4 +1,4 @@
-"""What matching refuses to a relying party that may ask, and has failed too often."""
+"""Refusals of a relying party that failed too often."""
 
 import math
 from datetime import timedelta
@@ -7,23 +7,23 @@ from app.kit.errors import TooManyAttemptsError
 
 
 class TooManyFailuresError(TooManyAttemptsError):
-    """Too many photos did not match this person. Only for a reference that may be used; no image is decoded."""
+    """Too many photos did not match this subject. Only for a usable reference; no image was decoded."""
 
     detail = (
-        "Too many photos did not match. Wait for as long as the header `Retry-After` says, in seconds, or offer the "
-        "person your alternative."
+        "Too many photos of this person did not match. Wait as many seconds as the header `Retry-After` says, or offer "
+        "the person your alternative."
     )
 
 
 class SweepStoppedError(TooManyAttemptsError):
-    """The relying party failed with too many references: it gets this for every reference, whatever that is."""
+    """The relying party failed with too many references. It gets this answer for every reference."""
 
     detail = (
-        "Too many different references failed. Nothing is compared for you for as long as the header `Retry-After` "
-        "says, in seconds. The people concerned and the operator have been told."
+        "Too many different references failed. Nothing is compared for you for as many seconds as the header "
+        "`Retry-After` says. The people concerned and the operator were informed."
     )
 
 
-def seconds(wait: timedelta) -> int:
-    """Return a wait in whole seconds, upwards."""
+def whole_seconds(wait: timedelta) -> int:
+    """Return *wait* in seconds, rounded up, at least 1."""
     return max(1, math.ceil(wait.total_seconds()))

@@ -1,41 +1,42 @@
-"""Comparisons of a person that failed: how many, and so how long the next one waits (NIST SP 800-63B-4).
+"""Delay the next comparison of a subject after failed ones (NIST SP 800-63B-4).
 
-They are counted in the transaction of the decision, sealed under the person's key, and looked at twice: before any
-image is decoded, and again where the decision is written, so that of many at once no more are made than may be.
+Failures are counted in the transaction of the decision, sealed under the subject's key. They are checked twice: before
+an image is decoded, and with the decision, because parallel requests may have failed in between.
 """
 
 import json
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
+from pydantic import TypeAdapter
 from sqlalchemy import Uuid, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
-from app.comparisons.errors import TooManyFailuresError, seconds
-from app.comparisons.policy import DAY, Decision, Failure, Limits, counting, wait
+from app.comparisons.errors import TooManyFailuresError, whole_seconds
+from app.comparisons.policy import DAY, Decision, Failure, FailureLimits, add_decision, remaining_wait
 from app.comparisons.tables import Attempts
+from app.kit.json import written
 from app.settings import Settings
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 from app.vault.vault import Vault
 
-# SQLite has one writer, who looks and writes; elsewhere the row would have to be locked until the decision commits.
-_MINE = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id", type_=Uuid()))
+_FAILURES = TypeAdapter(dict[str, list[Failure]])
+
+# SQLite has one writer. Elsewhere the row must be locked from this read to the commit of the decision.
+_FIND = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id", type_=Uuid()))
+_ROW = insert(Attempts)
+_PUT = _ROW.on_conflict_do_update(
+    index_elements=["id"], set_={"last_on": _ROW.excluded.last_on, "sealed": _ROW.excluded.sealed}
+)
 
 
-def _put() -> Insert:
-    row = insert(Attempts)
-    changed = {"last_on": row.excluded.last_on, "sealed": row.excluded.sealed}
-    return row.on_conflict_do_update(index_elements=["id"], set_=changed)
-
-
-_PUT = _put()
-
-
-def limits(settings: Settings) -> Limits:
-    """Return what is allowed."""
-    return Limits(
+def failure_limits(settings: Settings) -> FailureLimits:
+    """Return the limits that the settings define."""
+    return FailureLimits(
         free=settings.free_failures,
         delay=timedelta(seconds=settings.failure_delay_s),
         longest=timedelta(seconds=settings.failure_delay_max_s),
@@ -43,70 +44,62 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-class Attempted:
-    """What one transaction finds of a person's failures."""
+class SealedFailures(NamedTuple):
+    """The row of a subject's failures."""
 
-    def __init__(self, session: Session, key: Key, *, subject_id: UUID) -> None:
-        self._session = session
+    id: UUID
+    subject_id: UUID
+    sealed: bytes | None
+    """None if the subject has no row yet."""
+
+    @classmethod
+    def find(cls, session: Session, subject_id: UUID) -> Self:
+        """Read the row of a subject."""
+        row = session.connection().execute(_FIND, {"subject_id": subject_id}).first()
+        return cls(uuid4(), subject_id, None) if row is None else cls(row[0], subject_id, row[1])
+
+
+class FailureLog:
+    """The failures of one subject, opened with their key."""
+
+    def __init__(self, row: SealedFailures, key: Key) -> None:
+        self._row = row
         self._key = key
-        self._subject_id = subject_id
-        self._id, self._failures = uuid4(), list[Failure]()
-        found = session.connection().execute(_MINE, {"subject_id": subject_id}).first()
-        if found is not None:
-            self._id, sealed = found
-            self._failures = _read(key.open(sealed, place(Attempts.sealed, self._id)))
+        self._context = place(Attempts.sealed, row.id)
+        self._failures = (
+            [] if row.sealed is None else _FAILURES.validate_json(key.open(row.sealed, self._context))["failures"]
+        )
 
-    def refuse_if_too_many(self, relying_party_id: UUID, limits: Limits, *, now: datetime) -> None:
-        """Refuse one more by this relying party, if it has to wait.
+    def refuse_if_too_many(self, relying_party_id: UUID, limits: FailureLimits, *, now: datetime) -> None:
+        """Refuse another comparison by the relying party while it has to wait.
 
         Raises:
-            TooManyFailuresError: it has to.
+            TooManyFailuresError: it has to wait.
         """
-        left = wait(self._failures, relying_party_id=relying_party_id, limits=limits, now=now)
-        if left:
-            raise TooManyFailuresError(retry_after_s=seconds(left))
+        wait = remaining_wait(self._failures, relying_party_id=relying_party_id, limits=limits, now=now)
+        if wait:
+            raise TooManyFailuresError(retry_after_s=whole_seconds(wait))
 
-    def add(self, decision: Decision, relying_party_id: UUID, *, now: datetime) -> None:
-        """Count what was decided: a failure is one more, a match ends those in a row for this relying party."""
-        known = counting(self._failures, now=now)
-        if decision is Decision.NO_MATCH:
-            known.append(Failure(now, relying_party_id, in_a_row=True))
-        elif any(one.in_a_row and one.relying_party_id == relying_party_id for one in known):
-            known = [
-                Failure(one.at, one.relying_party_id, one.in_a_row and one.relying_party_id != relying_party_id)
-                for one in known
-            ]
-        else:
+    def add(self, session: Session, decision: Decision, relying_party_id: UUID, *, now: datetime) -> None:
+        """Store the failures as they are after *decision*."""
+        failures = add_decision(self._failures, decision, relying_party_id=relying_party_id, now=now)
+        if failures is None:
             return
+        plain = json.dumps({"failures": [asdict(failure) for failure in failures]}, default=written).encode()
         row = {
-            "id": self._id,
-            "subject_id": self._subject_id,
-            "last_on": known[-1].at.date(),
-            "sealed": self._key.seal(_written(known), place(Attempts.sealed, self._id)),
+            "id": self._row.id,
+            "subject_id": self._row.subject_id,
+            "last_on": failures[-1].at.date(),
+            "sealed": self._key.seal(plain, self._context),
         }
-        self._session.connection().execute(_PUT, row)
+        session.connection().execute(_PUT, row)
 
 
-def forget(vault: Vault, *, now: datetime) -> int:
-    """Delete the rows in which nothing counts any more. Returns how many."""
-    over = Attempts.last_on < (now - DAY).date()
+def delete_expired(vault: Vault, *, now: datetime) -> int:
+    """Delete the rows whose failures no longer count. Returns the number of rows."""
+    expired = Attempts.last_on < (now - DAY).date()
     with vault.data.read() as session:
-        if session.scalar(select(Attempts.id).where(over).limit(1)) is None:
+        if session.scalar(select(Attempts.id).where(expired).limit(1)) is None:
             return 0
     with vault.data.write() as session:
-        return len(session.scalars(delete(Attempts).where(over).returning(Attempts.id)).all())
-
-
-def _written(failures: list[Failure]) -> bytes:
-    told = [
-        {"at": one.at.isoformat(), "relying_party_id": str(one.relying_party_id), "in_a_row": one.in_a_row}
-        for one in failures
-    ]
-    return json.dumps({"failures": told}).encode()
-
-
-def _read(plain: bytes) -> list[Failure]:
-    return [
-        Failure(datetime.fromisoformat(one["at"]), UUID(one["relying_party_id"]), one["in_a_row"])
-        for one in json.loads(plain)["failures"]
-    ]
+        return len(session.scalars(delete(Attempts).where(expired).returning(Attempts.id)).all())

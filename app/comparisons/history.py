@@ -1,4 +1,4 @@
-"""The person's own list of comparisons, sealed under their key (law 10)."""
+"""The subject's list of comparisons, sealed under their key (law 10)."""
 
 import json
 from collections.abc import Sequence
@@ -6,21 +6,22 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Comparison
 from app.faces.permit import Purpose
-from app.transparency.log import entries
-from app.transparency.log.entries import LoggedAct
+from app.kit.json import written
+from app.transparency.log.entries import LogEntry, LoggedAct, make_entry
 from app.vault.seal import Key
 from app.vault.sealing_context import place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One comparison. No score: it would tell more about the probe than anybody needs."""
+class ComparisonRecord:
+    """The sealed content of one comparison. It has no score: a score would reveal more about the probe."""
 
     at: datetime
     relying_party_id: UUID
@@ -29,75 +30,64 @@ class Line:
     target_fmr: float
     liveness: Liveness
     in_sweep: bool = False
-    """Whether the relying party was stopped within the hour, for having tried many references."""
+    """Whether the relying party was stopped soon after, because it failed with many references."""
+
+
+_RECORD = TypeAdapter(ComparisonRecord)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line with its id and its position in the person's list."""
+class ComparisonEntry:
+    """A record with its id and its position in the subject's list."""
 
     comparison_id: UUID
     position: int
-    line: Line
+    record: ComparisonRecord
 
 
-def sealed(key: Key, comparison_id: UUID, line: Line) -> bytes:
-    """Seal *line* for its row."""
-    fields = asdict(line) | {"at": line.at.isoformat(), "relying_party_id": str(line.relying_party_id)}
-    return key.seal(json.dumps(fields).encode(), place(Comparison.sealed, comparison_id))
+def seal_record(key: Key, comparison_id: UUID, record: ComparisonRecord) -> bytes:
+    """Seal *record* for its row."""
+    return key.seal(json.dumps(asdict(record), default=written).encode(), place(Comparison.sealed, comparison_id))
 
 
-def in_sweep(key: Key, comparison_id: UUID, sealed_line: bytes) -> bytes:
-    """Seal a line again, with the mark that it was one of a sweep."""
-    line = _line(key.open(sealed_line, place(Comparison.sealed, comparison_id)))
-    return sealed(key, comparison_id, replace(line, in_sweep=True))
+def open_record(key: Key, comparison_id: UUID, sealed: bytes) -> ComparisonRecord:
+    """Open the record of a row."""
+    return _RECORD.validate_json(key.open(sealed, place(Comparison.sealed, comparison_id)))
 
 
-def entry(comparison_id: UUID, line: Line) -> entries.LogEntry:
-    """Make the entry that the log has of *line*."""
-    return entries.make_entry(
+def mark_in_sweep(key: Key, comparison_id: UUID, sealed: bytes) -> bytes:
+    """Return the sealed record with `in_sweep` set."""
+    return seal_record(key, comparison_id, replace(open_record(key, comparison_id, sealed), in_sweep=True))
+
+
+def log_entry(comparison_id: UUID, record: ComparisonRecord) -> LogEntry:
+    """Make the transparency log entry of *record*."""
+    return make_entry(
         LoggedAct.COMPARISON,
         comparison_id=str(comparison_id),
-        at=line.at.isoformat(),
-        relying_party_id=str(line.relying_party_id),
-        purpose=line.purpose,
-        decision=line.decision,
-        target_fmr=str(line.target_fmr),
-        liveness=line.liveness,
+        at=record.at.isoformat(),
+        relying_party_id=str(record.relying_party_id),
+        purpose=record.purpose,
+        decision=record.decision,
+        target_fmr=str(record.target_fmr),
+        liveness=record.liveness,
     )
 
 
-def of(session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
-    """Return the person's comparisons, newest first."""
+def list_comparisons(
+    session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None
+) -> Sequence[ComparisonEntry]:
+    """Return the subject's comparisons, the newest first."""
     query = select(Comparison).where(Comparison.subject_id == subject_id)
     if before is not None:
         query = query.where(Comparison.position < before)
     rows = session.scalars(query.order_by(Comparison.position.desc()).limit(limit))
-    return [Entry(row.id, row.position, opened(key, row)) for row in rows]
+    return [ComparisonEntry(row.id, row.position, open_record(key, row.id, row.sealed)) for row in rows]
 
 
-def find(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> Line | None:
-    """Return one of the person's lines."""
+def find(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> ComparisonRecord | None:
+    """Return one record of the subject."""
     row = session.get(Comparison, comparison_id)
     if row is None or row.subject_id != subject_id:
         return None
-    return opened(key, row)
-
-
-def opened(key: Key, row: Comparison) -> Line:
-    """Open the line of a row."""
-    return _line(key.open(row.sealed, place(Comparison.sealed, row.id)))
-
-
-def _line(plain: bytes) -> Line:
-    fields = json.loads(plain)
-    return Line(
-        at=datetime.fromisoformat(fields["at"]),
-        relying_party_id=UUID(fields["relying_party_id"]),
-        purpose=Purpose(fields["purpose"]),
-        decision=Decision(fields["decision"]),
-        target_fmr=fields["target_fmr"],
-        liveness=Liveness(fields["liveness"]),
-        # Older lines do not say.
-        in_sweep=fields.get("in_sweep", False),
-    )
+    return open_record(key, row.id, row.sealed)

@@ -1,118 +1,139 @@
-"""From a distance to a decision, and how often that may fail; pure."""
+"""Limits on failed comparisons; pure rules."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 DAY = timedelta(hours=24)
-"""For how long a failed comparison counts."""
-STEPPED_BACK = timedelta(seconds=5)
-"""What lies further ahead than this was noted before a clock was set back: it would hold until that time comes again,
-so it counts for nothing."""
+"""A failed comparison counts for this time."""
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""A failure further in the future was noted before a clock was set back, and does not count."""
 
-MOST_DOUBLINGS = 17
-"""A second doubled so often is more than a day."""
+MAX_DOUBLINGS = 17
+"""A second, doubled this often, is more than a day."""
 
 
 class Decision(StrEnum):
-    """What a relying party learns, and all of it (law 9)."""
+    """The only result of a comparison that a relying party learns (law 9)."""
 
     MATCH = "match"
     NO_MATCH = "no_match"
 
 
 class Liveness(StrEnum):
-    """What was done to see that a living person was there, called by what was done (law 12)."""
+    """The check for a living person, named by the work done (law 12)."""
 
     NOT_CHECKED = "not_checked"
 
 
-def decide(distance: float, *, threshold: float) -> Decision:
-    """Decide: a distance below the threshold is a match; one at the threshold is not."""
-    return Decision.MATCH if distance < threshold else Decision.NO_MATCH
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A comparison of a person that did not match."""
+    """One comparison of a subject that did not match."""
 
     at: datetime
     relying_party_id: UUID
     in_a_row: bool
-    """Whether nothing has matched for this relying party since."""
+    """Whether this relying party has had no match since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How often comparisons of one person may fail."""
+class FailureLimits:
+    """Limits on the failed comparisons of one subject."""
 
     free: int
-    """For one relying party, in a row, before the next has to wait."""
+    """Failures in a row, of one relying party, that cause no delay."""
     delay: timedelta
-    """That it then waits; each further failure doubles it."""
+    """The first delay; each further failure doubles it."""
     longest: timedelta
-    """That it waits at most."""
+    """The longest delay."""
     per_day: int
-    """For all relying parties together, in 24 hours."""
+    """Failures of all relying parties together, in 24 hours."""
 
 
-def counting(failures: Sequence[Failure], *, now: datetime) -> list[Failure]:
-    """Return the failures that count at *now*, the oldest first: those of the last 24 hours."""
-    recent = [one for one in failures if now - DAY < one.at <= now + STEPPED_BACK]
-    return sorted(recent, key=lambda one: one.at)
+def recent_failures(failures: Sequence[Failure], *, now: datetime) -> list[Failure]:
+    """Return the failures that count at *now*, the oldest first."""
+    recent = [failure for failure in failures if now - DAY < failure.at <= now + CLOCK_TOLERANCE]
+    return sorted(recent, key=lambda failure: failure.at)
 
 
-def delay(in_a_row: int, limits: Limits) -> timedelta:
-    """Return how long the next comparison waits after so many failures in a row."""
+def delay_after(in_a_row: int, limits: FailureLimits) -> timedelta:
+    """Return the delay of the next comparison after this many failures in a row."""
     if in_a_row < limits.free:
         return timedelta()
-    doubled: int = 2 ** min(in_a_row - limits.free, MOST_DOUBLINGS)
-    return min(limits.delay * doubled, limits.longest)
+    factor: int = 2 ** min(in_a_row - limits.free, MAX_DOUBLINGS)
+    return min(limits.delay * factor, limits.longest)
 
 
-def wait(failures: Sequence[Failure], *, relying_party_id: UUID, limits: Limits, now: datetime) -> timedelta:
-    """Return for how long this relying party has to wait before it compares the person again; nothing: it need not."""
-    known = counting(failures, now=now)
+def remaining_wait(
+    failures: Sequence[Failure], *, relying_party_id: UUID, limits: FailureLimits, now: datetime
+) -> timedelta:
+    """Return the time until the relying party may compare the subject again; zero if it may do so now."""
+    recent = recent_failures(failures, now=now)
     ends = [now]
-    row = [one for one in known if one.in_a_row and one.relying_party_id == relying_party_id]
-    if row:
-        ends.append(row[-1].at + delay(len(row), limits))
-    if len(known) >= limits.per_day:
-        # Until so many have fallen out of the 24 hours that one more fits in.
-        ends.append(known[-limits.per_day].at + DAY)
+    in_a_row = [failure for failure in recent if failure.in_a_row and failure.relying_party_id == relying_party_id]
+    if in_a_row:
+        ends.append(in_a_row[-1].at + delay_after(len(in_a_row), limits))
+    if len(recent) >= limits.per_day:
+        # When this failure is 24 hours old, fewer than `per_day` remain.
+        ends.append(recent[-limits.per_day].at + DAY)
     return max(ends) - now
 
 
+def add_decision(
+    failures: Sequence[Failure], decision: Decision, *, relying_party_id: UUID, now: datetime
+) -> list[Failure] | None:
+    """Return the failures after *decision*, None if it changes nothing.
+
+    A match ends the failures in a row of the relying party; they still count for the day.
+    """
+    recent = recent_failures(failures, now=now)
+    if decision is Decision.NO_MATCH:
+        return [*recent, Failure(now, relying_party_id, in_a_row=True)]
+    if not any(failure.in_a_row and failure.relying_party_id == relying_party_id for failure in recent):
+        return None
+    return [
+        replace(failure, in_a_row=False) if failure.relying_party_id == relying_party_id else failure
+        for failure in recent
+    ]
+
+
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The last time that a relying party failed with a reference."""
+class FailedReference:
+    """The failures of a relying party with one reference."""
 
     at: datetime
+    """The last failure."""
     comparison_ids: tuple[UUID, ...]
-    """Of the comparisons that failed; none where the reference is nobody's."""
+    """The failed comparisons; none if the reference belongs to no subject."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What one relying party failed with lately."""
+class PartyFailures:
+    """The references with which one relying party failed recently."""
 
-    failed: Mapping[str, Failed]
+    failed: Mapping[str, FailedReference]
     """By the digest of the reference."""
     stopped_until: datetime | None = None
 
 
-def tried(known: Tried, *, window: timedelta, now: datetime) -> Tried:
-    """Return what of it counts at *now*: the window has not passed, and no clock was set back."""
-    recent = {one: failed for one, failed in known.failed.items() if now - window < failed.at <= now + STEPPED_BACK}
+def current_failures(known: PartyFailures, *, window: timedelta, now: datetime) -> PartyFailures:
+    """Return the part that counts at *now*: not older than *window*, and not noted before a clock was set back."""
+    recent = {
+        digest: reference
+        for digest, reference in known.failed.items()
+        if now - window < reference.at <= now + CLOCK_TOLERANCE
+    }
     until = known.stopped_until
-    holds = until is not None and now < until <= now + window + STEPPED_BACK
-    return Tried(recent, until if holds else None)
+    is_stopped = until is not None and now < until <= now + window + CLOCK_TOLERANCE
+    return PartyFailures(recent, until if is_stopped else None)
 
 
-def failed(known: Tried, digest: str, comparison_id: UUID | None, *, now: datetime) -> Tried:
-    """Count a failure with one more reference, or once more with one."""
+def add_failed_reference(
+    known: PartyFailures, digest: str, comparison_id: UUID | None, *, now: datetime
+) -> PartyFailures:
+    """Add a failure with the reference of this digest."""
     before = known.failed.get(digest)
     ids = (before.comparison_ids if before else ()) + (() if comparison_id is None else (comparison_id,))
-    return Tried({**known.failed, digest: Failed(now, ids)}, known.stopped_until)
+    return PartyFailures({**known.failed, digest: FailedReference(now, ids)}, known.stopped_until)

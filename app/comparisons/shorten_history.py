@@ -1,12 +1,12 @@
-"""Shortening a history: a person deletes their comparisons of before a day, and what the log's entries say of these.
+"""Shorten a history: the subject deletes their comparisons before a day, with the log entries about them.
 
-1. The *cut* is written in the register, under a digest of the person's id and the cut's number: from then on it holds.
-2. The lines go, a page at a time, each with its entry, record and salt. A new entry says that it was done, not what.
-   The leaves stay in the tree.
-3. The person's row counts the cut.
+1. A *cut* is written in the register, under a digest of the subject's id and the number of the cut. Now it holds.
+2. The comparisons are deleted in pages, each with its log entry, record and salt. A new entry says that the history was
+   shortened. The leaves stay in the tree.
+3. The subject's row counts the cut.
 
-Whatever interrupts it, the count is then behind the register, as it is in a restored backup: `purge_dead` goes on from
-there, before the service is ready, and with the next sweep.
+After an interruption, or in a restored backup, the count is behind the register. `purge_dead` then carries out the
+missing cuts, before the service is ready and with each maintenance run.
 """
 
 import hashlib
@@ -34,112 +34,113 @@ from app.web.auth import Principal, UnauthenticatedError
 
 log = structlog.get_logger()
 PAGE = 500
-"""Lines that are opened together, and deleted in one transaction."""
+"""Comparisons opened together, and deleted in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shortened:
-    """What was deleted of a history."""
+class ShortenedHistory:
+    """The result of shortening a history."""
 
     deleted: int
     settled: bool
-    """Whether every byte is gone from the logs of the stores too."""
+    """Whether the stores' write-ahead logs are free of the deleted bytes."""
 
 
 def cut_id(subject_id: UUID, number: int) -> UUID:
-    """Return what a person's cut of this number, the first being 0, is known by: nobody goes from one to the next."""
+    """Return the id of a subject's cut, counted from 0. Cut ids cannot be linked to each other."""
     return UUID(bytes=hashlib.sha256(f"history cut:{subject_id}:{number}".encode()).digest()[:16], version=4)
 
 
 @operation("shortening a history")
-def shorten(vault: Vault, *, by: Principal, before: date, tell_time: Clock) -> Shortened:
-    """Delete the person's comparisons of before a day (UTC). Where there are none nothing is written."""
+def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> ShortenedHistory:
+    """Delete the subject's comparisons before a day (UTC). Without any, nothing is written."""
     key = subjects.key(vault, by.id)
-    if next(_doomed(vault, key, by.id, before), None) is None:
-        return Shortened(0, settled=vault.checkpoint_all())
+    if next(_pages_before(vault, key, by.id, before), None) is None:
+        return ShortenedHistory(0, settled=vault.checkpoint_all())
     with vault.change() as change:
         number = subjects.get(change.session, by.id, token_id=by.token_id).history_cuts
-        while _cuts(vault, [cut_id(by.id, number)]):
+        while _find_cuts(vault, [cut_id(by.id, number)]):
             number += 1
         change.end(EndedKind.HISTORY, cut_id(by.id, number), ended_as="shortened", on=before)
     try:
-        deleted = _carry_out(vault, key, by.id, now=tell_time())
+        deleted = _carry_out(vault, key, by.id, now=clock())
     except BaseException:
         vault.unfinished = True
         raise
-    return Shortened(deleted, settled=vault.checkpoint_all())
+    return ShortenedHistory(deleted, settled=vault.checkpoint_all())
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
-    """Carry out the cuts that the data does not know of. Returns how many lines went."""
+    """Carry out the cuts that the data does not count. Returns the number of comparisons deleted."""
     removed = 0
     for page in dead_rows.pages(vault, Subject.id, Subject.history_cuts):
-        behind = {cut_id(row.id, row.history_cuts): row.id for row in page}
-        for cut in _cuts(vault, behind):
+        subject_ids = {cut_id(row.id, row.history_cuts): row.id for row in page}
+        for cut in _find_cuts(vault, subject_ids):
+            subject_id = subject_ids[cut]
             try:
-                removed += _carry_out(vault, subjects.key(vault, behind[cut]), behind[cut], now=now)
+                removed += _carry_out(vault, subjects.key(vault, subject_id), subject_id, now=now)
             except UnauthenticatedError:
-                # They are being erased, and their history goes with them.
+                # The subject is being erased, and the history with them.
                 continue
             except (KekError, SealError) as error:
                 log.error("a history is not shortened", error=type(error).__name__)
     return removed
 
 
-def _cuts(vault: Vault, ids: Collection[UUID]) -> dict[UUID, date]:
-    """Return those of the cuts that were made, each with the day up to which it goes."""
-    stones = dead_rows.tombstones(vault, EndedKind.HISTORY, ids)
-    return {one: stone.ended_on for one, stone in stones.items()}
+def _find_cuts(vault: Vault, ids: Collection[UUID]) -> dict[UUID, date]:
+    """Return the cuts among *ids* that were made, with the day of each."""
+    tombstones = dead_rows.tombstones(vault, EndedKind.HISTORY, ids)
+    return {cut: tombstone.ended_on for cut, tombstone in tombstones.items()}
 
 
 def _carry_out(vault: Vault, key: Key, subject_id: UUID, *, now: datetime) -> int:
-    """Do what the register says and the person's row does not count yet. Returns how many lines went."""
+    """Carry out the cuts that the subject's row does not count. Returns the number of comparisons deleted."""
     with vault.data.read() as session:
         counted = subjects.get(session, subject_id).history_cuts
     days: list[date] = []
-    while found := _cuts(vault, [cut_id(subject_id, counted + len(days))]):
+    while found := _find_cuts(vault, [cut_id(subject_id, counted + len(days))]):
         days += found.values()
     if not days:
         return 0
-    doomed = _doomed(vault, key, subject_id, max(days))
-    deleted = sum(_delete(vault, key, subject_id, ids, now=now) for ids in doomed)
+    pages = _pages_before(vault, key, subject_id, max(days))
+    deleted = sum(_delete(vault, key, subject_id, ids, now=now) for ids in pages)
     with vault.data.write() as session:
         subject = subjects.get(session, subject_id)
-        # Another may have carried out some of them meanwhile, and more.
+        # A parallel run may have counted more.
         subject.history_cuts = max(subject.history_cuts, counted + len(days))
     return deleted
 
 
 def _delete(vault: Vault, key: Key, subject_id: UUID, ids: Collection[UUID], *, now: datetime) -> int:
     with vault.data.write() as session:
-        there = session.scalars(select(Comparison.id).where(Comparison.id.in_(ids))).all()
-        if there:
-            gone, entry_id, at = entries.find_existing(session, there), uuid4(), now.isoformat()
-            # First, so that it stands behind those that go, and tells an audit of as many as are missing before it.
+        existing = session.scalars(select(Comparison.id).where(Comparison.id.in_(ids))).all()
+        if existing:
+            entry_ids = entries.find_existing(session, existing)
+            # Before the deletion: an audit then knows how many entries before this one are missing.
             entries.append(
                 session,
                 key,
                 subject_id=subject_id,
-                entry_id=entry_id,
+                entry_id=uuid4(),
                 act=LoggedAct.HISTORY_SHORTENED,
-                at=at,
-                entries=len(gone),
+                at=now.isoformat(),
+                entries=len(entry_ids),
             )
-            session.execute(delete(Comparison).where(Comparison.id.in_(there)))
-            entries.delete_entries(session, gone)
-        return len(there)
+            session.execute(delete(Comparison).where(Comparison.id.in_(existing)))
+            entries.delete_entries(session, entry_ids)
+        return len(existing)
 
 
-def _doomed(vault: Vault, key: Key, subject_id: UUID, before: date) -> Iterator[list[UUID]]:
-    """Give the ids of a person's comparisons of before a day, page by page; in no transaction between two."""
+def _pages_before(vault: Vault, key: Key, subject_id: UUID, before: date) -> Iterator[list[UUID]]:
+    """Return the ids of a subject's comparisons before a day, in pages; no transaction is open between two pages."""
     query = select(Comparison).where(Comparison.subject_id == subject_id).order_by(Comparison.position).limit(PAGE)
     after = 0
     while True:
         with vault.data.read() as session:
             page = session.scalars(query.where(Comparison.position > after)).all()
-        doomed = [row.id for row in page if history.opened(key, row).at.date() < before]
-        if doomed:
-            yield doomed
+        ids = [row.id for row in page if history.open_record(key, row.id, row.sealed).at.date() < before]
+        if ids:
+            yield ids
         if len(page) < PAGE:
             return
         after = page[-1].position

@@ -1,4 +1,4 @@
-"""Comparisons, the person's and never the relying party's; what failed of them; and what a person says was not them."""
+"""Comparisons with their subject's templates, failed ones, and disputes."""
 
 from datetime import date
 from uuid import UUID
@@ -11,7 +11,7 @@ from app.db.types import Row
 
 
 class Comparison(Row):
-    """One use of a person's template, sealed under their key. Says when, who and what only when opened."""
+    """One comparison with a subject's template; time, relying party and decision are sealed under the subject's key."""
 
     __tablename__ = "comparisons"
     __table_args__ = (UniqueConstraint("subject_id", "position"),)
@@ -19,27 +19,27 @@ class Comparison(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the person's first comparison, and so on."""
+    """1 for the subject's first comparison, then counting up."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class Attempts(Row):
-    """A person's failed comparisons of the last 24 hours, sealed under their key: one row, and none after that."""
+    """The failed comparisons of one subject in the last 24 hours, sealed under the subject's key."""
 
     __tablename__ = "attempts"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), unique=True, info=PERSONAL)
     last_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
-    """The day of the last failure: two days later nothing in it counts, and it is deleted unopened."""
+    """The day of the last failure; two days later the row is deleted unopened."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class FailedReferences(Row):
-    """What a relying party failed with lately, sealed under a key of the service; see `sweeps`.
+    """The references with which a relying party failed recently, sealed under a key of the service.
 
-    References are salted digests, comparisons random ids that point at nothing once their person is erased. Both are
-    gone after the window.
+    References are salted digests. Comparison ids are random, and refer to no row once their subject is erased. Both are
+    deleted after the window (`enumeration_guard`).
     """
 
     __tablename__ = "failed_references"
@@ -49,12 +49,12 @@ class FailedReferences(Row):
 
 
 class Dispute(Row):
-    """A comparison of which its person says that it was not them, sealed under their key; gone when they lift it."""
+    """A comparison that its subject disputes, sealed under the subject's key; deleted when the dispute is lifted."""
 
     __tablename__ = "disputes"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """That of the comparison, whose line may be deleted before."""
+    """The id of the comparison, which may be deleted earlier."""
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
     disputed_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

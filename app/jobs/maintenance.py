@@ -74,7 +74,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         keys_ended=party_keys.end_replaced(vault, now=now),
         erasures_forgotten=record_expiry.delete_old_erasures(vault, retention=settings.erasure_retention, now=now),
         access_counts_deleted=record_expiry.delete_old_access_counts(vault, days=settings.access_count_days, now=now),
-        counts_forgotten=comparisons.forget(vault, now=now),
+        counts_forgotten=comparisons.delete_expired_counts(vault, settings, now=now),
     )
     # A reader may have blocked the checkpoint that follows each ending.
     vault.checkpoint_all()

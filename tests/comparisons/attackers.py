@@ -20,7 +20,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.comparisons.policy import DAY, Decision, decide
+from app.comparisons.policy import DAY, Decision
 from app.consent import service as consent
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
@@ -34,7 +34,8 @@ from app.subjects import service as subjects
 from app.templates import engine_history
 from app.vault.open import open_vault
 from app.vault.vault import Vault
-from app.verification.service import verify
+from app.verification.policy import decide
+from app.verification.service import VerificationRequest, verify
 from app.web.auth import token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool, prepare, settings_for
@@ -117,11 +118,10 @@ class Town:
         return verify(
             self.vault,
             self._faces,
-            relying_party_id=door.id,
-            key_id=door.key_id,
-            subject_ref=reference,
+            VerificationRequest(relying_party_id=door.id, key_id=door.key_id, subject_ref=reference),
             probe=bytes(colour),
-            tell_time=lambda: self.now,
+            settings=self.vault.settings,
+            clock=lambda: self.now,
         ).decision
 
 

@@ -172,9 +172,12 @@ def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(service: RunningSer
 def test_two_days_after_the_last_failure_the_sweep_deletes_the_counts(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
     fail(party, consent)
-    kept = [maintenance.forget(service.vault, now=service.clock() + timedelta(days=days)) for days in (0, 1)]
+    kept = [
+        maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock() + timedelta(days=days))
+        for days in (0, 1)
+    ]
     there = rows(service.vault.data.path, "SELECT id FROM attempts")
-    maintenance.forget(service.vault, now=service.clock() + timedelta(days=2))
+    maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock() + timedelta(days=2))
 
     assert (kept[0], len(there)) == (0, 1)
     assert rows(service.vault.data.path, "SELECT id FROM attempts") == []

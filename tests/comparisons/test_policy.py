@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.comparisons.policy import (
+    CLOCK_TOLERANCE,
     DAY,
-    STEPPED_BACK,
-    Failed,
+    FailedReference,
     Failure,
-    Limits,
-    Tried,
-    counting,
-    delay,
-    failed,
-    tried,
-    wait,
+    FailureLimits,
+    PartyFailures,
+    add_failed_reference,
+    current_failures,
+    delay_after,
+    recent_failures,
+    remaining_wait,
 )
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 DOOR, GATE = UUID(int=1), UUID(int=2)
-LIMITS = Limits(free=5, delay=timedelta(seconds=30), longest=timedelta(hours=1), per_day=50)
+LIMITS = FailureLimits(free=5, delay=timedelta(seconds=30), longest=timedelta(hours=1), per_day=50)
 HOUR = timedelta(hours=1)
 
 
@@ -32,45 +32,45 @@ def failures(count: int, *, last: datetime = NOW, door: UUID = DOOR, apart_s: fl
 
 
 def test_five_are_free_then_thirty_seconds_that_double_up_to_an_hour() -> None:
-    waits = [delay(count, LIMITS).total_seconds() for count in range(15)]
+    waits = [delay_after(count, LIMITS).total_seconds() for count in range(15)]
 
     assert waits == [0, 0, 0, 0, 0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
 @given(count=st.integers(0, 10**9), free=st.integers(1, 100), first=st.integers(1, 86_400))
 def test_a_delay_never_shrinks_and_is_never_longer_than_the_longest(count: int, free: int, first: int) -> None:
-    limits = Limits(free=free, delay=timedelta(seconds=first), longest=DAY, per_day=1)
+    limits = FailureLimits(free=free, delay=timedelta(seconds=first), longest=DAY, per_day=1)
 
-    assert delay(count, limits) <= delay(count + 1, limits) <= DAY
-    assert (delay(count, limits) >= timedelta(seconds=first)) == (count >= free)
+    assert delay_after(count, limits) <= delay_after(count + 1, limits) <= DAY
+    assert (delay_after(count, limits) >= timedelta(seconds=first)) == (count >= free)
 
 
 def test_the_wait_is_over_when_the_delay_is() -> None:
     known = failures(5)
 
-    assert wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW) == timedelta(seconds=30)
-    assert wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW + timedelta(seconds=29.5)) == timedelta(
+    assert remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW) == timedelta(seconds=30)
+    assert remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW + timedelta(seconds=29.5)) == timedelta(
         seconds=0.5
     )
-    assert not wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW + timedelta(seconds=30))
-    assert not wait(known, relying_party_id=GATE, limits=LIMITS, now=NOW), "it is another's delay"
+    assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW + timedelta(seconds=30))
+    assert not remaining_wait(known, relying_party_id=GATE, limits=LIMITS, now=NOW), "it is another's delay"
 
 
 def test_what_matched_since_is_not_in_a_row_and_counts_for_the_day() -> None:
     known = [Failure(one.at, one.relying_party_id, in_a_row=False) for one in failures(49)]
 
-    assert not wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
-    assert wait([*known, known[-1]], relying_party_id=DOOR, limits=LIMITS, now=NOW)
+    assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
+    assert remaining_wait([*known, known[-1]], relying_party_id=DOOR, limits=LIMITS, now=NOW)
 
 
 def test_the_day_is_over_all_relying_parties_and_ends_when_the_oldest_falls_out() -> None:
     known = failures(25, last=NOW - HOUR, apart_s=60) + failures(25, door=GATE, apart_s=60)
     oldest = min(one.at for one in known)
 
-    left = wait(known, relying_party_id=uuid4(), limits=LIMITS, now=NOW)
+    left = remaining_wait(known, relying_party_id=uuid4(), limits=LIMITS, now=NOW)
 
     assert left == oldest + DAY - NOW
-    assert not wait(known, relying_party_id=uuid4(), limits=LIMITS, now=NOW + left)
+    assert not remaining_wait(known, relying_party_id=uuid4(), limits=LIMITS, now=NOW + left)
 
 
 @given(
@@ -85,26 +85,28 @@ def test_the_day_is_over_all_relying_parties_and_ends_when_the_oldest_falls_out(
     )
 )
 def test_nobody_waits_longer_than_a_day_whatever_the_clock_did(known: list[Failure]) -> None:
-    left = wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
+    left = remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
 
-    assert timedelta() <= left <= DAY + STEPPED_BACK
-    assert not wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW - 5 * DAY), "nothing of it was yet"
-    assert all(NOW - DAY < one.at <= NOW + STEPPED_BACK for one in counting(known, now=NOW))
+    assert timedelta() <= left <= DAY + CLOCK_TOLERANCE
+    assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW - 5 * DAY), "nothing of it was yet"
+    assert all(NOW - DAY < one.at <= NOW + CLOCK_TOLERANCE for one in recent_failures(known, now=NOW))
 
 
 def test_references_count_for_the_window_and_each_once() -> None:
     comparison = uuid4()
-    known = failed(failed(Tried({}), "a", None, now=NOW - HOUR), "b", comparison, now=NOW)
-    again = failed(known, "b", comparison, now=NOW)
+    known = add_failed_reference(
+        add_failed_reference(PartyFailures({}), "a", None, now=NOW - HOUR), "b", comparison, now=NOW
+    )
+    again = add_failed_reference(known, "b", comparison, now=NOW)
 
-    assert set(tried(known, window=HOUR, now=NOW).failed) == {"b"}
-    assert again.failed["b"] == Failed(NOW, (comparison, comparison))
-    assert tried(known, window=2 * HOUR, now=NOW) == known
+    assert set(current_failures(known, window=HOUR, now=NOW).failed) == {"b"}
+    assert again.failed["b"] == FailedReference(NOW, (comparison, comparison))
+    assert current_failures(known, window=2 * HOUR, now=NOW) == known
 
 
 def test_a_stop_holds_for_the_window_and_not_for_a_clock_that_was_set_back() -> None:
-    stopped = Tried({}, NOW + HOUR)
+    stopped = PartyFailures({}, NOW + HOUR)
 
-    assert tried(stopped, window=HOUR, now=NOW).stopped_until
-    assert tried(stopped, window=HOUR, now=NOW + HOUR).stopped_until is None
-    assert tried(stopped, window=HOUR, now=NOW - DAY).stopped_until is None
+    assert current_failures(stopped, window=HOUR, now=NOW).stopped_until
+    assert current_failures(stopped, window=HOUR, now=NOW + HOUR).stopped_until is None
+    assert current_failures(stopped, window=HOUR, now=NOW - DAY).stopped_until is None

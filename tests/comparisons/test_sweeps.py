@@ -160,9 +160,11 @@ def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(ser
     needles = Needles().text("of nobody", "a-reference-of-nobody")
     found = needles.found(files_under(service.root / "data", service.root / "keys"))
     counted = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
-    maintenance.forget(service.vault, now=service.clock())
+    maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock())
     before = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
-    forgotten = maintenance.forget(service.vault, now=service.clock() + timedelta(seconds=3601))
+    forgotten = maintenance.delete_expired_counts(
+        service.vault, service.settings, now=service.clock() + timedelta(seconds=3601)
+    )
 
     assert found == []
     assert (len(counted), before, forgotten) == (1, counted, 1)
@@ -198,7 +200,7 @@ def test_rights_are_answered_while_it_is_stopped(root: Path, pool: SharedPool) -
 
 def test_the_key_of_the_counts_is_made_once(root: Path) -> None:
     with stores(root) as vault:
-        enumeration_guard.begin(vault)
-        enumeration_guard.begin(vault)
+        enumeration_guard.create_key(vault)
+        enumeration_guard.create_key(vault)
 
         assert vault.register.keys_left([enumeration_guard.KEY_OWNER.digest]) == 1

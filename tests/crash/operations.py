@@ -234,7 +234,7 @@ def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        enumeration_guard.begin(vault)
+        enumeration_guard.create_key(vault)
 
 
 def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:

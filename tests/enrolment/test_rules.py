@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.comparisons.policy import Decision, decide
+from app.comparisons.policy import Decision
 from app.faces import vectors as features
 from app.faces.cards.card import load_card
 from app.faces.engine import METRICS, Metric
 from app.templates.policy import MAX_PHOTOS, find_odd_photos
+from app.verification.policy import decide
 
 NUMBERS = st.floats(-1, 1, allow_nan=False)
 WEIGHTS = "5a" * 32

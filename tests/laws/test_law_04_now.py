@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.comparisons import commit_decision
 from app.vault.register import Owner
 from app.verification import service as verify
 from tests.support.byte_scan import rows, slots
@@ -81,13 +82,13 @@ def after_the_engine(service: RunningService, monkeypatch: pytest.MonkeyPatch, a
 
 def before_the_decision(service: RunningService, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
     """The distance is known, the template was opened: all that is left is to write it down."""
-    commit = verify._commit
+    commit = commit_decision.commit_decision
 
     def late(*given: Any, **named: Any) -> UUID:
         act()
         return commit(*given, **named)
 
-    monkeypatch.setattr(verify, "_commit", late)
+    monkeypatch.setattr(verify, "commit_decision", late)
 
 
 STEPS = (before_the_engine, after_the_engine, before_the_decision)
@@ -164,7 +165,7 @@ def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
 ) -> None:
     """The decision was first: it stands, its line is the person's until they end it too."""
     person, party, consent = somebody(service)
-    write, done = verify._write_if_in_force, threading.Event()
+    write, done = commit_decision._insert_entry_if_in_force, threading.Event()
     seen_waiting: list[bool] = []
 
     def end() -> None:
@@ -177,7 +178,7 @@ def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
         seen_waiting.append(not done.wait(0.3))
         return write(*given, **named) if early is None else early
 
-    monkeypatch.setattr(verify, "_write_if_in_force", inside)
+    monkeypatch.setattr(commit_decision, "_insert_entry_if_in_force", inside)
     threads: list[Any] = []
     with ThreadPoolExecutor(1) as executor:
         answer = party.verify(consent["subject_ref"], toy_photo(1))
@@ -198,7 +199,7 @@ def test_a_decision_refused_by_its_own_commit_does_not_leave(
     def refused(*_given: object, **_named: object) -> bool:
         return False
 
-    monkeypatch.setattr(verify, "_write_if_in_force", refused)
+    monkeypatch.setattr(commit_decision, "_insert_entry_if_in_force", refused)
 
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
     assert lines(service, person) == 0

@@ -131,11 +131,12 @@ def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService
             verified = verify.verify(
                 service.vault,
                 faces,
-                relying_party_id=UUID(party.id),
-                key_id=key_id,
-                subject_ref=racer.subject_ref,
+                verify.VerificationRequest(
+                    relying_party_id=UUID(party.id), key_id=key_id, subject_ref=racer.subject_ref
+                ),
                 probe=photo,
-                tell_time=service.clock,
+                settings=service.settings,
+                clock=service.clock,
             )
         except NoSuchConsentError:
             return None

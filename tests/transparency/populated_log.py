@@ -24,7 +24,7 @@ from app.subjects import service as subjects
 from app.templates import engine_history
 from app.transparency.log import batch
 from app.vault.vault import Vault
-from app.verification.service import verify
+from app.verification.service import VerificationRequest, verify
 from app.web.auth import Principal, token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
@@ -126,11 +126,10 @@ class Street:
         return verify(
             self.vault,
             self._faces,
-            relying_party_id=door.id,
-            key_id=door.key_id,
-            subject_ref=door.references[face],
+            VerificationRequest(relying_party_id=door.id, key_id=door.key_id, subject_ref=door.references[face]),
             probe=bytes([probe]),
-            tell_time=lambda: self.now,
+            settings=self.vault.settings,
+            clock=lambda: self.now,
         ).comparison_id
 
     def public(self) -> Public:
