@@ -160,23 +160,21 @@ def consent(kind: vocabulary.ConsentKind = "consent_given", purpose: str = "veri
     return drafting.consent_receipt(
         kind=kind,
         issuer=ISSUER,
-        ids=drafting.ReceiptIds.fresh(),
         at=AT,
         valid_until=UNTIL if kind == "consent_given" else None,
         notice_sha256=sha256,
-        matter=matter,
+        front_matter=matter,
         relying_party=None if purpose == "template_renewal" else DOOR,
     )
 
 
 def right(kind: vocabulary.RightKind = "rectification") -> receipts.RightReceipt:
-    return drafting.right_receipt(kind=kind, issuer=ISSUER, ids=drafting.ReceiptIds.fresh(), at=AT)
+    return drafting.right_receipt(kind=kind, issuer=ISSUER, at=AT)
 
 
 def erasure() -> receipts.ErasureReceipt:
     return drafting.erasure_receipt(
         issuer=ISSUER,
-        ids=drafting.ReceiptIds.fresh(),
         requested=AT.date(),
         keys_destroyed=AT,
         completed=AT,

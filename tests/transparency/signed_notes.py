@@ -20,9 +20,9 @@ NOTE = sign_checkpoint(SAID, name=ORIGIN, private_key=KEY)
 
 def signed(text: str) -> str:
     """Sign any text at all with our key."""
-    return module._signed(text, name=ORIGIN, private_key=KEY)
+    return module._sign_note(text, name=ORIGIN, private_key=KEY)
 
 
 def cosigned(names: Iterable[str], key: Ed25519PrivateKey = OTHER) -> str:
     """Give the lines that others sign our checkpoint with."""
-    return "".join(module._signed(SAID.text, name=name, private_key=key).rpartition("\n\n")[2] for name in names)
+    return "".join(module._sign_note(SAID.text, name=name, private_key=key).rpartition("\n\n")[2] for name in names)

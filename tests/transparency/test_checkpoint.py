@@ -48,29 +48,29 @@ PUBLISHED = [
 
 
 def test_the_checkpoint_of_a_log_that_is_not_ours_opens_with_its_key() -> None:
-    said = open_checkpoint(GO_2026, Verifier.of(GO_KEY), origin=GO_LOG)
+    said = open_checkpoint(GO_2026, Verifier.from_vkey(GO_KEY), origin=GO_LOG)
 
     assert (said.origin, said.size) == (GO_LOG, 65664258)
     assert GO_2026.startswith(said.text)
 
 
 def test_the_signatures_of_its_witness_are_passed_over() -> None:
-    assert open_checkpoint(GO_2023, Verifier.of(GO_KEY), origin=GO_LOG).size == 15081221
+    assert open_checkpoint(GO_2023, Verifier.from_vkey(GO_KEY), origin=GO_LOG).size == 15081221
 
 
 def test_one_digit_changed_and_it_does_not_open() -> None:
     with pytest.raises(CheckpointError, match="text was changed"):
-        open_checkpoint(GO_2026.replace("65664258", "65664259"), Verifier.of(GO_KEY), origin=GO_LOG)
+        open_checkpoint(GO_2026.replace("65664258", "65664259"), Verifier.from_vkey(GO_KEY), origin=GO_LOG)
 
 
 @pytest.mark.parametrize("vkey", PUBLISHED)
 def test_a_published_key_is_written_as_it_was_read(vkey: str) -> None:
-    assert Verifier.of(vkey).vkey == vkey
+    assert Verifier.from_vkey(vkey).vkey == vkey
 
 
 def test_a_published_note_is_signed_as_it_was_byte_for_byte() -> None:
-    assert module._signed(PETERS_TEXT, name="PeterNeumann", private_key=PETERS_KEY) == PETERS_NOTE
-    assert module._verified(PETERS_NOTE, Verifier.of(PETER)) == PETERS_TEXT
+    assert module._sign_note(PETERS_TEXT, name="PeterNeumann", private_key=PETERS_KEY) == PETERS_NOTE
+    assert module._verify_note(PETERS_NOTE, Verifier.from_vkey(PETER)) == PETERS_TEXT
 
 
 # --- Ours.
@@ -81,7 +81,7 @@ def test_what_was_signed_is_what_is_read(size: int, root: bytes) -> None:
     said = Checkpoint(ORIGIN, size, root)
 
     assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), OURS) == said
-    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), Verifier.of(OURS.vkey)) == said
+    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), Verifier.from_vkey(OURS.vkey)) == said
 
 
 def test_a_note_is_three_lines_and_a_signature() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.transparency.verify import checkpoint as module
 from app.transparency.verify.checkpoint import (
     MAX_NOTE_BYTES,
-    MOST_SIGNATURES,
+    MAX_SIGNATURES,
     Checkpoint,
     CheckpointError,
     Verifier,
@@ -41,14 +41,14 @@ def test_any_text_at_all_is_refused_and_raises_nothing_else(note: str) -> None:
 )
 def test_what_is_no_key_is_not_read_as_one(vkey: str) -> None:
     with pytest.raises(CheckpointError):
-        Verifier.of(vkey)
+        Verifier.from_vkey(vkey)
 
 
 @pytest.mark.parametrize("at", range(len(OURS.vkey)))
 def test_any_bit_of_a_key_changed_and_it_is_none(at: int) -> None:
     for bit in range(8):
         with pytest.raises(CheckpointError):
-            Verifier.of(OURS.vkey[:at] + chr(ord(OURS.vkey[at]) ^ 1 << bit) + OURS.vkey[at + 1 :])
+            Verifier.from_vkey(OURS.vkey[:at] + chr(ord(OURS.vkey[at]) ^ 1 << bit) + OURS.vkey[at + 1 :])
 
 
 @pytest.mark.parametrize("raw", [b"\x04" + bytes(32), b"\x01" + bytes(31), b"\x01" + bytes(33), b"\x01", b""])
@@ -56,7 +56,7 @@ def test_a_key_of_another_type_or_length_is_refused_though_its_id_is_right(raw: 
     key_id = hashlib.sha256(ORIGIN.encode() + b"\n" + raw).hexdigest()[:8]
 
     with pytest.raises(CheckpointError, match="Ed25519"):
-        Verifier.of(f"{ORIGIN}+{key_id}+{base64.b64encode(raw).decode()}")
+        Verifier.from_vkey(f"{ORIGIN}+{key_id}+{base64.b64encode(raw).decode()}")
 
 
 def test_another_key_of_the_same_name_does_not_open_it() -> None:
@@ -83,7 +83,7 @@ def test_others_may_sign_as_well_before_it_and_after() -> None:
     before, after = cosigned(["witness.example/1"]), cosigned(["witness.example/2", ORIGIN, "\u05e2\u05d3"])
 
     assert open_checkpoint(f"{text}\n\n{before}{own}{after}", OURS) == SAID
-    assert open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES - 1)), OURS) == SAID
+    assert open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MAX_SIGNATURES - 1)), OURS) == SAID
     assert open_checkpoint(NOTE + f"— w {base64.b64encode(bytes(5000)).decode()}\n" * 16, OURS) == SAID
 
 
@@ -141,7 +141,7 @@ def test_a_note_has_a_largest_size_and_a_largest_number_of_signatures() -> None:
     with pytest.raises(CheckpointError, match="KiB"):
         open_checkpoint(NOTE + f"— w {base64.b64encode(bytes(MAX_NOTE_BYTES)).decode()}\n", OURS)
     with pytest.raises(CheckpointError, match="signatures"):
-        open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MOST_SIGNATURES)), OURS)
+        open_checkpoint(NOTE + cosigned(f"w{number}" for number in range(MAX_SIGNATURES)), OURS)
 
 
 NO_SIZES = ["", "04096", "+1", "-1", "1_0", "1e3", "00", " 1", "1 ", "\u0661", "x", MAX_LEAVES + 1, 10**19, "9" * 5000]
@@ -170,7 +170,7 @@ def test_a_text_that_is_no_checkpoint_is_refused_though_it_is_signed(text: str) 
 
 
 def test_the_last_empty_line_ends_the_text_and_without_one_there_is_none() -> None:
-    assert module._verified(signed("one\n\ntwo\n"), OURS) == "one\n\ntwo\n"
+    assert module._verify_note(signed("one\n\ntwo\n"), OURS) == "one\n\ntwo\n"
     with pytest.raises(CheckpointError, match="an empty line"):
         open_checkpoint(signed("\n").lstrip("\n"), OURS)
 

@@ -181,7 +181,7 @@ def test_after_the_key_of_keys_was_rotated_everything_still_signs(service: Runni
 
     assert kid(receipt) == new
     assert verdict(service, receipt)["valid"]
-    verifier = Verifier.of(said(command("keys", "list", "--json"))["vkey"])
+    verifier = Verifier.from_vkey(said(command("keys", "list", "--json"))["vkey"])
     assert open_checkpoint(service.client.get("/v1/log/checkpoint").text, verifier).size > 0
 
 

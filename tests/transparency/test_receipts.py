@@ -159,11 +159,10 @@ def test_whatever_a_published_notice_says_can_be_repeated(odd: Any) -> None:
     receipt = drafting.consent_receipt(
         kind="consent_given",
         issuer=ISSUER,
-        ids=drafting.ReceiptIds.fresh(),
         at=AT,
         valid_until=UNTIL,
         notice_sha256=sha256,
-        matter={**matter, **fields},
+        front_matter={**matter, **fields},
         relying_party=DOOR,
     )
 

@@ -30,7 +30,7 @@ def test_without_a_fingerprint_it_says_that_the_keys_were_believed(signer: Signe
     found = verdict(signer.bundle(PAYLOAD), signer.key_set())
 
     assert (found.valid, found.pinned) == (True, False)
-    assert "believed as it is" in found.reason
+    assert "trusted as it is" in found.reason
 
 
 def test_every_place_in_a_tree_is_proven(signer: Signer) -> None:
@@ -114,7 +114,7 @@ def test_what_was_signed_but_is_no_receipt_does_not_hold(signer: Signer) -> None
     found = json.loads(receipts.encode_receipt(consent()))
 
     for payload in (b"{}", b"[]", b"\xff", json.dumps({**found, "mood": "good"}).encode()):
-        assert refused(verdict(signer.bundle(payload), signer.key_set()), "no receipt that this version knows")
+        assert refused(verdict(signer.bundle(payload), signer.key_set()), "not a receipt that this version knows")
 
 
 def test_a_receipt_that_is_spelled_in_another_way_holds(signer: Signer) -> None:
@@ -160,7 +160,7 @@ def test_it_needs_nothing_of_the_service() -> None:
         check=False,
     )
 
-    assert "it is in the log" in done.stdout, done.stderr
+    assert "it is in the transparency log" in done.stdout, done.stderr
 
 
 def test_a_bundle_made_by_hand_is_what_the_log_hashes() -> None:

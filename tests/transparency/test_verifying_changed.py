@@ -101,9 +101,9 @@ def test_spaces_and_escapes_are_no_part_of_a_value(signer: Signer) -> None:
         (lambda one: {**one, "proof": {**one["proof"], "leaf": "0" * 64}}, "another leaf"),
         (lambda one: {**one, "jws": one["promise"]}, "signed as mien-promise"),
         (lambda one: {**one, "promise": one["jws"]}, "signed as mien-receipt"),
-        (lambda one: {**one, "jws": one["jws"] + "."}, "no compact JWS"),
+        (lambda one: {**one, "jws": one["jws"] + "."}, "not a compact JWS"),
         (lambda one: {**one, "jws": one["jws"] + "="}, "cannot be read"),
-        (lambda one: {**one, "jws": "\N{LATIN SMALL LETTER E WITH ACUTE}." + one["jws"]}, "no compact JWS"),
+        (lambda one: {**one, "jws": "\N{LATIN SMALL LETTER E WITH ACUTE}." + one["jws"]}, "not a compact JWS"),
     ],
 )
 def test_what_is_no_bundle_says_so(signer: Signer, change: Callable[[Any], Any], reason: str) -> None:

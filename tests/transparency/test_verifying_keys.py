@@ -70,7 +70,7 @@ def test_a_key_that_the_token_brings_along_is_not_used(signer: Signer) -> None:
     assert refused(verdict(Signer(key=thief).bundle(PAYLOAD), signer.key_set()), "not in the key file")
     assert refused(
         verdict({**bundle, "jws": thief.jws(PAYLOAD, "mien-receipt+jws", kid=signer.key.kid)}, signer.key_set()),
-        "signature does not fit",
+        "signature is wrong",
     )
 
 

@@ -106,7 +106,7 @@ def test_a_log_that_only_grew_holds(met: Liar, state: Path) -> None:
     assert not any("checkpoint" in path or "jwks" in path for path in met.asked[2:]), "the proof has all that is needed"
     [kept] = state.rglob("checkpoints.jsonl")
     notes = [json.loads(line)["note"] for line in kept.read_text("utf-8").splitlines()]
-    verifier = Verifier.of(met.log.vkey)
+    verifier = Verifier.from_vkey(met.log.vkey)
     assert [open_checkpoint(note, verifier).size for note in notes] == [100, 101, 256, 300]
 
 
@@ -149,7 +149,7 @@ def test_a_log_that_was_rewritten(met: Liar, state: Path) -> None:
     error, evidence = broken(met, state)
 
     assert error.found is Contradiction.REWRITTEN
-    verifier = Verifier.of(met.log.vkey)
+    verifier = Verifier.from_vkey(met.log.vkey)
     assert open_checkpoint(evidence["kept"], verifier).size == 100
     assert open_checkpoint(evidence["answered"], verifier).size == 200
     assert evidence["hashes"]
@@ -162,7 +162,7 @@ def test_a_log_that_shrank(met: Liar, state: Path) -> None:
     error, evidence = broken(met, state)
 
     assert error.found is Contradiction.SHRANK
-    assert open_checkpoint(evidence["answered"], Verifier.of(met.log.vkey)).size == 99
+    assert open_checkpoint(evidence["answered"], Verifier.from_vkey(met.log.vkey)).size == 99
 
 
 @pytest.mark.service
@@ -181,7 +181,7 @@ def test_a_log_that_forked(met: Liar, state: Path) -> None:
     error, evidence = broken(met, state)
 
     assert error.found is Contradiction.FORKED
-    verifier = Verifier.of(met.log.vkey)
+    verifier = Verifier.from_vkey(met.log.vkey)
     kept, answered = open_checkpoint(evidence["kept"], verifier), open_checkpoint(evidence["answered"], verifier)
     assert kept.size == answered.size
     assert kept.root != answered.root

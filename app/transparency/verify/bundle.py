@@ -1,21 +1,20 @@
-"""A receipt as it is handed over: the token, what hides it in the log, the promise, and the proof once there is one."""
+"""The file format of a receipt: the signed receipt, its salt, the promise, and the proof once there is one."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.transparency.verify.canonical_json import Bytes32, Digest
-from app.transparency.verify.merkle import MAX_LEAVES as MOST_LEAVES
+from app.transparency.verify.merkle import MAX_LEAVES
 from app.transparency.verify.receipt import Instant
 
 MAX_BUNDLE_BYTES = 1024 * 1024
-"""Bytes of the longest bundle that is read."""
-LONGEST_PATH = 64
-"""Hashes: a tree of as many leaves as there can be is 63 high."""
+MAX_PATH_HASHES = 64
+"""The largest possible tree, of 2**63 - 1 leaves, is 63 levels high."""
 
-LeafCount = Annotated[int, Field(ge=0, le=MOST_LEAVES)]
+LeafCount = Annotated[int, Field(ge=0, le=MAX_LEAVES)]
 Origin = Annotated[str, Field(pattern=r"^mien/[0-9a-f-]{36}$")]
-"""The name of a log: the first line of its checkpoints."""
+"""The name of a transparency log: the first line of its checkpoints."""
 
 
 class _Part(BaseModel):
@@ -23,34 +22,36 @@ class _Part(BaseModel):
 
 
 class Proof(_Part):
-    """That a leaf is in the log: what `GET /v1/log/proof` answers."""
+    """The proof that a leaf is in the transparency log, as `GET /v1/log/proof` returns it."""
 
     leaf: Digest
     index: LeafCount
+    """The position of the leaf, counted from 0."""
     size: LeafCount
-    """How many leaves the checkpoint is about."""
-    hashes: Annotated[tuple[Digest, ...], Field(max_length=LONGEST_PATH)]
-    """From the leaf's sibling up (RFC 6962)."""
+    """The number of leaves in the log at this checkpoint."""
+    hashes: Annotated[tuple[Digest, ...], Field(max_length=MAX_PATH_HASHES)]
+    """The audit path (RFC 6962), from the sibling of the leaf upwards."""
     checkpoint: Annotated[str, Field(max_length=4096)]
-    """A C2SP signed note."""
+    """The signed checkpoint of the log: a C2SP signed note."""
 
 
 class Bundle(_Part):
-    """One receipt. An unknown member is refused: what is not checked should not be there."""
+    """One receipt. Unknown members are refused, because no signature covers them."""
 
     jws: str
-    """The receipt itself, signed."""
+    """The receipt itself, signed: a compact JWS."""
     leaf: Digest
-    """SHA-256 of a zero byte, the salt, and the payload of `jws`: how the log knows it."""
+    """The entry of the receipt in the transparency log: SHA-256 of a zero byte, the salt, and the payload of `jws`."""
     salt: Bytes32
+    """Random bytes that keep others from guessing the receipt behind the leaf."""
     promise: str
-    """That the leaf will be in the log, signed by the same key."""
+    """The promise that the leaf will be in the transparency log, signed by the same key: a compact JWS."""
     proof: Proof | None = None
-    """That it is."""
+    """The proof that the leaf is in the log. A new receipt has none yet."""
 
 
 class Promise(_Part):
-    """What a promise says."""
+    """The payload of a promise."""
 
     origin: Origin
     leaf: Digest

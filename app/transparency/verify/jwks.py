@@ -1,4 +1,4 @@
-"""The public keys as they are published (`/.well-known/jwks.json`), read without believing more than has to be."""
+"""The published key set (`/.well-known/jwks.json`), parsed and checked."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,28 +9,28 @@ from app.transparency.verify.canonical_json import Bytes32, decode_base64url, de
 from app.transparency.verify.jws import thumbprint
 
 MAX_JWKS_BYTES = 4 * 1024 * 1024
-"""Bytes of a key set: some ten thousand keys."""
+"""Room for some ten thousand keys."""
 Seconds = Annotated[int, Field(ge=0)]
-"""Since 1970, as JOSE counts."""
+"""Seconds since 1970, as in JOSE."""
 
 
 class JwksError(ValueError):
-    """The keys cannot be used; the text says why."""
+    """The key set is unusable. The text says why."""
 
 
 class Revoked(BaseModel):
-    """That a key was stolen. Other members may be there; without these the key cannot be used at all."""
+    """The report that a key was stolen. Other members are allowed."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
     revoked_at: Seconds
     reason: str
     log_size: Annotated[int, Field(ge=0)]
-    """What the key signed holds if it is in the log before this index, and only then."""
+    """A receipt of this key is valid only if its index in the transparency log is below this number."""
 
 
 class PublicKey(BaseModel):
-    """One key of Mien. What others put beside it is theirs (RFC 7517, 4)."""
+    """One key of Mien. Other members are allowed and ignored (RFC 7517, 4)."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -43,14 +43,14 @@ class PublicKey(BaseModel):
     iat: Seconds
     mien_signs: Literal["receipts", "checkpoints", "events"]
     mien_origin: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    """The log whose checkpoints it signs."""
+    """The transparency log whose checkpoints the key signs."""
     exp: Seconds | None = None
-    """When it was retired. What it signed still holds."""
+    """The time at which the key was retired. Its signatures stay valid."""
     revoked: Revoked | None = None
 
     @model_validator(mode="after")
-    def is_what_it_is_called(self) -> Self:
-        """Refuse a key under another key's name, and a log's key without a log."""
+    def matches_its_name(self) -> Self:
+        """Refuse the kid of another key, and a checkpoint key without a log."""
         if thumbprint(decode_base64url(self.x)) != self.kid:
             raise ValueError("the kid is not its thumbprint")
         if (self.mien_signs == "checkpoints") != (self.mien_origin is not None):
@@ -59,7 +59,7 @@ class PublicKey(BaseModel):
 
     @property
     def key(self) -> Ed25519PublicKey:
-        """Return the key itself."""
+        """The Ed25519 key in *x*."""
         return Ed25519PublicKey.from_public_bytes(decode_base64url(self.x))
 
 
@@ -68,22 +68,22 @@ class _KeySet(BaseModel):
 
 
 def parse_jwks(text: bytes) -> dict[str, PublicKey]:
-    """Return the keys of Mien in a key set, by `kid`. Keys of others are passed over.
+    """Parse a key set, and return the keys of Mien by `kid`. Other keys are ignored.
 
     Raises:
-        JwksError: it is no key set, or a key of Mien in it is not as Mien publishes it.
+        JwksError: the text is not a key set, or a key of Mien in it is malformed.
     """
     if len(text) > MAX_JWKS_BYTES:
-        raise JwksError("the key file is too large to be one of Mien")
+        raise JwksError("the key file is too large to be one of Mien's")
     try:
-        found = _KeySet.model_validate(parse_json(text))
-        keys = [PublicKey.model_validate(key) for key in found.keys if "mien_signs" in key]
+        key_set = _KeySet.model_validate(parse_json(text))
+        keys = [PublicKey.model_validate(key) for key in key_set.keys if "mien_signs" in key]
     except ValueError as error:
-        what = describe_validation_error(error) if isinstance(error, ValidationError) else error
+        fault = describe_validation_error(error) if isinstance(error, ValidationError) else error
         raise JwksError(
-            f"the key file is no JWKS of Mien ({what}); get it again from /.well-known/jwks.json"
+            f"the key file is not a key set of Mien ({fault}); download it again from /.well-known/jwks.json"
         ) from error
     by_kid = {key.kid: key for key in keys}
     if len(by_kid) < len(keys):
-        raise JwksError("the key file names a key twice; get it again from /.well-known/jwks.json")
+        raise JwksError("the key file names a key twice; download it again from /.well-known/jwks.json")
     return by_kid

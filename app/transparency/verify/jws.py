@@ -1,8 +1,8 @@
-"""JWS as Mien writes it, and no other: compact, Ed25519, with a header of exactly three members.
+"""Signed tokens of Mien: compact JWS with Ed25519 and a header of exactly three members.
 
-* `alg` is `EdDSA`; nothing in the token chooses how it is verified.
-* `kid` is the thumbprint (RFC 7638) of the key; a key that the token brings along is not even looked at.
-* `typ` says what was signed, so that a promise never passes for a receipt.
+* `alg` is `EdDSA`: the token cannot choose how it is verified.
+* `kid` is the thumbprint (RFC 7638) of the key. A key inside the token is refused.
+* `typ` is the kind of the payload, so that a promise never passes for a receipt.
 """
 
 import hashlib
@@ -22,25 +22,24 @@ RECEIPT_TYPE: Final = "mien-receipt+jws"
 PROMISE_TYPE: Final = "mien-promise+jws"
 EVENT_TYPE: Final = "mien-event+jws"
 PARTS = 3
-LARGEST = 128_000
-"""Characters of the longest token."""
+MAX_TOKEN_CHARS = 128_000
 
 
 class JwsError(ValueError):
-    """It is no token that Mien signed with that key; the text says what is wrong with it."""
+    """The text is not a token signed by that key. The message says why."""
 
 
 EDDSA = EdDSAAlgorithm()
 
 
 class _OnlyEdDSA(jws.JWSRegistry):
-    """Knows one algorithm.
+    """A registry with EdDSA only.
 
-    joserfc warns that RFC 9864 has a new name for it, `Ed25519`. A verifier that is met today knows the old one.
+    joserfc warns that RFC 9864 renames it `Ed25519`. Verifiers in use today know the old name.
     """
 
     def get_alg(self, name: str) -> JWSAlgModel:
-        """Return EdDSA, or refuse."""
+        """Return EdDSA, or raise."""
         if name != EDDSA.name:
             raise UnsupportedAlgorithmError(name)
         return EDDSA
@@ -50,7 +49,7 @@ ONLY_EDDSA = _OnlyEdDSA(algorithms=["EdDSA"])
 
 
 class Header(BaseModel):
-    """The protected header, all of it."""
+    """The whole protected header."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -61,14 +60,14 @@ class Header(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it was read. Nothing in it is true before `payload_of` gave its payload."""
+    """A token that is parsed, but not yet verified."""
 
     text: str
     header: Header
 
 
 def thumbprint(key: bytes) -> str:
-    """Return the thumbprint (RFC 7638) of an Ed25519 public key of 32 bytes: its `kid`, and its fingerprint."""
+    """Return the thumbprint (RFC 7638) of a raw Ed25519 public key: its `kid` and its fingerprint."""
     return encode_base64url(
         hashlib.sha256(encode_json({"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(key)})).digest()
     )
@@ -78,50 +77,48 @@ def sign_token(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
     """Sign *payload*.
 
     Raises:
-        JwsError: it is too long: nobody would read the token.
+        JwsError: the token would be longer than `read_token` accepts.
     """
     public = key.public_key().public_bytes_raw()
     header = {"alg": "EdDSA", "kid": thumbprint(public), "typ": typ}
     private = {"d": encode_base64url(key.private_bytes_raw()), **_public(public)}
     text = jws.serialize_compact(header, payload, OKPKey.import_key(private), registry=ONLY_EDDSA)
-    if len(text) > LARGEST:
-        raise JwsError("it is too long for a token")
+    if len(text) > MAX_TOKEN_CHARS:
+        raise JwsError("the token is too long")
     return text
 
 
 def read_token(text: str) -> Token:
-    """Read the header of a token, to learn which key it says signed it.
+    """Parse the header of a token, which names the key to verify it with.
 
     Raises:
-        JwsError: it is no token of Mien.
+        JwsError: the text is not a token of Mien.
     """
     parts = text.split(".")
-    if len(parts) != PARTS or len(text) > LARGEST:
-        raise JwsError("it is no compact JWS")
+    if len(parts) != PARTS or len(text) > MAX_TOKEN_CHARS:
+        raise JwsError("it is not a compact JWS")
     try:
         header, *_ = [decode_base64url(part) for part in parts]
         return Token(text, Header.model_validate(parse_json(header)))
     except ValidationError as error:
-        raise JwsError("its header is not one that Mien writes: exactly alg (EdDSA), kid and its typ") from error
+        raise JwsError("its header is not one of Mien's: exactly alg (EdDSA), kid and a known typ") from error
     except ValueError as error:
         raise JwsError(f"it cannot be read ({error})") from error
 
 
-def verify_token(one: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
-    """Return what was signed.
+def verify_token(token: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
+    """Verify the signature of a token, and return its payload.
 
     Raises:
-        JwsError: it was signed as something else, by another key, or changed since.
+        JwsError: the token has another type, another key signed it, or it was changed.
     """
-    if one.header.typ != typ:
-        raise JwsError(f"it was signed as {one.header.typ}, not as {typ}")
+    if token.header.typ != typ:
+        raise JwsError(f"it was signed as {token.header.typ}, not as {typ}")
     try:
         public = OKPKey.import_key(_public(key.public_bytes_raw()))
-        return jws.deserialize_compact(one.text, public, registry=ONLY_EDDSA).payload
+        return jws.deserialize_compact(token.text, public, registry=ONLY_EDDSA).payload
     except (JoseError, ValueError) as error:
-        raise JwsError(
-            "its signature does not fit: it was changed after it was signed, or another key signed"
-        ) from error
+        raise JwsError("its signature is wrong: it was changed after signing, or another key signed it") from error
 
 
 def _public(key: bytes) -> dict[str, str | list[str]]:

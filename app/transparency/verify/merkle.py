@@ -1,16 +1,15 @@
-"""The tree of RFC 6962 (the same in RFC 9162): its root, and proofs that a leaf is in it and that it only grew. Pure.
+"""The Merkle tree of RFC 6962 (and RFC 9162): root, inclusion proof and consistency proof. No I/O.
 
-What must be so:
+Rules:
 
-* A leaf is hashed behind a 0 and a node behind a 1, so that neither passes for the other.
-* A tree is read through `Nodes` alone, and a root or a proof asks it O(log n) times, however many leaves there are.
-* Verifying answers no and does not raise, whatever numbers and bytes a stranger sends.
-* **A root does not say how many leaves are under it.** A proof holds for every size and index that lead along the same
-  way: that of leaf 0 among 3 holds, with the same root, for leaf 0 among 4. Size and root belong together where they
-  were signed together: take both from one checkpoint, never the size from beside it.
+* A leaf is hashed after a 0 byte and a node after a 1 byte, so that neither passes for the other.
+* A tree is read through `Nodes` alone. A root or a proof reads O(log n) nodes.
+* Verification returns False and never raises, for any numbers and bytes.
+* **A root does not fix the number of leaves.** A proof is valid for each size and index with the same path: the proof
+  of leaf 0 among 3 is also valid for leaf 0 among 4. Take size and root from one signed checkpoint.
 
-Where a node has its sibling, from the leaf up, follows from two numbers: its own index on that level, and the last
-index on it. A node that is the last of its level and has an even index has no sibling there; it goes up as it is.
+The index of a node and the last index of its level give the side of its sibling. A node with an even index that is the
+last of its level has no sibling there, and moves up unchanged.
 """
 
 import hashlib
@@ -20,39 +19,39 @@ from typing import Protocol
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256().digest()
-"""The root of no leaves at all."""
+"""The root of an empty tree."""
 MAX_LEAVES = 2**63 - 1
-"""Leaves of a tree: what a signed integer of 64 bits counts. It bounds what a proof can make a verifier do."""
+"""The largest signed 64-bit integer. It bounds the work of a verifier."""
 
 
 class Nodes(Protocol):
-    """The complete subtrees of a tree, wherever they are kept."""
+    """Access to the complete subtrees of a tree."""
 
     def node(self, level: int, index: int) -> bytes:
-        """Return the hash over 2**level leaves, from leaf index * 2**level on. All of them are there."""
+        """Return the hash over the 2**level leaves that begin at leaf index * 2**level. All of them exist."""
         ...
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """Return the hash of one leaf."""
+    """Return the hash of a leaf."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash of the node over two others."""
+    """Return the hash of the parent of two nodes."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def root(nodes: Nodes, size: int) -> bytes:
     """Return the root over the first *size* leaves."""
-    return _over(nodes, 0, size) if size else EMPTY_ROOT
+    return _subtree_hash(nodes, 0, size) if size else EMPTY_ROOT
 
 
 def inclusion_proof(nodes: Nodes, index: int, size: int) -> list[bytes]:
-    """Return what leads from the leaf at *index* to the root over *size* leaves: its siblings, from below.
+    """Return the audit path of the leaf at *index* in a tree of *size* leaves: its siblings, from below.
 
     Raises:
-        ValueError: there is no such leaf among them.
+        ValueError: the tree has no such leaf.
     """
     if not 0 <= index < size:
         raise ValueError("no such leaf")
@@ -60,16 +59,16 @@ def inclusion_proof(nodes: Nodes, index: int, size: int) -> list[bytes]:
 
 
 def consistency_proof(nodes: Nodes, old: int, size: int) -> list[bytes]:
-    """Return what shows that the first *old* of *size* leaves are what they were; nothing if that is none or all.
+    """Return the proof that a tree of *size* leaves begins with the tree of its first *old* leaves.
 
-    It leads from the last complete subtree of the old tree to the new root; what stands to the left on that way leads
-    to the old root as well. That subtree comes first, unless it is the old tree itself.
+    The path leads from the last complete subtree of the old tree to the new root; its left siblings alone lead to the
+    old root. The proof begins with that subtree, unless it is the old tree itself. For 0 or all leaves it is empty.
 
     Raises:
-        ValueError: the tree was never larger than it is.
+        ValueError: *old* is negative or larger than *size*.
     """
     if not 0 <= old <= size:
-        raise ValueError("no such older tree")
+        raise ValueError("no such earlier tree")
     if old in {0, size}:
         return []
     level, index = _last_complete(old)
@@ -78,15 +77,15 @@ def consistency_proof(nodes: Nodes, old: int, size: int) -> list[bytes]:
 
 
 def verify_inclusion(proof: Sequence[bytes], *, leaf: bytes, index: int, size: int, root: bytes) -> bool:
-    """Say whether *proof* leads from the leaf hash *leaf* at *index* to *root*, that of *size* leaves."""
+    """Return whether *proof* leads from the leaf hash *leaf* at *index* to *root*, the root of *size* leaves."""
     if not (0 <= index < size <= MAX_LEAVES and _are_hashes(proof, leaf, root)):
         return False
-    on_left = list(_stand_left(index, size - 1))
-    return len(proof) == len(on_left) and _climbed(leaf, zip(proof, on_left, strict=True)) == root
+    on_left = list(_sibling_sides(index, size - 1))
+    return len(proof) == len(on_left) and _hash_up(leaf, zip(proof, on_left, strict=True)) == root
 
 
 def verify_consistency(proof: Sequence[bytes], *, old: int, old_root: bytes, size: int, root: bytes) -> bool:
-    """Say whether *proof* shows that the tree of *size* leaves begins with all *old* leaves of the older one."""
+    """Return whether *proof* shows that the tree of *size* leaves begins with the tree of *old* leaves."""
     if not (0 <= old <= size <= MAX_LEAVES and _are_hashes(proof, old_root, root)):
         return False
     if old == 0:
@@ -94,22 +93,22 @@ def verify_consistency(proof: Sequence[bytes], *, old: int, old_root: bytes, siz
     if old == size:
         return not proof and old_root == root
     level, index = _last_complete(old)
-    on_left = list(_stand_left(index, (size - 1) >> level))
+    on_left = list(_sibling_sides(index, (size - 1) >> level))
     whole = list(proof) if index else [old_root, *proof]
     if len(whole) != len(on_left) + 1:
         return False
     start, path = whole[0], list(zip(whole[1:], on_left, strict=True))
-    return _climbed(start, compress(path, on_left)) == old_root and _climbed(start, path) == root
+    return _hash_up(start, compress(path, on_left)) == old_root and _hash_up(start, path) == root
 
 
 def _last_complete(size: int) -> tuple[int, int]:
-    """Return level and index of the largest complete subtree that ends with the last of *size* leaves, one or more."""
+    """Return level and index of the largest complete subtree that ends with the last of *size* leaves."""
     level = (size & -size).bit_length() - 1
     return level, (size - 1) >> level
 
 
-def _stand_left(index: int, last: int) -> Iterator[bool]:
-    """Say of each sibling on the way from a node up to the root whether it stands on the left."""
+def _sibling_sides(index: int, last: int) -> Iterator[bool]:
+    """Yield, for each sibling on the path from a node to the root, whether it is on the left."""
     while last:
         if index & 1 or index < last:
             yield bool(index & 1)
@@ -117,19 +116,19 @@ def _stand_left(index: int, last: int) -> Iterator[bool]:
 
 
 def _siblings(nodes: Nodes, level: int, index: int, size: int) -> Iterator[bytes]:
-    """Give the siblings themselves, of the node at *level* and *index*, from below."""
+    """Yield the siblings on the path from the node at *level* and *index* to the root."""
     while last := (size - 1) >> level:
         if index & 1:
             yield nodes.node(level, index - 1)
         elif index < last:
-            yield _over(nodes, (index + 1) << level, min((index + 2) << level, size))
+            yield _subtree_hash(nodes, (index + 1) << level, min((index + 2) << level, size))
         level, index = level + 1, index >> 1
 
 
-def _over(nodes: Nodes, begin: int, end: int) -> bytes:
-    """Return the hash over the leaves from *begin* to before *end*, one or more, where such a subtree can begin.
+def _subtree_hash(nodes: Nodes, begin: int, end: int) -> bytes:
+    """Return the hash over the leaves from *begin* to before *end*: one subtree, which the right edge may cut.
 
-    At the right edge it is not complete, and is put together from complete ones, each smaller than the one before.
+    A cut subtree consists of complete ones, each smaller than the one before.
     """
     parts: list[bytes] = []
     for level in reversed(range((end - begin).bit_length())):
@@ -142,13 +141,13 @@ def _over(nodes: Nodes, begin: int, end: int) -> bytes:
     return whole
 
 
-def _climbed(start: bytes, steps: Iterable[tuple[bytes, bool]]) -> bytes:
-    """Return the hash that *start* and these siblings lead to, each with whether it stands on the left."""
-    here = start
+def _hash_up(start: bytes, steps: Iterable[tuple[bytes, bool]]) -> bytes:
+    """Return the hash that *start* and its siblings lead to. Each step is a sibling, and whether it is on the left."""
+    node = start
     for sibling, on_left in steps:
-        here = node_hash(sibling, here) if on_left else node_hash(here, sibling)
-    return here
+        node = node_hash(sibling, node) if on_left else node_hash(node, sibling)
+    return node
 
 
 def _are_hashes(proof: Sequence[bytes], *others: bytes) -> bool:
-    return all(isinstance(one, bytes) and len(one) == HASH_BYTES for one in (*proof, *others))
+    return all(isinstance(item, bytes) and len(item) == HASH_BYTES for item in (*proof, *others))

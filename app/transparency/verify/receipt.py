@@ -1,12 +1,12 @@
-"""What a receipt says: the fields of ISO/IEC TS 27560, with terms of the Data Privacy Vocabulary.
+"""The content models of a receipt: the fields of ISO/IEC TS 27560 with terms of the Data Privacy Vocabulary.
 
-* **No two receipts can be joined.** Every id in one is random and new. No id of a person, consent, account, token or
-  reference is in it, and nothing that was rectified.
-* **A receipt of an erasure names nobody**, not even by a random id.
-* **What the person read is repeated in its own words**: the front matter of the notice, under the same names.
-* A time is a whole second, in UTC. What is not held to the second is a day.
+* **Nothing links two receipts of one subject.** All ids in a receipt are random and new. It has no id of an account,
+  consent, token or reference, and no rectified value.
+* **A receipt of an erasure does not identify the subject**, not even by a random id.
+* **A receipt repeats the front matter of the notice** that the subject read, under the same names.
+* A time is in UTC, to the second. Where the service does not keep the second, it is a day.
 
-The bytes that `encoded` gives are what is signed, and what is in the log. The schema is published at `SCHEMA_ID`.
+`encode_receipt` returns the bytes that are signed and hashed into the leaf. `SCHEMA_ID` is the path of the schema.
 """
 
 from datetime import datetime
@@ -22,48 +22,52 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class ReceiptError(ValueError):
-    """What was signed is no receipt of this version."""
+    """The payload is not a receipt of this version."""
 
 
-def _exists(text: str) -> str:
-    """Refuse a day or a time that no calendar has."""
+def _refuse_impossible_date(text: str) -> str:
+    """Refuse a day or a time that does not exist."""
     datetime.fromisoformat(text)
     return text
 
 
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 INSTANT = DAY + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
-Instant = Annotated[str, Field(pattern=f"^{INSTANT}$"), AfterValidator(_exists)]
+Instant = Annotated[str, Field(pattern=f"^{INSTANT}$"), AfterValidator(_refuse_impossible_date)]
 """RFC 3339, in UTC, to the second."""
-When = Annotated[str, Field(pattern=f"^{DAY}(T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}Z)?$"), AfterValidator(_exists)]
+When = Annotated[
+    str, Field(pattern=f"^{DAY}(T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}Z)?$"), AfterValidator(_refuse_impossible_date)
+]
 """An instant, or a day where no finer time is kept."""
 RandomId = Annotated[str, Field(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 """A random UUID."""
 Count = Annotated[int, Field(ge=0)]
 NoticeText = str | dict[str, str] | tuple[str | dict[str, str], ...]
-"""What the notice says: a text, a table of texts, or a list of these."""
+"""A value of the notice's front matter: a text, a table of texts, or a list of these."""
 
 
-def _together(schema: dict[str, Any]) -> None:
-    """Put into a schema which terms go with which word."""
+def _add_event_terms(schema: dict[str, Any]) -> None:
+    """Add the event terms of each kind to the JSON Schema of a receipt."""
     kind = schema["properties"]["kind"]
     schema["allOf"] = [
-        {"if": {"properties": {"kind": {"const": one}}}, "then": {"properties": {"event": {"properties": _fixed(one)}}}}
-        for one in kind.get("enum", [kind.get("const")])
+        {
+            "if": {"properties": {"kind": {"const": word}}},
+            "then": {"properties": {"event": {"properties": _terms_schema(word)}}},
+        }
+        for word in kind.get("enum", [kind.get("const")])
     ]
 
 
-def _fixed(kind: vocabulary.Kind) -> dict[str, Any]:
-    fixed: dict[str, Any] = {name: {"const": said} for name, said in _meant(kind).items()}
-    return {**fixed, "validity_duration": {"type": "string" if kind == "consent_given" else "null"}}
+def _terms_schema(kind: vocabulary.Kind) -> dict[str, Any]:
+    terms: dict[str, Any] = {name: {"const": term} for name, term in _event_terms(kind).items()}
+    return {**terms, "validity_duration": {"type": "string" if kind == "consent_given" else "null"}}
 
 
-def _meant(kind: vocabulary.Kind) -> dict[str, str]:
-    """Return the terms that go with a word."""
+def _event_terms(kind: vocabulary.Kind) -> dict[str, str]:
     return {
         "event_type": vocabulary.EVENT_TYPES[kind],
         "event_state": vocabulary.EVENT_STATES[kind],
-        "entity_id": vocabulary.expressed_by(kind),
+        "entity_id": vocabulary.actor_of(kind),
     }
 
 
@@ -72,20 +76,20 @@ class _Part(BaseModel):
 
 
 class Event(_Part):
-    """What happened."""
+    """The event that the receipt records."""
 
     event_time: When
     event_type: str
-    """The type of consent, or the right that was used."""
+    """The type of consent, or the right that the subject used."""
     event_state: str
     entity_id: str
-    """Who did it, by role: the data subject, or the controller where time ended a consent."""
+    """The role that acted: the data subject, or the controller when a consent expired."""
     validity_duration: Annotated[str, Field(pattern=f"^{INSTANT}/{INSTANT}$")] | None
-    """From when to when the consent is valid (ISO 8601): only where it was given."""
+    """The start and end of the consent (ISO 8601); null unless consent was given."""
 
 
 class Party(_Part):
-    """A relying party, as it is listed at `/v1/relying-parties`."""
+    """A relying party, as listed at `/v1/relying-parties`."""
 
     party_id: RandomId
     party_name: str
@@ -94,15 +98,15 @@ class Party(_Part):
 
 
 class Recipients(_Part):
-    """Who gets something."""
+    """The recipients of the data."""
 
     parties: tuple[Party, ...]
-    """The one relying party that the consent is for; nobody where the controller keeps photos."""
+    """The relying party of the consent; empty if the consent is for the controller alone."""
     said: NoticeText
 
 
 class Rights(_Part):
-    """What the person may do."""
+    """The rights of the subject."""
 
     terms: tuple[str, ...]
     """Articles of the GDPR."""
@@ -110,7 +114,7 @@ class Rights(_Part):
 
 
 class PrivacyNotice(_Part):
-    """The text that was read: `/v1/notices/{sha256}`, the same bytes for ever."""
+    """The notice that the subject read: `/v1/notices/{sha256}`, which never changes."""
 
     sha256: Digest
     title: str
@@ -118,7 +122,7 @@ class PrivacyNotice(_Part):
 
 
 class Processing(_Part):
-    """What the consent is about, as the notice says it."""
+    """The processing that the consent covers, in the words of the notice."""
 
     privacy_notice: PrivacyNotice
     language: str
@@ -139,47 +143,49 @@ class Processing(_Part):
 
 
 class _Receipt(_Part):
-    model_config = ConfigDict(json_schema_extra=_together)
+    model_config = ConfigDict(json_schema_extra=_add_event_terms)
 
     schema_version: Literal["https://w3id.org/dpv/schema/dpv-27560#receipt-eu-gdpr"]
     receipt_id: RandomId
     record_id: RandomId
     kind: vocabulary.Kind
-    """What happened, in one word."""
+    """The event, in one word."""
     controller: str
-    """Who answers for it."""
+    """The controller who is responsible."""
     profile: Literal["prototype", "live"]
-    """`prototype`: a demonstration, with nobody behind it."""
+    """`prototype`: a demonstration, without a real controller."""
     event: Event
 
     @model_validator(mode="after")
-    def says_one_thing(self) -> Self:
-        """Refuse a word and terms that do not belong together."""
-        said = self.event.model_dump(include={"event_type", "event_state", "entity_id"})
-        if said != _meant(self.kind) or (self.event.validity_duration is not None) != (self.kind == "consent_given"):
-            raise ValueError("kind and event do not belong together")
+    def event_matches_kind(self) -> Self:
+        """Refuse an event with the terms of another kind."""
+        terms = self.event.model_dump(include={"event_type", "event_state", "entity_id"})
+        if terms != _event_terms(self.kind) or (self.event.validity_duration is not None) != (
+            self.kind == "consent_given"
+        ):
+            raise ValueError("kind and event do not match")
         return self
 
 
 class ConsentReceipt(_Receipt):
-    """That a consent was given, refused, withdrawn, or expired."""
+    """The receipt of a consent that was given, refused or withdrawn, or that expired."""
 
     kind: vocabulary.ConsentKind
     pii_principal_id: RandomId
-    """Stands for the person in this receipt and nowhere else."""
+    """A random id of the subject, used in this receipt only."""
     pii_processing: Processing
 
 
 class RightReceipt(_Receipt):
-    """That a person used a right. What they saw or changed is not in it."""
+    """The receipt of a right that the subject used, without the data that they saw or changed."""
 
     kind: vocabulary.RightKind
     pii_principal_id: RandomId
-    """Stands for the person in this receipt and nowhere else."""
+    """A random id of the subject, used in this receipt only."""
 
 
 class StoreCount(_Part):
-    """One store, counted before and after."""
+    """The count of one store before and after the erasure."""
 
     store: str
     unit: str
@@ -188,7 +194,7 @@ class StoreCount(_Part):
 
 
 class KeptItem(_Part):
-    """What remains, and why."""
+    """Data that remains after the erasure, and the reason."""
 
     what: str
     holds: str
@@ -196,7 +202,7 @@ class KeptItem(_Part):
 
 
 class ErasureReceipt(_Receipt):
-    """That a person was erased. It names nobody."""
+    """The receipt of an erasure. It does not identify the subject."""
 
     kind: Literal["erasure"]
     requested_at: When
@@ -211,20 +217,20 @@ RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Annotated[Receipt, Field(discriminat
 
 
 def receipt_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a receipt, as it is published."""
+    """Return the published JSON Schema of a receipt."""
     return {"$schema": DRAFT, "$id": SCHEMA_ID, "title": "Receipt of Mien", **RECEIPT.json_schema()}
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """Return the bytes of a receipt, which are signed and are in the log: always the same for the same receipt."""
+    """Return the bytes of a receipt that are signed and hashed: the same for the same receipt."""
     return encode_json(receipt.model_dump(mode="json"))
 
 
 def parse_receipt(payload: bytes) -> Receipt:
-    """Read what was signed.
+    """Parse a verified payload.
 
     Raises:
-        ReceiptError: it is no receipt of this version.
+        ReceiptError: the payload is not a receipt of this version.
     """
     try:
         parse_json(payload)

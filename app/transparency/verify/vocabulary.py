@@ -1,6 +1,6 @@
-"""The terms a receipt is written in, as full addresses, so that no context is needed to read them.
+"""The terms of a receipt, as full URLs, so that a reader needs no other context.
 
-States and purposes are those of the Data Privacy Vocabulary (DPV 2), rights those of its GDPR extension.
+States and purposes come from the Data Privacy Vocabulary (DPV 2), rights from its GDPR extension.
 """
 
 from typing import Final, Literal
@@ -8,12 +8,12 @@ from typing import Final, Literal
 DPV = "https://w3id.org/dpv#"
 GDPR = "https://w3id.org/dpv/legal/eu/gdpr#"
 RECEIPT_PROFILE: Final = "https://w3id.org/dpv/schema/dpv-27560#receipt-eu-gdpr"
-"""ISO/IEC TS 27560 consent receipts with what the GDPR asks for: the profile that receipts follow."""
+"""The profile of all receipts: ISO/IEC TS 27560 consent receipts with the additions of the GDPR."""
 
 ConsentKind = Literal["consent_given", "consent_refused", "consent_withdrawn", "consent_expired"]
 RightKind = Literal["access", "rectification", "restriction", "restriction_lifted", "dispute", "dispute_lifted"]
 Kind = ConsentKind | RightKind | Literal["erasure"]
-"""What happened, in one plain word: the vocabulary has none for a dispute, or for lifting one."""
+"""Mien's own words: the vocabulary has none for a dispute, or for lifting one."""
 Purpose = Literal["verification", "identification", "template_renewal"]
 
 EXPLICIT_CONSENT = f"{DPV}ExplicitlyExpressedConsent"
@@ -35,7 +35,7 @@ EVENT_TYPES: dict[Kind, str] = {
     "dispute": f"{GDPR}A18",
     "dispute_lifted": f"{GDPR}A18",
 }
-"""The type of consent (ISO/IEC TS 27560: event_type), or the right that was used."""
+"""The type of consent (ISO/IEC TS 27560: event_type), or the right that the subject used."""
 
 EVENT_STATES: dict[Kind, str] = {
     "consent_given": f"{DPV}ConsentGiven",
@@ -58,9 +58,9 @@ PURPOSE_TYPES: dict[Purpose, str] = {
 }
 
 RIGHTS = tuple(f"{GDPR}{article}" for article in ("A7-3", "A15", "A16", "A17", "A18", "A20", "A77"))
-"""What everybody may do, on every day (law 5): withdraw, see, rectify, erase, restrict, take away, complain."""
+"""The rights of every subject, without limits (law 5): withdraw, access, rectify, erase, restrict, port, complain."""
 
 
-def expressed_by(kind: Kind) -> str:
-    """Say whose act it was: the person's, but for a consent that time ended (ISO/IEC TS 27560: entity_id)."""
+def actor_of(kind: Kind) -> str:
+    """Return the actor (ISO/IEC TS 27560: entity_id): the subject, or the controller when a consent expired."""
     return CONTROLLER if kind == "consent_expired" else DATA_SUBJECT

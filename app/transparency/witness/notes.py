@@ -122,7 +122,7 @@ class WitnessNotes:
         directory = self._directory_of(origin)
         try:
             said = json.loads((directory / "log.json").read_bytes())
-            return WitnessedLog(directory, Verifier.of(said["vkey"]), given=said["key_was"] == "given")
+            return WitnessedLog(directory, Verifier.from_vkey(said["vkey"]), given=said["key_was"] == "given")
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, CheckpointError) as error:

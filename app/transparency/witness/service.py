@@ -107,7 +107,7 @@ def check_log(url: str, *, state: Path, vkey: str | None, now: datetime) -> Witn
         NotesError: what was kept cannot be used.
     """
     try:
-        at, given = normalize_address(url), Verifier.of(vkey) if vkey is not None else None
+        at, given = normalize_address(url), Verifier.from_vkey(vkey) if vkey is not None else None
         with open_notes(state) as notes:
             log = notes.of(given.name) if given else notes.at(at)
             if log is not None and given is not None and log.verifier.vkey != given.vkey:
