@@ -31,11 +31,10 @@ def build_content(session: Session, settings: Settings, event: ConsentEvent) -> 
     return drafting.consent_receipt(
         kind=KINDS[event.state],
         issuer=issuing.receipt_issuer(settings),
-        ids=drafting.ReceiptIds.fresh(),
         at=_time_of(event),
         valid_until=event.valid_until,
         notice_sha256=event.notice_sha256,
-        matter=_front_matter(notices.read_text(session, event.notice_sha256)),
+        front_matter=_front_matter(notices.read_text(session, event.notice_sha256)),
         relying_party=None if event.relying_party_id is None else _party(session, event.relying_party_id),
     )
 

@@ -219,7 +219,6 @@ def _fill_in_receipt(
     """Return the receipt: it proves that an erasure was done, and does not name the subject."""
     return content.erasure_receipt(
         issuer=issue.receipt_issuer(settings),
-        ids=content.ReceiptIds.fresh(),
         requested=erasure.requested_on,
         # Unknown only for an erasure begun by version 0.1; the time now is then an upper bound.
         keys_destroyed=counts.keys_destroyed_at or now,

@@ -259,9 +259,7 @@ def issue_right_receipt_with_key(
     session: Session, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
 ) -> Bundle:
     """Issue the receipt as `issue_right_receipt` does, with the subject's *own* key already open."""
-    said = drafting.right_receipt(
-        kind=kind, issuer=issuing.receipt_issuer(vault.settings), ids=drafting.ReceiptIds.fresh(), at=now
-    )
+    said = drafting.right_receipt(kind=kind, issuer=issuing.receipt_issuer(vault.settings), at=now)
     return issuing.issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
 

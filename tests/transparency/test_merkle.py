@@ -138,7 +138,7 @@ def test_no_proof_is_made_of_a_leaf_that_is_not_there(index: int, size: int) -> 
 
 @pytest.mark.parametrize(("old", "size"), [(-1, 3), (4, 3)])
 def test_no_proof_is_made_of_a_tree_that_was_larger(old: int, size: int) -> None:
-    with pytest.raises(ValueError, match="no such older tree"):
+    with pytest.raises(ValueError, match="no such earlier tree"):
         merkle.consistency_proof(TREE, old, size)
 
 
