@@ -173,7 +173,9 @@ def enrol(
 def enrolments(
     me: Me, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
 ) -> Page[EnrolmentOut]:
-    """List your enrolments, oldest first, with their templates and the photos that you asked to keep.
+    """List your enrolments, oldest first.
+
+    Each has its templates, and the photos that you asked to keep.
 
     Each template names its engine. If another engine is in force now, the template can no longer be compared: `ends_on`
     is its last day and `to_do` the next step.
