@@ -10,6 +10,7 @@ import anyio.to_thread
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
+from starlette.types import Lifespan
 
 from app import __version__, health
 from app.api_texts import TEXTS, prototype_texts
@@ -137,10 +138,6 @@ def create_app(
     """Create the application. It prepares the stores when it starts to serve, and closes them when it stops.
 
     Args:
-        settings: the settings.
-        vault: both stores, open.
-        engine: as `create_engine` returns it.
-        clock: the clock of requests and jobs.
         background: whether jobs run beside the requests.
 
     Raises:
@@ -148,16 +145,7 @@ def create_app(
     """
     measuring, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
     service = _Service(settings=settings, vault=vault, measuring=measuring, token_usage=token_usage, clock=clock)
-    app = FastAPI(
-        **(TEXTS if settings.profile == "live" else prototype_texts(settings.controller)),
-        version=__version__,
-        # The framework's pages load scripts from another host; ours are in `app/web/swagger.py`.
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lambda _app: service.running(background=background),
-        redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
-    )
+    app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings = settings
     app.state.clock = clock
     app.state.vault = vault
@@ -172,11 +160,28 @@ def create_app(
     openapi.describe(app)
     swagger.install(app)
     _add_middleware(app, settings)
+    _include_routers(app, settings)
+    return app
+
+
+def _new_app(settings: Settings, lifespan: Lifespan[FastAPI]) -> FastAPI:
+    return FastAPI(
+        **(TEXTS if settings.profile == "live" else prototype_texts(settings.controller)),
+        version=__version__,
+        # The framework's pages load scripts from another host; ours are in `app/web/swagger.py`.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+
+
+def _include_routers(app: FastAPI, settings: Settings) -> None:
     for router in ROUTERS:
         uploads = router is verification.router
         app.include_router(router, max_body_size=settings.max_body_bytes if uploads else settings.max_json_bytes)
     app.include_router(enrolment.upload_router, max_body_size=settings.max_enrolment_bytes)
-    return app
 
 
 def build(settings: Settings) -> FastAPI:

@@ -93,8 +93,7 @@ def evaluate(
 ) -> None:
     """Measure the engine's error rates on the images in DIR, with intervals and by group, as JSON and a page.
 
-    Opens no database. The report begins with the origin of the images: --origin, --agreed.
-    See docs/how-to/evaluate-an-engine.md.
+    Opens no database. The report begins with --origin and --agreed. See docs/how-to/evaluate-an-engine.md.
     """
     settings = read_settings()
     with refuse_on_error():

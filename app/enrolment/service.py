@@ -68,24 +68,25 @@ def enrol(
         permit, _ = find_permit(session, now=clock())
     measured = _measure(engine, permit, photos)
     step("measured")
-    vectors_found = [photo.vector for photo in measured]
-    if odd := policy.find_odd_photos(vectors_found, metric=engine.card.metric, threshold=engine.threshold):
-        raise NotTheSamePersonError(odd)
-    enrolment_id = uuid4()
+    _check_same_person(engine, measured)
     try:
         with vault.change() as change:
             now = clock()
             current, grants = find_permit(change.session, now=now)
             subjects.get(change.session, by.id, token_id=by.token_id)
+            # If the renewal consent ended and was given anew, these photos were sent under the old one.
             if set(current.grant_ids) != set(permit.grant_ids):
-                # The renewal consent ended and was given anew: these photos were sent under the old one.
                 raise ConsentRequiredError
-            _commit(
-                change, vault, card=engine.card, grants=grants, enrolment_id=enrolment_id, measured=measured, now=now
-            )
+            enrolment_id = _commit(change, vault, card=engine.card, grants=grants, measured=measured, now=now)
     except KeyGoneError as error:
         raise ConsentRequiredError from error
     return EnrolmentResult(enrolment_id, [photo.quality for photo in measured])
+
+
+def _check_same_person(engine: RunningEngine, measured: Sequence[Measurement]) -> None:
+    vectors_found = [photo.vector for photo in measured]
+    if odd := policy.find_odd_photos(vectors_found, metric=engine.card.metric, threshold=engine.threshold):
+        raise NotTheSamePersonError(odd)
 
 
 def _measure(engine: RunningEngine, permit: Permit, photos: Sequence[bytes]) -> list[Measurement]:
@@ -103,12 +104,14 @@ def _commit(
     *,
     card: Card,
     grants: Sequence[Grant],
-    enrolment_id: UUID,
     measured: Sequence[Measurement],
     now: datetime,
-) -> None:
-    """Replace the templates and kept photos of *grants*; the old keys are destroyed after the commit."""
-    subject_id = grants[0].subject_id
+) -> UUID:
+    """Replace the templates and kept photos of *grants*, and return the enrolment's id.
+
+    The old keys are destroyed after the commit.
+    """
+    subject_id, enrolment_id = grants[0].subject_id, uuid4()
     before = store.enrolments_with_photos(change.session, subject_id)
     reference = vectors.mean([photo.vector for photo in measured], metric=card.metric)
     entry_id = record_entry(
@@ -135,6 +138,7 @@ def _commit(
     for grant_id in emptied - {grant.id for grant in grants}:
         change.issue(Owner.grant(grant_id))
     store.drop_old_keys_after_commit(change)
+    return enrolment_id
 
 
 @operation("deleting an enrolment")

@@ -74,7 +74,8 @@ def _naming(node: ast.AST) -> Iterator[ast.AST]:
 
 def _copies(permit: str, call: ast.Call) -> bool:
     return _last(call.func) in {"replace", "__replace__"} and any(
-        _last(part).lower().endswith(permit.lower()) for part in [*call.args[:1], getattr(call.func, "value", call)]
+        _last(part).lower().replace("_", "").endswith(permit.lower())
+        for part in [*call.args[:1], getattr(call.func, "value", call)]
     )
 
 

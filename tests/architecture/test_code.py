@@ -44,7 +44,11 @@ FOUND: list[tuple[Lint, str, str]] = [
         "from app.faces.permit import ImageStatement\nImageStatement(origin='x')",
     ),
     (lints.permits_made, "app/evaluation/provenance.py", "from app.faces.permit import Permit\nPermit(grant_ids=())"),
-    (lints.permits_made, "app/comparisons/service.py", "import dataclasses\ndataclasses.replace(stated, origin='y')"),
+    (
+        lints.permits_made,
+        "app/comparisons/service.py",
+        "import dataclasses\ndataclasses.replace(image_statement, origin='y')",
+    ),
     (lints.permits_made, "app/faces/permit.py", "class ImageStatement: ...\nANY = ImageStatement()"),
     (lints.clocks_read, "app/consent/policy.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
     (lints.clocks_read, "app/consent/policy.py", "import datetime as d\nd.datetime.utcnow()"),
