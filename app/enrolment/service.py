@@ -107,10 +107,7 @@ def _commit(
     measured: Sequence[Measurement],
     now: datetime,
 ) -> UUID:
-    """Replace the templates and kept photos of *grants*, and return the enrolment's id.
-
-    The old keys are destroyed after the commit.
-    """
+    """Replace templates and kept photos, and return the enrolment's id. Old keys are destroyed after the commit."""
     subject_id, enrolment_id = grants[0].subject_id, uuid4()
     before = store.enrolments_with_photos(change.session, subject_id)
     reference = vectors.mean([photo.vector for photo in measured], metric=card.metric)
