@@ -23,6 +23,7 @@ def waits(answer: httpx.Response) -> int:
 
 
 def unhindered(service: RunningService) -> None:
-    """Let everybody fail as often as they like."""
+    """Raise the limits on failures until no test reaches them."""
     limits = {"free_failures": 10_000, "failures_per_day": 10_000, "failed_references": 10_000}
-    service.vault.settings = service.settings.model_copy(update=limits)
+    # In place: the running application has this object.
+    vars(service.settings).update(limits)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -138,8 +139,9 @@ def test_a_party_that_is_stopped_gets_one_answer_for_every_reference(
     with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as service:
         door = service.party("Door", *BOTH)
         references = dict(unusable(service, door)) | {"usable": enrolled_for(service, door)[2]}
+    with serving(root, pool, toy_card(), failed_references=1, log_interval=FOR_EVER) as service:
+        door = replace(door, client=service.client)
         service.clock.advance(hours=2)
-        service.vault.settings = service.settings.model_copy(update={"failed_references": 1})
         door.verify("nobody", toy_photo(1))
         pipe = watch_pipe(monkeypatch)
         said: set[object] = set()
