@@ -17,7 +17,7 @@ from PIL import Image
 
 from app.evaluation import rates, resampling, scores, service
 from app.evaluation.cache import open_cache
-from app.evaluation.groups import none
+from app.evaluation.groups import no_groups
 from app.evaluation.provenance import state
 from app.evaluation.scores import Source
 from app.evaluation.trial import EvaluationRequest, prepare
@@ -99,7 +99,7 @@ def compared(images: int) -> list[str]:
     person = np.arange(images) // 3
     middles = chance.normal(size=(int(person.max()) + 1, 128)) * 0.055
     source = Source(middles[person] + chance.normal(size=(images, 128)) * 0.02, person, "l2")
-    groups = none(int(person.max()) + 1)
+    groups = no_groups(int(person.max()) + 1)
     begun = time.perf_counter()
     found = rates.rates_of(scores.tally(source, groups, scores.STEP), groups)
     counted = time.perf_counter()

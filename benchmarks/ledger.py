@@ -151,14 +151,14 @@ def appends(person: OnePerson, root: Path) -> None:
 
 def signing(person: OnePerson) -> None:
     """Print how long a receipt takes, beside the library's signature alone."""
-    said = person.said()
+    said = person.build_receipt()
     payload = receipts.encode_receipt(said)
     signer = signing_keys.load_signer(person.vault, KeyUse.RECEIPTS)
     key = OKPKey.import_key(signer.private)
     header = {"alg": "EdDSA", "kid": signer.thumbprint, "typ": "mien-receipt+jws"}
     took = in_turn(
         {
-            "fill in": person.said,
+            "fill in": person.build_receipt,
             "sign": lambda: issuing.sign_receipt(person.vault, said, now=utc_now()),
             "library": lambda: library.serialize_compact(header, payload, key, registry=ONLY_EDDSA),
         },

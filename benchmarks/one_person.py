@@ -27,6 +27,7 @@ from app.db.types import UtcDateTime
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
 from app.kit.errors import NotFoundError
+from app.parties import keys
 from app.parties import service as parties
 from app.parties.tables import PartyKey
 from app.settings import Settings
@@ -55,7 +56,7 @@ _UNLOGGED = (
             permits.in_force(bindparam("now", type_=UtcDateTime())),
             Grant.id == bindparam("grant_id"),
             Template.id == bindparam("template_id"),
-            parties.may_still_ask(bindparam("key_id", type_=Comparison.id.type)),
+            keys.is_active(bindparam("key_id", type_=Comparison.id.type), now=bindparam("now", type_=UtcDateTime())),
         ),
     )
     .returning(Comparison.id)
@@ -73,19 +74,19 @@ class OnePerson:
             party, _ = parties.add(
                 session, name="Door", contact="-", purposes=[Purpose.VERIFICATION], alternative="-", now=utc_now()
             )
-        Filler(self.vault, settings, str(party.id)).add(1)
+        Filler(self.vault, settings, str(party.relying_party_id)).add(1)
         with self.vault.data.read() as session:
             columns = select(*store.SEALED_TEMPLATE_COLUMNS)
             self.template = store.SealedTemplate(*session.execute(columns).one())
             self._key_id = session.execute(select(PartyKey.id)).scalar_one()
             asked = select(Notice.sha256).where(Notice.purpose == Purpose.VERIFICATION)
             self._notice = session.execute(asked).scalar_one()
-        self._party_id = party.id
+        self._party_id = party.relying_party_id
         self.subject_id = self.template.subject_id
         self.key = self.vault.register.key(Owner.subject(self.subject_id))
         self._line = partial(
             history.ComparisonRecord,
-            relying_party_id=party.id,
+            relying_party_id=party.relying_party_id,
             purpose=Purpose.VERIFICATION,
             decision=Decision.MATCH,
             target_fmr=1e-3,
@@ -150,10 +151,10 @@ class OnePerson:
             sealed = self.key.seal(plain, place(ConsentEventRow.sealed, row_id))
             session.add(ConsentEventRow(id=row_id, subject_id=self.subject_id, position=(last or 0) + 1, sealed=sealed))
 
-    def said(self) -> receipts.ConsentReceipt:
+    def build_receipt(self) -> receipts.ConsentReceipt:
         """Fill in the receipt of a consent."""
         with self.vault.data.read() as session:
-            return receipting.said(session, self.vault.settings, self._event(utc_now()))
+            return receipting.build_content(session, self.vault.settings, self._event(utc_now()))
 
     def _event(self, now: datetime) -> ConsentEvent:
         return ConsentEvent(

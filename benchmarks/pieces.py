@@ -30,7 +30,9 @@ from app.main import create_app, create_engine
 from app.parties import service as parties
 from app.settings import Settings
 from app.startup import Run, prepare
+from app.templates import store
 from app.vault.open import open_vault
+from app.verification import policy
 from app.verification import service as verify
 from app.web import request_log
 from benchmarks import pictures
@@ -45,8 +47,8 @@ JOINTS: Final = {
     "measure": (EnginePool, "measure"),
     "handed over": (WorkerProcess, "_send"),
     "answer": (WorkerProcess, "_read"),
-    "open": (verify, "_open"),
-    "decide": (verify.policy, "decide"),
+    "open": (store, "open_template"),
+    "decide": (policy, "decide"),
     "commit": (verify, "commit_decision"),
 }
 """What is watched, the first time in each request."""
@@ -138,7 +140,7 @@ def _door(root: Path) -> Iterator[Door]:
     while not server.started:
         time.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
-    door = Door(f"http://{HOST}:{port}", str(party.id), key, os.getpid())
+    door = Door(f"http://{HOST}:{port}", str(party.relying_party_id), key, os.getpid())
     while not door.http.get("/readyz").is_success:
         time.sleep(0.1)
     yield door

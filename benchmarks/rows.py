@@ -91,7 +91,7 @@ class Filler:
                 notice_sha256=self._notice,
                 valid_until=utc_now() + timedelta(days=365),
             )
-            said = receipting.said(session, settings, event)
+            said = receipting.build_content(session, settings, event)
         self._receipt = issuing.sign_receipt(vault, said, now=utc_now()).written()
 
     def add(self, count: int) -> list[Person]:
