@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     profile: Literal["prototype", "live"] = "prototype"
     """`prototype` runs at once with a demonstration controller; `live` is not ready until it is lawful to run."""
     registration: Literal["open", "closed"] = "open"
-    """Whether anybody may register."""
+    """Whether registration is open to everyone."""
 
     controller_name: Said | None = None
     """Who answers for the data (GDPR Art. 4(7)), as people know it. Counts in `live` only."""

@@ -36,7 +36,7 @@ from app.vault.vault import ForeignRegisterError, Vault
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did."""
+    """The result of a restore."""
 
     backup: Manifest
     purged: int

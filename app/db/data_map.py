@@ -9,20 +9,20 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What a column may tell about a person."""
+    """The kinds of personal data that a column can hold."""
 
     PERSONAL = "personal"
     """About an identified person; sealed under a key, or a random id that means nothing once the rows are gone."""
     BIOMETRIC = "biometric"
     """Derived from a face; sealed under a grant's key."""
     CREDENTIAL = "credential"
-    """Lets somebody in; stored only as a digest, and given to nobody."""
+    """A credential; stored only as a digest, and never disclosed."""
     IMPERSONAL = "impersonal"
     """Nothing about a person."""
 
 
 class Form(StrEnum):
-    """What a sealed column is when it is opened."""
+    """The formats of an opened sealed column."""
 
     TEXT = "text"
     JSON = "json"
@@ -34,7 +34,7 @@ class Form(StrEnum):
 
 
 class SealedUnder(StrEnum):
-    """Whose key a column is sealed under."""
+    """The owner whose key seals a column."""
 
     SUBJECT = "subject"
     """The row's `subject_id` (or `id`, of the subject itself)."""

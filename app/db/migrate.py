@@ -20,7 +20,7 @@ def _config(store: Store) -> Config:
 
 
 class NewerSchemaError(Exception):
-    """A store was written by a newer version; there is no way down."""
+    """A newer version wrote the store; no migration leads back."""
 
 
 def upgrade(store: Store) -> None:
@@ -50,7 +50,7 @@ def refuse_newer(store: Store) -> None:
 
 
 def at_head(store: Store) -> bool:
-    """Say whether *store* has the newest schema."""
+    """Return whether *store* has the newest schema."""
     return revision(store) == ScriptDirectory.from_config(_config(store)).get_current_head()
 
 

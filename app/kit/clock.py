@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Gives the present instant, in UTC. Tests pass one that they can move."""
+"""A function that returns the present instant in UTC. Tests pass one that they can move."""
 
 
 def utc_now() -> datetime:

@@ -19,7 +19,7 @@ def _unwatched(_operation: str, _step: str) -> None:
 
 
 watcher: Callable[[str, str], None] = _unwatched
-"""Told of every step: the operation, then the step."""
+"""A function called at every step with the operation and the step."""
 
 
 @contextmanager

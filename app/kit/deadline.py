@@ -1,4 +1,4 @@
-"""How long something may still take, by a clock that nobody sets."""
+"""Deadlines, measured by the monotonic clock."""
 
 import time
 

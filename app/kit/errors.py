@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """Something the caller is told as a problem document (RFC 9457).
+    """An error that the caller receives as a problem document (RFC 9457).
 
     A subclass is one *kind* of problem. Its ``slug`` is permanent and a heading in ``docs/reference/errors.md``.
 
@@ -72,6 +72,6 @@ class TooManyAttemptsError(Problem):
     detail = "Too many attempts from your network. Wait for as long as the header `Retry-After` says, in seconds."
 
     def __init__(self, *, retry_after_s: int) -> None:
-        """Take how long to wait."""
+        """Take the time that the caller must wait."""
         super().__init__()
         self.answer_headers["Retry-After"] = str(retry_after_s)

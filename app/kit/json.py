@@ -1,4 +1,4 @@
-"""Values as JSON has no word for them."""
+"""Encoding of values that JSON has no type for."""
 
 from datetime import datetime
 

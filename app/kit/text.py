@@ -1,4 +1,4 @@
-"""What a name may be made of: anything that can be read, in every script."""
+"""The characters allowed in a name: every readable one, in every script."""
 
 import unicodedata
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What a backup says of itself: which register it belongs to, which schema it has, and what its bytes must be."""
+"""The manifest of a backup: its register, its schema, and the size and digest of its database."""
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
@@ -11,16 +11,16 @@ from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 LONGEST = 64 * 1024
-"""Bytes of a manifest; one that is longer is none."""
+"""The most bytes that a manifest may have."""
 
 
 class BackupError(Exception):
-    """A backup cannot be made, or will not be used; the text says why."""
+    """A backup cannot be made or used; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What lies beside the database of a backup, as `manifest.json`."""
+    """The content of `manifest.json`, the file beside the database of a backup."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 

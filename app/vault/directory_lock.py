@@ -16,7 +16,7 @@ STAGE = "restoring"
 
 
 class InUseError(Exception):
-    """Somebody else uses the data directory; the text says what to do."""
+    """Another process uses the data directory; the text tells the operator the remedy."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def in_use(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Use the data directory without anybody else.
+    """Use the data directory alone.
 
     Raises:
         InUseError: the service or a command uses it.

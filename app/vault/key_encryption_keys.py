@@ -26,7 +26,7 @@ from app.vault.seal import KEY_BYTES, Kek, KekError
 
 
 class UnknownKekError(KekError):
-    """A key is wrapped under a key-encryption key that is not at hand."""
+    """A key is wrapped under a key-encryption key that is not available."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -67,7 +67,7 @@ class Ring:
         self.reload()
 
     def reload(self) -> None:
-        """Look again which there are, and forget those that are gone."""
+        """Read the available keys again, and forget those that are gone."""
         keks = self.source.read()
         self.first = keks[0]
         self._known = {kek_id: kek for kek in keks for kek_id in (kek.id, kek.id_of_0_1)}
@@ -95,7 +95,7 @@ class Given:
             self._keks.append(Kek(_decode(next_value, source="MIEN_KEK_NEXT")))
 
     def read(self) -> list[Kek]:
-        """Return those that were given."""
+        """Return the keys that the settings contain."""
         return self._keks
 
     def begin(self, in_force: str) -> Turn:
@@ -111,14 +111,14 @@ class Given:
         return Turn(new, resumed=in_force == new.id, to_do=to_do)
 
     def finish(self) -> None:
-        """Do nothing: where the old value is kept, only the operator knows."""
+        """Do nothing: only the operator knows where the old value is stored."""
 
 
 class KekFile:
     """A key-encryption key in a file of its own."""
 
     def __init__(self, file: Path) -> None:
-        # A symbolic link stays: what is replaced and destroyed is the file itself.
+        # Keep a symbolic link: a rotation replaces and destroys the file that it points to.
         self.file = file.resolve()
         self._next, self._old, self._unnamed = (
             self.file.with_name(f"{self.file.name}.{ending}") for ending in ("next", "old", "tmp")

@@ -69,7 +69,7 @@ def _check_unbound(data: Store, register: Path) -> None:
 
 
 def is_new(vault: Vault) -> bool:
-    """Say whether the data store was never set up, or only half."""
+    """Return whether the data store was never set up, or only in part."""
     return vault.data.is_empty() or vault.bound_to() is None
 
 
@@ -82,7 +82,7 @@ def migrate(vault: Vault) -> None:
     """
     _check_register_is_there(vault)
     stores = (vault.register.store, vault.data)
-    # Both are looked at before either is changed.
+    # Check both stores before changing either.
     for store in stores:
         refuse_newer(store)
     for store in stores:

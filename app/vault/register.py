@@ -27,12 +27,12 @@ READINGS = 5
 
 
 class KeyGoneError(Exception):
-    """There is no such key: its owner has ended, or has a newer generation."""
+    """The register has no such key: its owner has ended, or has a newer generation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a key belongs to."""
+    """The owner of a key."""
 
     kind: OwnerKind
     id: UUID
@@ -89,7 +89,7 @@ _KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRA
 """What has keys of its own. A table, since members of two enums are never one another's."""
 _ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
-"""What is in the place of a key that was destroyed: as many zeros."""
+"""The zeros that replace a destroyed key."""
 _NAME = select(Origin.id)
 _SLOT = select(KeySlot.kek_id, KeySlot.wrapped).where(
     KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
@@ -255,7 +255,7 @@ class Register:
                     session.add(Tombstone(digest=digest, kind=one.kind, ended_as=one.ended_as, ended_on=one.on))
 
     def forget(self, owner: Owner, generation: int) -> None:
-        """Destroy a key that nothing came to be sealed with."""
+        """Destroy a key that sealed nothing."""
         with self.store.write() as session:
             _destroy(session, owner, KeySlot.generation == generation)
 
@@ -270,7 +270,7 @@ class Register:
 
 
 def _prove(kek: Kek, row: Origin) -> None:
-    """Refuse a key-encryption key that is not the register's."""
+    """Refuse a key-encryption key that does not belong to the register."""
     try:
         kek.unwrap(row.proof, origin_context(row.id))
     except SealError as error:

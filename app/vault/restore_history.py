@@ -68,7 +68,7 @@ def mark(vault: Vault, said: Manifest, *, now: datetime) -> None:
 
 
 def is_settled(vault: Vault) -> bool:
-    """Say whether the service has been started since the last restore."""
+    """Return whether the service has started since the last restore."""
     with vault.data.read() as session:
         return not _unsettled(vault, session)
 

@@ -42,7 +42,7 @@ class RotationError(KekError):
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What a rotation did."""
+    """The result of a rotation."""
 
     kek_id: str
     keys_rewrapped: int
@@ -52,7 +52,7 @@ class Rotated:
 
 
 def no_progress(_done: int, _all: int) -> None:
-    """Ignore the progress: the default."""
+    """Ignore the progress (the default)."""
 
 
 def unnoted(_register: Session) -> None:

@@ -45,7 +45,7 @@ class Key:
         return nonce + self._aead.encrypt(nonce, plaintext, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """Decrypt what `seal` made for the same *context*.
+        """Decrypt a value that `seal` made for the same *context*.
 
         Raises:
             SealError: it was not.
@@ -62,7 +62,7 @@ class Kek:
     def __init__(self, raw: bytes) -> None:
         self.id = hashlib.sha256(b"mien kek" + raw).hexdigest()[:16]
         self.id_of_0_1 = hashlib.sha256(b"mien kek id" + raw).hexdigest()[:16]
-        """What version 0.1 named it by. It bound keys to their owner's id, which the register does not hold."""
+        """The id that version 0.1 used. It bound keys to their owner's id, which the register does not hold."""
         self._raw = raw
         self._key = Key(raw)
 

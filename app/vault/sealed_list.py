@@ -39,7 +39,7 @@ class SealedRecord(Generic[T]):
         return key.seal(text.encode(), place(self.table.sealed, row_id))
 
     def open(self, key: Key, row_id: UUID, sealed: bytes) -> T:
-        """Open what `seal` made for the same row.
+        """Open a value that `seal` made for the same row.
 
         Raises:
             SealError: it was not.

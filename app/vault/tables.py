@@ -12,7 +12,7 @@ from app.db.types import Row, UtcDateTime, spelled
 
 
 class OwnerKind(StrEnum):
-    """What a key belongs to."""
+    """The kinds of owner that a key can have."""
 
     SUBJECT = "subject"
     GRANT = "grant"
@@ -23,7 +23,7 @@ class OwnerKind(StrEnum):
 
 
 class EndedKind(StrEnum):
-    """What can end for good."""
+    """The kinds of thing that can end for good."""
 
     SUBJECT = "subject"
     GRANT = "grant"
@@ -59,7 +59,7 @@ class KeySlot(RegisterRow):
 
     slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True, info=IMPERSONAL)
     owner: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
-    """SHA-256 of whose it is: without the random id itself, it points at nobody."""
+    """SHA-256 of the owner: it identifies no owner without the random id."""
     generation: Mapped[int] = mapped_column(info=IMPERSONAL)
     kek_id: Mapped[str] = mapped_column(String(16), info=IMPERSONAL)
     wrapped: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)

@@ -212,7 +212,7 @@ class Vault:
 
     def checkpoint_all(self) -> bool:
         """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""
-        # Both are tried, also when the first is held up.
+        # Try both, even if a reader holds up the first.
         held_up = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]
         if held_up:
             log.warning("checkpoint held up", stores=held_up)

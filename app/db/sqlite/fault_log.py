@@ -1,4 +1,4 @@
-"""What ails a store, said once: when it begins, now and then while it lasts, and when it is over.
+"""Faults of a store, logged when they begin, at intervals while they last, and when they end.
 
 A full disk fails every request; a line for each would bury the one that says what to do. What is told is SQLite's own
 name of the fault: its text may hold anything, the name never does.
@@ -12,7 +12,7 @@ from sqlite3 import Error as SqliteError
 import structlog
 
 AGAIN_S = 60.0
-"""Seconds after which a fault that lasts is told again."""
+"""Seconds after which a fault that lasts is logged again."""
 MEANS = {
     "SQLITE_FULL": "the disk is full: make room",
     "SQLITE_READONLY": "the file or its disk cannot be written: look at its mount and its owner",
@@ -64,7 +64,7 @@ class Trouble:
         log.error("storage fails", store=self._store, error=name, means=MEANS[primary], times_since=since)
 
     def over(self) -> None:
-        """Note that something was written; say so if there was a fault."""
+        """Note a successful write, and log the end of a fault if there was one."""
         if not self._lasting:
             return
         with self._lock:

@@ -22,7 +22,7 @@ def copy(source: Path, to: Path) -> None:
 
 
 def compact(source: Path, to: Path) -> None:
-    """Write a database that nobody else uses anew: no unused space, one file, and none beside it."""
+    """Rewrite a database that no other process uses: one file, without unused space and without files beside it."""
     private(to)
     with _opened(source) as original:
         original.execute("VACUUM INTO ?", (str(to),))
@@ -30,7 +30,7 @@ def compact(source: Path, to: Path) -> None:
 
 
 def faults(path: Path) -> list[str]:
-    """Check each page, index and foreign key of a database; return the first of what is wrong."""
+    """Check each page, index and foreign key of a database; return the first faults."""
     with _opened(path, "PRAGMA query_only=1") as connection:
         found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
         broken = connection.execute("PRAGMA foreign_key_check").fetchone()
@@ -68,7 +68,7 @@ def private(path: Path) -> None:
 
 
 def synced(path: Path) -> None:
-    """Have the disk confirm a file, or the names in a directory."""
+    """Flush a file, or the names in a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
