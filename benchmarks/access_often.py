@@ -1,4 +1,4 @@
-"""Does asking often cost anybody anything?
+"""Does one subject's frequent access delay another subject?
 
 One person asks for access over and over, as fast as one connection goes, to a real service over HTTP: every answer must
 be 200. Meanwhile another person reads their summary at a steady pace, idle and then under that load; the figure is the
@@ -17,11 +17,11 @@ from multiprocessing.synchronize import Event
 import httpx
 
 from app.demo.service_process import Stage
-from benchmarks.one_answer import Somebody
+from benchmarks.refusal_timing import Requester
 
 READS = 500
 PAUSE_S = 0.01
-"""Between two reads of the other person, as somebody at a screen would leave more."""
+"""Between two reads of the other person, a person at a screen would leave more."""
 
 
 def ask_on(url: str, token: str, stop: Event) -> None:
@@ -82,7 +82,7 @@ def main(accesses: int, runs: int) -> None:
         add = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")
         party = stage.command("relying-party", "add", "Door", *add)
         with httpx.Client(base_url=stage.url, timeout=60, trust_env=False) as client:
-            people = [Somebody(client, party["relying_party_id"]) for _ in range(2)]
+            people = [Requester(client, party["relying_party_id"]) for _ in range(2)]
             for person in people:
                 person.enrol()
             tokens = [person.ask("GET", "/v1/me").request.headers["Authorization"] for person in people]

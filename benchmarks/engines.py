@@ -4,8 +4,8 @@
 
 In every round each contender gets its batch, in random order: the library in a loop, and a service over HTTP for each
 engine, with one worker. In the same rounds the stages of a worker are taken in a process of their own, each beside what
-it cannot be faster than (`benchmarks.stages`, `benchmarks.bounds`), and an application that only takes the body in
-(`benchmarks.bare`). Then two workers are set against one, and everybody's photos are compared by all three.
+it cannot be faster than (`benchmarks.stages`, `benchmarks.stage_bounds`), and an application that only reads the body
+(`benchmarks.empty_app`). Then two workers are compared with one, and all photos are compared by all three.
 """
 
 import itertools
@@ -26,8 +26,8 @@ import httpx
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import find_operating_point
 from app.main import ENGINES
-from benchmarks import crew, pictures, showing
-from benchmarks.aside import Aside
+from benchmarks import engine_tables, pictures, two_workers
+from benchmarks.json_process import JsonProcess
 from benchmarks.report import cpu_s, machine, say
 from benchmarks.service import Door, Service
 from benchmarks.verify import ENROLLED, PROBED, Picture, ready
@@ -55,7 +55,7 @@ class Bare:
 class Contest:
     """All contenders, each with the same people enrolled from the same photos."""
 
-    def __init__(self, stock: Aside, doors: Mapping[str, Door], bare: Bare) -> None:
+    def __init__(self, stock: JsonProcess, doors: Mapping[str, Door], bare: Bare) -> None:
         self.stock, self.doors, self.bare = stock, doors, bare
         self.threshold = find_operating_point(load_card("face_recognition")).threshold
         for name in pictures.DISTINCT + pictures.LOOK_ALIKES:
@@ -68,7 +68,7 @@ class Contest:
         decision: str = self.stock.ask("decide", name=name, path=str(path), threshold=self.threshold)
         return decision
 
-    def rounds(self, batch: Sequence[Picture], aside: Aside, rounds: int) -> Found:
+    def rounds(self, batch: Sequence[Picture], aside: JsonProcess, rounds: int) -> Found:
         """Return what each contender took for a picture, a value for each round: seconds, and of processor."""
         contenders: dict[str, tuple[int, Callable[[Picture], str], int, int]] = {
             "library": (self.stock.pid, lambda picture: self.by_stock(picture[0], picture[2]), 1, 1),
@@ -89,7 +89,7 @@ class Contest:
                 found[name].append(value)
         return found
 
-    def decisions(self) -> list[showing.Decided]:
+    def decisions(self) -> list[engine_tables.Decided]:
         """Return what each contender decides about every photo and every reference."""
         people = pictures.DISTINCT + pictures.LOOK_ALIKES
         kinds = [(who, kind) for kind in (PROBED, "emo_happy") for who in people]
@@ -98,7 +98,7 @@ class Contest:
         found = []
         for who, path, claimed in pairs:
             said = {engine: door.verify(claimed, path.read_bytes()) for engine, door in self.doors.items()}
-            found.append(showing.Decided(who, claimed, {"library": self.by_stock(claimed, path), **said}))
+            found.append(engine_tables.Decided(who, claimed, {"library": self.by_stock(claimed, path), **said}))
         return found
 
 
@@ -119,7 +119,7 @@ def _taken(
     return {name: seconds / len(batch), f"{name} cpu": used / len(batch)}
 
 
-def _stages(aside: Aside, engine: str, batch: Sequence[Picture]) -> dict[str, float]:
+def _stages(aside: JsonProcess, engine: str, batch: Sequence[Picture]) -> dict[str, float]:
     """Return the processor seconds of each stage and of its bound, medians over the people."""
     taken: Found = defaultdict(list)
     for verb, (_, _, path) in itertools.product(("steps", "least"), batch):
@@ -142,20 +142,25 @@ def batch_of(megapixels: str, folder: Path) -> list[Picture]:
 def main(rounds: int) -> None:
     """Measure and print everything."""
     say(machine())
-    with tempfile.TemporaryDirectory() as folder, Aside("stages") as aside, Aside("stages") as another:
+    with tempfile.TemporaryDirectory() as folder, JsonProcess("stages") as aside, JsonProcess("stages") as another:
         batches = {size: batch_of(size, Path(folder)) for size in pictures.SIZES}
         with ExitStack() as stack:
-            stock, bare = stack.enter_context(Aside("stock")), stack.enter_context(Aside("bare"))
+            stock, bare = (
+                stack.enter_context(JsonProcess("library_alone")),
+                stack.enter_context(JsonProcess("empty_app")),
+            )
             services = {
                 engine: stack.enter_context(Service(MIEN_ENGINE_WORKERS="1", MIEN_ENGINE=engine)) for engine in ENGINES
             }
             doors = {engine: ready(service) for engine, service in services.items()}
             contest = Contest(stock, doors, Bare(bare.greeting(), bare.pid))
             found = {size: contest.rounds(batch, aside, rounds) for size, batch in batches.items()}
-            showing.rates(found)
-            showing.stages(found)
-            showing.decisions(contest.decisions(), contest.threshold)
-        showing.crews({engine: crew.measured(engine, batches["1"], (aside, another), rounds) for engine in ENGINES})
+            engine_tables.rates(found)
+            engine_tables.stages(found)
+            engine_tables.decisions(contest.decisions(), contest.threshold)
+        engine_tables.crews(
+            {engine: two_workers.measured(engine, batches["1"], (aside, another), rounds) for engine in ENGINES}
+        )
     say(machine())
 
 

@@ -1,4 +1,4 @@
-"""The synthetic people of `tests/images`, at the sizes that cameras send. Nobody in these pictures exists."""
+"""The synthetic people of `tests/images`, at the sizes that cameras send. The people do not exist."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the benchmarks print: where and when they ran, and plain tables."""
+"""The printed report: machine, time, load, and plain tables."""
 
 import os
 import platform

@@ -3,9 +3,9 @@
     .venv/bin/python -m benchmarks.rights [REPETITIONS [PEOPLE …]]
 
 One real service for each number of people, all at once, asked in turn over HTTP. The people are rows, written past the
-service (`benchmarks.rows`): nobody enrolled, and the vectors are random. Each repetition takes somebody, asks for each
-right once, and puts somebody else in their place. Before that every service is started a few times, to see how long it
-takes until it is ready: it first looks for rows whose keys are gone.
+service (`benchmarks.people_as_rows`): without enrolments; the vectors are random. Each repetition takes
+one subject, exercises each right once, and adds another subject. Before that every
+service is started a few times, to measure the time until it is ready: it first searches for dead rows.
 """
 
 import random
@@ -21,8 +21,8 @@ import httpx
 from app.settings import MIB, Settings
 from app.startup import Run, prepare
 from app.vault.open import open_vault
+from benchmarks.people_as_rows import Filler, Person
 from benchmarks.report import machine, p90, say, table
-from benchmarks.rows import Filler, Person
 from benchmarks.service import PARTY, Service
 
 REPETITIONS: Final = 40
@@ -66,7 +66,7 @@ class Town:
         self.service.stop()
 
     def ask(self) -> None:
-        """Ask for every right of somebody; somebody else takes their place."""
+        """Exercise every right of one subject, and add another subject."""
         person = self.people.pop(random.randrange(len(self.people)))
         with httpx.Client(base_url=self.service.url, timeout=60, trust_env=False) as client:
             client.get("/livez")  # connects
@@ -77,10 +77,10 @@ class Town:
         self.people += self._filler.add(1)
 
     def erase_to_the_end(self) -> tuple[float, float]:
-        """Erase somebody; return the seconds until it is completed, and the longest that somebody else waited then.
+        """Erase a subject; return the seconds until completion, and the longest wait of another subject.
 
-        A large data store is rebuilt by the next sweep, not within the request. Nobody can write meanwhile, and asking
-        for access writes: it is counted.
+        A large data store is rebuilt by the next sweep, not within the request. Other writers wait meanwhile;
+        an access request writes its count.
         """
         leaving, staying = self.people.pop(), self.people[0]
         with httpx.Client(base_url=self.service.url, timeout=60, trust_env=False) as client:

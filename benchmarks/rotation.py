@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.rotation [KEYS …]
 
-The keys are rows written past the service, a tenth of them destroyed. Nobody else works on the register meanwhile.
+The keys are rows written past the service, a tenth of them destroyed. No other program uses the register meanwhile.
 """
 
 import secrets

@@ -50,7 +50,7 @@ class Door:
         return cls(service.url, party["relying_party_id"], party["api_key"], service.pid)
 
     def enrol(self, name: str, photo: bytes) -> None:
-        """Register somebody, who consents and enrols *photo*."""
+        """Register a subject, who consents and enrols *photo*."""
         given = self._ask("POST", "/v1/subjects", json={"declared_adult": True})
         me = {"Authorization": f"Bearer {given['access_token']}"}
         notices = self._ask("GET", "/v1/notices")["items"]

@@ -1,8 +1,8 @@
-"""What a worker does with one image, stage by stage, and beside each stage what it cannot be faster than.
+"""A worker's processing of one image, stage by stage, and the lower bound of each stage.
 
 The real `pipeline.measure` runs here with a clock at its joints; then each bound alone. All of it is processor time of
 this process, so that other programs' work counts only where it empties the caches. Asked by JSON lines
-(`benchmarks.aside`); outside any sandbox, on one thread as in a worker.
+(`benchmarks.json_process`); outside any sandbox, on one thread as in a worker.
 """
 
 import functools
@@ -23,8 +23,8 @@ from app.faces.workers import decode, pipeline, worker
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS
 from app.main import ENGINES
-from benchmarks import bounds
-from benchmarks.aside import answer
+from benchmarks import stage_bounds
+from benchmarks.json_process import answer
 
 STAGES: Final = ("decode", "reduce", "detect", "quality", "align", "embed", "the worker's own", "wire")
 
@@ -89,7 +89,7 @@ def steps(*, engine: str, path: str) -> dict[str, float]:
         )
     if not isinstance(measured, Measurement):
         raise SystemExit(str(measured))
-    clock.at("wire", bounds.exchange)(image, measured)
+    clock.at("wire", stage_bounds.exchange)(image, measured)
     return {stage: clock.spent[stage] for stage in STAGES}
 
 
@@ -97,7 +97,7 @@ def least(*, engine: str, path: str) -> dict[str, float]:
     """Return the processor seconds of the bound of each stage that has one."""
     image = Path(path).read_bytes()
     clock = Clock()
-    for stage, bound in bounds.of(engine_of(engine), image).items():
+    for stage, bound in stage_bounds.of(engine_of(engine), image).items():
         bound()  # warms up
         clock.at(stage, bound)()
     return dict(clock.spent)

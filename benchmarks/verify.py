@@ -4,7 +4,7 @@
 
 In every round each contender gets the same batch, in random order: the library in a loop, in one process and in two at
 once, and the service with one engine worker and with two. Rates are medians over the rounds. Then every pair of people
-is decided by both, and one request is taken apart (`benchmarks.pieces`).
+is decided by both, and one request is taken apart (`benchmarks.request_stages`).
 """
 
 import random
@@ -19,8 +19,8 @@ from typing import Final
 
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import find_operating_point
-from benchmarks import pictures, pieces
-from benchmarks.aside import Aside
+from benchmarks import pictures, request_stages
+from benchmarks.json_process import JsonProcess
 from benchmarks.report import cpu_s, machine, say, table
 from benchmarks.service import Door, Service
 
@@ -43,7 +43,7 @@ Picture = tuple[str, bytes, Path]
 class Contest:
     """All contenders, each with the same people enrolled from the same photos."""
 
-    def __init__(self, stocks: Sequence[Aside], one: Door, two: Door, threshold: float) -> None:
+    def __init__(self, stocks: Sequence[JsonProcess], one: Door, two: Door, threshold: float) -> None:
         self.stocks, self.one, self.two, self.threshold = stocks, one, two, threshold
         for name in pictures.DISTINCT + pictures.LOOK_ALIKES:
             for door in (one, two):
@@ -63,7 +63,7 @@ class Contest:
             seconds = time.perf_counter() - began
         return seconds, [shares[number % processes][number // processes] for number in range(len(batch))]
 
-    def by_one(self, stock: Aside, name: str, path: Path) -> str:
+    def by_one(self, stock: JsonProcess, name: str, path: Path) -> str:
         """Have the library decide whether the picture is of *name*."""
         decision: str = stock.ask("decide", name=name, path=str(path), threshold=self.threshold)
         return decision
@@ -178,9 +178,9 @@ def main(rounds: int) -> None:
     say(machine())
     with (
         tempfile.TemporaryDirectory() as folder,
-        Aside("stock") as stock,
-        Aside("stock") as another,
-        Aside("stages") as stages,
+        JsonProcess("library_alone") as stock,
+        JsonProcess("library_alone") as another,
+        JsonProcess("stages") as stages,
         Service(MIEN_ENGINE_WORKERS="1") as one,
         Service(MIEN_ENGINE_WORKERS="2") as two,
     ):
@@ -199,7 +199,9 @@ def main(rounds: int) -> None:
         one.stop()
         two.stop()
         for size, batch in batches.items():
-            pieces.show(size, batch, lambda path: stages.ask("steps", engine="face_recognition", path=str(path)))
+            request_stages.show(
+                size, batch, lambda path: stages.ask("steps", engine="face_recognition", path=str(path))
+            )
     say()
     say(machine())
 

@@ -1,9 +1,9 @@
-"""A small receiver for a relying party: takes what Mien tells it, and knows afterwards who consents.
+"""A small receiver for a relying party: it stores Mien's events, and lists the references with a consent.
 
     python3 examples/receiver.py --jwks jwks.json --issuer mien/… --me RELYING_PARTY_ID --store told.db
 
-It needs Python and `cryptography`. Put it behind something that speaks TLS. `jwks.json` is what Mien answers at
-`/.well-known/jwks.json`; `--issuer` is the first line of its `/v1/log/checkpoint`. Fetch both once, over a way you
+It needs Python and `cryptography`. Put it behind a proxy with TLS. `jwks.json` is Mien's answer at
+`/.well-known/jwks.json`; `--issuer` is the first line of its `/v1/log/checkpoint`. Fetch both once, over a channel you
 trust, and `jwks.json` again when a message is refused for its key. Its checks are explained in
 docs/how-to/receive-callbacks.md.
 """
@@ -34,7 +34,7 @@ CLAIMS = {"iss", "aud", "jti", "iat", "event", "subject_ref", "purpose"}
 
 
 class RefusedError(Exception):
-    """It is no message of Mien to us, or not of now; the text says why."""
+    """The message is not from Mien, not for this recipient, or too old; the text has the reason."""
 
 
 def _decoded(part: str) -> bytes:
@@ -42,7 +42,7 @@ def _decoded(part: str) -> bytes:
 
 
 def read_keys(path: Path) -> dict[str, Ed25519PublicKey]:
-    """Return the keys that sign events, by their names: not those of receipts, none that was stolen or is retired."""
+    """Return the keys that sign events, by name: no key of receipts, no stolen key, no retired key."""
     keys = json.loads(path.read_bytes())["keys"]
     good = [key for key in keys if key.get("mien_signs") == "events" and not {"revoked", "exp"} & key.keys()]
     return {key["kid"]: Ed25519PublicKey.from_public_bytes(_decoded(key["x"])) for key in good}
@@ -50,7 +50,7 @@ def read_keys(path: Path) -> dict[str, Ed25519PublicKey]:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Who we are, whom we believe, and where we keep what we were told."""
+    """The recipient, the trusted issuer and keys, and the store of events."""
 
     jwks: Path
     issuer: str

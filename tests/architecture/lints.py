@@ -33,7 +33,7 @@ STOPWATCH = {"time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.p
 STOPWATCH_ROOMS = ("app/kit/", "app/db/", "app/web/", "app/faces/", "app/demo/", "app/evaluation/")
 
 PERMITS = {"Permit": "app.consent", "ImageStatement": "app.evaluation"}
-"""What the engine workers are asked with, and the one room that makes each."""
+"""The two permissions to measure, and the only room that makes each."""
 
 VAGUE = {"data", "helper", "helpers", "info", "manager", "managers", "util", "utils"}
 
@@ -118,7 +118,7 @@ def imports_inside(module: Module) -> Iterator[str]:
 
 
 def vague_names(module: Module) -> Iterator[str]:
-    """No module is named for nothing in particular."""
+    """No module has a vague name."""
     path = PurePosixPath(module.path)
     for part in (*path.parts[1:-1], path.stem):
         if part not in PRECISE and VAGUE & set(part.split("_")):

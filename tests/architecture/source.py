@@ -1,4 +1,4 @@
-"""Python source as the lints see it: a file, its tree, and what its names stand for."""
+"""Python source for the lints: a file, its syntax tree, and its imported names."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Module:
 
     Args:
         path: relative to the project, with forward slashes: ``app/kit/clock.py``.
-        text: what is in it.
+        text: its content.
     """
 
     path: str
@@ -28,7 +28,7 @@ class Module:
 
     @cached_property
     def imported(self) -> dict[str, str]:
-        """What each imported name stands for: ``from time import time as t`` gives ``{"t": "time.time"}``."""
+        """The full name of each imported name: ``from time import time as t`` gives ``{"t": "time.time"}``."""
         names: dict[str, str] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
@@ -49,7 +49,7 @@ class Module:
         return None
 
     def at(self, node: ast.AST, fault: str) -> str:
-        """Say where *fault* is, so that a terminal can jump to it."""
+        """Return *fault* with its place, in a form that a terminal can open."""
         return f"{self.path}:{getattr(node, 'lineno', 1)}: {fault}"
 
 

@@ -1,4 +1,4 @@
-"""The code is as the house says. Every lint is shown a fault that it must find: one that cannot fail proves nothing."""
+"""The code follows the rules of CONTRIBUTING. Every lint is tested with a fault that it must find."""
 
 from collections.abc import Callable, Iterator
 

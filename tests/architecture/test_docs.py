@@ -1,4 +1,4 @@
-"""Every public error and every setting is documented, and what is written about them exists."""
+"""Every public error and setting is documented, and every documented one exists."""
 
 import ast
 import json

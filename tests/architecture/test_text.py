@@ -1,4 +1,4 @@
-"""What is committed names no machine and no registry; the requirement lists bring in nothing but what they pin."""
+"""Committed files name no machine and no registry; the requirement lists contain only pinned packages."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def committed() -> Iterator[tuple[str, str]]:
 
 
 def foreign(text: str) -> list[str]:
-    """Give what in *text* holds on one machine only, or names a registry."""
+    """Return the parts of *text* that hold on one machine only, or name a registry."""
     return [match.group() for rule in (REGISTRY, MACHINE_PATH) for match in rule.finditer(text)]
 
 

@@ -51,7 +51,7 @@ JOINTS: Final = {
     "decide": (policy, "decide"),
     "commit": (verify, "commit_decision"),
 }
-"""What is watched, the first time in each request."""
+"""The watched functions; the first call in each request counts."""
 
 
 class Watch:
@@ -69,7 +69,7 @@ class Watch:
             yield
 
     def _noting(self, joint: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is
+        def noted(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - any function
             self.at.setdefault(f"{joint} in", time.perf_counter())
             result = function(*args, **named)
             self.at.setdefault(f"{joint} out", time.perf_counter())

@@ -1,6 +1,6 @@
-"""What the log costs: an entry, a verification with one, a receipt, a batch, a proof; and what each takes up.
+"""The cost of the transparency log: an entry, a verification with one, a receipt, a batch, a proof; time and size.
 
-    .venv/bin/python -m benchmarks.ledger [ENTRIES IN THE LARGEST TREE]
+    .venv/bin/python -m benchmarks.transparency_log [ENTRIES IN THE LARGEST TREE]
 
 Real stores on temporary directories; no HTTP, no engine. Each beside what it is compared with, in turn, in one run: a
 verification's commit as it was before there was a log; a hash chain in a plain SQLite table, whose every row holds the
@@ -32,15 +32,15 @@ from app.transparency.receipts import issue as issuing
 from app.transparency.tables import KeyUse
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.jws import ONLY_EDDSA
-from benchmarks import tree
-from benchmarks.one_person import OnePerson
+from benchmarks import merkle_tree
 from benchmarks.report import machine, say, table
+from benchmarks.single_subject import SingleSubject
 
 LARGEST: Final = 1_000_000
 REPEATS: Final = 400
 COLD_REPEATS: Final = 60
 PAUSE_S: Final = 0.11
-"""As long as an engine works on a picture: what is measured then is cold, as it is in service."""
+"""As long as an engine works on a picture: the code measured afterwards is cold, as in service."""
 ROUNDS: Final = 9
 AT_ONCE: Final = 200
 GOAL_MS: Final = 2.0
@@ -68,7 +68,7 @@ def in_turn(contenders: Mapping[str, Work], *, repeats: int, pause_s: float = 0.
     return took
 
 
-def verifications(people: Mapping[str, OnePerson]) -> None:
+def verifications(people: Mapping[str, SingleSubject]) -> None:
     """Print what the entry adds to the commit of a verification, and to that of a consent event."""
     before, again, now = people["before"], people["again"], people["now"]
     kinds: dict[str, Mapping[str, Work]] = {
@@ -92,7 +92,7 @@ def verifications(people: Mapping[str, OnePerson]) -> None:
 
 
 class Chain:
-    """What one would write without thinking: each row has the hash of its record and of the row before."""
+    """A simple hash chain: each row has the hash of its record and of the row before."""
 
     def __init__(self, file: Path) -> None:
         self.connection = sqlite3.connect(file, isolation_level=None)
@@ -104,7 +104,7 @@ class Chain:
         """Append rows in one transaction."""
         self.connection.execute("BEGIN IMMEDIATE")
         for _ in range(count):
-            record = json.dumps({"act": "comparison", **tree.record()})
+            record = json.dumps({"act": "comparison", **merkle_tree.record()})
             (last,) = self.connection.execute("SELECT max(id) FROM chain").fetchone()
             before = self.connection.execute("SELECT hash FROM chain WHERE id = ?", (last,)).fetchone() or (b"",)
             link = hashlib.sha256(before[0] + record.encode()).digest()
@@ -118,7 +118,7 @@ def in_transactions(append: Callable[[int], None], size: int) -> None:
         append(size)
 
 
-def appends(person: OnePerson, root: Path) -> None:
+def appends(person: SingleSubject, root: Path) -> None:
     """Print how many entries a second, beside a hash chain."""
 
     def ours(count: int) -> None:
@@ -130,7 +130,7 @@ def appends(person: OnePerson, root: Path) -> None:
                     subject_id=person.subject_id,
                     entry_id=uuid4(),
                     act=LoggedAct.COMPARISON,
-                    **tree.record(),
+                    **merkle_tree.record(),
                 )
 
     lines = []
@@ -149,7 +149,7 @@ def appends(person: OnePerson, root: Path) -> None:
     say()
 
 
-def signing(person: OnePerson) -> None:
+def signing(person: SingleSubject) -> None:
     """Print how long a receipt takes, beside the library's signature alone."""
     said = person.build_receipt()
     payload = receipts.encode_receipt(said)
@@ -176,14 +176,14 @@ def signing(person: OnePerson) -> None:
     say()
 
 
-def sizes(person: OnePerson) -> None:
-    """Print what is stored of an act, by the pages of its tables."""
+def sizes(person: SingleSubject) -> None:
+    """Print the stored size of an act, by the pages of its tables."""
     lines = []
     for act, parts in (
         ("comparison", ("comparisons", "entries", "pending_leaves")),
         ("consent event", ("consent_events", "receipts", "pending_leaves")),
     ):
-        took = {name: tree.bytes_a_row(person.vault.data, name) for name in parts}
+        took = {name: merkle_tree.bytes_a_row(person.vault.data, name) for name in parts}
         lines.append([act, *(f"{took[name]:,.0f}" for name in parts)])
     say("Bytes in the data store for one act, with its share of indexes and of unused space in pages:")
     table(["", "its own row", "entry or receipt, sealed", "leaf while pending"], lines)
@@ -195,14 +195,14 @@ def main(largest: int) -> None:
     say(machine())
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        people = {name: OnePerson(root / name, logged=name == "now") for name in ("before", "again", "now")}
+        people = {name: SingleSubject(root / name, logged=name == "now") for name in ("before", "again", "now")}
         verifications(people)
         sizes(people["now"])
         appends(people["now"], root)
         signing(people["now"])
         for person in people.values():
             person.close()
-        tree.measure(root / "tree", largest=largest)
+        merkle_tree.measure(root / "tree", largest=largest)
     say(machine())
 
 

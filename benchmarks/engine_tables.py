@@ -21,7 +21,7 @@ Found = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What each contender said of one photo and one reference."""
+    """The decision of each contender on one photo and one reference."""
 
     who: str
     claimed: str

@@ -1,8 +1,9 @@
 """Back up 100,000 people, let a tenth end something, restore: how long is each, and the look for dead rows at a start?
 
-    .venv/bin/python -m benchmarks.purge [PEOPLE]
+    .venv/bin/python -m benchmarks.backup_and_dead_rows [PEOPLE]
 
-The people are rows, written past the service (`benchmarks.rows`). Of each hundred, five are erased after the backup,
+The people are rows, written past the service (`benchmarks.people_as_rows`). Of each hundred,
+five are erased after the backup,
 three withdraw and two revoke a token, in the register only: the data is what a restore brings back. The look for dead
 rows is timed in a process of its own, twice: with the backup as it is put back by hand, and again with nothing dead.
 """
@@ -31,8 +32,8 @@ from app.vault.open import DATA_FILE, open_vault
 from app.vault.register import Ended
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
+from benchmarks.people_as_rows import Filler
 from benchmarks.report import machine, say, table
-from benchmarks.rows import Filler
 from benchmarks.service import PARTY, Service
 
 PEOPLE: Final = 100_000
@@ -121,7 +122,7 @@ def main(people: int) -> None:
         rows.append(["start to ready, nothing dead", f"{time.perf_counter() - began:.1f}"])
         service.stop()
         shutil.copyfile(root / "backup" / DATA_FILE, root / "data" / DATA_FILE)
-        looking = [sys.executable, "-m", "benchmarks.purge", "look", str(root)]
+        looking = [sys.executable, "-m", "benchmarks.backup_and_dead_rows", "look", str(root)]
         done = subprocess.run(looking, capture_output=True, check=True, text=True)  # noqa: S603 - our own program
         told = json.loads(done.stdout)
         for (removed, seconds, worked), what in zip(told["looks"], ("a tenth ended", "nothing dead"), strict=True):

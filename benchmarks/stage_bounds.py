@@ -1,4 +1,4 @@
-"""What a stage of a worker cannot be faster than: the network alone, libjpeg alone, one copy of what it reads."""
+"""Lower bounds of a worker's stages: the network alone, libjpeg alone, one copy of the input."""
 
 import io
 import os

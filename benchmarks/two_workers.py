@@ -13,7 +13,7 @@ from app.faces.permit import Permit
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
-from benchmarks.aside import Aside
+from benchmarks.json_process import JsonProcess
 
 TIMES: Final = 8
 """How often a worker gets each picture in a round."""
@@ -22,7 +22,7 @@ _MEMORY_BYTES: Final = 1 << 30
 Found = dict[str, list[float]]
 
 
-def measured(engine: str, batch: Sequence[tuple[str, bytes, Path]], bare: Sequence[Aside], rounds: int) -> Found:
+def measured(engine: str, batch: Sequence[tuple[str, bytes, Path]], bare: Sequence[JsonProcess], rounds: int) -> Found:
     """Return the pictures a second of one and of two, with a pool and without; a value for each round."""
     images = [content for _, content, _ in batch] * TIMES
     paths = [str(path) for _, _, path in batch]
@@ -63,10 +63,10 @@ def _rate(pool: EnginePool, images: Sequence[bytes], workers: int) -> float:
     return workers * len(images) / _together([call] * workers)
 
 
-def _bare_rate(bare: Sequence[Aside], engine: str, paths: Sequence[str]) -> float:
+def _bare_rate(bare: Sequence[JsonProcess], engine: str, paths: Sequence[str]) -> float:
     """Return the pictures a second of as many processes that share nothing but the machine."""
 
-    def looping(aside: Aside) -> Callable[[], object]:
+    def looping(aside: JsonProcess) -> Callable[[], object]:
         return lambda: aside.ask("loop", engine=engine, paths=paths, times=TIMES)
 
     return len(bare) * len(paths) * TIMES / _together([looping(aside) for aside in bare])

@@ -1,16 +1,16 @@
-"""`face_recognition` as its README shows it, in a process of its own (`benchmarks.aside`), outside any sandbox."""
+"""`face_recognition` as its README shows it, in its own process (`benchmarks.json_process`), without a sandbox."""
 
 from typing import Any
 
 import face_recognition
 
-from benchmarks.aside import answer
+from benchmarks.json_process import answer
 
 _known: dict[str, Any] = {}
 
 
 def learn(*, name: str, path: str) -> bool:
-    """Take somebody's reference from one photo."""
+    """Measure a person's reference from one photo."""
     _known[name] = face_recognition.face_encodings(face_recognition.load_image_file(path))[0]
     return True
 

@@ -1,6 +1,6 @@
 """One person who may be compared, on stores of their own: with the log, or as it was before there was one.
 
-Without the log the triggers that ask for an entry are gone, and what is written is the same row under the same
+Without the log the triggers that ask for an entry are gone, and the written row is the same under the same
 conditions, with neither entry nor pending leaf.
 """
 
@@ -39,7 +39,7 @@ from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.sealed_list import next_position
 from app.vault.sealing_context import place
-from benchmarks.rows import Filler
+from benchmarks.people_as_rows import Filler
 
 _UNLOGGED = (
     insert(Comparison)
@@ -63,8 +63,8 @@ _UNLOGGED = (
 )
 
 
-class OnePerson:
-    """Somebody enrolled for a relying party."""
+class SingleSubject:
+    """Requester enrolled for a relying party."""
 
     def __init__(self, root: Path, *, logged: bool) -> None:
         settings = Settings(data_dir=root / "data", keys_dir=root / "keys")

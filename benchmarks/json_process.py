@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Aside:
+class JsonProcess:
     """A module of `benchmarks` that runs beside this one; used as a context."""
 
     def __init__(self, module: str) -> None:

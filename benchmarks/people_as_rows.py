@@ -1,8 +1,8 @@
-"""People as rows, written past the service in large transactions: nobody enrolled, the vectors are random numbers.
+"""People as rows, written past the service in large transactions: without enrolments; the vectors are random numbers.
 
 The tables, the sealing and its places are the program's own, so that the service cannot tell these rows from others.
-Somebody has a name, two tokens, one consent, one template, the event of giving it and five comparisons, and for each of
-these its entry or receipt. What a receipt says is everybody's the same, and the tree has none of their leaves.
+Each person has a name, two tokens, one consent with its event, one template and five comparisons. Each of these has its
+entry or receipt. All receipts have the same content, and the tree has none of their leaves.
 """
 
 import json
@@ -50,7 +50,7 @@ COMPARISONS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody, as a client knows them."""
+    """Requester, as a client knows them."""
 
     token: str
     consent_id: UUID

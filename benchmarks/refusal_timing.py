@@ -4,7 +4,7 @@ Asks a real service, over HTTP, about references of every kind that may not be u
 long each kind takes with how long an unknown reference takes. The AUC is the chance that a request of that kind takes
 longer than one for an unknown reference: 0.5 tells nothing. Its 95 % interval is a bootstrap over the requests.
 
-    .venv/bin/python -m benchmarks.one_answer [REQUESTS OF EACH KIND]
+    .venv/bin/python -m benchmarks.refusal_timing [REQUESTS OF EACH KIND]
 """
 
 import random
@@ -24,7 +24,7 @@ RESAMPLES = 400
 PROBE = ("probe.jpg", Photo.load("P001-happy.jpg").content)
 
 
-class Somebody:
+class Requester:
     """A person with a token, who can consent and enrol."""
 
     def __init__(self, client: httpx.Client, party_id: str) -> None:
@@ -48,17 +48,17 @@ class Somebody:
 def references(client: httpx.Client, party_id: str, other_id: str) -> dict[str, str]:
     """Make one reference of each kind that the party may not use."""
     found = {"unknown": "x" * 24}
-    not_enrolled = Somebody(client, party_id)
+    not_enrolled = Requester(client, party_id)
     found["not enrolled"] = not_enrolled.consent["subject_ref"]
-    withdrawn = Somebody(client, party_id)
+    withdrawn = Requester(client, party_id)
     withdrawn.enrol()
     withdrawn.ask("DELETE", f"/v1/me/consents/{withdrawn.consent['consent_id']}")
     found["withdrawn"] = withdrawn.consent["subject_ref"]
-    erased = Somebody(client, party_id)
+    erased = Requester(client, party_id)
     erased.enrol()
     erased.ask("DELETE", "/v1/me")
     found["erased"] = erased.consent["subject_ref"]
-    another = Somebody(client, other_id)
+    another = Requester(client, other_id)
     another.enrol()
     found["another party's"] = another.consent["subject_ref"]
     return found
