@@ -50,7 +50,7 @@ COMPARISONS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Requester, as a client knows them."""
+    """A person, as a client knows them."""
 
     token: str
     consent_id: UUID

@@ -7,10 +7,10 @@ import pytest
 from tests.architecture.language import Prose, all_prose, comments, docstrings, messages
 from tests.architecture.source import Module, modules
 
-BANNED_PER_10_000_WORDS = 104.0
+BANNED_PER_10_000_WORDS = 28.0
 """Lower it whenever the count falls; never raise it."""
 
-LONG_SENTENCES = 34
+LONG_SENTENCES = 22
 """In the docstrings of `app/`. Lower it whenever the count falls; never raise it."""
 
 WORST_FILES = 15
