@@ -35,7 +35,7 @@ def _whole_days(value: timedelta) -> timedelta:
 
 
 def _said(value: str) -> str:
-    """Refuse what is blank, or what people cannot be shown as it is."""
+    """Refuse a text that is blank or has unreadable characters."""
     if not value.strip():
         msg = "it is blank; leave it out instead"
         raise ValueError(msg)
@@ -55,7 +55,7 @@ KeptFor = Annotated[
 
 
 def _networks(value: str) -> str:
-    """Refuse what is no list of addresses or networks."""
+    """Refuse a value that is not a list of addresses or networks."""
     for one in filter(None, value.replace(" ", "").split(",")):
         if one != "*":
             ipaddress.ip_network(one, strict=False)
@@ -63,7 +63,7 @@ def _networks(value: str) -> str:
 
 
 def _origins(value: str) -> str:
-    """Refuse what no browser sends as an origin."""
+    """Refuse a value that no browser sends as an origin."""
     for one in filter(None, value.replace(" ", "").split(",")):
         if re.fullmatch(r"https?://[^/?#\s@]+", one) is None:
             msg = f"{one!r} is no origin; write them as https://example.org, without a path"
@@ -75,7 +75,7 @@ _OWN = "onnx:"
 
 
 def _engine(value: str) -> str:
-    """Refuse what names no engine."""
+    """Refuse a value that names no engine."""
     if value in {"face_recognition", "sface"} or (value.startswith(_OWN) and value != _OWN and "\0" not in value):
         return value
     msg = (

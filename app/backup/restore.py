@@ -42,7 +42,7 @@ class Restored:
     purged: int
     """Rows of what had ended since the backup."""
     expired: int
-    """Consents whose time was over, and that nobody had ended yet."""
+    """Consents that had expired and were not yet ended."""
     replaced_data_was_read: bool
     """False if the data that was replaced was damaged: whether an erasure was in progress there is not known."""
 

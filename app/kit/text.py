@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 UNREADABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Categories of Unicode that show nothing and do something: controls, halves of a character, ends of a line."""
+"""Unicode categories that act instead of showing: control characters, surrogates, line and paragraph separators."""
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 """Directions that turn what follows round, and can make one name look like another (UAX 9, 2). The marks that Arabic
 and Hebrew names are written with are not among them; nor are joiners, which Indic scripts, Persian and emoji need."""
@@ -15,7 +15,7 @@ REASON = "Leave out control characters, line breaks and characters that turn the
 
 
 def readable(text: str) -> bool:
-    """Say whether *text* holds nothing that a screen, a terminal or a log would obey instead of showing it."""
+    """Return whether *text* is free of characters that a screen, a terminal or a log would obey, not show."""
     return not any(unicodedata.category(one) in UNREADABLE or unicodedata.bidirectional(one) in TURNING for one in text)
 
 
@@ -26,4 +26,4 @@ def _readable(text: str) -> str:
 
 
 ReadableText = Annotated[str, AfterValidator(_readable)]
-"""A field that others may have to read."""
+"""Text that other people may have to read."""

@@ -264,7 +264,7 @@ class Register:
         _destroy(session, owner)
 
     def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
-        """Destroy the generations of *owner* that seal nothing any more: all but *keep* and those newer."""
+        """Destroy the generations of *owner* that no longer seal anything: all but *keep* and newer ones."""
         with self.store.write() as session:
             _destroy_older(session, owner, keep)
 

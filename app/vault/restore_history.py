@@ -78,7 +78,7 @@ def settle(vault: Vault, rooms: Iterable[InUse]) -> int:
 
     What it keeps in memory grows with the number of people and consents, by about a hundred bytes for each.
     """
-    # With the write lock: meanwhile nobody is between a new key and the row that it seals.
+    # Hold the write lock: no writer is then between a new key and the row that it seals.
     with vault.data.write() as session:
         restorations = _unsettled(vault, session)
         if not restorations:

@@ -56,7 +56,7 @@ def no_progress(_done: int, _all: int) -> None:
 
 
 def unnoted(_register: Session) -> None:
-    """Write nothing down."""
+    """Write no note into the register."""
 
 
 @operation("rotation")

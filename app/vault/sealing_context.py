@@ -1,4 +1,4 @@
-"""Where a sealed value belongs: the context that it is bound to."""
+"""The context that a sealed value is bound to."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 def place(column: Column[Any] | InstrumentedAttribute[Any], row_id: UUID) -> str:
     """Return the context of one row's sealed column: `table.column:id`.
 
-    What is sealed for one place opens in no other row, column or table.
+    A value sealed for one context opens in no other row, column or table.
     """
     if isinstance(column, InstrumentedAttribute):
         column = column.property.columns[0]
