@@ -155,7 +155,7 @@ def photo_needle(name: str, photo: bytes) -> Needle:
 
 
 def hash_needle(name: str, content: bytes) -> Needle:
-    """Look for the SHA-256 of something: by it, whoever has the thing itself could find its owner again."""
+    """Look for a SHA-256 hash; a holder of the hashed value could identify its owner by it."""
     return Needle.of(name, [hashlib.sha256(content).digest()])
 
 

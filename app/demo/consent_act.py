@@ -1,4 +1,4 @@
-"""Act one: a relying party is added, and a person says yes, knowing to what."""
+"""Act one: the operator adds a relying party, and a person reads the notice and consents."""
 
 import hashlib
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def ada_consents(scene: Scene) -> None:
     scene.teller.step(f"Ada says yes: for this purpose, to {PARTY} alone, to this text.")
     consent(scene, scene.ada)
     scene.teller.note(
-        f"{PARTY} will know her by a random reference that nobody else has. The receipt is hers to keep: it holds"
+        f"{PARTY} will know her by a random reference that no other party has. The receipt is hers to keep: it holds"
         " without the service."
     )
 

@@ -1,4 +1,4 @@
-"""Act three: the person sees every use, takes it all back, and nothing is left."""
+"""Act three: the person lists every comparison, withdraws, is erased, and no data remains."""
 
 from app.demo.byte_scan import Needle, text_needle
 from app.demo.people import Photo
@@ -16,7 +16,7 @@ def ada_reads_her_log(scene: Scene) -> None:
         scene.teller.note(f"{item['at']}  {item['relying_party']}: {item['decision']}")
     listed = [item["comparison_id"] for item in items]
     expected = scene.ada.comparisons[::-1]
-    scene.teller.check(f"all {len(expected)} of them, and nobody else's", held=listed == expected, came=str(listed))
+    scene.teller.check(f"all {len(expected)} of them, and no other person's", held=listed == expected, came=str(listed))
 
 
 def ada_corrects_her_name(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The log, looked at from outside: a fingerprint noted, a witness, proofs, and a leaf worked out by hand."""
+"""The transparency log, checked from outside: a key fingerprint, a witness, proofs, and a leaf computed by hand."""
 
 import hashlib
 import json
@@ -28,7 +28,9 @@ def fingerprint_is_noted(scene: Scene) -> None:
 
 def a_witness_begins(scene: Scene) -> None:
     """Let a witness keep an early checkpoint, one that has Ada's consent."""
-    scene.teller.step("Each act is a line of a public log: 32 bytes that tell nobody anything. A witness begins.")
+    scene.teller.step(
+        "Each act adds 32 bytes to a public transparency log; they reveal no personal data. A witness starts."
+    )
     leaf = scene.holder.receipts[0].leaf
     proof = proof_of(scene, leaf)
     scene.teller.check(f"Ada's consent is one of {proof['size']} lines", held=leads(bytes.fromhex(leaf), proof))

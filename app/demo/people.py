@@ -1,4 +1,4 @@
-"""Who plays, and with which photos. Every face is synthetic: none of these people exists."""
+"""The people of the story and their photos. Every face is synthetic: none of these people exists."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -30,5 +30,5 @@ class Cast:
 
 
 def not_an_image() -> Photo:
-    """Make bytes that no decoder takes: whoever answers anything but `unsupported-image` has not looked at them."""
+    """Return bytes that no decoder accepts. An answer other than `unsupported-image` came before any decoding."""
     return Photo("not-an-image.jpg", b"These bytes are no image. " * 8)

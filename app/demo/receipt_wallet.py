@@ -1,4 +1,4 @@
-"""What the people of the story keep on their own: receipts, the published keys, and what they noted from elsewhere."""
+"""Files that the people of the story keep: receipts, published keys, and fingerprints from other sources."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ class Kept:
 
 
 class Holder:
-    """A directory in which nothing of the service's own is; used as a context."""
+    """A directory outside the service's own; a context manager."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
@@ -44,7 +44,7 @@ class Holder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the directory, whatever happened."""
+        """Remove the directory, also after an error."""
         if not self._keep:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -68,7 +68,7 @@ def unpadded(text: str) -> bytes:
 
 
 def telling_parts(bundle: dict[str, Any]) -> dict[str, str]:
-    """Return what in a receipt is random and in no other: by it, whoever finds it knows the receipt again."""
+    """Return the random values of a receipt, which identify it wherever they are found."""
     payload, signature = bundle["jws"].split(".")[1:]
     said = json.loads(unpadded(payload))
     ids = {name: said[name] for name in ("receipt_id", "record_id", "pii_principal_id") if name in said}

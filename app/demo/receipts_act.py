@@ -1,4 +1,4 @@
-"""Act four: the service is gone, and whoever has the receipts proves each step of the story."""
+"""Act four: the service is gone, and the receipts alone prove each step of the story."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def the_service_is_gone(scene: Scene) -> None:
         answered = scene.ada.caller.http.get("/livez").status_code
     except httpx.TransportError:
         answered = None
-    scene.teller.check("nobody answers there", held=answered is None, came=str(answered))
+    scene.teller.check("no service answers there", held=answered is None, came=str(answered))
 
 
 def receipts_prove_each_step(scene: Scene) -> None:

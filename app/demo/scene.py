@@ -1,4 +1,4 @@
-"""What is on stage: the clients, the photos, and everything that must be gone in the end."""
+"""State that the acts share: the clients, the photos, and every value that must be gone at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,9 +53,9 @@ class Scene:
     refusal: httpx.Response | None = None
     """The one answer for every reference that may not be used."""
     secrets: list[Needle] = field(default_factory=list)
-    """What may never be in clear, not even while everybody is enrolled."""
+    """Values that may never be stored in clear text, not even while people are enrolled."""
     identifiers: list[Needle] = field(default_factory=list)
-    """What may be there while a person is, and must be gone with them."""
+    """Values that may be stored until the person is erased."""
 
     def verify(self, person: Person, photo: Photo, *, decision: str) -> None:
         """Let the door ask whether *photo* is *person*, and check its answer."""
@@ -63,7 +63,7 @@ class Scene:
         came = str(answer["decision"])
         self.teller.check(f"the decision is {decision}", held=came == decision, came=came)
         known = set(answer) <= {"comparison_id", "decision", "target_fmr", "liveness"}
-        self.teller.check("no score, no name, no reason is told", held=known, came=str(sorted(answer)))
+        self.teller.check("the answer has no score, no name and no reason", held=known, came=str(sorted(answer)))
         person.comparisons.append(answer["comparison_id"])
         self.remember(f"comparison of {person.name}", answer["comparison_id"])
 
@@ -83,7 +83,7 @@ class Scene:
     def keep(self, person: Person, bundle: dict[str, Any], *, kind: str) -> None:
         """Let a person keep a receipt, of which nothing may be found where the service writes."""
         self.holder.keep(bundle, owner=person.first_name, kind=kind)
-        # That of an erasure names nobody, and stays for whoever has its address.
+        # The receipt of an erasure has no personal data; it stays available at its address.
         if kind != "erasure":
             parts = telling_parts(bundle).items()
             self.secrets += [text_needle(f"{part} of a receipt of {person.name}", value) for part, value in parts]

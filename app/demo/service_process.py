@@ -50,7 +50,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         """Give the stage; `start` starts the service."""
-        # Only the main thread may handle signals; elsewhere whoever owns that thread has to.
+        # Only the main thread may handle signals.
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGTERM, _leave)
         return self

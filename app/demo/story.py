@@ -126,7 +126,7 @@ def _told(scene: Scene, console: Console) -> bool:
 def _raise_curtain(teller: Teller, stage: Stage, console: Console) -> None:
     teller.note(
         "A service is started for it, with empty directories of its own. New lines join its log every"
-        f" {LOG_INTERVAL_S} seconds instead of every ten minutes, so that nobody here has to wait."
+        f" {LOG_INTERVAL_S} seconds instead of every ten minutes, to keep this story short."
     )
     stage.start()
     with console.status("starting") as status:

@@ -1,4 +1,4 @@
-"""Act two: the relying party asks, and hears yes, no, or nothing."""
+"""Act two: the relying party requests comparisons; it gets match, no match, or a refusal."""
 
 import secrets
 
@@ -21,14 +21,14 @@ def ada_is_recognised(scene: Scene) -> None:
 
 
 def somebody_else_is_not(scene: Scene) -> None:
-    """Send somebody else's photo with Ada's reference."""
+    """Send another person's photo with Ada's reference."""
     scene.teller.step("Somebody else comes with Ada's reference.")
     scene.verify(scene.ada, probe(scene, scene.cast.somebody_else), decision="no_match")
 
 
 def a_group_is_refused(scene: Scene) -> None:
     """Send a photo with two faces."""
-    scene.teller.step("A photo with two people in it: nobody beside her is measured.")
+    scene.teller.step("A photo with two people in it is refused: Mien does not measure the person beside her.")
     scene.ask(scene.ada.subject_ref, probe(scene, scene.cast.group), expect=422, slug="several-faces")
 
 
@@ -67,10 +67,10 @@ def an_unknown_reference_is_refused_unseen(scene: Scene) -> None:
 
 
 def nobody_is_told_apart(scene: Scene) -> None:
-    """Ask for somebody who consents and has not enrolled."""
+    """Request a comparison with a person who consents and has not enrolled."""
     scene.teller.step("Ben thinks again and consents, and has not enrolled yet. It cannot be told from a stranger.")
     consent(scene, scene.ben)
-    scene.refused_alike(scene.ben.subject_ref, not_an_image(), why="nobody, or somebody not enrolled")
+    scene.refused_alike(scene.ben.subject_ref, not_an_image(), why="unknown, or not enrolled")
 
 
 def look_alike_is_let_in(scene: Scene) -> None:

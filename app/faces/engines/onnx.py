@@ -22,9 +22,9 @@ _OVERLAP: Final = 0.3
 """Of two boxes that overlap more than this, the better one is kept."""
 _MOST_FACES: Final = 5000
 _ALIGNED: Final = 112
-"""Pixels, to which OpenCV brings a face: its eyes, nose and mouth are then where such networks expect them."""
+"""Side in pixels of an aligned face, with eyes, nose and mouth at the positions that such networks expect."""
 _MARGIN: Final = 1.25
-"""How much wider than the face's box the square is that `box` cuts out."""
+"""Side of the square that `box` cuts out, relative to the longer side of the face's box."""
 
 
 class OnnxEngine:
@@ -41,7 +41,7 @@ class OnnxEngine:
         self.dimensions: int = settings["dimensions"]
         self.side: int = settings["side"]
         self.weights_sha256: str = settings.get("label_sha256", digests[settings["weights"]])
-        # One job at a time in each worker, and a worker for each core: threads of its own would only be in the way.
+        # One job at a time in each worker, and a worker for each core: more threads would slow down the other workers.
         cv2.setNumThreads(1)
         self._settings = settings
         self._unit = settings["metric"] == "cosine"
