@@ -6,9 +6,9 @@ from app.transparency.examples import RECEIPT
 from app.web.openapi import Example
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
-NOTICE_SHA256 = "769835d5354ac2dd944296d061f613278622ba5079648129f6439122249f5c81"
+NOTICE_SHA256 = "f9078c73426fd7d762d655cfe4f812e86ded4ef1e3c25735750627e37a5416bb"
 """SHA-256 of the shipped notice for `verification`."""
-RENEWAL_SHA256 = "fee6d7db182e3dc475342a6332f2c09599b3c39bc39a5c2d4d89f00c93c4a4cd"
+RENEWAL_SHA256 = "4ca8ebcc92bef852e8bec8f8164ea901a16823f3e1c03aa3529f2882b33c206a"
 """SHA-256 of the shipped notice for `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"
