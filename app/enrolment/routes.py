@@ -72,6 +72,8 @@ class EnrolledOut(BaseModel):
 class LabelOut(BaseModel):
     """An engine and the hash of its weights."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     engine: str
     weights_sha256: str
 

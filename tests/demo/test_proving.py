@@ -89,7 +89,7 @@ def test_a_changed_byte_is_refused_and_the_reason_said(scene: tuple[Scene, Told]
     played, told = scene
     a_changed_byte_is_refused(played)
 
-    assert "✔ refused: the receipt does not hold" in told()
+    assert "✔ refused: the receipt is invalid" in told()
 
 
 @pytest.mark.parametrize(

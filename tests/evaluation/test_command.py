@@ -81,7 +81,10 @@ def test_the_statement_is_at_the_top_of_both_files(evaluated: Evaluated, folder:
     assert told["warnings"][0] == "The people in these images did not agree to this use."
     assert "a shelf in &lt;b&gt;Graz&lt;/b&gt;" in page
     assert page.index("a shelf in") < page.index("<h2")
-    assert "a shelf in <b>Graz</b>. The people in it did not agree" in told["calibration"]["trial"]["note"]
+    assert (
+        "a shelf in <b>Graz</b>. The operator states that the people in it did not agree"
+        in told["calibration"]["trial"]["note"]
+    )
 
 
 def test_one_object_on_standard_output_is_what_is_in_the_file(command: Command, folder: Path, tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_bad_input_is_refused_in_one_line(command: Command, folder: Path, tmp_pa
         ((folder, "--out", tmp_path / "file"), "is not a directory"),
         ((folder, "--most-images", "5"), "more than 5 images"),
         ((folder, "--name", "a\x1bb"), "the name of the trial"),
-        ((folder, "--cache", tmp_path / "file"), "a directory of your own"),
+        ((folder, "--cache", tmp_path / "file"), "your own directory"),
     ]
     for words, reason in cases:
         result = command(*words)

@@ -225,7 +225,7 @@ def test_the_same_bytes_of_two_people_are_said_on_the_terminal_and_counted_in_th
     told, result = evaluated(folder), command(folder, "--force")
 
     assert told["acquisition"]["shared_images"] == 1
-    assert [one for one in told["warnings"] if "same bytes" in one]
+    assert [one for one in told["warnings"] if "identical" in one]
     assert "person 02/0.png" in result.stderr
     assert "\x1b" not in result.stderr
     assert "person 02" not in str(told)

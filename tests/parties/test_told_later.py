@@ -124,7 +124,7 @@ def test_pending_message_of_an_erased_person_holds_what_is_named_and_no_more(tel
 
 def test_retention_policy_names_it(telling: RunningService) -> None:
     policy = telling.client.get("/v1/retention-policy").json()["items"]
-    (rule,) = [one for one in policy if one["what"].startswith(STILL)]
+    (rule,) = [one for one in policy if one["what"].startswith("a message to a relying party")]
 
     assert "7 days" in rule["how_long"]
 

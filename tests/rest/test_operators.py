@@ -1,7 +1,8 @@
 """What the operator sees and sets: numbers, request ids, throttles, origins, proxies, registration."""
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -123,13 +124,21 @@ GIVEN = [
 ]
 
 
+def _requests(lines: Sequence[Any]) -> list[Any]:
+    return [line for line in lines if line["event"] == "request"]
+
+
 @pytest.mark.parametrize("given", [*GIVEN, None])
 def test_a_request_id_is_ours_and_told_to_who_asks(service: RunningService, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-Id": given.encode()}
 
     with capture_logs(processors=[merge_contextvars]) as lines:
         answers = [service.client.get(path, headers=headers) for path in ("/livez", "/nowhere", "/v1/me")]  # type: ignore[arg-type]
-    logged = [line["request_id"] for line in lines if line["event"] == "request"]
+        # A line is written after its answer was sent.
+        hang_guard = time.monotonic() + 60
+        while len(_requests(lines)) < len(answers) and time.monotonic() < hang_guard:
+            time.sleep(0.01)
+    logged = [line["request_id"] for line in _requests(lines)]
 
     assert len(set(logged)) == 3
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in logged)
