@@ -79,7 +79,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
     ("words", "engine", "reason"),
     [
         ((), "sface", "sface ships with its calibration"),
-        (("--pairs", "pairs.csv"), "onnx:card.json", "leave --pairs out"),
+        (("--pairs", "pairs.csv"), "onnx:card.json", "leave out --pairs"),
     ],
 )
 def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(

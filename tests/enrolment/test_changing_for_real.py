@@ -104,7 +104,7 @@ def test_the_operator_renews_by_a_command(root: Path) -> None:
 
     assert refused(early, "the service was last started with toy")
     assert "1 templates, which end on" in coverage.stdout
-    assert "1 are renewed from kept photos" in coverage.stdout
+    assert "1 can be renewed from kept photos" in coverage.stdout
     assert json.loads(done.stdout) == {"renewed": 1, "have_to_enrol_again": 0, "left": 0}
     assert (told["engine"], told["engine_in_force"]) == ("face_recognition", True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from app.compliance.shipped_notices import VERSION
 from tests.consent.drafts import draft
 from tests.crash import log_files
 from tests.machine import files, observed_state
@@ -27,7 +28,7 @@ def made_at(backup: Path) -> str:
 class Operators(Walk):
     """A walk with an operator."""
 
-    _published = 2
+    _published = VERSION
 
     def __init__(self, ground: Ground, model: Model) -> None:
         super().__init__(ground, model)
