@@ -57,7 +57,7 @@ def test_too_many_references_stop_the_party_for_every_reference(
 
 
 def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), failed_references=FEW, log_interval=1e9) as service:
+    with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         known = people(service, door, FEW)
         before = acts(service)

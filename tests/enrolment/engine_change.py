@@ -19,7 +19,6 @@ from tests.support.launcher import Program
 from tests.support.service_fixture import MovableClock, Party, Person, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import FOR_EVER
 
 SELDOM = 1e6
 """Seconds between two sweeps: what a test wants swept or renewed, it asks for."""
@@ -47,9 +46,7 @@ class BlindPool(ToyPool):
 def served(root: Path, card: Card, *, clock: MovableClock, **more: Any) -> Iterator[RunningService]:
     """Serve with the toy, or with the other one, as the card says."""
     pool = ToyPool() if card.id == "toy" else other_pool()
-    with serving(
-        root, pool, card, clock=clock, **{"sweep_interval_s": SELDOM, "log_interval": FOR_EVER, **more}
-    ) as service:
+    with serving(root, pool, card, clock=clock, **{"sweep_interval_s": SELDOM, **more}) as service:
         yield service
 
 

@@ -17,7 +17,6 @@ from tests.consent.spies import change_row, statements, watch_pipe
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import FOR_EVER
 
 BOTH = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 
@@ -98,7 +97,7 @@ def as_sent(answer: httpx.Response) -> tuple[int, bytes, tuple[tuple[str, str], 
 @pytest.fixture
 def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service that stops nobody for trying so many references as here."""
-    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as running:
+    with serving(root, pool, toy_card(), failed_references=1000) as running:
         yield running
 
 
@@ -136,10 +135,10 @@ def test_every_reference_that_may_not_be_used_is_one_answer(
 def test_a_party_that_is_stopped_gets_one_answer_for_every_reference(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(root, pool, toy_card(), failed_references=1000, log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card(), failed_references=1000) as service:
         door = service.party("Door", *BOTH)
         references = dict(unusable(service, door)) | {"usable": enrolled_for(service, door)[2]}
-    with serving(root, pool, toy_card(), failed_references=1, log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card(), failed_references=1) as service:
         door = replace(door, client=service.client)
         service.clock.advance(hours=2)
         door.verify("nobody", toy_photo(1))

@@ -19,7 +19,7 @@ from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import FOR_EVER, unjoined
+from tests.transparency.pending_leaves import unjoined
 from tests.vault.operator import backed_up, restored
 
 OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
@@ -54,7 +54,7 @@ def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_
 
 
 def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         party = service.party()
         parties.update_party(service.vault, party_id=UUID(party.id), changes=PartyChanges(**SAID), now=service.clock())
         records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN)]
@@ -107,7 +107,7 @@ def test_in_the_overlap_both_keys_work_and_then_one(service: RunningService) -> 
 
 
 def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         rotated(service, service.party(), hours=1)
         service.clock.advance(hours=2)
         for _ in range(3):

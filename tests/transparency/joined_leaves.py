@@ -24,7 +24,7 @@ PADDING = 8
 @contextmanager
 def stores(root: Path) -> Iterator[Vault]:
     """Open the stores in *root*, with nobody else at work."""
-    vault = open_vault(settings_for(root))
+    vault = open_vault(settings_for(root, log_interval=TURN.total_seconds()))
     yield vault
     vault.data.close()
     vault.register.store.close()

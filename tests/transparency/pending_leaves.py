@@ -15,9 +15,6 @@ from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
 
-FOR_EVER = 1e9
-"""Seconds between two batches, so that none comes during a test: the first of these turns lasts until 2033."""
-
 
 @dataclass
 class Case:

@@ -10,13 +10,10 @@ from app.kit.clock import utc_now
 from app.transparency.audit.findings import FindingKind
 from app.transparency.log import batch
 from app.vault.register import Owner
-from tests.support.service_fixture import SharedPool, copied, serving
+from tests.support.service_fixture import FOR_EVER, SharedPool, copied, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.tampered_logs import audited, first, opened, tampering
-
-NEVER = 1e9
-"""Seconds between two batches: none comes by itself."""
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +21,7 @@ def used(prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: Sha
     """A service that two people used; half of what they did is in the log, and half waits."""
     toy_pool.reset()
     root = copied(prepared, tmp_path_factory.mktemp("used") / "service")
-    with serving(root, toy_pool, toy_card(), log_interval=NEVER) as service:
+    with serving(root, toy_pool, toy_card()) as service:
         person, party, consent = service.enrolled()
         service.enrolled(2, party=party)
         assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 200
@@ -50,7 +47,7 @@ def test_what_people_did_is_in_the_log_or_waits_for_it(root: Path) -> None:
 
 
 def test_what_should_be_in_the_log_by_now_is_a_warning(root: Path) -> None:
-    found = audited(root, now=utc_now() + timedelta(seconds=3 * NEVER))
+    found = audited(root, now=utc_now() + timedelta(seconds=3 * FOR_EVER))
 
     assert found.findings == ()
     assert "promised" in found.warnings[0]

@@ -19,11 +19,11 @@ from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import BlindPool, look, supersede
 from tests.support.launcher import run_command
-from tests.support.service_fixture import RunningService, SharedPool, enrol, serving
+from tests.support.service_fixture import SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores, waiting
-from tests.transparency.pending_leaves import FOR_EVER, Case, unjoined
+from tests.transparency.pending_leaves import Case, unjoined
 from tests.vault.operator import backed_up, restored
 
 Act = Callable[[Case], object]
@@ -31,7 +31,7 @@ Act = Callable[[Case], object]
 
 @pytest.fixture
 def case(root: Path, pool: SharedPool) -> Iterator[Case]:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         yield Case(service, *service.enrolled(face=1))
 
 
@@ -337,7 +337,7 @@ def test_repeating_what_is_so_already_leaves_none(case: Case) -> None:
 
 
 def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         service.enrolled(face=1)
     backed_up(root, root.with_name("backup"))
     with stores(root) as vault:
@@ -351,7 +351,7 @@ def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
 
 
 def test_what_expired_while_nobody_served_has_its_leaf_after_a_restore(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         service.enrolled(face=1)
         then = service.clock() + timedelta(days=400)
     backed_up(root, root.with_name("backup"))
@@ -369,11 +369,12 @@ def test_a_new_service_begins_its_log_with_what_it_made(root: Path) -> None:
     assert found == ["log_begun", "notice_published", "notice_published", "notice_published"] + ["signing_key_made"] * 3
 
 
-def test_a_running_service_lets_them_join_when_their_turn_comes(service: RunningService) -> None:
-    service.enrolled(face=1)
-    service.clock.advance(seconds=600)
-    until = time.monotonic() + 120
-    while waiting(service.vault) and time.monotonic() < until:
-        time.sleep(0.05)
+def test_a_running_service_appends_leaves_when_a_batch_is_due(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), log_interval=600) as service:
+        service.enrolled(face=1)
+        service.clock.advance(seconds=600)
+        until = time.monotonic() + 120
+        while waiting(service.vault) and time.monotonic() < until:
+            time.sleep(0.05)
 
-    assert waiting(service.vault) == set()
+        assert waiting(service.vault) == set()

@@ -16,14 +16,14 @@ from tests.enrolment.engine_change import BlindPool, look, supersede
 from tests.support.service_fixture import SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import FOR_EVER, Case
+from tests.transparency.pending_leaves import Case
 
 Ask = Callable[[Case], httpx.Response]
 
 
 @pytest.fixture
 def case(root: Path, pool: SharedPool) -> Iterator[Case]:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as service:
+    with serving(root, pool, toy_card()) as service:
         yield Case(service, *service.enrolled(face=1))
 
 

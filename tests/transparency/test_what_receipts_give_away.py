@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from app.jobs.maintenance import run_maintenance
-from tests.support.service_fixture import RunningService, SharedPool, serving
+from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.transparency.pending_leaves import FOR_EVER
 from tests.vault.operator import backed_up, restored
 
 
 @pytest.fixture
 def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
     """A service that sweeps when a test does."""
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER, sweep_interval_s=FOR_EVER) as running:
+    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as running:
         yield running
 
 
@@ -46,13 +45,13 @@ def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(service
 def test_where_only_the_day_of_an_end_is_known_the_receipt_names_no_second(
     root: Path, pool: SharedPool, tmp_path: Path
 ) -> None:
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as before:
+    with serving(root, pool, toy_card()) as before:
         person, party = before.person(), before.party()
         consent = before.consent(person, party)
         backed_up(root, tmp_path / "backup")
         ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["event_time"]
     restored(root, tmp_path / "backup")
-    with serving(root, pool, toy_card(), log_interval=FOR_EVER) as after:
+    with serving(root, pool, toy_card()) as after:
         person.client = after.client
         again = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
 

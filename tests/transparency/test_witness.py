@@ -430,7 +430,7 @@ def test_a_service_whose_register_was_put_back_is_found_out(
     shutil.rmtree(root)
     # Both stores, so that the service itself cannot tell.
     shutil.copytree(tmp_path / "older", root)
-    with serving(root, pool, toy_card(), log_interval=1e9) as service:
+    with serving(root, pool, toy_card()) as service:
         url = url_of(service.client)
         with open_notes(state) as notes:
             [log] = [one for one in state.iterdir() if one.is_dir()]
