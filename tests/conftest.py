@@ -10,7 +10,9 @@ from app.faces.workers.pool import EnginePool
 from app.settings import MIB
 from tests.support import service_fixture, toy_engine
 from tests.support.kinds import OutsideWatch, kinds, mark_kinds
+from tests.support.shared_routes import share_routes
 
+share_routes()
 _outside = OutsideWatch()
 
 

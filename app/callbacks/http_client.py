@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -152,6 +153,12 @@ def _address(text: str) -> IPAddress | None:
         return None
 
 
+@cache
+def _default_tls() -> ssl.SSLContext:
+    """Return the trusted certificates of `httpx`. Reading them takes some 50 ms, so it happens once."""
+    return httpx.create_ssl_context()
+
+
 class CallbackClient:
     """Sends messages to callbacks.
 
@@ -171,7 +178,7 @@ class CallbackClient:
         whole_s: float | None = None,
     ) -> None:
         self._private, self._resolve, self._whole_s = private, resolve, whole_s or WHOLE_S
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls or _default_tls()
 
     def __call__(self, url: str, body: str) -> CallResult:
         """Send *body* and return the result. Every failure is a result; none raises."""
