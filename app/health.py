@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.db.migrate import NewerSchemaError
-from app.faces.cards.operating_point import find_operating_point
 from app.kit.errors import NotFoundError
 from app.templates import coverage
 from app.transparency.log.service import check_not_rolled_back as check_log
@@ -20,7 +19,7 @@ from app.vault.open import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from app.web.auth import OpenRoute
-from app.web.dependencies import Config, Faces, Transactions
+from app.web.dependencies import AppEngine, AppSettings, Transactions
 from app.web.metrics import CONTENT_TYPE, Metrics
 from app.web.openapi import Example, media_response, merge_responses, problem_responses, with_examples
 
@@ -83,21 +82,21 @@ def livez() -> LiveOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def readyz(response: Response, faces: Faces, vault: Transactions, config: Config) -> ReadyOut:
+def readyz(response: Response, engine: AppEngine, vault: Transactions, settings: AppSettings) -> ReadyOut:
     """Check that the service is ready.
 
     It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
     `live` profile all live requirements must be met too (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
     """
-    pool = faces.pool.status()
+    pool = engine.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
-    in_force = find_operating_point(faces.card, faces.target_fmr, faces.target_group)
+    in_force = engine.operating_point
     warnings = list(group_warnings(in_force))
     try:
         check(vault)
         check_log(vault)
-        if config.profile == "live":
-            found = live_requirements.check(vault, settings=config, card=faces.card)
+        if settings.profile == "live":
+            found = live_requirements.check(vault, settings=settings, card=engine.card)
             reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
             warnings = list(found.warnings)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
@@ -110,14 +109,14 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
         status="not ready" if reasons else "ready",
         reasons=reasons,
         warnings=warnings,
-        profile=config.profile,
-        controller=config.controller,
+        profile=settings.profile,
+        controller=settings.controller,
         engine=pool.engine,
         engine_workers=pool.workers,
         weights_verified=pool.weights_verified,
         sandbox=SandboxOut(level=pool.sandbox, missing=list(pool.missing)),
-        key_protection="file" if config.kek is None else "setting",
-        keys_apart=config.keys_apart,
+        key_protection="file" if settings.kek is None else "setting",
+        keys_apart=settings.keys_apart,
     )
 
 
@@ -128,23 +127,23 @@ def readyz(response: Response, faces: Faces, vault: Transactions, config: Config
         problem_responses(NotFoundError), media_response("text/plain", "Metrics in the text format of Prometheus.")
     ),
 )
-def metrics(request: Request, faces: Faces, vault: Transactions, config: Config) -> Response:
+def metrics(request: Request, engine: AppEngine, vault: Transactions, settings: AppSettings) -> Response:
     """Read metrics.
 
     The setting `MIEN_METRICS` decides who may read them. No label names a person or a relying party.
     """
-    if config.metrics == "off" or (config.metrics == "local" and not _from_this_machine(request)):
+    if settings.metrics == "off" or (settings.metrics == "local" and not _from_this_machine(request)):
         raise NotFoundError
     requests: Metrics = request.app.state.metrics
     gauges = CollectorRegistry()
-    Gauge("mien_engine_workers", "Running engine workers.", registry=gauges).set(faces.pool.status().workers)
+    Gauge("mien_engine_workers", "Running engine workers.", registry=gauges).set(engine.pool.status().workers)
     # The operator needs the other metrics also when the store cannot be read.
     with suppress(DBAPIError), vault.data.read() as session:
         labels = ("engine", "weights", "in_force")
         templates = Gauge("mien_templates", "Templates by the engine that made them.", labels, registry=gauges)
-        for engine, count in coverage.count_by_engine(session):
-            in_force = str(engine.in_force_until is None).lower()
-            templates.labels(engine.engine_id, engine.weights_sha256[:16], in_force).set(count)
+        for row, count in coverage.count_by_engine(session):
+            in_force = str(row.in_force_until is None).lower()
+            templates.labels(row.engine_id, row.weights_sha256[:16], in_force).set(count)
     return Response(generate_latest(requests.registry) + generate_latest(gauges), media_type=CONTENT_TYPE)
 
 

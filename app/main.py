@@ -99,7 +99,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     """
     card = select_card(settings, calibrated=calibrated)
     pool = EnginePool(
-        engine=ENGINES[settings.engine] if settings.own_card is None else CUSTOM_ENGINE,
+        engine=ENGINES[settings.engine] if settings.custom_card is None else CUSTOM_ENGINE,
         card=card,
         workers=settings.engine_workers,
         queue=settings.engine_queue,
@@ -143,15 +143,15 @@ def create_app(
     Raises:
         UnsupportedTargetError: the engine's card supports no such `target_fmr`.
     """
-    measuring, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
-    service = _Service(settings=settings, vault=vault, measuring=measuring, token_usage=token_usage, clock=clock)
+    running_engine, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
+    service = _Service(settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, clock=clock)
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings = settings
     app.state.clock = clock
     app.state.vault = vault
     app.state.data = vault.data
-    app.state.measuring = measuring
-    app.state.gate = _live_gate(settings, vault, measuring.card)
+    app.state.engine = running_engine
+    app.state.gate = _live_gate(settings, vault, running_engine.card)
     app.state.metrics = Metrics()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
@@ -237,34 +237,33 @@ class _Service:
 
     settings: Settings
     vault: Vault
-    measuring: RunningEngine
+    engine: RunningEngine
     token_usage: TokenUsage
     clock: Clock
 
     @asynccontextmanager
     async def running(self, *, background: bool) -> AsyncIterator[None]:
         """Prepare the stores and the engine, run the jobs beside the requests, and close everything."""
-        settings, vault, card = self.settings, self.vault, self.measuring.card
+        settings, vault, card = self.settings, self.vault, self.engine.card
         # No restore replaces the data while the service runs.
         with in_use(settings.data_dir):
             anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
             sys.setswitchinterval(SWITCH_INTERVAL_S)
             purged = self._prepare()
-            point = operating_point.find_operating_point(card, self.measuring.target_fmr, self.measuring.target_group)
-            for warning in group_warnings(point):
+            for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
             with scheduler.running(self._jobs() if background else ()):
                 yield
             await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
-            await anyio.to_thread.run_sync(self.measuring.pool.close)
+            await anyio.to_thread.run_sync(self.engine.pool.close)
             vault.data.close()
             vault.register.store.close()
             log.info("stopped")
 
     def _prepare(self) -> int:
         try:
-            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, measuring=self.measuring)
+            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine)
         except Exception as error:
             # The text of any other error may be personal.
             reason = str(error) if isinstance(error, ForeignRegisterError) else type(error).__name__
@@ -276,7 +275,7 @@ class _Service:
         settings, vault, clock = self.settings, self.vault, self.clock
         return (
             deliver_callbacks.job(settings, vault, clock=clock),
-            renew_templates.job(vault, self.measuring, every_s=settings.sweep_interval_s, clock=clock),
+            renew_templates.job(vault, self.engine, every_s=settings.sweep_interval_s, clock=clock),
             maintenance.job(vault, settings, token_usage=self.token_usage, clock=clock),
             append_log_batch.job(vault, interval_s=settings.log_interval, clock=clock),
         )

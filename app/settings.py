@@ -236,7 +236,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def own_card(self) -> Path | None:
+    def custom_card(self) -> Path | None:
         """The card of the operator's own engine; None with one that ships."""
         return Path(self.engine.removeprefix(_OWN)) if self.engine.startswith(_OWN) else None
 

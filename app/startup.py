@@ -37,7 +37,7 @@ class _Start:
     vault: Vault
     settings: Settings
     clock: Clock
-    measuring: RunningEngine | None
+    engine: RunningEngine | None
     new_stores: bool
     purged: int = 0
 
@@ -72,14 +72,14 @@ def _purge(start: _Start) -> None:
 
 
 def _put_engine_in_force(start: _Start) -> None:
-    if start.measuring is not None:
+    if start.engine is not None:
         days = start.settings.superseded_template_days
-        engine_history.put_in_force(start.vault, start.measuring.card, days=days, now=start.clock())
+        engine_history.put_in_force(start.vault, start.engine.card, days=days, now=start.clock())
 
 
 def _start_workers(start: _Start) -> None:
-    if start.measuring is not None:
-        start.measuring.pool.start()
+    if start.engine is not None:
+        start.engine.pool.start()
 
 
 def _compare_notices(start: _Start) -> None:
@@ -113,7 +113,7 @@ STEPS = (
 
 
 def prepare(
-    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, measuring: RunningEngine | None = None
+    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, engine: RunningEngine | None = None
 ) -> int:
     """Take the steps of *run*, in order, and return the number of dead rows deleted. Repeating is harmless.
 
@@ -124,9 +124,9 @@ def prepare(
         settings: the settings.
         run: the kind of run.
         clock: the clock of the steps.
-        measuring: the engine, for `Run.SERVE`.
+        engine: the engine, for `Run.SERVE`.
     """
-    start = _Start(vault=vault, settings=settings, clock=clock, measuring=measuring, new_stores=is_new(vault))
+    start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, new_stores=is_new(vault))
     runs = {run, Run.MIGRATE} if start.new_stores else {run}
     # No request waits yet, so reads may exceed the time limit.
     with unhurried():

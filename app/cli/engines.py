@@ -80,10 +80,10 @@ def renew_templates(*, as_json: Json = False) -> None:
         pool, card = create_engine(settings)
         with vault.data.read() as session:
             engine_history.require_in_force(session, card)
-        faces = choose_threshold(settings, (pool, card))
+        engine = choose_threshold(settings, (pool, card))
         pool.start()
         try:
-            done = renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=faces, clock=utc_now, report=tell))
+            done = renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=engine, clock=utc_now, report=tell))
         finally:
             pool.close()
     print_result(asdict(done), as_json=as_json)

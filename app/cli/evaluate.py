@@ -116,7 +116,7 @@ def evaluate(
 
 def _check_calibration(settings: Settings, pairs: Path | None) -> None:
     """Refuse a run that cannot be a calibration before anything is measured."""
-    if settings.own_card is None:
+    if settings.custom_card is None:
         raise typer.BadParameter(
             f"--calibrate: {settings.engine} ships with its calibration; it is for MIEN_ENGINE=onnx:PATH"
         )

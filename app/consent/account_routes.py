@@ -14,7 +14,7 @@ from app.faces.permit import Purpose
 from app.subjects import service as subjects
 from app.subjects.routes import AccountOut, Me
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, Config, Now, Read, Transactions
+from app.web.dependencies import PRIVATE, AppSettings, Now, Read, Transactions
 from app.web.openapi import with_examples
 
 router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
@@ -45,10 +45,10 @@ class MeOut(AccountOut):
 
 
 @router.get("", name="me", dependencies=PRIVATE)
-def account_summary(me: Me, session: Read, vault: Transactions, config: Config, now: Now) -> MeOut:
+def account_summary(me: Me, session: Read, vault: Transactions, settings: AppSettings, now: Now) -> MeOut:
     """Read the summary of your account. All data held about you is at `/v1/me/access`."""
     subject = subjects.get(session, me.id)
-    due = renewal.list_due(session, subject_id=me.id, days=config.renewal_days, now=now)
+    due = renewal.list_due(session, subject_id=me.id, days=settings.renewal_days, now=now)
     return MeOut(
         subject_id=subject.id,
         display_name=subjects.read_display_name(vault, subject),

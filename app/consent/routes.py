@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, Config, Now, Read, Transactions
+from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions
 from app.web.live_gate import NotReadyError, OptionalLiveGate
 from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
 from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
@@ -187,7 +187,7 @@ def decide(
     response: Response,
     me: Me,
     vault: Transactions,
-    config: Config,
+    settings: AppSettings,
     clock: AppClock,
     gate: OptionalLiveGate,
 ) -> DecisionOut:
@@ -206,7 +206,7 @@ def decide(
     # Not before a refusal: it can end a consent, which is always allowed.
     if gate is not None:
         gate.check()
-    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, settings=config, now=clock())
+    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, settings=settings, now=clock())
     if not given.new:
         response.status_code = 200
     grant = given.grant

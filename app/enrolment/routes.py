@@ -20,7 +20,7 @@ from app.templates import policy, store
 from app.templates.errors import NotTheSamePersonError
 from app.templates.status import TemplateStatus, list_statuses
 from app.web.auth import PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppClock, Config, Faces, Now, Transactions, image_bytes
+from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, Now, Transactions, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -141,8 +141,8 @@ class DeletionOut(BaseModel):
 def enrol(
     me: Me,
     vault: Transactions,
-    engine: Faces,
-    config: Config,
+    engine: AppEngine,
+    settings: AppSettings,
     clock: AppClock,
     consent_id: ConsentIds,
     photos: Photos,
@@ -160,7 +160,7 @@ def enrol(
         engine,
         by=me,
         consent_ids=consent_id,
-        photos=[image_bytes(photo, limit=config.max_photo_bytes) for photo in photos],
+        photos=[image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos],
         keep_photos=keep_photos,
         clock=clock,
     )

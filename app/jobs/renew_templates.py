@@ -22,7 +22,7 @@ class TemplateRenewal:
     """Renews templates, one photo at a time."""
 
     vault: Vault
-    measuring: RunningEngine
+    engine: RunningEngine
     clock: Clock
     _stopping: threading.Event = field(default_factory=threading.Event)
     _labels_checked: bool = False
@@ -34,7 +34,7 @@ class TemplateRenewal:
             self._labels_checked = True
             coverage.report_mislabelled(self.vault)
         run = renewal.RenewalRun(
-            vault=self.vault, engine=self.measuring, clock=self.clock, wait_for_turn=self._wait_until_idle
+            vault=self.vault, engine=self.engine, clock=self.clock, wait_for_turn=self._wait_until_idle
         )
         if (done := renewal.renew_templates(run)) != renewal.RenewalCounts():
             log.info("templates renewed", **asdict(done))
@@ -45,12 +45,12 @@ class TemplateRenewal:
 
     def _wait_until_idle(self) -> bool:
         """Wait for an idle engine; False if the service stops."""
-        while not self.measuring.pool.is_idle() and not self._stopping.is_set():
+        while not self.engine.pool.is_idle() and not self._stopping.is_set():
             self._stopping.wait(QUIET_POLL_S)
         return not self._stopping.is_set()
 
 
-def job(vault: Vault, measuring: RunningEngine, *, every_s: float, clock: Clock) -> Job:
+def job(vault: Vault, engine: RunningEngine, *, every_s: float, clock: Clock) -> Job:
     """Return the job."""
-    renewal_of_templates = TemplateRenewal(vault=vault, measuring=measuring, clock=clock)
+    renewal_of_templates = TemplateRenewal(vault=vault, engine=engine, clock=clock)
     return Job(name="renewal", every_s=every_s, run=renewal_of_templates.run, interrupt=renewal_of_templates.stop)

@@ -47,7 +47,7 @@ class AccessRequest:
 
     vault: Vault
     settings: Settings
-    faces: RunningEngine
+    engine: RunningEngine
     subject_id: UUID
     now: datetime
     receipt: Bundle | None = None
@@ -129,7 +129,7 @@ def head(request: AccessRequest) -> AccessHead:
     Raises:
         UnauthenticatedError: the subject was erased.
     """
-    card, settings = request.faces.card, request.settings
+    card, settings = request.engine.card, request.settings
     templates = standing.list_statuses(request.vault, request.subject_id, now=request.now)
     receipt = request.receipt
     key = subjects.key(request.vault, request.subject_id)
@@ -154,8 +154,8 @@ def head(request: AccessRequest) -> AccessHead:
         logic=Logic(
             engine=card.id,
             weights_sha256=card.weights_sha256,
-            target_fmr=request.faces.target_fmr,
-            threshold=request.faces.threshold,
+            target_fmr=request.engine.target_fmr,
+            threshold=request.engine.threshold,
             in_words=explanations.LOGIC,
         ),
         rights=explanations.RIGHTS,

@@ -18,7 +18,7 @@ from app.transparency.verify import vocabulary
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, Config, Faces, Now, Read, Transactions
+from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, Now, Read, Transactions
 from app.web.openapi import media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -105,16 +105,16 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
 def get_access(
     me: Me,
     vault: Transactions,
-    config: Config,
-    faces: Faces,
+    settings: AppSettings,
+    engine: AppEngine,
     now: Now,
     receipt: WithReceipt = False,  # noqa: FBT002 - a query parameter
 ) -> StreamingResponse:
     """See all data about you. One document, as often as you like (GDPR Art. 15)."""
     request = access.AccessRequest(
         vault=vault,
-        settings=config,
-        faces=faces,
+        settings=settings,
+        engine=engine,
         subject_id=me.id,
         now=now,
         receipt=receipts.issue_access_receipt(vault, subject_id=me.id, now=now) if receipt else None,
@@ -125,7 +125,7 @@ def get_access(
 
 
 @router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
-def get_export(me: Me, vault: Transactions, config: Config, faces: Faces, now: Now) -> StreamingResponse:
+def get_export(me: Me, vault: Transactions, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
     """Export all your data.
 
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
@@ -133,8 +133,8 @@ def get_export(me: Me, vault: Transactions, config: Config, faces: Faces, now: N
     """
     request = access.AccessRequest(
         vault=vault,
-        settings=config,
-        faces=faces,
+        settings=settings,
+        engine=engine,
         subject_id=me.id,
         now=now,
         add_proof=receipts.proofs_at_head(vault),
@@ -155,9 +155,9 @@ def my_receipts(
 
 
 @policy_router.get("/retention-policy")
-def retention_policy(config: Config, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
+def retention_policy(settings: AppSettings, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
     """Read the retention policy. Each kind of data with the reason, the time, and how it ends."""
-    rules = list(enumerate(retention.policy(config), start=1))[after or 0 :]
+    rules = list(enumerate(retention.policy(settings), start=1))[after or 0 :]
     return Page.cut(rules, limit, key=lambda one: one[0], out=lambda one: RuleOut(**one[1].model_dump()))
 
 
@@ -170,20 +170,20 @@ def get_access_schema() -> dict[str, Any]:
 @router.delete(
     "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "In progress"}}
 )
-def erase(me: Me, response: Response, vault: Transactions, config: Config, now: Now) -> ErasureOut:
+def erase(me: Me, response: Response, vault: Transactions, settings: AppSettings, now: Now) -> ErasureOut:
     """Erase your account and all its data.
 
     No reason, no waiting period. You are out of matching at once. If a store has not confirmed yet, the answer is 202
     with an address to watch. The data that remains is listed under `kept`.
     """
-    found = erasure.erase(vault, subject_id=me.id, settings=config, now=now)
+    found = erasure.erase(vault, subject_id=me.id, settings=settings, now=now)
     if found.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
         response.headers["Location"] = f"{open_router.prefix}/{found.id}"
-    return _show_erasure(vault, found, config, now=now)
+    return _show_erasure(vault, found, settings, now=now)
 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def get_erasure(erasure_id: UUID, vault: Transactions, config: Config, now: Now) -> ErasureOut:
+def get_erasure(erasure_id: UUID, vault: Transactions, settings: AppSettings, now: Now) -> ErasureOut:
     """See the state of an erasure. Needs no token, since the account is gone."""
-    return _show_erasure(vault, erasure.get(vault, erasure_id=erasure_id), config, now=now)
+    return _show_erasure(vault, erasure.get(vault, erasure_id=erasure_id), settings, now=now)

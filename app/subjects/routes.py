@@ -15,7 +15,7 @@ from app.kit.text import ReadableText
 from app.subjects import examples, restriction, service
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PersonRoute, Principal, principal
-from app.web.dependencies import PRIVATE, AppClock, Config, Now, Read, Transactions, Tx
+from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions, Tx
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -134,14 +134,16 @@ class NewTokenOut(BaseModel):
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
 )
-def register(request: Request, body: RegistrationIn, vault: Transactions, config: Config, now: Now) -> RegisteredOut:
+def register(
+    request: Request, body: RegistrationIn, vault: Transactions, settings: AppSettings, now: Now
+) -> RegisteredOut:
     """Register as a person.
 
     For adults, by their own statement; no e-mail address and no password. The token and the recovery code are shown
     only in this answer. The number of registrations from one address is limited, and the operator can close
     registration.
     """
-    if config.registration == "closed":
+    if settings.registration == "closed":
         raise service.RegistrationClosedError
     sign_ups: RateLimiter = request.app.state.sign_ups
     sign_ups.attempt(request)

@@ -4,10 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.faces.cards import operating_point
 from app.faces.cards.card import shipped_cards
 from app.web.auth import OpenRoute
-from app.web.dependencies import Faces
+from app.web.dependencies import AppEngine
 from app.web.openapi import Example, media_response
 
 router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
@@ -35,16 +34,15 @@ SHORTENED_CARD: Example = {
 CARD = media_response("application/json", "The card; `in_force` has the current threshold.", shortened=SHORTENED_CARD)
 
 
-@router.get("/engine", responses=CARD)
-def engine(faces: Faces) -> dict[str, Any]:
+@router.get("/engine", name="engine", responses=CARD)
+def read_card(engine: AppEngine) -> dict[str, Any]:
     """Read the engine's card.
 
     It has the weights, the training data, whether the people in that data agreed, the error rates by group, and the
     threshold in force. `others` has the cards of the other engines of this version.
     """
-    point = operating_point.find_operating_point(faces.card, faces.target_fmr, faces.target_group)
     return {
-        **faces.card.as_document(),
-        "in_force": point.as_document(),
-        "others": [card.as_document() for card in shipped_cards() if card.id != faces.card.id],
+        **engine.card.as_document(),
+        "in_force": engine.operating_point.as_document(),
+        "others": [card.as_document() for card in shipped_cards() if card.id != engine.card.id],
     }

@@ -16,7 +16,7 @@ from app.kit.errors import BusyError
 from app.parties.routes import Party
 from app.verification import service
 from app.web.auth import PartyRoute
-from app.web.dependencies import PRIVATE, AppClock, Config, Faces, Transactions, image_bytes
+from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, Transactions, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import problem_responses, with_examples
 
@@ -48,8 +48,8 @@ class VerifiedOut(BaseModel):
 def verification(
     party: Party,
     vault: Transactions,
-    faces: Faces,
-    config: Config,
+    engine: AppEngine,
+    settings: AppSettings,
     clock: AppClock,
     subject_ref: Annotated[
         str,
@@ -65,11 +65,11 @@ def verification(
     reason. After too many photos that did not match, of this person or of many, you have to wait.
     """
     request = service.VerificationRequest(relying_party_id=party.id, key_id=party.token_id, subject_ref=subject_ref)
-    image = image_bytes(probe, limit=config.max_photo_bytes)
-    result = service.verify(vault, faces, request, probe=image, settings=config, clock=clock)
+    image = image_bytes(probe, limit=settings.max_photo_bytes)
+    result = service.verify(vault, engine, request, probe=image, settings=settings, clock=clock)
     return VerifiedOut(
         comparison_id=result.comparison_id,
         decision=result.decision,
-        target_fmr=faces.target_fmr,
+        target_fmr=engine.target_fmr,
         liveness=Liveness.NOT_CHECKED,
     )

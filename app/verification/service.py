@@ -52,7 +52,7 @@ class VerificationResult:
 
 @operation("verification")
 def verify(
-    vault: Vault, faces: RunningEngine, request: VerificationRequest, *, probe: bytes, settings: Settings, clock: Clock
+    vault: Vault, engine: RunningEngine, request: VerificationRequest, *, probe: bytes, settings: Settings, clock: Clock
 ) -> VerificationResult:
     """Compare *probe* with the subject that the relying party knows under a reference.
 
@@ -65,7 +65,7 @@ def verify(
     """
     guard = EnumerationGuard.of(vault, settings, request.relying_party_id)
     try:
-        return _verify(vault, faces, request, probe, guard=guard, limits=failure_limits(settings), clock=clock)
+        return _verify(vault, engine, request, probe, guard=guard, limits=failure_limits(settings), clock=clock)
     except NoSuchConsentError:
         guard.add_unusable(request.subject_ref, clock)
         raise
@@ -73,7 +73,7 @@ def verify(
 
 def _verify(
     vault: Vault,
-    faces: RunningEngine,
+    engine: RunningEngine,
     request: VerificationRequest,
     probe: bytes,
     *,
@@ -81,7 +81,7 @@ def _verify(
     limits: FailureLimits,
     clock: Clock,
 ) -> VerificationResult:
-    permit, template, failures = _find(vault, faces, request, guard, clock)
+    permit, template, failures = _find(vault, engine, request, guard, clock)
     try:
         reference, subject_key = store.open_template(vault.register, template)
     except store.TemplateUnusableError as error:
@@ -89,12 +89,12 @@ def _verify(
     if permit is None:
         raise NoSuchConsentError
     FailureLog(failures, subject_key).refuse_if_too_many(request.relying_party_id, limits, now=clock())
-    features = _measure(faces, permit, probe)
-    decision = policy.decide(distance(features, reference, metric=faces.card.metric), threshold=faces.threshold)
+    features = _measure(engine, permit, probe)
+    decision = policy.decide(distance(features, reference, metric=engine.card.metric), threshold=engine.threshold)
     uncommitted = UncommittedDecision(
         decision=decision,
         purpose=Purpose.VERIFICATION,
-        target_fmr=faces.target_fmr,
+        target_fmr=engine.target_fmr,
         liveness=Liveness.NOT_CHECKED,
         template=template,
         subject_key=subject_key,
@@ -106,7 +106,7 @@ def _verify(
 
 
 def _find(
-    vault: Vault, faces: RunningEngine, request: VerificationRequest, guard: EnumerationGuard, clock: Clock
+    vault: Vault, engine: RunningEngine, request: VerificationRequest, guard: EnumerationGuard, clock: Clock
 ) -> tuple[Permit | None, store.SealedTemplate, SealedFailures]:
     """Find the permit, the template and the subject's failures, in one read transaction.
 
@@ -126,17 +126,17 @@ def _find(
             columns=store.SEALED_TEMPLATE_COLUMNS,
             matches=and_(
                 Template.grant_id == Grant.id,
-                Template.engine_id == faces.card.id,
-                Template.weights_sha256 == faces.card.weights_sha256,
+                Template.engine_id == engine.card.id,
+                Template.weights_sha256 == engine.card.weights_sha256,
             ),
         )
         template = store.SealedTemplate.placeholder() if None in columns else store.SealedTemplate(*columns)
         return permit, template, SealedFailures.find(session, template.subject_id)
 
 
-def _measure(faces: RunningEngine, permit: Permit, probe: bytes) -> Vector:
+def _measure(engine: RunningEngine, permit: Permit, probe: bytes) -> Vector:
     """Return the features of the face in the probe; no transaction is open."""
-    (measured,) = faces.pool.measure(permit, [probe])
+    (measured,) = engine.pool.measure(permit, [probe])
     step("measured")
     if isinstance(measured, Flaw):
         raise PhotoRefusedError.from_flaw(measured)

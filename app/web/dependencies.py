@@ -75,7 +75,7 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
-Config = Annotated[Settings, Depends(_settings)]
+AppSettings = Annotated[Settings, Depends(_settings)]
 """The settings."""
 
 
@@ -88,12 +88,12 @@ Transactions = Annotated[Vault, Depends(_vault)]
 """Both stores, for services that open several short transactions."""
 
 
-async def _measuring(request: Request) -> RunningEngine:
-    measuring: RunningEngine = request.app.state.measuring
-    return measuring
+async def _engine(request: Request) -> RunningEngine:
+    engine: RunningEngine = request.app.state.engine
+    return engine
 
 
-Faces = Annotated[RunningEngine, Depends(_measuring)]
+AppEngine = Annotated[RunningEngine, Depends(_engine)]
 """The engine in force."""
 
 

@@ -203,5 +203,5 @@ def test_the_setting_names_an_engine_or_a_card(named: str) -> None:
 
 
 def test_the_setting_gives_the_path() -> None:
-    assert Settings(engine="onnx:a/b: c.json").own_card == Path("a/b: c.json")
-    assert Settings(engine="sface").own_card is None
+    assert Settings(engine="onnx:a/b: c.json").custom_card == Path("a/b: c.json")
+    assert Settings(engine="sface").custom_card is None

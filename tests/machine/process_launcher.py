@@ -73,7 +73,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     vars(app.jobs.scheduler)["POLL_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
-    assert isinstance(service.state.measuring, RunningEngine)
+    assert isinstance(service.state.engine, RunningEngine)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
 

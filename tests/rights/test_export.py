@@ -37,10 +37,10 @@ def with_photos(service: RunningService, person: Person) -> None:
 
 def request_of(service: RunningService, person: Person) -> access.AccessRequest:
     """Return a request for access that bypasses HTTP."""
-    faces = RunningEngine(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    engine = RunningEngine(pool=service.pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     now = service.clock()
     return access.AccessRequest(
-        vault=service.vault, settings=service.settings, faces=faces, subject_id=UUID(person.subject_id), now=now
+        vault=service.vault, settings=service.settings, engine=engine, subject_id=UUID(person.subject_id), now=now
     )
 
 

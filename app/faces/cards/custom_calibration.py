@@ -74,11 +74,11 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
         CustomEngineError: the settings name a shipped engine, the card or network changed during the evaluation, or the
             trial is too small to support any rate.
     """
-    if settings.own_card is None:
+    if settings.custom_card is None:
         raise CustomEngineError(
             f"{settings.engine} ships with its calibration; only an engine of your own gets one {HOW}"
         )
-    engine = read_custom_engine(settings.own_card)
+    engine = read_custom_engine(settings.custom_card)
     if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (engine.engine_id, engine.label_sha256):
         raise CustomEngineError(f"{engine.path}: it changed while the images were measured; {_AGAIN}")
     if parse_calibration(evaluation["calibration"]).lowest_fmr >= 1:

@@ -17,7 +17,7 @@ def select_card(settings: Settings, *, calibrated: bool = True) -> Card:
     Raises:
         CustomEngineError: the operator's card, network or calibration cannot be used.
     """
-    path = settings.own_card
+    path = settings.custom_card
     if path is None:
         return load_card(settings.engine)
     engine = read_custom_engine(path)
