@@ -17,7 +17,7 @@ from app.api_texts import TEXTS, prototype_texts
 from app.comparisons import routes as comparisons
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
-from app.consent import account_routes, delivery_routes, proof_routes, refusals, renewal_routes
+from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
@@ -67,12 +67,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     transparency.well_known_router,
     transparency.log_router,
     transparency.router,
-    consent.open_router,
+    open_routes.router,
     consent.router,
-    renewal_routes.router,
     consent.party_router,
-    delivery_routes.router,
-    proof_routes.router,
+    account_routes.delivery_router,
+    open_routes.proof_router,
     enrolment.router,
     engine_routes.router,
     comparisons.router,

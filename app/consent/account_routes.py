@@ -1,29 +1,34 @@
-"""HTTP route `GET /v1/me`: the summary of a subject's account.
+"""HTTP routes of the subject's account that concern consents: its summary, and the messages to relying parties.
 
-It is not in `subjects/`, because it lists consents to renew; the rest of the account is in `subjects/routes.py`.
+The rest of the account is in `subjects/routes.py`.
 """
 
 from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from app.callbacks import deliveries
+from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.consent import examples, renewal
 from app.faces.permit import Purpose
+from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.subjects.routes import AccountOut, Me
 from app.web.auth import PersonRoute
 from app.web.dependencies import PRIVATE, AppSettings, Now, Read, Transactions
-from app.web.openapi import with_examples
+from app.web.openapi import ResponseBody, with_examples
+from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
+delivery_router = APIRouter(prefix="/v1/me/deliveries", tags=["consent"], route_class=PersonRoute)
 
 
-class DueOut(BaseModel):
+class DueOut(ResponseBody):
     """A consent that ends soon unless you renew it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DUE))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.DUE))
 
     consent_id: UUID
     purpose: Purpose
@@ -38,10 +43,29 @@ class DueOut(BaseModel):
 class MeOut(AccountOut):
     """A summary of the account."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.ME))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.ME))
 
     renewals_due: list[DueOut]
     """Consents that end soon, the first to end first."""
+
+
+class DeliveryOut(ResponseBody):
+    """A message about one of your consents to a relying party, and the state of its delivery."""
+
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.DELIVERY))
+
+    delivery_id: UUID
+    relying_party_id: UUID
+    relying_party: str
+    event: CallbackEvent
+    """The message has only this, the relying party's own reference to you, and the purpose; never a reason."""
+    purpose: Purpose
+    state: DeliveryState
+    """`pending`: it will be sent again. `failed`: no answer for days. `overtaken`: a later message replaced it."""
+    made_at: datetime
+    tries: int
+    last_tried_at: datetime | None
+    settled_at: datetime | None
 
 
 @router.get("", name="me", dependencies=PRIVATE)
@@ -49,20 +73,28 @@ def account_summary(me: Me, session: Read, vault: Transactions, settings: AppSet
     """Read the summary of your account. All data held about you is at `/v1/me/access`."""
     subject = subjects.get(session, me.id)
     due = renewal.list_due(session, subject_id=me.id, days=settings.renewal_days, now=now)
-    return MeOut(
-        subject_id=subject.id,
+    return MeOut.of(
+        subject,
+        subject_id=me.id,
         display_name=subjects.read_display_name(vault, subject),
-        registered_on=subject.registered_on,
-        restricted=subject.restricted,
-        renewals_due=[
-            DueOut(
-                consent_id=grant.id,
-                purpose=grant.purpose,
-                relying_party_id=grant.relying_party_id,
-                notice_sha256=grant.notice_sha256,
-                valid_until=grant.valid_until,
-                renewable=renewable,
-            )
-            for grant, renewable in due
-        ],
+        renewals_due=[DueOut.of(grant, renewable=renewable) for grant, renewable in due],
     )
+
+
+@delivery_router.get("", name="deliveries", dependencies=PRIVATE)
+def list_deliveries(
+    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
+) -> Page[DeliveryOut]:
+    """List the messages sent about your consents. Newest first: a consent was given to a relying party, or has ended.
+
+    Only relying parties that have registered a callback get messages; for others the list is empty.
+    """
+    key = subjects.key(vault, me.id)
+    found = deliveries.list_deliveries(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    names = parties.list_names(session, {entry.record.relying_party_id for entry in found})
+
+    def shown(entry: deliveries.DeliveryEntry) -> DeliveryOut:
+        name = names[entry.record.relying_party_id]
+        return DeliveryOut.of(entry.record, delivery_id=entry.id, relying_party=name, state=entry.record.outcome)
+
+    return Page.cut(found, limit, out=shown)

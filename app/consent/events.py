@@ -12,7 +12,7 @@ from app.consent.tables import ConsentEventRow, Grant
 from app.transparency.receipts import issue as issuing
 from app.transparency.verify.bundle import Bundle
 from app.vault.seal import Key
-from app.vault.sealed_list import SealedList
+from app.vault.sealed_list import SealedEntry, SealedList
 from app.vault.vault import Vault
 
 _EVENTS = SealedList(ConsentEventRow, ConsentEvent)
@@ -42,10 +42,9 @@ def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event:
 
 def list_events(
     session: Session, key: Key, *, subject_id: UUID, limit: int | None = None, before: int | None = None
-) -> Sequence[tuple[int, ConsentEvent]]:
-    """Return the subject's events with their positions, newest first."""
-    page = _EVENTS.list_newest_first(session, key, subject_id=subject_id, limit=limit, before=before)
-    return [(entry.position, entry.record) for entry in page]
+) -> Sequence[SealedEntry[ConsentEvent]]:
+    """Return the subject's events, newest first."""
+    return list(_EVENTS.list_newest_first(session, key, subject_id=subject_id, limit=limit, before=before))
 
 
 def find_latest(

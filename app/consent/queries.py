@@ -48,7 +48,7 @@ def list_in_force(session: Session, *, subject_id: UUID, now: datetime) -> Seque
 
 def find_past_decisions(session: Session, key: Key, *, subject_id: UUID) -> PastDecisions:
     """Return the recipients and proofs of all the subject's decisions."""
-    past = [event for _, event in events.list_events(session, key, subject_id=subject_id)]
+    past = [entry.record for entry in events.list_events(session, key, subject_id=subject_id)]
     parties = {event.relying_party_id for event in past if event.relying_party_id is not None}
     return PastDecisions(parties, proofs.list_proofs(session, {event.consent_id for event in past}))
 

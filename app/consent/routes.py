@@ -1,4 +1,4 @@
-"""HTTP routes of consent: notices (open to all), decisions (the subject), references (a relying party)."""
+"""HTTP routes of consent: the subject's decisions, and the references of a relying party."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,10 +7,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
-from app.consent import events, examples, notices, queries, service
-from app.consent.errors import NoticeChangedError
+from app.consent import events, examples, queries, renewal, service
+from app.consent.errors import ConsentRequiredError, NoticeChangedError
 from app.consent.policy import EventState
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
@@ -18,25 +18,19 @@ from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
-from app.web.auth import OpenRoute, PartyRoute, PersonRoute
+from app.web.auth import PartyRoute, PersonRoute
 from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions
-from app.web.live_gate import NotReadyError, OptionalLiveGate
-from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
+from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
+from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
 from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
 
-open_router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=OpenRoute)
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
-PurposeAndLanguage = Annotated[
-    Annotated[str, cursor_pattern(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=CURSOR_DESCRIPTION)
-]
-"""Position in the list of notices; one is in force for each purpose and language."""
 Reference = Annotated[
     Annotated[str, cursor_pattern(r"[A-Za-z0-9_-]{24}")] | None, Query(description=CURSOR_DESCRIPTION)
 ]
 """Position in the list of references. Any well-formed reference is accepted, so that none is confirmed to exist."""
-MARKDOWN = media_response("text/markdown", "The exact text of the notice.")
 
 
 class ConsentDecision(StrEnum):
@@ -46,22 +40,10 @@ class ConsentDecision(StrEnum):
     REFUSED = "refused"
 
 
-class NoticeOut(BaseModel):
-    """A notice in force."""
-
-    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.NOTICE))
-
-    sha256: str
-    purpose: Purpose
-    language: str
-    version: int
-    published_at: datetime
-
-
-class ConsentIn(BaseModel):
+class ConsentIn(RequestBody):
     """Your decision about one purpose, on a notice that you read."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.CONSENT, examples.REFUSAL))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.CONSENT, examples.REFUSAL))
 
     purpose: Purpose
     relying_party_id: Annotated[
@@ -74,12 +56,10 @@ class ConsentIn(BaseModel):
     ] = None
 
 
-class GrantOut(BaseModel):
+class GrantOut(ResponseBody):
     """A consent in force."""
 
-    model_config = ConfigDict(
-        from_attributes=True, use_attribute_docstrings=True, json_schema_extra=with_examples(examples.GRANT)
-    )
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.GRANT))
 
     consent_id: UUID
     purpose: Purpose
@@ -91,10 +71,33 @@ class GrantOut(BaseModel):
     """Whether it is not used for matching because you dispute a comparison."""
 
 
-class DecisionOut(BaseModel):
+class RenewalIn(RequestBody):
+    """Your renewed agreement."""
+
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RENEWAL))
+
+    notice_sha256: Annotated[
+        str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read again: the one you agreed to.")
+    ]
+    valid_until: Annotated[
+        AwareDatetime | None,
+        Field(description="When the consent ends, not before its present end; the service chooses if you do not."),
+    ] = None
+
+
+class RenewedOut(GrantOut):
+    """The consent with its new end."""
+
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RENEWED))
+
+    receipt: Bundle
+    """Signed: keep it."""
+
+
+class DecisionOut(ResponseBody):
     """A recorded decision; `subject_ref` is the relying party's own reference to you."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DECISION))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.DECISION))
 
     consent_id: UUID
     decision: ConsentDecision
@@ -107,10 +110,10 @@ class DecisionOut(BaseModel):
     """Signed: keep it. It stays valid after your account is erased."""
 
 
-class EventOut(BaseModel):
+class EventOut(ResponseBody):
     """One consent event; never updated."""
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.EVENT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.EVENT))
 
     consent_id: UUID
     state: EventState
@@ -129,10 +132,10 @@ class ConsentsOut(Page[EventOut]):
     in_force: list[GrantOut]
 
 
-class WithdrawalOut(BaseModel):
+class WithdrawalOut(ResponseBody):
     """The end of a consent."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.WITHDRAWAL))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.WITHDRAWAL))
 
     consent_id: UUID
     state: EventState
@@ -143,34 +146,13 @@ class WithdrawalOut(BaseModel):
     """Signed: keep it. None if the consent ended before receipts existed."""
 
 
-class ReferenceOut(BaseModel):
+class ReferenceOut(ResponseBody):
     """A person whose consent to you is in force."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.REFERENCE))
 
     subject_ref: str
     purposes: list[Purpose]
-
-
-@open_router.get("", name="notices_in_force")
-def list_notices(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
-    """List the notices in force. One for each purpose and language: read yours before you decide."""
-    found = notices.list_in_force(session)
-    return Page.part(
-        found, limit, after, key=lambda notice: f"{notice.purpose}.{notice.language}", out=NoticeOut.model_validate
-    )
-
-
-@open_router.get(
-    "/{sha256}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), MARKDOWN)
-)
-def notice_text(sha256: str, session: Read) -> Response:
-    """Read a notice. Its address contains the SHA-256 of its text, so the text never changes."""
-    return Response(
-        notices.read_text(session, sha256),
-        media_type="text/markdown",
-        headers={"Cache-Control": "public, max-age=31536000, immutable"},
-    )
 
 
 @router.post(
@@ -197,35 +179,17 @@ def decide(
     `verification` and `identification` are for one relying party. `template_renewal` lets this service keep your
     photos, sealed.
     """
-    request = service.ConsentRequest(
-        purpose=body.purpose, relying_party_id=body.relying_party_id, notice_sha256=body.notice_sha256
-    )
+    request = service.ConsentRequest(body.purpose, body.relying_party_id, body.notice_sha256)
     if body.decision is ConsentDecision.REFUSED:
         refused = service.refuse(vault, by=me, request=request, clock=clock)
-        return _shown(body, refused.event.consent_id, subject_ref=None, ends=None, receipt=refused.receipt)
+        return DecisionOut.of(refused.event, decision=body.decision, subject_ref=None, receipt=refused.receipt)
     # Not before a refusal: it can end a consent, which is always allowed.
     if gate is not None:
         gate.check()
     given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, settings=settings, now=clock())
     if not given.new:
         response.status_code = 200
-    grant = given.grant
-    return _shown(body, grant.id, subject_ref=grant.subject_ref, ends=grant.valid_until, receipt=given.receipt)
-
-
-def _shown(
-    body: ConsentIn, consent_id: UUID, *, subject_ref: str | None, ends: datetime | None, receipt: Bundle | None
-) -> DecisionOut:
-    return DecisionOut(
-        consent_id=consent_id,
-        decision=body.decision,
-        purpose=body.purpose,
-        relying_party_id=body.relying_party_id,
-        subject_ref=subject_ref,
-        notice_sha256=body.notice_sha256,
-        valid_until=ends,
-        receipt=receipt,
-    )
+    return DecisionOut.of(given.grant, decision=body.decision, receipt=given.receipt)
 
 
 @router.get("", name="consents", dependencies=PRIVATE)
@@ -235,9 +199,9 @@ def list_consents(
     """Read your consents. All events since your first decision, newest first, and the consents in force."""
     key = subjects.key(vault, me.id)
     found = events.list_events(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    page = Page[EventOut].cut(found, limit, key=itemgetter(0), out=lambda one: EventOut.model_validate(one[1]))
-    grants = queries.list_in_force(session, subject_id=me.id, now=now)
-    return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.model_validate(grant) for grant in grants])
+    page = Page[EventOut].cut(found, limit, out=lambda entry: EventOut.of(entry.record))
+    in_force = queries.list_in_force(session, subject_id=me.id, now=now)
+    return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in in_force])
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
@@ -248,14 +212,30 @@ def withdraw(consent_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> 
     request without effect.
     """
     recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, clock=clock)
-    event = recorded.event
-    return WithdrawalOut(
-        consent_id=event.consent_id,
-        state=event.state,
-        event_time=event.event_time,
-        erased_from_disk=settled,
-        receipt=recorded.receipt,
+    return WithdrawalOut.of(recorded.event, erased_from_disk=settled, receipt=recorded.receipt)
+
+
+@router.post(
+    "/{consent_id}/renewal",
+    name="renew",
+    dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
+    responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
+)
+def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, clock: AppClock) -> RenewedOut:
+    """Renew a consent.
+
+    Read the notice again and agree once more: the consent's end moves, and your template and reference stay. If the
+    notice has changed, the answer is 409 and you need a new consent. An ended consent cannot be renewed.
+    """
+    grant, receipt = renewal.renew(
+        vault,
+        by=me,
+        consent_id=consent_id,
+        notice_sha256=body.notice_sha256,
+        chosen_end=body.valid_until,
+        clock=clock,
     )
+    return RenewedOut.of(grant, receipt=receipt)
 
 
 @party_router.get("/subjects", name="relying_party_subjects", dependencies=PRIVATE)

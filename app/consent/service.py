@@ -32,7 +32,7 @@ REF_BYTES = 18
 """144 random bits in a `subject_ref`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ConsentRequest:
     """A purpose, a recipient and the notice that the subject read before deciding."""
 

@@ -4,13 +4,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from app.faces.permit import Purpose
 from app.parties import examples, queries
 from app.web.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
 from app.web.dependencies import PRIVATE, Read
-from app.web.openapi import with_examples
+from app.web.openapi import ResponseBody, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 
 Party = Annotated[Principal, Depends(principal)]
@@ -20,12 +20,10 @@ open_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRout
 router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
 
-class PartyOut(BaseModel):
+class PartyOut(ResponseBody):
     """A relying party: a possible recipient of decisions about you."""
 
-    model_config = ConfigDict(
-        from_attributes=True, use_attribute_docstrings=True, json_schema_extra=with_examples(examples.PARTY)
-    )
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.PARTY))
 
     relying_party_id: UUID
     name: str
@@ -43,7 +41,7 @@ class PartyOut(BaseModel):
 def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor = None) -> Page[PartyOut]:
     """List the relying parties. Each with its purposes, its contact, and the way in without a face."""
     parties = queries.list_active(session, limit=limit + 1, after=after)
-    return Page.cut(parties, limit, key=lambda party: party.relying_party_id, out=PartyOut.model_validate)
+    return Page.cut(parties, limit, key=lambda party: party.relying_party_id, out=PartyOut.of)
 
 
 @router.get("", name="relying_party", dependencies=PRIVATE)
@@ -52,4 +50,4 @@ def own_entry(party: Party, session: Read) -> PartyOut:
     found = queries.get(session, party.id)
     if found is None:
         raise UnauthenticatedError
-    return PartyOut.model_validate(found)
+    return PartyOut.of(found)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.text import ReadableText
@@ -17,7 +17,7 @@ from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PersonRoute, Principal, principal
 from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions, Tx
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
-from app.web.openapi import problem_responses, with_examples
+from app.web.openapi import RequestBody, ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 from app.web.rate_limit import RateLimiter
 
@@ -36,10 +36,10 @@ open_router = APIRouter(prefix="/v1", tags=["registering"], route_class=OpenRout
 router = APIRouter(prefix="/v1/me", tags=["account"], route_class=PersonRoute)
 
 
-class RegistrationIn(BaseModel):
+class RegistrationIn(RequestBody):
     """Registration: no e-mail address and no password."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.REGISTRATION))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.REGISTRATION))
 
     declared_adult: Annotated[
         Literal[True],
@@ -51,25 +51,25 @@ class RegistrationIn(BaseModel):
     ] = None
 
 
-class RegisteredOut(BaseModel):
+class RegisteredOut(ResponseBody):
     """Your credentials. They are shown only once."""
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra=with_examples(examples.REGISTERED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.REGISTERED))
 
     subject_id: UUID
     access_token: str
     recovery_code: str
 
 
-class RecoveryIn(BaseModel):
+class RecoveryIn(RequestBody):
     """The code that was shown at registration or at the last recovery."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECOVERY))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RECOVERY))
 
     recovery_code: SecretStr
 
 
-class AccountOut(BaseModel):
+class AccountOut(ResponseBody):
     """Your account."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.ACCOUNT))
@@ -83,34 +83,34 @@ class AccountOut(BaseModel):
 class RectifiedOut(AccountOut):
     """Your account after the correction."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECTIFIED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RECTIFIED))
 
     receipt: Bundle
     """Signed. It states that a correction was made, without the name."""
 
 
-class RectificationIn(BaseModel):
+class RectificationIn(RequestBody):
     """A correction; null removes the name."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=with_examples(examples.RECTIFICATION))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RECTIFICATION))
 
     display_name: DisplayName | None
 
 
-class RestrictionOut(BaseModel):
+class RestrictionOut(ResponseBody):
     """The state of the restriction."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RESTRICTION))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RESTRICTION))
 
     restricted: bool
     receipt: Bundle | None
     """Signed. None if the request changed nothing."""
 
 
-class TokenOut(BaseModel):
+class TokenOut(ResponseBody):
     """An access token. The service stores only its hash."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.TOKEN))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.TOKEN))
 
     token_id: UUID
     created_on: date
@@ -119,7 +119,7 @@ class TokenOut(BaseModel):
     current: bool
 
 
-class NewTokenOut(BaseModel):
+class NewTokenOut(ResponseBody):
     """A new access token. It is shown only once."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.NEW_TOKEN))
@@ -148,7 +148,7 @@ def register(
     sign_ups: RateLimiter = request.app.state.sign_ups
     sign_ups.attempt(request)
     credentials = service.register(vault, display_name=body.display_name, now=now)
-    return RegisteredOut.model_validate(credentials)
+    return RegisteredOut.of(credentials)
 
 
 @open_router.post(
@@ -166,20 +166,14 @@ def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -
     recoveries: RateLimiter = request.app.state.recoveries
     with recoveries.failures(request):
         credentials = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
-    return RegisteredOut.model_validate(credentials)
+    return RegisteredOut.of(credentials)
 
 
 @router.patch("", dependencies=PRIVATE)
 def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now: Now) -> RectifiedOut:
     """Correct your display name. Null removes it (GDPR Art. 16)."""
     subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
-    return RectifiedOut(
-        subject_id=subject.id,
-        display_name=body.display_name,
-        registered_on=subject.registered_on,
-        restricted=subject.restricted,
-        receipt=receipt,
-    )
+    return RectifiedOut.of(subject, subject_id=me.id, display_name=body.display_name, receipt=receipt)
 
 
 @router.put("/restriction", dependencies=PRIVATE)
@@ -206,12 +200,7 @@ def list_tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayA
         limit,
         after,
         key=lambda token: f"{token.created_on}.{token.id}",
-        out=lambda token: TokenOut(
-            token_id=token.id,
-            created_on=token.created_on,
-            last_used_on=token.last_used_on,
-            current=token.id == me.token_id,
-        ),
+        out=lambda token: TokenOut.of(token, token_id=token.id, current=token.id == me.token_id),
     )
 
 

@@ -1,7 +1,7 @@
 """Additions to the OpenAPI document that FastAPI generates: problems, examples, media types."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -16,6 +16,24 @@ Example = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 """The `responses` of a route, as FastAPI takes them."""
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
+
+
+class RequestBody(BaseModel):
+    """The body of a request. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ResponseBody(BaseModel):
+    """The body of a response. The docstring below a field is its description in the document."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def of(cls, source: object, **more: object) -> Self:
+        """Make the body: the fields in *more*, and the other fields from the attributes of *source*."""
+        fields = {name: getattr(source, name) for name in cls.model_fields if name not in more}
+        return cls.model_validate(fields | more)
 
 
 class FieldFault(BaseModel):

@@ -7,6 +7,7 @@ id exists. A value that cannot be a position in the list is an `invalid-request`
 import re
 from collections.abc import Callable, Sequence
 from datetime import date
+from operator import attrgetter
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 from uuid import UUID
 
@@ -20,6 +21,7 @@ V = TypeVar("V")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
+_position = attrgetter("position")
 CURSOR_DESCRIPTION = "The `next` of the page before."
 REASON = "Give the `next` of a page of this list"
 
@@ -70,8 +72,14 @@ class Page(BaseModel, Generic[T]):
     next: str | None = Field(description="Give this as `after` for the next page; null on the last one.")
 
     @classmethod
-    def cut(cls, found: Sequence[V], limit: int, *, key: Callable[[V], object], out: Callable[[V], T]) -> Self:
-        """Make a page of *limit* items from *found*; one item more in *found* means that there is a next page."""
+    def cut(
+        cls, found: Sequence[V], limit: int, *, out: Callable[[V], T], key: Callable[[V], object] = _position
+    ) -> Self:
+        """Make a page of *limit* items from *found*; one item more in *found* means that there is a next page.
+
+        Args:
+            key: returns the value of `after` that leads to the item after this one; by default its `position`.
+        """
         page = found[:limit]
         return cls(items=[out(item) for item in page], next=str(key(page[-1])) if len(found) > limit else None)
 
