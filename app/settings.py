@@ -71,12 +71,12 @@ def _origins(value: str) -> str:
     return value
 
 
-_OWN = "onnx:"
+_CUSTOM = "onnx:"
 
 
 def _engine(value: str) -> str:
     """Refuse a value that names no engine."""
-    if value in {"face_recognition", "sface"} or (value.startswith(_OWN) and value != _OWN and "\0" not in value):
+    if value in {"face_recognition", "sface"} or (value.startswith(_CUSTOM) and value != _CUSTOM and "\0" not in value):
         return value
     msg = (
         "give face_recognition, sface, or onnx: and the path of a card of your own (docs/how-to/use-your-own-engine.md)"
@@ -237,8 +237,8 @@ class Settings(BaseSettings):
 
     @property
     def custom_card(self) -> Path | None:
-        """The card of the operator's own engine; None with one that ships."""
-        return Path(self.engine.removeprefix(_OWN)) if self.engine.startswith(_OWN) else None
+        """Path of the card of the operator's engine; None with a shipped engine."""
+        return Path(self.engine.removeprefix(_CUSTOM)) if self.engine.startswith(_CUSTOM) else None
 
     @property
     def register_dir(self) -> Path:

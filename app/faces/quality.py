@@ -1,10 +1,10 @@
 """Quality of a face photo: eight measures and their limits.
 
-Positions on the face are in *eye units*: the origin is midway between the eyes, x runs along the line of the
-eyes, y down the face, and the distance between the eyes is 1. Light and colour are compared within the face, never
-with a fixed idea of skin. The limits were chosen on the synthetic people of ``tests/images``
-(table in docs/explanation/faces.md). They are guards against photos that
-cannot work, not a standard such as ISO/IEC 29794-5.
+Positions on the face are in *eye units*. The origin is midway between the eyes, x runs along their line, y down the
+face, and the eyes are one unit apart. Light and colour are compared within the face, never with a fixed skin tone.
+
+The limits exclude photos that cannot work; they are no standard such as ISO/IEC 29794-5. They were chosen with the
+synthetic people of ``tests/images`` (table in docs/explanation/faces.md).
 """
 
 from collections.abc import Mapping
@@ -17,39 +17,40 @@ from PIL import Image
 from app.faces.engine import Face, Pixels
 from app.faces.flaws import Flaw
 
-DARKEST_HIGHLIGHT: Final = 50.0
-"""``brightness`` below it is too dark. The lightest twentieth, not the mean: well lit dark skin has highlights,
-an unlit face of any skin has none. Measured: good photos 165-206; exposed to 20 %, 34-41, and distances rise."""
-MOST_GLARE: Final = 0.35
-"""``glare`` above it is too bright. Measured: good photos 0.00; overexposed threefold 0.46-0.77, and matches fail."""
-SMALLEST_EYE_DISTANCE: Final = 24.0
+MIN_BRIGHTNESS: Final = 50.0
+"""Below it a face is too dark. The lightest twentieth decides, not the mean: well lit dark skin has highlights.
+Measured: good photos 165-206; at 20 % exposure 34-41, and distances rise."""
+MAX_GLARE: Final = 0.35
+"""Above it a face is too bright. Measured: good photos 0.00; overexposed threefold 0.46-0.77, and matches fail."""
+MIN_EYE_DISTANCE: Final = 24.0
 """Pixels of the original. Measured: at 25 px distances rise by 0.03 at most, at 19 px by 0.07, at 15 px by 0.13."""
-LEAST_SHARPNESS: Final = 0.015
-"""``sharpness`` below it is blurred. Measured: good photos 0.13-0.47; at 0.02 distances rise by 0.06 at most, below
-0.015 by up to 0.16."""
-MOST_YAW: Final = 0.25
-"""``yaw`` beyond it, to either side, is turned away. Measured: frontal at most 0.10, turned 0.10-0.60."""
-MOST_FORESHORTENING: Final = 1.05
-"""``foreshortening`` above it is turned away: in a near profile the five points collapse, but the eyes come
-together. Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""
-DARKEST_EYES: Final = 0.2
-"""``eye_shade`` below it is covered, by dark glasses. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
-MOST_TINT: Final = 0.4
-"""``mouth_tint`` above it is covered, by something of a colour that neither skin nor hair has. Grey hair is at
-0.33 from skin. Measured: good photos at most 0.17, a blue mask 0.73."""
+MIN_SHARPNESS: Final = 0.015
+"""Below it a face is blurred. Measured: good photos 0.13-0.47; at 0.02 distances rise by 0.06 at most, below 0.015 by
+up to 0.16."""
+MAX_YAW: Final = 0.25
+"""Beyond it, to either side, a face is turned away. Measured: frontal at most 0.10, turned 0.10-0.60."""
+MAX_FORESHORTENING: Final = 1.05
+"""Above it a face is turned away: in a near profile the five points collapse, but the eyes come together.
+Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""
+MIN_EYE_SHADE: Final = 0.2
+"""Below it dark glasses cover the eyes. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
+MAX_MOUTH_TINT: Final = 0.4
+"""Above it the mouth is covered, in a colour that neither skin nor hair has. Grey hair differs from skin by 0.33.
+Measured: good photos at most 0.17, a blue mask 0.73."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_SAMPLES: Final = 40  # to one eye unit
-_CROP: Final = 96  # px, to which a face is brought before its sharpness is taken
+_SAMPLES: Final = 40  # in one eye unit
+_CROP: Final = 96  # px, size of the crop for the sharpness
 _CLIPPED: Final = 250
 
-_FACE: Final = (0.0, 0.45, 1.5, 1.7)  # x, y, width, height in eye units
-_LENSES: Final = ((-0.5, 0.0, 0.5, 0.3), (0.5, 0.0, 0.5, 0.3))
-_CHEEKS: Final = ((-0.5, 0.42, 0.28, 0.25), (0.5, 0.42, 0.28, 0.25))
-_BRIDGE: Final = (0.0, 0.1, 0.25, 0.4)
-_MOUTH: Final = (0.0, 1.0, 0.7, 0.45)
+_Area = tuple[float, float, float, float]
+"""Rectangle in eye units: x and y of its middle, width, height."""
+_FACE: Final[_Area] = (0.0, 0.45, 1.5, 1.7)
+_LENSES: Final[tuple[_Area, ...]] = ((-0.5, 0.0, 0.5, 0.3), (0.5, 0.0, 0.5, 0.3))
+_CHEEKS: Final[tuple[_Area, ...]] = ((-0.5, 0.42, 0.28, 0.25), (0.5, 0.42, 0.28, 0.25))
+_BRIDGE: Final[_Area] = (0.0, 0.1, 0.25, 0.4)
+_MOUTH: Final[_Area] = (0.0, 1.0, 0.7, 0.45)
 
-_Place = tuple[float, float, float, float]
 _Floats = npt.NDArray[np.float64]
 
 
@@ -61,7 +62,7 @@ def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str
     """
     frame = _Frame(pixels, face)
     luma = frame.patch(_FACE) @ _LUMA
-    cheeks = max(float(np.median([frame.luma(place) for place in _CHEEKS])), 1.0)
+    cheeks = max(float(np.median([frame.luma(area) for area in _CHEEKS])), 1.0)
     return {
         "brightness": float(np.percentile(luma, 95)),
         "glare": float(np.mean(luma >= _CLIPPED)),
@@ -69,21 +70,21 @@ def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str
         "sharpness": _sharpness(pixels, face),
         "yaw": frame.nose[0],
         "foreshortening": frame.nose[1],
-        "eye_shade": max(frame.luma(place) for place in _LENSES) / cheeks,
+        "eye_shade": max(frame.luma(area) for area in _LENSES) / cheeks,
         "mouth_tint": float(np.linalg.norm(_tint(frame.patch(_MOUTH)) - _tint(frame.patch(_BRIDGE)))),
     }
 
 
 def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
-    """Return the flaw that the person should correct first; None if the quality is good."""
+    """Return the flaw to correct first; None if the quality is good."""
     found = {
         # Before the size, since the eyes of a turned face are near each other.
-        Flaw.TURNED_AWAY: abs(quality["yaw"]) > MOST_YAW or quality["foreshortening"] > MOST_FORESHORTENING,
-        Flaw.TOO_SMALL: quality["eye_distance"] < SMALLEST_EYE_DISTANCE,
-        Flaw.TOO_DARK: quality["brightness"] < DARKEST_HIGHLIGHT,
-        Flaw.TOO_BRIGHT: quality["glare"] > MOST_GLARE,
-        Flaw.BLURRED: quality["sharpness"] < LEAST_SHARPNESS,
-        Flaw.COVERED: quality["eye_shade"] < DARKEST_EYES or quality["mouth_tint"] > MOST_TINT,
+        Flaw.TURNED_AWAY: abs(quality["yaw"]) > MAX_YAW or quality["foreshortening"] > MAX_FORESHORTENING,
+        Flaw.TOO_SMALL: quality["eye_distance"] < MIN_EYE_DISTANCE,
+        Flaw.TOO_DARK: quality["brightness"] < MIN_BRIGHTNESS,
+        Flaw.TOO_BRIGHT: quality["glare"] > MAX_GLARE,
+        Flaw.BLURRED: quality["sharpness"] < MIN_SHARPNESS,
+        Flaw.COVERED: quality["eye_shade"] < MIN_EYE_SHADE or quality["mouth_tint"] > MAX_MOUTH_TINT,
     }
     return next((flaw for flaw, applies in found.items() if applies), None)
 
@@ -102,9 +103,9 @@ class _Frame:
         nose = (np.array(face.nose) - self._middle) / self.eye_distance
         self.nose = float(nose @ self._x), float(nose @ self._y)
 
-    def patch(self, place: _Place) -> _Floats:
-        """Return the pixels of a rectangle in eye units; beyond the picture, those at its edge."""
-        x, y, width, height = place
+    def patch(self, area: _Area) -> _Floats:
+        """Return the pixels of an area; beyond the picture, those at its edge."""
+        x, y, width, height = area
         xs = np.arange(x - width / 2, x + width / 2, 1 / _SAMPLES)
         ys = np.arange(y - height / 2, y + height / 2, 1 / _SAMPLES)
         grid_x, grid_y = np.meshgrid(xs, ys)
@@ -114,20 +115,20 @@ class _Frame:
         patch: _Floats = self._pixels[row, column].astype(np.float64)
         return patch
 
-    def luma(self, place: _Place) -> float:
-        """Return the median luma, 0 to 255, of a rectangle in eye units."""
-        return float(np.median(self.patch(place) @ _LUMA))
+    def luma(self, area: _Area) -> float:
+        """Return the median luma of an area, 0 to 255."""
+        return float(np.median(self.patch(area) @ _LUMA))
 
 
 def _tint(patch: _Floats) -> _Floats:
-    """Return the colour of *patch* without its lightness: blue and red less luma, to luma."""
+    """Return the colour of *patch* without its lightness: (blue - luma, red - luma) / luma."""
     red, green, blue = patch.reshape(-1, 3).mean(axis=0)
     luma = max(float(np.array([red, green, blue]) @ _LUMA), 8.0)
     return np.array([blue - luma, red - luma]) / luma
 
 
 def _sharpness(pixels: Pixels, face: Face) -> float:
-    """Return the variance of the Laplacian to that of the luma: how much of the face's contrast is fine detail."""
+    """Return the ratio of the Laplacian's variance to the luma's: the share of fine detail in the contrast."""
     top, right, bottom, left = face.box
     box = (left, top, max(right, left + 1), max(bottom, top + 1))
     crop = Image.fromarray(pixels).crop(box).convert("L").resize((_CROP, _CROP), Image.Resampling.BICUBIC)

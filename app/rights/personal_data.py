@@ -25,6 +25,7 @@ from app.faces import vectors
 from app.rights.explanations import TEMPLATE_WARNING
 from app.subjects import service as subjects
 from app.templates import status as template_status
+from app.templates.tables import EngineRow
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.sealing_context import place
@@ -254,10 +255,9 @@ def _template_file(vault: Vault, path: str, row: _Row, content: bytes) -> Export
     """Return a template as a file, with the engine label that is sealed in it; the row's label may be false."""
     weights_sha256, vector = vectors.unpack(content)
     with vault.data.read() as session:
-        label = template_status.engine_label(session, weights_sha256)
-    false_label = template_status.find_false_label(
-        template_status.EngineLabel(engine=row["engine_id"], weights_sha256=row["weights_sha256"]), label
-    )
+        engine = session.get(EngineRow, weights_sha256)
+    row_label = template_status.EngineLabel(engine=row["engine_id"], weights_sha256=row["weights_sha256"])
+    label, false_label = template_status.read_labels(engine, weights_sha256, row_label)
     template = {
         "template_id": str(row["id"]),
         **asdict(label),

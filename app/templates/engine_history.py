@@ -10,22 +10,18 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.faces import vectors
 from app.faces.cards.card import Card
 from app.kit.crash_points import operation
 from app.templates.tables import EngineRow
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
-UNKNOWN = "unknown"
-"""Name of an engine that was never in force in this service."""
-
 
 class NotInForceError(Exception):
     """Templates can only be made and renewed with the engine in force."""
 
     def __init__(self, card: Card, in_force: EngineRow | None) -> None:
-        """Name the engine of *card*, and the one in force."""
+        """Compose the message about the engine of *card* and the one in force."""
         last = "no engine yet" if in_force is None else f"{in_force.engine_id} ({in_force.weights_sha256[:8]})"
         super().__init__(
             f"the engine {card.id} ({card.weights_sha256[:8]}) is not in force: the service was last started with "
@@ -35,13 +31,9 @@ class NotInForceError(Exception):
 
 @operation("changing the engine")
 def put_in_force(vault: Vault, card: Card, *, days: int, now: datetime) -> None:
-    """Put the engine of *card* in force and supersede any other. Repeating it is harmless.
+    """Put the engine of *card* in force and supersede any other, whose templates then end in *days* days.
 
-    Args:
-        vault: the stores.
-        card: card of the engine that the service starts with.
-        days: days until the templates of the superseded engine end.
-        now: the current time.
+    Repeating it is harmless.
     """
     with vault.data.read() as session:
         if is_in_force(session, card):
@@ -87,10 +79,3 @@ def require_in_force(session: Session, card: Card) -> None:
 def has_superseded(session: Session) -> bool:
     """Return whether any engine was ever superseded."""
     return session.scalar(select(EngineRow.engine_id).where(EngineRow.in_force_until.is_not(None)).limit(1)) is not None
-
-
-def engine_name(engine: EngineRow | None, weights_sha256: str) -> str:
-    """Return the id of an engine by its row, or by its weights if it has none."""
-    if engine is not None:
-        return engine.engine_id
-    return vectors.UNLABELLED_ENGINE if weights_sha256 == vectors.UNLABELLED_WEIGHTS else UNKNOWN

@@ -1,6 +1,6 @@
 """End the templates of superseded engines on the announced day. The consents stay in force.
 
-Photos kept for an enrolment go with its last template: they were kept only to renew it.
+The photos of an enrolment are deleted with its last template, since they were kept only to renew it.
 """
 
 from collections import Counter
@@ -11,20 +11,19 @@ from functools import partial
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, select
-from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
 from app.templates import store
 from app.templates.log_entries import record_entry
 from app.templates.tables import EngineRow, Template
-from app.transparency.log.entries import LoggedAct, Value, append_open_entry, record_or_note_unrecorded
+from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 from app.web.auth import UnauthenticatedError
 
 PAGE = 25
-"""Templates ended in one transaction. Each makes a key for its consent, and holds the write lock meanwhile."""
+"""Templates ended in one transaction. Each needs a new key for its consent, made under the write lock."""
 
 
 @operation("ending templates")
@@ -59,26 +58,26 @@ def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datet
         try:
             change.issue(Owner.grant(grant_id))
         except KeyGoneError:
-            # The grant ended in a commit that failed; the purge of dead rows removes the rest of it.
+            # The grant ended in a commit that failed. The purge of dead rows removes the rest.
             continue
     # After the commit: a crash before it would leave dead rows, which the purge cannot tell from withdrawn ones.
     store.drop_old_keys_after_commit(change)
     counts = Counter((row.subject_id, row.enrolment_id, row.engine_id, row.weights_sha256) for row in rows)
     for (subject_id, enrolment_id, engine, weights), count in counts.items():
-        record: dict[str, Value] = {
-            "at": now.isoformat(),
-            "enrolment_id": str(enrolment_id),
-            "templates": count,
-            "engine": engine,
-            "weights_sha256": weights,
-        }
-        _record(change.session, vault, subject_id, record, now)
+        write = partial(
+            record_entry,
+            change.session,
+            vault,
+            LoggedAct.TEMPLATE_ENDED,
+            subject_id=subject_id,
+            at=now.isoformat(),
+            enrolment_id=str(enrolment_id),
+            templates=count,
+            engine=engine,
+            weights_sha256=weights,
+        )
+        # Templates end even if the subject's key does not open.
+        with suppress(UnauthenticatedError):
+            record_or_note_unrecorded(change.session, write, state="template_ended", now=now)
     if rows:
         append_open_entry(change.session, LoggedAct.RETENTION_RUN, templates_ended=len(rows), on=now.date().isoformat())
-
-
-def _record(session: Session, vault: Vault, subject_id: UUID, record: dict[str, Value], now: datetime) -> None:
-    """Write the entry about ended templates. They end even if the subject's key does not open."""
-    write = partial(record_entry, session, vault, LoggedAct.TEMPLATE_ENDED, subject_id=subject_id, **record)
-    with suppress(UnauthenticatedError):
-        record_or_note_unrecorded(session, write, state="template_ended", now=now)

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, union
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
@@ -42,21 +42,11 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 
 def _record_deletions(session: Session, vault: Vault, subjects: Mapping[UUID, UUID], *, now: datetime) -> None:
-    """Write the missing entry of each enrolment that has no row left.
-
-    Args:
-        session: on the data store.
-        vault: the stores.
-        subjects: the subject of each enrolment that lost a row.
-        now: the current time.
-    """
-    left = {
-        enrolment_id
-        for table in (Template, Photo)
-        for enrolment_id in session.scalars(select(table.enrolment_id).where(table.enrolment_id.in_(subjects)))
-    }
+    """Write the missing entry of each enrolment that has no row left. *subjects* are by enrolment."""
+    rows = (select(table.enrolment_id).where(table.enrolment_id.in_(subjects)) for table in (Template, Photo))
+    remaining = set(session.scalars(union(*rows)))
     for enrolment_id, subject_id in subjects.items():
-        if enrolment_id in left:
+        if enrolment_id in remaining:
             continue
         write = partial(record_deletion, session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=now)
         record_or_note_unrecorded(session, write, state="deleted", now=now)
@@ -65,7 +55,7 @@ def _record_deletions(session: Session, vault: Vault, subjects: Mapping[UUID, UU
 def drop_superseded_keys(vault: Vault) -> None:
     """Destroy the keys that an interrupted replacement left.
 
-    Of each grant's keys, those stay that seal a row, the newest, and any that is newer than the last in use.
+    Of each grant's keys, those that seal a row are kept, and any newer one. If none seals a row, the newest is kept.
     """
     for page in dead_rows.pages(vault, Grant.id):
         grants = {Owner.grant(row.id).digest: row.id for row in page}

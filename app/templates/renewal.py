@@ -1,13 +1,14 @@
 """Renew templates of superseded engines from photos kept for that purpose (`template_renewal`).
 
-Enrolments and verifications come first: a run takes one enrolment at a time, and waits before each photo. The new
-templates are sealed in one short transaction, which checks everything again. If the subject withdrew, restricted or
-enrolled again meanwhile, it writes nothing. Photos that an engine cannot use are not tried with it again.
+Enrolments and verifications come first: a run takes one enrolment at a time, and waits before each photo. One short
+transaction checks everything again and seals the new templates. It writes nothing if the subject withdrew, restricted
+or enrolled again meanwhile. Photos that an engine cannot use are not tried with it again.
 """
 
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import astuple, dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -54,6 +55,10 @@ class RenewalCounts:
     left: int = 0
     """They ended during the run, or are left for the next run."""
 
+    def __add__(self, other: "RenewalCounts") -> "RenewalCounts":
+        """Return the sum of both."""
+        return RenewalCounts(*map(operator.add, astuple(self), astuple(other)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalRun:
@@ -63,7 +68,7 @@ class RenewalRun:
     engine: RunningEngine
     clock: Clock
     wait_for_turn: Callable[[], bool] = lambda: True
-    """Called before each photo: waits until the engine is free, and returns False if the run must stop."""
+    """Called before each photo: wait until the engine is free; return False if the run must stop."""
     report: Callable[[str], object] = lambda _progress: None
 
 
@@ -88,18 +93,14 @@ class _Renewable:
         return self.permit.grant_ids, {row.id for row in self.templates}, {row.id for row in self.photos}
 
 
-def is_superseded(weights_sha256: str, *, today: date) -> ColumnElement[bool]:
-    """Select the templates of other engines than *weights_sha256* whose last day has not come."""
-    ended = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= today)
-    return and_(Template.weights_sha256 != weights_sha256, Template.weights_sha256.not_in(ended))
-
-
 def is_renewable(weights_sha256: str, *, now: datetime) -> ColumnElement[bool]:
     """Select the templates that can be renewed for the engine of *weights_sha256*."""
+    ended = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= now.date())
     grants = select(Grant.id).where(permits.in_force(now))
     renewal_grants = grants.where(Grant.purpose == Purpose.TEMPLATE_RENEWAL)
     return and_(
-        is_superseded(weights_sha256, today=now.date()),
+        Template.weights_sha256 != weights_sha256,
+        Template.weights_sha256.not_in(ended),
         or_(Template.not_renewable_by.is_(None), Template.not_renewable_by != weights_sha256),
         Template.grant_id.in_(grants),
         Template.enrolment_id.in_(select(Photo.enrolment_id).where(Photo.grant_id.in_(renewal_grants))),
@@ -122,15 +123,10 @@ def renew_templates(run: RenewalRun) -> RenewalCounts:
             total += 1
             run.report(f"{total} enrolments")
             try:
-                done = _renew(run, enrolment_id)
+                counts += _renew(run, enrolment_id)
             except BusyError:
                 # A renewal must not compete with requests for the engine; the next run continues.
-                return replace(counts, left=counts.left + 1)
-            counts = RenewalCounts(
-                counts.renewed + done.renewed,
-                counts.have_to_enrol_again + done.have_to_enrol_again,
-                counts.left + done.left,
-            )
+                return counts + RenewalCounts(left=1)
         after = page[-1]
     return counts
 

@@ -1,4 +1,4 @@
-"""Status of each template as its subject reads it: its engine, its last day, and the next step."""
+"""Status of each template for its subject: its engine, its last day, and the next step."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,10 +10,11 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
+from app.faces import vectors
 from app.faces.permit import Purpose
 from app.subjects import service as subjects
 from app.templates import store
-from app.templates.engine_history import engine_in_force, engine_name
+from app.templates.engine_history import engine_in_force
 from app.templates.tables import EngineRow, Photo, Template
 from app.vault.register import KeyGoneError
 from app.vault.vault import Vault
@@ -69,14 +70,23 @@ class _SubjectState:
     """Consents that the subject restricted or paused."""
 
 
-def engine_label(session: Session, weights_sha256: str) -> EngineLabel:
-    """Return the label of an engine's weights."""
-    return _label(session.get(EngineRow, weights_sha256), weights_sha256)
+def read_labels(
+    engine: EngineRow | None, sealed_weights: str, row: EngineLabel
+) -> tuple[EngineLabel, EngineLabel | None]:
+    """Return the label sealed with a template, and the label of its row if that is false.
 
-
-def find_false_label(row: EngineLabel, sealed: EngineLabel) -> EngineLabel | None:
-    """Return the label on a template's row, if it differs from the sealed one."""
-    return None if row.weights_sha256 == sealed.weights_sha256 else row
+    Args:
+        engine: the engine of the sealed label; None if it was never in force in this service.
+        sealed_weights: the weights hash that is sealed with the template's vector.
+        row: the label of the template's row.
+    """
+    if engine is not None:
+        name = engine.engine_id
+    else:
+        name = vectors.UNLABELLED_ENGINE if sealed_weights == vectors.UNLABELLED_WEIGHTS else "unknown"
+    return EngineLabel(
+        engine=name, weights_sha256=sealed_weights
+    ), None if row.weights_sha256 == sealed_weights else row
 
 
 def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[TemplateStatus]:
@@ -91,18 +101,14 @@ def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[Temp
             weights = store.sealed_weights(vault, row)
         except KeyGoneError:
             continue
-        statuses.append(_status(row, _label(engines.get(weights), weights), engines, state))
+        statuses.append(_status(row, weights, engines, state))
     return statuses
 
 
-def _label(engine: EngineRow | None, weights_sha256: str) -> EngineLabel:
-    return EngineLabel(engine=engine_name(engine, weights_sha256), weights_sha256=weights_sha256)
-
-
 def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _SubjectState:
-    own = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
-    renewal = select(Grant.id).where(own, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
-    stopped = select(Grant.id).where(own)
+    granted = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
+    renewal = select(Grant.id).where(granted, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
+    stopped = select(Grant.id).where(granted)
     if not subjects.is_restricted(session, subject_id):
         stopped = stopped.where(Grant.matching_period_id.is_(None))
     return _SubjectState(
@@ -112,11 +118,10 @@ def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _Subjec
     )
 
 
-def _status(
-    row: Template, sealed: EngineLabel, engines: Mapping[str, EngineRow], state: _SubjectState
-) -> TemplateStatus:
-    in_force = sealed.weights_sha256 == state.weights_in_force
-    false_label = find_false_label(EngineLabel(engine=row.engine_id, weights_sha256=row.weights_sha256), sealed)
+def _status(row: Template, weights: str, engines: Mapping[str, EngineRow], state: _SubjectState) -> TemplateStatus:
+    row_label = EngineLabel(engine=row.engine_id, weights_sha256=row.weights_sha256)
+    sealed, false_label = read_labels(engines.get(weights), weights, row_label)
+    in_force = weights == state.weights_in_force
     # Expiry selects templates by their row, unopened; so the row's engine gives the day.
     engine = engines.get(row.weights_sha256)
     return TemplateStatus(

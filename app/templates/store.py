@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, union
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Grant
@@ -132,7 +132,7 @@ def open_template(register: Register, template: SealedTemplate) -> OpenTemplate:
     return OpenTemplate(vector, subject_key)
 
 
-def sealed_weights(vault: Vault, template: Template) -> str:
+def sealed_weights(vault: Vault, template: Template | SealedTemplate) -> str:
     """Return the weights hash that is sealed with a template's vector.
 
     Raises:
@@ -185,11 +185,8 @@ def drop_enrolment(session: Session, *, subject_id: UUID, enrolment_id: UUID) ->
 
 def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
     """Return the generations of a grant's key that seal a row."""
-    return {
-        generation
-        for table in (Template, Photo)
-        for generation in session.scalars(select(table.key_generation).where(table.grant_id == grant_id))
-    }
+    used = (select(table.key_generation).where(table.grant_id == grant_id) for table in (Template, Photo))
+    return set(session.scalars(union(*used)))
 
 
 def drop_old_keys_after_commit(change: Change) -> None:

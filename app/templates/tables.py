@@ -1,4 +1,4 @@
-"""Templates and kept photos. Each hangs from a grant, by a key that names its person, purpose and relying party."""
+"""Templates and kept photos. A foreign key binds each to its grant, with the subject, purpose and relying party."""
 
 from datetime import date
 from uuid import UUID
@@ -23,7 +23,7 @@ from app.parties.tables import PURPOSE
 
 
 class Template(Row):
-    """One reference: the mean of an enrolment's features, sealed under its grant's key."""
+    """One reference, sealed under its grant's key: the mean of the features of an enrolment's photos."""
 
     __tablename__ = "templates"
     __table_args__ = (
@@ -48,28 +48,28 @@ class Template(Row):
     key_generation: Mapped[int] = mapped_column(info=IMPERSONAL)
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_VECTOR)
     entry_id: Mapped[UUID | None] = mapped_column(Uuid(), ForeignKey("entries.id"), info=PERSONAL)
-    """The entry that the log has of the enrolment. A trigger refuses a template without; older ones have none."""
+    """Entry of the transparency log about the enrolment or renewal. A trigger refuses a new template without one."""
     not_renewable_by: Mapped[str | None] = mapped_column(String(64), info=PERSONAL)
-    """The weights of the engine that could not make a new one from the kept photos; None if none has failed."""
+    """Weights hash of the engine that could not use the kept photos; None if no engine has failed."""
 
 
 class EngineRow(Row):
-    """An engine that was in force, by the day. Triggers refuse a template of any other, and a label that changes."""
+    """An engine that is or was in force. Triggers refuse a template of another engine, and a change of a label."""
 
     __tablename__ = "engines"
 
     weights_sha256: Mapped[str] = mapped_column(String(64), primary_key=True, info=IMPERSONAL)
     engine_id: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
     in_force_from: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
-    """The last time that it came into force."""
+    """Day on which it last came into force."""
     in_force_until: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
-    """The day on which another took its place; None while it is in force."""
+    """Day on which another engine superseded it; None while it is in force."""
     templates_end_on: Mapped[date | None] = mapped_column(Date, info=IMPERSONAL)
-    """The day on which its templates end; None while it is in force."""
+    """Day on which its templates end; None while it is in force."""
 
 
 class Photo(Row):
-    """One enrolled photo, kept for renewal only: pixels and nothing else, sealed under the renewal grant's key."""
+    """One enrolled photo, kept only for renewal: a JPEG without metadata, sealed under the renewal grant's key."""
 
     __tablename__ = "photos"
     __table_args__ = (

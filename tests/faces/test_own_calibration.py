@@ -75,7 +75,7 @@ def test_the_key_is_the_owners_only_and_stays(card: Path) -> None:
 def test_one_made_elsewhere_is_refused(card: Path, tmp_path: Path) -> None:
     calibrate(card)
     elsewhere = settings_with(card).model_copy(update={"keys_dir": tmp_path / "elsewhere"})
-    assert "the key is not there" in refusal(elsewhere)
+    assert "the key is missing" in refusal(elsewhere)
     other = bring(tmp_path / "other" / "own", network(POOLED))
     calibrate(other)
     elsewhere = elsewhere.model_copy(update={"keys_dir": settings_with(other).keys_dir})
@@ -143,7 +143,7 @@ def test_one_of_another_network_is_refused(card: Path) -> None:
     settings = calibrate(card)
     bring(card.parent, network(POOLED, ("Relu", "pooled", "clipped")))
 
-    assert "it is of another network" in refusal(settings)
+    assert "it belongs to another network" in refusal(settings)
 
 
 @pytest.mark.parametrize("changes", [{"fed": {**FED, "channels": "bgr"}}, {"metric": "cosine"}, {"id": "others"}])
@@ -151,17 +151,17 @@ def test_one_of_other_settings_is_refused(card: Path, changes: dict[str, Any]) -
     settings = calibrate(card)
     bring(card.parent, network(POOLED), **changes)
 
-    assert "it is of other settings" in refusal(settings)
+    assert "it belongs to other settings" in refusal(settings)
 
 
 def test_one_of_another_processor_or_opencv_is_refused(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, made = calibrate(card), platform.machine()
     with monkeypatch.context() as patched:
         patched.setattr("platform.machine", lambda: "other64")
-        assert f"made with machine {made}, and here it is other64" in refusal(settings)
+        assert f"made with machine {made}, but this machine has other64" in refusal(settings)
     monkeypatch.setattr("importlib.metadata.version", lambda _name: "5.0.1")
 
-    assert "here it is 5.0.1" in refusal(settings)
+    assert "this machine has 5.0.1" in refusal(settings)
 
 
 def test_a_key_that_others_may_read_is_none(card: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_key_that_others_may_read_is_none(card: Path) -> None:
     key = settings.register_dir / KEY_FILE
     key.chmod(0o640)
 
-    assert "may be read by others" in refusal(settings)
+    assert "other users can read it" in refusal(settings)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])

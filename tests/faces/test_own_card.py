@@ -135,7 +135,7 @@ def test_a_missing_member_is_named(folder: Path, member: str) -> None:
         (b"{", "Invalid JSON"),
         (b"[]", "object"),
         (b"", "Invalid JSON"),
-        (b"\xff", "no text"),
+        (b"\xff", "not text"),
         (b" " * 70_000, "more than 65536 bytes"),
         (b"[" * 60_000, "Invalid JSON"),
     ],

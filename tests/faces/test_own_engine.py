@@ -217,7 +217,7 @@ def test_a_photo_of_which_nothing_is_made_is_refused(
     card = bring(tmp_path / "own", raw, fed=DARK, metric=metric)
     engine = loaded(select_card(settings_with(card), calibrated=False))
     pipeline.warm_up(engine, 25_000_000)
-    monkeypatch.setattr(engine, "_aligned", lambda *_: np.zeros((112, 112, 3), dtype=np.uint8))
+    monkeypatch.setattr(engine, "_align", lambda *_: np.zeros((112, 112, 3), dtype=np.uint8))
     found = pipeline.measure(engine, image(PORTRAIT), keep_photo=False, max_pixels=25_000_000)
 
     assert found == Flaw.BROKEN

@@ -106,7 +106,7 @@ def test_a_beard_is_no_covering(real_pool: EnginePool, permit: Permit, image: Ca
     (bearded,) = real_pool.measure(permit, [image("people/P005/studio_portrait.jpg")])
     assert isinstance(bearded, Measurement)
 
-    assert bearded.quality["mouth_tint"] < quality.MOST_TINT / 2
+    assert bearded.quality["mouth_tint"] < quality.MAX_MOUTH_TINT / 2
 
 
 def test_the_measures_are_those_that_cross_the_wire(toy_pool: EnginePool) -> None:
@@ -118,15 +118,15 @@ def test_the_measures_are_those_that_cross_the_wire(toy_pool: EnginePool) -> Non
 @pytest.mark.parametrize(
     ("measure", "value", "code"),
     [
-        ("brightness", quality.DARKEST_HIGHLIGHT - 1, Flaw.TOO_DARK),
-        ("glare", quality.MOST_GLARE + 0.01, Flaw.TOO_BRIGHT),
-        ("eye_distance", quality.SMALLEST_EYE_DISTANCE - 1, Flaw.TOO_SMALL),
-        ("sharpness", quality.LEAST_SHARPNESS / 2, Flaw.BLURRED),
-        ("yaw", quality.MOST_YAW + 0.01, Flaw.TURNED_AWAY),
-        ("yaw", -quality.MOST_YAW - 0.01, Flaw.TURNED_AWAY),
-        ("foreshortening", quality.MOST_FORESHORTENING + 0.01, Flaw.TURNED_AWAY),
-        ("eye_shade", quality.DARKEST_EYES - 0.01, Flaw.COVERED),
-        ("mouth_tint", quality.MOST_TINT + 0.01, Flaw.COVERED),
+        ("brightness", quality.MIN_BRIGHTNESS - 1, Flaw.TOO_DARK),
+        ("glare", quality.MAX_GLARE + 0.01, Flaw.TOO_BRIGHT),
+        ("eye_distance", quality.MIN_EYE_DISTANCE - 1, Flaw.TOO_SMALL),
+        ("sharpness", quality.MIN_SHARPNESS / 2, Flaw.BLURRED),
+        ("yaw", quality.MAX_YAW + 0.01, Flaw.TURNED_AWAY),
+        ("yaw", -quality.MAX_YAW - 0.01, Flaw.TURNED_AWAY),
+        ("foreshortening", quality.MAX_FORESHORTENING + 0.01, Flaw.TURNED_AWAY),
+        ("eye_shade", quality.MIN_EYE_SHADE - 0.01, Flaw.COVERED),
+        ("mouth_tint", quality.MAX_MOUTH_TINT + 0.01, Flaw.COVERED),
     ],
 )
 def test_each_limit_alone_refuses(measure: str, value: float, code: Flaw) -> None:

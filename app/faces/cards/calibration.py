@@ -1,9 +1,9 @@
 """Calibration of an engine: error rates at each threshold of a trial, by group, with intervals over people."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class TargetGroup(StrEnum):
@@ -15,54 +15,62 @@ class TargetGroup(StrEnum):
     """In every labelled group of the trial."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationPoint:
+class CalibrationPoint(BaseModel):
     """One row of a calibration table. A distance **below** the threshold is a match."""
+
+    model_config = ConfigDict(frozen=True)
 
     threshold: float
     fmr: float
     """False match rate over all pairs of different people."""
     fnmr: float
-    fmr_by_group: Mapping[str, float]
+    fmr_by_group: dict[str, float]
     """By the labels of the two people of a pair: FF, MM, FM. Empty if the trial has no labels."""
-    fnmr_by_group: Mapping[str, float]
+    fnmr_by_group: dict[str, float]
 
     def fmr_of(self, group: TargetGroup) -> float:
         """Return the false match rate over all pairs, or the highest of any labelled group."""
         return self.fmr if group == TargetGroup.ALL else max(self.fmr, *self.fmr_by_group.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The 95 % intervals at one threshold, people resampled rather than pairs (pairs share people)."""
+class Interval(BaseModel):
+    """The 95 % intervals at one threshold. People are resampled, not pairs, since pairs share people."""
+
+    model_config = ConfigDict(frozen=True)
 
     threshold: float
     fmr: tuple[float, float]
     fnmr: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ByOrigin:
+class ByOrigin(NamedTuple):
     """False match rates between people of one origin and sex, in a second trial, at one threshold."""
 
     trial: str
     threshold: float
-    rates: Mapping[str, float]
+    rates: dict[str, float]
 
     def worst(self) -> str:
         """Return the group with the highest rate."""
         return max(self.rates, key=lambda group: self.rates[group])
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Error rates of an engine in one trial."""
+def _by_threshold(points: tuple[CalibrationPoint, ...]) -> tuple[CalibrationPoint, ...]:
+    return tuple(sorted(points, key=lambda point: point.threshold))
 
-    trial: Mapping[str, Any]
-    points: tuple[CalibrationPoint, ...]
+
+class Calibration(BaseModel):
+    """Error rates of an engine in one trial, as a card states them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: dict[str, Any]
+    points: Annotated[
+        tuple[CalibrationPoint, ...], Field(validation_alias="table", min_length=1), AfterValidator(_by_threshold)
+    ]
     """By rising threshold."""
-    intervals: tuple[Interval, ...]
-    fmr_by_origin: Mapping[str, Any] | None
+    intervals: Annotated[tuple[Interval, ...], Field(validation_alias="ci95_by_person")]
+    fmr_by_origin: dict[str, Any] | None = None
     """A second trial, of people of several origins: ``thresholds`` maps a threshold to each group's FMR."""
 
     @property
@@ -88,37 +96,9 @@ class Calibration:
         if self.fmr_by_origin is None:
             return None
         thresholds = self.fmr_by_origin["thresholds"]
-        stated = min(thresholds, key=lambda text: abs(float(text) - threshold))
-        return ByOrigin(self.fmr_by_origin["trial"], float(stated), thresholds[stated])
+        nearest = min(thresholds, key=lambda text: abs(float(text) - threshold))
+        return ByOrigin(self.fmr_by_origin["trial"], float(nearest), thresholds[nearest])
 
 
-UNCALIBRATED = Calibration(trial={"name": "no trial"}, points=(), intervals=(), fmr_by_origin=None)
+UNCALIBRATED = Calibration.model_construct(trial={"name": "no trial"}, points=(), intervals=())
 """Calibration of a network before its evaluation. It supports no false match rate, so it has no threshold."""
-
-
-def parse_calibration(document: Mapping[str, Any]) -> Calibration:
-    """Read a calibration from its document.
-
-    Raises:
-        KeyError, ValueError: a required member is missing or invalid.
-    """
-    points = [
-        CalibrationPoint(row["threshold"], row["fmr"], row["fnmr"], row["fmr_by_group"], row["fnmr_by_group"])
-        for row in document["table"]
-    ]
-    if not points:
-        raise ValueError("an empty table")
-    intervals = (
-        Interval(row["threshold"], _pair(row["fmr"]), _pair(row["fnmr"])) for row in document["ci95_by_person"]
-    )
-    return Calibration(
-        trial=document["trial"],
-        points=tuple(sorted(points, key=lambda point: point.threshold)),
-        intervals=tuple(intervals),
-        fmr_by_origin=document.get("fmr_by_origin"),
-    )
-
-
-def _pair(bounds: list[float]) -> tuple[float, float]:
-    low, high = bounds
-    return low, high

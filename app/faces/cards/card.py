@@ -9,9 +9,10 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
 from typing import Any
 
-from app.faces.cards.calibration import UNCALIBRATED, Calibration, parse_calibration
+from app.faces.cards.calibration import UNCALIBRATED, Calibration
 from app.faces.engine import METRICS, Metric
 
 _SETTINGS_FROM_CARD = ("id", "dimensions", "metric", "weights")
@@ -30,7 +31,7 @@ class Card:
     metric: Metric
     """Metric of the distances that its thresholds limit."""
     settings: Mapping[str, Any]
-    """Settings that the workers pass to the engine, with its id, dimensions, metric and weights."""
+    """Settings for the engine in a worker, with its id, dimensions, metric and weights."""
     default_target_fmr: float
     """Target false match rate unless the operator sets another."""
     licence: str
@@ -50,8 +51,7 @@ class Card:
 @functools.cache
 def shipped_cards() -> tuple[Card, ...]:
     """Return every card that ships with Mien, by id."""
-    names = sorted(entry.name for entry in _directory().iterdir() if entry.name.endswith(".json"))
-    return tuple(load_card(name.removesuffix(".json")) for name in names)
+    return tuple(load_card(engine_id) for engine_id in sorted(_documents()))
 
 
 def load_card(engine_id: str) -> Card:
@@ -60,9 +60,9 @@ def load_card(engine_id: str) -> Card:
     Raises:
         LookupError: there is none, so the engine must not be loaded.
     """
-    if f"{engine_id}.json" not in {entry.name for entry in _directory().iterdir()}:
+    if (document := _documents().get(engine_id)) is None:
         raise LookupError(engine_id)
-    return parse_card(json.loads((_directory() / f"{engine_id}.json").read_text("utf-8")))
+    return parse_card(json.loads(document.read_text("utf-8")))
 
 
 def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
@@ -90,10 +90,11 @@ def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
         training_data=document["training_data"],
         depicted_people_agreed=document["depicted_people_agreed"],
         pipeline=document["pipeline"],
-        calibration=parse_calibration(document["calibration"]) if calibrated else UNCALIBRATED,
+        calibration=Calibration.model_validate(document["calibration"]) if calibrated else UNCALIBRATED,
         document={**document, "weights_sha256": digests[document["weights"]]},
     )
 
 
-def _directory() -> importlib.resources.abc.Traversable:
-    return importlib.resources.files("app.faces") / "cards"
+def _documents() -> dict[str, Traversable]:
+    entries = (importlib.resources.files("app.faces") / "cards").iterdir()
+    return {entry.name.removesuffix(".json"): entry for entry in entries if entry.name.endswith(".json")}

@@ -54,16 +54,15 @@ def compare_engines(
 
 
 def _compare(card: Card, target_fmr: float | None, target_group: TargetGroup | None, gallery: int) -> EngineComparison:
-    point, why = None, None
+    point, unsupported = _point_or_reason(card, target_fmr, target_group)
+    in_gallery, _ = _point_or_reason(card, FPIR / gallery, TargetGroup.ALL)
+    return EngineComparison(card=card, at=point, unsupported=unsupported, gallery=in_gallery)
+
+
+def _point_or_reason(
+    card: Card, target_fmr: float | None, target_group: TargetGroup | None
+) -> tuple[OperatingPoint | None, str | None]:
     try:
-        point = find_operating_point(card, target_fmr, target_group)
+        return find_operating_point(card, target_fmr, target_group), None
     except UnsupportedTargetError as error:
-        why = str(error)
-    return EngineComparison(card=card, at=point, unsupported=why, gallery=_in_gallery(card, gallery))
-
-
-def _in_gallery(card: Card, gallery: int) -> OperatingPoint | None:
-    try:
-        return find_operating_point(card, FPIR / gallery, TargetGroup.ALL)
-    except UnsupportedTargetError:
-        return None
+        return None, str(error)

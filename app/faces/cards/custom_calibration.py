@@ -1,8 +1,7 @@
 """Calibration of an operator's network, written only by `mien evaluate` and valid only for this service.
 
-The file lies beside the card. Its seal is an HMAC-SHA256 under a key in this service's register directory. So a
-calibration that was copied, edited, or made with another network or other settings is refused. The seal proves nothing
-to others: the operator has the key.
+The file is beside the card. Its seal is an HMAC-SHA256 under a key in this service's register directory, so a copied
+or edited calibration is refused. The seal proves nothing to others, since the operator has the key.
 """
 
 import contextlib
@@ -16,33 +15,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.sqlite.files import synced
-from app.faces.cards.calibration import parse_calibration
-from app.faces.cards.custom_card import HOW, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
+from app.faces.cards.calibration import Calibration
+from app.faces.cards.custom_card import HELP, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
+from app.faces.permit import PeopleAgreed
 from app.settings import Settings
 
 KEY_FILE: Final = "calibration.key"
 KEY_BYTES: Final = 32
-MOST_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
 FORM: Final = "mien-calibration-1"
-_AGAIN: Final = f"make one here: mien evaluate DIR --calibrate {HOW}"
+_MAKE_ONE: Final = f"make one here: mien evaluate DIR --calibrate {HELP}"
 
 
-class SealedStatement(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class SealedStatement(_Strict):
     """The operator's statement on the images of the trial."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-
     origin: str
-    people_agreed: Literal["yes", "no", "unknown"]
+    people_agreed: PeopleAgreed
 
 
-class SealedCalibration(BaseModel):
+class SealedCalibration(_Strict):
     """A calibration, its engine, and its seal."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     form: Literal["mien-calibration-1"]
     engine: str
@@ -51,7 +51,7 @@ class SealedCalibration(BaseModel):
     pipeline_sha256: str
     opencv: str
     machine: str
-    """Kind of processor; the same network rounds differently on another."""
+    """Type of processor: on another, the same network rounds differently."""
     date: str
     statement: SealedStatement
     calibration: dict[str, Any]
@@ -64,7 +64,7 @@ def calibration_path(card: Path) -> Path:
 
 
 def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Path:
-    """Seal the calibration of an evaluation beside the operator's card. The first call makes the key.
+    """Seal the calibration of an evaluation and write it beside the operator's card. The first call makes the key.
 
     Args:
         evaluation: the report: `calibration`, `statement`, `engine`, `weights_sha256`, `date`.
@@ -75,29 +75,28 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
             trial is too small to support any rate.
     """
     if settings.custom_card is None:
-        raise CustomEngineError(
-            f"{settings.engine} ships with its calibration; only an engine of your own gets one {HOW}"
-        )
+        raise CustomEngineError(f"{settings.engine} ships with its calibration; only your own engine needs one {HELP}")
     engine = read_custom_engine(settings.custom_card)
     if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (engine.engine_id, engine.label_sha256):
-        raise CustomEngineError(f"{engine.path}: it changed while the images were measured; {_AGAIN}")
-    if parse_calibration(evaluation["calibration"]).lowest_fmr >= 1:
+        raise CustomEngineError(f"{engine.path}: it changed while the images were measured; {_MAKE_ONE}")
+    if Calibration.model_validate(evaluation["calibration"]).lowest_fmr >= 1:
         raise CustomEngineError(
-            f"{engine.path}: the trial supports no false match rate, so nothing was sealed; evaluate more people {HOW}"
+            f"{engine.path}: the trial supports no false match rate, so no calibration was made; evaluate more people "
+            f"{HELP}"
         )
-    said = {
+    content = {
         "form": FORM,
         "engine": engine.engine_id,
         "weights_sha256": engine.custom_card.weights_sha256,
         "pipeline_sha256": engine.pipeline_sha256,
-        **_here(),
+        **_machine_properties(),
         "date": evaluation["date"],
         "statement": evaluation["statement"],
         "calibration": evaluation["calibration"],
     }
-    sealed = {**said, "seal": _seal(said, _made_key(settings.register_dir))}
-    path = calibration_path(engine.path)
+    sealed = {**content, "seal": _seal(content, _read_or_make_key(settings.register_dir))}
     SealedCalibration.model_validate(sealed)
+    path = calibration_path(engine.path)
     _write(path, json.dumps(sealed, indent=1, allow_nan=False).encode() + b"\n", mode=0o644)
     return path
 
@@ -110,78 +109,79 @@ def open_calibration(engine: CustomEngine, settings: Settings) -> dict[str, Any]
     """
     path = calibration_path(engine.path)
     if not path.is_file():
-        raise CustomEngineError(f"{engine.path}: it has no calibration, so its error rates are unknown; {_AGAIN}")
-    found = _read(path)
-    said = {name: value for name, value in found.items() if name != "seal"}
-    if not hmac.compare_digest(_seal(said, _key(settings.register_dir)), found["seal"]):
-        raise CustomEngineError(f"{path}: it was changed, or not made by this service; {_AGAIN}")
-    if said["weights_sha256"] != engine.custom_card.weights_sha256:
-        raise CustomEngineError(f"{path}: it is of another network; {_AGAIN}")
-    if (said["engine"], said["pipeline_sha256"]) != (engine.engine_id, engine.pipeline_sha256):
-        raise CustomEngineError(f"{path}: it is of other settings than the card's; {_AGAIN}")
-    for name, here in _here().items():
-        if said[name] != here:
-            raise CustomEngineError(f"{path}: it was made with {name} {said[name]}, and here it is {here}; {_AGAIN}")
-    return found
+        raise CustomEngineError(f"{engine.path}: it has no calibration, so its error rates are unknown; {_MAKE_ONE}")
+    sealed = _read(path)
+    content = {name: value for name, value in sealed.items() if name != "seal"}
+    if not hmac.compare_digest(_seal(content, _read_key(settings.register_dir)), sealed["seal"]):
+        raise CustomEngineError(f"{path}: it was changed, or not made by this service; {_MAKE_ONE}")
+    if content["weights_sha256"] != engine.custom_card.weights_sha256:
+        raise CustomEngineError(f"{path}: it belongs to another network; {_MAKE_ONE}")
+    if (content["engine"], content["pipeline_sha256"]) != (engine.engine_id, engine.pipeline_sha256):
+        raise CustomEngineError(f"{path}: it belongs to other settings than the card's; {_MAKE_ONE}")
+    for name, value in _machine_properties().items():
+        if content[name] != value:
+            raise CustomEngineError(
+                f"{path}: it was made with {name} {content[name]}, but this machine has {value}; {_MAKE_ONE}"
+            )
+    return sealed
 
 
-def _here() -> dict[str, str]:
-    """Return the properties of this machine that change the numbers of a network."""
+def _machine_properties() -> dict[str, str]:
+    """Return the properties of this machine that change the vectors of a network."""
     return {"opencv": importlib.metadata.version("opencv-python-headless"), "machine": platform.machine()}
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path, most_bytes=MOST_BYTES, what="a calibration")
+    text = read_text(path, max_bytes=MAX_BYTES, content="a calibration")
     try:
-        found: dict[str, Any] = json.loads(text, parse_constant=_no_number)
-        SealedCalibration.model_validate(found)
-        parse_calibration(found["calibration"])
-    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CustomEngineError(f"{path}: it is no calibration; {_AGAIN}") from error
-    return found
+        sealed: dict[str, Any] = json.loads(text, parse_constant=_refuse_constant)
+        SealedCalibration.model_validate(sealed)
+        Calibration.model_validate(sealed["calibration"])
+    except (ValueError, RecursionError) as error:
+        raise CustomEngineError(f"{path}: it is no calibration; {_MAKE_ONE}") from error
+    return sealed
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(text)
+def _refuse_constant(text: str) -> float:
+    raise ValueError(text)  # NaN or infinity
 
 
-def _seal(said: Mapping[str, Any], key: bytes) -> str:
-    return hmac.digest(key, FORM.encode() + b"\n" + canonical(said), "sha256").hex()
+def _seal(content: Mapping[str, Any], key: bytes) -> str:
+    return hmac.digest(key, FORM.encode() + b"\n" + canonical(content), "sha256").hex()
 
 
-def _key(directory: Path) -> bytes:
+def _read_key(directory: Path) -> bytes:
     path = directory / KEY_FILE
     try:
         with path.open("rb") as file:
-            others = os.fstat(file.fileno()).st_mode & 0o077
+            readable_by_others = os.fstat(file.fileno()).st_mode & 0o077
             key = file.read(KEY_BYTES + 1)
     except FileNotFoundError as error:
-        raise CustomEngineError(f"{path}: the key is not there, so no calibration was made here; {_AGAIN}") from error
-    if others:
-        raise CustomEngineError(f"{path} may be read by others; make it readable by its owner only (chmod 600)")
+        raise CustomEngineError(f"{path}: the key is missing, so no calibration was made here; {_MAKE_ONE}") from error
+    if readable_by_others:
+        raise CustomEngineError(f"{path}: other users can read it; make it readable by its owner only (chmod 600)")
     if len(key) != KEY_BYTES:
-        raise CustomEngineError(f"{path} is no key of {KEY_BYTES} bytes; remove it, and {_AGAIN}")
+        raise CustomEngineError(f"{path}: it is no key of {KEY_BYTES} bytes; remove it, and {_MAKE_ONE}")
     return key
 
 
-def _made_key(directory: Path) -> bytes:
-    """Return the key; make it if it does not exist."""
+def _read_or_make_key(directory: Path) -> bytes:
     path = directory / KEY_FILE
     if not path.exists():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, secrets.token_bytes(KEY_BYTES), mode=0o600, replacing=False)
-    return _key(directory)
+        _write(path, secrets.token_bytes(KEY_BYTES), mode=0o600, replace=False)
+    return _read_key(directory)
 
 
-def _write(path: Path, content: bytes, *, mode: int, replacing: bool = True) -> None:
-    """Write a file atomically; if not *replacing*, an existing file stays."""
+def _write(path: Path, content: bytes, *, mode: int, replace: bool = True) -> None:
+    """Write a file atomically. Without *replace*, an existing file stays."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if replacing:
+        if replace:
             temporary.replace(path)
         else:
             with contextlib.suppress(FileExistsError):

@@ -1,7 +1,7 @@
 """Card of an operator's own network: its fields, and the check of the network beside it.
 
-Law 12 holds as for shipped engines: a network without a card, or with another hash, does not load. Only
-`mien evaluate` makes its calibration (`app/faces/cards/custom_calibration.py`).
+A network without a card, or with another hash than on its card, does not load (law 12). Only `mien evaluate` makes a
+calibration for it (`app/faces/cards/custom_calibration.py`).
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
 from app.faces.engine import PHOTO_SIDE, Metric
 from app.kit.text import ReadableText
 
-HOW: Final = "(docs/how-to/use-your-own-engine.md)"
-MOST_CARD_BYTES: Final = 64 * 1024
+HELP: Final = "(docs/how-to/use-your-own-engine.md)"
+MAX_CARD_BYTES: Final = 64 * 1024
 _FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _BASE: Final = "sface"
 """Shipped engine whose detector and alignment a custom network uses."""
-_ELSEWHERE: Final = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
-"""Mark of weights in another file: the ONNX key `location`, in every encoding that protobuf allows."""
+_EXTERNAL_WEIGHTS: Final = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+"""Sign of weights in another file: the ONNX key `location`, in every encoding that protobuf allows."""
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Factor = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)]
@@ -34,7 +34,7 @@ Side = Annotated[int, Field(ge=64, le=PHOTO_SIDE)]
 
 
 class CustomEngineError(Exception):
-    """An operator's network cannot be used; the message gives the reason and the next step."""
+    """An operator's network cannot be used. The message has the reason and the next step."""
 
 
 class _Strict(BaseModel):
@@ -42,7 +42,7 @@ class _Strict(BaseModel):
 
 
 class NetworkInput(_Strict):
-    """Input of the network. A change of any member changes the vectors and needs a new calibration."""
+    """Input of the network. Another value of any member changes the vectors and needs a new calibration."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
     """Width and height of the network's input, in pixels."""
@@ -53,7 +53,7 @@ class NetworkInput(_Strict):
     """Multiplies the result: one number, or one for each channel."""
     alignment: Literal["opencv112", "box"]
     input: Annotated[ReadableText, Field(max_length=200)] = ""
-    """Name of the network's input; needed only if the network lists weights among its inputs."""
+    """Name of the network's input. Required only if the network lists weights among its inputs."""
     side: Side = 640
     detect_side: Side = 480
     detect_score: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -98,8 +98,8 @@ class CustomEngine:
             "files": self._files(base),
         }
         if sealed is not None:
-            made = {name: sealed[name] for name in ("date", "opencv", "machine")}
-            document |= {"statement": sealed["statement"], "calibrated": made, "calibration": sealed["calibration"]}
+            document |= {name: sealed[name] for name in ("statement", "calibration")}
+            document["calibrated"] = {name: sealed[name] for name in ("date", "opencv", "machine")}
         card = parse_card(document, calibrated=sealed is not None)
         location = {"directory": str(self.path.parent.absolute()), "label_sha256": self.label_sha256}
         return replace(
@@ -131,10 +131,10 @@ class CustomEngine:
         return hashlib.sha256(f"{self.custom_card.weights_sha256}{self.pipeline_sha256}".encode()).hexdigest()
 
     def _pipeline(self) -> str:
-        fed = self.custom_card.settings
+        used = self.custom_card.settings
         return (
-            f"YuNet score {fed.detect_score:g} at {fed.detect_side} px; {fed.alignment}; {fed.size} px, "
-            f"{fed.channels}, mean {list(fed.mean)}, scale {fed.scale}; settings {self.pipeline_sha256[:12]}"
+            f"YuNet score {used.detect_score:g} at {used.detect_side} px; {used.alignment}; {used.size} px, "
+            f"{used.channels}, mean {list(used.mean)}, scale {used.scale}; settings {self.pipeline_sha256[:12]}"
         )
 
     def _files(self, base: Card) -> list[dict[str, Any]]:
@@ -148,12 +148,11 @@ class CustomEngine:
             "training_data": custom.training_data,
             "depicted_people_agreed": custom.depicted_people_agreed,
         }
-        aligns = {"role": "OpenCV aligns with it; it describes no face"}
-        weights = base.document["weights"]
-        return [
-            network,
-            *({**file, **(aligns if file["name"] == weights else {})} for file in base.document["files"]),
-        ]
+        shipped = [dict(file) for file in base.document["files"]]
+        for file in shipped:
+            if file["name"] == base.document["weights"]:
+                file["role"] = "OpenCV aligns with it; it describes no face"
+        return [network, *shipped]
 
 
 def read_custom_engine(path: Path) -> CustomEngine:
@@ -164,15 +163,10 @@ def read_custom_engine(path: Path) -> CustomEngine:
     """
     engine = CustomEngine(path, _read_card(path))
     custom = engine.custom_card
-    taken = {card.id for card in shipped_cards()}
-    if custom.id in taken:
-        raise CustomEngineError(
-            f"{path}: id: {custom.id} is an engine that ships with Mien; give yours another id {HOW}"
-        )
+    if custom.id in {card.id for card in shipped_cards()}:
+        raise CustomEngineError(f"{path}: id: {custom.id} is an engine of Mien; give yours another id {HELP}")
     if custom.weights in load_card(_BASE).digests:
-        raise CustomEngineError(
-            f"{path}: weights: {custom.weights} is a file that ships; give yours another name {HOW}"
-        )
+        raise CustomEngineError(f"{path}: weights: {custom.weights} is a file of Mien; give yours another name {HELP}")
     _check_network(path.parent / custom.weights, custom.weights_sha256)
     return engine
 
@@ -182,50 +176,46 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def read_text(path: Path, *, most_bytes: int, what: str) -> str:
+def read_text(path: Path, *, max_bytes: int, content: str) -> str:
     """Read a text file of the operator.
 
     Raises:
         CustomEngineError: the file does not exist, is too large, or is not text.
     """
     if not path.is_file():
-        raise CustomEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH names {what} {HOW}")
+        raise CustomEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH is the path of a card {HELP}")
     with path.open("rb") as file:
-        raw = file.read(most_bytes + 1)
-    if len(raw) > most_bytes:
-        raise CustomEngineError(f"{path}: it has more than {most_bytes} bytes and is not {what} {HOW}")
+        raw = file.read(max_bytes + 1)
+    if len(raw) > max_bytes:
+        raise CustomEngineError(f"{path}: it has more than {max_bytes} bytes, so it is not {content} {HELP}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise CustomEngineError(f"{path}: it is no text and not {what} {HOW}") from error
+        raise CustomEngineError(f"{path}: it is not text, so it is not {content} {HELP}") from error
 
 
 def _read_card(path: Path) -> CustomCard:
-    text = read_text(path, most_bytes=MOST_CARD_BYTES, what="the card of an engine of your own")
+    text = read_text(path, max_bytes=MAX_CARD_BYTES, content="a card")
     try:
         return CustomCard.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CustomEngineError(
-            f"{path}: {where + ': ' if where else ''}{first['msg']}; correct the card {HOW}"
-        ) from error
+        member = ".".join(map(str, first["loc"])) + ": " if first["loc"] else ""
+        raise CustomEngineError(f"{path}: {member}{first['msg']}; correct the card {HELP}") from error
 
 
 def _check_network(path: Path, digest: str) -> None:
-    """Refuse a network with another hash than on its card, or with weights in other files, which no hash covers."""
+    """Refuse a network with another hash than on its card, or with weights in other files."""
     if not path.is_file():
-        raise CustomEngineError(f"{path}: the network is not there; put it beside its card {HOW}")
+        raise CustomEngineError(f"{path}: the network is missing; put it beside its card {HELP}")
     if path.stat().st_size == 0:
-        raise CustomEngineError(f"{path}: the network is empty; copy it again {HOW}")
+        raise CustomEngineError(f"{path}: the network is empty; copy it again {HELP}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        found, elsewhere = hashlib.sha256(raw).hexdigest(), _ELSEWHERE.search(raw) is not None
+        found, external = hashlib.sha256(raw).hexdigest(), _EXTERNAL_WEIGHTS.search(raw) is not None
     if found != digest:
         raise CustomEngineError(
-            f"{path}: its SHA-256 is {found}, and weights_sha256 on the card says {digest}; bring the right file, or "
-            f"correct the card {HOW}"
+            f"{path}: its SHA-256 is {found}, but the card has the weights_sha256 {digest}; copy the right file, or "
+            f"correct the card {HELP}"
         )
-    if elsewhere:
-        raise CustomEngineError(
-            f"{path}: it keeps weights in other files, which no hash covers; save it as one file {HOW}"
-        )
+    if external:
+        raise CustomEngineError(f"{path}: it has weights in files that no hash covers; save it as one file {HELP}")

@@ -26,7 +26,7 @@ class OperatingPoint:
 
     @property
     def threshold(self) -> float:
-        """A distance below it is a match."""
+        """Two faces match at a smaller distance."""
         return self.point.threshold
 
     @property
@@ -37,17 +37,12 @@ class OperatingPoint:
 
     def as_document(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        point, interval, by_origin = self.point, self.interval, self.by_origin
         return {
             "target_fmr": self.target_fmr,
             "target_group": self.target_group,
-            "threshold": point.threshold,
-            "fmr": point.fmr,
-            "fnmr": point.fnmr,
-            "fmr_by_group": dict(point.fmr_by_group),
-            "fnmr_by_group": dict(point.fnmr_by_group),
-            "ci95_by_person": {"threshold": interval.threshold, "fmr": interval.fmr, "fnmr": interval.fnmr},
-            "worst_group": None if by_origin is None else _worst(by_origin),
+            **self.point.model_dump(),
+            "ci95_by_person": self.interval.model_dump(),
+            "worst_group": None if self.by_origin is None else _worst(self.by_origin),
             "missed_by_origin": self.missed_by_origin,
         }
 

@@ -1,4 +1,4 @@
-"""The default engine: the networks of ``face_recognition`` 1.3.0, run by dlib. HOG detector, ResNet v1, 128 dimensions.
+"""The default engine: the networks of ``face_recognition`` 1.3.0, run by dlib (HOG, ResNet v1, 128 dimensions).
 
 The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model; a test compares
 the numbers. Importing the package itself would load a 68-point predictor, trained on non-commercial data (NOTICE).
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dlib
-import face_recognition_models  # finds files; loads none
+import face_recognition_models  # only returns paths
 
 from app.faces.engine import Face, Pixels, Point
 
@@ -22,29 +22,27 @@ class FaceRecognition:
     id = "face_recognition"
     dimensions = 128
     side = 640
-    """HOG takes 25 ms at 640 px, 346 ms at full size; genuine distances are no larger (docs/explanation/faces.md)."""
+    """HOG takes 25 ms at 640 px and 346 ms at full size, for equal genuine distances (docs/explanation/faces.md)."""
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         self.weights_sha256 = digests[_RESNET]
         self._upsample: list[int] = settings["upsample"]
         self._jitters: int = settings["jitters"]
-        self._find = dlib.get_frontal_face_detector()
-        self._mark = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
-        self._describe = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
+        self._detector = dlib.get_frontal_face_detector()
+        self._predictor = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
+        self._network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG004 - all come with the package
-        """Return the two files that are loaded, by name."""
-        paths = (
-            Path(face_recognition_models.face_recognition_model_location()),
-            Path(face_recognition_models.pose_predictor_five_point_model_location()),
-        )
-        return {path.name: path for path in paths}
+        """Return the two files that the engine loads, by name."""
+        models = face_recognition_models
+        locations = models.face_recognition_model_location(), models.pose_predictor_five_point_model_location()
+        return {path.name: path for path in map(Path, locations)}
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Return all faces. Searches for smaller ones, at four times the cost, only if it finds none."""
+        """Return all faces. Searches for smaller ones, at four times the cost, only if it finds no larger one."""
         for upsample in self._upsample:
-            if found := self._find(pixels, upsample):
+            if found := self._detector(pixels, upsample):
                 return [self._face(pixels, rectangle) for rectangle in found]
         return []
 
@@ -56,7 +54,7 @@ class FaceRecognition:
             min(rectangle.bottom(), height),
             max(rectangle.left(), 0),
         )
-        *corners, nose = ((float(part.x), float(part.y)) for part in self._mark(pixels, _rectangle(box)).parts())
+        *corners, nose = ((float(part.x), float(part.y)) for part in self._predictor(pixels, _rectangle(box)).parts())
         eyes = _middle(corners[:2]), _middle(corners[2:])
         return Face(
             box=box,
@@ -67,8 +65,8 @@ class FaceRecognition:
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the 128 numbers of *face*."""
-        marks = self._mark(pixels, _rectangle(face.box))
-        return [float(number) for number in self._describe.compute_face_descriptor(pixels, marks, self._jitters)]
+        landmarks = self._predictor(pixels, _rectangle(face.box))
+        return [float(number) for number in self._network.compute_face_descriptor(pixels, landmarks, self._jitters)]
 
 
 def _rectangle(box: tuple[int, int, int, int]) -> dlib.rectangle:

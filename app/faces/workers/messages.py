@@ -1,13 +1,13 @@
 """Messages between the API process and an engine worker, and the checks on a worker's replies.
 
-Order: ``StartRequest`` →, ← ``ReadyReply`` or ``RefusalReply``; then, for each image, ``MeasureRequest`` →,
-← ``Measurement`` or ``Flaw``.
+Order: ``StartRequest`` →, ← ``ReadyReply`` or a refusal. Then, for each image: ``MeasureRequest`` →, ← ``Measurement``
+or ``Flaw``.
 """
 
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from app.faces.engine import Vector
@@ -47,16 +47,14 @@ class StartRequest:
 
     def frame(self) -> Frame:
         """Encode as a frame."""
-        names = ("engine", "digests", "settings", "memory_bytes", "max_pixels")
-        return Frame({"kind": "start", **{name: getattr(self, name) for name in names}})
+        return Frame({"kind": "start", **asdict(self)})
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "StartRequest":
         """Decode a frame."""
-        digests = {name: str(digest) for name, digest in frame.mapping("digests").items()}
         return cls(
             engine=frame.text("engine"),
-            digests=digests,
+            digests={name: str(digest) for name, digest in frame.mapping("digests").items()},
             settings=frame.mapping("settings"),
             memory_bytes=frame.integer("memory_bytes"),
             max_pixels=frame.integer("max_pixels"),
@@ -85,17 +83,6 @@ class ReadyReply:
         walls = frame.mapping("walls")
         missing = tuple(name for name in SANDBOX_PROTECTIONS if walls.get(name) is not True)
         return cls(frame.text("engine_id"), frame.integer("dimensions"), frame.text("weights"), missing)
-
-
-@dataclass(frozen=True, slots=True)
-class RefusalReply:
-    """Only frame of a worker that cannot serve. The code is one of ``START_REFUSALS``, so it holds no personal data."""
-
-    code: str
-
-    def frame(self) -> Frame:
-        """Encode as a frame."""
-        return Frame({"kind": "refusal", "code": self.code})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +123,11 @@ class Measurement:
 def flaw_frame(flaw: Flaw) -> Frame:
     """Encode *flaw* as a frame."""
     return Frame({"kind": "flaw", "code": flaw.value})
+
+
+def refusal_frame(code: str) -> Frame:
+    """Encode the only frame of a worker that cannot serve; *code* is one of ``START_REFUSALS``."""
+    return Frame({"kind": "refusal", "code": code})
 
 
 def parse_reply(frame: Frame, *, dimensions: int, keep_photo: bool) -> Measurement | Flaw:

@@ -1,8 +1,10 @@
 """Engine worker: a process that turns images into features, and can do nothing else.
 
-Steps: read the start request; check the weights; load the engine; warm up; enter the sandbox; warm up again; reply;
-serve one image at a time until the input ends. The parent starts ``python -m app.faces.workers.worker PARENT`` and
-exchanges ``messages`` over standard input and output. An unexpected error ends the worker; its parent starts another.
+It reads the start request, checks the weights and loads the engine. It warms up, enters the sandbox and warms up again.
+Then it replies, and serves one image at a time until its input ends.
+
+The parent starts ``python -m app.faces.workers.worker PARENT`` and exchanges ``messages`` over standard input and
+output. An unexpected error ends the worker, and its parent starts another.
 """
 
 import hashlib
@@ -18,15 +20,7 @@ from app.faces.workers import decode, frames, messages, pipeline, sandbox
 
 
 class RefusedError(Exception):
-    """This worker cannot serve.
-
-    Args:
-        code: one of ``messages.START_REFUSALS``.
-    """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    """This worker cannot serve. Its argument is one of ``messages.START_REFUSALS``."""
 
 
 class Channel:
@@ -35,10 +29,10 @@ class Channel:
     def __init__(self) -> None:
         self._in: BinaryIO = os.fdopen(os.dup(0), "rb")
         self._out: BinaryIO = os.fdopen(os.dup(1), "wb")
-        nowhere = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        os.close(nowhere)
+            os.dup2(null, stream)
+        os.close(null)
 
     def receive(self) -> frames.Frame:
         """Return the next frame; end the process when the input ends."""
@@ -70,9 +64,8 @@ def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, An
         raise RefusedError("engine_unusable") from error
     if files.keys() != digests.keys():
         raise RefusedError("weights_differ")
-    for file, path in files.items():
-        if _sha256(path) != digests[file]:
-            raise RefusedError("weights_differ")
+    if any(_sha256(path) != digests[file] for file, path in files.items()):
+        raise RefusedError("weights_differ")
     try:
         engine: Engine = engine_class(digests, settings)
     except Exception as error:  # an engine may raise anything
@@ -88,9 +81,9 @@ def main(parent: int) -> None:
         engine = load_engine(start.engine, start.digests, start.settings)
         missing = _enter_sandbox(engine, start, parent)
     except frames.FrameError:
-        channel.send(messages.RefusalReply("protocol").frame())
-    except RefusedError as refused:
-        channel.send(messages.RefusalReply(refused.code).frame())
+        channel.send(messages.refusal_frame("protocol"))
+    except RefusedError as error:
+        channel.send(messages.refusal_frame(str(error)))
     else:
         channel.send(messages.ReadyReply(engine.id, engine.dimensions, engine.weights_sha256, missing).frame())
         _serve(channel, engine, start.max_pixels)
@@ -99,7 +92,7 @@ def main(parent: int) -> None:
 def _enter_sandbox(engine: Engine, start: messages.StartRequest, parent: int) -> tuple[str, ...]:
     """Enter the sandbox and return the missing protections.
 
-    Warms up before and after, so that a step which the sandbox breaks fails here and not on a subject's photo.
+    The second warm-up makes a step that the sandbox breaks fail here, and not on a subject's photo.
     """
     decode.harden()
     try:
