@@ -39,7 +39,7 @@ def statements(vault: Vault) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if threading.current_thread().name not in {"sweep", "batch", "callbacks", "delivery"}:
+        if threading.current_thread().name not in {"sweep", "batch", "callbacks", "delivery", "renewal"}:
             seen.append(statement)
 
     for engine in engines(vault):
