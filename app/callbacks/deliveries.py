@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.callbacks.policy import CallbackEvent, DeliveryState
-from app.callbacks.tables import Delivery
+from app.callbacks.tables import Delivery, Message
 from app.faces.permit import Purpose
 from app.vault.seal import Key
 from app.vault.sealed_list import SealedEntry, SealedList
@@ -33,29 +33,39 @@ DeliveryEntry = SealedEntry[DeliveryRecord]
 _DELIVERIES = SealedList(Delivery, DeliveryRecord)
 
 
-def add(session: Session, key: Key, *, delivery_id: UUID, subject_id: UUID, record: DeliveryRecord) -> None:
-    """Append a delivery to the subject's list."""
-    _DELIVERIES.append(session, key, row_id=delivery_id, subject_id=subject_id, record=record)
+def add(session: Session, key: Key, message: Message, *, subject_id: UUID, now: datetime) -> None:
+    """Append a new message to the subject's list."""
+    record = DeliveryRecord(
+        relying_party_id=message.relying_party_id,
+        event=message.event,
+        purpose=message.purpose,
+        outcome=DeliveryState.PENDING,
+        made_at=now,
+        tries=0,
+        last_tried_at=None,
+        settled_at=None,
+    )
+    _DELIVERIES.append(session, key, row_id=message.id, subject_id=subject_id, record=record)
 
 
-def update(
-    session: Session, key: Key, *, delivery_id: UUID, state: DeliveryState, tries: int, tried: bool, now: datetime
-) -> None:
-    """Record the result of a try, or of the wait for one; without effect if the delivery is not in the list.
+def update(session: Session, key: Key, message: Message, *, state: DeliveryState, tried: bool, now: datetime) -> None:
+    """Record the state of a message; without effect if the message is not in the list.
 
     Args:
         tried: whether the message was sent just now.
     """
-    row = session.get(Delivery, delivery_id)
+    row = session.get(Delivery, message.id)
     if row is None:
         return
+    record = _DELIVERIES.open(key, row.id, row.sealed)
     record = replace(
-        _DELIVERIES.open(key, row.id, row.sealed),
+        record,
         outcome=state,
-        tries=tries,
+        tries=message.attempts,
+        last_tried_at=now if tried else record.last_tried_at,
         settled_at=None if state is DeliveryState.PENDING else now,
     )
-    row.sealed = _DELIVERIES.seal(key, row.id, replace(record, last_tried_at=now) if tried else record)
+    row.sealed = _DELIVERIES.seal(key, row.id, record)
 
 
 def list_deliveries(

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 
 from app.callbacks import message, outbox
 from app.callbacks.http_client import CallResult, Outcome
-from app.callbacks.outbox import ClaimedMessage
 from app.callbacks.policy import LONGEST_WAIT, DeliveryState, oldest_day_tried, wait_after
+from app.callbacks.tables import Message
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.deadline import Deadline
@@ -151,20 +151,21 @@ class DeliveryWorker:
             claimed, now = outbox.claim(session, message_id), self._clock()
         if claimed is None:
             return None
-        result = self._send(claimed.callback, message.sign(self._vault, claimed, now=now))
-        state = self._state_after(claimed, result)
+        waiting, callback = claimed
+        result = self._send(callback, message.sign(self._vault, waiting, now=now))
+        state = self._state_after(waiting, result)
         with self._writing() as session:
             outbox.record_try(session, self._vault, message_id, state=state, now=self._clock())
         if state is DeliveryState.PENDING:
-            self._next_try[message_id] = self._clock() + wait_after(claimed.attempts, chance=self._chance())
+            self._next_try[message_id] = self._clock() + wait_after(waiting.attempts, chance=self._chance())
         else:
             self._next_try.pop(message_id, None)
         return result
 
-    def _state_after(self, claimed: ClaimedMessage, result: CallResult) -> DeliveryState:
+    def _state_after(self, waiting: Message, result: CallResult) -> DeliveryState:
         if result.outcome is Outcome.ACKNOWLEDGED:
             return DeliveryState.ACKNOWLEDGED
-        return DeliveryState.FAILED if claimed.made_on < self._oldest_day() else DeliveryState.PENDING
+        return DeliveryState.FAILED if waiting.made_on < self._oldest_day() else DeliveryState.PENDING
 
     def _give_up(self, party_id: UUID, before: date) -> None:
         with self._writing() as session:

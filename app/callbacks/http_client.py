@@ -83,7 +83,6 @@ class _LimitedStream(httpcore.NetworkStream):
         return left if given is None else min(left, given)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read up to the limit."""
         if self._left <= 0:
             raise TooMuchError
         piece = self._stream.read(min(max_bytes, self._left), self._timeout(timeout))
@@ -91,22 +90,18 @@ class _LimitedStream(httpcore.NetworkStream):
         return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write before the deadline."""
         self._stream.write(buffer, self._timeout(timeout))
 
     def close(self) -> None:
-        """Close the stream."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Start TLS, within the same limits."""
         tls = self._stream.start_tls(ssl_context, server_hostname, self._timeout(timeout))
         return _LimitedStream(tls, self._until, self._left)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - as httpcore's
-        """Return a property of the underlying stream."""
         return self._stream.get_extra_info(info)
 
 
@@ -126,7 +121,8 @@ class _CheckedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Resolve *host* and connect to the first allowed address that answers."""
-        allowed = [one for one in map(_address, self._resolve(host, port)) if one is not None and self._may(one)]
+        found = map(_address, self._resolve(host, port))
+        allowed = [one for one in found if one is not None and may_be_called(one, private=self._private)]
         failed: httpcore.ConnectError | httpcore.ConnectTimeout = RefusedAddressError()
         for address in allowed[:MOST_ADDRESSES]:
             left = self._until.left()
@@ -141,9 +137,6 @@ class _CheckedBackend(httpcore.NetworkBackend):
             else:
                 return _LimitedStream(stream, self._until)
         raise failed
-
-    def _may(self, address: IPAddress) -> bool:
-        return may_be_called(address, private=self._private)
 
 
 def _address(text: str) -> IPAddress | None:
@@ -200,11 +193,9 @@ class CallbackClient:
             "Content-Length": str(len(body)),
             "Connection": "close",
         }
-        within = {
-            "timeout": {"connect": CONNECT_S, "read": self._whole_s, "write": self._whole_s, "pool": self._whole_s}
-        }
+        timeout = dict.fromkeys(("read", "write", "pool"), self._whole_s) | {"connect": CONNECT_S}
         with (
             httpcore.ConnectionPool(ssl_context=self._tls, max_connections=1, network_backend=backend) as pool,
-            pool.stream("POST", url, headers=headers, content=body, extensions=within) as response,
+            pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeout}) as response,
         ):
             return response.status

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.callbacks.outbox import ClaimedMessage
+from app.callbacks.tables import Message
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from app.transparency.verify import jws
@@ -10,7 +10,7 @@ from app.transparency.verify.canonical_json import encode_json
 from app.vault.vault import Vault
 
 
-def sign(vault: Vault, claimed: ClaimedMessage, *, now: datetime) -> str:
+def sign(vault: Vault, message: Message, *, now: datetime) -> str:
     """Return the message as a compact JWS. Its time is that of this try; its id is the same for all tries.
 
     Raises:
@@ -19,13 +19,12 @@ def sign(vault: Vault, claimed: ClaimedMessage, *, now: datetime) -> str:
     """
     claims = {
         "iss": signing_keys.log_origin(vault.register.origin()),
-        "aud": str(claimed.relying_party_id),
-        "jti": str(claimed.id),
+        "aud": str(message.relying_party_id),
+        "jti": str(message.id),
         "iat": int(now.timestamp()),
-        "event": claimed.event,
-        "subject_ref": claimed.subject_ref,
-        "purpose": claimed.purpose,
+        "event": message.event,
+        "subject_ref": message.subject_ref,
+        "purpose": message.purpose,
     }
-    return jws.sign_token(
-        encode_json(claims), typ=jws.EVENT_TYPE, key=signing_keys.load_signer(vault, KeyUse.EVENTS).private
-    )
+    signer = signing_keys.load_signer(vault, KeyUse.EVENTS)
+    return jws.sign_token(encode_json(claims), typ=jws.EVENT_TYPE, key=signer.private)

@@ -7,11 +7,10 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.callbacks import deliveries
@@ -26,64 +25,35 @@ from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMessage:
-    """An event of a consent, before it is queued."""
-
-    subject_id: UUID
-    relying_party_id: UUID
-    subject_ref: str
-    purpose: Purpose
-    event: CallbackEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedMessage:
-    """A message that the worker is about to send."""
-
-    id: UUID
-    relying_party_id: UUID
-    callback: str
-    event: CallbackEvent
-    subject_ref: str
-    purpose: Purpose
-    made_on: date
-    attempts: int
-    """Including this one."""
-
-
-def add(session: Session, key: Key | None, new: NewMessage, *, now: datetime) -> None:
+def add(
+    session: Session,
+    key: Key | None,
+    *,
+    subject_id: UUID,
+    relying_party_id: UUID,
+    subject_ref: str,
+    purpose: Purpose,
+    event: CallbackEvent,
+    now: datetime,
+) -> None:
     """Queue a message, if the relying party has a callback. It replaces an earlier message about the same consent.
 
     Args:
         key: of the subject's records; with None the delivery is missing from the subject's list.
     """
-    earlier = session.scalar(
-        select(Message).where(
-            Message.relying_party_id == new.relying_party_id,
-            Message.subject_ref == new.subject_ref,
-            Message.purpose == new.purpose,
-        )
-    )
+    consent = {"relying_party_id": relying_party_id, "subject_ref": subject_ref, "purpose": purpose}
+    earlier = session.scalar(select(Message).filter_by(**consent))
     if earlier is not None:
         _settle(session, key, earlier, DeliveryState.OVERTAKEN, now=now)
-    if _callback_of(session, new.relying_party_id) is None:
+    if _callback_of(session, relying_party_id) is None:
         return
-    message = Message(id=uuid4(), erasure_id=None, made_on=now.date(), attempts=0, **asdict(new))
+    message = Message(
+        id=uuid4(), subject_id=subject_id, erasure_id=None, event=event, made_on=now.date(), attempts=0, **consent
+    )
     session.add(message)
     session.flush()
     if key is not None:
-        record = deliveries.DeliveryRecord(
-            relying_party_id=new.relying_party_id,
-            event=new.event,
-            purpose=new.purpose,
-            outcome=DeliveryState.PENDING,
-            made_at=now,
-            tries=0,
-            last_tried_at=None,
-            settled_at=None,
-        )
-        deliveries.add(session, key, delivery_id=message.id, subject_id=new.subject_id, record=record)
+        deliveries.add(session, key, message, subject_id=subject_id, now=now)
 
 
 def _callback_of(session: Session, party_id: UUID) -> str | None:
@@ -92,9 +62,17 @@ def _callback_of(session: Session, party_id: UUID) -> str | None:
 
 def list_recipients(session: Session) -> Sequence[UUID]:
     """Return the relying parties that have a callback and waiting messages."""
-    list_waiting = select(Message.relying_party_id).distinct()
-    called = (RelyingParty.callback.is_not(None), RelyingParty.id.in_(list_waiting))
-    return session.scalars(select(RelyingParty.id).where(*called).order_by(RelyingParty.id)).all()
+    return _list_parties(session, RelyingParty.callback.is_not(None))
+
+
+def list_without_callback(session: Session, *, before: date) -> Sequence[UUID]:
+    """Return the relying parties that have messages older than that day and no callback any more."""
+    return _list_parties(session, RelyingParty.callback.is_(None), Message.made_on < before)
+
+
+def _list_parties(session: Session, *where: ColumnElement[bool]) -> Sequence[UUID]:
+    parties = select(Message.relying_party_id).join(RelyingParty).where(*where).distinct()
+    return session.scalars(parties.order_by(Message.relying_party_id)).all()
 
 
 def list_waiting(session: Session, party_id: UUID) -> Sequence[UUID]:
@@ -103,28 +81,18 @@ def list_waiting(session: Session, party_id: UUID) -> Sequence[UUID]:
     return session.scalars(mine.order_by(Message.made_on, Message.id)).all()
 
 
-def claim(session: Session, message_id: UUID) -> ClaimedMessage | None:
-    """Count a try before it is made; None if the message was settled, or its relying party has no callback any more.
+def claim(session: Session, message_id: UUID) -> tuple[Message, str] | None:
+    """Count a try before it is made. Returns the message and the callback.
 
-    The caller signs the message afterwards, so its signature is later than that of any message it replaced.
+    Returns None if the message was settled, or its relying party has no callback any more. The caller signs the message
+    afterwards, so its signature is later than that of any message it replaced.
     """
     message = session.get(Message, message_id)
-    if message is None:
-        return None
-    callback = _callback_of(session, message.relying_party_id)
-    if callback is None:
+    callback = None if message is None else _callback_of(session, message.relying_party_id)
+    if message is None or callback is None:
         return None
     message.attempts += 1
-    return ClaimedMessage(
-        id=message.id,
-        relying_party_id=message.relying_party_id,
-        callback=callback,
-        event=message.event,
-        subject_ref=message.subject_ref,
-        purpose=message.purpose,
-        made_on=message.made_on,
-        attempts=message.attempts,
-    )
+    return message, callback
 
 
 def record_try(session: Session, vault: Vault, message_id: UUID, *, state: DeliveryState, now: datetime) -> None:
@@ -136,9 +104,7 @@ def record_try(session: Session, vault: Vault, message_id: UUID, *, state: Deliv
     if state is not DeliveryState.PENDING:
         _settle(session, key, message, state, now=now, tried=True)
     elif key is not None:
-        deliveries.update(
-            session, key, delivery_id=message.id, state=state, tries=message.attempts, tried=True, now=now
-        )
+        deliveries.update(session, key, message, state=state, tried=True, now=now)
 
 
 def give_up(session: Session, vault: Vault, *, party_id: UUID, before: date, now: datetime) -> int:
@@ -150,18 +116,9 @@ def give_up(session: Session, vault: Vault, *, party_id: UUID, before: date, now
     return len(found)
 
 
-def list_without_callback(session: Session, *, before: date) -> Sequence[UUID]:
-    """Return the relying parties that have messages older than that day and no callback any more."""
-    old = select(Message.relying_party_id).where(Message.made_on < before)
-    return session.scalars(
-        select(RelyingParty.id).where(RelyingParty.callback.is_(None), RelyingParty.id.in_(old))
-    ).all()
-
-
 def attach_to_erasure(session: Session, *, subject_id: UUID, erasure_id: UUID) -> None:
     """Link the subject's messages to the erasure, which lists them under `kept` until they are settled."""
-    mine = Message.subject_id == subject_id
-    session.execute(update(Message).where(mine).values(erasure_id=erasure_id))
+    session.execute(update(Message).where(Message.subject_id == subject_id).values(erasure_id=erasure_id))
 
 
 def has_messages_of(session: Session, *, erasure_id: UUID) -> bool:
@@ -185,7 +142,7 @@ def _settle(
     session.expunge(message)
     if key is None or message.subject_id is None:
         return
-    deliveries.update(session, key, delivery_id=message.id, state=state, tries=message.attempts, tried=tried, now=now)
+    deliveries.update(session, key, message, state=state, tried=tried, now=now)
     session.flush()
     if state is not DeliveryState.OVERTAKEN:
         entries.append(

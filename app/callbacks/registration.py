@@ -32,8 +32,7 @@ def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool,
     with vault.change() as change:
         party = change.session.get(RelyingParty, party_id)
         if party is None:
-            msg = f"there is no relying party {party_id}"
-            raise PartyError(msg)
+            raise PartyError(f"there is no relying party {party_id}")
         if party.callback_id is not None:
             end = change.end if to is None else change.replaced
             end(EndedKind.CALLBACK, party.callback_id, ended_as="off" if to is None else "replaced", on=now.date())

@@ -101,33 +101,26 @@ def parse_callback(url: str, *, private: bool) -> Callback:
     """
     found = _FORM.fullmatch(url) if len(url) <= MAX_LENGTH else None
     if found is None:
-        msg = "a callback is written as https://host/path, in ASCII, without a user and a fragment"
-        raise CallbackError(msg)
-    scheme, host = found["scheme"], found["host"].strip("[]")
+        raise CallbackError("a callback is written as https://host/path, in ASCII, without a user and a fragment")
+    scheme, host, target = found["scheme"], found["host"].strip("[]"), found["target"]
     port = int(found["port"] or PORTS[scheme])
     if not 1 <= port <= MAX_PORT:
-        msg = f"there is no port {port}"
-        raise CallbackError(msg)
+        raise CallbackError(f"there is no port {port}")
     if scheme != "https" and not private:
-        msg = "a callback is https; http only with MIEN_CALLBACK_PRIVATE"
-        raise CallbackError(msg)
-    target = found["target"]
-    parsed = Callback(scheme, host, port, target if target.startswith("/") else f"/{target}")
-    _check_literal_address(parsed, private=private)
-    return parsed
+        raise CallbackError("a callback is https; http only with MIEN_CALLBACK_PRIVATE")
+    _check_literal_address(host, private=private)
+    return Callback(scheme, host, port, target if target.startswith("/") else f"/{target}")
 
 
-def _check_literal_address(parsed: Callback, *, private: bool) -> None:
+def _check_literal_address(host: str, *, private: bool) -> None:
     try:
-        address = ip_address(parsed.host)
+        address = ip_address(host)
     except ValueError:
-        if ":" in parsed.host:
-            msg = f"{parsed.host} is not an address"
-            raise CallbackError(msg) from None
+        if ":" in host:
+            raise CallbackError(f"{host} is not an address") from None
         return
     if not may_be_called(address, private=private):
-        msg = f"{address} is not a public address; see MIEN_CALLBACK_PRIVATE"
-        raise CallbackError(msg)
+        raise CallbackError(f"{address} is not a public address; see MIEN_CALLBACK_PRIVATE")
 
 
 def may_be_called(address: IPAddress, *, private: bool) -> bool:

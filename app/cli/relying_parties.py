@@ -1,6 +1,5 @@
 """`mien relying-party`: add, describe, list and end relying parties and their keys."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from app.faces.permit import Purpose
 from app.kit.clock import utc_now
 from app.parties import queries
 from app.parties import service as parties
+from app.parties.tables import RelyingParty
 from app.settings import MOST_OVERLAP_HOURS
 
 app = typer.Typer(no_args_is_help=True, help="Relying parties, which ask for comparisons, and their keys.")
@@ -80,7 +80,7 @@ def list_parties(*, as_json: Json = False) -> None:
     with open_stores(settings) as vault:
         blocked = enumeration_guard.stopped_parties(vault, settings, now=utc_now())
         with vault.data.read() as session:
-            listed = [_list_entry(one, blocked.get(one.party.relying_party_id)) for one in queries.list_all(session)]
+            listed = [_list_entry(party, blocked.get(party.id)) for party in queries.list_all(session)]
     if as_json:
         print_result({"relying_parties": listed}, as_json=True)
         return
@@ -123,8 +123,7 @@ def set_party_callback(
     See docs/how-to/receive-callbacks.md.
     """
     if (url is None) is not off:
-        msg = "give either a URL or --off"
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter("give either a URL or --off")
     settings = read_settings()
     with open_stores(settings) as vault:
         set_callback(vault, party_id=party_id, to=url, private=settings.callback_private, now=utc_now())
@@ -139,14 +138,14 @@ def revoke_party(party_id: PartyId, *, as_json: Json = False) -> None:
     _print_party(party, as_json=as_json)
 
 
-def _print_party(party: queries.PublicParty, *, as_json: bool, key: str | None = None, **more: object) -> None:
+def _print_party(party: RelyingParty, *, as_json: bool, key: str | None = None, **more: object) -> None:
     fields: dict[str, Any] = {"relying_party_id": party.relying_party_id, "name": party.name}
     if key is not None:
         fields["api_key"] = key
     print_result({**fields, "purposes": [str(purpose) for purpose in party.purposes], **more}, as_json=as_json)
 
 
-def _description(party: queries.PublicParty) -> dict[str, Any]:
+def _description(party: RelyingParty) -> dict[str, Any]:
     return {name: getattr(party, name) for name in ("contact", "context", "legal_basis", "alternative")}
 
 
@@ -154,14 +153,14 @@ def _key_end(ends_at: datetime | None) -> str:
     return "in force" if ends_at is None else f"until {ends_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _list_entry(one: queries.PartyForOperator, blocked_until: datetime | None) -> dict[str, Any]:
+def _list_entry(party: RelyingParty, blocked_until: datetime | None) -> dict[str, Any]:
     return {
-        "relying_party_id": one.party.relying_party_id,
-        "name": one.party.name,
-        "purposes": [str(purpose) for purpose in one.party.purposes],
-        **_description(one.party),
-        "added_on": one.added_on,
-        "revoked_on": one.revoked_on,
+        "relying_party_id": party.id,
+        "name": party.name,
+        "purposes": [str(purpose) for purpose in party.purposes],
+        **_description(party),
+        "added_on": party.added_on,
+        "revoked_on": party.revoked_on,
         "stopped_until": None if blocked_until is None else blocked_until.isoformat(timespec="seconds"),
-        "keys": [asdict(key) for key in one.keys],
+        "keys": [{"created_on": key.created_on, "ends_at": key.ends_at} for key in party.keys],
     }

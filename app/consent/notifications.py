@@ -28,11 +28,13 @@ def notify(session: Session, key: Key | None, grant: Grant, event: CallbackEvent
     """
     if grant.relying_party_id is None or grant.subject_ref is None:
         return
-    message = outbox.NewMessage(
+    outbox.add(
+        session,
+        key,
         subject_id=grant.subject_id,
         relying_party_id=grant.relying_party_id,
         subject_ref=grant.subject_ref,
         purpose=grant.purpose,
         event=event,
+        now=now,
     )
-    outbox.add(session, key, message, now=now)

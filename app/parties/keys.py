@@ -116,15 +116,12 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 def _purge(vault: Vault, kind: EndedKind, *where: ColumnElement[bool], now: datetime) -> int:
     deleted = 0
-    for page in dead_rows.pages(vault, PartyKey.id, where=where):
-        ended = dead_rows.tombstones(vault, kind, (row.id for row in page))
-        if ended:
-            with vault.data.write() as session:
-                _end_for_good(
-                    session, [key_id for key_id, tombstone in ended.items() if tombstone.ended_as == REPLACED], now
-                )
-                session.execute(delete(PartyKey).where(PartyKey.id.in_(ended), *where))
-            deleted += len(ended)
+    for ended in dead_rows.ended_pages(vault, kind, PartyKey.id, where=where):
+        replaced = [key_id for key_id, tombstone in ended.items() if tombstone.ended_as == REPLACED]
+        with vault.data.write() as session:
+            _end_for_good(session, replaced, now)
+            session.execute(delete(PartyKey).where(PartyKey.id.in_(ended), *where))
+        deleted += len(ended)
     return deleted
 
 

@@ -21,28 +21,23 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 
 def _revoke_again(vault: Vault, now: datetime) -> int:
-    total = 0
-    for page in dead_rows.pages(vault, RelyingParty.id, where=[RelyingParty.revoked_on.is_(None)]):
-        revoked = dead_rows.tombstones(vault, EndedKind.RELYING_PARTY, (row.id for row in page))
-        if revoked:
-            with vault.data.write() as session:
-                for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
-                    party.revoked_on = revoked[party.id].ended_on
-                    # A failed commit, or the restore, discarded the first entry.
-                    party_id, at = str(party.id), now.isoformat()
-                    append_open_entry(session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=party_id, at=at)
-            total += len(revoked)
+    total, active = 0, [RelyingParty.revoked_on.is_(None)]
+    for revoked in dead_rows.ended_pages(vault, EndedKind.RELYING_PARTY, RelyingParty.id, where=active):
+        with vault.data.write() as session:
+            for party in session.scalars(select(RelyingParty).where(RelyingParty.id.in_(revoked))):
+                party.revoked_on = revoked[party.id].ended_on
+                # A failed commit, or the restore, discarded the first entry.
+                party_id, at = str(party.id), now.isoformat()
+                append_open_entry(session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=party_id, at=at)
+        total += len(revoked)
     return total
 
 
 def _delete_ended_callbacks(vault: Vault) -> int:
-    total = 0
-    for page in dead_rows.pages(vault, RelyingParty.id, RelyingParty.callback_id):
-        ended = dead_rows.tombstones(vault, EndedKind.CALLBACK, (row.callback_id for row in page if row.callback_id))
-        if ended:
-            with vault.data.write() as session:
-                restored = update(RelyingParty).where(RelyingParty.callback_id.in_(ended))
-                session.execute(restored.values(callback=None, callback_id=None))
-            log.warning("ended callbacks were deleted after a restore; set the current ones again", count=len(ended))
-            total += len(ended)
+    total, callback_id = 0, RelyingParty.callback_id
+    for ended in dead_rows.ended_pages(vault, EndedKind.CALLBACK, callback_id, where=[callback_id.is_not(None)]):
+        with vault.data.write() as session:
+            session.execute(update(RelyingParty).where(callback_id.in_(ended)).values(callback=None, callback_id=None))
+        log.warning("ended callbacks were deleted after a restore; set the current ones again", count=len(ended))
+        total += len(ended)
     return total

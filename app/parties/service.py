@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from app.faces.permit import Purpose
 from app.kit.crash_points import operation
 from app.kit.text import REASON, readable
-from app.parties import keys
-from app.parties.queries import PublicParty, public_view
+from app.parties import keys, queries
 from app.parties.tables import PartyPurpose, RelyingParty
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.tables import EndedKind
@@ -46,7 +45,7 @@ def add(
     context: str | None = None,
     legal_basis: str | None = None,
     now: datetime,
-) -> tuple[PublicParty, str]:
+) -> tuple[RelyingParty, str]:
     """Add a relying party. Returns it and its key, which cannot be read again.
 
     Raises:
@@ -55,19 +54,16 @@ def add(
     texts = {"contact": contact, "alternative": alternative, "context": context, "legal_basis": legal_basis}
     _check_texts({"name": name, **texts})
     if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
-        msg = f"a relying party is named {name!r} already; choose another name"
-        raise PartyError(msg)
+        raise PartyError(f"a relying party is named {name!r} already; choose another name")
     if not purposes or not set(purposes) <= set(PARTY_PURPOSES):
-        msg = f"a relying party's purposes are {' and '.join(PARTY_PURPOSES)}"
-        raise PartyError(msg)
-    party = RelyingParty(
-        id=uuid4(), name=name, **texts, added_on=now.date(), revoked_on=None, callback=None, callback_id=None
-    )
+        raise PartyError(f"a relying party's purposes are {' and '.join(PARTY_PURPOSES)}")
+    purpose_rows = [PartyPurpose(purpose=purpose) for purpose in set(purposes)]
+    party = RelyingParty(id=uuid4(), name=name, **texts, purpose_rows=purpose_rows, added_on=now.date())
+    party.revoked_on = party.callback = party.callback_id = None
     session.add(party)
     session.flush()
-    session.add_all(PartyPurpose(relying_party_id=party.id, purpose=purpose) for purpose in set(purposes))
     append_open_entry(session, LoggedAct.RELYING_PARTY_ADDED, relying_party_id=str(party.id), at=now.isoformat())
-    return public_view(session, party), keys.add(session, party.id, now=now)
+    return party, keys.add(session, party.id, now=now)
 
 
 def _check_texts(texts: dict[str, str | None]) -> None:
@@ -75,15 +71,13 @@ def _check_texts(texts: dict[str, str | None]) -> None:
     for field, text in texts.items():
         label = field.replace("_", " ")
         if text is not None and not text.strip():
-            msg = f"the {label} is blank; a relying party has a name, a contact and an alternative"
-            raise PartyError(msg)
+            raise PartyError(f"the {label} is blank; a relying party has a name, a contact and an alternative")
         if text is not None and not readable(text):
-            msg = f"the {label} cannot be shown to people as it is. {REASON}"
-            raise PartyError(msg)
+            raise PartyError(f"the {label} cannot be shown to people as it is. {REASON}")
 
 
 @operation("describing a relying party")
-def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: datetime) -> PublicParty:
+def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: datetime) -> RelyingParty:
     """Change the texts of a relying party. Earlier receipts keep the earlier texts.
 
     Raises:
@@ -91,8 +85,7 @@ def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: da
     """
     texts = {name: text for name, text in asdict(changes).items() if text is not None}
     if not texts:
-        msg = "give a change: --contact, --context, --legal-basis or --alternative"
-        raise PartyError(msg)
+        raise PartyError("give a change: --contact, --context, --legal-basis or --alternative")
     _check_texts(texts)
     with vault.data.write() as session:
         party = _get_active(session, party_id)
@@ -105,13 +98,13 @@ def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: da
             changed=" ".join(texts),
             at=now.isoformat(),
         )
-        return public_view(session, party)
+        return party
 
 
 @operation("rotating a relying party's key")
 def rotate_key(
     vault: Vault, *, party_id: UUID, overlap: timedelta = timedelta(), now: datetime
-) -> tuple[PublicParty, str]:
+) -> tuple[RelyingParty, str]:
     """Give the relying party a new key. Its old key ends at once, or after *overlap*.
 
     Raises:
@@ -119,8 +112,7 @@ def rotate_key(
     """
     longest = vault.settings.key_overlap_hours
     if overlap > timedelta(hours=longest):
-        msg = f"an old key may be used for at most {longest} hours more (MIEN_KEY_OVERLAP_HOURS)"
-        raise PartyError(msg)
+        raise PartyError(f"an old key may be used for at most {longest} hours more (MIEN_KEY_OVERLAP_HOURS)")
     until = now + overlap if overlap else None
     with vault.change() as change:
         party = _get_active(change.session, party_id)
@@ -132,11 +124,11 @@ def rotate_key(
             at=now.isoformat(),
             old_key_until=None if until is None else until.isoformat(),
         )
-        return public_view(change.session, party), keys.add(change.session, party_id, now=now)
+        return party, keys.add(change.session, party_id, now=now)
 
 
 @operation("revoking a relying party")
-def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PublicParty:
+def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> RelyingParty:
     """End the relying party's keys for good. Subjects can give it no new consent.
 
     Raises:
@@ -150,12 +142,11 @@ def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> PublicParty:
         append_open_entry(
             change.session, LoggedAct.RELYING_PARTY_REVOKED, relying_party_id=str(party_id), at=now.isoformat()
         )
-        return public_view(change.session, party)
+        return party
 
 
 def _get_active(session: Session, party_id: UUID) -> RelyingParty:
-    party = session.get(RelyingParty, party_id)
+    party = queries.get(session, party_id)
     if party is None or party.revoked_on is not None:
-        msg = f"there is no relying party {party_id}, or it is revoked"
-        raise PartyError(msg)
+        raise PartyError(f"there is no relying party {party_id}, or it is revoked")
     return party

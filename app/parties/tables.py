@@ -4,7 +4,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Date, ForeignKey, LargeBinary, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL
 from app.db.types import Row, spelled
@@ -34,6 +34,18 @@ class RelyingParty(Row):
     """URL of its callback; None if it gets no messages."""
     callback_id: Mapped[UUID | None] = mapped_column(info=IMPERSONAL)
     """Random id of this callback. The register records its end, so that a restore does not bring it back."""
+    purpose_rows: Mapped[list["PartyPurpose"]] = relationship()
+    keys: Mapped[list["PartyKey"]] = relationship(viewonly=True, order_by="PartyKey.created_on, PartyKey.id")
+
+    @property
+    def relying_party_id(self) -> UUID:
+        """The id, under its public name."""
+        return self.id
+
+    @property
+    def purposes(self) -> list[Purpose]:
+        """The purposes for which subjects can consent to it."""
+        return sorted(row.purpose for row in self.purpose_rows)
 
 
 class PartyPurpose(Row):

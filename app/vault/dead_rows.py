@@ -95,3 +95,12 @@ def tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID,
     with vault.register.store.read() as session:
         stones = session.scalars(select(Tombstone).where(Tombstone.digest.in_(sorted(by_digest)))).all()
     return {by_digest[stone.digest]: stone for stone in stones}
+
+
+def ended_pages(
+    vault: Vault, kind: EndedKind, by: Column, *, where: Collection[ColumnElement[bool]] = ()
+) -> Iterator[dict[UUID, Tombstone]]:
+    """Yield the tombstones of a table's rows that ended, page by page, each by the value of its column *by*."""
+    for page in pages(vault, by, where=where):
+        if ended := tombstones(vault, kind, (row[0] for row in page)):
+            yield ended

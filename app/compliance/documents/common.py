@@ -98,7 +98,7 @@ def _no_party(purpose: Purpose) -> str:
 def recipients(source: Source) -> list[Document]:
     """Return every relying party that is not revoked."""
     with source.vault.data.read() as session:
-        found = [one.party for one in parties.list_all(session) if one.revoked_on is None]
+        found = [party for party in parties.list_all(session) if party.revoked_on is None]
     return [
         {
             "name": one.name,
