@@ -1,6 +1,7 @@
 """A subject's consent events: sealed under the subject's key, numbered for each subject, each with a receipt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -16,6 +17,15 @@ from app.vault.sealed_list import SealedEntry, SealedList
 from app.vault.vault import Vault
 
 _EVENTS = SealedList(ConsentEventRow, ConsentEvent)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """A consent event and its receipt."""
+
+    event: ConsentEvent
+    receipt: Bundle | None
+    """None if the event could not be recorded, or is older than receipts."""
 
 
 def event_for(grant: Grant, state: EventState, *, at: datetime, ends: datetime | None = None) -> ConsentEvent:
@@ -47,11 +57,9 @@ def list_events(
     return list(_EVENTS.list_newest_first(session, key, subject_id=subject_id, limit=limit, before=before))
 
 
-def find_latest(
-    session: Session, key: Key, *, subject_id: UUID, consent_id: UUID
-) -> tuple[ConsentEvent, Bundle | None] | None:
-    """Return the subject's latest event about one consent, and its receipt; None without such an event."""
+def find_latest(session: Session, key: Key, *, subject_id: UUID, consent_id: UUID) -> RecordedEvent | None:
+    """Return the subject's latest event about one consent; None without such an event."""
     for entry in _EVENTS.list_newest_first(session, key, subject_id=subject_id):
         if entry.record.consent_id == consent_id:
-            return entry.record, issuing.find_receipt(session, key, receipt_id=entry.id)
+            return RecordedEvent(entry.record, issuing.find_receipt(session, key, receipt_id=entry.id))
     return None

@@ -17,17 +17,16 @@ NOTICE: Example = {
     "sha256": NOTICE_SHA256,
     "purpose": "verification",
     "language": "en",
-    "version": 2,
+    "version": 3,
     "published_at": "2026-11-20T08:00:00.520889Z",
 }
-_REQUEST: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
-CONSENT: Example = {**_REQUEST}
+CONSENT: Example = {"purpose": "verification", "relying_party_id": PARTY_ID, "notice_sha256": NOTICE_SHA256}
 REFUSAL: Example = {"purpose": "template_renewal", "notice_sha256": RENEWAL_SHA256, "decision": "refused"}
-_IN_FORCE: Example = {**_REQUEST, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
+_IN_FORCE: Example = {**CONSENT, "consent_id": CONSENT_ID, "subject_ref": SUBJECT_REF, "valid_until": UNTIL}
 GRANT: Example = {**_IN_FORCE, "paused": False}
 DECISION: Example = {**_IN_FORCE, "decision": "given", "receipt": RECEIPT}
 EVENT: Example = {
-    **_REQUEST,
+    **CONSENT,
     "consent_id": CONSENT_ID,
     "state": "given",
     "event_time": "2026-11-23T10:25:42.855468Z",
@@ -35,7 +34,7 @@ EVENT: Example = {
 }
 CONSENTS: Example = {"items": [EVENT], "next": None, "in_force": [GRANT]}
 RENEWAL: Example = {"notice_sha256": NOTICE_SHA256}
-DUE: Example = {**_REQUEST, "consent_id": CONSENT_ID, "valid_until": UNTIL, "renewable": True}
+DUE: Example = {**CONSENT, "consent_id": CONSENT_ID, "valid_until": UNTIL, "renewable": True}
 ME: Example = {**ACCOUNT, "renewals_due": [DUE]}
 RENEWED: Example = {**GRANT, "valid_until": "2028-11-02T00:00:00Z", "receipt": RECEIPT}
 WITHDRAWAL: Example = {
@@ -58,4 +57,4 @@ DELIVERY: Example = {
     "settled_at": "2026-12-01T17:03:10.020771Z",
 }
 REFERENCE: Example = {"subject_ref": SUBJECT_REF, "purposes": ["verification"]}
-PROOF: Example = {**_REQUEST, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}
+PROOF: Example = {**CONSENT, "consent_id": CONSENT_ID, "given_on": "2026-11-23", "ended_on": None}

@@ -1,6 +1,6 @@
 """Maintenance of consents: end expired ones, delete old proofs, and repair the store after a crash or a restore."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -13,7 +13,6 @@ from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
-from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
@@ -41,22 +40,6 @@ def _end_if_expired(vault: Vault, grant_id: UUID, now: datetime) -> bool:
         # The subject is being erased: the grant ends with the subject, and no event is written.
         return False
     return True
-
-
-@operation("forgetting proofs")
-def delete_old_proofs(vault: Vault, *, retention: timedelta, now: datetime) -> int:
-    """Delete the proofs past their *retention*, a page at a time. Returns how many."""
-    today, total = now.date(), 0
-    while True:
-        with vault.data.read() as session:
-            page = proofs.list_old(session, retention=retention, today=today)
-        if not page:
-            return total
-        with vault.data.write() as session:
-            deleted = proofs.delete_proofs(session, page)
-            if deleted:
-                append_open_entry(session, LoggedAct.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
-        total += deleted
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:

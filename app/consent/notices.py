@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.consent.tables import Notice
@@ -64,8 +64,7 @@ def _parts(body: bytes) -> tuple[str, dict[str, Any], str]:
         before, fields, text = body.decode().split(FENCE, 2)
         return before, tomllib.loads(fields), text
     except ValueError as error:
-        msg = f"a notice starts with TOML between two lines of +++, then the text ({error})"
-        raise NoticeError(msg) from error
+        raise NoticeError(f"a notice starts with TOML between two lines of +++, then the text ({error})") from error
 
 
 def parse(body: bytes) -> NoticeHeader:
@@ -77,16 +76,13 @@ def parse(body: bytes) -> NoticeHeader:
     before, fields, text = _parts(body)
     missing = [name for name in FIELDS if name not in fields]
     if before or missing or not text.strip():
-        msg = f"the notice lacks {', '.join(missing) or 'its text'}"
-        raise NoticeError(msg)
-    if fields["purpose"] not in list(Purpose) or type(fields["version"]) is not int:
-        msg = f"purpose is one of {', '.join(Purpose)}; version is a whole number"
-        raise NoticeError(msg)
-    if not (isinstance(fields["language"], str) and fields["language"]):
-        msg = "language is a tag like en or pt-BR"
-        raise NoticeError(msg)
-    digest = hashlib.sha256(body).hexdigest()
-    return NoticeHeader(digest, Purpose(fields["purpose"]), str(fields["language"]), fields["version"])
+        raise NoticeError(f"the notice lacks {', '.join(missing) or 'its text'}")
+    purpose, language, version = fields["purpose"], fields["language"], fields["version"]
+    if purpose not in list(Purpose) or type(version) is not int:
+        raise NoticeError(f"purpose is one of {', '.join(Purpose)}; version is a whole number")
+    if not (isinstance(language, str) and language):
+        raise NoticeError("language is a tag like en or pt-BR")
+    return NoticeHeader(hashlib.sha256(body).hexdigest(), Purpose(purpose), language, version)
 
 
 def _check_receipt(header: NoticeHeader, body: bytes) -> None:
@@ -94,11 +90,10 @@ def _check_receipt(header: NoticeHeader, body: bytes) -> None:
     try:
         repeated = drafting.processing_content(front_matter(body), sha256=header.sha256, relying_party=None)
     except (KeyError, ValueError) as error:
-        msg = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
-        raise NoticeError(msg) from error
+        reason = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
+        raise NoticeError(reason) from error
     if len(repeated.model_dump_json()) > MAX_FRONT_MATTER_CHARS:
-        msg = f"shorten the front matter to {MAX_FRONT_MATTER_CHARS} characters: every receipt repeats it"
-        raise NoticeError(msg)
+        raise NoticeError(f"shorten the front matter to {MAX_FRONT_MATTER_CHARS} characters: every receipt repeats it")
 
 
 def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHeader, bool]:
@@ -114,8 +109,7 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
     where = (Notice.purpose == header.purpose, Notice.language == header.language)
     newest = session.scalar(select(func.max(Notice.version)).where(*where))
     if newest is not None and header.version <= newest:
-        msg = f"version {newest} is in force; give the changed text a higher version"
-        raise NoticeError(msg)
+        raise NoticeError(f"version {newest} is in force; give the changed text a higher version")
     fields = asdict(header)
     session.add(Notice(**fields, published_at=now, body=body))
     session.flush()
@@ -125,15 +119,9 @@ def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHead
 
 def list_in_force(session: Session) -> Sequence[Notice]:
     """Return the notice in force for each purpose and language."""
-    newest = select(Notice.purpose, Notice.language, func.max(Notice.version).label("version"))
-    newest_of = newest.group_by(Notice.purpose, Notice.language).subquery()
-    query = select(Notice).join(
-        newest_of,
-        (Notice.purpose == newest_of.c.purpose)
-        & (Notice.language == newest_of.c.language)
-        & (Notice.version == newest_of.c.version),
-    )
-    return session.scalars(query.order_by(Notice.purpose, Notice.language)).all()
+    newest = select(Notice.purpose, Notice.language, func.max(Notice.version)).group_by(Notice.purpose, Notice.language)
+    in_force = tuple_(Notice.purpose, Notice.language, Notice.version).in_(newest)
+    return session.scalars(select(Notice).where(in_force).order_by(Notice.purpose, Notice.language)).all()
 
 
 def digests_in_force(session: Session, purpose: Purpose) -> set[str]:

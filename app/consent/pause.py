@@ -26,7 +26,7 @@ from app.web.auth import UnauthenticatedError
 
 def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose, now: datetime) -> bool:
     """Stop matching on the subject's consent. Returns whether there is such a consent."""
-    grant = find_grant(change.session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
+    grant = find_grant(change.session, subject_id, purpose, relying_party_id)
     if grant is not None and grant.matching_period_id is not None:
         # At the commit, not before: only lifting the dispute ends a pause, so a pause needs its dispute.
         change.replaced(EndedKind.SPELL, grant.matching_period_id, ended_as="disputed", on=now.date())
@@ -36,7 +36,7 @@ def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: 
 
 def resume(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> bool:
     """Allow matching on the consent again, in a new matching period. Returns whether it was paused."""
-    grant = find_grant(session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
+    grant = find_grant(session, subject_id, purpose, relying_party_id)
     if grant is None or not grant.paused:
         return False
     grant.matching_period_id = uuid4()
@@ -45,7 +45,7 @@ def resume(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpos
 
 def is_paused(session: Session, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose) -> bool:
     """Return whether the subject has such a consent and it is paused."""
-    grant = find_grant(session, subject_id=subject_id, purpose=purpose, relying_party_id=relying_party_id)
+    grant = find_grant(session, subject_id, purpose, relying_party_id)
     return grant is not None and grant.paused
 
 
@@ -58,12 +58,8 @@ def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, now: date
         paused = session.scalars(select(Grant).where(Grant.matching_period_id.in_(ended))).all()
         for grant in paused:
             grant.matching_period_id = None
-            _record(session, vault, grant.subject_id, now)
+            # The restore discarded the first receipt of the pause.
+            write = partial(subjects.issue_right_receipt, session, vault, grant.subject_id, "dispute", now=now)
+            with suppress(UnauthenticatedError):
+                record_or_note_unrecorded(session, write, state="disputed", now=now)
     return len(paused)
-
-
-def _record(session: Session, vault: Vault, subject_id: UUID, now: datetime) -> None:
-    """Write the receipt of the pause again, if its keys open: the restore discarded the first one."""
-    write = partial(subjects.issue_right_receipt, session, vault, subject_id, "dispute", now=now)
-    with suppress(UnauthenticatedError):
-        record_or_note_unrecorded(session, write, state="disputed", now=now)

@@ -6,6 +6,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.faces.permit import Purpose
+from app.kit.errors import InvalidRequestError
+from app.settings import Settings
 
 ENROLMENT_PURPOSES = frozenset({Purpose.VERIFICATION, Purpose.IDENTIFICATION})
 """The purposes that need a template."""
@@ -45,11 +47,9 @@ def valid_until(chosen: datetime | None, *, now: datetime, default_days: int, lo
     if chosen is None:
         return datetime.combine(now.date() + timedelta(days=default_days), time(), tzinfo=UTC)
     if chosen <= now:
-        msg = "choose an end in the future"
-        raise ValueError(msg)
+        raise ValueError("choose an end in the future")
     if chosen > now + timedelta(days=longest_days):
-        msg = f"choose an end at most {longest_days} days from now"
-        raise ValueError(msg)
+        raise ValueError(f"choose an end at most {longest_days} days from now")
     return chosen.astimezone(UTC)
 
 
@@ -64,9 +64,27 @@ def renewed_until(
     ends = valid_until(chosen, now=now, default_days=default_days, longest_days=longest_days)
     if ends < current_end:
         # The current end is not kept either: a receipt that repeats it could be linked to the receipt of giving.
-        msg = "choose an end no earlier than the present one; to end it sooner, withdraw it and give it again"
-        raise ValueError(msg)
+        raise ValueError(
+            "choose an end no earlier than the present one; to end it sooner, withdraw it and give it again"
+        )
     return ends
+
+
+def choose_end(
+    chosen: datetime | None, settings: Settings, *, now: datetime, current_end: datetime | None = None
+) -> datetime:
+    """Return the end of a consent that is given, or renewed if it has a *current_end*.
+
+    Raises:
+        InvalidRequestError: the *chosen* end is not allowed.
+    """
+    days = {"default_days": settings.consent_days, "longest_days": settings.consent_max_days}
+    try:
+        if current_end is None:
+            return valid_until(chosen, now=now, **days)
+        return renewed_until(chosen, current_end=current_end, now=now, **days)
+    except ValueError as error:
+        raise InvalidRequestError(("/valid_until", str(error))) from error
 
 
 def renewal_is_due(ends: datetime, *, days: int, now: datetime) -> bool:

@@ -6,13 +6,16 @@ days: no subject and no reference. The table stores its rows by digest, so they 
 
 import hashlib
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, select, true, update
 from sqlalchemy.orm import Session
 
 from app.consent.tables import ConsentProof, Grant
+from app.kit.crash_points import operation
+from app.transparency.log.entries import LoggedAct, append_open_entry
+from app.vault.vault import Vault
 
 PAGE = 500
 """Proofs deleted in one transaction."""
@@ -56,13 +59,19 @@ def list_proofs(session: Session, consent_ids: Collection[UUID]) -> Sequence[tup
     return sorted(((by_digest[proof.digest], proof) for proof in proofs), key=lambda pair: (pair[1].given_on, pair[0]))
 
 
-def list_old(session: Session, *, retention: timedelta, today: date) -> Sequence[bytes]:
-    """Return the digests of a page of proofs past their *retention*; of all proofs if it is zero."""
+@operation("forgetting proofs")
+def delete_old(vault: Vault, *, retention: timedelta, now: datetime) -> int:
+    """Delete the proofs past their *retention*, or all proofs if it is zero, a page at a time. Returns how many."""
+    today, total = now.date(), 0
     past: ColumnElement[bool] = ConsentProof.ended_on < today - retention if retention else true()
-    return session.scalars(select(ConsentProof.digest).where(past).limit(PAGE)).all()
-
-
-def delete_proofs(session: Session, digests: Sequence[bytes]) -> int:
-    """Delete these proofs and return how many existed."""
-    deleted = delete(ConsentProof).where(ConsentProof.digest.in_(digests)).returning(ConsentProof.digest)
-    return len(session.scalars(deleted).all())
+    while True:
+        with vault.data.read() as session:
+            page = session.scalars(select(ConsentProof.digest).where(past).limit(PAGE)).all()
+        if not page:
+            return total
+        with vault.data.write() as session:
+            gone = delete(ConsentProof).where(ConsentProof.digest.in_(page)).returning(ConsentProof.digest)
+            deleted = len(session.scalars(gone).all())
+            if deleted:
+                append_open_entry(session, LoggedAct.RETENTION_RUN, proofs_deleted=deleted, on=today.isoformat())
+        total += deleted

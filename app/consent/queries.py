@@ -1,7 +1,6 @@
 """Read consents: for the subject, and for a relying party."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -16,28 +15,14 @@ from app.faces.permit import Purpose
 from app.vault.seal import Key
 
 
-@dataclass(frozen=True, slots=True)
-class PastDecisions:
-    """The recipients and proofs of all decisions of a subject, in force or not."""
-
-    relying_party_ids: set[UUID]
-    proofs: Sequence[tuple[UUID, ConsentProof]]
-    """Each consent that was given and has a proof: its id and the proof."""
-
-
-def find_grant(session: Session, *, subject_id: UUID, purpose: Purpose, relying_party_id: UUID | None) -> Grant | None:
+def find_grant(session: Session, subject_id: UUID, purpose: Purpose, relying_party_id: UUID | None) -> Grant | None:
     """Return the subject's consent for a purpose and a recipient, paused or not.
 
     Args:
         relying_party_id: None for the controller itself.
     """
-    return session.scalar(
-        select(Grant).where(
-            Grant.subject_id == subject_id,
-            Grant.purpose == purpose,
-            Grant.relying_party_id.is_not_distinct_from(relying_party_id),
-        )
-    )
+    mine = (Grant.subject_id == subject_id, Grant.purpose == purpose)
+    return session.scalar(select(Grant).where(*mine, Grant.relying_party_id.is_not_distinct_from(relying_party_id)))
 
 
 def list_in_force(session: Session, *, subject_id: UUID, now: datetime) -> Sequence[Grant]:
@@ -46,11 +31,13 @@ def list_in_force(session: Session, *, subject_id: UUID, now: datetime) -> Seque
     return session.scalars(grants.order_by(Grant.purpose, Grant.id)).all()
 
 
-def find_past_decisions(session: Session, key: Key, *, subject_id: UUID) -> PastDecisions:
-    """Return the recipients and proofs of all the subject's decisions."""
+def find_past_decisions(
+    session: Session, key: Key, *, subject_id: UUID
+) -> tuple[set[UUID], Sequence[tuple[UUID, ConsentProof]]]:
+    """Return the relying parties of all the subject's decisions, and each consent that has a proof, with the proof."""
     past = [entry.record for entry in events.list_events(session, key, subject_id=subject_id)]
     parties = {event.relying_party_id for event in past if event.relying_party_id is not None}
-    return PastDecisions(parties, proofs.list_proofs(session, {event.consent_id for event in past}))
+    return parties, proofs.list_proofs(session, {event.consent_id for event in past})
 
 
 def list_references(

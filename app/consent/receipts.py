@@ -2,7 +2,6 @@
 
 from datetime import date, time
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -18,6 +17,7 @@ from app.transparency.verify.vocabulary import ConsentKind
 
 CACHED_NOTICES = 64
 """Parsed notices in memory; few exist, and each decision reads one."""
+_front_matter = lru_cache(maxsize=CACHED_NOTICES)(notices.front_matter)
 KINDS: dict[EventState, ConsentKind] = {
     EventState.GIVEN: "consent_given",
     EventState.REFUSED: "consent_refused",
@@ -52,8 +52,3 @@ def _time_of(event: ConsentEvent) -> date:
 def _party(session: Session, party_id: UUID) -> drafting.ConsentRecipient:
     (party,) = parties.list_recipients(session, [party_id])
     return drafting.ConsentRecipient(id=party.id, name=party.name, contact=party.contact)
-
-
-@lru_cache(maxsize=CACHED_NOTICES)
-def _front_matter(body: bytes) -> dict[str, Any]:
-    return notices.front_matter(body)

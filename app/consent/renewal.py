@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.consent import events, notices, queries
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
-from app.consent.policy import EventState, renewal_is_due, renewed_until
+from app.consent.policy import EventState, choose_end, renewal_is_due
 from app.consent.tables import Grant
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
-from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
@@ -48,7 +47,7 @@ def renew(
         now = clock()
         grant = _find_in_force(session, vault, subject_id=by.id, consent_id=consent_id, now=now)
         _check(session, grant, notice_sha256)
-        grant.valid_until = _end_of(grant, chosen_end, vault.settings, now)
+        grant.valid_until = choose_end(chosen_end, vault.settings, now=now, current_end=grant.valid_until)
         session.flush()
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=grant.valid_until)
         key = subjects.key(vault, by.id)
@@ -73,19 +72,6 @@ def _check(session: Session, grant: Grant, notice_sha256: str) -> None:
     if party is not None and not parties.may_ask(session, party, grant.purpose):
         reason = "its relying party no longer asks for this purpose, so it cannot be renewed"
         raise InvalidRequestError(("/consent_id", reason))
-
-
-def _end_of(grant: Grant, chosen: datetime | None, settings: Settings, now: datetime) -> datetime:
-    try:
-        return renewed_until(
-            chosen,
-            current_end=grant.valid_until,
-            now=now,
-            default_days=settings.consent_days,
-            longest_days=settings.consent_max_days,
-        )
-    except ValueError as error:
-        raise InvalidRequestError(("/valid_until", str(error))) from error
 
 
 def list_due(session: Session, *, subject_id: UUID, days: int, now: datetime) -> list[tuple[Grant, bool]]:

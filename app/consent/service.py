@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from app.callbacks.policy import CallbackEvent
 from app.consent import events, notices, notifications, proofs, queries
 from app.consent.errors import NoticeChangedError
-from app.consent.policy import ConsentEvent, EventState, ended_as, valid_until
+from app.consent.events import RecordedEvent
+from app.consent.policy import ConsentEvent, EventState, choose_end, ended_as
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
 from app.kit.clock import Clock
@@ -53,15 +54,6 @@ class GivenConsent:
     """None if the consent is older than receipts."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """A consent event and its receipt."""
-
-    event: ConsentEvent
-    receipt: Bundle | None
-    """None if the event could not be recorded, or is older than receipts."""
-
-
 @operation("consent")
 def give(
     vault: Vault,
@@ -84,13 +76,12 @@ def give(
         subjects.get(change.session, by.id, token_id=by.token_id)
         _check_recipient(change.session, request)
         _check_notice(change.session, request)
-        current = _find_current(change.session, by.id, request)
+        current = queries.find_grant(change.session, by.id, request.purpose, request.relying_party_id)
         if current is not None and current.valid_until > now and current.notice_sha256 == request.notice_sha256:
-            known = events.find_latest(
-                change.session, subjects.key(vault, by.id), subject_id=by.id, consent_id=current.id
-            )
-            return GivenConsent(current, new=False, receipt=None if known is None else known[1])
-        ends = _end_of(chosen_end, settings, now)
+            key = subjects.key(vault, by.id)
+            known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
+            return GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
+        ends = choose_end(chosen_end, settings, now=now)
         if current is not None:
             end_grant(change, vault, current, now=now, replaced=True)
         grant = _put_in_force(
@@ -101,12 +92,6 @@ def give(
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
         receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
         return GivenConsent(grant, new=True, receipt=receipt)
-
-
-def _find_current(session: Session, subject_id: UUID, request: ConsentRequest) -> Grant | None:
-    return queries.find_grant(
-        session, subject_id=subject_id, purpose=request.purpose, relying_party_id=request.relying_party_id
-    )
 
 
 def _check_recipient(session: Session, request: ConsentRequest) -> None:
@@ -121,13 +106,6 @@ def _check_recipient(session: Session, request: ConsentRequest) -> None:
 def _check_notice(session: Session, request: ConsentRequest) -> None:
     if request.notice_sha256 not in notices.digests_in_force(session, request.purpose):
         raise NoticeChangedError
-
-
-def _end_of(chosen: datetime | None, settings: Settings, now: datetime) -> datetime:
-    try:
-        return valid_until(chosen, now=now, default_days=settings.consent_days, longest_days=settings.consent_max_days)
-    except ValueError as error:
-        raise InvalidRequestError(("/valid_until", str(error))) from error
 
 
 def _put_in_force(
@@ -169,7 +147,7 @@ def refuse(vault: Vault, *, by: Principal, request: ConsentRequest, clock: Clock
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
         now = clock()
-        current = _find_current(change.session, by.id, request)
+        current = queries.find_grant(change.session, by.id, request.purpose, request.relying_party_id)
         if current is None:
             _check_recipient(change.session, request)
         if current is None or request.notice_sha256 != current.notice_sha256:
@@ -215,10 +193,9 @@ def _find_final_event(
     found = events.find_latest(session, key, subject_id=subject_id, consent_id=consent_id)
     if found is None:
         raise NotFoundError
-    event, receipt = found
-    if event.state is not EventState.GIVEN:
-        return RecordedEvent(event, receipt)
-    withdrawn = replace(event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
+    if found.event.state is not EventState.GIVEN:
+        return found
+    withdrawn = replace(found.event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
     return RecordedEvent(withdrawn, _record(session, vault, subject_id, withdrawn, now))
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.comparisons import maintenance as comparisons
 from app.comparisons import shorten_history
 from app.consent import maintenance as consent
+from app.consent import proofs
 from app.db.sqlite.connections import unhurried
 from app.jobs.scheduler import Job
 from app.kit.clock import Clock
@@ -70,7 +71,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         expired=consent.end_expired(vault, now=now),
         templates_ended=expiry.end_superseded_templates(vault, now=now),
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
-        proofs_deleted=consent.delete_old_proofs(vault, retention=settings.proof_retention, now=now),
+        proofs_deleted=proofs.delete_old(vault, retention=settings.proof_retention, now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),
         erasures_forgotten=record_expiry.delete_old_erasures(vault, retention=settings.erasure_retention, now=now),
         access_counts_deleted=record_expiry.delete_old_access_counts(vault, days=settings.access_count_days, now=now),

@@ -136,8 +136,8 @@ def head(request: AccessRequest) -> AccessHead:
     with request.vault.data.read() as session:
         restricted = subjects.is_restricted(session, request.subject_id)
         grants = queries.list_in_force(session, subject_id=request.subject_id, now=request.now)
-        past = queries.find_past_decisions(session, key, subject_id=request.subject_id)
-        recipients = {party.id: party for party in parties.list_recipients(session, past.relying_party_ids)}
+        party_ids, proofs = queries.find_past_decisions(session, key, subject_id=request.subject_id)
+        recipients = {party.id: party for party in parties.list_recipients(session, party_ids)}
     return AccessHead(
         made_at=request.now.isoformat(),
         receipt=None if receipt is None else AccessReceipt(**receipt.model_dump(exclude_none=True)),
@@ -148,7 +148,7 @@ def head(request: AccessRequest) -> AccessHead:
         restricted=restricted,
         purposes=[_purpose(grant, recipients) for grant in grants],
         recipients=[_recipient(party) for party in recipients.values()],
-        proofs=[_proof(settings, consent_id, proof) for consent_id, proof in past.proofs],
+        proofs=[_proof(settings, consent_id, proof) for consent_id, proof in proofs],
         templates=[TemplateStatus(**one.as_document()) for one in templates],
         retention=retention.policy(settings),
         logic=Logic(

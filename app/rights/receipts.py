@@ -56,9 +56,7 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bu
         key = subjects.key(vault, subject_id)
         with vault.data.write(patience_s=ISSUE_PATIENCE_S) as session:
             subjects.check_exists(session, subject_id)
-            return subjects.issue_right_receipt_with_key(
-                session, vault, key, subject_id=subject_id, kind="access", now=now
-            )
+            return subjects.issue_right_receipt(session, vault, subject_id, "access", now=now, own=key)
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None

@@ -41,17 +41,15 @@ def _purge_subjects(vault: Vault, now: datetime) -> int:
 
 def _purge_tokens(vault: Vault, now: datetime) -> int:
     deleted = 0
-    for page in dead_rows.pages(vault, Token.id):
-        ended = dead_rows.tombstones(vault, EndedKind.TOKEN, (row.id for row in page))
-        if ended:
-            with vault.data.write() as session:
-                tokens = session.scalars(select(Token).where(Token.id.in_(ended))).all()
-                session.expunge_all()
-                session.execute(delete(Token).where(Token.id.in_(ended)))
-                # A failed commit, or the restore, discarded the first record.
-                unused = [token for token in tokens if ended[token.id].ended_as == token_expiry.UNUSED]
-                token_expiry.record_ended(session, vault, unused, now=now)
-            deleted += len(ended)
+    for ended in dead_rows.ended_pages(vault, EndedKind.TOKEN, Token.id):
+        with vault.data.write() as session:
+            tokens = session.scalars(select(Token).where(Token.id.in_(ended))).all()
+            session.expunge_all()
+            session.execute(delete(Token).where(Token.id.in_(ended)))
+            # A failed commit, or the restore, discarded the first record.
+            unused = [token for token in tokens if ended[token.id].ended_as == token_expiry.UNUSED]
+            token_expiry.record_ended(session, vault, unused, now=now)
+        deleted += len(ended)
     return deleted
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
@@ -58,16 +58,10 @@ class NewCredentials:
 
 
 def _add_token(session: Session, subject_id: UUID, kind: TokenKind, now: datetime) -> tuple[UUID, str]:
-    token = new_token(ACCESS_PREFIX if kind is TokenKind.ACCESS else RECOVERY_PREFIX)
-    used = now.date() if kind is TokenKind.ACCESS else None
-    row = Token(
-        id=uuid4(),
-        subject_id=subject_id,
-        kind=kind,
-        digest=token_digest(token),
-        created_on=now.date(),
-        last_used_on=used,
-    )
+    is_access, today = kind is TokenKind.ACCESS, now.date()
+    token = new_token(ACCESS_PREFIX if is_access else RECOVERY_PREFIX)
+    row = Token(id=uuid4(), subject_id=subject_id, kind=kind, digest=token_digest(token), created_on=today)
+    row.last_used_on = today if is_access else None
     session.add(row)
     return row.id, token
 
@@ -83,9 +77,7 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCre
     """Register a subject."""
     with vault.change() as change:
         session = change.session
-        subject = Subject(
-            id=uuid4(), registered_on=now.date(), sealed_name=None, matching_period_id=uuid4(), erasing=False
-        )
+        subject = Subject(id=uuid4(), registered_on=now.date())
         change.issue(Owner.subject(subject.id))
         session.add(subject)
         session.flush()
@@ -107,17 +99,8 @@ def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     return None if found is None else Principal(Role.PERSON, *found)
 
 
-_THERE = select(Subject.matching_period_id.is_(None)).where(
-    Subject.id == bindparam("subject_id"), Subject.erasing.is_(False)
-)
-
-
 def check_exists(session: Session, subject_id: UUID) -> None:
-    """Check that the subject still exists.
-
-    Raises:
-        UnauthenticatedError: the subject was erased after the token was checked.
-    """
+    """Refuse a subject who was erased after the token was checked, with `UnauthenticatedError`."""
     is_restricted(session, subject_id)
 
 
@@ -127,10 +110,12 @@ def is_restricted(session: Session, subject_id: UUID) -> bool:
     Raises:
         UnauthenticatedError: the subject was erased after the token was checked.
     """
-    found = session.connection().execute(_THERE, {"subject_id": subject_id}).first()
-    if found is None:
+    restricted = session.scalar(
+        select(Subject.matching_period_id.is_(None)).where(Subject.id == subject_id, Subject.erasing.is_(False))
+    )
+    if restricted is None:
         raise UnauthenticatedError
-    return bool(found[0])
+    return restricted
 
 
 def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> Subject:
@@ -205,7 +190,7 @@ def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetim
         token = change.session.get(Token, token_id)
         if token is None or token.subject_id != subject_id or token.kind is not TokenKind.ACCESS:
             raise NotFoundError
-        _end_tokens(change.session, [token.id], change.end, now)
+        _end_tokens(change.session, Token.id == token_id, change.end, now)
 
 
 @operation("recovery")
@@ -224,17 +209,12 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredential
             raise UnknownRecoveryCodeError
         subject = get(session, found.subject_id)
         # At the commit that adds the new code: a crash in between would leave the subject without any access.
-        _end_tokens(session, _token_ids(session, subject.id), change.replaced, now)
+        _end_tokens(session, Token.subject_id == subject.id, change.replaced, now)
         return _add_credentials(session, subject.id, now)
 
 
-def _token_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
-    return session.scalars(select(Token.id).where(Token.subject_id == subject_id)).all()
-
-
-def _end_tokens(session: Session, token_ids: Sequence[UUID], end: Callable[..., None], now: datetime) -> None:
-    session.execute(delete(Token).where(Token.id.in_(token_ids)))
-    for token_id in token_ids:
+def _end_tokens(session: Session, which: ColumnElement[bool], end: Callable[..., None], now: datetime) -> None:
+    for token_id in session.scalars(delete(Token).where(which).returning(Token.id)).all():
         end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
 
 
@@ -248,17 +228,16 @@ def erasing_subject_ids() -> Select[UUID]:
     return select(Subject.id).where(Subject.erasing)
 
 
-def issue_right_receipt(session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime) -> Bundle:
-    """Issue the receipt of an exercised right, in the transaction that carries it out."""
-    own = key(vault, subject_id)
-    session.flush()
-    return issue_right_receipt_with_key(session, vault, own, subject_id=subject_id, kind=kind, now=now)
-
-
-def issue_right_receipt_with_key(
-    session: Session, vault: Vault, own: Key, *, subject_id: UUID, kind: RightKind, now: datetime
+def issue_right_receipt(
+    session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime, own: Key | None = None
 ) -> Bundle:
-    """Issue the receipt as `issue_right_receipt` does, with the subject's *own* key already open."""
+    """Issue the receipt of an exercised right, in the transaction that carries it out.
+
+    Args:
+        own: the key of the subject's records, if it is open already.
+    """
+    own = own or key(vault, subject_id)
+    session.flush()
     said = drafting.right_receipt(kind=kind, issuer=issuing.receipt_issuer(vault.settings), at=now)
     return issuing.issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
 
@@ -282,6 +261,6 @@ def begin_erasure(session: Session, subject_id: UUID) -> None:
 
 def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:
     """Delete the subject and destroy their key; foreign keys delete all dependent rows."""
-    _end_tokens(change.session, _token_ids(change.session, subject_id), change.end, now)
+    _end_tokens(change.session, Token.subject_id == subject_id, change.end, now)
     change.session.execute(delete(Subject).where(Subject.id == subject_id))
     change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=now.date())

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.kit.crash_points import operation
 from app.subjects import service
-from app.subjects.tables import Subject, Token, TokenKind
+from app.subjects.tables import Token, TokenKind
 from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.tables import EndedKind
@@ -64,8 +64,8 @@ def _unused(since: date) -> ColumnElement[bool]:
         Token.last_used_on, Token.created_on, Token.id
     )
     theirs = and_(other.subject_id == Token.subject_id, other.kind == TokenKind.ACCESS)
-    erasing = Token.subject_id.in_(select(Subject.id).where(Subject.erasing))
-    return and_(Token.last_used_on < since, Token.kind == TokenKind.ACCESS, exists().where(theirs, later), ~erasing)
+    staying = Token.subject_id.not_in(service.erasing_subject_ids())
+    return and_(Token.last_used_on < since, Token.kind == TokenKind.ACCESS, exists().where(theirs, later), staying)
 
 
 def _record_one(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
@@ -73,8 +73,8 @@ def _record_one(session: Session, vault: Vault, subject_id: UUID, token_id: UUID
 
     def write() -> None:
         key = service.key(vault, subject_id)
-        told = {"token_id": str(token_id), "at": now.isoformat()}
-        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **told)
+        record = {"token_id": str(token_id), "at": now.isoformat()}
+        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **record)
 
     with suppress(UnauthenticatedError):
         record_or_note_unrecorded(session, write, state="token_unused", now=now)

@@ -5,12 +5,12 @@ most once a day. A crash loses the uses of the last minute.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.db.sqlite.store import Store
@@ -51,7 +51,7 @@ class TokenUsage:
         with self._lock:
             unwritten, self._unwritten = self._unwritten, {}
         try:
-            return sum(_write(data, day, ids) for day, ids in _pages(unwritten))
+            return sum(_write(data, day, page) for day, page in _pages(unwritten))
         except BaseException:
             with self._lock:
                 # Uses recorded meanwhile are newer.
@@ -66,21 +66,16 @@ class TokenUsage:
             log.warning("last uses of tokens were not written", error=type(error.orig).__name__)
 
 
-def _pages(uses: Mapping[UUID, date]) -> Sequence[tuple[date, list[UUID]]]:
-    by_day: dict[date, list[UUID]] = {}
-    for token_id, day in uses.items():
-        by_day.setdefault(day, []).append(token_id)
-    return [(day, ids[at : at + PAGE]) for day, ids in by_day.items() for at in range(0, len(ids), PAGE)]
+def _pages(uses: Mapping[UUID, date]) -> Iterator[tuple[date, list[UUID]]]:
+    for day in set(uses.values()):
+        ids = [token_id for token_id, used_on in uses.items() if used_on == day]
+        yield from ((day, ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))
 
 
 def _write(data: Store, day: date, ids: Sequence[UUID]) -> int:
-    older = and_(Token.id.in_(ids), _older(day))
+    older = and_(Token.id.in_(ids), or_(Token.last_used_on.is_(None), Token.last_used_on < day))
     with data.read() as session:
         if session.scalar(select(Token.id).where(older).limit(1)) is None:
             return 0
     with data.write() as session:
         return len(session.scalars(update(Token).where(older).values(last_used_on=day).returning(Token.id)).all())
-
-
-def _older(day: date) -> ColumnElement[bool]:
-    return or_(Token.last_used_on.is_(None), Token.last_used_on < day)
