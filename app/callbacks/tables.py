@@ -21,10 +21,7 @@ class Message(Row):
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (
-        UniqueConstraint("relying_party_id", "subject_ref", "purpose"),
-        {"sqlite_with_rowid": False},
-    )
+    __table_args__ = (UniqueConstraint("relying_party_id", "subject_ref", "purpose"), {"sqlite_with_rowid": False})
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """The message's `jti`, the same at each try, so that the recipient recognises a repetition."""

@@ -25,13 +25,7 @@ from app.web.auth import Principal
 
 @operation("renewal")
 def renew(
-    vault: Vault,
-    *,
-    by: Principal,
-    consent_id: UUID,
-    notice_sha256: str,
-    chosen_end: datetime | None,
-    clock: Clock,
+    vault: Vault, *, by: Principal, consent_id: UUID, notice_sha256: str, chosen_end: datetime | None, clock: Clock
 ) -> tuple[Grant, Bundle]:
     """Move the end of a consent in force. Returns the grant and the receipt.
 

@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions
+from app.web.dependencies import PRIVATE, AppClock, Now, Read, Transactions
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
 from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
 from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
@@ -31,6 +31,7 @@ Reference = Annotated[
     Annotated[str, cursor_pattern(r"[A-Za-z0-9_-]{24}")] | None, Query(description=CURSOR_DESCRIPTION)
 ]
 """Position in the list of references. Any well-formed reference is accepted, so that none is confirmed to exist."""
+NoticeDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ConsentDecision(StrEnum):
@@ -46,14 +47,13 @@ class ConsentIn(RequestBody):
     model_config = ConfigDict(json_schema_extra=with_examples(examples.CONSENT, examples.REFUSAL))
 
     purpose: Purpose
-    relying_party_id: Annotated[
-        UUID | None, Field(description="The recipient; required unless the purpose is `template_renewal`.")
-    ] = None
-    notice_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read.")]
+    relying_party_id: UUID | None = None
+    """The recipient; required unless the purpose is `template_renewal`."""
+    notice_sha256: NoticeDigest
+    """The notice that you read."""
     decision: ConsentDecision = ConsentDecision.GIVEN
-    valid_until: Annotated[
-        AwareDatetime | None, Field(description="When the consent ends by itself; the service chooses if you do not.")
-    ] = None
+    valid_until: AwareDatetime | None = None
+    """When the consent ends by itself; the service chooses if you do not."""
 
 
 class GrantOut(ResponseBody):
@@ -76,13 +76,10 @@ class RenewalIn(RequestBody):
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.RENEWAL))
 
-    notice_sha256: Annotated[
-        str, Field(pattern="^[0-9a-f]{64}$", description="The notice that you read again: the one you agreed to.")
-    ]
-    valid_until: Annotated[
-        AwareDatetime | None,
-        Field(description="When the consent ends, not before its present end; the service chooses if you do not."),
-    ] = None
+    notice_sha256: NoticeDigest
+    """The notice that you read again: the one you agreed to."""
+    valid_until: AwareDatetime | None = None
+    """When the consent ends, not before its present end; the service chooses if you do not."""
 
 
 class RenewedOut(GrantOut):
@@ -165,13 +162,7 @@ class ReferenceOut(ResponseBody):
     ),
 )
 def decide(
-    body: ConsentIn,
-    response: Response,
-    me: Me,
-    vault: Transactions,
-    settings: AppSettings,
-    clock: AppClock,
-    gate: OptionalLiveGate,
+    body: ConsentIn, response: Response, me: Me, vault: Transactions, clock: AppClock, gate: OptionalLiveGate
 ) -> DecisionOut:
     """Give or refuse consent.
 
@@ -186,7 +177,7 @@ def decide(
     # Not before a refusal: it can end a consent, which is always allowed.
     if gate is not None:
         gate.check()
-    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, settings=settings, now=clock())
+    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, now=clock())
     if not given.new:
         response.status_code = 200
     return DecisionOut.of(given.grant, decision=body.decision, receipt=given.receipt)
@@ -228,23 +219,14 @@ def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, clock:
     notice has changed, the answer is 409 and you need a new consent. An ended consent cannot be renewed.
     """
     grant, receipt = renewal.renew(
-        vault,
-        by=me,
-        consent_id=consent_id,
-        notice_sha256=body.notice_sha256,
-        chosen_end=body.valid_until,
-        clock=clock,
+        vault, by=me, consent_id=consent_id, notice_sha256=body.notice_sha256, chosen_end=body.valid_until, clock=clock
     )
     return RenewedOut.of(grant, receipt=receipt)
 
 
 @party_router.get("/subjects", name="relying_party_subjects", dependencies=PRIVATE)
 def list_references(
-    party: Party,
-    session: Read,
-    now: Now,
-    limit: Limit = DEFAULT_LIMIT,
-    after: Reference = None,
+    party: Party, session: Read, now: Now, limit: Limit = DEFAULT_LIMIT, after: Reference = None
 ) -> Page[ReferenceOut]:
     """List the people who consent to you now. Each has a reference that only you know."""
     found = queries.list_references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -20,7 +20,6 @@ from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
-from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
@@ -56,13 +55,7 @@ class GivenConsent:
 
 @operation("consent")
 def give(
-    vault: Vault,
-    *,
-    by: Principal,
-    request: ConsentRequest,
-    chosen_end: datetime | None,
-    settings: Settings,
-    now: datetime,
+    vault: Vault, *, by: Principal, request: ConsentRequest, chosen_end: datetime | None, now: datetime
 ) -> GivenConsent:
     """Put a consent in force and record it. A consent already in force on the same notice is left unchanged.
 
@@ -81,12 +74,10 @@ def give(
             key = subjects.key(vault, by.id)
             known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
             return GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
-        ends = choose_end(chosen_end, settings, now=now)
+        ends = choose_end(chosen_end, vault.settings, now=now)
         if current is not None:
             end_grant(change, vault, current, now=now, replaced=True)
-        grant = _put_in_force(
-            change, subject_id=by.id, request=request, ends=ends, retention=settings.proof_retention, now=now
-        )
+        grant = _put_in_force(change, vault.settings.proof_retention, by.id, request, ends=ends, now=now)
         key = subjects.key(vault, by.id)
         notifications.notify(change.session, key, grant, CallbackEvent.GIVEN, now=now)
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
@@ -109,29 +100,18 @@ def _check_notice(session: Session, request: ConsentRequest) -> None:
 
 
 def _put_in_force(
-    change: Change, *, subject_id: UUID, request: ConsentRequest, ends: datetime, retention: timedelta, now: datetime
+    change: Change, retention: timedelta, subject_id: UUID, request: ConsentRequest, *, ends: datetime, now: datetime
 ) -> Grant:
-    grant = Grant(
-        id=uuid4(),
-        subject_id=subject_id,
-        purpose=request.purpose,
-        relying_party_id=request.relying_party_id,
-        subject_ref=_reference(change.session, subject_id, request.relying_party_id),
-        notice_sha256=request.notice_sha256,
-        valid_until=ends,
-    )
+    session, reference = change.session, None
+    if request.relying_party_id is not None:
+        # One random string for as long as any consent of the subject to this relying party is in force.
+        same = (Grant.subject_id == subject_id, Grant.relying_party_id == request.relying_party_id)
+        reference = session.scalar(select(Grant.subject_ref).where(*same)) or secrets.token_urlsafe(REF_BYTES)
+    grant = Grant(id=uuid4(), subject_id=subject_id, subject_ref=reference, valid_until=ends, **asdict(request))
     change.issue(Owner.grant(grant.id))
-    change.session.add(grant)
-    proofs.add(change.session, grant, retention=retention, given_on=now.date())
+    session.add(grant)
+    proofs.add(session, grant, retention=retention, given_on=now.date())
     return grant
-
-
-def _reference(session: Session, subject_id: UUID, party_id: UUID | None) -> str | None:
-    """Return the party's reference to the subject: one random string for as long as any consent to it is in force."""
-    if party_id is None:
-        return None
-    known = select(Grant.subject_ref).where(Grant.subject_id == subject_id, Grant.relying_party_id == party_id)
-    return session.scalar(known) or secrets.token_urlsafe(REF_BYTES)
 
 
 @operation("refusal")
@@ -155,13 +135,7 @@ def refuse(vault: Vault, *, by: Principal, request: ConsentRequest, clock: Clock
         if current is not None:
             end_grant(change, vault, current, now=now, replaced=True)
         event = ConsentEvent(
-            consent_id=uuid4(),
-            state=EventState.REFUSED,
-            event_time=now,
-            purpose=request.purpose,
-            relying_party_id=request.relying_party_id,
-            notice_sha256=request.notice_sha256,
-            valid_until=None,
+            consent_id=uuid4(), state=EventState.REFUSED, event_time=now, valid_until=None, **asdict(request)
         )
         key = subjects.key(vault, by.id)
         return RecordedEvent(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))

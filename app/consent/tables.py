@@ -57,12 +57,7 @@ class Grant(Row):
             name="party_by_purpose",
         ),
         Index("one_grant_each", "subject_id", "purpose", "relying_party_id", unique=True),
-        Index(
-            "one_renewal_grant_each",
-            "subject_id",
-            unique=True,
-            sqlite_where=text("relying_party_id IS NULL"),
-        ),
+        Index("one_renewal_grant_each", "subject_id", unique=True, sqlite_where=text("relying_party_id IS NULL")),
         Index("grants_by_end", "valid_until"),
     )
 

@@ -13,12 +13,7 @@ REGISTERED: Example = {
     "recovery_code": RECOVERY_CODE,
 }
 RECOVERY: Example = {"recovery_code": RECOVERY_CODE}
-ACCOUNT: Example = {
-    "subject_id": SUBJECT_ID,
-    "display_name": "Ada",
-    "registered_on": "2026-11-23",
-    "restricted": False,
-}
+ACCOUNT: Example = {"subject_id": SUBJECT_ID, "display_name": "Ada", "registered_on": "2026-11-23", "restricted": False}
 RECTIFICATION: Example = {"display_name": "Ada L."}
 RECTIFIED: Example = {**ACCOUNT, "display_name": "Ada L.", "receipt": RECEIPT}
 RESTRICTION: Example = {"restricted": True, "receipt": RECEIPT}

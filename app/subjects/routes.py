@@ -41,14 +41,10 @@ class RegistrationIn(RequestBody):
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.REGISTRATION))
 
-    declared_adult: Annotated[
-        Literal[True],
-        BeforeValidator(_is_true),
-        Field(description="You state that you are of age. The service does not estimate it."),
-    ]
-    display_name: Annotated[
-        DisplayName | None, Field(description="The name that you want to be called by; only you see it.")
-    ] = None
+    declared_adult: Annotated[Literal[True], BeforeValidator(_is_true)]
+    """You state that you are of age. The service does not estimate it."""
+    display_name: DisplayName | None = None
+    """The name that you want to be called by; only you see it."""
 
 
 class RegisteredOut(ResponseBody):

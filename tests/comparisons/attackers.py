@@ -98,10 +98,7 @@ class Town:
             asked = consent.ConsentRequest(
                 purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=self._notice
             )
-            settings = self.vault.settings
-            grants.append(
-                consent.give(self.vault, by=me, request=asked, chosen_end=None, settings=settings, now=self.now).grant
-            )
+            grants.append(consent.give(self.vault, by=me, request=asked, chosen_end=None, now=self.now).grant)
         enrolment.enrol(
             self.vault,
             self._faces,

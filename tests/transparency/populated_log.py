@@ -100,9 +100,7 @@ class Street:
 
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
         asked = Decided(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
-        given = consent.give(
-            self.vault, by=me, request=asked, chosen_end=None, settings=self.vault.settings, now=self.now
-        )
+        given = consent.give(self.vault, by=me, request=asked, chosen_end=None, now=self.now)
         door.references.append(str(given.grant.subject_ref))
         return given.grant.id
 
