@@ -19,7 +19,7 @@ from app.vault.open import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from app.web.auth import OpenRoute
-from app.web.dependencies import AppEngine, AppSettings, Transactions
+from app.web.dependencies import AppEngine, AppSettings, AppVault
 from app.web.metrics import CONTENT_TYPE, Metrics
 from app.web.openapi import Example, media_response, merge_responses, problem_responses, with_examples
 
@@ -82,7 +82,7 @@ def livez() -> LiveOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def readyz(response: Response, engine: AppEngine, vault: Transactions, settings: AppSettings) -> ReadyOut:
+def readyz(response: Response, engine: AppEngine, vault: AppVault, settings: AppSettings) -> ReadyOut:
     """Check that the service is ready.
 
     It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
@@ -127,7 +127,7 @@ def readyz(response: Response, engine: AppEngine, vault: Transactions, settings:
         problem_responses(NotFoundError), media_response("text/plain", "Metrics in the text format of Prometheus.")
     ),
 )
-def metrics(request: Request, engine: AppEngine, vault: Transactions, settings: AppSettings) -> Response:
+def metrics(request: Request, engine: AppEngine, vault: AppVault, settings: AppSettings) -> Response:
     """Read metrics.
 
     The setting `MIEN_METRICS` decides who may read them. No label names a person or a relying party.

@@ -134,15 +134,21 @@ def create_app(
     clock: Clock = utc_now,
     background: bool = True,
 ) -> FastAPI:
-    """Create the application. It prepares the stores when it starts to serve, and closes them when it stops.
+    """Prepare the stores and create the application. It closes the stores when it stops.
 
     Args:
+        settings: the settings.
+        vault: both stores, open.
+        engine: the engine pool and its card.
+        clock: the clock of the application.
         background: whether jobs run beside the requests.
 
     Raises:
         UnsupportedTargetError: the engine's card supports no such `target_fmr`.
+        Exception: a start step of `Run.COMMAND` failed.
     """
     running_engine, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
+    prepare(vault, settings, Run.COMMAND, clock=clock)
     service = _Service(settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, clock=clock)
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings = settings
@@ -167,7 +173,7 @@ def _new_app(settings: Settings, lifespan: Lifespan[FastAPI]) -> FastAPI:
     return FastAPI(
         **(TEXTS if settings.profile == "live" else prototype_texts(settings.controller)),
         version=__version__,
-        # The framework's pages load scripts from another host; ours are in `app/web/swagger.py`.
+        # The framework's pages load scripts from another host; `app/web/swagger.py` has local ones.
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -185,11 +191,9 @@ def _include_routers(app: FastAPI, settings: Settings) -> None:
 
 def build(settings: Settings) -> FastAPI:
     """Open the stores that the settings name and create the application on them."""
-    # Before the stores: a start that the engine prevents creates none.
+    # Before the stores: if the engine prevents the start, no store is created.
     engine = create_engine(settings)
-    vault = open_vault(settings)
-    prepare(vault, settings, Run.COMMAND)
-    return create_app(settings, vault, engine)
+    return create_app(settings, open_vault(settings), engine)
 
 
 def _live_gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
@@ -242,7 +246,7 @@ class _Service:
 
     @asynccontextmanager
     async def running(self, *, background: bool) -> AsyncIterator[None]:
-        """Prepare the stores and the engine, run the jobs beside the requests, and close everything."""
+        """Take the last start steps, run the jobs beside the requests, and close everything at the end."""
         settings, vault, card = self.settings, self.vault, self.engine.card
         # No restore replaces the data while the service runs.
         with in_use(settings.data_dir):

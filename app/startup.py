@@ -1,4 +1,4 @@
-"""The start: one ordered list of named steps, of which each kind of run takes its own."""
+"""One ordered list of named start steps, of which each kind of run takes its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from app.comparisons import enumeration_guard
 from app.compliance import shipped_notices
-from app.db.sqlite.connections import unhurried
+from app.db.sqlite.connections import unlimited_reads
 from app.faces.service import RunningEngine
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows
 from app.kit.clock import Clock, utc_now
@@ -20,14 +20,18 @@ from app.vault.vault import Vault
 
 
 class Run(Enum):
-    """The kind of run that the stores are prepared for."""
+    """The kinds of run."""
 
     MIGRATE = auto()
     """`mien migrate`. With new stores every run takes these steps too."""
     COMMAND = auto()
+    """A command, or the creation of the application."""
     MAINTENANCE = auto()
     """`mien sweep`."""
     SERVE = auto()
+    """The start of the created application, before its first request."""
+    RESTORE = auto()
+    """`mien restore`, on the prepared backup."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +68,7 @@ def _bind(start: _Start) -> None:
 
 def _report_storage_faults(start: _Start) -> None:
     for store in (start.vault.data, start.vault.register.store):
-        store.trouble.telling = True
+        store.fault_log.enabled = True
 
 
 def _purge(start: _Start) -> None:
@@ -89,18 +93,28 @@ def _compare_notices(start: _Start) -> None:
 
 MIGRATE = frozenset({Run.MIGRATE})
 SERVE = frozenset({Run.SERVE})
-EVERY = frozenset(Run)
+RESTORE = frozenset({Run.RESTORE})
+USE = frozenset({Run.COMMAND, Run.MAINTENANCE})
 STEPS = (
-    Step("migrate both stores", lambda start: migrate(start.vault), MIGRATE),
+    Step("migrate both stores", lambda start: migrate(start.vault), MIGRATE | RESTORE),
     Step("publish the shipped notices", _publish_notices, MIGRATE),
     Step("bind the data store to its register", _bind, MIGRATE),
-    Step("check that the stores can be used", lambda start: check(start.vault), EVERY - MIGRATE),
-    Step("report storage faults", _report_storage_faults, SERVE),
-    Step("create missing signing keys", lambda start: signing_keys.begin_log(start.vault, now=start.clock()), EVERY),
-    Step("create the key of the enumeration guard", lambda start: enumeration_guard.create_key(start.vault), EVERY),
+    Step("check that the stores belong together", lambda start: start.vault.check_bound(), RESTORE),
+    Step("check that the stores can be used", lambda start: check(start.vault), USE),
     Step(
-        "check the transparency log", lambda start: transparency_log.check_not_rolled_back(start.vault), EVERY - MIGRATE
+        "create missing signing keys",
+        lambda start: signing_keys.begin_log(start.vault, now=start.clock()),
+        MIGRATE | USE | RESTORE,
     ),
+    Step(
+        "create the key of the enumeration guard",
+        lambda start: enumeration_guard.create_key(start.vault),
+        MIGRATE | USE,
+    ),
+    Step(
+        "check the transparency log", lambda start: transparency_log.check_not_rolled_back(start.vault), USE | RESTORE
+    ),
+    Step("report storage faults", _report_storage_faults, SERVE),
     # Before the first request, which must never read a row whose key is gone.
     Step("delete dead rows", _purge, SERVE),
     Step("destroy discarded keys", lambda start: destroy_discarded_keys(start.vault), SERVE | {Run.MAINTENANCE}),
@@ -115,9 +129,9 @@ STEPS = (
 def prepare(
     vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, engine: RunningEngine | None = None
 ) -> int:
-    """Take the steps of *run*, in order, and return the number of dead rows deleted. Repeating is harmless.
+    """Take the steps of *run*, in order. Returns the number of deleted dead rows. Repeating is harmless.
 
-    An error of a step has the name of that step as a note.
+    The error of a step has the name of the step as a note.
 
     Args:
         vault: both stores, open.
@@ -129,7 +143,7 @@ def prepare(
     start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, new_stores=is_new(vault))
     runs = {run, Run.MIGRATE} if start.new_stores else {run}
     # No request waits yet, so reads may exceed the time limit.
-    with unhurried():
+    with unlimited_reads():
         for step in STEPS:
             if step.runs & runs:
                 try:

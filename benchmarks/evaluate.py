@@ -76,7 +76,7 @@ def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
     with open_cache(place / "cache", engine[1]) as cache:
         engine[0].start()
         try:
-            found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=lambda _doing: None)
+            found = service.evaluate(asked, trial, engine, cache, now=utc_now(), progress=lambda _doing: None)
             used = report.cpu_s(os.getpid()) - before
         finally:
             engine[0].close()
@@ -104,7 +104,7 @@ def compared(images: int) -> list[str]:
     found = rates.rates_of(scores.tally(source, groups, scores.STEP), groups)
     counted = time.perf_counter()
     thresholds = sorted(point.threshold for point in rates.points(found.table(), found.floor))
-    resampling.intervals(source, groups, thresholds, resamples=1000, seed=1, tell=lambda _doing: None)
+    resampling.intervals(source, groups, thresholds, resamples=1000, seed=1, progress=lambda _doing: None)
     ended = time.perf_counter()
     pairs = found.genuine_pairs + found.impostor_pairs
     return [f"{images:,}", f"{pairs:,}", f"{counted - begun:.1f}", f"{ended - counted:.1f}"]

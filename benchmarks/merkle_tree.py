@@ -98,7 +98,7 @@ def _size(vault: Vault) -> int:
 
 def _grow(vault: Vault, naive: sqlite3.Connection, size: int) -> list[bytes]:
     """Fill the tree up to *size* with random leaves; returns some of them."""
-    guard = vault.register.key(tiles.guard_owner(vault.register.origin()))
+    guard = vault.register.key(tiles.guard_owner(vault.register.check_origin()))
     some: list[bytes] = []
     while (there := _size(vault)) < size:
         # In order of their bytes, so that filling is quick; a batch is measured in no order.

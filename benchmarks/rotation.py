@@ -29,7 +29,7 @@ AT_ONCE: Final = 10_000
 
 def fill(register: Register, keys: int) -> None:
     """Write so many keys."""
-    kek = register.ring.first
+    kek = register.keks.first
     for start in range(0, keys, AT_ONCE):
         slots = []
         for number in range(start, min(start + AT_ONCE, keys)):

@@ -38,7 +38,7 @@ from app.transparency.verify import receipt as receipts
 from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.sealed_list import next_position
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from benchmarks.people_as_rows import Filler
 
 _UNLOGGED = (
@@ -148,7 +148,7 @@ class SingleSubject:
             mine = ConsentEventRow.subject_id == self.subject_id
             last = session.scalar(select(func.max(ConsentEventRow.position)).where(mine))
             plain = json.dumps(asdict(event), default=str).encode()
-            sealed = self.key.seal(plain, place(ConsentEventRow.sealed, row_id))
+            sealed = self.key.seal(plain, sealing_context(ConsentEventRow.sealed, row_id))
             session.add(ConsentEventRow(id=row_id, subject_id=self.subject_id, position=(last or 0) + 1, sealed=sealed))
 
     def build_receipt(self) -> receipts.ConsentReceipt:

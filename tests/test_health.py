@@ -36,7 +36,7 @@ def test_the_live_profile_is_not_ready_until_it_is_lawful(root: Path, pool: Shar
         assert service.client.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "no way down")])
+@pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "only go forward")])
 def test_a_schema_of_another_version_is_not_ready(service: RunningService, schema: str, to_do: str) -> None:
     ((head,),) = rows(service.vault.data.path, "SELECT version_num FROM alembic_version")
     change_row(service.vault, "UPDATE alembic_version SET version_num = :schema", schema=schema)

@@ -104,7 +104,7 @@ def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_i
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     before = contents(vault)
 
-    with pytest.raises(NewerSchemaError, match=rf"{name}.db has schema 9999.*no way down"):
+    with pytest.raises(NewerSchemaError, match=rf"{name}.db has schema 9999.*only go forward"):
         attempt(vault)
     assert contents(vault) == before
 

@@ -10,9 +10,8 @@ from PIL import Image, ImageChops
 from app.faces.cards.custom_card import CustomCard, NetworkInput
 from tests.architecture.source import ROOT
 from tests.faces.custom_networks import POOLED, bring, calibrate, network
-from tests.support.launcher import run_command
+from tests.support.launcher import refused, run_command
 from tests.support.pages import check_page
-from tests.test_cli import refused
 
 pytestmark = pytest.mark.slow
 

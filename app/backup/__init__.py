@@ -1,1 +1,1 @@
-"""Backups of the data store: create, stage, restore. It must never bring back rows whose key was destroyed."""
+"""Owns backups of the data store and their restore. It must never copy the register or a key."""

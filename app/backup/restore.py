@@ -1,14 +1,13 @@
-"""Restoring a backup, so that everything that ended since it was made stays ended (law 3).
+"""Restore a backup, so that everything that ended since stays ended (law 3).
 
-What ended is known from the register, which never goes back in time, but for two things, which are written in the data
-only: an erasure that was asked for and is not done yet, and an ending that a crash kept from the register. So the data
-that is to be replaced finishes those first, if it can be read. Then the backup loses its dead rows, before it takes the
-place of the data, and what is over by the clock ends.
+The register records every end, with two exceptions that only the data has: an erasure in progress, and an end that a
+crash kept from the register. So the data that will be replaced finishes these first, if it can be read. Then dead rows
+are deleted from the backup, the backup replaces the data, and expired consents end.
 
-What was given since the backup is lost; `app.vault.restore_history` sees to it that it does not come back.
+Changes since the backup are lost; `app.vault.restore_history` keeps them from coming back.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,75 +19,80 @@ from sqlalchemy.exc import DBAPIError
 from app.backup import stage as staging
 from app.db.migrate import knows, revision, upgrade
 from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
+from app.kit.clock import Clock
 from app.kit.crash_points import operation, step
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 from app.rights.tables import Erasure, ErasureStep
 from app.settings import Settings
+from app.startup import Run, prepare
 from app.templates import coverage
 from app.transparency.log import batch, signing_keys
-from app.transparency.log import service as ledger
+from app.transparency.log import service as transparency_log
 from app.vault import restore_history
 from app.vault.backup_manifest import BackupError, Manifest
 from app.vault.directory_lock import STAGE, alone
 from app.vault.open import DATA_FILE, KEK_FILE, SchemaError, is_new, open_vault
-from app.vault.vault import ForeignRegisterError, Vault
+from app.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """The result of a restore."""
 
     backup: Manifest
     purged: int
-    """Rows of what had ended since the backup."""
+    """Dead rows that were deleted from the backup."""
     expired: int
-    """Consents that had expired and were not yet ended."""
+    """Consents that had expired and were ended now."""
     replaced_data_was_read: bool
-    """False if the data that was replaced was damaged: whether an erasure was in progress there is not known."""
+    """False if the replaced data was damaged: an erasure may have been in progress there."""
 
 
 @operation("restore")
-def restore(settings: Settings, *, backup: Path, now: Callable[[], datetime], tell: Tell) -> Restored:
-    """Put a backup in the place of the data.
+def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress) -> RestoreResult:
+    """Replace the data with a backup. After an error the data is unchanged.
 
     Raises:
-        BackupError: it is damaged, foreign, newer than this version, or of a history that was left. The data is as it
-            was.
+        BackupError: it is damaged, foreign, newer than this version, or belongs to a discarded timeline.
+        ForeignRegisterError: the register is older than the backup.
+        NewerSchemaError: the register is newer than this version.
         InUseError: the service or a command uses the data.
-        KekError: the key-encryption key is not the register's.
+        KekError: the key-encryption key does not belong to the register.
     """
-    _check_key_is_there(settings)
+    _check_kek_exists(settings)
     with alone(settings.data_dir):
         try:
-            said = staging.stage(backup, data_dir=settings.data_dir, register_dir=settings.register_dir, tell=tell)
+            manifest = staging.stage(
+                backup, data_dir=settings.data_dir, register_dir=settings.register_dir, progress=progress
+            )
             staged = settings.model_copy(
                 update={"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir}
             )
             with _opened(staged) as vault:
-                _bring_to_this_version(vault)
-                restore_history.refuse_left(vault, said)
-                _check_log(vault, now=now())
-                _check_labels(vault, tell)
+                prepare(vault, staged, Run.RESTORE, clock=now)
+                step("stage at this version")
+                restore_history.refuse_discarded(vault, manifest)
+                _check_labels(vault, progress)
                 erasures = _finish_erasures(settings, now=now())
-                tell("removing what has ended since")
+                progress("deleting everything that ended since")
                 purged = delete_dead_rows(vault, now=now())
                 _keep_erasures(vault, erasures or ())
-                restore_history.mark(vault, said, now=now())
-                ledger.record_restore(vault, made_at=said.made_at, now=now())
+                restore_history.mark(vault, manifest, now=now())
+                transparency_log.record_restore(vault, made_at=manifest.made_at, now=now())
                 step("stage purged")
-            staging.put_in_place(settings.data_dir, tell=tell)
+            staging.put_in_place(settings.data_dir, progress=progress)
         finally:
             staging.clear(settings.data_dir)
         with _opened(settings) as vault:
-            swept = run_maintenance(vault, settings=settings, now=now())
-    return Restored(said, purged=purged, expired=swept.expired, replaced_data_was_read=erasures is not None)
+            report = run_maintenance(vault, settings=settings, now=now())
+    return RestoreResult(manifest, purged, report.expired, replaced_data_was_read=erasures is not None)
 
 
-def _check_key_is_there(settings: Settings) -> None:
+def _check_kek_exists(settings: Settings) -> None:
     file = settings.kek_file or settings.register_dir / KEK_FILE
-    # Opening the stores would make one, which opens nothing.
+    # Otherwise opening the stores would create one, which opens no key.
     if settings.kek is None and not file.exists():
-        msg = f"there is no key-encryption key in {file}: without it nothing in the register opens"
+        msg = f"there is no key-encryption key in {file}: without it no key of the register opens"
         raise BackupError(msg)
 
 
@@ -102,39 +106,19 @@ def _opened(settings: Settings) -> Iterator[Vault]:
         vault.register.store.close()
 
 
-def _bring_to_this_version(vault: Vault) -> None:
-    if not knows("register", revision(vault.register.store)):
-        msg = "the register is of a newer version of Mien; use that version"
-        raise SchemaError(msg)
-    upgrade(vault.data)
-    upgrade(vault.register.store)
-    vault.check_bound()
-    step("stage at this version")
-
-
-def _check_log(vault: Vault, *, now: datetime) -> None:
-    """Refuse a backup that has seen another log than the register's: the present one must begin with all it saw."""
-    signing_keys.begin_log(vault, now=now)
-    try:
-        ledger.check_not_rolled_back(vault)
-    except ForeignRegisterError as error:
-        raise BackupError(str(error)) from error
-
-
-def _check_labels(vault: Vault, tell: Tell) -> None:
-    """Refuse a backup with templates whose rows say that they are of another engine than they are."""
-    tell("opening templates")
-    if found := coverage.count_mislabelled(vault, tell=tell):
+def _check_labels(vault: Vault, progress: Progress) -> None:
+    """Refuse a backup with templates whose rows name the wrong engine."""
+    progress("opening templates")
+    if found := coverage.count_mislabelled(vault, progress=progress):
         msg = (
-            f"in the backup {found} templates are labelled with another engine than the one they were made by: "
-            "something other than Mien wrote to it. Nothing was restored. Use another backup "
-            "(docs/how-to/change-the-engine.md)"
+            f"in the backup {found} templates are labelled with another engine than their own: a program other than "
+            "Mien changed it. Nothing was restored. Use another backup (docs/how-to/change-the-engine.md)"
         )
         raise BackupError(msg)
 
 
 def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] | None:
-    """Finish what people asked the data that is to be replaced for; returns all that was, None if it cannot be read."""
+    """Finish the erasures of the present data. Returns all completed ones; None if the data cannot be read."""
     file = settings.data_dir / DATA_FILE
     if not file.exists() or not file.stat().st_size:
         return ()
@@ -148,16 +132,16 @@ def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] 
 
 
 def _keep_erasures(vault: Vault, erasures: Sequence[Erasure]) -> None:
-    """Bring into the stage what was erased since the backup: its people have nothing else to look it up by."""
+    """Copy completed erasures into the backup: their former subjects look them up by id."""
     with vault.data.write() as session:
-        for one in erasures:
-            session.merge(one)
+        for erasure in erasures:
+            session.merge(erasure)
 
 
 def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Erasure]:
     vault.check_bound()
     if not knows("mien", revision(vault.data)):
-        msg = "the data in MIEN_DATA_DIR is of a newer version of Mien; use that version, or move the data away"
+        msg = "a newer version of Mien wrote the data in MIEN_DATA_DIR; use that version, or move the data away"
         raise SchemaError(msg)
     upgrade(vault.data)
     vault.finish_endings()
@@ -166,7 +150,7 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Eras
         waiting = session.scalar(select(Erasure.id).where(Erasure.step != ErasureStep.COMPLETED).limit(1))
     if waiting is not None:
         _finish_waiting(vault, settings=settings, now=now)
-    # Last: what was promised to be in the log is nowhere else than in the data that is about to go.
+    # Last: leaves that receipts promise to the transparency log are only in the data that will be replaced.
     batch.append_batch(vault, now=now, at_once=True)
     with vault.data.read() as session:
         return session.scalars(select(Erasure).where(Erasure.step == ErasureStep.COMPLETED)).all()
@@ -177,5 +161,5 @@ def _finish_waiting(vault: Vault, *, settings: Settings, now: datetime) -> None:
     run_maintenance(vault, settings=settings, now=now)
     with vault.data.read() as session:
         if session.scalar(select(Erasure.id).where(Erasure.step == ErasureStep.INTENT).limit(1)) is not None:
-            msg = "an erasure is in progress and cannot be finished; see the log. Nothing was restored"
+            msg = "an erasure cannot be finished; read the application log for the reason. Nothing was restored"
             raise BackupError(msg)

@@ -25,9 +25,9 @@ CONNECT_S = 5.0
 """Seconds to connect to one address."""
 WHOLE_S = 10.0
 """Seconds for the whole request."""
-MOST_BYTES = 8 * 1024
+MAX_BYTES = 8 * 1024
 """Longest response that is read, with its head; a longer head counts as no response."""
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 """Addresses tried for one name."""
 OK = range(200, 300)
 
@@ -73,7 +73,7 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
 class _LimitedStream(httpcore.NetworkStream):
     """A stream with a deadline and a limit on bytes read."""
 
-    def __init__(self, stream: httpcore.NetworkStream, until: Deadline, left: int = MOST_BYTES) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, until: Deadline, left: int = MAX_BYTES) -> None:
         self._stream, self._until, self._left = stream, until, left
 
     def _timeout(self, given: float | None) -> float:
@@ -124,7 +124,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
         found = map(_address, self._resolve(host, port))
         allowed = [one for one in found if one is not None and may_be_called(one, private=self._private)]
         failed: httpcore.ConnectError | httpcore.ConnectTimeout = RefusedAddressError()
-        for address in allowed[:MOST_ADDRESSES]:
+        for address in allowed[:MAX_ADDRESSES]:
             left = self._until.left()
             if left <= 0:
                 raise httpcore.ConnectTimeout

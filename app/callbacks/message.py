@@ -18,7 +18,7 @@ def sign(vault: Vault, message: Message, *, now: datetime) -> str:
         LookupError: no signing key exists; the service creates one when it starts.
     """
     claims = {
-        "iss": signing_keys.log_origin(vault.register.origin()),
+        "iss": signing_keys.log_origin(vault.register.check_origin()),
         "aud": str(message.relying_party_id),
         "jti": str(message.id),
         "iat": int(now.timestamp()),

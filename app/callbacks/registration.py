@@ -34,8 +34,10 @@ def set_callback(vault: Vault, *, party_id: UUID, to: str | None, private: bool,
         if party is None:
             raise PartyError(f"there is no relying party {party_id}")
         if party.callback_id is not None:
-            end = change.end if to is None else change.replaced
-            end(EndedKind.CALLBACK, party.callback_id, ended_as="off" if to is None else "replaced", on=now.date())
+            ended_as = "off" if to is None else "replaced"
+            change.end(
+                EndedKind.CALLBACK, party.callback_id, ended_as=ended_as, on=now.date(), after_commit=to is not None
+            )
         party.callback, party.callback_id = to, None if to is None else uuid4()
         record = {"relying_party_id": str(party_id), "callback": origin, "at": now.isoformat()}
         append_open_entry(change.session, LoggedAct.RELYING_PARTY_CALLBACK, **record)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.callbacks.policy import CallbackEvent
 from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.db.types import Row, spelled
+from app.db.types import Row, value_enum
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 
@@ -34,7 +34,7 @@ class Message(Row):
     )
     """The erasure that lists this message under `kept` until it is settled."""
     relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), info=PERSONAL)
-    event: Mapped[CallbackEvent] = mapped_column(spelled(CallbackEvent, length=16), info=PERSONAL)
+    event: Mapped[CallbackEvent] = mapped_column(value_enum(CallbackEvent, length=16), info=PERSONAL)
     subject_ref: Mapped[str] = mapped_column(String(64), info=PERSONAL)
     purpose: Mapped[Purpose] = mapped_column(PURPOSE, info=PERSONAL)
     made_on: Mapped[date] = mapped_column(Date, info=PERSONAL)

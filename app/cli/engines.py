@@ -16,7 +16,7 @@ from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, shipped_cards
 from app.faces.cards.compare import FPIR, EngineComparison, compare_engines
 from app.kit.clock import utc_now
-from app.kit.progress import telling
+from app.kit.progress import show_progress
 from app.main import choose_threshold, create_engine
 from app.templates import coverage, engine_history, renewal
 
@@ -44,10 +44,10 @@ def show_coverage(*, as_json: Json = False) -> None:
 
     Prints counts only. Opens every template to find false labels.
     """
-    with open_stores(read_settings()) as vault, telling() as tell:
+    with open_stores(read_settings()) as vault, show_progress() as progress:
         with vault.data.read() as session:
             engines = coverage.list_coverage(session, now=utc_now())
-        mislabelled = coverage.count_mislabelled(vault, tell=tell)
+        mislabelled = coverage.count_mislabelled(vault, progress=progress)
     if as_json:
         fields = {"engines": [asdict(one) for one in engines], "mislabelled": mislabelled}
         typer.echo(json.dumps(fields, default=str))
@@ -76,14 +76,16 @@ def renew_templates(*, as_json: Json = False) -> None:
     The service also does this by itself while it measures nothing else. The engine in force must be MIEN_ENGINE.
     """
     settings = read_settings()
-    with open_stores(settings) as vault, telling() as tell:
+    with open_stores(settings) as vault, show_progress() as progress:
         pool, card = create_engine(settings)
         with vault.data.read() as session:
             engine_history.require_in_force(session, card)
         engine = choose_threshold(settings, (pool, card))
         pool.start()
         try:
-            done = renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=engine, clock=utc_now, report=tell))
+            done = renewal.renew_templates(
+                renewal.RenewalRun(vault=vault, engine=engine, clock=utc_now, report=progress)
+            )
         finally:
             pool.close()
     print_result(asdict(done), as_json=as_json)

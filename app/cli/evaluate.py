@@ -18,12 +18,12 @@ from app.evaluation.errors import EngineLostError, EvaluationError
 from app.evaluation.number_format import bounds, rate
 from app.evaluation.provenance import state
 from app.evaluation.service import Evaluation
-from app.evaluation.trial import MOST_IMAGES, MOST_REFERENCES, EvaluationRequest, Trial, prepare
+from app.evaluation.trial import MAX_IMAGES, MAX_REFERENCES, EvaluationRequest, Trial, prepare
 from app.faces.cards.custom_calibration import seal_calibration
 from app.faces.cards.custom_card import CustomEngineError
 from app.faces.permit import ImageStatement, PeopleAgreed
 from app.kit.clock import utc_now
-from app.kit.progress import telling
+from app.kit.progress import show_progress
 from app.main import create_engine
 from app.settings import Settings
 
@@ -84,8 +84,8 @@ def evaluate(
     workers: Workers = None,
     resamples: Resamples = 1000,
     seed: Seed = 1,
-    most_references: MostReferences = MOST_REFERENCES,
-    most_images: MostImages = MOST_IMAGES,
+    most_references: MostReferences = MAX_REFERENCES,
+    most_images: MostImages = MAX_IMAGES,
     force: Force = False,
     calibrate: Calibrate = False,
     keep_cache: KeepCache = False,
@@ -185,9 +185,9 @@ def _evaluate(
 def _write_report(
     asked: EvaluationRequest, trial: Trial, engine: service.Engine, cache: Cache, out: Path
 ) -> Evaluation:
-    with telling() as tell:
-        found = service.evaluate(asked, trial, engine, cache, now=utc_now(), tell=tell)
-        tell("writing the report")
+    with show_progress() as progress:
+        found = service.evaluate(asked, trial, engine, cache, now=utc_now(), progress=progress)
+        progress("writing the report")
         report_files.write_report(out, found.document)
     return found
 

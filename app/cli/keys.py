@@ -11,7 +11,7 @@ import typer
 
 from app.cli.command import Json, open_stores, print_result, read_settings
 from app.kit.clock import utc_now
-from app.kit.progress import telling
+from app.kit.progress import show_progress
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.tables import KeyUse, SigningKey
@@ -37,11 +37,11 @@ def _parse_instant(text: str) -> datetime:
 @app.command("rotate")
 def rotate_keys(*, as_json: Json = False) -> None:
     """Wrap every key under a new key-encryption key and destroy the old one. Also resumes an interrupted rotation."""
-    with open_stores(read_settings()) as vault, telling() as tell:
-        note = partial(
+    with open_stores(read_settings()) as vault, show_progress() as progress:
+        record = partial(
             append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat()
         )
-        done = rotate(vault.register, progress=lambda count, total: tell(f"{count} of {total} keys"), note=note)
+        done = rotate(vault.register, progress=lambda count, total: progress(f"{count} of {total} keys"), record=record)
     print_result({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
 
 

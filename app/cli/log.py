@@ -11,7 +11,7 @@ import typer
 
 from app.cli.command import Json, open_stores, print_result, read_settings, refuse
 from app.kit.clock import utc_now
-from app.kit.progress import telling
+from app.kit.progress import show_progress
 from app.transparency.audit.findings import Finding
 from app.transparency.audit.service import AuditReport, audit_log
 from app.transparency.witness import service as witnessing
@@ -34,9 +34,9 @@ def verify_log(*, as_json: Json = False) -> None:
         if not file.exists():
             refuse(f"there is no {file}, so there is no transparency log to check")
     # The usual check of the log would refuse a damaged one, which this command has to report.
-    with open_stores(settings, run=None) as vault, telling() as tell:
+    with open_stores(settings, run=None) as vault, show_progress() as progress:
         check(vault)
-        found = audit_log(vault, now=utc_now(), tell=tell)
+        found = audit_log(vault, now=utc_now(), progress=progress)
     if as_json:
         typer.echo(json.dumps(_document(found)))
     else:

@@ -14,7 +14,7 @@ from app.kit.clock import utc_now
 from app.parties import queries
 from app.parties import service as parties
 from app.parties.tables import RelyingParty
-from app.settings import MOST_OVERLAP_HOURS
+from app.settings import MAX_OVERLAP_HOURS
 
 app = typer.Typer(no_args_is_help=True, help="Relying parties, which ask for comparisons, and their keys.")
 
@@ -97,7 +97,7 @@ def rotate_party_key(
     overlap: Annotated[
         int,
         typer.Option(
-            metavar="HOURS", min=0, max=MOST_OVERLAP_HOURS, help="Hours that the old key keeps working; 0 ends it now."
+            metavar="HOURS", min=0, max=MAX_OVERLAP_HOURS, help="Hours that the old key keeps working; 0 ends it now."
         ),
     ] = 0,
     as_json: Json = False,

@@ -14,7 +14,7 @@ from app.cli.command import Json, open_stores, print_profile, print_result, read
 from app.jobs.deliver_callbacks import delivery_worker
 from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
-from app.kit.progress import telling
+from app.kit.progress import show_progress
 from app.startup import Run
 from app.vault.backup_manifest import Manifest
 from app.vault.directory_lock import in_use
@@ -57,8 +57,8 @@ def backup(
     See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
-    with refuse_on_error(), in_use(settings.data_dir), telling() as tell:
-        manifest = back_up(settings, to=directory, version=__version__, now=utc_now(), tell=tell)
+    with refuse_on_error(), in_use(settings.data_dir), show_progress() as progress:
+        manifest = back_up(settings, to=directory, version=__version__, now=utc_now(), progress=progress)
     print_profile(settings)
     print_result({"backup": directory, **_fields(manifest)}, as_json=as_json)
 
@@ -76,8 +76,8 @@ def restore(
     """
     settings = read_settings()
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
-    with refuse_on_error(), telling() as tell:
-        done = restore_backup(settings, backup=directory, now=utc_now, tell=tell)
+    with refuse_on_error(), show_progress() as progress:
+        done = restore_backup(settings, backup=directory, now=utc_now, progress=progress)
     print_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
     print_result({"restored": directory, **_fields(done.backup), **counts}, as_json=as_json)

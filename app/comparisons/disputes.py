@@ -19,12 +19,12 @@ from app.faces.permit import Purpose
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError
-from app.kit.json import written
+from app.kit.json import encode_value
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 from app.web.auth import Principal
 
@@ -139,7 +139,7 @@ def _try_open(vault: Vault, row: Dispute) -> DisputeRecord | None:
 
 
 def _open(key: Key, row: Dispute) -> DisputeRecord:
-    return _RECORD.validate_json(key.open(row.sealed, place(Dispute.sealed, row.id)))
+    return _RECORD.validate_json(key.open(row.sealed, sealing_context(Dispute.sealed, row.id)))
 
 
 def _find(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> DisputeRecord | None:
@@ -161,5 +161,5 @@ def _put(session: Session, key: Key, record: DisputeRecord, *, subject_id: UUID,
     if row is None:
         row = Dispute(id=comparison_id, subject_id=subject_id, disputed_on=on, sealed=b"")
         session.add(row)
-    plain = json.dumps(asdict(record), default=written).encode()
-    row.sealed = key.seal(plain, place(Dispute.sealed, comparison_id))
+    plain = json.dumps(asdict(record), default=encode_value).encode()
+    row.sealed = key.seal(plain, sealing_context(Dispute.sealed, comparison_id))

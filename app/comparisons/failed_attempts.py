@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 from app.comparisons.errors import TooManyFailuresError, whole_seconds
 from app.comparisons.policy import DAY, Decision, Failure, FailureLimits, add_decision, remaining_wait
 from app.comparisons.tables import Attempts
-from app.kit.json import written
+from app.kit.json import encode_value
 from app.settings import Settings
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 _FAILURES = TypeAdapter(dict[str, list[Failure]])
@@ -65,7 +65,7 @@ class FailureLog:
     def __init__(self, row: SealedFailures, key: Key) -> None:
         self._row = row
         self._key = key
-        self._context = place(Attempts.sealed, row.id)
+        self._context = sealing_context(Attempts.sealed, row.id)
         self._failures = (
             [] if row.sealed is None else _FAILURES.validate_json(key.open(row.sealed, self._context))["failures"]
         )
@@ -85,7 +85,7 @@ class FailureLog:
         failures = add_decision(self._failures, decision, relying_party_id=relying_party_id, now=now)
         if failures is None:
             return
-        plain = json.dumps({"failures": [asdict(failure) for failure in failures]}, default=written).encode()
+        plain = json.dumps({"failures": [asdict(failure) for failure in failures]}, default=encode_value).encode()
         row = {
             "id": self._row.id,
             "subject_id": self._row.subject_id,

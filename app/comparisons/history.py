@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Comparison
 from app.faces.permit import Purpose
-from app.kit.json import written
+from app.kit.json import encode_value
 from app.transparency.log.entries import LogEntry, LoggedAct, make_entry
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,14 @@ class ComparisonEntry:
 
 def seal_record(key: Key, comparison_id: UUID, record: ComparisonRecord) -> bytes:
     """Seal *record* for its row."""
-    return key.seal(json.dumps(asdict(record), default=written).encode(), place(Comparison.sealed, comparison_id))
+    return key.seal(
+        json.dumps(asdict(record), default=encode_value).encode(), sealing_context(Comparison.sealed, comparison_id)
+    )
 
 
 def open_record(key: Key, comparison_id: UUID, sealed: bytes) -> ComparisonRecord:
     """Open the record of a row."""
-    return _RECORD.validate_json(key.open(sealed, place(Comparison.sealed, comparison_id)))
+    return _RECORD.validate_json(key.open(sealed, sealing_context(Comparison.sealed, comparison_id)))
 
 
 def mark_in_sweep(key: Key, comparison_id: UUID, sealed: bytes) -> bytes:

@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, Now, Read, Transactions, Tx
+from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read, Tx
 from app.web.openapi import problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -104,7 +104,7 @@ class DisputeOut(BaseModel):
 
 @router.get("", dependencies=PRIVATE)
 def comparisons(
-    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ComparisonOut]:
     """List every use of your templates, the newest first.
 
@@ -125,7 +125,7 @@ def comparisons(
 @router.delete("", name="shorten_comparisons", dependencies=PRIVATE)
 def shorten(
     me: Me,
-    vault: Transactions,
+    vault: AppVault,
     clock: AppClock,
     before: Annotated[Day, Query(description="The first day (UTC) whose comparisons stay, as YYYY-MM-DD.")],
 ) -> ShortenedOut:
@@ -140,7 +140,7 @@ def shorten(
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def dispute(
-    comparison_id: UUID, me: Me, vault: Transactions, clock: AppClock, body: DisputeIn = WITHOUT_NOTE
+    comparison_id: UUID, me: Me, vault: AppVault, clock: AppClock, body: DisputeIn = WITHOUT_NOTE
 ) -> DisputeOut:
     """Report that a comparison was not you.
 
@@ -152,7 +152,7 @@ def dispute(
 
 
 @router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: Transactions, now: Now) -> DisputeOut:
+def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: AppVault, now: Now) -> DisputeOut:
     """Lift a dispute.
 
     When you lift the last dispute for a relying party, it can match you again.

@@ -73,7 +73,7 @@ def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> Short
 def purge_dead(vault: Vault, *, now: datetime) -> int:
     """Carry out the cuts that the data does not count. Returns the number of comparisons deleted."""
     removed = 0
-    for page in dead_rows.pages(vault, Subject.id, Subject.history_cuts):
+    for page in dead_rows.read_pages(vault.data, Subject.id, Subject.history_cuts):
         subject_ids = {cut_id(row.id, row.history_cuts): row.id for row in page}
         for cut in _find_cuts(vault, subject_ids):
             subject_id = subject_ids[cut]
@@ -89,7 +89,7 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 def _find_cuts(vault: Vault, ids: Collection[UUID]) -> dict[UUID, date]:
     """Return the cuts among *ids* that were made, with the day of each."""
-    tombstones = dead_rows.tombstones(vault, EndedKind.HISTORY, ids)
+    tombstones = dead_rows.find_tombstones(vault, EndedKind.HISTORY, ids)
     return {cut: tombstone.ended_on for cut, tombstone in tombstones.items()}
 
 

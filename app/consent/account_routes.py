@@ -17,7 +17,7 @@ from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.subjects.routes import AccountOut, Me
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, AppSettings, Now, Read, Transactions
+from app.web.dependencies import PRIVATE, AppSettings, AppVault, Now, Read
 from app.web.openapi import ResponseBody, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -69,7 +69,7 @@ class DeliveryOut(ResponseBody):
 
 
 @router.get("", name="me", dependencies=PRIVATE)
-def account_summary(me: Me, session: Read, vault: Transactions, settings: AppSettings, now: Now) -> MeOut:
+def account_summary(me: Me, session: Read, vault: AppVault, settings: AppSettings, now: Now) -> MeOut:
     """Read the summary of your account. All data held about you is at `/v1/me/access`."""
     subject = subjects.get(session, me.id)
     due = renewal.list_due(session, subject_id=me.id, days=settings.renewal_days, now=now)
@@ -83,7 +83,7 @@ def account_summary(me: Me, session: Read, vault: Transactions, settings: AppSet
 
 @delivery_router.get("", name="deliveries", dependencies=PRIVATE)
 def list_deliveries(
-    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[DeliveryOut]:
     """List the messages sent about your consents. Newest first: a consent was given to a relying party, or has ended.
 

@@ -24,7 +24,7 @@ def end_expired(vault: Vault, *, now: datetime) -> int:
     """End every expired consent, each in its own short transaction. Returns how many."""
     return sum(
         _end_if_expired(vault, row.id, now)
-        for page in dead_rows.pages(vault, Grant.id, where=[Grant.valid_until <= now])
+        for page in dead_rows.read_pages(vault.data, Grant.id, where=[Grant.valid_until <= now])
         for row in page
     )
 
@@ -48,8 +48,8 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
     Returns how many.
     """
     changed = 0
-    for page in dead_rows.pages(vault, Grant.id, Grant.matching_period_id):
-        dead = dead_rows.without_key(vault, OwnerKind.GRANT, (row.id for row in page))
+    for page in dead_rows.read_pages(vault.data, Grant.id, Grant.matching_period_id):
+        dead = dead_rows.ids_without_key(vault, OwnerKind.GRANT, (row.id for row in page))
         if dead:
             changed += _delete_dead(vault, dead, now=now)
         period_ids = [row.matching_period_id for row in page if row.matching_period_id is not None]
@@ -58,11 +58,11 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 
 def _delete_dead(vault: Vault, dead: list[UUID], *, now: datetime) -> int:
-    tombstones = dead_rows.tombstones(vault, EndedKind.GRANT, dead)
+    tombstones = dead_rows.find_tombstones(vault, EndedKind.GRANT, dead)
     with vault.data.write() as session:
         grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
         subject_ids = {grant.subject_id for grant in grants}
-        erased = set(dead_rows.without_key(vault, OwnerKind.SUBJECT, subject_ids))
+        erased = set(dead_rows.ids_without_key(vault, OwnerKind.SUBJECT, subject_ids))
         session.expunge_all()
         session.execute(delete(Grant).where(Grant.id.in_(dead)))
         for grant in grants:

@@ -29,7 +29,7 @@ def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: 
     grant = find_grant(change.session, subject_id, purpose, relying_party_id)
     if grant is not None and grant.matching_period_id is not None:
         # At the commit, not before: only lifting the dispute ends a pause, so a pause needs its dispute.
-        change.replaced(EndedKind.SPELL, grant.matching_period_id, ended_as="disputed", on=now.date())
+        change.end(EndedKind.SPELL, grant.matching_period_id, ended_as="disputed", on=now.date(), after_commit=True)
         grant.matching_period_id = None
     return grant is not None
 
@@ -51,7 +51,7 @@ def is_paused(session: Session, *, subject_id: UUID, relying_party_id: UUID, pur
 
 def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, now: datetime) -> int:
     """Pause the consents of a page whose matching period ended before a backup was restored. Returns how many."""
-    ended = dead_rows.tombstones(vault, EndedKind.SPELL, period_ids)
+    ended = dead_rows.find_tombstones(vault, EndedKind.SPELL, period_ids)
     if not ended:
         return 0
     with vault.data.write() as session:

@@ -24,7 +24,7 @@ from app.web.auth import Principal, Role, UnauthenticatedError
 
 RECORDED_REFUSALS: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
 """The refusals about consent; an unusable photo or token is not one."""
-PATIENCE_S = 0.5
+WAIT_S = 0.5
 """Longest wait for the write transaction; after it, the refusal is answered without an entry."""
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: dateti
     """Write the entry of a refusal in its own transaction; the transaction of the refused request was rolled back."""
     try:
         key = subjects.key(vault, by.id) if by.role is Role.PERSON else None
-        with vault.data.write(patience_s=PATIENCE_S) as session:
+        with vault.data.write(wait_s=WAIT_S) as session:
             if key is None:
                 # The same record for all refusals of a day: while one waits for its batch, others add nothing.
                 record = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}

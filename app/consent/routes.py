@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, Now, Read, Transactions
+from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
 from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
 from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
@@ -162,7 +162,7 @@ class ReferenceOut(ResponseBody):
     ),
 )
 def decide(
-    body: ConsentIn, response: Response, me: Me, vault: Transactions, clock: AppClock, gate: OptionalLiveGate
+    body: ConsentIn, response: Response, me: Me, vault: AppVault, clock: AppClock, gate: OptionalLiveGate
 ) -> DecisionOut:
     """Give or refuse consent.
 
@@ -185,7 +185,7 @@ def decide(
 
 @router.get("", name="consents", dependencies=PRIVATE)
 def list_consents(
-    me: Me, session: Read, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: AppVault, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> ConsentsOut:
     """Read your consents. All events since your first decision, newest first, and the consents in force."""
     key = subjects.key(vault, me.id)
@@ -196,7 +196,7 @@ def list_consents(
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def withdraw(consent_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> WithdrawalOut:
+def withdraw(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> WithdrawalOut:
     """Withdraw a consent.
 
     When this returns, its template, photos and key are destroyed and no decision uses it any more. You can repeat the
@@ -212,7 +212,7 @@ def withdraw(consent_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> 
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
-def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: Transactions, clock: AppClock) -> RenewedOut:
+def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, clock: AppClock) -> RenewedOut:
     """Renew a consent.
 
     Read the notice again and agree once more: the consent's end moves, and your template and reference stay. If the

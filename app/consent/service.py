@@ -156,7 +156,7 @@ def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, clock: Clock) 
             recorded = end_grant(change, vault, grant, now=clock())
         else:
             recorded = _find_final_event(change.session, vault, subject_id, consent_id, now=clock())
-    return recorded, change.settled
+    return recorded, change.erased_from_disk
 
 
 def _find_final_event(
@@ -187,8 +187,7 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     change.session.execute(delete(Grant).where(Grant.id == grant.id))
     change.session.expunge(grant)
     proofs.set_end(change.session, grant.id, on=ended_on)
-    end = change.replaced if replaced else change.end
-    end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on)
+    change.end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on, after_commit=replaced)
     key = notifications.find_record_key(vault, grant)
     notifications.notify(change.session, key, grant, CallbackEvent.ENDED, now=now)
     return RecordedEvent(event, _record(change.session, vault, grant.subject_id, event, now))

@@ -1,1 +1,1 @@
-"""Databases without domain words: the store, column types, the data map, migrations."""
+"""Owns stores, column types, the data map and migrations. It must never know a domain or the web."""

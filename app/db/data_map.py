@@ -1,6 +1,6 @@
-"""What each column holds, said where the column is declared; access, export and their schema follow from it (law 5).
+"""The data map: each column declares the kind of its content; access, export and their schema follow from it (law 5).
 
-A column's `info` is one of the constants below, or `sealed(…)`. Nothing else lists what is held about a person.
+A column's `info` is one of the constants below, or `sealed(…)`. No other list of personal data exists.
 """
 
 from dataclasses import dataclass
@@ -12,39 +12,39 @@ class Kind(StrEnum):
     """The kinds of personal data that a column can hold."""
 
     PERSONAL = "personal"
-    """About an identified person; sealed under a key, or a random id that means nothing once the rows are gone."""
+    """About a subject: sealed under a key, or a random id without meaning once the rows are deleted."""
     BIOMETRIC = "biometric"
     """Derived from a face; sealed under a grant's key."""
     CREDENTIAL = "credential"
-    """A credential; stored only as a digest, and never disclosed."""
+    """A credential: stored only as a digest, never disclosed."""
     IMPERSONAL = "impersonal"
-    """Nothing about a person."""
+    """Not about a subject."""
 
 
 class Form(StrEnum):
-    """The formats of an opened sealed column."""
+    """The formats of sealed columns."""
 
     TEXT = "text"
     JSON = "json"
     VECTOR = "vector"
-    """The SHA-256 of the engine's weights, then little-endian doubles; of an older version the doubles alone."""
+    """The SHA-256 of the engine's weights, then little-endian doubles; in rows of 0.1.0 only the doubles."""
     JPEG = "jpeg"
     RECEIPT = "receipt"
-    """A signed receipt: a JSON object that is given as a file of its own."""
+    """A signed receipt: a JSON object, exported as a file of its own."""
 
 
 class SealedUnder(StrEnum):
     """The owner whose key seals a column."""
 
     SUBJECT = "subject"
-    """The row's `subject_id` (or `id`, of the subject itself)."""
+    """The subject: `subject_id` of the row, or `id` of the subject's own row."""
     GRANT = "grant"
-    """The row's `grant_id`, in its `key_generation`."""
+    """The grant: `grant_id` of the row, and its `key_generation`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """How a column opens: its context is always `table.column:id`."""
+    """The key and the format of a sealed column. Its context is `table.column:id`."""
 
     under: SealedUnder
     form: Form
@@ -56,7 +56,7 @@ IMPERSONAL: dict[str, Any] = {"kind": Kind.IMPERSONAL}
 
 
 def sealed(kind: Kind, under: SealedUnder, form: Form) -> dict[str, Any]:
-    """Classify a column that exists only sealed."""
+    """Return the classification of a sealed column."""
     return {"kind": kind, "seal": Seal(under, form)}
 
 

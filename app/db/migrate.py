@@ -1,4 +1,4 @@
-"""Bring a store to its schema, with Alembic."""
+"""Schema migrations of a store, with Alembic."""
 
 from alembic import command
 from alembic.config import Config
@@ -13,18 +13,18 @@ MIGRATIONS = shipped_directory("migrations")
 
 def _config(store: Store) -> Config:
     config = Config()
-    # The folder is named after the database: `mien.db` by `migrations/mien`.
+    # `migrations/mien` migrates `mien.db`.
     config.set_main_option("script_location", str(MIGRATIONS / store.path.stem))
     config.set_main_option("path_separator", "os")
     return config
 
 
 class NewerSchemaError(Exception):
-    """A newer version wrote the store; no migration leads back."""
+    """A newer version wrote the store; it cannot be migrated back."""
 
 
 def upgrade(store: Store) -> None:
-    """Migrate *store*, which is not newer than this version, to the newest schema, all in one transaction."""
+    """Migrate *store* to the newest schema, in one transaction. It must not be newer than this version."""
     config = _config(store)
     with store.write() as session:
         config.attributes["connection"] = session.connection()
@@ -34,17 +34,16 @@ def upgrade(store: Store) -> None:
 def refuse_newer(store: Store) -> None:
     """Refuse a store whose schema this version does not know.
 
-    Going down is not supported: it would have to throw away what the newer version wrote, and a column that is dropped
-    may be the one that says what somebody decided.
+    Migrations only go forward: going back could drop a column that records a decision of a subject.
 
     Raises:
-        NewerSchemaError: it is of a newer version.
+        NewerSchemaError: a newer version wrote it.
     """
     found = revision(store)
     if not knows(store.path.stem, found):
         msg = (
             f"{store.path.name} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
-            "Run that version or a later one: there is no way down (docs/how-to/back-up-and-restore.md)"
+            "Run that version or a later one; migrations only go forward (docs/how-to/back-up-and-restore.md)"
         )
         raise NewerSchemaError(msg)
 
@@ -55,12 +54,12 @@ def at_head(store: Store) -> bool:
 
 
 def revision(store: Store) -> str | None:
-    """Return the newest migration that *store* has had."""
+    """Return the newest migration of *store*."""
     with store.read() as session:
         return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def knows(name: str, wanted: str | None) -> bool:
-    """Say whether this version can bring a database, by its name (`mien`, `register`), from *wanted* to its schema."""
+    """Return whether this version has the migration *wanted* of the database *name* (`mien` or `register`)."""
     script = ScriptDirectory(str(MIGRATIONS / name))
     return wanted is None or wanted in {known.revision for known in script.walk_revisions()}

@@ -1,4 +1,4 @@
-"""Column types shared by all tables, and the base class of the tables in the data store."""
+"""Column types of all tables, and the base class of the data store's tables."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware instant. SQLite drops time zones: stored naive in UTC, given back aware, a naive one refused."""
+    """An aware instant, stored naive in UTC because SQLite drops time zones."""
 
     impl = DateTime
     cache_ok = True
@@ -21,11 +21,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Convert to naive UTC; a naive instant raises ValueError."""
+        """Convert to naive UTC.
+
+        Raises:
+            ValueError: *value* is naive.
+        """
         if value is None:
             return None
         if value.tzinfo is None:
-            msg = "a naive datetime has no meaning here"
+            msg = "a time without a time zone cannot be stored"
             raise ValueError(msg)
         return value.astimezone(UTC).replace(tzinfo=None)
 
@@ -34,9 +38,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def spelled(kind: type[StrEnum], *, length: int = 32) -> Enum:
-    """Store an enum by its values, and read it back as the enum: a plain String would read back as str."""
-    return Enum(kind, native_enum=False, length=length, values_callable=lambda known: [one.value for one in known])
+def value_enum(kind: type[StrEnum], *, length: int = 32) -> Enum:
+    """Return a column type that stores an enum by its values and reads it back as the enum."""
+    return Enum(
+        kind, native_enum=False, length=length, values_callable=lambda known: [member.value for member in known]
+    )
 
 
 class Row(DeclarativeBase):

@@ -20,7 +20,7 @@ from app.templates import policy, store
 from app.templates.errors import NotTheSamePersonError
 from app.templates.status import TemplateStatus, list_statuses
 from app.web.auth import PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, Now, Transactions, image_bytes
+from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, AppVault, Now, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -140,7 +140,7 @@ class DeletionOut(BaseModel):
 )
 def enrol(
     me: Me,
-    vault: Transactions,
+    vault: AppVault,
     engine: AppEngine,
     settings: AppSettings,
     clock: AppClock,
@@ -173,7 +173,7 @@ def enrol(
 
 @router.get("/enrolments", dependencies=PRIVATE)
 def enrolments(
-    me: Me, vault: Transactions, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
+    me: Me, vault: AppVault, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
 ) -> Page[EnrolmentOut]:
     """List your enrolments, oldest first.
 
@@ -194,7 +194,7 @@ def enrolments(
     dependencies=PRIVATE,
     responses=problem_responses(NotFoundError),
 )
-def delete(enrolment_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> DeletionOut:
+def delete(enrolment_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> DeletionOut:
     """Delete an enrolment. Its templates, photos and keys are gone when this returns; your consents stay in force."""
     erased = service.delete_enrolment(vault, subject_id=me.id, enrolment_id=enrolment_id, clock=clock)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=erased)
@@ -203,7 +203,7 @@ def delete(enrolment_id: UUID, me: Me, vault: Transactions, clock: AppClock) -> 
 @router.get(
     "/photos/{photo_id}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), JPEG)
 )
-def photo(photo_id: UUID, me: Me, vault: Transactions) -> Response:
+def photo(photo_id: UUID, me: Me, vault: AppVault) -> Response:
     """Download one of your kept photos. Its location, camera data and comments were never kept."""
     jpeg = service.open_photo(vault, subject_id=me.id, photo_id=photo_id)
     return Response(jpeg, media_type="image/jpeg", headers=NO_STORE)

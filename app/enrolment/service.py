@@ -156,8 +156,8 @@ def delete_enrolment(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, cloc
         for grant_id in grant_ids:
             generation = change.issue(Owner.grant(grant_id))
             in_use = store.generations_in_use(change.session, grant_id)
-            change.retire(Owner.grant(grant_id), keep={generation, *in_use})
-    return change.settled
+            change.drop_old_keys(Owner.grant(grant_id), keep={generation, *in_use})
+    return change.erased_from_disk
 
 
 def open_photo(vault: Vault, *, subject_id: UUID, photo_id: UUID) -> bytes:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.evaluation.errors import EvaluationError
 from app.evaluation.image_folder import read
 
-MOST_BYTES: Final = 16 * 1024 * 1024
+MAX_BYTES: Final = 16 * 1024 * 1024
 FEW_PEOPLE: Final = 30
 """A smaller group is reported as too small: one person more or less changes its rates (rule of thirty, for people)."""
 _LABEL: Final = re.compile(r"[^\W_][\w .+-]{0,39}")
@@ -62,11 +62,11 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]
         EvaluationError: the file is unreadable, too large, not UTF-8 or not CSV, or has another header.
     """
     try:
-        content = read(path, most_bytes=MOST_BYTES)
+        content = read(path, most_bytes=MAX_BYTES)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be read: {error.strerror or error}") from error
     if content is None:
-        raise EvaluationError(f"{path} is larger than {MOST_BYTES // 1024 // 1024} MiB")
+        raise EvaluationError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     try:
         lines = csv.reader(content.decode("utf-8-sig").splitlines(), strict=True)
         for number, row in enumerate(lines, start=1):

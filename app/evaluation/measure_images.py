@@ -22,7 +22,7 @@ from app.faces.flaws import Flaw
 from app.faces.permit import ImageStatement
 from app.faces.workers.pool import EnginePool
 from app.kit.errors import BusyError
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 
 _TOLD_EVERY: Final = 10
 _THREADS_A_WORKER: Final = 2
@@ -114,7 +114,7 @@ class Measurer:
         return _One(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
 
 
-def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, tell: Tell) -> MeasuredImages:
+def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, progress: Progress) -> MeasuredImages:
     """Measure every sample of *folder* that is not in the cache.
 
     Args:
@@ -133,7 +133,7 @@ def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, tell: Tell)
             bench.cache.add(one.key, one.outcome)
         if len(found) % _TOLD_EVERY == 0:
             pace = fresh / (time.monotonic() - begun)
-            tell(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
+            progress(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
     seconds = time.monotonic() - begun
     return _counted(
         folder.samples, [found[place] for place in range(len(found))], listed=listed, fresh=fresh, seconds=seconds

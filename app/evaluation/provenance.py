@@ -4,7 +4,7 @@ from app.evaluation.errors import EvaluationError
 from app.faces.permit import ImageStatement, PeopleAgreed
 from app.kit.text import REASON, readable
 
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 """Length limit; the statement is the first line of the report."""
 
 
@@ -19,6 +19,6 @@ def state(origin: str, agreed: PeopleAgreed) -> ImageStatement:
         raise EvaluationError("the statement is empty: say where the images came from")
     if not readable(said):
         raise EvaluationError(f"{REASON} in the statement")
-    if len(said) > MOST_CHARACTERS:
-        raise EvaluationError(f"the statement is longer than {MOST_CHARACTERS} characters: say it shorter")
+    if len(said) > MAX_CHARACTERS:
+        raise EvaluationError(f"the statement is longer than {MAX_CHARACTERS} characters: say it shorter")
     return ImageStatement(origin=said, agreed=agreed)

@@ -13,7 +13,7 @@ from app.evaluation.groups import Ints
 from app.evaluation.rates import round_rate
 from app.evaluation.scores import BLOCK, Floats, Metric, distances, mean
 
-MOST_PROBES: Final = 20
+MAX_PROBES: Final = 20
 """Limit for each person, so that people with many images do not dominate."""
 
 
@@ -31,8 +31,8 @@ def references(
     people = [rows for rows in everyone if len(rows) > most]
     if most < 1:
         return None
-    probes = np.concatenate([rows[most : most + MOST_PROBES] for rows in people])
-    of_probe = np.concatenate([np.full(len(rows[most : most + MOST_PROBES]), n) for n, rows in enumerate(people)])
+    probes = np.concatenate([rows[most : most + MAX_PROBES] for rows in people])
+    of_probe = np.concatenate([np.full(len(rows[most : most + MAX_PROBES]), n) for n, rows in enumerate(people)])
     counts = {way: np.zeros((most, 2, len(thresholds) + 1), dtype=np.int64) for way in ("mean", "nearest")}
     for begin in range(0, len(probes), BLOCK):
         part = slice(begin, begin + BLOCK)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.evaluation.groups import Groups, Ints
 from app.evaluation.scores import Batch, Floats, Source
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 
 _LOW, _HIGH = 2.5, 97.5
 _TOLD_EVERY = 20
@@ -93,7 +93,7 @@ def weights(people: int, *, resamples: int, seed: int) -> Iterator[Ints]:
 
 
 def intervals(
-    source: Source, groups: Groups, thresholds: Sequence[float], *, resamples: int, seed: int, tell: Tell
+    source: Source, groups: Groups, thresholds: Sequence[float], *, resamples: int, seed: int, progress: Progress
 ) -> list[Intervals]:
     """Return the 95 % percentile intervals of every rate at each of *thresholds*, in rising order."""
     present = np.unique(source.person)
@@ -112,7 +112,7 @@ def intervals(
         pairs = fnmr.every(weight, len(groups.labels) + 1)
         missed.append(_rates(pairs - fnmr.below(weight, len(groups.labels) + 1), pairs))
         if number % _TOLD_EVERY == 0:
-            tell(f"people resampled {number} of {resamples} times")
+            progress(f"people resampled {number} of {resamples} times")
     found, lost = np.array(matched), np.array(missed)
     keys = [groups.key(pair) for pair in groups.pairs()]
     return [

@@ -17,7 +17,7 @@ from app.evaluation.scores import Source
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
 from app.faces.workers.pool import EnginePool
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 
 Engine: TypeAlias = tuple[EnginePool, Card]
 
@@ -32,7 +32,7 @@ class Evaluation:
 
 
 def evaluate(
-    asked: EvaluationRequest, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, tell: Tell
+    asked: EvaluationRequest, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, progress: Progress
 ) -> Evaluation:
     """Measure the images that are not in the cache, and compute the report.
 
@@ -41,11 +41,11 @@ def evaluate(
     """
     pool, card = engine
     bench = Measurer(pool=pool, stated=asked.stated, cache=cache, most_bytes=asked.most_bytes, workers=asked.workers)
-    acquired = measure_folder(trial.folder, bench, listed=trial.listed is not None, tell=tell)
+    acquired = measure_folder(trial.folder, bench, listed=trial.listed is not None, progress=progress)
     source = _source(trial, acquired, card)
     _check(source, acquired)
-    tell("comparing")
-    counted = _counted(asked, trial, source, tell)
+    progress("comparing")
+    counted = _counted(asked, trial, source, progress)
     return Evaluation(document.build_report(asked, trial, acquired, card, counted, now=now), acquired.shared)
 
 
@@ -87,7 +87,7 @@ def _check(source: Source, acquired: MeasuredImages) -> None:
     )
 
 
-def _counted(asked: EvaluationRequest, trial: Trial, source: Source, tell: Tell) -> document.Results:
+def _counted(asked: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> document.Results:
     """Compute every number of the report."""
     step = scores.step_for(source.vectors, source.metric)
     rates = rates_of(scores.tally(source, trial.groups, step), trial.groups)
@@ -95,12 +95,12 @@ def _counted(asked: EvaluationRequest, trial: Trial, source: Source, tell: Tell)
     chosen = points(table, rates.floor)
     thresholds = sorted(point.threshold for point in chosen)
     bounds = resampling.intervals(
-        source, trial.groups, thresholds, resamples=asked.resamples, seed=asked.seed, tell=tell
+        source, trial.groups, thresholds, resamples=asked.resamples, seed=asked.seed, progress=progress
     )
     counted = document.Results(rates, table, chosen, bounds, step)
     if source.listed is None:
         row = {each["threshold"]: each["fmr"] for each in table}
-        tell("comparing with several references, and with galleries")
+        progress("comparing with several references, and with galleries")
         with_people = (source.vectors, source.person, source.metric, thresholds)
         counted.references = references.references(*with_people, most=asked.most_references)
         counted.identification = identification.identification(*with_people, [row[each] for each in thresholds])

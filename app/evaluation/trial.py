@@ -12,9 +12,9 @@ from app.evaluation.pairs import ListedPairs
 from app.faces.permit import ImageStatement
 from app.kit.text import readable
 
-MOST_IMAGES: Final = 100_000
+MAX_IMAGES: Final = 100_000
 """Five thousand million pairs take minutes and no more memory."""
-MOST_REFERENCES: Final = 5
+MAX_REFERENCES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class EvaluationRequest:
     workers: int
     resamples: int = 1000
     seed: int = 1
-    most_references: int = MOST_REFERENCES
-    most_images: int = MOST_IMAGES
+    most_references: int = MAX_REFERENCES
+    most_images: int = MAX_IMAGES
     most_bytes: int
 
 

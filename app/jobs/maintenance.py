@@ -7,7 +7,7 @@ from app.comparisons import maintenance as comparisons
 from app.comparisons import shorten_history
 from app.consent import maintenance as consent
 from app.consent import proofs
-from app.db.sqlite.connections import unhurried
+from app.db.sqlite.connections import unlimited_reads
 from app.jobs.scheduler import Job
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
@@ -34,7 +34,7 @@ PURGES: tuple[Purge, ...] = (
 )
 """Consents come first: their proofs record when they ended, and deleting a subject's rows would cascade to them."""
 
-KEYS_IN_USE: tuple[restore_history.InUse, ...] = (
+KEYS_IN_USE: tuple[restore_history.KeysInUse, ...] = (
     subjects.keys_in_use,
     templates.keys_in_use,
     signing_keys.keys_in_use,
@@ -101,7 +101,7 @@ def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
     vault.unfinished = False
     try:
         # It reads every row; before the service is ready no request waits.
-        with unhurried():
+        with unlimited_reads():
             vault.retry_pending_key_work()
             removed = delete_dead_rows(vault, now=now)
             templates.drop_superseded_keys(vault)
@@ -123,9 +123,9 @@ def destroy_discarded_keys(vault: Vault) -> int:
 
     Runs when the service starts: until then the operator can undo a mistaken restore.
     """
-    if restore_history.is_settled(vault):
+    if not restore_history.has_new_restoration(vault):
         return 0
-    with unhurried():
-        destroyed = restore_history.settle(vault, KEYS_IN_USE)
+    with unlimited_reads():
+        destroyed = restore_history.destroy_discarded_keys(vault, KEYS_IN_USE)
     vault.checkpoint_all()
     return destroyed

@@ -1,1 +1,1 @@
-"""Tools without domain words: settings, clock, database, HTTP, errors. Imports nothing else of the app."""
+"""Owns tools that every room may use. It must never know a web, a database or a domain."""

@@ -1,10 +1,10 @@
-"""The only place that reads the wall clock, so that every rule can be given its `now`."""
+"""The wall clock. No other module reads it: rules get `now` as an argument."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""A function that returns the present instant in UTC. Tests pass one that they can move."""
+"""Returns the present instant in UTC. Tests pass a clock that they can move."""
 
 
 def utc_now() -> datetime:

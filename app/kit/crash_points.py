@@ -1,8 +1,7 @@
-"""Where a process can die: every step of an operation has a name, so that a test can stop the process there.
+"""Named steps of operations, at which a test can kill the process. In the running service a step does nothing.
 
-An operation is what somebody asked for; a step is a moment just before or just after something of it becomes durable.
-The stores name theirs (`kit.db`); a verb that does something else that lasts, or takes long, names that. In service
-nobody watches, and a step does nothing.
+A step is just before or after an effect becomes durable. Stores name the steps of each transaction; other code names
+effects that it makes durable itself, and long work.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,21 +9,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 UNNAMED = "unnamed"
-"""The operation outside of any."""
+"""The operation of steps outside any operation."""
 _running: ContextVar[str] = ContextVar("operation", default=UNNAMED)
 
 
-def _unwatched(_operation: str, _step: str) -> None:
+def _ignore(_operation: str, _step: str) -> None:
     """Let the process go on."""
 
 
-watcher: Callable[[str, str], None] = _unwatched
-"""A function called at every step with the operation and the step."""
+watcher: Callable[[str, str], None] = _ignore
+"""Called at every step with the operation and the step. Tests replace it."""
 
 
 @contextmanager
 def operation(name: str) -> Iterator[None]:
-    """Name what is going on; the innermost name counts. Also a decorator."""
+    """Name the operation of the steps in the block; the innermost name counts. Also a decorator."""
     token = _running.set(name)
     try:
         yield
@@ -33,5 +32,5 @@ def operation(name: str) -> Iterator[None]:
 
 
 def step(name: str) -> None:
-    """Pass the step *name* of the operation under way."""
+    """Pass the step *name* of the current operation."""
     watcher(_running.get(), name)

@@ -1,4 +1,4 @@
-"""An error is data: a status, a permanent public slug, a title, and what the person can do about it."""
+"""Errors as data: a status, a permanent public slug, a title, and a detail that tells the caller how to continue."""
 
 from typing import ClassVar
 
@@ -6,10 +6,10 @@ from typing import ClassVar
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """An error that the caller receives as a problem document (RFC 9457).
 
-    A subclass is one *kind* of problem. Its ``slug`` is permanent and a heading in ``docs/reference/errors.md``.
+    A subclass is one kind of problem. Its `slug` is permanent and a heading in `docs/reference/errors.md`.
 
     Args:
-        detail: what the person can do about it. Holds no personal data, no score, no key id.
+        detail: tells the caller how to continue, without personal data, scores or key ids.
         members: further members of the problem document.
     """
 
@@ -29,7 +29,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
 
 class NotFoundError(Problem):
-    """There is nothing here that belongs to the caller."""
+    """The caller owns nothing at this address."""
 
     status = 404
     slug = "not-found"
@@ -38,7 +38,7 @@ class NotFoundError(Problem):
 
 
 class InvalidRequestError(Problem):
-    """The request's form or fields are not as the contract says."""
+    """The form or the fields of the request do not follow the contract."""
 
     status = 422
     slug = "invalid-request"
@@ -49,12 +49,12 @@ class InvalidRequestError(Problem):
     }
 
     def __init__(self, *errors: tuple[str, str]) -> None:
-        """Take a JSON pointer and a reason for each field at fault; never the rejected value."""
+        """Take a JSON pointer and a reason for each wrong field; never the rejected value."""
         super().__init__(errors=[{"pointer": pointer, "detail": reason} for pointer, reason in errors])
 
 
 class BusyError(Problem):
-    """More is asked than can be worked on now; rights are answered all the same."""
+    """The engine has no free worker and no room in its queue. Rights are still answered."""
 
     status = 503
     slug = "busy"
@@ -64,7 +64,7 @@ class BusyError(Problem):
 
 
 class TooManyAttemptsError(Problem):
-    """Sign-ups or wrong recovery codes from one address, or comparisons that failed. Never on a right."""
+    """Too many sign-ups or wrong recovery codes from one address, or failed comparisons. Never raised for a right."""
 
     status = 429
     slug = "too-many-attempts"
@@ -72,6 +72,6 @@ class TooManyAttemptsError(Problem):
     detail = "Too many attempts from your network. Wait for as long as the header `Retry-After` says, in seconds."
 
     def __init__(self, *, retry_after_s: int) -> None:
-        """Take the time that the caller must wait."""
+        """Take the seconds that the caller must wait."""
         super().__init__()
         self.answer_headers["Retry-After"] = str(retry_after_s)

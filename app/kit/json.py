@@ -3,6 +3,6 @@
 from datetime import datetime
 
 
-def written(value: object) -> str:
-    """Return a time in ISO 8601, and everything else as its text: the `default` of `json.dumps`."""
+def encode_value(value: object) -> str:
+    """Encode a time in ISO 8601 and other values as their text: the `default` of `json.dumps`."""
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,20 +1,20 @@
-"""Say on a terminal what takes long, while it takes long."""
+"""Progress of long commands on the terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-Tell = Callable[[str], None]
-"""Told what is being done, in a few words, whenever that changes."""
+Progress = Callable[[str], None]
+"""Shows the present work, in a few words."""
 
 
 @contextmanager
-def telling() -> Iterator[Tell]:
-    """Show it on standard error as long as the block lasts, if that is a terminal; say nothing to anything else."""
+def show_progress() -> Iterator[Progress]:
+    """Show progress on standard error during the block, if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _doing: None
+        yield lambda _work: None
         return
     with console.status("") as shown:
-        yield lambda doing: shown.update(f"{doing} …")
+        yield lambda work: shown.update(f"{work} …")

@@ -1,4 +1,4 @@
-"""Directories that ship with the program and lie outside the package in a source checkout: migrations, notices."""
+"""Directories that ship with the program, such as migrations and notices."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def shipped_directory(name: str) -> Path:
-    """Return the directory *name*: inside the package in an installed wheel, beside the package in a checkout."""
+    """Return the directory *name*: in an installed wheel inside the package, in a source checkout beside it."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

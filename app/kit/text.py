@@ -1,4 +1,4 @@
-"""The characters allowed in a name: every readable one, in every script."""
+"""The characters allowed in names: all readable ones, of every script."""
 
 import unicodedata
 from typing import Annotated
@@ -7,16 +7,18 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 UNREADABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories that act instead of showing: control characters, surrogates, line and paragraph separators."""
-TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-"""Directions that turn what follows round, and can make one name look like another (UAX 9, 2). The marks that Arabic
-and Hebrew names are written with are not among them; nor are joiners, which Indic scripts, Persian and emoji need."""
+"""Unicode categories without a visible character: controls, surrogates, line and paragraph separators."""
+BIDIRECTIONAL = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Bidirectional controls that can make one name look like another (UAX 9, 2). Marks in Arabic and Hebrew names are
+allowed, and so are joiners, which Indic scripts, Persian and emoji need."""
 REASON = "Leave out control characters, line breaks and characters that turn the direction of writing"
 
 
 def readable(text: str) -> bool:
-    """Return whether *text* is free of characters that a screen, a terminal or a log would obey, not show."""
-    return not any(unicodedata.category(one) in UNREADABLE or unicodedata.bidirectional(one) in TURNING for one in text)
+    """Return whether *text* has only characters that a screen, a terminal or a file shows, none that act on it."""
+    return not any(
+        unicodedata.category(char) in UNREADABLE or unicodedata.bidirectional(char) in BIDIRECTIONAL for char in text
+    )
 
 
 def _readable(text: str) -> str:
@@ -26,4 +28,4 @@ def _readable(text: str) -> str:
 
 
 ReadableText = Annotated[str, AfterValidator(_readable)]
-"""Text that other people may have to read."""
+"""Text that other people read."""

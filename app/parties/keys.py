@@ -73,9 +73,9 @@ def replace(change: Change, party_id: UUID, *, until: datetime | None, now: date
     for key in _keys_of(change.session, party_id):
         if until is not None and key.ends_at is None:
             key.ends_at = until
-            change.replaced(EndedKind.REPLACED_KEY, key.id, ended_as=REPLACED, on=until.date())
+            change.end(EndedKind.REPLACED_KEY, key.id, ended_as=REPLACED, on=until.date(), after_commit=True)
         else:
-            change.replaced(EndedKind.RELYING_PARTY_KEY, key.id, ended_as="revoked", on=now.date())
+            change.end(EndedKind.RELYING_PARTY_KEY, key.id, ended_as="revoked", on=now.date(), after_commit=True)
             change.session.delete(key)
 
 

@@ -7,10 +7,10 @@ from sqlalchemy import Date, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL
-from app.db.types import Row, spelled
+from app.db.types import Row, value_enum
 from app.faces.permit import Purpose
 
-PURPOSE = spelled(Purpose)
+PURPOSE = value_enum(Purpose)
 """Column type of a purpose, stored by its value."""
 
 

@@ -35,7 +35,7 @@ from app.vault.vault import Vault
 
 CHUNK_BYTES = 64 * 1024
 """Bytes sent at once, at least: each chunk takes a turn of the thread pool."""
-COUNT_PATIENCE_S = 0.5
+COUNT_WAIT_S = 0.5
 """Longest wait of an access for its own count."""
 
 log = structlog.get_logger()
@@ -64,11 +64,11 @@ _COUNT = insert(AccessCount).on_conflict_do_update(
 def count_access(request: AccessRequest) -> None:
     """Count the access in the subject's row of the day, durably.
 
-    A store that is full, or busy for longer than COUNT_PATIENCE_S, leaves the access uncounted: the count must not
+    A store that is full, or busy for longer than COUNT_WAIT_S, leaves the access uncounted: the count must not
     refuse or delay a right.
     """
     try:
-        with request.vault.data.write(patience_s=COUNT_PATIENCE_S) as session:
+        with request.vault.data.write(wait_s=COUNT_WAIT_S) as session:
             subjects.check_exists(session, request.subject_id)
             row = {"id": uuid4(), "subject_id": request.subject_id, "on_day": request.now.date(), "times": 1}
             session.connection().execute(_COUNT, row)

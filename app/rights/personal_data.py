@@ -28,7 +28,7 @@ from app.templates import status as template_status
 from app.templates.tables import EngineRow
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
@@ -230,7 +230,7 @@ def _value(vault: Vault, column: Column[Any], row: _Row, keys: _Keys) -> Value:
     owner = _sealing_key(seal, column.table, row)
     if owner not in keys:
         keys[owner] = vault.register.key(*owner)
-    content = keys[owner].open(sealed, place(column, row["id"]))
+    content = keys[owner].open(sealed, sealing_context(column, row["id"]))
     match seal.form:
         case Form.TEXT:
             return content.decode()

@@ -20,7 +20,7 @@ from app.transparency.verify.receipt import Receipt, parse_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
 
-ISSUE_PATIENCE_S = 0.5
+ISSUE_WAIT_S = 0.5
 """Longest wait of an access for its own receipt."""
 logger = structlog.get_logger()
 
@@ -54,7 +54,7 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bu
     """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait."""
     try:
         key = subjects.key(vault, subject_id)
-        with vault.data.write(patience_s=ISSUE_PATIENCE_S) as session:
+        with vault.data.write(wait_s=ISSUE_WAIT_S) as session:
             subjects.check_exists(session, subject_id)
             return subjects.issue_right_receipt(session, vault, subject_id, "access", now=now, own=key)
     except (DBAPIError, KekError, SealError) as error:

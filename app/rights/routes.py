@@ -18,7 +18,7 @@ from app.transparency.verify import vocabulary
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, Now, Read, Transactions
+from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
 from app.web.openapi import media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -104,7 +104,7 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
 @router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
 def get_access(
     me: Me,
-    vault: Transactions,
+    vault: AppVault,
     settings: AppSettings,
     engine: AppEngine,
     now: Now,
@@ -125,7 +125,7 @@ def get_access(
 
 
 @router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
-def get_export(me: Me, vault: Transactions, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
+def get_export(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
     """Export all your data.
 
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
@@ -146,7 +146,7 @@ def get_export(me: Me, vault: Transactions, settings: AppSettings, engine: AppEn
 
 @router.get("/receipts", dependencies=PRIVATE)
 def my_receipts(
-    me: Me, session: Read, vault: Transactions, limit: Limit = DEFAULT_LIMIT, after: Position = None
+    me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:
     """List your receipts. Newest first, each with its proof once it is in the transparency log."""
     key = subjects.key(vault, me.id)
@@ -170,7 +170,7 @@ def get_access_schema() -> dict[str, Any]:
 @router.delete(
     "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "In progress"}}
 )
-def erase(me: Me, response: Response, vault: Transactions, settings: AppSettings, now: Now) -> ErasureOut:
+def erase(me: Me, response: Response, vault: AppVault, settings: AppSettings, now: Now) -> ErasureOut:
     """Erase your account and all its data.
 
     No reason, no waiting period. You are out of matching at once. If a store has not confirmed yet, the answer is 202
@@ -184,6 +184,6 @@ def erase(me: Me, response: Response, vault: Transactions, settings: AppSettings
 
 
 @open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def get_erasure(erasure_id: UUID, vault: Transactions, settings: AppSettings, now: Now) -> ErasureOut:
+def get_erasure(erasure_id: UUID, vault: AppVault, settings: AppSettings, now: Now) -> ErasureOut:
     """See the state of an erasure. Needs no token, since the account is gone."""
     return _show_erasure(vault, erasure.get(vault, erasure_id=erasure_id), settings, now=now)

@@ -8,7 +8,7 @@ from sqlalchemy import Date, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import IMPERSONAL, PERSONAL
-from app.db.types import Row, spelled
+from app.db.types import Row, value_enum
 
 
 class ErasureStatus(StrEnum):
@@ -40,7 +40,7 @@ class Erasure(Row):
         ForeignKey("subjects.id", ondelete="SET NULL"), unique=True, info=PERSONAL
     )
     """The subject until their row is deleted; then the database sets it to NULL."""
-    step: Mapped[ErasureStep] = mapped_column(spelled(ErasureStep, length=16), info=IMPERSONAL)
+    step: Mapped[ErasureStep] = mapped_column(value_enum(ErasureStep, length=16), info=IMPERSONAL)
     held: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
     """Counts of each store and digests of the keys' owners, as JSON (`ErasureCounts`); NULL once completed."""
     rebuilt: Mapped[bool] = mapped_column(default=False, info=IMPERSONAL)

@@ -23,10 +23,10 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
 
 def _purge_subjects(vault: Vault, now: datetime) -> int:
     changed = 0
-    for page in dead_rows.pages(vault, Subject.id, Subject.matching_period_id):
-        dead = dead_rows.without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
+    for page in dead_rows.read_pages(vault.data, Subject.id, Subject.matching_period_id):
+        dead = dead_rows.ids_without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
         period_ids = (row.matching_period_id for row in page if row.matching_period_id is not None)
-        ended_periods = dead_rows.tombstones(vault, EndedKind.SPELL, period_ids)
+        ended_periods = dead_rows.find_tombstones(vault, EndedKind.SPELL, period_ids)
         if dead or ended_periods:
             with vault.data.write() as session:
                 session.execute(delete(Subject).where(Subject.id.in_(dead)))
@@ -55,5 +55,5 @@ def _purge_tokens(vault: Vault, now: datetime) -> int:
 
 def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
     """Yield the subjects, a page at a time, each with the single generation of its key."""
-    for page in dead_rows.pages(vault, Subject.id):
+    for page in dead_rows.read_pages(vault.data, Subject.id):
         yield {Owner.subject(row.id): {1} for row in page}

@@ -15,7 +15,7 @@ from app.kit.text import ReadableText
 from app.subjects import examples, restriction, service
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import OpenRoute, PersonRoute, Principal, principal
-from app.web.dependencies import PRIVATE, AppClock, AppSettings, Now, Read, Transactions, Tx
+from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read, Tx
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import RequestBody, ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
@@ -130,9 +130,7 @@ class NewTokenOut(ResponseBody):
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
 )
-def register(
-    request: Request, body: RegistrationIn, vault: Transactions, settings: AppSettings, now: Now
-) -> RegisteredOut:
+def register(request: Request, body: RegistrationIn, vault: AppVault, settings: AppSettings, now: Now) -> RegisteredOut:
     """Register as a person.
 
     For adults, by their own statement; no e-mail address and no password. The token and the recovery code are shown
@@ -153,7 +151,7 @@ def register(
     dependencies=PRIVATE,
     responses=problem_responses(service.UnknownRecoveryCodeError, TooManyAttemptsError),
 )
-def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -> RegisteredOut:
+def recover(request: Request, body: RecoveryIn, vault: AppVault, now: Now) -> RegisteredOut:
     """Recover your account with the recovery code.
 
     You get a new token and a new code; all older tokens and the used code end. The number of wrong codes from one
@@ -166,14 +164,14 @@ def recover(request: Request, body: RecoveryIn, vault: Transactions, now: Now) -
 
 
 @router.patch("", dependencies=PRIVATE)
-def rectify(body: RectificationIn, me: Me, session: Tx, vault: Transactions, now: Now) -> RectifiedOut:
+def rectify(body: RectificationIn, me: Me, session: Tx, vault: AppVault, now: Now) -> RectifiedOut:
     """Correct your display name. Null removes it (GDPR Art. 16)."""
     subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
     return RectifiedOut.of(subject, subject_id=me.id, display_name=body.display_name, receipt=receipt)
 
 
 @router.put("/restriction", dependencies=PRIVATE)
-def restrict(me: Me, vault: Transactions, clock: AppClock) -> RestrictionOut:
+def restrict(me: Me, vault: AppVault, clock: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
     Your data stays unchanged, but no relying party gets an answer about you until you lift the restriction (GDPR
@@ -183,7 +181,7 @@ def restrict(me: Me, vault: Transactions, clock: AppClock) -> RestrictionOut:
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
-def lift(me: Me, session: Tx, vault: Transactions, now: Now) -> RestrictionOut:
+def lift(me: Me, session: Tx, vault: AppVault, now: Now) -> RestrictionOut:
     """Lift the restriction. Your consents in force can be used again. You can repeat the request without effect."""
     return RestrictionOut(restricted=False, receipt=restriction.lift_restriction(session, vault, by=me, now=now))
 
@@ -208,6 +206,6 @@ def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
 
 
 @router.delete("/tokens/{token_id}", status_code=204, dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def revoke_token(token_id: UUID, me: Me, vault: Transactions, now: Now) -> None:
+def revoke_token(token_id: UUID, me: Me, vault: AppVault, now: Now) -> None:
     """End one of your tokens. It no longer works when this returns."""
     service.revoke_token(vault, subject_id=me.id, token_id=token_id, now=now)

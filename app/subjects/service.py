@@ -1,6 +1,6 @@
 """Register subjects, manage their tokens and names, and check that they may act."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.vocabulary import RightKind
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 from app.web.auth import ForbiddenError, Principal, Role, UnauthenticatedError, new_token, token_digest
@@ -149,7 +149,7 @@ def read_display_name(vault: Vault, subject: Subject) -> str | None:
     """Return the subject's display name."""
     if subject.sealed_name is None:
         return None
-    return key(vault, subject.id).open(subject.sealed_name, place(Subject.sealed_name, subject.id)).decode()
+    return key(vault, subject.id).open(subject.sealed_name, sealing_context(Subject.sealed_name, subject.id)).decode()
 
 
 def rectify(
@@ -164,7 +164,7 @@ def rectify(
 def _seal_display_name(vault: Vault, subject_id: UUID, display_name: str | None) -> bytes | None:
     if display_name is None:
         return None
-    return key(vault, subject_id).seal(display_name.encode(), place(Subject.sealed_name, subject_id))
+    return key(vault, subject_id).seal(display_name.encode(), sealing_context(Subject.sealed_name, subject_id))
 
 
 def list_tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
@@ -190,7 +190,7 @@ def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetim
         token = change.session.get(Token, token_id)
         if token is None or token.subject_id != subject_id or token.kind is not TokenKind.ACCESS:
             raise NotFoundError
-        _end_tokens(change.session, Token.id == token_id, change.end, now)
+        _end_tokens(change, Token.id == token_id, now)
 
 
 @operation("recovery")
@@ -209,13 +209,13 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredential
             raise UnknownRecoveryCodeError
         subject = get(session, found.subject_id)
         # At the commit that adds the new code: a crash in between would leave the subject without any access.
-        _end_tokens(session, Token.subject_id == subject.id, change.replaced, now)
+        _end_tokens(change, Token.subject_id == subject.id, now, after_commit=True)
         return _add_credentials(session, subject.id, now)
 
 
-def _end_tokens(session: Session, which: ColumnElement[bool], end: Callable[..., None], now: datetime) -> None:
-    for token_id in session.scalars(delete(Token).where(which).returning(Token.id)).all():
-        end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date())
+def _end_tokens(change: Change, which: ColumnElement[bool], now: datetime, *, after_commit: bool = False) -> None:
+    for token_id in change.session.scalars(delete(Token).where(which).returning(Token.id)).all():
+        change.end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date(), after_commit=after_commit)
 
 
 def matchable_subject_ids() -> Select[UUID]:
@@ -261,6 +261,6 @@ def begin_erasure(session: Session, subject_id: UUID) -> None:
 
 def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:
     """Delete the subject and destroy their key; foreign keys delete all dependent rows."""
-    _end_tokens(change.session, Token.subject_id == subject_id, change.end, now)
+    _end_tokens(change, Token.subject_id == subject_id, now)
     change.session.execute(delete(Subject).where(Subject.id == subject_id))
     change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=now.date())

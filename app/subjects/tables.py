@@ -8,7 +8,7 @@ from sqlalchemy import Date, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, PERSONAL, SEALED_TEXT
-from app.db.types import Row, spelled
+from app.db.types import Row, value_enum
 
 
 class TokenKind(StrEnum):
@@ -49,7 +49,7 @@ class Token(Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
-    kind: Mapped[TokenKind] = mapped_column(spelled(TokenKind, length=16), info=PERSONAL)
+    kind: Mapped[TokenKind] = mapped_column(value_enum(TokenKind, length=16), info=PERSONAL)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
     created_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
     last_used_on: Mapped[date | None] = mapped_column(Date, info=PERSONAL)

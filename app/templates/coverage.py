@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import and_, false, func, select
 from sqlalchemy.orm import Session
 
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 from app.templates import engine_history, renewal, store
 from app.templates.tables import EngineRow, Template
 from app.vault import dead_rows
@@ -73,13 +73,13 @@ def count_by_engine(session: Session) -> Sequence[tuple[EngineRow, int]]:
     return [(engine, count) for engine, count in session.execute(query.group_by(EngineRow.weights_sha256))]
 
 
-def count_mislabelled(vault: Vault, *, tell: Tell = lambda _progress: None) -> int:
+def count_mislabelled(vault: Vault, *, progress: Progress = lambda _progress: None) -> int:
     """Open every template and count the mislabelled ones."""
     mislabelled, opened = 0, 0
-    for page in dead_rows.pages(vault, *store.SEALED_TEMPLATE_COLUMNS):
+    for page in dead_rows.read_pages(vault.data, *store.SEALED_TEMPLATE_COLUMNS):
         mislabelled += sum(_is_mislabelled(vault, store.SealedTemplate._make(row)) for row in page)
         opened += len(page)
-        tell(f"{opened} templates opened")
+        progress(f"{opened} templates opened")
     return mislabelled
 
 

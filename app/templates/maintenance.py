@@ -23,9 +23,9 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
     removed = 0
     for table in (Template, Photo):
         columns = (table.grant_id, table.key_generation, table.subject_id, table.enrolment_id)
-        for page in dead_rows.pages(vault, table.id, *columns):
+        for page in dead_rows.read_pages(vault.data, table.id, *columns):
             keys = {row.id: (Owner.grant(row.grant_id).digest, row.key_generation) for row in page}
-            living = dead_rows.generations(vault, {owner for owner, _ in keys.values()})
+            living = dead_rows.live_slots(vault, {owner for owner, _ in keys.values()})
             dead = {
                 row_id: (owner, generation)
                 for row_id, (owner, generation) in keys.items()
@@ -57,9 +57,9 @@ def drop_superseded_keys(vault: Vault) -> None:
 
     Of each grant's keys, those that seal a row are kept, and any newer one. If none seals a row, the newest is kept.
     """
-    for page in dead_rows.pages(vault, Grant.id):
+    for page in dead_rows.read_pages(vault.data, Grant.id):
         grants = {Owner.grant(row.id).digest: row.id for row in page}
-        several = {owner for owner, living in dead_rows.generations(vault, grants).items() if len(living) > 1}
+        several = {owner for owner, living in dead_rows.live_slots(vault, grants).items() if len(living) > 1}
         if several:
             _drop_superseded(vault, [grants[owner] for owner in several])
 
@@ -69,15 +69,15 @@ def _drop_superseded(vault: Vault, grant_ids: Collection[UUID]) -> None:
     with vault.data.write() as session:
         for grant_id in session.scalars(select(Grant.id).where(Grant.id.in_(grant_ids))).all():
             owner = Owner.grant(grant_id)
-            living = dead_rows.generations(vault, [owner.digest]).get(owner.digest, set())
+            living = dead_rows.live_slots(vault, [owner.digest]).get(owner.digest, {})
             keep = generations_in_use(session, grant_id) or {max(living, default=0)}
             if any(generation < max(keep) and generation not in keep for generation in living):
-                vault.register.retire(owner, keep=keep)
+                vault.register.drop_old_keys(owner, keep=keep)
 
 
 def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
     """Yield the grants, a page at a time, with the generations of their keys that seal a row."""
-    for page in dead_rows.pages(vault, Grant.id):
+    for page in dead_rows.read_pages(vault.data, Grant.id):
         ids = [row.id for row in page]
         found: dict[Owner, set[int]] = {Owner.grant(grant_id): set() for grant_id in ids}
         with vault.data.read() as session:

@@ -18,7 +18,7 @@ from app.kit.errors import NotFoundError
 from app.templates.tables import Photo, Template
 from app.vault.register import KeyGoneError, Owner, Register
 from app.vault.seal import KekError, Key, SealError
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Change, Vault
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ def put_template(session: Session, vault: Vault, columns: EnrolmentColumns, card
             engine_id=card.id,
             weights_sha256=card.weights_sha256,
             entry_id=columns.entry_id,
-            sealed=key.seal(blob, place(Template.sealed, template_id)),
+            sealed=key.seal(blob, sealing_context(Template.sealed, template_id)),
             **columns.shared(),
         )
     )
@@ -73,7 +73,7 @@ def put_photos(session: Session, vault: Vault, columns: EnrolmentColumns, photos
     key = vault.register.key(Owner.grant(columns.grant.id), columns.key_generation)
     for position, jpeg in enumerate(photos):
         photo_id = uuid4()
-        sealed = key.seal(jpeg, place(Photo.sealed, photo_id))
+        sealed = key.seal(jpeg, sealing_context(Photo.sealed, photo_id))
         session.add(Photo(id=photo_id, position=position, sealed=sealed, **columns.shared()))
     session.flush()
 
@@ -144,7 +144,7 @@ def sealed_weights(vault: Vault, template: Template | SealedTemplate) -> str:
 
 
 def _unseal(key: Key, template: Template | SealedTemplate) -> vectors.LabelledVector:
-    return vectors.unpack(key.open(template.sealed, place(Template.sealed, template.id)))
+    return vectors.unpack(key.open(template.sealed, sealing_context(Template.sealed, template.id)))
 
 
 def open_photo(vault: Vault, photo: Photo) -> bytes:
@@ -157,7 +157,7 @@ def open_photo(vault: Vault, photo: Photo) -> bytes:
         key = vault.register.key(Owner.grant(photo.grant_id), photo.key_generation)
     except KeyGoneError as error:
         raise NotFoundError from error
-    return key.open(photo.sealed, place(Photo.sealed, photo.id))
+    return key.open(photo.sealed, sealing_context(Photo.sealed, photo.id))
 
 
 def enrolments_with_photos(session: Session, subject_id: UUID) -> set[UUID]:
@@ -192,7 +192,8 @@ def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
 def drop_old_keys_after_commit(change: Change) -> None:
     """Destroy, after the commit, the keys that the new ones of *change* replace and that seal no row."""
     for owner, generation in change.issued:
-        change.supersede(owner, keep={generation, *generations_in_use(change.session, owner.id)})
+        in_use = generations_in_use(change.session, owner.id)
+        change.drop_old_keys(owner, keep={generation, *in_use}, after_commit=True)
 
 
 @dataclass(frozen=True, slots=True)

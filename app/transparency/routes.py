@@ -12,7 +12,7 @@ from app.transparency.receipts import check as verdicts
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Proof
 from app.web.auth import OpenRoute
-from app.web.dependencies import Transactions
+from app.web.dependencies import AppVault
 from app.web.openapi import media_response, problem_responses, with_examples
 
 well_known_router = APIRouter(prefix="/.well-known", tags=["proof"], route_class=OpenRoute)
@@ -68,19 +68,19 @@ class VerdictOut(BaseModel):
 
 
 @well_known_router.get("/jwks.json", responses=KEYS)
-def jwks(vault: Transactions) -> dict[str, Any]:
+def jwks(vault: AppVault) -> dict[str, Any]:
     """Read the public keys. Those that sign receipts and checkpoints, and those that did: what those signed holds."""
     return signing_keys.build_jwks(vault)
 
 
 @log_router.get("/checkpoint", response_class=Response, responses=NOTE)
-def checkpoint(vault: Transactions) -> Response:
+def checkpoint(vault: AppVault) -> Response:
     """Read the newest checkpoint of the log. Keep it: whoever has one can tell whether the log was ever rewritten."""
     return Response(log.latest_checkpoint(vault), media_type="text/plain; charset=utf-8")
 
 
 @log_router.get("/proof", responses=problem_responses(log.LeafNotFoundError))
-def proof(vault: Transactions, leaf: Leaf) -> InclusionOut:
+def proof(vault: AppVault, leaf: Leaf) -> InclusionOut:
     """Read the proof that an entry is in the log.
 
     By the leaf that its receipt names. A new one joins the log with the next batch, by the time that its receipt
@@ -90,13 +90,13 @@ def proof(vault: Transactions, leaf: Leaf) -> InclusionOut:
 
 
 @log_router.get("/consistency")
-def consistency(vault: Transactions, size: Size) -> ConsistencyOut:
+def consistency(vault: AppVault, size: Size) -> ConsistencyOut:
     """Read the proof that nothing was changed. That the log of now begins with all that it had at an earlier size."""
     return ConsistencyOut.model_validate(log.prove_consistency(vault, size))
 
 
 @router.post("/receipts/verify", name="verify_receipt")
-def verify(body: ReceiptIn, vault: Transactions) -> VerdictOut:
+def verify(body: ReceiptIn, vault: AppVault) -> VerdictOut:
     """Check a receipt. Better check it without this service: `mien verify-receipt`, or docs/reference/receipts.md."""
     verdict = verdicts.check_receipt(vault, body.receipt)
     return VerdictOut(valid=verdict.valid, reason=verdict.reason)

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, Un
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECEIPT, SEALED_RECORD
-from app.db.types import Row, UtcDateTime, spelled
+from app.db.types import Row, UtcDateTime, value_enum
 from app.vault.tables import RegisterRow
 
 # --- In the register
@@ -84,7 +84,7 @@ class SigningKey(RegisterRow):
     __tablename__ = "log_signing_keys"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
-    signs: Mapped[KeyUse] = mapped_column(spelled(KeyUse), info=IMPERSONAL)
+    signs: Mapped[KeyUse] = mapped_column(value_enum(KeyUse), info=IMPERSONAL)
     thumbprint: Mapped[str] = mapped_column(String(43), unique=True, info=IMPERSONAL)
     """RFC 7638, of the public key."""
     public: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)

@@ -1,4 +1,4 @@
-"""The manifest of a backup: its register, its schema, and the size and digest of its database."""
+"""The manifest of a backup: the file that describes its database."""
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
@@ -10,17 +10,16 @@ from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
-LONGEST = 64 * 1024
-"""The most bytes that a manifest may have."""
+MAX_BYTES = 64 * 1024
 
 
 class BackupError(Exception):
-    """A backup cannot be made or used; the text gives the reason."""
+    """A backup cannot be created or restored; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The content of `manifest.json`, the file beside the database of a backup."""
+    """The content of `manifest.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -28,31 +27,29 @@ class Manifest:
     made_at: AwareDatetime
     mien_version: str
     schema: str
-    """The newest migration that the database has."""
+    """The newest migration of the database."""
     origin_id: UUID
-    """The register with the keys of its rows."""
+    """The id of the register with the keys of the backup."""
     file: Literal["mien.db"]
     size: int
-    """Bytes of the file."""
     sha256: str
-    """Of the file."""
     manifest_sha256: str = ""
-    """Of all the above."""
+    """The digest of all other fields."""
 
     def with_digest(self) -> Self:
-        """Return it with its own digest: no proof of who wrote it, but of every accident since."""
+        """Return a copy with its digest, which reveals damage; it does not prove the author."""
         return replace(self, manifest_sha256=self._digest())
 
     def is_whole(self) -> bool:
-        """Say whether it is as it was written."""
+        """Return whether no field has changed."""
         return self.manifest_sha256 == self._digest()
 
     def _digest(self) -> str:
         fields = {name: str(value) for name, value in sorted(asdict(replace(self, manifest_sha256="")).items())}
         return hashlib.sha256(repr(fields).encode()).hexdigest()
 
-    def written(self) -> str:
-        """Return what is written to the file."""
+    def to_json(self) -> str:
+        """Return the content of the file."""
         return _MANIFEST.dump_json(self, indent=1).decode() + "\n"
 
 
@@ -64,15 +61,15 @@ def read(directory: Path) -> Manifest:
     """Read the manifest of the backup in *directory*.
 
     Raises:
-        BackupError: there is none, it is damaged, or of a newer version.
+        BackupError: there is none, it is damaged, or a newer version wrote it.
     """
     try:
         with (directory / MANIFEST_FILE).open("rb") as file:
-            written = file.read(LONGEST)
+            written = file.read(MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"{directory} is no backup: it has no {MANIFEST_FILE}"
+        msg = f"{directory} is not a backup: it has no {MANIFEST_FILE}"
         raise BackupError(msg) from error
-    damaged = f"the backup is damaged: its {MANIFEST_FILE} is not as it was written"
+    damaged = f"the backup is damaged: its {MANIFEST_FILE} was changed"
     try:
         fields = _FIELDS.validate_json(written)
         if isinstance(fields.get("format"), int) and fields["format"] > FORMAT:

@@ -1,8 +1,7 @@
-"""Rows whose key is gone are dead; each room removes its own before the service is ready.
+"""Rows whose key was destroyed are dead; each room deletes its own before the service is ready.
 
-Rows are looked at a page at a time, in no transaction, and removed in one short one: neither memory nor a lock grows
-with the number of people. What has ended has ended for good, and row ids are random, so what was seen to be dead still
-is when it is removed, or is gone already.
+Rows are read a page at a time, in no transaction, and each page is deleted in one short transaction: memory and locks
+do not grow with the number of subjects. A dead row stays dead, because row ids are random and an end is for good.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -10,33 +9,34 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.db.sqlite.store import Store
 from app.vault.register import DESTROYED, Owner, tombstone_digest
 from app.vault.tables import EndedKind, KeySlot, OwnerKind, Tombstone
 from app.vault.vault import ForeignRegisterError, Vault
 
 PAGE = 10_000
-"""Rows looked at together, and removed in one transaction: dead rows lie anywhere, so that each costs pages of its own,
-and the fewer commits the fewer times these are written. SQLite takes 32,766 parameters (since 3.32), and some MiB
-hold them."""
+"""Rows for each transaction. Dead rows are scattered, so fewer commits write fewer pages. The limit is the number of
+parameters that SQLite takes (32,766 since 3.32); a page takes some MiB of memory."""
 Column = InstrumentedAttribute[Any]
 
 
 class Purge(Protocol):
-    """What a room does about its dead rows. Returns how many it removed."""
+    """Deletes the dead rows of a room. Returns their number."""
 
-    def __call__(self, vault: Vault, *, now: datetime) -> int: ...  # noqa: D102 - said above
+    def __call__(self, vault: Vault, *, now: datetime) -> int: ...  # noqa: D102 - the class says it
 
 
-def pages(
-    vault: Vault, by: InstrumentedAttribute[UUID], *more: Column, where: Collection[ColumnElement[bool]] = ()
+def read_pages(
+    store: Store, by: Column, *more: Column, where: Collection[ColumnElement[bool]] = ()
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Read columns of a whole table, in the order of its key *by*, which is the first of them."""
-    query, after = select(by, *more).where(*where).order_by(by).limit(PAGE), None
+    """Yield pages of a table: its primary key *by* and the columns *more*, in the order of *by*."""
+    query: Select[Any] = select(by, *more).where(*where).order_by(by).limit(PAGE)
+    after = None
     while True:
-        with vault.data.read() as session:
+        with store.read() as session:
             page = session.execute(query if after is None else query.where(by > after)).all()
         if page:
             yield page
@@ -45,62 +45,65 @@ def pages(
         after = page[-1][0]
 
 
-def generations(vault: Vault, owners: Iterable[bytes]) -> dict[bytes, set[int]]:
-    """Return the generations that there is a key for, of a page of owners' digests; without those that have none."""
-    found: dict[bytes, set[int]] = {}
-    # In the order of the index, so that its pages are read once each.
-    wanted = (KeySlot.owner.in_(sorted(owners)), KeySlot.wrapped != DESTROYED)
+def live_slots(vault: Vault, owners: Iterable[bytes]) -> dict[bytes, dict[int, int]]:
+    """Return the slots of live keys of a page of owners, by owner digest and generation."""
+    found: dict[bytes, dict[int, int]] = {}
+    # Sorted like the index, so that each of its pages is read once.
+    live = (KeySlot.owner.in_(sorted(owners)), KeySlot.wrapped != DESTROYED)
     with vault.register.store.read() as session:
-        for owner, generation in session.execute(select(KeySlot.owner, KeySlot.generation).where(*wanted)):
-            found.setdefault(owner, set()).add(generation)
+        for owner, generation, slot in session.execute(
+            select(KeySlot.owner, KeySlot.generation, KeySlot.slot).where(*live)
+        ):
+            found.setdefault(owner, {})[generation] = slot
     return found
 
 
-def without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID]:
-    """Return those of a page of *ids* that have no key left at all."""
-    by_digest = {Owner(kind, one).digest: one for one in ids}
-    living = generations(vault, by_digest)
-    dead = {digest: one for digest, one in by_digest.items() if digest not in living}
+def ids_without_key(vault: Vault, kind: OwnerKind, ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of a page of *ids* that have no live key."""
+    by_digest = {Owner(kind, row_id).digest: row_id for row_id in ids}
+    living = live_slots(vault, by_digest)
+    dead = {digest: row_id for digest, row_id in by_digest.items() if digest not in living}
     refuse_older_register(vault, [(digest, 1) for digest in dead])
     return list(dead.values())
 
 
-def refuse_older_register(vault: Vault, sealed_under: Collection[tuple[bytes, int]]) -> None:
-    """Refuse to take rows for dead whose keys this register never had: it is older than the data.
+def refuse_older_register(vault: Vault, missing: Collection[tuple[bytes, int]]) -> None:
+    """Refuse a register that is older than the data: it never had one of the keys that *missing* names.
 
-    A key that was destroyed leaves its slot; one that the register does not know was made after somebody copied it.
+    A destroyed key leaves its slot. A key without a slot was issued after this copy of the register was made.
 
     Args:
-        sealed_under: the owner's digest and the generation of each key that is not there.
+        vault: both stores.
+        missing: the owner digest and the generation of each key that a row needs and the register lacks.
 
     Raises:
-        ForeignRegisterError: one of them never was.
+        ForeignRegisterError: the register never had one of them.
     """
-    if not sealed_under:
+    if not missing:
         return
-    owners = sorted({owner for owner, _ in sealed_under})
+    owners = sorted({owner for owner, _ in missing})
     with vault.register.store.read() as session:
         known = session.execute(select(KeySlot.owner, KeySlot.generation).where(KeySlot.owner.in_(owners))).all()
-    if set(sealed_under) - {(row.owner, row.generation) for row in known}:
+    if set(missing) - {(row.owner, row.generation) for row in known}:
         msg = (
             "the register in MIEN_KEYS_DIR is older than the data: it never had keys that rows are sealed with, and "
-            "would take them for ended. Put the newest register back (docs/how-to/back-up-and-restore.md)"
+            "would treat these as ended. Put the newest register back (docs/how-to/back-up-and-restore.md)"
         )
         raise ForeignRegisterError(msg)
 
 
-def tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID, Tombstone]:
+def find_tombstones(vault: Vault, kind: EndedKind, ids: Iterable[UUID]) -> dict[UUID, Tombstone]:
     """Return the tombstones of those of a page of *ids* that ended."""
-    by_digest = {tombstone_digest(kind, one): one for one in ids}
+    by_digest = {tombstone_digest(kind, ended_id): ended_id for ended_id in ids}
     with vault.register.store.read() as session:
-        stones = session.scalars(select(Tombstone).where(Tombstone.digest.in_(sorted(by_digest)))).all()
-    return {by_digest[stone.digest]: stone for stone in stones}
+        found = session.scalars(select(Tombstone).where(Tombstone.digest.in_(sorted(by_digest)))).all()
+    return {by_digest[tombstone.digest]: tombstone for tombstone in found}
 
 
 def ended_pages(
     vault: Vault, kind: EndedKind, by: Column, *, where: Collection[ColumnElement[bool]] = ()
 ) -> Iterator[dict[UUID, Tombstone]]:
     """Yield the tombstones of a table's rows that ended, page by page, each by the value of its column *by*."""
-    for page in pages(vault, by, where=where):
-        if ended := tombstones(vault, kind, (row[0] for row in page)):
+    for page in read_pages(vault.data, by, where=where):
+        if ended := find_tombstones(vault, kind, (row[0] for row in page)):
             yield ended

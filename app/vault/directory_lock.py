@@ -1,6 +1,6 @@
-"""Who uses a data directory: many at once, or one alone that puts another database in its place.
+"""Locks between processes: of the data directory, and of other directories.
 
-The kernel releases the lock when a process dies, however it dies.
+The kernel releases a lock when its process ends, also when that is killed. Engine workers do not inherit locks.
 """
 
 import fcntl
@@ -12,48 +12,64 @@ from pathlib import Path
 
 LOCK_FILE = "lock"
 STAGE = "restoring"
-"""The directory in which a backup is prepared before it takes the place of the data."""
+"""The directory in which a restore prepares the data."""
 
 
 class InUseError(Exception):
-    """Another process uses the data directory; the text tells the operator the remedy."""
+    """Another process uses the data directory; the text tells the operator how to continue."""
 
 
 @contextmanager
 def in_use(directory: Path) -> Iterator[None]:
-    """Use the data directory together with others; meanwhile nothing is restored there.
+    """Share the data directory with others, and exclude a restore.
 
     Raises:
-        InUseError: a restore is under way.
+        InUseError: a restore is in progress.
     """
-    with _locked(directory, fcntl.LOCK_SH, "a backup is just being restored there; try again when that is done"):
-        # What a restore left that was killed: rows of what ended may be in it.
+    with _data_lock(directory, fcntl.LOCK_SH, "a backup is being restored there; try again when that is done"):
+        # A killed restore may have left it, with rows of subjects who have since erased their data.
         shutil.rmtree(directory / STAGE, ignore_errors=True)
         yield
 
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Use the data directory alone.
+    """Exclude all others from the data directory.
 
     Raises:
         InUseError: the service or a command uses it.
     """
-    with _locked(directory, fcntl.LOCK_EX, "the service or a command is using it; stop that first"):
+    with _data_lock(directory, fcntl.LOCK_EX, "the service or a command is using it; stop that first"):
         yield
 
 
 @contextmanager
-def _locked(directory: Path, how: int, otherwise: str) -> Iterator[None]:
+def locked(directory: Path, *, busy: Exception | None = None) -> Iterator[None]:
+    """Lock *directory* against other callers of this function.
+
+    Args:
+        directory: the directory.
+        busy: raised if another process has the lock. None waits for the lock.
+    """
+    with _flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX, busy):
+        yield
+
+
+@contextmanager
+def _data_lock(directory: Path, mode: int, remedy: str) -> Iterator[None]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Not inherited by the engine workers, which would hold it longer than the service.
-    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    with _flock(descriptor, mode, InUseError(f"{directory} is in use: {remedy}")):
+        yield
+
+
+@contextmanager
+def _flock(descriptor: int, mode: int, busy: Exception | None) -> Iterator[None]:
     try:
         try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, mode | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError as error:
-            msg = f"{directory} is in use: {otherwise}"
-            raise InUseError(msg) from error
+            raise (busy or error) from error
         yield
     finally:
         os.close(descriptor)

@@ -1,27 +1,26 @@
-"""Where key-encryption keys are kept: in a file, or in settings. The register says which of them is in force.
+"""Sources of key-encryption keys (KEKs): a file, or settings. The register records which KEK is in force.
 
-By file: `kek`; while it is rotated, `kek.next` beside it and `kek.old`, a second name of the same file. Each appears
-whole or not at all, and each change is durable before the next is made:
+A rotation of the file `kek` uses two more names: `kek.next` for the new key, and `kek.old`, a hard link to the old one.
+A key file appears whole or not at all, and each step is durable before the next:
 
-1. `kek.old` is linked to `kek`. Where that cannot be done the file cannot be replaced later either.
-2. `kek.next` is made. From here on the rotation can only be finished.
-3. (the register turns to it: `vault.rotation`)
-4. `kek.next` is renamed to `kek`; `kek.old` is now the last name of the old one.
-5. `kek.old` is overwritten with zeros, then removed.
+1. Link `kek.old` to `kek`. Where that is impossible, the file could not be replaced later either.
+2. Create `kek.next`. From now on the rotation can only be finished.
+3. Rotate the register (`vault.rotation`).
+4. Rename `kek.next` to `kek`; `kek.old` is now the last name of the old key.
+5. Overwrite `kek.old` with zeros, then remove it.
 """
 
 import base64
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from app.db.sqlite.files import synced
+from app.db.sqlite.files import fsync
 from app.kit.crash_points import step
+from app.vault.directory_lock import locked
 from app.vault.seal import KEY_BYTES, Kek, KekError
 
 
@@ -30,39 +29,39 @@ class UnknownKekError(KekError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the key-encryption key is not the one that this register's keys are under; if it was rotated, give the "
-            "new one (docs/how-to/manage-keys.md)"
+            "the key-encryption key does not open the keys of this register; if it was rotated, give the new one "
+            "(docs/how-to/manage-keys.md)"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A rotation, as its keys say it."""
+class KekRotation:
+    """A rotation that has begun."""
 
     new: Kek
     resumed: bool
-    """Whether it had begun before."""
+    """Whether an earlier call began it."""
     to_do: str | None = None
-    """What is left to the operator when it is done."""
+    """The work that is left to the operator."""
 
 
-class Source(Protocol):
-    """What holds the key-encryption keys."""
+class KekSource(Protocol):
+    """A source of key-encryption keys."""
 
     def read(self) -> list[Kek]:
-        """Return those at hand: the one to begin with, then the one that is rotated to, if any."""
+        """Return the present key and, during a rotation, the new one."""
 
-    def begin(self, in_force: str) -> Turn:
-        """Have a new key, or find the rotation that was interrupted."""
+    def begin(self, in_force: str) -> KekRotation:
+        """Create a new key, or find the rotation that was interrupted."""
 
     def finish(self) -> None:
-        """Let the new key take the place of the old, and destroy the old. No key is under it any more."""
+        """Replace the old key by the new one and destroy the old one, under which no key is wrapped any more."""
 
 
-class Ring:
-    """The key-encryption keys at hand, by their ids."""
+class AvailableKeks:
+    """The available key-encryption keys, by their ids."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: KekSource) -> None:
         self.source = source
         self.reload()
 
@@ -70,23 +69,23 @@ class Ring:
         """Read the available keys again, and forget those that are gone."""
         keks = self.source.read()
         self.first = keks[0]
-        self._known = {kek_id: kek for kek in keks for kek_id in (kek.id, kek.id_of_0_1)}
+        self._by_id = {kek.id: kek for kek in keks}
 
     def get(self, kek_id: str) -> Kek:
-        """Return one. What is not known may have been made meanwhile, by the command beside a running service.
+        """Return one key.
 
         Raises:
-            UnknownKekError: it is not at hand.
+            UnknownKekError: it is not available.
         """
-        if (found := self._known.get(kek_id)) is not None:
-            return found
-        self.reload()
-        if (found := self._known.get(kek_id)) is None:
+        if kek_id not in self._by_id:
+            # A command beside the service may have created it.
+            self.reload()
+        if (kek := self._by_id.get(kek_id)) is None:
             raise UnknownKekError
-        return found
+        return kek
 
 
-class Given:
+class KekSettings:
     """Key-encryption keys from the settings MIEN_KEK and MIEN_KEK_NEXT."""
 
     def __init__(self, value: str, next_value: str | None) -> None:
@@ -95,11 +94,11 @@ class Given:
             self._keks.append(Kek(_decode(next_value, source="MIEN_KEK_NEXT")))
 
     def read(self) -> list[Kek]:
-        """Return the keys that the settings contain."""
+        """Return the keys from the settings."""
         return self._keks
 
-    def begin(self, in_force: str) -> Turn:
-        """Turn to MIEN_KEK_NEXT."""
+    def begin(self, in_force: str) -> KekRotation:
+        """Rotate to MIEN_KEK_NEXT."""
         new = self._keks[-1]
         if new.id == self._keks[0].id:
             msg = (
@@ -108,7 +107,7 @@ class Given:
             )
             raise KekError(msg)
         to_do = "set MIEN_KEK to the value of MIEN_KEK_NEXT, drop MIEN_KEK_NEXT, and destroy the old value"
-        return Turn(new, resumed=in_force == new.id, to_do=to_do)
+        return KekRotation(new, resumed=in_force == new.id, to_do=to_do)
 
     def finish(self) -> None:
         """Do nothing: only the operator knows where the old value is stored."""
@@ -118,63 +117,61 @@ class KekFile:
     """A key-encryption key in a file of its own."""
 
     def __init__(self, file: Path) -> None:
-        # Keep a symbolic link: a rotation replaces and destroys the file that it points to.
+        # If it is a symbolic link, a rotation replaces and destroys the file that it points to.
         self.file = file.resolve()
-        self._next, self._old, self._unnamed = (
+        self._next, self._old, self._temporary = (
             self.file.with_name(f"{self.file.name}.{ending}") for ending in ("next", "old", "tmp")
         )
 
     def make_first(self) -> None:
-        """Make the key, unless there is one or was one."""
+        """Create the key, unless one exists or existed."""
         if self.file.exists():
             return
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self.file.parent, wait=True):
-            if not any(one.exists() for one in (self.file, self._next, self._old)):
+        with locked(self.file.parent):
+            if not any(file.exists() for file in (self.file, self._next, self._old)):
                 self._make(self.file, "kek")
 
     def read(self) -> list[Kek]:
-        """Return `kek`, and `kek.next` if it is there.
-
-        In this order: if `kek.next` is not there any more, `kek` is what it was. `kek.old` opens nothing.
-        """
+        """Return `kek` and, if it exists, `kek.next`. No key of the register opens with `kek.old`."""
         with suppress(KekError):
-            return self._both()
-        # It may have been replaced, and overwritten, between opening and reading.
-        return self._both()
+            return self._read_both()
+        # A rotation may have replaced and overwritten the file between opening and reading.
+        return self._read_both()
 
-    def _both(self) -> list[Kek]:
+    def _read_both(self) -> list[Kek]:
+        # In this order: a `kek.next` that is gone has become `kek`.
         following = self._read(self._next)
         if (kek := self._read(self.file)) is None:
             msg = f"there is no key-encryption key: {self.file} is missing"
             raise KekError(msg)
         return [kek] if following is None else [kek, following]
 
-    def begin(self, in_force: str) -> Turn:
-        """Make `kek.next`, unless a rotation is under way."""
+    def begin(self, in_force: str) -> KekRotation:
+        """Create `kek.next`, unless a rotation was interrupted."""
         kek = self.read()[-1]
         if self._next.exists():
-            return Turn(kek, resumed=True)
+            return KekRotation(kek, resumed=True)
         if self._old.exists() and not self._old.samefile(self.file):
             self._check_old(in_force)
-            return Turn(kek, resumed=True)
+            return KekRotation(kek, resumed=True)
         self._link_old()
         try:
             new = self._make(self._next, "kek.next")
         except OSError:
             with suppress(OSError):
-                self._unnamed.unlink(missing_ok=True)
+                self._temporary.unlink(missing_ok=True)
                 self._old.unlink()
             raise
-        return Turn(new, resumed=False)
+        return KekRotation(new, resumed=False)
 
     def finish(self) -> None:
-        """Put `kek.next` in the place of `kek`, and destroy what was there."""
+        """Rename `kek.next` to `kek`, and destroy the old key."""
         if self._next.exists():
             self._link_old()
             step("kek to be replaced")
             self._next.rename(self.file)
-            synced(self.file.parent)
+            fsync(self.file.parent)
             step("kek replaced")
         self._destroy_old()
 
@@ -188,14 +185,14 @@ class KekFile:
             self._old.hardlink_to(self.file)
         except OSError as error:
             msg = (
-                f"{self.file} cannot be replaced where it lies ({error.strerror}); set MIEN_KEK to what is in it, and "
+                f"{self.file} cannot be replaced in its directory ({error.strerror}); set MIEN_KEK to its content, and "
                 "rotate from there to MIEN_KEK_NEXT (docs/how-to/manage-keys.md)"
             )
             raise KekError(msg) from error
         step("kek.old linked")
 
     def _destroy_old(self) -> None:
-        """Leave nothing of it in the file's own blocks; what a drive or a snapshot keeps is out of reach."""
+        """Overwrite the blocks of the old file; copies in a drive or a snapshot are out of reach."""
         if not self._old.exists():
             return
         if self._old.samefile(self.file):
@@ -207,21 +204,21 @@ class KekFile:
             os.fsync(stream.fileno())
         step("kek.old overwritten")
         self._old.unlink()
-        synced(self._old.parent)
+        fsync(self._old.parent)
         step("kek.old removed")
 
     def _make(self, file: Path, name: str) -> Kek:
-        """Make a random key in *file*: under another name first, so that no half of it is ever found."""
+        """Create a random key in *file*, under a temporary name first, so that *file* is never incomplete."""
         raw = secrets.token_bytes(KEY_BYTES)
-        self._unnamed.unlink(missing_ok=True)
-        descriptor = os.open(self._unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._temporary.unlink(missing_ok=True)
+        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(base64.b64encode(raw) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         step(f"{name} written")
-        self._unnamed.rename(file)
-        synced(file.parent)
+        self._temporary.rename(file)
+        fsync(file.parent)
         step(f"{name} made")
         return Kek(raw)
 
@@ -236,28 +233,13 @@ class KekFile:
             return None
 
     def _check_old(self, in_force: str) -> None:
-        """Refuse to destroy what a rotation would not have left as `kek.old`."""
+        """Refuse to destroy a `kek.old` that no rotation left."""
         content = self._old.read_bytes()
         with suppress(KekError):
             if not content.strip(b"\0") or Kek(_decode(content, source="")).id != in_force:
                 return
         msg = f"{self._old} is in the way: no rotation left it. Move it elsewhere"
         raise KekError(msg)
-
-
-@contextmanager
-def locked(directory: Path, *, wait: bool) -> Iterator[None]:
-    """Be the only one in *directory*. The system takes the lock back from a process that dies.
-
-    Raises:
-        BlockingIOError: somebody else is, and this is not to wait.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _decode(text: str | bytes, *, source: str) -> bytes:

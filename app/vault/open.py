@@ -9,10 +9,10 @@ from app.db.migrate import at_head, refuse_newer, upgrade
 from app.db.sqlite.store import Store
 from app.settings import Settings
 from app.vault import restore_history
-from app.vault.key_encryption_keys import Given, KekFile, Ring
+from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings
 from app.vault.register import Register
-from app.vault.tables import BoundTo, Origin
-from app.vault.vault import ForeignRegisterError, Vault
+from app.vault.tables import Origin
+from app.vault.vault import ForeignRegisterError, Vault, bound_to
 
 DATA_FILE = "mien.db"
 REGISTER_FILE = "register.db"
@@ -24,61 +24,54 @@ class SchemaError(Exception):
 
 
 def open_vault(settings: Settings) -> Vault:
-    """Open the data store and the register. New ones are made, and a new key-encryption key, but never for old data.
+    """Open both stores. Create missing stores and a missing key-encryption key, but no register for existing data.
 
     Raises:
         KekError: there is no usable key-encryption key.
-        ForeignRegisterError: there is data, but its register is not there.
+        ForeignRegisterError: there is data without its register.
     """
     data = Store(settings.data_dir / DATA_FILE, busy_s=settings.sqlite_busy_s)
     path = settings.register_dir / REGISTER_FILE
-    with ExitStack() as undone:
-        undone.callback(data.close)
-        if not path.exists() and not data.is_empty():
-            _check_unbound(data, path)
+    with ExitStack() as opened:
+        opened.callback(data.close)
+        if not path.exists() and bound_to(data) is not None:
+            raise _no_register(settings.data_dir, path.parent)
         register = Store(path, busy_s=settings.sqlite_busy_s)
-        undone.callback(register.close)
-        vault = Vault(data, Register(register, _ring(settings, register)), settings)
-        undone.pop_all()
+        opened.callback(register.close)
+        vault = Vault(data, Register(register, _available_keks(settings, register)), settings)
+        opened.pop_all()
     return vault
 
 
-def _ring(settings: Settings, register: Store) -> Ring:
+def _available_keks(settings: Settings, register: Store) -> AvailableKeks:
     if settings.kek is not None:
-        following = settings.kek_next
-        return Ring(Given(settings.kek.get_secret_value(), None if following is None else following.get_secret_value()))
+        following = settings.kek_next.get_secret_value() if settings.kek_next else None
+        return AvailableKeks(KekSettings(settings.kek.get_secret_value(), following))
     file = KekFile(settings.kek_file or settings.register_dir / KEK_FILE)
     if not _has_origin(register):
         file.make_first()
-    return Ring(file)
+    return AvailableKeks(file)
 
 
 def _has_origin(register: Store) -> bool:
-    """Say whether the register has a key-encryption key already: a new one would only hide that it is lost."""
+    """Return whether the register already has a key-encryption key: a new one would hide the loss of the first."""
     if register.is_empty():
         return False
     with register.read() as session:
         return session.scalar(select(Origin.id)) is not None
 
 
-def _check_unbound(data: Store, register: Path) -> None:
-    with data.read() as session:
-        bound = session.scalar(select(BoundTo.origin_id)) is not None
-    if bound:
-        raise _no_register(data.path.parent, register.parent)
-
-
 def is_new(vault: Vault) -> bool:
     """Return whether the data store was never set up, or only in part."""
-    return vault.data.is_empty() or vault.bound_to() is None
+    return bound_to(vault.data) is None
 
 
 def migrate(vault: Vault) -> None:
     """Bring both stores to the newest schema.
 
     Raises:
-        NewerSchemaError: one is of a newer version.
-        ForeignRegisterError: there is data, but its register is not there.
+        NewerSchemaError: a newer version wrote one of them.
+        ForeignRegisterError: there is data without its register.
     """
     _check_register_is_there(vault)
     stores = (vault.register.store, vault.data)
@@ -96,26 +89,26 @@ def _check_register_is_there(vault: Vault) -> None:
 
 def _no_register(data_dir: Path, register_dir: Path) -> ForeignRegisterError:
     return ForeignRegisterError(
-        f"there is data in {data_dir} but no register in {register_dir}; without its keys every row would be taken for "
-        "erased. Point MIEN_KEYS_DIR to the register of this data"
+        f"there is data in {data_dir} but no register in {register_dir}; without its keys every row would be treated "
+        "as erased. Set MIEN_KEYS_DIR to the register of this data"
     )
 
 
 def check(vault: Vault) -> None:
-    """Refuse to work on stores that are not ready for this version.
+    """Refuse stores that this version cannot use as they are.
 
     Raises:
-        SchemaError: one is not at the newest schema.
-        NewerSchemaError: one is of a newer version.
+        SchemaError: one has an older schema.
+        NewerSchemaError: a newer version wrote one of them.
         ForeignRegisterError: they do not belong together.
-        KekError: the key-encryption key is another one than the register's.
+        KekError: the key-encryption key does not belong to the register.
         BackupError: the data is an old copy that was not restored by `mien restore`.
     """
     _check_register_is_there(vault)
     for store in (vault.data, vault.register.store):
         refuse_newer(store)
     if not (at_head(vault.data) and at_head(vault.register.store)):
-        msg = "the databases are of an older version of Mien; run `mien migrate`"
+        msg = "an older version of Mien wrote the databases; run `mien migrate`"
         raise SchemaError(msg)
     vault.check_bound()
     restore_history.check(vault)

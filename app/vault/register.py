@@ -1,8 +1,8 @@
 """The register: keys by owner and generation, and tombstones. It never goes back in time.
 
-* A key is committed here before the row that it seals is committed there.
-* An end (keys out, tombstones in) is one commit, made just before the data store's own.
-* No method but those named `…_in` is called with a register transaction open; each opens its own short one.
+* A key is committed here before the row that it seals is committed in the data store.
+* An end (keys destroyed, tombstones written) is one commit, just before the commit of the data store.
+* Methods named `…_in` use an open register transaction of the caller; all others open a short one.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
-from app.vault.key_encryption_keys import Ring, UnknownKekError
+from app.vault.key_encryption_keys import AvailableKeks, UnknownKekError
 from app.vault.seal import WRAPPED_BYTES, Kek, Key, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
 
 T = TypeVar("T")
-READINGS = 5
-"""How often a key is read before it is said that what it is under is not at hand."""
+READ_ATTEMPTS = 5
+"""Reads of a key before its key-encryption key counts as unavailable: each may meet a rotation."""
 
 
 class KeyGoneError(Exception):
@@ -39,45 +39,41 @@ class Owner:
 
     @classmethod
     def subject(cls, subject_id: UUID) -> Self:
-        """Own as a person: their name, history and records."""
+        """Return the owner of a subject's name, history and records."""
         return cls(OwnerKind.SUBJECT, subject_id)
 
     @classmethod
     def grant(cls, grant_id: UUID) -> Self:
-        """Own as a grant: the template or photos that hang from it."""
+        """Return the owner of a grant's templates and photos."""
         return cls(OwnerKind.GRANT, grant_id)
 
     @classmethod
     def log(cls, log_key_id: UUID) -> Self:
-        """Own as the log: what nobody's ending takes away."""
+        """Return an owner for the transparency log; erasing a subject does not destroy its key."""
         return cls(OwnerKind.LOG, log_key_id)
 
     @classmethod
     def service(cls, use_id: UUID) -> Self:
-        """Own as the service, for one use."""
+        """Return an owner for one use by the service itself."""
         return cls(OwnerKind.SERVICE, use_id)
 
     @property
     def digest(self) -> bytes:
-        """What the register knows it by."""
+        """The SHA-256 by which the register stores the owner."""
         return _digest("owner", self.kind, self.id)
 
     def context(self, generation: int) -> str:
-        """Say where its key belongs, for the wrapping."""
+        """Return the context that a wrapped key of this owner is bound to."""
         return key_context(self.digest, generation)
 
-    def context_of_0_1(self, generation: int) -> str:
-        """Say the same as version 0.1 did."""
-        return f"key:{self.kind}:{self.id}:{generation}"
 
-
-Retired: TypeAlias = tuple[Owner, Collection[int]]
-"""Whose older keys go, and the generations that stay."""
+OldKeys: TypeAlias = tuple[Owner, Collection[int]]
+"""An owner whose old keys are destroyed, and the generations to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Something that ended, when, and as what (`withdrawn`, `revoked`, …)."""
+    """Something that ended, how (`withdrawn`, `revoked`, …) and when."""
 
     kind: EndedKind
     id: UUID
@@ -85,98 +81,96 @@ class Ended:
     on: date
 
 
-_KEPT_BY = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRANT}
-"""What has keys of its own. A table, since members of two enums are never one another's."""
-_ENDS_AS = {owner: ended for ended, owner in _KEPT_BY.items()}
+# Two tables: a member of one enum never equals a member of another.
+_OWNER_KINDS = {EndedKind.SUBJECT: OwnerKind.SUBJECT, EndedKind.GRANT: OwnerKind.GRANT}
+_ENDED_KINDS = {owner: ended for ended, owner in _OWNER_KINDS.items()}
 DESTROYED = bytes(WRAPPED_BYTES)
 """The zeros that replace a destroyed key."""
-_NAME = select(Origin.id)
 _SLOT = select(KeySlot.kek_id, KeySlot.wrapped).where(
     KeySlot.owner == bindparam("owner"), KeySlot.generation == bindparam("generation")
 )
 
 
-def _digest(what: str, kind: str, random_id: UUID) -> bytes:
-    return hashlib.sha256(f"{what}:{kind}:{random_id}".encode()).digest()
+def _digest(name: str, kind: str, random_id: UUID) -> bytes:
+    return hashlib.sha256(f"{name}:{kind}:{random_id}".encode()).digest()
 
 
 def tombstone_digest(kind: EndedKind, ended_id: UUID) -> bytes:
-    """Return what a tombstone is known by: without the random id itself, it points at nobody."""
+    """Return the digest of a tombstone; without the random id it identifies nothing."""
     return _digest("tombstone", kind, ended_id)
 
 
 def key_context(owner: bytes, generation: int) -> str:
-    """Say where a key belongs with what the register holds, so that it can be wrapped anew without its owner's id."""
+    """Return the context of a wrapped key, from columns of the register: a rotation does not know the owner's id."""
     return f"key:{owner.hex()}:{generation}"
 
 
 def origin_context(origin_id: UUID) -> str:
-    """Say where the proof of a register belongs."""
+    """Return the context of the proof in `Origin`."""
     return f"origin:{origin_id}"
 
 
 class Register:
     """The register in one database."""
 
-    def __init__(self, store: Store, ring: Ring) -> None:
+    def __init__(self, store: Store, keks: AvailableKeks) -> None:
         self.store = store
-        self.ring = ring
+        self.keks = keks
 
-    def origin(self) -> UUID:
-        """Return which register this is; the first call names it.
+    def check_origin(self) -> UUID:
+        """Return the id of this register, after a check of its key-encryption key. The first call creates the id.
 
         Raises:
-            KekError: it was made with another key-encryption key.
+            KekError: the key-encryption key does not belong to this register.
         """
-        # What was rotated away is forgotten here: whoever asks whether the service is ready asks for this.
-        self.ring.reload()
-        return self._reading(self._origin)
+        # Forgets rotated keys: every readiness check comes here.
+        self.keks.reload()
+        return self._retry(self._check_origin)
 
-    def name(self) -> UUID:
-        """Return what this register is called, without asking whether its key-encryption key is at hand.
+    def origin_id(self) -> UUID:
+        """Return the id of this register, without a check of its key-encryption key.
 
         Raises:
-            LookupError: nobody has named it yet.
+            LookupError: it has no id yet.
         """
         with self.store.read() as session:
-            origin_id = session.connection().scalar(_NAME)
+            origin_id: UUID | None = session.connection().scalar(select(Origin.id))
         if origin_id is None:
-            raise LookupError("this register has no name yet")
+            raise LookupError("this register has no id yet")
         return origin_id
 
-    def _origin(self) -> UUID:
+    def _check_origin(self) -> UUID:
         with self.store.read() as session:
             row = session.scalar(select(Origin))
         if row is None or row.kek_id is None:
             with self.store.write() as session:
-                self._in_force(session)
-            return self._origin()
-        _prove(self.ring.get(row.kek_id), row)
+                self._kek_in_force(session)
+            return self._check_origin()
+        _prove(self.keks.get(row.kek_id), row)
         origin_id: UUID = row.id
         return origin_id
 
-    def _in_force(self, session: Session) -> Kek:
-        """Return what new keys are wrapped under; said first by whoever makes the register, or migrated it."""
+    def _kek_in_force(self, session: Session) -> Kek:
+        """Return the key-encryption key for new keys; a new register records it here."""
         row = session.scalar(select(Origin))
         if row is None:
-            kek, origin_id = self.ring.first, uuid4()
-            proof = kek.wrap_new(origin_context(origin_id))
-            session.add(Origin(id=origin_id, proof=proof, kek_id=kek.id))
+            kek, origin_id = self.keks.first, uuid4()
+            session.add(Origin(id=origin_id, proof=kek.wrap_new(origin_context(origin_id)), kek_id=kek.id))
             return kek
         if row.kek_id is None:
-            _prove(self.ring.first, row)
-            row.kek_id = self.ring.first.id
-        return self.ring.get(row.kek_id)
+            _prove(self.keks.first, row)
+            row.kek_id = self.keks.first.id
+        return self.keks.get(row.kek_id)
 
-    def _reading(self, read: Callable[[], T]) -> T:
-        """Read again what was wrapped anew between reading it and looking for what it is under."""
-        for _ in range(READINGS - 1):
+    def _retry(self, read: Callable[[], T]) -> T:
+        """Read again if a rotation wrapped a key anew between reading it and finding its key-encryption key."""
+        for _ in range(READ_ATTEMPTS - 1):
             with suppress(UnknownKekError):
                 return read()
         return read()
 
     def issue(self, owner: Owner) -> int:
-        """Make the next key of *owner*, commit it, and return its generation (the first is 1).
+        """Create the next key of *owner*, commit it, and return its generation (the first is 1).
 
         Raises:
             KeyGoneError: *owner* has ended.
@@ -185,14 +179,14 @@ class Register:
             return self.issue_in(session, owner)
 
     def issue_in(self, session: Session, owner: Owner) -> int:
-        """Do the same in a transaction on the register that is open."""
-        ends_as = _ENDS_AS.get(owner.kind)
-        if ends_as is not None and session.get(Tombstone, tombstone_digest(ends_as, owner.id)) is not None:
+        """Do as `issue`, in an open register transaction."""
+        ended_kind = _ENDED_KINDS.get(owner.kind)
+        if ended_kind is not None and session.get(Tombstone, tombstone_digest(ended_kind, owner.id)) is not None:
             raise KeyGoneError
         newest = select(func.max(KeySlot.generation)).where(KeySlot.owner == owner.digest)
         generation = (session.scalar(newest) or 0) + 1
-        # Asked for in the transaction: until it commits, nobody can turn to another and destroy this one.
-        kek = self._in_force(session)
+        # Inside the transaction: until it commits, no rotation can begin and destroy this key-encryption key.
+        kek = self._kek_in_force(session)
         wrapped = kek.wrap_new(owner.context(generation))
         session.add(KeySlot(owner=owner.digest, generation=generation, kek_id=kek.id, wrapped=wrapped))
         return generation
@@ -201,72 +195,68 @@ class Register:
         """Return one key.
 
         Raises:
-            KeyGoneError: it was destroyed, or never was.
+            KeyGoneError: it was destroyed, or never existed.
         """
         return self.keys((owner, generation))[0]
 
     def keys(self, *wanted: tuple[Owner, int]) -> list[Key]:
-        """Return several keys, by owner and generation, as they are at one moment.
+        """Return several keys, by owner and generation, from one read transaction.
 
         Raises:
-            KeyGoneError: one of them was destroyed, or never was.
+            KeyGoneError: one of them was destroyed, or never existed.
         """
-        return self._reading(lambda: self._keys(wanted))
+        return self._retry(lambda: self._keys(wanted))
 
     def _keys(self, wanted: Iterable[tuple[Owner, int]]) -> list[Key]:
         with self.store.read() as session:
             find = session.connection().execute
             found = [
-                (owner, generation, find(_SLOT, {"owner": owner.digest, "generation": generation}).first())
+                (owner.context(generation), find(_SLOT, {"owner": owner.digest, "generation": generation}).first())
                 for owner, generation in wanted
             ]
-        opened = []
-        for owner, generation, slot in found:
-            if slot is None or slot[1] == DESTROYED:
+        keys = []
+        for context, slot in found:
+            if slot is None or slot.wrapped == DESTROYED:
                 raise KeyGoneError
-            kek_id, wrapped = slot
-            kek = self.ring.get(kek_id)
-            of_0_1 = kek_id == kek.id_of_0_1
-            context = owner.context_of_0_1(generation) if of_0_1 else owner.context(generation)
-            opened.append(kek.unwrap(wrapped, context))
-        return opened
+            keys.append(self.keks.get(slot.kek_id).unwrap(slot.wrapped, context))
+        return keys
 
     def keys_left(self, owners: Collection[bytes]) -> int:
-        """Count the keys that the owners known by these digests have left."""
+        """Count the keys that are left of the owners with these digests."""
         left = select(func.count()).where(KeySlot.owner.in_(owners), KeySlot.wrapped != DESTROYED)
         with self.store.read() as session:
             return session.execute(left).scalar_one()
 
-    def end(self, ended: Iterable[Ended], *, retired: Iterable[Retired] = ()) -> None:
-        """Destroy every key of what ended and write its tombstone, in one commit. Repeating it is harmless.
+    def end(self, ended: Iterable[Ended], *, old_keys: Iterable[OldKeys] = ()) -> None:
+        """Destroy every key of *ended* and write the tombstones, in one commit. Repeating is harmless.
 
         Args:
-            ended: what ended.
-            retired: whose older keys go in the same commit, as by `retire`.
+            ended: everything that ended.
+            old_keys: keys that are destroyed in the same commit, as by `drop_old_keys`.
         """
         with self.store.write() as session:
-            for owner, keep in retired:
-                _destroy_older(session, owner, keep)
-            for one in ended:
-                if (owner_kind := _KEPT_BY.get(one.kind)) is not None:
-                    _destroy(session, Owner(owner_kind, one.id))
-                digest = tombstone_digest(one.kind, one.id)
+            for owner, keep in old_keys:
+                _destroy_old(session, owner, keep)
+            for item in ended:
+                if (owner_kind := _OWNER_KINDS.get(item.kind)) is not None:
+                    _destroy(session, Owner(owner_kind, item.id))
+                digest = tombstone_digest(item.kind, item.id)
                 if session.get(Tombstone, digest) is None:
-                    session.add(Tombstone(digest=digest, kind=one.kind, ended_as=one.ended_as, ended_on=one.on))
+                    session.add(Tombstone(digest=digest, kind=item.kind, ended_as=item.ended_as, ended_on=item.on))
 
-    def forget(self, owner: Owner, generation: int) -> None:
+    def destroy_key(self, owner: Owner, generation: int) -> None:
         """Destroy a key that sealed nothing."""
         with self.store.write() as session:
             _destroy(session, owner, KeySlot.generation == generation)
 
     def destroy_in(self, session: Session, owner: Owner) -> None:
-        """Destroy every key of *owner* in a transaction on the register that is open."""
+        """Destroy every key of *owner*, in an open register transaction."""
         _destroy(session, owner)
 
-    def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
-        """Destroy the generations of *owner* that no longer seal anything: all but *keep* and newer ones."""
+    def drop_old_keys(self, owner: Owner, *, keep: Collection[int]) -> None:
+        """Destroy the keys of *owner* that are older than the newest of *keep* and not among these."""
         with self.store.write() as session:
-            _destroy_older(session, owner, keep)
+            _destroy_old(session, owner, keep)
 
 
 def _prove(kek: Kek, row: Origin) -> None:
@@ -277,7 +267,7 @@ def _prove(kek: Kek, row: Origin) -> None:
         raise UnknownKekError from error
 
 
-def _destroy_older(session: Session, owner: Owner, keep: Collection[int]) -> None:
+def _destroy_old(session: Session, owner: Owner, keep: Collection[int]) -> None:
     _destroy(session, owner, KeySlot.generation < max(keep, default=0), KeySlot.generation.not_in(keep))
 
 

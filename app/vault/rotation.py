@@ -1,35 +1,35 @@
-"""The rotation of the key-encryption key: every key is wrapped under a new one, and the old one destroyed.
+"""Rotation of the key-encryption key: wrap every key under a new one, then destroy the old one.
 
-So every older copy of the register becomes useless to whoever has no copy of the old key-encryption key too. In order,
-each step durable before the next, beside a service that works:
+Afterwards older copies of the register are useless without a copy of the old key-encryption key. The service may run
+meanwhile. Each step is durable before the next:
 
-1. There is a new key-encryption key (`vault.kek`).
-2. The register turns to it, in one commit: whatever is issued from now on is wrapped under it.
-3. Every key is wrapped under it, in its place (`tables.KeySlot`), a batch to a commit; the service writes in between.
-4. The register's log is emptied: what was written over is in no file.
-5. Nothing is under the old one any more; it is destroyed (`vault.kek`).
+1. Create the new key-encryption key (`vault.key_encryption_keys`).
+2. Record it in the register, in one commit: keys issued from now on are wrapped under it.
+3. Wrap every key under it, in place (`tables.KeySlot`), one batch for each commit.
+4. Empty the register's write-ahead log, which still holds the old bytes.
+5. Check that no key is under the old key-encryption key, and destroy that.
 
-What is interrupted, at whatever point, is finished by the next call, which then begins no other rotation.
+The next call finishes an interrupted rotation; it then begins no other.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation, step
-from app.vault.key_encryption_keys import UnknownKekError, locked
+from app.vault.directory_lock import locked
+from app.vault.key_encryption_keys import UnknownKekError
 from app.vault.register import DESTROYED, Register, key_context, origin_context
 from app.vault.seal import Kek, KekError, SealError
 from app.vault.tables import KeySlot, Origin
 
 BATCH = 500
-"""Keys to a commit: some ten milliseconds in which nobody else writes to the register."""
+"""Keys for each commit: other writers of the register wait some ten milliseconds."""
 PAUSE_S = 0.01
-"""Between two batches. SQLite does not queue its writers: without a pause, others find it taken each time they look."""
+"""Seconds between two batches. SQLite does not queue its writers: without a pause the others may never get the lock."""
 REPLACE = text("UPDATE keys SET kek_id = :kek_id, wrapped = :wrapped WHERE slot = :slot")
 
 Slot = Row[int, bytes, int, str, bytes]
@@ -37,65 +37,53 @@ Progress = Callable[[int, int], None]
 
 
 class RotationError(KekError):
-    """The rotation cannot be finished now. Nothing is lost; the same command carries on with it."""
+    """The rotation cannot be finished now. Nothing is lost; the same command continues it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated:
+class RotationResult:
     """The result of a rotation."""
 
     kek_id: str
     keys_rewrapped: int
-    """In this call: a resumed one may find some or all of them done."""
+    """By this call; an interrupted call before it may have wrapped others."""
     resumed: bool
     to_do: str | None
 
 
-def no_progress(_done: int, _all: int) -> None:
-    """Ignore the progress (the default)."""
-
-
-def unnoted(_register: Session) -> None:
-    """Write no note into the register."""
-
-
 @operation("rotation")
 def rotate(
-    register: Register, *, progress: Progress = no_progress, note: Callable[[Session], None] = unnoted
-) -> Rotated:
-    """Wrap every key under a new key-encryption key and destroy the old one; or finish doing so.
+    register: Register,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    record: Callable[[Session], None] = lambda _session: None,
+) -> RotationResult:
+    """Rotate the key-encryption key, or finish an interrupted rotation.
 
     Args:
-        register: whose keys.
-        progress: told how far it is.
-        note: writes down that the register turned to another, in the same commit.
+        register: the register whose keys are wrapped anew.
+        progress: called after each batch with the number of keys done and the total.
+        record: records the rotation, in the commit that brings the new key-encryption key into force.
 
     Raises:
         KekError: it cannot begin; or, as a RotationError, cannot be finished now.
     """
-    with _alone(register):
-        register.origin()
-        turn = register.ring.source.begin(_in_force(register))
-        register.ring.reload()
-        _turn_to(register, turn.new, note)
-        rewrapped = _rewrap_all(register, turn.new, progress)
+    with locked(register.store.path.parent, busy=RotationError("another rotation is under way")):
+        register.check_origin()
+        rotation = register.keks.source.begin(_in_force(register))
+        register.keks.reload()
+        _put_in_force(register, rotation.new, record)
+        rewrapped = _rewrap_all(register, rotation.new, progress)
         if not register.store.checkpoint():
-            msg = "the register's log could not be emptied: it is being read, or the disk is full. Run this again"
+            msg = (
+                "the register's write-ahead log could not be emptied: another process reads it, or the disk is full. "
+                "Run this again"
+            )
             raise RotationError(msg)
-        _check_all_under(register, turn.new)
-        register.ring.source.finish()
-        register.ring.reload()
-    return Rotated(turn.new.id, rewrapped, turn.resumed, turn.to_do)
-
-
-@contextmanager
-def _alone(register: Register) -> Iterator[None]:
-    try:
-        with locked(register.store.path.parent, wait=False):
-            yield
-    except BlockingIOError as error:
-        msg = "another rotation is under way"
-        raise RotationError(msg) from error
+        _check_all_under(register, rotation.new)
+        register.keks.source.finish()
+        register.keks.reload()
+    return RotationResult(rotation.new.id, rewrapped, rotation.resumed, rotation.to_do)
 
 
 def _in_force(register: Register) -> str:
@@ -103,15 +91,15 @@ def _in_force(register: Register) -> str:
         return session.execute(select(Origin.kek_id)).scalar_one() or ""
 
 
-def _turn_to(register: Register, new: Kek, note: Callable[[Session], None]) -> None:
+def _put_in_force(register: Register, new: Kek, record: Callable[[Session], None]) -> None:
     if _in_force(register) == new.id:
         return
     with register.store.write() as session:
         row = session.execute(select(Origin)).scalar_one()
-        old = register.ring.get(row.kek_id or "")
+        old = register.keks.get(row.kek_id or "")
         row.proof = old.rewrap(row.proof, origin_context(row.id), under=new)
         row.kek_id = new.id
-        note(session)
+        record(session)
 
 
 def _rewrap_all(register: Register, new: Kek, progress: Progress) -> int:
@@ -127,7 +115,7 @@ def _rewrap_all(register: Register, new: Kek, progress: Progress) -> int:
             values = [_rewrapped(register, slot, new) for slot in slots]
             session.connection().execute(REPLACE, values)
         last = slots[-1].slot
-        done += sum(one["wrapped"] != DESTROYED for one in values)
+        done += sum(value["wrapped"] != DESTROYED for value in values)
         progress(done, total)
         time.sleep(PAUSE_S)
     step("keys wrapped")
@@ -141,18 +129,13 @@ def _batch(session: Session, new: Kek, *, after: int) -> list[Slot]:
 
 
 def _rewrapped(register: Register, slot: Slot, new: Kek) -> dict[str, object]:
-    """Return a slot's new values, as long as the old."""
+    """Return the new values of a slot, as long as the old ones."""
     number, owner, generation, kek_id, wrapped = slot
     if wrapped != DESTROYED:
-        context = key_context(owner, generation)
         try:
-            old = register.ring.get(kek_id)
-            rewrap = old.rewrap_of_0_1 if kek_id == old.id_of_0_1 else old.rewrap
-            wrapped = rewrap(wrapped, context, under=new)
+            wrapped = register.keks.get(kek_id).rewrap(wrapped, key_context(owner, generation), under=new)
         except (UnknownKekError, SealError) as error:
-            msg = (
-                f"the key in slot {number} of the register does not open; the old key-encryption key was left as it is"
-            )
+            msg = f"the key in slot {number} of the register does not open; the old key-encryption key was kept"
             raise RotationError(msg) from error
     return {"slot": number, "kek_id": new.id, "wrapped": wrapped}
 
@@ -162,5 +145,5 @@ def _check_all_under(register: Register, new: Kek) -> None:
         others = session.execute(select(func.count()).where(KeySlot.kek_id != new.id)).scalar_one()
         in_force = session.execute(select(Origin.kek_id)).scalar_one()
     if others or in_force != new.id:
-        msg = f"{others} keys are still under another key-encryption key; it was left as it is. Run this again"
+        msg = f"{others} keys are still under another key-encryption key, which was kept. Run this again"
         raise RotationError(msg)

@@ -1,13 +1,12 @@
-"""Records kept as sealed JSON: one record in a row, or a numbered list of them for each subject.
+"""Sealed JSON records, a numbered list for each subject.
 
-The text is that of `json.dumps`, in the order of the record's fields. It must stay so: older rows are compared with
-newer ones by audits, and exports show it as it is.
+The text is that of `json.dumps`, in the order of the record's fields. It must stay so: audits compare older rows with
+newer ones, and exports show the text.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -15,36 +14,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import Insert, ScalarSelect, Uuid, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
+from app.kit.json import encode_value
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 
 T = TypeVar("T")
-
-
-class SealedRecord(Generic[T]):
-    """The codec of a column `sealed` that holds one dataclass as JSON.
-
-    Args:
-        table: has the columns `id` and `sealed`.
-        record: the dataclass. A field with a default may be missing in older rows.
-    """
-
-    def __init__(self, table: type[Any], record: type[T]) -> None:
-        self.table = table
-        self._adapter = TypeAdapter(record)
-
-    def seal(self, key: Key, row_id: UUID, record: T) -> bytes:
-        """Seal *record* for the row with this id."""
-        text = json.dumps(asdict(record), default=_encode)  # type: ignore[call-overload]
-        return key.seal(text.encode(), place(self.table.sealed, row_id))
-
-    def open(self, key: Key, row_id: UUID, sealed: bytes) -> T:
-        """Open a value that `seal` made for the same row.
-
-        Raises:
-            SealError: it was not.
-        """
-        return self._adapter.validate_json(key.open(sealed, place(self.table.sealed, row_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +30,31 @@ class SealedEntry(Generic[T]):
     record: T
 
 
-class SealedList(SealedRecord[T]):
-    """A numbered list for each subject.
+class SealedList(Generic[T]):
+    """The codec of a table with a numbered list of records for each subject.
 
     Args:
         table: has the columns `id`, `subject_id`, `position` and `sealed`.
-        record: as of `SealedRecord`.
+        record: the dataclass. A field with a default may be missing in older rows.
     """
 
     def __init__(self, table: type[Any], record: type[T]) -> None:
-        super().__init__(table, record)
+        self.table = table
+        self._adapter = TypeAdapter(record)
         self._insert = insert_next(table)
+
+    def seal(self, key: Key, row_id: UUID, record: T) -> bytes:
+        """Seal *record* for the row with this id."""
+        text = json.dumps(asdict(record), default=encode_value)  # type: ignore[call-overload]
+        return key.seal(text.encode(), sealing_context(self.table.sealed, row_id))
+
+    def open(self, key: Key, row_id: UUID, sealed: bytes) -> T:
+        """Open a value that `seal` made for the same row.
+
+        Raises:
+            SealError: it does not open.
+        """
+        return self._adapter.validate_json(key.open(sealed, sealing_context(self.table.sealed, row_id)))
 
     def append(self, session: Session, key: Key, *, row_id: UUID, subject_id: UUID, record: T) -> None:
         """Write the subject's next record."""
@@ -75,7 +63,7 @@ class SealedList(SealedRecord[T]):
     def list_newest_first(
         self, session: Session, key: Key, *, subject_id: UUID, limit: int | None = None, before: int | None = None
     ) -> Iterator[SealedEntry[T]]:
-        """Open the subject's records one by one, the newest first; with *before*, those before that position."""
+        """Yield the subject's opened records, newest first; with *before*, only those before that position."""
         query = select(self.table).where(self.table.subject_id == subject_id)
         if before is not None:
             query = query.where(self.table.position < before)
@@ -84,17 +72,16 @@ class SealedList(SealedRecord[T]):
 
 
 def next_position(table: type[Any]) -> ScalarSelect[int]:
-    """Select the position after the last in the list of the subject `person_id`."""
-    mine = table.subject_id == bindparam("person_id", type_=Uuid())
-    last = select(func.coalesce(func.max(table.position), 0) + 1).where(mine)
-    return last.scalar_subquery()
+    """Select the next position in the list of the subject `person_id`."""
+    of_subject = table.subject_id == bindparam("person_id", type_=Uuid())
+    return select(func.coalesce(func.max(table.position), 0) + 1).where(of_subject).scalar_subquery()
 
 
 def insert_next(table: type[Any]) -> Insert:
     """Return the statement with which `add_next` writes a row."""
     return insert(table).values(
         id=bindparam("id"),
-        # The type of a foreign key is known only when every table is.
+        # SQLAlchemy knows the type of a foreign key only when every table is imported.
         subject_id=bindparam("subject_id", type_=Uuid()),
         position=next_position(table),
         sealed=bindparam("sealed"),
@@ -102,11 +89,7 @@ def insert_next(table: type[Any]) -> Insert:
 
 
 def add_next(session: Session, statement: Insert, *, row_id: UUID, subject_id: UUID, sealed: bytes) -> None:
-    """Write a row after the last in the subject's list."""
+    """Write a row with the next position in the subject's list."""
     values = {"id": row_id, "subject_id": subject_id, "person_id": subject_id, "sealed": sealed}
     # A Core statement on the connection flushes no pending objects of the session.
     session.connection().execute(statement, values)
-
-
-def _encode(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -7,11 +7,8 @@ from sqlalchemy import Column
 from sqlalchemy.orm import InstrumentedAttribute
 
 
-def place(column: Column[Any] | InstrumentedAttribute[Any], row_id: UUID) -> str:
-    """Return the context of one row's sealed column: `table.column:id`.
-
-    A value sealed for one context opens in no other row, column or table.
-    """
+def sealing_context(column: Column[Any] | InstrumentedAttribute[Any], row_id: UUID) -> str:
+    """Return the context of one row's sealed column: `table.column:id`."""
     if isinstance(column, InstrumentedAttribute):
         column = column.property.columns[0]
     return f"{column.table.name}.{column.name}:{row_id}"

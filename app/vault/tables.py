@@ -1,14 +1,15 @@
-"""The register's tables, and the one row by which a data store knows its register."""
+"""Tables of the register, and the tables of the data store that tie it to its register."""
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Date, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL
-from app.db.types import Row, UtcDateTime, spelled
+from app.db.types import Row, UtcDateTime, value_enum
 
 
 class OwnerKind(StrEnum):
@@ -17,13 +18,13 @@ class OwnerKind(StrEnum):
     SUBJECT = "subject"
     GRANT = "grant"
     LOG = "log"
-    """The log itself: what its entries are guarded by, and each key that signs."""
+    """The transparency log: its guard key, and one key for each signing key."""
     SERVICE = "service"
-    """The service: what it counts of relying parties."""
+    """The service: its counts about relying parties."""
 
 
 class EndedKind(StrEnum):
-    """The kinds of thing that can end for good."""
+    """The kinds of id that can end for good."""
 
     SUBJECT = "subject"
     GRANT = "grant"
@@ -31,27 +32,27 @@ class EndedKind(StrEnum):
     RELYING_PARTY = "relying_party"
     RELYING_PARTY_KEY = "relying_party_key"
     REPLACED_KEY = "replaced_key"
-    """A relying party's key that has a successor: it goes on until the time that its row says, and no longer."""
+    """A relying party's key that has a successor, and works until the time in its row."""
     SPELL = "spell"
-    """A spell of matching, of a person or of one grant, ended by a restriction or a dispute."""
+    """A matching period of a subject or a grant, ended by a restriction or a dispute."""
     HISTORY = "history"
-    """A person's comparisons before a day, cut off by them; its tombstone has that day."""
+    """A subject's comparisons before a day, deleted by the subject; the tombstone has that day."""
     CALLBACK = "callback"
-    """Where a relying party was told of consents."""
+    """A relying party's callback."""
 
 
 class RegisterRow(DeclarativeBase):
     """The base of the register's tables; no foreign key joins them to the data store."""
 
-    type_annotation_map = {UUID: Uuid(), EndedKind: spelled(EndedKind)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+    type_annotation_map = {UUID: Uuid(), EndedKind: value_enum(EndedKind)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
 
 
 class KeySlot(RegisterRow):
-    """A key, wrapped under the key-encryption key; or, once destroyed, nothing but where it was.
+    """A key, wrapped under the key-encryption key; zeros once it is destroyed.
 
-    `secure_delete` does not reach the copies that SQLite leaves in a page when it moves a row to another. So this table
-    is made not to move rows: they are added at the end, never deleted, and a key is destroyed by writing zeros over it,
-    which keeps the row's size and so its place. What does move is the index, and it holds digests only.
+    `secure_delete` misses copies that SQLite leaves in a page when it moves a row. So rows of this table never move:
+    they are appended, never deleted, and zeros overwrite a destroyed key in place, at the same size. Only the index
+    moves, and it holds digests.
     """
 
     __tablename__ = "keys"
@@ -59,14 +60,14 @@ class KeySlot(RegisterRow):
 
     slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True, info=IMPERSONAL)
     owner: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
-    """SHA-256 of the owner: it identifies no owner without the random id."""
+    """SHA-256 of the owner; without the random id it identifies nothing."""
     generation: Mapped[int] = mapped_column(info=IMPERSONAL)
     kek_id: Mapped[str] = mapped_column(String(16), info=IMPERSONAL)
     wrapped: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
 
 
 class Tombstone(RegisterRow):
-    """Something ended for good, known by the SHA-256 of its random id only."""
+    """The record that an id ended for good. It holds only the SHA-256 of the random id."""
 
     __tablename__ = "tombstones"
 
@@ -77,58 +78,61 @@ class Tombstone(RegisterRow):
 
 
 class Origin(RegisterRow):
-    """Which register this is: one row."""
+    """The identity of this register: one row."""
 
     __tablename__ = "origin"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     proof: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
-    """A key of its own, wrapped: opens only under the right key-encryption key."""
+    """A wrapped key that opens only under the right key-encryption key."""
     kek_id: Mapped[str | None] = mapped_column(String(16), info=IMPERSONAL)
-    """The key-encryption key that new keys are wrapped under; while it is rotated, older ones are under another.
-    None until the first start of this version."""
+    """The key-encryption key for new keys; during a rotation older keys are under another. None in a register of 0.1.0
+    until the first start."""
 
 
 class Ending(Row):
-    """What ended with the commit that wrote this row, in favour of something new; gone once the register has it.
+    """An end that committed together with its replacement; deleted when the register has the tombstone.
 
-    It names no person, and is there for the moment between two commits, or for as long as the register fails.
+    It names no subject. It exists between two commits, or for as long as the register fails.
     """
 
     __tablename__ = "endings"
 
-    kind: Mapped[EndedKind] = mapped_column(spelled(EndedKind), primary_key=True, info=IMPERSONAL)
+    kind: Mapped[EndedKind] = mapped_column(value_enum(EndedKind), primary_key=True, info=IMPERSONAL)
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     ended_as: Mapped[str] = mapped_column(String(32), info=IMPERSONAL)
     ended_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
 
 
 class BoundTo(Row):
-    """The register that this data store's keys are in: one row."""
+    """The register with the keys of this data store: one row."""
 
     __tablename__ = "bound_to"
 
     origin_id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
 
 
-class Restored:
-    """A backup that was put in the place of the data, whereby a history was left: what came after that backup."""
+class RestoreColumns:
+    """The columns of a restore, which discarded every change after its backup."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
-    """When the backup was made."""
     sha256: Mapped[str] = mapped_column(String(64), info=IMPERSONAL)
-    """Of the backup."""
+    """SHA-256 of the backup."""
     restored_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
 
+    def fields(self) -> dict[str, Any]:
+        """Return the values of the columns."""
+        return {"id": self.id, "made_at": self.made_at, "sha256": self.sha256, "restored_at": self.restored_at}
 
-class Restoration(Restored, Row):
-    """One that this data comes from, or that the register knew of when the data was restored."""
+
+class Restoration(RestoreColumns, Row):
+    """A restore of this data, or one that the register knew when this data was restored."""
 
     __tablename__ = "restorations"
 
 
-class LeftHistory(Restored, RegisterRow):
-    """One that the service was started on: since then its keys are gone, and there is no way back to it."""
+class LeftHistory(RestoreColumns, RegisterRow):
+    """A restore after which the service started. The keys of the discarded timeline are destroyed."""
 
     __tablename__ = "left_histories"

@@ -1,21 +1,21 @@
-"""Both stores together, and the one way in which anything ends.
+"""Both stores together, and the one transaction in which keys are issued and things end.
 
-Giving: the key is committed, then the row. Ending: the rows go and the event is written, in one data transaction; then
-keys and tombstones, in one register commit; then the data commits; then both write-ahead logs are emptied. Whatever
-interrupts it, a row without its key is dead, and `purge` removes it before the service is ready again.
+* To give: commit the key in the register, then the row in the data store.
+* To end: delete the rows and write the event in one data transaction. Before it commits, the register destroys the keys
+  and writes the tombstones in one commit. At last both write-ahead logs are emptied.
+* To replace (a recovery code, for example): the data commit that adds the new also writes an `Ending`. The register
+  follows after that commit, or at the next start.
 
-What ends in favour of something new (a recovery code for the next one) must not end without it. So it ends with the
-commit that gives the new: that commit also writes an `Ending`, from which the register is told at once, or after a
-crash before the service is ready.
-
-Locks are taken data first, then register, always.
+After an interruption a row without its key is dead; it is deleted before the service is ready. Locks are taken in one
+order: data, then register.
 """
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -25,35 +25,46 @@ from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
 from app.settings import Settings
-from app.vault.register import Ended, Owner, Register, Retired
+from app.vault.register import Ended, OldKeys, Owner, Register
 from app.vault.tables import BoundTo, EndedKind, Ending
 
 log = structlog.get_logger()
 IN_MEMORY_BYTES = 256 * 1024 * 1024
-"""A larger data store is rebuilt by way of a file beside it."""
+"""A larger data store is rebuilt with a temporary file."""
 
 
 class ForeignRegisterError(Exception):
-    """The register is not the one that this data store's keys are in: with it, every row would be dead."""
+    """The register does not belong to this data store: with it, every row would be dead."""
+
+
+def bound_to(data: Store) -> UUID | None:
+    """Return the id of the register that *data* is tied to; None for new data."""
+    if data.is_empty():
+        return None
+    with data.read() as session:
+        return session.scalar(select(BoundTo.origin_id))
 
 
 @dataclass(slots=True)
 class Change:
-    """One write transaction in which keys are given or things end."""
+    """One write transaction in which keys are issued or things end."""
 
     session: Session
     register: Register
     issued: list[tuple[Owner, int]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
-    replaces: bool = False
+    """Ends before the commit."""
+    old_keys: list[OldKeys] = field(default_factory=list)
+    """Destroyed before the commit."""
+    replaced_keys: list[OldKeys] = field(default_factory=list)
+    """Destroyed after the commit."""
+    has_endings: bool = False
     """Whether something ends with the commit."""
-    retired: list[Retired] = field(default_factory=list)
-    superseded: list[Retired] = field(default_factory=list)
-    settled: bool = True
-    """After the block: whether no byte of what ended is left in a write-ahead log either."""
+    erased_from_disk: bool = True
+    """After the block: False if bytes of what ended are still in a write-ahead log."""
 
     def issue(self, owner: Owner) -> int:
-        """Make the next key of *owner* and commit it in the register, ahead of the row that it will seal.
+        """Issue the next key of *owner*, and commit it in the register before the row that it will seal.
 
         Inside the data transaction, so that generations are issued in the order in which their rows commit.
         """
@@ -61,70 +72,74 @@ class Change:
         self.issued.append((owner, generation))
         return generation
 
-    def end(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
-        """Destroy the keys of this when the block ends, and remember that it ended."""
-        self.ended.append(Ended(kind, ended_id, ended_as, on))
+    def end(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date, after_commit: bool = False) -> None:
+        """Destroy the keys of this id for good, and write its tombstone.
 
-    def replaced(self, kind: EndedKind, ended_id: UUID, *, ended_as: str, on: date) -> None:
-        """End this with the commit and not before: until then what takes its place is not there."""
-        self.session.add(Ending(kind=kind, id=ended_id, ended_as=ended_as, ended_on=on))
-        self.replaces = True
+        Args:
+            kind: the kind of the id.
+            ended_id: the id that ends.
+            ended_as: how it ended, for the tombstone.
+            on: the day for the tombstone.
+            after_commit: this transaction writes its replacement, which must exist first.
+        """
+        if after_commit:
+            self.session.add(Ending(kind=kind, id=ended_id, ended_as=ended_as, ended_on=on))
+            self.has_endings = True
+        else:
+            self.ended.append(Ended(kind, ended_id, ended_as, on))
 
-    def retire(self, owner: Owner, *, keep: Collection[int]) -> None:
-        """Destroy the older keys of *owner* before the commit: what they sealed was deleted for good."""
-        self.retired.append((owner, keep))
+    def drop_old_keys(self, owner: Owner, *, keep: Collection[int], after_commit: bool = False) -> None:
+        """Destroy the keys of *owner* that are older than the newest of *keep* and not among these.
 
-    def supersede(self, owner: Owner, *, keep: Collection[int]) -> None:
-        """Destroy the older keys of *owner* after the commit: until then what they sealed is not replaced."""
-        self.superseded.append((owner, keep))
+        Args:
+            owner: the owner of the keys.
+            keep: the generations that still seal something.
+            after_commit: this transaction replaces the rows that the old keys sealed.
+        """
+        (self.replaced_keys if after_commit else self.old_keys).append((owner, keep))
 
 
 class Vault:
-    """The data store, its register, and what must happen between the two."""
+    """The data store and its register."""
 
     def __init__(self, data: Store, register: Register, settings: Settings) -> None:
         self.data = data
         self.register = register
         self.settings = settings
-        """The terms under which things are given and end, for what is written down of it."""
+        """For the content of receipts and of the transparency log."""
         self.unfinished = False
-        """Whether a commit failed after it had destroyed keys: the rows without a key go with the next sweep."""
-        self._leftover: list[tuple[Owner, int]] = []
-        self._counting, self._scrubbing = threading.Lock(), threading.Lock()
-        self._scrubs_asked = self._scrubbed = 0
-        self._scrub_settled = False
+        """Whether a change failed after it destroyed keys: the next maintenance run deletes the dead rows."""
+        self._unused_keys: list[tuple[Owner, int]] = []
+        self._counting, self._rebuilding = threading.Lock(), threading.Lock()
+        self._rebuild_requests = self._rebuilt = 0
+        self._rebuild_checkpointed = False
 
     def bind(self) -> None:
-        """Tie the data store to its register, at first use."""
-        origin_id = self.register.origin()
+        """Tie new data to this register."""
+        origin_id = self.register.check_origin()
         with self.data.write() as session:
             if session.scalar(select(BoundTo.origin_id)) is None:
                 session.add(BoundTo(origin_id=origin_id))
 
-    def bound_to(self) -> UUID | None:
-        """Return the register that the data is tied to."""
-        with self.data.read() as session:
-            return session.scalar(select(BoundTo.origin_id))
-
     def check_bound(self) -> None:
-        """Refuse a register that is not this data's.
+        """Refuse a register that does not belong to the data.
 
         Raises:
             ForeignRegisterError: the data is tied to another register.
-            KekError: the key-encryption key is another one than the register's.
+            KekError: the key-encryption key does not belong to the register.
         """
-        if self.bound_to() != self.register.origin():
+        if bound_to(self.data) != self.register.check_origin():
             msg = (
-                "the register in MIEN_KEYS_DIR is not the one that the data in MIEN_DATA_DIR was sealed with; "
-                "with it every row would be taken for erased. Point MIEN_KEYS_DIR to the right register"
+                "the register in MIEN_KEYS_DIR does not belong to the data in MIEN_DATA_DIR; with it every row would "
+                "be treated as erased. Set MIEN_KEYS_DIR to the register of this data"
             )
             raise ForeignRegisterError(msg)
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Open the one write transaction in which anything is given or ends; the rest follows in order.
+        """Open a write transaction in which keys are issued or things end.
 
-        A block that raises leaves nothing: its rows are rolled back and the keys that it was given are destroyed.
+        If the block raises, its rows are rolled back and the keys that it issued are destroyed.
         """
         keys_gone = False
         issued: list[tuple[Owner, int]] = []
@@ -133,87 +148,76 @@ class Vault:
                 change = Change(session, self.register, issued)
                 yield change
                 session.flush()
-                keys_gone = bool(change.ended or change.retired)
+                keys_gone = bool(change.ended or change.old_keys)
                 if keys_gone:
-                    # In one commit: a crash between two would leave one of several gone.
-                    self.register.end(change.ended, retired=change.retired)
-                # What comes after the commit may raise too, and then its keys are in use.
+                    # One commit: a crash between two would end only one of several.
+                    self.register.end(change.ended, old_keys=change.old_keys)
+                # After the commit the issued keys are in use, even if a later step raises.
                 event.listen(session, "after_commit", lambda _session: issued.clear())
         except BaseException:
-            self._forget(issued)
+            for key in issued:
+                if not self._try_now("destroy an unused key", partial(self.register.destroy_key, *key)):
+                    self._unused_keys.append(key)
             self.unfinished |= keys_gone
             raise
-        self._follow(change)
-        if change.ended or change.replaces or change.retired or change.superseded:
-            change.settled = self.checkpoint_all()
+        for owner, keep in change.replaced_keys:
+            self._try_now("destroy replaced keys", partial(self.register.drop_old_keys, owner, keep=keep))
+        if change.has_endings:
+            self._try_now("finish endings", self.finish_endings)
+        if keys_gone or change.has_endings or change.replaced_keys:
+            change.erased_from_disk = self.checkpoint_all()
 
-    def _follow(self, change: Change) -> None:
-        """Do in the register what comes after the commit; what it cannot do now is left for the next sweep."""
+    def _try_now(self, name: str, work: Callable[[], None]) -> bool:
+        """Do *work* in the register; if the register fails, leave it to the next maintenance run."""
         try:
-            for owner, keep in change.superseded:
-                self.register.retire(owner, keep=keep)
-        except DBAPIError as error:
-            # What the caller asked for is done; the keys of what it replaced go with the next sweep.
-            self.unfinished = True
-            log.error("superseded keys held up", error=type(error.orig).__name__)
-        try:
-            if change.replaces:
-                self.finish_endings()
+            work()
         except DBAPIError as error:
             self.unfinished = True
-            log.error("endings held up", error=type(error.orig).__name__)
-
-    def _forget(self, issued: Collection[tuple[Owner, int]]) -> None:
-        """Destroy keys whose rows did not commit; what the register cannot do now is left for the next sweep."""
-        for owner, generation in issued:
-            try:
-                self.register.forget(owner, generation)
-            except DBAPIError as error:
-                self._leftover.append((owner, generation))
-                self.unfinished = True
-                log.error("keys of a failed change held up", error=type(error.orig).__name__)
+            log.error("key work postponed", work=name, error=type(error.orig).__name__)
+            return False
+        return True
 
     def retry_pending_key_work(self) -> None:
-        """Do in the register what it could not do when it failed, or when the process died."""
-        while self._leftover:
-            self.register.forget(*self._leftover[-1])
-            self._leftover.pop()
+        """Do in the register the work that failed, or that a crash prevented."""
+        while self._unused_keys:
+            self.register.destroy_key(*self._unused_keys[-1])
+            self._unused_keys.pop()
         self.finish_endings()
 
     def finish_endings(self) -> None:
-        """Tell the register of what ended with a commit of the data."""
+        """Write in the register everything that ended with a data commit."""
         with self.data.read() as session:
             endings = session.scalars(select(Ending)).all()
         if not endings:
             return
-        self.register.end([Ended(one.kind, one.id, one.ended_as, one.ended_on) for one in endings])
+        self.register.end([Ended(ending.kind, ending.id, ending.ended_as, ending.ended_on) for ending in endings])
         with self.data.write() as session:
-            for one in endings:
-                session.execute(delete(Ending).where(Ending.kind == one.kind, Ending.id == one.id))
+            for ending in endings:
+                session.execute(delete(Ending).where(Ending.kind == ending.kind, Ending.id == ending.id))
 
     def vacuum_and_checkpoint(self) -> bool:
-        """Leave no byte of what was deleted: rebuild the data store, and empty both write-ahead logs.
+        """Rewrite the data store and empty both write-ahead logs, so that no deleted byte is left.
 
-        The register needs no rebuilding: see `tables.KeySlot`.
+        The register needs no rewriting: see `tables.KeySlot`.
         """
-        # Rebuilding keeps every writer waiting: one serves all who had asked, and so deleted, before it began.
+        # A rebuild blocks every writer. One serves all callers whose deletions were committed before it began.
         with self._counting:
-            self._scrubs_asked += 1
-            mine = self._scrubs_asked
-        with self._scrubbing:
-            if self._scrubbed < mine:
+            self._rebuild_requests += 1
+            mine = self._rebuild_requests
+        with self._rebuilding:
+            if self._rebuilt < mine:
                 with self._counting:
-                    covered = self._scrubs_asked
+                    covered = self._rebuild_requests
                 if not self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES):
                     return False
-                self._scrubbed = covered
-                self._scrub_settled = self.checkpoint_all()
-            return self._scrub_settled or self.checkpoint_all()
+                self._rebuilt = covered
+                self._rebuild_checkpointed = self.checkpoint_all()
+            return self._rebuild_checkpointed or self.checkpoint_all()
 
     def checkpoint_all(self) -> bool:
-        """Empty both write-ahead logs; False if a reader held one up, and the bytes are still there."""
-        # Try both, even if a reader holds up the first.
-        held_up = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]
-        if held_up:
-            log.warning("checkpoint held up", stores=held_up)
-        return not held_up
+        """Empty both write-ahead logs. Returns False if a reader blocked one: deleted bytes are still in it."""
+        # Try both, even if a reader blocks the first.
+        blocked = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]
+        if blocked:
+            log.warning("checkpoint held up", stores=blocked)
+        return not blocked

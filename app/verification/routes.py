@@ -16,7 +16,7 @@ from app.kit.errors import BusyError
 from app.parties.routes import Party
 from app.verification import service
 from app.web.auth import PartyRoute
-from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, Transactions, image_bytes
+from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, AppVault, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import problem_responses, with_examples
 
@@ -47,7 +47,7 @@ class VerifiedOut(BaseModel):
 )
 def verification(
     party: Party,
-    vault: Transactions,
+    vault: AppVault,
     engine: AppEngine,
     settings: AppSettings,
     clock: AppClock,

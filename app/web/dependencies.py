@@ -84,7 +84,7 @@ async def _vault(request: Request) -> Vault:
     return vault
 
 
-Transactions = Annotated[Vault, Depends(_vault)]
+AppVault = Annotated[Vault, Depends(_vault)]
 """Both stores, for services that open several short transactions."""
 
 

@@ -25,7 +25,7 @@ from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores
 from tests.transparency.pending_leaves import opened_entries, unjoined
 from tests.transparency.tampered_logs import audited, tampering
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 PATH = "/v1/me/comparisons"
 
@@ -247,12 +247,12 @@ def test_a_restored_backup_is_shortened_again(root: Path, pool: SharedPool, time
         person, party, consent = service.enrolled(face=1)
         first = service.clock().date()
         compared(service, party, consent, days=4, each=2)
-        backed_up(root, root.with_name("backup"))
+        make_backup(root, root.with_name("backup"))
         for number in range(1, times + 1):
             shortened(person, first + timedelta(days=number)).raise_for_status()
         expected = lines(person)
         moved = service.clock
-    done = restored(root, root.with_name("backup"), clock=moved)
+    done = restore(root, root.with_name("backup"), clock=moved)
     with serving(root, pool, toy_card(), clock=moved) as service:
         again = Person(service.client, person.subject_id, person.token, person.recovery_code)
         found = lines(again)
@@ -269,11 +269,11 @@ def test_shortened_after_a_restore_both_cuts_hold(root: Path, pool: SharedPool) 
     with serving(root, pool, toy_card()) as service:
         person, party, consent = service.enrolled(face=1)
         compared(service, party, consent, days=2, each=1)
-        backed_up(root, root.with_name("backup"))
+        make_backup(root, root.with_name("backup"))
         shortened(person, service.clock().date() - timedelta(days=1)).raise_for_status()
         moved = service.clock
     for _ in range(2):
-        restored(root, root.with_name("backup"), clock=moved)
+        restore(root, root.with_name("backup"), clock=moved)
     with stores(root) as vault:
         ((count,),) = rows(vault.data.path, "SELECT count(*) FROM comparisons")
 

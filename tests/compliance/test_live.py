@@ -17,7 +17,7 @@ from app.faces.cards.operating_point import choose_operating_point
 from app.faces.permit import Purpose
 from app.main import ROUTERS
 from app.parties import service as parties
-from app.settings import DEMONSTRATION, NOBODY, Settings
+from app.settings import DEMONSTRATION, UNNAMED, Settings
 from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
 from tests.support.launcher import run_command
@@ -114,7 +114,7 @@ def test_without_a_name_there_is_no_controller_and_no_notice_names_it(root: Path
 
     assert "MIEN_CONTROLLER_NAME" in found
     assert "notice verification" in found
-    assert service.settings.controller == NOBODY
+    assert service.settings.controller == UNNAMED
 
 
 def test_keys_have_to_be_apart(root: Path) -> None:

@@ -201,7 +201,7 @@ def _revoke(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 def _back_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     settings = settings_for(root)
     with in_use(settings.data_dir):
-        back_up(settings, to=root / BACKUP, version=__version__, now=now, tell=lambda _doing: None)
+        back_up(settings, to=root / BACKUP, version=__version__, now=now, progress=lambda _doing: None)
 
 
 def _back_up_and_restore(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -211,7 +211,7 @@ def _back_up_and_restore(root: Path, now: datetime, about: Mapping[str, str]) ->
 
 
 def _restore(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    restore(settings_for(root), backup=root / BACKUP, now=lambda: now, tell=lambda _doing: None)
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: now, progress=lambda _doing: None)
 
 
 def _rotate(root: Path, now: datetime, about: Mapping[str, str]) -> None:

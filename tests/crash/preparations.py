@@ -206,7 +206,7 @@ def lived_on(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
     def prepare(service: RunningService) -> Story:
         story = enrolled(service)
         to, now = service.root / BACKUP, service.clock()
-        back_up(service.settings, to=to, version=__version__, now=now, tell=lambda _doing: None)
+        back_up(service.settings, to=to, version=__version__, now=now, progress=lambda _doing: None)
         assert story.door.verify(story.references[0][1], toy_photo(1)).status_code == 200
         with _failing("erasure", "register.db written") if half_erased else nullcontext():
             answer = story.people["Ben"]("DELETE", "/v1/me")
@@ -233,7 +233,7 @@ def without_data(root: Path) -> None:
 
 def restored(root: Path) -> None:
     """The backup was restored, and the service has not been started on it."""
-    restore(settings_for(root), backup=root / BACKUP, now=lambda: MOMENT, tell=lambda _doing: None)
+    restore(settings_for(root), backup=root / BACKUP, now=lambda: MOMENT, progress=lambda _doing: None)
 
 
 def half_rotated(root: Path) -> None:
@@ -248,7 +248,7 @@ def turned(vault: Vault, now: datetime) -> None:
     """Rotate the key of keys, as the operator's command does."""
     rotate(
         vault.register,
-        note=partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat()),
+        record=partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat()),
     )
 
 

@@ -17,10 +17,9 @@ from app.templates import status as template_status
 from app.transparency.log.entries import LoggedAct
 from tests.architecture.source import ROOT
 from tests.enrolment.engine_change import Ada, acts, ada, served, supersede
-from tests.support.launcher import run_command, run_program
+from tests.support.launcher import refused, run_command, run_program
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
-from tests.vault.operator import refused
 
 pytestmark = pytest.mark.slow
 

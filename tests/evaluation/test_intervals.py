@@ -19,7 +19,7 @@ THRESHOLDS = (0.5, 0.9)
 
 
 def found(source: Source, groups: Groups, *, resamples: int, seed: int = 1) -> list[Intervals]:
-    return intervals(source, groups, THRESHOLDS, resamples=resamples, seed=seed, tell=lambda _doing: None)
+    return intervals(source, groups, THRESHOLDS, resamples=resamples, seed=seed, progress=lambda _doing: None)
 
 
 def trial() -> tuple[Images, Source, Groups]:

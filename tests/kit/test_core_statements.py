@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app.db.sqlite.store import Store
-from app.db.types import UtcDateTime, spelled
+from app.db.types import UtcDateTime, value_enum
 
 pytestmark = pytest.mark.service
 
@@ -33,7 +33,7 @@ class Thing(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    mood: Mapped[Mood | None] = mapped_column(spelled(Mood))
+    mood: Mapped[Mood | None] = mapped_column(value_enum(Mood))
     content: Mapped[bytes] = mapped_column(LargeBinary)
     well: Mapped[bool]
 
@@ -138,9 +138,9 @@ def test_commit_that_fails_is_rolled_back(store: Store) -> None:
 
 
 def test_writer_with_less_patience_leaves_the_others_as_they_were(store: Store) -> None:
-    def waited(patience_s: float | None) -> float:
+    def waited(wait_s: float | None) -> float:
         began = time.monotonic()
-        with pytest.raises(OperationalError, match="locked"), store.write(patience_s=patience_s):
+        with pytest.raises(OperationalError, match="locked"), store.write(wait_s=wait_s):
             pass
         return time.monotonic() - began
 
@@ -151,7 +151,7 @@ def test_writer_with_less_patience_leaves_the_others_as_they_were(store: Store) 
 
 
 def test_writer_with_less_patience_commits(store: Store) -> None:
-    with store.write(patience_s=0.05) as session:
+    with store.write(wait_s=0.05) as session:
         add(session, thing())
         during = session.scalar(text("PRAGMA busy_timeout"))
     with store.write() as session:
@@ -162,22 +162,22 @@ def test_writer_with_less_patience_commits(store: Store) -> None:
 
 
 def test_writer_with_less_patience_finds_no_fault_of_the_store(store: Store) -> None:
-    store.trouble.telling = True
+    store.fault_log.enabled = True
     with store.write():
-        with pytest.raises(OperationalError), store.write(patience_s=0.05):
+        with pytest.raises(OperationalError), store.write(wait_s=0.05):
             pass
-        impatient = dict(store.trouble._lasting)
+        impatient = dict(store.fault_log._lasting)
         with pytest.raises(OperationalError), store.write():
             pass
 
     assert impatient == {}
-    assert list(store.trouble._lasting) == ["SQLITE_BUSY"]
+    assert list(store.fault_log._lasting) == ["SQLITE_BUSY"]
 
 
 def test_failing_statement_is_noted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "kit.db")
     noted: list[BaseException | None] = []
-    monkeypatch.setattr(store.trouble, "met", noted.append)
+    monkeypatch.setattr(store.fault_log, "report_fault", noted.append)
     with store.read() as session, pytest.raises(OperationalError, match="no such table"):
         session.connection().execute(select(literal_column("1")).select_from(table("nowhere")))
     store.close()

@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.db.sqlite.connections import unhurried
-from app.db.sqlite.fault_log import Trouble
+from app.db.sqlite.connections import unlimited_reads
+from app.db.sqlite.fault_log import FaultLog
 from app.db.sqlite.store import Store
 
 pytestmark = pytest.mark.service
@@ -38,14 +38,14 @@ def test_read_that_lasts_is_interrupted_before_a_checkpoint_gives_up(store: Stor
         session.scalar(LONG, {"most": HOURS})
     took = time.monotonic() - began
 
-    assert store.longest_read_s == BUSY_S / 2
-    assert took >= store.longest_read_s
+    assert store.max_read_s == BUSY_S / 2
+    assert took >= store.max_read_s
     assert store.open_transactions() == 0
 
 
 def test_short_statement_late_in_a_long_transaction_is_refused_too(store: Store) -> None:
     with store.read() as session:
-        time.sleep(store.longest_read_s + 0.05)
+        time.sleep(store.max_read_s + 0.05)
         with pytest.raises(OperationalError, match="interrupted"):
             session.scalar(text("SELECT 1"))
     with store.read() as session:
@@ -80,8 +80,8 @@ def test_checkpoint_outwaits_a_slow_read_of_ours(store: Store) -> None:
 
 def test_work_that_looks_through_everything_may_take_its_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "mien.db", busy_s=0.1)
-    with unhurried(), store.read() as session:
-        time.sleep(store.longest_read_s + 0.05)
+    with unlimited_reads(), store.read() as session:
+        time.sleep(store.max_read_s + 0.05)
         found = session.scalar(text("SELECT 1"))
     store.close()
 
@@ -149,14 +149,14 @@ def test_fault_that_lasts_is_told_once_and_so_is_its_end() -> None:
         error.sqlite_errorname = name
         return error
 
-    trouble = Trouble("mien.db")
-    trouble.met(fault("SQLITE_FULL"))
-    trouble.telling = True
+    fault_log = FaultLog("mien.db")
+    fault_log.report_fault(fault("SQLITE_FULL"))
+    fault_log.enabled = True
     with structlog.testing.capture_logs() as lines:
         for name in ("SQLITE_FULL", "SQLITE_FULL", "SQLITE_IOERR_FSYNC", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_FULL"):
-            trouble.met(fault(name))
-        trouble.over()
-        trouble.over()
+            fault_log.report_fault(fault(name))
+        fault_log.report_success()
+        fault_log.report_success()
 
     assert [(line["event"], line.get("error")) for line in lines] == [
         ("storage fails", "SQLITE_FULL"),

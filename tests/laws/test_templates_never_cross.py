@@ -22,11 +22,11 @@ from tests.consent.spies import change_row, watch_pipe
 from tests.enrolment.engine_change import Ada, ada, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
 from tests.support.byte_scan import rows
-from tests.support.launcher import run_command
+from tests.support.launcher import refused, run_command
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.operator import backed_up, contents, refused, restored
+from tests.vault.operator import contents, make_backup, restore
 
 TOY, OTHER = toy_card(), other_toy_card()
 
@@ -150,12 +150,12 @@ def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_p
         supersede(service)
         for one in people[:2]:
             relabel(service, one.consent_id)
-        backed_up(root, backup)
+        make_backup(root, backup)
         ada(service, keeps=False, party=first.party, face=4)
     was = contents(root)
 
     with pytest.raises(BackupError, match="2 templates are labelled with another engine"):
-        restored(root, backup)
+        restore(root, backup)
     assert refused(run_command(root, "restore", backup), "Use another backup")
     assert contents(root) == was
 
@@ -166,10 +166,10 @@ def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_p
         enrolled = ada(service, keeps=False)
         supersede(service)
         relabel(service, enrolled.consent_id)
-        backed_up(root, backup)
+        make_backup(root, backup)
         enrolled.person("DELETE", f"/v1/me/consents/{enrolled.consent_id}").raise_for_status()
 
-    assert restored(root, backup).purged
+    assert restore(root, backup).purged
 
 
 def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:

@@ -15,7 +15,7 @@ NOBODYS = "mien_sub_nobodys"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 COMMON = ("consent", "enrol", "verify", "verify", "withdraw", "consent", "enrol")
 RARE = ("rename", "add token", "revoke token", "refuse", "unenrol", "recover", "restrict", "lift", "access", "export")
-MOST_PEOPLE = 4
+MAX_PEOPLE = 4
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tests.crash import log_files
 from tests.machine import files, observed_state
 from tests.machine.acts import Act
 from tests.machine.acts_of_right import See
-from tests.machine.choices import COMMON, MOST_PEOPLE, RARE, Choice, choices, chosen
+from tests.machine.choices import COMMON, MAX_PEOPLE, RARE, Choice, choices, chosen
 from tests.machine.model import RENEWAL, Data, Model, Party
 from tests.machine.operators import Operators
 from tests.machine.store_harness import Ground, Nursery
@@ -90,7 +90,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(choice=choices("erase", "register", "register"))
     def come_and_go(self, choice: Choice) -> None:
-        if choice.kind == "erase" or len(self.walk.people) < MOST_PEOPLE:
+        if choice.kind == "erase" or len(self.walk.people) < MAX_PEOPLE:
             self.act(chosen(self.walk, choice))
 
     @rule(choice=choices(*WRITING), step=STEP)

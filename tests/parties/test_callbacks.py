@@ -12,10 +12,10 @@ from app.parties import service as parties
 from app.parties.service import PartyError
 from tests.parties.receivers import call_back
 from tests.support.byte_scan import rows
-from tests.support.launcher import run_command
+from tests.support.launcher import refused, run_command
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import backed_up, refused, restored
+from tests.vault.operator import make_backup, restore
 
 URL = "https://door.example.org/told?token=canary"
 
@@ -103,10 +103,10 @@ def test_a_callback_that_ended_does_not_come_back_with_a_backup(
 ) -> None:
     with serving(root, pool, toy_card()) as service:
         call_back(service, door, URL)
-    backed_up(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
         call_back(service, door, then)
-    restored(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
 
     assert stored(root) == [None]
 
@@ -114,8 +114,8 @@ def test_a_callback_that_ended_does_not_come_back_with_a_backup(
 def test_a_callback_that_stands_comes_back(root: Path, pool: SharedPool, door: Party) -> None:
     with serving(root, pool, toy_card()) as service:
         call_back(service, door, URL)
-    backed_up(root, root.with_name("backup"))
-    restored(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
 
     assert stored(root) == [URL]
 
@@ -125,14 +125,14 @@ def test_what_ended_since_a_backup_is_told_after_its_restore(root: Path, pool: S
     with serving(root, pool, toy_card()) as service:
         call_back(service, door, "https://127.0.0.1/")
         person, _, consent = service.enrolled(face=1, party=door)
-    backed_up(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
         person.client = service.client
         person("DELETE", "/v1/me").raise_for_status()
         # Told, say.
         with service.vault.data.write() as session:
             session.connection().exec_driver_sql("DELETE FROM outbox")
-    restored(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
 
     told = rows(root / "data" / "mien.db", "SELECT event, subject_ref, subject_id FROM outbox")
     assert told == [("ended", consent["subject_ref"], None)]

@@ -20,7 +20,7 @@ from tests.support.service_fixture import Party, RunningService, SharedPool, ser
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import unjoined
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
 SAID = {"context": "the entrance", "legal_basis": "explicit consent"}
@@ -169,15 +169,15 @@ def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: 
     with serving(root, pool, toy_card()) as service:
         old = service.party()
     if when == "before the rotation":
-        backed_up(root, root.with_name("backup"))
+        make_backup(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
         rotated(service, old, hours=10)
     if when == "in the overlap":
-        backed_up(root, root.with_name("backup"))
+        make_backup(root, root.with_name("backup"))
         with serving(root, pool, toy_card()) as service:
             # The old one was stolen: it ends at once.
             rotated(service, old)
-    restored(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
 
     with serving(root, pool, toy_card()) as service:
         old.client = service.client

@@ -53,7 +53,7 @@ def test_a_party_is_told_of_giving_and_of_every_ending_alike(
     first, last = receiver.told
     assert (first["subject_ref"], first["aud"], first["purpose"]) == (consent["subject_ref"], party.id, "verification")
     assert {name for name in first if first[name] != last[name]} <= {"jti", "iat", "event"}
-    assert first["iss"] == signing_keys.log_origin(telling.vault.register.origin())
+    assert first["iss"] == signing_keys.log_origin(telling.vault.register.check_origin())
 
 
 def test_a_consent_on_a_new_notice_is_an_ending_and_another_giving(telling: RunningService) -> None:

@@ -21,7 +21,7 @@ from app.main import create_app
 from app.rights import access, explanations, personal_data
 from app.transparency.tables import EntryRow
 from app.vault.register import Owner
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 from tests.rights.whole_person import document, unzipped, whole_person
 from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving
@@ -51,8 +51,8 @@ def with_comparisons(service: RunningService, person: Person, many: int) -> None
     with service.vault.data.write() as session:
         for position in range(1, many + 1):
             row_id = UUID(int=position)
-            sealed = key.seal(line, place(Comparison.sealed, row_id))
-            entry = key.seal(b"{}", place(EntryRow.sealed, row_id))
+            sealed = key.seal(line, sealing_context(Comparison.sealed, row_id))
+            entry = key.seal(b"{}", sealing_context(EntryRow.sealed, row_id))
             session.add(EntryRow(id=row_id, subject_id=subject_id, position=position, sealed=entry))
             session.flush()
             session.add(Comparison(id=row_id, subject_id=subject_id, position=position, sealed=sealed))

@@ -24,7 +24,7 @@ from tests.support.register_queries import tombstones
 from tests.support.service_fixture import MovableClock, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.pending_leaves import opened_entries
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 NEVER = 1e6
 """Seconds between two sweeps: the only one is at the start, and the test does the rest."""
@@ -152,10 +152,10 @@ def test_a_restored_backup_does_not_bring_it_back(root: Path, pool: SharedPool) 
     with serving(root, pool, toy_card(), sweep_interval_s=NEVER) as service:
         person = service.person()
         old = another(person)
-        backed_up(root, root.with_name("backup"))
+        make_backup(root, root.with_name("backup"))
         used(service, old, on=service.clock().date() - timedelta(days=500))
         ended(service)
-    restored(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
         found = opens(at(service, old)), opens(at(service, person))
 

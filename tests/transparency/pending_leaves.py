@@ -10,7 +10,7 @@ from app.transparency.tables import EntryRow, ReceiptRow
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.canonical_json import decode_base64url, encode_json
 from app.vault.register import Owner
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
@@ -50,7 +50,7 @@ def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
     """Open every entry of everybody: its leaf, record and salt, by its id."""
     found = {}
     for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
-        held = json.loads(_key(vault, subject_id).open(sealed, place(EntryRow.sealed, UUID(row_id))))
+        held = json.loads(_key(vault, subject_id).open(sealed, sealing_context(EntryRow.sealed, UUID(row_id))))
         record, salt = encode_json(held["record"]), decode_base64url(held["salt"])
         found[UUID(row_id)] = entries.compute_leaf(salt, record), record, salt
     return found
@@ -60,7 +60,7 @@ def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
     """Open every entry and receipt of everybody."""
     found = {leaf: (salt, record) for leaf, record, salt in opened_entries(vault).values()}
     receipts = [
-        _key(vault, subject_id).open(sealed, place(ReceiptRow.sealed, UUID(row_id)))
+        _key(vault, subject_id).open(sealed, sealing_context(ReceiptRow.sealed, UUID(row_id)))
         for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM receipts")
     ]
     receipts += [one.encode() for (one,) in rows(vault.data.path, "SELECT receipt FROM erasures") if one]

@@ -48,7 +48,7 @@ def grown(root: Path, *batches: int) -> int:
 
 def audited(root: Path, *, now: datetime = NOW) -> audit.AuditReport:
     with opened(root) as vault:
-        return audit.audit_log(vault, now=now, tell=lambda _doing: None)
+        return audit.audit_log(vault, now=now, progress=lambda _doing: None)
 
 
 def first(root: Path) -> Finding:

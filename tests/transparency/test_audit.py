@@ -316,7 +316,7 @@ def test_who_has_the_key_of_the_tags_too_is_found_out_by_what_the_data_has_seen(
 
 def test_without_the_key_of_the_tags_a_changed_leaf_is_narrowed_down_to_its_batch(root: Path) -> None:
     with opened(root) as vault:
-        vault.register.forget(guard_owner(vault.register.origin()), 1)
+        vault.register.destroy_key(guard_owner(vault.register.check_origin()), 1)
     with tampering(root) as tampered:
         sizes = [row[0] for row in tampered("SELECT size FROM log_heads ORDER BY size")]
         leaves = tampered.leaves()

@@ -105,7 +105,7 @@ def test_records_whose_key_is_gone_are_counted_and_no_fault(root: Path) -> None:
     with opened(root) as vault:
         with vault.data.read() as session:
             subject_id = session.connection().exec_driver_sql("SELECT subject_id FROM entries LIMIT 1").scalar_one()
-        vault.register.forget(Owner.subject(UUID(subject_id)), 1)
+        vault.register.destroy_key(Owner.subject(UUID(subject_id)), 1)
 
     found = audited(root, now=utc_now())
 

@@ -15,7 +15,7 @@ from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.transparency.joined_leaves import PADDING, START, TURN, begun, logged, sizes, stores, wait, waiting
 from tests.vault.killed_process import killed_at, steps_of
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 SECOND = timedelta(seconds=1)
 YEAR = timedelta(days=365)
@@ -265,11 +265,11 @@ def test_two_batches_in_one_turn_are_one(vault: Vault) -> None:
 def test_a_leaf_that_a_backup_brings_back_does_not_join_again(root: Path) -> None:
     with begun(root) as vault:
         leaves = wait(vault, 3)
-    backed_up(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
     _joining(root, 1)
     with stores(root) as vault:
         before = len(logged(vault))
-    restored(root, root.with_name("backup"), clock=lambda: START + TURN + SECOND)
+    restore(root, root.with_name("backup"), clock=lambda: START + TURN + SECOND)
     with stores(root) as vault:
         brought_back = waiting(vault)
         batch.append_batch(vault, now=START + 2 * TURN)
@@ -284,10 +284,10 @@ def test_what_waits_in_replaced_data_joins_first(root: Path) -> None:
     """What was promised to be in the log is, though the data that had it is gone."""
     with begun(root):
         pass
-    backed_up(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
     with stores(root) as vault:
         leaves = wait(vault, 3)
-    restored(root, root.with_name("backup"), clock=lambda: START + SECOND)
+    restore(root, root.with_name("backup"), clock=lambda: START + SECOND)
 
     with stores(root) as vault:
         assert times(vault, leaves) == {1}

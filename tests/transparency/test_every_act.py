@@ -24,7 +24,7 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import logged, stores, waiting
 from tests.transparency.pending_leaves import Case, unjoined
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 Act = Callable[[Case], object]
 
@@ -339,10 +339,10 @@ def test_repeating_what_is_so_already_leaves_none(case: Case) -> None:
 def test_a_restore_has_its_leaf(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         service.enrolled(face=1)
-    backed_up(root, root.with_name("backup"))
+    make_backup(root, root.with_name("backup"))
     with stores(root) as vault:
         before = unjoined(vault)
-    restored(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"))
     with stores(root) as vault:
         after, joined = unjoined(vault), set(logged(vault))
 
@@ -354,8 +354,8 @@ def test_what_expired_while_nobody_served_has_its_leaf_after_a_restore(root: Pat
     with serving(root, pool, toy_card()) as service:
         service.enrolled(face=1)
         then = service.clock() + timedelta(days=400)
-    backed_up(root, root.with_name("backup"))
-    restored(root, root.with_name("backup"), clock=lambda: then)
+    make_backup(root, root.with_name("backup"))
+    restore(root, root.with_name("backup"), clock=lambda: then)
     with stores(root) as vault:
         found = unjoined(vault).values()
 

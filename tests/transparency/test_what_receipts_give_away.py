@@ -12,7 +12,7 @@ import pytest
 from app.jobs.maintenance import run_maintenance
 from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import backed_up, restored
+from tests.vault.operator import make_backup, restore
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def test_where_only_the_day_of_an_end_is_known_the_receipt_names_no_second(
     with serving(root, pool, toy_card()) as before:
         person, party = before.person(), before.party()
         consent = before.consent(person, party)
-        backed_up(root, tmp_path / "backup")
+        make_backup(root, tmp_path / "backup")
         ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["event_time"]
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
     with serving(root, pool, toy_card()) as after:
         person.client = after.client
         again = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])

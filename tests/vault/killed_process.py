@@ -1,4 +1,4 @@
-"""A process that is killed at a step: no `finally`, no commit, no goodbye."""
+"""A child process that a step kills: no `finally`, no commit."""
 
 import os
 import signal
@@ -7,37 +7,39 @@ from contextlib import suppress
 
 from app.kit import crash_points
 
-FAILED = 70
+Spot = tuple[str, str]
+"""An operation and a step."""
+NOT_KILLED = 70
 
 
-def steps_of(work: Callable[[], object]) -> list[tuple[str, str]]:
-    """Do *work* and return the steps that it passes: operation and step."""
-    seen: list[tuple[str, str]] = []
-    unwatched, crash_points.watcher = crash_points.watcher, lambda operation, step: seen.append((operation, step))
+def steps_of(work: Callable[[], object]) -> list[Spot]:
+    """Do *work* and return the steps that it passes."""
+    passed: list[Spot] = []
+    previous, crash_points.watcher = crash_points.watcher, lambda operation, step: passed.append((operation, step))
     try:
         work()
     finally:
-        crash_points.watcher = unwatched
-    return seen
+        crash_points.watcher = previous
+    return passed
 
 
-def killed_at(number: int, work: Callable[[], object]) -> None:
-    """Do *work* in a process of its own that is killed at the step of this number, counted from 0."""
+def killed_at(spot: int | Spot, work: Callable[[], object]) -> None:
+    """Do *work* in a child process, and kill it at the first step *spot*, or at the step of this number, from 0."""
     child = os.fork()
     if child == 0:
         passed = 0
 
-        def kill(_operation: str, _step: str) -> None:
+        def kill(operation: str, step: str) -> None:
             nonlocal passed
-            if passed == number:
+            if spot in {passed, (operation, step)}:
                 os.kill(os.getpid(), signal.SIGKILL)
             passed += 1
 
         crash_points.watcher = kill
-        # Whatever comes of it, this process must not go on as a second run of the tests.
+        # No error may make this process go on as a second run of the tests.
         with suppress(BaseException):
             work()
-        os._exit(FAILED)
+        os._exit(NOT_KILLED)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"step {number} was not reached"
+    assert os.WIFSIGNALED(status), f"step {spot} was not reached"
     assert os.WTERMSIG(status) == signal.SIGKILL

@@ -1,10 +1,9 @@
-"""What an operator does with backups, in this process and as a process of its own."""
+"""Backups and restores as the operator makes them, in this process or as a process of its own."""
 
-import subprocess
 from pathlib import Path
 
 from app.backup.create import back_up
-from app.backup.restore import Restored
+from app.backup.restore import RestoreResult
 from app.backup.restore import restore as restore_backup
 from app.kit.clock import Clock, utc_now
 from app.vault.backup_manifest import Manifest
@@ -13,28 +12,18 @@ from tests.support.service_fixture import settings_for
 DATA = "data/mien.db"
 
 
-def backed_up(root: Path, to: Path) -> Manifest:
+def make_backup(root: Path, to: Path) -> Manifest:
     """Make a backup of the service in *root*."""
-    return back_up(settings_for(root), to=to, version="0.2.0", now=utc_now(), tell=lambda _doing: None)
+    return back_up(settings_for(root), to=to, version="0.2.0", now=utc_now(), progress=lambda _work: None)
 
 
-def restored(root: Path, backup: Path, *, clock: Clock = utc_now) -> Restored:
+def restore(root: Path, backup: Path, *, clock: Clock = utc_now) -> RestoreResult:
     """Restore a backup into *root*."""
-    return restore_backup(settings_for(root), backup=backup, now=clock, tell=lambda _doing: None)
-
-
-def refused(done: subprocess.CompletedProcess[str], reason: str) -> bool:
-    """Say whether a command was refused in one readable line that gives this reason."""
-    lines = done.stderr.splitlines()
-    return (
-        (done.returncode, done.stdout, len(lines)) == (1, "", 1)
-        and lines[0].startswith("mien: ")
-        and reason in lines[0]
-    )
+    return restore_backup(settings_for(root), backup=backup, now=clock, progress=lambda _work: None)
 
 
 def contents(*directories: Path) -> dict[str, bytes]:
-    """Read every file under *directories*, but for the lock that says who uses them: it is empty."""
+    """Read every file under *directories*, except the lock file, which is empty."""
     return {
         str(path): path.read_bytes()
         for directory in directories

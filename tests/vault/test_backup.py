@@ -1,4 +1,4 @@
-"""A backup is whole, of one moment, of the data only, and made while the service is in use."""
+"""A backup is complete, of one moment, of the data only, and made while the service runs."""
 
 import base64
 import hashlib
@@ -18,18 +18,10 @@ from app.kit import crash_points
 from app.settings import DEMONSTRATION
 from app.vault.backup_manifest import BackupError
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows, slots
-from tests.support.launcher import run_command, run_program
+from tests.support.launcher import refused, run_command, run_here, run_program
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.vault.operator import DATA, backed_up, contents, refused
-
-
-@pytest.fixture
-def lived_in(root: Path, pool: SharedPool) -> Path:
-    """A service with somebody enrolled, stopped."""
-    with serving(root, pool, toy_card()) as service:
-        service.enrolled()
-    return root
+from tests.vault.operator import DATA, contents, make_backup
 
 
 def mode(path: Path) -> int:
@@ -44,7 +36,7 @@ def test_backup_is_one_database_and_a_manifest_for_their_owner_only(lived_in: Pa
     file = to / "mien.db"
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr == f"mien: prototype, {DEMONSTRATION}\n", "no progress is shown where nobody looks"
+    assert done.stderr == f"mien: prototype, {DEMONSTRATION}\n", "no progress without a terminal"
     assert sorted(path.name for path in to.iterdir()) == ["manifest.json", "mien.db"]
     assert [mode(path) for path in (to.parent, to, file, to / "manifest.json")] == [0o700, 0o700, 0o600, 0o600]
     assert (said["size"], said["sha256"]) == (file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest())
@@ -54,12 +46,12 @@ def test_backup_is_one_database_and_a_manifest_for_their_owner_only(lived_in: Pa
         name: told[name] for name in ("made_at", "mien_version", "schema", "size", "sha256")
     }
     assert (told["sha256"], told["size"]) == (said["sha256"], said["size"])
-    assert rows(file, "PRAGMA journal_mode") == [("delete",)], "one file, none beside it"
+    assert rows(file, "PRAGMA journal_mode") == [("delete",)], "one file, no side files"
     assert [path.name for path in to.parent.iterdir()] == ["first"]
 
 
 def test_backup_holds_the_data_and_no_key(lived_in: Path, tmp_path: Path) -> None:
-    backed_up(lived_in, tmp_path / "backup")
+    make_backup(lived_in, tmp_path / "backup")
     kek = (lived_in / "keys" / "kek").read_bytes().strip()
     needles = Needles().raw("key-encryption key", kek, base64.b64decode(kek))
     for digest, generation, wrapped in slots(lived_in):
@@ -77,7 +69,7 @@ def test_backup_holds_the_data_and_no_key(lived_in: Path, tmp_path: Path) -> Non
 def test_backup_needs_no_key(lived_in: Path, tmp_path: Path) -> None:
     shutil.rmtree(lived_in / "keys")
 
-    assert run_command(lived_in, "backup", tmp_path / "backup").returncode == 0
+    assert run_here(lived_in, "backup", tmp_path / "backup").exit_code == 0
     assert not (lived_in / "keys").exists()
 
 
@@ -86,7 +78,7 @@ def tables(database: Path) -> list[tuple[str]]:
 
 
 def keep_going(service: RunningService, stop: threading.Event, faults: list[str]) -> None:
-    """Let people come, consent, enrol and leave, until told to stop."""
+    """Let subjects register, consent, enrol and erase, until *stop* is set."""
     party = service.party(f"Door {threading.get_ident()}")
     while not stop.is_set():
         try:
@@ -94,21 +86,21 @@ def keep_going(service: RunningService, stop: threading.Event, faults: list[str]
             person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
             person("DELETE", "/v1/me").raise_for_status()
             service.enrolled(party=party)
-        except Exception as error:  # noqa: BLE001 - told to the test, which is in another thread
+        except Exception as error:  # noqa: BLE001 - passed to the thread of the test
             faults.append(repr(error))
             return
 
 
-def test_backup_made_while_people_write_is_of_one_moment(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+def test_backup_beside_writers_is_of_one_moment(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     stop, faults = threading.Event(), list[str]()
     with serving(root, pool, toy_card()) as service:
-        writers = [threading.Thread(target=keep_going, args=(service, stop, faults)) for _ in range(3)]
+        writers = [threading.Thread(target=keep_going, args=(service, stop, faults)) for _ in range(2)]
         for writer in writers:
             writer.start()
         try:
             backups = [tmp_path / f"backup {number}" for number in range(6)]
             for to in backups:
-                backed_up(root, to)
+                make_backup(root, to)
         finally:
             stop.set()
             for writer in writers:
@@ -116,36 +108,36 @@ def test_backup_made_while_people_write_is_of_one_moment(root: Path, pool: Share
         people = [rows(to / "mien.db", "SELECT count(*) FROM subjects")[0][0] for to in backups]
 
     assert faults == []
-    assert people[-1] > people[0], "people came meanwhile"
+    assert people[-1] > people[0], "subjects registered meanwhile"
     for to in backups:
         file = to / "mien.db"
-        half = rows(
+        incomplete = rows(
             file, "SELECT id FROM subjects WHERE (SELECT count(*) FROM tokens WHERE subject_id = subjects.id) != 2"
         )
-        unsaid = rows(
+        without_event = rows(
             file,
             "SELECT id FROM grants WHERE NOT EXISTS"
             " (SELECT 1 FROM consent_events WHERE subject_id = grants.subject_id)",
         )
         assert (rows(file, "PRAGMA integrity_check"), rows(file, "PRAGMA foreign_key_check")) == ([("ok",)], [])
-        assert (half, unsaid) == ([], [])
+        assert (incomplete, without_event) == ([], [])
 
 
 def test_backup_has_no_unused_space_with_what_was_deleted(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     with serving(root, pool, toy_card(), rebuild_at_once_mib=0) as service:
         party = service.party()
         needles = Needles()
-        people = [service.enrolled(face=face % 4, party=party) for face in range(30)]
+        people = [service.enrolled(face=face % 4, party=party) for face in range(12)]
         for number, (person, _, consent) in enumerate(people):
             needles.id(f"person {number}", person.subject_id).id(f"consent {number}", consent["consent_id"])
-        backed_up(root, tmp_path / "before")
+        make_backup(root, tmp_path / "before")
         for person, _, _ in people:
             assert person("DELETE", "/v1/me").json()["status"] == "completed"
         leave_in_unused_space(root / DATA)
-        backed_up(root, tmp_path / "after")
+        make_backup(root, tmp_path / "after")
         opened = openable(tmp_path / "after" / "mien.db", live_keys(root, tmp_path / "before" / "mien.db"))
 
-    assert len(needles.found(files_under(tmp_path / "before"))) == 60
+    assert len(needles.found(files_under(tmp_path / "before"))) == 24
     assert needles.found(files_under(tmp_path / "after")) == []
     assert opened == {}
     assert LEFT in (root / DATA).read_bytes()
@@ -164,7 +156,7 @@ def leave_in_unused_space(database: Path) -> None:
         connection.executescript("DROP TABLE scrap; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) -> None:
+def test_backup_needs_a_new_or_empty_directory(lived_in: Path, tmp_path: Path) -> None:
     full, file, link = tmp_path / "full", tmp_path / "file", tmp_path / "link"
     full.mkdir()
     (full / "something").touch()
@@ -181,17 +173,17 @@ def test_backup_is_made_only_where_nothing_is(lived_in: Path, tmp_path: Path) ->
     }
 
     for to, reason in reasons.items():
-        assert refused(run_command(lived_in, "backup", to), reason), to
+        assert refused(run_here(lived_in, "backup", to), reason), to
 
     assert contents(lived_in, full) == before
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert backed_up(lived_in, empty).size > 0
+    assert make_backup(lived_in, empty).size > 0
 
 
 @pytest.mark.service
 def test_without_data_there_is_no_backup(tmp_path: Path) -> None:
-    done = run_command(tmp_path / "new", "backup", tmp_path / "backup")
+    done = run_here(tmp_path / "new", "backup", tmp_path / "backup")
 
     assert refused(done, "there is no data")
     assert not (tmp_path / "backup").exists()
@@ -205,7 +197,7 @@ def test_damaged_data_is_not_backed_up(lived_in: Path, tmp_path: Path) -> None:
         connection.commit()
 
     with pytest.raises(BackupError, match="damaged"):
-        backed_up(lived_in, tmp_path / "backup")
+        make_backup(lived_in, tmp_path / "backup")
     assert list(tmp_path.glob("*backup*")) == []
 
 
@@ -218,10 +210,10 @@ def watched() -> Iterator[list[tuple[str, str]]]:
     crash_points.watcher = lambda _operation, _step: None
 
 
-def test_whichever_step_fails_there_is_no_half_backup(
+def test_failure_at_any_step_leaves_no_incomplete_backup(
     lived_in: Path, tmp_path: Path, watched: list[tuple[str, str]]
 ) -> None:
-    backed_up(lived_in, tmp_path / "whole")
+    make_backup(lived_in, tmp_path / "whole")
     names = [step for operation, step in watched if operation == "backup"]
 
     def fail_at(failing: str) -> None:
@@ -235,29 +227,29 @@ def test_whichever_step_fails_there_is_no_half_backup(
     for number, name in enumerate(names):
         fail_at(name)
         with pytest.raises(BackupError):
-            backed_up(lived_in, tmp_path / f"backup {number}")
+            make_backup(lived_in, tmp_path / f"backup {number}")
     assert [path.name for path in sorted(tmp_path.glob("*backup*"))] == ["backup 3"]
 
 
-def test_what_a_killed_backup_left_is_cleared_by_the_next(lived_in: Path, tmp_path: Path) -> None:
+def test_next_backup_removes_the_files_of_a_killed_one(lived_in: Path, tmp_path: Path) -> None:
     left = tmp_path / ".backup.unfinished"
     left.mkdir()
     (left / "copied.db").write_bytes(b"half")
-    backed_up(lived_in, tmp_path / "backup")
+    make_backup(lived_in, tmp_path / "backup")
 
     assert not left.exists()
     assert (tmp_path / "backup" / "manifest.json").exists()
 
 
-def test_the_running_program_is_backed_up_and_not_restored(lived_in: Path, tmp_path: Path) -> None:
+def test_running_service_is_backed_up_and_not_restored(lived_in: Path, tmp_path: Path) -> None:
     with run_program(lived_in, MIEN_ENGINE_WORKERS="1") as running:
         made = run_command(lived_in, "backup", tmp_path / "backup")
         data = rows(lived_in / DATA, "SELECT * FROM subjects")
-        done = run_command(lived_in, "restore", tmp_path / "backup")
+        done = run_here(lived_in, "restore", tmp_path / "backup")
         ready = running.client.get("/readyz").status_code
 
     assert made.returncode == 0, made.stderr
     assert refused(done, "stop that first")
     assert ready == 200
     assert rows(lived_in / DATA, "SELECT * FROM subjects") == data
-    assert run_command(lived_in, "restore", tmp_path / "backup").returncode == 0
+    assert run_here(lived_in, "restore", tmp_path / "backup").exit_code == 0

@@ -208,7 +208,7 @@ def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_ne
         raise OperationalError("", None, sqlite3.OperationalError("database is locked"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.vault.register, "retire", locked)
+        patched.setattr(service.vault.register, "drop_old_keys", locked)
         enrol(person, [given["consent_id"]], [toy_photo(1, variant=3)])
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
 

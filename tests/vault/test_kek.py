@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.settings import Settings
-from app.vault.key_encryption_keys import Given, KekFile, Ring, UnknownKekError
+from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings, UnknownKekError
 from app.vault.open import check, open_vault
 from app.vault.seal import KEY_BYTES, Kek, KekError
 from tests.support.service_fixture import settings_for
@@ -65,20 +65,20 @@ def test_malformed_key_is_refused_without_being_shown(value: str) -> None:
     good = spelled(b"x" * KEY_BYTES)
     for values, name in (((value, good), "MIEN_KEK "), ((good, value), "MIEN_KEK_NEXT ")):
         with pytest.raises(KekError, match=name) as refused:
-            Given(*values)
+            KekSettings(*values)
 
         assert not value or value not in str(refused.value)
 
 
 def test_next_key_without_a_first_is_no_setting() -> None:
-    with pytest.raises(ValueError, match="MIEN_KEK_NEXT goes with MIEN_KEK"):
+    with pytest.raises(ValueError, match="MIEN_KEK_NEXT needs MIEN_KEK"):
         Settings(kek_next=SecretStr(spelled(b"x" * KEY_BYTES)))
 
 
 def test_ring_looks_again_for_a_key_that_it_does_not_know(tmp_path: Path) -> None:
     file = KekFile(tmp_path / "kek")
     file.make_first()
-    ring = Ring(KekFile(tmp_path / "kek"))
+    ring = AvailableKeks(KekFile(tmp_path / "kek"))
     old = ring.first
     new = file.begin(old.id).new
 
@@ -174,7 +174,7 @@ def test_key_from_the_settings_opens_what_it_was_made_with(tmp_path: Path) -> No
     settings = settings_for(tmp_path, kek=spelled(b"k" * KEY_BYTES))
     first, second = open_vault(settings), open_vault(settings)
 
-    assert first.register.ring.first.id == second.register.ring.first.id
+    assert first.register.keks.first.id == second.register.keks.first.id
     assert not (tmp_path / "keys" / "kek").exists()
     with pytest.raises(Exception, match="mien migrate"):
         check(first)

@@ -1,4 +1,4 @@
-"""What is not restored, and why; and that until the one step that exchanges the data nothing has happened to it."""
+"""Backups that `mien restore` refuses, with the reason; a refusal leaves the data unchanged."""
 
 import hashlib
 import json
@@ -20,28 +20,10 @@ from app.vault.directory_lock import InUseError, alone, in_use
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from tests.support.byte_scan import rows
-from tests.support.launcher import run_command, run_program
-from tests.support.service_fixture import SharedPool, prepare, serving
-from tests.support.toy_engine import toy_card
+from tests.support.launcher import refused, run_command, run_here, run_program
+from tests.support.service_fixture import prepare
 from tests.test_upgrading import laid_out
-from tests.vault.operator import DATA, backed_up, contents, refused, restored
-
-
-@pytest.fixture
-def lived_in(root: Path, pool: SharedPool, tmp_path: Path) -> Path:
-    """A service that was backed up with one person in it, and that has had another since; stopped."""
-    with serving(root, pool, toy_card()) as service:
-        person, party, _ = service.enrolled(face=1)
-        backed_up(root, tmp_path / "backup")
-        person("DELETE", "/v1/me").raise_for_status()
-        service.enrolled(face=2, party=party)
-    return root
-
-
-@pytest.fixture
-def backup(lived_in: Path, tmp_path: Path) -> Path:
-    """The backup of it."""
-    return tmp_path / "backup"
+from tests.vault.operator import DATA, contents, make_backup, restore
 
 
 def flip_a_bit(backup: Path) -> None:
@@ -76,7 +58,7 @@ def fill_the_manifest(backup: Path) -> None:
 
 
 def edit(**changed: object) -> Callable[[Path], None]:
-    """Change the manifest by hand."""
+    """Change fields of the manifest, but not its digest."""
 
     def change(backup: Path) -> None:
         said = json.loads((backup / "manifest.json").read_text())
@@ -87,11 +69,11 @@ def edit(**changed: object) -> Callable[[Path], None]:
 
 
 def rewrite(**changed: Any) -> Callable[[Path], None]:
-    """Change the manifest as if it had been made so."""
+    """Change fields of the manifest, and its digest."""
 
     def change(backup: Path) -> None:
         fields = {**vars_of(backup_manifest.read(backup)), **changed}
-        (backup / "manifest.json").write_text(backup_manifest.Manifest(**fields).with_digest().written())
+        (backup / "manifest.json").write_text(backup_manifest.Manifest(**fields).with_digest().to_json())
 
     change.__name__ = f"rewrite {', '.join(changed)}"
     return change
@@ -102,7 +84,7 @@ def vars_of(said: backup_manifest.Manifest) -> dict[str, Any]:
 
 
 def damage_inside(backup: Path) -> None:
-    """Break the database, and let the digests say that it was made so."""
+    """Damage the database, and let the digests match."""
     with closing(sqlite3.connect(backup / "mien.db")) as connection:
         connection.execute("DELETE FROM subjects")
         connection.commit()
@@ -120,7 +102,7 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
     (lengthen, "damaged"),
     (lose_the_database, "damaged"),
     (damage_inside, "damaged"),
-    (lose_the_manifest, "is no backup"),
+    (lose_the_manifest, "is not a backup"),
     (cut_off_the_manifest, "damaged"),
     (fill_the_manifest, "damaged"),
     (edit(made_at="2026-01-01T00:00:00Z"), "damaged"),
@@ -134,14 +116,14 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
 
 
 @pytest.mark.parametrize(("spoil", "reason"), WRONG, ids=lambda value: getattr(value, "__name__", None))
-def test_wrong_backup_is_refused_and_the_data_is_as_it_was(
+def test_wrong_backup_is_refused_and_the_data_is_unchanged(
     lived_in: Path, backup: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     spoil(backup)
     before = contents(lived_in)
 
     with pytest.raises(BackupError, match=reason):
-        restored(lived_in, backup)
+        restore(lived_in, backup)
 
     assert contents(lived_in) == before
 
@@ -156,11 +138,11 @@ def test_refusal_is_one_line_and_exit_code_1(lived_in: Path, backup: Path) -> No
 
 def test_backup_of_another_register_is_refused(lived_in: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "other")
-    backed_up(tmp_path / "other", tmp_path / "foreign")
+    make_backup(tmp_path / "other", tmp_path / "foreign")
     before = contents(lived_in)
 
     with pytest.raises(BackupError, match="another register"):
-        restored(lived_in, tmp_path / "foreign")
+        restore(lived_in, tmp_path / "foreign")
     assert contents(lived_in) == before
 
 
@@ -171,11 +153,11 @@ def test_without_its_register_a_backup_is_refused_and_no_register_is_made(
     (empty / "keys").mkdir(parents=True)
 
     with pytest.raises(BackupError, match="no key-encryption key"):
-        restored(empty, backup)
+        restore(empty, backup)
     (empty / "keys" / "kek").write_bytes(kek)
     (empty / "keys" / "kek").chmod(0o600)
     with pytest.raises(BackupError, match="no register"):
-        restored(empty, backup)
+        restore(empty, backup)
 
     assert [path.name for path in (empty / "keys").iterdir()] == ["kek"]
     assert not (empty / DATA).exists()
@@ -187,40 +169,40 @@ def test_another_key_encryption_key_is_refused(lived_in: Path, backup: Path, tmp
     before = contents(lived_in)
 
     with pytest.raises(KekError):
-        restored(lived_in, backup)
+        restore(lived_in, backup)
     assert contents(lived_in) == before
 
 
-def test_other_data_in_the_way_is_refused(lived_in: Path, backup: Path, tmp_path: Path) -> None:
+def test_data_of_another_register_is_not_replaced(lived_in: Path, backup: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "other")
     shutil.rmtree(lived_in / "data")
     shutil.copytree(tmp_path / "other" / "data", lived_in / "data")
     before = rows(lived_in / DATA, "SELECT * FROM bound_to")
 
     with pytest.raises(ForeignRegisterError):
-        restored(lived_in, backup)
+        restore(lived_in, backup)
     assert rows(lived_in / DATA, "SELECT * FROM bound_to") == before
 
 
-def test_damaged_data_is_replaced_and_it_is_said(lived_in: Path, backup: Path) -> None:
+def test_damaged_data_is_replaced_and_reported(lived_in: Path, backup: Path) -> None:
     (lived_in / DATA).write_bytes(b"no database" * 1000)
     (lived_in / "data" / "mien.db-wal").write_bytes(b"no log" * 1000)
 
-    assert not restored(lived_in, backup).replaced_data_was_read
+    assert not restore(lived_in, backup).replaced_data_was_read
     assert rows(lived_in / DATA, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_restore_waits_for_nobody(lived_in: Path, backup: Path) -> None:
+def test_restore_does_not_wait_for_a_running_process(lived_in: Path, backup: Path) -> None:
     with in_use(lived_in / "data"), pytest.raises(InUseError, match="stop that first"):
-        restored(lived_in, backup)
+        restore(lived_in, backup)
     with alone(lived_in / "data"):
-        assert refused(run_command(lived_in, "sweep"), "being restored")
-        assert refused(run_command(lived_in, "serve", "--port", "0"), "being restored")
-        assert refused(run_command(lived_in, "backup", backup.with_name("new")), "being restored")
-    restored(lived_in, backup)
+        assert refused(run_here(lived_in, "sweep"), "being restored")
+        assert refused(run_here(lived_in, "serve", "--port", "0"), "being restored")
+        assert refused(run_here(lived_in, "backup", backup.with_name("new")), "being restored")
+    restore(lived_in, backup)
 
 
-def test_somebody_who_looks_into_the_data_with_another_program_keeps_it_in_place(
+def test_data_that_another_program_reads_is_not_replaced(
     lived_in: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.db.sqlite.files.BUSY_S", 0.1)
@@ -229,26 +211,26 @@ def test_somebody_who_looks_into_the_data_with_another_program_keeps_it_in_place
         shell.execute("SELECT count(*) FROM subjects").fetchone()
 
         with pytest.raises(sqlite3.OperationalError, match="locked"):
-            restored(lived_in, backup)
+            restore(lived_in, backup)
     assert rows(lived_in / DATA, "SELECT id FROM subjects") == before
 
 
 # --- Killed on the way: tests/crash.
 
 
-def test_what_a_killed_restore_left_is_cleared_by_whoever_comes_next(lived_in: Path) -> None:
+def test_next_command_removes_the_stage_of_a_killed_restore(lived_in: Path) -> None:
     left = lived_in / "data" / "restoring"
     left.mkdir()
     (left / "mien.db").write_bytes(b"half")
 
-    assert run_command(lived_in, "sweep").returncode == 0
+    assert run_here(lived_in, "sweep").exit_code == 0
     assert not left.exists()
 
 
-# --- Ready only when what is dead is gone.
+# --- Dead rows are deleted before the first answer.
 
 
-def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup: Path) -> None:
+def test_no_request_is_answered_before_dead_rows_are_deleted(lived_in: Path, backup: Path) -> None:
     shutil.copy(backup / "mien.db", lived_in / DATA)
     dead = rows(lived_in / DATA, "SELECT id FROM subjects")
     answered: list[tuple[int, int]] = []
@@ -259,13 +241,13 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
             answered.append((status, len(rows(lived_in / DATA, "SELECT id FROM subjects"))))
 
     with closing(sqlite3.connect(lived_in / DATA, isolation_level=None)) as writer:
-        # Whoever holds the write lock holds up the removing.
+        # The write lock keeps the service from deleting dead rows.
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("BEGIN IMMEDIATE")
         with run_program(lived_in, wait=False, MIEN_ENGINE_WORKERS="1", MIEN_SQLITE_BUSY_S="60") as running:
             asking = threading.Thread(target=ask, args=[str(running.client.base_url)])
             asking.start()
-            asking.join(5)
+            asking.join(1)
             before = list(answered)
             writer.execute("ROLLBACK")
             asking.join()
@@ -275,16 +257,16 @@ def test_nobody_is_answered_before_the_dead_rows_are_gone(lived_in: Path, backup
 
 
 @pytest.mark.service
-def test_an_older_backup_is_brought_to_this_version(tmp_path: Path) -> None:
+def test_older_backup_is_migrated(tmp_path: Path) -> None:
     root = tmp_path / "old"
     laid_out("0.1.0", root)
-    made = backed_up(root, tmp_path / "backup")
+    made = make_backup(root, tmp_path / "backup")
     people = rows(root / DATA, "SELECT id FROM subjects")
     (root / DATA).unlink()
 
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
 
     assert made.schema == "0001"
     assert rows(root / DATA, "SELECT id FROM subjects") == people
     assert rows(root / DATA, "SELECT version_num FROM alembic_version") != [("0001",)]
-    assert run_command(root, "sweep").returncode == 0
+    assert run_here(root, "sweep").exit_code == 0

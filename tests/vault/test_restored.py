@@ -15,7 +15,7 @@ from tests.support.byte_scan import Needles, files_under, live_keys, openable, r
 from tests.support.service_fixture import MovableClock, Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.vault.operator import DATA, backed_up, restored
+from tests.vault.operator import DATA, make_backup, restore
 
 
 @dataclass
@@ -168,14 +168,14 @@ def test_what_ended_stays_ended(
     with serving(root, pool, toy_card(), clock=clock) as service:
         case = Case(*service.enrolled(face=1), clock)
         assert case.verified() == 200
-        backed_up(root, backup)
+        make_backup(root, backup)
         looked_for = needles(backup / "mien.db", gone)
         way(case, service)
     if lost:
         for file in (root / "data").iterdir():
             file.unlink()
 
-    done = restored(root, backup, clock=clock)
+    done = restore(root, backup, clock=clock)
 
     assert set(looked_for.spellings) == {one.split(" in ")[0] for one in looked_for.found(files_under(backup))}
     assert looked_for.found(files_under(root)) == [], "before anybody starts the service"
@@ -196,11 +196,11 @@ def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: P
         case = Case(*service.enrolled(face=1), service.clock)
         assert case.verified() == 200
         export = case.person("GET", "/v1/me/access").json()
-        backed_up(root, tmp_path / "backup")
+        make_backup(root, tmp_path / "backup")
         before = {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT}  # noqa: S608 - names of our own
         service.enrolled(face=2, party=case.party)
 
-    done = restored(root, tmp_path / "backup")
+    done = restore(root, tmp_path / "backup")
 
     assert {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT} == before  # noqa: S608 - as above
     assert (done.purged, done.expired, done.replaced_data_was_read) == (0, 0, True)
@@ -230,11 +230,11 @@ KEPT = (
 def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
-        backed_up(root, tmp_path / "backup")
+        make_backup(root, tmp_path / "backup")
         erase(case, service)
         today = service.clock().date().isoformat()
 
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
 
     assert rows(tmp_path / "backup" / "mien.db", "SELECT ended_on FROM consent_proofs") == [(None,)]
     assert rows(root / DATA, "SELECT ended_on FROM consent_proofs") == [(today,)]
@@ -248,10 +248,10 @@ def test_an_erasure_in_progress_when_the_backup_was_made_is_completed(
         with monkeypatch.context() as failing:
             failing.setattr(service.vault.data, "checkpoint", lambda: False)
             erasure = case.person("DELETE", "/v1/me").json()
-            backed_up(root, tmp_path / "backup")
+            make_backup(root, tmp_path / "backup")
     steps = rows(tmp_path / "backup" / "mien.db", "SELECT step FROM erasures")
 
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
 
     assert (erasure["status"], steps) == ("in_progress", [("deleted",)])
     assert rows(root / DATA, "SELECT step, subject_id FROM erasures") == [("completed", None)]
@@ -265,16 +265,16 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
         if not begun:
-            backed_up(root, tmp_path / "backup")
+            make_backup(root, tmp_path / "backup")
         with monkeypatch.context() as failing:
             failing.setattr(service.vault.register, "end", _fail)
             case.person("DELETE", "/v1/me")
         waiting = rows(root / DATA, "SELECT step FROM erasures")
         if begun:
-            backed_up(root, tmp_path / "backup")
+            make_backup(root, tmp_path / "backup")
     looked_for = needles(tmp_path / "backup" / "mien.db", TEMPLATE + GRANT + ACCOUNT + TOKENS)
 
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
 
     assert waiting == [("intent",)]
     assert looked_for.found(files_under(root)) == []
@@ -288,7 +288,7 @@ def test_what_is_finished_for_a_restore_is_in_the_log(
     """Its leaf waits in the data that is being replaced, and nowhere else."""
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
-        backed_up(root, tmp_path / "backup")
+        make_backup(root, tmp_path / "backup")
         with monkeypatch.context() as failing:
             failing.setattr(service.vault.register, "end", _fail)
             case.person("DELETE", "/v1/me")
@@ -301,7 +301,7 @@ def test_what_is_finished_for_a_restore_is_in_the_log(
 
     monkeypatch.setattr(entries, "add_pending_leaf", noticed)
 
-    restored(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup")
 
     assert len(waiting) == 1
     assert rows(root / "keys" / "register.db", "SELECT count(*) FROM log_leaves WHERE leaf = ?", *waiting) == [(1,)]

@@ -2,7 +2,6 @@
 
 import base64
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from app.comparisons.enumeration_guard import KEY_OWNER
 from app.settings import Settings
 from app.startup import Run, prepare
 from app.vault import rotation
-from app.vault.key_encryption_keys import UnknownKekError, locked
-from app.vault.open import check, open_vault
+from app.vault.directory_lock import locked
+from app.vault.key_encryption_keys import UnknownKekError
+from app.vault.open import open_vault
 from app.vault.register import KeyGoneError, Owner, Register
-from app.vault.rotation import Rotated, RotationError, rotate
+from app.vault.rotation import RotationError, RotationResult, rotate
 from app.vault.seal import KEY_BYTES, KekError
-from app.vault.vault import Vault
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import settings_for
 from tests.vault.disk import full_disk
@@ -45,7 +44,7 @@ def opened(root: Path, settings: Settings | None = None) -> Iterator[Register]:
         vault.register.store.close()
 
 
-def turned(root: Path, settings: Settings | None = None) -> Rotated:
+def turned(root: Path, settings: Settings | None = None) -> RotationResult:
     with opened(root, settings) as register:
         return rotate(register)
 
@@ -83,7 +82,7 @@ def filled(register: Register, count: int = OWNERS) -> Kept:
         for generation in (register.issue(owner), register.issue(owner)):
             kept.sealed[owner, generation] = register.key(owner, generation).seal(b"kept", "here")
         if number % 3 == 0:
-            register.retire(owner, keep={2})
+            register.drop_old_keys(owner, keep={2})
             del kept.sealed[owner, 1]
             kept.destroyed.append((owner, 1))
     register.store.checkpoint()
@@ -121,15 +120,15 @@ def opened_by(kek: bytes, register: Path) -> int:
 def test_every_key_is_what_it_was_and_under_the_new_one(root: Path, kept: Kept) -> None:
     told: list[tuple[int, int]] = []
     with opened(root) as register:
-        before = register.ring.first.id
+        before = register.keks.first.id
         done = rotate(register, progress=lambda *one: told.append(one))
 
         assert kept.opens_in(register), "for who had it open"
     with opened(root) as register:
         assert kept.opens_in(register), "and for who opens it now"
-        assert register.ring.first.id == done.kek_id != before
+        assert register.keks.first.id == done.kek_id != before
     living = len(kept.sealed)
-    assert done == Rotated(done.kek_id, living, resumed=False, to_do=None)
+    assert done == RotationResult(done.kek_id, living, resumed=False, to_do=None)
     assert (told[-1], len(told)) == ((living, living), -(-(OWNERS * 2 + SERVICE_KEYS) // 16))
     assert set(rows(root / "keys" / "register.db", "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin")) == {
         (done.kek_id,)
@@ -243,7 +242,7 @@ def test_key_that_does_not_open_stops_it_and_the_old_key_stays(root: Path, kept:
 
 
 def test_two_at_once_are_one(root: Path, kept: Kept) -> None:
-    with locked(root / "keys", wait=False), pytest.raises(RotationError, match="another rotation is under way"):
+    with locked(root / "keys"), pytest.raises(RotationError, match="another rotation is under way"):
         turned(root)
     assert not turned(root).resumed
     with opened(root) as register:
@@ -302,7 +301,7 @@ def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Pa
         with pytest.raises(UnknownKekError):
             forgotten.issue(Owner.subject(uuid4()))
         with pytest.raises(UnknownKekError):
-            forgotten.origin()
+            forgotten.check_origin()
         late = filled(running, 2)
     with opened(root, new) as register:
         assert kept.opens_in(register)
@@ -329,43 +328,3 @@ def test_rotation_to_a_setting_that_was_killed_is_finished(by_setting: tuple[Pat
         turned(service, settings)
         with opened(service, settings_for(service, kek=SECRETS.new)) as register:
             assert kept.opens_in(register), steps[number]
-
-
-# --- What version 0.1 left
-
-
-RECORDED = Path(__file__).parents[1] / "releases" / "0.1.0"
-
-
-def from_0_1(tmp_path: Path) -> tuple[Path, Vault]:
-    """Return what version 0.1.0 left, migrated."""
-    root = tmp_path / "recorded"
-    for directory, name in (("data", "mien"), ("keys", "register")):
-        (root / directory).mkdir(parents=True)
-        with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
-            connection.executescript((RECORDED / f"{name}.sql").read_text())
-    shutil.copyfile(RECORDED / "kek", root / "keys" / "kek")
-    (root / "keys" / "kek").chmod(0o600)
-    vault = open_vault(settings_for(root))
-    prepare(vault, settings_for(root), Run.MIGRATE)
-    return root, vault
-
-
-@pytest.mark.service
-def test_keys_that_version_0_1_wrapped_are_rotated_too(tmp_path: Path) -> None:
-    root, vault = from_0_1(tmp_path)
-    query = "SELECT id FROM subjects"
-    owners = [Owner.subject(UUID(one)) for (one,) in rows(root / "data" / "mien.db", query)]
-    assert owners
-    with closing(vault.data), closing(vault.register.store):
-        check(vault)
-        sealed = [vault.register.key(owner).seal(b"kept", "here") for owner in owners]
-        late = filled(vault.register, 2)
-        done = rotate(vault.register)
-        again = rotate(vault.register)
-
-        for owner, value in zip(owners, sealed, strict=True):
-            assert vault.register.key(owner).open(value, "here") == b"kept"
-        assert late.opens_in(vault.register)
-    assert done.keys_rewrapped == again.keys_rewrapped > len(late.sealed)
-    assert opened_by((root / "keys" / "kek").read_bytes(), root / "keys" / "register.db") == done.keys_rewrapped

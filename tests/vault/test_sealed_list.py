@@ -14,15 +14,15 @@ from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow
 from app.faces.permit import Purpose
 from app.vault.seal import Key, SealError
-from app.vault.sealed_list import SealedRecord
-from app.vault.sealing_context import place
+from app.vault.sealed_list import SealedList
+from app.vault.sealing_context import sealing_context
 
 KEY = Key(bytes(range(32)))
 CONSENT, PARTY, ROW = (UUID(int=number << 64 | 7) for number in (1, 2, 3))
 AT = datetime(2026, 11, 30, 4, 5, 6, 789, tzinfo=UTC)
-RECORDED: list[tuple[SealedRecord[Any], object, str, str]] = [
+RECORDED: list[tuple[SealedList[Any], object, str, str]] = [
     (
-        SealedRecord(ConsentEventRow, ConsentEvent),
+        SealedList(ConsentEventRow, ConsentEvent),
         ConsentEvent(
             consent_id=CONSENT,
             state=EventState.GIVEN,
@@ -51,7 +51,7 @@ RECORDED: list[tuple[SealedRecord[Any], object, str, str]] = [
         ),
     ),
     (
-        SealedRecord(ConsentEventRow, ConsentEvent),
+        SealedList(ConsentEventRow, ConsentEvent),
         ConsentEvent(
             consent_id=CONSENT,
             state=EventState.WITHDRAWN,
@@ -79,7 +79,7 @@ RECORDED: list[tuple[SealedRecord[Any], object, str, str]] = [
         ),
     ),
     (
-        SealedRecord(Delivery, DeliveryRecord),
+        SealedList(Delivery, DeliveryRecord),
         DeliveryRecord(
             relying_party_id=PARTY,
             event=CallbackEvent.GIVEN,
@@ -106,7 +106,7 @@ RECORDED: list[tuple[SealedRecord[Any], object, str, str]] = [
         ),
     ),
     (
-        SealedRecord(Delivery, DeliveryRecord),
+        SealedList(Delivery, DeliveryRecord),
         DeliveryRecord(
             relying_party_id=PARTY,
             event=CallbackEvent.ENDED,
@@ -135,23 +135,23 @@ RECORDED: list[tuple[SealedRecord[Any], object, str, str]] = [
         ),
     ),
 ]
-"""Codec, record, JSON text, and the sealed row in hexadecimal; written before there was a `SealedRecord`."""
+"""Codec, record, JSON text, and the sealed row in hexadecimal; written before there was a `SealedList`."""
 
 
 @pytest.mark.parametrize(("codec", "record", "text", "sealed"), RECORDED)
-def test_row_of_earlier_code_opens(codec: SealedRecord[Any], record: object, text: str, sealed: str) -> None:
+def test_row_of_earlier_code_opens(codec: SealedList[Any], record: object, text: str, sealed: str) -> None:
     row = bytes.fromhex(sealed)
 
     assert codec.open(KEY, ROW, row) == record
-    assert KEY.open(row, place(codec.table.sealed, ROW)).decode() == text
+    assert KEY.open(row, sealing_context(codec.table.sealed, ROW)).decode() == text
 
 
 @pytest.mark.parametrize(("codec", "record", "text", "sealed"), RECORDED)
-def test_text_is_that_of_earlier_code(codec: SealedRecord[Any], record: object, text: str, sealed: str) -> None:
+def test_text_is_that_of_earlier_code(codec: SealedList[Any], record: object, text: str, sealed: str) -> None:
     made = codec.seal(KEY, ROW, record)
 
     assert len(made) == len(bytes.fromhex(sealed))
-    assert KEY.open(made, place(codec.table.sealed, ROW)).decode() == text
+    assert KEY.open(made, sealing_context(codec.table.sealed, ROW)).decode() == text
 
 
 def test_row_opens_under_its_own_id_only() -> None:
@@ -171,7 +171,7 @@ def test_field_that_older_rows_lack_takes_its_default_and_text_stays_ascii() -> 
     class OlderNote:
         text: str
 
-    older = SealedRecord(Delivery, OlderNote).seal(KEY, ROW, OlderNote("schön"))
+    older = SealedList(Delivery, OlderNote).seal(KEY, ROW, OlderNote("schön"))
 
-    assert SealedRecord(Delivery, Note).open(KEY, ROW, older) == Note("schön", seen=False)
-    assert KEY.open(older, place(Delivery.sealed, ROW)) == b'{"text": "sch\\u00f6n"}'
+    assert SealedList(Delivery, Note).open(KEY, ROW, older) == Note("schön", seen=False)
+    assert KEY.open(older, sealing_context(Delivery.sealed, ROW)) == b'{"text": "sch\\u00f6n"}'

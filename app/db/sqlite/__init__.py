@@ -1,1 +1,1 @@
-"""SQLite stores: connections, transactions, file copies, storage faults."""
+"""Owns SQLite: connections, transactions, file copies and the log of storage faults. It knows no table."""

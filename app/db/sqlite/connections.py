@@ -1,11 +1,11 @@
-"""One SQLite file, opened so that a commit is durable and a deletion leaves no bytes.
+"""Connections to one SQLite file, with durable commits and deletions that leave no bytes.
 
-* WAL, `synchronous=FULL`: with NORMAL a committed withdrawal can be lost at power failure.
-* `secure_delete=ON`: what is deleted is overwritten in the file; what is still in the WAL goes with `checkpoint()`.
-* `foreign_keys=ON`: the laws that are foreign keys hold on every connection.
-* `recursive_triggers=ON`: a REPLACE is seen by the triggers that keep rows from being changed.
+* WAL, `synchronous=FULL`: with NORMAL a power failure can lose a committed withdrawal.
+* `secure_delete=ON`: deleted bytes are overwritten in the file; `checkpoint()` removes them from the write-ahead log.
+* `foreign_keys=ON`: foreign keys hold on every connection.
+* `recursive_triggers=ON`: triggers that keep rows from being changed also run for REPLACE.
 * Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
-* A read that lasts is interrupted: while it sees an old state, the log that holds what was deleted cannot be emptied.
+* A long read is interrupted: until it ends, the write-ahead log with deleted bytes cannot be emptied.
 """
 
 import sqlite3
@@ -22,43 +22,43 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
-STEPS_BETWEEN_LOOKS = 1000
-"""Of SQLite's virtual machine, between two looks at the time: some tens of microseconds."""
-PATIENCE_S = "patience_s"
+INSTRUCTIONS_BETWEEN_CHECKS = 1000
+"""Of SQLite's virtual machine, between two checks of the time: some tens of microseconds."""
+BUSY_TIMEOUT = "busy_timeout"
 """Execution option of a connection: seconds that its transaction waits for another writer."""
-_unhurried: ContextVar[bool] = ContextVar("unhurried", default=False)
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "recursive_triggers=ON")
+_unlimited: ContextVar[bool] = ContextVar("unlimited", default=False)
 
 
 @contextmanager
-def unhurried() -> Iterator[None]:
-    """Let reads last as long as they need: for work that looks through everything, as before the service is ready."""
-    token = _unhurried.set(True)
+def unlimited_reads() -> Iterator[None]:
+    """Lift the time limit of reads, for work on every row such as the start of the service."""
+    token = _unlimited.set(True)
     try:
         yield
     finally:
-        _unhurried.reset(token)
+        _unlimited.reset(token)
 
 
-def limit_reads(engine: Engine, *, longest_s: float, met: Callable[[BaseException | None], None]) -> None:
-    """Interrupt the statement that a read transaction runs, or begins, when it is older than *longest_s*."""
+def limit_reads(engine: Engine, *, max_s: float, report: Callable[[BaseException | None], None]) -> None:
+    """Interrupt statements of read transactions that are older than *max_s*."""
 
     @event.listens_for(engine, "connect")
     def _watch(connection: SqliteConnection, record: ConnectionPoolEntry) -> None:
         limits = record.info["limits"] = {"until": float("inf")}
-        connection.set_progress_handler(lambda: int(time.monotonic() > limits["until"]), STEPS_BETWEEN_LOOKS)
+        connection.set_progress_handler(lambda: int(time.monotonic() > limits["until"]), INSTRUCTIONS_BETWEEN_CHECKS)
 
     @event.listens_for(engine, "begin")
     def _start(connection: Connection) -> None:
-        unlimited = _unhurried.get()
-        connection.info["limits"]["until"] = float("inf") if unlimited else time.monotonic() + longest_s
+        connection.info["limits"]["until"] = float("inf") if _unlimited.get() else time.monotonic() + max_s
 
     @event.listens_for(engine, "before_cursor_execute")
-    def _check(connection: Connection, *_told: object) -> None:
-        # A short statement ends before SQLite looks at the time.
+    def _check(connection: Connection, *_arguments: object) -> None:
+        # A short statement ends before the progress handler runs.
         if time.monotonic() > connection.info["limits"]["until"]:
             error = sqlite3.OperationalError("interrupted")
             error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_INTERRUPT", sqlite3.SQLITE_INTERRUPT
-            met(error)
+            report(error)
             raise OperationalError("", None, error)
 
     @event.listens_for(engine, "reset")
@@ -67,7 +67,7 @@ def limit_reads(engine: Engine, *, longest_s: float, met: Callable[[BaseExceptio
 
 
 def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
-    """Make the pool of connections of one kind: those that write, or those that only read."""
+    """Create the pool of either the reading or the writing connections."""
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": busy_s, "check_same_thread": False, "isolation_level": None},
@@ -78,31 +78,24 @@ def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engin
 
     @event.listens_for(engine, "connect")
     def _configure(connection: SqliteConnection, _record: object) -> None:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "secure_delete=ON",
-            "foreign_keys=ON",
-            "recursive_triggers=ON",
-        ):
+        for pragma in (*_PRAGMAS, f"query_only={int(query_only)}"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute(f"PRAGMA query_only={int(query_only)}").fetchall()
 
     @event.listens_for(engine, "reset")
     def _undo(connection: SqliteConnection, record: ConnectionPoolEntry, _state: object) -> None:
-        # A COMMIT that fails leaves the transaction open, and SQLAlchemy takes it for ended.
+        # A COMMIT that fails leaves the transaction open, but SQLAlchemy assumes that it ended.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if record.info.pop(PATIENCE_S, None) is not None:
+        if record.info.pop(BUSY_TIMEOUT, None) is not None:
             connection.execute(f"PRAGMA busy_timeout={int(1000 * busy_s)}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        patience_s = connection.get_execution_options().get(PATIENCE_S)
-        if patience_s is not None:
-            connection.info[PATIENCE_S] = patience_s
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * patience_s)}")
-        # The driver guesses at BEGIN; `isolation_level=None` stops that and this says it.
+        wait_s = connection.get_execution_options().get(BUSY_TIMEOUT)
+        if wait_s is not None:
+            connection.info[BUSY_TIMEOUT] = wait_s
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * wait_s)}")
+        # With `isolation_level=None` the driver leaves BEGIN to us.
         connection.exec_driver_sql(begin)
 
     return engine

@@ -1,4 +1,4 @@
-"""One SQLite file and its short transactions; the types that its columns have."""
+"""One SQLite database and its short transactions."""
 
 import sqlite3
 import threading
@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import ExceptionContext, event, text
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.connections import PATIENCE_S, connect, limit_reads
-from app.db.sqlite.fault_log import Trouble
+from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
+from app.db.sqlite.fault_log import FaultLog
 from app.kit.crash_points import step
 
-SHORTEST_READ_S = 1.0
-"""Seconds that a read may last at least, however short the busy time."""
+MIN_READ_S = 1.0
+"""The shortest time limit of a read, however short the busy time is."""
 RETRY_S = 0.02
-"""Seconds between two attempts at what another checkpoint holds up: SQLite does not wait for that by itself."""
+"""Seconds between two attempts while another checkpoint runs: SQLite itself does not wait for that."""
 
 
 class Store:
@@ -27,40 +27,40 @@ class Store:
 
     def __init__(self, path: Path, *, busy_s: float = 10.0) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # For its owner only; SQLite gives the files that it puts beside it the same mode.
+        # SQLite gives its side files the same mode.
         path.touch(mode=0o600)
         self.path = path
-        self.longest_read_s = max(SHORTEST_READ_S, busy_s / 2)
-        """A checkpoint, which waits for the busy time, outwaits every read of ours."""
-        self.trouble = Trouble(path.name)
+        self.max_read_s = max(MIN_READ_S, busy_s / 2)
+        """Shorter than the busy time, so that a checkpoint outlasts every read of this program."""
+        self.fault_log = FaultLog(path.name)
         self._busy_s = busy_s
-        self._emptying = threading.Lock()
+        self._checkpointing = threading.Lock()
         self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
-        limit_reads(self.reader, longest_s=self.longest_read_s, met=self.trouble.met)
+        limit_reads(self.reader, max_s=self.max_read_s, report=self.fault_log.report_fault)
         for engine in (self.writer, self.reader):
-            event.listen(engine, "handle_error", self._met)
+            event.listen(engine, "handle_error", self._report)
 
-    def _met(self, context: ExceptionContext) -> None:
-        # A writer that chose to wait for less than the others finds the lock taken: no fault of the store.
-        if context.connection is None or PATIENCE_S not in context.connection.get_execution_options():
-            self.trouble.met(context.original_exception)
+    def _report(self, context: ExceptionContext) -> None:
+        # A writer that chose a short wait may find the lock taken: no fault of the store.
+        if context.connection is None or BUSY_TIMEOUT not in context.connection.get_execution_options():
+            self.fault_log.report_fault(context.original_exception)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open one read transaction: a consistent view. Older than `longest_read_s`, it is interrupted."""
+        """Open one read transaction: a consistent view. After `max_read_s` it is interrupted."""
         with Session(self.reader, expire_on_commit=False) as session:
             session.connection()
             yield session
 
     @contextmanager
-    def write(self, *, patience_s: float | None = None) -> Iterator[Session]:
+    def write(self, *, wait_s: float | None = None) -> Iterator[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises.
 
         Args:
-            patience_s: how long to wait for another writer; as long as the store's busy time if not given.
+            wait_s: seconds to wait for another writer. Default: the busy time of the store.
         """
-        options = {} if patience_s is None else {PATIENCE_S: patience_s}
+        options = {} if wait_s is None else {BUSY_TIMEOUT: wait_s}
         with Session(self.writer, expire_on_commit=False) as session:
             # Begin at once: a writer takes its lock before it reads.
             session.connection(execution_options=options)
@@ -72,36 +72,36 @@ class Store:
             step(f"{self.path.name} written")
             session.commit()
         if written:
-            self.trouble.over()
+            self.fault_log.report_success()
         step(f"{self.path.name} committed")
 
     def checkpoint(self) -> bool:
-        """Empty the write-ahead log, and with it the bytes of what was deleted.
+        """Empty the write-ahead log, which holds deleted bytes.
 
-        SQLite waits for readers and for a writer by itself. While another empties the same log it gives up at once, so
-        that ours stand in line, and one of another program is asked again.
+        SQLite waits for readers and writers, but fails at once while another checkpoint runs. A lock queues the
+        checkpoints of this process; for another process this method tries again.
 
         Returns:
-            False if somebody held it up for longer than the busy time, or the disk did: the bytes are then still there.
+            False if other programs or the disk prevented it for the busy time: the bytes are still there.
         """
         until = time.monotonic() + self._busy_s
         emptied = False
-        if self._emptying.acquire(timeout=self._busy_s):
+        if self._checkpointing.acquire(timeout=self._busy_s):
             try:
-                while not (emptied := self._emptied(until)) and time.monotonic() < until:
+                while not (emptied := self._try_checkpoint(until)) and time.monotonic() < until:
                     time.sleep(RETRY_S)
             except sqlite3.Error as error:
-                self.trouble.met(error)
+                self.fault_log.report_fault(error)
             finally:
-                self._emptying.release()
+                self._checkpointing.release()
         step(f"log of {self.path.name} emptied")
         return emptied
 
-    def _emptied(self, until: float) -> bool:
-        """Try once, and wait for others until then at most; what is not somebody else's doing raises."""
+    def _try_checkpoint(self, until: float) -> bool:
+        """Try once, and wait for others until *until* at most."""
         wait_ms = max(1, int((until - time.monotonic()) * 1000))
         try:
-            answer = self._pragma("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms)
+            answer = self._execute("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 return False
@@ -113,29 +113,29 @@ class Store:
         return self.path.stat().st_size
 
     def rebuild(self, *, in_memory: bool) -> bool:
-        """Write the whole database anew: only so do the copies go that SQLite left when it moved rows between pages.
+        """Rewrite the whole database: only this removes copies that SQLite left when it moved rows between pages.
 
-        Takes time in proportion to the size, and meanwhile nobody else writes. What is deleted is then out of the
-        file; `checkpoint` must follow, to take it out of the write-ahead log.
+        Takes time in proportion to the size, and blocks other writers. `checkpoint` must follow, to remove the deleted
+        bytes from the write-ahead log too.
 
         Args:
-            in_memory: keep the new one in memory until it is written; else in a file in `SQLITE_TMPDIR`.
+            in_memory: build the new database in memory; else in a file in `SQLITE_TMPDIR`.
 
         Returns:
-            False if another writer held it up for longer than the busy time, or the disk did.
+            False if another writer prevented it for the busy time, or the disk failed.
         """
         step(f"{self.path.name} to be rebuilt")
         try:
-            self._pragma(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
+            self._execute(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
         except sqlite3.Error as error:
-            self.trouble.met(error)
+            self.fault_log.report_fault(error)
             return False
         step(f"{self.path.name} rebuilt")
         return True
 
-    def _pragma(self, *statements: str, busy_ms: int | None = None) -> tuple[Any, ...]:
-        """Run what must not be in a transaction, on one connection; return the first row of the last answer."""
-        # The pool's connection itself: SQLAlchemy would begin a transaction.
+    def _execute(self, *statements: str, busy_ms: int | None = None) -> tuple[Any, ...]:
+        """Execute statements outside a transaction, on one connection; return the first row of the last answer."""
+        # The raw connection: SQLAlchemy would begin a transaction.
         with closing(self.writer.raw_connection()) as connection:
             cursor = connection.cursor()
             try:
@@ -152,7 +152,7 @@ class Store:
         return sum(engine.pool.checkedout() for engine in (self.reader, self.writer))  # type: ignore[attr-defined]
 
     def is_empty(self) -> bool:
-        """Say whether the database has no table at all."""
+        """Return whether the database has no table."""
         with self.read() as session:
             return not session.scalar(text("SELECT count(*) FROM sqlite_master"))
 

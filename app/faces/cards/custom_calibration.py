@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.sqlite.files import synced
+from app.db.sqlite.files import fsync
 from app.faces.cards.calibration import Calibration
 from app.faces.cards.custom_card import HELP, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
 from app.faces.permit import PeopleAgreed
@@ -186,6 +186,6 @@ def _write(path: Path, content: bytes, *, mode: int, replace: bool = True) -> No
         else:
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(temporary)
-        synced(path.parent)
+        fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Row, select, text, tuple_
 
 from app.db.sqlite.store import Store
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 from app.transparency.audit.findings import Finding, FindingKind, sort_findings
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import LoggedAct, compute_leaf
@@ -27,7 +27,7 @@ from app.transparency.verify.bundle import Promise
 from app.transparency.verify.canonical_json import decode_base64url, encode_json
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 PAGE = 1_000
@@ -60,15 +60,15 @@ class RecordAudit:
     """The first of each kind of record."""
 
 
-def audit_records(vault: Vault, *, now: datetime, tell: Tell) -> RecordAudit:
+def audit_records(vault: Vault, *, now: datetime, progress: Progress) -> RecordAudit:
     """Look at every record."""
     looked = RecordAudit()
-    tell("records that lie open")
+    progress("records that lie open")
     found = [_open_fault(row, looked) for row in _pages(vault.register.store, OPEN)]
     found += [_pending_fault(row, looked) for row in _pages(vault.data, PENDING)]
     looked.findings += sort_findings(one for one in found if one)[:1]
     for people in (_People(vault, EntryRow, looked, now), _People(vault, ReceiptRow, looked, now)):
-        fault = people.first(tell)
+        fault = people.first(progress)
         looked.findings += [fault] if fault else []
     return looked
 
@@ -147,7 +147,7 @@ class _People:
         self._whose: tuple[UUID, Key | None] | None = None
         self._counted = _Counted(None)
 
-    def first(self, tell: Tell) -> Finding | None:
+    def first(self, progress: Progress) -> Finding | None:
         """Return the first finding."""
         done = 0
         for page in self._pages():
@@ -160,7 +160,7 @@ class _People:
             if lost := self._lost(read):
                 return self._fault(FindingKind.RECORD_NOT_IN_LOG, lost.row_id, "says what the log does not have")
             done += len(page)
-            tell(f"{done:,} {self._table.__tablename__}")
+            progress(f"{done:,} {self._table.__tablename__}")
         return self._missed()
 
     def _pages(self) -> Iterator[Sequence[_PersonsRow]]:
@@ -227,7 +227,7 @@ class _People:
         return self._whose[1]
 
     def _entry(self, key: Key, row: _PersonsRow) -> _Read:
-        held = json.loads(key.open(row.sealed, place(EntryRow.sealed, row.id)))
+        held = json.loads(key.open(row.sealed, sealing_context(EntryRow.sealed, row.id)))
         if held["record"].get("act") == LoggedAct.HISTORY_SHORTENED:
             self._counted.deleted += held["record"]["entries"]
         return _Read(row.id, compute_leaf(decode_base64url(held["salt"]), encode_json(held["record"])), None)

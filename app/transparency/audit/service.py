@@ -17,7 +17,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select, text
 
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 from app.transparency.audit import index as audit_index
 from app.transparency.audit import records as audit_records
 from app.transparency.audit.findings import Finding, FindingKind, sort_findings
@@ -62,13 +62,13 @@ class AuditReport:
     checked: AuditCounts
 
 
-def audit_log(vault: Vault, *, now: datetime, tell: Tell) -> AuditReport:
+def audit_log(vault: Vault, *, now: datetime, progress: Progress) -> AuditReport:
     """Look through all of the log.
 
     Raises:
         KekError: the key-encryption key is not the register's.
     """
-    origin_id = vault.register.origin()
+    origin_id = vault.register.check_origin()
     origin = signing_keys.log_origin(origin_id)
     # The data first: what it has seen was in the register before.
     seen, found = _seen(vault, origin)
@@ -80,12 +80,12 @@ def audit_log(vault: Vault, *, now: datetime, tell: Tell) -> AuditReport:
         found.append(
             Finding(FindingKind.GUARD_GONE, None, "the key of the log's tags is gone: they tell nothing any more")
         )
-    tree = TreeAudit(vault, size=size, guard=guard, seen=seen, tell=tell)
+    tree = TreeAudit(vault, size=size, guard=guard, seen=seen, progress=progress)
     walked = tree.first()
     found += [walked] if walked else []
-    found += _too_much(vault, size=size, walked=walked, tell=tell)
+    found += _too_much(vault, size=size, walked=walked, progress=progress)
     found += _against_seen(seen, tree, size=size)
-    looked = audit_records.audit_records(vault, now=now, tell=tell)
+    looked = audit_records.audit_records(vault, now=now, progress=progress)
     return AuditReport(
         origin=origin,
         size=size,
@@ -132,13 +132,13 @@ def _seen(vault: Vault, origin: str) -> tuple[Checkpoint | None, list[Finding]]:
     ]
 
 
-def _too_much(vault: Vault, *, size: int, walked: Finding | None, tell: Tell) -> list[Finding]:
-    tell("rows of the index")
+def _too_much(vault: Vault, *, size: int, walked: Finding | None, progress: Progress) -> list[Finding]:
+    progress("rows of the index")
     rows = audit_index.count_index_rows(vault, size=size)
     found = []
     # Where the walk stopped before the end, a stray row could still be about an earlier entry.
     if walked is not None or rows.ours != size or rows.beyond:
-        tell("rows of the index, one by one")
+        progress("rows of the index, one by one")
         found.append(audit_index.find_stray_index_row(vault))
     found.append(audit_index.find_surplus_tiles(vault))
     return [one for one in found if one is not None and (walked is None or one.index != walked.index)]

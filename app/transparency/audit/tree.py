@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.kit.progress import Tell
+from app.kit.progress import Progress
 from app.transparency.audit.findings import Finding, FindingKind
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guard_context
 from app.transparency.tables import LeafIndex
@@ -59,12 +59,14 @@ class _Tile:
 class TreeAudit:
     """One walk over the tree of *size* leaves."""
 
-    def __init__(self, vault: Vault, *, size: int, guard: Key | None, seen: Checkpoint | None, tell: Tell) -> None:
+    def __init__(
+        self, vault: Vault, *, size: int, guard: Key | None, seen: Checkpoint | None, progress: Progress
+    ) -> None:
         self._vault = vault
         self._size = size
         self._guard = guard
         self._seen = seen
-        self._tell = tell
+        self._tell = progress
         self.as_seen: bool | None = None
         """Whether the log begins with what the data has seen of it; None if the walk did not come so far."""
         self._frontier = Frontier()

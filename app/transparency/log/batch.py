@@ -92,7 +92,7 @@ def _append(
     vault: Vault, pending: Sequence[PendingLeaf], *, now: datetime, at_once: bool
 ) -> tuple[int, Checkpoint] | None:
     """Put some leaves into the tree, in one commit; returns how many were new, and what the tree is then."""
-    origin_id = vault.register.origin()
+    origin_id = vault.register.check_origin()
     guard = vault.register.key(tiles.guard_owner(origin_id))
     with vault.register.store.write() as session:
         head = latest_head_row(session)

@@ -22,7 +22,7 @@ from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
 from app.vault.seal import KekError, Key, SealError
 from app.vault.sealed_list import add_next, insert_next
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -108,7 +108,7 @@ _WAITS = select(PendingLeaf.leaf).where(PendingLeaf.record == bindparam("record"
 def seal_entry(key: Key, entry_id: UUID, entry: LogEntry) -> bytes:
     """Seal an entry for its row, under its person's key."""
     held = {"record": json.loads(entry.record), "salt": encode_base64url(entry.salt)}
-    return key.seal(json.dumps(held, ensure_ascii=False).encode(), place(EntryRow.sealed, entry_id))
+    return key.seal(json.dumps(held, ensure_ascii=False).encode(), sealing_context(EntryRow.sealed, entry_id))
 
 
 def add_pending_leaf(session: Session, leaf: bytes) -> None:
@@ -138,7 +138,7 @@ def append_receipt(
     session: Session, key: Key, *, subject_id: UUID, receipt_id: UUID, bundle: bytes, leaf: bytes
 ) -> None:
     """Write a person's receipt, in the transaction of the act that it is about."""
-    row = key.seal(bundle, place(ReceiptRow.sealed, receipt_id))
+    row = key.seal(bundle, sealing_context(ReceiptRow.sealed, receipt_id))
     add_next(session, _RECEIPT, row_id=receipt_id, subject_id=subject_id, sealed=row)
     add_pending_leaf(session, leaf)
 

@@ -55,7 +55,7 @@ def latest_checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
     with vault.register.store.read() as session:
         head = _head(session)
-    return _note(vault, vault.register.name(), head)
+    return _note(vault, vault.register.origin_id(), head)
 
 
 def latest_head(vault: Vault) -> TreeHead:
@@ -85,7 +85,7 @@ def prove_inclusion(vault: Vault, leaf: bytes, *, at: TreeHead | None = None) ->
         index=found[0],
         size=then.size,
         hashes=tuple(one.hex() for one in hashes),
-        checkpoint=_note(vault, vault.register.name(), then),
+        checkpoint=_note(vault, vault.register.origin_id(), then),
     )
 
 
@@ -104,7 +104,7 @@ def prove_consistency(vault: Vault, size: int) -> dict[str, Any]:
         "from": size,
         "size": head.size,
         "hashes": [one.hex() for one in hashes],
-        "checkpoint": _note(vault, vault.register.name(), head),
+        "checkpoint": _note(vault, vault.register.origin_id(), head),
     }
 
 

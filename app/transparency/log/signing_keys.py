@@ -23,8 +23,8 @@ from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import encode_base64url
 from app.transparency.verify.checkpoint import Verifier
 from app.transparency.verify.jws import thumbprint
-from app.vault.register import READINGS, KeyGoneError, Owner
-from app.vault.sealing_context import place
+from app.vault.register import READ_ATTEMPTS, KeyGoneError, Owner
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 
@@ -48,7 +48,7 @@ def log_origin(origin_id: UUID) -> str:
 @operation("beginning the log")
 def begin_log(vault: Vault, *, now: datetime) -> None:
     """Begin the log of a register that has none: its keys, and a tree of no leaves. Later, make keys of a new kind."""
-    store, origin_id = vault.register.store, vault.register.origin()
+    store, origin_id = vault.register.store, vault.register.check_origin()
     with store.read() as session:
         begun = session.scalar(select(LogHead.size).limit(1)) is not None
         missing = set(KeyUse) - set(session.scalars(select(SigningKey.signs)))
@@ -88,7 +88,7 @@ def _made(vault: Vault, signs: KeyUse, now: datetime) -> SigningKey:
         signs=signs,
         thumbprint=thumbprint(public),
         public=public,
-        sealed=sealing.seal(private.private_bytes_raw(), place(SigningKey.sealed, key_id)),
+        sealed=sealing.seal(private.private_bytes_raw(), sealing_context(SigningKey.sealed, key_id)),
         made_at=now,
         retired_at=None,
         stolen_at=None,
@@ -114,7 +114,7 @@ def load_signer(vault: Vault, signs: KeyUse) -> Signer:
     Raises:
         KekError: the key-encryption key is not the register's.
     """
-    for _ in range(READINGS - 1):
+    for _ in range(READ_ATTEMPTS - 1):
         # Rotated between the two readings: the next one finds the new key.
         with suppress(KeyGoneError):
             return _signer(vault, signs)
@@ -128,7 +128,7 @@ def _signer(vault: Vault, signs: KeyUse) -> Signer:
         msg = f"there is no key that signs {signs}"
         raise LookupError(msg)
     key_id, print_, sealed = found
-    raw = vault.register.key(Owner.log(key_id)).open(sealed, place(SigningKey.sealed, key_id))
+    raw = vault.register.key(Owner.log(key_id)).open(sealed, sealing_context(SigningKey.sealed, key_id))
     return Signer(print_, Ed25519PrivateKey.from_private_bytes(raw))
 
 
@@ -147,7 +147,7 @@ def checkpoint_vkey(vault: Vault) -> str:
             for key in list_signing_keys(session)
             if key.signs is KeyUse.CHECKPOINTS and key.retired_at is None
         ]
-    return Verifier(log_origin(vault.register.name()), Ed25519PublicKey.from_public_bytes(public)).vkey
+    return Verifier(log_origin(vault.register.origin_id()), Ed25519PublicKey.from_public_bytes(public)).vkey
 
 
 def list_signing_keys(session: Session) -> Sequence[SigningKey]:
@@ -214,12 +214,12 @@ def keys_in_use(vault: Vault) -> Iterator[dict[Owner, set[int]]]:
     """Give the log's own keys: no row of the data store has them, and a restore takes none of them away."""
     with vault.register.store.read() as session:
         ids = session.scalars(select(SigningKey.id).where(SigningKey.retired_at.is_(None))).all()
-    yield {owner: {1} for owner in (guard_owner(vault.register.origin()), *map(Owner.log, ids))}
+    yield {owner: {1} for owner in (guard_owner(vault.register.check_origin()), *map(Owner.log, ids))}
 
 
 def build_jwks(vault: Vault) -> dict[str, Any]:
     """Return the public halves of all keys there ever were, as a JWK set (RFC 7517)."""
-    origin = log_origin(vault.register.name())
+    origin = log_origin(vault.register.origin_id())
     with vault.register.store.read() as session:
         return {"keys": [_jwk(key, origin) for key in list_signing_keys(session)]}
 

@@ -17,7 +17,7 @@ def check_receipt(vault: Vault, receipt: JsonValue) -> Verdict:
     # A text is taken for the bundle as it lies in a file.
     bundle = (receipt if isinstance(receipt, str) else json.dumps(receipt)).encode(errors="replace")
     verdict = verify_receipt(bundle, jwks=json.dumps(signing_keys.build_jwks(vault)).encode())
-    ours = signing_keys.log_origin(vault.register.origin())
+    ours = signing_keys.log_origin(vault.register.check_origin())
     theirs = None if verdict.valid else promised_log(bundle)
     if theirs in {None, ours}:
         return verdict

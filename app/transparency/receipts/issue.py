@@ -16,7 +16,7 @@ from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Bundle, Promise
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 
@@ -46,7 +46,7 @@ def sign_receipt(vault: Vault, said: receipts.Receipt, *, now: datetime) -> Issu
     signer = signing_keys.load_signer(vault, KeyUse.RECEIPTS)
     entry = entries.salt_record(receipts.encode_receipt(said))
     promise = Promise(
-        origin=signing_keys.log_origin(vault.register.name()),
+        origin=signing_keys.log_origin(vault.register.origin_id()),
         leaf=entry.leaf.hex(),
         log_key=signing_keys.current_thumbprint(vault, KeyUse.CHECKPOINTS),
         by=drafting.format_time(promise_deadline(now, vault.settings.log_interval)),
@@ -86,4 +86,4 @@ def find_receipt(session: Session, key: Key, *, receipt_id: UUID) -> Bundle | No
 
 def open_receipt(key: Key, receipt_id: UUID, sealed: bytes) -> Bundle:
     """Open a receipt that was sealed for its row."""
-    return Bundle.model_validate_json(key.open(sealed, place(ReceiptRow.sealed, receipt_id)))
+    return Bundle.model_validate_json(key.open(sealed, sealing_context(ReceiptRow.sealed, receipt_id)))

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.db.sqlite.files import synced
+from app.db.sqlite.files import fsync
 from app.transparency.verify.canonical_json import encode_json
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 
@@ -92,7 +92,7 @@ class WitnessedLog:
             file.flush()
             os.fsync(file.fileno())
         if new:
-            synced(self.directory)
+            fsync(self.directory)
 
     def keep_evidence(self, found: str, facts: Mapping[str, Any], *, now: datetime) -> Path:
         """Keep what shows that a log broke its word; the same is kept once. Returns the file."""
@@ -134,7 +134,7 @@ class WitnessNotes:
         directory.mkdir(exist_ok=True)
         said = {"vkey": verifier.vkey, "key_was": "given" if given else "believed at first", "since": now.isoformat()}
         _put(directory / "log.json", said)
-        synced(self._directory)
+        fsync(self._directory)
         return WitnessedLog(directory, verifier, given=given)
 
     def found(self, log: WitnessedLog, address: str) -> None:
@@ -181,9 +181,9 @@ def _put(file: Path, said: Mapping[str, Any]) -> None:
     """Write a file whole or not at all, and have the disk confirm it."""
     new = file.with_name(f".{file.name}.new")
     new.write_bytes(json.dumps(said, indent=1, ensure_ascii=False).encode() + b"\n")
-    synced(new)
+    fsync(new)
     new.replace(file)
-    synced(file.parent)
+    fsync(file.parent)
 
 
 def _cut(file: Any) -> None:  # noqa: ANN401 - a file open for reading and appending
