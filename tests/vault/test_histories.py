@@ -15,7 +15,7 @@ from app.parties import service as parties
 from app.vault.backup_manifest import BackupError
 from app.vault.open import open_vault
 from tests.support.byte_scan import SEALED, live_keys, openable, rows, slots
-from tests.support.launcher import refused, run_here
+from tests.support.launcher import refused, run_command, run_here
 from tests.support.service_fixture import (
     Party,
     Person,
@@ -227,7 +227,7 @@ def test_old_copy_of_the_data_is_not_served(story: Story, pool: SharedPool) -> N
     started(story, pool)
     shutil.copy(story.backups[2] / "mien.db", story.root / DATA)
 
-    assert refused(run_here(story.root, "serve", "--port", "0"), "Only `mien restore` brings a backup back")
+    assert refused(run_command(story.root, "serve", "--port", "0"), "Only `mien restore` brings a backup back")
     restore(story.root, story.backups[0])
     started(story, pool)
 

@@ -197,7 +197,7 @@ def test_restore_does_not_wait_for_a_running_process(lived_in: Path, backup: Pat
         restore(lived_in, backup)
     with alone(lived_in / "data"):
         assert refused(run_here(lived_in, "sweep"), "being restored")
-        assert refused(run_here(lived_in, "serve", "--port", "0"), "being restored")
+        assert refused(run_command(lived_in, "serve", "--port", "0"), "being restored")
         assert refused(run_here(lived_in, "backup", backup.with_name("new")), "being restored")
     restore(lived_in, backup)
 
