@@ -64,8 +64,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
     account_routes.router,
     subjects.router,
-    transparency.well_known_router,
-    transparency.log_router,
     transparency.router,
     open_routes.router,
     consent.router,

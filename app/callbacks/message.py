@@ -26,5 +26,5 @@ def sign(vault: Vault, message: Message, *, now: datetime) -> str:
         "subject_ref": message.subject_ref,
         "purpose": message.purpose,
     }
-    signer = signing_keys.load_signer(vault, KeyUse.EVENTS)
-    return jws.sign_token(encode_json(claims), typ=jws.EVENT_TYPE, key=signer.private)
+    private = signing_keys.load_private_key(vault, KeyUse.EVENTS)
+    return jws.sign_token(encode_json(claims), typ=jws.EVENT_TYPE, key=private)

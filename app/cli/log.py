@@ -14,9 +14,8 @@ from app.kit.clock import utc_now
 from app.kit.progress import show_progress
 from app.transparency.audit.findings import Finding
 from app.transparency.audit.service import AuditReport, audit_log
-from app.transparency.witness import service as witnessing
 from app.transparency.witness.notes import WitnessNotesError
-from app.transparency.witness.service import ContradictionError, UnprovenError, WitnessResult
+from app.transparency.witness.service import ContradictionError, UnprovenError, WitnessResult, check_log
 from app.vault.open import DATA_FILE, REGISTER_FILE, check
 
 app = typer.Typer()
@@ -36,37 +35,37 @@ def verify_log(*, as_json: Json = False) -> None:
     # The usual check of the log would refuse a damaged one, which this command has to report.
     with open_stores(settings, run=None) as vault, show_progress() as progress:
         check(vault)
-        found = audit_log(vault, now=utc_now(), progress=progress)
+        report = audit_log(vault, now=utc_now(), progress=progress)
     if as_json:
-        typer.echo(json.dumps(_document(found)))
+        typer.echo(json.dumps(_audit_document(report)))
     else:
-        _print_audit(found)
-    if found.findings:
+        _print_audit(report)
+    if report.findings:
         raise typer.Exit(1)
 
 
-def _document(found: AuditReport) -> dict[str, Any]:
+def _audit_document(report: AuditReport) -> dict[str, Any]:
     return {
-        "log": found.origin,
-        "size": found.size,
-        "whole": not found.findings,
-        "first_bad_entry": found.findings[0].index if found.findings else None,
-        "findings": [{**asdict(one), "do": one.do} for one in found.findings],
-        "warnings": found.warnings,
-        "checked": asdict(found.checked),
+        "log": report.origin,
+        "size": report.size,
+        "whole": not report.findings,
+        "first_bad_entry": report.findings[0].index if report.findings else None,
+        "findings": [{**asdict(finding), "do": finding.do} for finding in report.findings],
+        "warnings": report.warnings,
+        "checked": asdict(report.checked),
     }
 
 
-def _print_audit(found: AuditReport) -> None:
-    for warning in found.warnings:
+def _print_audit(report: AuditReport) -> None:
+    for warning in report.warnings:
         typer.echo(f"mien: warning: {warning}", err=True)
-    if found.findings:
-        first, *more = found.findings
+    if report.findings:
+        first, *more = report.findings
         typer.echo(f"mien: {_finding_text(first)}. {first.do}", err=True)
-        for one in more:
-            typer.echo(f"mien: also: {_finding_text(one)}", err=True)
+        for finding in more:
+            typer.echo(f"mien: also: {_finding_text(finding)}", err=True)
         return
-    print_result({"log": found.origin, "size": found.size, "whole": "yes", **asdict(found.checked)}, as_json=False)
+    print_result({"log": report.origin, "size": report.size, "whole": "yes", **asdict(report.checked)}, as_json=False)
 
 
 def _finding_text(finding: Finding) -> str:
@@ -111,7 +110,7 @@ def witness(
 def _check_once(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bool:
     """Check once, print the result, and return whether the log is consistent."""
     try:
-        held = witnessing.check_log(url, state=state, vkey=vkey, now=utc_now())
+        result = check_log(url, state=state, vkey=vkey, now=utc_now())
     except (ContradictionError, UnprovenError, WitnessNotesError, OSError) as error:
         if as_json:
             found, evidence = (
@@ -122,27 +121,29 @@ def _check_once(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bo
             typer.echo(f"mien: {error}", err=True)
         return False
     if as_json:
-        print_result(_witness_document(held), as_json=True)
+        print_result(_witness_document(result), as_json=True)
     else:
-        typer.echo(_witness_line(held))
+        typer.echo(_witness_line(result))
     return True
 
 
-def _witness_document(held: WitnessResult) -> dict[str, Any]:
+def _witness_document(result: WitnessResult) -> dict[str, Any]:
     return {
         "holds": True,
-        "log": held.log.origin,
-        "size": held.size,
-        "held_against": held.before.checkpoint.size if held.before else None,
-        "held_against_at": held.before.at if held.before else None,
-        "vkey": held.log.verifier.vkey,
-        "key_was_given": held.log.given,
-        "kept_in": held.log.directory,
+        "log": result.log.origin,
+        "size": result.size,
+        "held_against": result.before.checkpoint.size if result.before else None,
+        "held_against_at": result.before.at if result.before else None,
+        "vkey": result.log.verifier.vkey,
+        "key_was_given": result.log.given,
+        "kept_in": result.log.directory,
     }
 
 
-def _witness_line(held: WitnessResult) -> str:
-    if held.before is not None:
-        return f"{held.log.origin} is consistent: {held.size} entries, {held.more} more than on {held.before.at}"
-    key = "signed by the key that you gave" if held.log.given else f"trusting the key {held.log.verifier.vkey}"
-    return f"{held.log.origin} is watched from now on: {held.size} entries, {key}"
+def _witness_line(result: WitnessResult) -> str:
+    if result.before is not None:
+        return (
+            f"{result.log.origin} is consistent: {result.size} entries, {result.more} more than on {result.before.at}"
+        )
+    key = "signed by the key that you gave" if result.log.given else f"trusting the key {result.log.verifier.vkey}"
+    return f"{result.log.origin} is watched from now on: {result.size} entries, {key}"

@@ -10,8 +10,7 @@ import typer
 
 from app.cli.command import Json, print_result, refuse
 from app.kit.text import readable
-from app.transparency.verify import bundle, jwks
-from app.transparency.verify import service as verifying
+from app.transparency.verify import bundle, jwks, service
 
 app = typer.Typer()
 
@@ -19,9 +18,9 @@ FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def _check_fingerprints(fingerprints: list[str] | None) -> list[str]:
-    for one in fingerprints or []:
-        if FINGERPRINT.fullmatch(one) is None:
-            msg = f"{one!r} is no fingerprint: a fingerprint has 43 letters, digits, - and _"
+    for fingerprint in fingerprints or []:
+        if FINGERPRINT.fullmatch(fingerprint) is None:
+            msg = f"{fingerprint!r} is no fingerprint: a fingerprint has 43 letters, digits, - and _"
             raise typer.BadParameter(msg)
     return fingerprints or []
 
@@ -51,7 +50,7 @@ def verify_receipt(
     Without --fingerprint every key in the key file is trusted. Exits 0 if the receipt is valid, 1 if not.
     See docs/reference/receipts.md.
     """
-    verdict = verifying.verify_receipt(
+    verdict = service.verify_receipt(
         _read(file, limit=bundle.MAX_BUNDLE_BYTES),
         jwks=_read(key_file, limit=jwks.MAX_JWKS_BYTES),
         fingerprints=fingerprints or [],
@@ -66,7 +65,7 @@ def verify_receipt(
 
 def _printable(value: object) -> str:
     """Replace control characters: the owner of the key file may have signed terminal commands."""
-    return "".join(one if readable(one) else "\N{REPLACEMENT CHARACTER}" for one in str(value))
+    return "".join(char if readable(char) else "\N{REPLACEMENT CHARACTER}" for char in str(value))
 
 
 def _read(file: Path, *, limit: int) -> bytes:

@@ -45,7 +45,9 @@ def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event:
     """Write *event* as the subject's next, and issue its receipt in the same transaction. Returns the receipt."""
     row_id = uuid4()
     content = receipts.build_content(session, vault.settings, event)
-    bundle = issuing.issue_receipt(session, vault, key, subject_id=subject_id, receipt_id=row_id, said=content, now=now)
+    bundle = issuing.issue_receipt(
+        session, vault, key, subject_id=subject_id, receipt_id=row_id, content=content, now=now
+    )
     _EVENTS.append(session, key, row_id=row_id, subject_id=subject_id, record=event)
     return bundle
 

@@ -14,7 +14,7 @@ from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.transparency.log.entries import LoggedAct, append_open_entry
-from app.transparency.receipts import content as drafting
+from app.transparency.receipts.content import processing_content
 
 FENCE = "+++\n"
 MAX_FRONT_MATTER_CHARS = 40_000
@@ -88,7 +88,7 @@ def parse(body: bytes) -> NoticeHeader:
 def _check_receipt(header: NoticeHeader, body: bytes) -> None:
     """Refuse a notice that receipts cannot repeat: every decision on it would fail."""
     try:
-        repeated = drafting.processing_content(front_matter(body), sha256=header.sha256, relying_party=None)
+        repeated = processing_content(front_matter(body), sha256=header.sha256, relying_party=None)
     except (KeyError, ValueError) as error:
         reason = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
         raise NoticeError(reason) from error

@@ -10,9 +10,8 @@ from app.consent import notices
 from app.consent.policy import ConsentEvent, EventState
 from app.parties import queries as parties
 from app.settings import Settings
-from app.transparency.receipts import content as drafting
-from app.transparency.receipts import issue as issuing
-from app.transparency.verify.receipt import ConsentReceipt
+from app.transparency.receipts import content
+from app.transparency.verify.receipt import ConsentReceipt, Party
 from app.transparency.verify.vocabulary import ConsentKind
 
 CACHED_NOTICES = 64
@@ -28,9 +27,9 @@ KINDS: dict[EventState, ConsentKind] = {
 
 def build_content(session: Session, settings: Settings, event: ConsentEvent) -> ConsentReceipt:
     """Return the receipt's content. It omits the consent's id, which would link two receipts."""
-    return drafting.consent_receipt(
+    return content.consent_receipt(
         kind=KINDS[event.state],
-        issuer=issuing.receipt_issuer(settings),
+        settings=settings,
         at=_time_of(event),
         valid_until=event.valid_until,
         notice_sha256=event.notice_sha256,
@@ -49,6 +48,6 @@ def _time_of(event: ConsentEvent) -> date:
     return event.event_time.date() if restored or event.state is EventState.EXPIRED else event.event_time
 
 
-def _party(session: Session, party_id: UUID) -> drafting.ConsentRecipient:
+def _party(session: Session, party_id: UUID) -> Party:
     (party,) = parties.list_recipients(session, [party_id])
-    return drafting.ConsentRecipient(id=party.id, name=party.name, contact=party.contact)
+    return content.recipient(party.id, name=party.name, contact=party.contact)

@@ -39,7 +39,7 @@ def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: dateti
             if key is None:
                 # The same record for all refusals of a day: while one waits for its batch, others add nothing.
                 record = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
-                entries.add_open_entry_once(session, entries.make_entry(LoggedAct.REFUSAL, **record))
+                entries.add_open_entry(session, entries.make_entry(LoggedAct.REFUSAL, **record), once=True)
                 return
             subjects.check_exists(session, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}

@@ -206,7 +206,7 @@ def _record_completion(vault: Vault, erasure_ids: Sequence[UUID], *, settings: S
             erasure.step, erasure.held, erasure.completed_on = ErasureStep.COMPLETED, None, now.date()
             receipt = _fill_in_receipt(session, settings, erasure, counts, now=now)
             issued = issue.sign_receipt(vault, receipt, now=now)
-            erasure.receipt = issued.written().decode()
+            erasure.receipt = issued.to_json().decode()
             session.flush()
             entries.add_pending_leaf(session, issued.leaf)
             completed += 1
@@ -218,7 +218,7 @@ def _fill_in_receipt(
 ) -> ErasureReceipt:
     """Return the receipt: it proves that an erasure was done, and does not name the subject."""
     return content.erasure_receipt(
-        issuer=issue.receipt_issuer(settings),
+        settings=settings,
         requested=erasure.requested_on,
         # Unknown only for an erasure begun by version 0.1; the time now is then an upper bound.
         keys_destroyed=counts.keys_destroyed_at or now,

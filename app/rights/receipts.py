@@ -16,6 +16,7 @@ from app.transparency.receipts import issue
 from app.transparency.tables import ReceiptRow
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.canonical_json import decode_base64url
+from app.transparency.verify.checkpoint import Checkpoint
 from app.transparency.verify.receipt import Receipt, parse_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -77,7 +78,7 @@ def proofs_at_head(vault: Vault) -> AddProof | None:
     return add
 
 
-def add_proof(vault: Vault, bundle: Bundle, *, at: log.TreeHead | None = None) -> Bundle:
+def add_proof(vault: Vault, bundle: Bundle, *, at: Checkpoint | None = None) -> Bundle:
     """Return a receipt with the proof that it is in the transparency log; unchanged while it is not there yet."""
     try:
         return bundle.model_copy(update={"proof": log.prove_inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})

@@ -12,8 +12,8 @@ from app.db.sqlite.store import Store
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
 from app.subjects.tables import Subject, Token, TokenKind
-from app.transparency.receipts import content as drafting
-from app.transparency.receipts import issue as issuing
+from app.transparency.receipts.content import right_receipt
+from app.transparency.receipts.issue import issue_receipt
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.vocabulary import RightKind
 from app.vault.register import KeyGoneError, Owner
@@ -234,12 +234,12 @@ def issue_right_receipt(
     """Issue the receipt of an exercised right, in the transaction that carries it out.
 
     Args:
-        own: the key of the subject's records, if it is open already.
+        own: the subject's key, if the caller opened it.
     """
     own = own or key(vault, subject_id)
     session.flush()
-    said = drafting.right_receipt(kind=kind, issuer=issuing.receipt_issuer(vault.settings), at=now)
-    return issuing.issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), said=said, now=now)
+    receipt = right_receipt(kind=kind, settings=vault.settings, at=now)
+    return issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), content=receipt, now=now)
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

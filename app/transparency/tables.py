@@ -1,7 +1,8 @@
-"""What the register keeps of the log for ever, and what the data store keeps of its entries while their people like.
+"""Tables of the tree (in the register, for ever) and of entries (in the data store, until the subject deletes them).
 
-No leaf stands beside a person, and once it is in the tree nothing ties it to one but the salt. Until then, for one
-interval at most, a copy of the data shows which rows are as new as which leaves (docs/reference/transparency-log.md).
+No leaf is stored beside a subject's id: once it is in the tree, only the salt links the two. Before that, for at most
+one interval, a copy of the data store shows which rows are as new as which leaves
+(docs/reference/transparency-log.md).
 """
 
 from datetime import datetime
@@ -21,8 +22,7 @@ from app.vault.tables import RegisterRow
 class Tile(RegisterRow):
     """Up to 256 hashes of one level of the tree, as in C2SP tlog-tiles.
 
-    Level 0 holds leaves, level 1 the roots of 256 leaves each, and so on. Only the last tile of a level is not full; it
-    grows in its place.
+    Level 0 has the leaves, level 1 the roots of 256 leaves each, and so on. Only the last tile of a level can grow.
     """
 
     __tablename__ = "log_tiles"
@@ -31,11 +31,11 @@ class Tile(RegisterRow):
     position: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
     hashes: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
     guards: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
-    """At level 0, for each leaf a tag over it and its index, under a key of the log: it tells which one was changed."""
+    """At level 0, a tag for each leaf and its index, under a key of the log. It shows which leaf was changed."""
 
 
 class LeafIndex(RegisterRow):
-    """At which index of the tree a leaf is."""
+    """The index of each leaf in the tree."""
 
     __tablename__ = "log_leaves"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads a plain dict
@@ -53,11 +53,11 @@ class LogHead(RegisterRow):
     root: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
     looked_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
-    """When the latest batch was due that found this size; a batch can add nothing."""
+    """The time of the latest batch that ended with this size; a batch can be empty."""
 
 
 class OpenEntry(RegisterRow):
-    """An entry about nobody (a notice, a key, a restore): its record is there for whoever audits the log."""
+    """An entry about no subject (a notice, a key, a restore), with its record in plain text for audits."""
 
     __tablename__ = "log_open_entries"
     __table_args__ = (Index("open_entries_to_join", "leaf", sqlite_where=text("NOT joined")),)
@@ -66,71 +66,71 @@ class OpenEntry(RegisterRow):
     salt: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     record: Mapped[str] = mapped_column(Text, info=IMPERSONAL)
     joined: Mapped[bool] = mapped_column(info=IMPERSONAL)
-    """Whether its leaf is in the tree."""
+    """Whether the leaf is in the tree."""
 
 
 class KeyUse(StrEnum):
-    """What a key signs. A key for each, so that whoever steals one cannot do with it what another does."""
+    """The use of a signing key. Each use has its own key, so that a stolen key forges one kind only."""
 
     RECEIPTS = "receipts"
     CHECKPOINTS = "checkpoints"
     EVENTS = "events"
-    """What relying parties are told: that a consent to them was given, or has ended."""
+    """Messages to relying parties: that a consent was given, or has ended."""
 
 
 class SigningKey(RegisterRow):
-    """A key pair that signs or signed. The private key is sealed under a key of its own, which goes when it retires."""
+    """A key pair, in force or retired. The register key that seals the private key is destroyed on retirement."""
 
     __tablename__ = "log_signing_keys"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     signs: Mapped[KeyUse] = mapped_column(value_enum(KeyUse), info=IMPERSONAL)
     thumbprint: Mapped[str] = mapped_column(String(43), unique=True, info=IMPERSONAL)
-    """RFC 7638, of the public key."""
+    """RFC 7638."""
     public: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=CREDENTIAL)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
     retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), info=IMPERSONAL)
-    """Since then it signs nothing; what it signed holds."""
+    """From then on it signs nothing. Its signatures stay valid."""
     stolen_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), info=IMPERSONAL)
-    """Since then somebody else may have signed with it."""
+    """From then on a thief may have signed with it."""
     stolen_size: Mapped[int | None] = mapped_column(info=IMPERSONAL)
-    """The size of the log then: what it signed holds only if it is among these."""
+    """The size of the log then. Receipts of this key are valid only among these leaves."""
 
 
 # --- In the data store
 
 
 class EntryRow(Row):
-    """One entry about a person, sealed under their key: its record, and the salt of its leaf."""
+    """One entry about a subject, sealed under their key: the record, and the salt of the leaf."""
 
     __tablename__ = "entries"
     __table_args__ = (UniqueConstraint("subject_id", "position"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """That of the act, where it has one: of a comparison."""
+    """The id of the act if it has one, as a comparison does."""
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the person's first entry without a receipt, and so on."""
+    """Counts the subject's entries, from 1."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class ReceiptRow(Row):
-    """One receipt, sealed under its person's key: what it says is the record of its entry."""
+    """One receipt, sealed under the subject's key. Its payload is the record of its leaf."""
 
     __tablename__ = "receipts"
     __table_args__ = (UniqueConstraint("subject_id", "position"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """That of the act, where it has one: of a consent event."""
+    """The id of the act if it has one, as a consent event does."""
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
     position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the person's first receipt, and so on."""
+    """Counts the subject's receipts, from 1."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECEIPT)
 
 
 class PendingLeaf(Row):
-    """A leaf that has committed with its act and is not in the tree yet. Its rows lie by their hashes: none of time."""
+    """A leaf that is committed with its act, but not yet in the tree. The rows are in the order of hashes, not time."""
 
     __tablename__ = "pending_leaves"
     __table_args__ = (
@@ -140,12 +140,12 @@ class PendingLeaf(Row):
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
     salt: Mapped[bytes | None] = mapped_column(LargeBinary(32), info=IMPERSONAL)
-    """Only of an entry about nobody, as is its record."""
+    """Set for an open entry only, as the record is."""
     record: Mapped[str | None] = mapped_column(Text, info=IMPERSONAL)
 
 
 class SeenHead(Row):
-    """The latest checkpoint of the log that this data goes with: one row. It tells an older copy of the register."""
+    """The newest checkpoint that the data store has seen, in one row. It reveals an older copy of the register."""
 
     __tablename__ = "seen_heads"
 

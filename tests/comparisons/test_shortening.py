@@ -22,9 +22,9 @@ from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.joined_leaves import logged, stores
-from tests.transparency.pending_leaves import opened_entries, unjoined
-from tests.transparency.tampered_logs import audited, tampering
+from tests.transparency.joined_leaves import open_stores, read_leaves
+from tests.transparency.pending_leaves import open_all_entries, pending_acts
+from tests.transparency.tampered_logs import run_audit, tampered_store
 from tests.vault.operator import make_backup, restore
 
 PATH = "/v1/me/comparisons"
@@ -58,14 +58,14 @@ def sealed(service: RunningService) -> Needles:
 
 
 def acts(service: RunningService) -> list[str]:
-    return [json.loads(record)["act"] for _, record, _ in opened_entries(service.vault).values()]
+    return [json.loads(record)["act"] for _, record, _ in open_all_entries(service.vault).values()]
 
 
 def test_lines_of_before_a_day_go_with_their_entries_and_the_leaves_stay(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     first = service.clock().date()
     compared(service, party, consent, days=3)
-    before, leaves = lines(person), set(unjoined(service.vault))
+    before, leaves = lines(person), set(pending_acts(service.vault))
     answer = shortened(person, first + timedelta(days=2))
     after = lines(person)
 
@@ -74,7 +74,7 @@ def test_lines_of_before_a_day_go_with_their_entries_and_the_leaves_stay(service
     assert after == before[:2]
     assert acts(service).count("comparison") == 2
     assert acts(service).count("history_shortened") == 1
-    assert leaves < set(unjoined(service.vault)) | set(logged(service.vault))
+    assert leaves < set(pending_acts(service.vault)) | set(read_leaves(service.vault))
 
 
 def test_its_entry_says_that_it_was_done_and_not_what(service: RunningService) -> None:
@@ -83,7 +83,7 @@ def test_its_entry_says_that_it_was_done_and_not_what(service: RunningService) -
     shortened(person, service.clock().date()).raise_for_status()
     (record,) = [
         found
-        for _, held, _ in opened_entries(service.vault).values()
+        for _, held, _ in open_all_entries(service.vault).values()
         if (found := json.loads(held))["act"] == "history_shortened"
     ]
 
@@ -135,11 +135,11 @@ def test_where_there_is_nothing_nothing_is_written(service: RunningService) -> N
     person, party, consent = service.enrolled(face=1)
     compared(service, party, consent, days=1)
     shortened(person, service.clock().date()).raise_for_status()
-    before = unjoined(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))
+    before = pending_acts(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))
     codes = [shortened(person, service.clock().date()).json()["deleted"] for _ in range(5)]
 
     assert codes == [0] * 5
-    assert (unjoined(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))) == before
+    assert (pending_acts(service.vault), set(tombstones(service.vault.register, EndedKind.HISTORY))) == before
     assert len(before[1]) == 1
 
 
@@ -232,10 +232,10 @@ def test_an_audit_knows_what_its_person_deleted_and_misses_what_somebody_else_di
         shortened(person, service.clock().date()).raise_for_status()
         party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
         now = service.clock()
-    whole = audited(root, now=now).findings
-    with tampering(root, "data/mien.db") as tampered:
+    whole = run_audit(root, now=now).findings
+    with tampered_store(root, "data/mien.db") as tampered:
         tampered("DELETE FROM entries WHERE position = (SELECT max(position) - 1 FROM entries)")
-    missed = audited(root, now=now).findings
+    missed = run_audit(root, now=now).findings
 
     assert whole == ()
     assert [one.kind for one in missed] == [FindingKind.RECORD_MISSING]
@@ -274,7 +274,7 @@ def test_shortened_after_a_restore_both_cuts_hold(root: Path, pool: SharedPool) 
         moved = service.clock
     for _ in range(2):
         restore(root, root.with_name("backup"), clock=moved)
-    with stores(root) as vault:
+    with open_stores(root) as vault:
         ((count,),) = rows(vault.data.path, "SELECT count(*) FROM comparisons")
 
     assert count == 1

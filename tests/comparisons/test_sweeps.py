@@ -18,8 +18,8 @@ from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.joined_leaves import stores
-from tests.transparency.pending_leaves import unjoined
+from tests.transparency.joined_leaves import open_stores
+from tests.transparency.pending_leaves import pending_acts
 
 FEW = 4
 
@@ -32,7 +32,7 @@ def people(service: RunningService, party: Party, count: int) -> list[tuple[Pers
 
 def acts(service: RunningService) -> list[str]:
     """Return what the leaves that wait are of."""
-    return sorted(unjoined(service.vault).values())
+    return sorted(pending_acts(service.vault).values())
 
 
 def test_too_many_references_stop_the_party_for_every_reference(
@@ -199,7 +199,7 @@ def test_rights_are_answered_while_it_is_stopped(root: Path, pool: SharedPool) -
 
 
 def test_the_key_of_the_counts_is_made_once(root: Path) -> None:
-    with stores(root) as vault:
+    with open_stores(root) as vault:
         enumeration_guard.create_key(vault)
         enumeration_guard.create_key(vault)
 

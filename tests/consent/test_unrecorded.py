@@ -20,7 +20,7 @@ def test_a_consent_whose_end_was_not_recorded_is_not_said_to_be_given(
         raise KekError("it is not at hand")
 
     with monkeypatch.context() as failing:
-        failing.setattr(signing_keys, "load_signer", away)
+        failing.setattr(signing_keys, "load_private_key", away)
         first, meanwhile = person("DELETE", address).json(), person("DELETE", address).json()
     later, again = person("DELETE", address).json(), person("DELETE", address).json()
     listed = [one["state"] for one in person("GET", "/v1/me/consents").json()["items"]]

@@ -19,7 +19,7 @@ from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import unjoined
+from tests.transparency.pending_leaves import pending_acts
 from tests.vault.operator import make_backup, restore
 
 OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
@@ -112,7 +112,7 @@ def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) 
         service.clock.advance(hours=2)
         for _ in range(3):
             run_maintenance(service.vault, settings=service.settings, now=service.clock())
-        acts = list(unjoined(service.vault).values())
+        acts = list(pending_acts(service.vault).values())
 
     assert acts.count("relying_party_key_ended") == 1
 

@@ -23,7 +23,7 @@ from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.pending_leaves import unjoined
+from tests.transparency.pending_leaves import pending_acts
 
 OTHERS: dict[str, Any] = {
     "consent_days": 20,
@@ -208,7 +208,7 @@ def test_a_second_maintenance_run_finds_nothing(configured_service: RunningServi
     first = run_maintenance(
         configured_service.vault, settings=configured_service.settings, now=configured_service.clock()
     )
-    before = unjoined(configured_service.vault)
+    before = pending_acts(configured_service.vault)
     second = run_maintenance(
         configured_service.vault, settings=configured_service.settings, now=configured_service.clock()
     )
@@ -216,7 +216,7 @@ def test_a_second_maintenance_run_finds_nothing(configured_service: RunningServi
     assert (first.access_counts_deleted, first.proofs_deleted, first.erasures_forgotten) == (1, 1, 1)
     assert not any((second.purged, second.expired, second.tokens_ended, second.access_counts_deleted))
     # Fewer, if a batch of the log fell in between.
-    assert unjoined(configured_service.vault).items() <= before.items(), "no entry was added"
+    assert pending_acts(configured_service.vault).items() <= before.items(), "no entry was added"
 
 
 def test_rows_are_deleted_page_by_page_and_an_interrupted_run_continues(
@@ -245,7 +245,7 @@ def test_rows_are_deleted_page_by_page_and_an_interrupted_run_continues(
 
     assert left == 3, "rows without an entry are not deleted"
     assert count_rows(service, "access_counts") == 0
-    assert list(unjoined(service.vault).values()).count("retention_run") == 3
+    assert list(pending_acts(service.vault).values()).count("retention_run") == 3
 
 
 def test_an_erasure_in_progress_is_not_deleted(service: RunningService) -> None:

@@ -19,7 +19,7 @@ from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
-from tests.transparency.tampered_logs import audited
+from tests.transparency.tampered_logs import run_audit
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, mo
         assert min(one["on_day"] for one in counts) >= str((service.clock() - timedelta(days=400)).date())
         now = service.clock()
 
-    found = audited(root, now=now)
+    found = run_audit(root, now=now)
     assert found.findings == ()
     assert found.checked.receipts >= 7
     assert [one.found(files_under(root)) for one in gone] == [[], []]

@@ -23,7 +23,7 @@ from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import MovableClock, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.transparency.pending_leaves import opened_entries
+from tests.transparency.pending_leaves import open_all_entries
 from tests.vault.operator import make_backup, restore
 
 NEVER = 1e6
@@ -126,7 +126,7 @@ def test_its_person_has_an_entry_and_the_log_a_count(service: RunningService) ->
     token_id = next(one["token_id"] for one in old("GET", "/v1/me/tokens").json()["items"] if one["current"])
     used(service, old, on=service.clock().date() - timedelta(days=500))
     ended(service)
-    found = [json.loads(record) for _, record, _ in opened_entries(service.vault).values()]
+    found = [json.loads(record) for _, record, _ in open_all_entries(service.vault).values()]
     open_records = [
         json.loads(record)
         for (record,) in rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")

@@ -1,10 +1,10 @@
-"""Who has the whole log, when it grew, and one relying party's records, and wants to know which leaves are a person's.
+"""An adversary with the log, its times and one relying party's records, who seeks the leaves of a person.
 
-That they know the *batch* is not hidden: the relying party knows when it asked, and so in which ten minutes the leaf
-joined. So each leaf is scored against the others of its own batch, and what a score is worth is the AUC: the chance
-that a leaf of the person's is scored higher than another leaf of a batch in which the person was verified.
+The *batch* is not hidden: the relying party knows the time of its request, and so the ten minutes in which the leaf
+joined. So each leaf is scored against the others of its batch. The value of a score is its AUC: the probability that a
+leaf of the person has a higher score than another leaf of a batch in which the person was verified.
 
-They get more than they would: the very record of each comparison, to the microsecond, though not its salt.
+The adversary has more than a real one would: the exact record of each comparison, to the microsecond, without its salt.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from app.transparency.verify import merkle
 Floats = NDArray[np.float64]
 
 STRATEGIES = (
-    "place against order of asking",
-    "place against time of asking",
-    "exactly the place of asking",
+    "place against order of requests",
+    "place against time of requests",
+    "exactly the place of the request",
     "parity of index against order",
     "distance to its neighbours",
     "first byte",
-    "bits that are set",
+    "number of bits",
     "likeness to the hash of the reference",
     "likeness to the hash of reference and time",
     "likeness to the hash of the record",
@@ -35,48 +35,48 @@ STRATEGIES = (
 )
 
 KNOWN = (b"", bytes(32))
-"""Salts that everybody would try."""
+"""Salts that are easy to guess."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request of the relying party, as it may note it, with more than it is told."""
+class DoorRecord:
+    """One request of the relying party, with more than a real one knows."""
 
     turn: int
     order: int
-    """Among its requests of that turn, from 0."""
+    """Its number among the requests before that batch, from 0."""
     of: int
-    """How many those were."""
+    """The number of requests before that batch."""
     within: float
-    """When, as a part of the turn from 0 to 1."""
+    """The time, as a part of the interval from 0 to 1."""
     at: datetime
     subject_ref: str
     record: bytes
 
 
 @dataclass(frozen=True)
-class Public:
-    """What anybody can read of the log: each batch, known by its turn, with where it begins, and its leaves."""
+class PublicLog:
+    """The public data of the log: the first index and the leaves of each batch, by its number."""
 
     begins: Mapping[int, int]
     leaves: Mapping[int, Sequence[bytes]]
 
     @cached_property
     def likeness(self) -> Mapping[tuple[int, int], Floats]:
-        """For two batches, how many bits each leaf of the one has in common with each of the other, at most."""
+        """For each two batches, the most bits that each leaf of the first shares with a leaf of the second."""
         bits = {turn: _bits(leaves) for turn, leaves in self.leaves.items()}
         return {(a, b): _common(bits[a], bits[b]).max(axis=1) for a in bits for b in bits if a != b}
 
 
-def scores(public: Public, asked: Sequence[Asked], turn: int) -> Floats:
-    """Score the leaves of one batch, a row each, a column for each strategy, as leaves of a person.
+def scores(public: PublicLog, records: Sequence[DoorRecord], turn: int) -> Floats:
+    """Return a score of each leaf of one batch (row) by each strategy (column), as a leaf of a person.
 
     Args:
         public: the log.
-        asked: all requests about that person.
-        turn: a turn in which there was one.
+        records: all requests about that person.
+        turn: the number of a batch with such a request.
     """
-    leaves, now = public.leaves[turn], [one for one in asked if one.turn == turn]
+    leaves, now = public.leaves[turn], [record for record in records if record.turn == turn]
     size, index = len(leaves), np.arange(len(leaves))
     place = (index + 0.5) / size
     numbers = [int.from_bytes(leaf, "big") for leaf in leaves]
@@ -96,13 +96,13 @@ def scores(public: Public, asked: Sequence[Asked], turn: int) -> Floats:
         bits.sum(axis=1),
         *(_common(bits, _bits([hashlib.sha256(one).digest() for one in some])).max(axis=1) for some in guesses),
         _common(bits, _bits([merkle.leaf_hash(salt + one.record) for one in now for salt in KNOWN])).max(axis=1),
-        _together(public, {one.turn for one in asked}, turn),
+        _together(public, {record.turn for record in records}, turn),
     ]
     return np.array(columns, dtype=np.float64).T
 
 
-def _together(public: Public, theirs: set[int], turn: int) -> Floats:
-    """Say how much more the leaves are like those of the person's other batches than like those of the rest."""
+def _together(public: PublicLog, theirs: set[int], turn: int) -> Floats:
+    """Return how much more each leaf resembles the leaves of the person's other batches than other leaves."""
     others = [public.likeness[turn, one] for one in public.leaves if one != turn and one in theirs]
     rest = [public.likeness[turn, one] for one in public.leaves if one != turn and one not in theirs]
     zero = np.zeros((1, len(public.leaves[turn])))
@@ -115,21 +115,21 @@ def _bits(hashes: Sequence[bytes]) -> Floats:
 
 
 def _common(some: Floats, others: Floats) -> Floats:
-    """Count the bits that each of *some* has in common with each of *others*."""
+    """Return the number of bits that each of *some* shares with each of *others*."""
     found: Floats = some @ others.T + (1 - some) @ (1 - others).T
     return found
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The scores of one person's batches, by one strategy, and which leaves are theirs."""
+    """The scores of one person's batches by one strategy, and the truth."""
 
     scored: Sequence[Floats]
     theirs: Sequence[NDArray[np.bool_]]
 
     @cached_property
     def won(self) -> tuple[float, int]:
-        """How many pairs of a leaf of theirs and another of the same batch were told apart, and how many there are."""
+        """The pairs of a leaf of the person and another leaf of its batch: those scored correctly, and all."""
         won, pairs = 0.0, 0
         for scored, theirs in zip(self.scored, self.theirs, strict=True):
             more = scored[theirs][:, None] - scored[~theirs][None, :]
@@ -140,19 +140,19 @@ class Guess:
 
 @dataclass(frozen=True)
 class Auc:
-    """The chance to tell a leaf of a person's from another, and its spread."""
+    """The probability of a correct order of two leaves, and its spread."""
 
     value: float
     spread: float
     """Standard error: a bootstrap over the people."""
 
     def interval(self, spreads: float) -> tuple[float, float]:
-        """Return so many spreads on either side."""
+        """Return the interval of *spreads* standard errors on either side."""
         return self.value - spreads * self.spread, self.value + spreads * self.spread
 
 
 def auc(guesses: Sequence[Guess], *, resamples: int = 400) -> Auc:
-    """Return what a strategy is worth over all people."""
+    """Return the AUC of a strategy over all people."""
     won, pairs = np.array([one.won for one in guesses]).T
     drawn = np.random.default_rng(1).integers(len(guesses), size=(resamples, len(guesses)))
     again = won[drawn].sum(axis=1) / pairs[drawn].sum(axis=1)
@@ -160,7 +160,7 @@ def auc(guesses: Sequence[Guess], *, resamples: int = 400) -> Auc:
 
 
 def learned(some: Floats, theirs: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Fit a logistic regression; returns its weights, and the mean and spread of each column that they are for."""
+    """Fit a logistic regression; return its weights, and the mean and spread of each column."""
     mean, spread = some.mean(axis=0), some.std(axis=0)
     spread[spread == 0] = 1.0
     columns = np.hstack([np.ones((len(some), 1)), (some - mean) / spread])
@@ -174,7 +174,7 @@ def learned(some: Floats, theirs: NDArray[np.bool_]) -> tuple[Floats, Floats, Fl
 
 
 def combined(some: Floats, fitted: tuple[Floats, Floats, Floats]) -> Floats:
-    """Score by all strategies together."""
+    """Return the score of all strategies together."""
     weights, mean, spread = fitted
     found: Floats = ((some - mean) / spread) @ weights[1:]
     return found

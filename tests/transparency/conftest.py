@@ -1,4 +1,4 @@
-"""What tests of the ledger may ask for."""
+"""Fixtures of the tests of the transparency log and receipts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the log was told and is still waiting in the stores: every leaf that has not joined, and what it is of."""
+"""The pending leaves in the stores, and the act that each one records."""
 
 import json
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from tests.support.service_fixture import Party, Person, RunningService
 
 
 @dataclass
-class Case:
-    """A running service with somebody enrolled for a relying party."""
+class EnrolledCase:
+    """A running service with one person enrolled for a relying party."""
 
     service: RunningService
     person: Person
@@ -27,12 +27,12 @@ class Case:
 
     @property
     def address(self) -> str:
-        """Where the consent is."""
+        """The path of the consent."""
         return f"/v1/me/consents/{self.consent['consent_id']}"
 
 
-def unjoined(vault: Vault) -> dict[bytes, str]:
-    """Return every leaf that is to join the tree, with the act that its record names; open the sealed ones."""
+def pending_acts(vault: Vault) -> dict[bytes, str]:
+    """Return every pending leaf with the act that its record names; sealed records are opened."""
     open_ = rows(vault.data.path, "SELECT leaf, salt, record FROM pending_leaves WHERE record IS NOT NULL")
     open_ += rows(vault.register.store.path, "SELECT leaf, salt, record FROM log_open_entries WHERE NOT joined")
     named = {leaf: (salt, record.encode()) for leaf, salt, record in open_}
@@ -43,11 +43,11 @@ def unjoined(vault: Vault) -> dict[bytes, str]:
         assert len(salt) == entries.SALT_BYTES
         assert entries.compute_leaf(salt, record) == leaf
     records = {leaf: json.loads(named[leaf][1]) if leaf in named else {} for leaf in waiting}
-    return {leaf: record.get("act") or record.get("kind") or "of nobody any more" for leaf, record in records.items()}
+    return {leaf: record.get("act") or record.get("kind") or "record is gone" for leaf, record in records.items()}
 
 
-def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
-    """Open every entry of everybody: its leaf, record and salt, by its id."""
+def open_all_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
+    """Open the entries of all subjects: leaf, record and salt, by id."""
     found = {}
     for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
         held = json.loads(_key(vault, subject_id).open(sealed, sealing_context(EntryRow.sealed, UUID(row_id))))
@@ -57,8 +57,8 @@ def opened_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
 
 
 def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
-    """Open every entry and receipt of everybody."""
-    found = {leaf: (salt, record) for leaf, record, salt in opened_entries(vault).values()}
+    """Open the entries and receipts of all subjects."""
+    found = {leaf: (salt, record) for leaf, record, salt in open_all_entries(vault).values()}
     receipts = [
         _key(vault, subject_id).open(sealed, sealing_context(ReceiptRow.sealed, UUID(row_id)))
         for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM receipts")

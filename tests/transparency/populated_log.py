@@ -1,6 +1,6 @@
-"""A street of people, two relying parties and many turns of the log, by the service's own verbs on real stores.
+"""A transparency log of many people, two relying parties and many batches, in real stores.
 
-Only the engine is a stand-in: it finds the face whose number is the image, at once.
+The service's own functions make it. Only the engine is replaced: the image of a face is its number.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from app.consent import service as consent
-from app.consent.service import ConsentRequest as Decided
+from app.consent.service import ConsentRequest
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
@@ -29,15 +29,15 @@ from app.web.auth import Principal, token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
 from tests.support.toy_engine import toy_card
-from tests.transparency.adversary import Asked, Public
-from tests.transparency.joined_leaves import START, TURN, logged
-from tests.transparency.pending_leaves import opened_entries
+from tests.transparency.adversary import DoorRecord, PublicLog
+from tests.transparency.joined_leaves import START, TURN, read_leaves
+from tests.transparency.pending_leaves import open_all_entries
 
 DIMENSIONS = 128
 
 
-class Numbers(ToyPool):
-    """Finds the face whose number is the image."""
+class NumberPool(ToyPool):
+    """Measures the face whose number is the image."""
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         return [Measurement(tuple(float(at == image[0]) for at in range(DIMENSIONS)), {}) for image in images]
@@ -45,7 +45,7 @@ class Numbers(ToyPool):
 
 @dataclass
 class Door:
-    """A relying party, and what it knows people as."""
+    """A relying party with the references of its people."""
 
     id: UUID
     key_id: UUID
@@ -53,23 +53,23 @@ class Door:
 
 
 @dataclass
-class Street:
-    """People who are verified at two doors; what the first of these notes, and what is so."""
+class PopulatedLog:
+    """The log of people who are verified at two doors, with the records of the first door."""
 
     vault: Vault
     people: int
     seed: int = 1
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)  # noqa: S311 - who comes when
-        self._faces = RunningEngine(pool=Numbers(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+        self._chance = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
+        self._faces = RunningEngine(pool=NumberPool(), card=toy_card(), target_fmr=1e-3, threshold=0.54)
         self.now = START
         engine_history.put_in_force(self.vault, toy_card(), days=90, now=START)
         self._doors = [self._door(name) for name in ("Door", "Gate")]
         for face in range(self.people):
-            self._move_in(face)
+            self._enrol(face)
         batch.append_batch(self.vault, now=START)
-        self._first = len(logged(self.vault))
+        self._first = len(read_leaves(self.vault))
         self._asked: list[tuple[int, UUID, dict[str, Any]]] = []
         self.turns = 0
 
@@ -82,7 +82,7 @@ class Street:
         assert found is not None
         return Door(party.relying_party_id, found.token_id)
 
-    def _move_in(self, face: int) -> None:
+    def _enrol(self, face: int) -> None:
         given = subjects.register(self.vault, display_name=None, now=self.now)
         me = subjects.authenticate(self.vault.data, token_digest(given.access_token))
         assert me is not None
@@ -99,27 +99,27 @@ class Street:
         )
 
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
-        asked = Decided(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
-        given = consent.give(self.vault, by=me, request=asked, chosen_end=None, now=self.now)
+        request = ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
+        given = consent.give(self.vault, by=me, request=request, chosen_end=None, now=self.now)
         door.references.append(str(given.grant.subject_ref))
         return given.grant.id
 
-    def live(self, turns: int, *, comings: int) -> None:
-        """Let people come to the first door so often in each turn, and now and then to the other."""
+    def run(self, turns: int, *, visits: int) -> None:
+        """Verify people at the first door, *visits* times before each batch, and sometimes at the other."""
         for _ in range(turns):
             self.turns += 1
             began = START + self.turns * TURN
-            moments = sorted(self._chance.random() for _ in range(comings))
+            moments = sorted(self._chance.random() for _ in range(visits))
             for order, within in enumerate(moments):
                 self.now = began + within * TURN
                 face = self._chance.randrange(self.people)
-                noted = {"turn": self.turns, "order": order, "of": comings, "within": within, "at": self.now}
-                self._asked.append((face, self._come(self._doors[0], face), noted))
-                if self._chance.random() < 1 / comings:
-                    self._come(self._doors[1], self._chance.randrange(self.people))
+                noted = {"turn": self.turns, "order": order, "of": visits, "within": within, "at": self.now}
+                self._asked.append((face, self._visit(self._doors[0], face), noted))
+                if self._chance.random() < 1 / visits:
+                    self._visit(self._doors[1], self._chance.randrange(self.people))
             batch.append_batch(self.vault, now=began + TURN + timedelta(seconds=1))
 
-    def _come(self, door: Door, face: int) -> UUID:
+    def _visit(self, door: Door, face: int) -> UUID:
         probe = face if self._chance.random() < 0.9 else (face + 1) % self.people
         return verify(
             self.vault,
@@ -130,27 +130,27 @@ class Street:
             clock=lambda: self.now,
         ).comparison_id
 
-    def public(self) -> Public:
-        """Return what anybody can read: the leaves, cut where the log had a checkpoint."""
-        leaves = logged(self.vault)
+    def public(self) -> PublicLog:
+        """Return the public data: the leaves between each two checkpoints."""
+        leaves = read_leaves(self.vault)
         found = rows(self.vault.register.store.path, "SELECT size FROM log_heads ORDER BY size")
         sizes = [size for (size,) in found if size >= self._first]
         spans = dict(enumerate(pairwise(sizes), start=1))
         begins = {turn: begin for turn, (begin, _) in spans.items()}
-        return Public(begins, {turn: leaves[begin:end] for turn, (begin, end) in spans.items()})
+        return PublicLog(begins, {turn: leaves[begin:end] for turn, (begin, end) in spans.items()})
 
-    def noted(self) -> dict[int, list[Asked]]:
-        """Return the first door's records, by face."""
-        known = opened_entries(self.vault)
-        found: dict[int, list[Asked]] = {face: [] for face in range(self.people)}
+    def door_records(self) -> dict[int, list[DoorRecord]]:
+        """Return the first door's records of its requests, by face."""
+        known = open_all_entries(self.vault)
+        found: dict[int, list[DoorRecord]] = {face: [] for face in range(self.people)}
         for face, comparison_id, noted in self._asked:
             reference, record = self._doors[0].references[face], known[comparison_id][1]
-            found[face].append(Asked(subject_ref=reference, record=record, **noted))
+            found[face].append(DoorRecord(subject_ref=reference, record=record, **noted))
         return found
 
-    def truth(self) -> dict[int, set[bytes]]:
-        """Return the leaves of each face's comparisons, at either door: who opens what is sealed can tell."""
-        known = opened_entries(self.vault)
+    def own_leaves(self) -> dict[int, set[bytes]]:
+        """Return the leaves of each face's comparisons, at either door, from the opened records."""
+        known = open_all_entries(self.vault)
         people = dict(rows(self.vault.data.path, "SELECT id, subject_id FROM entries"))
         faces = {people[comparison_id.hex]: face for face, comparison_id, _ in self._asked}
         found: dict[int, set[bytes]] = {face: set() for face in range(self.people)}

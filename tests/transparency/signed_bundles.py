@@ -17,7 +17,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.transparency.receipts import content as drafting
+from app.settings import Settings
+from app.transparency.receipts import content
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify import vocabulary
 from tests.consent.drafts import shipped
@@ -25,10 +26,8 @@ from tests.consent.drafts import shipped
 ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 AT = datetime(2026, 11, 26, 8, 30, 15, 123456, tzinfo=UTC)
 UNTIL = datetime(2027, 11, 26, tzinfo=UTC)
-ISSUER = drafting.Issuer(controller="Demonstration controller", profile="prototype")
-DOOR = drafting.ConsentRecipient(
-    id=UUID("5f0c2b1e-8d1e-4d0b-9a4e-0b8a6d9f1c23"), name="Door", contact="door@example.org"
-)
+SETTINGS = Settings(profile="prototype")
+DOOR = content.recipient(UUID("5f0c2b1e-8d1e-4d0b-9a4e-0b8a6d9f1c23"), name="Door", contact="door@example.org")
 
 
 def b64(content: bytes) -> str:
@@ -157,9 +156,9 @@ def front_matter(name: str) -> tuple[str, dict[str, Any]]:
 
 def consent(kind: vocabulary.ConsentKind = "consent_given", purpose: str = "verification") -> receipts.ConsentReceipt:
     sha256, matter = front_matter(purpose)
-    return drafting.consent_receipt(
+    return content.consent_receipt(
         kind=kind,
-        issuer=ISSUER,
+        settings=SETTINGS,
         at=AT,
         valid_until=UNTIL if kind == "consent_given" else None,
         notice_sha256=sha256,
@@ -169,12 +168,12 @@ def consent(kind: vocabulary.ConsentKind = "consent_given", purpose: str = "veri
 
 
 def right(kind: vocabulary.RightKind = "rectification") -> receipts.RightReceipt:
-    return drafting.right_receipt(kind=kind, issuer=ISSUER, at=AT)
+    return content.right_receipt(kind=kind, settings=SETTINGS, at=AT)
 
 
 def erasure() -> receipts.ErasureReceipt:
-    return drafting.erasure_receipt(
-        issuer=ISSUER,
+    return content.erasure_receipt(
+        settings=SETTINGS,
         requested=AT.date(),
         keys_destroyed=AT,
         completed=AT,

@@ -1,4 +1,4 @@
-"""Notes of our log, and what others sign them with."""
+"""A checkpoint of our log, signed by its key and by others."""
 
 import base64
 from collections.abc import Iterable
@@ -11,18 +11,20 @@ from app.transparency.verify.merkle import leaf_hash
 
 ORIGIN = "mien/3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
+OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OURS = Verifier(ORIGIN, KEY.public_key())
-SAID = Checkpoint(ORIGIN, 4096, leaf_hash(b"root"))
-ROOT = base64.b64encode(SAID.root).decode()
-NOTE = sign_checkpoint(SAID, name=ORIGIN, private_key=KEY)
+CHECKPOINT = Checkpoint(ORIGIN, 4096, leaf_hash(b"root"))
+ROOT = base64.b64encode(CHECKPOINT.root).decode()
+NOTE = sign_checkpoint(CHECKPOINT, name=ORIGIN, private_key=KEY)
 
 
 def signed(text: str) -> str:
-    """Sign any text at all with our key."""
+    """Sign any text with our key."""
     return module._sign_note(text, name=ORIGIN, private_key=KEY)
 
 
-def cosigned(names: Iterable[str], key: Ed25519PrivateKey = OTHER) -> str:
-    """Give the lines that others sign our checkpoint with."""
-    return "".join(module._sign_note(SAID.text, name=name, private_key=key).rpartition("\n\n")[2] for name in names)
+def cosigned(names: Iterable[str], key: Ed25519PrivateKey = OTHER_KEY) -> str:
+    """Return the signature lines of others for our checkpoint."""
+    return "".join(
+        module._sign_note(CHECKPOINT.text, name=name, private_key=key).rpartition("\n\n")[2] for name in names
+    )

@@ -1,4 +1,4 @@
-"""Logs to look through: grown batch by batch as a service grows one, in real stores, and then tampered with."""
+"""Transparency logs in real stores: made batch by batch, then changed with SQL."""
 
 import secrets
 import shutil
@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.transparency.audit import service as audit
 from app.transparency.audit.findings import Finding
+from app.transparency.audit.service import AuditReport, audit_log
 from app.transparency.log import batch, entries
 from app.transparency.log.entries import LoggedAct
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH
@@ -23,7 +23,7 @@ NOW = datetime(2031, 1, 1, 12, tzinfo=UTC)
 
 
 @contextmanager
-def opened(root: Path, **settings: Any) -> Iterator[Vault]:
+def open_stores(root: Path, **settings: Any) -> Iterator[Vault]:
     """Open the stores in *root*, as a command does."""
     vault = open_vault(settings_for(root, **settings))
     try:
@@ -33,9 +33,9 @@ def opened(root: Path, **settings: Any) -> Iterator[Vault]:
         vault.register.store.close()
 
 
-def grown(root: Path, *batches: int) -> int:
-    """Let batches of so many leaves join the log, the first with an open record; return its size."""
-    with opened(root, log_padding=1) as vault:
+def append_batches(root: Path, *batches: int) -> int:
+    """Append batches with these numbers of leaves, each with one open entry; return the size of the log."""
+    with open_stores(root, log_padding=1) as vault:
         for number, count in enumerate(batches):
             with vault.data.write() as session:
                 for _ in range(count - 1):
@@ -46,18 +46,17 @@ def grown(root: Path, *batches: int) -> int:
     return joined.size
 
 
-def audited(root: Path, *, now: datetime = NOW) -> audit.AuditReport:
-    with opened(root) as vault:
-        return audit.audit_log(vault, now=now, progress=lambda _doing: None)
+def run_audit(root: Path, *, now: datetime = NOW) -> AuditReport:
+    with open_stores(root) as vault:
+        return audit_log(vault, now=now, progress=lambda _doing: None)
 
 
-def first(root: Path) -> Finding:
-    """Return the first finding."""
-    return audited(root).findings[0]
+def first_finding(root: Path) -> Finding:
+    return run_audit(root).findings[0]
 
 
-class Tampered:
-    """A store's file, in the hands of somebody who knows SQL and the tree, and has no key."""
+class TamperedStore:
+    """A store's file in the hands of an attacker who knows SQL and the tree, and has no key."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -65,11 +64,11 @@ class Tampered:
             connection.execute(f"DROP TRIGGER {trigger}")
 
     def __call__(self, statement: str, *values: object) -> list[Any]:
-        """Run a statement; it must change something, or find something."""
+        """Run a statement that must find or change a row."""
         cursor = self._connection.execute(statement, values)
-        found = cursor.fetchall()
-        assert found or cursor.rowcount > 0, statement
-        return found
+        rows = cursor.fetchall()
+        assert rows or cursor.rowcount > 0, statement
+        return rows
 
     @property
     def size(self) -> int:
@@ -82,7 +81,7 @@ class Tampered:
         return self._parts("guards", GUARD_BYTES)
 
     def _parts(self, column: str, length: int) -> list[bytes]:
-        rows = self(f"SELECT {column} FROM log_tiles WHERE level = 0 ORDER BY position")  # noqa: S608 - our own words
+        rows = self(f"SELECT {column} FROM log_tiles WHERE level = 0 ORDER BY position")  # noqa: S608 - a constant
         whole = b"".join(row[0] for row in rows)
         return [whole[at : at + length] for at in range(0, len(whole), length)]
 
@@ -95,7 +94,7 @@ class Tampered:
         self("UPDATE log_tiles SET hashes = ? WHERE level = 0 AND position = ?", changed, position)
 
     def rebuild(self, leaves: Sequence[bytes], guards: Sequence[bytes], *, heads: bool = True) -> None:
-        """Make tiles, index and, if wanted, heads anew, so that all of them agree on these leaves."""
+        """Replace tiles and index, and with *heads* the roots too, so that they agree on these leaves."""
         self("DELETE FROM log_tiles")
         self("DELETE FROM log_leaves")
         for index, leaf in enumerate(leaves):
@@ -104,12 +103,12 @@ class Tampered:
         level, below = 0, list(leaves)
         while len(below) >= WIDTH:
             whole = len(below) // WIDTH * WIDTH
-            below = [_over(below[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
+            below = [_root(below[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
             level += 1
             self._level(level, below, [])
         if heads:
             for (size,) in self("SELECT size FROM log_heads"):
-                self("UPDATE log_heads SET root = ? WHERE size = ?", _over(leaves[:size]), size)
+                self("UPDATE log_heads SET root = ? WHERE size = ?", _root(leaves[:size]), size)
 
     def _level(self, level: int, hashes: Sequence[bytes], guards: Sequence[bytes]) -> None:
         for position in range(-(-len(hashes) // WIDTH)):
@@ -119,33 +118,34 @@ class Tampered:
 
 
 @contextmanager
-def tampering(root: Path, file: str = "keys/register.db") -> Iterator[Tampered]:
-    with closing(sqlite3.connect(root / file, isolation_level=None)) as connection:
-        yield Tampered(connection)
+def tampered_store(root: Path, file: str = "keys/register.db") -> Iterator[TamperedStore]:
+    # One transaction, because each commit waits for the disk.
+    with closing(sqlite3.connect(root / file)) as connection, connection:
+        yield TamperedStore(connection)
 
 
-def _over(leaves: Sequence[bytes]) -> bytes:
-    """Return the root over some leaves, put together as RFC 6962 says it."""
+def _root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaves, as RFC 6962 defines it."""
     if not leaves:
         return merkle.EMPTY_ROOT
     if len(leaves) == 1:
         return leaves[0]
     left = 1 << (len(leaves) - 1).bit_length() - 1
-    return merkle.node_hash(_over(leaves[:left]), _over(leaves[left:]))
+    return merkle.node_hash(_root(leaves[:left]), _root(leaves[left:]))
 
 
 assert WIDTH == 1 << HEIGHT
 
 
-def rolled_back(root: Path, aside: Path) -> int:
-    """Put the register back to what it was before 20 leaves, by a copy in *aside*; return the size of the log then."""
-    with opened(root) as vault:
+def roll_register_back(root: Path, aside: Path) -> int:
+    """Append 20 leaves, then restore the register from a copy made before in *aside*; return its size."""
+    with open_stores(root) as vault:
         assert vault.checkpoint_all()
     shutil.copy(root / "keys" / "register.db", aside / "older.db")
-    with tampering(root) as tampered:
+    with tampered_store(root) as tampered:
         size = tampered.size
-    grown(root, 20)
-    with opened(root) as vault:
+    append_batches(root, 20)
+    with open_stores(root) as vault:
         assert vault.checkpoint_all()
     shutil.copy(aside / "older.db", root / "keys" / "register.db")
     return size

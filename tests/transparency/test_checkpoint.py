@@ -1,4 +1,4 @@
-"""A checkpoint opens with its key, as it was signed; notes that others published are among them."""
+"""A signed checkpoint opens with its key; so do notes that others published."""
 
 import base64
 
@@ -12,7 +12,7 @@ from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Veri
 from app.transparency.verify.merkle import EMPTY_ROOT, MAX_LEAVES
 from tests.transparency.signed_notes import KEY, NOTE, ORIGIN, OURS, ROOT
 
-# --- What others published.
+# --- Notes that others published
 
 GO_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 GO_LOG = "go.sum database tree"
@@ -22,7 +22,7 @@ WVVNVD2qx+fTq31zkj6UAqxT5X6HvGphGM+o8Thnbsg=
 
 — sum.golang.org Az3grligJmgX7KGyGPKybykNTh3VgsbLvUuvOwrM5zLVlulmFp2wdvbxOw74/gcNxURShXEpb7RXcs3+BYflYN+w0gQ=
 """
-"""The checkpoint of the checksum database of Go, and an older one that a witness had signed twice as well."""
+"""A checkpoint of the checksum database of Go, and an older one with two signatures of a witness."""
 GO_2023 = """go.sum database tree
 15081221
 BoMMe1wd25Tco0mYGROkyqxHZWx+hcSCtMV315Lu6Lg=
@@ -47,41 +47,42 @@ PUBLISHED = [
 ]
 
 
-def test_the_checkpoint_of_a_log_that_is_not_ours_opens_with_its_key() -> None:
-    said = open_checkpoint(GO_2026, Verifier.from_vkey(GO_KEY), origin=GO_LOG)
+def test_the_checkpoint_of_another_log_opens_with_its_key() -> None:
+    checkpoint = open_checkpoint(GO_2026, Verifier.from_vkey(GO_KEY), origin=GO_LOG)
 
-    assert (said.origin, said.size) == (GO_LOG, 65664258)
-    assert GO_2026.startswith(said.text)
+    assert (checkpoint.origin, checkpoint.size) == (GO_LOG, 65664258)
+    assert GO_2026.startswith(checkpoint.text)
 
 
-def test_the_signatures_of_its_witness_are_passed_over() -> None:
+def test_the_signatures_of_a_witness_are_ignored() -> None:
     assert open_checkpoint(GO_2023, Verifier.from_vkey(GO_KEY), origin=GO_LOG).size == 15081221
 
 
-def test_one_digit_changed_and_it_does_not_open() -> None:
+def test_a_checkpoint_with_a_changed_digit_does_not_open() -> None:
     with pytest.raises(CheckpointError, match="text was changed"):
         open_checkpoint(GO_2026.replace("65664258", "65664259"), Verifier.from_vkey(GO_KEY), origin=GO_LOG)
 
 
 @pytest.mark.parametrize("vkey", PUBLISHED)
-def test_a_published_key_is_written_as_it_was_read(vkey: str) -> None:
+def test_a_published_key_line_is_read_and_written_unchanged(vkey: str) -> None:
     assert Verifier.from_vkey(vkey).vkey == vkey
 
 
-def test_a_published_note_is_signed_as_it_was_byte_for_byte() -> None:
+def test_a_published_note_is_signed_with_the_same_bytes() -> None:
     assert module._sign_note(PETERS_TEXT, name="PeterNeumann", private_key=PETERS_KEY) == PETERS_NOTE
     assert module._verify_note(PETERS_NOTE, Verifier.from_vkey(PETER)) == PETERS_TEXT
 
 
-# --- Ours.
+# --- Notes of our log
 
 
 @given(size=st.integers(0, MAX_LEAVES), root=st.binary(min_size=32, max_size=32))
-def test_what_was_signed_is_what_is_read(size: int, root: bytes) -> None:
-    said = Checkpoint(ORIGIN, size, root)
+def test_a_signed_checkpoint_is_read_back(size: int, root: bytes) -> None:
+    checkpoint = Checkpoint(ORIGIN, size, root)
+    note = sign_checkpoint(checkpoint, name=ORIGIN, private_key=KEY)
 
-    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), OURS) == said
-    assert open_checkpoint(sign_checkpoint(said, name=ORIGIN, private_key=KEY), Verifier.from_vkey(OURS.vkey)) == said
+    assert open_checkpoint(note, OURS) == checkpoint
+    assert open_checkpoint(note, Verifier.from_vkey(OURS.vkey)) == checkpoint
 
 
 def test_a_note_is_three_lines_and_a_signature() -> None:
@@ -92,18 +93,18 @@ def test_a_note_is_three_lines_and_a_signature() -> None:
 
 
 @pytest.mark.parametrize("origin", ["", "two\nlines", "tab\t", "\ud800"])
-def test_no_checkpoint_is_of_a_log_without_a_name_of_one_line(origin: str) -> None:
+def test_the_name_of_a_log_is_one_line_of_text(origin: str) -> None:
     with pytest.raises(CheckpointError, match="name"):
         Checkpoint(origin, 1, EMPTY_ROOT)
 
 
 @pytest.mark.parametrize(("size", "root"), [(-1, EMPTY_ROOT), (MAX_LEAVES + 1, EMPTY_ROOT), (1, b""), (1, bytes(33))])
-def test_no_checkpoint_is_of_what_no_log_can_be(size: int, root: bytes) -> None:
+def test_an_impossible_size_or_root_is_refused(size: int, root: bytes) -> None:
     with pytest.raises(CheckpointError):
         Checkpoint(ORIGIN, size, root)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\u00a0b", "a\u2028b", "a+b", "a\nb", "a\x01b", "\ud800"])
-def test_a_name_that_could_not_stand_in_a_signature_is_no_keys(name: str) -> None:
+def test_a_key_name_that_a_signature_line_cannot_hold_is_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match="name"):
         Verifier(name, KEY.public_key())

@@ -1,11 +1,10 @@
-"""The key that signs what relying parties are told: made where there is none, rotated, given up as stolen."""
+"""The key that signs messages to relying parties: made where it is missing, rotated, reported stolen."""
 
 import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from app.cli.program import app
@@ -13,7 +12,7 @@ from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.transparency.joined_leaves import stores
+from tests.transparency.joined_leaves import open_stores
 
 
 def published(service: RunningService, signs: str) -> list[dict[str, object]]:
@@ -21,14 +20,14 @@ def published(service: RunningService, signs: str) -> list[dict[str, object]]:
     return [key for key in found if key["mien_signs"] == signs]
 
 
-def without_one(root: Path) -> None:
-    """Make the register one of an older version: it has no key for events."""
+def delete_event_key(root: Path) -> None:
+    """Make the register like one of an older version, which has no key for events."""
     with closing(sqlite3.connect(root / "keys" / "register.db")) as connection, connection:
         connection.execute("DELETE FROM log_signing_keys WHERE signs = 'events'")
 
 
-def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: SharedPool) -> None:
-    without_one(root)
+def test_a_register_of_an_older_version_gets_the_key_at_the_start(root: Path, pool: SharedPool) -> None:
+    delete_event_key(root)
     with serving(root, pool, toy_card()) as service:
         (first,) = published(service, "events")
         others = [published(service, signs) for signs in ("receipts", "checkpoints")]
@@ -36,18 +35,15 @@ def test_a_register_of_an_older_version_gets_one_at_the_start(root: Path, pool: 
         (again,) = published(service, "events")
 
     assert first == again
-    assert [len(one) for one in others] == [1, 1]
-    with stores(root) as vault:
-        assert signing_keys.load_signer(vault, KeyUse.EVENTS).thumbprint == first["kid"]
+    assert [len(keys) for keys in others] == [1, 1]
+    with open_stores(root) as vault:
+        assert signing_keys.current_thumbprint(vault, KeyUse.EVENTS) == first["kid"]
 
 
-def test_it_is_rotated_and_given_up_without_the_others(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
-    places = {"MIEN_DATA_DIR": str(service.root / "data"), "MIEN_KEYS_DIR": str(service.root / "keys")}
+def test_it_is_rotated_and_reported_stolen_without_the_others(service: RunningService) -> None:
+    environment = {"MIEN_DATA_DIR": str(service.root / "data"), "MIEN_KEYS_DIR": str(service.root / "keys")}
     receipts, (old,) = published(service, "receipts"), published(service, "events")
-    rotated = CliRunner(env=places).invoke(app, ["keys", "rotate-events", "--json"])
+    rotated = CliRunner(env=environment).invoke(app, ["keys", "rotate-events", "--json"])
     service.clock.advance(seconds=1)
     retired, new = published(service, "events")
     signing_keys.mark_stolen(service.vault, which=str(new["kid"]), stolen_at=service.clock(), now=service.clock())
@@ -58,5 +54,5 @@ def test_it_is_rotated_and_given_up_without_the_others(
     assert (stolen["kid"], "revoked" in stolen) == (new["kid"], True)
     assert not {"exp", "revoked"} & newest.keys()
     assert published(service, "receipts") == receipts
-    listed = CliRunner(env=places).invoke(app, ["keys", "list"]).stdout
+    listed = CliRunner(env=environment).invoke(app, ["keys", "list"]).stdout
     assert sum(" events " in line for line in listed.splitlines()) == 3

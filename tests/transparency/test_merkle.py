@@ -1,58 +1,68 @@
-"""The tree against another implementation, and against what others published."""
+"""The tree agrees with another implementation, and with published test vectors."""
 
 import pytest
-import scitt_cose.merkle as another
+import scitt_cose.merkle as other_implementation
 
 from app.transparency.verify import merkle
-from tests.transparency.trees import HEX, LEAVES, TREE, Consistent, Counting, Grown, Included, Uniform, hexed
+from tests.transparency.trees import (
+    HEX,
+    LEAVES,
+    TREE,
+    ConsistencyClaim,
+    CountingTree,
+    InclusionClaim,
+    MemoryTree,
+    UniformTree,
+    in_hex,
+)
 
-FEW = 130
-SOME = (1000, 1023, 1024, 1025, 2047, 3000, 4095, 4096, 4097, 5001)
+SMALL_SIZES = 70
+LARGE_SIZES = (1000, 1023, 1024, 1025, 2047, 3000, 4095, 4096, 4097, 5001)
 
 
-@pytest.mark.parametrize("size", [*range(FEW + 1), *SOME])
-def test_the_root_is_theirs(size: int) -> None:
-    assert TREE.root(size).hex() == another.merkle_root(HEX[:size])
+def test_roots_agree() -> None:
+    for size in (*range(SMALL_SIZES + 1), *LARGE_SIZES):
+        assert TREE.root(size).hex() == other_implementation.merkle_root(HEX[:size]), size
 
 
 def assert_same_inclusion(index: int, size: int) -> None:
-    """Say that both prove a leaf alike, and believe it."""
-    claim = Included.of(index, size)
+    """Check that both implementations make the same proof, and that both accept it."""
+    claim = InclusionClaim.true_for(index, size)
 
-    assert hexed(claim.proof) == another.inclusion_proof(HEX[:size], index)
-    assert claim.ours()
-    assert claim.theirs()
+    assert in_hex(claim.proof) == other_implementation.inclusion_proof(HEX[:size], index)
+    assert claim.holds()
+    assert claim.holds_elsewhere()
 
 
 def assert_same_consistency(old: int, size: int) -> None:
-    claim = Consistent.of(old, size)
+    claim = ConsistencyClaim.true_for(old, size)
 
-    assert hexed(claim.proof) == another.consistency_proof(HEX, old, size)
-    assert claim.ours()
-    assert claim.theirs()
+    assert in_hex(claim.proof) == other_implementation.consistency_proof(HEX, old, size)
+    assert claim.holds()
+    assert claim.holds_elsewhere()
 
 
-def test_every_leaf_of_every_small_tree_is_proved_as_theirs_is_and_each_believes_the_other() -> None:
-    for size in range(FEW + 1):
+def test_inclusion_proofs_of_all_leaves_of_small_trees_agree() -> None:
+    for size in range(SMALL_SIZES + 1):
         for index in range(size):
             assert_same_inclusion(index, size)
 
 
-def test_every_growth_of_every_small_tree_is_proved_as_theirs_is_and_each_believes_the_other() -> None:
-    for size in range(FEW + 1):
+def test_consistency_proofs_of_all_sizes_of_small_trees_agree() -> None:
+    for size in range(SMALL_SIZES + 1):
         for old in range(size + 1):
             assert_same_consistency(old, size)
 
 
-@pytest.mark.parametrize("size", SOME)
-def test_some_leaves_and_growths_of_large_trees_are_proved_as_theirs_are(size: int) -> None:
+@pytest.mark.parametrize("size", LARGE_SIZES)
+def test_proofs_of_some_leaves_and_sizes_of_large_trees_agree(size: int) -> None:
     for number in {0, 1, size // 3, size // 2, size - 2, size - 1, 511, 512, 513}:
         assert_same_inclusion(number, size)
         assert_same_consistency(number, size)
 
 
 CT_ENTRIES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
-"""The leaves that implementations of Certificate Transparency are tested with, and their roots, by size."""
+"""The test vectors of Certificate Transparency: leaves, roots by size, and proofs."""
 CT_ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -94,36 +104,27 @@ CT_CONSISTENCY: dict[tuple[int, int], list[str]] = {
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
     ],
 }
-CT_TREE = Grown([merkle.leaf_hash(bytes.fromhex(one)) for one in CT_ENTRIES])
+CT_TREE = MemoryTree([merkle.leaf_hash(bytes.fromhex(entry)) for entry in CT_ENTRIES])
 
 
-@pytest.mark.parametrize("size", range(len(CT_ROOTS)))
-def test_the_roots_of_certificate_transparency(size: int) -> None:
-    assert CT_TREE.root(size).hex() == CT_ROOTS[size]
+def test_roots_and_proofs_of_certificate_transparency() -> None:
+    assert [CT_TREE.root(size).hex() for size in range(len(CT_ROOTS))] == CT_ROOTS
+    assert {at: in_hex(merkle.inclusion_proof(CT_TREE, *at)) for at in CT_INCLUSION} == CT_INCLUSION
+    assert {of: in_hex(merkle.consistency_proof(CT_TREE, *of)) for of in CT_CONSISTENCY} == CT_CONSISTENCY
 
 
-@pytest.mark.parametrize("where", CT_INCLUSION)
-def test_the_inclusion_proofs_of_certificate_transparency(where: tuple[int, int]) -> None:
-    assert hexed(merkle.inclusion_proof(CT_TREE, *where)) == CT_INCLUSION[where]
-
-
-@pytest.mark.parametrize("sizes", CT_CONSISTENCY)
-def test_the_consistency_proofs_of_certificate_transparency(sizes: tuple[int, int]) -> None:
-    assert hexed(merkle.consistency_proof(CT_TREE, *sizes)) == CT_CONSISTENCY[sizes]
-
-
-def test_the_tree_of_seven_leaves_that_rfc_6962_draws() -> None:
-    """Its section 2.1.3, by the names given there."""
+def test_the_example_of_rfc_6962() -> None:
+    """Section 2.1.3, with the names used there."""
     a, b, c, d, e, f, j = LEAVES[:7]
     g, h, i = merkle.node_hash(a, b), merkle.node_hash(c, d), merkle.node_hash(e, f)
     k, l = merkle.node_hash(g, h), merkle.node_hash(i, j)  # noqa: E741
 
     assert TREE.root(7) == merkle.node_hash(k, l)
-    assert [Included.of(at, 7).proof for at in (0, 3, 4, 6)] == [[b, h, l], [c, g, l], [f, j, k], [i, k]]
-    assert [Consistent.of(old, 7).proof for old in (3, 4, 6)] == [[c, d, g, l], [l], [i, j, k]]
+    assert [InclusionClaim.true_for(at, 7).proof for at in (0, 3, 4, 6)] == [[b, h, l], [c, g, l], [f, j, k], [i, k]]
+    assert [ConsistencyClaim.true_for(old, 7).proof for old in (3, 4, 6)] == [[c, d, g, l], [l], [i, j, k]]
 
 
-def test_a_leaf_does_not_pass_for_a_node_nor_an_empty_one_for_none() -> None:
+def test_a_leaf_is_hashed_differently_from_a_node_and_from_an_empty_tree() -> None:
     left, right = LEAVES[:2]
 
     assert merkle.leaf_hash(left + right) != merkle.node_hash(left, right)
@@ -131,28 +132,29 @@ def test_a_leaf_does_not_pass_for_a_node_nor_an_empty_one_for_none() -> None:
 
 
 @pytest.mark.parametrize(("index", "size"), [(-1, 3), (3, 3), (0, 0)])
-def test_no_proof_is_made_of_a_leaf_that_is_not_there(index: int, size: int) -> None:
+def test_a_missing_leaf_has_no_proof(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="no such leaf"):
         merkle.inclusion_proof(TREE, index, size)
 
 
 @pytest.mark.parametrize(("old", "size"), [(-1, 3), (4, 3)])
-def test_no_proof_is_made_of_a_tree_that_was_larger(old: int, size: int) -> None:
+def test_a_larger_or_negative_earlier_size_has_no_proof(old: int, size: int) -> None:
     with pytest.raises(ValueError, match="no such earlier tree"):
         merkle.consistency_proof(TREE, old, size)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 127, 128, 129, 10**6, 2**20 - 1, 10**12 + 1, merkle.MAX_LEAVES])
-def test_a_root_and_a_proof_read_as_many_nodes_as_the_size_has_digits(size: int) -> None:
-    """Twice as many at most, of complete subtrees only; and what they give holds."""
-    digits, nodes, whole = size.bit_length(), Uniform(), Counting(Uniform(), size)
+def test_a_root_and_a_proof_read_few_nodes(size: int) -> None:
+    """At most one node for each binary digit of the size for a root, and two for a proof."""
+    digits, nodes, whole = size.bit_length(), UniformTree(), CountingTree(UniformTree(), size)
     root = merkle.root(whole, size)
-    assert len(whole.asked) <= digits
+    assert len(whole.read) <= digits
     for number in {0, min(1, size - 1), size // 3, size // 2, max(0, size - 2), size - 1}:
-        there, grown = Counting(nodes, size), Counting(nodes, size)
-        proof, growth = merkle.inclusion_proof(there, number, size), merkle.consistency_proof(grown, number, size)
+        for_inclusion, for_growth = CountingTree(nodes, size), CountingTree(nodes, size)
+        proof = merkle.inclusion_proof(for_inclusion, number, size)
+        growth = merkle.consistency_proof(for_growth, number, size)
 
-        assert max(len(there.asked), len(grown.asked)) <= 2 * digits
+        assert max(len(for_inclusion.read), len(for_growth.read)) <= 2 * digits
         assert merkle.verify_inclusion(proof, leaf=nodes.node(0, 0), index=number, size=size, root=root)
         before = merkle.root(nodes, number)
         assert merkle.verify_consistency(growth, old=number, old_root=before, size=size, root=root)

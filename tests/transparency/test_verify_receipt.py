@@ -1,4 +1,4 @@
-"""`mien verify-receipt`, and the lines of docs/reference/receipts.md that do it with none of our code."""
+"""`mien verify-receipt`, and the Python lines of docs/reference/receipts.md that verify without our code."""
 
 import json
 import re
@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.program import app
+from app.settings import DEMONSTRATION
 from app.transparency.verify import receipt as receipts
 from tests.architecture.source import ROOT
 from tests.transparency.signed_bundles import Key, Signer, b64, consent, right, saved
@@ -20,7 +21,7 @@ from tests.transparency.verdicts import stolen
 
 
 class Holder:
-    """Somebody with a folder: a receipt, and the key file."""
+    """A person with a receipt and the key file in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,37 +33,36 @@ class Holder:
 
     def run(self, *more: str, receipt: str | None = None, given: str | None = None) -> Result:
         words = ["verify-receipt", receipt or str(self.receipt), "--jwks", str(self.keys), *more]
-        # Settings that would stop every other command.
+        # Every command that reads settings refuses these.
         return CliRunner(env={"MIEN_PROFILE": "no such", "MIEN_DATA_DIR": str(self.folder / "data")}).invoke(
             app, words, input=given
         )
 
     def check(self, bundle: Any, *fingerprints: str) -> subprocess.CompletedProcess[str]:
-        """Run the lines of the page."""
+        """Run the Python lines of the page."""
         receipt = saved(self.folder, "shown.json", bundle)
         words = [sys.executable, "-I", *map(str, (self.script, receipt, self.keys)), *fingerprints]
         return subprocess.run(words, capture_output=True, text=True, check=False, cwd=self.folder)
 
 
 def python(page: Path) -> str:
-    """The Python in a page."""
+    """Return the Python lines of a page."""
     (lines,) = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     return str(lines)
 
 
 @pytest.fixture
 def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Holder:
-    """Offline."""
+    """A holder without a network."""
 
     def offline(*_: Any, **__: Any) -> NoReturn:
         pytest.fail("the network was used")
 
     monkeypatch.setattr(socket, "socket", offline)
-    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
     return Holder(tmp_path)
 
 
-def test_a_receipt_that_holds(holder: Holder) -> None:
+def test_a_valid_receipt(holder: Holder) -> None:
     result = holder.run("--fingerprint", holder.signer.key.kid)
 
     assert result.exit_code == 0, result.output
@@ -71,17 +71,17 @@ def test_a_receipt_that_holds(holder: Holder) -> None:
     assert "by a key whose fingerprint you gave" in result.stdout
 
 
-def test_one_json_object(holder: Holder) -> None:
-    holds = holder.run("--fingerprint", Key().kid, "--fingerprint", holder.signer.key.kid, "--json")
-    fails = holder.run("--fingerprint", Key().kid, "--json")
+def test_the_result_can_be_one_json_object(holder: Holder) -> None:
+    valid = holder.run("--fingerprint", Key().kid, "--fingerprint", holder.signer.key.kid, "--json")
+    invalid = holder.run("--fingerprint", Key().kid, "--json")
 
-    assert (holds.exit_code, fails.exit_code) == (0, 1)
-    assert json.loads(holds.stdout) | {"reason": ""} == {
+    assert (valid.exit_code, invalid.exit_code) == (0, 1)
+    assert json.loads(valid.stdout) | {"reason": ""} == {
         "valid": True,
         "reason": "",
         "kind": "consent_given",
         "event_time": "2026-11-26T08:30:15Z",
-        "controller": "Demonstration controller",
+        "controller": DEMONSTRATION,
         "profile": "prototype",
         "kid": holder.signer.key.kid,
         "pinned": True,
@@ -89,15 +89,15 @@ def test_one_json_object(holder: Holder) -> None:
         "log": holder.signer.log.origin,
         "logged_by": "2026-11-26T08:40:15Z",
     }
-    assert json.loads(fails.stdout).keys() == {"valid", "reason", "pinned", "logged"}
+    assert json.loads(invalid.stdout).keys() == {"valid", "reason", "pinned", "logged"}
 
 
-def test_it_may_come_through_a_pipe(holder: Holder) -> None:
+def test_a_receipt_can_come_from_standard_input(holder: Holder) -> None:
     assert holder.run(receipt="-", given=json.dumps(holder.bundle)).exit_code == 0
     assert holder.run(receipt="-", given="").exit_code == 1
 
 
-def test_a_receipt_that_does_not_hold_says_why(holder: Holder) -> None:
+def test_an_invalid_receipt_is_refused_with_the_reason(holder: Holder) -> None:
     saved(holder.folder, "receipt.json", {**holder.bundle, "salt": b64(bytes(32))})
     result = holder.run()
 
@@ -107,7 +107,7 @@ def test_a_receipt_that_does_not_hold_says_why(holder: Holder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"[" * 500_000, b"\x00" * 5_000_000])
-def test_a_file_that_is_no_receipt_says_so(holder: Holder, content: bytes) -> None:
+def test_a_file_that_is_no_receipt_is_refused(holder: Holder, content: bytes) -> None:
     for name in ("receipt.json", "jwks.json"):
         before = (holder.folder / name).read_bytes()
         saved(holder.folder, name, content)
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_receipt_says_so(holder: Holder, content: bytes) -> No
         assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1), result.stderr
 
 
-def test_a_file_that_is_not_there_says_so(holder: Holder) -> None:
+def test_a_missing_file_is_refused(holder: Holder) -> None:
     result = holder.run(receipt=str(holder.folder / "none.json"))
     folder = holder.run(receipt=str(holder.folder))
 
@@ -126,21 +126,21 @@ def test_a_file_that_is_not_there_says_so(holder: Holder) -> None:
 
 
 @pytest.mark.parametrize("words", [["verify-receipt"], ["verify-receipt", "x"], ["verify-receipt", "--jwks", "x"]])
-def test_what_is_missing_is_a_matter_of_usage(holder: Holder, words: list[str]) -> None:
+def test_a_missing_argument_is_wrong_usage(holder: Holder, words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
-def test_what_cannot_be_a_fingerprint_is_a_matter_of_usage(holder: Holder) -> None:
+def test_a_malformed_fingerprint_is_wrong_usage(holder: Holder) -> None:
     result = holder.run("--fingerprint", holder.signer.key.kid + "=")
 
     assert result.exit_code == 2
     assert "no fingerprint" in result.stderr
 
 
-def test_a_terminal_does_not_obey_a_receipt(holder: Holder) -> None:
-    """Whoever gives both files can have signed anything, and given any name to anything."""
-    said = {**json.loads(receipts.encode_receipt(right())), "controller": "\x1b[2J\nvalid  True", "kind": "\x1b[2J"}
-    for payload in (said, {**said, "kind": "rectification"}):
+def test_a_receipt_cannot_control_the_terminal(holder: Holder) -> None:
+    """The author of both files can sign any text."""
+    content = {**json.loads(receipts.encode_receipt(right())), "controller": "\x1b[2J\nvalid  True", "kind": "\x1b[2J"}
+    for payload in (content, {**content, "kind": "rectification"}):
         saved(holder.folder, "receipt.json", holder.signer.bundle(json.dumps(payload).encode(), proven=False))
         result = holder.run()
 
@@ -158,14 +158,14 @@ def test_it_makes_no_stores(holder: Holder) -> None:
 
 
 @pytest.mark.service
-def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None:
+def test_the_page_verifies_a_receipt_without_our_code(holder: Holder) -> None:
     key, proof = holder.signer.key.kid, holder.bundle["proof"]
-    holds = holder.check(holder.bundle, key)
+    proven = holder.check(holder.bundle, key)
     promised = holder.check({name: holder.bundle[name] for name in holder.bundle if name != "proof"}, key)
 
-    assert (holds.returncode, promised.returncode) == (0, 0), holds.stderr
-    assert "yes the leaf is in the log" in holds.stdout
-    assert json.loads(holds.stdout[holds.stdout.index("{") :])["kind"] == "consent_given"
+    assert (proven.returncode, promised.returncode) == (0, 0), proven.stderr
+    assert "yes the leaf is in the log" in proven.stdout
+    assert json.loads(proven.stdout[proven.stdout.index("{") :])["kind"] == "consent_given"
     assert "in the log\n" not in promised.stdout
     for changed in (
         {"jws": holder.bundle["jws"].replace(".", ".A", 1)},
@@ -184,7 +184,7 @@ def test_the_page_checks_a_receipt_with_none_of_our_code(holder: Holder) -> None
 
 
 @pytest.mark.service
-def test_the_page_believes_no_other_key(holder: Holder) -> None:
+def test_the_page_accepts_no_other_key(holder: Holder) -> None:
     thief = Signer(key=Key(), log=holder.signer.log)
     forged = thief.bundle(receipts.encode_receipt(consent()))
 
@@ -195,7 +195,7 @@ def test_the_page_believes_no_other_key(holder: Holder) -> None:
 
 
 @pytest.mark.service
-def test_the_page_counts_a_stolen_key_for_what_was_before(holder: Holder) -> None:
+def test_the_page_accepts_a_stolen_key_for_leaves_from_before_the_theft(holder: Holder) -> None:
     key, log, index = holder.signer.key.kid, holder.signer.log.key.kid, holder.bundle["proof"]["index"]
 
     saved(holder.folder, "jwks.json", holder.signer.key_set(**stolen(index + 1)))
@@ -206,22 +206,22 @@ def test_the_page_counts_a_stolen_key_for_what_was_before(holder: Holder) -> Non
     assert holder.check(holder.bundle, key, log).returncode == 1
 
 
-def test_every_place_in_a_tree_is_proven_by_the_page(holder: Holder) -> None:
-    """All sizes up to nine, all leaves: left and right edges and what is between."""
+def test_the_page_proves_a_leaf_in_every_place_of_a_tree(holder: Holder) -> None:
+    """All leaves of all sizes up to nine."""
     script = holder.script.read_text("utf-8")
     for size in range(1, 10):
         signer = Signer()
         signer.log.leaves.clear()
         made = [signer.bundle(receipts.encode_receipt(right())) for _ in range(size)]
         saved(holder.folder, "jwks.json", signer.key_set())
-        for one in made:
-            shown = saved(holder.folder, "shown.json", {**one, "proof": signer.log.proof(one["leaf"])})
+        for bundle in made:
+            shown = saved(holder.folder, "shown.json", {**bundle, "proof": signer.log.proof(bundle["leaf"])})
 
-            ran(script, [str(holder.script), str(shown), str(holder.keys), signer.key.kid])
+            run_here(script, [str(holder.script), str(shown), str(holder.keys), signer.key.kid])
 
 
-def ran(script: str, words: list[str]) -> None:
-    """Run the lines here: a process for each is slow."""
+def run_here(script: str, words: list[str]) -> None:
+    """Run the Python lines in this process, which is faster than a process for each bundle."""
     before, sys.argv = sys.argv, words
     try:
         exec(compile(script, words[0], "exec"), {"open": lambda name: StringIO(Path(name).read_text("utf-8"))})  # noqa: S102

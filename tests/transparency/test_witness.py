@@ -1,27 +1,25 @@
-"""A witness keeps what a log said, believes nothing that it cannot verify, and keeps what shows that a log lied."""
+"""A witness stores a log's checkpoints, trusts nothing unverified, and keeps evidence of contradictions."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
+from app.cli.program import app
+from app.kit.clock import utc_now
+from app.transparency.log.batch import append_batch
 from app.transparency.verify.checkpoint import Verifier, open_checkpoint
-from app.transparency.witness import service as witness
 from app.transparency.witness.notes import WitnessNotesError, open_notes
 from app.transparency.witness.service import Contradiction, ContradictionError, UnprovenError, WitnessResult, check_log
-from tests.architecture.source import ROOT
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
-from tests.transparency.lying_server import Liar, Log, lying
+from tests.transparency.scripted_log_server import LogServer, SignedLog, serving_log
 from tests.transparency.trees import LEAVES
 
 NOW = datetime(2031, 1, 1, 12, tzinfo=UTC)
@@ -33,434 +31,410 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def liar() -> Iterator[Liar]:
-    with lying(Log()) as service:
+def server() -> Iterator[LogServer]:
+    with serving_log(SignedLog()) as service:
         yield service
 
 
 @pytest.fixture
-def met(liar: Liar, state: Path) -> Liar:
-    """A log that was met once, when it had a hundred entries."""
-    seen(liar, state)
-    return liar
+def witnessed(server: LogServer, state: Path) -> LogServer:
+    """A log that was checked once, when it had a hundred entries."""
+    check(server, state)
+    return server
 
 
-def seen(liar: Liar, state: Path, *, vkey: str | None = None) -> WitnessResult:
-    return check_log(liar.url, state=state, vkey=vkey, now=NOW)
+def check(server: LogServer, state: Path, *, vkey: str | None = None, seconds: float = 30.0) -> WitnessResult:
+    return check_log(server.url, state=state, vkey=vkey, now=NOW, seconds=seconds)
 
 
 def files(state: Path) -> dict[Path, bytes]:
-    """Return all that is kept, but for what shows that a log lied."""
+    """Return the files of the witness, without evidence."""
     return {
-        one: one.read_bytes()
-        for one in state.rglob("*")
-        if one.is_file() and one.name != "lock" and "evidence" not in one.parts
+        file: file.read_bytes()
+        for file in state.rglob("*")
+        if file.is_file() and file.name != "lock" and "evidence" not in file.parts
     }
 
 
-def broken(liar: Liar, state: Path) -> tuple[ContradictionError, dict[str, Any]]:
-    """Look at a log that does not hold; return what is said, and what is kept of it."""
+def contradiction(server: LogServer, state: Path) -> tuple[ContradictionError, dict[str, Any]]:
+    """Check a log that contradicts its past; return the error and the evidence."""
     before = files(state)
-    with pytest.raises(ContradictionError) as met:
-        seen(liar, state)
+    with pytest.raises(ContradictionError) as first:
+        check(server, state)
 
-    assert files(state) == before, "what held is still what the next is held against"
+    assert files(state) == before, "later checks compare with the same checkpoint"
     with pytest.raises(ContradictionError) as again:
-        seen(liar, state)
-    assert again.value.evidence == met.value.evidence, "the same is kept once"
-    evidence: dict[str, Any] = json.loads(met.value.evidence.read_text("utf-8"))
-    assert evidence["found"] == met.value.found
-    assert str(met.value.evidence) in str(met.value)
-    return met.value, evidence
+        check(server, state)
+    assert again.value.evidence == first.value.evidence, "the same evidence is stored once"
+    evidence: dict[str, Any] = json.loads(first.value.evidence.read_text("utf-8"))
+    assert evidence["found"] == first.value.found
+    assert str(first.value.evidence) in str(first.value)
+    return first.value, evidence
 
 
-def unproven(liar: Liar, state: Path) -> str:
-    """Look at a log of which nothing can be said; return why."""
+def unproven(server: LogServer, state: Path, *, seconds: float = 30.0) -> str:
+    """Check a log that cannot be checked; return the reason."""
     before = files(state)
-    with pytest.raises(UnprovenError) as met:
-        seen(liar, state)
+    with pytest.raises(UnprovenError) as error:
+        check(server, state, seconds=seconds)
 
     assert files(state) == before
     assert not list(state.rglob("evidence/*"))
-    return str(met.value)
+    return str(error.value)
 
 
 @pytest.mark.service
-def test_the_first_time_a_key_is_believed_and_said_to_be(liar: Liar, state: Path) -> None:
-    held = seen(liar, state)
+def test_the_first_check_trusts_the_published_key_and_says_so(server: LogServer, state: Path) -> None:
+    result = check(server, state)
 
-    assert (held.size, held.before, held.log.given) == (100, None, False)
-    assert held.log.verifier.vkey == liar.log.vkey
-    assert held.log.directory.parent == state
+    assert (result.size, result.before, result.log.given) == (100, None, False)
+    assert result.log.verifier.vkey == server.log.vkey
+    assert result.log.directory.parent == state
 
 
 @pytest.mark.service
-def test_a_log_that_only_grew_holds(met: Liar, state: Path) -> None:
+def test_a_log_that_only_grew_is_consistent(witnessed: LogServer, state: Path) -> None:
     for size in (100, 101, 256, 300, 300):
-        met.log.leaves = LEAVES[:size]
-        held = seen(met, state)
+        witnessed.log.leaves = LEAVES[:size]
+        result = check(witnessed, state)
 
-        assert held.size == size
-        assert held.before is not None
-        assert held.more == size - held.before.checkpoint.size
-    assert not any("checkpoint" in path or "jwks" in path for path in met.asked[2:]), "the proof has all that is needed"
-    [kept] = state.rglob("checkpoints.jsonl")
-    notes = [json.loads(line)["note"] for line in kept.read_text("utf-8").splitlines()]
-    verifier = Verifier.from_vkey(met.log.vkey)
+        assert result.size == size
+        assert result.before is not None
+        assert result.more == size - result.before.checkpoint.size
+    later = witnessed.requests[2:]
+    assert not any("checkpoint" in path or "jwks" in path for path in later), "the proof has the checkpoint"
+    [file] = state.rglob("checkpoints.jsonl")
+    notes = [json.loads(line)["note"] for line in file.read_text("utf-8").splitlines()]
+    verifier = Verifier.from_vkey(witnessed.log.vkey)
     assert [open_checkpoint(note, verifier).size for note in notes] == [100, 101, 256, 300]
 
 
 @pytest.mark.service
-def test_an_empty_log_is_met_and_grows(liar: Liar, state: Path) -> None:
-    liar.log.leaves = []
-    seen(liar, state)
-    liar.log.leaves = LEAVES[:3]
+def test_an_empty_log_is_witnessed_and_grows(server: LogServer, state: Path) -> None:
+    server.log.leaves = []
+    check(server, state)
+    server.log.leaves = LEAVES[:3]
 
-    assert seen(liar, state).more == 3
+    assert check(server, state).more == 3
 
 
 @pytest.mark.service
-def test_a_key_that_was_given_is_the_only_one_believed(liar: Liar, state: Path) -> None:
-    held = seen(liar, state, vkey=liar.log.vkey)
+def test_a_given_key_is_the_only_one_trusted(server: LogServer, state: Path) -> None:
+    result = check(server, state, vkey=server.log.vkey)
 
-    assert held.log.given
-    assert not any("jwks" in path for path in liar.asked)
-    other = Log(origin_id=liar.log.origin_id)
-    with pytest.raises(WitnessNotesError, match="another key is believed"):
-        seen(liar, state, vkey=other.vkey)
+    assert result.log.given
+    assert not any("jwks" in path for path in server.requests)
+    other = SignedLog(origin_id=server.log.origin_id)
+    with pytest.raises(WitnessNotesError, match="another key is trusted"):
+        check(server, state, vkey=other.vkey)
     shutil.rmtree(state)
     with pytest.raises(UnprovenError, match="did not sign"):
-        seen(liar, state, vkey=other.vkey)
-    with pytest.raises(UnprovenError, match="key that was given"):
-        seen(liar, state, vkey=liar.log.vkey[:-4] + "AAA=")
+        check(server, state, vkey=other.vkey)
+    with pytest.raises(UnprovenError, match="given key"):
+        check(server, state, vkey=server.log.vkey[:-4] + "AAA=")
     assert not list(state.rglob("*.jsonl"))
 
 
 @pytest.mark.service
-def test_a_key_that_was_believed_can_be_given_later(met: Liar, state: Path) -> None:
-    assert seen(met, state, vkey=met.log.vkey).log.given
-    assert seen(met, state).log.given
+def test_a_trusted_key_can_be_given_later(witnessed: LogServer, state: Path) -> None:
+    assert check(witnessed, state, vkey=witnessed.log.vkey).log.given
+    assert check(witnessed, state).log.given
 
 
 @pytest.mark.service
-def test_a_log_that_was_rewritten(met: Liar, state: Path) -> None:
-    met.log.leaves = [*LEAVES[:50], LEAVES[999], *LEAVES[51:200]]
+def test_a_rewritten_log_is_found(witnessed: LogServer, state: Path) -> None:
+    witnessed.log.leaves = [*LEAVES[:50], LEAVES[999], *LEAVES[51:200]]
 
-    error, evidence = broken(met, state)
+    error, evidence = contradiction(witnessed, state)
 
     assert error.found is Contradiction.REWRITTEN
-    verifier = Verifier.from_vkey(met.log.vkey)
+    verifier = Verifier.from_vkey(witnessed.log.vkey)
     assert open_checkpoint(evidence["kept"], verifier).size == 100
     assert open_checkpoint(evidence["answered"], verifier).size == 200
     assert evidence["hashes"]
 
 
 @pytest.mark.service
-def test_a_log_that_shrank(met: Liar, state: Path) -> None:
-    met.log.leaves = LEAVES[:99]
+def test_a_log_that_shrank_is_found(witnessed: LogServer, state: Path) -> None:
+    witnessed.log.leaves = LEAVES[:99]
 
-    error, evidence = broken(met, state)
+    error, evidence = contradiction(witnessed, state)
 
     assert error.found is Contradiction.SHRANK
-    assert open_checkpoint(evidence["answered"], Verifier.from_vkey(met.log.vkey)).size == 99
+    assert open_checkpoint(evidence["answered"], Verifier.from_vkey(witnessed.log.vkey)).size == 99
 
 
 @pytest.mark.service
-def test_a_log_that_shrank_and_says_so_with_a_proof(met: Liar, state: Path) -> None:
-    met.log.leaves = LEAVES[:99]
-    said = {"from": 100, "size": 99, "hashes": [], "checkpoint": met.log.note()}
-    met.answers["/v1/log/consistency"] = 200, json.dumps(said).encode()
+def test_a_log_that_shrank_and_sends_a_proof_is_found(witnessed: LogServer, state: Path) -> None:
+    witnessed.log.leaves = LEAVES[:99]
+    body = {"from": 100, "size": 99, "hashes": [], "checkpoint": witnessed.log.note()}
+    witnessed.answers["/v1/log/consistency"] = 200, json.dumps(body).encode()
 
-    assert broken(met, state)[0].found is Contradiction.SHRANK
+    assert contradiction(witnessed, state)[0].found is Contradiction.SHRANK
 
 
 @pytest.mark.service
-def test_a_log_that_forked(met: Liar, state: Path) -> None:
-    met.log.leaves = [*LEAVES[:99], LEAVES[999]]
+def test_a_forked_log_is_found(witnessed: LogServer, state: Path) -> None:
+    witnessed.log.leaves = [*LEAVES[:99], LEAVES[999]]
 
-    error, evidence = broken(met, state)
+    error, evidence = contradiction(witnessed, state)
 
     assert error.found is Contradiction.FORKED
-    verifier = Verifier.from_vkey(met.log.vkey)
-    kept, answered = open_checkpoint(evidence["kept"], verifier), open_checkpoint(evidence["answered"], verifier)
-    assert kept.size == answered.size
-    assert kept.root != answered.root
+    verifier = Verifier.from_vkey(witnessed.log.vkey)
+    before, after = open_checkpoint(evidence["kept"], verifier), open_checkpoint(evidence["answered"], verifier)
+    assert before.size == after.size
+    assert before.root != after.root
 
 
 @pytest.mark.service
-def test_a_log_that_changed_its_key(met: Liar, state: Path) -> None:
-    met.log = Log(origin_id=met.log.origin_id, leaves=LEAVES[:200])
+def test_a_log_that_changed_its_key_is_found(witnessed: LogServer, state: Path) -> None:
+    witnessed.log = SignedLog(origin_id=witnessed.log.origin_id, leaves=LEAVES[:200])
 
-    error, _ = broken(met, state)
+    error, _ = contradiction(witnessed, state)
 
     assert error.found is Contradiction.OTHER_KEY
-    assert met.log.vkey in str(error)
+    assert witnessed.log.vkey in str(error)
 
 
 @pytest.mark.service
-def test_a_new_log_proves_nothing_of_the_old_and_is_kept_once_its_key_is_given(met: Liar, state: Path) -> None:
-    old = met.log
-    met.log = Log(leaves=LEAVES[:200])
+def test_a_new_log_is_witnessed_only_once_its_key_is_given(witnessed: LogServer, state: Path) -> None:
+    old = witnessed.log
+    witnessed.log = SignedLog(leaves=LEAVES[:200])
 
-    error, _ = broken(met, state)
+    error, _ = contradiction(witnessed, state)
 
     assert error.found is Contradiction.NEW_ORIGIN
-    assert "nothing of the old is proven" in str(error)
-    assert f"--vkey {met.log.vkey}" in str(error)
-    assert seen(met, state, vkey=met.log.vkey).before is None
-    assert seen(met, state).log.origin == met.log.origin
-    assert len(list(state.rglob("checkpoints.jsonl"))) == 2, "the old is kept"
-    met.log = old
-    assert broken(met, state)[0].found is Contradiction.NEW_ORIGIN
+    assert "proves nothing of the old" in str(error)
+    assert f"--vkey {witnessed.log.vkey}" in str(error)
+    assert check(witnessed, state, vkey=witnessed.log.vkey).before is None
+    assert check(witnessed, state).log.origin == witnessed.log.origin
+    assert len(list(state.rglob("checkpoints.jsonl"))) == 2, "the files of the old log stay"
+    witnessed.log = old
+    assert contradiction(witnessed, state)[0].found is Contradiction.NEW_ORIGIN
 
 
 @pytest.mark.service
-def test_a_log_that_is_met_at_another_address_is_the_same(met: Liar, state: Path) -> None:
-    with lying(met.log) as elsewhere:
-        met.log.leaves = LEAVES[:150]
-        held = seen(elsewhere, state)
+def test_a_log_at_another_address_is_the_same_log(witnessed: LogServer, state: Path) -> None:
+    with serving_log(witnessed.log) as elsewhere:
+        witnessed.log.leaves = LEAVES[:150]
+        result = check(elsewhere, state)
 
-        assert held.before is not None
-        assert held.more == 50
-        met.log.leaves = LEAVES[:120]
-        assert broken(elsewhere, state)[0].found is Contradiction.SHRANK
-
-
-@pytest.mark.service
-@pytest.mark.parametrize(
-    "answer",
-    [
-        (200, b""),
-        (200, b"\xff" * 100),
-        (200, b"null"),
-        (200, b"{}"),
-        (200, b'{"hashes": [], "checkpoint": "x", "checkpoint": "y"}'),
-        (200, b'{"hashes": ["00"], "checkpoint": ""}'),
-        (200, b'{"hashes": [], "checkpoint": "mien/\\ud800\\n1\\nx\\n"}'),
-        (200, b"[" * 100_000),
-        (200, json.dumps({"hashes": ["00" * 32] * 1000, "checkpoint": ""}).encode()),
-        (200, json.dumps({"hashes": [], "checkpoint": f"mien/{'0' * 36}\n1\nAAAA\n\n\N{EM DASH} x y\n"}).encode()),
-        (200, b"x" * 300_000),
-    ],
-)
-def test_garbage_changes_nothing(met: Liar, state: Path, answer: tuple[int, bytes]) -> None:
-    met.log.leaves = LEAVES[:150]
-    met.answers["/v1/log/consistency"] = answer
-
-    assert met.url in unproven(met, state) or "did not sign" in unproven(met, state)
+        assert result.before is not None
+        assert result.more == 50
+        witnessed.log.leaves = LEAVES[:120]
+        assert contradiction(elsewhere, state)[0].found is Contradiction.SHRANK
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("status", [401, 404, 500, 503])
-def test_a_service_that_answers_no_proof(met: Liar, state: Path, status: int) -> None:
-    met.answers["/v1/log/consistency"] = status, b""
-    assert seen(met, state).more == 0, "it has signed the same"
-    met.log.leaves = LEAVES[:150]
-    assert "no proof" in unproven(met, state)
-    met.answers["/v1/log"] = status, b""
-    del met.answers["/v1/log/consistency"]
-    assert str(status) in unproven(met, state)
+def test_a_malformed_proof_changes_nothing(witnessed: LogServer, state: Path) -> None:
+    witnessed.log.leaves = LEAVES[:150]
+    note = f"mien/{'0' * 36}\n1\nAAAA\n\n\N{EM DASH} x y\n"
+    for body in (
+        b"",
+        b"\xff" * 100,
+        b"null",
+        b"{}",
+        b'{"hashes": [], "checkpoint": "x", "checkpoint": "y"}',
+        b'{"hashes": ["00"], "checkpoint": ""}',
+        b'{"hashes": [], "checkpoint": "mien/\\ud800\\n1\\nx\\n"}',
+        b"[" * 100_000,
+        json.dumps({"hashes": ["00" * 32] * 1000, "checkpoint": ""}).encode(),
+        json.dumps({"hashes": None, "checkpoint": witnessed.log.note()}).encode(),
+        json.dumps({"hashes": [], "checkpoint": note}).encode(),
+        b"x" * 300_000,
+    ):
+        witnessed.answers["/v1/log/consistency"] = 200, body
+        reason = unproven(witnessed, state)
+
+        assert witnessed.url in reason or "did not sign" in reason or "no proof" in reason
 
 
 @pytest.mark.service
-@pytest.mark.parametrize(
-    "keys", [b"", b"[]", b'{"keys": [{"mien_signs": "checkpoints"}]}', b'{"keys": []}', b"x" * 5_000_000]
-)
-def test_keys_that_cannot_be_used_are_not_believed(liar: Liar, state: Path, keys: bytes) -> None:
-    liar.answers["/.well-known/jwks.json"] = 200, keys
-
-    unproven(liar, state)
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_service_without_proofs_is_unproven_once_its_log_grows(
+    witnessed: LogServer, state: Path, status: int
+) -> None:
+    witnessed.answers["/v1/log/consistency"] = status, b""
+    assert check(witnessed, state).more == 0, "it signed the same checkpoint"
+    witnessed.log.leaves = LEAVES[:150]
+    assert "no proof" in unproven(witnessed, state)
+    witnessed.answers["/v1/log"] = status, b""
+    del witnessed.answers["/v1/log/consistency"]
+    assert str(status) in unproven(witnessed, state)
 
 
 @pytest.mark.service
-def test_a_note_of_no_log_of_ours_is_not_kept(liar: Liar, state: Path) -> None:
+def test_unusable_keys_are_not_trusted(server: LogServer, state: Path) -> None:
+    for keys in (b"", b"[]", b'{"keys": [{"mien_signs": "checkpoints"}]}', b'{"keys": []}', b"x" * 5_000_000):
+        server.answers["/.well-known/jwks.json"] = 200, keys
+
+        unproven(server, state)
+
+
+@pytest.mark.service
+def test_a_note_with_the_name_of_no_mien_log_is_not_stored(server: LogServer, state: Path) -> None:
     for name in ("mien/../../elsewhere", "another/log", "mien/" + "\x1b" * 36, ""):
-        liar.answers["/v1/log/checkpoint"] = 200, f"{name}\n1\nAAAA\n\n".encode()
+        server.answers["/v1/log/checkpoint"] = 200, f"{name}\n1\nAAAA\n\n".encode()
 
-        assert "no checkpoint of a log of Mien" in unproven(liar, state)
-
-
-@pytest.mark.service
-def test_a_service_that_does_not_answer(met: Liar, state: Path) -> None:
-    url, met.url = met.url, "http://127.0.0.1:9"
-
-    assert "cannot be reached" in unproven(met, state)
-    met.url = url
-    assert seen(met, state).more == 0, "afterwards all goes on"
+        assert "no checkpoint of a log of Mien" in unproven(server, state)
 
 
 @pytest.mark.service
-def test_a_service_that_dawdles(met: Liar, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(witness, "SECONDS", 0.5)
-    met.drip_s = 0.05
+def test_a_service_that_does_not_answer_is_unproven(witnessed: LogServer, state: Path) -> None:
+    url, witnessed.url = witnessed.url, "http://127.0.0.1:9"
 
-    assert "did not answer within" in unproven(met, state)
+    assert "cannot be reached" in unproven(witnessed, state)
+    witnessed.url = url
+    assert check(witnessed, state).more == 0, "the next check succeeds"
 
 
 @pytest.mark.service
-def test_nobody_is_followed_elsewhere(met: Liar, state: Path) -> None:
-    with lying(Log()) as elsewhere:
-        met.location = elsewhere.url + "/v1/log/checkpoint"
+def test_a_service_that_answers_too_slowly_is_unproven(witnessed: LogServer, state: Path) -> None:
+    witnessed.seconds_per_byte = 0.05
 
-        assert "redirect" in unproven(met, state)
-        assert elsewhere.asked == []
+    assert "did not answer within" in unproven(witnessed, state, seconds=0.5)
 
 
-@pytest.mark.parametrize(
-    "url", ["", "example.org", "ftp://example.org", "https://u:p@example.org", "https://example.org/?x=1", "http://"]
-)
-def test_what_is_no_address_is_refused(state: Path, url: str) -> None:
-    with pytest.raises(UnprovenError, match="address"):
-        check_log(url, state=state, vkey=None, now=NOW)
+@pytest.mark.service
+def test_redirects_are_not_followed(witnessed: LogServer, state: Path) -> None:
+    with serving_log(SignedLog()) as elsewhere:
+        witnessed.location = elsewhere.url + "/v1/log/checkpoint"
+
+        assert "redirect" in unproven(witnessed, state)
+        assert elsewhere.requests == []
+
+
+def test_a_malformed_address_is_refused(state: Path) -> None:
+    invalid = ["", "example.org", "ftp://example.org", "https://u:p@example.org", "https://example.org/?x=1", "http://"]
+    for url in invalid:
+        with pytest.raises(UnprovenError, match="address"):
+            check_log(url, state=state, vkey=None, now=NOW)
     assert not state.exists()
 
 
 @pytest.mark.service
-def test_what_was_left_of_a_line_is_taken_away(met: Liar, state: Path) -> None:
-    [kept] = state.rglob("checkpoints.jsonl")
-    whole = kept.read_bytes()
-    kept.write_bytes(whole + whole[:100])
-    met.log.leaves = LEAVES[:150]
+def test_a_partial_line_is_removed(witnessed: LogServer, state: Path) -> None:
+    [file] = state.rglob("checkpoints.jsonl")
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[:100])
+    witnessed.log.leaves = LEAVES[:150]
 
-    assert seen(met, state).more == 50
-    assert kept.read_bytes().startswith(whole)
-    assert [json.loads(line)["note"] for line in kept.read_text("utf-8").splitlines()][1] == met.log.note()
+    assert check(witnessed, state).more == 50
+    assert file.read_bytes().startswith(whole)
+    assert [json.loads(line)["note"] for line in file.read_text("utf-8").splitlines()][1] == witnessed.log.note()
 
 
 @pytest.mark.service
-def test_a_witness_that_died_at_the_first_time_begins_with_the_key_it_believed(liar: Liar, state: Path) -> None:
-    seen(liar, state)
-    [kept] = state.rglob("checkpoints.jsonl")
-    kept.write_bytes(kept.read_bytes()[:50])
+def test_a_witness_that_died_at_its_first_check_goes_on_with_the_trusted_key(server: LogServer, state: Path) -> None:
+    check(server, state)
+    [file] = state.rglob("checkpoints.jsonl")
+    file.write_bytes(file.read_bytes()[:50])
 
-    assert seen(liar, state).before is None
-    assert seen(liar, state).more == 0
-
-
-@pytest.mark.parametrize("file", ["addresses.json", "log.json", "checkpoints.jsonl"])
-def test_notes_that_were_damaged_are_not_gone_on_with(met: Liar, state: Path, file: str) -> None:
-    [kept] = state.rglob(file)
-    kept.write_bytes(b"x\n")
-
-    with pytest.raises(WitnessNotesError, match=file):
-        seen(met, state)
+    assert check(server, state).before is None
+    assert check(server, state).more == 0
 
 
-def test_a_checkpoint_that_was_changed_in_the_notes_is_not_gone_on_with(met: Liar, state: Path) -> None:
-    [kept] = state.rglob("checkpoints.jsonl")
-    kept.write_bytes(kept.read_bytes().replace(b"\\n100\\n", b"\\n101\\n"))
+@pytest.mark.service
+@pytest.mark.parametrize("name", ["addresses.json", "log.json", "checkpoints.jsonl"])
+def test_damaged_files_are_refused(witnessed: LogServer, state: Path, name: str) -> None:
+    [file] = state.rglob(name)
+    file.write_bytes(b"x\n")
 
-    with pytest.raises(WitnessNotesError, match="none that a witness wrote"):
-        seen(met, state)
+    with pytest.raises(WitnessNotesError, match=name):
+        check(witnessed, state)
 
 
-def test_two_witnesses_do_not_share_their_notes(met: Liar, state: Path) -> None:
+@pytest.mark.service
+def test_a_changed_checkpoint_in_the_files_is_refused(witnessed: LogServer, state: Path) -> None:
+    [file] = state.rglob("checkpoints.jsonl")
+    file.write_bytes(file.read_bytes().replace(b"\\n100\\n", b"\\n101\\n"))
+
+    with pytest.raises(WitnessNotesError, match="not as a witness wrote it"):
+        check(witnessed, state)
+
+
+@pytest.mark.service
+def test_two_witnesses_do_not_share_a_directory(witnessed: LogServer, state: Path) -> None:
     with open_notes(state), pytest.raises(WitnessNotesError, match="another witness"):
-        seen(met, state)
+        check(witnessed, state)
 
 
-# --- The command, and a service
+# --- The command, and a real service
 
 
-def started(url: str, state: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own, with no settings and no stores."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "witness", url, "--state", str(state), *more],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run(url: str, state: Path, *more: str) -> Result:
+    """Run the command with a setting that every command refuses that reads settings."""
+    # The service logs in this process, and must not write between the lines of the command.
+    with capture_logs():
+        return CliRunner(env={"MIEN_PROFILE": "no such"}).invoke(app, ["witness", url, "--state", str(state), *more])
 
 
-@pytest.fixture
-def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    with serving(root, pool, toy_card(), log_interval=0.2) as running:
-        yield running
-
-
-def grows(service: RunningService) -> None:
-    """Let somebody act, and wait until the log has it."""
-    before = service.client.get("/v1/log/checkpoint").text
+def grow(service: RunningService) -> None:
+    """Let a person act, and add the leaf to the log."""
     person = service.person()
     assert person("PATCH", "/v1/me", json={"display_name": "Grace"}).status_code == 200
-    until = time.monotonic() + 120
-    while service.client.get("/v1/log/checkpoint").text == before:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    append_batch(service.vault, now=utc_now(), at_once=True)
 
 
-def url_of(client: httpx.Client) -> str:
-    return str(client.base_url)
+def url_of(service: RunningService) -> str:
+    return str(service.client.base_url)
 
 
-@pytest.mark.slow
-def test_a_service_is_watched_while_it_works(service: RunningService, state: Path) -> None:
-    url = url_of(service.client)
-    grows(service)
-    first = started(url, state)
-    grows(service)
-    second = started(url + "/", state, "--json")
+def test_a_running_service_is_witnessed(service: RunningService, state: Path) -> None:
+    grow(service)
+    first = run(url_of(service), state)
+    grow(service)
+    second = run(url_of(service) + "/", state, "--json")
     vkey = json.loads(second.stdout)["vkey"]
-    third = started(url, state, "--vkey", vkey)
+    third = run(url_of(service), state, "--vkey", vkey)
 
-    assert (first.returncode, first.stderr) == (0, "")
+    assert (first.exit_code, first.stderr) == (0, "")
     assert vkey in first.stdout
-    said = json.loads(second.stdout)
-    assert (second.returncode, said["holds"]) == (0, True)
-    assert said["size"] > said["held_against"] > 0
-    assert third.returncode == 0
+    found = json.loads(second.stdout)
+    assert (second.exit_code, found["holds"]) == (0, True)
+    assert found["size"] > found["held_against"] > 0
+    assert third.exit_code == 0
     assert len(third.stdout.splitlines()) == 1
     assert not (state.parent / "data").exists()
 
 
-@pytest.mark.slow
-def test_a_service_whose_register_was_put_back_is_found_out(
-    root: Path, pool: SharedPool, state: Path, tmp_path: Path
-) -> None:
-    with serving(root, pool, toy_card(), log_interval=0.2) as service:
-        grows(service)
+def test_an_older_copy_of_both_stores_is_found(root: Path, pool: SharedPool, state: Path, tmp_path: Path) -> None:
+    """The service itself cannot find it."""
+    with serving(root, pool, toy_card()) as service:
+        grow(service)
         assert service.vault.checkpoint_all()
-    shutil.copytree(root, tmp_path / "older")
-    with serving(root, pool, toy_card(), log_interval=0.2) as service:
-        grows(service)
-        assert check_log(url_of(service.client), state=state, vkey=None, now=NOW).size > 0
+        shutil.copytree(root, tmp_path / "older")
+        grow(service)
+        log = check_log(url_of(service), state=state, vkey=None, now=NOW).log
     shutil.rmtree(root)
-    # Both stores, so that the service itself cannot tell.
     shutil.copytree(tmp_path / "older", root)
     with serving(root, pool, toy_card()) as service:
-        url = url_of(service.client)
         with open_notes(state) as notes:
-            [log] = [one for one in state.iterdir() if one.is_dir()]
-            kept = notes.of(log.name.replace("mien-", "mien/"))
-            assert kept is not None
-            notes.found(kept, url)
-        plain, said = started(url, state), started(url, state, "--json")
+            notes.set_address(log, url_of(service))
+        plain, as_json = run(url_of(service), state), run(url_of(service), state, "--json")
 
-    assert (plain.returncode, plain.stdout) == (1, "")
+    assert (plain.exit_code, plain.stdout) == (1, "")
     assert len(plain.stderr.splitlines()) == 1
-    assert said.returncode == 1
-    found = json.loads(said.stdout)
+    assert as_json.exit_code == 1
+    found = json.loads(as_json.stdout)
     assert found["found"] in {"shrank", "forked", "rewritten"}
     assert Path(found["evidence"]).is_file()
 
 
 @pytest.mark.service
-def test_looking_again_and_again_goes_on_after_failures(liar: Liar, state: Path) -> None:
-    command = [sys.executable, "-m", "app", "witness", liar.url, "--state", str(state), "--every", "1", "--json"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        told = [json.loads(process.stdout.readline())]
-        liar.answers["/v1/log"] = 500, b""
-        while told[-1]["holds"]:
-            told.append(json.loads(process.stdout.readline()))
-        liar.answers.clear()
-        while not told[-1]["holds"]:
-            told.append(json.loads(process.stdout.readline()))
-        process.terminate()
+def test_a_repeated_check_goes_on_after_failures(
+    server: LogServer, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
 
-    assert {one["holds"] for one in told} == {True, False}
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        server.answers = {"/v1/log": (500, b"")} if len(pauses) == 1 else {}
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.cli.log.time.sleep", pause)
+    result = run(server.url, state, "--every", "7", "--json")
+
+    assert [json.loads(line)["holds"] for line in result.stdout.splitlines()] == [True, False, True]
+    assert pauses == [7.0] * 3

@@ -1,14 +1,14 @@
-"""Trees to prove from, and what a proof claims of one: believed or not, by ours and by another implementation."""
+"""Merkle trees to prove from, and claims about them that our verifier and another implementation judge."""
 
 from dataclasses import dataclass, field
 
-import scitt_cose.merkle as another
+import scitt_cose.merkle as other_implementation
 
 from app.transparency.verify import merkle
 
 
-class Grown:
-    """A tree of these leaf hashes, every complete subtree in memory."""
+class MemoryTree:
+    """A tree over leaf hashes, with every complete subtree in memory."""
 
     def __init__(self, leaves: list[bytes]) -> None:
         self._levels = [leaves]
@@ -23,8 +23,8 @@ class Grown:
         return merkle.root(self, size)
 
 
-class Uniform:
-    """A tree whose leaves are all equal, so that every node of a level is: it has as many leaves as a tree may have."""
+class UniformTree:
+    """A tree of the largest size. Its leaves are equal, so that all nodes of a level are equal too."""
 
     def __init__(self) -> None:
         self._levels = [merkle.leaf_hash(b"")]
@@ -36,34 +36,34 @@ class Uniform:
 
 
 @dataclass
-class Counting:
-    """Another tree of *size* leaves, and what it was asked."""
+class CountingTree:
+    """Another tree, cut to *size* leaves, that records which nodes are read."""
 
     nodes: merkle.Nodes
     size: int
-    asked: list[tuple[int, int]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
 
     def node(self, level: int, index: int) -> bytes:
         assert index >= 0
         assert (index + 1) << level <= self.size, "not a complete subtree of this tree"
-        self.asked.append((level, index))
+        self.read.append((level, index))
         return self.nodes.node(level, index)
 
 
 ENTRIES = [number.to_bytes(2, "big") for number in range(5001)]
-"""No two are equal."""
-HEX = [one.hex() for one in ENTRIES]
-LEAVES = [merkle.leaf_hash(one) for one in ENTRIES]
-TREE = Grown(LEAVES)
+"""All different."""
+HEX = [entry.hex() for entry in ENTRIES]
+LEAVES = [merkle.leaf_hash(entry) for entry in ENTRIES]
+TREE = MemoryTree(LEAVES)
 
 
-def hexed(hashes: list[bytes]) -> list[str]:
-    """Write hashes as the other implementation does."""
-    return [one.hex() for one in hashes]
+def in_hex(hashes: list[bytes]) -> list[str]:
+    """Return hashes in the form of the other implementation."""
+    return [node.hex() for node in hashes]
 
 
 @dataclass(frozen=True)
-class Included:
+class InclusionClaim:
     """The claim that an entry is in a tree."""
 
     proof: list[bytes]
@@ -73,21 +73,22 @@ class Included:
     root: bytes
 
     @classmethod
-    def of(cls, index: int, size: int) -> "Included":
-        """Claim what is true of the tree."""
+    def true_for(cls, index: int, size: int) -> "InclusionClaim":
+        """Return the true claim about an entry of TREE."""
         return cls(merkle.inclusion_proof(TREE, index, size), ENTRIES[index], index, size, TREE.root(size))
 
-    def ours(self) -> bool:
+    def holds(self) -> bool:
         leaf = merkle.leaf_hash(self.entry)
         return merkle.verify_inclusion(self.proof, leaf=leaf, index=self.index, size=self.size, root=self.root)
 
-    def theirs(self) -> bool:
-        claim = self.entry.hex(), self.index, self.size, hexed(self.proof), self.root.hex()
-        return bool(another.verify_inclusion(*claim))
+    def holds_elsewhere(self) -> bool:
+        """Return the judgement of the other implementation."""
+        claim = self.entry.hex(), self.index, self.size, in_hex(self.proof), self.root.hex()
+        return bool(other_implementation.verify_inclusion(*claim))
 
 
 @dataclass(frozen=True)
-class Consistent:
+class ConsistencyClaim:
     """The claim that a tree only grew."""
 
     proof: list[bytes]
@@ -97,14 +98,15 @@ class Consistent:
     root: bytes
 
     @classmethod
-    def of(cls, old: int, size: int) -> "Consistent":
-        """Claim what is true of the tree."""
+    def true_for(cls, old: int, size: int) -> "ConsistencyClaim":
+        """Return the true claim about two sizes of TREE."""
         return cls(merkle.consistency_proof(TREE, old, size), old, TREE.root(old), size, TREE.root(size))
 
-    def ours(self) -> bool:
-        claim = {"old_root": self.old_root, "root": self.root}
-        return merkle.verify_consistency(self.proof, old=self.old, size=self.size, **claim)
+    def holds(self) -> bool:
+        roots = {"old_root": self.old_root, "root": self.root}
+        return merkle.verify_consistency(self.proof, old=self.old, size=self.size, **roots)
 
-    def theirs(self) -> bool:
-        claim = self.old_root.hex(), self.root.hex(), self.old, self.size, hexed(self.proof)
-        return bool(another.verify_consistency(*claim))
+    def holds_elsewhere(self) -> bool:
+        """Return the judgement of the other implementation."""
+        claim = self.old_root.hex(), self.root.hex(), self.old, self.size, in_hex(self.proof)
+        return bool(other_implementation.verify_consistency(*claim))

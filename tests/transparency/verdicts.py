@@ -1,4 +1,4 @@
-"""What tests of receipts ask, and one signer whose receipts hold."""
+"""Verification in tests, and one signer with a valid receipt."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def verdict(bundle: Any, jwks: bytes, *fingerprints: str) -> Verdict:
 
 
 def refused(found: Verdict, reason: str) -> bool:
-    """Say whether it does not hold, for this reason."""
+    """Check that a receipt was refused for this reason."""
     assert found == Verdict(valid=False, reason=found.reason)
     assert reason in found.reason, found.reason
     return True

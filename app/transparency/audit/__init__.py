@@ -1,1 +1,1 @@
-"""`mien verify-log`: checks the whole log against the stores. It must change nothing."""
+"""`mien verify-log`: checks the whole transparency log against both stores. It must change nothing."""

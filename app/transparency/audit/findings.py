@@ -1,17 +1,24 @@
-"""Findings of an audit, in words for the operator. `docs/reference/transparency-log.md` has a line for each kind."""
+"""Findings of an audit. `docs/reference/transparency-log.md` has a line for each kind."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-UNTOUCHED = (
+from sqlalchemy import Row, TextClause
+
+from app.db.sqlite.store import Store
+
+KEEP_COPIES = (
     "Stop the service, keep copies of both directories as they are, and go on as "
     "docs/reference/transparency-log.md says"
 )
+PROOFS_FAIL = f"The entries themselves are unchanged, but their proofs fail. {KEEP_COPIES}"
 
 
 class FindingKind(StrEnum):
-    """What is wrong. The names are permanent."""
+    """The kind of a fault. The names are permanent."""
 
     LEAF_CHANGED = "leaf-changed"
     LEAF_MISSING = "leaf-missing"
@@ -29,31 +36,63 @@ class FindingKind(StrEnum):
 
 
 WHAT_TO_DO = {
-    FindingKind.INDEX_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
-    FindingKind.NODE_WRONG: "The entries themselves are as they were, but proofs of them fail. " + UNTOUCHED,
+    FindingKind.INDEX_WRONG: PROOFS_FAIL,
+    FindingKind.NODE_WRONG: PROOFS_FAIL,
     FindingKind.ROLLED_BACK: "Put the newest register back (docs/how-to/back-up-and-restore.md); "
     "with this one the service does not start",
-    FindingKind.SEEN_CHANGED: "The log itself is as it was. Somebody wrote to the data store: "
-    + UNTOUCHED[0].lower()
-    + UNTOUCHED[1:],
+    FindingKind.SEEN_CHANGED: f"The log itself is unchanged, but the data store was written to. {KEEP_COPIES}",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it was written."""
+    """One fault."""
 
     kind: FindingKind
     index: int | None
-    """The first entry of the log that it touches; None if that cannot be told."""
+    """The first entry of the log that it affects; None if unknown."""
     what: str
 
     @property
     def do(self) -> str:
-        """What the operator should do now."""
-        return WHAT_TO_DO.get(self.kind, UNTOUCHED)
+        """The next step for the operator."""
+        return WHAT_TO_DO.get(self.kind, KEEP_COPIES)
 
 
-def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
+@dataclass(slots=True)
+class AuditCounts:
+    """The number of checked items."""
+
+    leaves: int = 0
+    nodes: int = 0
+    """Stored hashes above the leaves."""
+    heads: int = 0
+    open_records: int = 0
+    entries: int = 0
+    receipts: int = 0
+    unreadable: int = 0
+    """Records of subjects whose key is destroyed. The next maintenance run deletes them."""
+
+
+def sort_findings(found: list[Finding]) -> list[Finding]:
     """Return findings by index, those without one last."""
-    return tuple(sorted(found, key=lambda one: (one.index is None, one.index or 0)))
+    return sorted(found, key=lambda finding: math.inf if finding.index is None else finding.index)
+
+
+def read_in_pages(store: Store, query: TextClause, *, page: int) -> Iterator[Row[Any]]:
+    """Yield the rows of *query*, each page from a short transaction of its own, so that the service goes on meanwhile.
+
+    Args:
+        store: the store.
+        query: selects the rows whose first column is over `:after`, in that order, at most `:page`.
+        page: rows in one transaction.
+    """
+    # In SQLite's order, below any value that a damaged column can have.
+    after: object = -math.inf
+    while True:
+        with store.read() as session:
+            rows = session.execute(query, {"after": after, "page": page}).all()
+        yield from rows
+        if len(rows) < page:
+            return
+        after = rows[-1][0]

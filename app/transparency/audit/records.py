@@ -1,13 +1,11 @@
-"""The audit of what entries say: each record that can be read is the one whose leaf is in the log, or waits for it.
+"""Audit of records: each readable record has its leaf in the tree, or among the pending leaves.
 
-Of an entry about nobody the record lies open. Of one about a person, record and salt open with that person's key; where
-the key is gone they are too, and nothing is left to compare. What is found names a row, and never a person.
+The record of an open entry is plain text. The record and salt about a subject open with the subject's key; after that
+key is destroyed, nothing is left to compare. A finding names a row, and never a subject.
 """
 
-import json
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,241 +13,194 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Row, select, text, tuple_
 
-from app.db.sqlite.store import Store
 from app.kit.progress import Progress
-from app.transparency.audit.findings import Finding, FindingKind, sort_findings
+from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages, sort_findings
 from app.transparency.log import signing_keys
-from app.transparency.log.entries import LoggedAct, compute_leaf
-from app.transparency.receipts import issue as issuing
+from app.transparency.log.entries import LoggedAct, compute_leaf, open_entry
+from app.transparency.receipts.issue import open_receipt
 from app.transparency.tables import EntryRow, LeafIndex, PendingLeaf, ReceiptRow
 from app.transparency.verify import jws
 from app.transparency.verify.bundle import Promise
-from app.transparency.verify.canonical_json import decode_base64url, encode_json
+from app.transparency.verify.canonical_json import decode_base64url
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
-from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 PAGE = 1_000
-_PersonsRow = Row[UUID, UUID, int, bytes]
+_SubjectRow = Row[UUID, UUID, int, bytes]
 
-# As bytes, since what is no text has to be found, not stumbled over.
+# Records as bytes, because a damaged one may not be text.
 OPEN = text(
     'SELECT leaf, salt, CAST(record AS BLOB) AS record, joined, (SELECT "index" FROM log_leaves AS tree'
     " WHERE tree.leaf = log_open_entries.leaf) AS at FROM log_open_entries"
     " WHERE leaf > :after ORDER BY leaf LIMIT :page"
 )
 PENDING = text(
-    "SELECT leaf, salt, CAST(record AS BLOB) AS record FROM pending_leaves"
+    "SELECT leaf, salt, CAST(record AS BLOB) AS record, 0 AS joined, NULL AS at FROM pending_leaves"
     " WHERE leaf > :after AND (salt IS NOT NULL OR record IS NOT NULL) ORDER BY leaf LIMIT :page"
 )
 
 
-@dataclass(slots=True)
-class RecordAudit:
-    """What was looked at, and what was found."""
+def audit_records(vault: Vault, counts: AuditCounts, *, now: datetime, progress: Progress) -> tuple[list[Finding], int]:
+    """Check every record.
 
-    open_records: int = 0
-    entries: int = 0
-    receipts: int = 0
-    unreadable: int = 0
-    """Of people whose key is gone: they are about to be removed."""
-    overdue: int = 0
-    """Receipts whose leaf should have been in the log by now."""
-    findings: list[Finding] = field(default_factory=list)
-    """The first of each kind of record."""
-
-
-def audit_records(vault: Vault, *, now: datetime, progress: Progress) -> RecordAudit:
-    """Look at every record."""
-    looked = RecordAudit()
-    progress("records that lie open")
-    found = [_open_fault(row, looked) for row in _pages(vault.register.store, OPEN)]
-    found += [_pending_fault(row, looked) for row in _pages(vault.data, PENDING)]
-    looked.findings += sort_findings(one for one in found if one)[:1]
-    for people in (_People(vault, EntryRow, looked, now), _People(vault, ReceiptRow, looked, now)):
-        fault = people.first(progress)
-        looked.findings += [fault] if fault else []
-    return looked
+    Returns:
+        The first finding of each table, and the number of receipts whose leaf missed its promised time.
+    """
+    progress("open records")
+    found = []
+    for store, query in ((vault.register.store, OPEN), (vault.data, PENDING)):
+        for row in read_in_pages(store, query, page=PAGE):
+            counts.open_records += 1
+            found += [finding] if (finding := _check_open_record(row)) else []
+    found = sort_findings(found)[:1]
+    audits = [_SubjectAudit(vault, table, counts, now) for table in (EntryRow, ReceiptRow)]
+    found += [finding for audit in audits if (finding := audit.find_first(progress))]
+    return found, sum(audit.overdue for audit in audits)
 
 
-def _pages(store: Store, query: Any) -> Iterator[Row[Any]]:  # noqa: ANN401 - SQLAlchemy's text
-    after: object = -math.inf
-    while True:
-        with store.read() as session:
-            page = session.execute(query, {"after": after, "page": PAGE}).all()
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1].leaf
-
-
-def _open_fault(row: Row[Any], looked: RecordAudit) -> Finding | None:
-    looked.open_records += 1
-    of = "an entry that waits for the log" if row.at is None else f"entry {row.at}"
-    if not _goes_with(row):
-        return Finding(FindingKind.RECORD_CHANGED, row.at, f"the record of {of} is not the one that its leaf is of")
+def _check_open_record(row: Row[Any]) -> Finding | None:
+    entry = "a pending entry" if row.at is None else f"entry {row.at}"
+    if not isinstance(row.salt, bytes) or row.record is None or compute_leaf(row.salt, row.record) != row.leaf:
+        return Finding(FindingKind.RECORD_CHANGED, row.at, f"the record of {entry} does not give its leaf")
     if row.joined and row.at is None:
-        what = f"a record is kept of an entry that the log does not have: {row.record.decode(errors='replace')}"
+        what = f"the log does not have the entry of the record {row.record.decode(errors='replace')}"
         return Finding(FindingKind.RECORD_NOT_IN_LOG, None, what)
     if not row.joined and row.at is not None:
-        return Finding(FindingKind.RECORD_CHANGED, row.at, f"{of} is noted as waiting for the log, which has it")
+        return Finding(FindingKind.RECORD_CHANGED, row.at, f"{entry} is marked as pending, but the log has it")
     return None
 
 
-def _pending_fault(row: Row[Any], looked: RecordAudit) -> Finding | None:
-    looked.open_records += 1
-    if _goes_with(row):
-        return None
-    return Finding(
-        FindingKind.RECORD_CHANGED,
-        None,
-        "the record of an entry that waits for the log is not the one that its leaf is of",
-    )
-
-
-def _goes_with(row: Row[Any]) -> bool:
-    return isinstance(row.salt, bytes) and row.record is not None and compute_leaf(row.salt, row.record) == row.leaf
-
-
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A person's record as it was opened: its row, its leaf, and by when that was promised to be in the log."""
+class _OpenedRecord:
+    """The leaf of a record that opened with its subject's key."""
 
     row_id: UUID
     leaf: bytes
-    by: datetime | None
+    promised_by: datetime | None
 
 
 @dataclass(slots=True)
-class _Counted:
-    """How many rows of a person are missing, and how many they deleted themselves."""
+class _SubjectRows:
+    """The rows of one subject so far: those that are missing, and those that the subject deleted."""
 
-    whose: UUID | None
+    subject_id: UUID | None = None
+    key: Key | None = None
     position: int = 0
     missing: int = 0
-    behind_a_gap: UUID | None = None
+    first_after_gap: UUID | None = None
     deleted: int = 0
-    readable: bool = True
 
 
-class _People:
-    """The entries, or the receipts, of all people."""
+class _SubjectAudit:
+    """The audit of one table: the entries or the receipts of all subjects."""
 
-    def __init__(
-        self, vault: Vault, table: type[EntryRow] | type[ReceiptRow], looked: RecordAudit, now: datetime
-    ) -> None:
+    def __init__(self, vault: Vault, table: type[EntryRow | ReceiptRow], counts: AuditCounts, now: datetime) -> None:
         self._vault = vault
         self._table = table
-        self._looked = looked
+        self._counts = counts
         self._now = now
         self._public: dict[str, Ed25519PublicKey] = {}
-        self._whose: tuple[UUID, Key | None] | None = None
-        self._counted = _Counted(None)
+        self._subject = _SubjectRows()
+        self.overdue = 0
+        """Receipts whose leaf is still pending after its promised time."""
 
-    def first(self, progress: Progress) -> Finding | None:
+    def find_first(self, progress: Progress) -> Finding | None:
         """Return the first finding."""
         done = 0
         for page in self._pages():
-            read = []
+            opened = []
             for row in page:
-                one = self._count(row) or self._read(row)
-                if isinstance(one, Finding):
-                    return one
-                read += [one] if one else []
-            if lost := self._lost(read):
-                return self._fault(FindingKind.RECORD_NOT_IN_LOG, lost.row_id, "says what the log does not have")
+                result = self._count(row) or self._open(row)
+                if isinstance(result, Finding):
+                    return result
+                opened += [result] if result else []
+            if lost := self._find_lost(opened):
+                return self._finding(FindingKind.RECORD_NOT_IN_LOG, lost.row_id, "is not in the log")
             done += len(page)
             progress(f"{done:,} {self._table.__tablename__}")
-        return self._missed()
+        return self._check_gaps()
 
-    def _pages(self) -> Iterator[Sequence[_PersonsRow]]:
+    def _pages(self) -> Iterator[Sequence[_SubjectRow]]:
         table = self._table
-        by = tuple_(table.subject_id, table.position)
-        query = select(table.id, table.subject_id, table.position, table.sealed)
-        query, after = query.order_by(table.subject_id, table.position).limit(PAGE), None
+        order = table.subject_id, table.position
+        query = select(table.id, table.subject_id, table.position, table.sealed).order_by(*order).limit(PAGE)
+        after = None
         while True:
             with self._vault.data.read() as session:
-                page = session.execute(query if after is None else query.where(by > after)).all()
+                page = session.execute(query if after is None else query.where(tuple_(*order) > after)).all()
             yield page
             if len(page) < PAGE:
                 return
             after = tuple_(*page[-1][1:3])
 
-    def _count(self, row: _PersonsRow) -> Finding | None:
-        """Count a row: each person's go from 1. The first of another person shows what the one before had."""
-        missed = None
-        if row.subject_id != self._counted.whose:
-            missed, self._counted = self._missed(), _Counted(row.subject_id)
-        gap = row.position - self._counted.position - 1
-        if gap and self._counted.behind_a_gap is None:
-            self._counted.behind_a_gap = row.id
-        self._counted.missing += gap
-        self._counted.position = row.position
-        return missed
-
-    def _missed(self) -> Finding | None:
-        """Say that more of a person's are gone than they deleted, if that can be read."""
-        counted = self._counted
-        if counted.behind_a_gap is None or not counted.readable or counted.missing <= counted.deleted:
-            return None
-        what = "is not the next one of its person: those before it are gone"
-        return self._fault(FindingKind.RECORD_MISSING, counted.behind_a_gap, what)
-
-    def _fault(self, kind: FindingKind, row_id: UUID, what: str) -> Finding:
-        return Finding(kind, None, f"the row {row_id} of the table {self._table.__tablename__} {what}")
-
-    def _read(self, row: _PersonsRow) -> _Read | Finding | None:
-        """Open one row; None if its person's key is gone."""
-        key = self._key(row.subject_id)
-        if key is None:
-            self._looked.unreadable += 1
-            self._counted.readable = False
-            return None
-        try:
-            if self._table is EntryRow:
-                self._looked.entries += 1
-                return self._entry(key, row)
-            self._looked.receipts += 1
-            return self._receipt(key, row)
-        except SealError:
-            return self._fault(
-                FindingKind.RECORD_CHANGED, row.id, "does not open with its person's key: it was changed"
-            )
+    def _count(self, row: _SubjectRow) -> Finding | None:
+        """Count a row. Positions go from 1; the next subject's first row completes the count of the one before."""
+        finding = None
+        if row.subject_id != self._subject.subject_id:
+            finding, self._subject = self._check_gaps(), _SubjectRows(row.subject_id, self._key(row.subject_id))
+        gap = row.position - self._subject.position - 1
+        if gap and self._subject.first_after_gap is None:
+            self._subject.first_after_gap = row.id
+        self._subject.missing += gap
+        self._subject.position = row.position
+        return finding
 
     def _key(self, subject_id: UUID) -> Key | None:
-        # Rows come person by person.
-        if self._whose is None or self._whose[0] != subject_id:
-            try:
-                self._whose = subject_id, self._vault.register.key(Owner.subject(subject_id))
-            except KeyGoneError:
-                self._whose = subject_id, None
-        return self._whose[1]
+        try:
+            return self._vault.register.key(Owner.subject(subject_id))
+        except KeyGoneError:
+            return None
 
-    def _entry(self, key: Key, row: _PersonsRow) -> _Read:
-        held = json.loads(key.open(row.sealed, sealing_context(EntryRow.sealed, row.id)))
-        if held["record"].get("act") == LoggedAct.HISTORY_SHORTENED:
-            self._counted.deleted += held["record"]["entries"]
-        return _Read(row.id, compute_leaf(decode_base64url(held["salt"]), encode_json(held["record"])), None)
+    def _check_gaps(self) -> Finding | None:
+        """Return a finding if more rows of the subject are missing than the subject deleted."""
+        subject = self._subject
+        if subject.first_after_gap is None or subject.key is None or subject.missing <= subject.deleted:
+            return None
+        what = "does not follow the row before of its subject: rows between them are missing"
+        return self._finding(FindingKind.RECORD_MISSING, subject.first_after_gap, what)
 
-    def _receipt(self, key: Key, row: _PersonsRow) -> _Read | Finding:
-        bundle = issuing.open_receipt(key, row.id, row.sealed)
+    def _finding(self, kind: FindingKind, row_id: UUID, what: str) -> Finding:
+        return Finding(kind, None, f"the row {row_id} of the table {self._table.__tablename__} {what}")
+
+    def _open(self, row: _SubjectRow) -> _OpenedRecord | Finding | None:
+        """Open one row; None if its subject's key is destroyed."""
+        key = self._subject.key
+        if key is None:
+            self._counts.unreadable += 1
+            return None
+        try:
+            return self._open_entry(key, row) if self._table is EntryRow else self._open_receipt(key, row)
+        except SealError:
+            what = "does not open with its subject's key: it was changed"
+            return self._finding(FindingKind.RECORD_CHANGED, row.id, what)
+
+    def _open_entry(self, key: Key, row: _SubjectRow) -> _OpenedRecord:
+        self._counts.entries += 1
+        record, leaf = open_entry(key, row.id, row.sealed)
+        if record.get("act") == LoggedAct.HISTORY_SHORTENED:
+            self._subject.deleted += record["entries"]
+        return _OpenedRecord(row.id, leaf, None)
+
+    def _open_receipt(self, key: Key, row: _SubjectRow) -> _OpenedRecord | Finding:
+        self._counts.receipts += 1
+        bundle = open_receipt(key, row.id, row.sealed)
         try:
             token = jws.read_token(bundle.jws)
-            public = self._signed_by(token.header.kid)
+            public = self._public_key(token.header.kid)
             if public is None:
-                return self._fault(
-                    FindingKind.RECORD_CHANGED, row.id, f"is signed by {token.header.kid}, which is no key here"
-                )
+                what = f"is signed by {token.header.kid}, which is no key of this service"
+                return self._finding(FindingKind.RECORD_CHANGED, row.id, what)
             payload = jws.verify_token(token, typ=jws.RECEIPT_TYPE, key=public)
         except jws.JwsError as error:
-            return self._fault(FindingKind.RECORD_CHANGED, row.id, f"is no receipt that holds: {error}")
+            return self._finding(FindingKind.RECORD_CHANGED, row.id, f"is not a valid receipt: {error}")
+        leaf = compute_leaf(decode_base64url(bundle.salt), payload)
         promise = Promise.model_validate_json(decode_base64url(bundle.promise.split(".")[1]))
-        return _Read(row.id, compute_leaf(decode_base64url(bundle.salt), payload), datetime.fromisoformat(promise.by))
+        return _OpenedRecord(row.id, leaf, datetime.fromisoformat(promise.by))
 
-    def _signed_by(self, kid: str) -> Ed25519PublicKey | None:
+    def _public_key(self, kid: str) -> Ed25519PublicKey | None:
         if kid not in self._public:
-            # A key may be new since these were read.
+            # The key may have been made since the last read.
             with self._vault.register.store.read() as session:
                 self._public = {
                     key.thumbprint: Ed25519PublicKey.from_public_bytes(key.public)
@@ -257,24 +208,24 @@ class _People:
                 }
         return self._public.get(kid)
 
-    def _lost(self, read: Sequence[_Read]) -> _Read | None:
-        """Return the first whose leaf is neither in the log nor on the way there."""
-        missing = self._not_in_log(read)
+    def _find_lost(self, records: Sequence[_OpenedRecord]) -> _OpenedRecord | None:
+        """Return the first record whose leaf is neither in the tree nor pending."""
+        missing = self._not_in_tree(records)
         if not missing:
             return None
         with self._vault.data.read() as session:
-            leaves = [one.leaf for one in missing]
-            waiting = set(session.scalars(select(PendingLeaf.leaf).where(PendingLeaf.leaf.in_(leaves))))
-        self._looked.overdue += sum(
-            one.leaf in waiting and one.by is not None and one.by < self._now for one in missing
-        )
-        # A batch may have come between the two.
-        return next(iter(self._not_in_log([one for one in missing if one.leaf not in waiting])), None)
+            leaves = [record.leaf for record in missing]
+            pending = set(session.scalars(select(PendingLeaf.leaf).where(PendingLeaf.leaf.in_(leaves))))
+        promised = [record.promised_by for record in missing if record.leaf in pending]
+        self.overdue += sum(by is not None and by < self._now for by in promised)
+        # A batch may have run between the two reads.
+        lost = self._not_in_tree([record for record in missing if record.leaf not in pending])
+        return lost[0] if lost else None
 
-    def _not_in_log(self, read: Sequence[_Read]) -> list[_Read]:
-        if not read:
+    def _not_in_tree(self, records: Sequence[_OpenedRecord]) -> list[_OpenedRecord]:
+        if not records:
             return []
+        leaves = [record.leaf for record in records]
         with self._vault.register.store.read() as session:
-            found = select(LeafIndex.leaf).where(LeafIndex.leaf.in_([one.leaf for one in read]))
-            there = set(session.scalars(found))
-        return [one for one in read if one.leaf not in there]
+            joined = set(session.scalars(select(LeafIndex.leaf).where(LeafIndex.leaf.in_(leaves))))
+        return [record for record in records if record.leaf not in joined]

@@ -1,32 +1,31 @@
-"""`mien verify-log`: looks through all of the log and names the first entry that is not as it was written.
+"""`mien verify-log`: check the whole transparency log and name the first entry that was changed.
 
-In this order, and all of it, so that of several faults the first by index is named:
+All of these are checked, so that of several faults the first by index is named:
 
-1. The tree: each leaf against its tag and the index, each hash above, each root there was (`audit_tree`).
-2. What there is too much of: rows of the index, and tiles (`audit_index`).
-3. What the data has seen of the log: the newest checkpoint that it keeps.
-4. Each record that can be read (`audit_records`).
+1. The tree: each leaf against its tag and the index, each hash above, each root (`tree`).
+2. Surplus rows of the index, and surplus tiles (`index`).
+3. The newest checkpoint that the data store has seen.
+4. Each readable record (`records`).
 
-It never writes. What comes to the log meanwhile is not looked at.
+The audit never writes. Entries that join the log meanwhile are not checked.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select, text
 
 from app.kit.progress import Progress
-from app.transparency.audit import index as audit_index
-from app.transparency.audit import records as audit_records
-from app.transparency.audit.findings import Finding, FindingKind, sort_findings
+from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, sort_findings
+from app.transparency.audit.index import find_stray_index_row, find_surplus_tiles, is_index_complete
+from app.transparency.audit.records import audit_records
 from app.transparency.audit.tree import LATEST, TreeAudit
-from app.transparency.log import signing_keys, tiles
+from app.transparency.log.signing_keys import log_origin
+from app.transparency.log.tiles import guard_owner
 from app.transparency.tables import KeyUse, SeenHead, SigningKey
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.vault.register import KeyGoneError
-from app.vault.seal import Key
 from app.vault.vault import Vault
 
 BACKWARDS = text(
@@ -36,134 +35,96 @@ BACKWARDS = text(
 
 
 @dataclass(frozen=True, slots=True)
-class AuditCounts:
-    """How much was looked at."""
-
-    leaves: int
-    nodes: int
-    """Hashes above the leaves that are kept."""
-    heads: int
-    open_records: int
-    entries: int
-    receipts: int
-    unreadable: int
-    """Records whose person's key is gone."""
-
-
-@dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit came to."""
+    """The result of an audit."""
 
     origin: str
     size: int
     findings: tuple[Finding, ...]
-    """The first of each kind of check, by index; none if all is as it was written."""
+    """The first finding of each check, by index; empty if the log is whole."""
     warnings: tuple[str, ...]
     checked: AuditCounts
 
 
 def audit_log(vault: Vault, *, now: datetime, progress: Progress) -> AuditReport:
-    """Look through all of the log.
+    """Check the whole log.
 
     Raises:
         KekError: the key-encryption key is not the register's.
     """
-    origin_id = vault.register.check_origin()
-    origin = signing_keys.log_origin(origin_id)
-    # The data first: what it has seen was in the register before.
-    seen, found = _seen(vault, origin)
+    origin_id, counts = vault.register.check_origin(), AuditCounts()
+    origin = log_origin(origin_id)
+    # The data store first: the register had its checkpoint before.
+    seen, found = _read_seen(vault, origin)
     with vault.register.store.read() as session:
         size = session.execute(LATEST).scalar_one() or 0
         backwards = session.execute(BACKWARDS).scalar_one()
-    guard = _guard(vault, origin_id)
-    if guard is None:
-        found.append(
-            Finding(FindingKind.GUARD_GONE, None, "the key of the log's tags is gone: they tell nothing any more")
-        )
-    tree = TreeAudit(vault, size=size, guard=guard, seen=seen, progress=progress)
-    walked = tree.first()
-    found += [walked] if walked else []
-    found += _too_much(vault, size=size, walked=walked, progress=progress)
-    found += _against_seen(seen, tree, size=size)
-    looked = audit_records.audit_records(vault, now=now, progress=progress)
-    return AuditReport(
-        origin=origin,
-        size=size,
-        findings=sort_findings([*found, *looked.findings]),
-        warnings=tuple(_warnings(backwards, looked.overdue)),
-        checked=AuditCounts(
-            leaves=tree.leaves,
-            nodes=tree.nodes,
-            heads=tree.heads,
-            open_records=looked.open_records,
-            entries=looked.entries,
-            receipts=looked.receipts,
-            unreadable=looked.unreadable,
-        ),
-    )
-
-
-def _guard(vault: Vault, origin_id: UUID) -> Key | None:
     try:
-        return vault.register.key(tiles.guard_owner(origin_id))
+        guard = vault.register.key(guard_owner(origin_id))
     except KeyGoneError:
-        return None
+        guard = None
+        found.append(Finding(FindingKind.GUARD_GONE, None, "the key of the log's tags is gone: no tag can be checked"))
+    tree = TreeAudit(vault, size=size, guard=guard, seen=seen, counts=counts, progress=progress)
+    first_in_tree = tree.find_first()
+    found += [first_in_tree] if first_in_tree else []
+    found += _find_surplus(vault, first_in_tree, size=size, progress=progress)
+    found += _compare_with_seen(seen, tree, size=size)
+    records, overdue = audit_records(vault, counts, now=now, progress=progress)
+    findings = tuple(sort_findings(found + records))
+    return AuditReport(origin, size, findings, tuple(_warnings(backwards, overdue)), counts)
 
 
-def _seen(vault: Vault, origin: str) -> tuple[Checkpoint | None, list[Finding]]:
-    """Return the checkpoint that the data keeps, if a key of this log signed it."""
+def _read_seen(vault: Vault, origin: str) -> tuple[Checkpoint | None, list[Finding]]:
+    """Return the checkpoint that the data store has seen, if a key of this log signed it."""
     with vault.data.read() as session:
         row = session.get(SeenHead, 1)
     if row is None:
         return None, []
     with vault.register.store.read() as session:
-        public = session.scalars(select(SigningKey.public).where(SigningKey.signs == KeyUse.CHECKPOINTS)).all()
-    for one in public:
+        public_keys = session.scalars(select(SigningKey.public).where(SigningKey.signs == KeyUse.CHECKPOINTS)).all()
+    for public in public_keys:
         try:
-            checkpoint = open_checkpoint(row.note, Verifier(origin, Ed25519PublicKey.from_public_bytes(one)))
+            checkpoint = open_checkpoint(row.note, Verifier(origin, Ed25519PublicKey.from_public_bytes(public)))
         except CheckpointError:
             continue
         if (checkpoint.size, checkpoint.root) == (row.size, row.root):
             return checkpoint, []
-    return None, [
-        Finding(
-            FindingKind.SEEN_CHANGED, None, "what the data keeps as the newest checkpoint is none that this log signed"
-        )
-    ]
+    what = "this log did not sign the newest checkpoint in the data store"
+    return None, [Finding(FindingKind.SEEN_CHANGED, None, what)]
 
 
-def _too_much(vault: Vault, *, size: int, walked: Finding | None, progress: Progress) -> list[Finding]:
+def _find_surplus(vault: Vault, in_tree: Finding | None, *, size: int, progress: Progress) -> list[Finding]:
+    """Return findings about surplus rows, except one about the same entry as the finding *in_tree*."""
     progress("rows of the index")
-    rows = audit_index.count_index_rows(vault, size=size)
     found = []
-    # Where the walk stopped before the end, a stray row could still be about an earlier entry.
-    if walked is not None or rows.ours != size or rows.beyond:
+    # If the walk ended early, a stray row may still be about an earlier entry.
+    if in_tree is not None or not is_index_complete(vault, size=size):
         progress("rows of the index, one by one")
-        found.append(audit_index.find_stray_index_row(vault))
-    found.append(audit_index.find_surplus_tiles(vault))
-    return [one for one in found if one is not None and (walked is None or one.index != walked.index)]
+        found.append(find_stray_index_row(vault))
+    found.append(find_surplus_tiles(vault))
+    return [one for one in found if one is not None and (in_tree is None or one.index != in_tree.index)]
 
 
-def _against_seen(seen: Checkpoint | None, tree: TreeAudit, *, size: int) -> list[Finding]:
+def _compare_with_seen(seen: Checkpoint | None, tree: TreeAudit, *, size: int) -> list[Finding]:
     if seen is not None and seen.size > size:
-        what = f"the log has {size} entries, and the data has seen {seen.size}: the register is an older copy"
+        what = f"the log has {size} entries, and the data store has seen {seen.size}: the register is an older copy"
         return [Finding(FindingKind.ROLLED_BACK, size, what)]
-    if seen is not None and tree.as_seen is False:
-        what = f"the first {seen.size} entries are not those that the data has seen in this log"
+    if seen is not None and tree.agrees_with_seen is False:
+        what = f"the first {seen.size} entries are not those that the data store has seen"
         return [Finding(FindingKind.REWRITTEN, None, what)]
     return []
 
 
 def _warnings(backwards: int | None, overdue: int) -> list[str]:
-    told = []
+    warnings = []
     if backwards is not None:
-        told.append(
-            f"the head of {backwards} entries was made before the head of fewer: the clock was set back, or somebody "
-            "changed the time. What a stolen key signed is judged by these times"
+        warnings.append(
+            f"the head of {backwards} entries is older than the head before it: the clock was set back, or the times "
+            "were changed. They decide which signatures of a stolen key are valid"
         )
     if overdue:
-        told.append(
-            f"{overdue} receipts were promised to be in the log by now, and still wait: start the service, or look "
-            "into its log for batches that failed"
+        warnings.append(
+            f"{overdue} receipts are still pending after the time that they promise: start the service, or search its "
+            "application log for failed batches"
         )
-    return told
+    return warnings

@@ -1,11 +1,11 @@
-"""The audit of the tree: every leaf, every hash above them, every root there was, from the first entry to the last.
+"""Audit of the tree: every leaf, every hash above, and every root, from the first entry to the last.
 
-Whoever can write to the register can make tiles, index and roots agree on something else. What they cannot make is the
-tag over each leaf and its place (`tiles.guarded`), for want of the log's key: so the first entry that was changed, put
-elsewhere or taken out is the first whose tag does not hold.
+An attacker who can write to the register can make tiles, index and roots agree on a false leaf. They cannot make its
+tag, because they lack the log's key. So the first leaf that was changed, moved or removed is the first without a valid
+tag.
 
-A page is read in one short transaction and looked at in none: the service works on, and memory does not grow. What
-joins the log meanwhile is not looked at.
+Each page is read in one short transaction and checked after it, so that the service goes on and memory stays small.
+Entries that join meanwhile are not checked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.kit.progress import Progress
-from app.transparency.audit.findings import Finding, FindingKind
+from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guard_context
 from app.transparency.tables import LeafIndex
+from app.transparency.verify import merkle
 from app.transparency.verify.checkpoint import Checkpoint
-from app.transparency.verify.frontier import Frontier
 from app.vault.seal import Key, SealError
 from app.vault.vault import Vault
 
@@ -27,7 +27,7 @@ PAGE = 64
 """Tiles read together: 16,384 leaves, some two megabytes."""
 HEADS_PAGE = 10_000
 
-# In SQL, since what a column's type would refuse is what this has to find: something else than bytes is nothing here.
+# In plain SQL, which also reads values that the column type would refuse. A value that is not bytes counts as missing.
 TILES = text(
     "SELECT position, CASE typeof(hashes) WHEN 'blob' THEN hashes ELSE x'' END,"
     " CASE typeof(guards) WHEN 'blob' THEN guards ELSE x'' END FROM log_tiles"
@@ -38,101 +38,124 @@ NODES = text(
     " WHERE level = :level AND position = :position"
 )
 HEADS = text(
-    "SELECT size, CASE typeof(root) WHEN 'blob' THEN root END FROM log_heads"
+    "SELECT size, CASE typeof(root) WHEN 'blob' THEN root END AS root FROM log_heads"
     " WHERE size > :after ORDER BY size LIMIT :page"
 )
 LATEST = text("SELECT max(size) FROM log_heads")
 
 
+class Frontier:
+    """A tree that is built leaf by leaf and keeps only its right edge: O(log n) hashes, and the root of every size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._edge: list[bytes] = []
+        """The complete subtrees that the tree consists of, largest first: one for each bit of the size."""
+
+    def add(self, leaf: bytes) -> list[bytes]:
+        """Add a leaf; return the complete subtrees that end with it, from the leaf upwards."""
+        completed = [leaf]
+        while self.size >> (len(completed) - 1) & 1:
+            completed.append(merkle.node_hash(self._edge.pop(), completed[-1]))
+        self._edge.append(completed[-1])
+        self.size += 1
+        return completed
+
+    def root(self) -> bytes:
+        """Return the root over the leaves so far."""
+        if not self._edge:
+            return merkle.EMPTY_ROOT
+        *larger, whole = self._edge
+        for subtree in reversed(larger):
+            whole = merkle.node_hash(subtree, whole)
+        return whole
+
+
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """One tile of leaves, and where the index says that they are."""
+    """One tile of leaves."""
 
     position: int
     leaves: bytes
     guards: bytes
-    awaited: int
-    """How many leaves the newest head says are in it."""
+    count: int
+    """The number of leaves in it, by the newest head."""
     indexed: Mapping[bytes, object]
+    """The index of each leaf, by `log_leaves`."""
 
 
 class TreeAudit:
     """One walk over the tree of *size* leaves."""
 
     def __init__(
-        self, vault: Vault, *, size: int, guard: Key | None, seen: Checkpoint | None, progress: Progress
+        self,
+        vault: Vault,
+        *,
+        size: int,
+        guard: Key | None,
+        seen: Checkpoint | None,
+        counts: AuditCounts,
+        progress: Progress,
     ) -> None:
         self._vault = vault
         self._size = size
         self._guard = guard
         self._seen = seen
-        self._tell = progress
-        self.as_seen: bool | None = None
-        """Whether the log begins with what the data has seen of it; None if the walk did not come so far."""
+        self._counts = counts
+        self._progress = progress
+        self.agrees_with_seen: bool | None = None
+        """Whether the log begins with the tree of the checkpoint *seen*; None if the walk ended before."""
         self._frontier = Frontier()
         self._above: dict[int, tuple[int, bytes]] = {}
-        """The tile at each upper level that is being compared with: its position and hashes."""
-        self._heads = _heads(vault)
+        """The tile at each upper level that is compared at present: its position and hashes."""
+        self._heads = read_in_pages(vault.register.store, HEADS, page=HEADS_PAGE)
         self._next = next(self._heads, None)
         self._proven = 0
-        """The largest size whose root was found to be right."""
-        self.nodes = self.heads = 0
-        """How many were compared."""
+        """The largest size with a correct root."""
 
-    @property
-    def leaves(self) -> int:
-        """How many leaves were looked at."""
-        return self._frontier.size
-
-    def first(self) -> Finding | None:
-        """Return the first finding. Nothing after it is looked at: it may only follow from it."""
-        if self._next is None or self._next[0] != 0:
-            return Finding(FindingKind.HEAD_MISSING, 0, "the head that every log begins with, of no entries, is gone")
-        if found := self._root():
+    def find_first(self) -> Finding | None:
+        """Return the first finding. The walk ends there, because later ones may only follow from it."""
+        if self._next is None or self._next.size != 0:
+            return Finding(FindingKind.HEAD_MISSING, 0, "the first head, of the empty log, is missing")
+        if found := self._check_root():
             return found
-        for tile in _tiles(self._vault, self._size):
+        for tile in self._tiles():
             for place in range(min(WIDTH, self._size - tile.position * WIDTH)):
-                if found := self._leaf(tile, place) or self._root():
+                if found := self._check_leaf(tile, place) or self._check_root():
                     return found
-            if len(tile.leaves) != tile.awaited * HASH_BYTES or len(tile.guards) != tile.awaited * GUARD_BYTES:
-                return uncounted_entries(tile.position * WIDTH + tile.awaited)
+            if len(tile.leaves) != tile.count * HASH_BYTES or len(tile.guards) != tile.count * GUARD_BYTES:
+                return entries_without_head(tile.position * WIDTH + tile.count)
             if tile.position % PAGE == 0:
-                self._tell(f"{self.leaves:,} of {self._size:,} entries")
+                self._progress(f"{self._counts.leaves:,} of {self._size:,} entries")
         return None
 
-    def _leaf(self, tile: _Tile, place: int) -> Finding | None:
+    def _check_leaf(self, tile: _Tile, place: int) -> Finding | None:
         index = tile.position * WIDTH + place
         leaf = tile.leaves[HASH_BYTES * place : HASH_BYTES * (place + 1)]
         if len(leaf) != HASH_BYTES:
-            return Finding(FindingKind.LEAF_MISSING, index, f"entry {index} is gone from the tree")
+            return Finding(FindingKind.LEAF_MISSING, index, f"entry {index} is missing in the tree")
         tag = tile.guards[GUARD_BYTES * place : GUARD_BYTES * (place + 1)]
-        if self._guard is not None and not _holds(self._guard, tag, index, leaf):
-            return Finding(
-                FindingKind.LEAF_CHANGED,
-                index,
-                f"entry {index} is not the one that was written there: its tag does not hold",
-            )
-        if (there := tile.indexed.get(leaf)) != index:
-            said = "nowhere" if there is None else f"at {there}"
-            return Finding(
-                FindingKind.INDEX_WRONG, index, f"entry {index} is {said} by the index, so that it has no proof"
-            )
-        done = self._frontier.add(leaf)
-        return self._nodes(index, done) if len(done) > HEIGHT else None
+        if self._guard is not None and not _is_valid(self._guard, tag, index, leaf):
+            what = f"entry {index} is not the original one: its tag is wrong"
+            return Finding(FindingKind.LEAF_CHANGED, index, what)
+        if (indexed := tile.indexed.get(leaf)) != index:
+            where = "nowhere" if indexed is None else f"at {indexed}"
+            what = f"the index has entry {index} {where}, so that it has no proof"
+            return Finding(FindingKind.INDEX_WRONG, index, what)
+        completed = self._frontier.add(leaf)
+        self._counts.leaves += 1
+        return self._check_nodes(index, completed) if len(completed) > HEIGHT else None
 
-    def _nodes(self, index: int, done: list[bytes]) -> Finding | None:
-        """Compare what the leaf at *index* completes with the tiles above."""
-        for level in range(1, (len(done) - 1) // HEIGHT + 1):
+    def _check_nodes(self, index: int, completed: list[bytes]) -> Finding | None:
+        """Compare the subtrees that end with the leaf at *index* with the tiles above."""
+        for level in range(1, (len(completed) - 1) // HEIGHT + 1):
             position, place = divmod(index >> HEIGHT * level, WIDTH)
             first = index >> HEIGHT * level << HEIGHT * level
             hashes = self._tile_above(level, position)
-            self.nodes += 1
-            if hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)] != done[HEIGHT * level]:
-                return Finding(
-                    FindingKind.NODE_WRONG,
-                    first,
-                    f"the hash over entries {first} to {index} at level {level} is not theirs",
-                )
+            self._counts.nodes += 1
+            if hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)] != completed[HEIGHT * level]:
+                what = f"the hash over the entries {first} to {index} at level {level} is wrong"
+                return Finding(FindingKind.NODE_WRONG, first, what)
         return None
 
     def _tile_above(self, level: int, position: int) -> bytes:
@@ -143,67 +166,54 @@ class TreeAudit:
             known = self._above[level] = position, found or b""
         return known[1]
 
-    def _root(self) -> Finding | None:
-        """Compare the root of the leaves so far with what was noted of it: in a head, and in the data."""
+    def _check_root(self) -> Finding | None:
+        """Compare the root over the leaves so far with the head of this size, and with the checkpoint *seen*."""
         size = self._frontier.size
         if self._seen is not None and self._seen.size == size:
-            self.as_seen = self._seen.root == self._frontier.root()
-        if self._next is None or self._next[0] != size:
+            self.agrees_with_seen = self._seen.root == self._frontier.root()
+        if self._next is None or self._next.size != size:
             return None
-        root = self._next[1]
+        root = self._next.root
         self._next = next(self._heads, None)
-        self.heads += 1
+        self._counts.heads += 1
         if root != self._frontier.root():
-            doubt = f"; in doubt are the entries {self._proven} to {size - 1}" if size else ""
-            return Finding(FindingKind.ROOT_WRONG, self._proven, f"the root of {size} entries is not theirs{doubt}")
+            doubt = f"; the entries {self._proven} to {size - 1} are in doubt" if size else ""
+            return Finding(FindingKind.ROOT_WRONG, self._proven, f"the root of {size} entries is wrong{doubt}")
         self._proven = size
         return None
 
+    def _tiles(self) -> Iterator[_Tile]:
+        """Yield the tiles of leaves in order; a missing one as an empty one."""
+        tiles = -(-self._size // WIDTH)
+        for first in range(0, tiles, PAGE):
+            end = min(first + PAGE, tiles)
+            with self._vault.register.store.read() as session:
+                latest = session.execute(LATEST).scalar_one()
+                rows = session.execute(TILES, {"first": first, "end": end})
+                found = {position: (leaves, guards) for position, leaves, guards in rows}
+                indexed = _read_index(session, [leaves for leaves, _ in found.values()])
+            for position in range(first, end):
+                leaves, guards = found.get(position, (b"", b""))
+                yield _Tile(position, leaves, guards, min(WIDTH, latest - position * WIDTH), indexed)
 
-def uncounted_entries(index: int) -> Finding:
-    """Say that something stands beyond the end of the log."""
-    return Finding(FindingKind.HEAD_MISSING, index, f"there are entries from {index} on, but no head that counts them")
+
+def entries_without_head(index: int) -> Finding:
+    """Return the finding that the tree goes beyond the newest head."""
+    return Finding(FindingKind.HEAD_MISSING, index, f"there are entries from {index} on, but no head counts them")
 
 
-def _holds(guard: Key, tag: bytes, index: int, leaf: bytes) -> bool:
+def _is_valid(guard: Key, tag: bytes, index: int, leaf: bytes) -> bool:
     try:
         return guard.open(tag, guard_context(index, leaf)) == b""
     except SealError:
         return False
 
 
-def _tiles(vault: Vault, size: int) -> Iterator[_Tile]:
-    """Give the tiles of leaves in order; of one that is not there, an empty one."""
-    tiles = -(-size // WIDTH)
-    for first in range(0, tiles, PAGE):
-        end = min(first + PAGE, tiles)
-        with vault.register.store.read() as session:
-            latest = session.execute(LATEST).scalar_one()
-            rows = session.execute(TILES, {"first": first, "end": end})
-            held = {position: (leaves, guards) for position, leaves, guards in rows}
-            indexed = _indexed(session, [leaves for leaves, _ in held.values()])
-        for position in range(first, end):
-            leaves, guards = held.get(position, (b"", b""))
-            yield _Tile(position, leaves, guards, min(WIDTH, latest - position * WIDTH), indexed)
-
-
-def _indexed(session: Session, tiles: list[bytes]) -> dict[bytes, object]:
-    """Return where the index says that the leaves of these tiles are."""
+def _read_index(session: Session, tiles: list[bytes]) -> dict[bytes, object]:
+    """Return the index of each leaf in these tiles."""
     found: dict[bytes, object] = {}
     for tile in tiles:
         leaves = [tile[at : at + HASH_BYTES] for at in range(0, HASH_BYTES * WIDTH, HASH_BYTES)]
         rows = session.execute(select(LeafIndex.leaf, LeafIndex.index).where(LeafIndex.leaf.in_(leaves)))
         found.update((row[0], row[1]) for row in rows)
     return found
-
-
-def _heads(vault: Vault) -> Iterator[tuple[int, object]]:
-    """Give size and root of every head, the smallest first."""
-    after = -1
-    while True:
-        with vault.register.store.read() as session:
-            page = session.execute(HEADS, {"after": after, "page": HEADS_PAGE}).all()
-        yield from ((row[0], row[1]) for row in page)
-        if len(page) < HEADS_PAGE:
-            return
-        after = page[-1][0]

@@ -1,4 +1,1 @@
-"""The append-only transparency log: entries, batches, the Merkle tree in tiles.
-
-It must never change or delete a leaf.
-"""
+"""The append-only transparency log: entries, batches, and the Merkle tree. It must never change or delete a leaf."""

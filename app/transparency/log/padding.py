@@ -1,26 +1,26 @@
-"""How many random leaves a batch gets, so that its size does not tell how many acts there were.
+"""The number of random leaves in a batch, drawn so that the size of the batch hides the number of acts.
 
 The number is *centre* plus the difference of two geometric numbers, and at least 0: the two-sided geometric mechanism
-(Ghosh, Roughgarden and Sundararajan, 2009). With it one act more or less makes any size of a batch at most 1 / ALPHA
-times as likely, but where the number would be below 0, which happens once in some eighty batches.
+(Ghosh, Roughgarden and Sundararajan, 2009). One act more or less changes the probability of any size by at most the
+factor 1 / alpha. The exception are draws below 0, about one batch in eighty.
 """
 
 import math
 from random import Random
 
-BELOW = 0.03
-"""What ALPHA ** centre is: how rarely the number would be below 0 follows from it."""
+ALPHA_TO_CENTRE = 0.03
+"""alpha ** centre. It determines how rarely a draw is below 0."""
 
 
 def draw_padding(centre: int, *, chance: Random) -> int:
-    """Draw a number; *centre* on average, or hardly more."""
+    """Draw a number. Its mean is *centre*, or slightly more."""
     alpha = compute_alpha(centre)
     return max(0, centre + _geometric(alpha, chance) - _geometric(alpha, chance))
 
 
 def compute_alpha(centre: int) -> float:
-    """Return by how much the odds of a size fall with each step away from the likeliest."""
-    return float(BELOW ** (1 / centre))
+    """Return the factor by which the probability falls with each step away from *centre*."""
+    return float(ALPHA_TO_CENTRE ** (1 / centre))
 
 
 def _geometric(alpha: float, chance: Random) -> int:

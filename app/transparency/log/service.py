@@ -1,135 +1,121 @@
-"""What anybody may ask of the log: its checkpoint, and proofs. Nothing in it says whose a leaf is, or what of."""
+"""The public answers of the transparency log: its checkpoint and proofs. None of them names a subject or an act."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.kit.errors import InvalidRequestError, Problem
 from app.transparency.log.entries import LoggedAct, append_open_entry
-from app.transparency.log.signing_keys import load_signer, log_origin
+from app.transparency.log.signing_keys import log_origin, sign_head
 from app.transparency.log.tiles import TileReader
-from app.transparency.tables import KeyUse, LeafIndex, LogHead, SeenHead
+from app.transparency.tables import LeafIndex, LogHead, SeenHead
 from app.transparency.verify import merkle
 from app.transparency.verify.bundle import Proof
-from app.transparency.verify.checkpoint import Checkpoint, sign_checkpoint
+from app.transparency.verify.checkpoint import Checkpoint
 from app.vault.vault import ForeignRegisterError, Vault
 
 
 class LeafNotFoundError(Problem):
-    """The leaf is not in the log: it never was an entry, or waits for its batch."""
+    """The leaf is not in the tree: it is unknown, or waits for the next batch."""
 
     status = 404
     slug = "not-found"
     title = "Not found"
-    detail = "This leaf is not in the log. A new one joins it with a batch: try again when its receipt promised it."
-
-
-@dataclass(frozen=True, slots=True)
-class TreeHead:
-    """A size of the log, and the root of the tree then."""
-
-    size: int
-    root: bytes
+    detail = "This leaf is not in the log. A new leaf joins within the time that its receipt promises: try again then."
 
 
 _LATEST = select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1)
 _INDEX = select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf"))
 
 
-def _head(session: Session) -> TreeHead:
-    found = session.connection().execute(_LATEST).first()
-    return TreeHead(0, merkle.EMPTY_ROOT) if found is None else TreeHead(*found)
+def _head(session: Session, origin: str) -> Checkpoint:
+    size, root = session.connection().execute(_LATEST).first() or (0, merkle.EMPTY_ROOT)
+    return Checkpoint(origin, size, root)
 
 
-def _note(vault: Vault, origin_id: UUID, head: TreeHead) -> str:
-    origin = log_origin(origin_id)
-    private = load_signer(vault, KeyUse.CHECKPOINTS).private
-    return sign_checkpoint(Checkpoint(origin, head.size, head.root), name=origin, private_key=private)
+def latest_head(vault: Vault) -> Checkpoint:
+    """Return the newest checkpoint, unsigned."""
+    origin = log_origin(vault.register.origin_id())
+    with vault.register.store.read() as session:
+        return _head(session, origin)
 
 
 def latest_checkpoint(vault: Vault) -> str:
     """Return the newest checkpoint, signed."""
-    with vault.register.store.read() as session:
-        head = _head(session)
-    return _note(vault, vault.register.origin_id(), head)
+    return sign_head(vault, latest_head(vault))
 
 
-def latest_head(vault: Vault) -> TreeHead:
-    """Return how the log is now."""
-    with vault.register.store.read() as session:
-        return _head(session)
-
-
-def prove_inclusion(vault: Vault, leaf: bytes, *, at: TreeHead | None = None) -> Proof:
-    """Return the proof that a leaf is in the log, and the checkpoint that it leads to.
+def prove_inclusion(vault: Vault, leaf: bytes, *, at: Checkpoint | None = None) -> Proof:
+    """Return the proof that a leaf is in the log, with the signed checkpoint that it leads to.
 
     Args:
         vault: the stores.
-        leaf: which.
-        at: how the log was when; the log of now if not given. For the same leaf it is always the same proof.
+        leaf: the leaf.
+        at: the checkpoint to prove against; the newest if None.
 
     Raises:
-        LeafNotFoundError: it is not.
+        LeafNotFoundError: the leaf is not in the tree of that checkpoint.
     """
+    origin = log_origin(vault.register.origin_id())
     with vault.register.store.read() as session:
-        then, found = at or _head(session), session.connection().execute(_INDEX, {"leaf": leaf}).first()
-        if found is None or found[0] >= then.size:
+        head = at or _head(session, origin)
+        index = session.connection().execute(_INDEX, {"leaf": leaf}).scalar()
+        if index is None or index >= head.size:
             raise LeafNotFoundError
-        hashes = merkle.inclusion_proof(TileReader(session), found[0], then.size)
+        hashes = merkle.inclusion_proof(TileReader(session), index, head.size)
     return Proof(
         leaf=leaf.hex(),
-        index=found[0],
-        size=then.size,
-        hashes=tuple(one.hex() for one in hashes),
-        checkpoint=_note(vault, vault.register.origin_id(), then),
+        index=index,
+        size=head.size,
+        hashes=tuple(node.hex() for node in hashes),
+        checkpoint=sign_head(vault, head),
     )
 
 
 def prove_consistency(vault: Vault, size: int) -> dict[str, Any]:
-    """Return the proof that the log of now begins with all that it had when it had *size* leaves.
+    """Return the proof that the log still begins with its first *size* leaves.
 
     Raises:
-        InvalidRequestError: it never had so many.
+        InvalidRequestError: the log has fewer leaves.
     """
+    origin = log_origin(vault.register.origin_id())
     with vault.register.store.read() as session:
-        head = _head(session)
+        head = _head(session, origin)
         if size > head.size:
-            raise InvalidRequestError(("/from", f"The log has {head.size} leaves: name a size that it has had"))
+            raise InvalidRequestError(("/from", f"The log has {head.size} leaves: give a size up to that"))
         hashes = merkle.consistency_proof(TileReader(session), size, head.size)
     return {
         "from": size,
         "size": head.size,
-        "hashes": [one.hex() for one in hashes],
-        "checkpoint": _note(vault, vault.register.origin_id(), head),
+        "hashes": [node.hex() for node in hashes],
+        "checkpoint": sign_head(vault, head),
     }
 
 
 def record_restore(vault: Vault, *, made_at: datetime, now: datetime) -> None:
-    """Write into restored data that it was, as an entry: it joins the log when the service is started on that data."""
+    """Record in restored data that it was restored. The entry joins the log when the service starts on that data."""
     with vault.data.write() as session:
         append_open_entry(session, LoggedAct.RESTORED, backup_made_at=made_at.isoformat(), at=now.isoformat())
 
 
 def check_not_rolled_back(vault: Vault) -> None:
-    """Refuse a register whose log does not go on from what the data has seen of it: somebody put an old copy there.
+    """Refuse an old copy of the register: its log does not continue the checkpoint that the data store has seen.
 
     Raises:
-        ForeignRegisterError: it does not.
+        ForeignRegisterError: the register is older than the data, or was changed.
     """
     with vault.data.read() as session:
         seen = session.get(SeenHead, 1)
     if seen is None:
         return
     with vault.register.store.read() as session:
-        size = _head(session).size
+        size = session.connection().execute(_LATEST).scalar() or 0
         if seen.size > size or merkle.root(TileReader(session), seen.size) != seen.root:
             msg = (
-                f"the log in the register, of {size} leaves, is not the one that the data has seen with {seen.size}: "
-                "the register is an older copy, or was changed. Put the newest register back "
+                f"the log in the register has {size} leaves, and does not continue the log of {seen.size} leaves that "
+                "the data store has seen: the register is an older copy, or was changed. Put the newest register back "
                 "(docs/how-to/back-up-and-restore.md)"
             )
             raise ForeignRegisterError(msg)

@@ -1,1 +1,1 @@
-"""Signed receipts: their content, issuing and checking. It must never sign a statement that did not commit."""
+"""Signed receipts: their content, issue and verification. It must never sign a statement that did not commit."""

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid4
 
+from app.settings import Settings
 from app.transparency.verify import vocabulary
 from app.transparency.verify.receipt import (
     ConsentReceipt,
@@ -23,61 +23,61 @@ from app.transparency.verify.receipt import (
     StoreCount,
 )
 
+COPIED = (
+    "lawful_basis",
+    "pii_information",
+    "pii_controllers",
+    "processing_method",
+    "storage_locations",
+    "retention_period",
+    "withdrawal_method",
+    "authority_party",
+)
+"""Fields of the front matter that a receipt repeats under the same name, besides those that it structures."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuer:
-    """The controller who is responsible for a receipt, and the profile of the service."""
 
-    controller: str
-    profile: Literal["prototype", "live"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentRecipient:
-    """The relying party of a consent."""
-
-    id: UUID
-    name: str
-    contact: str
+def recipient(party_id: UUID, *, name: str, contact: str) -> Party:
+    """Return the relying party of a consent, as a receipt names it."""
+    return Party(party_id=str(party_id), party_name=name, party_contact=contact, party_type=vocabulary.RECIPIENT)
 
 
 def consent_receipt(
     *,
     kind: vocabulary.ConsentKind,
-    issuer: Issuer,
+    settings: Settings,
     at: date,
     valid_until: datetime | None,
     notice_sha256: str,
     front_matter: Mapping[str, Any],
-    relying_party: ConsentRecipient | None,
+    relying_party: Party | None,
 ) -> ConsentReceipt:
     """Return the content for a decision about one consent, or for its end.
 
     Args:
         kind: the event.
-        issuer: the controller.
-        at: the time of the event; a day where the receipt must not name a finer time.
+        settings: name the controller and the profile.
+        at: the time of the event, or its day where the receipt must not name a finer time.
         valid_until: the end of a consent that was given; None for other events.
         notice_sha256: the notice that the subject read.
-        front_matter: the TOML front matter of that notice.
+        front_matter: the front matter of that notice.
         relying_party: the recipient; None if the consent is for the controller alone.
     """
     validity = None if valid_until is None else f"{format_time(at)}/{format_time(valid_until)}"
     return ConsentReceipt(
-        **_common_fields(kind, issuer, format_time(at), validity=validity),
+        **_common_fields(kind, settings, format_time(at), validity=validity),
         pii_principal_id=str(uuid4()),
         pii_processing=processing_content(front_matter, sha256=notice_sha256, relying_party=relying_party),
     )
 
 
-def right_receipt(*, kind: vocabulary.RightKind, issuer: Issuer, at: datetime) -> RightReceipt:
+def right_receipt(*, kind: vocabulary.RightKind, settings: Settings, at: datetime) -> RightReceipt:
     """Return the content for the use of a right, without the data that the subject saw or changed."""
-    return RightReceipt(**_common_fields(kind, issuer, format_time(at)), pii_principal_id=str(uuid4()))
+    return RightReceipt(**_common_fields(kind, settings, format_time(at)), pii_principal_id=str(uuid4()))
 
 
 def erasure_receipt(
     *,
-    issuer: Issuer,
+    settings: Settings,
     requested: date,
     keys_destroyed: date,
     completed: date,
@@ -86,7 +86,7 @@ def erasure_receipt(
 ) -> ErasureReceipt:
     """Return the content for an erasure. Each time is an instant, or a day where no finer time is kept."""
     return ErasureReceipt(
-        **_common_fields("erasure", issuer, format_time(completed)),
+        **_common_fields("erasure", settings, format_time(completed)),
         requested_at=format_time(requested),
         keys_destroyed_at=format_time(keys_destroyed),
         completed_at=format_time(completed),
@@ -95,33 +95,22 @@ def erasure_receipt(
     )
 
 
-def processing_content(
-    front_matter: Mapping[str, Any], *, sha256: str, relying_party: ConsentRecipient | None
-) -> Processing:
+def processing_content(front_matter: Mapping[str, Any], *, sha256: str, relying_party: Party | None) -> Processing:
     """Copy the front matter of a notice into the fields of ISO/IEC TS 27560."""
     purpose: vocabulary.Purpose = front_matter["purpose"]
-    texts = {name: _notice_text(value) for name, value in front_matter.items()}
+    texts: dict[str, Any] = {name: _notice_text(value) for name, value in front_matter.items()}
+    title, version, language = (_text(front_matter[name]) for name in ("title", "version", "language"))
+    parties = () if relying_party is None else (relying_party,)
     return Processing(
-        privacy_notice=PrivacyNotice(
-            sha256=sha256, title=_text(front_matter["title"]), version=_text(front_matter["version"])
-        ),
-        language=_text(front_matter["language"]),
+        **{name: texts[name] for name in COPIED},
+        privacy_notice=PrivacyNotice(sha256=sha256, title=title, version=version),
+        language=language,
         purpose=purpose,
         purpose_type=vocabulary.PURPOSE_TYPES[purpose],
-        lawful_basis=texts["lawful_basis"],
-        pii_information=texts["pii_information"],
         special_pii_category=texts.get("special_pii_category", ()),
-        pii_controllers=texts["pii_controllers"],
-        processing_method=texts["processing_method"],
-        storage_locations=texts["storage_locations"],
-        retention_period=texts["retention_period"],
         jurisdiction=texts["jurisdictions"],
-        recipient_third_parties=Recipients(
-            parties=() if relying_party is None else (_party(relying_party),), said=texts["recipient_third_parties"]
-        ),
-        withdrawal_method=texts["withdrawal_method"],
+        recipient_third_parties=Recipients(parties=parties, said=texts["recipient_third_parties"]),
         privacy_rights=Rights(terms=vocabulary.RIGHTS, said=texts["privacy_rights"]),
-        authority_party=texts["authority_party"],
     )
 
 
@@ -133,7 +122,7 @@ def format_time(moment: date) -> str:
 
 
 def _common_fields(
-    kind: vocabulary.Kind, issuer: Issuer, event_time: str, *, validity: str | None = None
+    kind: vocabulary.Kind, settings: Settings, event_time: str, *, validity: str | None = None
 ) -> dict[str, Any]:
     """Return the fields of every receipt. Its ids are random and appear in no other receipt."""
     return {
@@ -141,22 +130,10 @@ def _common_fields(
         "receipt_id": str(uuid4()),
         "record_id": str(uuid4()),
         "kind": kind,
-        "controller": issuer.controller,
-        "profile": issuer.profile,
-        "event": Event(
-            event_time=event_time,
-            event_type=vocabulary.EVENT_TYPES[kind],
-            event_state=vocabulary.EVENT_STATES[kind],
-            entity_id=vocabulary.actor_of(kind),
-            validity_duration=validity,
-        ),
+        "controller": settings.controller,
+        "profile": settings.profile,
+        "event": Event(event_time=event_time, validity_duration=validity, **vocabulary.event_terms(kind)),
     }
-
-
-def _party(party: ConsentRecipient) -> Party:
-    return Party(
-        party_id=str(party.id), party_name=party.name, party_contact=party.contact, party_type=vocabulary.RECIPIENT
-    )
 
 
 def _notice_text(value: object) -> NoticeText:

@@ -1,4 +1,4 @@
-"""Issuing a receipt: signed, with a salted leaf, and with a signed promise that this leaf will be in the log."""
+"""Issue of a receipt: signed, with a salted leaf, and with a signed promise that the leaf will join the log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,15 +6,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.settings import Settings
 from app.transparency.log import entries, signing_keys
 from app.transparency.log.batch import promise_deadline
-from app.transparency.receipts import content as drafting
+from app.transparency.receipts.content import format_time
 from app.transparency.tables import KeyUse, ReceiptRow
 from app.transparency.verify import jws
-from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Bundle, Promise
 from app.transparency.verify.canonical_json import encode_base64url, encode_json
+from app.transparency.verify.receipt import Receipt, encode_receipt
 from app.vault.seal import Key
 from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
@@ -22,64 +21,52 @@ from app.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class IssuedReceipt:
-    """A receipt as its person is given it, and the leaf that has to join the log."""
+    """A signed receipt, and its leaf, which the caller adds to the log."""
 
     bundle: Bundle
     leaf: bytes
 
-    def written(self) -> bytes:
-        """Return it as JSON."""
+    def to_json(self) -> bytes:
+        """Return the bundle as it is stored and exported."""
         return self.bundle.model_dump_json(exclude_none=True).encode()
 
 
-def receipt_issuer(settings: Settings) -> drafting.Issuer:
-    """Return who answers for what a receipt says."""
-    return drafting.Issuer(controller=settings.controller, profile=settings.profile)
-
-
-def sign_receipt(vault: Vault, said: receipts.Receipt, *, now: datetime) -> IssuedReceipt:
-    """Sign what a receipt says. Whoever calls writes its leaf, in the transaction of the act.
+def sign_receipt(vault: Vault, content: Receipt, *, now: datetime) -> IssuedReceipt:
+    """Sign a receipt. The caller writes its leaf, in the transaction of the act.
 
     Raises:
         KekError: the key-encryption key is not the register's.
     """
-    signer = signing_keys.load_signer(vault, KeyUse.RECEIPTS)
-    entry = entries.salt_record(receipts.encode_receipt(said))
+    private = signing_keys.load_private_key(vault, KeyUse.RECEIPTS)
+    entry = entries.salt_record(encode_receipt(content))
     promise = Promise(
         origin=signing_keys.log_origin(vault.register.origin_id()),
         leaf=entry.leaf.hex(),
         log_key=signing_keys.current_thumbprint(vault, KeyUse.CHECKPOINTS),
-        by=drafting.format_time(promise_deadline(now, vault.settings.log_interval)),
+        by=format_time(promise_deadline(now, vault.settings.log_interval)),
     )
     bundle = Bundle(
-        jws=jws.sign_token(entry.record, typ=jws.RECEIPT_TYPE, key=signer.private),
+        jws=jws.sign_token(entry.record, typ=jws.RECEIPT_TYPE, key=private),
         leaf=entry.leaf.hex(),
         salt=encode_base64url(entry.salt),
-        promise=jws.sign_token(encode_json(promise.model_dump()), typ=jws.PROMISE_TYPE, key=signer.private),
+        promise=jws.sign_token(encode_json(promise.model_dump()), typ=jws.PROMISE_TYPE, key=private),
     )
     return IssuedReceipt(bundle, entry.leaf)
 
 
 def issue_receipt(
-    session: Session,
-    vault: Vault,
-    key: Key,
-    *,
-    subject_id: UUID,
-    receipt_id: UUID,
-    said: receipts.Receipt,
-    now: datetime,
+    session: Session, vault: Vault, key: Key, *, subject_id: UUID, receipt_id: UUID, content: Receipt, now: datetime
 ) -> Bundle:
-    """Sign a person's receipt and write it, in the transaction of the act that it is about. Returns the bundle."""
-    issued = sign_receipt(vault, said, now=now)
+    """Sign a subject's receipt and write it, in the transaction of its act."""
+    issued = sign_receipt(vault, content, now=now)
     entries.append_receipt(
-        session, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.written(), leaf=issued.leaf
+        session, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.to_json(), leaf=issued.leaf
     )
     return issued.bundle
 
 
 def find_receipt(session: Session, key: Key, *, receipt_id: UUID) -> Bundle | None:
-    """Return a person's receipt as it was issued; None if there is none with this id."""
+    """Return a subject's receipt as it was issued; None if no receipt has this id."""
     row = session.get(ReceiptRow, receipt_id)
     return None if row is None else open_receipt(key, row.id, row.sealed)
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from app.transparency.verify.canonical_json import Bytes32, Digest
+from app.transparency.verify.canonical_json import Bytes32, Digest, StrictModel
 from app.transparency.verify.merkle import MAX_LEAVES
 from app.transparency.verify.receipt import Instant
 
@@ -17,11 +17,7 @@ Origin = Annotated[str, Field(pattern=r"^mien/[0-9a-f-]{36}$")]
 """The name of a transparency log: the first line of its checkpoints."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class Proof(_Part):
+class Proof(StrictModel):
     """The proof that a leaf is in the transparency log, as `GET /v1/log/proof` returns it."""
 
     leaf: Digest
@@ -35,7 +31,7 @@ class Proof(_Part):
     """The signed checkpoint of the log: a C2SP signed note."""
 
 
-class Bundle(_Part):
+class Bundle(StrictModel):
     """One receipt. Unknown members are refused, because no signature covers them."""
 
     jws: str
@@ -50,7 +46,7 @@ class Bundle(_Part):
     """The proof that the leaf is in the log. A new receipt has none yet."""
 
 
-class Promise(_Part):
+class Promise(StrictModel):
     """The payload of a promise."""
 
     origin: Origin

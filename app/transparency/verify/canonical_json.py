@@ -6,14 +6,20 @@ import json
 import re
 from typing import Annotated, NoReturn
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hex."""
 Bytes32 = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """32 bytes in base64url without padding: a salt, a public key, or its thumbprint (RFC 7638)."""
 
-MEMBER_PATH = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z0-9_]{1,40}){0,6}")
+_MEMBER_PATH = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z0-9_]{1,40}){0,6}")
+
+
+class StrictModel(BaseModel):
+    """Refuses unknown members, and values of a similar type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 def parse_json(text: bytes) -> object:
@@ -72,4 +78,4 @@ def describe_validation_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = ".".join(map(str, first["loc"]))
     fault = "is not a known one" if first["type"].startswith("union_tag") else first["msg"]
-    return f"{path if MEMBER_PATH.fullmatch(path) else 'a member'}: {fault}"
+    return f"{path if _MEMBER_PATH.fullmatch(path) else 'a member'}: {fault}"

@@ -14,10 +14,6 @@ Seconds = Annotated[int, Field(ge=0)]
 """Seconds since 1970, as in JOSE."""
 
 
-class JwksError(ValueError):
-    """The key set is unusable. The text says why."""
-
-
 class Revoked(BaseModel):
     """The report that a key was stolen. Other members are allowed."""
 
@@ -71,19 +67,19 @@ def parse_jwks(text: bytes) -> dict[str, PublicKey]:
     """Parse a key set, and return the keys of Mien by `kid`. Other keys are ignored.
 
     Raises:
-        JwksError: the text is not a key set, or a key of Mien in it is malformed.
+        ValueError: the text is not a key set, or a key of Mien in it is malformed.
     """
     if len(text) > MAX_JWKS_BYTES:
-        raise JwksError("the key file is too large to be one of Mien's")
+        raise ValueError("the key file is too large to be one of Mien's")
     try:
         key_set = _KeySet.model_validate(parse_json(text))
         keys = [PublicKey.model_validate(key) for key in key_set.keys if "mien_signs" in key]
     except ValueError as error:
         fault = describe_validation_error(error) if isinstance(error, ValidationError) else error
-        raise JwksError(
+        raise ValueError(
             f"the key file is not a key set of Mien ({fault}); download it again from /.well-known/jwks.json"
         ) from error
     by_kid = {key.kid: key for key in keys}
     if len(by_kid) < len(keys):
-        raise JwksError("the key file names a key twice; download it again from /.well-known/jwks.json")
+        raise ValueError("the key file names a key twice; download it again from /.well-known/jwks.json")
     return by_kid

@@ -14,9 +14,16 @@ from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwa import EdDSAAlgorithm, JWSAlgModel
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from app.transparency.verify.canonical_json import Bytes32, decode_base64url, encode_base64url, encode_json, parse_json
+from app.transparency.verify.canonical_json import (
+    Bytes32,
+    StrictModel,
+    decode_base64url,
+    encode_base64url,
+    encode_json,
+    parse_json,
+)
 
 RECEIPT_TYPE: Final = "mien-receipt+jws"
 PROMISE_TYPE: Final = "mien-promise+jws"
@@ -48,10 +55,8 @@ class _OnlyEdDSA(jws.JWSRegistry):
 ONLY_EDDSA = _OnlyEdDSA(algorithms=["EdDSA"])
 
 
-class Header(BaseModel):
+class Header(StrictModel):
     """The whole protected header."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     alg: Literal["EdDSA"]
     kid: Bytes32
@@ -68,9 +73,7 @@ class Token:
 
 def thumbprint(key: bytes) -> str:
     """Return the thumbprint (RFC 7638) of a raw Ed25519 public key: its `kid` and its fingerprint."""
-    return encode_base64url(
-        hashlib.sha256(encode_json({"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(key)})).digest()
-    )
+    return encode_base64url(hashlib.sha256(encode_json(_public(key))).digest())
 
 
 def sign_token(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:

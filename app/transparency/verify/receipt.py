@@ -12,17 +12,19 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from app.transparency.verify import vocabulary
-from app.transparency.verify.canonical_json import Digest, describe_validation_error, encode_json, parse_json
+from app.transparency.verify.canonical_json import (
+    Digest,
+    StrictModel,
+    describe_validation_error,
+    encode_json,
+    parse_json,
+)
 
 SCHEMA_ID = "/v1/schemas/receipt"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-
-
-class ReceiptError(ValueError):
-    """The payload is not a receipt of this version."""
 
 
 def _refuse_impossible_date(text: str) -> str:
@@ -48,34 +50,16 @@ NoticeText = str | dict[str, str] | tuple[str | dict[str, str], ...]
 
 def _add_event_terms(schema: dict[str, Any]) -> None:
     """Add the event terms of each kind to the JSON Schema of a receipt."""
-    kind = schema["properties"]["kind"]
-    schema["allOf"] = [
-        {
-            "if": {"properties": {"kind": {"const": word}}},
-            "then": {"properties": {"event": {"properties": _terms_schema(word)}}},
-        }
-        for word in kind.get("enum", [kind.get("const")])
-    ]
+    kinds = schema["properties"]["kind"]
+    schema["allOf"] = []
+    for kind in kinds.get("enum", [kinds.get("const")]):
+        event: dict[str, Any] = {name: {"const": term} for name, term in vocabulary.event_terms(kind).items()}
+        event["validity_duration"] = {"type": "string" if kind == "consent_given" else "null"}
+        then = {"properties": {"event": {"properties": event}}}
+        schema["allOf"].append({"if": {"properties": {"kind": {"const": kind}}}, "then": then})
 
 
-def _terms_schema(kind: vocabulary.Kind) -> dict[str, Any]:
-    terms: dict[str, Any] = {name: {"const": term} for name, term in _event_terms(kind).items()}
-    return {**terms, "validity_duration": {"type": "string" if kind == "consent_given" else "null"}}
-
-
-def _event_terms(kind: vocabulary.Kind) -> dict[str, str]:
-    return {
-        "event_type": vocabulary.EVENT_TYPES[kind],
-        "event_state": vocabulary.EVENT_STATES[kind],
-        "entity_id": vocabulary.actor_of(kind),
-    }
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class Event(_Part):
+class Event(StrictModel):
     """The event that the receipt records."""
 
     event_time: When
@@ -88,7 +72,7 @@ class Event(_Part):
     """The start and end of the consent (ISO 8601); null unless consent was given."""
 
 
-class Party(_Part):
+class Party(StrictModel):
     """A relying party, as listed at `/v1/relying-parties`."""
 
     party_id: RandomId
@@ -97,7 +81,7 @@ class Party(_Part):
     party_type: Literal["https://w3id.org/dpv#Recipient"]
 
 
-class Recipients(_Part):
+class Recipients(StrictModel):
     """The recipients of the data."""
 
     parties: tuple[Party, ...]
@@ -105,7 +89,7 @@ class Recipients(_Part):
     said: NoticeText
 
 
-class Rights(_Part):
+class Rights(StrictModel):
     """The rights of the subject."""
 
     terms: tuple[str, ...]
@@ -113,7 +97,7 @@ class Rights(_Part):
     said: NoticeText
 
 
-class PrivacyNotice(_Part):
+class PrivacyNotice(StrictModel):
     """The notice that the subject read: `/v1/notices/{sha256}`, which never changes."""
 
     sha256: Digest
@@ -121,7 +105,7 @@ class PrivacyNotice(_Part):
     version: str
 
 
-class Processing(_Part):
+class Processing(StrictModel):
     """The processing that the consent covers, in the words of the notice."""
 
     privacy_notice: PrivacyNotice
@@ -142,7 +126,7 @@ class Processing(_Part):
     authority_party: NoticeText
 
 
-class _Receipt(_Part):
+class _Receipt(StrictModel):
     model_config = ConfigDict(json_schema_extra=_add_event_terms)
 
     schema_version: Literal["https://w3id.org/dpv/schema/dpv-27560#receipt-eu-gdpr"]
@@ -159,10 +143,9 @@ class _Receipt(_Part):
     @model_validator(mode="after")
     def event_matches_kind(self) -> Self:
         """Refuse an event with the terms of another kind."""
-        terms = self.event.model_dump(include={"event_type", "event_state", "entity_id"})
-        if terms != _event_terms(self.kind) or (self.event.validity_duration is not None) != (
-            self.kind == "consent_given"
-        ):
+        event, terms = self.event, vocabulary.event_terms(self.kind)
+        has_validity = event.validity_duration is not None
+        if event.model_dump(include=set(terms)) != terms or has_validity != (self.kind == "consent_given"):
             raise ValueError("kind and event do not match")
         return self
 
@@ -184,7 +167,7 @@ class RightReceipt(_Receipt):
     """A random id of the subject, used in this receipt only."""
 
 
-class StoreCount(_Part):
+class StoreCount(StrictModel):
     """The count of one store before and after the erasure."""
 
     store: str
@@ -193,7 +176,7 @@ class StoreCount(_Part):
     after: Count
 
 
-class KeptItem(_Part):
+class KeptItem(StrictModel):
     """Data that remains after the erasure, and the reason."""
 
     what: str
@@ -230,12 +213,10 @@ def parse_receipt(payload: bytes) -> Receipt:
     """Parse a verified payload.
 
     Raises:
-        ReceiptError: the payload is not a receipt of this version.
+        ValueError: the payload is not a receipt of this version. The text quotes no input.
     """
+    parse_json(payload)
     try:
-        parse_json(payload)
         return RECEIPT.validate_json(payload)
     except ValidationError as error:
-        raise ReceiptError(describe_validation_error(error)) from error
-    except ValueError as error:
-        raise ReceiptError(str(error)) from error
+        raise ValueError(describe_validation_error(error)) from error

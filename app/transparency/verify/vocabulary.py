@@ -3,7 +3,7 @@
 States and purposes come from the Data Privacy Vocabulary (DPV 2), rights from its GDPR extension.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 DPV = "https://w3id.org/dpv#"
 GDPR = "https://w3id.org/dpv/legal/eu/gdpr#"
@@ -17,16 +17,12 @@ Kind = ConsentKind | RightKind | Literal["erasure"]
 Purpose = Literal["verification", "identification", "template_renewal"]
 
 EXPLICIT_CONSENT = f"{DPV}ExplicitlyExpressedConsent"
-FULFILLED = f"{DPV}RequestFulfilled"
 DATA_SUBJECT = f"{DPV}DataSubject"
 CONTROLLER = f"{DPV}DataController"
 RECIPIENT: Final = "https://w3id.org/dpv#Recipient"
 
 EVENT_TYPES: dict[Kind, str] = {
-    "consent_given": EXPLICIT_CONSENT,
-    "consent_refused": EXPLICIT_CONSENT,
-    "consent_withdrawn": EXPLICIT_CONSENT,
-    "consent_expired": EXPLICIT_CONSENT,
+    **dict.fromkeys(get_args(ConsentKind), EXPLICIT_CONSENT),
     "access": f"{GDPR}A15",
     "rectification": f"{GDPR}A16",
     "erasure": f"{GDPR}A17",
@@ -38,17 +34,11 @@ EVENT_TYPES: dict[Kind, str] = {
 """The type of consent (ISO/IEC TS 27560: event_type), or the right that the subject used."""
 
 EVENT_STATES: dict[Kind, str] = {
+    **dict.fromkeys(EVENT_TYPES, f"{DPV}RequestFulfilled"),
     "consent_given": f"{DPV}ConsentGiven",
     "consent_refused": f"{DPV}ConsentRefused",
     "consent_withdrawn": f"{DPV}ConsentWithdrawn",
     "consent_expired": f"{DPV}ConsentExpired",
-    "access": FULFILLED,
-    "rectification": FULFILLED,
-    "erasure": FULFILLED,
-    "restriction": FULFILLED,
-    "restriction_lifted": FULFILLED,
-    "dispute": FULFILLED,
-    "dispute_lifted": FULFILLED,
 }
 
 PURPOSE_TYPES: dict[Purpose, str] = {
@@ -61,6 +51,7 @@ RIGHTS = tuple(f"{GDPR}{article}" for article in ("A7-3", "A15", "A16", "A17", "
 """The rights of every subject, without limits (law 5): withdraw, access, rectify, erase, restrict, port, complain."""
 
 
-def actor_of(kind: Kind) -> str:
-    """Return the actor (ISO/IEC TS 27560: entity_id): the subject, or the controller when a consent expired."""
-    return CONTROLLER if kind == "consent_expired" else DATA_SUBJECT
+def event_terms(kind: Kind) -> dict[str, str]:
+    """Return the terms of an event. Its actor is the subject, or the controller when a consent expired."""
+    actor = CONTROLLER if kind == "consent_expired" else DATA_SUBJECT
+    return {"event_type": EVENT_TYPES[kind], "event_state": EVENT_STATES[kind], "entity_id": actor}

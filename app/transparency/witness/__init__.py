@@ -1,4 +1,1 @@
-"""`mien witness`: remembers the checkpoints of a log and checks later ones against them.
-
-It must trust nothing the log says.
-"""
+"""`mien witness`: stores the checkpoints of a log and checks later ones against them. It must trust no answer."""

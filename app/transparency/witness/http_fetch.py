@@ -1,6 +1,6 @@
-"""Something small, fetched from somebody who is not trusted: bounded in size and in time, and from that address only.
+"""Fetch a small document from an untrusted server: limited in size and time, and without redirects.
 
-The time is for all of it: somebody who sends a byte now and then is as late as somebody who sends none.
+The time limit covers the whole answer, so a server that sends one byte at a time gains nothing.
 """
 
 import re
@@ -10,58 +10,58 @@ import anyio
 import httpx
 
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "mien"}
-UNREADABLE = re.compile(r"[^ -~]+")
-"""What a terminal could obey."""
+UNPRINTABLE = re.compile(r"[^ -~]+")
+"""Characters that could control a terminal."""
 
 
 class FetchError(Exception):
-    """It could not be had; the text says why."""
+    """There is no usable answer. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedResponse:
-    """What was answered."""
+    """The answer of the server."""
 
     status: int
     body: bytes
 
 
 def normalize_address(url: str) -> str:
-    """Return a service's address in the one way that it is written here: without what follows it.
+    """Return the address of a service in one spelling, without a slash at the end.
 
     Raises:
-        FetchError: it is no address of a service.
+        FetchError: it is not the address of a service.
     """
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise FetchError("this is no address; write it as https://example.org") from error
+        raise FetchError("this is not an address; write it as https://example.org") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
-        raise FetchError("this is no address of a service; write it as https://example.org, and nothing after it")
+        raise FetchError("this is not an address of a service; write it as https://example.org, without a query")
     return str(parsed).rstrip("/")
 
 
-def fetch(url: str, *, largest: int, seconds: float) -> FetchedResponse:
+def fetch(url: str, *, max_bytes: int, seconds: float) -> FetchedResponse:
     """Fetch *url*.
 
     Args:
-        url: where.
-        largest: bytes of a body that are read at most.
-        seconds: how long all of it may take.
+        url: the address.
+        max_bytes: the largest accepted body.
+        seconds: the limit for the whole answer.
 
     Raises:
-        FetchError: there is no answer, or a larger or later one.
+        FetchError: there is no answer, or one that is too large or too late.
     """
     try:
-        return anyio.run(_got, url, largest, seconds)
+        return anyio.run(_fetch, url, max_bytes, seconds)
     except TimeoutError as error:
         raise FetchError(f"{url} did not answer within {seconds:g} seconds") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        why = UNREADABLE.sub(" ", str(error)).strip() or type(error).__name__
+        why = UNPRINTABLE.sub(" ", str(error)).strip() or type(error).__name__
         raise FetchError(f"{url} cannot be reached: {why}") from error
 
 
-async def _got(url: str, largest: int, seconds: float) -> FetchedResponse:
+async def _fetch(url: str, max_bytes: int, seconds: float) -> FetchedResponse:
     body = b""
     with anyio.fail_after(seconds):
         async with (
@@ -69,9 +69,9 @@ async def _got(url: str, largest: int, seconds: float) -> FetchedResponse:
             client.stream("GET", url) as answer,
         ):
             if answer.is_redirect or answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise FetchError(f"{url} answers with a redirect, or in an encoding that was not asked for")
+                raise FetchError(f"{url} answers with a redirect, or in an encoding that was not requested")
             async for piece in answer.aiter_raw():
                 body += piece
-                if len(body) > largest:
-                    raise FetchError(f"{url} answers with more than {largest:,} bytes")
+                if len(body) > max_bytes:
+                    raise FetchError(f"{url} answers with more than {max_bytes:,} bytes")
     return FetchedResponse(answer.status_code, body)

@@ -1,12 +1,12 @@
-"""What a witness keeps, in a directory of its own: for each log its key, and every checkpoint of it that held.
+"""The files of a witness, in a directory of its own: for each log its key, and every consistent checkpoint.
 
-    addresses.json                  which log was found at which address
-    mien-3f8e…/log.json             the key that is believed, and why
-    mien-3f8e…/checkpoints.jsonl    a line for each checkpoint, when it was taken and the note: only ever added to
-    mien-3f8e…/evidence/            of a log that broke its word: what was kept, and what it answered
+    addresses.json                  the log that was last found at each address
+    mien-3f8e…/log.json             the trusted key, and whether the user gave it
+    mien-3f8e…/checkpoints.jsonl    one line for each checkpoint: its time and the note; lines are only added
+    mien-3f8e…/evidence/            both notes of each contradiction
 
-A line counts once it has its end, and is on the disk before it is said that the log holds. What a process that died
-left of a line is taken away.
+A line counts once it has its line end, and is on the disk before the log is reported as consistent. A partial line of
+a process that died is removed.
 """
 
 import fcntl
@@ -27,16 +27,16 @@ from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Veri
 
 ORIGIN = re.compile(r"mien/[0-9a-f-]{36}")
 TAIL = 1024 * 1024
-"""Bytes at the end of the checkpoints that hold at least the last of them."""
+"""Bytes at the end of the checkpoints; enough for the last one."""
 
 
 class WitnessNotesError(Exception):
-    """What the witness kept cannot be used; the text says why."""
+    """The files of the witness cannot be used. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
-    """A checkpoint that was kept."""
+    """A checkpoint in the files."""
 
     note: str
     at: str
@@ -45,27 +45,27 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class WitnessedLog:
-    """What is kept of one log."""
+    """The files of one log."""
 
     directory: Path
     verifier: Verifier
     given: bool
-    """Whether its key was given, and not only believed at the first time."""
+    """Whether the user gave the key. Otherwise the key that the service named at first is trusted."""
 
     @property
     def origin(self) -> str:
-        """What the log is called."""
+        """The name of the log."""
         return self.verifier.name
 
     @property
     def _file(self) -> Path:
         return self.directory / "checkpoints.jsonl"
 
-    def last(self) -> StoredCheckpoint | None:
-        """Return the newest checkpoint that was kept.
+    def last_checkpoint(self) -> StoredCheckpoint | None:
+        """Return the newest checkpoint.
 
         Raises:
-            NotesError: the file is damaged.
+            WitnessNotesError: the file is damaged.
         """
         try:
             with self._file.open("rb") as file:
@@ -75,95 +75,90 @@ class WitnessedLog:
             return None
         if len(lines) < 2:  # noqa: PLR2004 - a line and its end
             return None
-        try:
-            kept = json.loads(lines[-2])
-            return StoredCheckpoint(kept["note"], kept["taken_at"], open_checkpoint(kept["note"], self.verifier))
-        except (ValueError, KeyError, TypeError, CheckpointError) as error:
-            raise WitnessNotesError(
-                f"the last line of {self._file} is none that a witness wrote; put it right"
-            ) from error
+        with _refusing_damage(f"the last line of {self._file}"):
+            line = json.loads(lines[-2])
+            return StoredCheckpoint(line["note"], line["taken_at"], open_checkpoint(line["note"], self.verifier))
 
-    def keep(self, note: str, *, now: datetime) -> None:
-        """Add a checkpoint that holds."""
+    def add_checkpoint(self, note: str, *, now: datetime) -> None:
+        """Add a consistent checkpoint."""
         new = not self._file.exists()
         with self._file.open("ab+") as file:
-            _cut(file)
+            _remove_partial_line(file)
             file.write(encode_json({"taken_at": now.isoformat(timespec="seconds"), "note": note}) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         if new:
             fsync(self.directory)
 
-    def keep_evidence(self, found: str, facts: Mapping[str, Any], *, now: datetime) -> Path:
-        """Keep what shows that a log broke its word; the same is kept once. Returns the file."""
+    def add_evidence(self, found: str, facts: Mapping[str, Any], *, now: datetime) -> Path:
+        """Store the evidence of a contradiction, once for the same facts; return its file."""
         directory = self.directory / "evidence"
         directory.mkdir(exist_ok=True)
         digest = hashlib.sha256(encode_json(facts)).hexdigest()[:16]
         file = directory / f"{found}-{digest}.json"
         if not file.exists():
-            _put(file, {"found": found, "found_at": now.isoformat(timespec="seconds"), **facts})
+            _write(file, {"found": found, "found_at": now.isoformat(timespec="seconds"), **facts})
         return file
 
 
 class WitnessNotes:
-    """All that one witness keeps."""
+    """The files of one witness."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._addresses = directory / "addresses.json"
 
-    def at(self, address: str) -> WitnessedLog | None:
+    def find_at(self, address: str) -> WitnessedLog | None:
         """Return the log that was last found at an address."""
-        origin = self._known().get(address)
-        return None if origin is None else self.of(str(origin))
+        origin = self._read_addresses().get(address)
+        return None if origin is None else self.find(str(origin))
 
-    def of(self, origin: str) -> WitnessedLog | None:
-        """Return what is kept of a log; None if it was never met."""
+    def find(self, origin: str) -> WitnessedLog | None:
+        """Return the log with this name; None if it is new."""
         directory = self._directory_of(origin)
         try:
-            said = json.loads((directory / "log.json").read_bytes())
-            return WitnessedLog(directory, Verifier.from_vkey(said["vkey"]), given=said["key_was"] == "given")
+            content = (directory / "log.json").read_bytes()
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, CheckpointError) as error:
-            raise WitnessNotesError(f"{directory / 'log.json'} is none that a witness wrote; put it right") from error
+        with _refusing_damage(str(directory / "log.json")):
+            log = json.loads(content)
+            return WitnessedLog(directory, Verifier.from_vkey(log["vkey"]), given=log["key_was"] == "given")
 
-    def begin(self, verifier: Verifier, *, given: bool, now: datetime) -> WitnessedLog:
-        """Believe a key from now on."""
+    def trust(self, verifier: Verifier, *, given: bool, now: datetime) -> WitnessedLog:
+        """Trust a key from now on."""
         directory = self._directory_of(verifier.name)
         directory.mkdir(exist_ok=True)
-        said = {"vkey": verifier.vkey, "key_was": "given" if given else "believed at first", "since": now.isoformat()}
-        _put(directory / "log.json", said)
+        log = {"vkey": verifier.vkey, "key_was": "given" if given else "believed at first", "since": now.isoformat()}
+        _write(directory / "log.json", log)
         fsync(self._directory)
         return WitnessedLog(directory, verifier, given=given)
 
-    def found(self, log: WitnessedLog, address: str) -> None:
-        """Remember that a log is at an address."""
-        known = self._known()
-        if known.get(address) != log.origin:
-            _put(self._addresses, {**known, address: log.origin})
+    def set_address(self, log: WitnessedLog, address: str) -> None:
+        """Record that a log is at an address."""
+        addresses = self._read_addresses()
+        if addresses.get(address) != log.origin:
+            _write(self._addresses, {**addresses, address: log.origin})
 
-    def _known(self) -> dict[str, Any]:
+    def _read_addresses(self) -> dict[str, Any]:
         try:
-            known = json.loads(self._addresses.read_bytes())
+            content = self._addresses.read_bytes()
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise WitnessNotesError(f"{self._addresses} is none that a witness wrote; put it right") from error
-        return known if isinstance(known, dict) else {}
+        with _refusing_damage(str(self._addresses)):
+            return dict(json.loads(content))
 
     def _directory_of(self, origin: str) -> Path:
         if not ORIGIN.fullmatch(origin):
-            raise WitnessNotesError("this is no log of Mien: its name is not mien/ and an id")
+            raise WitnessNotesError("this is not a log of Mien: its name is not mien/ and an id")
         return self._directory / origin.replace("/", "-")
 
 
 @contextmanager
 def open_notes(directory: Path) -> Iterator[WitnessNotes]:
-    """Use a directory of notes without anybody else.
+    """Open the files of a witness, which no other witness may use meanwhile.
 
     Raises:
-        NotesError: another witness uses it.
+        WitnessNotesError: another witness uses them.
     """
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -171,23 +166,30 @@ def open_notes(directory: Path) -> Iterator[WitnessNotes]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise WitnessNotesError(f"another witness is just using {directory}") from error
+            raise WitnessNotesError(f"another witness is using {directory}") from error
         yield WitnessNotes(directory)
     finally:
         os.close(descriptor)
 
 
-def _put(file: Path, said: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all, and have the disk confirm it."""
+@contextmanager
+def _refusing_damage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, CheckpointError) as error:
+        raise WitnessNotesError(f"{name} is not as a witness wrote it; restore it from a copy") from error
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a file completely or not at all, and have the disk confirm it."""
     new = file.with_name(f".{file.name}.new")
-    new.write_bytes(json.dumps(said, indent=1, ensure_ascii=False).encode() + b"\n")
+    new.write_bytes(json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
     fsync(new)
     new.replace(file)
     fsync(file.parent)
 
 
-def _cut(file: Any) -> None:  # noqa: ANN401 - a file open for reading and appending
-    """Take away what was left of a line by a process that died."""
+def _remove_partial_line(file: Any) -> None:  # noqa: ANN401 - a file open for reading and appending
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL))
     rest = file.read()

@@ -1,11 +1,11 @@
-"""`mien witness`: remembers a log for somebody else, and holds it to what it said before.
+"""`mien witness`: store a log's checkpoints and verify that each one continues the one before.
 
-A log can show each of us another past, as long as nobody compares. Whoever keeps its checkpoints can: a signed one that
-does not go on from the last cannot be explained away. The first time there is nothing to compare with, and its key is
-either given, or believed as the service names it.
+A log can show each reader another past, unless readers compare. A witness does: a signed checkpoint that does not
+continue the last one is a contradiction that the service cannot deny. The first time there is nothing to compare with,
+and the witness trusts the key that the user gave, or else the key that the service names.
 
-Nothing that is answered is believed before it is verified. What cannot be verified changes nothing that is kept; what
-is verified and contradicts what was kept is kept as evidence, both notes together.
+No answer is trusted before it is verified. An unverified answer changes no file. A verified answer that contradicts
+the last checkpoint is stored as evidence, with both notes.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.transparency.verify import jwks, merkle
 from app.transparency.verify.canonical_json import Digest, parse_json
@@ -30,14 +30,14 @@ from app.transparency.witness.notes import (
 )
 
 SECONDS = 30.0
-"""How long one answer may take, all of it."""
-LARGEST = 2 * MAX_NOTE_BYTES
-"""Bytes of an answer with a note in it, and a proof."""
+"""Limit for one whole answer."""
+MAX_PROOF_BYTES = 2 * MAX_NOTE_BYTES
+"""Limit for an answer with a note and a proof."""
 OK = 200
 
 
 class Contradiction(StrEnum):
-    """How a log breaks its word. The names are permanent."""
+    """The way in which a log contradicts its past. The names are permanent."""
 
     REWRITTEN = "rewritten"
     SHRANK = "shrank"
@@ -47,210 +47,205 @@ class Contradiction(StrEnum):
 
 
 class UnprovenError(Exception):
-    """It cannot be said now whether the log holds; the text says why. Nothing that is kept has changed."""
+    """The check is not possible now. The text says why. No file was changed."""
 
 
 class ContradictionError(Exception):
-    """The log does not hold; the text says what happened."""
+    """The log contradicts its past. The text says how."""
 
     def __init__(self, found: Contradiction, what: str, evidence: Path) -> None:
-        super().__init__(f"{what}. What was kept and what it answers now are in {evidence}")
+        super().__init__(f"{what}. The stored checkpoint and the new answer are in {evidence}")
         self.found = found
         self.evidence = evidence
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessResult:
-    """A log that holds."""
+    """A consistent log."""
 
     log: WitnessedLog
     size: int
     before: StoredCheckpoint | None
-    """What it was held against; None at the first time."""
+    """The checkpoint that it was compared with; None the first time."""
 
     @property
     def more(self) -> int:
-        """How much it has grown."""
+        """The number of new entries."""
         return self.size - (self.before.checkpoint.size if self.before else 0)
 
 
 class _Proof(BaseModel):
-    """What the service answers at `/v1/log/consistency`; size and start are taken from the notes."""
+    """The answer of `/v1/log/consistency`. Both sizes are taken from the notes instead."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    hashes: Annotated[list[Digest], Field(max_length=128)]
+    hashes: Annotated[list[Digest], Field(max_length=128)] | None
+    """None if the service gave no proof."""
     checkpoint: Annotated[str, Field(max_length=MAX_NOTE_BYTES)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A note, and what is said to lead to it."""
-
-    note: str
-    hashes: list[str] | None
-    """None if there was no proof."""
-
-
-def check_log(url: str, *, state: Path, vkey: str | None, now: datetime) -> WitnessResult:
-    """Look at a log once, and keep its checkpoint if it holds.
+def check_log(url: str, *, state: Path, vkey: str | None, now: datetime, seconds: float = SECONDS) -> WitnessResult:
+    """Check a log once, and store its checkpoint if it is consistent.
 
     Args:
         url: the service.
-        state: the directory that the witness keeps its notes in.
-        vkey: the key of its checkpoints, as it was handed on. One of another log than before begins with that.
+        state: the directory of the witness.
+        vkey: the verifier line of the log's key, if the user has it. The line of a new log begins with that log.
         now: the time.
+        seconds: the limit for one answer.
 
     Raises:
-        ContradictionError: it does not hold.
-        UnprovenError: that cannot be said now.
-        NotesError: what was kept cannot be used.
+        ContradictionError: the log contradicts its past.
+        UnprovenError: the check is not possible now.
+        WitnessNotesError: the files of the witness cannot be used.
     """
     try:
-        at, given = normalize_address(url), Verifier.from_vkey(vkey) if vkey is not None else None
+        address, given = normalize_address(url), Verifier.from_vkey(vkey) if vkey is not None else None
         with open_notes(state) as notes:
-            log = notes.of(given.name) if given else notes.at(at)
-            if log is not None and given is not None and log.verifier.vkey != given.vkey:
-                raise WitnessNotesError(
-                    f"for this log another key is believed ({log.verifier.vkey}); if it is the wrong one, move "
-                    f"{log.directory} away and begin anew"
-                )
-            if log is not None and given is not None and not log.given:
-                log = notes.begin(given, given=True, now=now)
-            held = _Look(notes, at, now).at(log, given)
-            notes.found(held.log, at)
-            return held
+            log = notes.find(given.name) if given else notes.find_at(address)
+            if log is not None and given is not None:
+                if log.verifier.vkey != given.vkey:
+                    raise WitnessNotesError(
+                        f"another key is trusted for this log ({log.verifier.vkey}); if that key is wrong, move "
+                        f"{log.directory} away and begin again"
+                    )
+                if not log.given:
+                    log = notes.trust(given, given=True, now=now)
+            result = _Check(notes, address, now, seconds).run(log, given)
+            notes.set_address(result.log, address)
+            return result
     except FetchError as error:
         raise UnprovenError(str(error)) from error
     except CheckpointError as error:
-        raise UnprovenError(f"the key that was given cannot be used: {error}") from error
+        raise UnprovenError(f"the given key cannot be used: {error}") from error
 
 
-class _Look:
-    """One look at one service."""
+class _Check:
+    """One check of one service."""
 
-    def __init__(self, notes: WitnessNotes, at: str, now: datetime) -> None:
+    def __init__(self, notes: WitnessNotes, address: str, now: datetime, seconds: float) -> None:
         self._notes = notes
-        self._at = at
+        self._address = address
         self._now = now
+        self._seconds = seconds
 
-    def at(self, log: WitnessedLog | None, given: Verifier | None) -> WitnessResult:
-        """Look at a log that is known, or meet it."""
+    def run(self, log: WitnessedLog | None, given: Verifier | None) -> WitnessResult:
         if log is None:
-            note = self._note()
-            verifier = given or self._named(note)
+            note = self._fetch_checkpoint()
+            verifier = given or self._find_published_signer(note)
             if verifier is None:
-                raise UnprovenError(f"{self._at} answers a checkpoint that no key signed which it names for that log")
-            log = self._notes.of(verifier.name)
+                raise UnprovenError(f"none of the keys that {self._address} names for its log signed its checkpoint")
+            log = self._notes.find(verifier.name)
             if log is None:
-                return self._first(note, verifier, given=given is not None)
-        last = log.last()
+                return self._begin(note, verifier, given=given is not None)
+        last = log.last_checkpoint()
         if last is None:
-            return self._first(self._note(), log.verifier, given=log.given)
-        answer = self._proof(last.checkpoint.size)
-        return self._judged(log, last, answer)
+            return self._begin(self._fetch_checkpoint(), log.verifier, given=log.given)
+        return self._compare(log, last, self._fetch_proof(last.checkpoint.size))
 
-    def _first(self, note: str, verifier: Verifier, *, given: bool) -> WitnessResult:
-        checkpoint = _opened(note, verifier)
+    def _begin(self, note: str, verifier: Verifier, *, given: bool) -> WitnessResult:
+        checkpoint = _open(note, verifier)
         if checkpoint is None:
-            raise UnprovenError(f"{self._at} answers a checkpoint that this key did not sign")
-        log = self._notes.begin(verifier, given=given, now=self._now)
-        log.keep(note, now=self._now)
+            raise UnprovenError(f"{self._address} answers with a checkpoint that this key did not sign")
+        log = self._notes.trust(verifier, given=given, now=self._now)
+        log.add_checkpoint(note, now=self._now)
         return WitnessResult(log, checkpoint.size, None)
 
-    def _judged(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer) -> WitnessResult:
-        now = _opened(answer.note, log.verifier)
-        if now is None:
-            raise self._stranger(log, last, answer)
-        before = last.checkpoint
-        if now.size < before.size:
-            what = f"{log.origin} shrank: it had {before.size} entries and says {now.size}"
-            raise self._broken(log, last, answer, Contradiction.SHRANK, what)
-        if now.size == before.size and now.root != before.root:
-            what = f"{log.origin} forked: it signed another root for the same {now.size} entries"
-            raise self._broken(log, last, answer, Contradiction.FORKED, what)
-        if now.size > before.size:
-            if answer.hashes is None:
-                raise UnprovenError(f"{log.origin} has grown, and {self._at} answers no proof that it only did that")
-            self._check(log, last, answer, now)
-            log.keep(answer.note, now=self._now)
-        return WitnessResult(log, now.size, last)
-
-    def _check(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer, now: Checkpoint) -> None:
-        proof, before = [bytes.fromhex(one) for one in answer.hashes or ()], last.checkpoint
-        if not merkle.verify_consistency(proof, old=before.size, old_root=before.root, size=now.size, root=now.root):
-            what = (
-                f"{log.origin} was rewritten: what it signed for {now.size} entries is not shown to begin with the "
-                f"{before.size} that it signed before"
-            )
-            raise self._broken(log, last, answer, Contradiction.REWRITTEN, what)
-
-    def _stranger(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer) -> Exception:
-        """Say what it means that the log's key did not sign."""
-        named = self._named(answer.note)
-        if named is None:
-            return UnprovenError(f"{self._at} answers something that the key of {log.origin} did not sign")
-        if named.name == log.origin:
-            what = f"{log.origin} changed its key: it is signed by {named.vkey}, and not by {log.verifier.vkey}"
-            return self._broken(log, last, answer, Contradiction.OTHER_KEY, what)
-        what = (
-            f"{self._at} has another log now, {named.name} instead of {log.origin}: a new one, by which nothing of the "
-            f"old is proven. To go on with the new one, give its key: --vkey {named.vkey}"
-        )
-        return self._broken(log, last, answer, Contradiction.NEW_ORIGIN, what)
-
-    def _broken(
-        self, log: WitnessedLog, last: StoredCheckpoint, answer: _Answer, found: Contradiction, what: str
-    ) -> ContradictionError:
+    def _compare(self, log: WitnessedLog, last: StoredCheckpoint, answer: _Proof) -> WitnessResult:
+        new = _open(answer.checkpoint, log.verifier)
+        if new is None:
+            found, what = self._explain_other_signer(log, answer.checkpoint)
+        elif contradiction := _find_contradiction(log.origin, last.checkpoint, new, answer):
+            found, what = contradiction
+        else:
+            if new.size > last.checkpoint.size:
+                log.add_checkpoint(answer.checkpoint, now=self._now)
+            return WitnessResult(log, new.size, last)
         facts: dict[str, Any] = {
-            "address": self._at,
+            "address": self._address,
             "vkey": log.verifier.vkey,
             "kept": last.note,
             "kept_at": last.at,
-            "answered": answer.note,
+            "answered": answer.checkpoint,
             "hashes": answer.hashes,
         }
-        return ContradictionError(found, what, log.keep_evidence(found, facts, now=self._now))
+        raise ContradictionError(found, what, log.add_evidence(found, facts, now=self._now))
 
-    def _note(self) -> str:
-        answered = self._get("/v1/log/checkpoint", largest=MAX_NOTE_BYTES)
+    def _explain_other_signer(self, log: WitnessedLog, note: str) -> tuple[Contradiction, str]:
+        signer = self._find_published_signer(note)
+        if signer is None:
+            raise UnprovenError(f"{self._address} answers with a note that the key of {log.origin} did not sign")
+        if signer.name == log.origin:
+            what = f"{log.origin} changed its key: it is signed by {signer.vkey}, not by {log.verifier.vkey}"
+            return Contradiction.OTHER_KEY, what
+        return Contradiction.NEW_ORIGIN, (
+            f"{self._address} has a new log, {signer.name} instead of {log.origin}, which proves nothing of the old "
+            f"one. To go on with the new log, give its key: --vkey {signer.vkey}"
+        )
+
+    def _fetch_checkpoint(self) -> str:
+        answer = self._fetch("/v1/log/checkpoint", max_bytes=MAX_NOTE_BYTES)
         try:
-            return answered.body.decode()
+            return answer.body.decode()
         except UnicodeDecodeError as error:
-            raise UnprovenError(f"{self._at} answers no text for a checkpoint") from error
+            raise UnprovenError(f"{self._address} answers with a checkpoint that is not text") from error
 
-    def _proof(self, size: int) -> _Answer:
-        """Ask for the proof that the log only grew. A service that does not give it is asked for the checkpoint."""
-        answered = self._get(f"/v1/log/consistency?from={size}", largest=LARGEST, even_refused=True)
-        if answered.status != OK:
-            return _Answer(self._note(), None)
+    def _fetch_proof(self, size: int) -> _Proof:
+        """Fetch the proof that the log only grew; without a proof, the checkpoint."""
+        answer = self._fetch(f"/v1/log/consistency?from={size}", max_bytes=MAX_PROOF_BYTES, any_status=True)
+        if answer.status != OK:
+            return _Proof(hashes=None, checkpoint=self._fetch_checkpoint())
         try:
-            proof = _Proof.model_validate(parse_json(answered.body))
-        except (ValidationError, ValueError) as error:
-            raise UnprovenError(f"{self._at} answers no proof as Mien writes it") from error
-        return _Answer(proof.checkpoint, proof.hashes)
+            return _Proof.model_validate(parse_json(answer.body))
+        except ValueError as error:
+            raise UnprovenError(f"{self._address} answers with a proof in another form than Mien's") from error
 
-    def _named(self, note: str) -> Verifier | None:
-        """Return the key that signed a note, if the service names it as that of the log that the note is about."""
+    def _find_published_signer(self, note: str) -> Verifier | None:
+        """Return the key that signed a note, if the service publishes it for the log that the note is about."""
         origin = note.partition("\n")[0]
         if not ORIGIN.fullmatch(origin):
-            raise UnprovenError(f"{self._at} answers no checkpoint of a log of Mien")
-        answered = self._get("/.well-known/jwks.json", largest=jwks.MAX_JWKS_BYTES)
+            raise UnprovenError(f"{self._address} answers with no checkpoint of a log of Mien")
+        answer = self._fetch("/.well-known/jwks.json", max_bytes=jwks.MAX_JWKS_BYTES)
         try:
-            keys = jwks.parse_jwks(answered.body).values()
-            named = [Verifier(origin, key.key) for key in keys if key.mien_origin == origin and key.revoked is None]
-        except (jwks.JwksError, CheckpointError) as error:
-            raise UnprovenError(f"{self._at} names no keys that can be used: {error}") from error
-        return next((one for one in named if _opened(note, one) is not None), None)
+            keys = jwks.parse_jwks(answer.body).values()
+            verifiers = [Verifier(origin, key.key) for key in keys if key.mien_origin == origin and key.revoked is None]
+        except (ValueError, CheckpointError) as error:
+            raise UnprovenError(f"{self._address} publishes no usable keys: {error}") from error
+        return next((verifier for verifier in verifiers if _open(note, verifier) is not None), None)
 
-    def _get(self, path: str, *, largest: int, even_refused: bool = False) -> FetchedResponse:
-        answered = fetch(self._at + path, largest=largest, seconds=SECONDS)
-        if answered.status != OK and not even_refused:
-            raise UnprovenError(f"{self._at}{path} answers {answered.status}")
-        return answered
+    def _fetch(self, path: str, *, max_bytes: int, any_status: bool = False) -> FetchedResponse:
+        answer = fetch(self._address + path, max_bytes=max_bytes, seconds=self._seconds)
+        if answer.status != OK and not any_status:
+            raise UnprovenError(f"{self._address}{path} answers {answer.status}")
+        return answer
 
 
-def _opened(note: str, verifier: Verifier) -> Checkpoint | None:
+def _find_contradiction(
+    origin: str, before: Checkpoint, new: Checkpoint, answer: _Proof
+) -> tuple[Contradiction, str] | None:
+    """Return the contradiction between two verified checkpoints of one log.
+
+    Raises:
+        UnprovenError: the log has grown, and its answer has no proof.
+    """
+    if new.size < before.size:
+        return Contradiction.SHRANK, f"{origin} shrank from {before.size} to {new.size} entries"
+    if new.size == before.size:
+        if new.root == before.root:
+            return None
+        return Contradiction.FORKED, f"{origin} forked: it signed two roots for the same {new.size} entries"
+    if answer.hashes is None:
+        raise UnprovenError(f"{origin} has grown, but the service answers with no proof that it only grew")
+    hashes = [bytes.fromhex(digest) for digest in answer.hashes]
+    if merkle.verify_consistency(hashes, old=before.size, old_root=before.root, size=new.size, root=new.root):
+        return None
+    return Contradiction.REWRITTEN, (
+        f"{origin} was rewritten: no proof shows that its {new.size} entries begin with the {before.size} entries that "
+        "it signed before"
+    )
+
+
+def _open(note: str, verifier: Verifier) -> Checkpoint | None:
     try:
         return open_checkpoint(note, verifier)
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""Receipts of one person, laid beside one another: what is in both, and should not be."""
+"""Receipts of one subject share no time that would link them."""
 
 import base64
 import json
@@ -17,32 +17,31 @@ from tests.vault.operator import make_backup, restore
 
 @pytest.fixture
 def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    """A service that sweeps when a test does."""
+    """A service without scheduled maintenance."""
     with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as running:
         yield running
 
 
-def said(receipt: dict[str, Any]) -> dict[str, Any]:
-    """Return what a receipt says."""
+def content(receipt: dict[str, Any]) -> dict[str, Any]:
     payload = receipt["jws"].split(".")[1]
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return found
+    fields: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return fields
 
 
-def test_the_receipt_of_an_end_has_not_the_second_that_was_chosen_for_it(service: RunningService) -> None:
+def test_the_receipt_of_an_expiry_has_only_the_day_of_the_chosen_end(service: RunningService) -> None:
     person, party = service.person(), service.party()
     chosen = (service.clock() + timedelta(days=9)).replace(hour=13, minute=37, second=42, microsecond=0)
-    given = said(service.consent(person, party, valid_until=chosen.isoformat())["receipt"])
+    given = content(service.consent(person, party, valid_until=chosen.isoformat())["receipt"])
     service.clock.advance(days=10)
     run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    expired = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
+    expired = content(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
 
     assert given["event"]["validity_duration"].endswith("/" + chosen.strftime("%Y-%m-%dT13:37:42Z"))
     assert expired["kind"] == "consent_expired"
     assert expired["event"]["event_time"] == chosen.date().isoformat()
 
 
-def test_where_only_the_day_of_an_end_is_known_the_receipt_names_no_second(
+def test_the_receipt_of_a_withdrawal_that_a_restore_records_has_only_the_day(
     root: Path, pool: SharedPool, tmp_path: Path
 ) -> None:
     with serving(root, pool, toy_card()) as before:
@@ -53,7 +52,7 @@ def test_where_only_the_day_of_an_end_is_known_the_receipt_names_no_second(
     restore(root, tmp_path / "backup")
     with serving(root, pool, toy_card()) as after:
         person.client = after.client
-        again = said(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
+        again = content(person("GET", "/v1/me/receipts").json()["items"][0]["receipt"])
 
     assert again["kind"] == "consent_withdrawn"
     assert again["event"]["event_time"] == ended[:10]
