@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Event
 
 import httpx
 
-from app.demo.service_process import Stage
+from app.demo.service_process import ServiceProcess
 from benchmarks.refusal_timing import Requester
 
 READS = 500
@@ -76,17 +76,17 @@ def side_by_side(url: str, client: httpx.Client, tokens: Sequence[str], runs: in
 
 def main(accesses: int, runs: int) -> None:
     """Measure and print."""
-    with Stage(keep=False) as stage:
-        stage.start()
-        stage.wait_ready()
+    with ServiceProcess(keep=False) as service:
+        service.start()
+        service.wait_ready()
         add = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")
-        party = stage.command("relying-party", "add", "Door", *add)
-        with httpx.Client(base_url=stage.url, timeout=60, trust_env=False) as client:
+        party = service.command("relying-party", "add", "Door", *add)
+        with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
             people = [Requester(client, party["relying_party_id"]) for _ in range(2)]
             for person in people:
                 person.enrol()
             tokens = [person.ask("GET", "/v1/me").request.headers["Authorization"] for person in people]
-            side_by_side(stage.url, client, tokens, runs)
+            side_by_side(service.url, client, tokens, runs)
             in_a_row(client, tokens[0], accesses)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from app.demo.service_process import HOST
+from app.demo.command_line import HOST
 
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 

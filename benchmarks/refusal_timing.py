@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from app.demo.people import Photo
-from app.demo.service_process import Stage
+from app.demo.service_process import ServiceProcess
 
 WARM_UP = 30
 RESAMPLES = 400
@@ -102,12 +102,12 @@ def interval(slower: Sequence[float], base: Sequence[float]) -> tuple[float, flo
 
 def main(each: int) -> None:
     """Measure and print the table."""
-    with Stage(keep=False) as stage:
-        stage.start()
-        stage.wait_ready()
+    with ServiceProcess(keep=False) as service:
+        service.start()
+        service.wait_ready()
         add = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")
-        party, other = (stage.command("relying-party", "add", name, *add) for name in ("Door", "Gate"))
-        with httpx.Client(base_url=stage.url, timeout=60, trust_env=False) as client:
+        party, other = (service.command("relying-party", "add", name, *add) for name in ("Door", "Gate"))
+        with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
             refs = references(client, party["relying_party_id"], other["relying_party_id"])
             took = measure(client, party["api_key"], refs, each)
     print(f"{each} requests of each kind")

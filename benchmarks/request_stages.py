@@ -21,7 +21,7 @@ from unittest import mock
 
 import uvicorn
 
-from app.demo.service_process import HOST
+from app.demo.command_line import HOST
 from app.faces.permit import Purpose
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess

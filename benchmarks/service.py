@@ -4,14 +4,14 @@ from typing import Any, Self
 
 import httpx
 
-from app.demo.service_process import Stage
+from app.demo.service_process import ServiceProcess
 
 UNHINDERED = {"MIEN_FREE_FAILURES": "100", "MIEN_FAILED_REFERENCES": "10000"}
 """So that pairs of strangers are compared, rather than refused as too many failures."""
 PARTY = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")
 
 
-class Service(Stage):
+class Service(ServiceProcess):
     """The service in a process of its own, on temporary directories.
 
     Args:
@@ -19,8 +19,7 @@ class Service(Stage):
     """
 
     def __init__(self, **settings: str) -> None:
-        super().__init__(keep=False)
-        self._settings = settings
+        super().__init__(keep=False, settings=UNHINDERED | settings)
 
     @property
     def pid(self) -> int:
@@ -28,9 +27,6 @@ class Service(Stage):
         if self._process is None:
             raise SystemExit("it does not run")
         return self._process.pid
-
-    def _environment(self) -> dict[str, str]:
-        return super()._environment() | UNHINDERED | self._settings
 
 
 class Door:

@@ -14,11 +14,11 @@ app = typer.Typer()
 @app.command()
 def demo(
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary directories, to look into them.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary directories.")] = False,
     as_json: Json = False,
 ) -> None:
     """Play the whole story: synthetic people use a real service over HTTP, in temporary directories."""
-    held = play(console=Console(stderr=as_json), keep=keep)
+    passed = play(console=Console(stderr=as_json), keep=keep)
     if as_json:
-        print_result({"held": held}, as_json=True)
-    raise typer.Exit(0 if held else 1)
+        print_result({"held": passed}, as_json=True)
+    raise typer.Exit(0 if passed else 1)

@@ -1,9 +1,8 @@
-"""A search for traces in every byte of a directory, which trusts no query of the service's own.
+"""Search every byte of a directory for personal data, without trusting the service's own queries.
 
-A *needle* is one thing to look for in every spelling that a store could give it: as it is, in hexadecimal, in base64 at
-each alignment, in UTF-16, escaped for a URL, without its dashes. File names are searched too.
-
-What is compressed or encrypted is not seen. Hence a scan must also be shown to find something.
+A *needle* is a value with every spelling that a store could give it: plain, hexadecimal, base64 at each alignment,
+UTF-16, escaped for a URL, without its dashes. File names are searched too. Compressed and encrypted content stays
+unseen, so each scan has to find something as well, as a control.
 """
 
 import base64
@@ -17,48 +16,47 @@ from urllib.parse import quote, quote_plus
 from uuid import UUID
 
 SHORTEST = 8
-"""Bytes. Anything shorter turns up in a megabyte of noise by chance."""
+"""Bytes. A shorter value occurs in a megabyte of random bytes by chance."""
 WINDOW = 64
-"""Bytes of a photo that are looked for together."""
+"""Bytes of one searched piece of a photo."""
 WINDOWS = 12
-"""Windows taken from one photo, spread evenly over its entropy-coded data."""
+"""Pieces of one photo, spread evenly over its entropy-coded data."""
 START_OF_SCAN = b"\xff\xda"
-"""JPEG marker after which the entropy-coded data comes (ITU-T T.81, B.1.1.3); what is before is alike in many files."""
-
-ANY_IMAGE: tuple[bytes, ...] = (
+"""JPEG marker before the entropy-coded data (ITU-T T.81, B.1.1.3); the bytes before it are alike in many files."""
+IMAGE_HEADERS = (
     b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
     b"\x89PNG\r\n\x1a\n",
     b"WEBPVP8 ",
     b"WEBPVP8L",
     b"WEBPVP8X",
 )
-"""How image files begin; a photo that was encoded anew shares nothing else with the one that was sent."""
+"""First bytes of image files; a photo that was encoded again shares nothing else with the one that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """One thing to look for, in all its spellings."""
+    """One value to search for, in all its spellings."""
 
     name: str
     spellings: tuple[bytes, ...]
 
     @classmethod
     def of(cls, name: str, values: Iterable[bytes]) -> "Needle":
-        """Look for any of *values*, in every spelling of each.
+        """Return a needle for any of *values*.
 
         Raises:
-            ValueError: one of them is so short that it would be found by chance.
+            ValueError: a spelling is so short that it would be found by chance.
         """
-        spellings = dict.fromkeys(spelling for value in values for spelling in spelled(value))
+        spellings = tuple(dict.fromkeys(spelling for value in values for spelling in spellings_of(value)))
         if not spellings or min(map(len, spellings)) < SHORTEST:
             msg = f"{name}: fewer than {SHORTEST} bytes are found by chance"
             raise ValueError(msg)
-        return cls(name, tuple(spellings))
+        return cls(name, spellings)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A needle that was found, and where: *offset* in bytes, or -1 in the file's name."""
+    """The place of a found needle: *offset* in bytes, or -1 in the file's name."""
 
     needle: str
     path: Path
@@ -67,14 +65,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What was searched, and what was found."""
+    """The extent and the result of a search; *size* in bytes."""
 
     files: int
     size: int
     traces: tuple[Trace, ...]
 
     def found(self, name: str) -> bool:
-        """Say whether the needle called *name* was found."""
+        """Return whether the needle called *name* was found."""
         return any(trace.needle == name for trace in self.traces)
 
 
@@ -84,7 +82,7 @@ def scan(directory: Path, needles: Sequence[Needle]) -> Scan:
     traces: list[Trace] = []
     files = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
     for path in files:
-        # A file of the running service may go while it is read; then it holds nothing any more.
+        # The running service may delete a file meanwhile.
         with contextlib.suppress(FileNotFoundError):
             content = path.read_bytes()
             size += len(content)
@@ -98,47 +96,39 @@ def _search(path: Path, content: bytes, needles: Iterable[Needle]) -> Iterator[T
         for spelling in needle.spellings:
             offset = content.find(spelling)
             if offset >= 0 or spelling in name:
-                yield Trace(needle=needle.name, path=path, offset=offset)
+                yield Trace(needle.name, path, offset)
                 break
 
 
-def spelled(value: bytes) -> Iterator[bytes]:
-    """Spell *value* as it is, in hexadecimal and in base64."""
+def spellings_of(value: bytes) -> Iterator[bytes]:
+    """Yield *value* plain, in hexadecimal and in base64."""
     yield value
     yield value.hex().encode()
     yield value.hex().upper().encode()
-    yield from in_base64(value)
-
-
-def in_base64(value: bytes) -> Iterator[bytes]:
-    """Spell *value* as it stands inside a longer base64 text: the characters that depend on *value* alone.
-
-    Three bytes are four characters, so there are three alignments; and two alphabets.
-    """
+    # Inside a longer base64 text: three alignments and two alphabets; only the characters that no other byte changes.
     for before in range(3):
-        text = base64.b64encode(b"\0" * before + value)
-        first = -(-before * 8 // 6)
-        last = (before + len(value)) * 8 // 6
-        yield text[first:last]
-        yield text[first:last].translate(bytes.maketrans(b"+/", b"-_"))
+        text = base64.b64encode(b"\0" * before + value)[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
+        yield text
+        yield text.translate(bytes.maketrans(b"+/", b"-_"))
 
 
 def text_needle(name: str, text: str) -> Needle:
-    """Look for a text: a name, a token, a code, an id."""
+    """Return a needle for a text: a name, a token, a code, an id."""
     undashed = text.replace("-", "")
-    plain = (text, undashed, undashed.replace(" ", ""))
-    texts = {form for each in plain for form in (each, each.lower(), each.upper())}
+    texts = {
+        form for each in (text, undashed, undashed.replace(" ", "")) for form in (each, each.lower(), each.upper())
+    }
     values = [form.encode(code) for form in texts for code in ("utf-8", "utf-16-le", "utf-16-be")]
-    values += [quote(text, safe="").encode(), quote_plus(text).encode(), *_unspelled(text)]
+    values += [quote(text, safe="").encode(), quote_plus(text).encode(), *_decoded(text)]
     return Needle.of(name, values)
 
 
-def _unspelled(text: str) -> Iterator[bytes]:
-    """Yield the bytes that *text* may be a spelling of: a store can hold those instead."""
+def _decoded(text: str) -> Iterator[bytes]:
+    """Yield the bytes of an id or a token: a store can hold those instead of the text."""
     with contextlib.suppress(ValueError):
         yield UUID(text).bytes
         yield UUID(text).bytes_le
-    # A token begins with what it is for: `mien_sub_…`.
+    # A token begins with its use: `mien_sub_…`.
     secret = re.sub("^mien_[a-z]+_", "", text)
     with contextlib.suppress(ValueError):
         decoded = base64.b64decode(secret + "=" * (-len(secret) % 4), altchars=b"-_", validate=True)
@@ -147,7 +137,7 @@ def _unspelled(text: str) -> Iterator[bytes]:
 
 
 def photo_needle(name: str, photo: bytes) -> Needle:
-    """Look for pieces of a JPEG file, so that a part of it is found as well as the whole."""
+    """Return a needle for pieces of a JPEG file, so that a part of it is found as well as the whole."""
     start = photo.index(START_OF_SCAN)
     step = (len(photo) - start - 2 * WINDOW) // WINDOWS
     places = [start + WINDOW + number * step for number in range(WINDOWS)]
@@ -155,10 +145,10 @@ def photo_needle(name: str, photo: bytes) -> Needle:
 
 
 def hash_needle(name: str, content: bytes) -> Needle:
-    """Look for a SHA-256 hash; a holder of the hashed value could identify its owner by it."""
+    """Return a needle for the SHA-256 of *content*, by which a reader of the store could identify its owner."""
     return Needle.of(name, [hashlib.sha256(content).digest()])
 
 
 def image_needle(name: str) -> Needle:
-    """Look for the beginning of any image file."""
-    return Needle.of(name, ANY_IMAGE)
+    """Return a needle for the beginning of any image file."""
+    return Needle.of(name, IMAGE_HEADERS)

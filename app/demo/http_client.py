@@ -1,23 +1,20 @@
-"""An outside client: it has an address, perhaps a token, and nothing else."""
+"""An outside HTTP client: it has an address, perhaps a token, and nothing else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
 
-from app.demo.narrator import Teller, short, shown
+from app.demo.narrator import Narrator, one_line, shorten
 from app.demo.people import Photo
-
-Upload = tuple[str, Photo]
-"""The field of a form, and the photo in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A multipart body."""
+    """A multipart body; each upload has the name of its field."""
 
     fields: dict[str, str]
-    uploads: Sequence[Upload]
+    uploads: Sequence[tuple[str, Photo]]
 
 
 Body = dict[str, object] | Form | None
@@ -25,26 +22,26 @@ Body = dict[str, object] | Form | None
 
 
 @dataclass(slots=True)
-class Caller:
-    """A person's client, or a relying party's."""
+class Client:
+    """The client of a person or of a relying party."""
 
     http: httpx.Client
-    teller: Teller
+    narrator: Narrator
     token: str | None = None
 
     def call(
         self, method: str, path: str, body: Body = None, *, expect: int = 200, slug: str | None = None
     ) -> httpx.Response:
-        """Send one request, show it and its answer, and check its status and the problem's *slug*.
+        """Send a request, show it with its answer, and check the answer's status and the problem's *slug*.
 
         Raises:
             StepFailedError: another status or problem came.
         """
-        self.teller.sent(f"{method} {path} {_body_shown(body)}")
+        self.narrator.request(f"{method} {path} {_body_line(body)}")
         answer = self._send(method, path, body)
-        held = answer.status_code == expect and slug in {None, slug_of(answer)}
-        claim = answer_shown(answer) if held else f"{expect} {slug or ''}".strip()
-        self.teller.check(claim, held=held, came=answer_shown(answer), most=3)
+        passed = answer.status_code == expect and slug in {None, problem_slug(answer)}
+        claim = answer_line(answer) if passed else f"{expect} {slug or ''}".strip()
+        self.narrator.check(claim, passed=passed, result=answer_line(answer), max_lines=3)
         return answer
 
     def _send(self, method: str, path: str, body: Body) -> httpx.Response:
@@ -55,27 +52,30 @@ class Caller:
         return self.http.request(method, path, json=body, headers=headers)
 
 
-def slug_of(answer: httpx.Response) -> str | None:
-    """Return the stable end of a problem's type, if *answer* is a problem."""
-    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+def _media_type(answer: httpx.Response) -> str:
+    return str(answer.headers.get("content-type", "")).partition(";")[0]
+
+
+def problem_slug(answer: httpx.Response) -> str | None:
+    """Return the end of a problem's type, which never changes; None if *answer* is no problem."""
+    if _media_type(answer) != "application/problem+json":
         return None
     return str(answer.json()["type"]).rpartition("/")[2].rpartition(":")[2].rpartition("#")[2]
 
 
-def answer_shown(answer: httpx.Response) -> str:
-    """Write an answer in one line: its status and what it says."""
-    kind = answer.headers.get("content-type", "").partition(";")[0]
-    match kind:
+def answer_line(answer: httpx.Response) -> str:
+    """Return the status and the content of an answer in one line."""
+    match _media_type(answer):
         case "application/problem+json":
-            return f"{answer.status_code} {slug_of(answer)}: {answer.json().get('detail', '')}"
+            return f"{answer.status_code} {problem_slug(answer)}: {answer.json().get('detail', '')}"
         case "application/json":
-            return f"{answer.status_code} {shown(answer.json())}"
-        case _:
-            return f"{answer.status_code} {kind}, {len(answer.content):,} bytes"
+            return f"{answer.status_code} {one_line(answer.json())}"
+        case other:
+            return f"{answer.status_code} {other}, {len(answer.content):,} bytes"
 
 
-def _body_shown(body: Body) -> str:
+def _body_line(body: Body) -> str:
     if isinstance(body, Form):
-        fields = [f"{field}={short(value)}" for field, value in body.fields.items()]
+        fields = [f"{field}={shorten(value)}" for field, value in body.fields.items()]
         return " ".join(fields + [f"{field}=@{photo.name}" for field, photo in body.uploads])
-    return "" if body is None else shown(body)
+    return "" if body is None else one_line(body)

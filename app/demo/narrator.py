@@ -1,6 +1,6 @@
-"""How the story is told: numbered steps, what was sent, what came, and whether it is as it should be.
+"""Prints the story: numbered steps, requests, answers and checks.
 
-Made for a projector: 80 columns, no meaning in colour alone, readable where there is no Unicode.
+Made for a projector: 80 columns, no meaning in colour alone, readable without Unicode.
 """
 
 import json
@@ -12,27 +12,25 @@ from rich.text import Text
 
 WIDTH = 80
 """Columns."""
-LONG = 22
-"""Characters. A longer value is shown by its beginning: it is an id, a hash or a token."""
+LONGEST_WORD = 22
+"""Characters. A longer value is an id, a hash or a token; only its beginning is shown."""
 DIGITS = 3
-"""Of a number, after the point."""
-ANSWER_LINES = 2
-"""Lines that an answer may fill."""
-PLAIN = {"✔": "ok", "✘": "NO", "…": "..."}
-"""Marks in words."""
+"""Digits of a number after the point."""
+REQUEST_LINES = 2
+ASCII_MARKS = {"✔": "ok", "✘": "NO", "…": "..."}
 
 
 class StepFailedError(Exception):
-    """A step did not hold: what was expected, and what came instead."""
+    """A check failed."""
 
-    def __init__(self, expected: str, came: str) -> None:
+    def __init__(self, expected: str, result: str) -> None:
         super().__init__(expected)
         self.expected = expected
-        self.came = came
+        self.result = result
 
 
-class Teller:
-    """Tells the steps, one after another, and stops at the first that does not hold."""
+class Narrator:
+    """Prints the steps and their checks; the first failed check ends the story."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -40,85 +38,84 @@ class Teller:
         self.steps = 0
         self.checks = 0
 
-    def act(self, title: str) -> None:
+    def part(self, title: str) -> None:
         """Begin a part of the story."""
-        self._say("")
-        self._say(f"{title} ".ljust(self._width, "-"), style="bold")
+        self._print("")
+        self._print(f"{title} ".ljust(self._width, "-"), style="bold")
 
-    def step(self, title: str) -> None:
-        """Begin a step: one sentence that says what happens."""
+    def step(self, text: str) -> None:
+        """Begin a step: one or two sentences about it."""
         self.steps += 1
-        self._say("")
-        self._wrap(title, first=f"{self.steps:>2}  ", style="bold")
+        self._print("")
+        self._wrap(text, first=f"{self.steps:>2}  ", style="bold")
 
-    def sent(self, line: str) -> None:
-        """Show what is sent."""
-        self._wrap(line, first="      ", style="cyan", most=ANSWER_LINES)
+    def request(self, line: str) -> None:
+        """Show a request or a command."""
+        self._wrap(line, first="      ", style="cyan", max_lines=REQUEST_LINES)
 
     def note(self, text: str) -> None:
-        """Say something that is not a check."""
+        """Show an explanation."""
         self._wrap(text, first="      ")
 
-    def check(self, claim: str, *, held: bool, came: str = "", most: int = 9) -> None:
-        """Say whether *claim* held; *came* is what there was instead.
+    def check(self, claim: str, *, passed: bool, result: str = "", max_lines: int = 9) -> None:
+        """Show whether *claim* is true; *result* is shown if it is not.
 
         Raises:
-            StepFailedError: it did not.
+            StepFailedError: it is not.
         """
-        if not held:
-            self._wrap(claim, first="    ✘ ", style="bold red", most=most)
-            raise StepFailedError(claim, came)
+        if not passed:
+            self._wrap(claim, first="    ✘ ", style="bold red", max_lines=max_lines)
+            raise StepFailedError(claim, result)
         self.checks += 1
-        self._wrap(claim, first="    ✔ ", style="green", most=most)
+        self._wrap(claim, first="    ✔ ", style="green", max_lines=max_lines)
 
-    def failed(self, failure: StepFailedError, log: str) -> None:
-        """Say what was expected, what came, and what the service's log ends with."""
-        self._say("")
-        self._wrap(failure.expected, first="      expected: ")
-        self._wrap(failure.came or "not so", first="      came:     ", most=20)
-        self._say("      The service's log ends:")
+    def failure(self, error: StepFailedError, log: str) -> None:
+        """Show the failed check, the actual result, and the end of the service's application log."""
+        self._print("")
+        self._wrap(error.expected, first="      expected: ")
+        self._wrap(error.result or "not so", first="      result:   ", max_lines=20)
+        self._print("      The end of the service's application log:")
         for line in log.splitlines():
-            self._wrap(line, first="      | ", most=4)
+            self._wrap(line, first="      | ", max_lines=4)
 
-    def _wrap(self, text: str, *, first: str, style: str = "", most: int = 9) -> None:
-        indent = self._spelled(first)
+    def _wrap(self, text: str, *, first: str, style: str = "", max_lines: int = 9) -> None:
         lines = textwrap.wrap(
-            self._spelled(text),
+            self._printable(text),
             self._width,
-            initial_indent=indent,
+            initial_indent=self._printable(first),
             subsequent_indent=" " * len(first),
-            max_lines=most,
-            placeholder=self._spelled(" …"),
+            max_lines=max_lines,
+            placeholder=self._printable(" …"),
             break_on_hyphens=False,
         )
         for line in lines:
-            self._say(line, style=style)
+            self._print(line, style=style)
 
-    def _say(self, line: str, *, style: str = "") -> None:
+    def _print(self, line: str, *, style: str = "") -> None:
         self._console.print(Text(line, style=style), soft_wrap=True)
 
-    def _spelled(self, text: str) -> str:
+    def _printable(self, text: str) -> str:
         if self._console.options.ascii_only:
-            for mark, plain in PLAIN.items():
-                text = text.replace(mark, plain)
+            for mark, replacement in ASCII_MARKS.items():
+                text = text.replace(mark, replacement)
         return text
 
 
-def short(value: Any) -> Any:  # noqa: ANN401 - any JSON value, of which the same shape comes back
-    """Return a JSON value with its long strings and numbers cut, to be shown."""
+def shorten(value: Any) -> Any:  # noqa: ANN401 - any JSON value, of which the same shape comes back
+    """Return a JSON value with its long words cut and its numbers rounded."""
     match value:
         case dict():
-            return {key: short(item) for key, item in value.items()}
+            return {key: shorten(item) for key, item in value.items()}
         case list():
-            return [short(item) for item in value]
+            return [shorten(item) for item in value]
         case float():
             return round(value, DIGITS)
-        case str() if len(value) > LONG and " " not in value:
+        case str() if len(value) > LONGEST_WORD and " " not in value:
             return value[:9] + "…"
         case _:
             return value
 
 
-def shown(value: object) -> str:
-    """Write a JSON value in one line, to be shown."""
-    return json.dumps(short(value), ensure_ascii=False)
+def one_line(value: object) -> str:
+    """Return a JSON value, shortened, in one line."""
+    return json.dumps(shorten(value), ensure_ascii=False)

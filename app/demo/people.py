@@ -1,4 +1,4 @@
-"""The people of the story and their photos. Every face is synthetic: none of these people exists."""
+"""The photos of the people in the story. Every face is synthetic: none of these people exists."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -6,7 +6,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo, as a client holds it."""
+    """A photo file."""
 
     name: str
     content: bytes
@@ -18,17 +18,17 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """The photo file for each role."""
+class StoryPhotos:
+    """The name of the photo for each moment of the story."""
 
     ada_enrols: tuple[str, ...] = ("P001-selfie.jpg", "P001-portrait.jpg")
     ada_at_the_door: str = "P001-happy.jpg"
-    somebody_else: str = "P003-front.jpg"
+    another_person: str = "P003-front.jpg"
     group: str = "group.jpg"
     ben_enrols: tuple[str, ...] = ("P004-front.jpg", "P004-happy.jpg")
     bens_look_alike: str = "P006-happy.jpg"
 
 
 def not_an_image() -> Photo:
-    """Return bytes that no decoder accepts. An answer other than `unsupported-image` came before any decoding."""
+    """Return bytes that no decoder accepts: an answer other than `unsupported-image` came before any decoding."""
     return Photo("not-an-image.jpg", b"These bytes are no image. " * 8)

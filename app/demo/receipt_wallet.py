@@ -11,34 +11,42 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One receipt in a file, and what its holder knows of it."""
+class StoredReceipt:
+    """A receipt in a file."""
 
     file: Path
     owner: str
     kind: str
-    """What happened, as the holder saw it happen."""
+    """The act, as its owner knows it."""
     leaf: str
 
+    def add_proof(self, proof: dict[str, Any]) -> None:
+        """Add the proof that the receipt is in the transparency log."""
+        self.file.write_text(json.dumps(json.loads(self.file.read_text()) | {"proof": proof}))
 
-class Holder:
-    """A directory outside the service's own; a context manager."""
+
+class Wallet:
+    """A temporary directory outside the service's own; a context manager.
+
+    Args:
+        keep: whether the directory is kept at the end.
+    """
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self.root = Path(tempfile.mkdtemp(prefix="mien-demo-held-"))
         self.keys = self.root / "jwks.json"
-        """The key file: as the service published it, so not believed by itself."""
+        """The key file that the service published; not trusted by itself."""
         self.witness = self.root / "witness"
-        """What a witness keeps of the log."""
+        """The state of the witness."""
         self.fingerprint = ""
-        """Of the key that signs receipts, as the operator told it."""
+        """Fingerprint of the key that signs receipts, from the operator."""
         self.vkey = ""
-        """The key of the log's checkpoints, as the operator told it."""
-        self.receipts: list[Kept] = []
+        """The key of the checkpoints, from the operator."""
+        self.receipts: list[StoredReceipt] = []
 
     def __enter__(self) -> Self:
-        """Give the directory."""
+        """Return the wallet."""
         return self
 
     def __exit__(
@@ -48,28 +56,21 @@ class Holder:
         if not self._keep:
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def keep(self, bundle: dict[str, Any], *, owner: str, kind: str) -> Kept:
-        """Keep a receipt as it was handed over."""
+    def store(self, bundle: dict[str, Any], *, owner: str, kind: str) -> None:
+        """Write a receipt to a file, unchanged."""
         file = self.root / f"{len(self.receipts) + 1:02}-{kind.replace('_', '-')}.json"
-        kept = Kept(file, owner, kind, bundle["leaf"])
         file.write_text(json.dumps(bundle))
-        self.receipts.append(kept)
-        return kept
-
-    def add_proof(self, kept: Kept, proof: dict[str, Any]) -> None:
-        """Put the proof that the log has it beside a receipt."""
-        bundle = json.loads(kept.file.read_text())
-        kept.file.write_text(json.dumps(bundle | {"proof": proof}))
+        self.receipts.append(StoredReceipt(file, owner, kind, bundle["leaf"]))
 
 
-def unpadded(text: str) -> bytes:
-    """Read base64url without padding."""
+def decode_base64url(text: str) -> bytes:
+    """Decode base64url without padding."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def telling_parts(bundle: dict[str, Any]) -> dict[str, str]:
-    """Return the random values of a receipt, which identify it wherever they are found."""
+def identifying_parts(bundle: dict[str, Any]) -> dict[str, str]:
+    """Return the random values of a receipt, by which it could be recognised in any store."""
     payload, signature = bundle["jws"].split(".")[1:]
-    said = json.loads(unpadded(payload))
-    ids = {name: said[name] for name in ("receipt_id", "record_id", "pii_principal_id") if name in said}
+    content = json.loads(decode_base64url(payload))
+    ids = {name: content[name] for name in ("receipt_id", "record_id", "pii_principal_id") if name in content}
     return {**ids, "salt": bundle["salt"], "signature": signature}

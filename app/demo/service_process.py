@@ -1,7 +1,6 @@
-"""The service itself: a process of its own on a free port, and all that it writes under one temporary directory."""
+"""The service in a process of its own, on a free port, with all its files under one temporary directory."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -11,54 +10,59 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
 
-HOST = "127.0.0.1"
+from app.demo.command_line import HOST, environment, run_mien
+
 READY_S = 120.0
 """Seconds until the service must be ready; a cold disk reads the engine's weights slowly."""
-COMMAND_S = 60.0
 LOG_INTERVAL_S = 2
-"""Seconds between two batches of the log. The default is ten minutes: shorter tells more of when something happened."""
+"""Seconds between batches of the transparency log. The default, ten minutes, reveals less about the time of an act."""
 STOP_S = 40.0
-"""Seconds that the service gets to stop by itself; it gives requests under way 30."""
-TAIL = 6
-"""Lines of the log shown when something went wrong."""
+"""Seconds until the service must have stopped; it gives open requests 30."""
+SHOWN_LINES = 6
+"""Lines of the application log that are shown after an error."""
 
 
-class StageError(Exception):
+class ServiceError(Exception):
     """The service did not start, or one of its commands failed."""
 
 
-class Stage:
-    """One service with an empty register and an empty data directory; used as a context."""
+class ServiceProcess:
+    """One service with an empty register and an empty data directory; a context manager.
 
-    def __init__(self, *, keep: bool) -> None:
+    Args:
+        keep: whether the files are kept at the end.
+        settings: by the names of their environment variables.
+    """
+
+    def __init__(self, *, keep: bool, settings: Mapping[str, str] | None = None) -> None:
         self._keep = keep
+        self._more_settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._handler: Any = None
         self.root = Path(tempfile.mkdtemp(prefix="mien-demo-"))
-        """Holds everything the service writes: data, keys, temporary files, log."""
+        """Holds all files of the service: data, keys, temporary files, application log."""
         self.kept_at = self.root.with_name(f"{self.root.name}-kept")
-        """Where it is kept in the end, if it is."""
         self.log = self.root / "service.log"
         self.url = f"http://{HOST}:{_free_port()}"
 
     def __enter__(self) -> Self:
-        """Give the stage; `start` starts the service."""
+        """Return the service; `start` starts it."""
         # Only the main thread may handle signals.
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, _leave)
+            self._handler = signal.signal(signal.SIGTERM, _exit)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop what runs and remove what was written, whatever happened."""
+        """Stop the service and remove its files, also after an error."""
         self.stop()
         if not self._keep:
             shutil.rmtree(self.root, ignore_errors=True)
@@ -68,11 +72,11 @@ class Stage:
     def start(self) -> None:
         """Start the service, without waiting for it."""
         port = self.url.rpartition(":")[2]
-        # A session of its own: Ctrl-C reaches the demo only, which then stops the service, and its workers go with it.
+        # In its own session: Ctrl-C reaches the demo only, which then stops the service and its workers.
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-m", "app", "serve", "--host", HOST, "--port", port],
-                env=self._environment(),
+                env=environment(self._settings()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -80,17 +84,20 @@ class Stage:
             )
 
     def wait_ready(self, on_wait: Callable[[float], None] = lambda _seconds: None) -> dict[str, Any]:
-        """Wait until the service is ready, and return what it says of itself; *on_wait* gets the seconds gone by.
+        """Wait until the service is ready, and return its answer at `/readyz`.
+
+        Args:
+            on_wait: called again and again with the seconds so far.
 
         Raises:
-            StageError: it ended, or was not ready in time.
+            ServiceError: it ended, or was not ready in time.
         """
-        began = time.monotonic()
-        while (gone := time.monotonic() - began) < READY_S:
+        start = time.monotonic()
+        while (seconds := time.monotonic() - start) < READY_S:
             if self._process is None or self._process.poll() is not None:
                 msg = "the service ended before it was ready"
-                raise StageError(msg)
-            on_wait(gone)
+                raise ServiceError(msg)
+            on_wait(seconds)
             with contextlib.suppress(httpx.TransportError):
                 answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
                 if answer.is_success:
@@ -98,31 +105,22 @@ class Stage:
                     return ready
             time.sleep(0.1)
         msg = f"the service was not ready after {READY_S:.0f} seconds"
-        raise StageError(msg)
+        raise ServiceError(msg)
 
     def command(self, *arguments: str) -> dict[str, Any]:
-        """Run one operator's command beside the service, and return the object that it prints.
+        """Run one command of the operator beside the service, and return the object that it prints.
 
         Raises:
-            StageError: it was refused.
+            ServiceError: it was refused.
         """
-        done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "app", *arguments, "--json"],
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            msg = f"exit {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}"
-            raise StageError(msg)
-        printed: dict[str, Any] = json.loads(done.stdout)
-        return printed
+        done = run_mien(*arguments, settings=self._settings())
+        if done.code != 0:
+            msg = f"exit {done.code}: {done.error}"
+            raise ServiceError(msg)
+        return done.output
 
     def stop(self) -> int | None:
-        """Ask the service to stop, and return its exit code; none if it does not run. Repeating it is harmless."""
+        """Stop the service, and return its exit code; None if it does not run or does not stop in time."""
         process, self._process = self._process, None
         if process is None:
             return None
@@ -132,43 +130,35 @@ class Stage:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            # Whatever is left of its session: itself, if it hangs, or a worker that outlived it.
+            # The session may still have the service, if it hangs, or a worker.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def take_away(self) -> None:
-        """Take everything that was written away: out of reach, or, if it is to be kept, to another name."""
+    def remove_files(self) -> None:
+        """Remove all files of the service; if they are to be kept, move them to `kept_at`."""
         if self._keep:
             self.root.rename(self.kept_at)
         else:
             shutil.rmtree(self.root)
 
     def log_tail(self) -> str:
-        """Return the last lines of the service's log."""
+        """Return the last lines of the application log."""
         if not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
 
-    def _environment(self) -> dict[str, str]:
-        # The caller's own settings stay out: the story is about the defaults, and must not touch the caller's data.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MIEN_")}
-        places = {
-            "MIEN_DATA_DIR": self._place("data"),
-            "MIEN_KEYS_DIR": self._place("keys"),
-            "TMPDIR": self._place("tmp"),
-        }
-        return {**kept, **places, "MIEN_LOG_INTERVAL": str(LOG_INTERVAL_S)}
-
-    def _place(self, name: str) -> str:
-        # Private, because the service refuses a register that others may read.
-        place = self.root / name
-        place.mkdir(mode=0o700, exist_ok=True)
-        return str(place)
+    def _settings(self) -> dict[str, str]:
+        variables = {"MIEN_DATA_DIR": "data", "MIEN_KEYS_DIR": "keys", "TMPDIR": "tmp"}
+        for name in variables.values():
+            # The service refuses a register that others may read.
+            (self.root / name).mkdir(mode=0o700, exist_ok=True)
+        places = {variable: str(self.root / name) for variable, name in variables.items()}
+        return {**places, "MIEN_LOG_INTERVAL": str(LOG_INTERVAL_S), **self._more_settings}
 
 
-def _leave(number: int, _frame: object) -> NoReturn:
-    """Leave by way of every `with`, so that nothing is left running: the shell's code for a signal is 128 and it."""
+def _exit(number: int, _frame: object) -> NoReturn:
+    """Exit with the shell's code for a signal; every `with` block ends, so that no process is left."""
     sys.exit(128 + number)
 
 

@@ -1,5 +1,6 @@
-"""The story, step by step; every step is a check."""
+"""The story, step by step. The docstring of each step is shown to the audience."""
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from subprocess import SubprocessError
@@ -7,141 +8,137 @@ from subprocess import SubprocessError
 import httpx
 from rich.console import Console
 
-from app.demo import consent_act, erasure_act, log_act, receipts_act, verification_act
-from app.demo.http_client import Caller
-from app.demo.narrator import StepFailedError, Teller
-from app.demo.people import Cast
-from app.demo.receipt_wallet import Holder
-from app.demo.scene import Person, Scene
-from app.demo.service_process import LOG_INTERVAL_S, Stage, StageError
+from app.demo import consent_steps, erasure_steps, log_steps, receipt_steps, verification_steps
+from app.demo.http_client import Client
+from app.demo.narrator import Narrator, StepFailedError
+from app.demo.people import StoryPhotos
+from app.demo.receipt_wallet import Wallet
+from app.demo.service_process import LOG_INTERVAL_S, ServiceError, ServiceProcess
+from app.demo.state import DemoState, Person
 
 ANSWER_S = 60.0
-"""Seconds that one answer may take."""
+"""Seconds until a request must be answered."""
+FAULTS = (ServiceError, SubprocessError, httpx.HTTPError, LookupError, TypeError, ValueError)
+"""Raised if there is no answer, or one without a field of the contract."""
 
-FAULTS = (StageError, SubprocessError, httpx.HTTPError, LookupError, TypeError, ValueError)
-"""What comes when there is no answer, or one in which a field of the contract is missing."""
+Step = Callable[[DemoState], None]
 
-Step = Callable[[Scene], None]
-
-ACTS: Sequence[tuple[str, Sequence[Step]]] = (
+PARTS: Sequence[tuple[str, Sequence[Step]]] = (
     (
-        "Saying yes",
+        "Consent",
         (
-            log_act.fingerprint_is_noted,
-            consent_act.relying_party_is_added,
-            consent_act.anybody_sees_who_may_ask,
-            consent_act.ada_registers,
-            consent_act.ada_reads_the_notice,
-            consent_act.nothing_happens_unasked,
-            consent_act.ada_consents,
-            consent_act.ada_enrols,
-            consent_act.files_hold_no_clear_trace,
-            log_act.a_witness_begins,
+            log_steps.note_fingerprint,
+            consent_steps.add_relying_party,
+            consent_steps.list_relying_parties,
+            consent_steps.register_ada,
+            consent_steps.read_notice,
+            consent_steps.enrol_without_consent,
+            consent_steps.consent_ada,
+            consent_steps.enrol_ada,
+            consent_steps.scan_while_enrolled,
+            log_steps.start_witness,
         ),
     ),
     (
-        "Being asked",
+        "Verification",
         (
-            verification_act.ada_is_recognised,
-            verification_act.somebody_else_is_not,
-            verification_act.a_group_is_refused,
-            verification_act.ben_cannot_borrow_a_consent,
-            verification_act.an_unknown_reference_is_refused_unseen,
-            verification_act.ben_says_no,
-            verification_act.nobody_is_told_apart,
-            verification_act.look_alike_is_let_in,
-            verification_act.ada_stops_all_use,
+            verification_steps.match_ada,
+            verification_steps.reject_another_person,
+            verification_steps.refuse_group_photo,
+            verification_steps.refuse_borrowed_consent,
+            verification_steps.refuse_unknown_reference,
+            verification_steps.record_bens_refusal,
+            verification_steps.hide_that_ben_exists,
+            verification_steps.match_look_alike,
+            verification_steps.restrict_ada,
         ),
     ),
     (
-        "Leaving",
+        "Erasure",
         (
-            erasure_act.ada_reads_her_log,
-            erasure_act.ada_corrects_her_name,
-            erasure_act.ada_asks_for_everything,
-            erasure_act.ada_withdraws,
-            erasure_act.everybody_leaves,
-            erasure_act.nothing_is_left,
+            erasure_steps.list_comparisons,
+            erasure_steps.correct_name,
+            erasure_steps.read_all_data,
+            erasure_steps.withdraw_ada,
+            erasure_steps.erase_ada,
+            erasure_steps.erase_ben,
+            erasure_steps.scan_after_erasure,
         ),
     ),
     (
-        "Proving it",
+        "Proof",
         (
-            log_act.proofs_are_fetched,
-            log_act.a_use_is_in_the_log,
-            log_act.the_witness_looks_again,
-            erasure_act.the_service_stops,
-            receipts_act.the_service_is_gone,
-            receipts_act.receipts_prove_each_step,
-            receipts_act.a_changed_byte_is_refused,
+            log_steps.fetch_proofs,
+            log_steps.find_use_in_log,
+            log_steps.run_witness_again,
+            erasure_steps.stop_service,
+            receipt_steps.remove_service,
+            receipt_steps.verify_receipts,
+            receipt_steps.refuse_changed_receipt,
         ),
     ),
 )
 
 
-def play(*, console: Console, keep: bool = False, cast: Cast | None = None) -> bool:
-    """Play the story on *console* against a service started for it, and say whether every step held.
+def play(*, console: Console, keep: bool = False, photos: StoryPhotos | None = None) -> bool:
+    """Play the story on *console* against a service started for it, and return whether every check passed.
 
     Args:
-        console: where it is told.
-        keep: leave the service's directories where they are, to look at.
-        cast: the photo for each role; the demo's own when not given.
+        keep: whether the temporary directories are kept.
+        photos: by default the demo's own.
     """
-    began = time.monotonic()
-    teller = Teller(console)
-    teller.note("Mien: the face you choose to show. Every face here is synthetic: none of these people exists.")
+    start = time.monotonic()
+    narrator = Narrator(console)
+    narrator.note("Mien: the face you choose to show. Every face here is synthetic: none of these people exists.")
     with (
-        Stage(keep=keep) as stage,
-        Holder(keep=keep) as holder,
-        httpx.Client(base_url=stage.url, timeout=ANSWER_S, trust_env=False) as http,
+        ServiceProcess(keep=keep) as service,
+        Wallet(keep=keep) as wallet,
+        httpx.Client(base_url=service.url, timeout=ANSWER_S, trust_env=False) as http,
     ):
-        held = _told(_scene(teller, stage, holder, http, cast or Cast()), console)
+        ada, ben = (Person(name, Client(http, narrator)) for name in ("Ada Example-Person", "Ben Example-Person"))
+        door = Client(http, narrator)
+        demo = DemoState(service, wallet, narrator, photos or StoryPhotos(), door, ada, ben)
+        passed = _play_parts(demo, console)
     if keep:
-        wrote = stage.root if stage.root.exists() else stage.kept_at
-        teller.note(f"Kept, to look at: {wrote} and {holder.root}")
-    if held:
-        teller.act("The end")
-        teller.note(f"{teller.steps} steps, {teller.checks} checks, all held; {time.monotonic() - began:.1f} s.")
-    return held
+        written = service.root if service.root.exists() else service.kept_at
+        narrator.note(f"The files are kept: {written} and {wallet.root}")
+    if passed:
+        narrator.part("The end")
+        seconds = time.monotonic() - start
+        narrator.note(f"{narrator.steps} steps, {narrator.checks} checks, all passed; {seconds:.1f} s.")
+    return passed
 
 
-def _told(scene: Scene, console: Console) -> bool:
-    teller, stage = scene.teller, scene.stage
+def _play_parts(demo: DemoState, console: Console) -> bool:
+    narrator = demo.narrator
     try:
-        _raise_curtain(teller, stage, console)
-        for title, steps in ACTS:
-            teller.act(title)
+        _start_service(demo, console)
+        for title, steps in PARTS:
+            narrator.part(title)
             for step in steps:
-                step(scene)
-    except StepFailedError as failure:
-        teller.failed(failure, stage.log_tail())
-    except FAULTS as fault:
-        came = f"{type(fault).__name__}: {fault}"
-        teller.failed(StepFailedError("the service runs, and answers as the contract says", came), stage.log_tail())
+                narrator.step(" ".join((inspect.getdoc(step) or "").split()))
+                step(demo)
+    except StepFailedError as error:
+        narrator.failure(error, demo.service.log_tail())
+    except FAULTS as error:
+        failed = StepFailedError("the service runs and answers as documented", f"{type(error).__name__}: {error}")
+        narrator.failure(failed, demo.service.log_tail())
     else:
         return True
     return False
 
 
-def _raise_curtain(teller: Teller, stage: Stage, console: Console) -> None:
-    teller.note(
-        "A service is started for it, with empty directories of its own. New lines join its log every"
+def _start_service(demo: DemoState, console: Console) -> None:
+    demo.narrator.note(
+        "A service is started with empty directories. It appends to its transparency log every"
         f" {LOG_INTERVAL_S} seconds instead of every ten minutes, to keep this story short."
     )
-    stage.start()
+    demo.service.start()
     with console.status("starting") as status:
-        ready = stage.wait_ready(lambda seconds: status.update(f"loading the face engine: {seconds:.0f} s"))
-    teller.check(
-        f"ready at {stage.url}: profile {ready['profile']}, engine {ready['engine']},"
+        ready = demo.service.wait_ready(lambda seconds: status.update(f"loading the face engine: {seconds:.0f} s"))
+    demo.narrator.check(
+        f"ready at {demo.service.url}: profile {ready['profile']}, engine {ready['engine']},"
         f" sandbox of its workers {ready['sandbox']['level']}, keys protected by {ready['key_protection']}",
-        held=ready["status"] == "ready",
-        came=str(ready),
+        passed=ready["status"] == "ready",
+        result=str(ready),
     )
-
-
-def _scene(teller: Teller, stage: Stage, holder: Holder, http: httpx.Client, cast: Cast) -> Scene:
-    def client() -> Caller:
-        return Caller(http, teller)
-
-    ada, ben = Person("Ada Example-Person", client()), Person("Ben Example-Person", client())
-    return Scene(stage=stage, holder=holder, teller=teller, cast=cast, door=client(), ada=ada, ben=ben)

@@ -1,4 +1,4 @@
-"""The scan finds what is there however it is spelled, and nothing that is not."""
+"""The scan finds a stored value in every spelling, and nothing else."""
 
 import base64
 import hashlib
@@ -17,10 +17,10 @@ from app.demo.byte_scan import (
     image_needle,
     photo_needle,
     scan,
-    spelled,
+    spellings_of,
     text_needle,
 )
-from app.demo.people import Cast, Photo
+from app.demo.people import Photo, StoryPhotos
 
 NAME = "Ada Example-Person"
 ID = UUID("3f1c9a52-7b0e-4d6a-9c11-5e8d2b4fa607")
@@ -29,7 +29,7 @@ TOKEN = "mien_sub_" + base64.urlsafe_b64encode(TOKEN_BYTES).decode().rstrip("=")
 
 
 def hidden_in(directory: Path, content: bytes) -> Path:
-    """Write *content* into the middle of noise, two directories down."""
+    """Write *content* into the middle of random bytes, two directories down."""
     place = directory / "data" / "mien.db-wal"
     place.parent.mkdir()
     place.write_bytes(secrets.token_bytes(5000) + content + secrets.token_bytes(5000))
@@ -37,12 +37,12 @@ def hidden_in(directory: Path, content: bytes) -> Path:
 
 
 TEXT_SPELLINGS: dict[str, Callable[[str], bytes]] = {
-    "as it is": str.encode,
+    "plain": str.encode,
     "in capitals": lambda text: text.upper().encode(),
     "in hexadecimal": lambda text: text.encode().hex().encode(),
     "in capital hexadecimal": lambda text: text.encode().hex().upper().encode(),
     "in UTF-16": lambda text: text.encode("utf-16-le"),
-    "in UTF-16, the other way round": lambda text: text.encode("utf-16-be"),
+    "in UTF-16, big-endian": lambda text: text.encode("utf-16-be"),
     "in a URL": lambda text: text.replace(" ", "%20").encode(),
     "in a form": lambda text: text.replace(" ", "+").encode(),
     "without its dashes": lambda text: text.replace("-", "").encode(),
@@ -50,7 +50,7 @@ TEXT_SPELLINGS: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("spell", TEXT_SPELLINGS.values(), ids=TEXT_SPELLINGS.keys())
-def test_text_is_found_however_it_is_spelled(tmp_path: Path, spell: Callable[[str], bytes]) -> None:
+def test_text_is_found_in_every_spelling(tmp_path: Path, spell: Callable[[str], bytes]) -> None:
     found = scan(hidden_in(tmp_path, spell(NAME)), [text_needle("name", NAME)])
 
     assert found.found("name")
@@ -80,21 +80,21 @@ def test_id_is_found_as_text_and_as_bytes(tmp_path: Path, stored: bytes) -> None
 
 
 @pytest.mark.parametrize("stored", [TOKEN.encode(), TOKEN_BYTES, TOKEN_BYTES.hex().encode(), TOKEN[9:].encode()])
-def test_token_is_found_with_and_without_what_it_is_for(tmp_path: Path, stored: bytes) -> None:
+def test_token_is_found_with_and_without_its_prefix(tmp_path: Path, stored: bytes) -> None:
     assert scan(hidden_in(tmp_path, stored), [text_needle("token", TOKEN)]).found("token")
 
 
 @pytest.mark.parametrize("encode", [bytes, bytes.hex, base64.b64encode])
 def test_part_of_a_photo_is_found(tmp_path: Path, encode: Callable[[bytes], bytes | str]) -> None:
-    photo = Photo.load(Cast().ada_at_the_door).content
+    photo = Photo.load(StoryPhotos().ada_at_the_door).content
     part = encode(photo[len(photo) // 2 : len(photo) // 2 + 8000])
     stored = part if isinstance(part, bytes) else part.encode()
 
     assert scan(hidden_in(tmp_path, stored), [photo_needle("photo", photo)]).found("photo")
 
 
-def test_one_photo_is_not_taken_for_another(tmp_path: Path) -> None:
-    here, elsewhere = (Photo.load(name).content for name in Cast().ada_enrols)
+def test_another_photo_is_not_found(tmp_path: Path) -> None:
+    here, elsewhere = (Photo.load(name).content for name in StoryPhotos().ada_enrols)
 
     assert not scan(hidden_in(tmp_path, here), [photo_needle("photo", elsewhere)]).traces
 
@@ -106,7 +106,7 @@ def test_hash_is_found(tmp_path: Path) -> None:
 
 
 def test_any_image_is_found(tmp_path: Path) -> None:
-    photo = Photo.load(Cast().group).content
+    photo = Photo.load(StoryPhotos().group).content
 
     assert scan(hidden_in(tmp_path, photo), [image_needle("image")]).found("image")
 
@@ -118,8 +118,8 @@ def test_file_name_is_searched_too(tmp_path: Path) -> None:
     assert [trace.offset for trace in found.traces] == [-1]
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
-    photo = Photo.load(Cast().ada_at_the_door).content
+def test_nothing_is_found_in_random_bytes(tmp_path: Path) -> None:
+    photo = Photo.load(StoryPhotos().ada_at_the_door).content
     needles = [
         text_needle("name", NAME),
         text_needle("id", str(ID)),
@@ -134,7 +134,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
     assert (found.files, found.size) == (1, 310_000)
 
 
-def test_where_it_was_found_is_said(tmp_path: Path) -> None:
+def test_trace_has_the_place(tmp_path: Path) -> None:
     found = scan(hidden_in(tmp_path, NAME.encode()), [text_needle("name", NAME), text_needle("id", str(ID))])
 
     assert [(trace.needle, trace.path, trace.offset) for trace in found.traces] == [
@@ -143,16 +143,16 @@ def test_where_it_was_found_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"short", b"1234567"])
-def test_what_would_be_found_by_chance_is_refused(value: bytes) -> None:
+def test_a_value_that_chance_would_find_is_refused(value: bytes) -> None:
     with pytest.raises(ValueError, match="by chance"):
         Needle.of("chance", [value])
 
 
 def test_every_spelling_is_long_enough() -> None:
-    assert min(map(len, spelled(b"\0" * SHORTEST))) >= SHORTEST
+    assert min(map(len, spellings_of(b"\0" * SHORTEST))) >= SHORTEST
 
 
-def test_window_of_a_photo_is_as_long_as_it_says() -> None:
-    needle = photo_needle("photo", Photo.load(Cast().group).content)
+def test_pieces_of_a_photo_have_the_stated_length() -> None:
+    needle = photo_needle("photo", Photo.load(StoryPhotos().group).content)
 
     assert min(map(len, needle.spellings)) == WINDOW
