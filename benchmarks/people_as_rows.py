@@ -163,6 +163,7 @@ class Filler:
             purpose=Purpose.VERIFICATION,
             relying_party_id=self._party_id,
             enrolment_id=enrolment_id,
+            entry_id=enrolment_id,
             enrolled_on=now.date(),
             engine_id=self._card.id,
             weights_sha256=self._card.weights_sha256,

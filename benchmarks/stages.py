@@ -68,7 +68,7 @@ def watching(engine: Engine, clock: Clock) -> Iterator[None]:
         (pipeline, "decode", "decode"),
         (ImageFile.ImageFile, "resize", "reduce"),  # of the picture just opened: nothing else is an `ImageFile`
         (engine, "detect", "detect"),
-        (pipeline, "measures", "quality"),
+        (pipeline, "measure_quality", "quality"),
         (engine, "embed", "embed"),
     ]
     with ExitStack() as patched:
