@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from app.evaluation import rates, resampling, scores, service
-from app.evaluation.cache import open_cache
+from app.evaluation.cache import Cache
 from app.evaluation.groups import no_groups
 from app.evaluation.provenance import state
 from app.evaluation.scores import Source
@@ -73,7 +73,7 @@ def measured(folder: Path, place: Path, workers: int, images: int) -> list[str]:
     trial = prepare(asked)
     engine = create_engine(settings)
     before = report.cpu_s(os.getpid())
-    with open_cache(place / "cache", engine[1]) as cache:
+    with Cache(place / "cache", engine[1]) as cache:
         engine[0].start()
         try:
             found = service.evaluate(asked, trial, engine, cache, now=utc_now(), progress=lambda _doing: None)
@@ -101,7 +101,7 @@ def compared(images: int) -> list[str]:
     source = Source(middles[person] + chance.normal(size=(images, 128)) * 0.02, person, "l2")
     groups = no_groups(int(person.max()) + 1)
     begun = time.perf_counter()
-    found = rates.rates_of(scores.tally(source, groups, scores.STEP), groups)
+    found = rates.Rates(scores.tally(source, groups, scores.STEP), groups)
     counted = time.perf_counter()
     thresholds = sorted(point.threshold for point in rates.points(found.table(), found.floor))
     resampling.intervals(source, groups, thresholds, resamples=1000, seed=1, progress=lambda _doing: None)

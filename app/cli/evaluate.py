@@ -13,7 +13,7 @@ from rich.console import Console
 
 from app.cli.command import Json, print_result, read_settings, refuse, refuse_on_error
 from app.evaluation import report_files, service
-from app.evaluation.cache import Cache, default_directory, open_cache
+from app.evaluation.cache import Cache, default_directory
 from app.evaluation.errors import EngineLostError, EvaluationError
 from app.evaluation.number_format import bounds, rate
 from app.evaluation.provenance import state
@@ -97,7 +97,7 @@ def evaluate(
     """
     settings = read_settings()
     with refuse_on_error():
-        asked = EvaluationRequest(
+        request = EvaluationRequest(
             root=directory,
             stated=_read_statement(origin, agreed),
             name=name,
@@ -110,8 +110,8 @@ def evaluate(
             most_bytes=settings.max_photo_bytes,
         )
         report_files.check_output(out, force=force)
-        found = _evaluate(asked, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
-    _print(found, out, as_json=as_json)
+        result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
+    _print(result, out, as_json=as_json)
 
 
 def _check_calibration(settings: Settings, pairs: Path | None) -> None:
@@ -151,7 +151,7 @@ def _ask(question: str) -> str:
 
 
 def _evaluate(
-    asked: EvaluationRequest,
+    request: EvaluationRequest,
     settings: Settings,
     directory: Path | None,
     out: Path,
@@ -161,16 +161,16 @@ def _evaluate(
 ) -> Evaluation:
     """Evaluate, write the report, and seal it if requested; only an interrupted run leaves its cache."""
     if calibrate:
-        _check_calibration(settings, asked.pairs)
-    trial = prepare(asked)
-    measuring = settings.model_copy(update={"engine_workers": asked.workers, "engine_queue": 2 * asked.workers})
+        _check_calibration(settings, request.pairs)
+    trial = prepare(request)
+    measuring = settings.model_copy(update={"engine_workers": request.workers, "engine_queue": 2 * request.workers})
     pool, card = create_engine(measuring, calibrated=False)
-    with open_cache(directory or default_directory(), card) as cache, _sigterm_as_interrupt():
+    with Cache(directory or default_directory(), card) as cache, _sigterm_as_interrupt():
         pool.start()
         try:
-            found = _write_report(asked, trial, (pool, card), cache, out)
+            result = _write_report(request, trial, (pool, card), cache, out)
             if calibrate:
-                typer.echo(f"mien: calibrated: {seal_calibration(found.document, settings=settings)}", err=True)
+                typer.echo(f"mien: calibrated: {seal_calibration(result.document, settings=settings)}", err=True)
         except (KeyboardInterrupt, EngineLostError, CustomEngineError, OSError) as error:
             _exit_interrupted(cache, error)
         except EvaluationError:
@@ -179,17 +179,17 @@ def _evaluate(
         finally:
             pool.close()
         _end_cache(cache, keep_cache=keep_cache)
-    return found
+    return result
 
 
 def _write_report(
-    asked: EvaluationRequest, trial: Trial, engine: service.Engine, cache: Cache, out: Path
+    request: EvaluationRequest, trial: Trial, engine: service.Engine, cache: Cache, out: Path
 ) -> Evaluation:
     with show_progress() as progress:
-        found = service.evaluate(asked, trial, engine, cache, now=utc_now(), progress=progress)
+        result = service.evaluate(request, trial, engine, cache, now=utc_now(), progress=progress)
         progress("writing the report")
-        report_files.write_report(out, found.document)
-    return found
+        report_files.write_report(out, result.document)
+    return result
 
 
 @contextmanager
@@ -218,15 +218,15 @@ def _end_cache(cache: Cache, *, keep_cache: bool) -> None:
         cache.delete()
 
 
-def _print(found: Evaluation, out: Path, *, as_json: bool) -> None:
-    for one, other in found.shared[:_DUPLICATES_SHOWN]:
+def _print(result: Evaluation, out: Path, *, as_json: bool) -> None:
+    for one, other in result.shared[:_DUPLICATES_SHOWN]:
         typer.echo(f"mien: warning: the same image twice: {str(one)!r} and {str(other)!r}", err=True)
     if as_json:
-        print_result(found.document, as_json=True)
+        print_result(result.document, as_json=True)
         return
-    for text in found.document["warnings"]:
+    for text in result.document["warnings"]:
         typer.echo(f"mien: warning: {text}", err=True)
-    print_result(_summary(found.document, out), as_json=False)
+    print_result(_summary(result.document, out), as_json=False)
 
 
 def _summary(document: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,14 @@ Outcome = Vector | Flaw
 
 
 class Cache:
-    """An open cache, locked for one evaluation.
+    """An open cache, locked for one evaluation; a context manager.
 
     Args:
         directory: holds the cache file; created if missing.
         card: the engine's card; entries of another engine or other weights are not found.
+
+    Raises:
+        EvaluationError: other users can read the directory, or another evaluation uses it.
     """
 
     def __init__(self, directory: Path, card: Card) -> None:
@@ -78,7 +81,11 @@ class Cache:
             with suppress(OSError):  # something else is in it
                 self.path.parent.rmdir()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Return the cache."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the file and release the lock."""
         self._file.close()
 
@@ -114,20 +121,6 @@ def default_directory() -> Path:
     """Return the cache directory of the XDG base directory specification."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / DIRECTORY
-
-
-@contextmanager
-def open_cache(directory: Path, card: Card) -> Iterator[Cache]:
-    """Open the cache for one evaluation.
-
-    Raises:
-        EvaluationError: other users can read the directory, or another evaluation uses it.
-    """
-    cache = Cache(directory, card)
-    try:
-        yield cache
-    finally:
-        cache.close()
 
 
 def _private(directory: Path) -> bool:

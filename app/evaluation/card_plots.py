@@ -1,18 +1,13 @@
 """Figures of docs/explanation/engines.md, drawn from the shipped cards. Imported only when they are drawn."""
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from app.evaluation.plotting import number_ids
+from app.evaluation.svg import SETTINGS, draw_svg, format_ticks
 from app.faces.cards.card import Card
 from app.faces.cards.compare import FPIR
 
@@ -23,18 +18,7 @@ GALLERIES: Final = np.geomspace(1, 1_000_000, 200)
 RATES: Final = (1e-3, 1e-4, 1e-5)
 AT: Final = "0.0001"
 _SIZE: Final = (6.4, 4.2)
-_SETTINGS: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mien",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+_SETTINGS: Final[dict[Any, Any]] = {**SETTINGS, "grid.alpha": 0.25}
 
 
 def figures(cards: Sequence[Card]) -> dict[str, str]:
@@ -50,13 +34,8 @@ def figures(cards: Sequence[Card]) -> dict[str, str]:
 
 
 def _svg(title: str, draw: Callable[[Axes, Sequence[Card]], None], cards: Sequence[Card]) -> str:
-    drawing = Drawing(figsize=_SIZE)
-    FigureCanvasSVG(drawing)
-    axes = drawing.add_subplot()
-    draw(axes, cards)
-    out = io.StringIO()
-    drawing.savefig(out, format="svg", metadata={"Title": title, "Date": None, "Creator": None})
-    return number_ids(out.getvalue())
+    metadata = {"Title": title, "Date": None, "Creator": None}
+    return draw_svg(lambda axes: draw(axes, cards), size=_SIZE, metadata=metadata)
 
 
 def _det(axes: Axes, cards: Sequence[Card]) -> None:
@@ -72,30 +51,30 @@ def _det(axes: Axes, cards: Sequence[Card]) -> None:
             axes.plot([row.fmr] * 2, one.fnmr, color=colour, lw=1.2)
             axes.plot(one.fmr, [row.fnmr] * 2, color=colour, lw=1.2)
     axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
-    _plain(axes.xaxis, axes.yaxis)
+    format_ticks("{:g}".format, axes.xaxis, axes.yaxis)
     axes.legend(title="crosses: 95 % intervals over people", loc="upper right")
 
 
 def _groups(axes: Axes, cards: Sequence[Card]) -> None:
     trials = [(card, card.calibration.by_origin_near(_own_threshold(card))) for card in cards]
-    told = [(card, found) for card, found in trials if found is not None]
-    names = sorted(told[0][1].rates, key=lambda group: -told[0][1].rates[group])
-    high = 0.8 / len(told)
-    for place, (card, found) in enumerate(told):
+    shown = [(card, found) for card, found in trials if found is not None]
+    names = sorted(shown[0][1].rates, key=lambda group: -shown[0][1].rates[group])
+    high = 0.8 / len(shown)
+    for place, (card, found) in enumerate(shown):
         ys = [row - 0.4 + high * (place + 0.5) for row in range(len(names))]
         label = f"{card.id}, at {found.threshold:g}"
         axes.barh(ys, [found.rates[group] for group in names], height=high * 0.9, color=COLOURS[place], label=label)
         axes.axvline(card.default_target_fmr, color=COLOURS[place], linestyle=DASHES[place], lw=1.2)
     axes.set(xscale="log", xlabel="false match rate between different people of one group", yticks=range(len(names)))
     axes.set_yticklabels(names)
-    _plain(axes.xaxis)
+    format_ticks("{:g}".format, axes.xaxis)
     axes.invert_yaxis()
     axes.legend(title="lines: each one's target", loc="lower right")
 
 
 def _own_threshold(card: Card) -> float:
-    held = [point for point in card.calibration.points if point.fmr <= card.default_target_fmr]
-    return held[-1].threshold
+    points = [point for point in card.calibration.points if point.fmr <= card.default_target_fmr]
+    return points[-1].threshold
 
 
 def _references(axes: Axes, cards: Sequence[Card]) -> None:
@@ -106,7 +85,7 @@ def _references(axes: Axes, cards: Sequence[Card]) -> None:
             rates = [row[f"fnmr_of_{way}"][AT] for row in rows]
             axes.plot(counts, rates, color=colour, linestyle=dash, marker="o", label=f"{card.id}, {way}")
     axes.set(yscale="log", xlabel="enrolled photos", ylabel=f"false non-match rate at FMR {AT}", xticks=[1, 2, 3, 5])
-    _plain(axes.yaxis)
+    format_ticks("{:g}".format, axes.yaxis)
     axes.legend()
 
 
@@ -117,12 +96,5 @@ def _gallery(axes: Axes, _cards: Sequence[Card]) -> None:
     axes.annotate(f"FPIR {FPIR:g}", (1, FPIR), xytext=(2, 4), textcoords="offset points")
     axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="strangers taken for one (FPIR)")
     axes.set_ylim(1e-5, 1.5)
-    _plain(axes.xaxis, axes.yaxis)
+    format_ticks("{:g}".format, axes.xaxis, axes.yaxis)
     axes.legend(title="1 - (1 - FMR)^N")
-
-
-def _plain(*axes: Axis) -> None:
-    """Format logarithmic ticks as plain numbers; powers of ten would need mathematical typesetting."""
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())

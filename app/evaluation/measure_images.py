@@ -24,7 +24,7 @@ from app.faces.workers.pool import EnginePool
 from app.kit.errors import BusyError
 from app.kit.progress import Progress
 
-_TOLD_EVERY: Final = 10
+_REPORT_EVERY: Final = 10
 _THREADS_A_WORKER: Final = 2
 """One waits with the next image while another's is measured."""
 POOR_QUALITY: Final = "poor-quality"
@@ -69,7 +69,7 @@ class MeasuredImages:
 
 
 @dataclass(frozen=True, slots=True)
-class _One:
+class _FileOutcome:
     """Outcome of one file."""
 
     outcome: Outcome | NoAnswer
@@ -88,7 +88,7 @@ class Measurer:
     most_bytes: int
     workers: int
 
-    def measure(self, path: Path) -> _One:
+    def measure(self, path: Path) -> _FileOutcome:
         """Return the outcome of one file, from the cache or from a worker.
 
         Raises:
@@ -97,24 +97,24 @@ class Measurer:
         try:
             image = read(path, most_bytes=self.most_bytes)
         except OSError:
-            return _One(NoAnswer.UNREADABLE)
+            return _FileOutcome(NoAnswer.UNREADABLE)
         if image is None:
-            return _One(NoAnswer.TOO_LARGE, str(path))
+            return _FileOutcome(NoAnswer.TOO_LARGE, str(path))
         key = self.cache.key(image)
         known = self.cache.find(key)
         if known is not None:
-            return _One(known, key)
+            return _FileOutcome(known, key)
         try:
             (answer,) = self.pool.measure_for_evaluation(self.stated, [image])
         except BusyError:
             status = self.pool.status()
             if not status.ready:
                 raise EngineLostError(f"the engine {status.engine} cannot be used: {status.reason}") from None
-            return _One(NoAnswer.NO_ANSWER, key, fresh=True)
-        return _One(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
+            return _FileOutcome(NoAnswer.NO_ANSWER, key, fresh=True)
+        return _FileOutcome(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
 
 
-def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, progress: Progress) -> MeasuredImages:
+def measure_folder(folder: Folder, measurer: Measurer, *, listed: bool, progress: Progress) -> MeasuredImages:
     """Measure every sample of *folder* that is not in the cache.
 
     Args:
@@ -123,36 +123,36 @@ def measure_folder(folder: Folder, bench: Measurer, *, listed: bool, progress: P
     Raises:
         EngineLostError: the engine is unusable.
     """
-    begun = time.monotonic()
-    found: dict[int, _One] = {}
+    start = time.monotonic()
+    found: dict[int, _FileOutcome] = {}
     fresh = 0
-    for place, one in _measured(folder.samples, bench):
+    for place, one in _measured(folder.samples, measurer):
         found[place] = one
         fresh += one.fresh
-        if not isinstance(one.outcome, NoAnswer) and bench.cache.find(one.key) is None:
-            bench.cache.add(one.key, one.outcome)
-        if len(found) % _TOLD_EVERY == 0:
-            pace = fresh / (time.monotonic() - begun)
+        if not isinstance(one.outcome, NoAnswer) and measurer.cache.find(one.key) is None:
+            measurer.cache.add(one.key, one.outcome)
+        if len(found) % _REPORT_EVERY == 0:
+            pace = fresh / (time.monotonic() - start)
             progress(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
-    seconds = time.monotonic() - begun
-    return _counted(
+    seconds = time.monotonic() - start
+    return _count(
         folder.samples, [found[place] for place in range(len(found))], listed=listed, fresh=fresh, seconds=seconds
     )
 
 
-def _measured(samples: Sequence[Sample], bench: Measurer) -> Iterator[tuple[int, _One]]:
+def _measured(samples: Sequence[Sample], measurer: Measurer) -> Iterator[tuple[int, _FileOutcome]]:
     """Measure on all workers; yield each outcome as it is ready."""
-    threads = ThreadPoolExecutor(_THREADS_A_WORKER * bench.workers, thread_name_prefix="measuring")
+    threads = ThreadPoolExecutor(_THREADS_A_WORKER * measurer.workers, thread_name_prefix="measuring")
     try:
-        places = {threads.submit(bench.measure, sample.path): place for place, sample in enumerate(samples)}
+        places = {threads.submit(measurer.measure, sample.path): place for place, sample in enumerate(samples)}
         for done in as_completed(places):
             yield places[done], done.result()
     finally:
         threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _counted(
-    samples: Sequence[Sample], found: Sequence[_One], *, listed: bool, fresh: int, seconds: float
+def _count(
+    samples: Sequence[Sample], found: Sequence[_FileOutcome], *, listed: bool, fresh: int, seconds: float
 ) -> MeasuredImages:
     readable = [place for place, one in enumerate(found) if one.outcome is not NoAnswer.UNREADABLE]
     tried, shared = _distinct(samples, found, readable)
@@ -189,7 +189,7 @@ def _counted(
 
 
 def _distinct(
-    samples: Sequence[Sample], found: Sequence[_One], places: Sequence[int]
+    samples: Sequence[Sample], found: Sequence[_FileOutcome], places: Sequence[int]
 ) -> tuple[list[int], tuple[tuple[Path, Path], ...]]:
     """Return the places without repeated images of one person, and the images that two people share."""
     of_person: set[tuple[str, int]] = set()

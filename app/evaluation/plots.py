@@ -3,7 +3,6 @@
 Imported only when a page is made (`plotting.load_figures`).
 """
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -12,13 +11,10 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from app.evaluation.number_format import plain, rate
-from app.evaluation.plotting import number_ids
+from app.evaluation.svg import SETTINGS, draw_svg, format_ticks
 
 INK: Final = "#010203"
 """Placeholder for the page's text colour."""
@@ -28,48 +24,34 @@ _DASHES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Lines differ without colour too."""
 _SIZE: Final = (5.2, 3.6)
 _SETTINGS: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mien",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
+    **SETTINGS,
     "font.size": 10,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "axes.grid": True,
     "grid.color": INK,
     "grid.alpha": 0.15,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
 
 
-def figures(told: dict[str, Any]) -> dict[str, str]:
+def figures(document: dict[str, Any]) -> dict[str, str]:
     """Return each figure that has numbers as an SVG element, by name."""
     drawn: dict[str, Callable[[Axes, dict[str, Any]], None]] = {"det": _det, "histograms": _histograms}
-    if any(told["calibration"]["table"][-1]["fmr_by_group"].values()):
+    if any(document["calibration"]["table"][-1]["fmr_by_group"].values()):
         drawn["groups"] = _groups
-    if told["references"]:
+    if document["references"]:
         drawn["references"] = _references
-    if told["identification"] and len(told["identification"]) > 1:
+    if document["identification"] and len(document["identification"]) > 1:
         drawn["identification"] = _identification
     with mpl.rc_context(_SETTINGS):
-        return {name: _svg(name, draw, told) for name, draw in drawn.items()}
+        return {name: _svg(name, draw, document) for name, draw in drawn.items()}
 
 
-def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], told: dict[str, Any]) -> str:
-    drawing = Drawing(figsize=_SIZE)
-    FigureCanvasSVG(drawing)
-    axes = drawing.add_subplot()
-    draw(axes, told)
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    drawing.savefig(out, format="svg", transparent=True, metadata=nothing)
-    text = number_ids(out.getvalue())
+def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], document: dict[str, Any]) -> str:
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    text = draw_svg(lambda axes: draw(axes, document), size=_SIZE, transparent=True, metadata=metadata)
     text = text[text.index("<svg") :]
     # Ids repeat between figures, and a page may hold each id once.
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
@@ -84,18 +66,17 @@ def _svg(name: str, draw: Callable[[Axes, dict[str, Any]], None], told: dict[str
     )
 
 
-def _det(axes: Axes, told: dict[str, Any]) -> None:
-    curve = told["det"]
+def _det(axes: Axes, document: dict[str, Any]) -> None:
+    curve = document["det"]
     least = min([rate for rate in curve["fnmr"] if rate > 0], default=1e-3)
     axes.plot(curve["fmr"], _positive(curve["fnmr"]), color=SERIES[0], linewidth=2)
     axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
     axes.set_ylim(least / 2, 1.5)
     axes.set_xlim(min(_positive(curve["fmr"])) / 2, 1)
-    _say_rates(axes.xaxis)
-    _say_rates(axes.yaxis)
+    format_ticks(rate, axes.xaxis, axes.yaxis)
     if not any(curve["fnmr"]):
         axes.text(0.5, 0.5, "no miss was seen", transform=axes.transAxes, horizontalalignment="center")
-    for one in told["at"]:
+    for one in document["at"]:
         low, high = one["ci95_by_person"]["fnmr"] or (one["fnmr"], one["fnmr"])
         left, right = one["ci95_by_person"]["fmr"] or (one["fmr"], one["fmr"])
         if one["fnmr"]:
@@ -103,8 +84,8 @@ def _det(axes: Axes, told: dict[str, Any]) -> None:
             axes.plot([max(left, one["fmr"] / 10), right], [one["fnmr"]] * 2, color=SERIES[1], linewidth=1.5)
 
 
-def _histograms(axes: Axes, told: dict[str, Any]) -> None:
-    found = told["histograms"]
+def _histograms(axes: Axes, document: dict[str, Any]) -> None:
+    found = document["histograms"]
     for place, kind in enumerate(("genuine", "impostor")):
         counts = found[kind]
         edges = [number * found["bin"] for number in range(len(counts) + 1)]
@@ -115,8 +96,8 @@ def _histograms(axes: Axes, told: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _groups(axes: Axes, told: dict[str, Any]) -> None:
-    table = told["calibration"]["table"]
+def _groups(axes: Axes, document: dict[str, Any]) -> None:
+    table = document["calibration"]["table"]
     last = table[-1]["fmr_by_group"]
     keys = sorted((key for key in last if last[key]), key=lambda key: -last[key])
     for place, key in enumerate(keys[: len(SERIES)]):
@@ -124,12 +105,12 @@ def _groups(axes: Axes, told: dict[str, Any]) -> None:
         thresholds = [row["threshold"] for row in table]
         axes.plot(thresholds, rates, color=SERIES[place], linestyle=_DASHES[place], marker=_marker(table), label=key)
     axes.set(yscale="log", xlabel="threshold", ylabel="false match rate")
-    _say_rates(axes.yaxis)
+    format_ticks(rate, axes.yaxis)
     axes.legend()
 
 
-def _references(axes: Axes, told: dict[str, Any]) -> None:
-    rows = told["references"]["rows"]
+def _references(axes: Axes, document: dict[str, Any]) -> None:
+    rows = document["references"]["rows"]
     threshold = rows[0]["mean"][len(rows[0]["mean"]) // 2]["threshold"]
     counts = [row["references"] for row in rows]
     for place, way in enumerate(("mean", "nearest")):
@@ -141,8 +122,8 @@ def _references(axes: Axes, told: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _identification(axes: Axes, told: dict[str, Any]) -> None:
-    galleries = told["identification"]
+def _identification(axes: Axes, document: dict[str, Any]) -> None:
+    galleries = document["identification"]
     sizes = [one["gallery"] for one in galleries]
     for place in range(len(galleries[0]["at"])):
         at: Sequence[dict[str, Any]] = [one["at"][place] for one in galleries]
@@ -152,14 +133,8 @@ def _identification(axes: Axes, told: dict[str, Any]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="FPIR", xticks=sizes)
     axes.set_xticklabels([str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    _say_rates(axes.yaxis)
+    format_ticks(rate, axes.yaxis)
     axes.legend()
-
-
-def _say_rates(axis: Axis) -> None:
-    """Format the ticks of a logarithmic axis as the tables do."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _place: rate(value)))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _positive(rates: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import re
 from collections.abc import Callable
 
 from app.evaluation.errors import EvaluationError
@@ -29,12 +28,3 @@ def load_figures(module: str) -> Callable[..., dict[str, str]]:
     check_installed()
     figures: Callable[..., dict[str, str]] = importlib.import_module(f"app.evaluation.{module}").figures
     return figures
-
-
-def number_ids(svg: str) -> str:
-    """Number the ids of an SVG that Matplotlib made, in the order of their first appearance.
-
-    Matplotlib derives some of them from memory addresses: the same figure would give other bytes in each process.
-    """
-    numbers: dict[str, str] = {}
-    return re.sub(r"\b[a-z][0-9a-f]{10}\b", lambda found: numbers.setdefault(found[0], f"part{len(numbers)}"), svg)

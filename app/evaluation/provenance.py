@@ -14,11 +14,11 @@ def state(origin: str, agreed: PeopleAgreed) -> ImageStatement:
     Raises:
         EvaluationError: the statement is empty, too long or not printable.
     """
-    said = " ".join(origin.split())
-    if not said:
+    statement = " ".join(origin.split())
+    if not statement:
         raise EvaluationError("the statement is empty: say where the images came from")
-    if not readable(said):
+    if not readable(statement):
         raise EvaluationError(f"{REASON} in the statement")
-    if len(said) > MAX_CHARACTERS:
+    if len(statement) > MAX_CHARACTERS:
         raise EvaluationError(f"the statement is longer than {MAX_CHARACTERS} characters: say it shorter")
-    return ImageStatement(origin=said, agreed=agreed)
+    return ImageStatement(origin=statement, agreed=agreed)

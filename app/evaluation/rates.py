@@ -1,12 +1,12 @@
 """Rates from counts: calibration table, reported thresholds, error curve, histograms."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from app.evaluation.groups import Groups
+from app.evaluation.groups import Groups, Ints
 from app.evaluation.scores import FINE, Tally
 
 TARGETS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -14,11 +14,9 @@ TARGETS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 HIGHEST_FMR: Final = 0.1
 """The table ends here: no door operates at a higher rate."""
 RULE_OF_THREE: Final = 3
-"""With none seen in n trials, a rate is below 3/n with 95 % confidence (ISO/IEC 19795-1); fewer than three are none."""
+"""If n trials show none, the rate is below 3/n with 95 % confidence (ISO/IEC 19795-1); fewer than three are too few."""
 _NEAR: Final = 0.5
 """Largest distance, in powers of ten, between a target and the rate of its threshold."""
-
-Ints = npt.NDArray[np.int64]
 
 
 def round_rate(rate: float) -> float:
@@ -26,14 +24,22 @@ def round_rate(rate: float) -> float:
     return float(f"{rate:.4g}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rates:
     """Rates of a tally at each threshold of the table."""
 
     tally: Tally
     groups: Groups
-    genuine_pairs: int
-    impostor_pairs: int
+
+    @cached_property
+    def genuine_pairs(self) -> int:
+        """The number of comparisons of one person."""
+        return int(self.tally.genuine.sum())
+
+    @cached_property
+    def impostor_pairs(self) -> int:
+        """The number of comparisons of two people."""
+        return int(self.tally.impostor.sum())
 
     @property
     def floor(self) -> float:
@@ -42,11 +48,9 @@ class Rates:
 
     def thresholds(self) -> list[int]:
         """Return the places of the table's thresholds: from three false matches on, up to ``HIGHEST_FMR``."""
-        matches = self.tally.below(self.tally.impostor.sum(axis=0))
-        steps = range(0, len(self.tally.edges), FINE)
-        told = [place for place in steps if matches[place] >= RULE_OF_THREE]
-        below = [place for place in told if matches[place] < HIGHEST_FMR * self.impostor_pairs]
-        return told[: len(below) + 1]
+        matches, most = self._matches(), HIGHEST_FMR * self.impostor_pairs
+        enough = [place for place in range(0, len(self.tally.edges), FINE) if matches[place] >= RULE_OF_THREE]
+        return enough[: sum(matches[place] < most for place in enough) + 1]
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each threshold, as on a card."""
@@ -65,19 +69,18 @@ class Rates:
         ]
 
     def pairs_by_group(self) -> dict[str, int]:
-        """Return how many impostor pairs there are between any two groups."""
+        """Return the number of impostor pairs between any two groups."""
         return {key: pairs for key, (_, pairs) in self._by_pair().items()}
 
     def genuine_by_group(self) -> dict[str, int]:
-        """Return how many genuine pairs there are in each group."""
+        """Return the number of genuine pairs in each group."""
         return {key: pairs for key, (_, pairs) in self._by_group().items()}
 
     def curve(self) -> dict[str, list[float]]:
-        """Return the detection error tradeoff, from three false matches on to where every stranger matches."""
+        """Return the detection error tradeoff, from three false matches to the threshold where all pairs match."""
         matches, misses = self._matches(), self._misses()
-        told = np.flatnonzero(matches >= RULE_OF_THREE)
         last = int(np.searchsorted(matches, self.impostor_pairs))
-        places = [int(place) for place in told if place <= last]
+        places = [int(place) for place in np.flatnonzero(matches >= RULE_OF_THREE) if place <= last]
         return {
             "threshold": [round_rate(self.tally.edges[place]) for place in places],
             "fmr": [round_rate(matches[place] / self.impostor_pairs) for place in places],
@@ -120,11 +123,6 @@ class Rates:
         }
 
 
-def rates_of(tally: Tally, groups: Groups) -> Rates:
-    """Return the rates of *tally*."""
-    return Rates(tally, groups, int(tally.genuine.sum()), int(tally.impostor.sum()))
-
-
 @dataclass(frozen=True, slots=True)
 class Point:
     """A reported threshold."""
@@ -137,7 +135,7 @@ class Point:
 def points(table: list[dict[str, Any]], floor: float) -> list[Point]:
     """Return, for each target that the trial reaches, the threshold whose false match rate is nearest to it.
 
-    At least one: where no target is reached, that of the least rate that is known.
+    If no target is reached, return the threshold of the lowest known rate.
     """
     found: dict[float, Point] = {}
     for target in TARGETS:

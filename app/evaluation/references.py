@@ -41,11 +41,11 @@ def references(
             level = np.searchsorted(np.array(thresholds), matrix, side="right")
             for kind, chosen in enumerate((same, ~same)):
                 counts[way][count, kind] += np.bincount(level[chosen], minlength=len(thresholds) + 1)
-    rows_told = [
+    rows = [
         {"references": count + 1, **{way: _rates(counts[way][count], thresholds) for way in counts}}
         for count in range(most)
     ]
-    return {"people": len(people), "probes": len(probes), "rows": rows_told}
+    return {"people": len(people), "probes": len(probes), "rows": rows}
 
 
 def _matrices(

@@ -38,27 +38,27 @@ class Results:
 
 
 def build_report(
-    asked: EvaluationRequest, trial: Trial, acquired: MeasuredImages, card: Card, counted: Results, *, now: datetime
+    request: EvaluationRequest, trial: Trial, acquired: MeasuredImages, card: Card, results: Results, *, now: datetime
 ) -> dict[str, Any]:
     """Return the report, in plain JSON values."""
-    told = {
-        "statement": {"origin": asked.stated.origin, "people_agreed": asked.stated.agreed},
+    document = {
+        "statement": {"origin": request.stated.origin, "people_agreed": request.stated.agreed},
         "date": now.date().isoformat(),
         "mien": __version__,
         "engine": _engine(card),
         "weights_sha256": card.weights_sha256,
         "acquisition": _acquisition(trial, acquired),
-        "calibration": _calibration(asked, trial, acquired, counted, now),
-        "at": _at(counted),
-        "groups": _groups(trial, acquired, counted),
-        "references": counted.references,
-        "identification": counted.identification,
-        "det": counted.rates.curve(),
-        "histograms": counted.rates.histograms(),
-        "settings": _settings(asked, trial, counted),
-        "speed": _speed(asked, acquired),
+        "calibration": _calibration(request, trial, acquired, results, now),
+        "at": _at(results),
+        "groups": _groups(trial, acquired, results),
+        "references": results.references,
+        "identification": results.identification,
+        "det": results.rates.curve(),
+        "histograms": results.rates.histograms(),
+        "settings": _settings(request, trial, results),
+        "speed": _speed(request, acquired),
     }
-    return {**told, "warnings": warnings(told)}
+    return {**document, "warnings": warnings(document)}
 
 
 def _engine(card: Card) -> dict[str, Any]:
@@ -99,16 +99,16 @@ def _failures(reasons: Mapping[str, int], images: int) -> dict[str, Any]:
 
 
 def _calibration(
-    asked: EvaluationRequest, trial: Trial, acquired: MeasuredImages, counted: Results, now: datetime
+    request: EvaluationRequest, trial: Trial, acquired: MeasuredImages, results: Results, now: datetime
 ) -> dict[str, Any]:
     """Return the calibration in the form of an engine card."""
     failed = _failures(acquired.not_acquired, acquired.images)
-    note = f"{asked.stated.origin}. {AGREED[asked.stated.agreed]}"
+    note = f"{request.stated.origin}. {AGREED[request.stated.agreed]}"
     if acquired.not_enrolled:
         note += f" Without {acquired.not_enrolled.total()} images that were refused for their quality."
     return {
         "trial": {
-            "name": asked.name,
+            "name": request.name,
             "images": acquired.images,
             "people": len(trial.folder.people),
             "date": now.date().isoformat(),
@@ -116,29 +116,29 @@ def _calibration(
             "note": note,
         },
         "failure_to_acquire": {"images": failed["images"], "rate": failed["rate"]},
-        "genuine_pairs": counted.rates.genuine_pairs,
-        "impostor_pairs": counted.rates.impostor_pairs,
-        "pairs_floor": round_rate(counted.rates.floor),
+        "genuine_pairs": results.rates.genuine_pairs,
+        "impostor_pairs": results.rates.impostor_pairs,
+        "pairs_floor": round_rate(results.rates.floor),
         "ci95_by_person": [
             {"threshold": one.threshold, "fmr": _both(one.fmr), "fnmr": _both(one.fnmr)}
-            for one in reversed(counted.intervals)
+            for one in reversed(results.intervals)
             if one.fmr and one.fnmr
         ],
-        "table": counted.table,
+        "table": results.table,
     }
 
 
-def _at(counted: Results) -> list[dict[str, Any]]:
+def _at(results: Results) -> list[dict[str, Any]]:
     """Return the table row with its intervals at each reported threshold, the loosest first."""
-    row = {one["threshold"]: one for one in counted.table}
-    bounds = {one.threshold: one for one in counted.intervals}
+    row = {one["threshold"]: one for one in results.table}
+    bounds = {one.threshold: one for one in results.intervals}
     return [
         {
             "target_fmr": point.target,
             **row[point.threshold],
-            "ci95_by_person": _bounds(counted.rates, row[point.threshold], bounds[point.threshold]),
+            "ci95_by_person": _bounds(results.rates, row[point.threshold], bounds[point.threshold]),
         }
-        for point in counted.points
+        for point in results.points
     ]
 
 
@@ -148,65 +148,65 @@ def _bounds(rates: Rates, row: Mapping[str, Any], found: Intervals) -> dict[str,
     return {"fmr": _both(found.fmr), "fnmr": _both(found.fnmr), "fmr_by_group": by_pair, "fnmr_by_group": by_group}
 
 
-def _groups(trial: Trial, acquired: MeasuredImages, counted: Results) -> dict[str, Any] | None:
+def _groups(trial: Trial, acquired: MeasuredImages, results: Results) -> dict[str, Any] | None:
     """Return the size of each group and the groups that are too small, or None without groups."""
     if not trial.groups.labels:
         return None
     present = np.unique(acquired.person)
     of_person = trial.groups.of_person[present]
-    genuine = counted.rates.genuine_by_group()
+    genuine = results.rates.genuine_by_group()
     people = {label: int((of_person == place).sum()) for place, label in enumerate(trial.groups.labels)}
     return {
         "people": people,
         "people_without_one": int((of_person == NO_GROUP).sum()),
         "genuine_pairs": {label: genuine.get(label, 0) for label in people},
-        "impostor_pairs": counted.rates.pairs_by_group(),
+        "impostor_pairs": results.rates.pairs_by_group(),
         "too_small": [label for label, count in people.items() if count < FEW_PEOPLE],
     }
 
 
-def _settings(asked: EvaluationRequest, trial: Trial, counted: Results) -> dict[str, Any]:
+def _settings(request: EvaluationRequest, trial: Trial, results: Results) -> dict[str, Any]:
     by_image = trial.listed is not None and trial.listed.by_image
     return {
         "comparisons": "every pair" if trial.listed is None else "listed",
         "resampled": "images" if by_image else "people",
-        "resamples": asked.resamples,
-        "seed": asked.seed,
-        "threshold_step": counted.step,
-        "most_references": asked.most_references,
-        "most_images": asked.most_images,
-        "most_bytes": asked.most_bytes,
+        "resamples": request.resamples,
+        "seed": request.seed,
+        "threshold_step": results.step,
+        "most_references": request.most_references,
+        "most_images": request.most_images,
+        "most_bytes": request.most_bytes,
     }
 
 
-def _speed(asked: EvaluationRequest, acquired: MeasuredImages) -> dict[str, Any]:
+def _speed(request: EvaluationRequest, acquired: MeasuredImages) -> dict[str, Any]:
     a_second = acquired.measured / acquired.seconds
     return {
         "measured": acquired.measured,
         "from_cache": acquired.known,
         "seconds": round_rate(acquired.seconds),
-        "workers": asked.workers,
+        "workers": request.workers,
         "images_a_second": round_rate(a_second),
-        "images_a_second_a_worker": round_rate(a_second / asked.workers),
+        "images_a_second_a_worker": round_rate(a_second / request.workers),
     }
 
 
-def warnings(told: Mapping[str, Any]) -> list[str]:
-    """Return the warnings that a reader needs before the numbers."""
-    people, shared = told["acquisition"]["people_with_a_face"], told["acquisition"]["shared_images"]
-    few = told["groups"]["too_small"] if told["groups"] else []
-    floor = told["calibration"]["pairs_floor"]
-    by_image = told["settings"]["resampled"] == "images"
+def warnings(document: Mapping[str, Any]) -> list[str]:
+    """Return the warnings that come before the numbers."""
+    people, shared = document["acquisition"]["people_with_a_face"], document["acquisition"]["shared_images"]
+    few = document["groups"]["too_small"] if document["groups"] else []
+    floor = document["calibration"]["pairs_floor"]
+    by_image = document["settings"]["resampled"] == "images"
     found = {
-        "The people in these images did not agree to this use.": told["statement"]["people_agreed"] == "no",
-        "It is not known if the people in these images agreed to this use.": told["statement"]["people_agreed"]
+        "The people in these images did not agree to this use.": document["statement"]["people_agreed"] == "no",
+        "It is not known if the people in these images agreed to this use.": document["statement"]["people_agreed"]
         == "unknown",
         f"Few people: {people}, fewer than {FEW_PEOPLE}. One person more or less changes every rate.": not by_image
         and people < FEW_PEOPLE,
         f"{shared} images are identical to an image of another person: a wrong label, or a leak. They count as "
         "different people here.": shared > 0 and not by_image,
         "The folders are not people, so the intervals resample images; they are too narrow.": by_image,
-        "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": told["groups"]
+        "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": document["groups"]
         is None,
         f"Too small to say much of (fewer than {FEW_PEOPLE} people): {', '.join(few)}.": bool(few),
         f"No false match rate below {floor:.2g} is stated: the number of pairs does not support it.": True,
@@ -222,5 +222,8 @@ def _each(
     bounds: Mapping[str, Bounds], rates: Mapping[str, float], pairs: Mapping[str, int]
 ) -> dict[str, list[float] | None]:
     """Return the intervals of groups with at least three errors; fewer errors give no useful interval."""
-    told = {key: one for key, one in bounds.items() if key in rates and round(rates[key] * pairs[key]) >= RULE_OF_THREE}
-    return {key: _both(one) for key, one in told.items()}
+    return {
+        key: _both(one)
+        for key, one in bounds.items()
+        if key in rates and round(rates[key] * pairs[key]) >= RULE_OF_THREE
+    }

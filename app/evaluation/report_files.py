@@ -31,12 +31,12 @@ def check_output(out: Path, *, force: bool) -> None:
         raise EvaluationError(f"nothing can be written to {out}; name another directory with --out")
 
 
-def write_report(out: Path, told: dict[str, Any]) -> tuple[Path, Path]:
+def write_report(out: Path, document: dict[str, Any]) -> tuple[Path, Path]:
     """Write the report, replacing an earlier one, and return the two paths."""
     out.mkdir(parents=True, exist_ok=True)
     json_file, html_file = out / JSON_FILE, out / HTML_FILE
-    _put(html_file, render_page(told))
-    _put(json_file, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _put(html_file, render_page(document))
+    _put(json_file, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return json_file, html_file
 
 

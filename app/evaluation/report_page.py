@@ -9,12 +9,8 @@ from markupsafe import Markup
 from app.evaluation.groups import FEW_PEOPLE
 from app.evaluation.number_format import bounds, rate, seen, whole
 from app.evaluation.plotting import load_figures
+from app.evaluation.report import AGREED
 
-_AGREED: Final = {
-    "yes": "The operator states that they agreed to this use.",
-    "no": "The operator states that they did not agree to this use.",
-    "unknown": "The operator does not know if they agreed to this use.",
-}
 CAPTIONS: Final = {
     "det": ("Detection error tradeoff", "False non-match rate against false match rate as the threshold moves."),
     "histograms": ("Genuine and impostor pairs", "Their share at each distance. Where they overlap the engine errs."),
@@ -31,15 +27,15 @@ CAPTIONS: Final = {
 """Title and description of each figure."""
 
 
-def render_page(told: dict[str, Any]) -> str:
+def render_page(document: dict[str, Any]) -> str:
     """Render the report as an HTML page."""
-    drawn = load_figures("plots")(told)
+    drawn = load_figures("plots")(document)
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"rate": rate, "bounds": bounds, "whole": whole, "seen": seen}
     return environment.get_template("report.html").render(
-        **told,
-        agreed=_AGREED[told["statement"]["people_agreed"]],
+        **document,
+        agreed=AGREED[document["statement"]["people_agreed"]],
         figures=[(name, *CAPTIONS[name], Markup(drawn[name])) for name in drawn],  # noqa: S704 - drawn by us, escaped there
         few_people=FEW_PEOPLE,
     )

@@ -16,7 +16,7 @@ from app.evaluation.scores import Batch, Floats, Source
 from app.kit.progress import Progress
 
 _LOW, _HIGH = 2.5, 97.5
-_TOLD_EVERY = 20
+_REPORT_EVERY = 20
 
 Bounds = tuple[float, float] | None
 """A 95 % interval, or None if the draws have nothing to count."""
@@ -98,20 +98,21 @@ def intervals(
     """Return the 95 % percentile intervals of every rate at each of *thresholds*, in rising order."""
     present = np.unique(source.person)
     genuine, impostor = cells(source, thresholds)
-    fmr = _Ratio(
-        impostor, groups.lookup()[groups.of_person[impostor.one], groups.of_person[impostor.other]], thresholds
-    )
-    own = np.where(groups.of_person[genuine.one] == groups.of_person[genuine.other], groups.of_person[genuine.one], -1)
-    fnmr = _Ratio(genuine, own % (len(groups.labels) + 1), thresholds)
-    every = _all_pairs(source, groups) if source.listed is None else fmr.every
+    of_person, labels = groups.of_person, len(groups.labels)
+    pair = groups.lookup()[of_person[impostor.one], of_person[impostor.other]]
+    own = np.where(of_person[genuine.one] == of_person[genuine.other], of_person[genuine.one], -1)
+    fmr = _WeightedCounts(impostor, pair, len(groups.pairs()) + 1, len(thresholds) + 1)
+    fnmr = _WeightedCounts(genuine, own % (labels + 1), labels + 1, len(thresholds) + 1)
+    all_pairs = _all_pairs(source, groups) if source.listed is None else None
     matched, missed = [], []
     for number, drawn in enumerate(weights(len(present), resamples=resamples, seed=seed), start=1):
-        weight = np.zeros(len(groups.of_person), dtype=np.int64)
+        weight = np.zeros(len(of_person), dtype=np.int64)
         weight[present] = drawn
-        matched.append(_rates(fmr.below(weight, len(groups.pairs()) + 1), every(weight, len(groups.pairs()) + 1)))
-        pairs = fnmr.every(weight, len(groups.labels) + 1)
-        missed.append(_rates(pairs - fnmr.below(weight, len(groups.labels) + 1), pairs))
-        if number % _TOLD_EVERY == 0:
+        below, impostors = fmr.count(weight)
+        matched.append(_rates(below, impostors if all_pairs is None else all_pairs(weight, len(impostors))))
+        below, genuines = fnmr.count(weight)
+        missed.append(_rates(genuines - below, genuines))
+        if number % _REPORT_EVERY == 0:
             progress(f"people resampled {number} of {resamples} times")
     found, lost = np.array(matched), np.array(missed)
     keys = [groups.key(pair) for pair in groups.pairs()]
@@ -127,28 +128,23 @@ def intervals(
     ]
 
 
-class _Ratio:
-    """Weighted counts of cells by kind of group."""
+@dataclass(frozen=True, slots=True)
+class _WeightedCounts:
+    """Cells to count by kind of group, with a weight for each person."""
 
-    def __init__(self, counted: Cells, kind: Ints, thresholds: Sequence[float]) -> None:
-        self._cells, self._kind, self._levels = counted, kind, len(thresholds) + 1
-        self._within = counted.one == counted.other
+    cells: Cells
+    kind: Ints
+    """The kind of each cell, below *kinds*."""
+    kinds: int
+    levels: int
 
-    def below(self, weight: Ints, kinds: int) -> Floats:
-        """Return, for each threshold, the weight of the comparisons below it, by kind."""
-        return self._counted(weight, kinds)[:-1]
-
-    def every(self, weight: Ints, kinds: int) -> Floats:
-        """Return the weight of all comparisons, by kind."""
-        every: Floats = self._counted(weight, kinds)[-1]
-        return every
-
-    def _counted(self, weight: Ints, kinds: int) -> Floats:
-        here = self._cells
-        both = np.where(self._within, weight[here.one], weight[here.one] * weight[here.other]) * here.count
-        sums = np.bincount(here.level * kinds + self._kind, both, self._levels * kinds)
-        counted: Floats = sums.reshape(self._levels, kinds).cumsum(axis=0)
-        return counted
+    def count(self, weight: Ints) -> tuple[Floats, Floats]:
+        """Return the weight of the comparisons below each threshold, by kind, and that of all comparisons."""
+        one, other = self.cells.one, self.cells.other
+        both = np.where(one == other, weight[one], weight[one] * weight[other]) * self.cells.count
+        sums = np.bincount(self.cells.level * self.kinds + self.kind, both, self.levels * self.kinds)
+        counts = sums.reshape(self.levels, self.kinds).cumsum(axis=0)
+        return counts[:-1], counts[-1]
 
 
 def _all_pairs(source: Source, groups: Groups) -> Callable[[Ints, int], Floats]:

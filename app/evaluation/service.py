@@ -7,12 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.evaluation import identification, references, resampling, scores
-from app.evaluation import report as document
+from app.evaluation import identification, references, report, resampling, scores
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
-from app.evaluation.rates import RULE_OF_THREE, points, rates_of
+from app.evaluation.rates import RULE_OF_THREE, Rates, points
 from app.evaluation.scores import Source
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
@@ -32,7 +31,7 @@ class Evaluation:
 
 
 def evaluate(
-    asked: EvaluationRequest, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, progress: Progress
+    request: EvaluationRequest, trial: Trial, engine: Engine, cache: Cache, *, now: datetime, progress: Progress
 ) -> Evaluation:
     """Measure the images that are not in the cache, and compute the report.
 
@@ -40,13 +39,15 @@ def evaluate(
         EvaluationError: the engine is unusable, or too few images gave a face.
     """
     pool, card = engine
-    bench = Measurer(pool=pool, stated=asked.stated, cache=cache, most_bytes=asked.most_bytes, workers=asked.workers)
-    acquired = measure_folder(trial.folder, bench, listed=trial.listed is not None, progress=progress)
+    measurer = Measurer(
+        pool=pool, stated=request.stated, cache=cache, most_bytes=request.most_bytes, workers=request.workers
+    )
+    acquired = measure_folder(trial.folder, measurer, listed=trial.listed is not None, progress=progress)
     source = _source(trial, acquired, card)
     _check(source, acquired)
     progress("comparing")
-    counted = _counted(asked, trial, source, progress)
-    return Evaluation(document.build_report(asked, trial, acquired, card, counted, now=now), acquired.shared)
+    results = _compute(request, trial, source, progress)
+    return Evaluation(report.build_report(request, trial, acquired, card, results, now=now), acquired.shared)
 
 
 def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> Source:
@@ -87,21 +88,21 @@ def _check(source: Source, acquired: MeasuredImages) -> None:
     )
 
 
-def _counted(asked: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> document.Results:
+def _compute(request: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> report.Results:
     """Compute every number of the report."""
     step = scores.step_for(source.vectors, source.metric)
-    rates = rates_of(scores.tally(source, trial.groups, step), trial.groups)
+    rates = Rates(scores.tally(source, trial.groups, step), trial.groups)
     table = rates.table()
     chosen = points(table, rates.floor)
     thresholds = sorted(point.threshold for point in chosen)
     bounds = resampling.intervals(
-        source, trial.groups, thresholds, resamples=asked.resamples, seed=asked.seed, progress=progress
+        source, trial.groups, thresholds, resamples=request.resamples, seed=request.seed, progress=progress
     )
-    counted = document.Results(rates, table, chosen, bounds, step)
+    results = report.Results(rates, table, chosen, bounds, step)
     if source.listed is None:
         row = {each["threshold"]: each["fmr"] for each in table}
         progress("comparing with several references, and with galleries")
         with_people = (source.vectors, source.person, source.metric, thresholds)
-        counted.references = references.references(*with_people, most=asked.most_references)
-        counted.identification = identification.identification(*with_people, [row[each] for each in thresholds])
-    return counted
+        results.references = references.references(*with_people, most=request.most_references)
+        results.identification = identification.identification(*with_people, [row[each] for each in thresholds])
+    return results

@@ -42,22 +42,22 @@ class Trial:
     listed: ListedPairs | None = None
 
 
-def prepare(asked: EvaluationRequest) -> Trial:
+def prepare(request: EvaluationRequest) -> Trial:
     """Read the folder and the lists; open no image.
 
     Raises:
         EvaluationError: the folder, the groups or the pairs are unusable.
     """
-    if not asked.name.strip() or not readable(asked.name):
+    if not request.name.strip() or not readable(request.name):
         raise EvaluationError("the name of the trial is blank or not printable; choose another")
     listed = None
-    if asked.pairs is None:
-        folder = list_folder(asked.root, most_images=asked.most_images)
+    if request.pairs is None:
+        folder = list_folder(request.root, most_images=request.most_images)
     else:
-        listed = pairs.read_pairs(asked.pairs, asked.root, most_images=asked.most_images)
+        listed = pairs.read_pairs(request.pairs, request.root, most_images=request.most_images)
         folder = listed.folder
     labels = groups.no_groups(len(folder.people))
-    file = asked.root / GROUPS_FILE
+    file = request.root / GROUPS_FILE
     if file.exists() and not (listed and listed.by_image):
         labels = groups.read_groups(file, folder.people, partial=listed is not None)
     return Trial(folder, labels, listed)
