@@ -1,4 +1,4 @@
-"""The commands of `docs/tutorials/first-hour.md` and of README, run as a reader runs them, against a new service."""
+"""The commands of `docs/tutorials/first-hour.md` and of README work on a new service, as a reader runs them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +8,17 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.support.launcher import run_program
 from tests.support.pages import check_page
+from tests.support.service_fixture import copied
 
 TUTORIAL = ROOT / "docs" / "tutorials" / "first-hour.md"
 README = ROOT / "README.md"
 
 
-@pytest.fixture
-def environment(root: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def environment(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Serve with an empty data store; return the variables of a shell that talks to the service."""
-    with run_program(root, MIEN_LOG_INTERVAL="5") as running:
+    root = copied(prepared, tmp_path_factory.mktemp("first-hour") / "service")
+    with run_program(root, MIEN_LOG_INTERVAL="1") as running:
         yield {
             "MIEN_DATA_DIR": str(root / "data"),
             "MIEN_KEYS_DIR": str(root / "keys"),
@@ -24,7 +26,6 @@ def environment(root: Path) -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.timeout(400)  # half a minute on a quiet machine
 def test_the_tutorial_prints_its_answers(environment: dict[str, str], tmp_path: Path) -> None:
     assert check_page(TUTORIAL, tmp_path, environment) > 15
 

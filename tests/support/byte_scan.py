@@ -1,7 +1,7 @@
-"""Look into the bytes of files, past every query of the service's own; and open sealed values with nothing but AES.
+"""Search the bytes of files without the service's own queries, and open sealed values with AES only.
 
-A *needle* is a thing that must not be there, in each spelling that a store, a log or a document could give it. What is
-compressed or encrypted is not seen: hence every scan that finds nothing stands beside one that finds something.
+A *needle* is a value that must be absent, in each spelling that a store, a log or a document could give it. Compressed
+and encrypted content stays unseen, so every test whose scan finds nothing has a control that finds something.
 """
 
 import base64
@@ -24,12 +24,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 Place: TypeAlias = tuple[Path | str, bytes]
-"""Something that is searched: what it is called, and its bytes."""
+"""A searched place: its name and its bytes."""
 WINDOW = 64
-"""Bytes of a photo that are looked for together."""
+"""Bytes of one searched piece of a photo."""
 WINDOWS = 8
 _VARIED = 24
-"""Different bytes that a window must have: one of mere padding would be found in any file."""
+"""Different bytes that a piece must have; a piece of padding would be found in any file."""
 
 SEALED = {
     "subjects": "sealed_name",
@@ -60,17 +60,17 @@ def spelled(value: bytes) -> Iterator[bytes]:
 
 
 LABEL_BYTES = 32
-"""Of a template: the hash of what it was made by, before its numbers."""
+"""Length of a template's label, a hash before its numbers."""
 
 
 @dataclass
 class Needles:
-    """What to look for, by name."""
+    """Values to search for, by name."""
 
     spellings: dict[str, set[bytes]] = field(default_factory=dict)
 
     def raw(self, name: str, *values: bytes) -> "Needles":
-        """Look for *values* as they are, in hexadecimal and in base64."""
+        """Search for *values* plain, in hexadecimal and in base64."""
         forms = {form for value in values for form in spelled(value)}
         assert forms, name
         assert min(map(len, forms)) >= 8, f"{name} would be found by chance"
@@ -78,29 +78,29 @@ class Needles:
         return self
 
     def text(self, name: str, value: str) -> "Needles":
-        """Look for a name, a token, a code."""
+        """Search for a name, a token, a code."""
         return self.raw(name, *(value.encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be")))
 
     def id(self, name: str, value: str | UUID) -> "Needles":
-        """Look for an id as text, with and without dashes, and as its 16 bytes."""
+        """Search for an id as text, with and without dashes, and as its 16 bytes."""
         one = UUID(str(value))
         return self.raw(name, one.bytes, one.bytes_le).text(name, str(one)).text(name, one.hex)
 
     def vector(self, name: str, vector: Sequence[float]) -> "Needles":
-        """Look for a whole template, in either width and order; and for its first number written out."""
+        """Search for a whole template, in either width and byte order, and for its first number as text."""
         packed = (struct.pack(f"{order}{len(vector)}{width}", *vector) for order in "<>" for width in "fd")
         return self.raw(name, *packed).text(name, repr(float(vector[0])))
 
     def photo(self, name: str, photo: bytes) -> "Needles":
-        """Look for pieces of an image file, so that a part of it is found as well as the whole."""
+        """Search for pieces of an image file, so that a part of it is found as well as the whole."""
         step = max(1, (len(photo) - WINDOW) // (4 * WINDOWS))
         pieces = [photo[place : place + WINDOW] for place in range(0, len(photo) - WINDOW, step)]
-        telling = [piece for piece in pieces if len(set(piece)) >= _VARIED]
-        assert telling, name
-        return self.raw(name, *telling[:: max(1, len(telling) // WINDOWS)])
+        varied = [piece for piece in pieces if len(set(piece)) >= _VARIED]
+        assert varied, name
+        return self.raw(name, *varied[:: max(1, len(varied) // WINDOWS)])
 
     def found(self, places: Iterable[Place]) -> list[str]:
-        """Say what was found and where: an empty list is what a test hopes for."""
+        """Return the found needles with their places."""
         searched = [(str(name), content) for name, content in places]
         assert searched, "nothing was searched"
         return [
@@ -121,10 +121,7 @@ def files_under(*directories: Path) -> Iterator[tuple[Path, bytes]]:
 
 @contextmanager
 def private_tmp(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[list[str]]:
-    """Make *directory* the place for temporary files, and note every one that is made there, however briefly.
-
-    An upload that goes to a file fails at once; anything else is seen by looking all the time.
-    """
+    """Use *directory* for temporary files, and note each file that appears there, however briefly."""
     directory.mkdir()
     seen: list[str] = []
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -147,17 +144,17 @@ def private_tmp(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[li
     thread.join()
 
 
-# --- Sealed values, opened from outside: sqlite3 and AES-GCM, and the forms that `docs` and `seal.py` name.
+# --- Sealed values, opened with sqlite3 and AES-GCM only, by the formats in `docs` and `seal.py`.
 
 
 def rows(database: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Ask *database* itself, past SQLAlchemy."""
+    """Query *database* without SQLAlchemy."""
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query, parameters).fetchall()
 
 
 def copied_data(data: Path, to: Path) -> Path:
-    """Take a backup as a thief would: the database file and its log, as they lie there. Returns the copy's file."""
+    """Copy the database file and its write-ahead log, as a thief would; return the copy of the file."""
     shutil.copytree(data, to)
     return to / "mien.db"
 
@@ -181,18 +178,18 @@ def slots(root: Path) -> list[tuple[bytes, int, bytes]]:
 
 
 COUNTS = "owner:service:b1d0a9a4-5f6e-4c55-8a51-0c7d8c1be2f3"
-"""Whose key it is that the service counts under what relying parties failed with."""
+"""Owner of the key for the references that relying parties failed with."""
 
 
 def log_owners(register: Path) -> set[bytes]:
-    """Return by what the register knows the log's own keys, and the service's: nobody's ending takes them away."""
+    """Return the owner digests of the keys of the transparency log and of the service, which no erasure destroys."""
     ids = rows(register, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
     known = [f"owner:log:{UUID(one)}" for (one,) in ids]
     return {hashlib.sha256(one.encode()).digest() for one in (*known, COUNTS)}
 
 
 def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:
-    """Return who may own a key, by the digest that the register knows them by: everybody in any of *databases*."""
+    """Return the kind and id of every subject and grant in *databases*, by the digest of the key's owner."""
     ids = [
         (kind, UUID(row[0]))
         for database in databases
@@ -203,7 +200,7 @@ def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:
 
 
 def live_keys(root: Path, *old: Path) -> list[LiveKey]:
-    """Unwrap every key in the register that belongs to somebody in the data of now or in *old* copies of it."""
+    """Unwrap every key in the register whose owner is in the present data or in *old* copies of it."""
     keks = _keks(root)
     known = owners(root / "data" / "mien.db", *old)
     keys = []
@@ -216,7 +213,7 @@ def live_keys(root: Path, *old: Path) -> list[LiveKey]:
 
 
 def keys_of_the_log(root: Path) -> dict[UUID, AESGCM]:
-    """Unwrap the log's own keys that are not destroyed, by the id of the log or of the signing key."""
+    """Unwrap the live keys of the transparency log, by the id of the log or of the signing key."""
     register, keks = root / "keys" / "register.db", _keks(root)
     ids = [UUID(one) for (one,) in rows(register, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")]
     known = {hashlib.sha256(f"owner:log:{one}".encode()).digest(): one for one in ids}
@@ -233,7 +230,7 @@ def _keks(root: Path) -> list[AESGCM]:
 
 
 def _unwrapped(keks: Iterable[AESGCM], wrapped: bytes, context: bytes) -> bytes:
-    """Unwrap with whichever it is under: while they are rotated there are two."""
+    """Unwrap with the key-encryption key that fits; a rotation has two."""
     for kek in keks:
         with suppress(InvalidTag):
             return kek.decrypt(wrapped[:12], wrapped[12:], context)
@@ -257,6 +254,6 @@ def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], 
 
 
 def template_vectors(opened: dict[tuple[str, UUID], bytes]) -> list[tuple[float, ...]]:
-    """Return the vectors among what `openable` opened."""
+    """Return the vectors in a result of `openable`."""
     numbers = [plain[LABEL_BYTES:] for (table, _), plain in opened.items() if table == "templates"]
     return [struct.unpack(f"<{len(one) // 8}d", one) for one in numbers]

@@ -1,9 +1,13 @@
 """Start the program as an operator does: the service or one command, each in a process of its own."""
 
+import atexit
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli.program import app
 from tests.architecture.source import ROOT
+from tests.support import command_client
 from tests.support.service_fixture import Party, Person
 
 HANG_S = 300
@@ -76,17 +81,43 @@ def environment(root: Path, **settings: str) -> dict[str, str]:
     return {**inherited, **places, **settings}
 
 
-def run_command(root: Path, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run one command on the stores in *root*, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *map(str, arguments)],
+def _stop(server: subprocess.Popen[bytes], folder: str) -> None:
+    server.communicate()
+    shutil.rmtree(folder)
+
+
+@functools.cache
+def command_server() -> str:
+    """Start the command server for the rest of the run, and return the path of its socket."""
+    folder = tempfile.mkdtemp(prefix="mien-commands-")
+    path = f"{folder}/socket"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.command_server", path],
         cwd=ROOT,
-        env=environment(root, **settings),
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        check=False,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    atexit.register(_stop, server, folder)
+    assert server.stdout.readline() == b"ready\n"
+    return path
+
+
+def run_command(root: Path, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run one command on the stores in *root*, to its end, in a fork of the command server."""
+    words = [str(argument) for argument in arguments]
+    variables = environment(root, **settings)
+    with (
+        Path(os.devnull).open() as nothing,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
+        files = [file.fileno() for file in (nothing, output, errors)]
+        code = command_client.run(command_server(), words, files=files, environment=variables, timeout=HANG_S)
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(["mien", *words], code, output.read(), errors.read())
 
 
 def run_here(root: Path, *arguments: str | Path, **settings: str) -> Result:

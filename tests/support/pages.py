@@ -1,4 +1,4 @@
-"""A page whose commands are run as they stand, in one shell; each block prints what the page says it prints."""
+"""Run the commands of a page in one shell, and compare the output of each block with the page."""
 
 import os
 import re
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.architecture.source import ROOT
+from tests.support import command_client
+from tests.support.launcher import command_server
 
 BLOCK = re.compile(r"^```bash\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
-PROGRAMS = {"python": f'exec "{sys.executable}" "$@"', "mien": f'exec "{sys.executable}" -m app "$@"'}
-"""Stand in for those of `.venv`, wherever the tests run."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Commands, and what they print."""
+    """Commands, and their output on the page."""
 
     commands: str
-    prints: str
+    output: str
 
 
 def blocks(text: str) -> list[Block]:
     """Return the blocks of a page, in their order."""
-    return [Block(commands, prints or "") for commands, prints in BLOCK.findall(text)]
+    return [Block(commands, output or "") for commands, output in BLOCK.findall(text)]
 
 
-def fits(printed: str, said: str) -> bool:
-    """Say whether something was printed as the page says, where `…` stands for anything."""
-    pattern = ".*".join(re.escape(part) for part in said.strip().split("…"))
-    # A table is filled up with spaces, which no page keeps.
+def fits(printed: str, on_page: str) -> bool:
+    """Return whether the printed text is the one on the page, where `…` stands for any text."""
+    pattern = ".*".join(re.escape(part) for part in on_page.strip().split("…"))
+    # Tables end their lines with spaces, which no page keeps.
     lines = "\n".join(line.rstrip() for line in printed.strip().splitlines())
     return re.fullmatch(pattern, lines, re.DOTALL) is not None
 
 
 def run(found: Sequence[Block], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the blocks one after another in one shell; what each prints goes to a file of its own."""
+    """Run the blocks one after another in one shell; each writes its output to a file in *folder*."""
     lines = ["set -euo pipefail"]
     for number, block in enumerate(found):
         lines.append(f"echo 'in block {number}' >&2\n{{\n{block.commands}\n}} >'{folder}/{number}'")
@@ -53,19 +53,24 @@ def run(found: Sequence[Block], folder: Path, environment: dict[str, str]) -> su
 
 
 def check_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
-    """Run a page's blocks, and hold what each prints against what it says. Returns how many there are."""
+    """Run a page's blocks, compare their output with the page, and return the number of blocks."""
     found = blocks(page.read_text("utf-8"))
     programs, printed = folder / "programs", folder / "printed"
-    for one in (programs, printed):
-        one.mkdir()
-    for name, line in PROGRAMS.items():
-        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+    for directory in (programs, printed):
+        directory.mkdir()
+    # In place of those in `.venv`, which tests do not need.
+    commands = {
+        "python": f'exec "{sys.executable}" "$@"',
+        "mien": f'exec "{sys.executable}" -S "{command_client.__file__}" "{command_server()}" "$@"',
+    }
+    for name, command in commands.items():
+        (programs / name).write_text(f"#!/bin/sh\n{command}\n")
         (programs / name).chmod(0o700)
-    told = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), **environment}
-    done = run(found, printed, told)
+    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), **environment}
+    done = run(found, printed, variables)
 
     assert done.returncode == 0, done.stderr[-2000:]
     for number, block in enumerate(found):
-        shown = (printed / str(number)).read_text()
-        assert fits(shown, block.prints), f"{block.commands}\nprinted\n{shown}\nand not\n{block.prints}"
+        output = (printed / str(number)).read_text()
+        assert fits(output, block.output), f"{block.commands}\nprinted\n{output}\nand not\n{block.output}"
     return len(found)

@@ -1,4 +1,4 @@
-"""The whole register at once, as no part of the program reads it."""
+"""Read the whole register at once; the program has no such query."""
 
 from sqlalchemy import select
 
@@ -7,7 +7,7 @@ from app.vault.tables import EndedKind, KeySlot, Tombstone
 
 
 def generations(register: Register) -> dict[bytes, set[int]]:
-    """Return the generations that there is a key for, by the digest of their owner."""
+    """Return the generations of all live keys, by the digest of their owner."""
     found: dict[bytes, set[int]] = {}
     with register.store.read() as session:
         for owner, generation in session.execute(
@@ -18,7 +18,7 @@ def generations(register: Register) -> dict[bytes, set[int]]:
 
 
 def tombstones(register: Register, kind: EndedKind) -> dict[bytes, Tombstone]:
-    """Return the tombstones of everything of *kind* that ended, by their digest."""
+    """Return the tombstones of one kind, by their digest."""
     with register.store.read() as session:
         stones = session.scalars(select(Tombstone).where(Tombstone.kind == kind))
         return {stone.digest: stone for stone in stones}

@@ -1,4 +1,4 @@
-"""A whole service for one test, and people to call it: real HTTP, databases and engine workers, with the toy engine."""
+"""A whole service for one test, and its callers: real HTTP, databases and engine workers, with the toy engine."""
 
 import asyncio
 import shutil
@@ -37,7 +37,7 @@ from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
 
 FOR_EVER = 1e9
-"""Seconds that pass in no test: counted from 1970, the first such interval ends in 2001 and the second in 2033."""
+"""Seconds of an interval that ends in no test: counted from 1970, one ends in 2001 and the next in 2033."""
 POLL_S = 0.005
 UNUSED_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of `http` addresses: by default each client reads all trusted certificates, in 50 ms."""
@@ -46,13 +46,13 @@ WORKERS = 2
 
 
 class MovableClock:
-    """A clock that goes on by itself, and can be moved."""
+    """A running clock that tests can move."""
 
     def __init__(self) -> None:
         self.moved = timedelta()
 
     def __call__(self) -> datetime:
-        """Return the present instant, as moved."""
+        """Return the time of the moved clock."""
         return datetime.now(UTC) + self.moved
 
     def advance(self, **by: float) -> None:
@@ -68,15 +68,15 @@ class SharedPool(EnginePool):
         self.reset()
 
     def reset(self) -> None:
-        """Forget what a test hung on it."""
+        """Remove the hooks of the last test."""
         self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
 
     def start(self) -> None:
-        """Do nothing: it runs already."""
+        """Do nothing; the shared pool runs already."""
 
     def close(self) -> None:
-        """Do nothing: others need it."""
+        """Do nothing; other tests use the shared pool."""
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure, between the two hooks."""
@@ -93,29 +93,29 @@ class SharedPool(EnginePool):
         return measured
 
     def is_idle(self) -> bool:
-        """Say whether nothing is measured now."""
+        """Return whether no image is measured now."""
         return self._pool.is_idle()
 
     def wait_full(self) -> None:
-        """Wait until every worker serves: some test may just have killed one."""
+        """Wait until every worker runs; an earlier test may have killed one."""
         until = time.monotonic() + 120
         while self.status().workers < WORKERS and time.monotonic() < until:
             time.sleep(0.02)
 
     def status(self) -> PoolStatus:
-        """Say how the pool is."""
+        """Return the status of the pool."""
         return self._pool.status()
 
 
 class ToyPool(SharedPool):
-    """Measures with the toy engine in this process: a process that is killed leaves no worker behind."""
+    """Measures with the toy engine in this process, so that a killed process leaves no worker behind."""
 
     def __init__(self, engine: ToyEngine | None = None) -> None:
         self._engine = engine or ToyEngine(toy_card().digests)
         self.reset()
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
-        """Measure, here and now."""
+        """Measure in this process."""
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
         keep = permit.keeps_photos
@@ -125,11 +125,11 @@ class ToyPool(SharedPool):
         return measured
 
     def is_idle(self) -> bool:
-        """Say that it is: each measures for itself."""
+        """Return True; there is no queue."""
         return True
 
     def status(self) -> PoolStatus:
-        """Say that it is ready."""
+        """Return a ready status."""
         return PoolStatus(
             ready=True,
             workers=1,
@@ -143,7 +143,7 @@ class ToyPool(SharedPool):
 
 @dataclass
 class Person:
-    """What a person was given, and their way to ask."""
+    """A registered subject with their credentials; a call sends a request as the subject."""
 
     client: httpx.Client
     subject_id: str
@@ -157,7 +157,7 @@ class Person:
 
 @dataclass
 class Party:
-    """A relying party and its way to ask."""
+    """A relying party with its key; a call sends a request as the relying party."""
 
     client: httpx.Client
     id: str
@@ -168,7 +168,7 @@ class Party:
         return self.client.request(method, path, headers={"Authorization": f"Bearer {self.key}"}, **sent)
 
     def verify(self, subject_ref: str, probe: bytes) -> httpx.Response:
-        """Ask whether *probe* is the person known as *subject_ref*."""
+        """Request a verification of *probe* as the subject behind *subject_ref*."""
         return self("POST", "/v1/verifications", data={"subject_ref": subject_ref}, files={"probe": probe})
 
 
@@ -184,7 +184,7 @@ class RunningService:
     client: httpx.Client
 
     def person(self, name: str | None = "Ada Canary") -> Person:
-        """Register somebody."""
+        """Register a subject."""
         given = self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
         assert given.status_code == 201, given.text
         body = given.json()
@@ -229,7 +229,7 @@ class RunningService:
         return person, party, consent
 
     def living_keys(self, *consent_ids: str) -> dict[str, set[int]]:
-        """Return the generations of the keys that these consents still have; those with none are left out."""
+        """Return the generations of the keys of these consents, without the consents that have none."""
         living = generations(self.vault.register)
         found = {one: living.get(Owner.grant(UUID(one)).digest, set()) for one in consent_ids}
         return {one: generations for one, generations in found.items() if generations}
@@ -249,7 +249,7 @@ def enrol(person: Person, consent_ids: Sequence[str | UUID], photos: Sequence[by
 
 
 def settings_for(root: Path, **more: Any) -> Settings:
-    """Return settings for a service in *root*, untouched by the environment.
+    """Return settings for a service in *root*.
 
     Unless a test asks for it, no batch of the transparency log is due, and none has a random size.
     """
@@ -326,7 +326,7 @@ def listening(app: FastAPI) -> Iterator[int]:
 
 
 def copied(template: Path, root: Path) -> Path:
-    """Copy prepared databases to *root*; two names of one file stay two names of one."""
+    """Copy prepared databases to *root*; hard links stay hard links."""
     there: dict[int, str] = {}
 
     def copy(source: str, to: str) -> None:

@@ -1,4 +1,4 @@
-"""An engine for tests: it sees coloured stripes instead of faces. Real workers, decoding, limits and sandbox.
+"""An engine for tests that detects coloured stripes instead of faces, with real workers, limits and sandbox.
 
 Each stripe of saturated colour on a grey picture is one face, and its 128 numbers are a function of the colour: the
 same colour gives distance 0, a near one a small distance, another one about 1. ``toy_faces`` makes the pictures.
@@ -20,7 +20,7 @@ from app.faces.engine import Face, Pixels
 SPEC = "tests.support.toy_engine:ToyEngine"
 OTHER_SPEC = "tests.support.toy_engine:OtherToyEngine"
 NARROWEST = 24
-"""Columns of colour that are a face; fewer are the blur of a border."""
+"""Fewest columns of a face; a narrower stripe is the blur of a border."""
 
 _DIMENSIONS = 128
 _random = np.random.default_rng(7)
@@ -29,7 +29,7 @@ _PHASES = _random.uniform(0, 2 * np.pi, size=_DIMENSIONS)
 
 
 class ToyEngine:
-    """Deterministic, and ready in a moment."""
+    """A deterministic engine that loads fast."""
 
     id = "toy"
     dimensions = _DIMENSIONS
@@ -40,7 +40,7 @@ class ToyEngine:
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Path]:  # noqa: ARG004 - it has none
-        """Return this file: the toy's weights are in it."""
+        """Return this file, which has the weights."""
         return {"toy_engine.py": Path(__file__)}
 
     def detect(self, pixels: Pixels) -> list[Face]:
@@ -55,16 +55,16 @@ class ToyEngine:
         ]
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return waves of the stripe's colour; first do what a colour with a meaning asks for."""
+        """Return a vector of the stripe's colour; some colours sleep, crash or exhaust the memory first."""
         _, right, _, left = face.box
         colour = np.median(pixels[:, left + 4 : right - 4].reshape(-1, 3), axis=0)
-        _obey([int(part) for part in colour])
+        _act([int(part) for part in colour])
         vector: list[float] = (np.cos(_WAVES @ colour + _PHASES) / np.sqrt(_DIMENSIONS)).tolist()
         return vector
 
 
 class OtherToyEngine(ToyEngine):
-    """Another engine: it sees the same faces, and its numbers, as many and as large, mean nothing to the first."""
+    """Another engine: it detects the same faces, but its vectors cannot be compared with those of the first."""
 
     id = "other_toy"
 
@@ -77,7 +77,7 @@ class OtherToyEngine(ToyEngine):
         return {"toy_faces.py": Path(__file__).with_name("toy_faces.py")}
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return the toy's numbers in another order, and turned around."""
+        """Return the vector of the first engine, reversed and negated."""
         return [-value for value in reversed(super().embed(pixels, face))]
 
 
@@ -128,7 +128,7 @@ def _row(threshold: float, fmr: float) -> dict[str, object]:
 
 
 def _face(left: int, right: int, height: int) -> Face:
-    """Return a frontal face as wide as the stripe: what the measures of quality look at is all one colour."""
+    """Return a frontal face as wide as the stripe, so that the quality checks see one colour."""
     middle, across = (left + right) / 2, min(right - left, height) / 2
     eye_line = height * 0.4
     eyes = ((middle - across / 2, eye_line), (middle + across / 2, eye_line))
@@ -136,7 +136,7 @@ def _face(left: int, right: int, height: int) -> Face:
     return Face((0, right, height, left), (*eyes, nose, *eyes), eyes, nose)
 
 
-def _obey(colour: list[int]) -> None:
+def _act(colour: list[int]) -> None:
     match colour:
         case [255, 0, tenths]:
             time.sleep(tenths / 10)

@@ -18,9 +18,9 @@ _BANDS = 20
 """Darker bands from top to bottom, each a third of its share of the height."""
 _SHADE = 40
 PEOPLE = len(_PALETTE)
-"""How many people there are: 0 to PEOPLE - 1. Any two differ by 50 levels of one colour or more."""
+"""Number of people. Any two differ by at least 50 levels of one colour."""
 _STRIDE = 31
-"""Shares no factor with PEOPLE, so that people with neighbouring numbers look nothing like each other."""
+"""Has no common factor with PEOPLE, so that people with neighbouring numbers have different colours."""
 
 
 def toy_photo(
@@ -29,10 +29,10 @@ def toy_photo(
     size: tuple[int, int] = (320, 240),
     format: str = "PNG",  # noqa: A002
 ) -> bytes:
-    """Return a photo of *people*; of nobody when none is given.
+    """Return a photo of *people*, or an empty picture.
 
     Args:
-        people: who is in it, from left to right.
+        people: their numbers, 0 to PEOPLE - 1, from left to right.
         variant: another photo of the same people; 0 to 9, at distances up to about 0.4 (below 0.54).
         size: width and height; 90 px of width to each person, at least.
         format: JPEG, PNG or WEBP (lossless).
