@@ -39,9 +39,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def short_pauses() -> Iterator[None]:
-    """Keep the garbage collector from looking through what earlier modules left.
+    """Exempt the objects of earlier modules from garbage collection.
 
-    In a long run that stops every thread for seconds, in which a service ends its reads as too long.
+    In a long run a collection would stop every thread for seconds, and services would end their reads as too long.
     """
     yield
     gc.collect()
@@ -74,7 +74,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pool(toy_pool: service_fixture.SharedPool) -> Iterator[service_fixture.SharedPool]:
-    """The shared pool, with nothing hung on it."""
+    """The shared pool, without hooks."""
     toy_pool.reset()
     yield toy_pool
     toy_pool.reset()

@@ -1,25 +1,25 @@
-"""The command: its output, and refusals with a reason."""
+"""The `mien` command: output, and refusals with a reason."""
 
 import base64
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import typer.main
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from app.cli.program import app
 from app.faces.permit import Purpose
 from app.vault.open import open_vault
 from tests.consent.drafts import draft
 from tests.consent.spies import everything
-from tests.support.launcher import refused, run_command, run_here, run_program
+from tests.support.launcher import environment, run_command, run_program
 from tests.support.service_fixture import SharedPool, copied, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -34,9 +34,14 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def command(root: Path) -> Command:
+def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run the command in this process, on the service in `root`."""
-    return partial(run_here, root)
+    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
+
+    def run(*arguments: str, **more: str) -> Result:
+        return CliRunner(env=environment(root, **more)).invoke(app, list(arguments))
+
+    return run
 
 
 def result_of(result: Result) -> dict[str, Any]:
@@ -56,15 +61,22 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture
-def lived_in(root: Path, pool: SharedPool) -> Path:
+def stopped_service(root: Path, pool: SharedPool) -> Path:
     """A stopped service with an enrolled person."""
     with serving(root, pool, toy_card()) as service:
         service.enrolled()
     return root
 
 
+def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> bool:
+    """Return whether a command was refused in one readable line with this reason."""
+    code = result.exit_code if isinstance(result, Result) else result.returncode
+    lines = result.stderr.splitlines()
+    return (code, result.stdout, len(lines)) == (1, "", 1) and lines[0].startswith("mien: ") and reason in lines[0]
+
+
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give every command, by the words that call it."""
+    """Yield every command, with the words that call it."""
     inner = getattr(group, "commands", None)
     if inner is None:
         yield path, group
@@ -99,7 +111,7 @@ def test_help_lists_every_command_and_every_option(command: Command) -> None:
         assert one.help
 
 
-def test_what_is_no_command_is_a_matter_of_usage(root: Path, command: Command) -> None:
+def test_wrong_usage_exits_with_2(root: Path, command: Command) -> None:
     before = rows(root)
     wrong = [
         ["scrape"],
@@ -124,7 +136,7 @@ def test_what_is_no_command_is_a_matter_of_usage(root: Path, command: Command) -
     assert rows(root) == before
 
 
-def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool, command: Command) -> None:
+def test_a_relying_party_is_added_rotated_and_revoked(root: Path, pool: SharedPool, command: Command) -> None:
     added = run_command(root, *ADD, "--purpose", "identification", "--json")
     party = json.loads(added.stdout)
     twice = run_command(root, *ADD, "--json")
@@ -149,13 +161,13 @@ def test_a_relying_party_lives_and_ends_by_command(root: Path, pool: SharedPool,
 
         assert json.loads(revoked.stdout) == {name: party[name] for name in ("relying_party_id", "name", "purposes")}
         after = service.client.get("/v1/relying-party", headers={"Authorization": f"Bearer {keys[1]}"})
-        assert after.status_code == 401, "at once, also in a service that runs"
+        assert after.status_code == 401, "at once, also in a running service"
         assert service.client.get("/v1/relying-parties").json()["items"] == []
     for words in ("revoke", "rotate-key"):
         assert refused(command("relying-party", words, party["relying_party_id"]), "revoked")
 
 
-def test_a_relying_party_asks_only_for_purposes_of_parties(root: Path, command: Command) -> None:
+def test_a_purpose_that_is_not_for_relying_parties_is_refused(root: Path, command: Command) -> None:
     before = rows(root)
 
     result = command(*ADD, "--purpose", "template_renewal")
@@ -164,7 +176,7 @@ def test_a_relying_party_asks_only_for_purposes_of_parties(root: Path, command: 
     assert rows(root) == before
 
 
-def test_a_name_that_a_terminal_would_obey_is_refused(root: Path, command: Command) -> None:
+def test_a_name_with_control_characters_is_refused(root: Path, command: Command) -> None:
     before = rows(root)
 
     for name, contact in [
@@ -180,7 +192,7 @@ def test_a_name_that_a_terminal_would_obey_is_refused(root: Path, command: Comma
     assert rows(root) == before
 
 
-def test_without_json_the_answer_is_for_people(command: Command) -> None:
+def test_without_json_the_output_is_readable_lines(command: Command) -> None:
     result = command(*ADD)
 
     assert result.exit_code == 0
@@ -189,7 +201,7 @@ def test_without_json_the_answer_is_for_people(command: Command) -> None:
     assert "verification" in result.stdout
 
 
-def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tmp_path: Path) -> None:
+def test_a_notice_is_published_once_under_a_higher_version(root: Path, command: Command, tmp_path: Path) -> None:
     file = tmp_path / "notice.md"
 
     def publish(body: bytes) -> Result:
@@ -212,7 +224,7 @@ def test_a_notice_is_published_once_and_upwards(root: Path, command: Command, tm
     assert result_of(publish(draft(version=7)))["version"] == 7
 
 
-def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command) -> None:
+def test_sweep_ends_expired_consents(root: Path, pool: SharedPool, command: Command) -> None:
     long_ago = str(datetime.now(UTC).date() - timedelta(days=2)) + " 00:00:00"
     with serving(root, pool, toy_card()) as service:
         person, _, consent = service.enrolled()
@@ -225,7 +237,7 @@ def test_sweep_ends_what_is_over(root: Path, pool: SharedPool, command: Command)
     first, second = result_of(command("sweep", "--json")), result_of(command("sweep", "--json"))
 
     assert first["expired"] == 1
-    assert set(first.values()) == {0, 1}, "nothing else"
+    assert set(first.values()) == {0, 1}, "no other change"
     assert second["expired"] == 0
     left = rows(root)
     assert (len(left["mien.grants"]), len(left["mien.templates"])) == (1, 0)
@@ -239,7 +251,7 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
             session.connection().exec_driver_sql("UPDATE grants SET valid_until = '2020-01-01 00:00:00'")
         with service.vault.data.read() as session:
             session.connection().exec_driver_sql("SELECT count(*) FROM grants")
-            # This reader keeps the write-ahead log from being emptied, and the sweep says so in its log.
+            # This reader blocks the checkpoint of the write-ahead log, which the sweep logs.
             done = run_command(root, "sweep", "--json", MIEN_SQLITE_BUSY_S="0.1")
 
     assert done.returncode == 0, done.stderr
@@ -247,28 +259,28 @@ def test_a_command_that_logs_still_prints_one_object(root: Path, pool: SharedPoo
     assert json.loads(done.stdout)["expired"] == 1
 
 
-def test_the_key_of_keys_is_rotated_and_what_was_interrupted_is_finished(lived_in: Path, command: Command) -> None:
-    before, old = rows(lived_in), (lived_in / "keys" / "kek").read_bytes()
+def test_rotation_replaces_the_key_encryption_key_and_resumes(stopped_service: Path, command: Command) -> None:
+    before, old = rows(stopped_service), (stopped_service / "keys" / "kek").read_bytes()
 
     first = result_of(command("keys", "rotate", "--json"))
-    once = (lived_in / "keys" / "kek").read_bytes()
-    shutil.copyfile(lived_in / "keys" / "kek", lived_in / "keys" / "kek.next")
-    (lived_in / "keys" / "kek.next").chmod(0o600)
+    once = (stopped_service / "keys" / "kek").read_bytes()
+    shutil.copyfile(stopped_service / "keys" / "kek", stopped_service / "keys" / "kek.next")
+    (stopped_service / "keys" / "kek.next").chmod(0o600)
     second = result_of(command("keys", "rotate", "--json"))
     shown = command("keys", "rotate")
 
-    after = rows(lived_in)
+    after = rows(stopped_service)
     assert list(first) == ["kek_id", "keys_rewrapped", "resumed"]
     assert (first["resumed"], first["keys_rewrapped"]) == (False, len(before["register.keys"]))
     assert second == {"kek_id": first["kek_id"], "keys_rewrapped": 0, "resumed": True}
-    assert len({old, once, (lived_in / "keys" / "kek").read_bytes()}) == 3
+    assert len({old, once, (stopped_service / "keys" / "kek").read_bytes()}) == 3
     assert "keys rewrapped" in shown.stdout
     assert shown.stderr == BANNER, "progress is shown on a terminal only"
     assert after["mien.templates"] == before["mien.templates"]
     assert refused(command("keys", "rotate", MIEN_KEK=once.decode().strip()), "if it was rotated, give the new one")
 
 
-WORDS = [
+STORE_COMMANDS = [
     ["sweep"],
     ADD,
     ["relying-party", "revoke", "00000000-0000-4000-8000-000000000000"],
@@ -278,46 +290,46 @@ WORDS = [
 
 
 def all_refuse(command: Command, reason: str, **more: str) -> bool:
-    """Say whether every command that opens the stores gives this reason."""
-    results = [(words, command(*words, **more)) for words in WORDS]
+    """Check that every command that opens the stores is refused with this reason."""
+    results = [(words, command(*words, **more)) for words in STORE_COMMANDS]
     wrong = [(words, result.exit_code, result.output, result.exception) for words, result in results]
     assert all(refused(result, reason) for _, result in results), wrong
     return True
 
 
-def test_another_key_encryption_key_is_refused_and_nothing_is_purged(lived_in: Path, command: Command) -> None:
-    before = rows(lived_in)
+def test_another_key_encryption_key_is_refused_and_nothing_is_purged(stopped_service: Path, command: Command) -> None:
+    before = rows(stopped_service)
     other = base64.b64encode(b"k" * 32).decode()
 
     assert all_refuse(command, "key-encryption key is not the one", MIEN_KEK=other)
-    assert rows(lived_in) == before
+    assert rows(stopped_service) == before
     assert len(before["mien.templates"]) == 1
     assert result_of(command("sweep", "--json"))["purged"] == 0, "with the right key nothing was purged"
 
 
 def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
-    lived_in: Path, command: Command, tmp_path: Path
+    stopped_service: Path, command: Command, tmp_path: Path
 ) -> None:
-    before = rows(lived_in)
+    before = rows(stopped_service)
     other = tmp_path / "other"
-    run_here(other, "migrate")
+    CliRunner(env=environment(other)).invoke(app, ["migrate"])
 
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=str(other / "keys"))
-    assert rows(lived_in) == before
+    assert rows(stopped_service) == before
 
 
 def test_data_without_its_register_is_refused_and_nothing_is_purged(
-    lived_in: Path, command: Command, tmp_path: Path
+    stopped_service: Path, command: Command, tmp_path: Path
 ) -> None:
-    before = rows(lived_in)
+    before = rows(stopped_service)
     nothing = str(tmp_path / "nothing")
 
     migrated = command("migrate", MIEN_KEYS_DIR=nothing)
 
     assert refused(migrated, "no register in")
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=nothing)
-    assert not Path(nothing).exists(), "no register and no key is left where none belongs"
-    assert rows(lived_in) == before
+    assert not Path(nothing).exists(), "no register and no key is created there"
+    assert rows(stopped_service) == before
     assert result_of(command("sweep", "--json"))["purged"] == 0
 
 
@@ -331,7 +343,7 @@ def test_a_file_that_is_no_database_is_refused(root: Path, prepared: Path, comma
         assert (root / file).read_bytes() == b"no database" * 1000, "the file is left for a repair"
 
 
-def test_a_key_encryption_key_that_is_none_is_refused(root: Path, command: Command) -> None:
+def test_an_invalid_key_encryption_key_is_refused(root: Path, command: Command) -> None:
     file = root / "keys" / "kek"
     good = file.read_bytes()
 
@@ -345,7 +357,7 @@ def test_a_key_encryption_key_that_is_none_is_refused(root: Path, command: Comma
     assert result_of(command("sweep", "--json"))["expired"] == 0
 
 
-def test_a_key_encryption_key_that_is_not_even_ascii_is_refused(root: Path, command: Command) -> None:
+def test_a_key_encryption_key_outside_ascii_is_refused(root: Path, command: Command) -> None:
     assert refused(command("sweep", MIEN_KEK="\N{SNOWMAN}"), "MIEN_KEK does not hold 32 bytes in base64")
 
     (root / "keys" / "kek").write_bytes(b"\xff" * 32)
@@ -370,7 +382,7 @@ def test_a_key_encryption_key_that_is_not_even_ascii_is_refused(root: Path, comm
         ({"MIEN_SQLITE_BUSY_S": "0", "MIEN_MAX_PIXELS": "-1"}, "MIEN_MAX_PIXELS: "),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(command: Command, settings: dict[str, str], reason: str) -> None:
+def test_an_invalid_setting_is_named(command: Command, settings: dict[str, str], reason: str) -> None:
     for words in (["sweep"], ["serve", "--port", "0"]):
         result = command(*words, **settings)
 
@@ -384,7 +396,7 @@ def test_a_target_that_the_card_does_not_support_is_refused(command: Command) ->
 
 
 @pytest.mark.slow
-def test_serve_sets_up_an_empty_directory_and_stops_when_told(tmp_path: Path) -> None:
+def test_serve_sets_up_an_empty_directory_and_stops_on_a_signal(tmp_path: Path) -> None:
     root = tmp_path / "new"
     root.mkdir()
     with run_program(root, wait=False, MIEN_ENGINE_WORKERS="1") as running:

@@ -1,4 +1,4 @@
-"""Whether the service lives and is ready, and what it says of itself."""
+"""Liveness, readiness and the reported configuration."""
 
 import shutil
 from pathlib import Path
@@ -12,22 +12,22 @@ from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
 
-def test_a_service_that_can_serve_says_so(service: RunningService) -> None:
+def test_a_working_service_is_live_and_ready(service: RunningService) -> None:
     service.pool.wait_full()
 
     live, ready = service.client.get("/livez"), service.client.get("/readyz")
 
-    said = ready.json()
+    body = ready.json()
     assert (live.status_code, live.json()) == (200, {"status": "live"})
-    assert (ready.status_code, said["status"], said["reasons"]) == (200, "ready", [])
-    assert (said["profile"], said["engine"], said["weights_verified"]) == ("prototype", "toy", True)
-    assert "not for real people" in said["controller"]
-    assert (said["key_protection"], said["keys_apart"]) == ("file", True)
-    assert said["sandbox"]["level"] in {"full", "reduced"}
-    assert said["engine_workers"] == 2
+    assert (ready.status_code, body["status"], body["reasons"]) == (200, "ready", [])
+    assert (body["profile"], body["engine"], body["weights_verified"]) == ("prototype", "toy", True)
+    assert "not for real people" in body["controller"]
+    assert (body["key_protection"], body["keys_apart"]) == ("file", True)
+    assert body["sandbox"]["level"] in {"full", "reduced"}
+    assert body["engine_workers"] == 2
 
 
-def test_the_live_profile_is_not_ready_until_it_is_lawful(root: Path, pool: SharedPool) -> None:
+def test_the_live_profile_is_not_ready_while_a_requirement_is_missing(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), profile="live") as service:
         answer = service.client.get("/readyz")
 
@@ -58,7 +58,7 @@ def test_a_register_of_other_data_is_not_ready(service: RunningService) -> None:
     assert "MIEN_KEYS_DIR" in " ".join(answer.json()["reasons"])
 
 
-def test_databases_that_cannot_be_read_are_not_ready(service: RunningService) -> None:
+def test_a_service_with_unreadable_databases_is_not_ready(service: RunningService) -> None:
     for name in (DATA_FILE, REGISTER_FILE):
         (path,) = service.root.rglob(name)
         service.vault.data.close()
@@ -75,7 +75,7 @@ def test_databases_that_cannot_be_read_are_not_ready(service: RunningService) ->
         assert service.client.get("/livez").status_code == 200
 
 
-def test_the_files_of_a_service_are_for_its_owner_only(service: RunningService) -> None:
+def test_only_the_owner_can_read_the_files_of_a_service(service: RunningService) -> None:
     service.person()
 
     modes = {path.name: path.stat().st_mode & 0o777 for path, _ in service.files()}

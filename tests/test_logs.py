@@ -1,4 +1,4 @@
-"""What the program says while it works: JSON, and nothing of anybody. The real program, through a whole story."""
+"""The application log of the real program, through a whole story: JSON without personal data."""
 
 import json
 import signal
@@ -21,15 +21,15 @@ NAME = "Ada Lovelace-Canary"
 
 
 def spoil_name(running: Program, person: Person) -> None:
-    """Change a sealed name behind the service's back, so that it does not open."""
+    """Change a sealed name in the database, so that it does not open."""
     with closing(sqlite3.connect(running.root / "data" / "mien.db")) as connection, connection:
         connection.execute(
             "UPDATE subjects SET sealed_name = ? WHERE id = ?", (b"spoilt" * 8, UUID(person.subject_id).hex)
         )
 
 
-def told(running: Program) -> tuple[Needles, list[int]]:
-    """Play a story with everything that can go wrong; return what must not be in the log, and the answers' status."""
+def play_story(running: Program) -> tuple[Needles, list[int]]:
+    """Play a story with many errors; return the needles that must not be in the log, and the statuses."""
     person, party, given = enrolled(running, NAME)
     unknown = str(uuid4())
     photo = face("emo_happy")
@@ -60,9 +60,9 @@ def told(running: Program) -> tuple[Needles, list[int]]:
     return needles, [answer.status_code for answer in [*answers, withdrawn, erased]]
 
 
-def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
+def test_the_application_log_is_json_without_personal_data(tmp_path: Path) -> None:
     with run_program(tmp_path) as running:
-        needles, statuses = told(running)
+        needles, statuses = play_story(running)
         running.process.send_signal(signal.SIGINT)
         code = running.process.wait(300)
         log = running.log()
@@ -79,7 +79,7 @@ def test_log_is_json_and_holds_nothing_of_anybody(tmp_path: Path) -> None:
     assert {line["level"] for line in lines} >= {"info", "error"}
 
 
-def test_search_would_find_a_path_with_an_id(tmp_path: Path) -> None:
+def test_a_path_with_an_id_is_found(tmp_path: Path) -> None:
     """The control."""
     one = uuid4()
     line = json.dumps({"event": "request", "path": f"/v1/me/photos/{one}"}).encode()

@@ -1,4 +1,4 @@
-"""Every route has a role, and every role is held to. The table of routes is the application's own."""
+"""Every route has a role, and refuses callers of another role. The routes are read from the application."""
 
 import re
 import socket
@@ -21,14 +21,14 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 FRAMEWORK = {"/openapi.json", "/docs", "/docs/{name}"}
-"""What describes the contract, and reads nothing."""
-GOOD = {"/v1/me/consents/{consent_id}/renewal": {"json": {"notice_sha256": "0" * 64}}}
-"""What is sent to routes of a person that take more than an id: good in form."""
+"""Addresses of the API page, which read no data."""
+VALID_BODIES = {"/v1/me/consents/{consent_id}/renewal": {"json": {"notice_sha256": "0" * 64}}}
+"""Valid bodies for routes of a person that need one."""
 ROLES = (OpenRoute, PersonRoute, PartyRoute)
 
 
 @dataclass(frozen=True)
-class Known:
+class RouteMethod:
     """One method of one route."""
 
     method: str
@@ -36,12 +36,12 @@ class Known:
     role: Role
 
     def at(self, **ids: str) -> str:
-        """Return its path with ids in it: those given, and random ones."""
+        """Return the path with these ids, and random ones for the others."""
         return re.sub(r"{(\w+)}", lambda found: ids.get(found[1], str(uuid4())), self.path)
 
 
 def without_role(app: FastAPI) -> list[str]:
-    """Return the paths in *app* that say of themselves neither who may call them, nor that everybody may."""
+    """Return the paths in *app* that have no role."""
     return [
         str(context.path)
         for context in iter_route_contexts(app.routes)
@@ -49,21 +49,21 @@ def without_role(app: FastAPI) -> list[str]:
     ]
 
 
-def routes(service: RunningService) -> Iterator[Known]:
-    """Give every route of the application."""
+def routes(service: RunningService) -> Iterator[RouteMethod]:
+    """Yield every method of every route."""
     app = create_app(service.settings, service.vault, (service.pool, toy_card()), clock=service.clock)
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, ROLES):
             for method in sorted(context.methods or ()):
-                yield Known(method, str(context.path), route.role)
+                yield RouteMethod(method, str(context.path), route.role)
 
 
-def test_every_route_says_who_may_call_it(service: RunningService) -> None:
+def test_every_route_has_a_role(service: RunningService) -> None:
     app = create_app(service.settings, service.vault, (service.pool, toy_card()))
 
     assert without_role(app) == []
-    assert len(list(routes(service))) >= 25, "the routes are seen"
+    assert len(list(routes(service))) >= 25, "the routes are found"
     assert {known.role for known in routes(service)} == set(Role)
 
 
@@ -71,7 +71,7 @@ def test_a_route_without_a_role_is_found() -> None:
     app, inner = FastAPI(docs_url=None, redoc_url=None), APIRouter(prefix="/inner")
     outer = APIRouter(prefix="/outer", route_class=PersonRoute)
     for router in (app, inner, outer):
-        router.add_api_route("/said-nothing", lambda: None, methods=["GET"])
+        router.add_api_route("/no-role", lambda: None, methods=["GET"])
     inner.add_api_route("/open", lambda: None, methods=["GET"], route_class_override=OpenRoute)
     outer.include_router(inner)
     app.include_router(outer)
@@ -81,10 +81,10 @@ def test_a_route_without_a_role_is_found() -> None:
 
     found = without_role(app)
 
-    assert sorted(found) == ["/mounted", "/outer/inner/said-nothing", "/plain", "/said-nothing", "/socket"]
+    assert sorted(found) == ["/mounted", "/outer/inner/no-role", "/plain", "/no-role", "/socket"]
 
 
-def test_the_mere_class_of_a_route_is_no_role() -> None:
+def test_a_plain_route_has_no_role() -> None:
     app = FastAPI(docs_url=None, redoc_url=None)
     app.router.routes.append(APIRoute("/bare", lambda: None))
 
@@ -93,11 +93,11 @@ def test_the_mere_class_of_a_route_is_no_role() -> None:
 
 @dataclass
 class Tokens:
-    """Every kind of token that somebody may come with."""
+    """Every kind of token that a caller may send."""
 
     of_person: dict[str, str]
     of_party: dict[str, str]
-    of_nobody: dict[str, str | None]
+    invalid: dict[str, str | None]
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def tokens(service: RunningService) -> Tokens:
     return Tokens(
         of_person={"person": f"Bearer {person.token}", "lower case scheme": f"bearer {person.token}"},
         of_party={"party": f"Bearer {door.key}"},
-        of_nobody={
+        invalid={
             "none": None,
             "empty": "",
             "scheme only": "Bearer",
@@ -143,21 +143,21 @@ def _parties(service: RunningService) -> Any:
         return queries.list_active(session, limit=100, after=None)
 
 
-def _asked(service: RunningService, known: Known, authorization: str | None) -> tuple[int, str]:
+def _request(service: RunningService, known: RouteMethod, authorization: str | None) -> tuple[int, str]:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
     answer = service.client.request(known.method, known.at(), headers=headers)  # type: ignore[arg-type]
     return answer.status_code, answer.headers.get("www-authenticate", "")
 
 
-def test_no_route_is_open_to_a_token_of_nobody(service: RunningService, tokens: Tokens) -> None:
+def test_no_route_is_open_to_an_invalid_token(service: RunningService, tokens: Tokens) -> None:
     closed = [known for known in routes(service) if known.role is not Role.OPEN]
     before = everything(service.vault)
 
     wrong = [
         (known, name)
         for known in closed
-        for name, token in tokens.of_nobody.items()
-        if _asked(service, known, token) != (401, "Bearer")
+        for name, token in tokens.invalid.items()
+        if _request(service, known, token) != (401, "Bearer")
     ]
 
     assert wrong == []
@@ -172,7 +172,7 @@ def test_no_route_is_open_to_the_other_role(service: RunningService, tokens: Tok
         (known, name)
         for known in routes(service)
         for name, token in others[known.role].items()
-        if _asked(service, known, token)[0] != 403
+        if _request(service, known, token)[0] != 403
     ]
 
     assert wrong == []
@@ -183,16 +183,16 @@ def test_every_route_is_open_to_its_own_role(service: RunningService, tokens: To
     wrong = []
     for known in routes(service):
         mine = {"fresh": f"Bearer {service.person().token}"} if known.role is Role.PERSON else tokens.of_party
-        anybody = tokens.of_nobody | tokens.of_person | tokens.of_party
-        for name, token in (anybody if known.role is Role.OPEN else mine).items():
-            if (status := _asked(service, known, token)[0]) in {401, 403, 405, 500}:
+        all_tokens = tokens.invalid | tokens.of_person | tokens.of_party
+        for name, token in (all_tokens if known.role is Role.OPEN else mine).items():
+            if (status := _request(service, known, token)[0]) in {401, 403, 405, 500}:
                 wrong.append((known, name, status))
 
     assert wrong == []
 
 
 class Ada:
-    """A person with something of everything, and what the ids of it are called in paths."""
+    """A person with data of every kind; `ids` has the ids by their names in paths."""
 
     def __init__(self, service: RunningService, *, at: str = "Door") -> None:
         self.person = service.person()
@@ -217,29 +217,29 @@ def _people(service: RunningService) -> tuple[Ada, Person, Party]:
     return ada, mallory, gate
 
 
-def test_another_persons_ids_are_addresses_where_nothing_is(service: RunningService) -> None:
+def test_another_persons_ids_are_not_found(service: RunningService) -> None:
     ada, mallory, _ = _people(service)
     addressed = [known for known in routes(service) if known.role is Role.PERSON and "{" in known.path]
     before = everything(service.vault)
 
     for known in addressed:
         names = set(re.findall(r"{(\w+)}", known.path))
-        assert names <= ada.ids.keys(), f"teach this test what {names - ada.ids.keys()} of another person is"
-        body = GOOD.get(known.path, {})
+        assert names <= ada.ids.keys(), f"add {names - ada.ids.keys()} of another person to this test"
+        body = VALID_BODIES.get(known.path, {})
         theirs = mallory(known.method, known.at(**ada.ids), **body)
-        nobodys = mallory(known.method, known.at(), **body)
+        unknown = mallory(known.method, known.at(), **body)
 
-        assert (theirs.status_code, theirs.content) == (404, nobodys.content), known
+        assert (theirs.status_code, theirs.content) == (404, unknown.content), known
 
     assert len(addressed) >= 4
     assert everything(service.vault) == before
     assert enrol(mallory, [ada.ids["consent_id"]], [toy_photo(1)]).status_code == 403
-    assert noted(before, everything(service.vault)) == 1, "that it was refused, and nothing else"
+    assert noted(before, everything(service.vault)) == 1, "only the refusal"
     own = [ada.person(known.method, known.at(**ada.ids)).status_code for known in addressed if known.method == "GET"]
     assert set(own) == {200}, "the owner finds them"
 
 
-def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(service: RunningService) -> None:
+def test_a_malformed_id_in_a_path_is_not_found(service: RunningService) -> None:
     person, party = service.person(), service.party()
 
     for known in routes(service):
@@ -250,7 +250,7 @@ def test_an_id_in_a_path_that_cannot_be_one_is_an_address_where_nothing_is(servi
             assert who(known.method, path).status_code == 404, known
 
 
-def test_a_persons_lists_hold_nothing_of_another(service: RunningService) -> None:
+def test_the_lists_of_a_person_have_no_data_of_another(service: RunningService) -> None:
     ada, mallory, gate = _people(service)
     hers = {*ada.ids.values(), ada.person.subject_id, ada.consent["subject_ref"], "Ada Canary"}
     lists = [known for known in routes(service) if known.method == "GET" and "{" not in known.path]
@@ -264,7 +264,7 @@ def test_a_persons_lists_hold_nothing_of_another(service: RunningService) -> Non
 
         assert found == set(), known
 
-    assert seen == hers, "she sees all of it herself"
+    assert seen == hers, "the owner sees all of it"
 
 
 BODIES = [

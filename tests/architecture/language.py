@@ -1,4 +1,4 @@
-"""Plain language, counted: banned words, clauses that begin with "What", and long sentences."""
+"""Count faults of plain language: banned words, clauses that begin with "What", and long sentences."""
 
 import ast
 import io
@@ -24,7 +24,7 @@ QUOTED = re.compile(r"[\"“](?:what is|what|nobody|somebody|anybody|whoever|wha
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 COMMENT_CODE = re.compile(r"^(?:type:|noqa|pragma:|fmt:|!)")
 SHORTEST_PROSE = 4
-"""Words of a string in the code that make it a sentence rather than a name."""
+"""Words; a shorter string is a name rather than a sentence."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,18 @@ def page_prose(path: Path) -> Prose:
     return Prose(path.relative_to(ROOT).as_posix(), 1, "\n".join(lines))
 
 
+def openapi_prose(part: object, place: str = "openapi.json") -> Iterator[Prose]:
+    """Yield the sentences of an OpenAPI document, or of a part of one: summaries, descriptions, texts of examples."""
+    if isinstance(part, dict | list):
+        for name, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from openapi_prose(inner, f"{place}/{name}")
+    elif isinstance(part, str):
+        prose = Prose(place, 1, part)
+        if prose.word_count() >= SHORTEST_PROSE:
+            yield prose
+
+
 def all_prose() -> list[Prose]:
-    """Return every text that the counting test counts."""
+    """Return every text in the code and in the pages that the counting test counts."""
     in_code = [prose for module in modules() for part in (docstrings, comments, messages) for prose in part(module)]
     return in_code + [page_prose(path) for path in pages()]

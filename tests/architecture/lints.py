@@ -1,4 +1,4 @@
-"""The laws and habits that a syntax tree can show. Each takes a module and gives its faults, one line each."""
+"""Rules of the code, checked on the syntax tree. Each lint takes a module and yields its faults, one line each."""
 
 import ast
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ WALL_CLOCK = {
     "time.strftime",
     "time.time",
     "time.time_ns",
-    # Ids that carry the time they were made at; ours are random.
+    # These ids contain their time; those of this service are random.
     "uuid.uuid1",
     "uuid.uuid6",
     "uuid.uuid7",
@@ -44,7 +44,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def permits_made(module: Module) -> Iterator[str]:
-    """Only its one maker makes a permit; elsewhere only annotations, subscripts and ``isinstance`` name its class."""
+    """Only one room makes each permit; elsewhere only annotations, subscripts and ``isinstance`` name its class."""
     harmless = {id(part) for node in ast.walk(module.tree) for place in _naming(node) for part in ast.walk(place)}
     for permit, maker in PERMITS.items():
         if module.path.startswith(f"{maker.replace('.', '/')}/"):
@@ -61,7 +61,7 @@ def permits_made(module: Module) -> Iterator[str]:
 
 
 def _naming(node: ast.AST) -> Iterator[ast.AST]:
-    """Give the parts of *node* that name a class without being able to make one."""
+    """Yield the parts of *node* that name a class without making an instance."""
     if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
         yield node.annotation
     if isinstance(node, Function) and node.returns:
@@ -80,7 +80,7 @@ def _copies(permit: str, call: ast.Call) -> bool:
 
 
 def _last(node: ast.AST) -> str:
-    """Give the last part of a dotted name, or nothing."""
+    """Return the last part of a dotted name, or an empty string."""
     return getattr(node, "attr", getattr(node, "id", ""))
 
 
@@ -97,7 +97,7 @@ def clocks_read(module: Module) -> Iterator[str]:
 
 
 def too_long(module: Module) -> Iterator[str]:
-    """A file has 300 lines at most, a function 40, its docstring counted and its decorators not."""
+    """A file has at most 300 lines, a function 40, with its docstring and without its decorators."""
     lines = len(module.text.splitlines())
     if lines > MAX_FILE_LINES:
         yield f"{module.path}:1: {lines} lines; a file has {MAX_FILE_LINES} at most"
@@ -109,7 +109,7 @@ def too_long(module: Module) -> Iterator[str]:
 
 
 def imports_inside(module: Module) -> Iterator[str]:
-    """No import stands in a function: what a module needs is read at its top."""
+    """No function has an import: all imports are at the top of the module."""
     for function in ast.walk(module.tree):
         if isinstance(function, Function):
             for node in ast.walk(function):
@@ -122,11 +122,11 @@ def vague_names(module: Module) -> Iterator[str]:
     path = PurePosixPath(module.path)
     for part in (*path.parts[1:-1], path.stem):
         if part not in PRECISE and VAGUE & set(part.split("_")):
-            yield f"{module.path}:1: {part!r} says nothing about what is in it"
+            yield f"{module.path}:1: {part!r} is a vague name"
 
 
 def relationships(module: Module) -> Iterator[str]:
-    """No ORM relationship: it loads and deletes behind one's back, and ties rooms together."""
+    """No ORM relationship: it loads and deletes implicitly, and couples rooms."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and (
             _last(node.func) == "relationship" or module.meaning(node.func) == "sqlalchemy.orm.relationship"

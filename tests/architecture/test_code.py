@@ -92,7 +92,7 @@ ALLOWED: list[tuple[Lint, str, str]] = [
 
 
 @pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
-def test_code_is_as_the_house_says(lint: Lint) -> None:
+def test_code_follows_the_rules(lint: Lint) -> None:
     faults = [fault for module in modules() for fault in lint(module)]
 
     assert not faults, "\n".join(["", *faults])
@@ -104,10 +104,10 @@ def test_lint_finds_a_fault(lint: Lint, path: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(("lint", "path", "text"), ALLOWED)
-def test_lint_lets_good_code_be(lint: Lint, path: str, text: str) -> None:
+def test_lint_accepts_correct_code(lint: Lint, path: str, text: str) -> None:
     assert not list(lint(Module(path, text)))
 
 
 @pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
-def test_every_lint_is_shown_a_fault(lint: Lint) -> None:
+def test_every_lint_is_tested_with_a_fault(lint: Lint) -> None:
     assert lint in [shown for shown, _, _ in FOUND]

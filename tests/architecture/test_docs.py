@@ -15,7 +15,7 @@ from tests.architecture.source import ROOT, Module, modules
 
 
 def slugs(sources: Iterable[Module]) -> dict[str, str]:
-    """Give the slug of every kind of ``Problem``, and the class it belongs to."""
+    """Return the slug of every kind of ``Problem``, with its class."""
     classes = [node for module in sources for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
     kinds = {"Problem"}
     while grown := {kind.name for kind in classes if kinds & {_name(base) for base in kind.bases}} - kinds:
@@ -37,17 +37,17 @@ def _name(node: ast.AST | None) -> str:
 
 
 def headings(text: str) -> set[str]:
-    """Give the headings of a page, without their marks: ``## `not-found` `` gives ``not-found``."""
+    """Return the headings of a page, without their marks: ``## `not-found` `` gives ``not-found``."""
     return {line.strip("# `") for line in text.splitlines() if line.startswith("#")}
 
 
 def variables(text: str) -> set[str]:
-    """Give the settings that *text* names, as environment variables."""
+    """Return the settings in *text*, as environment variables."""
     return set(re.findall(r"\bMIEN_[A-Z0-9_]*[A-Z0-9]\b", text))
 
 
 def settings() -> set[str]:
-    """Give every setting there is, as its environment variable."""
+    """Return every setting, as its environment variable."""
     return {f"MIEN_{name.upper()}" for name in Settings.model_fields}
 
 
@@ -72,14 +72,14 @@ def test_every_setting_is_documented() -> None:
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/reference/settings.md", "Dockerfile", "compose.yaml"])
-def test_every_setting_written_about_exists(path: str) -> None:
+def test_every_documented_setting_exists(path: str) -> None:
     written = variables((ROOT / path).read_text("utf-8"))
 
     assert not written - settings()
 
 
 def named_tests(text: str) -> list[tuple[str, str]]:
-    """Give the tests that *text* names: the file of each, and its name. `::test_x` is of the file named last."""
+    """Return the file and the name of each test in *text*. `::test_x` belongs to the file before it."""
     file, found = "", []
     for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", text):
         file = path or file
@@ -89,7 +89,7 @@ def named_tests(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", ["docs/reference/laws.md", "docs/reference/storage-faults.md"])
-def test_every_test_written_about_exists(path: str) -> None:
+def test_every_documented_test_exists(path: str) -> None:
     text = (ROOT / path).read_text("utf-8")
     # docs/reference/storage-faults.md says where its tests are unless another place is named.
     text = re.sub(r"`(test_\w+\.py::)", r"`tests/faults/\1", text)

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from tests.architecture.language import Prose, all_prose, comments, docstrings, messages
+from tests.architecture.language import Prose, all_prose, comments, docstrings, messages, openapi_prose
 from tests.architecture.source import Module, modules
+from tests.support.service_fixture import RunningService
 
 BANNED_PER_10_000_WORDS = 28.0
 """Lower it whenever the count falls; never raise it."""
@@ -40,6 +41,14 @@ def test_long_sentences_stay_below_the_ceiling() -> None:
     assert len(found) <= LONG_SENTENCES
 
 
+def test_openapi_texts_have_no_banned_word_and_no_long_sentence(service: RunningService) -> None:
+    texts = list(openapi_prose(service.client.get("/openapi.json").json()))
+    faults = [fault for text in texts for fault in [*text.banned(), *text.long_sentences()]]
+
+    assert len(texts) > 200
+    assert not faults, "\n".join(["", *faults])
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -58,6 +67,14 @@ def test_banned_words_are_counted(text: str, count: int) -> None:
 def test_long_sentences_are_counted() -> None:
     assert Prose("a.py", 1, "word " * 25 + "end.").long_sentences()
     assert not Prose("a.py", 1, "word " * 20 + "end. " + "word " * 20).long_sentences()
+
+
+def test_openapi_texts_are_read() -> None:
+    document = {"paths": {"/a": {"summary": "Return all of it"}}, "x": [{"description": "for whoever asks for it"}]}
+    texts = list(openapi_prose(document))
+
+    assert [text.path for text in texts] == ["openapi.json/paths//a/summary", "openapi.json/x/0/description"]
+    assert texts[1].banned()
 
 
 def test_docstrings_comments_and_messages_are_read() -> None:

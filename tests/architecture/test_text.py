@@ -26,7 +26,7 @@ COMMENT = re.compile(r" *#[^:]*(:[^/]*)?")
 
 
 def committed() -> Iterator[tuple[str, str]]:
-    """Give the path and text of every text file that is, or would be, committed."""
+    """Yield the path and text of every file that is, or would be, committed."""
     for folder, names, files in os.walk(ROOT):
         names[:] = [name for name in names if name not in NOT_COMMITTED]
         for name in set(files) - NOT_COMMITTED:
@@ -37,12 +37,12 @@ def committed() -> Iterator[tuple[str, str]]:
 
 
 def foreign(text: str) -> list[str]:
-    """Return the parts of *text* that hold on one machine only, or name a registry."""
+    """Return the parts of *text* that name a path of one machine, or a registry."""
     return [match.group() for rule in (REGISTRY, MACHINE_PATH) for match in rule.finditer(text)]
 
 
 def unpinned(text: str) -> list[str]:
-    """Give the lines of a requirement list that are no exact version, hash or comment, and versions without a hash."""
+    """Return the lines of a requirement list that are no pinned version, hash or comment, or lack a hash."""
     faults = []
     lines = text.splitlines()
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
@@ -67,7 +67,7 @@ def test_requirements_are_pinned_by_hash_and_nothing_else(name: str) -> None:
     assert not unpinned(text)
 
 
-def test_what_is_tested_is_what_runs() -> None:
+def test_the_tested_versions_are_those_that_run() -> None:
     run, dev = (
         {line for line in (ROOT / "requirements" / f"{name}.txt").read_text("utf-8").splitlines() if "==" in line}
         for name in ("run", "dev")
@@ -96,7 +96,7 @@ def test_foreign_text_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["tests/work/x", "https://example.org/work/x", "/v1/subjects", "/var/lib/mien/data", "$TMPDIR/x"]
 )
-def test_common_text_is_let_be(text: str) -> None:
+def test_common_text_is_accepted(text: str) -> None:
     assert not foreign(text)
 
 

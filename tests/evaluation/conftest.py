@@ -27,7 +27,7 @@ Command = Callable[..., Result]
 
 
 def make_folder(root: Path, people: Mapping[str, Sequence[bytes]], groups: Mapping[str, str] | None = None) -> Path:
-    """Write a folder for each person, and who belongs to which group."""
+    """Write a folder for each person, and `groups.csv`."""
     for name, images in people.items():
         (root / name).mkdir(parents=True)
         for number, image in enumerate(images):
@@ -39,7 +39,7 @@ def make_folder(root: Path, people: Mapping[str, Sequence[bytes]], groups: Mappi
 
 
 def toy_people(people: int, images: int) -> dict[str, list[bytes]]:
-    """Return the photos of so many people, who look alike in steps: some are nearer to each other than others."""
+    """Return photos by person; some people are nearer to each other than others."""
     return {
         f"person {one:02}": [toy_photo(one, variant=n * 9 // max(images - 1, 1)) for n in range(images)]
         for one in range(people)
@@ -48,7 +48,7 @@ def toy_people(people: int, images: int) -> dict[str, list[bytes]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten people with three images each, of two groups but for one person."""
+    """Ten people with three images each; nine of them are in two groups."""
     people = toy_people(10, 3)
     groups = dict(zip(people, "FMFMFMFMF", strict=False))
     return make_folder(tmp_path / "trial", people, groups)
@@ -59,7 +59,7 @@ def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Run `mien evaluate` in this process, with the toy engine and a cache of its own."""
 
     def engine(_settings: Settings, *, calibrated: bool) -> tuple[EnginePool, Card]:
-        assert not calibrated  # to measure with, no engine needs its own calibration
+        assert not calibrated  # measuring needs no calibration
         return pool, toy_engine.toy_card()
 
     monkeypatch.setattr(evaluating, "create_engine", engine)
@@ -90,7 +90,7 @@ def evaluated(command: Command) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def vectors(pool: SharedPool) -> Callable[[Path], tuple[float, ...]]:
-    """Measure one file, past all of the evaluation."""
+    """Measure one file without the evaluation."""
 
     def measure(path: Path) -> tuple[float, ...]:
         (answer,) = pool.measure_for_evaluation(ImageStatement(origin="a test", agreed="yes"), [path.read_bytes()])
@@ -102,5 +102,5 @@ def vectors(pool: SharedPool) -> Callable[[Path], tuple[float, ...]]:
 
 @pytest.fixture
 def cached(tmp_path: Path) -> Path:
-    """Where the cache is by default in these tests."""
+    """The default cache directory in these tests."""
     return tmp_path / "cache" / "mien-evaluate"

@@ -2,7 +2,7 @@
 
 ``python -m tests.evaluation.killed_run FOLDER OUT CACHE``.
 
-It says each image on standard output when it is in the cache, waits a moment, and so can be killed between any two.
+It prints a line for each cached image and then waits a moment, so that it can be killed between any two.
 """
 
 import sys
@@ -28,7 +28,7 @@ def engine(settings: Settings, *, calibrated: bool) -> tuple[EnginePool, Card]:
 
 
 def main(folder: Path, out: Path, cache: Path) -> None:
-    """Evaluate."""
+    """Run the evaluation with a slow cache."""
     add = Cache.add
 
     def slowly(self: Cache, key: str, outcome: Outcome) -> None:

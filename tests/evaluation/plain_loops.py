@@ -1,4 +1,4 @@
-"""Every number of a report once more: plain loops over pairs, from the definitions; no code of `app.evaluation`."""
+"""Compute every number of a report with plain loops over pairs, without code of `app.evaluation`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ Vector = tuple[float, ...]
 
 @dataclass
 class Images:
-    """The vectors of a trial, and whose they are; a person's in the order of their files' names."""
+    """The vectors of a trial with their people, in the order of the file names of each person."""
 
     vectors: list[Vector]
     people: list[str]
     groups: Mapping[str, str]
     metric: str = "l2"
     comparisons: list[tuple[int, int, bool]] | None = None
-    """Only these; otherwise every pair."""
+    """If given, these replace every pair."""
 
     def distance(self, one: Vector, other: Vector) -> float:
         if self.metric == "l2":
@@ -34,7 +34,7 @@ class Images:
 
     @cached_property
     def pairs(self) -> list[tuple[str, str, bool, float]]:
-        """Person, person, whether one person, distance."""
+        """The two people, whether they are one, and the distance."""
         every = self.comparisons
         if every is None:
             places = range(len(self.vectors))
@@ -62,7 +62,7 @@ def share(part: int, whole: int) -> float:
 
 
 def table(images: Images, step: float = 0.005) -> list[dict[str, Any]]:
-    """From three false matches on, up to the first false match rate of a tenth."""
+    """Return the rows from three false matches to the first false match rate of a tenth."""
     impostor = [pair for pair in images.pairs if not pair[2]]
     rows: list[dict[str, Any]] = []
     for number in range(100_000):
@@ -105,7 +105,7 @@ def row(images: Images, threshold: float) -> dict[str, Any]:
 
 
 def curve(images: Images, step: float = 0.0005) -> list[tuple[float, float, float]]:
-    """Threshold, FMR, FNMR: from three false matches on, to the first threshold above every impostor."""
+    """Return threshold, FMR and FNMR from three false matches to the first threshold above all impostors."""
     pairs = images.pairs
     genuine = [distance for _, _, same, distance in pairs if same]
     impostor = [distance for _, _, same, distance in pairs if not same]
@@ -133,9 +133,9 @@ def histogram(images: Images, *, same: bool, width: float = 0.01) -> list[int]:
 
 
 def references(images: Images, thresholds: Sequence[float], *, most: int) -> dict[str, Any]:
-    everybody = images.by_person()
-    most = min(most, max(map(len, everybody.values())) - 1)
-    people = {person: vectors for person, vectors in everybody.items() if len(vectors) > most}
+    people_vectors = images.by_person()
+    most = min(most, max(map(len, people_vectors.values())) - 1)
+    people = {person: vectors for person, vectors in people_vectors.items() if len(vectors) > most}
     probes = [(person, probe) for person, vectors in people.items() for probe in vectors[most : most + 20]]
     rows = []
     for count in range(1, most + 1):
@@ -164,12 +164,12 @@ def references(images: Images, thresholds: Sequence[float], *, most: int) -> dic
 
 
 def identification(images: Images, threshold: float, size: int) -> tuple[float, float]:
-    """DIR at rank 1 and FPIR, by making every gallery of that size that there is."""
-    everybody = images.by_person()
+    """Return DIR at rank 1 and FPIR, from every possible gallery of that size."""
+    people_vectors = images.by_person()
     identified, mated, found, strangers = 0, 0, 0, 0
-    for gallery in combinations(everybody, size):
-        enrolled = {person: everybody[person][0] for person in gallery}
-        for person, vectors in everybody.items():
+    for gallery in combinations(people_vectors, size):
+        enrolled = {person: people_vectors[person][0] for person in gallery}
+        for person, vectors in people_vectors.items():
             for place, probe in enumerate(vectors):
                 scores = sorted((images.distance(one, probe), name) for name, one in enrolled.items())
                 if person not in enrolled:

@@ -1,4 +1,4 @@
-"""The cache: it holds no image and no name, survives what ends a process, and is gone at the end."""
+"""The cache has no image and no name, survives a kill, and is deleted at the end."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 
 from app.cli import evaluate as evaluating
 from app.evaluation import cache
-from app.evaluation.cache import open_cache
+from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.faces.flaws import Flaw
 from app.faces.workers.pool import EnginePool
@@ -28,8 +28,8 @@ Evaluated = Callable[..., dict[str, Any]]
 
 
 def filled(directory: Path, images: int = 3) -> Path:
-    """Keep a vector and refusals, as an evaluation does; return the file."""
-    with open_cache(directory, toy_card()) as kept:
+    """Cache a vector and refusals; return the file."""
+    with Cache(directory, toy_card()) as kept:
         kept.add(kept.key(b"image 0"), VECTOR)
         for number in range(1, images):
             kept.add(kept.key(b"image %d" % number), Flaw.NO_FACE)
@@ -37,46 +37,46 @@ def filled(directory: Path, images: int = 3) -> Path:
 
 
 def found(directory: Path, *images: bytes, **changes: Any) -> list[Any]:
-    """Return what another evaluation finds there."""
-    with open_cache(directory, replace(toy_card(), **changes)) as kept:
+    """Return the cached outcomes of *images* in a new evaluation."""
+    with Cache(directory, replace(toy_card(), **changes)) as kept:
         return [kept.find(kept.key(image)) for image in images]
 
 
-def test_what_was_kept_is_found_for_the_same_bytes_and_the_same_engine(tmp_path: Path) -> None:
+def test_an_outcome_is_found_for_the_same_bytes_and_the_same_engine(tmp_path: Path) -> None:
     filled(tmp_path / "c")
 
     vector, flaw, other = found(tmp_path / "c", b"image 0", b"image 1", b"image 9")
 
-    assert np.array_equal(vector, VECTOR), "to the last bit"
+    assert np.array_equal(vector, VECTOR), "exactly"
     assert (flaw, other) == (Flaw.NO_FACE, None)
     for change in ({"id": "another"}, {"weights_sha256": "0" * 64}, {"pipeline": "another"}):
         assert found(tmp_path / "c", b"image 0", **change) == [None], change
 
 
-def test_only_its_owner_may_look_into_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_cache(tmp_path: Path) -> None:
     file = filled(tmp_path / "a" / "c")
 
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     file.parent.chmod(0o750)
-    with pytest.raises(EvaluationError, match="chmod 700"), open_cache(file.parent, toy_card()):
+    with pytest.raises(EvaluationError, match="chmod 700"), Cache(file.parent, toy_card()):
         pass
     link = tmp_path / "b"
     link.mkdir(mode=0o700)
     (link / cache.FILE).symlink_to(file)
-    with pytest.raises(OSError, match="symbolic"), open_cache(link, toy_card()):
+    with pytest.raises(OSError, match="symbolic"), Cache(link, toy_card()):
         pass
 
 
 def test_a_second_evaluation_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    with open_cache(tmp_path / "c", toy_card()):
-        with pytest.raises(EvaluationError, match="another evaluation"), open_cache(tmp_path / "c", toy_card()):
+    with Cache(tmp_path / "c", toy_card()):
+        with pytest.raises(EvaluationError, match="another evaluation"), Cache(tmp_path / "c", toy_card()):
             pass
         assert (tmp_path / "c" / cache.FILE).exists()
     assert found(tmp_path / "c", b"x") == [None]
 
 
-def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_skipped_and_the_next_is_added(tmp_path: Path) -> None:
     whole = filled(tmp_path / "whole").read_bytes()
     lines = whole.splitlines(keepends=True)
     for cut in range(len(lines[0]), len(whole)):
@@ -84,7 +84,7 @@ def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_p
         directory.mkdir(mode=0o700, exist_ok=True)
         (directory / cache.FILE).write_bytes(whole[:cut])
 
-        with open_cache(directory, toy_card()) as kept:
+        with Cache(directory, toy_card()) as kept:
             kept.add(kept.key(b"next"), Flaw.BLURRED)
         vector, one, two, after = found(directory, b"image 0", b"image 1", b"image 2", b"next")
 
@@ -95,7 +95,7 @@ def test_wherever_a_line_was_cut_the_others_are_found_and_the_next_is_kept(tmp_p
 
 
 @pytest.mark.parametrize("place", [0, 9, 40, 80, 120, 900, 1400])
-def test_a_changed_line_is_passed_over(tmp_path: Path, place: int) -> None:
+def test_a_damaged_line_is_skipped(tmp_path: Path, place: int) -> None:
     file = filled(tmp_path / "c")
     content = bytearray(file.read_bytes())
     content[place] ^= 1
@@ -106,7 +106,7 @@ def test_a_changed_line_is_passed_over(tmp_path: Path, place: int) -> None:
     assert (vector is None, flaw) == (True, Flaw.NO_FACE)
 
 
-def test_it_holds_no_image_no_path_and_no_name(folder: Path, command: Command, cached: Path) -> None:
+def test_the_cache_has_no_image_no_path_and_no_name(folder: Path, command: Command, cached: Path) -> None:
     result = command(folder, "--keep-cache")
 
     content = (cached / cache.FILE).read_bytes()
@@ -118,14 +118,14 @@ def test_it_holds_no_image_no_path_and_no_name(folder: Path, command: Command, c
     assert not [image for image in folder.glob("*/*.png") if image.read_bytes()[8:64] in content]
 
 
-def test_it_is_gone_at_the_end_and_used_when_it_was_kept(
+def test_the_cache_is_deleted_at_the_end_or_reused_if_kept(
     folder: Path, evaluated: Evaluated, cached: Path, pool: SharedPool
 ) -> None:
     first = evaluated(folder)
-    assert not cached.exists(), "nor its directory"
+    assert not cached.exists(), "the directory too"
 
     kept = evaluated(folder, "--keep-cache")
-    pool.before = lambda: pytest.fail("a worker was asked for what is known")
+    pool.before = lambda: pytest.fail("a worker measured a cached image")
     again = evaluated(folder)
 
     timeless = {"speed": None}
@@ -135,7 +135,7 @@ def test_it_is_gone_at_the_end_and_used_when_it_was_kept(
     assert not cached.exists()
 
 
-def test_after_a_refusal_that_no_more_measuring_mends_it_is_gone(
+def test_the_cache_is_deleted_if_no_image_has_a_face(
     folder: Path, command: Command, cached: Path, tmp_path: Path
 ) -> None:
     for image in folder.glob("*/*.png"):
@@ -152,7 +152,7 @@ def test_after_a_refusal_that_no_more_measuring_mends_it_is_gone(
 
 @contextmanager
 def running(folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Evaluate in another process, which is ended afterwards."""
+    """Run an evaluation in another process until the end of the block."""
     words = [sys.executable, "-m", "tests.evaluation.killed_run", folder, tmp_path / "report", tmp_path / "kept"]
     with subprocess.Popen(
         [str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -162,13 +162,13 @@ def running(folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(process: subprocess.Popen[str], images: int) -> None:
-    """Wait until so many images are kept."""
+    """Wait until *images* images are cached."""
     assert process.stdout is not None
     for _ in range(images):
         assert process.stdout.readline() == "kept\n"
 
 
-def test_a_killed_evaluation_goes_on_where_it_was(folder: Path, evaluated: Evaluated, tmp_path: Path) -> None:
+def test_a_killed_evaluation_resumes(folder: Path, evaluated: Evaluated, tmp_path: Path) -> None:
     file = tmp_path / "kept" / cache.FILE
     with running(folder, tmp_path) as process:
         wait_for(process, 7)
@@ -176,38 +176,38 @@ def test_a_killed_evaluation_goes_on_where_it_was(folder: Path, evaluated: Evalu
         process.wait()
     lines = file.read_bytes().count(b"\n")
     with file.open("ab") as torn:
-        torn.write(file.read_bytes()[:70])  # what a write is that the kill fell into
+        torn.write(file.read_bytes()[:70])  # as left by a kill during a write
 
-    told = evaluated(folder, "--cache", file.parent)
+    document = evaluated(folder, "--cache", file.parent)
 
     assert 7 <= lines < 30
-    assert told["speed"]["from_cache"] == lines
-    assert told["speed"]["measured"] == 30 - lines
-    assert told | {"speed": None} == evaluated(folder) | {"speed": None}
+    assert document["speed"]["from_cache"] == lines
+    assert document["speed"]["measured"] == 30 - lines
+    assert document | {"speed": None} == evaluated(folder) | {"speed": None}
     assert not file.exists()
     assert not (tmp_path / "report" / "evaluation.html.part").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_evaluation_says_where_the_cache_is_and_how_to_delete_it(
+def test_an_interrupted_evaluation_names_the_cache_and_how_to_delete_it(
     folder: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
     with running(folder, tmp_path) as process:
         wait_for(process, 3)
         process.send_signal(by)
-        _, said = process.communicate(timeout=300)
+        _, printed = process.communicate(timeout=300)
 
     file = tmp_path / "kept" / cache.FILE
     assert process.returncode == 1
-    assert said == (
+    assert printed == (
         f"mien: interrupted. The measurements are kept: the same command continues from them; to delete: rm {file}\n"
     )
     assert file.exists()
     assert not (tmp_path / "report").exists()
 
 
-def test_an_engine_that_does_not_load_is_said_and_leaves_nothing(
+def test_an_engine_that_does_not_load_is_reported_and_leaves_no_file(
     folder: Path, command: Command, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(toy_card(), digests={"toy_engine.py": "0" * 64})
@@ -223,7 +223,7 @@ def test_an_engine_that_does_not_load_is_said_and_leaves_nothing(
     assert not (tmp_path / "report").exists()
 
 
-def test_a_report_that_cannot_be_written_keeps_what_was_measured(
+def test_a_report_that_cannot_be_written_keeps_the_cache(
     folder: Path, command: Command, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object, **_more: object) -> None:
@@ -239,7 +239,7 @@ def test_a_report_that_cannot_be_written_keeps_what_was_measured(
     assert result.stdout == ""
 
 
-def test_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.default_directory() == tmp_path / "mien-evaluate"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")

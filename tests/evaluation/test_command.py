@@ -1,4 +1,4 @@
-"""The command: a statement first, nothing written over, one object or lines for people, and no store."""
+"""`mien evaluate`: it needs a statement, overwrites no report, opens no store, and prints JSON or lines."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.program import app
-from app.evaluation.cache import open_cache
+from app.evaluation.cache import Cache
 from app.faces.cards.card import load_card
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
@@ -53,7 +53,7 @@ def test_without_a_statement_no_image_reaches_a_worker(
 
 
 @pytest.mark.slow
-def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+def test_on_a_terminal_the_command_asks_for_the_statement(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "trial", {"a": [b"x"], "b": [b"y"]})
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "app", "evaluate", folder, "--out", tmp_path / "report", "--cache", tmp_path / "c"]
@@ -62,32 +62,32 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     ) as process:
         os.close(theirs)
         os.write(ours, b"a shelf\nperhaps\nyes\n")
-        answer, said = process.communicate(timeout=300)
+        answer, printed = process.communicate(timeout=300)
         os.close(ours)
 
-    assert "Where did these images come from?" in said
-    assert "Did the people in them agree to this use? (yes, no or unknown)" in said
-    assert "0 of 2 images gave a face" in said
+    assert "Where did these images come from?" in printed
+    assert "Did the people in them agree to this use? (yes, no or unknown)" in printed
+    assert "0 of 2 images gave a face" in printed
     assert (process.returncode, answer) == (1, "")
 
 
 def test_the_statement_is_at_the_top_of_both_files(evaluated: Evaluated, folder: Path, tmp_path: Path) -> None:
     stated = ("--origin", " a shelf\n in <b>Graz</b> ", "--agreed", "no")
-    told = evaluated(folder, stated=stated)
+    document = evaluated(folder, stated=stated)
 
     page = (tmp_path / "report" / "evaluation.html").read_text("utf-8")
-    assert next(iter(told)) == "statement"
-    assert told["statement"] == {"origin": "a shelf in <b>Graz</b>", "people_agreed": "no"}
-    assert told["warnings"][0] == "The people in these images did not agree to this use."
+    assert next(iter(document)) == "statement"
+    assert document["statement"] == {"origin": "a shelf in <b>Graz</b>", "people_agreed": "no"}
+    assert document["warnings"][0] == "The people in these images did not agree to this use."
     assert "a shelf in &lt;b&gt;Graz&lt;/b&gt;" in page
     assert page.index("a shelf in") < page.index("<h2")
     assert (
         "a shelf in <b>Graz</b>. The operator states that the people in it did not agree"
-        in told["calibration"]["trial"]["note"]
+        in document["calibration"]["trial"]["note"]
     )
 
 
-def test_one_object_on_standard_output_is_what_is_in_the_file(command: Command, folder: Path, tmp_path: Path) -> None:
+def test_the_printed_object_equals_the_file(command: Command, folder: Path, tmp_path: Path) -> None:
     result = command(folder, "--json")
 
     assert result.exit_code == 0, result.output
@@ -96,7 +96,7 @@ def test_one_object_on_standard_output_is_what_is_in_the_file(command: Command, 
     assert result.stderr == ""
 
 
-def test_without_json_it_is_lines_for_people(command: Command, folder: Path, tmp_path: Path) -> None:
+def test_without_json_the_output_is_readable_lines(command: Command, folder: Path, tmp_path: Path) -> None:
     result = command(folder)
 
     assert result.exit_code == 0, result.output
@@ -106,9 +106,7 @@ def test_without_json_it_is_lines_for_people(command: Command, folder: Path, tmp
     assert "mien: warning: Few people: 10" in result.stderr
 
 
-def test_a_report_is_not_written_over_unless_asked(
-    command: Command, folder: Path, tmp_path: Path, pool: SharedPool
-) -> None:
+def test_a_report_is_replaced_only_with_force(command: Command, folder: Path, tmp_path: Path, pool: SharedPool) -> None:
     assert command(folder).exit_code == 0
     before = (tmp_path / "report" / "evaluation.json").read_bytes()
     pool.before = lambda: pytest.fail("an image reached a worker")
@@ -144,15 +142,15 @@ def test_bad_input_is_refused_in_one_line(command: Command, folder: Path, tmp_pa
     assert not (tmp_path / "cache").exists()
 
 
-def test_no_store_is_opened_and_no_photo_is_asked_for(
+def test_no_store_is_opened_and_no_photo_is_returned(
     command: Command, folder: Path, tmp_path: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[object, object]] = []
+    measured: list[tuple[object, object]] = []
     measure = pool.measure_for_evaluation
 
     def watched(stated: Any, images: Any) -> Any:
         answers = measure(stated, images)
-        asked.extend((stated, answer) for answer in answers)
+        measured.extend((stated, answer) for answer in answers)
         return answers
 
     monkeypatch.setattr(pool, "measure_for_evaluation", watched)
@@ -161,34 +159,36 @@ def test_no_store_is_opened_and_no_photo_is_asked_for(
     result = command(folder, MIEN_DATA_DIR=str(data), MIEN_KEYS_DIR=str(keys))
 
     assert result.exit_code == 0
-    assert len(asked) == 30
-    assert {type(stated).__name__ for stated, _ in asked} == {"ImageStatement"}
-    assert {getattr(answer, "photo", None) for _, answer in asked} == {None}
+    assert len(measured) == 30
+    assert {type(stated).__name__ for stated, _ in measured} == {"ImageStatement"}
+    assert {getattr(answer, "photo", None) for _, answer in measured} == {None}
     assert not data.exists()
     assert not keys.exists()
 
 
-def test_workers_are_as_many_as_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class AskedError(Exception):
+def test_the_number_of_workers_is_the_option_or_that_of_the_cores(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class EngineCreatedError(Exception):
         pass
 
     seen = []
 
     def engine(settings: Any, *, calibrated: bool) -> Any:
         seen.append((settings.engine_workers, settings.engine_queue >= settings.engine_workers))
-        raise AskedError
+        raise EngineCreatedError
 
     monkeypatch.setattr("app.cli.evaluate.create_engine", engine)
     for words in ((), ("--workers", "3")):
         common = ["evaluate", str(folder), "--origin", "x", "--agreed", "yes", "--out", str(tmp_path / "r")]
         result = CliRunner().invoke(app, [*common, *words])
-        assert isinstance(result.exception, AskedError)
+        assert isinstance(result.exception, EngineCreatedError)
 
     assert seen == [(len(os.sched_getaffinity(0)), True), (3, True)]
 
 
 @pytest.mark.slow
-def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: Path) -> None:
+def test_the_real_program_with_the_default_engine_agrees_with_plain_loops(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(
@@ -213,37 +213,35 @@ def test_the_program_itself_on_its_own_engine_counts_what_loops_count(tmp_path: 
     )
 
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["engine"]["id"], told["engine"]["metric"]) == ("face_recognition", "l2")
-    assert told["acquisition"]["people"] == 7
-    assert told["acquisition"]["measured"] == told["acquisition"]["images"] == 18
-    assert told["acquisition"]["failure_to_acquire"]["images"] == 0
+    document = json.loads(done.stdout)
+    assert (document["engine"]["id"], document["engine"]["metric"]) == ("face_recognition", "l2")
+    assert document["acquisition"]["people"] == 7
+    assert document["acquisition"]["measured"] == document["acquisition"]["images"] == 18
+    assert document["acquisition"]["failure_to_acquire"]["images"] == 0
     # docs/explanation/faces.md: portrait and selfie of one person are 0.34 to 0.45 apart; P004 and P006 are as near.
-    genuine = told["histograms"]["genuine"]
+    genuine = document["histograms"]["genuine"]
     assert sum(genuine[45:]) <= 4
-    assert told["calibration"]["table"][0]["false_matches"] >= 3
-    assert told["speed"]["images_a_second_a_worker"] > 0
+    assert document["calibration"]["table"][0]["false_matches"] >= 3
+    assert document["speed"]["images_a_second_a_worker"] > 0
     files = sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg"))
-    with open_cache(tmp_path / "c", load_card("face_recognition")) as kept:
+    with Cache(tmp_path / "c", load_card("face_recognition")) as kept:
         vectors = [kept.find(kept.key(file.read_bytes())) for file in files]
     plain = [tuple(map(float, vector)) for vector in vectors if isinstance(vector, np.ndarray)]
     images = Images(plain, [file.parent.name for file in files], {})
-    compare(told, images)
-    compare_people(told, images)
+    compare(document, images)
+    compare_people(document, images)
 
 
-def test_names_with_spaces_and_of_every_script_work_and_leave_nothing_behind(
-    evaluated: Evaluated, tmp_path: Path
-) -> None:
+def test_names_in_every_script_work_and_are_in_no_report(evaluated: Evaluated, tmp_path: Path) -> None:
     people = {f"Zoë {name}": images for name, images in toy_people(5, 3).items()}
     people["日本 人"] = [toy_photo(40), toy_photo(40, variant=2)]
-    told = evaluated(make_folder(tmp_path / "Ordner 1", people, {"日本 人": "日本", "Zoë person 00": "älter"}))
+    document = evaluated(make_folder(tmp_path / "Ordner 1", people, {"日本 人": "日本", "Zoë person 00": "älter"}))
 
     page = (tmp_path / "report" / "evaluation.html").read_text("utf-8")
-    assert told["groups"]["people"] == {"älter": 1, "日本": 1}
-    assert "älter/日本" in told["groups"]["impostor_pairs"]
+    assert document["groups"]["people"] == {"älter": 1, "日本": 1}
+    assert "älter/日本" in document["groups"]["impostor_pairs"]
     for name in people:
         assert name not in page
-        assert name not in json.dumps(told, ensure_ascii=False)
+        assert name not in json.dumps(document, ensure_ascii=False)
     assert "Ordner" not in page
     assert ".png" not in page

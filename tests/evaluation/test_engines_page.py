@@ -1,4 +1,4 @@
-"""`docs/explanation/engines.md`: its commands print what it says, and its figures are drawn from the cards."""
+"""`docs/explanation/engines.md`: its commands print the shown output, and its figures come from the cards."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ FIGURES = sorted((ROOT / "docs" / "explanation" / "engines").glob("*.svg"))
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
+def test_every_command_prints_the_output_on_the_page(tmp_path: Path) -> None:
     text = PAGE.read_text("utf-8")
     page = tmp_path / "engines.md"
     page.write_text(text.replace("build/plots", str(tmp_path / "plots")), "utf-8")
@@ -26,14 +26,14 @@ def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.stem)
-def test_a_figure_is_what_the_cards_say(figure: Path) -> None:
+def test_every_figure_is_drawn_from_the_cards(figure: Path) -> None:
     drawn = card_plots.figures(shipped_cards())
 
     assert figure.read_text("utf-8") == drawn[figure.stem]
     assert len(drawn) == len(FIGURES) == 4
 
 
-def test_every_link_and_every_test_named_is_there() -> None:
+def test_every_link_and_every_named_test_exists() -> None:
     text = PAGE.read_text("utf-8")
 
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
@@ -43,5 +43,5 @@ def test_every_link_and_every_test_named_is_there() -> None:
 
 
 @pytest.mark.parametrize("word", ["compliant", "guarantee", "certified", "secure"])
-def test_nothing_is_promised(word: str) -> None:
+def test_the_page_promises_nothing(word: str) -> None:
     assert word not in PAGE.read_text("utf-8").lower()

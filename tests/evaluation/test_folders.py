@@ -1,4 +1,4 @@
-"""What is taken for whose image, what is left out and counted, and what is refused with a reason."""
+"""The images of each person, the ignored files, and the refused folders and lists."""
 
 import os
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def names(root: Path, **more: Any) -> dict[str, list[str]]:
     }
 
 
-def test_people_are_folders_and_files_are_theirs_in_order(tmp_path: Path) -> None:
+def test_each_folder_is_a_person_with_images_in_order(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "b/10.png", "Ä b/é 1.webp", "a/x/1.jpeg", "a/0.jpg", "c/notes.txt", "d/.hidden.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -60,7 +60,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
         read(inside / "a" / "1.png", most_bytes=10)
 
 
-def test_only_regular_files_of_a_size_are_read(tmp_path: Path) -> None:
+def test_only_regular_files_up_to_the_limit_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "file.jpg").write_bytes(b"12345")
 
@@ -80,14 +80,14 @@ def test_only_regular_files_of_a_size_are_read(tmp_path: Path) -> None:
         ({"a": [b"1"] * 60, "b": [b"1"] * 60}, "more than 100 images; take fewer, or allow more with --most-images"),
     ],
 )
-def test_what_makes_no_trial_is_refused(tmp_path: Path, people: dict[str, list[bytes]], reason: str) -> None:
+def test_a_folder_without_a_trial_is_refused(tmp_path: Path, people: dict[str, list[bytes]], reason: str) -> None:
     root = make_folder(tmp_path, people)
 
     with pytest.raises(EvaluationError, match=reason):
         list_folder(root, most_images=100)
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(EvaluationError, match="is no folder"):
@@ -110,14 +110,14 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         (b'person,group\n"a,F', "is no CSV file"),
     ],
 )
-def test_groups_that_cannot_be_used_are_refused(tmp_path: Path, text: bytes, reason: str) -> None:
+def test_invalid_groups_are_refused(tmp_path: Path, text: bytes, reason: str) -> None:
     (tmp_path / "groups.csv").write_bytes(text)
 
     with pytest.raises(EvaluationError, match=reason):
         read_groups(tmp_path / "groups.csv", ("a", "b"), partial=False)
 
 
-def test_groups_are_as_labelled_and_who_is_not_named_has_none(tmp_path: Path) -> None:
+def test_groups_are_as_labelled_and_a_missing_person_has_none(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_bytes("\ufeffperson,group\r\nb b, older women \r\n\r\nä,men\r\n".encode())
 
     groups = read_groups(tmp_path / "groups.csv", ("a", "b b", "ä"), partial=False)
@@ -145,7 +145,7 @@ def test_groups_are_as_labelled_and_who_is_not_named_has_none(tmp_path: Path) ->
         ("a/0.png,a/1.png,yes\nb/0.png,b/1.png,yes", "line 3: more than 3 images"),
     ],
 )
-def test_pairs_that_cannot_be_used_are_refused(tmp_path: Path, line: str, reason: str) -> None:
+def test_invalid_pairs_are_refused(tmp_path: Path, line: str, reason: str) -> None:
     root = make_folder(tmp_path / "trial", {"a": [b"1", b"2"], "b": [b"3", b"4"]})
     make_folder(tmp_path / "outside", {"secret": [b"x"]})
     (root / "a" / "link.png").symlink_to(tmp_path / "outside" / "secret" / "0.png")
@@ -156,7 +156,7 @@ def test_pairs_that_cannot_be_used_are_refused(tmp_path: Path, line: str, reason
         read_pairs(tmp_path / "pairs.csv", root, most_images=3)
 
 
-def test_folders_are_people_in_a_list_only_where_they_fit_it(tmp_path: Path) -> None:
+def test_folders_are_people_only_if_the_list_agrees(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "trial", {"a": [b"1", b"2"], "b": [b"3"]})
     (root / "loose.png").write_bytes(b"4")
 
@@ -182,9 +182,9 @@ def test_every_kind_of_file_is_counted_once(evaluated: Evaluated, tmp_path: Path
     (root / "person 00" / "locked.png").unlink()
     os.mkfifo(root / "person 00" / "pipe.txt")
 
-    told = evaluated(root, MIEN_MAX_PHOTO_BYTES=str(1024 * 1024))["acquisition"]
+    document = evaluated(root, MIEN_MAX_PHOTO_BYTES=str(1024 * 1024))["acquisition"]
 
-    assert told["failure_to_acquire"]["by_reason"] == {
+    assert document["failure_to_acquire"]["by_reason"] == {
         "no-answer": 1,
         "no-face": 1,
         "several-faces": 1,
@@ -192,14 +192,19 @@ def test_every_kind_of_file_is_counted_once(evaluated: Evaluated, tmp_path: Path
         "undecodable-image": 1,
         "unsupported-image": 1,
     }
-    assert (told["people"], told["people_with_a_face"], told["images"], told["measured"]) == (5, 4, 14, 8)
-    assert told["left_out"] == {
+    assert (document["people"], document["people_with_a_face"], document["images"], document["measured"]) == (
+        5,
+        4,
+        14,
+        8,
+    )
+    assert document["left_out"] == {
         "files that are no image by their name": 1,
         "the same bytes again in one folder": 1,
     }
 
 
-def test_a_file_that_cannot_be_read_is_counted_and_is_no_failure_to_acquire(
+def test_an_unreadable_file_is_counted_and_is_no_failure_to_acquire(
     evaluated: Evaluated, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = os.open
@@ -210,37 +215,37 @@ def test_a_file_that_cannot_be_read_is_counted_and_is_no_failure_to_acquire(
         return opened(path, *more, **named)
 
     monkeypatch.setattr(os, "open", locked)
-    told = evaluated(folder)["acquisition"]
+    document = evaluated(folder)["acquisition"]
 
-    assert told["left_out"] == {"files that cannot be read": 1}
-    assert (told["images"], told["failure_to_acquire"]["images"]) == (29, 0)
+    assert document["left_out"] == {"files that cannot be read": 1}
+    assert (document["images"], document["failure_to_acquire"]["images"]) == (29, 0)
 
 
-def test_the_same_bytes_of_two_people_are_said_on_the_terminal_and_counted_in_the_report(
+def test_an_image_of_two_people_is_named_on_the_terminal_and_counted_in_the_report(
     command: Command, evaluated: Evaluated, folder: Path
 ) -> None:
     copy = folder / "person 07" / "copied \x1b[2J.png"
     copy.write_bytes((folder / "person 02" / "0.png").read_bytes())
 
-    told, result = evaluated(folder), command(folder, "--force")
+    document, result = evaluated(folder), command(folder, "--force")
 
-    assert told["acquisition"]["shared_images"] == 1
-    assert [one for one in told["warnings"] if "identical" in one]
+    assert document["acquisition"]["shared_images"] == 1
+    assert [one for one in document["warnings"] if "identical" in one]
     assert "person 02/0.png" in result.stderr
     assert "\x1b" not in result.stderr
-    assert "person 02" not in str(told)
+    assert "person 02" not in str(document)
 
 
 def test_a_person_with_one_image_is_an_impostor_and_a_stranger(evaluated: Evaluated, tmp_path: Path) -> None:
     people = toy_people(5, 3)
     people["person 04"] = people["person 04"][:1]
-    told = evaluated(make_folder(tmp_path / "trial", people))
+    document = evaluated(make_folder(tmp_path / "trial", people))
 
-    assert told["calibration"]["genuine_pairs"] == 12
-    assert told["calibration"]["impostor_pairs"] == 13 * 12 // 2 - 12
-    assert told["references"]["people"] == 4
-    assert told["identification"][0]["mated_probes"] == 8
-    assert told["identification"][0]["stranger_probes"] == 13
+    assert document["calibration"]["genuine_pairs"] == 12
+    assert document["calibration"]["impostor_pairs"] == 13 * 12 // 2 - 12
+    assert document["references"]["people"] == 4
+    assert document["identification"][0]["mated_probes"] == 8
+    assert document["identification"][0]["stranger_probes"] == 13
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,7 @@ def test_too_few_comparisons_are_refused(
     assert reason in result.stderr
 
 
-def test_a_list_of_genuine_pairs_alone_is_refused(command: Command, folder: Path, tmp_path: Path) -> None:
+def test_a_list_of_genuine_pairs_only_is_refused(command: Command, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("reference,probe,same\nperson 00/0.png,person 00/1.png,yes\n", "utf-8")
 
     result = command(folder, "--pairs", tmp_path / "pairs.csv")
@@ -268,14 +273,14 @@ def test_a_list_of_genuine_pairs_alone_is_refused(command: Command, folder: Path
     assert "that makes 1 comparisons of one person and 0 of two" in result.stderr
 
 
-def test_listed_pairs_are_made_and_no_others(evaluated: Evaluated, folder: Path, tmp_path: Path) -> None:
+def test_only_listed_pairs_are_compared(evaluated: Evaluated, folder: Path, tmp_path: Path) -> None:
     lines = [f"person {n:02}/0.png,person {n:02}/1.png,yes" for n in range(10)]
     lines += [f"person {n:02}/0.png,person {n + 1:02}/2.png,no" for n in range(9)]
     (tmp_path / "pairs.csv").write_text("\n".join(["reference,probe,same", *lines]), "utf-8")
 
-    told = evaluated(folder, "--pairs", tmp_path / "pairs.csv")
+    document = evaluated(folder, "--pairs", tmp_path / "pairs.csv")
     (tmp_path / "pairs.csv").write_text("\n".join(["reference,probe,same", *lines, lines[0].replace("01", "02")]))
-    assert (told["calibration"]["genuine_pairs"], told["calibration"]["impostor_pairs"]) == (10, 9)
-    assert told["settings"]["resampled"] == "people"
-    assert told["acquisition"]["images"] == 29
-    assert told["groups"]["genuine_pairs"] == {"F": 5, "M": 4}
+    assert (document["calibration"]["genuine_pairs"], document["calibration"]["impostor_pairs"]) == (10, 9)
+    assert document["settings"]["resampled"] == "people"
+    assert document["acquisition"]["images"] == 29
+    assert document["groups"]["genuine_pairs"] == {"F": 5, "M": 4}

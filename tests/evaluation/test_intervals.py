@@ -1,4 +1,4 @@
-"""Intervals resample people: by a bootstrap written plainly, and where it can be worked out by hand."""
+"""Intervals resample people, as a plain bootstrap does and as computed by hand."""
 
 import math
 import random
@@ -23,7 +23,7 @@ def found(source: Source, groups: Groups, *, resamples: int, seed: int = 1) -> l
 
 
 def trial() -> tuple[Images, Source, Groups]:
-    """Fourteen people with one to five images, in three groups and in none."""
+    """Fourteen people with one to five images, in three groups or in none."""
     chance = np.random.default_rng(2)
     person = np.repeat(np.arange(14), [1 + n % 5 for n in range(14)])
     vectors = (chance.normal(size=(14, 8)) * 0.25)[person] + chance.normal(size=(len(person), 8)) * 0.15
@@ -35,7 +35,7 @@ def trial() -> tuple[Images, Source, Groups]:
 
 
 def draw(images: Images, threshold: float, chance: random.Random) -> dict[str, float]:
-    """Draw people again and take every rate: a person who is drawn twice is two of a kind, never their own impostor."""
+    """Draw people again and return every rate; a person who is drawn twice is never their own impostor."""
     people = sorted(images.by_person())
     drawn = [chance.choice(people) for _ in people]
     made: dict[str, list[bool]] = {}
@@ -58,9 +58,9 @@ def of(one: Intervals, kind: str) -> Bounds:
 
 
 @pytest.mark.slow
-def test_intervals_are_those_of_a_bootstrap_written_plainly() -> None:
+def test_intervals_agree_with_a_plain_bootstrap() -> None:
     images, source, groups = trial()
-    draws, chance = 1500, random.Random(8)  # noqa: S311 - chance here protects nothing
+    draws, chance = 1500, random.Random(8)  # noqa: S311 - no secret depends on it
 
     told = found(source, groups, resamples=draws)
 
@@ -75,14 +75,14 @@ def test_intervals_are_those_of_a_bootstrap_written_plainly() -> None:
             rates.sort()
             assert bounds is not None
             for bound, quantile in zip(bounds, (0.025, 0.975), strict=True):
-                # Where the bound may fall by chance: the share of draws below it, four standard errors to either side.
+                # The range of the bound by chance: the share of draws below it, four standard errors to either side.
                 spread = 4 * math.sqrt(2 * quantile * (1 - quantile) / len(rates))
                 low = rates[max(0, math.floor((quantile - spread) * len(rates)))]
                 high = rates[min(len(rates) - 1, math.ceil((quantile + spread) * len(rates)))]
                 assert low - 1e-9 <= bound <= high + 1e-9, (threshold, kind, quantile)
 
 
-def test_two_people_of_whom_one_always_misses_are_worked_out_by_hand() -> None:
+def test_two_people_of_whom_one_always_misses_agree_with_the_hand_computation() -> None:
     # Of person 0 both images are alike, of person 1 they are not; strangers never match. Four draws of equal chance:
     # 00 (no miss in 2), 01 and 10 (1 in 2), 11 (2 in 2): a quarter of the rates is 0, a quarter 1.
     vectors = np.array([[0.0, 0], [0.0, 0], [5.0, 0], [5.0, 3]])
@@ -97,8 +97,8 @@ def test_two_people_of_whom_one_always_misses_are_worked_out_by_hand() -> None:
     assert first.fmr == (0.0, 0.0), "draws of one person alone have no impostor and do not count"
 
 
-def test_who_is_drawn_twice_is_not_their_own_impostor() -> None:
-    # Were two copies of one person impostors, half of the draws would have only false matches.
+def test_a_person_drawn_twice_is_not_their_own_impostor() -> None:
+    # If two copies of one person were impostors, half of the draws would have only false matches.
     vectors = np.array([[0.0], [0.0], [9.0], [9.0], [18.0], [18.0]])
     source = Source(vectors, np.array([0, 0, 1, 1, 2, 2]), "l2")
 
@@ -108,7 +108,7 @@ def test_who_is_drawn_twice_is_not_their_own_impostor() -> None:
     assert first.fnmr == (0.0, 0.0)
 
 
-def test_listed_pairs_of_images_weigh_by_both(tmp_path: Path) -> None:
+def test_listed_pairs_of_images_have_the_weights_of_both(tmp_path: Path) -> None:
     # Images as units: a genuine pair of two images counts as often as both were drawn.
     listed = (np.array([0, 0]), np.array([1, 2]), np.array([True, True]))
     source = Source(np.array([[0.0], [0.1], [3.0], [9.0], [9.1]]), np.arange(5), "l2", listed)
@@ -120,7 +120,7 @@ def test_listed_pairs_of_images_weigh_by_both(tmp_path: Path) -> None:
     assert first.fmr == (1.0, 1.0)
 
 
-def test_two_runs_are_equal_and_another_seed_is_not(folder: Path, evaluated: Callable[..., dict[str, Any]]) -> None:
+def test_two_runs_with_one_seed_are_equal(folder: Path, evaluated: Callable[..., dict[str, Any]]) -> None:
     timeless = {"speed": None, "date": None}
 
     one, same, other = evaluated(folder), evaluated(folder), evaluated(folder, "--seed", "2")

@@ -1,4 +1,4 @@
-"""Every number of a report, against plain loops that share no code with the program."""
+"""Every number of a report agrees with plain loops that share no code with the program."""
 
 import csv
 from collections import Counter
@@ -30,7 +30,7 @@ Evaluated = Callable[..., dict[str, Any]]
 
 
 def near(value: float) -> Any:
-    """Say what a number of four digits is to be compared with."""
+    """Return an approximation for a number of four digits."""
     return pytest.approx(value, rel=6e-4, abs=1e-12)
 
 
@@ -47,40 +47,40 @@ def as_rates(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare(told: dict[str, Any], images: Images) -> None:
-    """Hold every number of *told* against the loops."""
+def compare(document: dict[str, Any], images: Images) -> None:
+    """Compare every number of a report with the loops."""
     pairs = images.pairs
     genuine, impostor = (sum(pair[2] is same for pair in pairs) for same in (True, False))
-    found = told["calibration"]
+    found = document["calibration"]
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (genuine, impostor)
     assert found["pairs_floor"] == near(3 / impostor)
     rows = plain_loops.table(images)
     assert found["table"] == [as_rates(row) for row in rows]
     points = plain_loops.curve(images)
     for column, name in enumerate(("threshold", "fmr", "fnmr")):
-        assert told["det"][name] == [near(point[column]) for point in points]
+        assert document["det"][name] == [near(point[column]) for point in points]
     counts = {kind: plain_loops.histogram(images, same=kind == "genuine") for kind in ("genuine", "impostor")}
     longest = max(map(len, counts.values()))
-    assert told["histograms"] == {
+    assert document["histograms"] == {
         "bin": 0.01,
         **{kind: each + [0] * (longest - len(each)) for kind, each in counts.items()},
     }
-    for one in told["at"]:
+    for one in document["at"]:
         expected = as_rates(plain_loops.row(images, one["threshold"]))
         assert {name: one[name] for name in expected} == expected
-    assert {row["threshold"] for row in found["ci95_by_person"]} == {one["threshold"] for one in told["at"]}
+    assert {row["threshold"] for row in found["ci95_by_person"]} == {one["threshold"] for one in document["at"]}
 
 
-def compare_people(told: dict[str, Any], images: Images) -> None:
-    """Hold references and galleries against the loops."""
-    thresholds = sorted(one["threshold"] for one in told["at"])
-    expected = plain_loops.references(images, thresholds, most=told["settings"]["most_references"])
-    found = told["references"]
+def compare_people(document: dict[str, Any], images: Images) -> None:
+    """Compare references and galleries with the loops."""
+    thresholds = sorted(one["threshold"] for one in document["at"])
+    expected = plain_loops.references(images, thresholds, most=document["settings"]["most_references"])
+    found = document["references"]
     assert (found["people"], found["probes"]) == (expected["people"], expected["probes"])
     for row, other in zip(found["rows"], expected["rows"], strict=True):
         for way in ("mean", "nearest"):
             assert row[way] == [as_rates(one) for one in other[way]]
-    for gallery in told["identification"]:
+    for gallery in document["identification"]:
         for at in gallery["at"]:
             identified, false = plain_loops.identification(images, at["threshold"], gallery["gallery"])
             assert (at["dir_rank_1"], at["fpir"]) == (near(identified), near(false))
@@ -91,17 +91,17 @@ def compare_people(told: dict[str, Any], images: Images) -> None:
 def test_all_numbers_of_a_folder(
     folder: Path, evaluated: Evaluated, vectors: Callable[[Path], tuple[float, ...]]
 ) -> None:
-    told = evaluated(folder)
+    document = evaluated(folder)
 
     files = sorted(folder.glob("*/*.png"))
     with (folder / "groups.csv").open(encoding="utf-8") as file:
         groups = {row["person"]: row["group"] for row in csv.DictReader(file)}
     images = Images([vectors(file) for file in files], [file.parent.name for file in files], groups)
-    compare(told, images)
-    compare_people(told, images)
-    assert told["groups"]["people"] == {"F": 5, "M": 4}
-    assert told["groups"]["people_without_one"] == 1
-    assert told["acquisition"] | {"left_out": {}} == {
+    compare(document, images)
+    compare_people(document, images)
+    assert document["groups"]["people"] == {"F": 5, "M": 4}
+    assert document["groups"]["people_without_one"] == 1
+    assert document["acquisition"] | {"left_out": {}} == {
         "people": 10,
         "people_with_a_face": 10,
         "people_with_two": 10,
@@ -115,7 +115,7 @@ def test_all_numbers_of_a_folder(
 
 
 def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1.0) -> tuple[Images, MeasuredImages]:
-    """Return vectors of people who overlap: every rate is between none and all."""
+    """Return vectors of people who overlap: every rate is between 0 and 1."""
     chance = np.random.default_rng(11)
     counts = [1 + (one * 3) % images for one in range(people)]
     person = np.repeat(np.arange(people), counts)
@@ -148,7 +148,7 @@ def card_with(metric: str) -> Card:
 
 
 def report(images: Images, acquired: MeasuredImages, metric: str, listed: ListedPairs | None = None) -> dict[str, Any]:
-    """Count, and write down, as the program does once images are measured."""
+    """Return the report of measured images."""
     people = sorted(set(images.people), key=int)
     labels = tuple(sorted(set(images.groups.values())))
     of_person = np.array([labels.index(images.groups[one]) if one in images.groups else -1 for one in people])
@@ -165,24 +165,24 @@ def report(images: Images, acquired: MeasuredImages, metric: str, listed: Listed
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_all_numbers_of_both_metrics(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "BLOCK", 5)  # so that blocks meet, and the last is smaller
+    monkeypatch.setattr(scores, "BLOCK", 5)  # several blocks, the last one smaller
     monkeypatch.setattr(rates, "TARGETS", (0.05, 0.01))
     images, acquired = invented(metric)
 
-    told = report(images, acquired, metric)
+    document = report(images, acquired, metric)
 
-    compare(told, images)
-    compare_people(told, images)
-    assert len(told["at"]) > 1
-    assert len(told["identification"]) > 1
-    assert set(told["groups"]["impostor_pairs"]) == {
+    compare(document, images)
+    compare_people(document, images)
+    assert len(document["at"]) > 1
+    assert len(document["identification"]) > 1
+    assert set(document["groups"]["impostor_pairs"]) == {
         *("old/old", "old/x y", "old/young", "x y/x y", "x y/young", "young/young")
     }
-    assert 0 < told["at"][-1]["fnmr"] < 1
+    assert 0 < document["at"][-1]["fnmr"] < 1
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
-def test_listed_comparisons_and_no_others(metric: str) -> None:
+def test_only_listed_comparisons_are_counted(metric: str) -> None:
     images, acquired = invented(metric)
     chance = np.random.default_rng(5)
     places = range(len(images.people))
@@ -190,20 +190,20 @@ def test_listed_comparisons_and_no_others(metric: str) -> None:
     images.comparisons = [pair for pair in every if chance.random() < 0.4]
     folder = Folder(Path(), (), ())
 
-    told = report(images, acquired, metric, ListedPairs(folder, tuple(images.comparisons), by_image=False))
+    document = report(images, acquired, metric, ListedPairs(folder, tuple(images.comparisons), by_image=False))
 
-    compare(told, images)
-    assert (told["references"], told["identification"]) == (None, None)
-    assert told["settings"]["comparisons"] == "listed"
+    compare(document, images)
+    assert (document["references"], document["identification"]) == (None, None)
+    assert document["settings"]["comparisons"] == "listed"
 
 
-def test_a_calibration_may_stand_on_a_card(folder: Path, evaluated: Evaluated) -> None:
-    told = evaluated(folder)
+def test_a_calibration_is_valid_on_a_card(folder: Path, evaluated: Evaluated) -> None:
+    document = evaluated(folder)
 
     shipped = toy_card().as_document()
-    own = told["calibration"] | {"fmr_by_origin": shipped["calibration"]["fmr_by_origin"]}
+    own = document["calibration"] | {"fmr_by_origin": shipped["calibration"]["fmr_by_origin"]}
     calibration = parse_card(shipped | {"calibration": own}).calibration
-    row = told["at"][0]
+    row = document["at"][0]
     (point,) = [one for one in calibration.points if one.threshold == row["threshold"]]
     assert point.fmr == row["fmr"]
     assert point.fmr_by_group.keys() == {"FF", "FM", "MM"}
@@ -239,7 +239,7 @@ def test_steps_are_wider_for_longer_vectors(length: float, step: float) -> None:
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
-def test_distances_are_what_their_definition_says(metric: Any) -> None:
+def test_distances_follow_their_definition(metric: Any) -> None:
     images, acquired = invented(metric, scale=3.0)
     matrix = scores.distances(acquired.vectors, acquired.vectors[:4], metric)
     pairs = scores.paired(acquired.vectors[:4], acquired.vectors[4:8], metric)

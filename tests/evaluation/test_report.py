@@ -1,4 +1,4 @@
-"""The report's page: it asks nobody for anything, says what was stated, and can be read by everybody."""
+"""The page of the report loads nothing, begins with the statement, and is accessible."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,21 +20,21 @@ LABELS = ("<b>F & Co", "$x$")
 
 
 @pytest.fixture
-def told(evaluated: Evaluated, tmp_path: Path) -> dict[str, Any]:
+def document(evaluated: Evaluated, tmp_path: Path) -> dict[str, Any]:
     """Return a report with every section and every figure."""
     people = toy_people(13, 7)
     root = make_folder(tmp_path / "trial", people, dict(zip(people, "ABABABABAB", strict=False)))
-    told = evaluated(root, stated=("--origin", "<script>alert(1)</script> & more", "--agreed", "unknown"))
-    assert {len(told["references"]["rows"]), len(told["identification"])} == {5, 2}
-    return told
+    document = evaluated(root, stated=("--origin", "<script>alert(1)</script> & more", "--agreed", "unknown"))
+    assert {len(document["references"]["rows"]), len(document["identification"])} == {5, 2}
+    return document
 
 
 @pytest.fixture
-def html(told: dict[str, Any], tmp_path: Path) -> Path:
+def html(document: dict[str, Any], tmp_path: Path) -> Path:
     return tmp_path / "report" / "evaluation.html"
 
 
-def test_it_has_no_script_and_asks_nobody(html: Path) -> None:
+def test_the_page_has_no_script_and_loads_nothing(html: Path) -> None:
     text = html.read_text("utf-8")
 
     assert (
@@ -46,11 +46,11 @@ def test_it_has_no_script_and_asks_nobody(html: Path) -> None:
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_it_is_the_same_for_the_same_numbers(told: dict[str, Any]) -> None:
-    assert render_page(told) == render_page(told)
+def test_the_same_numbers_give_the_same_page(document: dict[str, Any]) -> None:
+    assert render_page(document) == render_page(document)
 
 
-def test_every_figure_has_a_title_and_words_and_no_name_twice(html: Path) -> None:
+def test_every_figure_has_a_title_a_text_and_a_unique_name(html: Path) -> None:
     text = html.read_text("utf-8")
     ids = re.findall(r'\sid="([^"]*)"', text)
 
@@ -63,21 +63,21 @@ def test_every_figure_has_a_title_and_words_and_no_name_twice(html: Path) -> Non
     assert "mathdefault" not in text
 
 
-def test_labels_are_text_in_figures_and_tables(told: dict[str, Any]) -> None:
+def test_labels_are_text_in_figures_and_tables(document: dict[str, Any]) -> None:
     def renamed(rates: dict[str, float]) -> dict[str, float]:
         return {"/".join(LABELS) if key == "AB" else key: rate for key, rate in rates.items()}
 
-    for row in (*told["calibration"]["table"], *told["at"]):
+    for row in (*document["calibration"]["table"], *document["at"]):
         row["fmr_by_group"] = renamed(row["fmr_by_group"])
-    told["groups"]["impostor_pairs"] = renamed(told["groups"]["impostor_pairs"])
+    document["groups"]["impostor_pairs"] = renamed(document["groups"]["impostor_pairs"])
 
-    text = render_page(told)
+    text = render_page(document)
 
     assert text.count("&lt;b&gt;F &amp; Co/$x$") == 2
     assert "<b>F" not in text
 
 
-def test_a_rate_of_fewer_than_three_is_not_stated() -> None:
+def test_a_rate_of_fewer_than_three_events_is_not_stated() -> None:
     assert number_format.seen(2 / 500, 500) == "fewer than 3 in 500"
     assert number_format.seen(3 / 500, 500) == "0.6 %"
     assert number_format.seen(0.0, 12345) == "fewer than 3 in 12\N{NO-BREAK SPACE}345"
@@ -87,15 +87,15 @@ def test_a_rate_of_fewer_than_three_is_not_stated() -> None:
     assert number_format.bounds([0.0, 0.5]) == "0 to 50 %"
 
 
-def test_no_rate_below_what_so_many_pairs_can_speak_of_is_in_the_report(told: dict[str, Any]) -> None:
-    floor = told["calibration"]["pairs_floor"]
+def test_no_rate_is_below_the_floor_of_the_number_of_pairs(document: dict[str, Any]) -> None:
+    floor = document["calibration"]["pairs_floor"]
 
-    assert told["calibration"]["impostor_pairs"] == 91 * 90 // 2 - 13 * 21
-    assert floor == pytest.approx(3 / told["calibration"]["impostor_pairs"], rel=1e-3)
-    rates = [row["fmr"] for row in told["calibration"]["table"]] + told["det"]["fmr"]
+    assert document["calibration"]["impostor_pairs"] == 91 * 90 // 2 - 13 * 21
+    assert floor == pytest.approx(3 / document["calibration"]["impostor_pairs"], rel=1e-3)
+    rates = [row["fmr"] for row in document["calibration"]["table"]] + document["det"]["fmr"]
     assert min(rates) >= floor * 0.999
-    assert all(one["target_fmr"] >= floor * 0.999 for one in told["at"])
-    assert [text for text in told["warnings"] if f"below {floor:.2g} is stated" in text]
+    assert all(one["target_fmr"] >= floor * 0.999 for one in document["at"])
+    assert [text for text in document["warnings"] if f"below {floor:.2g} is stated" in text]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def shown(browser: Browser, html: Path) -> Iterator[Page]:
-    """The page, opened as a file, and nothing that it says to the console."""
+    """The page, opened as a file; it writes nothing to the console."""
     context = browser.new_context(offline=True)
     opened = context.new_page()
     said: list[str] = []
@@ -126,7 +126,7 @@ def shown(browser: Browser, html: Path) -> Iterator[Page]:
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(shown: Page, width: int, scheme: str) -> None:
+def test_axe_finds_no_fault_and_no_part_is_wider_than_the_screen(shown: Page, width: int, scheme: str) -> None:
     shown.set_viewport_size({"width": width, "height": 800})
     shown.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
 
@@ -147,16 +147,16 @@ def test_every_figure_is_drawn_and_the_statement_is_first(shown: Page) -> None:
     assert shown.locator("section").first.inner_text().count("<script>alert(1)</script> & more") == 1
 
 
-def test_without_a_miss_the_figure_of_misses_says_so(told: dict[str, Any]) -> None:
-    some = {**told, "det": {"fmr": [0.1, 0.01], "fnmr": [0.1, 0.2]}}
+def test_a_trial_without_a_miss_has_a_note_in_the_figure(document: dict[str, Any]) -> None:
+    some = {**document, "det": {"fmr": [0.1, 0.01], "fnmr": [0.1, 0.2]}}
 
-    assert not any(told["det"]["fnmr"])
-    assert "no miss was seen" in plots.figures(told)["det"]
+    assert not any(document["det"]["fnmr"])
+    assert "no miss was seen" in plots.figures(document)["det"]
     assert "no miss was seen" not in plots.figures(some)["det"]
 
 
-def test_what_a_killed_run_left_is_no_report(
-    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_run_leaves_no_report(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, placed = tmp_path / "other", list[str]()
 
@@ -168,10 +168,10 @@ def test_what_a_killed_run_left_is_no_report(
 
     monkeypatch.setattr(report_files, "_put", killed)
     with pytest.raises(KeyboardInterrupt):
-        report_files.write_report(out, told)
+        report_files.write_report(out, document)
     report_files.check_output(out, force=False)
     placed.append("so that the next is not the first")
-    report_files.write_report(out, told)
+    report_files.write_report(out, document)
 
     with pytest.raises(EvaluationError, match="already"):
         report_files.check_output(out, force=False)

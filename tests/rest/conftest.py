@@ -1,4 +1,4 @@
-"""A service with the engine that people get, watched for what it leaves behind."""
+"""A service with the default engine, and the list of the files that it leaves behind."""
 
 import tempfile
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 @dataclass
-class Real:
-    """A running service with the default engine, somebody enrolled in it, and somebody who enrols again and again."""
+class RealService:
+    """A running service with the default engine, an enrolled subject, and a subject for new enrolments."""
 
     service: RunningService
     temporary: Path
@@ -37,21 +37,21 @@ class Real:
     consent_id: str
 
     def probe(self, photo: bytes) -> httpx.Response:
-        """Ask whether *photo* is the person enrolled."""
+        """Request a verification of *photo* as the enrolled subject."""
         return self.party.verify(self.subject_ref, photo)
 
     def enrol(self, photo: bytes) -> httpx.Response:
-        """Enrol *photo*, as the other person."""
+        """Enrol *photo* for the other subject."""
         return enrol(self.enroller, [self.consent_id], [photo])
 
     def files(self) -> set[Path]:
-        """Return every file that the service has written, but those that SQLite makes and removes as it goes."""
+        """Return all files of the service, without the temporary ones of SQLite."""
         found = {path for root in (self.service.root, self.temporary) for path in root.rglob("*") if path.is_file()}
         return {path for path in found if not path.name.endswith(("-wal", "-shm", "-journal"))}
 
 
 @pytest.fixture(scope="module")
-def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
     """A service with two workers of the default engine, for the tests of one file."""
     temporary = tmp_path_factory.mktemp("temporary")
     root = copied(prepared, tmp_path_factory.mktemp("real") / "service")
@@ -72,12 +72,13 @@ def real(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
             consents = [service.consent(one, party) for one in (person, enroller)]
             enrolled = enrol(person, [consents[0]["consent_id"]], [face(), face("studio_portrait")])
             assert enrolled.status_code == 201, enrolled.text
-            yield Real(service, temporary, party, consents[0]["subject_ref"], enroller, consents[1]["consent_id"])
+            reference, consent_id = consents[0]["subject_ref"], consents[1]["consent_id"]
+            yield RealService(service, temporary, party, reference, enroller, consent_id)
         pool.close()
 
 
 @pytest.fixture
 def document(service: RunningService) -> dict[str, Any]:
-    """What is published."""
+    """Return the OpenAPI document."""
     found: dict[str, Any] = service.client.get("/openapi.json").json()
     return found

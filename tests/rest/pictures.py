@@ -1,4 +1,4 @@
-"""Pictures that strangers send, made when the tests run: strange but good, broken, and made to do harm."""
+"""Test pictures, made when the tests run: unusual but good, broken, and hostile."""
 
 import io
 import struct
@@ -12,11 +12,11 @@ from PIL import Image, ImageOps
 
 IMAGES = Path(__file__).parents[1] / "images"
 ORIENTATION, THUMBNAIL, LENGTH = 0x0112, 0x0201, 0x0202
-"""EXIF tags (CIPA DC-008): how to turn the picture; where its small copy is, and how many bytes it has."""
+"""EXIF tags (CIPA DC-008): the orientation; the place of the thumbnail, and its size in bytes."""
 Make = Callable[[], bytes]
-"""Pictures are made when a test wants them: to collect tests costs nothing."""
+"""Makes one picture. Collecting tests makes none."""
 BOMB_BYTES = 100 * 1024 * 1024
-"""What a compressed chunk inflates to."""
+"""Size of an inflated chunk."""
 
 
 def face(name: str = "amateur_selfie", person: str = "P001") -> bytes:
@@ -42,7 +42,7 @@ def opened() -> Image.Image:
 
 
 def small() -> Image.Image:
-    """Return fewer of them, for forms that are not compressed."""
+    """Return the pixels of a smaller copy, for formats without compression."""
     picture = opened()
     picture.thumbnail((420, 420))
     return picture
@@ -53,13 +53,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def with_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return the good photo as PNG, with one more chunk after its head."""
+    """Return the good photo as PNG, with one more chunk after its header."""
     picture, head = saved(small(), "PNG"), 33
     return picture[:head] + _chunk(kind, content) + picture[head:]
 
 
 def with_segments(count: int, marker: bytes, content: bytes) -> bytes:
-    """Return the good JPEG with so many more segments at its beginning."""
+    """Return the good JPEG with *count* more segments at its beginning."""
     segment = b"\xff" + marker + struct.pack(">H", len(content) + 2) + content
     return face()[:2] + segment * count + face()[2:]
 
@@ -84,7 +84,7 @@ def zip_file() -> bytes:
 
 
 def turned(*, told: bool) -> bytes:
-    """Return the photo lying on its side, as a phone saves it; with EXIF that says so, or without."""
+    """Return the photo turned on its side, with or without the EXIF tag that a phone adds."""
     exif = Image.Exif()
     if told:
         exif[ORIENTATION] = 6
@@ -92,7 +92,7 @@ def turned(*, told: bool) -> bytes:
 
 
 def of_a_phone() -> bytes:
-    """Return a photo of 12 megapixels, with what a phone writes into it."""
+    """Return a photo of 12 megapixels with the metadata of a phone."""
     exif = Image.Exif()
     exif[ORIENTATION], exif[0x010F], exif[0x0110] = 1, "Maker", "Model"
     exif.get_ifd(0x8825)[1] = "N"
@@ -101,23 +101,23 @@ def of_a_phone() -> bytes:
 
 
 def blank(size: tuple[int, int], mode: str = "1") -> bytes:
-    """Return a PNG of nothing, which is small however many pixels it has."""
+    """Return an empty PNG, a small file with many pixels."""
     return saved(Image.new(mode, size), "PNG", optimize=True)
 
 
 @cache
 def bomb() -> bytes:
-    """Return what inflates to a thousand times its size."""
+    """Return data that inflates to a thousand times its size."""
     return zlib.compress(bytes(BOMB_BYTES), 9)
 
 
 def cut(form: str, length: int) -> bytes:
-    """Return the beginning of the photo; a negative length leaves out so much of its end."""
+    """Return the first *length* bytes of the photo; a negative length counts from the end."""
     return saved(opened(), form, quality=92)[:length]
 
 
 def damaged_png(at: int, by: bytes) -> bytes:
-    """Return the photo as PNG with other bytes at a place in it."""
+    """Return the photo as PNG with other bytes at one place."""
     picture = saved(small(), "PNG")
     return picture[:at] + by + picture[at + len(by) :]
 
@@ -154,7 +154,7 @@ GOOD: dict[str, Make] = {
     "WebP": lambda: saved(small(), "WEBP", quality=92),
     "animated WebP": partial(several, "WEBP"),
 }
-"""They look strange and are as good as any: the face in them is found."""
+"""Unusual pictures in which the face is found."""
 
 BROKEN: dict[str, Make] = {
     **{f"JPEG, {length} bytes of it": partial(cut, "JPEG", length) for length in (3, 200, -20_000, -100)},
@@ -168,7 +168,7 @@ BROKEN: dict[str, Make] = {
     "bomb in iTXt": lambda: with_chunk(b"iTXt", b"Comment\0\1\0\0\0" + bomb()),
     "bomb in iCCP": lambda: with_chunk(b"iCCP", b"profile\0\0" + bomb()),
 }
-"""They begin like a picture, and cannot be decoded or must not be."""
+"""Files that begin like a picture, but cannot or must not be decoded."""
 
 OTHER: dict[str, Make] = {
     "nothing": lambda: b"",
@@ -188,9 +188,9 @@ OTHER: dict[str, Make] = {
     "ZIP before a JPEG": lambda: zip_file() + face(),
     "RIFF that is no WebP": lambda: b"RIFF\0\0\0\0AVI " + bytes(100),
 }
-"""No JPEG, PNG or WebP, whatever it is called."""
+"""Files of another type, named as pictures."""
 
-NOBODY: dict[str, Make] = {
+NO_FACE: dict[str, Make] = {
     "one pixel": partial(blank, (1, 1), "RGB"),
     "a line": partial(blank, (20_000, 1), "RGB"),
     "a column": partial(blank, (1, 20_000), "L"),

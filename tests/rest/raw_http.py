@@ -1,4 +1,4 @@
-"""Requests as bytes on a connection: what no HTTP library would send."""
+"""Send requests as bytes that no HTTP library would send."""
 
 import socket
 import time
@@ -36,14 +36,14 @@ def head(method: str, path: str, headers: dict[str, str]) -> bytes:
 
 @dataclass
 class Answer:
-    """What came back for one request."""
+    """The answer to one request."""
 
     status: int
     headers: dict[str, str]
     content: bytes
 
     def json(self) -> Any:
-        """Read it."""
+        """Parse the content."""
         return httpx.Response(self.status, content=self.content).json()
 
 
@@ -54,7 +54,7 @@ class Connection:
         self._socket = socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=timeout)
 
     def __enter__(self) -> Self:
-        """Use it in a block."""
+        """Return the connection."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,19 +71,19 @@ class Connection:
             self._socket.sendall(piece)
 
     def read(self) -> bytes:
-        """Read what has come, or wait for some."""
+        """Return received bytes; wait for the first."""
         return self._socket.recv(65536)
 
     def answers(self, count: int = 1) -> list[Answer]:
-        """Read so many answers."""
+        """Read *count* answers."""
         stream = self._socket.makefile("rb")
         return [_answer(stream) for _ in range(count)]
 
     def ended_after(self, dripped: bytes = b"", *, every_s: float = 0.05) -> float:
-        """Send one byte at a time, and return after how many seconds the other side had enough."""
+        """Send one byte at a time, and return the seconds until the server ended the connection."""
         began = time.monotonic()
         self._socket.settimeout(every_s)
-        for one in _for_ever(dripped):
+        for one in _forever(dripped):
             try:
                 self._socket.sendall(one)
                 if self._socket.recv(65536) == b"":
@@ -95,24 +95,24 @@ class Connection:
         return time.monotonic() - began
 
 
-def _for_ever(dripped: bytes) -> Iterable[bytes]:
+def _forever(dripped: bytes) -> Iterable[bytes]:
     yield from (dripped[at : at + 1] for at in range(len(dripped)))
     while True:
         yield dripped[-1:]
 
 
-class _Plain:
-    """What `http.client` takes for a socket."""
+class _SocketLike:
+    """Stands in for the socket that `http.client` needs."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def makefile(self, *_: object) -> Any:
-        return _Kept(self._stream)
+        return _OpenFile(self._stream)
 
 
-class _Kept:
-    """A file that stays open when one answer is read: the next one follows in it."""
+class _OpenFile:
+    """A file that stays open after one answer, because the next one follows in it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -128,7 +128,7 @@ class _Kept:
 
 
 def _answer(stream: Any) -> Answer:
-    response = HTTPResponse(_Plain(stream))  # type: ignore[arg-type]
+    response = HTTPResponse(_SocketLike(stream))  # type: ignore[arg-type]
     response.begin()
     content = response.read()
     return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)

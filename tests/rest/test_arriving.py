@@ -1,4 +1,4 @@
-"""Requests that take their time, and too many at once. The real program, and its protocol by itself."""
+"""Slow requests, and too many at once: with the real program, and with its protocol alone."""
 
 import json
 import time
@@ -23,18 +23,18 @@ from tests.test_shutdown import face
 
 MIB = 1 << 20
 SOON_S = 6
-"""Seconds by which a short deadline has passed, on a machine that does other work too."""
+"""Seconds until a short deadline has certainly passed, also on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def served(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """The program, with little patience."""
+    """The program, with short deadlines."""
     root = copied(prepared, tmp_path_factory.mktemp("served") / "service")
     with run_program(root, MIEN_HEADERS_TIMEOUT_S="0.6", MIEN_BODY_TIMEOUT_S="0.6") as running:
         yield running
 
 
-def test_a_head_that_comes_too_slowly_ends_the_connection(served: Program) -> None:
+def test_slow_headers_end_the_connection(served: Program) -> None:
     for begun in (b"GET /", b"GET /livez HTTP/1.1\r\nHost: mien\r\nX: "):
         with Connection(served.client) as connection:
             connection.send(begun)
@@ -42,12 +42,12 @@ def test_a_head_that_comes_too_slowly_ends_the_connection(served: Program) -> No
             assert 0.3 < connection.ended_after(b"a") < SOON_S, begun
 
 
-def test_a_connection_that_says_nothing_is_ended(served: Program) -> None:
+def test_a_silent_connection_is_ended(served: Program) -> None:
     with Connection(served.client) as connection:
         assert 0.3 < connection.ended_after() < SOON_S
 
 
-def test_a_head_that_comes_too_slowly_on_a_connection_in_use_ends_it_too(served: Program) -> None:
+def test_slow_headers_of_a_second_request_end_the_connection(served: Program) -> None:
     with Connection(served.client) as connection:
         connection.send(head("GET", "/livez", {}))
         first = connection.answers()
@@ -56,14 +56,14 @@ def test_a_head_that_comes_too_slowly_on_a_connection_in_use_ends_it_too(served:
         assert connection.ended_after(b"GET /livez HTTP/1.1\r\nX: ") < SOON_S
 
 
-def test_a_head_without_end_ends_the_connection(served: Program) -> None:
+def test_endless_headers_end_the_connection(served: Program) -> None:
     with Connection(served.client) as connection:
         connection.send(b"GET /livez HTTP/1.1\r\nX: " + b"a" * (MAX_HEADER_BYTES + 1))
 
         assert connection.ended_after(b"a") < 1
 
 
-def test_what_comes_after_an_answer_has_the_time_of_a_body(served: Program) -> None:
+def test_bytes_after_an_answer_have_the_deadline_of_a_body(served: Program) -> None:
     with Connection(served.client) as connection:
         connection.send(head("POST", "/v1/me/consents", JSON | {"Content-Length": "1000"}))
         status = connection.answers()[0].status
@@ -73,7 +73,7 @@ def test_what_comes_after_an_answer_has_the_time_of_a_body(served: Program) -> N
 
 
 @pytest.mark.parametrize("framing", [{"Content-Length": "1000"}, {"Transfer-Encoding": "chunked"}], ids=str)
-def test_a_body_that_comes_too_slowly_is_a_timeout(served: Program, framing: dict[str, str]) -> None:
+def test_a_slow_body_is_a_timeout(served: Program, framing: dict[str, str]) -> None:
     with Connection(served.client) as connection:
         connection.send(head("POST", "/v1/subjects", JSON | framing), b"1")
         answer = connection.answers()[0]
@@ -84,33 +84,34 @@ def test_a_body_that_comes_too_slowly_is_a_timeout(served: Program, framing: dic
     assert ended < 1
 
 
-def test_a_photo_that_comes_too_slowly_is_a_timeout_too(served: Program) -> None:
+def test_a_slow_photo_is_a_timeout(served: Program) -> None:
     token = served.client.post("/v1/subjects", json={"declared_adult": True}).json()["access_token"]
-    told = {**FORM, "Authorization": f"Bearer {token}", "Content-Length": "100000"}
+    headers = {**FORM, "Authorization": f"Bearer {token}", "Content-Length": "100000"}
 
     with Connection(served.client) as connection:
-        connection.send(head("POST", "/v1/me/enrolments", told), part("photos", face("emo_happy"), filename="p")[:5000])
+        photo = part("photos", face("emo_happy"), filename="p")
+        connection.send(head("POST", "/v1/me/enrolments", headers), photo[:5000])
         answer = connection.answers()[0]
 
     assert (answer.status, answer.json()["type"]) == (408, "urn:mien:problem:request-timeout")
 
 
 @pytest.fixture
-def narrow(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    """A service with as little memory for bodies as may be set."""
+def small_memory(root: Path, pool: SharedPool) -> Iterator[RunningService]:
+    """A service with the least memory for bodies that can be set."""
     with serving(root, pool, toy_card(), bodies_memory_mib=64) as service:
         yield service
 
 
-def test_of_bodies_that_would_fill_the_memory_one_is_turned_away_and_then_taken_again(narrow: RunningService) -> None:
-    person = narrow.person()
+def test_a_body_that_would_exceed_the_memory_is_refused_until_there_is_room(small_memory: RunningService) -> None:
+    person = small_memory.person()
     bearer = {"Authorization": f"Bearer {person.token}"}
     body = part("photos", bytes(25 * MIB), filename="p") + END
-    told = head("POST", "/v1/me/enrolments", FORM | bearer | {"Content-Length": str(len(body))})
+    start = head("POST", "/v1/me/enrolments", FORM | bearer | {"Content-Length": str(len(body))})
 
     with ExitStack() as stack:
-        connections = [stack.enter_context(Connection(narrow.client)) for _ in range(3)]
-        senders = [Thread(target=connection.send, args=(told, body[:-1])) for connection in connections]
+        connections = [stack.enter_context(Connection(small_memory.client)) for _ in range(3)]
+        senders = [Thread(target=connection.send, args=(start, body[:-1])) for connection in connections]
         for sender in senders:
             sender.start()
         answered = select(connections, [], [], 20)[0]
@@ -122,15 +123,15 @@ def test_of_bodies_that_would_fill_the_memory_one_is_turned_away_and_then_taken_
         for connection in connections:
             connection.send(body[-1:])
         others = [connection.answers()[0] for connection in waiting]
-    again = narrow.client.post("/v1/me/enrolments", content=body, headers=FORM | bearer)
+    again = small_memory.client.post("/v1/me/enrolments", content=body, headers=FORM | bearer)
 
     assert (busy.status, busy.json()["type"], busy.headers["retry-after"]) == (503, "urn:mien:problem:busy", "5")
     assert rights.status_code == 200
-    assert [answer.status for answer in others] == [422, 422], "taken whole: they only lack a consent"
+    assert [answer.status for answer in others] == [422, 422], "received completely: they only lack a consent"
     assert slug(again) == (422, "invalid-request")
 
 
-def test_what_libraries_say_of_a_request_is_json_and_repeats_nothing(served: Program) -> None:
+def test_messages_of_libraries_are_json_and_repeat_no_request(served: Program) -> None:
     token = served.client.post("/v1/subjects", json={"declared_adult": True}).json()["access_token"]
     wrong = b"--x\nContent-Disposition: form-data; canary\r\n\r\n--y"
     answer = served.client.post("/v1/me/enrolments", content=wrong, headers=FORM | {"Authorization": f"Bearer {token}"})
@@ -141,23 +142,25 @@ def test_what_libraries_say_of_a_request_is_json_and_repeats_nothing(served: Pro
     assert "canary" not in served.log()
 
 
-class Hasty(DeadlineProtocol):
-    """The protocol with little patience for what comes after an answer."""
+class ShortDeadlines(DeadlineProtocol):
+    """The protocol with short deadlines."""
 
     headers_s = 0.6
     rest_s = 0.6
 
 
-async def _turned_away(scope: Any, receive: Any, send: Any) -> None:
+async def _refuse(scope: Any, receive: Any, send: Any) -> None:
     """Answer without reading the body, as for a wrong token."""
     await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})
 
 
 @pytest.fixture(scope="module")
-def hasty() -> Iterator[httpx.Client]:
-    """A server of nothing but this protocol."""
-    config = uvicorn.Config(_turned_away, port=0, http=Hasty, lifespan="off", log_config=None, timeout_keep_alive=60)
+def protocol() -> Iterator[httpx.Client]:
+    """A server with this protocol and no application."""
+    config = uvicorn.Config(
+        _refuse, port=0, http=ShortDeadlines, lifespan="off", log_config=None, timeout_keep_alive=60
+    )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()
@@ -172,10 +175,10 @@ def hasty() -> Iterator[httpx.Client]:
 
 @pytest.mark.service
 @pytest.mark.parametrize("dripped", [b"1", b"\r\n" * 500], ids=["the rest of a body", "empty lines"])
-def test_what_drips_in_after_an_answer_does_not_keep_the_connection(hasty: httpx.Client, dripped: bytes) -> None:
+def test_slow_bytes_after_an_answer_do_not_keep_the_connection_open(protocol: httpx.Client, dripped: bytes) -> None:
     length = {"Content-Length": "1000" if dripped == b"1" else "0"}
 
-    with Connection(hasty) as connection:
+    with Connection(protocol) as connection:
         connection.send(head("POST", "/", length))
         status = connection.answers()[0].status
 
@@ -184,8 +187,8 @@ def test_what_drips_in_after_an_answer_does_not_keep_the_connection(hasty: httpx
 
 
 @pytest.mark.service
-def test_the_rest_of_a_body_in_time_leaves_the_connection_for_the_next(hasty: httpx.Client) -> None:
-    with Connection(hasty) as connection:
+def test_the_rest_of_a_body_in_time_keeps_the_connection_usable(protocol: httpx.Client) -> None:
+    with Connection(protocol) as connection:
         for _ in range(3):
             connection.send(head("POST", "/", {"Content-Length": "200000"}))
             connection.answers()

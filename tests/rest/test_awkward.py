@@ -1,4 +1,4 @@
-"""What people really upload, and what strangers do: each gets its answer, in time, and leaves nothing behind.
+"""Awkward and hostile pictures: each gets its answer in time, and leaves no file behind.
 
 The real service, over HTTP, with the default engine in its workers.
 """
@@ -9,10 +9,10 @@ import pytest
 
 from app.faces.flaws import PHOTO_REFUSALS
 from tests.rest import pictures
-from tests.rest.conftest import Real, slug
+from tests.rest.conftest import RealService, slug
 
 ANSWER_S = 8
-"""Seconds for one answer, on a machine that does other work too."""
+"""Seconds for one answer, also on a busy machine."""
 
 FILES = {
     "blur_heavy.jpg": "no-face",
@@ -36,20 +36,20 @@ REFUSED: dict[str, tuple[pictures.Make, str]] = {
     **{name: (partial(pictures.awkward, name), expected) for name, expected in FILES.items()},
     **{name: (make, "undecodable-image") for name, make in pictures.BROKEN.items()},
     **{name: (make, "unsupported-image") for name, make in pictures.OTHER.items()},
-    **{name: (make, "no-face") for name, make in pictures.NOBODY.items()},
+    **{name: (make, "no-face") for name, make in pictures.NO_FACE.items()},
 }
 STATUS = {kind.slug: kind.status for kind in PHOTO_REFUSALS}
 
 
-def test_every_awkward_picture_there_is_has_an_expected_answer() -> None:
-    kept = {path.name for path in (pictures.IMAGES / "awkward").iterdir()}
+def test_every_awkward_picture_has_an_expected_answer() -> None:
+    files = {path.name for path in (pictures.IMAGES / "awkward").iterdir()}
 
-    assert kept == set(FILES)
+    assert files == set(FILES)
     assert {expected for _, expected in REFUSED.values()} == set(STATUS)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_picture_that_will_not_do_gets_its_problem(real: Real, name: str) -> None:
+def test_an_unusable_picture_gets_its_problem(real: RealService, name: str) -> None:
     make, expected = REFUSED[name]
     photo, before = make(), real.files()
 
@@ -64,7 +64,7 @@ def test_a_picture_that_will_not_do_gets_its_problem(real: Real, name: str) -> N
 
 
 @pytest.mark.parametrize("name", pictures.GOOD)
-def test_a_picture_that_only_looks_strange_is_as_good_as_any(real: Real, name: str) -> None:
+def test_an_unusual_picture_is_accepted(real: RealService, name: str) -> None:
     photo, before = pictures.GOOD[name](), real.files()
 
     probed, enrolled = real.probe(photo), real.enrol(photo)
@@ -75,7 +75,7 @@ def test_a_picture_that_only_looks_strange_is_as_good_as_any(real: Real, name: s
     assert real.files() == before
 
 
-def test_one_that_will_not_do_refuses_all_and_each_is_named(real: Real) -> None:
+def test_one_unusable_photo_refuses_all_and_each_is_named(real: RealService) -> None:
     photos = [pictures.face(), pictures.awkward("dark.jpg"), b"text", pictures.awkward("noface_cat.jpg")]
     sent = [("photos", (str(index), photo)) for index, photo in enumerate(photos)]
 
@@ -86,7 +86,7 @@ def test_one_that_will_not_do_refuses_all_and_each_is_named(real: Real) -> None:
     assert named == [(1, "poor-quality"), (2, "unsupported-image"), (3, "no-face")]
 
 
-def test_after_all_of_them_a_face_is_still_matched(real: Real) -> None:
+def test_a_face_is_still_matched_after_hostile_pictures(real: RealService) -> None:
     for name in ("bomb in iCCP", "bomb of 400 megapixels", "JPEG of zeros"):
         assert slug(real.probe(pictures.BROKEN[name]()))[1] == "undecodable-image"
 

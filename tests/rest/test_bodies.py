@@ -1,4 +1,4 @@
-"""Bodies, parameters and framings that nobody sends by mistake: each gets a problem document, and is over."""
+"""Hostile bodies, parameters and framings: each gets a problem document, and the service goes on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -48,14 +48,14 @@ KINDS = [
 ]
 
 
-def test_json_that_is_not_as_it_should_be_is_an_invalid_request(service: RunningService) -> None:
+def test_invalid_json_is_an_invalid_request(service: RunningService) -> None:
     before = everything(service.vault)
 
     for name, body in BODIES.items():
         answer = service.client.post("/v1/subjects", content=body, headers=JSON)
 
         assert (name, *slug(answer)) == (name, *INVALID)
-        assert len(answer.content) < 2000, "what was sent is not sent back"
+        assert len(answer.content) < 2000, "the body is not repeated"
         assert answer.json()["errors"]
     for kind in KINDS:
         answer = service.client.post(
@@ -66,8 +66,8 @@ def test_json_that_is_not_as_it_should_be_is_an_invalid_request(service: Running
     assert everything(service.vault) == before
 
 
-def test_of_a_key_given_twice_the_last_counts(service: RunningService) -> None:
-    """As RFC 8259 (4) says that most do; what is answered is what was kept."""
+def test_the_last_of_two_equal_keys_counts(service: RunningService) -> None:
+    """Most parsers do that (RFC 8259, 4)."""
     body = b'{"declared_adult": true, "display_name": "One", "display_name": "Other"}'
 
     given = service.client.post("/v1/subjects", content=body, headers=JSON).json()
@@ -77,18 +77,18 @@ def test_of_a_key_given_twice_the_last_counts(service: RunningService) -> None:
 
 
 @pytest.fixture
-def asking(service: RunningService) -> Iterator[tuple[RunningService, Person, Party, str]]:
-    """Somebody enrolled for a party."""
+def enrolled(service: RunningService) -> Iterator[tuple[RunningService, Person, Party, str]]:
+    """A service, an enrolled subject, their relying party, and their reference."""
     person, party, consent = service.enrolled()
     yield service, person, party, consent["subject_ref"]
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match", "it still works"
 
 
-Asking = tuple[RunningService, Person, Party, str]
+Enrolled = tuple[RunningService, Person, Party, str]
 
 
-def test_a_form_that_is_not_as_it_should_be_is_an_invalid_request(asking: Asking) -> None:
-    service, person, party, ref = asking
+def test_an_invalid_form_is_an_invalid_request(enrolled: Enrolled) -> None:
+    service, person, party, ref = enrolled
     before = everything(service.vault)
     named, probe = part("subject_ref", ref.encode()), part("probe", toy_photo(1), filename="p")
     forms: dict[str, bytes] = {
@@ -124,8 +124,8 @@ def _form(who: Person | Party, body: bytes, kind: str = FORM["Content-Type"]) ->
     return who.client.post(path, content=body, headers={"Content-Type": kind, "Authorization": f"Bearer {token}"})
 
 
-def test_a_form_of_another_kind_or_without_a_boundary_is_an_invalid_request(asking: Asking) -> None:
-    _, _, party, ref = asking
+def test_a_form_of_another_kind_or_without_a_boundary_is_an_invalid_request(enrolled: Enrolled) -> None:
+    _, _, party, ref = enrolled
     body = part("subject_ref", ref.encode()) + part("probe", toy_photo(1), filename="p") + END
     kinds = ["", "=", "=y", "=" + "x" * 5000]
 
@@ -133,22 +133,22 @@ def test_a_form_of_another_kind_or_without_a_boundary_is_an_invalid_request(aski
         assert (kind, *slug(_form(party, body, kind))) == (kind, *INVALID)
 
 
-def test_strange_references_are_references_that_nobody_has(asking: Asking) -> None:
-    _, _, party, ref = asking
+def test_strange_references_are_unknown_references(enrolled: Enrolled) -> None:
+    _, _, party, ref = enrolled
     probe = part("probe", toy_photo(1), filename="p")
-    nobodys = _form(party, part("subject_ref", b"nobody") + probe + END)
+    unknown = _form(party, part("subject_ref", b"unknown") + probe + END)
 
     for strange in (b"\xff\xfe", b"a\0b", b"", ref.encode() + b" ", b"' OR 1=1 --", b"a" * 500_000, "😀".encode()):
         answer = _form(party, part("subject_ref", strange) + probe + END)
 
         if strange:
-            assert (answer.status_code, answer.content) == (404, nobodys.content), strange[:20]
+            assert (answer.status_code, answer.content) == (404, unknown.content), strange[:20]
         else:
             assert slug(answer) in {INVALID, (404, "no-such-consent")}
 
 
-def test_too_many_of_what_may_be_repeated_is_an_invalid_request(asking: Asking) -> None:
-    service, person, _, _ = asking
+def test_too_many_parts_of_one_name_are_an_invalid_request(enrolled: Enrolled) -> None:
+    service, person, _, _ = enrolled
     consent = person("GET", "/v1/me/consents").json()["in_force"][0]["consent_id"].encode()
     named, photo = part("consent_id", consent), part("photos", toy_photo(1), filename="p")
     before = everything(service.vault)
@@ -167,8 +167,8 @@ def test_too_many_of_what_may_be_repeated_is_an_invalid_request(asking: Asking) 
     assert everything(service.vault) == before
 
 
-def test_parameters_are_checked_and_unknown_ones_ignored(asking: Asking) -> None:
-    service, person, party, _ = asking
+def test_parameters_are_checked_and_unknown_ones_ignored(enrolled: Enrolled) -> None:
+    service, person, party, _ = enrolled
     lists: list[tuple[Any, str]] = [
         (person, "/v1/me/comparisons"),
         (person, "/v1/me/consents"),
@@ -190,8 +190,8 @@ def test_parameters_are_checked_and_unknown_ones_ignored(asking: Asking) -> None
             assert (path, query, ask("GET", f"{path}?{query}").status_code) == (path, query, 200)
 
 
-def test_an_id_that_cannot_be_one_is_an_address_where_nothing_is(asking: Asking) -> None:
-    _, person, _, _ = asking
+def test_a_malformed_id_is_not_found(enrolled: Enrolled) -> None:
+    _, person, _, _ = enrolled
     nothing = person("GET", f"/v1/me/photos/{uuid4()}")
 
     for wrong in ["x", "%00", "..%2f", "%ff", "0", "-1", "a" * 50_000, "null", "{}", "%7B0%7D", f"{uuid4()}%20"]:
@@ -201,8 +201,8 @@ def test_an_id_that_cannot_be_one_is_an_address_where_nothing_is(asking: Asking)
             assert (answer.status_code, answer.content) == (404, nothing.content), (method, path, wrong[:20])
 
 
-def test_a_body_that_nobody_asked_for_is_let_be(asking: Asking) -> None:
-    service, person, _, _ = asking
+def test_a_body_that_the_route_does_not_read_is_ignored(enrolled: Enrolled) -> None:
+    service, person, _, _ = enrolled
 
     answers = [
         person("GET", "/v1/me", content=b'{"subject_id": "other"}'),
@@ -215,31 +215,31 @@ def test_a_body_that_nobody_asked_for_is_let_be(asking: Asking) -> None:
     assert answers[0].json()["subject_id"] == person.subject_id
 
 
-def test_a_body_over_its_limit_ends_the_request_and_not_the_connection(asking: Asking) -> None:
-    service, person, _, _ = asking
+def test_a_body_over_its_limit_ends_the_request_and_not_the_connection(enrolled: Enrolled) -> None:
+    service, person, _, _ = enrolled
     size = service.settings.max_body_bytes + 1
-    told = {**JSON, "Authorization": f"Bearer {person.token}", "Content-Length": str(size)}
+    sized = {**JSON, "Authorization": f"Bearer {person.token}", "Content-Length": str(size)}
     chunked = {**JSON, "Authorization": f"Bearer {person.token}", "Transfer-Encoding": "chunked"}
-    asked = head("GET", "/livez", {})
+    next_request = head("GET", "/livez", {})
 
     with Connection(service.client) as connection:
-        connection.send(head("POST", "/v1/me/consents", told))
+        connection.send(head("POST", "/v1/me/consents", sized))
         early = connection.answers()
-        connection.send(bytes(size), asked)
+        connection.send(bytes(size), next_request)
         after = connection.answers()
         connection.send(head("POST", "/v1/me/consents", chunked))
         connection.send(*[b"100000\r\n" + bytes(1 << 20) + b"\r\n"] * 14, b"0\r\n\r\n")
         late = connection.answers()
-        connection.send(asked)
+        connection.send(next_request)
         after += connection.answers()
 
-    assert [answer.status for answer in early + late] == [413, 413], "with its length, before any of it came"
+    assert [answer.status for answer in early + late] == [413, 413], "the sized one before its body arrived"
     assert {answer.headers["content-type"] for answer in early + late} == {"application/problem+json"}
     assert [answer.status for answer in after] == [200, 200]
 
 
-def test_requests_sent_at_once_are_answered_in_their_order(asking: Asking) -> None:
-    service, person, _, _ = asking
+def test_pipelined_requests_are_answered_in_order(enrolled: Enrolled) -> None:
+    service, person, _, _ = enrolled
     body = b'{"display_name": "Piped"}'
     mine = {"Authorization": f"Bearer {person.token}"}
     length = {"Content-Length": str(len(body))}
@@ -273,8 +273,8 @@ def test_requests_sent_at_once_are_answered_in_their_order(asking: Asking) -> No
     ],
     ids=str,
 )
-def test_a_request_whose_end_is_in_doubt_ends_the_connection(service: RunningService, framing: dict[str, str]) -> None:
-    """A proxy and this service must not disagree where the next request begins."""
+def test_a_request_with_an_ambiguous_end_ends_the_connection(service: RunningService, framing: dict[str, str]) -> None:
+    """A proxy and this service must agree on the place where the next request begins."""
     smuggled = b"0\r\n\r\n" + head("GET", "/livez", {})
 
     with Connection(service.client) as connection:

@@ -1,4 +1,4 @@
-"""Clients made by others: generated from the API description, and copied from `docs/how-to/write-a-client.md`."""
+"""Clients: generated from the OpenAPI document, and copied from `docs/how-to/write-a-client.md`."""
 
 import importlib
 import io
@@ -30,7 +30,7 @@ def snippets(language: str) -> list[str]:
 
 @pytest.fixture
 def generated(service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The client, made anew and imported; gives what imports its modules."""
+    """Generate the client; return a function that imports its modules."""
     document = tmp_path / "openapi.json"
     document.write_bytes(service.client.get("/openapi.json").content)
     made = subprocess.run(
@@ -51,18 +51,18 @@ def generated(service: RunningService, tmp_path: Path, monkeypatch: pytest.Monke
         del sys.modules[name]
 
 
-def test_generated_client_plays_the_story(service: RunningService, generated: Any) -> None:
+def test_a_generated_client_does_the_whole_story(service: RunningService, generated: Any) -> None:
     models, types = generated(".models"), generated(".types")
     url, door = str(service.client.base_url), service.party()
 
     def api(operation: str) -> Any:
         return generated(f".api.{operation}")
 
-    with generated().Client(url) as anybody:
+    with generated().Client(url) as public:
         adult = models.RegistrationIn(declared_adult=True, display_name="Ada")
-        ada = api("registering.register").sync(client=anybody, body=adult)
-        notices = {one.purpose: one for one in api("open_to_all.notices_in_force").sync(client=anybody).items}
-        recipients = api("open_to_all.relying_parties").sync(client=anybody).items
+        ada = api("registering.register").sync(client=public, body=adult)
+        notices = {one.purpose: one for one in api("open_to_all.notices_in_force").sync(client=public).items}
+        recipients = api("open_to_all.relying_parties").sync(client=public).items
     with generated().AuthenticatedClient(url, token=ada.access_token) as person:
         notice = notices[models.Purpose.VERIFICATION]
         consent = api("consent.decide").sync(
@@ -111,18 +111,18 @@ def test_generated_client_plays_the_story(service: RunningService, generated: An
     assert ended.type_ == "urn:mien:problem:unauthenticated"
 
 
-def test_generated_client_reads_what_was_wrong_with_a_field(service: RunningService, generated: Any) -> None:
+def test_a_generated_client_reads_the_fault_of_a_field(service: RunningService, generated: Any) -> None:
     models = generated(".models")
     body = models.RegistrationIn(declared_adult=True, display_name="a" * 201)
 
-    with generated().Client(str(service.client.base_url)) as anybody:
-        problem = generated(".api.registering.register").sync(client=anybody, body=body)
+    with generated().Client(str(service.client.base_url)) as public:
+        problem = generated(".api.registering.register").sync(client=public, body=body)
 
     assert isinstance(problem, models.ProblemDocument)
     assert [(one.pointer, bool(one.detail)) for one in problem.errors] == [("/display_name", True)]
 
 
-def test_snippets_of_the_page_play_the_story(root: Path, tmp_path: Path) -> None:
+def test_the_code_of_the_page_does_the_whole_story(root: Path, tmp_path: Path) -> None:
     with run_program(root) as running:
         places = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
         environment = os.environ | places | {"API": str(running.client.base_url).rstrip("/"), "PYTHONPATH": str(ROOT)}

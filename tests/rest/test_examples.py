@@ -1,4 +1,4 @@
-"""The examples of the document: every problem there is, every body that is sent, every good answer."""
+"""The OpenAPI document has an example of every problem, every request body and every successful answer."""
 
 import re
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from tests.rest.test_openapi import Document, operations
 from tests.support.service_fixture import RunningService
 
 ANYWHERE = {"method-not-allowed", "internal-error"}
-"""What any address can answer: the description says so once."""
+"""Problems of every address, which the description names once."""
 NOT_IN_THIS_VERSION = {"engine-mismatch"}
-"""What `docs/reference/errors.md` keeps for later."""
+"""Slugs that `docs/reference/errors.md` reserves for later versions."""
 
 
 def _problems(document: Document) -> Iterator[tuple[str, Document]]:
-    """Give every problem that is said to be answered: its slug, and its example."""
+    """Yield the slug and the example of every described problem."""
     for _, _, operation in operations(document):
         for answer in operation["responses"].values():
             problems = answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
             yield from ((slug, example["value"]) for slug, example in problems.items())
 
 
-def test_every_problem_there_is_is_an_answer_of_some_operation(document: Document) -> None:
+def test_every_problem_is_described_by_an_operation(document: Document) -> None:
     known = set(slugs(modules()))
 
     assert {slug for slug, _ in _problems(document)} == known - ANYWHERE
@@ -40,7 +40,7 @@ def test_every_problem_there_is_is_an_answer_of_some_operation(document: Documen
     assert not [slug for slug in known if f"`{slug}`" in later]
 
 
-def test_examples_of_problems_show_what_was_at_fault(document: Document) -> None:
+def test_examples_of_problems_show_the_fault(document: Document) -> None:
     enrolling = document["paths"]["/v1/me/enrolments"]["post"]["responses"]
     refused = {
         **enrolling["415"]["content"]["application/problem+json"]["examples"],
@@ -58,8 +58,8 @@ def test_examples_of_problems_show_what_was_at_fault(document: Document) -> None
         assert problem["properties"][member]["anyOf"][0]["items"] == {"$ref": f"#/components/schemas/{items}"}
 
 
-def _good_bodies(document: Document) -> Iterator[tuple[str, Document, list[Any]]]:
-    """Give every JSON body of a good answer: where, its schema, and its examples."""
+def _answer_bodies(document: Document) -> Iterator[tuple[str, Document, list[Any]]]:
+    """Yield every JSON body of a successful answer: place, schema and examples."""
     for method, path, operation in operations(document):
         for status, answer in operation["responses"].items():
             shown = answer.get("content", {}).get("application/json")
@@ -70,9 +70,9 @@ def _good_bodies(document: Document) -> Iterator[tuple[str, Document, list[Any]]
                 yield f"{method} {path} {status}", schema, examples + named.get("examples", [])
 
 
-def test_every_good_answer_has_an_example_that_is_whole(document: Document) -> None:
-    """Whole: it has every field of the model, as answers have, and no other."""
-    found = list(_good_bodies(document))
+def test_every_successful_answer_has_a_complete_example(document: Document) -> None:
+    """A complete example has every field of the model and no other."""
+    found = list(_answer_bodies(document))
     for schema in document["components"]["schemas"].values():
         if "properties" in schema:
             schema |= {"required": list(schema["properties"]), "additionalProperties": False}
@@ -93,7 +93,7 @@ def _texts(part: Any) -> Iterator[str]:
         yield part
 
 
-def test_ids_of_examples_are_random_and_notices_are_those_shipped(service: RunningService, document: Document) -> None:
+def test_examples_have_random_ids_and_shipped_notices(service: RunningService, document: Document) -> None:
     notices = {one["purpose"]: one["sha256"] for one in service.client.get("/v1/notices").json()["items"]}
     shown = [example for _, example, _ in _examples(document)]
     ids = {text for text in _texts(shown) if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)}
@@ -119,7 +119,7 @@ def _examples(document: Document) -> Iterator[tuple[str, Any, Any]]:
                     yield path, example["value"], content["schema"]
 
 
-def test_every_example_is_as_its_schema_says(document: Document) -> None:
+def test_every_example_follows_its_schema(document: Document) -> None:
     found = list(_examples(document))
 
     for name, example, schema in found:
@@ -129,7 +129,7 @@ def test_every_example_is_as_its_schema_says(document: Document) -> None:
     assert len(found) > 100
 
 
-def test_every_body_has_an_example_and_every_file_is_said_to_be_one(document: Document) -> None:
+def test_every_body_has_an_example_and_every_file_is_marked_as_one(document: Document) -> None:
     exampled = {name.partition(".")[0] for name, _, _ in _examples(document)}
     bodies = [
         content["schema"]["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Every list in pages: `after` is a place in it. It holds when its row has gone; what is no place is refused."""
+"""Every list comes in pages. The cursor `after` stays valid when its row is deleted; an invalid cursor is refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +19,16 @@ MANY = 3
 
 
 @dataclass
-class Listed:
-    """A list with some items: who asks where, what names an item, and how one goes."""
+class ListCase:
+    """A list with some items.
+
+    Args:
+        ask: sends a request as the caller.
+        path: its address.
+        name: the field that names an item.
+        remove: removes one item.
+        wrong: invalid cursors.
+    """
 
     ask: Callable[..., Any]
     path: str
@@ -37,11 +45,11 @@ class Listed:
         return found
 
     def names(self, page: dict[str, Any]) -> list[str]:
-        """Return what a page lists."""
+        """Return the names of the items of a page."""
         return [str(item[self.name]) for item in page["items"]]
 
 
-def tokens(service: RunningService, person: Person) -> Listed:
+def tokens(service: RunningService, person: Person) -> ListCase:
     """Return a person's tokens."""
     for _ in range(MANY - 1):
         person("POST", "/v1/me/tokens")
@@ -51,10 +59,10 @@ def tokens(service: RunningService, person: Person) -> Listed:
         if token_id != mine:
             assert person("DELETE", f"/v1/me/tokens/{token_id}").status_code == 204
 
-    return Listed(person, "/v1/me/tokens", "token_id", revoke, [str(uuid4()), "2026-01-01", f"2026-13-01.{uuid4()}"])
+    return ListCase(person, "/v1/me/tokens", "token_id", revoke, [str(uuid4()), "2026-01-01", f"2026-13-01.{uuid4()}"])
 
 
-def enrolments(service: RunningService, person: Person) -> Listed:
+def enrolments(service: RunningService, person: Person) -> ListCase:
     """Return a person's enrolments."""
     for name in "abc":
         consent = service.consent(person, service.party(name))
@@ -64,28 +72,28 @@ def enrolments(service: RunningService, person: Person) -> Listed:
         assert person("DELETE", f"/v1/me/enrolments/{one}").status_code == 200
 
     wrong = [str(uuid4()), f"1.{uuid4()}", f"2026-01-01.{uuid4().hex}", f"2026-01-01.{uuid4()}.", "."]
-    return Listed(person, "/v1/me/enrolments", "enrolment_id", remove, wrong)
+    return ListCase(person, "/v1/me/enrolments", "enrolment_id", remove, wrong)
 
 
-def consents(service: RunningService, person: Person) -> Listed:
-    """Return a person's decisions, which stay."""
+def consents(service: RunningService, person: Person) -> ListCase:
+    """Return a person's decisions; none can be removed."""
     for name in "abc":
         service.consent(person, service.party(name))
-    return Listed(person, "/v1/me/consents", "consent_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+    return ListCase(person, "/v1/me/consents", "consent_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def comparisons(service: RunningService, person: Person) -> Listed:
-    """Return the uses of a person's templates, which stay."""
+def comparisons(service: RunningService, person: Person) -> ListCase:
+    """Return the comparisons with a person's template; none can be removed."""
     party = service.party()
     consent = service.consent(person, party)
     enrol(person, [consent["consent_id"]], [toy_photo(1)])
     for _ in range(MANY):
         party.verify(consent["subject_ref"], toy_photo(1))
-    return Listed(person, "/v1/me/comparisons", "comparison_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+    return ListCase(person, "/v1/me/comparisons", "comparison_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def references(service: RunningService, _other: Person) -> Listed:
-    """Return the references that consent to a party."""
+def references(service: RunningService, _other: Person) -> ListCase:
+    """Return the references of the people who consent to a party."""
     door = service.party()
     people = {}
     for _ in range(MANY):
@@ -95,11 +103,12 @@ def references(service: RunningService, _other: Person) -> Listed:
     def withdraw(ref: str) -> None:
         assert people[ref]("DELETE", "/v1/me").status_code == 200
 
-    return Listed(door, "/v1/relying-party/subjects", "subject_ref", withdraw, [str(uuid4()), "a" * 23, "a" * 23 + "="])
+    wrong = [str(uuid4()), "a" * 23, "a" * 23 + "="]
+    return ListCase(door, "/v1/relying-party/subjects", "subject_ref", withdraw, wrong)
 
 
-def notices(service: RunningService, _: Person) -> Listed:
-    """Return the notices in force; one goes when the next version comes."""
+def notices(service: RunningService, _: Person) -> ListCase:
+    """Return the notices in force; the next version removes one."""
 
     def supersede(sha256: str) -> None:
         purpose = {item["sha256"]: item["purpose"] for item in service.client.get("/v1/notices").json()["items"]}[
@@ -108,41 +117,41 @@ def notices(service: RunningService, _: Person) -> Listed:
         publish(service.vault, draft(purpose, version=1000), now=service.clock())
 
     wrong = [service.notice("verification"), "verification", "verification.", "nothing.en", "verification." + "a" * 17]
-    return Listed(service.client.request, "/v1/notices", "sha256", supersede, wrong)
+    return ListCase(service.client.request, "/v1/notices", "sha256", supersede, wrong)
 
 
-def relying_parties(service: RunningService, _: Person) -> Listed:
-    """Return who may ask."""
+def relying_parties(service: RunningService, _: Person) -> ListCase:
+    """Return the relying parties."""
     for name in "abc":
         service.party(name)
 
     def revoke(one: str) -> None:
         parties.revoke(service.vault, party_id=UUID(one), now=utc_now())
 
-    return Listed(service.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
+    return ListCase(service.client.request, "/v1/relying-parties", "relying_party_id", revoke, ["a", "Door", "0"])
 
 
-def retention(service: RunningService, _: Person) -> Listed:
-    """Return what is kept, which stays."""
-    return Listed(
+def retention(service: RunningService, _: Person) -> ListCase:
+    """Return the retention rules; none can be removed."""
+    return ListCase(
         service.client.request, "/v1/retention-policy", "what", lambda _: None, ["0", "-1", "1.5", str(uuid4())]
     )
 
 
-def receipts(service: RunningService, person: Person) -> Listed:
-    """Return a person's receipts, which stay."""
+def receipts(service: RunningService, person: Person) -> ListCase:
+    """Return a person's receipts; none can be removed."""
     for number in range(MANY):
         person("PATCH", "/v1/me", json={"display_name": f"Name {number}"})
-    return Listed(person, "/v1/me/receipts", "receipt_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+    return ListCase(person, "/v1/me/receipts", "receipt_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
-def deliveries(service: RunningService, person: Person) -> Listed:
-    """Return what relying parties were to be told of a person, which stays."""
+def deliveries(service: RunningService, person: Person) -> ListCase:
+    """Return the messages to relying parties about a person; none can be removed."""
     for name in map(str, range(MANY)):
         party = service.party(name)
         set_callback(service.vault, party_id=UUID(party.id), to="https://127.0.0.1/", private=True, now=service.clock())
         service.consent(person, party)
-    return Listed(person, "/v1/me/deliveries", "delivery_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
+    return ListCase(person, "/v1/me/deliveries", "delivery_id", lambda _: None, ["0", "-1", "1.5", str(uuid4())])
 
 
 LISTS = [
@@ -157,11 +166,11 @@ LISTS = [
     relying_parties,
     retention,
 ]
-List = Callable[[RunningService, Person], Listed]
+List = Callable[[RunningService, Person], ListCase]
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_a_list_comes_in_pages_to_its_end(service: RunningService, make: List) -> None:
+def test_the_pages_of_a_list_are_complete(service: RunningService, make: List) -> None:
     listed = make(service, service.person())
     whole = listed.names(listed.page(limit=200))
     found, after = [], None
@@ -176,7 +185,7 @@ def test_a_list_comes_in_pages_to_its_end(service: RunningService, make: List) -
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_a_place_holds_when_its_row_has_gone(service: RunningService, make: List) -> None:
+def test_a_cursor_stays_valid_when_its_row_is_deleted(service: RunningService, make: List) -> None:
     listed = make(service, service.person())
     whole = listed.names(listed.page(limit=200))
     second = listed.page(listed.page()["next"])
@@ -190,7 +199,7 @@ def test_a_place_holds_when_its_row_has_gone(service: RunningService, make: List
 
 
 @pytest.mark.parametrize("make", LISTS)
-def test_what_is_no_place_is_refused_and_not_the_beginning(service: RunningService, make: List) -> None:
+def test_an_invalid_cursor_is_refused(service: RunningService, make: List) -> None:
     listed = make(service, service.person())
 
     for wrong in [*listed.wrong, "", " ", "\0", "x" * 500, listed.page()["next"] + "x" * 20]:
@@ -200,7 +209,7 @@ def test_what_is_no_place_is_refused_and_not_the_beginning(service: RunningServi
         assert [one["pointer"] for one in answer.json()["errors"]] == ["/after"]
 
 
-def test_every_list_is_tried(service: RunningService) -> None:
+def test_every_list_is_tested(service: RunningService) -> None:
     document = service.client.get("/openapi.json").json()
     described = {
         path

@@ -1,4 +1,4 @@
-"""The document that describes the contract: it reads well, is valid, and is what the service does."""
+"""The OpenAPI document is readable and valid, and describes the answers of the service."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,29 +21,29 @@ Document = dict[str, Any]
 EXAMPLES = 8
 """Cases for each operation and role."""
 LONGEST_SUMMARY = 50
-OTHER_WORDS = {"a", "an", "the", "gets", "returns"}
-"""What a summary does not begin with: it begins with what one does."""
+NO_VERBS = {"a", "an", "the", "gets", "returns"}
+"""A summary does not begin with one of these: it begins with a verb."""
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
-    """Give every operation: method, path, and what is said of it."""
+    """Yield every operation: method, path and description."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
 
 
-def test_it_is_valid(document: Document) -> None:
+def test_the_document_is_valid(document: Document) -> None:
     schemathesis.openapi.from_dict(document).validate()
 
 
-def test_an_invalid_one_is_found(document: Document) -> None:
+def test_an_invalid_document_is_found(document: Document) -> None:
     document["paths"]["/livez"]["get"]["responses"] = "none"
 
     with pytest.raises(Exception, match="is not of type"):
         schemathesis.openapi.from_dict(document).validate()
 
 
-def test_every_operation_says_what_one_does_with_it(document: Document) -> None:
+def test_every_operation_has_a_short_summary_and_a_description(document: Document) -> None:
     summaries = []
 
     for method, path, operation in operations(document):
@@ -51,7 +51,7 @@ def test_every_operation_says_what_one_does_with_it(document: Document) -> None:
         summaries.append(summary)
 
         assert 5 <= len(summary) <= LONGEST_SUMMARY, (method, path)
-        assert summary.split()[0].lower() not in OTHER_WORDS
+        assert summary.split()[0].lower() not in NO_VERBS
         assert summary.lower().replace(" ", "_") != operation["operationId"]
         assert summary[-1] not in ".,:"
         assert text.strip(), (method, path)
@@ -59,7 +59,7 @@ def test_every_operation_says_what_one_does_with_it(document: Document) -> None:
     assert len(set(summaries)) == len(summaries)
 
 
-def test_it_tells_the_story_and_the_tags_are_in_its_order(document: Document) -> None:
+def test_the_description_names_the_steps_and_every_tag_is_used(document: Document) -> None:
     named = [tag["name"] for tag in document["tags"]]
     used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
 
@@ -73,7 +73,7 @@ def test_it_tells_the_story_and_the_tags_are_in_its_order(document: Document) ->
     assert "A relying party" in document["info"]["description"]
 
 
-def test_every_operation_names_its_role_and_what_it_can_answer(service: RunningService, document: Document) -> None:
+def test_every_operation_names_its_role_and_its_problems(service: RunningService, document: Document) -> None:
     schemes: dict[Role, Any] = {
         Role.OPEN: None,
         Role.PERSON: [{"person": []}],
@@ -110,18 +110,18 @@ CHECKS: list[Any] = KNOWN_CHECKS.get_by_names(
         "response_schema_conformance",
     ]
 )
-"""What it says of accepted and refused data is not among them: a file may hold anything, and so may a name."""
+"""Checks of accepted and refused data are left out: the document cannot describe every valid file and name."""
 
 
 @pytest.fixture
-def patient(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    """A service that lets anybody try as often as they like."""
+def unlimited(root: Path, pool: SharedPool) -> Iterator[RunningService]:
+    """A service without rate limits."""
     with serving(root, pool, toy_card(), sign_ups_per_minute=100_000, recovery_failures_per_minute=100_000) as service:
         yield service
 
 
-def asking(operation: Any, token: str | None) -> Callable[[], None]:
-    """Return what sends an operation some requests that follow its description, and checks the answers by it."""
+def conversation(operation: Any, token: str | None) -> Callable[[], None]:
+    """Return a function that sends valid requests to an operation, and checks the answers by its description."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     @settings(
@@ -139,18 +139,18 @@ def asking(operation: Any, token: str | None) -> Callable[[], None]:
     return ask
 
 
-@pytest.mark.parametrize("role", ["nobody", "person", "relying party"])
-def test_nothing_is_answered_that_is_not_described(patient: RunningService, role: str) -> None:
-    party, tried = patient.party(), 0
-    schema = schemathesis.openapi.from_dict(patient.client.get("/openapi.json").json())
-    schema.config.update(base_url=str(patient.client.base_url))
+@pytest.mark.parametrize("role", ["public", "person", "relying party"])
+def test_every_answer_is_described(unlimited: RunningService, role: str) -> None:
+    party, tried = unlimited.party(), 0
+    schema = schemathesis.openapi.from_dict(unlimited.client.get("/openapi.json").json())
+    schema.config.update(base_url=str(unlimited.client.base_url))
 
     found: Any
     for found in schema.get_all_operations():
         operation = found.ok()
-        if role == "nobody" or "security" in operation.definition.raw:
-            token = {"nobody": None, "person": patient.person().token, "relying party": party.key}[role]
-            asking(operation, token)()
+        if role == "public" or "security" in operation.definition.raw:
+            token = {"public": None, "person": unlimited.person().token, "relying party": party.key}[role]
+            conversation(operation, token)()
             tried += 1
 
     assert len(CHECKS) == 5
@@ -158,16 +158,16 @@ def test_nothing_is_answered_that_is_not_described(patient: RunningService, role
 
 
 @pytest.mark.parametrize("status", ["401", "200"])
-def test_an_answer_that_is_not_described_is_found(patient: RunningService, status: str) -> None:
-    """The control: a status that is left out, and a field that is."""
-    document = patient.client.get("/openapi.json").json()
-    token = None if status == "401" else patient.person().token
+def test_an_undescribed_answer_is_found(unlimited: RunningService, status: str) -> None:
+    """The control: a status without a description, and a missing field."""
+    document = unlimited.client.get("/openapi.json").json()
+    token = None if status == "401" else unlimited.person().token
     if status == "401":
         del document["paths"]["/v1/me"]["get"]["responses"]["401"]
     else:
         document["components"]["schemas"]["MeOut"]["required"].append("canary")
     schema = schemathesis.openapi.from_dict(document)
-    schema.config.update(base_url=str(patient.client.base_url))
+    schema.config.update(base_url=str(unlimited.client.base_url))
 
     with pytest.raises(BaseException, match="ST103" if status == "401" else "canary"):
-        asking(schema["/v1/me"]["GET"], token)()
+        conversation(schema["/v1/me"]["GET"], token)()

@@ -1,4 +1,4 @@
-"""What the operator sees and sets: numbers, request ids, throttles, origins, proxies, registration."""
+"""For the operator: metrics, request ids, rate limits, allowed origins, proxies, registration."""
 
 import re
 import time
@@ -31,12 +31,12 @@ ORIGIN, ELSEWHERE = "https://desk.example.org", "https://desk.example.org.evil.e
 
 @pytest.fixture
 def serve(root: Path, pool: SharedPool) -> Serve:
-    """Serve with settings of the test's choice."""
+    """Serve with the settings of a test."""
     return lambda **settings: serving(root, pool, toy_card(), **settings)
 
 
 def series(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give the name and the labels of every number."""
+    """Yield the name and the labels of every metric."""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             yield sample.name, sample.labels
@@ -54,7 +54,7 @@ def series(text: str) -> Iterator[tuple[str, dict[str, str]]]:
         ("open", {"X-Forwarded-For": "192.0.2.1"}, 200),
     ],
 )
-def test_metrics_are_for_whom_the_setting_says(
+def test_the_setting_decides_who_reads_metrics(
     serve: Serve, metrics: str, headers: dict[str, str], status: int
 ) -> None:
     with serve(metrics=metrics) as service:
@@ -63,13 +63,13 @@ def test_metrics_are_for_whom_the_setting_says(
 
     assert answer.status_code == status
     if status == 404:
-        assert answer.content == nothing.content, "as if there were none"
+        assert answer.content == nothing.content, "as if the address did not exist"
     else:
         assert answer.headers["content-type"].startswith("text/plain")
         assert "mien_engine_workers" in {name for name, _ in series(answer.text)}
 
 
-def test_no_label_says_who(service: RunningService) -> None:
+def test_no_label_names_a_person_or_a_relying_party(service: RunningService) -> None:
     person, party, consent = service.enrolled()
     party.verify(consent["subject_ref"], toy_photo(1))
     person("GET", f"/v1/me/photos/{uuid4()}")
@@ -88,7 +88,7 @@ def test_no_label_says_who(service: RunningService) -> None:
     assert re.search(r'mien_requests_total{method="POST",route="/v1/verifications",status="200"} 1.0', text)
 
 
-def test_addresses_and_methods_that_do_not_exist_grow_nothing(service: RunningService) -> None:
+def test_unknown_addresses_and_methods_add_no_metrics(service: RunningService) -> None:
     def ask(number: int) -> None:
         service.client.get(f"/canary-{number}/{uuid4()}")
         service.client.get(f"/v1/notices/canary-{number}")
@@ -112,7 +112,7 @@ def test_addresses_and_methods_that_do_not_exist_grow_nothing(service: RunningSe
     assert not [labels for _, labels in before if "canary" in str(labels).lower()]
 
 
-GIVEN = [
+SENT_IDS = [
     "1b4e28ba2fa141d2883f0016d3cca427",
     "1b4e28ba-2fa1-41d2-883f-0016d3cca427",
     "0123456789ABCDEF",
@@ -128,9 +128,9 @@ def _requests(lines: Sequence[Any]) -> list[Any]:
     return [line for line in lines if line["event"] == "request"]
 
 
-@pytest.mark.parametrize("given", [*GIVEN, None])
-def test_a_request_id_is_ours_and_told_to_who_asks(service: RunningService, given: str | None) -> None:
-    headers = {} if given is None else {"X-Request-Id": given.encode()}
+@pytest.mark.parametrize("sent", [*SENT_IDS, None])
+def test_a_request_id_is_random_and_answered_on_request(service: RunningService, sent: str | None) -> None:
+    headers = {} if sent is None else {"X-Request-Id": sent.encode()}
 
     with capture_logs(processors=[merge_contextvars]) as lines:
         answers = [service.client.get(path, headers=headers) for path in ("/livez", "/nowhere", "/v1/me")]  # type: ignore[arg-type]
@@ -142,21 +142,21 @@ def test_a_request_id_is_ours_and_told_to_who_asks(service: RunningService, give
 
     assert len(set(logged)) == 3
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in logged)
-    assert [answer.headers.get("x-request-id") for answer in answers] == ([None] * 3 if given is None else logged)
-    assert not given or given not in str(lines) + str([answer.headers for answer in answers])
+    assert [answer.headers.get("x-request-id") for answer in answers] == ([None] * 3 if sent is None else logged)
+    assert not sent or sent not in str(lines) + str([answer.headers for answer in answers])
 
 
-def test_answers_without_a_request_id_differ_in_nothing(service: RunningService) -> None:
+def test_answers_without_a_request_id_are_equal(service: RunningService) -> None:
     _, party, _ = service.enrolled()
-    answers = [party.verify(ref, toy_photo(1)) for ref in ("nobody", str(uuid4()), "nobody")]
+    answers = [party.verify(ref, toy_photo(1)) for ref in ("unknown", str(uuid4()), "unknown")]
     shown = [sorted((name, value) for name, value in one.headers.items() if name != "date") for one in answers]
 
     assert shown[0] == shown[1] == shown[2]
     assert len({answer.content for answer in answers}) == 1
 
 
-def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logged with its request's id and its status, counted, and readable for a page of another origin."""
+def test_an_internal_error_is_answered_like_every_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged with its request id and status, counted, and readable for a page of an allowed origin."""
 
     def fault(*_: object, **__: object) -> None:
         raise ArithmeticError("canary")
@@ -179,7 +179,7 @@ def test_a_fault_of_ours_is_an_answer_as_any(serve: Serve, monkeypatch: pytest.M
     assert "canary" not in answer.text + str(lines)
 
 
-def test_sign_ups_from_one_address_are_throttled_and_rights_are_not(serve: Serve) -> None:
+def test_registrations_from_one_address_are_limited_and_rights_are_not(serve: Serve) -> None:
     with serve(sign_ups_per_minute=3, recovery_failures_per_minute=2) as service:
         people = [service.person() for _ in range(3)]
         refused = service.client.post("/v1/subjects", json=ADULT)
@@ -198,7 +198,7 @@ def test_sign_ups_from_one_address_are_throttled_and_rights_are_not(serve: Serve
     assert {answer.status_code for answer in rights} == {200}
 
 
-def test_a_sign_up_that_is_invalid_is_not_counted(serve: Serve) -> None:
+def test_an_invalid_registration_is_not_counted(serve: Serve) -> None:
     with serve(sign_ups_per_minute=1) as service:
         invalid = [service.client.post("/v1/subjects", json={}) for _ in range(5)]
         first = service.client.post("/v1/subjects", json=ADULT)
@@ -207,7 +207,7 @@ def test_a_sign_up_that_is_invalid_is_not_counted(serve: Serve) -> None:
     assert first.status_code == 201
 
 
-def test_no_right_is_documented_as_throttled(service: RunningService) -> None:
+def test_no_right_is_documented_with_a_rate_limit(service: RunningService) -> None:
     found = {
         (method, path)
         for path, operations in service.client.get("/openapi.json").json()["paths"].items()
@@ -239,23 +239,23 @@ def test_addresses_are_one_network_or_two(one: str, other: str, *, same: bool) -
     assert network_of(Request({"type": "http", "client": None})) == ""
 
 
-def asked_first(service: RunningService, origin: str, method: str = "DELETE") -> Any:
-    """Ask as a browser asks before it lets a page call."""
+def preflight(service: RunningService, origin: str, method: str = "DELETE") -> Any:
+    """Send the request that a browser sends before it lets a page call."""
     wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
     return service.client.options("/v1/me", headers={"Origin": origin, **wanted})
 
 
-def test_no_page_elsewhere_may_call_by_default(service: RunningService) -> None:
+def test_no_page_of_another_origin_may_call_by_default(service: RunningService) -> None:
     answer = service.client.get("/v1/notices", headers={"Origin": ORIGIN})
 
     assert [name for name in answer.headers if name.startswith("access-control")] == []
-    assert slug(asked_first(service, ORIGIN)) == (405, "method-not-allowed")
+    assert slug(preflight(service, ORIGIN)) == (405, "method-not-allowed")
 
 
-def test_pages_of_the_origins_set_may_call_and_no_others(serve: Serve) -> None:
+def test_only_pages_of_the_allowed_origins_may_call(serve: Serve) -> None:
     with serve(cors_origins=f"{ORIGIN}, https://other.example.org") as service:
-        before = [asked_first(service, ORIGIN, method) for method in ("GET", "POST", "PATCH", "PUT", "DELETE")]
-        refused = [asked_first(service, origin) for origin in (ELSEWHERE, "null", "http://desk.example.org")]
+        before = [preflight(service, ORIGIN, method) for method in ("GET", "POST", "PATCH", "PUT", "DELETE")]
+        refused = [preflight(service, origin) for origin in (ELSEWHERE, "null", "http://desk.example.org")]
         answers = [
             service.client.get(path, headers={"Origin": ORIGIN}) for path in ("/v1/notices", "/v1/me", "/nowhere")
         ]
@@ -271,8 +271,8 @@ def test_pages_of_the_origins_set_may_call_and_no_others(serve: Serve) -> None:
     assert "QUERY" not in before[0].headers["access-control-allow-methods"]
 
 
-def signed_up(client: Any, *addresses: str) -> list[int]:
-    """Sign up once through a proxy for each of these addresses."""
+def register_from(client: Any, *addresses: str) -> list[int]:
+    """Register once through a proxy for each of these addresses; return the statuses."""
     return [
         client.post("/v1/subjects", json=ADULT, headers={"X-Forwarded-For": address}).status_code
         for address in addresses
@@ -280,18 +280,18 @@ def signed_up(client: Any, *addresses: str) -> list[int]:
 
 
 @pytest.mark.parametrize(("trusted", "statuses"), [("", [201, 429, 429]), ("127.0.0.1", [201, 201, 429])])
-def test_a_proxy_is_believed_only_if_it_is_trusted(root: Path, trusted: str, statuses: list[int]) -> None:
+def test_only_a_trusted_proxy_names_the_address_of_the_caller(root: Path, trusted: str, statuses: list[int]) -> None:
     settings = {"MIEN_SIGN_UPS_PER_MINUTE": "1", "FORWARDED_ALLOW_IPS": "*"}
     if trusted:
         settings["MIEN_TRUSTED_PROXIES"] = trusted
 
     with run_program(root, wait=False, **settings) as running:
-        found = signed_up(running.client, "192.0.2.1", "192.0.2.2", "192.0.2.1")
+        found = register_from(running.client, "192.0.2.1", "192.0.2.2", "192.0.2.1")
 
     assert found == statuses
 
 
-def test_closed_registration_takes_nobody_new_and_lets_everybody_back_in(root: Path, serve: Serve) -> None:
+def test_closed_registration_refuses_new_people_and_still_recovers_accounts(root: Path, serve: Serve) -> None:
     with serve() as service:
         person = service.person()
 

@@ -1,4 +1,4 @@
-"""What holds at every address alike: HEAD, no cache, one token, pointers, and an answer to what is no HTTP."""
+"""Rules for every address: HEAD, no cache, one token, JSON pointers, and the answer to malformed HTTP."""
 
 import json
 from typing import Any
@@ -12,40 +12,42 @@ from tests.rest.conftest import slug
 from tests.rest.raw_http import JSON, Connection, head
 from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
-from tests.test_roles import Ada, Known, routes
+from tests.test_roles import Ada, RouteMethod, routes
 
 VARYING = {"date"}
 """Headers that differ between two answers to the same request."""
 
 
-def shown(answer: httpx.Response) -> dict[str, str]:
-    """Return the headers that say something."""
+def stable_headers(answer: httpx.Response) -> dict[str, str]:
+    """Return the headers that two equal answers share."""
     return {name: value for name, value in answer.headers.items() if name not in VARYING}
 
 
 def callers(ada: Ada) -> dict[Role, Person | Party]:
-    """Return who asks in each role; where anybody may, the person."""
+    """Return the caller of each role; the person calls open routes."""
     return {Role.PERSON: ada.person, Role.RELYING_PARTY: ada.party, Role.OPEN: ada.person}
 
 
 def test_head_is_get_without_the_body(service: RunningService) -> None:
     ada = Ada(service)
-    of_everybody = {
+    public_ids = {
         "sha256": service.notice("verification"),
         "erasure_id": service.person()("DELETE", "/v1/me").json()["erasure_id"],
     }
     gets = [known for known in routes(service) if known.method == "GET"]
 
     for known in gets:
-        for path in {known.at(**ada.ids, **of_everybody), known.at()}:
+        for path in {known.at(**ada.ids, **public_ids), known.at()}:
             ask = callers(ada)[known.role]
             whole, only = ask("GET", path), ask("HEAD", path)
 
             assert (path, only.status_code, only.content) == (path, whole.status_code, b"")
             if known.path not in {"/v1/me/access", "/v1/me/export", "/metrics", "/readyz"}:
-                assert shown(only) == shown(whole), path
+                assert stable_headers(only) == stable_headers(whole), path
             else:
-                assert shown(only).keys() | {"transfer-encoding"} == shown(whole).keys() | {"transfer-encoding"}
+                assert stable_headers(only).keys() | {"transfer-encoding"} == stable_headers(whole).keys() | {
+                    "transfer-encoding"
+                }
     assert len(gets) >= 18
 
 
@@ -64,7 +66,7 @@ def test_head_is_checked_and_refused_as_get(service: RunningService) -> None:
         assert set(service.client.post(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
-def test_a_connection_goes_on_after_head(service: RunningService) -> None:
+def test_a_connection_stays_usable_after_head(service: RunningService) -> None:
     token = {"Authorization": f"Bearer {service.person().token}"}
     with Connection(service.client) as connection:
         for path in ("/v1/me/export", "/livez", "/nowhere"):
@@ -77,7 +79,7 @@ def test_a_connection_goes_on_after_head(service: RunningService) -> None:
             assert pieces.count(b"\r\n\r\n") == 2, path
 
 
-def test_head_is_logged_by_its_route_and_not_described(service: RunningService) -> None:
+def test_head_is_counted_by_its_route_and_is_not_in_the_openapi_document(service: RunningService) -> None:
     service.person()("HEAD", "/v1/me")
     described = service.client.get("/openapi.json").json()["paths"]
 
@@ -85,8 +87,8 @@ def test_head_is_logged_by_its_route_and_not_described(service: RunningService) 
     assert not [path for path, methods in described.items() if "head" in methods]
 
 
-def answers_of(service: RunningService, ada: Ada, known: Known) -> list[httpx.Response]:
-    """Ask at one private address in every way that is answered differently."""
+def answers_of(service: RunningService, ada: Ada, known: RouteMethod) -> list[httpx.Response]:
+    """Return the answers of one private address to requests that have different outcomes."""
     owner, other = callers(ada)[known.role], ada.party if known.role is Role.PERSON else ada.person
     paths = [known.at(), known.at(**ada.ids)]
     strange: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "content": b"["}
@@ -102,7 +104,7 @@ def answers_of(service: RunningService, ada: Ada, known: Known) -> list[httpx.Re
     ]
 
 
-def test_no_cache_keeps_a_private_answer(service: RunningService) -> None:
+def test_no_cache_stores_a_private_answer(service: RunningService) -> None:
     statuses: set[int] = set()
     private = [known for known in routes(service) if known.role is not Role.OPEN]
 
@@ -126,7 +128,7 @@ def test_no_cache_keeps_a_private_answer(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize("second", ["the same", "another person's", "none", "garbage", ""])
-def test_two_tokens_are_none(service: RunningService, second: str) -> None:
+def test_two_tokens_are_refused(service: RunningService, second: str) -> None:
     person = service.person()
     mine = f"Bearer {person.token}"
     other = {"the same": mine, "another person's": f"Bearer {service.person().token}", "none": "Bearer mien_sub_none"}
@@ -140,29 +142,29 @@ def test_two_tokens_are_none(service: RunningService, second: str) -> None:
 @pytest.mark.parametrize(
     ("name", "pointer"), [("a/b", "/a~1b"), ("a~b", "/a~0b"), ("~1", "/~01"), ("/", "/~1"), ("", "/"), ("é", "/é")]
 )
-def test_a_pointer_is_escaped(service: RunningService, name: str, pointer: str) -> None:
+def test_a_json_pointer_is_escaped(service: RunningService, name: str, pointer: str) -> None:
     answer = service.client.post("/v1/subjects", json={"declared_adult": True, name: 1})
 
     assert slug(answer) == (422, "invalid-request")
     assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
 
 
-NO_HTTP = {
+MALFORMED = {
     "garbage": b"GARBAGE\r\n\r\n",
     "bytes": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "no such version": b"GET /livez HTTP/9.9\r\n\r\n",
     "no such method": b"CANARY /livez HTTP/1.1\r\n\r\n",
-    "a length that is none": head("POST", "/v1/subjects", JSON | {"Content-Length": "canary"}),
+    "an invalid length": head("POST", "/v1/subjects", JSON | {"Content-Length": "canary"}),
     "two lengths": head("POST", "/v1/subjects", JSON | {"Content-Length": "5", "content-length": "6"}),
-    "a header that is none": b"GET /livez HTTP/1.1\r\nHost: mien\r\nca nary: 1\r\n\r\n",
-    "a chunk that is none": head("POST", "/v1/subjects", JSON | {"Transfer-Encoding": "chunked"}) + b"canary\r\n",
+    "an invalid header": b"GET /livez HTTP/1.1\r\nHost: mien\r\nca nary: 1\r\n\r\n",
+    "an invalid chunk": head("POST", "/v1/subjects", JSON | {"Transfer-Encoding": "chunked"}) + b"canary\r\n",
 }
 
 
-@pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_gets_a_problem_and_ends_the_connection(service: RunningService, name: str) -> None:
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_http_gets_a_problem_and_ends_the_connection(service: RunningService, name: str) -> None:
     with Connection(service.client) as connection:
-        connection.send(NO_HTTP[name])
+        connection.send(MALFORMED[name])
         answer = connection.answers()[0]
         problem = answer.json()
 
@@ -175,8 +177,8 @@ def test_what_is_no_http_gets_a_problem_and_ends_the_connection(service: Running
         assert connection.ended_after(b"\n") < 5
 
 
-def test_what_is_no_http_takes_no_earlier_answers_place(service: RunningService) -> None:
-    """A proxy would take the first answer that comes for that of the first request."""
+def test_malformed_http_is_not_answered_before_the_earlier_request(service: RunningService) -> None:
+    """A proxy would take the first answer for the answer to the first request."""
     with Connection(service.client) as connection:
         connection.send(head("GET", f"/v1/erasures/{uuid4()}", {}) + b"GARBAGE\r\n\r\n")
 

@@ -1,4 +1,4 @@
-"""The contract for people, at `/docs`: from this service alone, by its text and in a real browser."""
+"""The API page at `/docs` loads everything from this service: by its text, and in a real browser."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def test_the_page_loads_nothing_from_elsewhere(service: RunningService) -> None:
     assert len(loaded) >= 4
     assert not [address for address in loaded if urlsplit(address).netloc or urlsplit(address).scheme]
     assert {answer.status_code for answer in answers.values()} == {200}
-    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|https?://", page.text), "no script in line"
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|https?://", page.text), "no inline script"
     for answer in [page, *(answers[address] for address in loaded if address.startswith("docs/"))]:
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -31,7 +31,7 @@ def test_the_page_loads_nothing_from_elsewhere(service: RunningService) -> None:
 @pytest.mark.parametrize(
     "path", ["/redoc", "/docs/__init__.py", "/docs/..%2fmain.py", "/docs/oauth2-redirect", "/docs/"]
 )
-def test_nothing_else_is_served_beside_it(service: RunningService, path: str) -> None:
+def test_no_other_file_is_served_beside_it(service: RunningService, path: str) -> None:
     assert slug(service.client.get(path)) == (404, "not-found")
 
 
@@ -53,12 +53,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.browser
-def test_a_browser_shows_every_operation_and_asks_no_other_host(service: RunningService, page: Page) -> None:
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+def test_a_browser_shows_every_operation_and_contacts_no_other_host(service: RunningService, page: Page) -> None:
+    requested: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(str(service.client.base_url.join("/docs")))
     page.wait_for_selector(".opblock")
     described = service.client.get("/openapi.json").json()["paths"]
@@ -71,7 +71,7 @@ def test_a_browser_shows_every_operation_and_asks_no_other_host(service: Running
     page.get_by_role("button", name="Execute").click()
     page.wait_for_selector(".live-responses-table")
     assert '"live"' in page.locator(".live-responses-table").inner_text()
-    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {
+    assert {urlsplit(url).netloc for url in requested if not url.startswith("data:")} == {
         service.client.base_url.netloc.decode()
     }
-    assert complaints == []
+    assert errors == []
