@@ -46,7 +46,7 @@ def evaluate(
     source = _source(trial, acquired, card)
     _check(source, acquired)
     progress("comparing")
-    results = _compute(request, trial, source, progress)
+    results = compute_results(request, trial, source, progress)
     return Evaluation(report.build_report(request, trial, acquired, card, results, now=now), acquired.shared)
 
 
@@ -88,7 +88,7 @@ def _check(source: Source, acquired: MeasuredImages) -> None:
     )
 
 
-def _compute(request: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> report.Results:
+def compute_results(request: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> report.Results:
     """Compute every number of the report."""
     step = scores.step_for(source.vectors, source.metric)
     rates = Rates(scores.tally(source, trial.groups, step), trial.groups)

@@ -159,7 +159,7 @@ def report(images: Images, acquired: MeasuredImages, metric: str, listed: Listed
         root=Path(), stated=stated, name="t", workers=1, resamples=100, most_references=4, most_bytes=1
     )
     source = service._source(trial, acquired, card_with(metric))
-    counted = service._counted(asked, trial, source, lambda _doing: None)
+    counted = service.compute_results(asked, trial, source, lambda _doing: None)
     return document.build_report(asked, trial, acquired, card_with(metric), counted, now=NOW)
 
 
