@@ -63,7 +63,7 @@ fuzz: setup-fuzz ## Throw half a minute of broken pictures at the decoder
 	@PYTHONPATH=.venv/fuzz .venv/bin/python -m fuzz.decode -max_total_time=30 -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
 		-artifact_prefix=build/fuzz/found/ -verbosity=0 -print_final_stats=1 $(ARGS) build/fuzz/seen fuzz/corpus
 
-machine: setup-dev ## Do to a service whatever may happen to it, for some ten minutes: EXAMPLES=100 STEPS=40
+machine: setup-dev ## Run random operations and crashes on a service, for about ten minutes: EXAMPLES=100 STEPS=40
 	@MIEN_MACHINE_EXAMPLES=$(or $(EXAMPLES),100) MIEN_MACHINE_STEPS=$(or $(STEPS),40) \
 		.venv/bin/python -m pytest tests/machine/test_machine.py $(ARGS)
 
@@ -76,7 +76,7 @@ clean: ## Remove the environment and the caches; data stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# --- What sets up. Hashed lists, wheels only, so nothing compiles. Another Python or another list makes a new environment.
+# --- Setup. Hashed lists, wheels only, so nothing compiles. Another Python or another list makes a new environment.
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all:

@@ -1,11 +1,10 @@
-"""Back up 100,000 people, let a tenth end something, restore: how long is each, and the look for dead rows at a start?
+"""Time a backup of 100,000 people, a restore, and the search for dead rows at a start, after a tenth ended something.
 
     .venv/bin/python -m benchmarks.backup_and_dead_rows [PEOPLE]
 
-The people are rows, written past the service (`benchmarks.people_as_rows`). Of each hundred,
-five are erased after the backup,
-three withdraw and two revoke a token, in the register only: the data is what a restore brings back. The look for dead
-rows is timed in a process of its own, twice: with the backup as it is put back by hand, and again with nothing dead.
+The people are rows, written directly (`benchmarks.people_as_rows`). Of each hundred, five are erased after the backup,
+three withdraw and two revoke a token, in the register only, so that the data is as after a restore. The search for dead
+rows is timed in its own process, twice: with the backup put back by hand, and again without dead rows.
 """
 
 import json

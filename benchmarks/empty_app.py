@@ -1,6 +1,6 @@
-"""An application that takes a request's body in and says one word: less than this no service on uvicorn can do.
+"""An application that only reads the body of a request: the lower bound of any service on uvicorn.
 
-Runs in a process of its own, prints its port, and ends with its input.
+It runs in its own process, prints its port, and ends when its input is closed.
 """
 
 import os

@@ -38,12 +38,12 @@ def _ratio(found: Found, name: str) -> float:
     return statistics.median(a / b for a, b in zip(found[library], found[name], strict=True))
 
 
-def _verdict(met: bool) -> str:  # noqa: FBT001 - what is asked
+def _verdict(met: bool) -> str:  # noqa: FBT001
     return "met" if met else "NOT MET"
 
 
 def rates(sizes: Mapping[str, Found]) -> None:
-    """Print what a verification takes over HTTP, and the ratios to the library."""
+    """Print the cost of a verification over HTTP, and the ratios to the library."""
     services = [f"{engine}{clients}" for engine in ENGINES for clients in ("", ", 2 clients")]
     say("One picture, milliseconds by the clock, medians; in brackets the library's to it, median over the rounds:")
     rows = [
@@ -77,7 +77,7 @@ def stages(sizes: Mapping[str, Found]) -> None:
             took |= {"rest of the service": every - sum(took.values()), "all": every}
             for stage, milliseconds in took.items():
                 rows[stage] += [f"{milliseconds:.2f}", _bound(found, engine, stage)]
-        say(f"{engine}: processor milliseconds of one verification, and what it cannot be faster than:")
+        say(f"{engine}: processor milliseconds of one verification, and the lower bounds:")
         table(["stage", *(cell for size in sizes for cell in (f"{size} MP", "bound"))], list(rows.values()))
         say()
     large = sizes["12"]
@@ -103,7 +103,8 @@ def decisions(decided: Sequence[Decided], threshold: float) -> None:
     table(["", "a person's own", "two people's"], rows)
     wrong = sorted({f"{one.who} as {one.claimed}" for one in decided if _false_match(one)})
     say(
-        f"The library and `face_recognition` differ in {unequal}. `sface` takes {', '.join(wrong) or 'nobody'} wrongly."
+        f"The library and `face_recognition` differ in {unequal}. "
+        f"False matches of `sface`: {', '.join(wrong) or 'none'}."
     )
     say()
 
@@ -113,7 +114,7 @@ def _false_match(one: Decided) -> bool:
 
 
 def crews(engines: Mapping[str, Found]) -> None:
-    """Print what a second worker brings, beside what a second process brings."""
+    """Print the gain of a second worker, and that of a second process."""
     say("Two to one at 1 MP, without HTTP; the ratio of each round, median (lowest to highest):")
     rows, verdicts = [], []
     for engine, found in engines.items():

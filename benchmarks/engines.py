@@ -109,7 +109,7 @@ def _asking(door: Door) -> Callable[[Picture], str]:
 def _taken(
     name: str, pid: int, batch: Sequence[Picture], decide: Callable[[Picture], str], clients: int
 ) -> dict[str, float]:
-    """Return what a contender took for one picture of *batch*, by the clock and of processor."""
+    """Return the wall-clock and the processor time of a contender for one picture of *batch*."""
     with ThreadPoolExecutor(clients) as pool:
         used, began = cpu_s(pid), time.perf_counter()
         said = set(pool.map(decide, batch))

@@ -1,13 +1,12 @@
-"""A program of ours in a process of its own, asked by JSON lines: ``{"do": verb, …}`` in, the answer out.
+"""Run a module of `benchmarks` in its own process and exchange JSON lines: ``{"do": verb, …}`` in, the answer out.
 
-It ends when its input does.
+The process ends when its input is closed.
 """
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 
@@ -21,27 +20,25 @@ class JsonProcess:
 
     @property
     def pid(self) -> int:
-        """Return its process."""
+        """Return the id of the process."""
         return self._process.pid
 
     def __enter__(self) -> Self:
-        """Give it."""
+        """Return this object."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End its process."""
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
         self._process.communicate()
 
     def greeting(self) -> Any:  # noqa: ANN401 - JSON
-        """Return the first thing that it says unasked."""
+        """Return the first line that the process prints by itself."""
         if self._process.stdout is None:
             raise SystemExit("no pipe")
         return json.loads(self._process.stdout.readline())
 
     def ask(self, verb: str, **fields: object) -> Any:  # noqa: ANN401 - JSON
-        """Return its answer."""
+        """Return the answer to one request."""
         if self._process.stdin is None or self._process.stdout is None:
             raise SystemExit("no pipe")
         self._process.stdin.write(json.dumps({"do": verb, **fields}) + "\n")
@@ -52,7 +49,7 @@ class JsonProcess:
 def answer(verbs: Mapping[str, Callable[..., Any]]) -> None:
     """Answer until the input ends."""
     for line in sys.stdin:
-        asked = json.loads(line)
-        said = verbs[asked.pop("do")](**asked)
-        sys.stdout.write(json.dumps(said) + "\n")
+        request = json.loads(line)
+        result = verbs[request.pop("do")](**request)
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The tree of the log at many sizes: what a proof reads and takes, what a batch takes, and how large it is."""
+"""The tree of the transparency log at many sizes: the cost of a proof, the cost of a batch, and the size."""
 
 import random
 import secrets
@@ -35,7 +35,7 @@ BATCHES: Final = ((1, 9), (100, 9), (10_000, 5))
 
 
 def record() -> dict[str, Any]:
-    """Return what a comparison's entry says, for the most part."""
+    """Return most of the record of a comparison's entry."""
     return {
         "comparison_id": str(uuid4()),
         "at": utc_now().isoformat(),

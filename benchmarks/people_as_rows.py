@@ -1,8 +1,8 @@
-"""People as rows, written past the service in large transactions: without enrolments; the vectors are random numbers.
+"""Write people as rows, directly and in large transactions; their vectors are random numbers.
 
-The tables, the sealing and its places are the program's own, so that the service cannot tell these rows from others.
-Each person has a name, two tokens, one consent with its event, one template and five comparisons. Each of these has its
-entry or receipt. All receipts have the same content, and the tree has none of their leaves.
+The tables and the sealing are those of the program, so that the service reads these rows like others. Each person has a
+name, two tokens, one consent with its event, one template and five comparisons. Each of these has its entry or receipt.
+All receipts have the same content, and the tree has none of their leaves.
 """
 
 import json
@@ -38,7 +38,7 @@ from app.vault.key_encryption_keys import KekFile
 from app.vault.open import KEK_FILE
 from app.vault.register import Owner
 from app.vault.seal import Key
-from app.vault.sealing_context import sealing_context
+from app.vault.sealing_context import place
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
 from app.web.auth import new_token, token_digest
@@ -50,7 +50,7 @@ COMPARISONS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, as a client knows them."""
+    """The credentials of a person."""
 
     token: str
     consent_id: UUID
@@ -58,7 +58,7 @@ class Person:
 
 @dataclass(slots=True)
 class Batch:
-    """Rows by their table, and the keys that come before them."""
+    """Rows by their table, and their keys, which are written first."""
 
     keys: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[type[Row], list[dict[str, Any]]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Filler:
         self._kek = KekFile(settings.register_dir / KEK_FILE).read()[0]
         self._party_id = UUID(party_id)
         self._card = select_card(settings)
-        # Of no other engine does the database take templates.
+        # The database takes templates of the engine in force only.
         engine_history.put_in_force(vault, self._card, days=settings.superseded_template_days, now=utc_now())
         self._random = random.Random(1)
         with vault.data.read() as session:
@@ -117,7 +117,7 @@ class Filler:
             Subject,
             id=subject_id,
             registered_on=now.date(),
-            sealed_name=key.seal(b"Nobody", sealing_context(Subject.sealed_name, subject_id)),
+            sealed_name=key.seal(b"Ada Example", place(Subject.sealed_name, subject_id)),
             erasing=False,
         )
         tokens = {TokenKind.ACCESS: new_token(ACCESS_PREFIX), TokenKind.RECOVERY: new_token(RECOVERY_PREFIX)}
@@ -143,9 +143,9 @@ class Filler:
         event = {"consent_id": grant_id, "state": EventState.GIVEN, "event_time": now.isoformat(), **asked}
         plain = json.dumps({**event, "valid_until": ends.isoformat()}, default=str).encode()
         row_id = uuid4()
-        sealed = key.seal(plain, sealing_context(ConsentEventRow.sealed, row_id))
+        sealed = key.seal(plain, place(ConsentEventRow.sealed, row_id))
         batch.add(ConsentEventRow, id=row_id, subject_id=subject_id, position=1, sealed=sealed)
-        receipt = key.seal(self._receipt, sealing_context(ReceiptRow.sealed, row_id))
+        receipt = key.seal(self._receipt, place(ReceiptRow.sealed, row_id))
         batch.add(ReceiptRow, id=row_id, subject_id=subject_id, position=1, sealed=receipt)
 
     def _template(self, batch: Batch, own: Key, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
@@ -169,8 +169,7 @@ class Filler:
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
             sealed=key.seal(
-                vectors.pack(vector, weights_sha256=self._card.weights_sha256),
-                sealing_context(Template.sealed, template_id),
+                vectors.pack(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
             ),
         )
 

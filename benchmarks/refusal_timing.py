@@ -1,8 +1,8 @@
-"""Can a relying party tell, by the clock, why it may not use a reference?
+"""Can a relying party infer from response times why it may not use a reference?
 
-Asks a real service, over HTTP, about references of every kind that may not be used, in random order, and compares how
-long each kind takes with how long an unknown reference takes. The AUC is the chance that a request of that kind takes
-longer than one for an unknown reference: 0.5 tells nothing. Its 95 % interval is a bootstrap over the requests.
+Sends references of every kind that may not be used to a real service over HTTP, in random order, and compares the
+times with those of an unknown reference. The AUC is the chance that a request of that kind takes longer than one with
+an unknown reference: 0.5 reveals nothing. Its 95 % interval is a bootstrap over the requests.
 
     .venv/bin/python -m benchmarks.refusal_timing [REQUESTS OF EACH KIND]
 """
@@ -111,7 +111,7 @@ def main(each: int) -> None:
             refs = references(client, party["relying_party_id"], other["relying_party_id"])
             took = measure(client, party["api_key"], refs, each)
     print(f"{each} requests of each kind")
-    print(f"{'why not':18}{'median ms':>10}{'p90 ms':>9}{'AUC against unknown (95 %)':>32}")
+    print(f"{'reason':18}{'median ms':>10}{'p90 ms':>9}{'AUC against unknown (95 %)':>32}")
     for kind, times in took.items():
         low, high = interval(times, took["unknown"])
         p90 = statistics.quantiles(times, n=10)[-1]

@@ -1,10 +1,9 @@
-"""One verification, taken apart: where its milliseconds go.
+"""The time of each stage of one verification.
 
-The real application runs in this process, on uvicorn and on new databases, with one real engine worker; a client on
-another thread asks one thing at a time over HTTP. The functions at the joints note when they are entered and left. The
-engine's time is from the last byte that its worker is handed to the first byte of the answer; `queue and pipes` is what
-measuring takes beyond it. The steps inside a worker cannot be watched from outside: what they are is shown by the same
-steps in a process of their own (`benchmarks.stages`, processor time), on the same pictures, in turn with the requests.
+The real application runs in this process, on uvicorn and new databases, with one real engine worker; a client on another
+thread sends one request at a time. Watched functions note the times of their begin and end. The engine's time is from
+the last byte sent to its worker to the first byte of the answer; `queue and pipes` is the rest of measuring. The steps
+inside a worker are timed in their own process (`benchmarks.stages`, processor time), on the same pictures, in turn.
 """
 
 import itertools

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.rights [REPETITIONS [PEOPLE …]]
 
-One real service for each number of people, all at once, asked in turn over HTTP. The people are rows, written past the
-service (`benchmarks.people_as_rows`): without enrolments; the vectors are random. Each repetition takes
-one subject, exercises each right once, and adds another subject. Before that every
-service is started a few times, to measure the time until it is ready: it first searches for dead rows.
+One real service for each number of people runs at the same time, and is called in turn over HTTP. The people are rows
+with random vectors, written directly (`benchmarks.people_as_rows`). Each repetition takes one subject, exercises each
+right once, and adds another subject. Before that, each service is started a few times to measure the time until it is
+ready: it first searches for dead rows.
 """
 
 import random
@@ -33,8 +33,8 @@ Taken = dict[str, list[float]]
 """Milliseconds of each right."""
 
 
-class Town:
-    """One service with so many people."""
+class PopulatedService:
+    """One service with *people* subjects."""
 
     def __init__(self, people: int) -> None:
         self.service = Service(MIEN_ENGINE_WORKERS="1")
@@ -50,12 +50,12 @@ class Town:
         self.starts: list[float] = []
 
     def size_mib(self) -> float:
-        """Return how large the data store is."""
+        """Return the size of the data store."""
         self._vault.checkpoint_all()
         return self._vault.data.bytes() / MIB
 
     def start(self) -> None:
-        """Start the service and note how long it took to be ready."""
+        """Start the service and note the seconds until it is ready."""
         began = time.perf_counter()
         self.service.start()
         self.service.wait_ready()
@@ -105,27 +105,27 @@ def _rights(client: httpx.Client, person: Person) -> Mapping[str, Callable[[], h
     }
 
 
-def show(towns: Mapping[int, Town]) -> None:
-    """Print medians, p90 and how the most compares with the fewest."""
-    sizes = list(towns)
+def show(services: Mapping[int, PopulatedService]) -> None:
+    """Print medians, p90 and the ratio of the largest to the smallest service."""
+    sizes = list(services)
     rows = []
-    for right in next(iter(towns.values())).taken:
-        medians = [statistics.median(town.taken[right]) for town in towns.values()]
+    for right in next(iter(services.values())).taken:
+        medians = [statistics.median(populated.taken[right]) for populated in services.values()]
         shown = [
-            f"{median:.1f} ({p90(town.taken[right]):.1f}, {max(town.taken[right]):.0f})"
-            for median, town in zip(medians, towns.values(), strict=True)
+            f"{median:.1f} ({p90(populated.taken[right]):.1f}, {max(populated.taken[right]):.0f})"
+            for median, populated in zip(medians, services.values(), strict=True)
         ]
         rows.append([right, *shown, f"{medians[-1] / medians[0]:.2f}"])
     say("Milliseconds over HTTP, until the last byte: median (p90, longest).")
     table(["right", *[f"{size:,} people" for size in sizes], f"{sizes[-1]:,} to {sizes[0]:,}"], rows)
     say()
-    ends = [town.erase_to_the_end() for town in towns.values()]
-    say("Seconds until an erasure is completed, and the longest that another person waited for access meanwhile.")
+    ends = [populated.erase_to_the_end() for populated in services.values()]
+    say("Seconds until an erasure is completed, and the longest wait of another subject for access meanwhile.")
     shown = [f"{until:.2f} ({waited:.2f})" for until, waited in ends]
     table(["", *[f"{size:,} people" for size in sizes]], [["completed (waited)", *shown]])
     say()
-    say(f"Seconds from start to ready, least and most of {STARTS}: the program, its engine, the look for dead rows.")
-    starts = [f"{min(town.starts):.1f} to {max(town.starts):.1f}" for town in towns.values()]
+    say(f"Seconds from start to ready, least and most of {STARTS}: the program, its engine, the search for dead rows.")
+    starts = [f"{min(populated.starts):.1f} to {max(populated.starts):.1f}" for populated in services.values()]
     table(["", *[f"{size:,} people" for size in sizes]], [["start to ready", *starts]])
 
 
@@ -133,18 +133,18 @@ def main(repetitions: int, sizes: Sequence[int]) -> None:
     """Measure and print everything."""
     say(machine())
     with ExitStack() as stack:
-        towns = {size: Town(size) for size in sizes}
-        for size, town in towns.items():
-            stack.enter_context(town.service)
-            say(f"{size:,} people, {town.size_mib():.0f} MiB, written in {town.filled_s:.1f} s")
+        services = {size: PopulatedService(size) for size in sizes}
+        for size, populated in services.items():
+            stack.enter_context(populated.service)
+            say(f"{size:,} people, {populated.size_mib():.0f} MiB, written in {populated.filled_s:.1f} s")
         for _ in range(STARTS):
-            for town in towns.values():
-                town.stop()
-                town.start()
+            for populated in services.values():
+                populated.stop()
+                populated.start()
         for _ in range(repetitions):
-            for town in random.sample(list(towns.values()), len(towns)):
-                town.ask()
-        show(towns)
+            for populated in random.sample(list(services.values()), len(services)):
+                populated.ask()
+        show(services)
     say(machine())
 
 

@@ -1,8 +1,8 @@
-"""How long the rotation of the key-encryption key takes, by the number of keys.
+"""The time of a rotation of the key-encryption key, by the number of keys.
 
     .venv/bin/python -m benchmarks.rotation [KEYS …]
 
-The keys are rows written past the service, a tenth of them destroyed. No other program uses the register meanwhile.
+The keys are rows written directly, a tenth of them destroyed. No other program uses the register meanwhile.
 """
 
 import secrets

@@ -26,7 +26,7 @@ _CHIP: Final = 150
 
 
 def of(engine: Engine, image: bytes) -> Bounds:
-    """Return what each stage comes down to, ready to be run, on one JPEG with one face."""
+    """Return the lower bound of each stage as a function, for one JPEG with one face."""
     picture = decode.decode(image, max_pixels=MAX_PIXELS, side=engine.side)
     if not isinstance(picture, decode.Picture):
         raise SystemExit(picture)

@@ -1,8 +1,8 @@
 """A worker's processing of one image, stage by stage, and the lower bound of each stage.
 
 The real `pipeline.measure` runs here with a clock at its joints; then each bound alone. All of it is processor time of
-this process, so that other programs' work counts only where it empties the caches. Asked by JSON lines
-(`benchmarks.json_process`); outside any sandbox, on one thread as in a worker.
+this process, which other programs affect only through the caches. It answers JSON lines (`benchmarks.json_process`), on
+one thread as in a worker, without a sandbox.
 """
 
 import functools
@@ -39,7 +39,7 @@ class Clock:
     def at(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function*, watched."""
 
-        def watched(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is
+        def watched(*args: Any, **named: Any) -> Any:  # noqa: ANN401
             self._inside.append(0.0)
             began = time.process_time()
             result = function(*args, **named)

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.transparency_log [ENTRIES IN THE LARGEST TREE]
 
-Real stores on temporary directories; no HTTP, no engine. Each beside what it is compared with, in turn, in one run: a
-verification's commit as it was before there was a log; a hash chain in a plain SQLite table, whose every row holds the
-hash of the row before; a token signed by the library alone; a tree that is made anew from its leaves for each proof.
+Real stores in temporary directories; no HTTP, no engine. Each is measured in turn with a comparison in the same run: a
+commit without the transparency log; a hash chain in a plain SQLite table, in which each row has the hash of the row
+before; a token signed by the library alone; a tree that is rebuilt from its leaves for each proof.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ LARGEST: Final = 1_000_000
 REPEATS: Final = 400
 COLD_REPEATS: Final = 60
 PAUSE_S: Final = 0.11
-"""As long as an engine works on a picture: the code measured afterwards is cold, as in service."""
+"""Duration of one measurement by an engine: the code measured after it is cold, as in service."""
 ROUNDS: Final = 9
 AT_ONCE: Final = 200
 GOAL_MS: Final = 2.0
@@ -49,7 +49,7 @@ Work = Callable[[], object]
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the value that nineteen in twenty are below."""
+    """Return the 95th percentile."""
     return statistics.quantiles(values, n=20)[-1]
 
 
@@ -69,7 +69,7 @@ def in_turn(contenders: Mapping[str, Work], *, repeats: int, pause_s: float = 0.
 
 
 def verifications(people: Mapping[str, SingleSubject]) -> None:
-    """Print what the entry adds to the commit of a verification, and to that of a consent event."""
+    """Print the cost of the entry in the commit of a verification and of a consent event."""
     before, again, now = people["before"], people["again"], people["now"]
     kinds: dict[str, Mapping[str, Work]] = {
         "verification": {"b": before.compare_unlogged, "again": again.compare_unlogged, "n": now.compare},
@@ -113,13 +113,13 @@ class Chain:
 
 
 def in_transactions(append: Callable[[int], None], size: int) -> None:
-    """Append what one round has, so many in each transaction."""
+    """Append the entries of one round, *size* in each transaction."""
     for _ in range(AT_ONCE // size):
         append(size)
 
 
 def appends(person: SingleSubject, root: Path) -> None:
-    """Print how many entries a second, beside a hash chain."""
+    """Print the entries a second, beside a hash chain."""
 
     def ours(count: int) -> None:
         with person.vault.data.write() as session:
@@ -150,7 +150,7 @@ def appends(person: SingleSubject, root: Path) -> None:
 
 
 def signing(person: SingleSubject) -> None:
-    """Print how long a receipt takes, beside the library's signature alone."""
+    """Print the time of a receipt, beside the signature of the library alone."""
     said = person.build_receipt()
     payload = receipts.encode_receipt(said)
     key = OKPKey.import_key(signing_keys.load_private_key(person.vault, KeyUse.RECEIPTS))

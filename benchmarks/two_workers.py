@@ -1,4 +1,4 @@
-"""Does a second worker bring what a second core can? The pool alone, without HTTP, beside processes without a pool."""
+"""The gain of a second worker on a second core: the pool alone, without HTTP, beside processes without a pool."""
 
 import time
 from collections import defaultdict

@@ -4,10 +4,11 @@ import base64
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,10 @@ class StoredReceipt:
 
 
 class Wallet:
-    """A temporary directory outside the service's own; a context manager.
+    """The files in one directory."""
 
-    Args:
-        keep: whether the directory is kept at the end.
-    """
-
-    def __init__(self, *, keep: bool) -> None:
-        self._keep = keep
-        self.root = Path(tempfile.mkdtemp(prefix="mien-demo-held-"))
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.keys = self.root / "jwks.json"
         """The key file that the service published; not trusted by itself."""
         self.witness = self.root / "witness"
@@ -45,22 +41,22 @@ class Wallet:
         """The key of the checkpoints, from the operator."""
         self.receipts: list[StoredReceipt] = []
 
-    def __enter__(self) -> Self:
-        """Return the wallet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the directory, also after an error."""
-        if not self._keep:
-            shutil.rmtree(self.root, ignore_errors=True)
-
     def store(self, bundle: dict[str, Any], *, owner: str, kind: str) -> None:
         """Write a receipt to a file, unchanged."""
         file = self.root / f"{len(self.receipts) + 1:02}-{kind.replace('_', '-')}.json"
         file.write_text(json.dumps(bundle))
         self.receipts.append(StoredReceipt(file, owner, kind, bundle["leaf"]))
+
+
+@contextmanager
+def open_wallet(*, keep: bool) -> Iterator[Wallet]:
+    """Make a wallet in a temporary directory; remove it at the end unless it is to be kept."""
+    root = Path(tempfile.mkdtemp(prefix="mien-demo-held-"))
+    try:
+        yield Wallet(root)
+    finally:
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def decode_base64url(text: str) -> bytes:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
@@ -59,9 +58,7 @@ class ServiceProcess:
             self._handler = signal.signal(signal.SIGTERM, _exit)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the service and remove its files, also after an error."""
         self.stop()
         if not self._keep:

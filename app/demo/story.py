@@ -12,7 +12,7 @@ from app.demo import consent_steps, erasure_steps, log_steps, receipt_steps, ver
 from app.demo.http_client import Client
 from app.demo.narrator import Narrator, StepFailedError
 from app.demo.people import StoryPhotos
-from app.demo.receipt_wallet import Wallet
+from app.demo.receipt_wallet import open_wallet
 from app.demo.service_process import LOG_INTERVAL_S, ServiceError, ServiceProcess
 from app.demo.state import DemoState, Person
 
@@ -92,7 +92,7 @@ def play(*, console: Console, keep: bool = False, photos: StoryPhotos | None = N
     narrator.note("Mien: the face you choose to show. Every face here is synthetic: none of these people exists.")
     with (
         ServiceProcess(keep=keep) as service,
-        Wallet(keep=keep) as wallet,
+        open_wallet(keep=keep) as wallet,
         httpx.Client(base_url=service.url, timeout=ANSWER_S, trust_env=False) as http,
     ):
         ada, ben = (Person(name, Client(http, narrator)) for name in ("Ada Example-Person", "Ben Example-Person"))

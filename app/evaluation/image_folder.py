@@ -60,7 +60,10 @@ def list_folder(root: Path, *, most_images: int) -> Folder:
             continue
         samples += [Sample(path, len(people)) for path in files]
         people.append(entry.name)
-        _check_size(len(samples), most_images)
+        if len(samples) > most_images:
+            raise EvaluationError(
+                f"there are more than {most_images} images; take fewer, or allow more with --most-images"
+            )
     del left_out["groups.csv"]
     if len(people) < FEWEST_PEOPLE:
         raise EvaluationError(
@@ -111,8 +114,3 @@ def _listed(directory: Path, left_out: Counter[str]) -> list["os.DirEntry[str]"]
     links = [entry for entry in entries if entry.is_symlink()]
     left_out["symbolic links"] += len(links)
     return [entry for entry in entries if entry not in links and not entry.name.startswith(".")]
-
-
-def _check_size(images: int, most: int) -> None:
-    if images > most:
-        raise EvaluationError(f"there are more than {most} images; take fewer, or allow more with --most-images")

@@ -99,11 +99,12 @@ def _histograms(axes: Axes, document: dict[str, Any]) -> None:
 def _groups(axes: Axes, document: dict[str, Any]) -> None:
     table = document["calibration"]["table"]
     last = table[-1]["fmr_by_group"]
+    marker = "o" if len(table) == 1 else ""
     keys = sorted((key for key in last if last[key]), key=lambda key: -last[key])
     for place, key in enumerate(keys[: len(SERIES)]):
         rates = _positive([row["fmr_by_group"][key] for row in table])
         thresholds = [row["threshold"] for row in table]
-        axes.plot(thresholds, rates, color=SERIES[place], linestyle=_DASHES[place], marker=_marker(table), label=key)
+        axes.plot(thresholds, rates, color=SERIES[place], linestyle=_DASHES[place], marker=marker, label=key)
     axes.set(yscale="log", xlabel="threshold", ylabel="false match rate")
     format_ticks(rate, axes.yaxis)
     axes.legend()
@@ -140,8 +141,3 @@ def _identification(axes: Axes, document: dict[str, Any]) -> None:
 def _positive(rates: Sequence[float]) -> npt.NDArray[np.float64]:
     """Return *rates* with zeros as NaN: a logarithmic axis has no zero."""
     return np.array([rate or np.nan for rate in rates])
-
-
-def _marker(table: Sequence[object]) -> str:
-    """Return a point marker if the table has a single row and draws no line."""
-    return "o" if len(table) == 1 else ""

@@ -17,6 +17,7 @@ from app.faces.cards.card import Card
 
 PROTOCOL = "every genuine and every impostor pair of distinct images; one reference image, one probe image"
 PROTOCOL_LISTED = "the listed pairs of images only; one reference image, one probe image"
+CARD_FIELDS = ("metric", "dimensions", "pipeline", "licence", "training_data", "depicted_people_agreed")
 AGREED = {
     "yes": "The operator states that the people in it agreed to this use.",
     "no": "The operator states that the people in it did not agree to this use.",
@@ -65,12 +66,7 @@ def _engine(card: Card) -> dict[str, Any]:
     return {
         "id": card.id,
         "engine": card.document.get("engine", card.id),
-        "metric": card.metric,
-        "dimensions": card.dimensions,
-        "pipeline": card.pipeline,
-        "licence": card.licence,
-        "training_data": card.training_data,
-        "depicted_people_agreed": card.depicted_people_agreed,
+        **{name: getattr(card, name) for name in CARD_FIELDS},
     }
 
 

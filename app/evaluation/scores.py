@@ -64,9 +64,8 @@ class Source:
             one, other = np.triu_indices(len(rows), k=1)
         else:
             one, other = (part.ravel() for part in np.indices(matrix.shape))
-        return self._batch(one + top, other + left, matrix[one, other])
-
-    def _batch(self, one: Ints, other: Ints, distance: Floats) -> Batch:
+        distance = matrix[one, other]
+        one, other = one + top, other + left
         return Batch(one, other, self.person[one] == self.person[other], distance)
 
     def _listed(self, one: Ints, other: Ints, same: npt.NDArray[np.bool_]) -> Iterator[Batch]:

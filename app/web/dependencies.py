@@ -5,7 +5,7 @@ Dependencies without I/O are `async`: they run in the event loop and need no thr
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, UploadFile
 from sqlalchemy.orm import Session
@@ -53,12 +53,22 @@ Tx = Annotated[Session, Depends(_write, scope="function")]
 """One write transaction, committed before the response."""
 
 
-async def _clock(request: Request) -> Clock:
-    clock: Clock = request.app.state.clock
-    return clock
+def from_state(name: str) -> Any:  # noqa: ANN401 - the annotation beside it has the type
+    """Return a dependency on an object that the application keeps under *name*."""
+
+    async def read(request: Request) -> Any:  # noqa: ANN401
+        return getattr(request.app.state, name)
+
+    return Depends(read)
 
 
-AppClock = Annotated[Clock, Depends(_clock)]
+AppSettings = Annotated[Settings, from_state("settings")]
+"""The settings."""
+AppEngine = Annotated[RunningEngine, from_state("engine")]
+"""The engine in force."""
+Transactions = Annotated[Vault, from_state("vault")]
+"""Both stores, for services that open several short transactions."""
+AppClock = Annotated[Clock, from_state("clock")]
 """For services that take long: their decision needs a later time than their beginning."""
 
 
@@ -68,33 +78,6 @@ async def _now(clock: AppClock) -> datetime:
 
 Now = Annotated[datetime, Depends(_now)]
 """The one reference time of a request."""
-
-
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-AppSettings = Annotated[Settings, Depends(_settings)]
-"""The settings."""
-
-
-async def _vault(request: Request) -> Vault:
-    vault: Vault = request.app.state.vault
-    return vault
-
-
-AppVault = Annotated[Vault, Depends(_vault)]
-"""Both stores, for services that open several short transactions."""
-
-
-async def _engine(request: Request) -> RunningEngine:
-    engine: RunningEngine = request.app.state.engine
-    return engine
-
-
-AppEngine = Annotated[RunningEngine, Depends(_engine)]
-"""The engine in force."""
 
 
 def image_bytes(upload: UploadFile, *, limit: int) -> bytes:

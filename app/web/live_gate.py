@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from starlette.concurrency import run_in_threadpool
 
 from app.kit.errors import Problem
+from app.web.dependencies import from_state
 
 CACHE_S = 5.0
 """Seconds the result is cached; the configuration rarely changes."""
@@ -52,12 +53,7 @@ class LiveGate:
                 raise NotReadyError
 
 
-async def _gate(request: Request) -> LiveGate | None:
-    gate: LiveGate | None = request.app.state.gate
-    return gate
-
-
-OptionalLiveGate = Annotated[LiveGate | None, Depends(_gate)]
+OptionalLiveGate = Annotated[LiveGate | None, from_state("gate")]
 """For a route that checks only some requests; None in `prototype`, which has no live requirements."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.demo.log_steps import compute_root, leads_to_root
-from app.demo.receipt_wallet import Wallet, decode_base64url, identifying_parts
+from app.demo.receipt_wallet import decode_base64url, identifying_parts, open_wallet
 from app.transparency.verify import receipt as receipts
 from tests.transparency.signed_bundles import Signer, consent, path, tree
 
@@ -49,7 +49,7 @@ def test_wallet_is_removed_unless_it_is_to_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keep: bool
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with Wallet(keep=keep) as wallet:
+    with open_wallet(keep=keep) as wallet:
         wallet.store(Signer().bundle(receipts.encode_receipt(consent())), owner="Ada", kind="consent_given")
 
     assert [file.name for file in tmp_path.glob("*/*")] == (["01-consent-given.json"] if keep else [])

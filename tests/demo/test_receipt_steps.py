@@ -15,7 +15,7 @@ from app.demo.http_client import Client
 from app.demo.narrator import Narrator, StepFailedError
 from app.demo.people import StoryPhotos
 from app.demo.receipt_steps import refuse_changed_receipt, verify_receipts
-from app.demo.receipt_wallet import Wallet
+from app.demo.receipt_wallet import Wallet, open_wallet
 from app.demo.service_process import ServiceProcess
 from app.demo.state import DemoState, Person
 from app.transparency.verify import receipt as receipts
@@ -32,7 +32,7 @@ def demo_and_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stream, signer = io.StringIO(), Signer()
     narrator = Narrator(Console(file=stream, width=80))
-    with ServiceProcess(keep=False) as service, Wallet(keep=False) as wallet, httpx.Client() as http:
+    with ServiceProcess(keep=False) as service, open_wallet(keep=False) as wallet, httpx.Client() as http:
         ada = Person("Ada Example-Person", Client(http, narrator))
         wallet.store(signer.bundle(receipts.encode_receipt(consent())), owner="Ada", kind="consent_given")
         wallet.keys.write_bytes(signer.key_set())
