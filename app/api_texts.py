@@ -5,13 +5,13 @@ from typing import Any
 DESCRIPTION = """
 A face is compared only for a person who agreed to it. That person can see, withdraw and erase everything at any time.
 
-There are two roles, each with its own token. **A person** registers (`POST /v1/subjects`), reads the notice for a
-purpose (`GET /v1/notices`), consents to it for one relying party (`POST /v1/me/consents`) and enrols photos of their
-own face (`POST /v1/me/enrolments`). **A relying party** is an organisation that the operator added. It asks whether a
-face is the one enrolled under a reference (`POST /v1/verifications`) and gets `match` or `no_match`: no score, no name,
-no reason. The person sees every comparison (`GET /v1/me/comparisons`) and all stored data (`GET /v1/me/access`), can
-withdraw each consent (`DELETE /v1/me/consents/{consent_id}`) and can erase everything (`DELETE /v1/me`). These rights
-have no rate limit.
+There are two roles, each with its own token. **A person** registers (`POST /v1/subjects`) and reads the notice for a
+purpose (`GET /v1/notices`). Then the person consents to it for one relying party (`POST /v1/me/consents`) and enrols
+photos of their own face (`POST /v1/me/enrolments`). **A relying party** is an organisation that the operator added. It
+asks whether a face is the one enrolled under a reference (`POST /v1/verifications`) and gets `match` or `no_match`: no
+score, no name, no reason. The person sees every comparison (`GET /v1/me/comparisons`) and all stored data
+(`GET /v1/me/access`), can withdraw each consent (`DELETE /v1/me/consents/{consent_id}`) and can erase everything
+(`DELETE /v1/me`). These rights have no rate limit.
 
 Every error is a problem document (RFC 9457). The slug at the end of its `type` tells the kind and never changes.
 Besides the listed problems, any address can answer 404 `not-found`, 405 `method-not-allowed` and 500 `internal-error`.
