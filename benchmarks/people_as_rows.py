@@ -38,7 +38,7 @@ from app.vault.key_encryption_keys import KekFile
 from app.vault.open import KEK_FILE
 from app.vault.register import Owner
 from app.vault.seal import Key
-from app.vault.sealing_context import place
+from app.vault.sealing_context import sealing_context
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
 from app.web.auth import new_token, token_digest
@@ -117,7 +117,7 @@ class Filler:
             Subject,
             id=subject_id,
             registered_on=now.date(),
-            sealed_name=key.seal(b"Ada Example", place(Subject.sealed_name, subject_id)),
+            sealed_name=key.seal(b"Ada Example", sealing_context(Subject.sealed_name, subject_id)),
             erasing=False,
         )
         tokens = {TokenKind.ACCESS: new_token(ACCESS_PREFIX), TokenKind.RECOVERY: new_token(RECOVERY_PREFIX)}
@@ -143,9 +143,9 @@ class Filler:
         event = {"consent_id": grant_id, "state": EventState.GIVEN, "event_time": now.isoformat(), **asked}
         plain = json.dumps({**event, "valid_until": ends.isoformat()}, default=str).encode()
         row_id = uuid4()
-        sealed = key.seal(plain, place(ConsentEventRow.sealed, row_id))
+        sealed = key.seal(plain, sealing_context(ConsentEventRow.sealed, row_id))
         batch.add(ConsentEventRow, id=row_id, subject_id=subject_id, position=1, sealed=sealed)
-        receipt = key.seal(self._receipt, place(ReceiptRow.sealed, row_id))
+        receipt = key.seal(self._receipt, sealing_context(ReceiptRow.sealed, row_id))
         batch.add(ReceiptRow, id=row_id, subject_id=subject_id, position=1, sealed=receipt)
 
     def _template(self, batch: Batch, own: Key, subject_id: UUID, grant_id: UUID, now: datetime) -> None:
@@ -169,7 +169,8 @@ class Filler:
             weights_sha256=self._card.weights_sha256,
             key_generation=1,
             sealed=key.seal(
-                vectors.pack(vector, weights_sha256=self._card.weights_sha256), place(Template.sealed, template_id)
+                vectors.pack(vector, weights_sha256=self._card.weights_sha256),
+                sealing_context(Template.sealed, template_id),
             ),
         )
 

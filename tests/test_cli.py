@@ -3,23 +3,23 @@
 import base64
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import typer.main
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from app.cli.program import app
 from app.faces.permit import Purpose
 from app.vault.open import open_vault
 from tests.consent.drafts import draft
 from tests.consent.spies import everything
-from tests.support.launcher import environment, run_command, run_program
+from tests.support.launcher import refused, run_command, run_here, run_program
 from tests.support.service_fixture import SharedPool, copied, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -34,14 +34,9 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(root: Path) -> Command:
     """Run the command in this process, on the service in `root`."""
-    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
-
-    def run(*arguments: str, **more: str) -> Result:
-        return CliRunner(env=environment(root, **more)).invoke(app, list(arguments))
-
-    return run
+    return partial(run_here, root)
 
 
 def result_of(result: Result) -> dict[str, Any]:
@@ -66,13 +61,6 @@ def stopped_service(root: Path, pool: SharedPool) -> Path:
     with serving(root, pool, toy_card()) as service:
         service.enrolled()
     return root
-
-
-def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> bool:
-    """Return whether a command was refused in one readable line with this reason."""
-    code = result.exit_code if isinstance(result, Result) else result.returncode
-    lines = result.stderr.splitlines()
-    return (code, result.stdout, len(lines)) == (1, "", 1) and lines[0].startswith("mien: ") and reason in lines[0]
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -312,7 +300,7 @@ def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
 ) -> None:
     before = rows(stopped_service)
     other = tmp_path / "other"
-    CliRunner(env=environment(other)).invoke(app, ["migrate"])
+    run_here(other, "migrate")
 
     assert all_refuse(command, "MIEN_KEYS_DIR", MIEN_KEYS_DIR=str(other / "keys"))
     assert rows(stopped_service) == before

@@ -66,7 +66,7 @@ AppSettings = Annotated[Settings, from_state("settings")]
 """The settings."""
 AppEngine = Annotated[RunningEngine, from_state("engine")]
 """The engine in force."""
-Transactions = Annotated[Vault, from_state("vault")]
+AppVault = Annotated[Vault, from_state("vault")]
 """Both stores, for services that open several short transactions."""
 AppClock = Annotated[Clock, from_state("clock")]
 """For services that take long: their decision needs a later time than their beginning."""
