@@ -127,6 +127,7 @@ def test_the_code_of_the_page_does_the_whole_story(root: Path, tmp_path: Path) -
         places = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
         environment = os.environ | places | {"API": str(running.client.base_url).rstrip("/"), "PYTHONPATH": str(ROOT)}
         (story,), (code,) = snippets("bash"), snippets("python")
+        story = story.replace(".venv/bin/python", sys.executable)
         shell = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", story],
             env=environment,
