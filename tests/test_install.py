@@ -1,4 +1,4 @@
-"""The wheel: everything the program needs is inside, and the installed command works from any directory."""
+"""The wheel holds every file of the program, and the installed command works from any directory."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the unpacked wheel and nothing of the checkout."""
+    """A directory with the unpacked wheel only."""
     folder = tmp_path_factory.mktemp("installed")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -61,7 +61,7 @@ def test_the_wheel_holds_migrations_notices_cards_pages_and_synthetic_faces(whee
     assert not [name for name in names if name.startswith(("tests/", "migrations/", "notices/")) or ".pyc" in name]
 
 
-def test_no_requirement_of_the_wheel_compiles_for_a_quarter_of_an_hour(wheel: Path) -> None:
+def test_no_requirement_of_the_wheel_must_be_compiled(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (archive.read(name) for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     required = [line.lower() for line in message_from_bytes(metadata).get_all("Requires-Dist", [])]

@@ -51,11 +51,11 @@ def differences(store: Store, metadata: MetaData) -> list[object]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_migrated_database_is_what_the_models_say(vault: Vault, name: str) -> None:
+def test_migrated_schema_matches_the_models(vault: Vault, name: str) -> None:
     assert differences(store_of(vault, name), MODELS[name]) == []
 
 
-def test_difference_would_be_found(vault: Vault) -> None:
+def test_difference_between_schema_and_models_is_found(vault: Vault) -> None:
     other = MetaData()
     for table in Row.metadata.sorted_tables:
         table.to_metadata(other)
@@ -87,7 +87,7 @@ def test_migrating_again_changes_nothing(vault: Vault, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_database_of_an_older_version_is_refused_until_it_is_migrated(vault: Vault, name: str) -> None:
+def test_older_database_is_refused_until_migrated(vault: Vault, name: str) -> None:
     with store_of(vault, name).write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
@@ -97,9 +97,7 @@ def test_database_of_an_older_version_is_refused_until_it_is_migrated(vault: Vau
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("attempt", [check, migrate])
-def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_is(
-    vault: Vault, name: str, attempt: Callable[[Vault], None]
-) -> None:
+def test_newer_database_is_refused_and_unchanged(vault: Vault, name: str, attempt: Callable[[Vault], None]) -> None:
     with store_of(vault, name).write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     before = contents(vault)
@@ -110,7 +108,7 @@ def test_database_of_a_newer_version_is_refused_with_the_reason_and_left_as_it_i
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_no_migration_offers_a_way_down(name: str) -> None:
+def test_no_migration_goes_back(name: str) -> None:
     """One that is half supported would be worse than none: see `app.db.migrate`."""
     scripts = sorted((MIGRATIONS / name / "versions").glob("*.py"))
 
@@ -119,7 +117,7 @@ def test_no_migration_offers_a_way_down(name: str) -> None:
 
 
 @pytest.mark.service
-def test_migration_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_failed_migration_is_rolled_back(tmp_path: Path) -> None:
     store = Store(tmp_path / "mien.db")
     with store.write() as session:
         session.execute(text("CREATE TABLE templates (in_the_way INTEGER)"))
@@ -138,7 +136,7 @@ NEVER = (
 
 
 @pytest.mark.parametrize("statement", NEVER)
-def test_what_people_read_and_said_cannot_be_changed_even_by_sql(vault: Vault, statement: str) -> None:
+def test_sql_cannot_change_notices_and_consent_events(vault: Vault, statement: str) -> None:
     with vault.data.write() as session:
         for query in (
             "INSERT INTO subjects (id, registered_on, erasing) VALUES ('a', '2026-01-01', 0)",
@@ -152,7 +150,7 @@ def test_what_people_read_and_said_cannot_be_changed_even_by_sql(vault: Vault, s
     assert rows(vault.data.path, "SELECT position FROM consent_events") == [(1,)]
 
 
-def test_half_made_installation_is_finished_at_the_next_start(root: Path) -> None:
+def test_interrupted_installation_is_finished_at_the_next_start(root: Path) -> None:
     """The process died after the register was made and before the data was."""
     shutil.rmtree(root / "data")
     vault = open_vault(settings_for(root))

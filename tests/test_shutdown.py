@@ -1,4 +1,4 @@
-"""SIGTERM: what was begun is finished and answered, nothing new is begun, nobody is left behind. The real program."""
+"""SIGTERM ends the real program: requests in progress are answered, new ones refused, and no process is left."""
 
 import signal
 import time
@@ -40,13 +40,13 @@ def face(name: str) -> bytes:
 
 
 def has_read_all(running: Program) -> bool:
-    """Say whether the service has read all bytes that its connections received."""
+    """Return whether the service has read all bytes that its connections received."""
     port = f":{running.client.base_url.port:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     return all(line[4].endswith(":00000000") for line in lines if line[1].endswith(port) and line[3] == "01")
 
 
-def test_verification_under_way_when_told_to_stop_is_answered_and_recorded(tmp_path: Path) -> None:
+def test_verification_in_progress_at_sigterm_is_answered_and_recorded(tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     with run_program(tmp_path, TMPDIR=str(temporary)) as running:
@@ -56,7 +56,7 @@ def test_verification_under_way_when_told_to_stop_is_answered_and_recorded(tmp_p
         probe = {"data": {"subject_ref": given["subject_ref"]}, "files": {"probe": photo}}
         trace = {"trace": lambda event, _details: events.append(event)}
         with ThreadPoolExecutor(6) as executor:
-            # However fast the machine is, none is answered before the service is told to stop.
+            # Suspended workers keep every request in progress until SIGTERM.
             for worker in workers:
                 worker.suspend()
             sent = [executor.submit(party, "POST", "/v1/verifications", **probe, extensions=trace) for _ in range(6)]

@@ -1,6 +1,7 @@
-"""The databases that each released version left migrate to this one, and the people in them find everything again.
+"""Recorded databases of earlier versions migrate to this one, and their subjects find everything again.
 
-`tests/releases/` has them as SQL, recorded by the code of that version: see `tests/releases/record.py`.
+`tests/releases/` has them as SQL, recorded by the code of that version: see `tests/releases/record.py`. The keys of the
+recording of 0.1.0 were wrapped anew as later versions do it: this version does not read the wrapping of 0.1.0.
 """
 
 import base64
@@ -49,13 +50,13 @@ ENGINE_OF_THEN = (vectors.UNLABELLED_ENGINE, vectors.UNLABELLED_WEIGHTS)
 
 @dataclass
 class Upgraded:
-    """A service on what a released version left, and what its people remember."""
+    """A service on recorded databases, and the secrets of its callers."""
 
     service: RunningService
     story: dict[str, Any]
 
     def person(self, number: int) -> Person:
-        """Return one who stayed."""
+        """Return a subject who was not erased."""
         known = self.story["people"][number]
         return Person(self.service.client, known["subject_id"], known["token"], known["recovery_code"])
 
@@ -65,15 +66,15 @@ class Upgraded:
         return Party(self.service.client, known["id"], known["key"])
 
 
-def laid_out(release: str, root: Path) -> dict[str, Any]:
-    """Make the databases of *release* in *root*, and return what its people remember."""
+def create_databases(release: str, root: Path) -> dict[str, Any]:
+    """Create the databases of *release* in *root*. Returns the secrets of its callers."""
     recorded = RECORDED / release
     for directory, name in DATABASES:
         (root / directory).mkdir(mode=0o700, parents=True)
         with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
             connection.executescript((recorded / f"{name}.sql").read_text("utf-8"))
     with closing(sqlite3.connect(root / "data" / "mien.db")) as connection, connection:
-        # Recorded with the toy, as if it were the one engine that there was then.
+        # Recorded with the toy engine, as if it were the only engine of that version.
         connection.execute("UPDATE templates SET engine_id = ?, weights_sha256 = ?", ENGINE_OF_THEN)
     shutil.copy(recorded / "kek", root / "keys" / "kek")
     (root / "keys" / "kek").chmod(0o600)
@@ -83,7 +84,7 @@ def laid_out(release: str, root: Path) -> dict[str, Any]:
 
 @contextmanager
 def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
-    story = laid_out(release, root)
+    story = create_databases(release, root)
     vault = open_vault(settings_for(root))
     prepare(vault, settings_for(root), Run.MIGRATE)
     check(vault)
@@ -91,7 +92,7 @@ def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
     vault.register.store.close()
     ((day,),) = rows(root / "data" / "mien.db", "SELECT max(registered_on) FROM subjects")
     clock = MovableClock()
-    # As if it were the day of the recording: by now its consents may have expired.
+    # On the day of the recording: its consents may have expired since.
     clock.moved = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=12) - datetime.now(UTC)
     card = dataclasses.replace(toy_card(), id=ENGINE_OF_THEN[0], weights_sha256=ENGINE_OF_THEN[1])
     with serving(root, pool, card, clock=clock) as service:
@@ -100,7 +101,7 @@ def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
 
 @pytest.fixture(params=RELEASES)
 def then(request: pytest.FixtureRequest, tmp_path: Path, pool: SharedPool) -> Iterator[Upgraded]:
-    """Serve what a release left."""
+    """Serve the databases of a release."""
     with upgraded(request.param, tmp_path / "service", pool) as running:
         yield running
 
@@ -111,8 +112,8 @@ def test_there_is_a_recording() -> None:
 
 @pytest.mark.service
 @pytest.mark.parametrize("release", RELEASES)
-def test_schema_becomes_what_the_models_say(release: str, tmp_path: Path) -> None:
-    laid_out(release, tmp_path)
+def test_migrated_schema_matches_the_models(release: str, tmp_path: Path) -> None:
+    create_databases(release, tmp_path)
     vault = open_vault(settings_for(tmp_path))
     prepare(vault, settings_for(tmp_path), Run.MIGRATE)
     found = []
@@ -134,7 +135,7 @@ def test_no_row_is_lost(release: str, tmp_path: Path) -> None:
         names = [row[0] for row in rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: rows(database, f'SELECT count(*) FROM "{name}"')[0][0] for name in names}  # noqa: S608 - of the schema
 
-    laid_out(release, tmp_path)
+    create_databases(release, tmp_path)
     before = counts()
     settings = settings_for(tmp_path)
     prepare(open_vault(settings), settings, Run.MIGRATE)
@@ -144,7 +145,7 @@ def test_no_row_is_lost(release: str, tmp_path: Path) -> None:
     assert all(before[name] for name in ("subjects", "grants", "templates", "photos", "consent_events", "comparisons"))
 
 
-def test_person_is_known_and_verified_as_before(then: Upgraded) -> None:
+def test_subject_is_verified_as_before(then: Upgraded) -> None:
     ada, door = then.person(0), then.party(0)
     reference = then.story["consents"][0]["subject_ref"]
     decisions = [door.verify(reference, toy_photo(face)).json().get("decision") for face in (1, 2)]
@@ -155,7 +156,7 @@ def test_person_is_known_and_verified_as_before(then: Upgraded) -> None:
     assert len(ada("GET", "/v1/me/comparisons").json()["items"]) == 3
 
 
-def test_what_was_given_opens_in_the_export(then: Upgraded) -> None:
+def test_old_rows_open_in_the_export(then: Upgraded) -> None:
     ada = then.person(0)
     with zipfile.ZipFile(io.BytesIO(ada("GET", "/v1/me/export").content)) as archive:
         names, document = archive.namelist(), json.loads(archive.read("mien.json"))
@@ -165,10 +166,10 @@ def test_what_was_given_opens_in_the_export(then: Upgraded) -> None:
     assert {grant["consent_id"] for grant in document["purposes"]} == {
         one["consent_id"] for one in then.story["consents"]
     }
-    assert document["proofs"] == [], "the day an old consent was given on is sealed: no proof is made up"
+    assert document["proofs"] == [], "the day of an old consent is sealed, so it has no proof"
 
 
-def test_what_ended_stays_ended(then: Upgraded) -> None:
+def test_ended_consents_and_subjects_stay_ended(then: Upgraded) -> None:
     withdrawn, erased = then.story["withdrawn"], then.story["erased"]
     client = then.service.client
     gone = Person(client, erased["subject_id"], erased["token"], erased["recovery_code"])
@@ -179,7 +180,7 @@ def test_what_ended_stays_ended(then: Upgraded) -> None:
     assert (erasure["status"], erasure["step"]) == ("completed", "completed")
 
 
-def test_rights_work_on(then: Upgraded) -> None:
+def test_rights_can_be_exercised(then: Upgraded) -> None:
     ada, door = then.person(0), then.party(0)
     consent = then.story["consents"][0]
     again = enrol(ada, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
@@ -190,7 +191,7 @@ def test_rights_work_on(then: Upgraded) -> None:
     assert (again.status_code, ended, after, erased) == (201, "withdrawn", 404, "completed")
 
 
-def test_log_has_what_is_done_from_now_on(then: Upgraded) -> None:
+def test_transparency_log_has_acts_since_the_upgrade(then: Upgraded) -> None:
     ada, door, consent = then.person(0), then.party(0), then.story["consents"][0]
     old = ada("GET", "/v1/me/receipts").json()["items"]
     compared = door.verify(consent["subject_ref"], toy_photo(1)).json()["comparison_id"]
@@ -199,17 +200,15 @@ def test_log_has_what_is_done_from_now_on(then: Upgraded) -> None:
     entries = [row[0] for row in rows(then.service.vault.data.path, "SELECT id FROM entries")]
     erasure = then.service.client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
 
-    assert (old, erasure["receipt"]) == ([], None), "what was done before has no receipt, and gets none"
+    assert (old, erasure["receipt"]) == ([], None), "earlier acts have no receipt"
     assert [(one["kind"], one["receipt"]["leaf"]) for one in new] == [("consent_withdrawn", ended["leaf"])]
     assert entries == [compared.replace("-", "")]
 
 
 @pytest.mark.parametrize(("subject_id", "step"), [("ada", "intent"), (None, "deleted")])
-def test_erasure_that_was_under_way_is_finished(
-    tmp_path: Path, pool: SharedPool, subject_id: str | None, step: str
-) -> None:
-    """0.1.0 wrote how far it was in another way."""
-    story = laid_out("0.1.0", tmp_path)
+def test_erasure_in_progress_is_finished(tmp_path: Path, pool: SharedPool, subject_id: str | None, step: str) -> None:
+    """0.1.0 stored the step of an erasure in another way."""
+    story = create_databases("0.1.0", tmp_path)
     whose = story["people"][0]["subject_id"].replace("-", "") if subject_id else None
     with closing(sqlite3.connect(tmp_path / "data" / "mien.db")) as connection, connection:
         connection.execute(
@@ -230,5 +229,5 @@ def test_erasure_that_was_under_way_is_finished(
     stores = {one["store"]: (one["before"] > 0, one["after"]) for one in said["stores"]}
 
     assert (migrated, state["status"]) == (step, "completed")
-    # How much there was before an older version deleted it, nobody counted.
+    # An older version did not count rows before it deleted them.
     assert stores == {"mien.db": (step == "intent", 0), "register.db": (step == "intent", 0)}

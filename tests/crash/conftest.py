@@ -1,10 +1,8 @@
-"""How the table is written."""
+"""The option that writes the table."""
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run write the table instead of comparing it."""
-    parser.addoption(
-        "--write-table", action="store_true", help="write what was found into docs/reference/reliability.md"
-    )
+    parser.addoption("--write-table", action="store_true", help="write the results into docs/reference/reliability.md")

@@ -1,4 +1,4 @@
-"""What became durable between two moments, told from the files alone: nothing here asks the program or SQLite.
+"""Durable changes between two moments, read from the files alone, without the program and without SQLite.
 
 A commit to a database in WAL mode is a frame of its log that says how large the database is now; the frames of one log
 share its salt (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Emptying the log moves what was committed
@@ -15,7 +15,7 @@ from pathlib import Path
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
 _UNREAD = re.compile(r"(^|/)(restoring|\.[^/]*\.unfinished|lock)(/|$)")
-"""Where a backup or a restore is prepared, to be thrown away by whoever comes next; and an empty file for locking."""
+"""Temporary files of a backup or a restore, which the next one removes; and the empty lock file."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Of a database, but not it: the log is read with it, and the rest holds nothing that lasts."""
 

@@ -1,4 +1,4 @@
-"""What lies beside the two databases: key-encryption keys, and a backup."""
+"""The files beside the two databases: key-encryption keys, and a backup."""
 
 import hashlib
 import sqlite3
@@ -13,8 +13,8 @@ BACKUP = "backup"
 """Where backups are made, beside the data and the keys."""
 
 
-def beside(root: Path) -> dict[str, Any]:
-    """Return what lies there: which key-encryption keys, by their digests, and what is under which; and the backup."""
+def keys_and_backup(root: Path) -> dict[str, Any]:
+    """Return the digests of the key-encryption keys, which of them are in use, and the content of the backup."""
     query = "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin"
     return {
         "kek": {
@@ -62,7 +62,7 @@ def tables_of(database: Path) -> dict[str, list[dict[str, Any]]]:
     """Read every row of every table past the service."""
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
-        # How far numbering has come says nothing of what is there.
+        # The next number of a sequence is no content.
         which = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'sqlite_sequence'"
         names = [row[0] for row in connection.execute(which)]
         query = "SELECT * FROM {}"

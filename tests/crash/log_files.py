@@ -1,4 +1,4 @@
-"""The log as it lies in the files, read past the service; and what must be true of it, whatever happened."""
+"""The transparency log in the files, read without the service, and its invariants."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -28,7 +28,7 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedLeaf:
     """Something that the log has, of which the record is still there."""
 
     what: str
@@ -49,7 +49,7 @@ class Log:
     """In the data."""
     waiting: frozenset[bytes]
     """In the register, of what happened there alone."""
-    told: tuple[Told, ...]
+    records: tuple[RecordedLeaf, ...]
 
     @property
     def leaves(self) -> frozenset[bytes]:
@@ -61,12 +61,12 @@ class Log:
         return {
             "to join the tree": len((self.pending | self.waiting) - self.at.keys()),
             "in the tree, to be taken out of what waits": len(self.pending & self.at.keys()),
-            "in the tree": sum(one.leaf in self.at for one in self.told),
+            "in the tree": sum(one.leaf in self.at for one in self.records),
         }
 
     def open_records(self) -> list[dict[str, Any]]:
-        """Return what the entries about nobody say."""
-        return [json.loads(one.record) for one in self.told if one.what.startswith("open ")]
+        """Return the records of open entries."""
+        return [json.loads(one.record) for one in self.records if one.what.startswith("open ")]
 
 
 def decoded(text: str) -> bytes:
@@ -75,12 +75,12 @@ def decoded(text: str) -> bytes:
 
 
 def payload(token: str) -> bytes:
-    """Return what was signed."""
+    """Return the signed bytes."""
     return decoded(token.split(".")[1])
 
 
 def unsigned(bundle: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a receipt with what it and its promise say in the place of the tokens, and without the proof."""
+    """Return a receipt with the content of its tokens instead of the tokens, and without the proof."""
     return {"says": json.loads(payload(bundle["jws"])), "promises": json.loads(payload(bundle["promise"]))}
 
 
@@ -96,47 +96,47 @@ def read(root: Path, opened: Mapping[tuple[str, UUID], bytes]) -> Log:
         at=dict(rows(root / REGISTER, 'SELECT leaf, "index" FROM log_leaves')),
         pending=frozenset(leaf for (leaf,) in rows(root / DATA, "SELECT leaf FROM pending_leaves")),
         waiting=frozenset(leaf for (leaf,) in joined),
-        told=tuple({one.leaf: one for one in _told(root, opened)}.values()),
+        records=tuple({one.leaf: one for one in _told(root, opened)}.values()),
     )
 
 
-def _told(root: Path, opened: Mapping[tuple[str, UUID], bytes]) -> Iterator[Told]:
+def _told(root: Path, opened: Mapping[tuple[str, UUID], bytes]) -> Iterator[RecordedLeaf]:
     for (table, row_id), plain in opened.items():
         if table == "entries":
             held = json.loads(plain)
             # In the one way in which a record is written.
             record = json.dumps(held["record"], sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
             salt = decoded(held["salt"])
-            yield Told(f"entry {row_id}", sha256(b"\0" + salt + record).digest(), salt, record)
+            yield RecordedLeaf(f"entry {row_id}", sha256(b"\0" + salt + record).digest(), salt, record)
         if table == "receipts":
             yield _of_bundle(f"receipt {row_id}", json.loads(plain))
     for row_id, receipt in rows(root / DATA, "SELECT id, receipt FROM erasures WHERE receipt IS NOT NULL"):
         yield _of_bundle(f"receipt of erasure {row_id}", json.loads(receipt))
     pending = rows(root / DATA, "SELECT leaf, salt, record FROM pending_leaves WHERE record IS NOT NULL")
     for leaf, salt, record in pending + rows(root / REGISTER, "SELECT leaf, salt, record FROM log_open_entries"):
-        yield Told(f"open entry {leaf.hex()}", leaf, salt, record.encode())
+        yield RecordedLeaf(f"open entry {leaf.hex()}", leaf, salt, record.encode())
 
 
-def _of_bundle(what: str, bundle: Mapping[str, Any]) -> Told:
-    return Told(what, bytes.fromhex(bundle["leaf"]), decoded(bundle["salt"]), payload(bundle["jws"]))
+def _of_bundle(what: str, bundle: Mapping[str, Any]) -> RecordedLeaf:
+    return RecordedLeaf(what, bytes.fromhex(bundle["leaf"]), decoded(bundle["salt"]), payload(bundle["jws"]))
 
 
 def faults(root: Path, log: Log, before: Log, tables: Tables) -> list[str]:
     """Name what must never be."""
-    found = [f"{one.what}: another leaf than its record's" for one in log.told if one.leaf != _leaf(one)]
-    found += [f"{one.what} is not in the log" for one in log.told if one.leaf not in log.leaves]
+    found = [f"{one.what}: another leaf than its record's" for one in log.records if one.leaf != _leaf(one)]
+    found += [f"{one.what} is not in the log" for one in log.records if one.leaf not in log.leaves]
     found += [f"leaf {one.hex()} is lost" for one in before.leaves - log.leaves]
     found += [f"leaf {one.hex()} waits, and is in the tree" for one in log.waiting & log.at.keys()]
     found += ["the tree is not the one before"] if log.tree[: len(before.tree)] != before.tree else []
     return [*found, *_acts_without(tables), *_tree(root, log), *_signers(root)]
 
 
-def _leaf(one: Told) -> bytes:
+def _leaf(one: RecordedLeaf) -> bytes:
     return sha256(b"\0" + one.salt + one.record).digest()
 
 
 def _acts_without(tables: Tables) -> Iterator[str]:
-    """Name acts without their entry, and what is completed without its receipt."""
+    """Name acts without an entry, and completed erasures without a receipt."""
     for table, column, kept in ACTS:
         there = {(row["id"], row["subject_id"]) for row in tables[f"{DATA}: {kept}"]}
         for row in tables[f"{DATA}: {table}"]:
@@ -152,8 +152,8 @@ def _tree(root: Path, log: Log) -> Iterator[str]:
     if {leaf: at for at, leaf in enumerate(log.tree)} != log.at or len(log.at) != len(log.tree):
         yield "the index of leaves is not that of the tiles"
     query = "SELECT size, root FROM log_heads"
-    for size, told in rows(root / REGISTER, query) + rows(root / DATA, "SELECT size, root FROM seen_heads"):
-        if size > len(log.tree) or root_of(log.tree[:size]) != told:
+    for size, records in rows(root / REGISTER, query) + rows(root / DATA, "SELECT size, root FROM seen_heads"):
+        if size > len(log.tree) or root_of(log.tree[:size]) != records:
             yield f"the head of {size} leaves does not fit"
     key = keys_of_the_log(root)[UUID(rows(root / REGISTER, "SELECT id FROM origin")[0][0])]
     tiles = rows(root / REGISTER, "SELECT guards FROM log_tiles WHERE level = 0 ORDER BY position")
@@ -175,7 +175,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 def _signers(root: Path) -> Iterator[str]:
-    """Name what is wrong with the keys that sign: one of each kind is in force and opens, those that retired do not."""
+    """Check the signing keys: one of each kind is in force and opens, retired ones do not open. Returns the faults."""
     living, in_force = keys_of_the_log(root), []
     query = "SELECT id, signs, public, sealed, retired_at FROM log_signing_keys"
     for key_id, signs, public, sealed, retired in rows(root / REGISTER, query):
@@ -194,7 +194,7 @@ def _signers(root: Path) -> Iterator[str]:
 
 
 def found_in(root: Path, promised: Iterable[str]) -> list[str]:
-    """Name what is wrong with the log, and which of the leaves that receipts *promised* it has not."""
+    """Return the faults of the log, and the leaves that receipts *promised* and it lacks."""
     log = read(root, openable(root / DATA, live_keys(root)))
     tables = {f"{DATA}: {table}": found for table, found in tables_of(root / DATA).items()}
     lost = [f"leaf {leaf} is lost" for leaf in promised if bytes.fromhex(leaf) not in log.leaves]

@@ -17,7 +17,7 @@ from zlib import crc32
 from app.comparisons import enumeration_guard
 from app.vault.directory_lock import STAGE
 from tests.crash import log_files
-from tests.crash.key_and_backup_files import beside, keks, tables_of
+from tests.crash.key_and_backup_files import keks, keys_and_backup, tables_of
 from tests.crash.preparations import Story
 from tests.support.byte_scan import SEALED, Needles, files_under, live_keys, openable, owners, rows
 from tests.support.toy_faces import toy_photo
@@ -31,7 +31,7 @@ OF_THE_LOG = {
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
 TRIES = {"attempts", "tries", "last_tried_at"}
-"""How often a relying party was tried: each try is counted before it is made, whatever then becomes of it."""
+"""The number of delivery attempts: each is counted before it is made."""
 _SHORT = 200
 """Sealed bytes are looked for piece by piece, shorter ones as a whole."""
 
@@ -108,7 +108,7 @@ def stored(root: Path) -> Stored:
     for path, names in OF_THE_LOG.items():
         for name in names:
             del tables[f"{path}: {name}"]
-    tables["entries about nobody"] = log.open_records()
+    tables["open entries"] = log.open_records()
     unopened, sealed = [], set()
     for table, column in SEALED.items():
         for row in tables[f"{DATA}: {table}"]:
@@ -123,11 +123,11 @@ def stored(root: Path) -> Stored:
     needed = _needed(root, tables)
     keys = {(owner, generation): wrapped for owner, generation, wrapped in _slots(root)}
     spare = frozenset(keys.keys() - needed)
-    return Stored(tables, beside(root), keys, keks(root), frozenset(sealed), spare, unopened, log)
+    return Stored(tables, keys_and_backup(root), keys, keks(root), frozenset(sealed), spare, unopened, log)
 
 
 def logged(root: Path) -> log_files.Log:
-    """Return the log as it is, whatever opens of it."""
+    """Return the log, whether or not its records open."""
     return log_files.read(root, openable(root / DATA, live_keys(root))) if (root / DATA).exists() else NOTHING.log
 
 
@@ -138,7 +138,7 @@ def _slots(root: Path) -> list[tuple[bytes, int, bytes]]:
 
 
 def _told(plain: bytes | None) -> Any:
-    """Return what was sealed, so that it can be compared: text as it is, of all else that it is the same."""
+    """Return an opened value in a form that can be compared: text unchanged, all else as a digest."""
     try:
         return json.loads(plain or b"null")
     except ValueError:
@@ -167,10 +167,10 @@ def _owner(kind: str, one: UUID) -> bytes:
 
 
 def faults(root: Path, now: Stored, before: Stored) -> list[str]:
-    """Name what must never be, whatever happened."""
+    """Return violations of the invariants."""
     found = [f"{one} has no key" for one in now.unopened]
     found += ["a stage is left"] if (root / "data" / STAGE).exists() else []
-    found += ["a key outlives what it sealed"] * len(now.spare & (before.keys.keys() - before.spare))
+    found += ["a key outlives the values that it sealed"] * len(now.spare & (before.keys.keys() - before.spare))
     found += log_files.faults(root, now.log, before.log, now.tables)
     living = {owner for owner, _, _ in _slots(root)}
     found += [f"{kind} {one} has no key" for owner, (kind, one) in owners(root / DATA).items() if owner not in living]

@@ -74,7 +74,7 @@ LARGE = {"rebuild_at_once_mib": 0}
 
 
 @dataclass(frozen=True)
-class Order:
+class OperatorCommand:
     """An act that is a command of the operator."""
 
     command: Command
@@ -82,11 +82,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that is asked, from what it begins with to what may be left."""
+    """An operation: the state before, the act, and the states that it may leave."""
 
     name: str
     prepare: Callable[[RunningService], Story]
-    act: Callable[[Story], httpx.Response] | Order
+    act: Callable[[Story], httpx.Response] | OperatorCommand
     more: Mapping[str, Any] = field(default_factory=dict)
     """Settings."""
     later: timedelta = timedelta()
@@ -96,7 +96,7 @@ class Operation:
     left: Callable[[Path], None] = lambda _root: None
     """What befell the files since."""
     again: Command | None = None
-    """How the operator does the same once more, without anybody having started the service in between."""
+    """The same command again, without a start of the service in between."""
     under_way: str = ""
     """What it is where everything works and something is left to be done by `again`."""
     refused: bool = False
@@ -107,7 +107,7 @@ class Operation:
     """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
 
 
-# --- What is asked
+# --- Requests
 
 
 def _decide(story: Story, door: str, decision: str) -> httpx.Response:
@@ -333,7 +333,7 @@ OPERATIONS = (
         with_photos,
         lambda story: story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}"),
     ),
-    Operation("start after half a withdrawal", half_withdrawn, Order(_start)),
+    Operation("start after half a withdrawal", half_withdrawn, OperatorCommand(_start)),
     Operation("restriction", enrolled, lambda story: story.ada("PUT", "/v1/me/restriction")),
     Operation(
         "revoking a token",
@@ -356,42 +356,55 @@ OPERATIONS = (
     Operation(
         "sweep: erasure, interrupted before the deletion",
         half_erased("register.db written"),
-        Order(_sweep),
+        OperatorCommand(_sweep),
         acknowledged=True,
     ),
     Operation(
         "sweep: erasure, interrupted after the deletion",
         half_erased("log of mien.db emptied"),
-        Order(_sweep),
+        OperatorCommand(_sweep),
         acknowledged=True,
     ),
     Operation(
         "sweep: a large store is written anew",
         erased_in_a_large_store,
-        Order(_sweep_a_large_store),
+        OperatorCommand(_sweep_a_large_store),
         more=LARGE,
         later=timedelta(days=2),
         acknowledged=True,
     ),
-    Operation("sweep: consents and proofs whose time is over", enrolled, Order(_sweep), later=timedelta(days=2000)),
+    Operation(
+        "sweep: consents and proofs whose time is over", enrolled, OperatorCommand(_sweep), later=timedelta(days=2000)
+    ),
     Operation(
         "rotating a relying party's key",
         enrolled,
-        Order(_rotate_key),
+        OperatorCommand(_rotate_key),
     ),
-    Operation("revoking a relying party", enrolled, Order(_revoke)),
-    Operation("backup", enrolled, Order(_back_up), again=_back_up_and_restore, joins=True),
-    Operation("restore", lived_on(half_erased=True), Order(_restore), left=with_a_wal, again=_restore, joins=True),
-    Operation("start after a restore", lived_on(), Order(_leave_behind), left=restored),
-    Operation("restore of lost data", lived_on(), Order(_restore), left=without_data, again=_restore, joins=True),
-    Operation("rotation", enrolled, Order(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
+    Operation("revoking a relying party", enrolled, OperatorCommand(_revoke)),
+    Operation("backup", enrolled, OperatorCommand(_back_up), again=_back_up_and_restore, joins=True),
     Operation(
-        "rotation, resumed", enrolled, Order(_rotate), left=half_rotated, again=_finish_rotation, under_way=UNDER_WAY
+        "restore", lived_on(half_erased=True), OperatorCommand(_restore), left=with_a_wal, again=_restore, joins=True
     ),
-    Operation("beginning the log", arrived, Order(_begin_log), left=without_a_log),
-    Operation("batch of the log", enrolled, Order(_join), again=_join, under_way=JOINED),
-    Operation("rotating the key of receipts", enrolled, Order(_rotate_receipts)),
-    Operation("giving a key of receipts up as stolen", with_a_key_of_then, Order(_give_up), later=timedelta(hours=1)),
+    Operation("start after a restore", lived_on(), OperatorCommand(_leave_behind), left=restored),
+    Operation(
+        "restore of lost data", lived_on(), OperatorCommand(_restore), left=without_data, again=_restore, joins=True
+    ),
+    Operation("rotation", enrolled, OperatorCommand(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
+    Operation(
+        "rotation, resumed",
+        enrolled,
+        OperatorCommand(_rotate),
+        left=half_rotated,
+        again=_finish_rotation,
+        under_way=UNDER_WAY,
+    ),
+    Operation("beginning the log", arrived, OperatorCommand(_begin_log), left=without_a_log),
+    Operation("batch of the log", enrolled, OperatorCommand(_join), again=_join, under_way=JOINED),
+    Operation("rotating the key of receipts", enrolled, OperatorCommand(_rotate_receipts)),
+    Operation(
+        "giving a key of receipts up as stolen", with_a_key_of_then, OperatorCommand(_give_up), later=timedelta(hours=1)
+    ),
     Operation("noting a refusal", enrolled, lambda story: story.door.verify("nobodys", toy_photo(1)), refused=True),
     Operation(
         "refusal of an enrolment without consent",
@@ -399,18 +412,20 @@ OPERATIONS = (
         lambda story: enrol(story.ada, [UUID(int=0)], PHOTOS),
         refused=True,
     ),
-    Operation("rotating a relying party's key, with an overlap", enrolled, Order(_rotate_key_with_overlap)),
-    Operation("describing a relying party", enrolled, Order(_describe)),
-    Operation("ending replaced keys", key_replaced, Order(_end_replaced), later=timedelta(hours=2)),
+    Operation("rotating a relying party's key, with an overlap", enrolled, OperatorCommand(_rotate_key_with_overlap)),
+    Operation("describing a relying party", enrolled, OperatorCommand(_describe)),
+    Operation("ending replaced keys", key_replaced, OperatorCommand(_end_replaced), later=timedelta(hours=2)),
     Operation("renewal", enrolled, _renew),
     Operation("shortening a history", enrolled, _shorten),
     # By then a batch is due: the restart's joins what its sweep, beside it, has written so far.
-    Operation("sweep: what has had its time", past_its_time, Order(_sweep), later=timedelta(days=2000), joins=True),
-    Operation("noting what was used", with_two_tokens, Order(_note_uses), later=timedelta(days=1)),
-    Operation("setting a callback", enrolled, Order(_set_callback)),
-    Operation("setting a callback: another than there was", with_a_callback, Order(_change_callback)),
-    Operation("telling a relying party", with_a_callback, Order(_tell), again=_tell),
-    Operation("beginning to count", arrived, Order(_begin_to_count), left=without_counts),
+    Operation(
+        "sweep: what has had its time", past_its_time, OperatorCommand(_sweep), later=timedelta(days=2000), joins=True
+    ),
+    Operation("noting what was used", with_two_tokens, OperatorCommand(_note_uses), later=timedelta(days=1)),
+    Operation("setting a callback", enrolled, OperatorCommand(_set_callback)),
+    Operation("setting a callback: another than there was", with_a_callback, OperatorCommand(_change_callback)),
+    Operation("telling a relying party", with_a_callback, OperatorCommand(_tell), again=_tell),
+    Operation("beginning to count", arrived, OperatorCommand(_begin_to_count), left=without_counts),
     Operation("dispute of a comparison", enrolled, _dispute),
     Operation(
         "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))
@@ -421,9 +436,9 @@ OPERATIONS = (
         lambda story: story.door.verify(story.references[0][1], toy_photo(2)),
         more={"failed_references": 1},
     ),
-    Operation("sweep: counts that do not count any more", failed, Order(_sweep), later=timedelta(days=3)),
-    Operation("changing the engine", enrolled, Order(_change_engine)),
-    Operation("renewing a template", superseded, Order(_renew_templates)),
-    Operation("renewing a template: photos that will not do", superseded, Order(_fail_to_renew)),
-    Operation("sweep: templates of an older engine", superseded_for_long, Order(_sweep)),
+    Operation("sweep: counts that do not count any more", failed, OperatorCommand(_sweep), later=timedelta(days=3)),
+    Operation("changing the engine", enrolled, OperatorCommand(_change_engine)),
+    Operation("renewing a template", superseded, OperatorCommand(_renew_templates)),
+    Operation("renewing a template: photos that will not do", superseded, OperatorCommand(_fail_to_renew)),
+    Operation("sweep: templates of an older engine", superseded_for_long, OperatorCommand(_sweep)),
 )

@@ -45,7 +45,7 @@ def asked_in(row: str) -> str:
 
 
 def write(asked: str, lines: Iterable[Line], order: list[str], page: Path = PAGE) -> None:
-    """Put *lines* in place of the rows of one operation; rows of what is not in *order* go."""
+    """Replace the rows of one operation by *lines*, and remove rows of operations that are not in *order*."""
     kept = [row for row in rows(page) if asked_in(row) != asked and asked_in(row) in order]
     table = sorted([*kept, *map(str, lines)], key=lambda row: order.index(asked_in(row)))
     before, _, rest = page.read_text("utf-8").partition(BEGIN)

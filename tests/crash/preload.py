@@ -29,7 +29,7 @@ def warm_up() -> None:
             person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
             person("DELETE", "/v1/me")
     until = time.monotonic() + PATIENCE_S
-    # The server's own are told to end, and nobody waits for them.
+    # The server stops its own threads, but does not wait for them.
     while threading.active_count() > 1 and time.monotonic() < until:
         time.sleep(0.001)
     assert threading.active_count() == 1, "a fork would lose a thread"

@@ -47,7 +47,7 @@ class Story:
     people: dict[str, Person]
     doors: dict[str, Party]
     references: list[tuple[str, str, int]]
-    """A door, the reference that it knows somebody by, and whose face that is."""
+    """A relying party, a reference, and the face of its subject."""
     about: dict[str, str] = field(default_factory=dict)
 
     def at(self, client: httpx.Client) -> "Story":
@@ -119,7 +119,7 @@ def superseded(service: RunningService) -> Story:
 
 
 def superseded_for_long(service: RunningService) -> Story:
-    """The same, but the day of the older templates has come, and nobody has swept since."""
+    """The same, but the older templates have expired and no maintenance has run since."""
     story = with_photos(service)
     engine_history.put_in_force(service.vault, other_toy_card(), days=90, now=service.clock() - timedelta(days=90))
     return story
@@ -227,7 +227,7 @@ def with_a_wal(root: Path) -> None:
 
 
 def without_data(root: Path) -> None:
-    """The data is lost, and what was not backed up with it."""
+    """The data is lost, with all changes since the backup."""
     shutil.rmtree(root / "data")
 
 
@@ -262,7 +262,7 @@ def with_a_key_of_then(service: RunningService) -> Story:
 
 
 def without_a_log(root: Path) -> None:
-    """A version was used that had no log, and what it left was migrated."""
+    """An earlier version without a transparency log was used, and its stores were migrated."""
     with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
         owners = [Owner.log(UUID(one)).digest for (one,) in register.execute(LOG_KEYS)]
         # Keys in their own places, as `tables.KeySlot` has it: a place is never given up.
@@ -292,7 +292,7 @@ def erased_in_a_large_store(service: RunningService) -> Story:
 
 
 def past_its_time(service: RunningService) -> Story:
-    """Ada has a token that nobody uses, asked for access once, and Ben has left."""
+    """Ada has an unused token and asked for access once, and Ben has erased everything."""
     story = with_two_tokens(service)
     story.ada("GET", "/v1/me/access").raise_for_status()
     with service.vault.data.write() as session:

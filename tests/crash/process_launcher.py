@@ -1,8 +1,7 @@
-"""Children that serve, or carry out a command, until they are told to stop or kill themselves at a step.
+"""Processes that serve or run a command, until the test stops them or a step kills them.
 
-They are forked from a clean process that has imported the program and has no threads (Python's fork server): a fork
-takes milliseconds, a fresh interpreter two seconds. They have no workers of their own, and die with the fork server,
-which dies with the tests.
+Python's fork server forks them from a process that has imported the program and has no threads: a fork takes
+milliseconds, a fresh interpreter two seconds. They have no engine workers, and end with the fork server.
 """
 
 import multiprocessing
@@ -31,10 +30,10 @@ from tests.support.service_fixture import MovableClock, ToyPool, listening, sett
 from tests.support.toy_engine import toy_card
 
 Command = Callable[[Path, datetime, Mapping[str, str]], object]
-"""A command of the operator, given the root, the time, and what the test knows; a function of a module."""
+"""A command of the operator: takes the root, the time, and ids that the test knows. A function of a module."""
 PATIENCE_S = 300.0
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-"""When everything happens."""
+"""The time of every act."""
 END_OF_A_SWEEP = ("sweep", "log of register.db emptied")
 
 
@@ -49,14 +48,14 @@ class Spot:
 
 @dataclass(frozen=True)
 class Passed:
-    """A spot that was passed, and what had become durable since the one before it; no spot: at the end."""
+    """A spot and the durable effects since the one before it. At the end of the process there is no spot."""
 
     spot: Spot | None
     effects: list[str]
 
 
 class StoppedClock(MovableClock):
-    """A clock that stands still, so that two runs differ in what is random only."""
+    """A stopped clock: two runs differ in random values only."""
 
     def __init__(self, moment: datetime) -> None:
         super().__init__()
@@ -69,19 +68,19 @@ class StoppedClock(MovableClock):
 
 @dataclass(frozen=True)
 class Trial:
-    """Where and when a child lives, and where it dies."""
+    """The stores and the time of a process, and the spot at which it is killed."""
 
     root: Path
     moment: datetime
-    deadly: Spot | None = None
+    kill_at: Spot | None = None
     recording: bool = False
-    telling: bool = True
-    """Whether a service tells relying parties, by itself and beside everything else."""
+    delivers_callbacks: bool = True
+    """Whether a service delivers callbacks and renews templates beside requests."""
 
 
 @dataclass
 class Watch:
-    """Counts the steps that are passed; records them, or ends the process at one."""
+    """Counts the steps that the process passes; records them, or kills the process at one."""
 
     trial: Trial
     armed: bool = False
@@ -104,11 +103,11 @@ class Watch:
         self._counted[operation, step] += 1
         spot = Spot(operation, step, self._counted[operation, step])
         self._record(spot)
-        if spot == self.trial.deadly:
+        if spot == self.trial.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def finish(self) -> list[Passed]:
-        """Return what was passed."""
+        """Return the steps that were passed."""
         self._record(None)
         return self.passed
 
@@ -120,10 +119,10 @@ class Watch:
 
 
 def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
-    """Be the service: say the port once the first sweep is over, and stop when told to."""
-    watch, settings = _born(trial), settings_for(trial.root, **more)
-    if not trial.telling:
-        # A process of its own: nobody else is kept from telling, or from renewing what its own engine can be given.
+    """Serve: send the port after the first maintenance run, and stop when the test asks for it."""
+    watch, settings = _start_watch(trial), settings_for(trial.root, **more)
+    if not trial.delivers_callbacks:
+        # Safe to patch: the process is not shared.
         setattr(DeliveryWorker, "start_due", lambda _courier: None)  # noqa: B010 - a method is not assigned to
         vars(renewal)["renew_templates"] = lambda _run: renewal.RenewalCounts()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
@@ -136,44 +135,44 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
 
 
 def _carry_out(line: Connection, trial: Trial, command: Command, about: Mapping[str, str]) -> None:
-    """Be a command of the operator: say what came of it, and stay until told to go."""
-    watch = _born(trial)
+    """Run a command: send its result, and end when the test asks for it."""
+    watch = _start_watch(trial)
     watch.arm()
     line.send(command(trial.root, trial.moment, about))
     line.recv()
     line.send(watch.finish())
 
 
-def _born(trial: Trial) -> Watch:
+def _start_watch(trial: Trial) -> Watch:
     sandbox.die_with_parent(os.getppid())
     watch = Watch(trial)
     crash_points.watcher = watch
     return watch
 
 
-class Nursery:
-    """Where children come from."""
+class ProcessLauncher:
+    """Forks the processes."""
 
     def __init__(self) -> None:
         self._forks = multiprocessing.get_context("forkserver")
         self._forks.set_forkserver_preload(["tests.crash.preload", "tests.crash.operations"])
-        # Making a client's own takes longer than a trial.
+        # A client's default TLS context takes longer to create than a trial.
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    def service(self, trial: Trial, **more: Any) -> "Child":
-        """Have it served, with *more* settings. The first sweep is over by then; steps count from there."""
-        child = Child(self._forks, _serve, trial, more)
-        address = f"http://127.0.0.1:{child.heard()}"
-        child.client = httpx.Client(base_url=address, timeout=PATIENCE_S, verify=self._tls, trust_env=False)
-        return child
+    def service(self, trial: Trial, **more: Any) -> "LaunchedProcess":
+        """Start a service with *more* settings, and wait for its first maintenance run. Steps count from then."""
+        process = LaunchedProcess(self._forks, _serve, trial, more)
+        address = f"http://127.0.0.1:{process.receive()}"
+        process.client = httpx.Client(base_url=address, timeout=PATIENCE_S, verify=self._tls, trust_env=False)
+        return process
 
-    def command(self, trial: Trial, command: Command, about: Mapping[str, str]) -> "Child":
-        """Have *command* carried out; `heard` gives what came of it."""
-        return Child(self._forks, _carry_out, trial, command, about)
+    def command(self, trial: Trial, command: Command, about: Mapping[str, str]) -> "LaunchedProcess":
+        """Run *command*; `receive` returns its result."""
+        return LaunchedProcess(self._forks, _carry_out, trial, command, about)
 
 
-class Child:
-    """A process that was forked for one trial."""
+class LaunchedProcess:
+    """A process of one trial."""
 
     client: httpx.Client
 
@@ -183,8 +182,8 @@ class Child:
         self.process.start()
         theirs.close()
 
-    def heard(self) -> Any:
-        """Return what it says next.
+    def receive(self) -> Any:
+        """Return the next object that the process sends.
 
         Raises:
             EOFError: it died.
@@ -194,27 +193,27 @@ class Child:
         return self._line.recv()
 
     def finish(self) -> list[Passed]:
-        """Let it stop in good order; returns what it passed."""
+        """Stop the process in good order; returns the steps that it passed."""
         self._line.send("finish")
-        passed: list[Passed] = self.heard()
+        passed: list[Passed] = self.receive()
         assert self._gone() == 0
         return passed
 
     def kill(self) -> None:
-        """End it from outside."""
+        """Kill the process."""
         self.process.kill()
         self.killed()
 
     def killed(self) -> None:
-        """Make sure that it was killed, and not otherwise ended."""
+        """Check that the process was killed, and did not end otherwise."""
         assert self._gone() == -signal.SIGKILL
 
     def __enter__(self) -> Self:
-        """Take care of it."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Leave nothing of it, whatever happened."""
+        """End the process and close its connections."""
         if self.process.is_alive():
             self.process.kill()
         self._gone()

@@ -1,4 +1,4 @@
-"""Whatever is asked of Mien, and wherever its process is killed: afterwards it was done, or it was not.
+"""Every operation, killed at every step, is afterwards done or not done.
 
 Each operation is carried out once without interruption, which gives its steps; then once for each step, with `kill -9`
 there, and once more with `kill -9` after its answer. What a restart then shows is compared, over HTTP and in the files.
@@ -21,23 +21,23 @@ from app.kit.crash_points import operation as named
 from app.kit.crash_points import step
 from tests.architecture.source import modules
 from tests.crash import observed_state, page
-from tests.crash.operations import OPERATIONS, Operation, Order
+from tests.crash.operations import OPERATIONS, Operation, OperatorCommand
 from tests.crash.preparations import enrolled
-from tests.crash.process_launcher import Command, Nursery
-from tests.crash.trial import Ends, killed_after_the_answer, killed_at, prepared_for, trace, unstepped
+from tests.crash.process_launcher import Command, ProcessLauncher
+from tests.crash.trial import AllowedStates, killed_after_the_answer, killed_at, prepared_for, trace, unstepped
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - directories in it are made for one test
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Nursery:
+def launcher() -> ProcessLauncher:
     """Return where children come from."""
-    return Nursery()
+    return ProcessLauncher()
 
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """Return where trials are made: in memory, if there is such a place. A kill leaves what is there as it is."""
+    """Return the directory of trials, in memory if possible: a kill changes no file."""
     if not os.access(MEMORY, os.W_OK):
         yield tmp_path
         return
@@ -47,16 +47,16 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_killed_at_any_step_it_is_done_or_not_done(
-    operation: Operation, nursery: Nursery, prepared: Path, scratch: Path, request: pytest.FixtureRequest
+def test_operation_killed_at_any_step_is_done_or_not_done(
+    operation: Operation, launcher: ProcessLauncher, prepared: Path, scratch: Path, request: pytest.FixtureRequest
 ) -> None:
-    bench = prepared_for(operation, nursery, prepared, scratch)
-    passed, done = trace(bench)
+    workbench = prepared_for(operation, launcher, prepared, scratch)
+    passed, done = trace(workbench)
     assert not unstepped(passed), "something became durable without a step"
-    ends = Ends(bench, done)
+    allowed = AllowedStates(workbench, done)
 
-    lines = [killed_at(one.spot, bench, ends) for one in passed if one.spot is not None]
-    lines.append(killed_after_the_answer(bench, ends))
+    lines = [killed_at(one.spot, workbench, allowed) for one in passed if one.spot is not None]
+    lines.append(killed_after_the_answer(workbench, allowed))
 
     if request.config.getoption("--write-table", default=False):
         page.write(operation.name, lines, [one.name for one in OPERATIONS])
@@ -130,10 +130,10 @@ FAULTY = (
 
 
 @pytest.mark.parametrize(("command", "expected"), FAULTY, ids=[command.__name__ for command, _ in FAULTY])
-def test_what_becomes_durable_without_a_step_is_found(
-    command: Command, expected: list[str], nursery: Nursery, prepared: Path, scratch: Path
+def test_durable_effect_without_a_step_is_found(
+    command: Command, expected: list[str], launcher: ProcessLauncher, prepared: Path, scratch: Path
 ) -> None:
-    invented = Operation("invented", enrolled, Order(command))
-    passed, _ = trace(prepared_for(invented, nursery, prepared, scratch))
+    invented = Operation("invented", enrolled, OperatorCommand(command))
+    passed, _ = trace(prepared_for(invented, launcher, prepared, scratch))
 
     assert unstepped(passed) == expected

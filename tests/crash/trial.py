@@ -1,4 +1,4 @@
-"""Try one operation again and again: to its end, to each of its steps, past its answer; and look at what is left."""
+"""Run one operation to its end, kill it at each step and after its answer, and inspect the stores each time."""
 
 import json
 import re
@@ -19,29 +19,29 @@ from app.transparency.log import batch
 from app.vault.open import open_vault
 from tests.crash import log_files, observed_state, page
 from tests.crash.key_and_backup_files import unfinished
-from tests.crash.operations import Operation, Order
+from tests.crash.operations import Operation, OperatorCommand
 from tests.crash.preparations import Story
-from tests.crash.process_launcher import MOMENT, Child, Nursery, Passed, Spot, StoppedClock, Trial
+from tests.crash.process_launcher import MOMENT, LaunchedProcess, Passed, ProcessLauncher, Spot, StoppedClock, Trial
 from tests.support import service_fixture
 from tests.support.byte_scan import rows
 from tests.support.toy_engine import toy_card
 
 Answers = Callable[[observed_state.Stored], Any]
-"""What was answered when this was stored, if that is known."""
+"""Returns the known answers for a stored state; None if they are not known."""
 PATIENCE_S = 120.0
 RESTORED = re.compile(r": (restorations|left_histories): ")
-NOBODYS = "entries about nobody"
+OPEN_ENTRIES = "open entries"
 PLACED = ("/files/", "/log/")
-"""Where the state of what is under way differs from its ends."""
+"""Parts of a state in which an operation in progress may differ from both ends."""
 WAYS = {"access_token": "/v1/me", "api_key": "/v1/relying-party", "recovery_code": ""}
 """Ways in that may be answered, and what each opens; the last one is changed for others."""
 
 
 @dataclass
-class Bench:
+class Workbench:
     """One operation, ready to be tried again and again."""
 
-    nursery: Nursery
+    launcher: ProcessLauncher
     operation: Operation
     template: Path
     story: Story
@@ -52,53 +52,53 @@ class Bench:
         """When the operation happens."""
         return MOMENT + self.operation.later
 
-    def trial(self, *, deadly: Spot | None = None, recording: bool = False) -> Trial:
+    def trial(self, *, kill_at: Spot | None = None, recording: bool = False) -> Trial:
         """Return a trial on a fresh copy of the state before."""
         root = Path(tempfile.mkdtemp(dir=self.scratch)) / "service"
-        return Trial(service_fixture.copied(self.template, root), self.moment, deadly, recording)
+        return Trial(service_fixture.copied(self.template, root), self.moment, kill_at, recording)
 
-    def begin(self, trial: Trial) -> Child:
+    def begin(self, trial: Trial) -> LaunchedProcess:
         """Have a child ready for the act, or at it."""
         act = self.operation.act
-        if isinstance(act, Order):
-            return self.nursery.command(trial, act.command, self.story.about)
-        return self.nursery.service(trial, **self.operation.more)
+        if isinstance(act, OperatorCommand):
+            return self.launcher.command(trial, act.command, self.story.about)
+        return self.launcher.service(trial, **self.operation.more)
 
-    def act(self, child: Child) -> dict[str, Any] | None:
-        """Carry the operation out; returns what was answered, None if the child died first."""
+    def act(self, process: LaunchedProcess) -> dict[str, Any] | None:
+        """Carry out the operation. Returns the answer, or None if the process died first."""
         act = self.operation.act
         try:
-            if isinstance(act, Order):
-                return child.heard() or {}
-            answer = act(self.story.at(child.client))
+            if isinstance(act, OperatorCommand):
+                return process.receive() or {}
+            answer = act(self.story.at(process.client))
         except (EOFError, ConnectionError, httpx.TransportError):
             return None
         assert answer.is_success != self.operation.refused, answer.text
         return answer.json() if answer.content else {}
 
 
-def prepared_for(operation: Operation, nursery: Nursery, prepared: Path, scratch: Path) -> Bench:
+def prepared_for(operation: Operation, launcher: ProcessLauncher, prepared: Path, scratch: Path) -> Workbench:
     """Bring a service to the state that *operation* begins with."""
     template = service_fixture.copied(prepared, scratch / "template")
     with service_fixture.serving(
         template, service_fixture.ToyPool(), toy_card(), clock=StoppedClock(MOMENT), **operation.more
     ) as service:
-        # What was there before is in the tree, what the story brings waits. The clock stands still, and no batch more
-        # is due: neither then nor when the operation happens.
+        # Earlier leaves join the tree; leaves of the story are pending. The clock is stopped: no further batch is
+        # due, neither then nor during the operation.
         batch.append_batch(service.vault, now=MOMENT, at_once=True)
         story = operation.prepare(service)
         batch.append_batch(service.vault, now=MOMENT + operation.later)
     operation.left(template)
     (scratch / "trials").mkdir()
-    return Bench(nursery, operation, template, story, scratch / "trials")
+    return Workbench(launcher, operation, template, story, scratch / "trials")
 
 
-def trace(bench: Bench) -> tuple[list[Passed], Path]:
-    """Carry the operation out without interruption; returns what it passed, and what it left."""
-    trial = bench.trial(recording=True)
-    with bench.begin(trial) as child:
-        assert bench.act(child) is not None
-        return child.finish(), trial.root
+def trace(workbench: Workbench) -> tuple[list[Passed], Path]:
+    """Carry out the operation without interruption. Returns the steps that it passed, and the root of its stores."""
+    trial = workbench.trial(recording=True)
+    with workbench.begin(trial) as process:
+        assert workbench.act(process) is not None
+        return process.finish(), trial.root
 
 
 def unstepped(passed: list[Passed]) -> list[str]:
@@ -106,7 +106,7 @@ def unstepped(passed: list[Passed]) -> list[str]:
     found = []
     for one in passed:
         if one.spot is None:
-            # Closing a database empties its log, which changes nothing that anybody reads.
+            # Closing a database empties its write-ahead log, which changes no row.
             found += [f"{effect} after the last step" for effect in one.effects if not effect.startswith("log of")]
         else:
             found += [f"{effect} beside another, before {one.spot}" for effect in one.effects[1:]]
@@ -115,14 +115,14 @@ def unstepped(passed: list[Passed]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """What a restart showed."""
 
     http: Any
     stored: observed_state.Stored
 
     def state(self, known: set[str], *, joins: bool) -> Any:
-        """Return it without what differs between two runs of the same; *known* is what was there before."""
+        """Return the state without random values; *known* are values from before."""
         return {"http": observed_state.comparable(self.http, known), **written(self.stored, known, joins=joins)}
 
 
@@ -135,33 +135,35 @@ def written(stored: observed_state.Stored, known: set[str], *, joins: bool) -> d
     }
 
 
-def look(bench: Bench, root: Path, before: observed_state.Stored | None = None, heard: Answers | None = None) -> Look:
-    """Start the service on what was left and look at everything; then start once more, with nothing left to do.
+def inspect(
+    workbench: Workbench, root: Path, before: observed_state.Stored | None = None, receive: Answers | None = None
+) -> Inspection:
+    """Start the service on the stores and read everything; then check that a second start has nothing left to do.
 
-    What is answered follows from what is stored: where that is as it was another time, *heard* has the answers.
+    Answers follow from the stored state: *heard* has the answers for states that were read before.
     """
     if not (root / observed_state.DATA).exists():
-        return Look("there is no data", observed_state.NOTHING)
-    with bench.nursery.service(
-        Trial(root, bench.moment, telling=False), **bench.operation.more, sweep_interval_s=0.2
-    ) as child:
+        return Inspection("there is no data", observed_state.NOTHING)
+    with workbench.launcher.service(
+        Trial(root, workbench.moment, delivers_callbacks=False), **workbench.operation.more, sweep_interval_s=0.2
+    ) as process:
         assert completed_soon(root), "an erasure did not come to its end by itself"
-        stored = sound(bench, root, before)
-        http = None if heard is None else heard(stored)
-        http = http or observed_state.over_http(bench.story.at(child.client))
-        child.kill()
+        stored = read_checked(workbench, root, before)
+        http = None if receive is None else receive(stored)
+        http = http or observed_state.over_http(workbench.story.at(process.client))
+        process.kill()
     vault = open_vault(service_fixture.settings_for(root))
-    assert purge_dead_rows(vault, now=bench.moment) == 0, "the first start left something to the second"
+    assert purge_dead_rows(vault, now=workbench.moment) == 0, "the first start left something to the second"
     vault.data.close()
     vault.register.store.close()
-    return Look(http, stored)
+    return Inspection(http, stored)
 
 
-def sound(bench: Bench, root: Path, before: observed_state.Stored | None) -> observed_state.Stored:
+def read_checked(workbench: Workbench, root: Path, before: observed_state.Stored | None) -> observed_state.Stored:
     """Read the files, and see that nothing is in them that must never be."""
     stored = observed_state.stored(root)
     faults = observed_state.faults(root, stored, before or stored)
-    faults += observed_state.bytes_left(root, stored, before or stored, noise_stays=bench.operation.noise_stays)
+    faults += observed_state.bytes_left(root, stored, before or stored, noise_stays=workbench.operation.noise_stays)
     assert not faults
     return stored
 
@@ -181,17 +183,17 @@ def completed_soon(root: Path) -> bool:
     return True
 
 
-class Ends:
+class AllowedStates:
     """The two states that are allowed."""
 
-    def __init__(self, bench: Bench, done: Path) -> None:
-        self._bench = bench
+    def __init__(self, workbench: Workbench, done: Path) -> None:
+        self._bench = workbench
         # No leaf of these is ever lost; those that a start brings differ from one to the next.
-        log = observed_state.logged(bench.trial().root)
-        self._stored = replace(look(bench, bench.trial().root).stored, log=log)
+        log = observed_state.logged(workbench.trial().root)
+        self._stored = replace(inspect(workbench, workbench.trial().root).stored, log=log)
         self._known = observed_state.known(self._stored)
         self._heard: dict[str, Any] = {}
-        self._before, self._after = (self._looked(root) for root in (bench.trial().root, done))
+        self._before, self._after = (self._looked(root) for root in (workbench.trial().root, done))
 
     def _files(self, stored: observed_state.Stored) -> dict[str, Any]:
         return written(stored, self._known, joins=self._bench.operation.joins)
@@ -200,15 +202,15 @@ class Ends:
         return json.dumps(self._files(stored), sort_keys=True)
 
     def _looked(self, root: Path) -> Any:
-        found = look(self._bench, root, self._stored)
+        found = inspect(self._bench, root, self._stored)
         self._heard[self._written(found.stored)] = found.http
         return found.state(self._known, joins=self._bench.operation.joins)
 
     def outcome(self, root: Path, spot: Spot) -> str:
         """Say which of the two was found."""
         self._carried_out_again(root)
-        heard = None if spot == page.ANSWERED else lambda stored: self._heard.get(self._written(stored))
-        found = look(self._bench, root, self._stored, heard)
+        receive = None if spot == page.ANSWERED else lambda stored: self._heard.get(self._written(stored))
+        found = inspect(self._bench, root, self._stored, receive)
         state = found.state(self._known, joins=self._bench.operation.joins)
         apart = [observed_state.differences(state, end) for end in (self._before, self._after)]
         on_the_way = any(all(one.startswith(PLACED) for one in differs) for differs in apart)
@@ -225,16 +227,16 @@ class Ends:
         if command is None:
             return
         trial = Trial(copied_beside(root), self._bench.moment)
-        with self._bench.nursery.command(trial, command, self._bench.story.about) as child:
-            child.heard()
-            child.finish()
-        state = self._files(sound(self._bench, trial.root, self._stored))
+        with self._bench.launcher.command(trial, command, self._bench.story.about) as process:
+            process.receive()
+            process.finish()
+        state = self._files(read_checked(self._bench, trial.root, self._stored))
         found = [
             one
             for part in state
             for one in observed_state.differences(unrestored(state[part]), unrestored(self._after[part]), f"/{part}")
         ]
-        # That it was restored is written down, and nobody has started the service since.
+        # The restore is recorded, and the service has not started since.
         apart = [one for one in found if not RESTORED.search(one)]
         assert not apart, "\n".join(["done again, it is not as after:", *apart])
         assert not unfinished(trial.root)
@@ -242,44 +244,44 @@ class Ends:
 
 def unrestored(part: dict[str, Any]) -> dict[str, Any]:
     """Return a part of a state without the entries that the data was restored."""
-    if NOBODYS not in part:
+    if OPEN_ENTRIES not in part:
         return part
-    return part | {NOBODYS: [one for one in part[NOBODYS] if one["act"] != "restored"]}
+    return part | {OPEN_ENTRIES: [one for one in part[OPEN_ENTRIES] if one["act"] != "restored"]}
 
 
-def killed_at(spot: Spot, bench: Bench, ends: Ends) -> page.Line:
+def killed_at(spot: Spot, workbench: Workbench, allowed: AllowedStates) -> page.Line:
     """Try the operation once, and let the process die at *spot*."""
-    trial = bench.trial(deadly=spot)
-    with bench.begin(trial) as child:
-        answer = bench.act(child)
-        child.killed()
-    answered, outcome = answer is not None, ends.outcome(trial.root, spot)
+    trial = workbench.trial(kill_at=spot)
+    with workbench.begin(trial) as process:
+        answer = workbench.act(process)
+        process.killed()
+    answered, outcome = answer is not None, allowed.outcome(trial.root, spot)
     assert outcome.startswith("after") or not answered
     assert kept(answer or {}, trial.root)
     # They are many, and memory may be little.
     shutil.rmtree(trial.root.parent)
-    return page.Line(bench.operation.name, spot, answered or bench.operation.acknowledged, outcome)
+    return page.Line(workbench.operation.name, spot, answered or workbench.operation.acknowledged, outcome)
 
 
-def killed_after_the_answer(bench: Bench, ends: Ends) -> page.Line:
+def killed_after_the_answer(workbench: Workbench, allowed: AllowedStates) -> page.Line:
     """Try the operation once, and kill the process when it has answered: the answer stands."""
-    trial = bench.trial()
-    with bench.begin(trial) as child:
-        answer = bench.act(child)
+    trial = workbench.trial()
+    with workbench.begin(trial) as process:
+        answer = workbench.act(process)
         assert answer is not None
-        child.kill()
+        process.kill()
     if answer.keys() & WAYS.keys():
         copy = service_fixture.copied(trial.root, trial.root.with_name(f"{trial.root.name}-answered"))
-        with bench.nursery.service(Trial(copy, bench.moment), **bench.operation.more) as child:
-            assert stands(answer, child.client)
-    outcome = ends.outcome(trial.root, page.ANSWERED)
+        with workbench.launcher.service(Trial(copy, workbench.moment), **workbench.operation.more) as process:
+            assert stands(answer, process.client)
+    outcome = allowed.outcome(trial.root, page.ANSWERED)
     assert outcome == "after", outcome
     assert kept(answer, trial.root)
-    return page.Line(bench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
+    return page.Line(workbench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
 
 
 def kept(answer: dict[str, Any], root: Path) -> bool:
-    """Say whether the log has what an answered receipt promised, or will have it."""
+    """Return whether the transparency log has the leaf that an answered receipt promised, or will have it."""
     return not answer.get("receipt") or log_files.promised(answer) <= observed_state.logged(root).leaves
 
 

@@ -102,7 +102,7 @@ def test_one_that_was_edited_is_refused(card: Path, change: Callable[[dict[str, 
     assert "it was changed" in refusal(settings)
 
 
-def test_one_that_was_only_laid_out_otherwise_counts(card: Path) -> None:
+def test_one_that_was_only_create_databases_otherwise_counts(card: Path) -> None:
     settings = calibrate(card)
     path = calibration_path(card)
     said = json.loads(path.read_text("utf-8"))

@@ -11,7 +11,7 @@ PIECE = 4096
 
 @contextmanager
 def small_disk(place: Path, *, mib: int = 16) -> Iterator[None]:
-    """Put what is in *place* on a disk of its own, of so many MiB, until the block ends; then put it back."""
+    """Move the content of *place* to a disk of its own with so many MiB, and back at the end of the block."""
     aside = place.with_name(f"{place.name}-aside")
     place.rename(aside)
     place.mkdir(mode=0o700)

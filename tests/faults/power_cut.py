@@ -89,7 +89,7 @@ def _plain(escaped: bytes) -> bytes:
 
 @dataclass
 class Disk:
-    """What is surely on the disk, and what was written since."""
+    """The synced content of files, and the writes since."""
 
     synced: dict[str, bytearray]
     pending: list[Event]
@@ -108,7 +108,7 @@ class Disk:
             self.pending.append(event)
 
     def cut(self, chance: random.Random) -> dict[str, bytearray]:
-        """Return the files as they may lie there if the power goes now: any of what is pending, some of it torn."""
+        """Return files as a power cut may leave them: with any of the pending writes, some of them torn."""
         files = {path: bytearray(content) for path, content in self.synced.items()}
         fate = chance.choice(("none", "all", "some", "torn"))
         for event in self.pending:

@@ -34,7 +34,7 @@ class Town:
     consents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def settle(self) -> "Town":
-        """Let everybody arrive, consent and enrol, as far as they need for what they are to do."""
+        """Register the subjects; they consent and enrol as their later acts need."""
         for number, name in enumerate(NAMES):
             self.people[name] = person = self._arrived(f"{name} Canary")
             if name != "new consent":
@@ -53,22 +53,22 @@ class Town:
         return self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
 
     def consent(self, person: Person, decision: str = "given") -> httpx.Response:
-        """Let somebody decide about being verified by the party."""
+        """Let a subject decide about verification by the relying party."""
         known = {one["purpose"]: one["sha256"] for one in self.client.get("/v1/notices").json()["items"]}
         body = {"purpose": "verification", "notice_sha256": known["verification"], "decision": decision}
         return person("POST", "/v1/me/consents", json={**body, "relying_party_id": self.party.id})
 
     def reference(self, name: str) -> str:
-        """Return what the party knows somebody as."""
+        """Return the reference of a subject."""
         return str(self.consents[name]["subject_ref"])
 
     def verify(self, name: str = "reader") -> httpx.Response:
-        """Let the party ask about somebody."""
+        """Let the relying party verify a subject."""
         number = NAMES.index(name)
         return self.party.verify(self.reference(name), self.faces(number % 5 + 1, 2))
 
     def writes(self) -> Mapping[str, Ask]:
-        """Return everything that writes, by what it is; each can be asked again."""
+        """Return every request that writes, by name; each can be repeated."""
         who, consent_of = self.people, {name: one["consent_id"] for name, one in self.consents.items()}
         token = who["revoke a token"]("GET", "/v1/me/tokens").json()["items"][0]["token_id"]
         enrolment = who["delete an enrolment"]("GET", "/v1/me/enrolments").json()["items"][0]["enrolment_id"]
@@ -120,7 +120,7 @@ def statuses(asked: Mapping[str, Ask]) -> dict[str, int]:
 def contents(database: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of every table, straight from the file; keys that were destroyed left out.
 
-    How often somebody asked for access is left out too: it is not counted while nothing can be written.
+    The access counts are left out too: they are not written while the disk is full.
     """
     with closing(sqlite3.connect(database)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -146,7 +146,7 @@ def sound(root: Path) -> bool:
 
 
 def unused_keys(root: Path) -> set[bytes]:
-    """Return the digests of keys that belong to nobody in the data."""
+    """Return the owner digests of keys without an owner in the data."""
     return {owner for owner, _, _ in slots(root)} - set(owners(root / "data" / "mien.db"))
 
 

@@ -31,7 +31,7 @@ def states(person_answers: object) -> list[str]:
     return [one["state"] for one in person_answers["items"]]  # type: ignore[index]
 
 
-def test_consent_that_expired_and_was_ended_does_not_begin_again_when_the_clock_steps_back(
+def test_ended_consent_stays_ended_when_the_clock_goes_back(
     service: RunningService,
 ) -> None:
     person, party = service.person(), service.party()
@@ -47,7 +47,7 @@ def test_consent_that_expired_and_was_ended_does_not_begin_again_when_the_clock_
     assert service.living_keys(consent["consent_id"]) == {}, "its template can never be opened again"
 
 
-def test_no_decision_is_given_on_an_expired_consent_before_it_is_swept(service: RunningService) -> None:
+def test_no_decision_on_an_expired_consent_before_maintenance(service: RunningService) -> None:
     person, party = service.person(), service.party()
     consent = service.consent(person, party, valid_until=in_days(service, 2))
     enrol(person, [consent["consent_id"]], [toy_photo(1), toy_photo(1, variant=2)])
@@ -56,8 +56,8 @@ def test_no_decision_is_given_on_an_expired_consent_before_it_is_swept(service: 
     assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_withdrawal_dated_before_its_consent_is_still_the_last_word(service: RunningService) -> None:
-    """What was said last counts, by its place in the list and not by its time."""
+def test_withdrawal_dated_before_its_consent_counts(service: RunningService) -> None:
+    """The last event in the list counts, not the event with the latest time."""
     service.clock.advance(days=1)
     person, party, consent = service.enrolled(face=1)
     given_at = service.clock().isoformat()
@@ -76,7 +76,7 @@ def test_withdrawal_dated_before_its_consent_is_still_the_last_word(service: Run
     assert positions == [(1,), (2,), (3,)]
 
 
-def test_everything_is_answered_while_the_clock_jumps_about(root: Path, pool: SharedPool) -> None:
+def test_every_request_is_answered_while_the_clock_jumps(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
         service.clock.advance(days=1)
         town = Town(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
@@ -104,8 +104,8 @@ def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, 
     assert left == [1, 0]
 
 
-def test_throttle_forgets_what_it_counted_at_a_time_that_is_yet_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise whoever shares an address waits for as long as the clock went back."""
+def test_rate_limiter_forgets_counts_of_a_future_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise all callers of one address would wait for as long as the clock went back."""
     request, clock = Request({"type": "http", "client": ("192.0.2.1", 1), "headers": []}), MovableClock()
     monkeypatch.setattr("app.web.rate_limit.utc_now", clock)
     monkeypatch.setattr("limits.storage.memory.time.time", lambda: clock().timestamp())
@@ -130,7 +130,7 @@ def allowed(throttle: RateLimiter, request: Request) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.injected
-def test_the_program_itself_goes_on_when_the_systems_clock_steps_back(root: Path) -> None:
+def test_real_program_works_when_the_system_clock_goes_back(root: Path) -> None:
     offset = root / "offset"
     offset.write_text("+1d")
     faked = {

@@ -1,4 +1,4 @@
-"""A disk that refuses, fails and tears what is written, under the program itself: libfiu fails its system calls."""
+"""The real program on a failing disk: libfiu makes its system calls fail or tear writes."""
 
 import json
 import random
@@ -37,7 +37,7 @@ def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: FaultyProgram, fault: str) -> None:
+def test_failed_write_is_reported_and_rolled_back(running: FaultyProgram, fault: str) -> None:
     name, calls = FAULTS[fault]
     town = running.town()
     writes, reads = town.writes(), town.reads()
@@ -63,7 +63,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_half_done(running: FaultyP
 
 @dataclass
 class Promised:
-    """What was answered with a good status, and has to stand."""
+    """The successful answers, which must hold."""
 
     people: list[Person] = field(default_factory=list)
     consents: dict[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Promised:
     answers: Counter[int] = field(default_factory=Counter)
 
     def ask(self, running: FaultyProgram, party_id: str, chance: random.Random) -> None:
-        """Let somebody new arrive, consent, and perhaps withdraw."""
+        """Register a subject who consents and perhaps withdraws."""
         answer = running.client.post("/v1/subjects", json={"declared_adult": True, "display_name": "Torn Canary"})
         self.answers[answer.status_code] += 1
         if answer.status_code != httpx.codes.CREATED:
@@ -104,7 +104,7 @@ class Promised:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path, seed: int) -> None:
+def test_answers_hold_after_torn_writes_and_a_kill(root: Path, seed: int) -> None:
     """Each write is done in two halves, and now and then the second half or the sync fails; then the process dies."""
     chance, promised = random.Random(seed), Promised()  # noqa: S311 - repeatable
     with served(root, *under_libfiu(root), MIEN_SWEEP_INTERVAL_S="3600") as running:
@@ -128,7 +128,7 @@ def test_after_torn_writes_and_a_sudden_end_what_was_answered_stands(root: Path,
     standing = {one for one in promised.consents.values() if one not in promised.withdrawn}
     assert set(promised.answers) == {200, 201, 503}
     assert found == [200] * len(promised.people)
-    assert people == {person.subject_id.replace("-", "") for person in promised.people}, "and nobody else"
+    assert people == {person.subject_id.replace("-", "") for person in promised.people}, "and no other subject"
     assert consents >= {one.replace("-", "") for one in standing}
     assert not consents & {one.replace("-", "") for one in promised.withdrawn}
     assert log_files.found_in(root, promised.leaves) == []

@@ -1,4 +1,4 @@
-"""A full disk, under either store: what cannot be stored is 503, what is held can be read, and room mends all of it."""
+"""A full disk under either store: writes are 503, reads work, and with room everything works again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def town_of(service: RunningService) -> Town:
 
 
 def refused(told: Mapping[str, tuple[int, str | None]]) -> set[str]:
-    """Return what was answered with the problem document of a store that fails."""
+    """Return the answers that are the problem document of a failing store."""
     return {name for name, answer in told.items() if answer == STORAGE}
 
 
@@ -35,7 +35,7 @@ def names(service: RunningService) -> set[str]:
 
 
 @pytest.mark.parametrize("store", ["data", "keys"])
-def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool, store: str) -> None:
+def test_full_disk_is_reported_and_writes_are_rolled_back(root: Path, pool: SharedPool, store: str) -> None:
     with small_disk(root / store), serving(root, pool, toy_card()) as service:
         town = town_of(service)
         writes, reads, files = town.writes(), town.reads(), names(service)
@@ -58,14 +58,14 @@ def test_full_disk_is_said_and_nothing_is_half_done(root: Path, pool: SharedPool
 
 
 @pytest.mark.parametrize("store", ["data", "keys"])
-def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store: str) -> None:
+def test_service_works_again_with_room(root: Path, pool: SharedPool, store: str) -> None:
     with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
         town = town_of(service)
         writes = {name: ask for name, ask in town.writes().items() if name != "recover"}
         service.vault.checkpoint_all()
         with full(root / store):
             outcomes(writes)
-        # What was erased or ended on the full disk may meanwhile have been finished by itself.
+        # Maintenance may have finished erasures and ends that began on the full disk.
         again = {name: answer for name, answer in statuses(writes).items() if name not in ENDINGS}
         withdrawn = [town.verify(name) for name in ("withdraw", "refuse", "erase", "restrict")]
         gone = town.people["erase"]("GET", "/v1/me").status_code
@@ -77,10 +77,8 @@ def test_room_is_all_it_takes_to_work_again(root: Path, pool: SharedPool, store:
 
 
 @pytest.mark.parametrize("store", ["data", "keys"])
-def test_recovery_on_a_full_disk_leaves_the_old_code_or_gives_a_new_one(
-    root: Path, pool: SharedPool, store: str
-) -> None:
-    """Nobody is ever left with no way in."""
+def test_recovery_on_a_full_disk_leaves_one_valid_code(root: Path, pool: SharedPool, store: str) -> None:
+    """No subject is left without a valid code."""
     with small_disk(root / store), serving(root, pool, toy_card()) as service:
         person = service.person()
         service.vault.checkpoint_all()
@@ -98,7 +96,7 @@ def recover(person: Person) -> httpx.Response:
     return person.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
 
 
-def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool: SharedPool) -> None:
+def test_end_on_a_full_disk_is_finished_with_room(root: Path, pool: SharedPool) -> None:
     """Its key was destroyed before the data could not be written: it is dead at once, and the sweep removes the row."""
     with small_disk(root / "data"), serving(root, pool, toy_card()) as service:
         town = town_of(service)
@@ -114,7 +112,7 @@ def test_what_ended_on_a_full_disk_is_ended_when_there_is_room(root: Path, pool:
     assert "withdrawn" in str(consents)
 
 
-def test_log_says_once_that_the_disk_is_full_and_once_that_it_is_not(root: Path, pool: SharedPool) -> None:
+def test_full_disk_and_its_end_are_logged_once(root: Path, pool: SharedPool) -> None:
     with (
         structlog.testing.capture_logs() as lines,
         small_disk(root / "data"),

@@ -1,4 +1,4 @@
-"""The power goes at any moment: what was answered stands, what was under way is before or after, without a hand.
+"""A power cut at any moment: answers hold, a request in progress is done or not done, without help by the operator.
 
 A real service is recorded while people do everything there is to do, one request after the other. Then its disk is made
 as it may be found after a cut at any of those moments, synced or not, torn or not; and a service starts on it.
@@ -51,7 +51,7 @@ class Recorded:
 def state(root: Path) -> State:
     """Return what a person or a party would notice: the rows there are, by their ids, and how people are.
 
-    What is written by the purge, and not by the request, has another id in the same place of the person's list.
+    A record that the purge writes has another id at the same position of the subject's list.
     """
     database = root / "data" / "mien.db"
     ids = {name: frozenset(rows(database, f"SELECT id FROM {name}")) for name in HELD}  # noqa: S608 - names of our own
@@ -103,7 +103,7 @@ def stopped(running: FaultyProgram) -> None:
 
 
 def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: Iterable[str]) -> tuple[State, int]:
-    """Start on the files as they were found; return how things stand then, and how many keys belong to nobody."""
+    """Start on the files. Returns the state, and the number of keys without an owner."""
     shutil.rmtree(at, ignore_errors=True)
     for path, content in files.items():
         place = at / Path(path).relative_to(root)
@@ -123,7 +123,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: I
     return state(at), len(unused_keys(at))
 
 
-def test_after_a_power_cut_at_any_moment_what_was_answered_stands(recorded: Recorded, tmp_path: Path) -> None:
+def test_answers_hold_after_a_power_cut_at_any_moment(recorded: Recorded, tmp_path: Path) -> None:
     chance = random.Random(20261123)  # noqa: S311 - repeatable
     answers = sorted(answered_at(recorded, one) for one in recorded.requests)
     bounds = [answers[0] - 40, *answers, len(recorded.happened) - 1]

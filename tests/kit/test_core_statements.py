@@ -65,7 +65,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.mark.parametrize("mood", [Mood.GOOD, None])
-def test_values_come_back_as_they_went_in(store: Store, mood: Mood | None) -> None:
+def test_values_are_read_back_unchanged(store: Store, mood: Mood | None) -> None:
     one = thing(mood)
     with store.write() as session:
         add(session, one)
@@ -91,7 +91,7 @@ def test_block_that_raises_leaves_no_row_and_no_transaction(store: Store) -> Non
     assert (left, open_then, store.open_transactions()) == (0, 1, 0)
 
 
-def test_database_that_refuses_raises_sqlalchemys_error(store: Store) -> None:
+def test_refused_statement_raises_the_error_of_sqlalchemy(store: Store) -> None:
     one = thing()
     with store.write() as session:
         add(session, one)
@@ -137,7 +137,7 @@ def test_commit_that_fails_is_rolled_back(store: Store) -> None:
     assert (left, store.open_transactions()) == (0, 0)
 
 
-def test_writer_with_less_patience_leaves_the_others_as_they_were(store: Store) -> None:
+def test_short_wait_of_one_writer_does_not_change_others(store: Store) -> None:
     def waited(wait_s: float | None) -> float:
         began = time.monotonic()
         with pytest.raises(OperationalError, match="locked"), store.write(wait_s=wait_s):
@@ -150,7 +150,7 @@ def test_writer_with_less_patience_leaves_the_others_as_they_were(store: Store) 
     assert short < 0.4 < usual
 
 
-def test_writer_with_less_patience_commits(store: Store) -> None:
+def test_writer_with_a_short_wait_commits(store: Store) -> None:
     with store.write(wait_s=0.05) as session:
         add(session, thing())
         during = session.scalar(text("PRAGMA busy_timeout"))
@@ -161,7 +161,7 @@ def test_writer_with_less_patience_commits(store: Store) -> None:
     assert (found, during, after) == (1, 50, 500)
 
 
-def test_writer_with_less_patience_finds_no_fault_of_the_store(store: Store) -> None:
+def test_short_wait_that_ends_is_no_storage_fault(store: Store) -> None:
     store.fault_log.enabled = True
     with store.write():
         with pytest.raises(OperationalError), store.write(wait_s=0.05):
@@ -174,7 +174,7 @@ def test_writer_with_less_patience_finds_no_fault_of_the_store(store: Store) -> 
     assert list(store.fault_log._lasting) == ["SQLITE_BUSY"]
 
 
-def test_failing_statement_is_noted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_statement_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "kit.db")
     noted: list[BaseException | None] = []
     monkeypatch.setattr(store.fault_log, "report_fault", noted.append)

@@ -56,7 +56,7 @@ def test_reader_cannot_write(store: Store) -> None:
     assert found == 1
 
 
-def test_write_that_raises_leaves_nothing(store: Store) -> None:
+def test_write_that_raises_is_rolled_back(store: Store) -> None:
     with suppress(ZeroDivisionError), store.write() as session:
         session.execute(text("INSERT INTO things VALUES (1, 'x')"))
         raise ZeroDivisionError
@@ -79,12 +79,12 @@ def test_read_sees_one_moment(store: Store) -> None:
     assert (before, during, after) == (0, 0, 1)
 
 
-def test_second_writer_waits_and_then_gives_up(store: Store) -> None:
+def test_second_writer_waits_and_then_fails(store: Store) -> None:
     with store.write(), pytest.raises(OperationalError, match="locked"), store.write():
         pass
 
 
-def test_checkpoint_says_whether_the_bytes_are_gone(store: Store, tmp_path: Path) -> None:
+def test_checkpoint_returns_whether_deleted_bytes_are_gone(store: Store, tmp_path: Path) -> None:
     name = "something to be forgotten"
     needles = Needles().text("name", name)
     with store.write() as session:
@@ -103,7 +103,7 @@ def test_checkpoint_says_whether_the_bytes_are_gone(store: Store, tmp_path: Path
     assert (free, left) == (True, [])
 
 
-def test_checkpoint_that_the_system_refuses_says_no_and_does_not_raise(store: Store) -> None:
+def test_checkpoint_that_the_system_refuses_returns_false(store: Store) -> None:
     """A PRAGMA on the raw connection fails with the driver's own error, which no handler of ours knows."""
     with store.write() as session:
         session.execute(text("INSERT INTO things VALUES (1, 'x')"))
@@ -117,7 +117,7 @@ def test_checkpoint_that_the_system_refuses_says_no_and_does_not_raise(store: St
     assert store.checkpoint() is True
 
 
-def test_files_are_their_owners_only(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     """Also in a directory that an operator made for everybody to look into."""
     (tmp_path / "open").mkdir(mode=0o755)
     made, given_to_us = Store(tmp_path / "new" / "mien.db"), Store(tmp_path / "open" / "mien.db")
@@ -134,7 +134,7 @@ zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 
 @given(st.datetimes(min_value=datetime(1900, 1, 2), max_value=datetime(2999, 1, 1), timezones=zones))  # noqa: DTZ001 - the strategy adds the zone
-def test_instant_comes_back_the_same_and_in_utc(instant: datetime) -> None:
+def test_instant_is_read_back_in_utc(instant: datetime) -> None:
     column = UtcDateTime()
     back = column.process_result_value(column.process_bind_param(instant, sqlite.dialect()), sqlite.dialect())
 
@@ -143,6 +143,6 @@ def test_instant_comes_back_the_same_and_in_utc(instant: datetime) -> None:
     assert back.tzinfo is UTC
 
 
-def test_instant_without_a_zone_is_refused() -> None:
+def test_instant_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
-        UtcDateTime().process_bind_param(datetime(2026, 1, 1), sqlite.dialect())  # noqa: DTZ001 - what is refused
+        UtcDateTime().process_bind_param(datetime(2026, 1, 1), sqlite.dialect())  # noqa: DTZ001 - refused

@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def test_read_that_lasts_is_interrupted_before_a_checkpoint_gives_up(store: Store) -> None:
+def test_long_read_is_interrupted_before_a_checkpoint_gives_up(store: Store) -> None:
     began = time.monotonic()
     with pytest.raises(OperationalError, match="interrupted"), store.read() as session:
         session.scalar(LONG, {"most": HOURS})
@@ -43,7 +43,7 @@ def test_read_that_lasts_is_interrupted_before_a_checkpoint_gives_up(store: Stor
     assert store.open_transactions() == 0
 
 
-def test_short_statement_late_in_a_long_transaction_is_refused_too(store: Store) -> None:
+def test_statement_late_in_a_long_read_transaction_is_refused(store: Store) -> None:
     with store.read() as session:
         time.sleep(store.max_read_s + 0.05)
         with pytest.raises(OperationalError, match="interrupted"):
@@ -54,7 +54,7 @@ def test_short_statement_late_in_a_long_transaction_is_refused_too(store: Store)
     assert again == 1, "the next transaction has its own time"
 
 
-def test_checkpoint_outwaits_a_slow_read_of_ours(store: Store) -> None:
+def test_checkpoint_outlasts_a_long_read(store: Store) -> None:
     reading, failed = threading.Event(), []
 
     def read_slowly() -> None:
@@ -78,7 +78,7 @@ def test_checkpoint_outwaits_a_slow_read_of_ours(store: Store) -> None:
     assert failed == ["interrupted"]
 
 
-def test_work_that_looks_through_everything_may_take_its_time(tmp_path: Path) -> None:
+def test_unlimited_reads_are_not_interrupted(tmp_path: Path) -> None:
     store = Store(tmp_path / "mien.db", busy_s=0.1)
     with unlimited_reads(), store.read() as session:
         time.sleep(store.max_read_s + 0.05)
@@ -88,7 +88,7 @@ def test_work_that_looks_through_everything_may_take_its_time(tmp_path: Path) ->
     assert found == 1
 
 
-def test_checkpoints_at_once_are_all_done(store: Store) -> None:
+def test_simultaneous_checkpoints_all_succeed(store: Store) -> None:
     """SQLite says busy at once to the second of two: it would have been reported as held up."""
     done: list[bool] = []
 
@@ -107,7 +107,7 @@ def test_checkpoints_at_once_are_all_done(store: Store) -> None:
     assert done == [True] * 40
 
 
-def test_checkpoint_waits_for_that_of_another_program(store: Store) -> None:
+def test_checkpoint_waits_for_another_program(store: Store) -> None:
     """Another program empties the same log without a pause."""
     stop = threading.Event()
 
@@ -129,7 +129,7 @@ def test_checkpoint_waits_for_that_of_another_program(store: Store) -> None:
     assert done == [True] * 30
 
 
-def test_checkpoint_gives_up_when_the_busy_time_is_over(store: Store) -> None:
+def test_checkpoint_gives_up_after_the_busy_time(store: Store) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM things").fetchall()
@@ -143,7 +143,7 @@ def test_checkpoint_gives_up_when_the_busy_time_is_over(store: Store) -> None:
     assert took >= BUSY_S * 0.9
 
 
-def test_fault_that_lasts_is_told_once_and_so_is_its_end() -> None:
+def test_lasting_fault_and_its_end_are_logged_once() -> None:
     def fault(name: str) -> sqlite3.OperationalError:
         error = sqlite3.OperationalError("text that may hold anything")
         error.sqlite_errorname = name

@@ -35,16 +35,16 @@ OTHER = ["\u2028", "\u2029", "\ud800", "\udfff"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_in_any_script_can_be_read(name: str) -> None:
+def test_names_of_every_script_are_readable(name: str) -> None:
     assert readable(name)
 
 
 @pytest.mark.parametrize("one", [*CONTROLS, *TURNING, *OTHER], ids=ascii)
-def test_what_does_something_instead_of_showing_cannot(one: str) -> None:
+def test_control_characters_are_not_readable(one: str) -> None:
     assert not any(readable(text) for text in (one, f"Ada{one}", f"{one}Ada", f"A{one}a"))
 
 
-def test_a_person_is_called_what_can_be_read(service: RunningService) -> None:
+def test_display_name_must_be_readable(service: RunningService) -> None:
     person = service.person("Ada")
 
     for name in NAMES:

@@ -1,4 +1,4 @@
-"""What people and relying parties do: how it is asked for, what must be answered, and what is true afterwards."""
+"""Acts of subjects and relying parties: the request, the expected answer, and the change of the model."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.support.toy_faces import toy_photo
 GOOD = ""
 """In the place of a slug."""
 Body = dict[str, Any]
-"""What was answered; empty if nobody knows."""
+"""The body of an answer; empty if it is not known."""
 photo = cache(toy_photo)
 NOTED = {"consent-required", "restricted"}
 """Refusals of a person that they have an entry of."""
@@ -26,7 +26,7 @@ class Act:
     """One request."""
 
     secret: str | None
-    """What it is asked with."""
+    """The secret of the request."""
     method: ClassVar[str] = "POST"
     refused_meanwhile: ClassVar[tuple[int, str]] = (0, "")
     """How it may be refused because of what another does to the same person at the same time, in neither order."""
@@ -41,7 +41,7 @@ class Act:
         raise NotImplementedError
 
     def sent(self) -> dict[str, Any]:
-        """Return what is sent along."""
+        """Return the body of the request."""
         return {}
 
     def foresee(self, model: Model) -> tuple[int, str]:
@@ -64,7 +64,7 @@ class Own(Act):
     """A person's request about themselves."""
 
     def foresee(self, model: Model) -> tuple[int, str]:
-        """Let nobody in whose token is not in force."""
+        """Expect 401 without a valid token."""
         person = model.whose(self.secret)
         return (401, "unauthenticated") if person is None else self.asked(model, person)
 

@@ -16,7 +16,7 @@ class Cell:
 
     @property
     def value(self) -> str | None:
-        """Return what it is, once that is known."""
+        """Return the value, once it is known."""
         return str(self.options[0]) if len(self.options) == 1 else None
 
     def __repr__(self) -> str:

@@ -28,9 +28,9 @@ class Choice:
     """Which party, consent, token or reference."""
     face: int = 0
     more: int = 0
-    """Whatever else there is to choose."""
+    """All other choices."""
     stale: bool = False
-    """Whether to ask with whatever was ever known, instead of what should do."""
+    """Whether to use any secret or id ever known, instead of a valid one."""
 
 
 def choices(*kinds: str) -> st.SearchStrategy[Choice]:

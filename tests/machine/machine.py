@@ -1,4 +1,4 @@
-"""The machine: what may happen to a service, in any order, and the laws after each of it."""
+"""The state machine: acts on a service, in any order, and the laws after each."""
 
 import shutil
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from tests.machine.acts_of_right import See
 from tests.machine.choices import COMMON, MAX_PEOPLE, RARE, Choice, choices, chosen
 from tests.machine.model import RENEWAL, Data, Model, Party
 from tests.machine.operators import Operators
-from tests.machine.store_harness import Ground, Nursery
+from tests.machine.store_harness import ProcessLauncher, ServedStore
 
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
@@ -36,21 +36,21 @@ STEP = st.integers(1, 8)
 
 
 class Machine(RuleBasedStateMachine):
-    """People, relying parties and an operator, at a service that may die at any moment."""
+    """Subjects, relying parties and an operator of a service that may die at any step."""
 
-    def __init__(self, nursery: Nursery, prepared: Path, data: Data, place: Path) -> None:
+    def __init__(self, launcher: ProcessLauncher, prepared: Path, data: Data, place: Path) -> None:
         super().__init__()
         place.mkdir()
         shutil.copytree(prepared, place / "service")
-        self.walk = Operators(Ground(nursery, place / "service"), Model(BEGINNING, data))
+        self.walk = Operators(ServedStore(launcher, place / "service"), Model(BEGINNING, data))
         self.whole = True
         """False while something goes on, and ever after it has failed: then nothing is searched at the end."""
 
-    def act(self, act: Act, *, dying_at: int = 0) -> None:
-        """Let somebody act."""
+    def act(self, act: Act, *, kill_at: int = 0) -> None:
+        """Do one act."""
         self.whole = False
         deaths = len(self.walk.deaths)
-        response = self.walk.do(act, dying_at=dying_at)
+        response = self.walk.do(act, kill_at=kill_at)
         event(f"{type(act).__name__} {'died' if response is None else response.status_code}")
         for died in self.walk.deaths[deaths:]:
             note(f"died at {died}")
@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(choice=choices(*WRITING), step=STEP)
     def die_on_the_way(self, choice: Choice, step: int) -> None:
-        self.act(chosen(self.walk, choice), dying_at=step)
+        self.act(chosen(self.walk, choice), kill_at=step)
 
     @rule(one=choices(*IN_PAIRS, "erase"), other=choices(*IN_PAIRS))
     def two_at_once(self, one: Choice, other: Choice) -> None:
@@ -125,19 +125,19 @@ class Machine(RuleBasedStateMachine):
             case "move":
                 self.operate(what, (0.3, 1, 4, 40, 366, -1)[which])
             case "stop_and_start":
-                self.operate(what, politely=which % 2 == 1, dying_at=step * 2)
+                self.operate(what, politely=which % 2 == 1, kill_at=step * 2)
             case "sweep" | "rotate_keys":
-                self.operate(what, dying_at=step)
+                self.operate(what, kill_at=step)
             case _:
                 # Seldom revoked: when all parties are, little more can happen.
-                self.operate("rotate_party" if which > 1 else what, which % 2, dying_at=step)
+                self.operate("rotate_party" if which > 1 else what, which % 2, kill_at=step)
 
     @rule(which=st.integers(0, 2), back=st.sampled_from((False, True, True)), step=st.just(0) | st.integers(1, 20))
     def back_up_or_go_back(self, which: int, back: bool, step: int) -> None:  # noqa: FBT001 - Hypothesis gives it by name
         if back and self.walk.backups:
-            self.operate("restore", which, dying_at=step)
+            self.operate("restore", which, kill_at=step)
         else:
-            self.operate("back_up", dying_at=step if which == 2 else 0)
+            self.operate("back_up", kill_at=step if which == 2 else 0)
 
     # --- The laws
 
@@ -145,9 +145,9 @@ class Machine(RuleBasedStateMachine):
     def databases_are_sound_and_no_ended_key_lives(self) -> None:
         if self.whole:
             self.whole = False
-            assert files.sound(self.walk.ground.root) == []
-            assert files.keys_of_ended(self.walk.ground.root, self.walk.model.over) == 0
-            assert log_files.found_in(self.walk.ground.root, self.walk.promised) == []
+            assert files.sound(self.walk.store.root) == []
+            assert files.keys_of_ended(self.walk.store.root, self.walk.model.over) == 0
+            assert log_files.found_in(self.walk.store.root, self.walk.promised) == []
             self.walk.keys.look()
             self.whole = True
 

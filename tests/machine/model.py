@@ -84,7 +84,7 @@ class Line:
 
 @dataclass
 class Person:
-    """Somebody who is not erased."""
+    """A subject who is not erased."""
 
     id: str
     name: str | None
@@ -99,14 +99,14 @@ class Person:
     rights: Counter[str] = field(default_factory=Counter)
     """Of which kinds they have receipts, besides one for each event."""
     acts: Counter[str] = field(default_factory=Counter)
-    """What they have entries of, besides one for each comparison."""
+    """The entries of the subject, besides one for each comparison."""
 
     def receipts(self) -> Counter[str]:
         """Return of which kinds they have receipts."""
         return self.rights + Counter(f"consent_{one.state}" for one in self.events)
 
     def entries(self) -> Counter[str]:
-        """Return what they have entries of."""
+        """Return the entries of the subject."""
         return self.acts + Counter({"comparison": len(self.lines)})
 
     def grant(self, purpose: str, party: str | None) -> Grant | None:
@@ -124,17 +124,17 @@ class Person:
         return found
 
     def parts(self, enrolment: str) -> list[Grant | Album]:
-        """Return what is left of one enrolment."""
+        """Return the remaining parts of one enrolment."""
         return self.enrolments().get(enrolment, [])
 
     def secrets(self, kind: str = "access") -> list[str]:
-        """Return what they can get in with."""
+        """Return the valid secrets of this kind."""
         return [one.secret for one in self.tokens if one.kind == kind and one.secret is not None]
 
 
 @dataclass
 class Party:
-    """A relying party. The secret is None if it has no key, or nobody knows it."""
+    """A relying party. The secret is None if it has no key, or an unknown one."""
 
     id: str
     name: str
@@ -202,7 +202,7 @@ class Model:
         return grant.ends > self.now and person.spell is not None
 
     def default_end(self) -> datetime:
-        """Return when a consent given now ends if nobody chose."""
+        """Return the default end of a consent given now."""
         return midnight(self.now) + timedelta(days=DEFAULT_DAYS)
 
     # --- Endings
@@ -240,7 +240,7 @@ class Model:
         return Event(grant.id, state, at, grant.purpose, grant.party, grant.notice, ends, number)
 
     def erase(self, person: Person) -> None:
-        """Erase somebody."""
+        """Erase a subject."""
         self.end_tokens(person, person.tokens)
         for grant in person.grants:
             self.end_sealed(grant)
@@ -250,7 +250,7 @@ class Model:
         del self.data.people[person.id]
 
     def sweep(self) -> None:
-        """End what is over, in any order."""
+        """End everything that expired, in any order."""
         for person in self.data.people.values():
             batch = self.count()
             for grant in [one for one in person.grants if one.ends <= self.now]:
@@ -285,7 +285,7 @@ class Model:
         self._restore_sealed(person)
 
     def _restore_sealed(self, person: Person) -> None:
-        """Take away what was deleted or replaced; there is an entry for each enrolment of which nothing is left."""
+        """Remove deleted and replaced values; an enrolment without a rest has an entry."""
         gone = set[str | None]()
         for grant in person.grants:
             if grant.template is not None and grant.template.id.value in self.over.sealed:

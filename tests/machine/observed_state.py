@@ -31,7 +31,7 @@ FILES = {"templates": "json", "photos": "jpg", "receipts": "json"}
 """What comes as files of an export."""
 
 
-class Differs(AssertionError):  # noqa: N818 - it says what it is
+class DifferenceError(AssertionError):
     """The service shows something else than what must be true."""
 
 
@@ -39,14 +39,14 @@ def same(what: str, seen: object, true: object) -> None:
     """Hold two values against each other."""
     if seen != true:
         msg = f"{what}: {seen!r} is shown, {true!r} is true"
-        raise Differs(msg)
+        raise DifferenceError(msg)
 
 
 def takes(what: str, cell: Cell, seen: object) -> None:
     """Put what is seen into a cell."""
     if not cell.takes(seen):
         msg = f"{what}: {seen!r} is shown, {cell!r} is true"
-        raise Differs(msg)
+        raise DifferenceError(msg)
 
 
 def instant(said: str | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What an operator does to a service, and the search through everything at the end of a run."""
+"""The acts of the operator, and the search through all files at the end of a walk."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from tests.machine.acts import Act
 from tests.machine.acts_of_right import See, Verify
 from tests.machine.model import Model, Party
 from tests.machine.receipts import receipt_of
-from tests.machine.store_harness import Ground
+from tests.machine.store_harness import ServedStore
 from tests.machine.walk import Walk, body_of
 
 
@@ -30,14 +30,14 @@ class Operators(Walk):
 
     _published = VERSION
 
-    def __init__(self, ground: Ground, model: Model) -> None:
-        super().__init__(ground, model)
+    def __init__(self, store: ServedStore, model: Model) -> None:
+        super().__init__(store, model)
         self.ever_backed_up: list[Path] = []
         self.refused: list[Path] = []
         self._restored: list[Path] = []
-        """What was restored, one after the other."""
+        """The restored backups, in order."""
         self._follows: dict[Path, frozenset[int]] = {}
-        """Which of these restores each backup comes after."""
+        """The restores that came before each backup."""
         self.keys_ever = [one.secret for one in model.data.parties.values() if one.secret is not None]
 
     def _party(self, which: int) -> Party:
@@ -46,13 +46,13 @@ class Operators(Walk):
 
     def _key_works(self, secret: str | None) -> bool:
         headers = {"Authorization": f"Bearer {secret or 'mien_rp_lost'}"}
-        return self.ground.client.get("/v1/relying-party", headers=headers).status_code == 200
+        return self.store.client.get("/v1/relying-party", headers=headers).status_code == 200
 
-    def rotate_party(self, which: int, *, dying_at: int = 0) -> None:
-        """Give a party a new key; if the command dies the old one is in force, or there is none that anybody knows."""
+    def rotate_party(self, which: int, *, kill_at: int = 0) -> None:
+        """Give a relying party a new key; if the command dies, the old one works, or an unknown one."""
         party = self._party(which)
         old = party.secret
-        ended = self.command("relying-party", "rotate-key", party.id, dying_at=dying_at)
+        ended = self.command("relying-party", "rotate-key", party.id, kill_at=kill_at)
         party = self.model.data.parties[party.id]
         if ended.killed:
             if old is not None and not self._key_works(old):
@@ -65,13 +65,13 @@ class Operators(Walk):
             party.secret = ended.answer["api_key"]
             self.keys_ever.append(ended.answer["api_key"])
 
-    def revoke_party(self, which: int, *, dying_at: int = 0) -> None:
+    def revoke_party(self, which: int, *, kill_at: int = 0) -> None:
         """End a party for good."""
         party = self._party(which)
         was = party.revoked
-        ended = self.command("relying-party", "revoke", party.id, dying_at=dying_at)
+        ended = self.command("relying-party", "revoke", party.id, kill_at=kill_at)
         if ended.killed:
-            listed = self.ground.client.get("/v1/relying-parties").json()["items"]
+            listed = self.store.client.get("/v1/relying-parties").json()["items"]
             if party.id in {one["relying_party_id"] for one in listed}:
                 return
         else:
@@ -83,26 +83,26 @@ class Operators(Walk):
     def publish(self, purpose: str) -> None:
         """Put another text in force."""
         self._published += 1
-        file = self.ground.root.with_name("notice.md")
+        file = self.store.root.with_name("notice.md")
         file.write_bytes(draft(purpose, version=self._published))
         ended = self.command("notice", "publish", str(file))
         assert ended.code == 0, ended.printed
         self.model.data.notices[purpose] = ended.answer["sha256"]
 
-    def sweep(self, *, dying_at: int = 0) -> None:
+    def sweep(self, *, kill_at: int = 0) -> None:
         """Sweep, beside the service."""
-        if not self.command("sweep", dying_at=dying_at).killed:
+        if not self.command("sweep", kill_at=kill_at).killed:
             self.model.sweep()
 
-    def stop_and_start(self, *, politely: bool, dying_at: int = 0) -> None:
+    def stop_and_start(self, *, politely: bool, kill_at: int = 0) -> None:
         """End the service, one way or the other, and serve again."""
-        self.restart(by=signal.SIGTERM if politely else signal.SIGKILL, dying_at=dying_at)
+        self.restart(by=signal.SIGTERM if politely else signal.SIGKILL, kill_at=kill_at)
         for person in list(self.model.data.people.values()):
             self.look(person)
 
-    def rotate_keys(self, *, dying_at: int = 0) -> None:
+    def rotate_keys(self, *, kill_at: int = 0) -> None:
         """Wrap every key anew, while the service runs; what died on the way is finished by the next."""
-        if self.command("keys", "rotate", dying_at=dying_at).killed:
+        if self.command("keys", "rotate", kill_at=kill_at).killed:
             ended = self.command("keys", "rotate")
             assert ended.code == 0, ended.printed
         for person in list(self.model.data.people.values()):
@@ -110,40 +110,40 @@ class Operators(Walk):
 
     # --- Backups
 
-    def back_up(self, *, dying_at: int = 0) -> None:
+    def back_up(self, *, kill_at: int = 0) -> None:
         """Take a backup while the service runs. One that was interrupted is whole, or not there."""
         # No two at the same instant.
         self.move(seconds=1)
         for person in list(self.model.data.people.values()):
             self.look(person)
-        backup, data = self.ground.root.with_name(f"backup-{len(self.ever_backed_up)}"), deepcopy(self.model.data)
-        ended = self.command("backup", str(backup), dying_at=dying_at)
+        backup, data = self.store.root.with_name(f"backup-{len(self.ever_backed_up)}"), deepcopy(self.model.data)
+        ended = self.command("backup", str(backup), kill_at=kill_at)
         assert ended.code == 0 or ended.killed, ended.printed
         if backup.exists():
             self.backups.append((backup, data))
             self.ever_backed_up.append(backup)
             self._follows[backup] = frozenset(range(len(self._restored)))
 
-    def restore(self, which: int, *, dying_at: int = 0) -> None:
-        """Go back to a backup; interrupted, it was before or after. Newer backups are of a history that is no more."""
+    def restore(self, which: int, *, kill_at: int = 0) -> None:
+        """Restore a backup; an interrupted restore is done or not done. Newer backups are discarded."""
         number = which % len(self.backups)
         backup, data = self.backups[number]
         after = deepcopy(self.model)
         after.restore(data)
-        self.ground.stop()
+        self.store.stop()
         if self._left(backup):
             self._refuses(backup)
-            assert self.ground.start(), "the service does not come up after a restore that was refused"
+            assert self.store.start(), "the service does not come up after a restore that was refused"
             self.model.sweep()
             return
-        if dying_at:
-            self.ground.doom(dying_at)
-        ended = self.ground.run(["restore", str(backup)])
-        self.deaths += filter(None, [self.ground.spare()])
+        if kill_at:
+            self.store.kill_at_step(kill_at)
+        ended = self.store.run(["restore", str(backup)])
+        self.deaths += filter(None, [self.store.cancel_kill()])
         assert ended.code == 0 or ended.killed, ended.printed
-        placed = files.restorations(self.ground.root) > len(self._restored)
+        placed = files.restorations(self.store.root) > len(self._restored)
         assert placed or ended.killed
-        assert self.ground.start(), "the service does not come up after a restore"
+        assert self.store.start(), "the service does not come up after a restore"
         self._adopt(
             iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}", swept=True
         )
@@ -154,18 +154,18 @@ class Operators(Walk):
         self.nothing_left()
 
     def _left(self, backup: Path) -> bool:
-        """Say whether a backup is of a history that was left: made after one that was restored, but before that."""
+        """Return whether a backup is discarded: made after a restored backup, but before its restore."""
         since = set(range(len(self._restored))) - self._follows[backup]
         return any(self._restored[one] != backup and made_at(backup) >= made_at(self._restored[one]) for one in since)
 
     def _refuses(self, backup: Path) -> None:
-        ended = self.ground.run(["restore", str(backup)])
+        ended = self.store.run(["restore", str(backup)])
         assert (ended.code, "was discarded when" in ended.printed) == (1, True), ended.printed
         self.refused.append(backup)
 
     def _parties_agree(self, model: Model) -> bool:
         """Say whether just those keys work that should, and the notices are the ones in force."""
-        notices = {one["purpose"]: one["sha256"] for one in self.ground.client.get("/v1/notices").json()["items"]}
+        notices = {one["purpose"]: one["sha256"] for one in self.store.client.get("/v1/notices").json()["items"]}
         keys = {secret: self._key_works(secret) for secret in self.keys_ever}
         in_force = {secret: model.asking(secret) is not None for secret in self.keys_ever}
         return notices == model.data.notices and keys == in_force
@@ -179,16 +179,16 @@ class Operators(Walk):
             if person.secrets():
                 self._every_right(person.secrets()[0])
         self._every_reference()
-        assert files.shut(self.ground.root) == set(), "sealed, and no key opens it"
-        assert log_files.found_in(self.ground.root, self.promised) == []
+        assert files.shut(self.store.root) == set(), "sealed, and no key opens it"
+        assert log_files.found_in(self.store.root, self.promised) == []
         for backup in self.ever_backed_up:
-            assert files.open_though_ended(self.ground.root, backup / "mien.db", self.model.over) == [], "law 3"
-        self.ground.stop()
+            assert files.open_though_ended(self.store.root, backup / "mien.db", self.model.over) == [], "law 3"
+        self.store.stop()
         for backup in filter(self._left, self.ever_backed_up):
             self._refuses(backup)
         assert self.keys.left() == 0, "a key that is gone is still in a file"
         self.nothing_left()
-        assert files.sound(self.ground.root) == []
+        assert files.sound(self.store.root) == []
 
     def _nobody_else_gets_in(self) -> None:
         for subject_id, secrets in self.secrets.items():
@@ -236,7 +236,7 @@ class Operators(Walk):
             if (party.secret is None) or party.revoked:
                 continue
             headers = {"Authorization": f"Bearer {party.secret}"}
-            listed = self.ground.client.get("/v1/relying-party/subjects", headers=headers).json()["items"]
+            listed = self.store.client.get("/v1/relying-party/subjects", headers=headers).json()["items"]
             live = {
                 grant.ref.value
                 for person in self.model.data.people.values()

@@ -1,11 +1,8 @@
-"""A process that gives birth to services: `python -m tests.machine.process_launcher`.
+"""A process that forks services and commands: `python -m tests.machine.process_launcher`.
 
-Orders and answers are a line of JSON each.
-
-It has the program imported and no thread, so that a fork of it is a fresh service within milliseconds, with a process
-of its own that a SIGKILL ends as a power cut would. Commands of the operator are forked likewise.
-
-A service reads the time from a file, and dies at the step that a file names (`app.kit.crash_points`).
+Each order and each answer is one line of JSON. The process has imported the program and has no threads, so that a fork
+is a fresh service within milliseconds. A service reads the time from a file, and is killed at the step that another
+file names (`app.kit.crash_points`).
 """
 
 import json
@@ -34,14 +31,14 @@ from tests.support.service_fixture import ToyPool, settings_for
 from tests.support.toy_engine import toy_card
 
 NOW, DIE, DIED = "now", "die", "died"
-"""Files in the directory that says how it is: the time; how many steps are left to live; at which one it died."""
+"""Files that control a process: the time, the number of steps until it is killed, and the step at which it died."""
 A_DAY_S = 24 * 3600
 UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
-"""Settings under which nobody has to wait: a walk has a clock of its own, and may fail as often as it likes."""
+"""Settings without waits after failed comparisons: a walk has a clock of its own."""
 
 
 def live_by(how: Path) -> clock.Clock:
-    """Take time and death from the files in *how*, in this process. Returns the clock."""
+    """Let the files in *how* control this process. Returns the clock."""
     one_at_a_time = threading.Lock()
 
     def told() -> datetime:
@@ -63,9 +60,9 @@ def live_by(how: Path) -> clock.Clock:
 
 
 def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
-    """Serve from *root* until somebody ends it. Says its port when the first sweep is over, and the batch of the day.
+    """Serve from *root*. Sends the port after the first maintenance run and the first batch.
 
-    Each comes once, at the start: what happens beside requests would make two walks differ.
+    Both run only once, at the start: later runs beside requests would make two walks differ.
     """
     tell_time = live_by(how)
     vars(app.jobs.maintenance)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
@@ -89,7 +86,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
 
 
 def _noticed(work: Callable[..., Any]) -> tuple[Callable[..., Any], threading.Event]:
-    """Return the same *work*, and what tells that it was done once."""
+    """Return *work*, and an event that is set after its first call."""
     done = threading.Event()
 
     def noticed(*given: Any, **named: Any) -> Any:
@@ -112,8 +109,8 @@ def command(root: Path, how: Path, argv: Sequence[str]) -> int:
     return 0
 
 
-def born(work: Callable[[Callable[[object], None]], int | None], log: Path) -> tuple[int, str]:
-    """Fork, and let the child do *work*. Returns its process, and the first line that it said; none if it died."""
+def fork_child(work: Callable[[Callable[[object], None]], int | None], log: Path) -> tuple[int, str]:
+    """Fork a child that does *work*. Returns its process id and the first line that it sent; empty if it died."""
     read, write = os.pipe()
     if (child := os.fork()) != 0:
         os.close(write)
@@ -131,8 +128,8 @@ def born(work: Callable[[Callable[[object], None]], int | None], log: Path) -> t
         os._exit(code)
 
 
-def obey(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one order, and say what came of it."""
+def handle(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one order. Returns its result."""
     if "end" in order:
         with suppress(ProcessLookupError):
             os.kill(order["end"], order["by"])
@@ -141,20 +138,20 @@ def obey(order: dict[str, Any]) -> dict[str, Any]:
     if "command" in order:
         printed = how / "printed"
         printed.unlink(missing_ok=True)
-        child, _ = born(lambda _say: command(root, how, order["command"]), printed)
+        child, _ = fork_child(lambda _say: command(root, how, order["command"]), printed)
         return {"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "printed": printed.read_text()}
-    child, said = born(lambda say: serve(root, how, say), how / "log")
+    child, said = fork_child(lambda say: serve(root, how, say), how / "log")
     if said:
         return dict(json.loads(said))
     return {"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
 
 
 def main() -> None:
-    """Obey until there are no more orders."""
+    """Handle orders until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:
-        answers.write(json.dumps(obey(json.loads(line))) + "\n")
+        answers.write(json.dumps(handle(json.loads(line))) + "\n")
         answers.flush()
 
 

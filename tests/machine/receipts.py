@@ -7,7 +7,7 @@ from typing import Any
 
 
 def receipt_of(body: dict[str, Any]) -> str | None:
-    """Return of which kind the receipt in an answer is, None if there is none; its leaf is that of what was signed."""
+    """Return the kind of the receipt in an answer, after a check of its leaf; None without a receipt."""
     found = body.get("receipt")
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Where the machine stands: the nursery, one store after another, and the service that runs on it."""
+"""The stores of a walk, and the service and the commands that run on them."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from tests.machine import process_launcher
 PROJECT = Path(__file__).parents[2]
 
 
-class Nursery:
-    """The process that forks services and commands."""
+class ProcessLauncher:
+    """Starts the process that forks services and commands, and sends it orders."""
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the process."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.machine.process_launcher"],
             cwd=PROJECT,
-            # A thread of a library for numbers would not survive the fork.
+            # Threads of numeric libraries would not survive the fork.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -35,11 +35,11 @@ class Nursery:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate()
 
     def order(self, **order: Any) -> dict[str, Any]:
-        """Give an order; returns the answer."""
+        """Send an order. Returns the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -50,7 +50,7 @@ class Nursery:
 
 @dataclass
 class Ended:
-    """What came of a command."""
+    """The result of a command."""
 
     code: int
     printed: str
@@ -63,15 +63,15 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        """Say whether it was killed on the way."""
+        """Return whether it was killed."""
         return self.code == -signal.SIGKILL
 
 
-class Ground:
-    """One store, served by one process at a time."""
+class ServedStore:
+    """A pair of stores, served by one process at a time."""
 
-    def __init__(self, nursery: Nursery, root: Path) -> None:
-        self._nursery, self.root, self._how = nursery, root, root.with_name(f"{root.name}-how")
+    def __init__(self, launcher: ProcessLauncher, root: Path) -> None:
+        self._nursery, self.root, self._how = launcher, root, root.with_name(f"{root.name}-how")
         self._how.mkdir()
         self.log = self._how / "log"
         self._pid = 0
@@ -87,12 +87,12 @@ class Ground:
         new.write_text(now.isoformat())
         new.replace(self._how / process_launcher.NOW)
 
-    def doom(self, step: int) -> None:
-        """Let whoever runs die at its so manyth step from now."""
+    def kill_at_step(self, step: int) -> None:
+        """Kill the running process at its step of this number from now."""
         (self._how / process_launcher.DIE).write_text(str(step))
 
-    def spare(self) -> str | None:
-        """Let live who is not dead yet. Returns at which step somebody died."""
+    def cancel_kill(self) -> str | None:
+        """Cancel the kill. Returns the step at which a process died; None if none did."""
         (self._how / process_launcher.DIE).unlink(missing_ok=True)
         died = self._how / process_launcher.DIED
         if not died.exists():
@@ -102,7 +102,7 @@ class Ground:
         return at
 
     def start(self) -> bool:
-        """Serve; False if the service did not come up."""
+        """Start the service. Returns False if it did not start."""
         told = self._nursery.order(**self._where)
         if "port" not in told:
             return False
@@ -111,7 +111,7 @@ class Ground:
         return True
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """End the service; returns its exit code. Harmless if there is none."""
+        """End the service, if it runs. Returns its exit code."""
         self.client.close()
         if not self._pid:
             return 0

@@ -1,4 +1,4 @@
-"""What the machine found, made smaller: each is a walk that it took."""
+"""Short walks that once found a bug."""
 
 from tests.machine import files
 from tests.machine.acts import AddToken, Decide, Enrol, Recover
@@ -8,14 +8,14 @@ from tests.machine.operators import Operators
 
 
 def arrived(walk: Operators) -> Person:
-    """Let somebody register."""
+    """Register a subject."""
     act = Register(None, "Ada Canary")
     walk.do(act)
     return walk.model.data.people[act.subject_id]
 
 
 def enrolled(walk: Operators, person: Person, *, keep: bool = False) -> None:
-    """Let somebody consent and enrol."""
+    """Let a subject consent and enrol."""
     door = next(one.id for one in walk.model.data.parties.values() if one.name == "Door")
     secret, notices = person.secrets()[0], walk.model.data.notices
     walk.do(Decide(secret, "verification", door, notices["verification"]))
@@ -26,18 +26,18 @@ def enrolled(walk: Operators, person: Person, *, keep: bool = False) -> None:
     walk.do(Enrol(secret, [grant.id.value or ""], [0], keep))
 
 
-def test_enrolment_whose_deletion_is_interrupted_is_there_or_not(walk: Operators) -> None:
+def test_interrupted_deletion_of_an_enrolment_is_done_or_not_done(walk: Operators) -> None:
     person = arrived(walk)
     for step in range(1, 9):
         enrolled(walk, walk.model.data.people[person.id], keep=True)
         (enrolment,) = walk.model.data.people[person.id].enrolments()
-        walk.do(Unenrol(person.secrets()[0], enrolment), dying_at=step)
+        walk.do(Unenrol(person.secrets()[0], enrolment), kill_at=step)
     walk.all_told()
 
     assert len(walk.deaths) > 4
 
 
-def test_of_an_erased_person_nothing_opens_in_a_backup_of_a_history_that_was_left(walk: Operators) -> None:
+def test_no_value_of_an_erased_subject_opens_in_a_discarded_backup(walk: Operators) -> None:
     person = arrived(walk)
     walk.back_up()
     enrolled(walk, person)
@@ -46,11 +46,11 @@ def test_of_an_erased_person_nothing_opens_in_a_backup_of_a_history_that_was_lef
     walk.restore(0)
     walk.do(Erase(person.secrets()[0]))
 
-    assert files.open_though_ended(walk.ground.root, newest / "mien.db", walk.model.over) == []
+    assert files.open_though_ended(walk.store.root, newest / "mien.db", walk.model.over) == []
     walk.all_told()
 
 
-def test_recovery_ends_every_older_token_those_of_a_history_that_was_left_too(walk: Operators) -> None:
+def test_recovery_also_ends_tokens_of_a_discarded_timeline(walk: Operators) -> None:
     person = arrived(walk)
     walk.back_up()
     walk.do(AddToken(person.secrets()[0]))

@@ -1,6 +1,6 @@
-"""Anything, in any order: a machine does to a service what may happen to it, and holds it against the laws.
+"""A state machine does acts in any order to a service, and checks the laws after each.
 
-A short walk, always the same, is part of every run of the tests. `make machine` walks on for as long as one likes.
+Every run of the tests takes the same short walks. `make machine` takes more and longer ones.
 """
 
 import os
@@ -14,19 +14,19 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.machine.machine import Machine
 from tests.machine.model import Data
-from tests.machine.store_harness import Nursery
+from tests.machine.store_harness import ProcessLauncher
 
 pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("MIEN_MACHINE_EXAMPLES", "0"))
-"""How many walks `make machine` takes; 0 for the short ones of every run."""
+"""Number of walks of `make machine`; 0 takes the short ones of every run."""
 STEPS = int(os.environ.get("MIEN_MACHINE_STEPS", "40"))
-"""How long each of them is at most."""
+"""The most steps of each walk."""
 SMALLER = os.environ.get("MIEN_MACHINE_SHRINK", "1") == "1"
 """Whether to make a failure smaller, which takes minutes."""
 
 EASY = settings(deadline=None, suppress_health_check=list(HealthCheck))
-"""A step forks processes: how long it takes says nothing."""
+"""A step forks processes, so its duration has no meaning."""
 SHORT = settings(EASY, max_examples=8, stateful_step_count=20, derandomize=True, database=None, phases=[Phase.generate])
 LONG = settings(
     EASY,
@@ -37,14 +37,14 @@ LONG = settings(
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 300)
-def test_whatever_happens_in_whatever_order_the_laws_hold(
-    nursery: Nursery, furnished: tuple[Path, Data], place: Path
+def test_the_laws_hold_after_any_acts_in_any_order(
+    launcher: ProcessLauncher, populated: tuple[Path, Data], place: Path
 ) -> None:
-    house, data = furnished
+    populated_root, data = populated
     numbers = count()
 
     class Here(Machine):
         def __init__(self) -> None:
-            super().__init__(nursery, house, deepcopy(data), place / str(next(numbers)))
+            super().__init__(launcher, populated_root, deepcopy(data), place / str(next(numbers)))
 
     run_state_machine_as_test(Here, settings=LONG if EXAMPLES else SHORT)

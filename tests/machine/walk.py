@@ -1,4 +1,4 @@
-"""One run of a service and the model beside it: do something, compare; whatever was interrupted is before or after."""
+"""A walk: acts on a service and on its model, compared after each. An interrupted act is done or not done."""
 
 import shutil
 import signal
@@ -14,8 +14,8 @@ from tests.machine import files, observed_state
 from tests.machine.acts import GOOD, Act, Body
 from tests.machine.acts_of_right import See
 from tests.machine.model import Data, Model, Person
-from tests.machine.observed_state import Differs
-from tests.machine.store_harness import Ended, Ground
+from tests.machine.observed_state import DifferenceError
+from tests.machine.store_harness import Ended, ServedStore
 
 NO_SUCH_CONSENT = "no-such-consent"
 
@@ -36,8 +36,8 @@ def body_of(response: httpx.Response | None) -> Body:
 class Walk:
     """A store that is served, what must be true of it, and all that was ever known in it."""
 
-    def __init__(self, ground: Ground, model: Model) -> None:
-        self.ground, self.model = ground, model
+    def __init__(self, store: ServedStore, model: Model) -> None:
+        self.store, self.model = store, model
         self.people: list[str] = []
         self.secrets: dict[str, list[str]] = {}
         self.codes: dict[str, list[str]] = {}
@@ -47,10 +47,10 @@ class Walk:
         self.traces: dict[str, files.Traces] = {}
         self.gone: list[files.Traces] = []
         self.one_answer: set[bytes] = set()
-        self.keys = files.Keys(ground.root)
+        self.keys = files.Keys(store.root)
         self.deaths: list[str] = []
         self.promised: set[str] = set()
-        """Leaves that somebody has a receipt of: they will be in the log, whatever happens."""
+        """Leaves that receipts promise to the transparency log."""
         self.tell()
         self.start()
 
@@ -58,34 +58,34 @@ class Walk:
 
     def tell(self) -> None:
         """Let the service know what time it is."""
-        self.ground.tell(self.model.now)
+        self.store.tell(self.model.now)
 
-    def start(self, *, dying_at: int = 0) -> None:
+    def start(self, *, kill_at: int = 0) -> None:
         """Serve, and sweep; a start that is killed is made again."""
-        if dying_at:
-            self.ground.doom(dying_at)
-            self.ground.start()
-            died = self.ground.spare()
+        if kill_at:
+            self.store.kill_at_step(kill_at)
+            self.store.start()
+            died = self.store.cancel_kill()
             if died is None:
                 self.model.sweep()
                 return
             self.deaths.append(died)
-            self.ground.stop(signal.SIGKILL)
-        assert self.ground.start(), "the service does not come up"
+            self.store.stop(signal.SIGKILL)
+        assert self.store.start(), "the service does not come up"
         self.model.sweep()
 
-    def restart(self, *, by: signal.Signals = signal.SIGTERM, dying_at: int = 0) -> None:
+    def restart(self, *, by: signal.Signals = signal.SIGTERM, kill_at: int = 0) -> None:
         """End the service and serve again."""
-        code = self.ground.stop(by)
+        code = self.store.stop(by)
         assert code in {0, -by, -signal.SIGKILL}
-        self.start(dying_at=dying_at)
+        self.start(kill_at=kill_at)
 
-    def command(self, *argv: str, dying_at: int = 0) -> Ended:
+    def command(self, *argv: str, kill_at: int = 0) -> Ended:
         """Run a command of the operator; if it dies, the service is started anew, as an operator would."""
-        if dying_at:
-            self.ground.doom(dying_at)
-        ended = self.ground.run(argv)
-        if (died := self.ground.spare()) is not None:
+        if kill_at:
+            self.store.kill_at_step(kill_at)
+        ended = self.store.run(argv)
+        if (died := self.store.cancel_kill()) is not None:
             self.deaths.append(died)
             self.restart()
         assert ended.killed == (died is not None), ended.printed
@@ -93,30 +93,30 @@ class Walk:
 
     # --- Acting
 
-    def do(self, act: Act, *, dying_at: int = 0) -> httpx.Response | None:
-        """Let somebody act, and compare; the process may die at a step on the way."""
-        if dying_at:
-            self.ground.doom(dying_at)
+    def do(self, act: Act, *, kill_at: int = 0) -> httpx.Response | None:
+        """Do an act and compare; the process may be killed at a step."""
+        if kill_at:
+            self.store.kill_at_step(kill_at)
         response = self.sent(act)
-        died = self.ground.spare()
+        died = self.store.cancel_kill()
         if died is not None:
             self.deaths.append(died)
         if response is not None:
             self.answered(self.model, act, response)
             if died is not None:
-                self.ground.stop()
+                self.store.stop()
                 self.start()
             self.remember()
             self.look(act.whom(self.model))
             return response
-        assert died is not None, "no answer, and nobody died"
+        assert died is not None, "no answer, and no process died"
         self._interrupted(act)
         return None
 
     def sent(self, act: Act) -> httpx.Response | None:
         """Send a request; None if there is no answer."""
         try:
-            response = act.send(self.ground.client)
+            response = act.send(self.store.client)
         except httpx.TransportError:
             return None
         if receipt := body_of(response).get("receipt"):
@@ -124,7 +124,7 @@ class Walk:
         return response
 
     def answered(self, model: Model, act: Act, response: httpx.Response) -> None:
-        """Hold an answer against what must be answered, and make true what it says."""
+        """Compare an answer with the model's, and apply it to the model."""
         observed_state.same(f"answer to {act}", (response.status_code, slug_of(response)), act.foresee(model))
         if response.status_code < 400:
             act.happen(model, body_of(response))
@@ -137,8 +137,8 @@ class Walk:
     def _interrupted(self, act: Act) -> None:
         """Start again, and find out which it was: before or after, never between."""
         whom = act.whom(self.model)
-        self.ground.stop()
-        assert self.ground.start(), "the service does not come up after it died"
+        self.store.stop()
+        assert self.store.start(), "the service does not come up after it died"
         told = f"{act}, interrupted at {self.deaths[-1]}"
         self._adopt(self._either(act), [whom.id] if whom else [], told, swept=True)
         self.remember()
@@ -188,7 +188,7 @@ class Walk:
                 try:
                     for act, response in order:
                         self.answered(model, act, response)
-                except (Differs, AssertionError):
+                except (DifferenceError, AssertionError):
                     continue
                 yield model
 
@@ -198,7 +198,7 @@ class Walk:
         """Take for true the first candidate that agrees with what the service shows of these people.
 
         Args:
-            swept: what is over by the clock has been ended, as at each start.
+            swept: everything that expired has ended, as at each start.
 
         Raises:
             Differs: none does.
@@ -212,23 +212,23 @@ class Walk:
             try:
                 for subject_id, (let_in, document) in shown.items():
                     self._agrees(model, subject_id, let_in, document)
-            except Differs as fault:
+            except DifferenceError as fault:
                 faults.append(str(fault))
                 continue
             self.model = model
             return
         msg = f"between before and after: {what}\n" + "\n".join(faults)
-        raise Differs(msg)
+        raise DifferenceError(msg)
 
     def _shown(self, subject_id: str) -> tuple[dict[str, bool], Body]:
         """Try every token that this person ever had, and fetch the document with one that lets them in."""
         let_in: dict[str, bool] = {}
         document: Body = {}
         for secret in self.secrets.get(subject_id, []):
-            answer = See(secret, "comparisons").send(self.ground.client)
+            answer = See(secret, "comparisons").send(self.store.client)
             let_in[secret] = answer.status_code == 200
             if let_in[secret] and not document:
-                document = See(secret).send(self.ground.client).json()
+                document = See(secret).send(self.store.client).json()
         return let_in, document
 
     @staticmethod
@@ -241,11 +241,11 @@ class Walk:
             observed_state.held(person, model, document)
 
     def look(self, person: Person | None) -> Body:
-        """Compare all that is shown of somebody with all that is true; nothing of who has no way in."""
+        """Compare the access document of a subject with the model; skip a subject without a token."""
         if person is None or not person.secrets():
             return {}
         act = See(person.secrets()[0])
-        response = act.send(self.ground.client)
+        response = act.send(self.store.client)
         self.answered(self.model, act, response)
         document = body_of(response)
         observed_state.held(person, self.model, document)
@@ -253,7 +253,7 @@ class Walk:
         return document
 
     def remember(self) -> None:
-        """Keep in mind what was ever known: it may be tried for ever."""
+        """Remember every secret and id, to try them later."""
         for person in self.model.data.people.values():
             if person.id not in self.people:
                 self.people.append(person.id)
@@ -279,9 +279,9 @@ class Walk:
 
     def nothing_left(self) -> None:
         """Search for what is left of who was erased."""
-        assert files.left_of(self.gone, self.ground.root, self.ground.log) == []
+        assert files.left_of(self.gone, self.store.root, self.store.log) == []
 
     def discard(self) -> None:
         """End the service and take everything away."""
-        self.ground.stop(signal.SIGKILL)
-        shutil.rmtree(self.ground.root.parent, ignore_errors=True)
+        self.store.stop(signal.SIGKILL)
+        shutil.rmtree(self.store.root.parent, ignore_errors=True)

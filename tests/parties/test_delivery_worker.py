@@ -16,7 +16,7 @@ from app.callbacks import http_client
 from app.callbacks.delivery_worker import DeliveryCounts, DeliveryWorker
 from app.callbacks.http_client import CallResult, Outcome
 from app.kit.clock import utc_now
-from tests.crash.process_launcher import Nursery, Spot, Trial
+from tests.crash.process_launcher import ProcessLauncher, Spot, Trial
 from tests.parties.receivers import Receiver, call_back, closed_port, receiving, slow, until
 from tests.support.byte_scan import rows
 from tests.support.launcher import run_command
@@ -25,8 +25,8 @@ from tests.support.toy_engine import toy_card
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Nursery:
-    return Nursery()
+def launcher() -> ProcessLauncher:
+    return ProcessLauncher()
 
 
 def pending(root: Path) -> int:
@@ -145,22 +145,22 @@ TELLING = "telling a relying party"
     ids=["before it is sent", "before the try is counted", "after that", "before its outcome", "after that too"],
 )
 def test_killed_anywhere_it_is_told_at_least_once_and_under_one_id(
-    nursery: Nursery,
+    launcher: ProcessLauncher,
     root: Path,
     pool: SharedPool,
     receiver: Receiver,
     door: Party,
-    deadly: Spot,
+    kill_at: Spot,
     sent_before: int,
     sent: int,
 ) -> None:
-    trial = Trial(root, datetime.now(UTC), deadly=deadly)
-    with nursery.service(trial, callback_private=True) as child:
+    trial = Trial(root, datetime.now(UTC), kill_at=kill_at)
+    with launcher.service(trial, callback_private=True) as process:
         try:
-            given_in(child.client, door)
+            given_in(process.client, door)
         except httpx.TransportError:
-            assert deadly.operation == "consent"
-        child.killed()
+            assert kill_at.operation == "consent"
+        process.killed()
     assert len(receiver.told) == sent_before
     with serving(root, pool, toy_card(), callback_private=True):
         until(lambda: pending(root) == 0)
@@ -170,13 +170,13 @@ def test_killed_anywhere_it_is_told_at_least_once_and_under_one_id(
 
 
 def test_killed_before_the_act_commits_nobody_is_told(
-    nursery: Nursery, root: Path, pool: SharedPool, receiver: Receiver, door: Party
+    launcher: ProcessLauncher, root: Path, pool: SharedPool, receiver: Receiver, door: Party
 ) -> None:
-    trial = Trial(root, datetime.now(UTC), deadly=Spot("consent", "mien.db written"))
-    with nursery.service(trial, callback_private=True) as child:
+    trial = Trial(root, datetime.now(UTC), kill_at=Spot("consent", "mien.db written"))
+    with launcher.service(trial, callback_private=True) as process:
         with pytest.raises(httpx.TransportError):
-            given_in(child.client, door)
-        child.killed()
+            given_in(process.client, door)
+        process.killed()
     with serving(root, pool, toy_card(), callback_private=True):
         time.sleep(0.5)
 

@@ -1,6 +1,6 @@
-"""Record the two databases of this version, with people in them: `python -m tests.releases.record VERSION`.
+"""Record the two databases of this version, with subjects: `python -m tests.releases.record VERSION`.
 
-Run once when a version is released, by the code of that version; later versions must be able to use what it left.
+Run once for a release, with its code; later versions must be able to use the recording.
 """
 
 import json
@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 DATABASES = (("data", "mien"), ("keys", "register"))
 
 
-def lived_in(service: RunningService) -> dict[str, Any]:
-    """Let people do one of each thing, and return what they would remember."""
+def populate(service: RunningService) -> dict[str, Any]:
+    """Do one of each act, and return the secrets of the callers."""
     door, gate = service.party("Door"), service.party("Gate")
     ada, _, to_door = service.enrolled(face=1, party=door)
     to_gate = service.consent(ada, gate)
@@ -36,22 +36,22 @@ def lived_in(service: RunningService) -> dict[str, Any]:
     assert ada("GET", "/v1/me/access").status_code == 200
     gone = service.person("Cleo")
     return {
-        "people": [remembered(ada), remembered(ben)],
+        "people": [secrets_of(ada), secrets_of(ben)],
         "parties": [{"id": door.id, "key": door.key}, {"id": gate.id, "key": gate.key}],
         "consents": [to_door, to_gate, kept],
         "withdrawn": withdrawn,
-        "erased": remembered(gone),
+        "erased": secrets_of(gone),
         "erasure": gone("DELETE", "/v1/me").json(),
     }
 
 
-def remembered(person: Person) -> dict[str, str]:
-    """Return what a person wrote down."""
+def secrets_of(person: Person) -> dict[str, str]:
+    """Return the secrets of a subject."""
     return {"subject_id": person.subject_id, "token": person.token, "recovery_code": person.recovery_code}
 
 
 def dump(root: Path, to: Path) -> None:
-    """Write both databases as SQL, which is text and needs no SQLite of that day; and the key-encryption key."""
+    """Write both databases as SQL, which needs no particular version of SQLite, and the key-encryption key."""
     to.mkdir()
     for directory, name in DATABASES:
         with closing(sqlite3.connect(root / directory / f"{name}.db")) as connection:
@@ -68,7 +68,7 @@ def main(version: str) -> None:
         root = Path(directory)
         prepare(root)
         with serving(root, SharedPool(pool), card) as service:
-            story = lived_in(service)
+            story = populate(service)
         dump(root, HERE / version)
     (HERE / version / "story.json").write_text(json.dumps(story, indent=1) + "\n")
     pool.close()

@@ -1,4 +1,4 @@
-"""A disk that takes the log and not the database: commits succeed, emptying the log fails with a system error."""
+"""A disk with room for the write-ahead log but not for the database: commits succeed, checkpoints fail."""
 
 import resource
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 from app.db.sqlite.store import Store
 
 IMPATIENT: dict[str, Any] = {"sqlite_busy_s": 0.6}
-"""Settings of a service that gives up soon on a database that is held up."""
+"""Settings of a service with a short busy time."""
 
 
 @contextmanager
 def full_disk(store: Store) -> Iterator[None]:
-    """Let no file of this process grow beyond half of the database; Python ignores the signal, SQLite gets EFBIG."""
+    """Limit the files of this process to half of the database; Python ignores the signal, SQLite gets EFBIG."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size // 2, hard))
     try:

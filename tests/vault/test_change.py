@@ -39,7 +39,7 @@ def vault(root: Path) -> Iterator[Vault]:
 
 @pytest.fixture
 def hasty(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    """Serve with little patience for databases that are held up."""
+    """Serve with a short busy time."""
     with serving(root, pool, toy_card(), **IMPATIENT) as running:
         yield running
 
@@ -84,12 +84,12 @@ def test_block_that_raises_leaves_neither_rows_nor_keys(vault: Vault) -> None:
         raise ZeroDivisionError
 
     assert keys_of(vault, subject_id) == []
-    assert keys_of(vault, standing) == [1], "what was to end has not ended"
+    assert keys_of(vault, standing) == [1], "the end was rolled back"
     assert rows(vault.data.path, "SELECT id FROM subjects") == [(standing.hex,)]
     assert rows(vault.register.store.path, "SELECT count(*) FROM tombstones") == [(0,)]
 
 
-def test_rows_that_the_database_refuses_leave_no_keys(vault: Vault) -> None:
+def test_refused_rows_leave_no_keys(vault: Vault) -> None:
     standing = uuid4()
     add_subject(vault, standing)
     with suppress(IntegrityError), vault.change() as change:
@@ -99,8 +99,8 @@ def test_rows_that_the_database_refuses_leave_no_keys(vault: Vault) -> None:
     assert keys_of(vault, standing) == [1]
 
 
-def test_crash_after_the_key_and_before_the_row_leaves_a_key_that_opens_nothing(vault: Vault) -> None:
-    """It seals nothing and nobody's row names it; the next key of the same owner gets another number."""
+def test_crash_between_key_and_row_leaves_an_unused_key(vault: Vault) -> None:
+    """No row uses it; the next key of the same owner gets another generation."""
     owner = Owner.grant(uuid4())
     first = vault.register.issue(owner)
     second = vault.register.issue(owner)
@@ -142,7 +142,7 @@ def test_register_commits_before_the_data(vault: Vault) -> None:
     assert rows(vault.data.path, "SELECT count(*) FROM subjects") == [(0,)]
 
 
-def test_failed_commit_does_not_poison_the_store(vault: Vault) -> None:
+def test_store_works_after_a_failed_commit(vault: Vault) -> None:
     """A COMMIT that fails and that SQLite does not undo by itself: the next writer must find the database free."""
     with vault.data.write() as session:
         session.execute(text("CREATE TABLE one (id INTEGER PRIMARY KEY)"))
@@ -156,7 +156,7 @@ def test_failed_commit_does_not_poison_the_store(vault: Vault) -> None:
     assert rows(vault.data.path, "SELECT count(*) FROM two") == [(0,)]
 
 
-def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(service: RunningService) -> None:
+def test_withdrawal_whose_commit_fails_is_finished_by_the_next_maintenance_run(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     _, _, others = service.enrolled(face=2, party=party)
     with failing_commit(service.vault, UUID(given["consent_id"])):
@@ -172,7 +172,7 @@ def test_withdrawal_whose_commit_fails_is_finished_by_the_next_sweep(service: Ru
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
-def test_sweep_that_fails_too_leaves_it_to_the_next(service: RunningService) -> None:
+def test_maintenance_run_that_fails_leaves_it_to_the_next(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     with failing_commit(service.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
@@ -185,7 +185,7 @@ def test_sweep_that_fails_too_leaves_it_to_the_next(service: RunningService) -> 
     assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_withdrawal_whose_commit_fails_can_be_asked_for_again(service: RunningService) -> None:
+def test_withdrawal_whose_commit_fails_can_be_repeated(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     with failing_commit(service.vault, UUID(given["consent_id"])):
         person("DELETE", f"/v1/me/consents/{given['consent_id']}")
@@ -195,10 +195,10 @@ def test_withdrawal_whose_commit_fails_can_be_asked_for_again(service: RunningSe
     assert party.verify(given["subject_ref"], toy_photo(1)).status_code == 404
 
 
-# --- Superseding
+# --- Replaced keys
 
 
-def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_next_sweep(
+def test_old_keys_that_could_not_be_destroyed_go_with_the_next_maintenance_run(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     person, _, given = service.enrolled(face=1)
@@ -215,10 +215,10 @@ def test_replacement_whose_old_keys_could_not_be_destroyed_is_finished_by_the_ne
     assert "templates" not in {table for table, _ in openable(old, live_keys(service.root, old))}
 
 
-# --- Settling
+# --- Checkpoints
 
 
-def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: RunningService) -> None:
+def test_reader_that_blocks_the_checkpoint_is_reported(hasty: RunningService) -> None:
     person, _, given = hasty.enrolled(face=1)
     (mine,) = rows(hasty.vault.data.path, "SELECT sealed FROM templates")
     needles = Needles().photo("template", mine[0])
@@ -230,11 +230,11 @@ def test_reader_holds_the_log_and_nothing_claims_otherwise(hasty: RunningService
     run_maintenance(hasty.vault, settings=hasty.settings, now=hasty.clock())
 
     assert (held_up.status_code, held_up.json()["erased_from_disk"]) == (200, False)
-    assert there, "the claim was right: bytes were still there"
-    assert not needles.found(hasty.files()), "they follow by themselves, as the answer says"
+    assert there, "the answer was true: bytes were still there"
+    assert not needles.found(hasty.files()), "a maintenance run removes them"
 
 
-def test_full_disk_after_the_commit_does_not_unsay_the_withdrawal(service: RunningService) -> None:
+def test_full_disk_after_the_commit_does_not_undo_the_withdrawal(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     with full_disk(service.vault.data):
         answer = person("DELETE", f"/v1/me/consents/{given['consent_id']}")
@@ -243,8 +243,8 @@ def test_full_disk_after_the_commit_does_not_unsay_the_withdrawal(service: Runni
     assert (answer.status_code, answer.json().get("erased_from_disk")) == (200, False)
 
 
-def test_dead_row_is_not_brought_back_to_life_by_enrolling(service: RunningService) -> None:
-    """Its tombstone is written: whatever the data store still says, that consent has ended."""
+def test_enrolling_does_not_revive_a_dead_row(service: RunningService) -> None:
+    """Its tombstone is written: the consent has ended, whether its row is still there or not."""
     person, party, given = service.enrolled(face=1)
     # As by a withdrawal whose data commit then failed.
     ended = Ended(EndedKind.GRANT, UUID(given["consent_id"]), "withdrawn", service.clock().date())

@@ -35,7 +35,7 @@ def test_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-def test_wherever_the_first_start_dies_the_next_one_has_a_whole_key(tmp_path: Path) -> None:
+def test_first_start_killed_at_any_step_leaves_no_incomplete_key(tmp_path: Path) -> None:
     names = steps_of(KekFile(tmp_path / "watched" / "kek").make_first)
 
     assert [name for _, name in names] == ["kek written", "kek made"]
@@ -70,12 +70,12 @@ def test_malformed_key_is_refused_without_being_shown(value: str) -> None:
         assert not value or value not in str(refused.value)
 
 
-def test_next_key_without_a_first_is_no_setting() -> None:
+def test_next_key_without_a_first_is_refused() -> None:
     with pytest.raises(ValueError, match="MIEN_KEK_NEXT needs MIEN_KEK"):
         Settings(kek_next=SecretStr(spelled(b"x" * KEY_BYTES)))
 
 
-def test_ring_looks_again_for_a_key_that_it_does_not_know(tmp_path: Path) -> None:
+def test_unknown_key_is_looked_up_again(tmp_path: Path) -> None:
     file = KekFile(tmp_path / "kek")
     file.make_first()
     ring = AvailableKeks(KekFile(tmp_path / "kek"))
@@ -91,9 +91,7 @@ def test_ring_looks_again_for_a_key_that_it_does_not_know(tmp_path: Path) -> Non
         ring.get(old.id)
 
 
-def test_whoever_reads_while_the_key_is_replaced_has_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_while_the_key_is_replaced_returns_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between reading one file and the other, all of the replacing happens."""
     file, other = KekFile(tmp_path / "kek"), KekFile(tmp_path / "kek")
     file.make_first()
@@ -140,7 +138,7 @@ def test_key_in_a_file_of_another_name_elsewhere_is_replaced_there(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["notes of the operator", None])
-def test_what_no_rotation_left_is_not_destroyed(tmp_path: Path, content: str | None) -> None:
+def test_file_that_no_rotation_left_is_not_destroyed(tmp_path: Path, content: str | None) -> None:
     """A file of the operator's own, or their copy of the key in force."""
     file = KekFile(tmp_path / "kek")
     file.make_first()
@@ -153,7 +151,7 @@ def test_what_no_rotation_left_is_not_destroyed(tmp_path: Path, content: str | N
     assert not (tmp_path / "kek.next").exists()
 
 
-def test_file_that_cannot_be_replaced_where_it_lies_is_refused_before_anything_is_made(
+def test_file_in_an_unwritable_directory_is_refused_before_any_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a file that is mounted by itself, or on a system without a second name for a file."""
@@ -170,7 +168,7 @@ def test_file_that_cannot_be_replaced_where_it_lies_is_refused_before_anything_i
 
 
 @pytest.mark.service
-def test_key_from_the_settings_opens_what_it_was_made_with(tmp_path: Path) -> None:
+def test_key_from_the_settings_opens_a_store_made_with_it(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, kek=spelled(b"k" * KEY_BYTES))
     first, second = open_vault(settings), open_vault(settings)
 

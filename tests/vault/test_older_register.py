@@ -1,4 +1,4 @@
-"""A register that is older than the data is refused; keys that do not open keep nobody from ending what is theirs."""
+"""An older register is refused. A key that does not open prevents no withdrawal and no erasure."""
 
 import secrets
 import shutil
@@ -22,7 +22,7 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 
-def purged(settings: Settings) -> int:
+def purge(settings: Settings) -> int:
     vault = open_vault(settings)
     with closing(vault.data), closing(vault.register.store):
         return purge_dead_rows(vault, now=utc_now())
@@ -30,7 +30,7 @@ def purged(settings: Settings) -> int:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("since", ["registered", "enrolled again"])
-def test_register_that_is_older_than_the_data_deletes_nothing(root: Path, pool: SharedPool, since: str) -> None:
+def test_register_older_than_the_data_deletes_nothing(root: Path, pool: SharedPool, since: str) -> None:
     with serving(root, pool, toy_card()) as service:
         ada, party, consent = service.enrolled(face=1)
     shutil.copytree(root / "keys", root / "older")
@@ -44,36 +44,36 @@ def test_register_that_is_older_than_the_data_deletes_nothing(root: Path, pool: 
     older = settings_for(root).model_copy(update={"keys_dir": root / "older"})
 
     with pytest.raises(ForeignRegisterError, match="older than the data"):
-        purged(older)
+        purge(older)
     assert rows(root / "data" / "mien.db", "SELECT id FROM subjects UNION SELECT id FROM templates") == before
-    assert purged(settings_for(root)) == 0
+    assert purge(settings_for(root)) == 0
 
 
-def spoil(service: RunningService, owner: Owner) -> None:
-    """Let a key be damaged."""
+def damage_key(service: RunningService, owner: Owner) -> None:
+    """Damage the key of an owner."""
     with closing(sqlite3.connect(service.vault.register.store.path)) as connection, connection:
         spoilt = (secrets.token_bytes(WRAPPED_BYTES), owner.digest)
         assert connection.execute("UPDATE keys SET wrapped = ? WHERE owner = ?", spoilt).rowcount
 
 
-def test_withdrawing_does_not_need_the_persons_key(service: RunningService) -> None:
+def test_withdrawal_needs_no_key_of_the_subject(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
-    spoil(service, Owner.subject(UUID(person.subject_id)))
-    unknown = party.verify("nobody", toy_photo(1))
+    damage_key(service, Owner.subject(UUID(person.subject_id)))
+    unknown = party.verify("unknown", toy_photo(1))
     verified = party.verify(consent["subject_ref"], toy_photo(1))
     seen = person("GET", "/v1/me").status_code
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
     left = rows(service.vault.data.path, "SELECT count(*) FROM grants")
 
     assert (verified.status_code, verified.content) == (404, unknown.content)
-    assert seen == 503, "what cannot be read now is no fault of the request"
+    assert seen == 503, "the store fails, not the request"
     assert (withdrawn.status_code, withdrawn.json()["state"], left) == (200, "withdrawn", [(0,)])
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def test_template_that_does_not_open_is_the_common_refusal(service: RunningService) -> None:
+def test_template_that_does_not_open_gets_the_common_refusal(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
-    spoil(service, Owner.grant(UUID(consent["consent_id"])))
-    unknown, verified = party.verify("nobody", toy_photo(1)), party.verify(consent["subject_ref"], toy_photo(1))
+    damage_key(service, Owner.grant(UUID(consent["consent_id"])))
+    unknown, verified = party.verify("unknown", toy_photo(1)), party.verify(consent["subject_ref"], toy_photo(1))
 
     assert (verified.status_code, verified.content) == (404, unknown.content)

@@ -1,4 +1,4 @@
-"""The register: keys by owner and generation, tombstones that point at nobody."""
+"""The register: keys by owner and generation, and tombstones that reveal no id."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -53,7 +53,7 @@ def test_ending_destroys_every_key_and_leaves_one_tombstone(register: Register, 
             register.key(owner)
 
 
-def test_ending_one_leaves_the_others_keys(register: Register) -> None:
+def test_end_of_one_owner_keeps_the_keys_of_others(register: Register) -> None:
     """Also a person's and a grant's that happen to have one id."""
     shared, other = uuid4(), uuid4()
     for owner in (Owner.subject(shared), Owner.grant(shared), Owner.grant(other)):
@@ -65,7 +65,7 @@ def test_ending_one_leaves_the_others_keys(register: Register) -> None:
     assert generations(register, Owner.grant(other)) == [1]
 
 
-def test_destroyed_key_leaves_the_file_and_its_log(register: Register, root: Path) -> None:
+def test_destroyed_key_is_in_neither_file_nor_write_ahead_log(register: Register, root: Path) -> None:
     owner = Owner.grant(uuid4())
     register.issue(owner)
     ((_, _, wrapped),) = slots(root)
@@ -79,7 +79,7 @@ def test_destroyed_key_leaves_the_file_and_its_log(register: Register, root: Pat
     assert not needles.found(files_under(root / "keys"))
 
 
-def test_tombstone_tells_the_id_only_to_who_has_it(register: Register) -> None:
+def test_tombstone_does_not_reveal_the_id(register: Register) -> None:
     one = UUID(int=1)
     register.end([Ended(EndedKind.SUBJECT, one, "erased", DAY)])
 
@@ -88,7 +88,7 @@ def test_tombstone_tells_the_id_only_to_who_has_it(register: Register) -> None:
     assert tombstones(register, EndedKind.GRANT) == {}
 
 
-def test_retiring_destroys_what_is_older_and_not_kept(register: Register) -> None:
+def test_old_keys_are_destroyed_except_those_kept(register: Register) -> None:
     owner, other = Owner.grant(uuid4()), Owner.grant(uuid4())
     for one in (owner, other):
         for _ in range(4):
@@ -101,7 +101,7 @@ def test_retiring_destroys_what_is_older_and_not_kept(register: Register) -> Non
         register.key(owner, 2)
 
 
-def test_what_ended_is_given_no_new_key(register: Register) -> None:
+def test_ended_owner_gets_no_new_key(register: Register) -> None:
     owner = Owner.grant(uuid4())
     register.issue(owner)
     register.end([Ended(EndedKind.GRANT, owner.id, "withdrawn", DAY)])
@@ -111,7 +111,7 @@ def test_what_ended_is_given_no_new_key(register: Register) -> None:
     assert generations(register, owner) == []
 
 
-def test_keys_of_two_generations_open_each_its_own(register: Register) -> None:
+def test_keys_of_two_generations_open_their_own_values(register: Register) -> None:
     owner = Owner.subject(uuid4())
     first, second = register.issue(owner), register.issue(owner)
     sealed = register.key(owner, first).seal(b"old", "here")

@@ -154,7 +154,7 @@ def test_another_register_is_refused_and_nothing_is_deleted(root: Path, pool: Sh
     assert contents(root) == before
 
 
-def test_missing_register_is_refused_and_not_made_anew(root: Path, pool: SharedPool) -> None:
+def test_missing_register_is_refused_and_not_created(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         service.enrolled(face=1)
     before = rows(root / "data" / "mien.db", "SELECT id FROM templates")

@@ -22,7 +22,7 @@ from app.vault.vault import ForeignRegisterError
 from tests.support.byte_scan import rows
 from tests.support.launcher import refused, run_command, run_here, run_program
 from tests.support.service_fixture import prepare
-from tests.test_upgrading import laid_out
+from tests.test_upgrading import create_databases
 from tests.vault.operator import DATA, contents, make_backup, restore
 
 
@@ -259,7 +259,7 @@ def test_no_request_is_answered_before_dead_rows_are_deleted(lived_in: Path, bac
 @pytest.mark.service
 def test_older_backup_is_migrated(tmp_path: Path) -> None:
     root = tmp_path / "old"
-    laid_out("0.1.0", root)
+    create_databases("0.1.0", root)
     made = make_backup(root, tmp_path / "backup")
     people = rows(root / DATA, "SELECT id FROM subjects")
     (root / DATA).unlink()

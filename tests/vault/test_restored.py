@@ -1,4 +1,4 @@
-"""Whatever ended since a backup, in whichever way, stays ended after `mien restore`: over HTTP, and in every byte."""
+"""Everything that ended since a backup stays ended after `mien restore`: over HTTP, and in every byte."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tests.vault.operator import DATA, make_backup, restore
 
 @dataclass
 class Case:
-    """Somebody enrolled, and what they and their relying party know."""
+    """An enrolled subject, and the secrets of the subject and the relying party."""
 
     person: Person
     party: Party
@@ -178,12 +178,12 @@ def test_what_ended_stays_ended(
     done = restore(root, backup, clock=clock)
 
     assert set(looked_for.spellings) == {one.split(" in ")[0] for one in looked_for.found(files_under(backup))}
-    assert looked_for.found(files_under(root)) == [], "before anybody starts the service"
+    assert looked_for.found(files_under(root)) == [], "before the service starts"
     assert (done.purged > 0) != (done.expired > 0)
     with serving(root, pool, toy_card(), clock=clock) as service:
         assert ask(case.at(service)) == answer
         assert looked_for.found(files_under(root)) == []
-        # What did not end is there: the person, or what they can begin anew.
+        # A subject who did not end is there, and can enrol again.
         newcomer, party, consent = service.enrolled(face=3, party=service.party("Gate"))
         assert (
             Party(service.client, party.id, party.key).verify(consent["subject_ref"], toy_photo(3)).status_code == 200

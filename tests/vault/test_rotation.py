@@ -1,4 +1,4 @@
-"""A rotation loses no key, leaves nothing of the old one, and is finished wherever it was interrupted."""
+"""A rotation loses no key, leaves no byte of the old one, and can be finished after any interruption."""
 
 import base64
 import shutil
@@ -51,13 +51,13 @@ def turned(root: Path, settings: Settings | None = None) -> RotationResult:
 
 @dataclass(frozen=True)
 class Kept:
-    """Keys, known by what was sealed under them; and some that were destroyed."""
+    """Live keys, each with a value that it sealed, and destroyed keys."""
 
     sealed: dict[tuple[Owner, int], bytes]
     destroyed: list[tuple[Owner, int]]
 
     def opens_in(self, register: Register) -> bool:
-        """Say whether every key is what it was, and no destroyed one is back."""
+        """Return whether every live key opens its value and every destroyed one is gone."""
         for (owner, generation), value in self.sealed.items():
             assert register.key(owner, generation).open(value, "here") == b"kept"
         for owner, generation in self.destroyed:
@@ -67,7 +67,7 @@ class Kept:
 
 
 def of_the_service(register: Register) -> list[tuple[Owner, int]]:
-    """Return the keys that guard the log's leaves and that sign, and what counts are sealed under."""
+    """Return the keys of the transparency log and of the enumeration guard."""
     ids = rows(register.store.path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
     known = [*(Owner.log(UUID(one)) for (one,) in ids), KEY_OWNER]
     assert len(known) == SERVICE_KEYS
@@ -75,7 +75,7 @@ def of_the_service(register: Register) -> list[tuple[Owner, int]]:
 
 
 def filled(register: Register, count: int = OWNERS) -> Kept:
-    """Give *count* people two keys each, of which every third loses the first. The service has keys of its own."""
+    """Issue two keys to each of *count* owners, and destroy the first of every third. The service has more keys."""
     kept = Kept({owner: register.key(owner[0]).seal(b"kept", "here") for owner in of_the_service(register)}, [])
     for number in range(count):
         owner = Owner.subject(uuid4()) if number % 2 else Owner.grant(uuid4())
@@ -106,7 +106,7 @@ def keks(root: Path) -> set[str]:
 
 
 def opened_by(kek: bytes, register: Path) -> int:
-    """Count the keys of a register file that a key-encryption key opens, with nothing but AES."""
+    """Count the keys of a register file that a key-encryption key opens, with AES alone."""
     aead, count = AESGCM(base64.b64decode(kek)), 0
     for owner, generation, wrapped in rows(register, "SELECT owner, generation, wrapped FROM keys"):
         try:
@@ -117,15 +117,15 @@ def opened_by(kek: bytes, register: Path) -> int:
     return count
 
 
-def test_every_key_is_what_it_was_and_under_the_new_one(root: Path, kept: Kept) -> None:
+def test_every_key_is_unchanged_and_under_the_new_one(root: Path, kept: Kept) -> None:
     told: list[tuple[int, int]] = []
     with opened(root) as register:
         before = register.keks.first.id
         done = rotate(register, progress=lambda *one: told.append(one))
 
-        assert kept.opens_in(register), "for who had it open"
+        assert kept.opens_in(register), "for a process that had it open"
     with opened(root) as register:
-        assert kept.opens_in(register), "and for who opens it now"
+        assert kept.opens_in(register), "and for one that opens it now"
         assert register.keks.first.id == done.kek_id != before
     living = len(kept.sealed)
     assert done == RotationResult(done.kek_id, living, resumed=False, to_do=None)
@@ -156,7 +156,7 @@ def test_old_copies_of_the_register_are_useless_without_the_old_key(root: Path, 
     )
 
 
-def test_nothing_of_the_old_key_and_of_what_it_wrapped_is_in_any_file(root: Path) -> None:
+def test_neither_the_old_key_nor_keys_under_it_are_in_any_file(root: Path) -> None:
     with opened(root) as register:
         kept = filled(register, 250)
         old = (root / "keys" / "kek").read_bytes()
@@ -176,10 +176,10 @@ def test_nothing_of_the_old_key_and_of_what_it_wrapped_is_in_any_file(root: Path
     assert needles.found(files_under(root / "keys")) == []
 
 
-# --- What interrupts it
+# --- Interruptions
 
 
-def test_log_that_is_held_up_stops_it_and_the_old_key_stays_until_it_is_empty(root: Path, kept: Kept) -> None:
+def test_blocked_checkpoint_stops_the_rotation_and_keeps_the_old_key(root: Path, kept: Kept) -> None:
     settings = settings_for(root).model_copy(update={"sqlite_busy_s": 0.2})
     old = (root / "keys" / "kek").read_bytes()
     with opened(root) as reader, reader.store.read() as session:
@@ -196,7 +196,7 @@ def test_log_that_is_held_up_stops_it_and_the_old_key_stays_until_it_is_empty(ro
     assert keks(root) == {"kek"}
 
 
-def test_full_disk_refuses_it_and_loses_nothing(root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_stops_the_rotation_and_loses_no_key(root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(root) as register:
         with full_disk(register.store), pytest.raises((RotationError, DBAPIError)):
             rotate(register)
@@ -211,7 +211,7 @@ def test_full_disk_refuses_it_and_loses_nothing(root: Path, kept: Kept, monkeypa
         assert kept.opens_in(register)
 
 
-def test_disk_without_room_for_a_new_key_leaves_all_as_it_was(
+def test_disk_without_room_for_a_new_key_changes_nothing(
     root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = (root / "keys" / "kek").read_bytes()
@@ -228,7 +228,7 @@ def test_disk_without_room_for_a_new_key_leaves_all_as_it_was(
     assert ((root / "keys" / "kek").read_bytes(), keks(root)) == (old, {"kek"})
 
 
-def test_key_that_does_not_open_stops_it_and_the_old_key_stays(root: Path, kept: Kept) -> None:
+def test_key_that_does_not_open_stops_the_rotation_and_keeps_the_old_key(root: Path, kept: Kept) -> None:
     with opened(root) as register, register.store.write() as session:
         session.execute(text("UPDATE keys SET wrapped = randomblob(60) WHERE slot = 20"))
     old = (root / "keys" / "kek").read_bytes()
@@ -241,7 +241,7 @@ def test_key_that_does_not_open_stops_it_and_the_old_key_stays(root: Path, kept:
     assert kept.destroyed
 
 
-def test_two_at_once_are_one(root: Path, kept: Kept) -> None:
+def test_second_rotation_at_once_is_refused(root: Path, kept: Kept) -> None:
     with locked(root / "keys"), pytest.raises(RotationError, match="another rotation is under way"):
         turned(root)
     assert not turned(root).resumed
@@ -254,7 +254,7 @@ def test_two_at_once_are_one(root: Path, kept: Kept) -> None:
 
 @dataclass(frozen=True)
 class Secrets:
-    """Two key-encryption keys, as the environment gives them."""
+    """Two key-encryption keys, as in the environment."""
 
     old: str
     new: str
@@ -280,7 +280,7 @@ def closing_vault(settings: Settings) -> Iterator[Register]:
 
 
 @pytest.mark.service
-def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Path, Kept]) -> None:
+def test_key_from_a_setting_is_rotated_to_the_next_setting(by_setting: tuple[Path, Kept]) -> None:
     root, kept = by_setting
     old, both, new = (
         settings_for(root, **given)
@@ -313,7 +313,7 @@ def test_key_from_a_setting_is_followed_by_the_next_setting(by_setting: tuple[Pa
 
 
 @pytest.mark.service
-def test_rotation_to_a_setting_that_was_killed_is_finished(by_setting: tuple[Path, Kept], tmp_path: Path) -> None:
+def test_killed_rotation_to_a_setting_is_finished(by_setting: tuple[Path, Kept], tmp_path: Path) -> None:
     root, kept = by_setting
     both = {"kek": SECRETS.old, "kek_next": SECRETS.new}
     watched = shutil.copytree(root, tmp_path / "watched")

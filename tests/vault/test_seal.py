@@ -13,7 +13,7 @@ contexts = st.text(max_size=80)
 
 
 @given(raw=keys, plain=st.binary(max_size=5000), context=contexts)
-def test_what_is_sealed_opens_in_its_place(raw: bytes, plain: bytes, context: str) -> None:
+def test_sealed_value_opens_in_its_context(raw: bytes, plain: bytes, context: str) -> None:
     sealed = Key(raw).seal(plain, context)
 
     assert Key(raw).open(sealed, context) == plain
@@ -21,7 +21,7 @@ def test_what_is_sealed_opens_in_its_place(raw: bytes, plain: bytes, context: st
 
 
 @given(raw=keys, plain=st.binary(max_size=200), here=contexts, there=contexts)
-def test_moved_to_another_place_it_does_not_open(raw: bytes, plain: bytes, here: str, there: str) -> None:
+def test_value_does_not_open_in_another_context(raw: bytes, plain: bytes, here: str, there: str) -> None:
     sealed = Key(raw).seal(plain, here)
     if here == there:
         assert Key(raw).open(sealed, there) == plain
@@ -32,7 +32,7 @@ def test_moved_to_another_place_it_does_not_open(raw: bytes, plain: bytes, here:
 
 
 @given(raw=keys, plain=st.binary(max_size=200), data=st.data())
-def test_one_changed_bit_and_it_does_not_open(raw: bytes, plain: bytes, data: st.DataObject) -> None:
+def test_value_with_one_changed_bit_does_not_open(raw: bytes, plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(Key(raw).seal(plain, "here"))
     bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
@@ -42,7 +42,7 @@ def test_one_changed_bit_and_it_does_not_open(raw: bytes, plain: bytes, data: st
 
 
 @given(raw=keys, plain=st.binary(max_size=200), length=st.integers(0, 300))
-def test_cut_short_it_does_not_open(raw: bytes, plain: bytes, length: int) -> None:
+def test_truncated_value_does_not_open(raw: bytes, plain: bytes, length: int) -> None:
     sealed = Key(raw).seal(plain, "here")
     if length >= len(sealed):
         return
@@ -52,7 +52,7 @@ def test_cut_short_it_does_not_open(raw: bytes, plain: bytes, length: int) -> No
 
 
 @given(one=keys, other=keys, plain=st.binary(max_size=200))
-def test_another_key_does_not_open_it(one: bytes, other: bytes, plain: bytes) -> None:
+def test_value_does_not_open_with_another_key(one: bytes, other: bytes, plain: bytes) -> None:
     sealed = Key(one).seal(plain, "here")
     if one == other:
         return
@@ -61,13 +61,13 @@ def test_another_key_does_not_open_it(one: bytes, other: bytes, plain: bytes) ->
         Key(other).open(sealed, "here")
 
 
-def test_same_value_sealed_twice_looks_different() -> None:
+def test_same_value_sealed_twice_differs() -> None:
     key = Key(b"k" * KEY_BYTES)
 
     assert key.seal(b"same", "here") != key.seal(b"same", "here")
 
 
-def test_error_and_key_say_nothing_of_what_they_hold() -> None:
+def test_error_and_key_reveal_nothing() -> None:
     key = Key(b"secret-key-bytes-secret-key-byte")
     with pytest.raises(SealError) as refused:
         key.open(b"x" * 60, "subjects.sealed_name:1")

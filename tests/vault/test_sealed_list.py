@@ -147,7 +147,7 @@ def test_row_of_earlier_code_opens(codec: SealedList[Any], record: object, text:
 
 
 @pytest.mark.parametrize(("codec", "record", "text", "sealed"), RECORDED)
-def test_text_is_that_of_earlier_code(codec: SealedList[Any], record: object, text: str, sealed: str) -> None:
+def test_text_is_the_same_as_in_earlier_code(codec: SealedList[Any], record: object, text: str, sealed: str) -> None:
     made = codec.seal(KEY, ROW, record)
 
     assert len(made) == len(bytes.fromhex(sealed))
