@@ -1,6 +1,6 @@
-"""A small receiver for a relying party: it stores Mien's events, and lists the references with a consent.
+"""A small receiver for a relying party: it stores Mien's events, and knows which references have a consent.
 
-    python3 examples/receiver.py --jwks jwks.json --issuer mien/… --me RELYING_PARTY_ID --store told.db
+    python3 examples/receiver.py --jwks jwks.json --issuer mien/… --me RELYING_PARTY_ID --store events.db
 
 It needs Python and `cryptography`. Put it behind a proxy with TLS. `jwks.json` is Mien's answer at
 `/.well-known/jwks.json`; `--issuer` is the first line of its `/v1/log/checkpoint`. Fetch both once, over a channel you
@@ -24,12 +24,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LATE_S, EARLY_S = 300, 60
-"""How old a message may be, and how far a clock may be off. A message that is tried again days later is signed anew."""
+"""How old a message may be, and how far ahead its clock may be. Mien signs a message again at each try."""
 REMEMBERED_S = 30 * 24 * 3600
-"""How long ids are kept: much longer than a message could be replayed."""
-LARGEST = 8 * 1024
-"""Bytes of a message."""
-PATIENCE_S = 10
+"""How long message ids are kept: much longer than a message is accepted."""
+MAX_BYTES = 8 * 1024
+"""Longest message that is read."""
+TIMEOUT_S = 10
 CLAIMS = {"iss", "aud", "jti", "iat", "event", "subject_ref", "purpose"}
 
 
@@ -37,15 +37,15 @@ class RefusedError(Exception):
     """The message is not from Mien, not for this recipient, or too old; the text has the reason."""
 
 
-def _decoded(part: str) -> bytes:
+def _decode(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def read_keys(path: Path) -> dict[str, Ed25519PublicKey]:
-    """Return the keys that sign events, by name: no key of receipts, no stolen key, no retired key."""
+    """Return the keys in use that sign events, by key id; keys for receipts and ended keys are left out."""
     keys = json.loads(path.read_bytes())["keys"]
-    good = [key for key in keys if key.get("mien_signs") == "events" and not {"revoked", "exp"} & key.keys()]
-    return {key["kid"]: Ed25519PublicKey.from_public_bytes(_decoded(key["x"])) for key in good}
+    usable = [key for key in keys if key.get("mien_signs") == "events" and not {"revoked", "exp"} & key.keys()]
+    return {key["kid"]: Ed25519PublicKey.from_public_bytes(_decode(key["x"])) for key in usable}
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ class Receiver:
     store: Path
 
     def take(self, token: str, *, now: float) -> str:
-        """Take one message. What it says is on the disk when this returns `new`, `seen` or `older`.
+        """Store one message. When this returns `new`, `seen` or `older`, it is on the disk.
 
         Raises:
-            RefusedError: it is not to be believed.
+            RefusedError: it fails a check.
         """
-        claims = self._opened(token, now)
-        with self._written() as told:
-            told.execute("DELETE FROM seen WHERE at < ?", [now - REMEMBERED_S])
-            if not told.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", [claims["jti"], now]).rowcount:
+        claims = self._verify(token, now)
+        with self._transaction() as store:
+            store.execute("DELETE FROM seen WHERE at < ?", [now - REMEMBERED_S])
+            if not store.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", [claims["jti"], now]).rowcount:
                 return "seen"
-            # An ending is final, but for a consent that was given later.
-            newer = told.execute(
+            # The end of a consent is final, unless a consent was given later.
+            newer = store.execute(
                 "INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET event = excluded.event,"
                 " iat = excluded.iat WHERE excluded.iat >= known.iat",
                 [claims["subject_ref"], claims["purpose"], claims["event"], claims["iat"]],
@@ -77,55 +77,55 @@ class Receiver:
         return "new" if newer else "older"
 
     def consents(self, subject_ref: str, purpose: str) -> bool:
-        """Say whether this person consents, as far as we were told."""
-        with self._written() as told:
+        """Return whether this person consents, according to the messages received."""
+        with self._transaction() as store:
             query = "SELECT event FROM known WHERE subject_ref = ? AND purpose = ?"
-            found = told.execute(query, [subject_ref, purpose]).fetchone()
+            found = store.execute(query, [subject_ref, purpose]).fetchone()
         return found is not None and found[0] == "given"
 
-    def _opened(self, token: str, now: float) -> dict[str, Any]:
+    def _verify(self, token: str, now: float) -> dict[str, Any]:
         try:
             head, body, signature = token.split(".")
-            header = json.loads(_decoded(head))
+            header = json.loads(_decode(head))
             key = read_keys(self.jwks).get(header.pop("kid"))
             if key is None or header != {"alg": "EdDSA", "typ": "mien-event+jws"}:
-                raise RefusedError("signed by no key for events that we know, or as something else")
-            key.verify(_decoded(signature), f"{head}.{body}".encode())
-            claims: dict[str, Any] = json.loads(_decoded(body))
+                raise RefusedError("not signed as an event by a known key for events")
+            key.verify(_decode(signature), f"{head}.{body}".encode())
+            claims: dict[str, Any] = json.loads(_decode(body))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise RefusedError("no message of Mien") from error
+            raise RefusedError("not a message of Mien") from error
         except InvalidSignature as error:
-            raise RefusedError("its signature does not fit") from error
+            raise RefusedError("the signature is wrong") from error
         if set(claims) != CLAIMS or claims["event"] not in {"given", "ended"}:
-            raise RefusedError("it says something that we do not know")
+            raise RefusedError("unknown claims or an unknown event")
         if claims["iss"] != self.issuer or claims["aud"] != self.me:
-            raise RefusedError("it is of somebody else, or to somebody else")
+            raise RefusedError("from another issuer, or for another recipient")
         if not now - LATE_S <= claims["iat"] <= now + EARLY_S:
-            raise RefusedError("it is not of now: old ones may be replayed")
+            raise RefusedError("too old, or from the future")
         return claims
 
     @contextlib.contextmanager
-    def _written(self) -> Iterator[sqlite3.Connection]:
-        """Open the store for one transaction, on the disk when the block ends."""
-        with contextlib.closing(sqlite3.connect(self.store, timeout=PATIENCE_S)) as told, told:
-            told.execute("PRAGMA synchronous=FULL")
-            told.execute("CREATE TABLE IF NOT EXISTS seen (jti TEXT PRIMARY KEY, at REAL)")
-            told.execute(
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open the store for one transaction, which is on the disk when the block ends."""
+        with contextlib.closing(sqlite3.connect(self.store, timeout=TIMEOUT_S)) as store, store:
+            store.execute("PRAGMA synchronous=FULL")
+            store.execute("CREATE TABLE IF NOT EXISTS seen (jti TEXT PRIMARY KEY, at REAL)")
+            store.execute(
                 "CREATE TABLE IF NOT EXISTS known (subject_ref TEXT, purpose TEXT, event TEXT, iat INTEGER,"
                 " PRIMARY KEY (subject_ref, purpose))"
             )
-            yield told
+            yield store
 
 
 def serve(receiver: Receiver, port: int) -> ThreadingHTTPServer:
-    """Return a server that hands every POST to *receiver*: 204 if it was taken, also if it was known already."""
+    """Return a server that passes each POST to *receiver*: 204 if the message is stored, or was stored before."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = PATIENCE_S
+        timeout = TIMEOUT_S
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > LARGEST:
+            if not length.isdecimal() or int(length) > MAX_BYTES:
                 self.send_error(413)
                 return
             try:
@@ -144,11 +144,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jwks", type=Path, required=True)
     parser.add_argument("--issuer", required=True)
-    parser.add_argument("--me", required=True, help="our relying_party_id")
+    parser.add_argument("--me", required=True, help="your relying_party_id")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--port", type=int, default=9000)
-    given = parser.parse_args()
-    server = serve(Receiver(given.jwks, given.issuer, given.me, given.store), given.port)
+    options = parser.parse_args()
+    server = serve(Receiver(options.jwks, options.issuer, options.me, options.store), options.port)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

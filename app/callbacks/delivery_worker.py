@@ -77,14 +77,18 @@ class DeliveryWorker:
 
     def run_once(self, *, within_s: float) -> DeliveryCounts:
         """Try every message once, then stop."""
-        deadline = Deadline(within_s)
         self.start_due()
-        for thread in list(self._threads.values()):
-            thread.join(max(0.0, deadline.left()))
+        self.wait(within_s=within_s)
         self.stop()
         with self._vault.data.read() as session:
             pending = sum(len(outbox.list_waiting(session, party)) for party in outbox.list_recipients(session))
         return DeliveryCounts(self._acknowledged, pending)
+
+    def wait(self, *, within_s: float) -> None:
+        """Wait until the deliveries in progress have ended."""
+        deadline = Deadline(within_s)
+        for thread in list(self._threads.values()):
+            thread.join(max(0.0, deadline.left()))
 
     def stop(self) -> None:
         """Prevent all further writes. Waits for a running transaction, but for no recipient."""

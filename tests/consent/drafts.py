@@ -10,7 +10,7 @@ from app.vault.vault import Vault
 
 
 def draft(purpose: str = "verification", *, version: int, words: str = "New words.") -> bytes:
-    """Return the shipped notice for *purpose*, as another version with some more words."""
+    """Return the shipped notice for *purpose* as another version, with *words* added."""
     changed, found = re.subn(r"(?m)^version = \d+$", f"version = {version}", shipped(purpose).decode())
     assert found == 1
     return f"{changed}\n{words}\n".encode()

@@ -1,4 +1,4 @@
-"""What goes to the engine workers, and what is asked of the databases."""
+"""Spies on the pipes to the engine workers and on the databases."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from app.vault.vault import Vault
 
 
 def watch_pipe(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return a list that every frame with an image is added to, as it goes into a worker's pipe."""
+    """Return a list that receives every frame with an image sent to a worker."""
     sent: list[bytes] = []
     send = WorkerProcess._send
 
@@ -28,14 +28,14 @@ def watch_pipe(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def engines(vault: Vault) -> list[Engine]:
-    """Return the four engines through which the two databases are reached."""
+    """Return the four SQLAlchemy engines of the two databases."""
     stores = (vault.data, vault.register.store)
     return [engine for store in stores for engine in (store.reader, store.writer)]
 
 
 @contextmanager
 def statements(vault: Vault) -> Iterator[list[str]]:
-    """Record the text of every statement sent to either database, but not those of the threads beside requests."""
+    """Record every statement sent to either database, except by jobs beside the requests."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -58,17 +58,20 @@ def everything(vault: Vault) -> dict[str, list[tuple[Any, ...]]]:
             for table in tables:
                 rows = session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - the names are our own
                 found[f"{store.path.stem}.{table}"] = sorted(map(tuple, rows), key=repr)
-    # When a batch of the log was last due changes with the clock, and nothing else.
+    # The time of the last batch of the transparency log changes with the clock.
     found["register.log_heads"] = [row[:3] for row in found["register.log_heads"]]
-    # Where a key was destroyed there are zeros: nothing is held there.
+    # The slots of destroyed keys hold zeros.
     found["register.keys"] = [row for row in found["register.keys"] if DESTROYED not in row]
     return found
 
 
 def noted(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> int | None:
-    """Return how many refusals were noted in the log between two looks at everything; None if anything else changed."""
+    """Return how many refusals the transparency log recorded between two results of `everything`.
+
+    Returns None if anything else changed.
+    """
     log = {"mien.entries", "mien.pending_leaves"}
-    # That a relying party failed with a reference is counted too.
+    # Failed references of a relying party are counted too.
     apart = {*log, "mien.failed_references"}
     if {name: rows for name, rows in before.items() if name not in apart} != {
         name: rows for name, rows in after.items() if name not in apart
@@ -84,6 +87,6 @@ def count(vault: Vault, table: str) -> int:
 
 
 def change_row(vault: Vault, statement: str, **values: object) -> None:
-    """Change the data store behind the service's back."""
+    """Change the data store without the service."""
     with vault.data.write() as session:
         session.execute(text(statement), values)

@@ -1,4 +1,4 @@
-"""Notices: the exact text, by its digest, for ever."""
+"""Notices: each exact text stays readable under its digest."""
 
 import hashlib
 
@@ -40,12 +40,12 @@ def test_a_superseded_notice_stays_readable(service: RunningService) -> None:
     assert len(service.client.get("/v1/notices").json()["items"]) == len(Purpose)
 
 
-def test_a_notice_that_never_was_is_not_found(service: RunningService) -> None:
+def test_an_unpublished_notice_is_not_found(service: RunningService) -> None:
     for name in ("0" * 64, "x", "%2e%2e", service.notice("verification").upper()):
         assert service.client.get(f"/v1/notices/{name}").status_code == 404
 
 
-def test_publishing_the_same_again_changes_nothing(service: RunningService) -> None:
+def test_publishing_the_same_notice_again_changes_nothing(service: RunningService) -> None:
     body = draft(version=4)
     first = publish(service.vault, body, now=service.clock())
     listed = service.client.get("/v1/notices").json()
@@ -85,14 +85,14 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
     ],
     ids=range(15),
 )
-def test_a_file_that_is_no_notice_is_refused(broken: bytes) -> None:
+def test_a_malformed_notice_is_refused(broken: bytes) -> None:
     assert notices.parse(draft(version=4)).version == 4
 
     with pytest.raises(NoticeError):
         notices.parse(broken)
 
 
-def test_notice_that_no_receipt_could_repeat_is_refused(service: RunningService) -> None:
+def test_a_notice_too_long_for_a_receipt_is_refused(service: RunningService) -> None:
     long = draft(version=9).replace(b'\ntitle = "', b'\ntitle = "' + b"x" * 50_000)
 
     with pytest.raises(NoticeError, match="every receipt repeats it"):

@@ -1,4 +1,4 @@
-"""What is said of a relying party, and how its key is followed by another with an overlap."""
+"""The description of a relying party, and the replacement of its key with an overlap."""
 
 import json
 from datetime import timedelta
@@ -22,93 +22,95 @@ from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import pending_acts
 from tests.vault.operator import make_backup, restore
 
-OPEN = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
-SAID = {"context": "the entrance", "legal_basis": "explicit consent"}
+OPEN_RECORDS = "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
+TEXTS = {"context": "the entrance", "legal_basis": "explicit consent"}
 
 
-def rotated(service: RunningService, party: Party, *, hours: float = 0) -> Party:
-    """Give *party* a new key; returns it with that one."""
+def rotate_key(service: RunningService, party: Party, *, hours: float = 0) -> Party:
+    """Give *party* a new key; returns the party with it."""
     overlap = timedelta(hours=hours)
     _, key = parties.rotate_key(service.vault, party_id=UUID(party.id), overlap=overlap, now=service.clock())
     return Party(service.client, party.id, key)
 
 
 def works(party: Party) -> bool:
-    """Say whether the key is let in."""
+    """Return whether the key is accepted."""
     status = party("GET", "/v1/relying-party").status_code
     assert status in {200, 401}
     return status == 200
 
 
-def test_what_is_said_of_a_party_is_shown_to_everybody_and_to_who_decided_about_it(service: RunningService) -> None:
+def test_a_description_is_public_and_in_the_access_document(service: RunningService) -> None:
     person, party, _ = service.enrolled()
 
-    described = PartyChanges(**SAID, contact="desk@example.org")
-    parties.update_party(service.vault, party_id=UUID(party.id), changes=described, now=service.clock())
+    changes = PartyChanges(**TEXTS, contact="desk@example.org")
+    parties.update_party(service.vault, party_id=UUID(party.id), changes=changes, now=service.clock())
 
     (seen,) = service.client.get("/v1/relying-parties").json()["items"]
     (recipient,) = person("GET", "/v1/me/access").json()["recipients"]
     for shown in (seen, recipient):
-        assert {name: shown[name] for name in SAID} == SAID
+        assert {name: shown[name] for name in TEXTS} == TEXTS
         assert (shown["contact"], shown["alternative"]) == ("desk@example.org", "a key card")
 
 
-def test_describing_has_its_open_entry(root: Path, pool: SharedPool) -> None:
+def test_a_changed_description_has_an_open_entry(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         party = service.party()
-        parties.update_party(service.vault, party_id=UUID(party.id), changes=PartyChanges(**SAID), now=service.clock())
-        records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN)]
+        parties.update_party(service.vault, party_id=UUID(party.id), changes=PartyChanges(**TEXTS), now=service.clock())
+        records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN_RECORDS)]
 
     (described,) = [one for one in records if one["act"] == "relying_party_described"]
     assert (described["relying_party_id"], described["changed"]) == (party.id, "context legal_basis")
 
 
 @pytest.mark.parametrize(
-    ("described", "reason"),
+    ("changes", "reason"),
     [
         (PartyChanges(), "give a change"),
         (PartyChanges(context=" "), "the context is blank"),
         (PartyChanges(legal_basis="a\nb"), "the legal basis cannot be shown"),
     ],
 )
-def test_what_cannot_be_said_changes_nothing(service: RunningService, described: PartyChanges, reason: str) -> None:
+def test_a_description_that_is_refused_changes_nothing(
+    service: RunningService, changes: PartyChanges, reason: str
+) -> None:
     party = service.party()
     before = everything(service.vault)
 
     with pytest.raises(PartyError, match=reason):
-        parties.update_party(service.vault, party_id=UUID(party.id), changes=described, now=service.clock())
+        parties.update_party(service.vault, party_id=UUID(party.id), changes=changes, now=service.clock())
 
     assert everything(service.vault) == before
 
 
-def test_of_a_party_that_is_revoked_or_none_nothing_is_said(service: RunningService) -> None:
+def test_an_unknown_or_revoked_party_cannot_be_described(service: RunningService) -> None:
     party = service.party()
     parties.revoke(service.vault, party_id=UUID(party.id), now=service.clock())
 
     for party_id in (UUID(party.id), uuid4()):
         with pytest.raises(PartyError, match="revoked"):
-            parties.update_party(service.vault, party_id=party_id, changes=PartyChanges(**SAID), now=service.clock())
+            parties.update_party(service.vault, party_id=party_id, changes=PartyChanges(**TEXTS), now=service.clock())
 
 
-def test_in_the_overlap_both_keys_work_and_then_one(service: RunningService) -> None:
+def test_both_keys_work_during_the_overlap(service: RunningService) -> None:
     _, old, consent = service.enrolled()
 
-    new = rotated(service, old, hours=10)
+    new = rotate_key(service, old, hours=10)
 
     service.clock.advance(hours=9)
     assert [one.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] for one in (old, new)] == ["match"] * 2
     service.clock.advance(hours=2)
-    assert (works(old), works(new)) == (False, True), "by the clock alone"
+    assert (works(old), works(new)) == (False, True), "before any maintenance run"
     done = run_maintenance(service.vault, settings=service.settings, now=service.clock())
-    assert done.keys_ended <= 1, "the service's own sweep may be first"
+    assert done.keys_ended <= 1, "the service's own maintenance run may be first"
     assert len(tombstones(service.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
     service.clock.advance(hours=-5)
-    assert not works(old), "a clock that steps back brings nothing back"
+    assert not works(old), "a clock that is set back revives no key"
 
 
-def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) -> None:
+def test_the_end_of_an_overlap_has_one_entry(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
-        rotated(service, service.party(), hours=1)
+        rotate_key(service, service.party(), hours=1)
         service.clock.advance(hours=2)
         for _ in range(3):
             run_maintenance(service.vault, settings=service.settings, now=service.clock())
@@ -117,9 +119,9 @@ def test_the_end_of_an_overlap_has_its_entry_once(root: Path, pool: SharedPool) 
     assert acts.count("relying_party_key_ended") == 1
 
 
-def test_a_decision_under_way_when_the_overlap_ends_does_not_leave(service: RunningService) -> None:
+def test_a_decision_in_progress_when_the_overlap_ends_is_not_answered(service: RunningService) -> None:
     _, old, consent = service.enrolled()
-    rotated(service, old, hours=1)
+    rotate_key(service, old, hours=1)
     service.pool.after = lambda: service.clock.advance(hours=2)
 
     answer = old.verify(consent["subject_ref"], toy_photo(1))
@@ -127,62 +129,62 @@ def test_a_decision_under_way_when_the_overlap_ends_does_not_leave(service: Runn
     assert answer.status_code == 404
 
 
-def test_two_keys_work_at_once_and_never_three(service: RunningService) -> None:
+def test_at_most_two_keys_work(service: RunningService) -> None:
     first = service.party()
-    second = rotated(service, first, hours=10)
-    third = rotated(service, second, hours=10)
+    second = rotate_key(service, first, hours=10)
+    third = rotate_key(service, second, hours=10)
 
     assert [works(one) for one in (first, second, third)] == [False, True, True]
-    assert [works(one) for one in (second, third, rotated(service, third))] == [False, False, True]
+    assert [works(one) for one in (second, third, rotate_key(service, third))] == [False, False, True]
 
 
 def test_an_overlap_is_not_longer_than_the_setting(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), key_overlap_hours=2) as service:
         party = service.party()
         with pytest.raises(PartyError, match="at most 2 hours"):
-            rotated(service, party, hours=3)
+            rotate_key(service, party, hours=3)
 
         assert works(party)
-        assert works(rotated(service, party, hours=2))
+        assert works(rotate_key(service, party, hours=2))
 
 
-def test_revoking_ends_both(service: RunningService) -> None:
+def test_revoking_ends_both_keys(service: RunningService) -> None:
     old = service.party()
-    new = rotated(service, old, hours=10)
+    new = rotate_key(service, old, hours=10)
 
     parties.revoke(service.vault, party_id=UUID(old.id), now=service.clock())
 
     assert [works(one) for one in (old, new)] == [False, False]
 
 
-def test_a_start_in_the_overlap_takes_nothing_away(service: RunningService) -> None:
+def test_a_start_during_the_overlap_ends_no_key(service: RunningService) -> None:
     old = service.party()
-    new = rotated(service, old, hours=10)
+    new = rotate_key(service, old, hours=10)
 
     purge_dead_rows(service.vault, now=service.clock())
 
     assert [works(one) for one in (old, new)] == [True, True]
 
 
-@pytest.mark.parametrize("when", ["before the rotation", "in the overlap"])
+@pytest.mark.parametrize("when", ["before the rotation", "during the overlap"])
 def test_a_restored_backup_does_not_bring_a_replaced_key_back(root: Path, pool: SharedPool, when: str) -> None:
     with serving(root, pool, toy_card()) as service:
         old = service.party()
     if when == "before the rotation":
         make_backup(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
-        rotated(service, old, hours=10)
-    if when == "in the overlap":
+        rotate_key(service, old, hours=10)
+    if when == "during the overlap":
         make_backup(root, root.with_name("backup"))
         with serving(root, pool, toy_card()) as service:
-            # The old one was stolen: it ends at once.
-            rotated(service, old)
+            # Without an overlap, as after a theft: the old key ends at once.
+            rotate_key(service, old)
     restore(root, root.with_name("backup"))
 
     with serving(root, pool, toy_card()) as service:
         old.client = service.client
         assert not works(old)
-        assert works(rotated(service, old)), "the operator gives a new one"
+        assert works(rotate_key(service, old)), "the operator can issue a new key"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Relying parties: added by the operator, seen by everybody, asking with a key that can end."""
+"""Relying parties: the operator adds them, everyone can list them, and their keys can end."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,7 +32,7 @@ def add(
     return Party(service.client, str(view.relying_party_id), key)
 
 
-def test_everybody_sees_who_may_ask_and_what_they_offer_instead(service: RunningService) -> None:
+def test_the_public_list_shows_each_party_and_its_alternative(service: RunningService) -> None:
     door = add(service, contact="door@example.org", purposes=[Purpose.IDENTIFICATION, Purpose.VERIFICATION])
 
     (seen,) = service.client.get("/v1/relying-parties").json()["items"]
@@ -64,7 +64,7 @@ def test_the_list_is_paged(service: RunningService) -> None:
     assert sorted(listed) == sorted(ids)
 
 
-def test_a_name_is_taken_once(service: RunningService) -> None:
+def test_two_parties_cannot_have_one_name(service: RunningService) -> None:
     add(service, "Door")
     before = everything(service.vault)
 
@@ -76,7 +76,7 @@ def test_a_name_is_taken_once(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize("purposes", [[], [Purpose.TEMPLATE_RENEWAL], [Purpose.VERIFICATION, Purpose.TEMPLATE_RENEWAL]])
-def test_a_party_asks_only_for_purposes_of_parties(service: RunningService, purposes: list[Purpose]) -> None:
+def test_a_party_has_only_purposes_of_relying_parties(service: RunningService, purposes: list[Purpose]) -> None:
     before = everything(service.vault)
 
     with pytest.raises(PartyError, match="purposes are verification and identification"):
@@ -95,7 +95,7 @@ def test_a_party_has_a_name_a_contact_and_an_alternative(service: RunningService
     assert service.client.get("/v1/relying-parties").json()["items"] == []
 
 
-def test_a_rotated_key_opens_nothing_and_the_new_one_all(service: RunningService) -> None:
+def test_after_a_rotation_only_the_new_key_works(service: RunningService) -> None:
     _, door, consent = service.enrolled()
     old = door.key
 
@@ -106,7 +106,7 @@ def test_a_rotated_key_opens_nothing_and_the_new_one_all(service: RunningService
     assert len(tombstones(service.vault.register, EndedKind.RELYING_PARTY_KEY)) == 1
 
 
-def test_a_revoked_party_asks_nothing_and_nobody_consents_to_it(service: RunningService) -> None:
+def test_a_revoked_party_is_refused_and_gets_no_new_consent(service: RunningService) -> None:
     person, door, consent = service.enrolled()
     gate = service.party("Gate")
 
@@ -118,10 +118,10 @@ def test_a_revoked_party_asks_nothing_and_nobody_consents_to_it(service: Running
     assert service.person()("POST", "/v1/me/consents", json=body).status_code == 422
     assert gate("GET", "/v1/relying-party").status_code == 200
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
-    assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn"), "theirs to withdraw"
+    assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn"), "a person can always withdraw"
 
 
-def test_what_is_revoked_stays_revoked(service: RunningService) -> None:
+def test_a_revoked_party_cannot_be_changed(service: RunningService) -> None:
     person, door, consent = service.enrolled()
     parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
 

@@ -1,9 +1,8 @@
-"""The example of a receiver: believes what Mien signed for it, now, once; and knows afterwards who consents."""
+"""The example receiver accepts a message that Mien signed for it, now, once; then it knows who consents."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,9 +12,8 @@ import pytest
 
 from examples.receiver import EARLY_S, LATE_S, Receiver, RefusedError
 from tests.architecture.source import ROOT
-from tests.parties.receivers import call_back, until
-from tests.support.service_fixture import RunningService, SharedPool, serving
-from tests.support.toy_engine import toy_card
+from tests.parties.receivers import set_url, wait_until
+from tests.support.service_fixture import RunningService
 from tests.transparency.signed_bundles import Key, compact
 
 NOW = 1_790_000_000.0
@@ -31,17 +29,19 @@ def key() -> Key:
 def receiver(tmp_path: Path, key: Key) -> Receiver:
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [key.published("events"), Key().published()]}))
-    return Receiver(file, ISSUER, ME, tmp_path / "told.db")
+    return Receiver(file, ISSUER, ME, tmp_path / "events.db")
 
 
 def token(key: Key, *, typ: str = "mien-event+jws", head: dict[str, Any] | None = None, **more: Any) -> str:
     claims = {"iss": ISSUER, "aud": ME, "jti": str(uuid4()), "iat": int(NOW), "event": "given"}
-    said = {**claims, "subject_ref": "ref", "purpose": "verification", **more}
-    return key.jws(compact({name: value for name, value in said.items() if value is not None}), typ, **(head or {}))
+    all_claims = {**claims, "subject_ref": "ref", "purpose": "verification", **more}
+    return key.jws(
+        compact({name: value for name, value in all_claims.items() if value is not None}), typ, **(head or {})
+    )
 
 
 @pytest.mark.service
-def test_it_knows_who_consents(receiver: Receiver, key: Key) -> None:
+def test_the_receiver_knows_who_consents(receiver: Receiver, key: Key) -> None:
     before = receiver.consents("ref", "verification")
     taken = receiver.take(token(key), now=NOW)
     given = receiver.consents("ref", "verification")
@@ -71,7 +71,7 @@ def test_a_message_tried_again_days_later_has_its_id_and_a_new_time(receiver: Re
 
 
 @pytest.mark.service
-def test_an_ending_is_final_but_for_a_consent_given_later(receiver: Receiver, key: Key) -> None:
+def test_an_end_is_final_unless_a_consent_is_given_later(receiver: Receiver, key: Key) -> None:
     receiver.take(token(key, event="ended", iat=int(NOW)), now=NOW)
     stale = receiver.take(token(key, event="given", iat=int(NOW) - 1), now=NOW)
     after_stale = receiver.consents("ref", "verification")
@@ -82,8 +82,8 @@ def test_an_ending_is_final_but_for_a_consent_given_later(receiver: Receiver, ke
 
 
 @pytest.mark.parametrize("seconds", [-LATE_S - 1, EARLY_S + 1])
-def test_a_message_not_of_now_is_refused(receiver: Receiver, key: Key, seconds: int) -> None:
-    with pytest.raises(RefusedError, match="not of now"):
+def test_a_message_from_another_time_is_refused(receiver: Receiver, key: Key, seconds: int) -> None:
+    with pytest.raises(RefusedError, match="too old"):
         receiver.take(token(key, iat=int(NOW) + seconds), now=NOW)
 
 
@@ -91,9 +91,9 @@ def test_a_message_not_of_now_is_refused(receiver: Receiver, key: Key, seconds: 
 @pytest.mark.parametrize(
     "more",
     [{"aud": str(uuid4())}, {"iss": "mien/another"}, {"event": "why"}, {"reason": "erased"}, {"jti": None}],
-    ids=["to another", "of another", "unknown event", "more than we know", "without an id"],
+    ids=["for another party", "from another issuer", "unknown event", "unknown claim", "without an id"],
 )
-def test_a_message_that_is_not_for_us_or_not_as_we_know_them_is_refused(
+def test_a_message_for_another_party_or_with_other_claims_is_refused(
     receiver: Receiver, key: Key, more: dict[str, Any]
 ) -> None:
     with pytest.raises(RefusedError):
@@ -102,7 +102,7 @@ def test_a_message_that_is_not_for_us_or_not_as_we_know_them_is_refused(
 
 
 @pytest.mark.service
-def test_a_signature_that_is_not_of_the_key_for_events_is_refused(receiver: Receiver, key: Key) -> None:
+def test_a_signature_by_another_key_is_refused(receiver: Receiver, key: Key) -> None:
     receipts = Key()
     keys = [key.published("events"), receipts.published("receipts")]
     receiver.jwks.write_text(json.dumps({"keys": keys}))
@@ -129,37 +129,34 @@ def test_a_signature_that_is_not_of_the_key_for_events_is_refused(receiver: Rece
 
 
 @pytest.mark.parametrize("ended", [{"exp": int(NOW)}, {"revoked": {"revoked_at": int(NOW)}}], ids=["retired", "stolen"])
-def test_a_key_that_is_not_in_use_any_more_is_refused(receiver: Receiver, key: Key, ended: dict[str, Any]) -> None:
+def test_a_retired_or_stolen_key_is_refused(receiver: Receiver, key: Key, ended: dict[str, Any]) -> None:
     receiver.jwks.write_text(json.dumps({"keys": [key.published("events", **ended)]}))
     with pytest.raises(RefusedError):
         receiver.take(token(key), now=NOW)
 
 
-@pytest.fixture
-def telling_service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    with serving(root, pool, toy_card(), callback_private=True) as service:
-        yield service
-
-
-def test_program_receives_from_a_service(telling_service: RunningService, tmp_path: Path) -> None:
-    service = telling_service
+def test_the_program_receives_messages_from_a_service(callback_service: RunningService, tmp_path: Path) -> None:
+    service = callback_service
     party, file = service.party(), tmp_path / "jwks.json"
     file.write_bytes(service.client.get("/.well-known/jwks.json").content)
     issuer = service.client.get("/v1/log/checkpoint").text.splitlines()[0]
-    store = tmp_path / "told.db"
-    words = ["--jwks", str(file), "--issuer", issuer, "--me", party.id, "--store", str(store), "--port", "0"]
+    store = tmp_path / "events.db"
+    arguments = ["--jwks", str(file), "--issuer", issuer, "--me", party.id, "--store", str(store), "--port", "0"]
     with subprocess.Popen(
-        [sys.executable, "examples/receiver.py", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "examples/receiver.py", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as program:
         try:
             assert program.stdout is not None
             address = program.stdout.readline().decode().split()[-1]
-            call_back(service, party, address)
+            set_url(service, party, address)
             person, _, consent = service.enrolled(face=1, party=party)
             ours = Receiver(file, issuer, party.id, store)
-            until(lambda: ours.consents(consent["subject_ref"], "verification"))
+            wait_until(lambda: ours.consents(consent["subject_ref"], "verification"))
             person("DELETE", "/v1/me").raise_for_status()
-            until(lambda: not ours.consents(consent["subject_ref"], "verification"))
+            wait_until(lambda: not ours.consents(consent["subject_ref"], "verification"))
             refused = [
                 httpx.post(address, content=content, trust_env=False).status_code
                 for content in (b"nonsense", b"x" * 10_000)

@@ -1,4 +1,4 @@
-"""Registering, tokens, recovery, and a name that is one's own."""
+"""Registration, tokens, recovery and the display name."""
 
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,26 @@ from tests.support.toy_engine import toy_card
 CANARY = "canary-7f3a"
 
 
-def registered(service: RunningService, **body: object) -> httpx.Response:
+def register(service: RunningService, **body: object) -> httpx.Response:
     """Register with this body."""
     return service.client.post("/v1/subjects", json=body)
 
 
-def may_enter(service: RunningService, token: str) -> bool:
-    """Say whether a token opens its account."""
+def opens_account(service: RunningService, token: str) -> bool:
+    """Return whether a token opens its account."""
     status = service.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code
     assert status in {200, 401}
     return status == 200
 
 
-def tokens(person: Person) -> list[dict[str, Any]]:
-    """Return the person's tokens, as listed."""
+def list_tokens(person: Person) -> list[dict[str, Any]]:
+    """List the person's tokens."""
     items: list[dict[str, Any]] = person("GET", "/v1/me/tokens").json()["items"]
     return items
 
 
-def test_registering_takes_a_declaration_and_nothing_else(service: RunningService) -> None:
-    answer = registered(service, declared_adult=True)
+def test_registration_needs_only_the_declaration(service: RunningService) -> None:
+    answer = register(service, declared_adult=True)
 
     given = answer.json()
     assert answer.status_code == 201
@@ -69,7 +69,7 @@ FAULTS: list[tuple[object, list[str]]] = [
 ]
 
 
-def test_a_registration_at_fault_says_where_and_repeats_nothing(service: RunningService) -> None:
+def test_a_faulty_registration_names_the_fields_and_repeats_no_value(service: RunningService) -> None:
     for body, pointers in FAULTS:
         answer = service.client.post("/v1/subjects", json=body)
 
@@ -82,7 +82,7 @@ def test_a_registration_at_fault_says_where_and_repeats_nothing(service: Running
         assert count(service.vault, "subjects") == 0
 
 
-NO_JSON = {
+MALFORMED_BODIES = {
     "empty": b"",
     "cut": b"{",
     "not UTF-8": b"\xff",
@@ -92,8 +92,8 @@ NO_JSON = {
 }
 
 
-def test_a_body_that_is_no_json_is_the_callers_fault(service: RunningService) -> None:
-    for name, body in NO_JSON.items():
+def test_a_body_that_is_not_json_is_refused(service: RunningService) -> None:
+    for name, body in MALFORMED_BODIES.items():
         answer = service.client.post("/v1/subjects", content=body, headers={"Content-Type": "application/json"})
 
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:invalid-request"), name
@@ -101,7 +101,7 @@ def test_a_body_that_is_no_json_is_the_callers_fault(service: RunningService) ->
         assert count(service.vault, "subjects") == 0
 
 
-def test_a_recovery_code_that_is_no_text_is_the_callers_fault(service: RunningService) -> None:
+def test_a_malformed_recovery_code_is_refused(service: RunningService) -> None:
     for code in (b'"\\ud800"', b"1", b"null", b"[]", b'"\\u0000"', b'""'):
         body = b'{"recovery_code": ' + code + b"}"
         answer = service.client.post("/v1/recoveries", content=body, headers={"Content-Type": "application/json"})
@@ -109,20 +109,20 @@ def test_a_recovery_code_that_is_no_text_is_the_callers_fault(service: RunningSe
         assert answer.status_code in {401, 422}, code
 
 
-def test_registering_can_be_closed(root: Path, pool: SharedPool) -> None:
+def test_registration_can_be_closed(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), registration="closed") as service:
-        answer = registered(service, declared_adult=True)
+        answer = register(service, declared_adult=True)
 
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:mien:problem:forbidden")
         assert count(service.vault, "subjects") == 0
 
 
-def test_a_person_adds_and_ends_their_tokens(service: RunningService) -> None:
+def test_a_person_adds_and_ends_tokens(service: RunningService) -> None:
     person, other = service.person(), service.person()
-    (first,) = tokens(person)
+    (first,) = list_tokens(person)
 
     added = person("POST", "/v1/me/tokens")
-    both = tokens(person)
+    both = list_tokens(person)
     ended = person("DELETE", f"/v1/me/tokens/{first['token_id']}")
 
     assert added.status_code == 201
@@ -133,23 +133,23 @@ def test_a_person_adds_and_ends_their_tokens(service: RunningService) -> None:
         added.json()["token_id"]: False,
     }
     assert ended.status_code == 204
-    assert not may_enter(service, person.token), "even the one that asked"
+    assert not opens_account(service, person.token), "also the token of the request"
     person.token = added.json()["access_token"]
-    assert [one["current"] for one in tokens(person)] == [True]
-    assert may_enter(service, other.token)
-    assert tombstones(service.vault.register, EndedKind.TOKEN).keys(), "a restored backup would not bring it back"
+    assert [one["current"] for one in list_tokens(person)] == [True]
+    assert opens_account(service, other.token)
+    assert tombstones(service.vault.register, EndedKind.TOKEN).keys(), "a restored backup does not bring it back"
 
 
-def test_a_recovery_code_is_no_token_to_list_or_end(service: RunningService) -> None:
+def test_a_recovery_code_is_not_listed_and_cannot_be_ended(service: RunningService) -> None:
     person = service.person()
-    everybodys = everything(service.vault)["mien.tokens"]
-    (access,) = tokens(person)
-    others = [UUID(row[0]) for row in everybodys if UUID(row[0]) != UUID(access["token_id"])]
+    all_tokens = everything(service.vault)["mien.tokens"]
+    (access,) = list_tokens(person)
+    others = [UUID(row[0]) for row in all_tokens if UUID(row[0]) != UUID(access["token_id"])]
 
     answers = [person("DELETE", f"/v1/me/tokens/{token_id}") for token_id in [*others, uuid4()]]
 
     assert [answer.status_code for answer in answers] == [404, 404]
-    assert everything(service.vault)["mien.tokens"] == everybodys
+    assert everything(service.vault)["mien.tokens"] == all_tokens
 
 
 def test_recovery_ends_every_older_token_and_the_code(service: RunningService) -> None:
@@ -164,11 +164,11 @@ def test_recovery_ends_every_older_token_and_the_code(service: RunningService) -
     assert answer.headers["cache-control"] == "no-store"
     assert given["subject_id"] == person.subject_id
     assert (again.status_code, again.json()["type"]) == (401, "urn:mien:problem:unauthenticated")
-    assert [may_enter(service, token) for token in (person.token, second)] == [False, False]
-    assert may_enter(service, given["access_token"])
-    assert may_enter(service, other.token)
+    assert [opens_account(service, token) for token in (person.token, second)] == [False, False]
+    assert opens_account(service, given["access_token"])
+    assert opens_account(service, other.token)
     person.token = given["access_token"]
-    assert person("GET", "/v1/me").json()["display_name"] == "Ada", "what is theirs is there"
+    assert person("GET", "/v1/me").json()["display_name"] == "Ada", "the data stay"
     assert service.client.post("/v1/recoveries", json={"recovery_code": given["recovery_code"]}).status_code == 201
 
 
@@ -182,20 +182,20 @@ def test_only_a_recovery_code_recovers(service: RunningService) -> None:
     assert everything(service.vault) == before
     person("DELETE", "/v1/me")
     erased = service.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
-    assert erased.status_code == 401, "an erased person is gone for their code too"
+    assert erased.status_code == 401, "the code of an erased person is unknown"
 
 
-def test_a_name_can_be_corrected_and_taken_away(service: RunningService) -> None:
+def test_a_display_name_can_be_corrected_and_removed(service: RunningService) -> None:
     person, other = service.person("Ada"), service.person("Grace")
     names = ["Ada L\N{LATIN SMALL LETTER O WITH DIAERESIS}velace \N{FACE WITH OK GESTURE}", "x" * 200, None, "Ada"]
 
     for name in names:
         answer = person("PATCH", "/v1/me", json={"display_name": name})
 
-        said = answer.json()
-        assert (answer.status_code, said["display_name"]) == (200, name)
-        assert said.pop("receipt")["jws"]
-        assert person("GET", "/v1/me").json() == {**said, "renewals_due": []}
+        account = answer.json()
+        assert (answer.status_code, account["display_name"]) == (200, name)
+        assert account.pop("receipt")["jws"]
+        assert person("GET", "/v1/me").json() == {**account, "renewals_due": []}
 
     assert other("GET", "/v1/me").json()["display_name"] == "Grace"
     for wrong in (
@@ -209,14 +209,14 @@ def test_a_name_can_be_corrected_and_taken_away(service: RunningService) -> None
     assert person("GET", "/v1/me").json()["display_name"] == "Ada"
 
 
-def test_a_name_lies_nowhere_in_the_clear(service: RunningService) -> None:
+def test_no_file_contains_a_display_name_in_readable_form(service: RunningService) -> None:
     person = service.person("Ada Canary-9b1c")
     person("PATCH", "/v1/me", json={"display_name": "Zoe Canary-77d0"})
 
     found = {
         path.name for path, content in service.files() for name in (b"Canary-9b1c", b"Canary-77d0") if name in content
     }
-    seen = {path.name for path, content in service.files() if UUID(person.subject_id).hex.encode() in content}
+    with_id = {path.name for path, content in service.files() if UUID(person.subject_id).hex.encode() in content}
 
     assert found == set()
-    assert seen, "the search can see"
+    assert with_id, "the search finds bytes that are there"

@@ -1,4 +1,4 @@
-"""A person stops all use of their face and keeps their data; they alone lift it (GDPR Art. 18)."""
+"""A person stops all use of their face and keeps their data; only they lift the restriction (GDPR Art. 18)."""
 
 import shutil
 from pathlib import Path
@@ -13,23 +13,23 @@ from tests.support.toy_faces import toy_photo
 RESTRICTION = "/v1/me/restriction"
 
 
-def test_restricted_is_the_common_refusal_to_a_party_and_423_to_the_person(service: RunningService) -> None:
+def test_a_party_gets_the_common_refusal_and_the_person_423(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
-    asked = []
-    service.pool.before = lambda: asked.append(1)
+    measured = []
+    service.pool.before = lambda: measured.append(1)
     answer = person("PUT", RESTRICTION)
-    unknown, refused = (party.verify(ref, toy_photo(1)) for ref in ("nobody", consent["subject_ref"]))
+    unknown, refused = (party.verify(ref, toy_photo(1)) for ref in ("unknown", consent["subject_ref"]))
     again = enrol(person, [consent["consent_id"]], [toy_photo(1)])
     listed = party("GET", "/v1/relying-party/subjects").json()["items"]
 
-    said = answer.json()
-    assert (answer.status_code, said.pop("receipt")["jws"].count("."), said) == (200, 2, {"restricted": True})
+    body = answer.json()
+    assert (answer.status_code, body.pop("receipt")["jws"].count("."), body) == (200, 2, {"restricted": True})
     assert (refused.status_code, refused.content) == (404, unknown.content)
     assert (again.status_code, again.json()["type"]) == (423, "urn:mien:problem:restricted")
-    assert (listed, asked) == ([], []), "no image reached the engine"
+    assert (listed, measured) == ([], []), "no image reached the engine"
 
 
-def test_data_stay_and_every_right_is_answered(service: RunningService) -> None:
+def test_data_stay_and_every_right_is_granted(service: RunningService) -> None:
     person, _, consent = service.enrolled(face=1)
     before = person("GET", "/v1/me/access").json()
     person("PUT", RESTRICTION)
@@ -44,17 +44,17 @@ def test_data_stay_and_every_right_is_answered(service: RunningService) -> None:
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def test_lifted_by_the_person_the_same_template_counts_again(service: RunningService) -> None:
+def test_after_lifting_the_same_template_is_used_again(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
-    said = [person(method, RESTRICTION).json() for method in ("PUT", "PUT", "DELETE", "DELETE")]
+    answers = [person(method, RESTRICTION).json() for method in ("PUT", "PUT", "DELETE", "DELETE")]
 
-    assert [one["restricted"] for one in said] == [True, True, False, False]
-    assert [one["receipt"] is not None for one in said] == [True, False, True, False], "to repeat it changes nothing"
+    assert [one["restricted"] for one in answers] == [True, True, False, False]
+    assert [one["receipt"] is not None for one in answers] == [True, False, True, False], "repeating changes nothing"
 
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_nobody_else_can_lift_it(service: RunningService) -> None:
+def test_only_the_person_can_lift_the_restriction(service: RunningService) -> None:
     person, party, _ = service.enrolled(face=1)
     other = service.person("Ben")
     person("PUT", RESTRICTION)
@@ -65,24 +65,24 @@ def test_nobody_else_can_lift_it(service: RunningService) -> None:
     assert person("GET", "/v1/me").json()["restricted"] is True
 
 
-@pytest.mark.parametrize("lifted_since", [False, True])
-def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
-    """Lifted since the backup: the backup's spell of matching is over all the same. To ask again is the safe side."""
+@pytest.mark.parametrize("lifted_after_backup", [False, True])
+def test_an_older_backup_does_not_undo_a_restriction(root: Path, pool: SharedPool, lifted_after_backup: bool) -> None:  # noqa: FBT001 - a parameter
+    """Also after it was lifted: the backup's matching period has ended, so the person has to lift it again."""
     with serving(root, pool, toy_card()) as service:
-        stopped, party, consent = service.enrolled(face=1)
+        before, party, consent = service.enrolled(face=1)
         _, _, others = service.enrolled(face=2, party=party)
     backup = root.with_name("backup")
     shutil.copytree(root / "data", backup)
     with serving(root, pool, toy_card()) as service:
-        person = Person(service.client, stopped.subject_id, stopped.token, "")
+        person = Person(service.client, before.subject_id, before.token, "")
         person("PUT", RESTRICTION)
-        if lifted_since:
+        if lifted_after_backup:
             person("DELETE", RESTRICTION)
     shutil.rmtree(root / "data")
     shutil.copytree(backup, root / "data")
     with serving(root, pool, toy_card()) as service:
         person, door = (
-            Person(service.client, stopped.subject_id, stopped.token, ""),
+            Person(service.client, before.subject_id, before.token, ""),
             Party(service.client, "", party.key),
         )
         restricted = person("GET", "/v1/me").json()["restricted"]
@@ -95,7 +95,7 @@ def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifte
     assert after.json()["decision"] == "match"
 
 
-def test_tombstone_of_a_spell_points_at_nobody(service: RunningService) -> None:
+def test_the_tombstone_of_a_matching_period_identifies_no_person(service: RunningService) -> None:
     person = service.person()
     person("PUT", RESTRICTION)
     stones = rows(service.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")

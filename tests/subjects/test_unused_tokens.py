@@ -1,8 +1,7 @@
-"""A token that nobody uses ends; never the one used last, never the recovery code; and no request writes for that."""
+"""Unused tokens end, except the one used last and recovery codes; no request writes the last use."""
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +18,7 @@ from app.subjects.token_usage import TokenUsage
 from app.vault.tables import EndedKind
 from app.web.auth import Principal, Role, token_digest
 from tests.consent.spies import statements
+from tests.parties.receivers import wait_until
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import MovableClock, Person, RunningService, SharedPool, serving
@@ -26,31 +26,31 @@ from tests.support.toy_engine import toy_card
 from tests.transparency.pending_leaves import open_all_entries
 from tests.vault.operator import make_backup, restore
 
-NEVER = 1e6
-"""Seconds between two sweeps: the only one is at the start, and the test does the rest."""
+FOR_EVER = 1e6
+"""Seconds between two maintenance runs: one runs at the start, and the tests run the others."""
 
 
 @pytest.fixture
 def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    with serving(root, pool, toy_card(), sweep_interval_s=NEVER) as running:
+    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as running:
         yield running
 
 
 @contextmanager
-def later(root: Path, pool: SharedPool, clock: MovableClock, **by: float) -> Iterator[RunningService]:
-    """Stop, let time pass, and serve again: what was used is written down at the stop."""
+def serve_again(root: Path, pool: SharedPool, clock: MovableClock, **by: float) -> Iterator[RunningService]:
+    """Let time pass and serve again; the service before wrote the uses when it stopped."""
     clock.advance(**by)
-    with serving(root, pool, toy_card(), clock=clock, sweep_interval_s=NEVER) as running:
+    with serving(root, pool, toy_card(), clock=clock, sweep_interval_s=FOR_EVER) as running:
         yield running
 
 
-def another(person: Person) -> Person:
-    """Return another way in of the same person."""
+def add_token(person: Person) -> Person:
+    """Return the same person with another token."""
     token = person("POST", "/v1/me/tokens").json()["access_token"]
     return Person(person.client, person.subject_id, token, person.recovery_code)
 
 
-def at(service: RunningService, person: Person) -> Person:
+def connect(service: RunningService, person: Person) -> Person:
     return Person(service.client, person.subject_id, person.token, person.recovery_code)
 
 
@@ -58,8 +58,8 @@ def opens(person: Person) -> bool:
     return person("GET", "/v1/me").status_code == 200
 
 
-def used(service: RunningService, person: Person, *, on: date | None) -> None:
-    """Set when a token was last used, past the service."""
+def set_last_use(service: RunningService, person: Person, *, on: date | None) -> None:
+    """Set the last use of a token in the database."""
     with service.vault.data.write() as session:
         session.connection().exec_driver_sql(
             "UPDATE tokens SET last_used_on = ? WHERE digest = ?",
@@ -67,36 +67,36 @@ def used(service: RunningService, person: Person, *, on: date | None) -> None:
         )
 
 
-def used_on(service: RunningService, person: Person) -> str | None:
+def read_last_use(service: RunningService, person: Person) -> str | None:
     ((day,),) = rows(
         service.vault.data.path, "SELECT last_used_on FROM tokens WHERE digest = ?", token_digest(person.token)
     )
     return None if day is None else str(day)
 
 
-def ended(service: RunningService) -> int:
+def end_unused(service: RunningService) -> int:
     return run_maintenance(service.vault, settings=service.settings, now=service.clock()).tokens_ended
 
 
 def test_an_unused_token_ends_after_its_days_and_not_before(service: RunningService) -> None:
     person = service.person()
-    old, today = another(person), service.clock().date()
-    used(service, old, on=today - timedelta(days=400))
-    before = ended(service), opens(old)
-    used(service, old, on=today - timedelta(days=401))
-    after = ended(service), opens(old)
+    old, today = add_token(person), service.clock().date()
+    set_last_use(service, old, on=today - timedelta(days=400))
+    before = end_unused(service), opens(old)
+    set_last_use(service, old, on=today - timedelta(days=401))
+    after = end_unused(service), opens(old)
 
     assert (before, after) == ((0, True), (1, False))
     assert opens(person)
-    assert ended(service) == 0
+    assert end_unused(service) == 0
 
 
-def test_the_one_used_last_stays_and_so_does_the_code(service: RunningService) -> None:
+def test_the_last_used_token_and_the_recovery_code_stay(service: RunningService) -> None:
     person = service.person()
-    second, third, today = another(person), another(person), service.clock().date()
+    second, third, today = add_token(person), add_token(person), service.clock().date()
     for days, one in ((2000, person), (1500, third), (1000, second)):
-        used(service, one, on=today - timedelta(days=days))
-    count = ended(service)
+        set_last_use(service, one, on=today - timedelta(days=days))
+    count = end_unused(service)
 
     assert count == 2
     assert [opens(one) for one in (person, second, third)] == [False, True, False]
@@ -104,28 +104,28 @@ def test_the_one_used_last_stays_and_so_does_the_code(service: RunningService) -
     assert service.client.post("/v1/recoveries", json=code).status_code == 201
 
 
-def test_of_two_used_on_one_day_one_stays(service: RunningService) -> None:
+def test_of_two_tokens_last_used_on_one_day_one_stays(service: RunningService) -> None:
     person = service.person()
-    second, long_ago = another(person), service.clock().date() - timedelta(days=900)
+    second, long_ago = add_token(person), service.clock().date() - timedelta(days=900)
     for one in (person, second):
-        used(service, one, on=long_ago)
+        set_last_use(service, one, on=long_ago)
 
-    assert ended(service) == 1
+    assert end_unused(service) == 1
     assert opens(person) != opens(second)
 
 
-def test_recovery_codes_are_never_dated(service: RunningService) -> None:
+def test_recovery_codes_have_no_last_use(service: RunningService) -> None:
     service.person()
 
     assert rows(service.vault.data.path, "SELECT last_used_on FROM tokens WHERE kind = 'recovery'") == [(None,)]
 
 
-def test_its_person_has_an_entry_and_the_log_a_count(service: RunningService) -> None:
+def test_an_ended_token_has_an_entry_and_is_counted(service: RunningService) -> None:
     person = service.person()
-    old = another(person)
+    old = add_token(person)
     token_id = next(one["token_id"] for one in old("GET", "/v1/me/tokens").json()["items"] if one["current"])
-    used(service, old, on=service.clock().date() - timedelta(days=500))
-    ended(service)
+    set_last_use(service, old, on=service.clock().date() - timedelta(days=500))
+    end_unused(service)
     found = [json.loads(record) for _, record, _ in open_all_entries(service.vault).values()]
     open_records = [
         json.loads(record)
@@ -137,76 +137,72 @@ def test_its_person_has_an_entry_and_the_log_a_count(service: RunningService) ->
     assert run == {"act": "retention_run", "tokens_ended": 1, "on": service.clock().date().isoformat()}
 
 
-def test_many_end_page_by_page(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_tokens_end_page_by_page(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_expiry, "PAGE", 2)
     person = service.person()
     for _ in range(5):
-        used(service, another(person), on=service.clock().date() - timedelta(days=401))
+        set_last_use(service, add_token(person), on=service.clock().date() - timedelta(days=401))
 
-    assert ended(service) == 5
+    assert end_unused(service) == 5
     assert len(tombstones(service.vault.register, EndedKind.TOKEN)) == 5
     assert len(person("GET", "/v1/me/tokens").json()["items"]) == 1
 
 
-def test_a_restored_backup_does_not_bring_it_back(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=NEVER) as service:
+def test_a_restored_backup_does_not_bring_an_ended_token_back(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
         person = service.person()
-        old = another(person)
+        old = add_token(person)
         make_backup(root, root.with_name("backup"))
-        used(service, old, on=service.clock().date() - timedelta(days=500))
-        ended(service)
+        set_last_use(service, old, on=service.clock().date() - timedelta(days=500))
+        end_unused(service)
     restore(root, root.with_name("backup"))
     with serving(root, pool, toy_card()) as service:
-        found = opens(at(service, old)), opens(at(service, person))
+        found = opens(connect(service, old)), opens(connect(service, person))
 
     assert found == (False, True)
 
 
-def test_of_an_older_version_the_time_begins_with_the_first_sweep(service: RunningService) -> None:
+def test_a_token_without_a_last_use_gets_the_day_of_the_first_run(service: RunningService) -> None:
     person = service.person()
-    old = another(person)
-    used(service, old, on=None)
-    first = ended(service), used_on(service, old)
+    old = add_token(person)
+    set_last_use(service, old, on=None)
+    first = end_unused(service), read_last_use(service, old)
 
     assert first == (0, service.clock().date().isoformat())
 
 
-def test_a_use_is_written_down_when_the_service_stops(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=NEVER) as service:
+def test_uses_are_written_when_the_service_stops(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
         person = service.person()
-        made = used_on(service, person)
+        made = read_last_use(service, person)
         service.clock.advance(days=100)
         listed = person("GET", "/v1/me/tokens").json()["items"][0]
-        during = used_on(service, person)
-    after = used_on(service, person)
+        during = read_last_use(service, person)
+    after = read_last_use(service, person)
 
     assert made == during == listed["last_used_on"]
     assert after == service.clock().date().isoformat()
 
 
-def test_a_use_is_written_down_by_the_sweep(root: Path, pool: SharedPool) -> None:
+def test_uses_are_written_by_the_maintenance_run(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
         person = service.person()
         service.clock.advance(days=1)
         opens(person)
-        until = time.monotonic() + 120
-        while used_on(service, person) != service.clock().date().isoformat() and time.monotonic() < until:
-            time.sleep(0.02)
-
-    assert used_on(service, person) == service.clock().date().isoformat()
+        wait_until(lambda: read_last_use(service, person) == service.clock().date().isoformat())
 
 
 def test_a_token_in_use_never_ends(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=NEVER) as service:
+    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
         person = service.person()
-        old = another(person)
+        old = add_token(person)
     for _ in range(4):
-        with later(root, pool, service.clock, days=300) as again:
-            assert opens(at(again, person))
-            assert opens(at(again, old)), "it was used less than 400 days ago"
+        with serve_again(root, pool, service.clock, days=300) as again:
+            assert opens(connect(again, person))
+            assert opens(connect(again, old)), "it was used less than 400 days ago"
 
 
-def test_no_request_writes_for_it(service: RunningService) -> None:
+def test_no_request_writes_the_last_use(service: RunningService) -> None:
     person = service.person()
     service.clock.advance(days=1)
     with statements(service.vault) as seen:
@@ -217,32 +213,32 @@ def test_no_request_writes_for_it(service: RunningService) -> None:
     assert not [one for one in seen if one.startswith(("INSERT", "UPDATE", "DELETE", "BEGIN IMMEDIATE"))]
 
 
-def noted(now: Callable[[], datetime], token_id: UUID) -> TokenUsage:
-    """Return what knows that a token was used."""
+def usage_with(now: Callable[[], datetime], token_id: UUID) -> TokenUsage:
+    """Return a `TokenUsage` that has recorded one use of a token."""
     uses = TokenUsage(now)
     watched = uses.recording(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     assert watched(None, b"") is not None  # type: ignore[arg-type]
     return uses
 
 
-def test_it_is_written_once_a_day(service: RunningService) -> None:
+def test_a_use_is_written_once_a_day(service: RunningService) -> None:
     person = service.person()
     token_id = UUID(person("GET", "/v1/me/tokens").json()["items"][0]["token_id"])
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    counts = [noted(lambda: tomorrow, token_id).write(service.vault.data) for _ in range(3)]
+    counts = [usage_with(lambda: tomorrow, token_id).write(service.vault.data) for _ in range(3)]
     with statements(service.vault) as seen:
-        again = noted(lambda: tomorrow, token_id).write(service.vault.data)
-    back = noted(lambda: tomorrow - timedelta(days=1), token_id).write(service.vault.data)
+        again = usage_with(lambda: tomorrow, token_id).write(service.vault.data)
+    back = usage_with(lambda: tomorrow - timedelta(days=1), token_id).write(service.vault.data)
 
     assert counts == [1, 0, 0]
     assert (again, back) == (0, 0)
     assert not [one for one in seen if one.startswith("UPDATE")]
 
 
-def test_a_failed_write_is_done_later(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_is_repeated(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     person = service.person()
     token_id = UUID(person("GET", "/v1/me/tokens").json()["items"][0]["token_id"])
-    uses = noted(lambda: datetime.now(UTC) + timedelta(days=1), token_id)
+    uses = usage_with(lambda: datetime.now(UTC) + timedelta(days=1), token_id)
 
     def full() -> None:
         raise OperationalError("", None, OSError("disk full"))
@@ -256,36 +252,42 @@ def test_a_failed_write_is_done_later(service: RunningService, monkeypatch: pyte
     assert uses.write(service.vault.data) == 1
 
 
-def test_who_is_not_known_is_not_noted(service: RunningService) -> None:
+def test_an_unknown_token_is_not_recorded(service: RunningService) -> None:
     uses = TokenUsage(service.clock)
     find = uses.recording(subjects.authenticate)
 
-    assert find(service.vault.data, token_digest("mien_sub_nobody")) is None
+    assert find(service.vault.data, token_digest("mien_sub_unknown")) is None
     assert uses.write(service.vault.data) == 0
 
 
-def test_many_requests_beside_the_sweep_lose_nothing(service: RunningService) -> None:
+def test_uses_during_a_write_are_not_lost(service: RunningService) -> None:
     person = service.person()
     token_id = UUID(person("GET", "/v1/me/tokens").json()["items"][0]["token_id"])
-    day = [datetime.now(UTC)]
-    uses = TokenUsage(lambda: day[0])
+    day = datetime.now(UTC)
+    days_of_use: set[datetime] = set()
+
+    def clock() -> datetime:
+        days_of_use.add(day)
+        return day
+
+    uses = TokenUsage(clock)
     watched = uses.recording(lambda _data, _digest: Principal(Role.PERSON, UUID(int=1), token_id))
     stopped = threading.Event()
 
-    def ask() -> None:
+    def send_requests() -> None:
         while not stopped.is_set():
             watched(None, b"")  # type: ignore[arg-type]
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=send_requests) for _ in range(4)]
     for thread in threads:
         thread.start()
     for _ in range(5):
-        day[0] += timedelta(days=1)
-        time.sleep(0.02)
+        day += timedelta(days=1)
+        wait_until(lambda day=day: day in days_of_use)  # type: ignore[misc]
         uses.write(service.vault.data)
     stopped.set()
     for thread in threads:
         thread.join()
     uses.write(service.vault.data)
 
-    assert used_on(service, person) == day[0].date().isoformat()
+    assert read_last_use(service, person) == day.date().isoformat()

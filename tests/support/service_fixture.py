@@ -272,12 +272,18 @@ def prepare(root: Path) -> None:
 
 @contextmanager
 def serving(
-    root: Path, pool: SharedPool, card: Card, *, clock: MovableClock | None = None, **more: Any
+    root: Path,
+    pool: SharedPool,
+    card: Card,
+    *,
+    clock: MovableClock | None = None,
+    background: bool = True,
+    **more: Any,
 ) -> Iterator[RunningService]:
-    """Serve from the databases in *root*."""
+    """Serve from the databases in *root*; without *background*, no job runs beside the requests."""
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
-    app = create_app(settings, vault, (pool, card), clock=clock)
+    app = create_app(settings, vault, (pool, card), clock=clock, background=background)
     with (
         listening(app) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, verify=UNUSED_TLS) as client,
