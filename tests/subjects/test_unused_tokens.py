@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -283,7 +284,7 @@ def test_uses_during_a_write_are_not_lost(service: RunningService) -> None:
         thread.start()
     for _ in range(5):
         day += timedelta(days=1)
-        wait_until(lambda day=day: day in days_of_use)  # type: ignore[misc]
+        wait_until(partial(days_of_use.__contains__, day))
         uses.write(service.vault.data)
     stopped.set()
     for thread in threads:
