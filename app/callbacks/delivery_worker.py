@@ -99,7 +99,7 @@ class DeliveryWorker:
 
     def _find_recipients(self) -> list[UUID]:
         before = self._oldest_day()
-        with self._reading() as session:
+        with self._unless_stopped(), self._vault.data.read() as session:
             recipients = list(outbox.list_recipients(session))
             unreachable = outbox.list_without_callback(session, before=before)
         for party_id in unreachable:
@@ -126,7 +126,7 @@ class DeliveryWorker:
             self._wait(party_id)
 
     def _deliver_waiting(self, party_id: UUID) -> None:
-        with self._reading() as session:
+        with self._unless_stopped(), self._vault.data.read() as session:
             waiting = outbox.list_waiting(session, party_id)
         tried = acknowledged = 0
         for message_id in filter(self._is_due, waiting):
@@ -197,11 +197,6 @@ class DeliveryWorker:
             if self._stopped:
                 raise _StoppedError
             yield
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with self._unless_stopped(), self._vault.data.read() as session:
-            yield session
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:

@@ -3,12 +3,12 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.callbacks.policy import CallbackEvent
-from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.db.types import Row, value_enum
+from app.db.data_map import IMPERSONAL, PERSONAL
+from app.db.types import Row, SealedListRow, value_enum
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 
@@ -42,15 +42,7 @@ class Message(Row):
     """Number of tries. The time of the next one is kept in memory: no time finer than the day is stored."""
 
 
-class Delivery(Row):
-    """One delivery as its subject sees it, sealed under the subject's key."""
+class Delivery(SealedListRow):
+    """One delivery as its subject sees it, sealed under the subject's key. Its id is the id of the message."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("subject_id", "position"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """The id of the message."""
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
-    position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the subject's first delivery, and so on."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

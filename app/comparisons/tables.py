@@ -3,24 +3,17 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, LargeBinary, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.db.types import Row
+from app.db.types import Row, SealedListRow
 
 
-class Comparison(Row):
+class Comparison(SealedListRow):
     """One comparison with a subject's template; time, relying party and decision are sealed under the subject's key."""
 
     __tablename__ = "comparisons"
-    __table_args__ = (UniqueConstraint("subject_id", "position"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
-    position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the subject's first comparison, then counting up."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class Attempts(Row):

@@ -41,7 +41,7 @@ def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: dateti
                 record = {"slug": refused.slug, "relying_party_id": str(by.id), "on": now.date().isoformat()}
                 entries.add_open_entry(session, entries.make_entry(LoggedAct.REFUSAL, **record), once=True)
                 return
-            subjects.check_exists(session, by.id)
+            subjects.get(session, by.id)
             entry = {"slug": refused.slug, "at": now.isoformat()}
             entries.append(session, key, subject_id=by.id, entry_id=uuid4(), act=LoggedAct.REFUSAL, **entry)
     except UnauthenticatedError:

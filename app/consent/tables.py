@@ -16,8 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.data_map import IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.db.types import Row
+from app.db.data_map import IMPERSONAL, PERSONAL
+from app.db.types import Row, SealedListRow
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 
@@ -83,17 +83,10 @@ class Grant(Row):
         return self.matching_period_id is None
 
 
-class ConsentEventRow(Row):
+class ConsentEventRow(SealedListRow):
     """A consent event, sealed under the subject's key; a trigger refuses every update."""
 
     __tablename__ = "consent_events"
-    __table_args__ = (UniqueConstraint("subject_id", "position"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
-    position: Mapped[int] = mapped_column(info=PERSONAL)
-    """1 for the subject's first event, and so on."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class ConsentProof(Row):

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Enum, Uuid
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import DateTime, Dialect, Enum, ForeignKey, LargeBinary, UniqueConstraint, Uuid
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from app.db.data_map import PERSONAL, SEALED_RECORD
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -49,3 +51,19 @@ class Row(DeclarativeBase):
     """The base of every table in the data store."""
 
     type_annotation_map = {UUID: Uuid(), datetime: UtcDateTime()}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+
+
+class SealedListRow(Row):
+    """A row of a table that holds a numbered list for each subject, sealed under the subject's key."""
+
+    __abstract__ = True
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[UniqueConstraint]:  # noqa: N805, D105 - SQLAlchemy passes the class
+        return (UniqueConstraint("subject_id", "position"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
+    position: Mapped[int] = mapped_column(info=PERSONAL)
+    """1 for the subject's first row, then counting up."""
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)

@@ -8,11 +8,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
-from app.db.types import UtcDateTime
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.parties.tables import PartyKey, RelyingParty
@@ -32,21 +31,13 @@ def _works(now: _Now) -> ColumnElement[bool]:
     return or_(PartyKey.ends_at.is_(None), PartyKey.ends_at > now)
 
 
-_BY_KEY = (
-    select(PartyKey.relying_party_id, PartyKey.id)
-    .join(RelyingParty, RelyingParty.id == PartyKey.relying_party_id)
-    .where(
-        PartyKey.digest == bindparam("digest"),
-        _works(bindparam("now", type_=UtcDateTime())),
-        RelyingParty.revoked_on.is_(None),
-    )
-)
-
-
 def authenticate(data: Store, token_digest: bytes, *, clock: Clock) -> Principal | None:
     """Return the relying party that owns this key; None for an unknown or ended key, or a revoked party."""
+    matches = (PartyKey.digest == token_digest, _works(clock()), RelyingParty.revoked_on.is_(None))
     with data.read() as session:
-        found = session.connection().execute(_BY_KEY, {"digest": token_digest, "now": clock()}).first()
+        found = session.execute(
+            select(PartyKey.relying_party_id, PartyKey.id).join(RelyingParty).where(*matches)
+        ).first()
     return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 

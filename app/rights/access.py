@@ -69,7 +69,7 @@ def count_access(request: AccessRequest) -> None:
     """
     try:
         with request.vault.data.write(wait_s=COUNT_WAIT_S) as session:
-            subjects.check_exists(session, request.subject_id)
+            subjects.get(session, request.subject_id)
             row = {"id": uuid4(), "subject_id": request.subject_id, "on_day": request.now.date(), "times": 1}
             session.connection().execute(_COUNT, row)
     except OperationalError as error:
@@ -134,7 +134,7 @@ def head(request: AccessRequest) -> AccessHead:
     receipt = request.receipt
     key = subjects.key(request.vault, request.subject_id)
     with request.vault.data.read() as session:
-        restricted = subjects.is_restricted(session, request.subject_id)
+        restricted = subjects.get(session, request.subject_id).restricted
         grants = queries.list_in_force(session, subject_id=request.subject_id, now=request.now)
         party_ids, proofs = queries.find_past_decisions(session, key, subject_id=request.subject_id)
         recipients = {party.id: party for party in parties.list_recipients(session, party_ids)}

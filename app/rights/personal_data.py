@@ -202,7 +202,7 @@ def _proven(value: Value, add_proof: AddProof) -> Value:
 
 def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: object) -> Sequence[Fetched[Any]]:
     with vault.data.read() as session:
-        subjects.check_exists(session, subject_id)
+        subjects.get(session, subject_id)
         return session.execute(statement, {"subject_id": subject_id, **after}).all()
 
 
@@ -215,7 +215,7 @@ def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUI
             opened = {name: _value(vault, column, row, keys) for name, column in columns}
         except KeyGoneError:
             with vault.data.read() as session:
-                subjects.check_exists(session, subject_id)
+                subjects.get(session, subject_id)
             continue
         for file in [value for value in opened.values() if isinstance(value, ExportFile)]:
             opened |= file.label

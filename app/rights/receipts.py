@@ -56,7 +56,7 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bu
     try:
         key = subjects.key(vault, subject_id)
         with vault.data.write(wait_s=ISSUE_WAIT_S) as session:
-            subjects.check_exists(session, subject_id)
+            subjects.get(session, subject_id)
             return subjects.issue_right_receipt(session, vault, subject_id, "access", now=now, own=key)
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
@@ -85,37 +85,12 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCre
         return _add_credentials(session, subject.id, now)
 
 
-_BY_TOKEN = (
-    select(Token.subject_id, Token.id)
-    .join(Subject, Subject.id == Token.subject_id)
-    .where(Token.digest == bindparam("digest"), Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
-)
-
-
 def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Return the subject with this access token; None also while the subject is being erased."""
+    matches = (Token.digest == token_digest, Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
     with data.read() as session:
-        found = session.connection().execute(_BY_TOKEN, {"digest": token_digest}).first()
+        found = session.execute(select(Token.subject_id, Token.id).join(Subject).where(*matches)).first()
     return None if found is None else Principal(Role.PERSON, *found)
-
-
-def check_exists(session: Session, subject_id: UUID) -> None:
-    """Refuse a subject who was erased after the token was checked, with `UnauthenticatedError`."""
-    is_restricted(session, subject_id)
-
-
-def is_restricted(session: Session, subject_id: UUID) -> bool:
-    """Return whether the subject has stopped all matching.
-
-    Raises:
-        UnauthenticatedError: the subject was erased after the token was checked.
-    """
-    restricted = session.scalar(
-        select(Subject.matching_period_id.is_(None)).where(Subject.id == subject_id, Subject.erasing.is_(False))
-    )
-    if restricted is None:
-        raise UnauthenticatedError
-    return restricted
 
 
 def get(session: Session, subject_id: UUID, *, token_id: UUID | None = None) -> Subject:
@@ -243,11 +218,7 @@ def issue_right_receipt(
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
-    """Refuse a request that would use the subject's face.
-
-    Raises:
-        RestrictedError: the subject has stopped all matching.
-    """
+    """Raise `RestrictedError` if the subject has stopped all matching."""
     subject = session.get(Subject, subject_id)
     if subject is not None and subject.restricted:
         raise RestrictedError

@@ -109,7 +109,7 @@ def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _Subjec
     granted = and_(Grant.subject_id == subject_id, Grant.valid_until > now)
     renewal = select(Grant.id).where(granted, Grant.purpose == Purpose.TEMPLATE_RENEWAL)
     stopped = select(Grant.id).where(granted)
-    if not subjects.is_restricted(session, subject_id):
+    if not subjects.get(session, subject_id).restricted:
         stopped = stopped.where(Grant.matching_period_id.is_(None))
     return _SubjectState(
         in_force.weights_sha256 if (in_force := engine_in_force(session)) else None,
