@@ -1,8 +1,8 @@
 """Deliver the messages of the outbox, each relying party independently of the others.
 
 * Each recipient has its own thread while it has messages; the wait grows with every failed try.
-* No transaction is open while a message is sent. A try is counted before it is sent, and its result is recorded after;
-  a process killed in between sends the message again, under the same id.
+* No transaction is open while a message is sent. A try is counted before it is sent, and its result is recorded after.
+  A process killed in between sends the message again, under the same id.
 * The time of the next try is kept in memory: after a restart the first try comes at once.
 * Stopping waits for no recipient: a message being sent then counts as not sent.
 """

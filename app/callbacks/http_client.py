@@ -1,7 +1,7 @@
 """Send one POST to a callback, only to a checked address, with limits on time and on bytes read.
 
-* The name is resolved once. Only allowed addresses are tried, and the connection goes to exactly the address that was
-  checked, so a name that resolves differently a moment later changes nothing.
+* The name is resolved once. Only allowed addresses are tried, and the connection goes to exactly the checked address. A
+  name that resolves differently a moment later changes nothing.
 * TLS and the `Host` header use the name, so the certificate has to be valid for the name.
 * Redirects, proxies and cookies are not used. Only the status of the response is read.
 """

@@ -16,11 +16,7 @@ from app.vault.seal import Key
 
 
 def find_grant(session: Session, subject_id: UUID, purpose: Purpose, relying_party_id: UUID | None) -> Grant | None:
-    """Return the subject's consent for a purpose and a recipient, paused or not.
-
-    Args:
-        relying_party_id: None for the controller itself.
-    """
+    """Return the subject's consent for a purpose and a relying party (None: the controller), paused or not."""
     mine = (Grant.subject_id == subject_id, Grant.purpose == purpose)
     return session.scalar(select(Grant).where(*mine, Grant.relying_party_id.is_not_distinct_from(relying_party_id)))
 

@@ -6,6 +6,7 @@ Recovery codes never end this way, nor does the token that the subject used last
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, update
@@ -45,9 +46,19 @@ def end_unused(vault: Vault, *, after_days: int, now: datetime) -> int:
 
 
 def record_ended(session: Session, vault: Vault, ended: Collection[Token], *, now: datetime) -> None:
-    """Append an entry to each token's subject, and an open entry with their number."""
+    """Append an entry for each token to its subject's entries, and an open entry with their number.
+
+    If a subject's key does not open, the token ends without its entry.
+    """
+
+    def write(token: Token) -> None:
+        key, record = service.key(vault, token.subject_id), {"token_id": str(token.id), "at": now.isoformat()}
+        act = LoggedAct.TOKEN_UNUSED
+        entries.append(session, key, subject_id=token.subject_id, entry_id=uuid4(), act=act, **record)
+
     for token in ended:
-        _record_one(session, vault, token.subject_id, token.id, now)
+        with suppress(UnauthenticatedError):
+            record_or_note_unrecorded(session, partial(write, token), state="token_unused", now=now)
     if ended:
         append_open_entry(session, LoggedAct.RETENTION_RUN, tokens_ended=len(ended), on=now.date().isoformat())
 
@@ -66,18 +77,6 @@ def _unused(since: date) -> ColumnElement[bool]:
     theirs = and_(other.subject_id == Token.subject_id, other.kind == TokenKind.ACCESS)
     staying = Token.subject_id.not_in(service.erasing_subject_ids())
     return and_(Token.last_used_on < since, Token.kind == TokenKind.ACCESS, exists().where(theirs, later), staying)
-
-
-def _record_one(session: Session, vault: Vault, subject_id: UUID, token_id: UUID, now: datetime) -> None:
-    """Append the entry of one ended token. If the subject's key does not open, the token ends without it."""
-
-    def write() -> None:
-        key = service.key(vault, subject_id)
-        record = {"token_id": str(token_id), "at": now.isoformat()}
-        entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.TOKEN_UNUSED, **record)
-
-    with suppress(UnauthenticatedError):
-        record_or_note_unrecorded(session, write, state="token_unused", now=now)
 
 
 def _date_undated(vault: Vault, today: date) -> None:
