@@ -33,8 +33,8 @@ def publish_shipped(*, as_json: Json = False) -> None:
     with open_stores(settings) as vault, vault.data.write() as session:
         published = shipped_notices.publish_shipped(session, settings, now=utc_now())
     if as_json:
-        typer.echo(json.dumps({"notices": [{**asdict(one.head), "new": one.new} for one in published]}))
+        typer.echo(json.dumps({"notices": [{**asdict(notice.head), "new": notice.new} for notice in published]}))
         return
-    for one in published:
-        head = one.head
-        typer.echo(f"{head.purpose}.{head.language}  version {head.version}  {'new' if one.new else 'unchanged'}")
+    for notice in published:
+        head = notice.head
+        typer.echo(f"{head.purpose}.{head.language}  version {head.version}  {'new' if notice.new else 'unchanged'}")

@@ -27,13 +27,10 @@ from tests.support.toy_engine import toy_card
 from tests.transparency.pending_leaves import open_all_entries
 from tests.vault.operator import make_backup, restore
 
-FOR_EVER = 1e6
-"""Seconds between two maintenance runs: one runs at the start, and the tests run the others."""
-
 
 @pytest.fixture
 def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as running:
+    with serving(root, pool, toy_card(), background=False) as running:
         yield running
 
 
@@ -41,7 +38,7 @@ def service(root: Path, pool: SharedPool) -> Iterator[RunningService]:
 def serve_again(root: Path, pool: SharedPool, clock: MovableClock, **by: float) -> Iterator[RunningService]:
     """Let time pass and serve again; the service before wrote the uses when it stopped."""
     clock.advance(**by)
-    with serving(root, pool, toy_card(), clock=clock, sweep_interval_s=FOR_EVER) as running:
+    with serving(root, pool, toy_card(), clock=clock, background=False) as running:
         yield running
 
 
@@ -150,7 +147,7 @@ def test_many_tokens_end_page_by_page(service: RunningService, monkeypatch: pyte
 
 
 def test_a_restored_backup_does_not_bring_an_ended_token_back(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
+    with serving(root, pool, toy_card(), background=False) as service:
         person = service.person()
         old = add_token(person)
         make_backup(root, root.with_name("backup"))
@@ -173,7 +170,7 @@ def test_a_token_without_a_last_use_gets_the_day_of_the_first_run(service: Runni
 
 
 def test_uses_are_written_when_the_service_stops(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
+    with serving(root, pool, toy_card(), background=False) as service:
         person = service.person()
         made = read_last_use(service, person)
         service.clock.advance(days=100)
@@ -194,7 +191,7 @@ def test_uses_are_written_by_the_maintenance_run(root: Path, pool: SharedPool) -
 
 
 def test_a_token_in_use_never_ends(root: Path, pool: SharedPool) -> None:
-    with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
+    with serving(root, pool, toy_card(), background=False) as service:
         person = service.person()
         old = add_token(person)
     for _ in range(4):
