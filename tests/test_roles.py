@@ -15,7 +15,7 @@ from app.main import create_app
 from app.parties import queries
 from app.parties import service as parties
 from app.web.auth import OpenRoute, PartyRoute, PersonRoute, Role
-from tests.consent.spies import everything, noted
+from tests.consent.spies import count_recorded_refusals, everything
 from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -234,7 +234,7 @@ def test_another_persons_ids_are_not_found(service: RunningService) -> None:
     assert len(addressed) >= 4
     assert everything(service.vault) == before
     assert enrol(mallory, [ada.ids["consent_id"]], [toy_photo(1)]).status_code == 403
-    assert noted(before, everything(service.vault)) == 1, "only the refusal"
+    assert count_recorded_refusals(before, everything(service.vault)) == 1, "only the refusal"
     own = [ada.person(known.method, known.at(**ada.ids)).status_code for known in addressed if known.method == "GET"]
     assert set(own) == {200}, "the owner finds them"
 

@@ -65,7 +65,7 @@ def everything(vault: Vault) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def noted(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> int | None:
+def count_recorded_refusals(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> int | None:
     """Return how many refusals the transparency log recorded between two results of `everything`.
 
     Returns None if anything else changed.

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.kit.errors import BusyError
-from tests.consent.spies import everything, noted
+from tests.consent.spies import count_recorded_refusals, everything
 from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import crashing_photo, toy_photo
 
@@ -67,7 +67,9 @@ def test_what_ends_while_the_engine_works_is_not_enrolled_for(
 
     assert slug(answer) == (403, "consent-required")
     erased = act is erase
-    assert noted(keys, everything(service.vault)) == 1 - erased, "the refusal, and nothing else; no key is left over"
+    assert count_recorded_refusals(keys, everything(service.vault)) == 1 - erased, (
+        "the refusal, and nothing else; no key is left over"
+    )
     assert keys["mien.templates"] == keys["mien.photos"] == []
 
 
