@@ -1,6 +1,5 @@
 """A subject's own list of deliveries: the messages about the subject to relying parties, sealed under their key."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +10,7 @@ from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.callbacks.tables import Delivery, Message
 from app.faces.permit import Purpose
 from app.vault.seal import Key
-from app.vault.sealed_list import SealedEntry, SealedList
+from app.vault.sealed_list import SealedList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,7 @@ class DeliveryRecord:
     """When it was acknowledged, failed or was overtaken; None while it is pending."""
 
 
-DeliveryEntry = SealedEntry[DeliveryRecord]
-_DELIVERIES = SealedList(Delivery, DeliveryRecord)
+DELIVERIES = SealedList(Delivery, DeliveryRecord)
 
 
 def add(session: Session, key: Key, message: Message, *, subject_id: UUID, now: datetime) -> None:
@@ -45,7 +43,7 @@ def add(session: Session, key: Key, message: Message, *, subject_id: UUID, now: 
         last_tried_at=None,
         settled_at=None,
     )
-    _DELIVERIES.append(session, key, row_id=message.id, subject_id=subject_id, record=record)
+    DELIVERIES.append(session, key, row_id=message.id, subject_id=subject_id, record=record)
 
 
 def update(session: Session, key: Key, message: Message, *, state: DeliveryState, tried: bool, now: datetime) -> None:
@@ -57,7 +55,7 @@ def update(session: Session, key: Key, message: Message, *, state: DeliveryState
     row = session.get(Delivery, message.id)
     if row is None:
         return
-    record = _DELIVERIES.open(key, row.id, row.sealed)
+    record = DELIVERIES.open(key, row.id, row.sealed)
     record = replace(
         record,
         outcome=state,
@@ -65,11 +63,4 @@ def update(session: Session, key: Key, message: Message, *, state: DeliveryState
         last_tried_at=now if tried else record.last_tried_at,
         settled_at=None if state is DeliveryState.PENDING else now,
     )
-    row.sealed = _DELIVERIES.seal(key, row.id, record)
-
-
-def list_deliveries(
-    session: Session, key: Key, *, subject_id: UUID, limit: int, before: int | None
-) -> Sequence[DeliveryEntry]:
-    """Return the subject's deliveries, newest first."""
-    return list(_DELIVERIES.list_newest_first(session, key, subject_id=subject_id, limit=limit, before=before))
+    row.sealed = DELIVERIES.seal(key, row.id, record)

@@ -9,13 +9,14 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import ConfigDict
 
-from app.callbacks import deliveries
+from app.callbacks.deliveries import DELIVERIES, DeliveryRecord
 from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.consent import examples, renewal
 from app.faces.permit import Purpose
 from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.subjects.routes import AccountOut, Me
+from app.vault.sealed_list import SealedEntry
 from app.web.auth import PersonRoute
 from app.web.dependencies import PRIVATE, AppSettings, AppVault, Now, Read
 from app.web.openapi import ResponseBody, with_examples
@@ -90,10 +91,10 @@ def list_deliveries(
     Only relying parties that have registered a callback get messages; for others the list is empty.
     """
     key = subjects.key(vault, me.id)
-    found = deliveries.list_deliveries(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    found = list(DELIVERIES.list_newest_first(session, key, subject_id=me.id, limit=limit + 1, before=after))
     names = parties.list_names(session, {entry.record.relying_party_id for entry in found})
 
-    def shown(entry: deliveries.DeliveryEntry) -> DeliveryOut:
+    def shown(entry: SealedEntry[DeliveryRecord]) -> DeliveryOut:
         name = names[entry.record.relying_party_id]
         return DeliveryOut.of(entry.record, delivery_id=entry.id, relying_party=name, state=entry.record.outcome)
 

@@ -1,6 +1,5 @@
 """A subject's consent events: sealed under the subject's key, numbered for each subject, each with a receipt."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,10 +12,10 @@ from app.consent.tables import ConsentEventRow, Grant
 from app.transparency.receipts import issue as issuing
 from app.transparency.verify.bundle import Bundle
 from app.vault.seal import Key
-from app.vault.sealed_list import SealedEntry, SealedList
+from app.vault.sealed_list import SealedList
 from app.vault.vault import Vault
 
-_EVENTS = SealedList(ConsentEventRow, ConsentEvent)
+EVENTS = SealedList(ConsentEventRow, ConsentEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +47,13 @@ def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event:
     bundle = issuing.issue_receipt(
         session, vault, key, subject_id=subject_id, receipt_id=row_id, content=content, now=now
     )
-    _EVENTS.append(session, key, row_id=row_id, subject_id=subject_id, record=event)
+    EVENTS.append(session, key, row_id=row_id, subject_id=subject_id, record=event)
     return bundle
-
-
-def list_events(
-    session: Session, key: Key, *, subject_id: UUID, limit: int | None = None, before: int | None = None
-) -> Sequence[SealedEntry[ConsentEvent]]:
-    """Return the subject's events, newest first."""
-    return list(_EVENTS.list_newest_first(session, key, subject_id=subject_id, limit=limit, before=before))
 
 
 def find_latest(session: Session, key: Key, *, subject_id: UUID, consent_id: UUID) -> RecordedEvent | None:
     """Return the subject's latest event about one consent; None without such an event."""
-    for entry in _EVENTS.list_newest_first(session, key, subject_id=subject_id):
+    for entry in EVENTS.list_newest_first(session, key, subject_id=subject_id):
         if entry.record.consent_id == consent_id:
             return RecordedEvent(entry.record, issuing.find_receipt(session, key, receipt_id=entry.id))
     return None

@@ -31,7 +31,7 @@ def find_past_decisions(
     session: Session, key: Key, *, subject_id: UUID
 ) -> tuple[set[UUID], Sequence[tuple[UUID, ConsentProof]]]:
     """Return the relying parties of all the subject's decisions, and each consent that has a proof, with the proof."""
-    past = [entry.record for entry in events.list_events(session, key, subject_id=subject_id)]
+    past = [entry.record for entry in events.EVENTS.list_newest_first(session, key, subject_id=subject_id)]
     parties = {event.relying_party_id for event in past if event.relying_party_id is not None}
     return parties, proofs.list_proofs(session, {event.consent_id for event in past})
 

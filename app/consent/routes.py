@@ -9,8 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from app.consent import events, examples, queries, renewal, service
+from app.consent import examples, queries, renewal, service
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
+from app.consent.events import EVENTS
 from app.consent.policy import EventState
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
@@ -189,7 +190,7 @@ def list_consents(
 ) -> ConsentsOut:
     """Read your consents. All events since your first decision, newest first, and the consents in force."""
     key = subjects.key(vault, me.id)
-    found = events.list_events(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    found = list(EVENTS.list_newest_first(session, key, subject_id=me.id, limit=limit + 1, before=after))
     page = Page[EventOut].cut(found, limit, out=lambda entry: EventOut.of(entry.record))
     in_force = queries.list_in_force(session, subject_id=me.id, now=now)
     return ConsentsOut(items=page.items, next=page.next, in_force=[GrantOut.of(grant) for grant in in_force])
