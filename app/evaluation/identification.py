@@ -1,8 +1,8 @@
 """Identification rates (1:N) for galleries of many sizes made from the people of the trial.
 
-No gallery is drawn at random: each rate is the exact mean over *all* galleries of that size. If f of M other people's
-references are below the threshold for a probe, a gallery of N of them contains none of the f in C(M - f, N) of C(M, N)
-cases. Each person's reference is their first image by name.
+No gallery is drawn at random: each rate is the exact mean over *all* galleries of that size. For one probe, let f of M
+other people's references be below the threshold. Then C(M - f, N) of the C(M, N) galleries contain none of the f. Each
+person's reference is their first image by name.
 """
 
 from collections.abc import Sequence

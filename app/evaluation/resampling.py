@@ -1,8 +1,9 @@
 """Intervals by resampling people, not pairs: pairs share people, so a million pairs are not a million observations.
 
-People are drawn with replacement, as many as the trial has. A person drawn twice counts twice. With weights w, the
-false match rate is the sum of w_i w_j [d < t] over pairs of *different* people, divided by the sum of w_i w_j. The
-false non-match rate is the sum of w_i times their misses over people, divided by the sum of w_i times their pairs.
+People are drawn with replacement, as many as the trial has. A person drawn twice counts twice. Person i
+has the weight w_i. The false match rate is the sum of w_i w_j [d < t], divided by the sum of w_i w_j, over pairs of
+*different* people. The false non-match rate is the sum of w_i times the misses, divided by the sum of w_i times the
+pairs, over people.
 """
 
 from collections.abc import Callable, Iterator, Sequence
