@@ -57,8 +57,8 @@ def verify(
     """Compare *probe* with the subject that the relying party knows under a reference.
 
     Raises:
-        NoSuchConsentError: the relying party may not use this reference. Raised before the probe is decoded, or with the
-            decision if the consent ended while the engine worked.
+        NoSuchConsentError: the relying party may not use this reference. Raised before the probe is decoded, or with
+            the decision if the consent ended while the engine worked.
         TooManyAttemptsError: the relying party is blocked for every reference, or has to wait for a usable one.
         PhotoRefusedError: the probe is not suitable.
         BusyError: the engine has no capacity.
@@ -110,9 +110,9 @@ def _find(
 ) -> tuple[Permit | None, store.SealedTemplate, SealedFailures]:
     """Find the permit, the template and the subject's failures, in one read transaction.
 
-    Every unusable reference takes the same queries, for every reason alike (law 9). Where there is no template, random ids
-    take its place, so that reading its keys is as much work as for any other. A blocked relying party is refused first,
-    for every reference alike.
+    Every unusable reference takes the same queries (law 9). Where there is no template, random ids take its place, so
+    that reading its keys is as much work as for any other. A blocked relying party is refused first, for every reference
+    alike.
     """
     with vault.data.read() as session:
         now = clock()

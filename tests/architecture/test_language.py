@@ -8,10 +8,10 @@ from tests.architecture.language import Prose, all_prose, comments, docstrings, 
 from tests.architecture.source import Module, modules
 from tests.support.service_fixture import RunningService
 
-BANNED_PER_10_000_WORDS = 28.0
+BANNED_PER_10_000_WORDS = 0.7
 """Lower it whenever the count falls; never raise it."""
 
-LONG_SENTENCES = 22
+LONG_SENTENCES = 2
 """In the docstrings of `app/`. Lower it whenever the count falls; never raise it."""
 
 WORST_FILES = 15
