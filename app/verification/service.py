@@ -111,7 +111,7 @@ def _find(
     """Find the permit, the template and the subject's failures, in one read transaction.
 
     Every unusable reference takes the same queries (law 9). Where there is no template, random ids take its place, so
-    that reading its keys is as much work as for any other. A blocked relying party is refused first, for every reference
+    that reading its keys is as much work as for any other. A blocked relying party is refused first, for each reference
     alike.
     """
     with vault.data.read() as session:
