@@ -3,7 +3,7 @@
 All of these are checked, so that of several faults the first by index is named:
 
 1. The tree: each leaf against its tag and the index, each hash above, each root (`tree`).
-2. Surplus rows of the index, and surplus tiles (`index`).
+2. Surplus rows of the index, and surplus tiles. Rows are counted, and compared one by one if the count is wrong.
 3. The newest checkpoint that the data store has seen.
 4. Each readable record (`records`).
 
@@ -17,12 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select, text
 
 from app.kit.progress import Progress
-from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, sort_findings
-from app.transparency.audit.index import find_stray_index_row, find_surplus_tiles, is_index_complete
+from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages, sort_findings
 from app.transparency.audit.records import audit_records
-from app.transparency.audit.tree import LATEST, TreeAudit
+from app.transparency.audit.tree import LATEST, TreeAudit, entries_without_head
 from app.transparency.log.signing_keys import log_origin
-from app.transparency.log.tiles import guard_owner
+from app.transparency.log.tiles import HASH_BYTES, HEIGHT, WIDTH, guard_owner
 from app.transparency.tables import KeyUse, SeenHead, SigningKey
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.vault.register import KeyGoneError
@@ -32,6 +31,21 @@ BACKWARDS = text(
     "SELECT min(later.size) FROM log_heads AS later JOIN log_heads AS earlier"
     " ON earlier.size = (SELECT max(size) FROM log_heads WHERE size < later.size) WHERE later.made_at < earlier.made_at"
 )
+
+INDEX_PAGE = 10_000
+"""Rows of the index in one short transaction."""
+
+TILES = text("SELECT level, count(*), sum(length(hashes)) FROM log_tiles GROUP BY level")
+INDEX = text(
+    'SELECT leaf, "index" AS at, (SELECT coalesce(max(size), 0) FROM log_heads) AS size FROM log_leaves'
+    " WHERE leaf > :after ORDER BY leaf LIMIT :page"
+)
+# With the leaf that the tree has in the place that the index names.
+PLACES = text(
+    'SELECT leaf, "index" AS at, (SELECT substr(hashes, 1 + :hash * ("index" % :width), :hash) FROM log_tiles'
+    ' WHERE level = 0 AND position = "index" / :width) AS there FROM log_leaves'
+    " WHERE leaf > :after ORDER BY leaf LIMIT :page"
+).bindparams(hash=HASH_BYTES, width=WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +112,48 @@ def _find_surplus(vault: Vault, in_tree: Finding | None, *, size: int, progress:
     progress("rows of the index")
     found = []
     # If the walk ended early, a stray row may still be about an earlier entry.
-    if in_tree is not None or not is_index_complete(vault, size=size):
+    if in_tree is not None or not _is_index_complete(vault, size=size):
         progress("rows of the index, one by one")
-        found.append(find_stray_index_row(vault))
-    found.append(find_surplus_tiles(vault))
+        found.append(_find_stray_index_row(vault))
+    found.append(_find_surplus_tiles(vault))
     return [one for one in found if one is not None and (in_tree is None or one.index != in_tree.index)]
+
+
+def _is_index_complete(vault: Vault, *, size: int) -> bool:
+    """Return whether the index has one row for each of the first *size* entries, and none beyond the log."""
+    own = 0
+    for row in read_in_pages(vault.register.store, INDEX, page=INDEX_PAGE):
+        if not isinstance(row.at, int) or row.at >= row.size:
+            return False
+        own += row.at < size
+    return own == size
+
+
+def _find_stray_index_row(vault: Vault) -> Finding | None:
+    """Return the first entry with an index row that belongs to another entry, or to none."""
+    rows = read_in_pages(vault.register.store, PLACES, page=INDEX_PAGE)
+    places = [row.at for row in rows if row.leaf != row.there]
+    if not places:
+        return None
+    at = min(places, key=lambda place: place if isinstance(place, int) else 0)
+    index = at if isinstance(at, int) and at >= 0 else None
+    return Finding(FindingKind.INDEX_WRONG, index, f"the index names a leaf at {at} that the tree does not have there")
+
+
+def _find_surplus_tiles(vault: Vault) -> Finding | None:
+    """Return a finding if there are tiles, or hashes above the leaves, beyond the end of the log."""
+    with vault.register.store.read() as session:
+        size = session.execute(LATEST).scalar_one() or 0
+        levels = session.execute(TILES).all()
+    for level, tiles, length in levels:
+        hashes = size >> HEIGHT * level if level >= 0 else 0
+        # The walk over the tree checks the hashes in tiles of leaves.
+        if tiles > -(-hashes // WIDTH) or (level != 0 and length > hashes * HASH_BYTES):
+            if level == 0:
+                return entries_without_head(size)
+            what = f"level {level} has hashes over entries that the log does not have"
+            return Finding(FindingKind.NODE_WRONG, size, what)
+    return None
 
 
 def _compare_with_seen(seen: Checkpoint | None, tree: TreeAudit, *, size: int) -> list[Finding]:

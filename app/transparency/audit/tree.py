@@ -84,31 +84,25 @@ class _Tile:
     """The index of each leaf, by `log_leaves`."""
 
 
+@dataclass
 class TreeAudit:
     """One walk over the tree of *size* leaves."""
 
-    def __init__(
-        self,
-        vault: Vault,
-        *,
-        size: int,
-        guard: Key | None,
-        seen: Checkpoint | None,
-        counts: AuditCounts,
-        progress: Progress,
-    ) -> None:
-        self._vault = vault
-        self._size = size
-        self._guard = guard
-        self._seen = seen
-        self._counts = counts
-        self._progress = progress
-        self.agrees_with_seen: bool | None = None
-        """Whether the log begins with the tree of the checkpoint *seen*; None if the walk ended before."""
+    vault: Vault
+    size: int
+    guard: Key | None
+    seen: Checkpoint | None
+    counts: AuditCounts
+    progress: Progress
+    agrees_with_seen: bool | None = None
+    """Whether the log begins with the tree of the checkpoint *seen*; None if the walk ended before."""
+
+    def __post_init__(self) -> None:
+        """Begin before the first leaf."""
         self._frontier = Frontier()
         self._above: dict[int, tuple[int, bytes]] = {}
         """The tile at each upper level that is compared at present: its position and hashes."""
-        self._heads = read_in_pages(vault.register.store, HEADS, page=HEADS_PAGE)
+        self._heads = read_in_pages(self.vault.register.store, HEADS, page=HEADS_PAGE)
         self._next = next(self._heads, None)
         self._proven = 0
         """The largest size with a correct root."""
@@ -120,13 +114,13 @@ class TreeAudit:
         if found := self._check_root():
             return found
         for tile in self._tiles():
-            for place in range(min(WIDTH, self._size - tile.position * WIDTH)):
+            for place in range(min(WIDTH, self.size - tile.position * WIDTH)):
                 if found := self._check_leaf(tile, place) or self._check_root():
                     return found
             if len(tile.leaves) != tile.count * HASH_BYTES or len(tile.guards) != tile.count * GUARD_BYTES:
                 return entries_without_head(tile.position * WIDTH + tile.count)
             if tile.position % PAGE == 0:
-                self._progress(f"{self._counts.leaves:,} of {self._size:,} entries")
+                self.progress(f"{self.counts.leaves:,} of {self.size:,} entries")
         return None
 
     def _check_leaf(self, tile: _Tile, place: int) -> Finding | None:
@@ -135,7 +129,7 @@ class TreeAudit:
         if len(leaf) != HASH_BYTES:
             return Finding(FindingKind.LEAF_MISSING, index, f"entry {index} is missing in the tree")
         tag = tile.guards[GUARD_BYTES * place : GUARD_BYTES * (place + 1)]
-        if self._guard is not None and not _is_valid(self._guard, tag, index, leaf):
+        if self.guard is not None and not _is_valid(self.guard, tag, index, leaf):
             what = f"entry {index} is not the original one: its tag is wrong"
             return Finding(FindingKind.LEAF_CHANGED, index, what)
         if (indexed := tile.indexed.get(leaf)) != index:
@@ -143,7 +137,7 @@ class TreeAudit:
             what = f"the index has entry {index} {where}, so that it has no proof"
             return Finding(FindingKind.INDEX_WRONG, index, what)
         completed = self._frontier.add(leaf)
-        self._counts.leaves += 1
+        self.counts.leaves += 1
         return self._check_nodes(index, completed) if len(completed) > HEIGHT else None
 
     def _check_nodes(self, index: int, completed: list[bytes]) -> Finding | None:
@@ -152,7 +146,7 @@ class TreeAudit:
             position, place = divmod(index >> HEIGHT * level, WIDTH)
             first = index >> HEIGHT * level << HEIGHT * level
             hashes = self._tile_above(level, position)
-            self._counts.nodes += 1
+            self.counts.nodes += 1
             if hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)] != completed[HEIGHT * level]:
                 what = f"the hash over the entries {first} to {index} at level {level} is wrong"
                 return Finding(FindingKind.NODE_WRONG, first, what)
@@ -161,7 +155,7 @@ class TreeAudit:
     def _tile_above(self, level: int, position: int) -> bytes:
         known = self._above.get(level)
         if known is None or known[0] != position:
-            with self._vault.register.store.read() as session:
+            with self.vault.register.store.read() as session:
                 found = session.execute(NODES, {"level": level, "position": position}).scalar()
             known = self._above[level] = position, found or b""
         return known[1]
@@ -169,13 +163,13 @@ class TreeAudit:
     def _check_root(self) -> Finding | None:
         """Compare the root over the leaves so far with the head of this size, and with the checkpoint *seen*."""
         size = self._frontier.size
-        if self._seen is not None and self._seen.size == size:
-            self.agrees_with_seen = self._seen.root == self._frontier.root()
+        if self.seen is not None and self.seen.size == size:
+            self.agrees_with_seen = self.seen.root == self._frontier.root()
         if self._next is None or self._next.size != size:
             return None
         root = self._next.root
         self._next = next(self._heads, None)
-        self._counts.heads += 1
+        self.counts.heads += 1
         if root != self._frontier.root():
             doubt = f"; the entries {self._proven} to {size - 1} are in doubt" if size else ""
             return Finding(FindingKind.ROOT_WRONG, self._proven, f"the root of {size} entries is wrong{doubt}")
@@ -184,10 +178,10 @@ class TreeAudit:
 
     def _tiles(self) -> Iterator[_Tile]:
         """Yield the tiles of leaves in order; a missing one as an empty one."""
-        tiles = -(-self._size // WIDTH)
+        tiles = -(-self.size // WIDTH)
         for first in range(0, tiles, PAGE):
             end = min(first + PAGE, tiles)
-            with self._vault.register.store.read() as session:
+            with self.vault.register.store.read() as session:
                 latest = session.execute(LATEST).scalar_one()
                 rows = session.execute(TILES, {"first": first, "end": end})
                 found = {position: (leaves, guards) for position, leaves, guards in rows}
