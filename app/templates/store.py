@@ -110,7 +110,7 @@ class OpenTemplate(NamedTuple):
 
 
 class TemplateUnusableError(Exception):
-    """The template cannot be compared: a key is missing or does not open, or the row's label is false."""
+    """The template cannot be compared: it or a key does not open, a key is missing, or the row's label is false."""
 
 
 def open_template(register: Register, template: SealedTemplate) -> OpenTemplate:
@@ -118,14 +118,17 @@ def open_template(register: Register, template: SealedTemplate) -> OpenTemplate:
 
     Raises:
         TemplateUnusableError: it must not be compared.
-        SealError: its sealed bytes are damaged.
     """
     grant, subject = Owner.grant(template.grant_id), Owner.subject(template.subject_id)
     try:
         key, subject_key = register.keys((grant, template.key_generation), (subject, 1))
     except (KeyGoneError, KekError, SealError) as error:
         raise TemplateUnusableError from error
-    weights_sha256, vector = _unseal(key, template)
+    try:
+        weights_sha256, vector = _unseal(key, template)
+    except SealError as error:
+        log.error("a template does not open")
+        raise TemplateUnusableError from error
     if weights_sha256 != template.weights_sha256:
         log.error("a template is labelled with another engine than its own")
         raise TemplateUnusableError

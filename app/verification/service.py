@@ -1,4 +1,4 @@
-"""Verification (1:1): is this the face that was enrolled under this reference?
+"""Verification (1:1): decide whether a photo shows the face that was enrolled under a reference.
 
 Permit and template are found in one read transaction, and their keys in one read of the register. The engine then works
 outside any transaction. One write transaction commits the decision, if the consent is still in force (law 4).
@@ -14,7 +14,7 @@ from sqlalchemy import and_
 from app.comparisons.commit_decision import UncommittedDecision, commit_decision
 from app.comparisons.enumeration_guard import EnumerationGuard
 from app.comparisons.failed_attempts import FailureLog, SealedFailures, failure_limits
-from app.comparisons.policy import Decision, FailureLimits, Liveness
+from app.comparisons.policy import Decision, Liveness
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
@@ -28,6 +28,7 @@ from app.kit.crash_points import operation, step
 from app.settings import Settings
 from app.templates import store
 from app.templates.tables import Template
+from app.vault.seal import Key
 from app.vault.vault import Vault
 from app.verification import policy
 
@@ -63,45 +64,27 @@ def verify(
         PhotoRefusedError: the probe is not suitable.
         BusyError: the engine has no capacity.
     """
-    guard = EnumerationGuard.of(vault, settings, request.relying_party_id)
+    guard, limits = EnumerationGuard.of(vault, settings, request.relying_party_id), failure_limits(settings)
     try:
-        return _verify(vault, engine, request, probe, guard=guard, limits=failure_limits(settings), clock=clock)
-    except NoSuchConsentError:
+        found, template, failures = _find(vault, engine, request, guard, clock)
+        permit, reference, subject_key = _open(vault, found, template)
+        FailureLog(failures, subject_key).refuse_if_too_many(request.relying_party_id, limits, now=clock())
+        features = _measure(engine, permit, probe)
+        decision = policy.decide(distance(features, reference, metric=engine.card.metric), threshold=engine.threshold)
+        uncommitted = UncommittedDecision(
+            decision=decision,
+            purpose=Purpose.VERIFICATION,
+            target_fmr=engine.target_fmr,
+            liveness=Liveness.NOT_CHECKED,
+            template=template,
+            subject_key=subject_key,
+            party_key_id=request.key_id,
+            subject_ref=request.subject_ref,
+        )
+        comparison_id = commit_decision(vault, uncommitted, guard=guard, limits=limits, clock=clock)
+    except (NoSuchConsentError, store.TemplateUnusableError) as error:
         guard.add_unusable(request.subject_ref, clock)
-        raise
-
-
-def _verify(
-    vault: Vault,
-    engine: RunningEngine,
-    request: VerificationRequest,
-    probe: bytes,
-    *,
-    guard: EnumerationGuard,
-    limits: FailureLimits,
-    clock: Clock,
-) -> VerificationResult:
-    permit, template, failures = _find(vault, engine, request, guard, clock)
-    try:
-        reference, subject_key = store.open_template(vault.register, template)
-    except store.TemplateUnusableError as error:
         raise NoSuchConsentError from error
-    if permit is None:
-        raise NoSuchConsentError
-    FailureLog(failures, subject_key).refuse_if_too_many(request.relying_party_id, limits, now=clock())
-    features = _measure(engine, permit, probe)
-    decision = policy.decide(distance(features, reference, metric=engine.card.metric), threshold=engine.threshold)
-    uncommitted = UncommittedDecision(
-        decision=decision,
-        purpose=Purpose.VERIFICATION,
-        target_fmr=engine.target_fmr,
-        liveness=Liveness.NOT_CHECKED,
-        template=template,
-        subject_key=subject_key,
-        party_key_id=request.key_id,
-        subject_ref=request.subject_ref,
-    )
-    comparison_id = commit_decision(vault, uncommitted, guard=guard, limits=limits, clock=clock)
     return VerificationResult(comparison_id, decision)
 
 
@@ -132,6 +115,14 @@ def _find(
         )
         template = store.SealedTemplate.placeholder() if None in columns else store.SealedTemplate(*columns)
         return permit, template, SealedFailures.find(session, template.subject_id)
+
+
+def _open(vault: Vault, permit: Permit | None, template: store.SealedTemplate) -> tuple[Permit, Vector, Key]:
+    """Open the template first, so that a missing permit takes as much work as any other refusal."""
+    reference, subject_key = store.open_template(vault.register, template)
+    if permit is None:
+        raise NoSuchConsentError
+    return permit, reference, subject_key
 
 
 def _measure(engine: RunningEngine, permit: Permit, probe: bytes) -> Vector:
