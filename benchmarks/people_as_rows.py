@@ -185,7 +185,7 @@ class Filler:
         )
         for position in range(1, COMPARISONS + 1):
             row_id = uuid4()
-            sealed = history.seal_record(key, row_id, line)
+            sealed = history.COMPARISONS.seal(key, row_id, line)
             logged = entries.seal_entry(key, row_id, history.log_entry(row_id, line))
             # The first entry is that of the enrolment.
             batch.add(EntryRow, id=row_id, subject_id=subject_id, position=position + 1, sealed=logged)

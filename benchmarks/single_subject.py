@@ -124,7 +124,7 @@ class SingleSubject:
             now = utc_now()
             values = {
                 "comparison_id": comparison_id,
-                "sealed": history.seal_record(self.key, comparison_id, self._line(at=now)),
+                "sealed": history.COMPARISONS.seal(self.key, comparison_id, self._line(at=now)),
                 "person_id": self.subject_id,
                 "grant_id": self.template.grant_id,
                 "template_id": self.template.id,

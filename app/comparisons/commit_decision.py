@@ -25,7 +25,7 @@ from app.templates.tables import Template
 from app.transparency.log import entries
 from app.transparency.tables import EntryRow
 from app.vault.seal import Key
-from app.vault.sealed_list import add_next, insert_next, next_position
+from app.vault.sealed_list import next_position
 from app.vault.vault import Vault
 
 _NOW = bindparam("now", type_=UtcDateTime())
@@ -49,7 +49,6 @@ _IN_FORCE = (
 _INSERT_ENTRY = (
     insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _IN_FORCE).returning(EntryRow.id)
 )
-_INSERT_COMPARISON = insert_next(Comparison)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +98,9 @@ def commit_decision(
         guard.refuse_if_stopped(session, now=now)
         failures = FailureLog(SealedFailures.find(session, subject_id), made.subject_key)
         failures.refuse_if_too_many(party_id, limits, now=now)
-        sealed = history.seal_record(made.subject_key, comparison_id, record)
-        add_next(session, _INSERT_COMPARISON, row_id=comparison_id, subject_id=subject_id, sealed=sealed)
+        history.COMPARISONS.append(
+            session, made.subject_key, row_id=comparison_id, subject_id=subject_id, record=record
+        )
         entries.add_pending_leaf(session, entry.leaf)
         failures.add(session, made.decision, party_id, now=now)
         if made.decision is Decision.NO_MATCH:

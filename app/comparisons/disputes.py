@@ -3,28 +3,25 @@
 The subject can add a note. It is sealed under their key; the controller reads it to investigate.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.comparisons import history
+from app.comparisons.history import COMPARISONS
 from app.comparisons.tables import Dispute
 from app.consent import pause
 from app.faces.permit import Purpose
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError
-from app.kit.json import encode_value
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
-from app.vault.sealing_context import sealing_context
+from app.vault.sealed_list import SealedRecord
 from app.vault.vault import Vault
 from app.web.auth import Principal
 
@@ -39,13 +36,14 @@ class DisputeRecord:
     note: str | None
 
 
-_RECORD = TypeAdapter(DisputeRecord)
+_DISPUTES = SealedRecord(Dispute, DisputeRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeState:
     """The state of a comparison after it was disputed, or after the dispute was lifted."""
 
+    comparison_id: UUID
     disputed: bool
     paused: bool
     """Whether matching for the relying party is paused."""
@@ -67,8 +65,7 @@ def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | Non
         session, now = change.session, clock()
         subjects.get(session, by.id, token_id=by.token_id)
         key = subjects.key(vault, by.id)
-        known = _find(session, key, subject_id=by.id, comparison_id=comparison_id)
-        record = known or _of_comparison(session, key, subject_id=by.id, comparison_id=comparison_id)
+        known, record = _find(session, key, subject_id=by.id, comparison_id=comparison_id)
         if note is not None:
             record = replace(record, note=note)
         if record != known:
@@ -77,7 +74,7 @@ def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | Non
             change, subject_id=by.id, relying_party_id=record.relying_party_id, purpose=record.purpose, now=now
         )
         receipt = None if known else subjects.issue_right_receipt(session, vault, by.id, "dispute", now=now)
-    return DisputeState(disputed=True, paused=paused, note=record.note, receipt=receipt)
+    return DisputeState(comparison_id=comparison_id, disputed=True, paused=paused, note=record.note, receipt=receipt)
 
 
 def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, now: datetime) -> DisputeState:
@@ -90,23 +87,19 @@ def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, 
     """
     subjects.get(session, by.id, token_id=by.token_id)
     key = subjects.key(vault, by.id)
-    known = _find(session, key, subject_id=by.id, comparison_id=comparison_id)
-    record = known or _of_comparison(session, key, subject_id=by.id, comparison_id=comparison_id)
+    known, record = _find(session, key, subject_id=by.id, comparison_id=comparison_id)
     party_id, purpose = record.relying_party_id, record.purpose
     session.execute(delete(Dispute).where(Dispute.id == comparison_id, Dispute.subject_id == by.id))
-    rows = session.scalars(select(Dispute).where(Dispute.subject_id == by.id))
-    of_same_consent = [
-        other
-        for other in (_open(key, row) for row in rows)
-        if (other.relying_party_id, other.purpose) == (party_id, purpose)
+    others = [
+        _DISPUTES.open(key, row.id, row.sealed)
+        for row in session.scalars(select(Dispute).where(Dispute.subject_id == by.id))
     ]
-    resumed = not of_same_consent and pause.resume(
-        session, subject_id=by.id, relying_party_id=party_id, purpose=purpose
-    )
+    is_last = (party_id, purpose) not in {(other.relying_party_id, other.purpose) for other in others}
+    resumed = is_last and pause.resume(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
     changed = known is not None or resumed
     receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute_lifted", now=now) if changed else None
     paused = pause.is_paused(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
-    return DisputeState(disputed=False, paused=paused, note=None, receipt=receipt)
+    return DisputeState(comparison_id=comparison_id, disputed=False, paused=paused, note=None, receipt=receipt)
 
 
 def disputed_ids(session: Session, subject_id: UUID) -> set[UUID]:
@@ -133,25 +126,26 @@ def list_disputes(vault: Vault) -> list[OpenDispute]:
 
 def _try_open(vault: Vault, row: Dispute) -> DisputeRecord | None:
     try:
-        return _open(vault.register.key(Owner.subject(row.subject_id)), row)
+        return _DISPUTES.open(vault.register.key(Owner.subject(row.subject_id)), row.id, row.sealed)
     except (KeyGoneError, SealError):
         return None
 
 
-def _open(key: Key, row: Dispute) -> DisputeRecord:
-    return _RECORD.validate_json(key.open(row.sealed, sealing_context(Dispute.sealed, row.id)))
+def _find(
+    session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID
+) -> tuple[DisputeRecord | None, DisputeRecord]:
+    """Return the dispute of a comparison if there is one, and the dispute to write.
 
-
-def _find(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> DisputeRecord | None:
-    row = session.get(Dispute, comparison_id)
-    return None if row is None or row.subject_id != subject_id else _open(key, row)
-
-
-def _of_comparison(session: Session, key: Key, *, subject_id: UUID, comparison_id: UUID) -> DisputeRecord:
-    compared = history.find(session, key, subject_id=subject_id, comparison_id=comparison_id)
+    Raises:
+        NotFoundError: the subject has no such comparison, and no dispute of one.
+    """
+    known = _DISPUTES.find(session, key, row_id=comparison_id, subject_id=subject_id)
+    if known is not None:
+        return known, known
+    compared = COMPARISONS.find(session, key, row_id=comparison_id, subject_id=subject_id)
     if compared is None:
         raise NotFoundError
-    return DisputeRecord(
+    return None, DisputeRecord(
         relying_party_id=compared.relying_party_id, purpose=compared.purpose, compared_at=compared.at, note=None
     )
 
@@ -159,7 +153,6 @@ def _of_comparison(session: Session, key: Key, *, subject_id: UUID, comparison_i
 def _put(session: Session, key: Key, record: DisputeRecord, *, subject_id: UUID, comparison_id: UUID, on: date) -> None:
     row = session.get(Dispute, comparison_id)
     if row is None:
-        row = Dispute(id=comparison_id, subject_id=subject_id, disputed_on=on, sealed=b"")
+        row = Dispute(id=comparison_id, subject_id=subject_id, disputed_on=on)
         session.add(row)
-    plain = json.dumps(asdict(record), default=encode_value).encode()
-    row.sealed = key.seal(plain, sealing_context(Dispute.sealed, comparison_id))
+    row.sealed = _DISPUTES.seal(key, comparison_id, record)

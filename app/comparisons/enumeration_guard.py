@@ -7,7 +7,6 @@ transaction informs each subject whose reference was tried.
 """
 
 import hashlib
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, Key, SealError
+from app.vault.sealed_list import SealedRecord
 from app.vault.vault import Vault
 
 KEY_OWNER = Owner.service(UUID("b1d0a9a4-5f6e-4c55-8a51-0c7d8c1be2f3"))
@@ -48,6 +48,21 @@ _PUT = _ROW.on_conflict_do_update(index_elements=["relying_party_id"], set_={"se
 _COMPARISON = Comparison.id == bindparam("comparison_id")
 _FIND_COMPARISON = select(Comparison.subject_id, Comparison.sealed).where(_COMPARISON)
 _MARK = update(Comparison).where(_COMPARISON).values(sealed=bindparam("marked"))
+
+
+@dataclass(frozen=True, slots=True)
+class FailedReferencesRecord:
+    """The sealed content of a `failed_references` row."""
+
+    salt: str
+    """Of the digests, in hex."""
+    failed: dict[str, list[str]]
+    """By digest: the time of the last failure, then the ids of the failed comparisons."""
+    until: datetime | None
+    """The end of the block."""
+
+
+_RECORDS = SealedRecord(FailedReferences, FailedReferencesRecord)
 
 
 @operation("beginning to count")
@@ -140,27 +155,21 @@ class EnumerationGuard:
         return secrets.token_bytes(SALT_BYTES), PartyFailures({})
 
     def _write(self, session: Session, salt: bytes, known: PartyFailures) -> None:
-        until = known.stopped_until
         failed = {
             digest: [reference.at.isoformat(), *map(str, reference.comparison_ids)]
             for digest, reference in known.failed.items()
         }
-        plain = json.dumps({"salt": salt.hex(), "failed": failed, "until": until and until.isoformat()}).encode()
-        row = {"relying_party_id": self.relying_party_id, "sealed": self.key.seal(plain, self._context)}
-        session.connection().execute(_PUT, row)
+        record = FailedReferencesRecord(salt.hex(), failed, known.stopped_until)
+        sealed = _RECORDS.seal(self.key, self.relying_party_id, record)
+        session.connection().execute(_PUT, {"relying_party_id": self.relying_party_id, "sealed": sealed})
 
     def _open(self, sealed: bytes) -> tuple[bytes, PartyFailures]:
-        fields = json.loads(self.key.open(sealed, self._context))
+        record = _RECORDS.open(self.key, self.relying_party_id, sealed)
         failed = {
             digest: FailedReference(datetime.fromisoformat(at), tuple(map(UUID, comparison_ids)))
-            for digest, (at, *comparison_ids) in fields["failed"].items()
+            for digest, (at, *comparison_ids) in record.failed.items()
         }
-        until = fields["until"]
-        return bytes.fromhex(fields["salt"]), PartyFailures(failed, until and datetime.fromisoformat(until))
-
-    @property
-    def _context(self) -> str:
-        return f"failed_references.sealed:{self.relying_party_id}"
+        return bytes.fromhex(record.salt), PartyFailures(failed, record.until)
 
 
 def stopped_parties(vault: Vault, settings: Settings, *, now: datetime) -> dict[UUID, datetime]:

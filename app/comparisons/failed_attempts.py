@@ -4,13 +4,11 @@ Failures are counted in the transaction of the decision, sealed under the subjec
 an image is decoded, and with the decision, because parallel requests may have failed in between.
 """
 
-import json
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
-from pydantic import TypeAdapter
 from sqlalchemy import Uuid, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
@@ -18,13 +16,20 @@ from sqlalchemy.orm import Session
 from app.comparisons.errors import TooManyFailuresError, whole_seconds
 from app.comparisons.policy import DAY, Decision, Failure, FailureLimits, add_decision, remaining_wait
 from app.comparisons.tables import Attempts
-from app.kit.json import encode_value
 from app.settings import Settings
 from app.vault.seal import Key
-from app.vault.sealing_context import sealing_context
+from app.vault.sealed_list import SealedRecord
 from app.vault.vault import Vault
 
-_FAILURES = TypeAdapter(dict[str, list[Failure]])
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """The sealed content of an `attempts` row."""
+
+    failures: list[Failure]
+
+
+_RECORDS = SealedRecord(Attempts, FailureRecord)
 
 # SQLite has one writer. Elsewhere the row must be locked from this read to the commit of the decision.
 _FIND = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id", type_=Uuid()))
@@ -65,10 +70,7 @@ class FailureLog:
     def __init__(self, row: SealedFailures, key: Key) -> None:
         self._row = row
         self._key = key
-        self._context = sealing_context(Attempts.sealed, row.id)
-        self._failures = (
-            [] if row.sealed is None else _FAILURES.validate_json(key.open(row.sealed, self._context))["failures"]
-        )
+        self._failures = [] if row.sealed is None else _RECORDS.open(key, row.id, row.sealed).failures
 
     def refuse_if_too_many(self, relying_party_id: UUID, limits: FailureLimits, *, now: datetime) -> None:
         """Refuse another comparison by the relying party while it has to wait.
@@ -85,12 +87,11 @@ class FailureLog:
         failures = add_decision(self._failures, decision, relying_party_id=relying_party_id, now=now)
         if failures is None:
             return
-        plain = json.dumps({"failures": [asdict(failure) for failure in failures]}, default=encode_value).encode()
         row = {
             "id": self._row.id,
             "subject_id": self._row.subject_id,
             "last_on": failures[-1].at.date(),
-            "sealed": self._key.seal(plain, self._context),
+            "sealed": _RECORDS.seal(self._key, self._row.id, FailureRecord(failures)),
         }
         session.connection().execute(_PUT, row)
 

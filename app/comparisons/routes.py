@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.comparisons import disputes, examples, history, shorten_history
+from app.comparisons import disputes, examples, shorten_history
+from app.comparisons.history import COMPARISONS, ComparisonEntry
 from app.comparisons.policy import Decision, Liveness
 from app.faces.permit import Purpose
 from app.kit.days import Day
@@ -46,17 +47,6 @@ class ComparisonOut(BaseModel):
     """Whether you reported that this was not you."""
     in_sweep: bool
     """Whether the relying party was blocked soon after, because it failed with many people's references."""
-
-    @classmethod
-    def of(cls, entry: history.ComparisonEntry, *, names: dict[UUID, str], disputed: set[UUID]) -> Self:
-        """Return *entry* as the subject sees it."""
-        record, comparison_id = entry.record, entry.comparison_id
-        return cls(
-            comparison_id=comparison_id,
-            relying_party=names[record.relying_party_id],
-            disputed=comparison_id in disputed,
-            **asdict(record),
-        )
 
 
 class ShortenedOut(BaseModel):
@@ -96,11 +86,6 @@ class DisputeOut(BaseModel):
     receipt: Bundle | None
     """Signed. Null if nothing changed."""
 
-    @classmethod
-    def of(cls, comparison_id: UUID, state: disputes.DisputeState) -> Self:
-        """Return *state* as the subject sees it."""
-        return cls(comparison_id=comparison_id, **asdict(state))
-
 
 @router.get("", dependencies=PRIVATE)
 def comparisons(
@@ -111,15 +96,15 @@ def comparisons(
     Each has the relying party, the time and the decision.
     """
     key = subjects.key(vault, me.id)
-    found = history.list_comparisons(session, key, subject_id=me.id, limit=limit + 1, before=after)
+    found = list(COMPARISONS.list_newest_first(session, key, subject_id=me.id, limit=limit + 1, before=after))
     names = parties.list_names(session, {entry.record.relying_party_id for entry in found})
     disputed = disputes.disputed_ids(session, me.id)
-    return Page.cut(
-        found,
-        limit,
-        key=lambda entry: entry.position,
-        out=lambda entry: ComparisonOut.of(entry, names=names, disputed=disputed),
-    )
+
+    def show(entry: ComparisonEntry) -> ComparisonOut:
+        name, is_disputed = names[entry.record.relying_party_id], entry.id in disputed
+        return ComparisonOut(comparison_id=entry.id, relying_party=name, disputed=is_disputed, **asdict(entry.record))
+
+    return Page.cut(found, limit, key=lambda entry: entry.position, out=show)
 
 
 @router.delete("", name="shorten_comparisons", dependencies=PRIVATE)
@@ -134,8 +119,7 @@ def shorten(
     Deletes every comparison before a day, and the content of the transparency log's entries about them. Tomorrow's date
     deletes all of them. You decide how far back the list goes. Repeating it is harmless.
     """
-    shortened = shorten_history.shorten(vault, by=me, before=before, clock=clock)
-    return ShortenedOut(deleted=shortened.deleted, erased_from_disk=shortened.settled)
+    return ShortenedOut(**asdict(shorten_history.shorten(vault, by=me, before=before, clock=clock)))
 
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
@@ -148,7 +132,7 @@ def dispute(
     harmless; a new note replaces the old one.
     """
     state = disputes.dispute(vault, by=me, comparison_id=comparison_id, note=body.note, clock=clock)
-    return DisputeOut.of(comparison_id, state)
+    return DisputeOut(**asdict(state))
 
 
 @router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
@@ -157,4 +141,4 @@ def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: AppVault, now:
 
     When you lift the last dispute for a relying party, it can match you again.
     """
-    return DisputeOut.of(comparison_id, disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now))
+    return DisputeOut(**asdict(disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now)))

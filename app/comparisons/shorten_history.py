@@ -42,7 +42,7 @@ class ShortenedHistory:
     """The result of shortening a history."""
 
     deleted: int
-    settled: bool
+    erased_from_disk: bool
     """Whether the stores' write-ahead logs are free of the deleted bytes."""
 
 
@@ -56,7 +56,7 @@ def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> Short
     """Delete the subject's comparisons before a day (UTC). Without any, nothing is written."""
     key = subjects.key(vault, by.id)
     if next(_pages_before(vault, key, by.id, before), None) is None:
-        return ShortenedHistory(0, settled=vault.checkpoint_all())
+        return ShortenedHistory(0, vault.checkpoint_all())
     with vault.change() as change:
         number = subjects.get(change.session, by.id, token_id=by.token_id).history_cuts
         while _find_cuts(vault, [cut_id(by.id, number)]):
@@ -67,7 +67,7 @@ def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> Short
     except BaseException:
         vault.unfinished = True
         raise
-    return ShortenedHistory(deleted, settled=vault.checkpoint_all())
+    return ShortenedHistory(deleted, vault.checkpoint_all())
 
 
 def purge_dead(vault: Vault, *, now: datetime) -> int:
@@ -138,7 +138,7 @@ def _pages_before(vault: Vault, key: Key, subject_id: UUID, before: date) -> Ite
     while True:
         with vault.data.read() as session:
             page = session.scalars(query.where(Comparison.position > after)).all()
-        ids = [row.id for row in page if history.open_record(key, row.id, row.sealed).at.date() < before]
+        ids = [row.id for row in page if history.COMPARISONS.open(key, row.id, row.sealed).at.date() < before]
         if ids:
             yield ids
         if len(page) < PAGE:

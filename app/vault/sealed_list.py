@@ -1,4 +1,4 @@
-"""Sealed JSON records, a numbered list for each subject.
+"""Sealed JSON records: one in a row, or a numbered list for each subject.
 
 The text is that of `json.dumps`, in the order of the record's fields. It must stay so: audits compare older rows with
 newer ones, and exports show the text.
@@ -21,27 +21,17 @@ from app.vault.sealing_context import sealing_context
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class SealedEntry(Generic[T]):
-    """A record with the id of its row and its position in the subject's list, from 1."""
-
-    id: UUID
-    position: int
-    record: T
-
-
-class SealedList(Generic[T]):
-    """The codec of a table with a numbered list of records for each subject.
+class SealedRecord(Generic[T]):
+    """The codec of a table with a sealed record in each row.
 
     Args:
-        table: has the columns `id`, `subject_id`, `position` and `sealed`.
+        table: has the columns `id` and `sealed`.
         record: the dataclass. A field with a default may be missing in older rows.
     """
 
     def __init__(self, table: type[Any], record: type[T]) -> None:
         self.table = table
         self._adapter = TypeAdapter(record)
-        self._insert = insert_next(table)
 
     def seal(self, key: Key, row_id: UUID, record: T) -> bytes:
         """Seal *record* for the row with this id."""
@@ -55,6 +45,33 @@ class SealedList(Generic[T]):
             SealError: it does not open.
         """
         return self._adapter.validate_json(key.open(sealed, sealing_context(self.table.sealed, row_id)))
+
+    def find(self, session: Session, key: Key, *, row_id: UUID, subject_id: UUID) -> T | None:
+        """Open one record of the subject, in a table with the column `subject_id`."""
+        row = session.get(self.table, row_id)
+        return None if row is None or row.subject_id != subject_id else self.open(key, row_id, row.sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntry(Generic[T]):
+    """A record with the id of its row and its position in the subject's list, from 1."""
+
+    id: UUID
+    position: int
+    record: T
+
+
+class SealedList(SealedRecord[T]):
+    """The codec of a table with a numbered list of records for each subject.
+
+    Args:
+        table: has the columns `id`, `subject_id`, `position` and `sealed`.
+        record: as of `SealedRecord`.
+    """
+
+    def __init__(self, table: type[Any], record: type[T]) -> None:
+        super().__init__(table, record)
+        self._insert = insert_next(table)
 
     def append(self, session: Session, key: Key, *, row_id: UUID, subject_id: UUID, record: T) -> None:
         """Write the subject's next record."""
