@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -94,19 +93,13 @@ def document_pieces(request: AccessRequest, head: AccessHead) -> Iterator[bytes]
             request.vault, subject_id=request.subject_id, table=table, add_proof=request.add_proof
         )
         for position, row in enumerate(rows):
-            yield (("," if position else "") + "\n   " + _json(_described(row))).encode()
+            yield (("," if position else "") + "\n   " + _json(row)).encode()
         yield b"]"
     yield b"\n }\n}\n"
 
 
 def _json(value: object, *, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False)
-
-
-def _described(row: Mapping[str, personal_data.Value]) -> dict[str, Any]:
-    return {
-        name: value.described() if isinstance(value, personal_data.ExportFile) else value for name, value in row.items()
-    }
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=personal_data.ExportFile.described)
 
 
 def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -141,7 +134,7 @@ def head(request: AccessRequest) -> AccessHead:
     return AccessHead(
         made_at=request.now.isoformat(),
         receipt=None if receipt is None else AccessReceipt(**receipt.model_dump(exclude_none=True)),
-        subject_id=str(request.subject_id),
+        subject_id=request.subject_id,
         controller=settings.controller,
         profile=settings.profile,
         source=explanations.SOURCE,
@@ -149,7 +142,7 @@ def head(request: AccessRequest) -> AccessHead:
         purposes=[_purpose(grant, recipients) for grant in grants],
         recipients=[_recipient(party) for party in recipients.values()],
         proofs=[_proof(settings, consent_id, proof) for consent_id, proof in proofs],
-        templates=[TemplateStatus(**one.as_document()) for one in templates],
+        templates=[TemplateStatus(**asdict(one)) for one in templates],
         retention=retention.policy(settings),
         logic=Logic(
             engine=card.id,
@@ -165,7 +158,7 @@ def head(request: AccessRequest) -> AccessHead:
 
 def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePurpose:
     return ActivePurpose(
-        consent_id=str(grant.id),
+        consent_id=grant.id,
         purpose=grant.purpose,
         in_words=explanations.PURPOSES[grant.purpose],
         relying_party=recipients[grant.relying_party_id].name if grant.relying_party_id else None,
@@ -177,7 +170,7 @@ def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePur
 
 def _recipient(party: RelyingParty) -> Recipient:
     return Recipient(
-        relying_party_id=str(party.id),
+        relying_party_id=party.id,
         name=party.name,
         contact=party.contact,
         learns=explanations.LEARNS,
@@ -188,13 +181,12 @@ def _recipient(party: RelyingParty) -> Recipient:
 
 
 def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> Proof:
-    kept_until = None if proof.ended_on is None else proof.ended_on + settings.proof_retention
     return Proof(
-        consent_id=str(consent_id),
+        consent_id=consent_id,
         purpose=proof.purpose,
-        relying_party_id=str(proof.relying_party_id) if proof.relying_party_id else None,
+        relying_party_id=proof.relying_party_id,
         notice=f"/v1/notices/{proof.notice_sha256}",
-        given_on=proof.given_on.isoformat(),
-        ended_on=proof.ended_on.isoformat() if proof.ended_on else None,
-        kept_until=kept_until.isoformat() if kept_until else None,
+        given_on=proof.given_on,
+        ended_on=proof.ended_on,
+        kept_until=proof.ended_on and proof.ended_on + settings.proof_retention,
     )

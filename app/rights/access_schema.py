@@ -1,6 +1,6 @@
 """The access document as pydantic models, and its JSON Schema. The data map decides the tables and columns in it."""
 
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,9 +15,7 @@ from app.rights.explanations import Right
 from app.rights.retention import Rule
 
 ADDRESS = "/v1/schemas/access"
-Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-Day = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -30,7 +28,7 @@ class Part(BaseModel):
 class ActivePurpose(Part):
     """One consent in force."""
 
-    consent_id: Id
+    consent_id: UUID
     purpose: Purpose
     in_words: str
     relying_party: str | None
@@ -42,7 +40,7 @@ class ActivePurpose(Part):
 class Recipient(Part):
     """One relying party that the subject ever decided about."""
 
-    relying_party_id: Id
+    relying_party_id: UUID
     name: str
     contact: str
     learns: str
@@ -54,13 +52,13 @@ class Recipient(Part):
 class Proof(Part):
     """The proof of one consent, which may stay after erasure."""
 
-    consent_id: Id
+    consent_id: UUID
     purpose: Purpose
-    relying_party_id: Id | None
+    relying_party_id: UUID | None
     notice: str
-    given_on: Day
-    ended_on: Day | None
-    kept_until: Day | None
+    given_on: date
+    ended_on: date | None
+    kept_until: date | None
 
 
 class EngineLabel(Part):
@@ -73,14 +71,14 @@ class EngineLabel(Part):
 class TemplateStatus(Part):
     """One template: its engine, its end, and the next step."""
 
-    template_id: Id
-    consent_id: Id
-    enrolment_id: Id
+    template_id: UUID
+    consent_id: UUID
+    enrolment_id: UUID
     engine: str
     weights_sha256: str
     labelled_falsely_as: EngineLabel | None
     engine_in_force: bool
-    ends_on: Day | None
+    ends_on: date | None
     to_do: str | None
 
 
@@ -109,7 +107,7 @@ class AccessHead(Part):
     schema_address: Annotated[str, Field(alias="$schema")] = ADDRESS
     made_at: Instant
     receipt: AccessReceipt | None
-    subject_id: Id
+    subject_id: UUID
     controller: str
     profile: Literal["prototype", "live"]
     source: str
@@ -139,7 +137,6 @@ _SEALED_TYPES: dict[Form, Any] = {
     Form.JPEG: FileDescription,
     Form.RECEIPT: FileDescription,
 }
-_PLAIN_TYPES: dict[type, Any] = {UUID: Id, datetime: Instant, date: Day}
 
 
 def schema() -> dict[str, Any]:
@@ -169,6 +166,5 @@ def _row_model(table: Table) -> type[Part]:
 
 def _type_of(column: Column[Any]) -> Any:  # noqa: ANN401 - a type annotation
     form = personal_data.sealed_form(column)
-    python = column.type.python_type
-    found = _PLAIN_TYPES.get(python, python) if form is None else _SEALED_TYPES[form]
+    found: Any = column.type.python_type if form is None else _SEALED_TYPES[form]
     return found | None if column.nullable else found

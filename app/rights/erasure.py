@@ -6,9 +6,10 @@
 4. `completed`: every store confirmed that nothing is left, and the receipt is signed.
 """
 
+import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import structlog
@@ -19,9 +20,10 @@ from sqlalchemy.orm import Session
 from app.callbacks import outbox
 from app.consent import service as consent
 from app.kit.crash_points import operation
-from app.kit.days import in_words
 from app.kit.errors import NotFoundError
+from app.rights import retention
 from app.rights.erasure_counts import ErasureCounts, count_personal_data, count_rows
+from app.rights.retention import fill_in
 from app.rights.tables import Erasure, ErasureStep
 from app.settings import MIB, Settings
 from app.subjects import service as subjects
@@ -33,64 +35,19 @@ from app.vault.vault import Vault
 
 log = structlog.get_logger()
 
-TOMBSTONES = KeptItem(
-    what="tombstones",
-    holds="the SHA-256 of the random ids that your account, consents and tokens had, and the day; no id itself, no "
-    "name, no face, no relying party",
-    why="so that restoring an old backup cannot bring you back",
-)
-LEAVES = KeptItem(
-    what="leaves of the log",
-    holds="for each act of yours, and each use of your face, a SHA-256 of it with a random salt. The act and the salt "
-    "are destroyed: a leaf can no longer be matched to its act, unless you show a receipt",
-    why="so that a later change of the transparency log is noticed, and your receipts stay valid",
-)
-UNUSED_SPACE = KeptItem(
-    what="unused space of the database file",
-    holds="it may have random ids of your rows, and sealed bytes whose keys are destroyed; no name, no face",
-    why="the file is large, and is rebuilt at a quiet time within days; this line goes then",
-)
+_KEPT = tomllib.loads(Path(__file__).with_name("erasure_kept.toml").read_text("utf-8"))
 
 
 def list_kept(session: Session, erasure: Erasure, settings: Settings, *, today: date) -> tuple[KeptItem, ...]:
     """Return the data that remains after this erasure."""
-    retention = settings.proof_retention
-    has_proofs = retention and today <= (erasure.completed_on or today) + retention
-    return (
-        TOMBSTONES,
-        _erasure_item(settings.erasure_retention.days),
-        LEAVES,
-        *((_proofs_item(retention.days),) if has_proofs else ()),
-        *((_messages_item(settings),) if outbox.has_messages_of(session, erasure_id=erasure.id) else ()),
-        *(() if erasure.rebuilt else (UNUSED_SPACE,)),
-    )
-
-
-def _erasure_item(days: int) -> KeptItem:
-    return KeptItem(
-        what="this erasure",
-        holds="its own random id, its state, the days, and its receipt; nothing that identifies you",
-        why=f"so that you can see that it was done, for {in_words(days)} afterwards",
-    )
-
-
-def _proofs_item(days: int) -> KeptItem:
-    return KeptItem(
-        what="proofs of consent",
-        holds="for each consent that you gave: the SHA-256 of its random id, the text you read, the purpose, the "
-        "relying party, and the days it was given and ended; not your identity, and no reference to you",
-        why=f"so that a holder of the consent's id can show that it was given, for {in_words(days)} after its end",
-    )
-
-
-def _messages_item(settings: Settings) -> KeptItem:
-    return KeptItem(
-        what="what a relying party is still to be told",
-        holds="for each relying party that has not yet acknowledged that your consent ended: its id, the random "
-        "reference that only it knew you under, the purpose, and the day",
-        why=f"so that it learns of this (GDPR Art. 19); tried for {settings.callback_days} days at most. This line "
-        "goes when the message is delivered or given up; the next rebuild removes the reference from the database file",
-    )
+    proof_retention = settings.proof_retention
+    absent = {
+        "proofs": not proof_retention or today > (erasure.completed_on or today) + proof_retention,
+        "messages": not outbox.has_messages_of(session, erasure_id=erasure.id),
+        "unused_space": erasure.rebuilt,
+    }
+    words = retention.days_in_words(settings)
+    return tuple(KeptItem(**fill_in(item, words)) for name, item in _KEPT.items() if not absent.get(name))
 
 
 @operation("erasure")
@@ -147,7 +104,7 @@ def _record_intent(vault: Vault, subject_id: UUID, now: datetime) -> Erasure:
             id=uuid4(),
             subject_id=subject_id,
             step=ErasureStep.INTENT,
-            held=count_personal_data(session, vault.register, subject_id).to_json(),
+            held=count_personal_data(session, vault.register, subject_id).model_dump_json(),
             rebuilt=False,
             requested_on=now.date(),
             completed_on=None,
@@ -166,14 +123,16 @@ def _delete_rows_and_keys(vault: Vault, erasure_id: UUID, now: datetime) -> None
             return
         # A crash may have deleted a part since; only a row of version 0.1 has no counts.
         counts = (
-            ErasureCounts.from_json(counted) if counted else count_personal_data(session, vault.register, subject_id)
+            ErasureCounts.model_validate_json(counted)
+            if counted
+            else count_personal_data(session, vault.register, subject_id)
         )
         consent.end_all_grants(change, subject_id=subject_id, now=now)
         outbox.attach_to_erasure(session, subject_id=subject_id, erasure_id=erasure_id)
         subjects.delete_subject(change, subject_id=subject_id, now=now)
         session.flush()
-        counts = replace(counts, rows_after=count_rows(session, subject_id), keys_destroyed_at=now)
-        values = {"step": ErasureStep.DELETED, "held": counts.to_json()}
+        after = {"rows_after": count_rows(session, subject_id), "keys_destroyed_at": now}
+        values = {"step": ErasureStep.DELETED, "held": counts.model_copy(update=after).model_dump_json()}
         session.execute(update(Erasure).where(Erasure.id == erasure_id).values(values))
 
 
@@ -200,8 +159,9 @@ def _record_completion(vault: Vault, erasure_ids: Sequence[UUID], *, settings: S
     with vault.data.write() as session:
         deleted = (Erasure.id.in_(erasure_ids), Erasure.subject_id.is_(None), Erasure.step != ErasureStep.COMPLETED)
         for erasure in session.scalars(select(Erasure).where(*deleted)).all():
-            counts = ErasureCounts.from_json(erasure.held)
-            if vault.register.keys_left(counts.digests):
+            # Version 0.1 stored no counts.
+            counts = ErasureCounts.model_validate_json(erasure.held or "{}")
+            if vault.register.keys_left([bytes.fromhex(owner) for owner in counts.owners]):
                 continue
             erasure.step, erasure.held, erasure.completed_on = ErasureStep.COMPLETED, None, now.date()
             receipt = _fill_in_receipt(session, settings, erasure, counts, now=now)

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Self
 from uuid import UUID
 
-from pydantic import TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -17,8 +15,7 @@ from app.transparency.verify.receipt import StoreCount
 from app.vault.register import Owner, Register
 
 
-@dataclass(frozen=True, slots=True)
-class ErasureCounts:
+class ErasureCounts(BaseModel):
     """Counts of one erasure, as the `erasures` row stores them; it has no id of the subject."""
 
     rows_before: int = 0
@@ -27,21 +24,6 @@ class ErasureCounts:
     owners: Sequence[str] = ()
     """Digests of the keys' owners in the register, in hex."""
     keys_destroyed_at: datetime | None = None
-
-    @classmethod
-    def from_json(cls, text: str | None) -> Self:
-        """Parse stored counts; version 0.1 stored none."""
-        counts: Self = TypeAdapter(cls).validate_json(text or "{}")
-        return counts
-
-    def to_json(self) -> str:
-        """Return the counts as JSON."""
-        return TypeAdapter(type(self)).dump_json(self).decode()
-
-    @property
-    def digests(self) -> list[bytes]:
-        """Return the digests of the keys' owners."""
-        return [bytes.fromhex(one) for one in self.owners]
 
     def stores(self) -> list[StoreCount]:
         """Return the counts of both stores; the caller has checked that no key is left."""

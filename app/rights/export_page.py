@@ -48,12 +48,13 @@ def page(request: access.AccessRequest, head: AccessHead) -> Iterator[bytes]:
     tables = sorted(
         personal_data.tables(), key=lambda table: order.index(table.name) if table.name in TITLES else len(order)
     )
-    sections = [_section(request, head, table) for table in tables]
-    for piece in TEMPLATES.get_template("export.html").generate(head=head, sections=sections):
+    plain = head.model_dump(mode="json")
+    sections = [_section(request, plain, table) for table in tables]
+    for piece in TEMPLATES.get_template("export.html").generate(head=plain, sections=sections):
         yield piece.encode()
 
 
-def _section(request: access.AccessRequest, head: AccessHead, table: Table) -> dict[str, Any]:
+def _section(request: access.AccessRequest, head: Mapping[str, Any], table: Table) -> dict[str, Any]:
     title, about = TITLES.get(table.name, (label(table.name), ""))
     return {
         "name": table.name,
@@ -64,8 +65,8 @@ def _section(request: access.AccessRequest, head: AccessHead, table: Table) -> d
     }
 
 
-def _entries(request: access.AccessRequest, head: AccessHead, table: Table) -> Iterator[PageEntry]:
-    party_names = {party.relying_party_id: party.name for party in head.recipients}
+def _entries(request: access.AccessRequest, head: Mapping[str, Any], table: Table) -> Iterator[PageEntry]:
+    party_names = {party["relying_party_id"]: party["name"] for party in head["recipients"]}
     free_texts = {
         personal_data.opened_name(column) for column in table.columns if personal_data.sealed_form(column) is Form.TEXT
     }
@@ -86,7 +87,7 @@ def _entries(request: access.AccessRequest, head: AccessHead, table: Table) -> I
             elif name == "notice_sha256":
                 entry.record.append(("notice that you read", f"/v1/notices/{value}"))
             elif REFERENCE_FIELDS.fullmatch(name) and name not in NAMES:
-                if value not in {None, head.subject_id}:
+                if value not in {None, head["subject_id"]}:
                     entry.record.append((name.replace("_", " "), in_words(value)))
             else:
                 entry.facts.append((label(name), in_words(value)))

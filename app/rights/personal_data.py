@@ -16,8 +16,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, MetaData, Select, Table, UniqueConstraint, bindparam, func, select, tuple_
-from sqlalchemy import Row as Fetched
+from sqlalchemy import Column, MetaData, RowMapping, Select, Table, UniqueConstraint, bindparam, func, select, tuple_
 
 from app.db.data_map import Form, Kind, Seal, SealedUnder
 from app.db.types import Row
@@ -57,7 +56,6 @@ class ExportFile:
         return {"file": self.path, "bytes": len(self.content), "sha256": digest}
 
 
-_Row = Mapping[str, Any]
 _Keys = dict[tuple[Owner, int], Key]
 Value = str | int | bool | float | None | dict[str, Any] | ExportFile
 
@@ -129,43 +127,33 @@ def opened_name(column: Column[Any]) -> str:
     return column.name.removeprefix("sealed").removeprefix("_") or "content"
 
 
-@dataclass(frozen=True, slots=True)
-class _Queries:
-    """The queries for one table, compiled once: requests for access can be frequent."""
-
-    names: tuple[str, ...]
-    order: tuple[str, ...]
-    page_size: int
-    count: Select[Any]
-    first_page: Select[Any]
-    next_page: Select[Any]
-
-
-@cache
-def _queries(table: Table) -> _Queries:
-    page_size, order = 1 if has_files(table) else PAGE, _order(table)
-    mine = owner_of(table) == bindparam("subject_id")
-    page = select(table).where(mine).order_by(*order).limit(page_size)
-    after = tuple_(*(bindparam(f"after_{column.name}", type_=column.type) for column in order))
-    return _Queries(
-        names=tuple(column.name for column in table.columns),
-        order=tuple(column.name for column in order),
-        page_size=page_size,
-        count=select(func.count()).select_from(table).where(mine),
-        first_page=page,
-        next_page=page.where(tuple_(*order) > after),
-    )
-
-
 def _order(table: Table) -> list[Column[Any]]:
     uniques = [set(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
     return [table.c.position] if {"subject_id", "position"} in uniques else list(table.primary_key.columns)
 
 
+# The statements are built once: requests for access can be frequent.
+@cache
+def _count(table: Table) -> Select[Any]:
+    return select(func.count().label("rows")).select_from(table).where(owner_of(table) == bindparam("subject_id"))
+
+
+@cache
+def _page(table: Table, *, first: bool) -> Select[Any]:
+    order = _order(table)
+    after = tuple_(*(bindparam(f"after_{column.name}", type_=column.type) for column in order))
+    page = select(table).where(owner_of(table) == bindparam("subject_id")).order_by(*order).limit(_page_size(table))
+    return page if first else page.where(tuple_(*order) > after)
+
+
+def _page_size(table: Table) -> int:
+    return 1 if has_files(table) else PAGE
+
+
 def count_rows(vault: Vault, *, subject_id: UUID, table: Table) -> int:
     """Count the subject's rows of one table."""
-    ((count,),) = _execute(vault, _queries(table).count, subject_id)
-    return int(count)
+    (counted,) = _execute(vault, _count(table), subject_id)
+    return int(counted["rows"])
 
 
 def read_rows(
@@ -182,16 +170,16 @@ def read_rows(
     Raises:
         UnauthenticatedError: the subject was erased meanwhile.
     """
-    queries = _queries(table)
-    found = _execute(vault, queries.first_page, subject_id)
+    statement = _page(table, first=True)
+    after: dict[str, Any] = {}
     while True:
-        page = [dict(zip(queries.names, row, strict=True)) for row in found]
+        page = _execute(vault, statement, subject_id, **after)
         for row in _open_page(vault, table, page, subject_id):
             yield row if add_proof is None else {name: _proven(value, add_proof) for name, value in row.items()}
-        if len(page) < queries.page_size:
+        if len(page) < _page_size(table):
             return
-        after = {f"after_{name}": page[-1][name] for name in queries.order}
-        found = _execute(vault, queries.next_page, subject_id, **after)
+        statement = _page(table, first=False)
+        after = {f"after_{column.name}": page[-1][column.name] for column in _order(table)}
 
 
 def _proven(value: Value, add_proof: AddProof) -> Value:
@@ -200,13 +188,13 @@ def _proven(value: Value, add_proof: AddProof) -> Value:
     return value
 
 
-def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: object) -> Sequence[Fetched[Any]]:
+def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: object) -> Sequence[RowMapping]:
     with vault.data.read() as session:
         subjects.get(session, subject_id)
-        return session.execute(statement, {"subject_id": subject_id, **after}).all()
+        return session.execute(statement, {"subject_id": subject_id, **after}).mappings().all()
 
 
-def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUID) -> Iterator[dict[str, Value]]:
+def _open_page(vault: Vault, table: Table, page: Sequence[RowMapping], subject_id: UUID) -> Iterator[dict[str, Value]]:
     """Open the rows of one page, reading each key once; leave out a row whose consent ended meanwhile."""
     keys: _Keys = {}
     columns = [(opened_name(column), column) for column in given_columns(table)] if page else []
@@ -222,7 +210,7 @@ def _open_page(vault: Vault, table: Table, page: Sequence[_Row], subject_id: UUI
         yield opened
 
 
-def _value(vault: Vault, column: Column[Any], row: _Row, keys: _Keys) -> Value:
+def _value(vault: Vault, column: Column[Any], row: RowMapping, keys: _Keys) -> Value:
     seal: Seal | None = column.info.get("seal")
     sealed = row[column.name]
     if seal is None or sealed is None:
@@ -245,13 +233,13 @@ def _value(vault: Vault, column: Column[Any], row: _Row, keys: _Keys) -> Value:
             return _template_file(vault, f"{column.table.name}/{row['id']}.json", row, content)
 
 
-def _sealing_key(seal: Seal, table: Table, row: _Row) -> tuple[Owner, int]:
+def _sealing_key(seal: Seal, table: Table, row: RowMapping) -> tuple[Owner, int]:
     if seal.under is SealedUnder.GRANT:
         return Owner.grant(row["grant_id"]), row["key_generation"]
     return Owner.subject(row[owner_of(table).name]), 1
 
 
-def _template_file(vault: Vault, path: str, row: _Row, content: bytes) -> ExportFile:
+def _template_file(vault: Vault, path: str, row: RowMapping, content: bytes) -> ExportFile:
     """Return a template as a file, with the engine label that is sealed in it; the row's label may be false."""
     weights_sha256, vector = vectors.unpack(content)
     with vault.data.read() as session:

@@ -50,26 +50,31 @@ def days(settings: Settings) -> dict[str, int]:
     }
 
 
+def days_in_words(settings: Settings) -> dict[str, str]:
+    """Return every retention time in words, by the name of its setting."""
+    return {name: in_words(value) for name, value in days(settings).items()}
+
+
 def policy(settings: Settings) -> list[Rule]:
     """Return every rule in force, with the times of the settings."""
     times = days(settings)
-    words = {name: in_words(value) for name, value in times.items()}
-    words["failed_references_window_s"] = f"{settings.failed_references_window_s}"
-    words["maintenance"] = MAINTENANCE
+    window = str(settings.failed_references_window_s)
+    words = days_in_words(settings) | {"failed_references_window_s": window, "maintenance": MAINTENANCE}
     return [
-        Rule(days=times.get(rule.get("setting")), **_filled_in(rule, words))
+        Rule.model_validate({"days": times.get(rule.get("setting"))} | fill_in(rule, words))
         for rule in RULES
         if rule["rule"] != "proofs" or settings.proof_retention
     ]
 
 
-def _filled_in(rule: dict[str, str], words: dict[str, str]) -> dict[str, str]:
-    return {name: Template(text).substitute(words) for name, text in rule.items() if name != "setting"}
+def fill_in(texts: dict[str, str], words: dict[str, str]) -> dict[str, str]:
+    """Return *texts* with their placeholders filled in, without `setting`."""
+    return {name: Template(text).substitute(words) for name, text in texts.items() if name != "setting"}
 
 
 def notice_words(settings: Settings) -> dict[str, str]:
     """Return the values for the placeholders of the shipped notices."""
-    words = {name: in_words(value) for name, value in days(settings).items()}
+    words = days_in_words(settings)
     return {
         **words,
         "retention_period": f"{words['consent_days']}, or until another day you choose when consenting, at most "

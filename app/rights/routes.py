@@ -16,6 +16,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify import vocabulary
 from app.transparency.verify.bundle import Bundle
+from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
@@ -34,14 +35,10 @@ SCHEMA = media_response("application/json", "JSON Schema, draft 2020-12.", short
 ARCHIVE = media_response("application/zip", "`mien.json`, `index.html`, `photos/` and `templates/`.")
 
 
-class KeptOut(BaseModel):
+class KeptOut(KeptItem):
     """Data that remains after an erasure, and the reason."""
 
-    model_config = ConfigDict(from_attributes=True)
-
-    what: str
-    holds: str
-    why: str
+    model_config = ConfigDict(extra="ignore")
 
 
 class ReceiptOut(BaseModel):
@@ -96,7 +93,7 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
         step=found.step,
         requested_on=found.requested_on,
         completed_on=found.completed_on,
-        kept=[KeptOut.model_validate(one) for one in kept],
+        kept=[KeptOut(**item.model_dump()) for item in kept],
         receipt=None if receipt is None else receipts.add_proof(vault, receipt),
     )
 
@@ -131,13 +128,9 @@ def get_export(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
     safe: the numbers can be turned back into a likeness of your face.
     """
+    add_proof = receipts.proofs_at_head(vault)
     request = access.AccessRequest(
-        vault=vault,
-        settings=settings,
-        engine=engine,
-        subject_id=me.id,
-        now=now,
-        add_proof=receipts.proofs_at_head(vault),
+        vault=vault, settings=settings, engine=engine, subject_id=me.id, now=now, add_proof=add_proof
     )
     access.count_access(request)
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}

@@ -1,9 +1,8 @@
 """Status of each template for its subject: its engine, its last day, and the next step."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, select
@@ -53,10 +52,6 @@ class TemplateStatus:
     ends_on: date | None
     """Day on which the template ends because its engine was superseded; None if only its consent ends it."""
     to_do: str | None
-
-    def as_document(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: str(value) if isinstance(value, UUID | date) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
