@@ -3,17 +3,16 @@
 A program cannot judge whether a use is lawful, a consent free, or a face needed at all. It can only find gaps.
 """
 
+import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
 from app.settings import Settings
 
-USE_ANOTHER_ENGINE = (
-    "use an engine whose card has labelled groups, and set MIEN_TARGET_GROUP=worst, or lower MIEN_TARGET_FMR"
-)
 DEMONSTRATION_PARTY = "Demonstration controller (prototype)"
 """The controller that the shipped notices name; it does not exist."""
 
@@ -71,37 +70,12 @@ class LiveReport:
     @property
     def missing(self) -> list[Requirement]:
         """Return the requirements that are not met."""
-        return [one for one in self.requirements if not one.met]
+        return [requirement for requirement in self.requirements if not requirement.met]
 
 
-CONTROLLER = (
-    ("controller name", "controller_name", "people must know who is responsible (GDPR Art. 13(1)(a))", "the name"),
-    (
-        "controller address",
-        "controller_address",
-        "people must be able to find the controller (Art. 13(1)(a))",
-        "the postal address",
-    ),
-    (
-        "controller contact",
-        "controller_contact",
-        "people use it to exercise their rights (Art. 12)",
-        "an address that answers people",
-    ),
-    (
-        "data protection officer",
-        "data_protection_officer",
-        "large-scale biometric data needs an officer whom people can reach (Art. 37, 38(4), 13(1)(b))",
-        "the officer, or the person with that task if no officer is required,",
-    ),
-    (
-        "authority",
-        "authority",
-        "people may complain to the authority (Art. 13(2)(d), 77)",
-        "the supervisory authority",
-    ),
-)
-"""Name, setting, reason and value of each requirement about the controller."""
+CONTROLLER = ("controller_name", "controller_address", "controller_contact", "data_protection_officer", "authority")
+"""The settings that describe the controller."""
+_TEXTS = tomllib.loads(Path(__file__).with_name("requirements.toml").read_text("utf-8"))
 
 
 def check_requirements(state: ServiceState) -> LiveReport:
@@ -117,78 +91,55 @@ def check_requirements(state: ServiceState) -> LiveReport:
     return LiveReport(requirements=requirements, warnings=list(_warnings(state)))
 
 
+def _requirement(texts: str, *, met: bool, found: str, of: str = "") -> Requirement:
+    name, why, do = (_TEXTS[texts][part] for part in ("name", "why", "do"))
+    return Requirement(name=name.replace("$of", of), met=met, found=found, why=why, do=do)
+
+
 def _controller(settings: Settings) -> Iterator[Requirement]:
-    for name, setting, why, value in CONTROLLER:
+    for setting in CONTROLLER:
         current: str | None = getattr(settings, setting)
-        do = f"write {value} into MIEN_{setting.upper()}"
-        yield Requirement(name=name, met=current is not None, found=current or "not set", why=why, do=do)
+        yield _requirement(setting, met=current is not None, found=current or "not set")
 
 
 def _party(party: PartyDescription) -> Requirement:
     described = {"context": party.context, "legal basis": party.legal_basis, "alternative": party.alternative}
     lacking = [name for name, value in described.items() if value is None]
-    return Requirement(
-        name=f"relying party {party.name}",
-        met=not lacking,
-        found=f"lacks its {' and its '.join(lacking)}" if lacking else "described",
-        why="a consent needs one stated use, and is free only if there is another way in (Art. 4(11), 7(4), 9(2)(a))",
-        do="mien relying-party describe ID --context … --legal-basis … --alternative …, or revoke it",
-    )
+    found = f"lacks its {' and its '.join(lacking)}" if lacking else "described"
+    return _requirement("party", of=party.name, met=not lacking, found=found)
 
 
 def _notice(settings: Settings, notice: PublishedNotice) -> Requirement:
-    return Requirement(
-        name=f"notice {notice.name}",
-        met=settings.controller_name in notice.controllers,
-        found=f"names {', '.join(notice.controllers) or 'no one'} as the controller",
-        why="people must read which controller they consent to (Art. 13(1)(a); EDPB Guidelines 05/2020)",
-        do="publish a notice with MIEN_CONTROLLER_NAME under pii_controllers: mien notice publish FILE",
-    )
+    found = f"names {', '.join(notice.controllers) or 'no one'} as the controller"
+    return _requirement("notice", of=notice.name, met=settings.controller_name in notice.controllers, found=found)
 
 
 def _consents(consented: Sequence[PublishedNotice]) -> Requirement:
-    demonstration = [one.name for one in consented if DEMONSTRATION_PARTY in one.controllers]
-    return Requirement(
-        name="consents",
-        met=not demonstration,
-        found=f"some were given to the demonstration, on {', '.join(demonstration)}"
+    demonstration = [notice.name for notice in consented if DEMONSTRATION_PARTY in notice.controllers]
+    found = (
+        f"some were given to the demonstration, on {', '.join(demonstration)}"
         if demonstration
-        else "none was given to the demonstration",
-        why="a consent to the demonstration does not cover the controller (Art. 4(11), 7(1))",
-        do="begin with empty directories, or wait until these consents have ended",
+        else "none was given to the demonstration"
     )
+    return _requirement("consents", met=not demonstration, found=found)
 
 
 def _keys(settings: Settings) -> Iterator[Requirement]:
-    yield Requirement(
-        name="register apart",
-        met=settings.keys_apart,
-        found=f"the register is in {settings.register_dir}",
-        why="a copy of the data that includes its keys can undo every erasure (Art. 17, 32)",
-        do="point MIEN_KEYS_DIR outside MIEN_DATA_DIR",
-    )
-    yield Requirement(
-        name="key-encryption key apart",
-        met=settings.kek_apart,
-        found="apart" if settings.kek_apart else "stored with the keys that it opens, or with the data",
-        why="a copy of the wrapped keys must not include the key that opens them (Art. 32(1)(a))",
-        do="give it in MIEN_KEK, or as MIEN_KEK_FILE in a directory of its own",
-    )
+    found = f"the register is in {settings.register_dir}"
+    yield _requirement("keys_apart", met=settings.keys_apart, found=found)
+    found = "apart" if settings.kek_apart else "stored with the keys that it opens, or with the data"
+    yield _requirement("kek_apart", met=settings.kek_apart, found=found)
 
 
 def _rates(state: ServiceState) -> Requirement:
     in_force = operating_point.choose_operating_point(state.card, state.settings)
     target, point = in_force.target_fmr, in_force.point
     above = {group: rate for group, rate in point.fmr_by_group.items() if rate > target}
+    rates = ", ".join(f"{group} {rate:.2g}" for group, rate in (above or point.fmr_by_group).items())
+    found = f"{'over' if above else 'within'} {target:g} at threshold {point.threshold:g}: {rates}"
     met = bool(point.fmr_by_group) and not above
-    return Requirement(
-        name="error rates",
-        met=met,
-        found=f"{'over' if above else 'within'} {target:g} at threshold {point.threshold:g}: "
-        + ", ".join(f"{group} {rate:.2g}" for group, rate in (above or point.fmr_by_group).items()),
-        why="a good average can hide a group with more errors (Art. 5(1)(a), (d))",
-        do="nothing" if met else USE_ANOTHER_ENGINE,
-    )
+    requirement = _requirement("rates", met=met, found=found)
+    return replace(requirement, do="nothing") if met else requirement
 
 
 def group_warnings(in_force: OperatingPoint) -> Iterator[str]:
@@ -214,6 +165,7 @@ def _warnings(state: ServiceState) -> Iterator[str]:
         yield f"the people in the training pictures of {card.id} did not agree to this use"
     proxy = f"through {settings.trusted_proxies}" if settings.trusted_proxies else "with no proxy set"
     yield f"Mien speaks HTTP, {proxy}: put a proxy with TLS in front, and name it in MIEN_TRUSTED_PROXIES"
-    for one in state.consented:
-        if settings.controller_name not in one.controllers and DEMONSTRATION_PARTY not in one.controllers:
-            yield f"some consents were given on {one.name}, which names {', '.join(one.controllers)}: is that you?"
+    for notice in state.consented:
+        if not {settings.controller_name, DEMONSTRATION_PARTY} & set(notice.controllers):
+            names = ", ".join(notice.controllers)
+            yield f"some consents were given on {notice.name}, which names {names}: is that you?"

@@ -2,45 +2,39 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
 
 from app.compliance.live_requirements import policy
 from app.consent import notices
 from app.consent.tables import Grant, Notice
 from app.faces.cards.card import Card
-from app.parties import queries as parties
+from app.parties.tables import RelyingParty
 from app.settings import Settings
 from app.vault.vault import Vault
-
-PAGE = 100
-"""Relying parties read at once."""
 
 
 def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
     """Return each live requirement, met or missing, as the service is now."""
     with vault.data.read() as session:
+        active = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id)
         consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
         state = policy.ServiceState(
             settings=settings,
             card=card,
-            parties=list(_parties(session)),
+            parties=[
+                policy.PartyDescription(
+                    name=party.name,
+                    context=party.context,
+                    legal_basis=party.legal_basis,
+                    alternative=party.alternative,
+                )
+                for party in session.scalars(active)
+            ],
             notices=_published(notices.list_in_force(session)),
             consented=_published(session.scalars(consented)),
         )
     return policy.check_requirements(state)
-
-
-def _parties(session: Session) -> Iterable[policy.PartyDescription]:
-    after: UUID | None = None
-    while page := parties.list_active(session, limit=PAGE, after=after):
-        for one in page:
-            yield policy.PartyDescription(
-                name=one.name, context=one.context, legal_basis=one.legal_basis, alternative=one.alternative
-            )
-        after = page[-1].relying_party_id
 
 
 def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
