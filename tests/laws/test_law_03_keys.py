@@ -1,6 +1,6 @@
-"""Law 3: a key per grant and a key per person. Old backups hold only noise of what ended.
+"""Law 3: a key for each grant and each person. Rows of ended consents do not open in old backups.
 
-An old copy of the data directory is opened from outside, with every key that the register still holds.
+The tests open an old copy of the data directory with every key that the register still has.
 """
 
 import random
@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from app.jobs.maintenance import run_maintenance
 from app.rights import erasure
@@ -19,15 +18,15 @@ from app.rights.tables import ErasureStatus
 from app.subjects import service as subjects
 from app.vault.open import open_vault
 from tests.support.byte_scan import Needles, copied_data, files_under, live_keys, openable, rows, slots
-from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for
+from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for, skip_fsync
 from tests.support.toy_faces import toy_photo
 
-HERS = {"subjects", "consent_events", "entries", "receipts"}
-"""What is sealed under a person's own key, and stays when a consent ends."""
+SUBJECT_TABLES = {"subjects", "consent_events", "entries", "receipts"}
+"""Tables sealed under the subject's own key, which stays when a consent ends."""
 
 
-def kept(service: RunningService, face: int, party: Party) -> tuple[Person, dict[str, str]]:
-    """Enrol somebody with their photos kept; return them and their consents' ids."""
+def enrol_with_photos(service: RunningService, face: int, party: Party) -> tuple[Person, dict[str, str]]:
+    """Enrol a person and keep their photos. Returns the person and the ids of their consents."""
     person = service.person()
     consents = {
         "verification": str(service.consent(person, party)["consent_id"]),
@@ -48,44 +47,44 @@ def belonging_to(database: Path, person: Person) -> set[tuple[str, UUID]]:
 
 
 def test_every_sealed_row_of_an_old_copy_opens_while_all_is_in_force(service: RunningService, tmp_path: Path) -> None:
-    """The control: the way of opening works, for every kind of row."""
-    person, _ = kept(service, 1, service.party())
+    """The control: every kind of row opens."""
+    person, _ = enrol_with_photos(service, 1, service.party())
     old = copied_data(service.root / "data", tmp_path / "old")
     opened = openable(old, live_keys(service.root, old))
 
     assert set(opened) == belonging_to(old, person)
-    assert {table for table, _ in opened} == {"templates", "photos", *HERS}
+    assert {table for table, _ in opened} == {"templates", "photos", *SUBJECT_TABLES}
 
 
-def test_of_a_withdrawn_grant_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
+def test_no_row_of_a_withdrawn_grant_opens_in_an_old_copy(service: RunningService, tmp_path: Path) -> None:
     party = service.party()
-    ada, consents = kept(service, 1, party)
-    ben, _ = kept(service, 2, party)
+    ada, consents = enrol_with_photos(service, 1, party)
+    ben, _ = enrol_with_photos(service, 2, party)
     old = copied_data(service.root / "data", tmp_path / "old")
 
     assert ada("DELETE", f"/v1/me/consents/{consents['verification']}").status_code == 200
     opened = set(openable(old, live_keys(service.root, old)))
-    hers = {one for one in belonging_to(old, ada) if one[0] != "templates"}
+    still_open = {one for one in belonging_to(old, ada) if one[0] != "templates"}
 
-    assert opened == hers | belonging_to(old, ben)
+    assert opened == still_open | belonging_to(old, ben)
 
 
-def test_of_an_erased_person_nothing_in_an_old_copy_opens_and_of_others_everything(
+def test_no_row_of_an_erased_person_opens_in_an_old_copy_and_every_other_row_does(
     service: RunningService, tmp_path: Path
 ) -> None:
     party = service.party()
-    ada, _ = kept(service, 1, party)
-    ben, _ = kept(service, 2, party)
+    ada, _ = enrol_with_photos(service, 1, party)
+    ben, _ = enrol_with_photos(service, 2, party)
     old = copied_data(service.root / "data", tmp_path / "old")
 
     assert ada("DELETE", "/v1/me").json()["status"] == "completed"
 
     assert set(openable(old, live_keys(service.root, old))) == belonging_to(old, ben)
-    assert len(slots(service.root)) == len(live_keys(service.root)), "there is no key but of those who are here"
+    assert len(slots(service.root)) == len(live_keys(service.root)), "only the other person has keys"
 
 
-def test_of_an_expired_grant_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
-    ada, _ = kept(service, 1, service.party())
+def test_no_row_of_an_expired_grant_opens_in_an_old_copy(service: RunningService, tmp_path: Path) -> None:
+    ada, _ = enrol_with_photos(service, 1, service.party())
     old = copied_data(service.root / "data", tmp_path / "old")
     service.clock.advance(days=400)
 
@@ -93,12 +92,12 @@ def test_of_an_expired_grant_nothing_in_an_old_copy_opens(service: RunningServic
     opened = {table for table, _ in openable(old, live_keys(service.root, old))}
 
     assert from_sweep.expired == 2
-    assert opened == HERS
+    assert opened == SUBJECT_TABLES
     assert ada("GET", "/v1/me").json()["display_name"] == "Ada Canary"
 
 
-def test_of_a_replaced_template_nothing_in_an_old_copy_opens(service: RunningService, tmp_path: Path) -> None:
-    person, consents = kept(service, 1, service.party())
+def test_no_replaced_template_opens_in_an_old_copy(service: RunningService, tmp_path: Path) -> None:
+    person, consents = enrol_with_photos(service, 1, service.party())
     old = copied_data(service.root / "data", tmp_path / "old")
     before = {key.wrapped for key in live_keys(service.root) if key.owner != UUID(person.subject_id)}
 
@@ -106,26 +105,26 @@ def test_of_a_replaced_template_nothing_in_an_old_copy_opens(service: RunningSer
     keys = live_keys(service.root)
 
     assert again.status_code == 201
-    assert {table for table, _ in openable(old, keys)} == HERS
+    assert {table for table, _ in openable(old, keys)} == SUBJECT_TABLES
     assert {"templates", "photos"} <= {table for table, _ in openable(service.vault.data.path, keys)}
     assert not Needles().raw("key", *before).found(service.files())
 
 
 def test_photos_that_a_new_enrolment_does_not_keep_open_in_no_old_copy(service: RunningService, tmp_path: Path) -> None:
-    person, consents = kept(service, 1, service.party())
+    person, consents = enrol_with_photos(service, 1, service.party())
     old = copied_data(service.root / "data", tmp_path / "old")
 
     assert enrol(person, [consents["verification"]], [toy_photo(1, variant=3)]).status_code == 201
     opened = {table for table, _ in openable(old, live_keys(service.root, old))}
 
-    assert opened == HERS
+    assert opened == SUBJECT_TABLES
     assert not rows(service.vault.data.path, "SELECT id FROM photos")
 
 
-def test_of_a_deleted_enrolment_nothing_in_an_old_copy_opens_and_enrolling_again_works(
+def test_no_row_of_a_deleted_enrolment_opens_in_an_old_copy_and_enrolling_again_works(
     service: RunningService, tmp_path: Path
 ) -> None:
-    person, consents = kept(service, 1, service.party())
+    person, consents = enrol_with_photos(service, 1, service.party())
     old = copied_data(service.root / "data", tmp_path / "old")
     (enrolment,) = person("GET", "/v1/me/enrolments").json()["items"]
 
@@ -133,14 +132,14 @@ def test_of_a_deleted_enrolment_nothing_in_an_old_copy_opens_and_enrolling_again
     opened = {table for table, _ in openable(old, live_keys(service.root, old))}
     again = enrol(person, [consents["verification"]], [toy_photo(1)], keep_photos="true")
 
-    assert opened == HERS
+    assert opened == SUBJECT_TABLES
     assert again.status_code == 201
 
 
 def test_each_grant_and_each_person_has_a_key_of_its_own(service: RunningService) -> None:
     party = service.party()
     for face in (1, 2):
-        kept(service, face, party)
+        enrol_with_photos(service, face, party)
     owners = {key.owner for key in live_keys(service.root)}
     grants = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM grants")}
     people = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM subjects")}
@@ -155,10 +154,8 @@ SEED = 7
 """With it a page of the register is rebuilt over rows that are erased later."""
 
 
-def test_no_page_of_the_stores_keeps_a_copy_of_what_many_erasures_deleted(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`secure_delete` overwrites a deleted row where it lies, not the copies that SQLite left when it moved it.
+def test_no_page_of_the_stores_keeps_a_copy_of_erased_rows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`secure_delete` overwrites a deleted row in its place, and not the copies that SQLite left when it moved the row.
 
     When a b-tree page is split or merged, its cells are copied to other pages, and the page that they came from keeps
     them between its pointers and its content.
@@ -167,13 +164,11 @@ def test_no_page_of_the_stores_keeps_a_copy_of_what_many_erasures_deleted(
     for module in (subjects, erasure):
         monkeypatch.setattr(module, "uuid4", lambda: UUID(int=chance.getrandbits(128), version=4))
     vault, now = open_vault(settings_for(root)), datetime.now(UTC)
-    for store in (vault.data, vault.register.store):
-        # Nobody cuts the power here, and a thousand commits take long.
-        event.listen(store.writer, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    people = [subjects.register(vault, display_name=f"Name {n}", now=now).subject_id for n in range(200)]
+    skip_fsync(vault)
+    people = [subjects.register(vault, display_name=f"Name {n}", now=now).subject_id for n in range(100)]
     wrapped = {key.owner: key.wrapped for key in live_keys(root)}
     gone = []
-    for _ in range(160):
+    for _ in range(80):
         gone.append(people.pop(chance.randrange(len(people))))
         assert erasure.erase(vault, subject_id=gone[-1], settings=settings_for(root), now=now).status is COMPLETED
     needles = Needles().raw("wrapped key", *(wrapped[one] for one in gone))
@@ -187,7 +182,7 @@ def test_no_page_of_the_stores_keeps_a_copy_of_what_many_erasures_deleted(
 
 @pytest.mark.service
 def test_secure_delete_alone_leaves_copies_of_moved_rows(tmp_path: Path) -> None:
-    """Why emptying the log is not enough: the control, with nothing but SQLite."""
+    """The control, with SQLite alone: emptying the write-ahead log is not enough."""
     chance, path = random.Random(218), tmp_path / "plain.db"  # noqa: S311 - repeatable on purpose
     ids = [chance.randbytes(16).hex() for _ in range(200)]
     secrets = {one: chance.randbytes(60) for one in ids}
@@ -212,5 +207,5 @@ def test_secure_delete_alone_leaves_copies_of_moved_rows(tmp_path: Path) -> None
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         after = sum(secrets[one] in path.read_bytes() for one in gone)
 
-    assert left > 0, "SQLite has learnt to overwrite them: is `VACUUM` still needed?"
+    assert left > 0, "SQLite overwrites them now: is `VACUUM` still needed?"
     assert after == 0

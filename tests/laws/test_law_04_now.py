@@ -1,6 +1,6 @@
-"""Law 4: withdrawn means now. No decision commits after a withdrawal has committed, at whatever step it comes.
+"""Law 4: no decision commits after a withdrawal has committed.
 
-Each way of ending is put between each two steps of a verification, which is then answered as if nobody were there.
+Each kind of end is put between each two steps of a verification. The answer is then that for an unknown reference.
 """
 
 import threading
@@ -23,7 +23,7 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 SOON_S = 5.0
-"""Much longer than anything here takes that does not wait."""
+"""Much longer than an act that does not wait."""
 
 Act = Callable[[], None]
 
@@ -81,12 +81,12 @@ def after_the_engine(service: RunningService, monkeypatch: pytest.MonkeyPatch, a
 
 
 def before_the_decision(service: RunningService, monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
-    """The distance is known, the template was opened: all that is left is to write it down."""
+    """The distance is known; only the commit is left."""
     commit = commit_decision.commit_decision
 
-    def late(*given: Any, **named: Any) -> UUID:
+    def late(*args: Any, **named: Any) -> UUID:
         act()
-        return commit(*given, **named)
+        return commit(*args, **named)
 
     monkeypatch.setattr(verify, "commit_decision", late)
 
@@ -95,7 +95,7 @@ STEPS = (before_the_engine, after_the_engine, before_the_decision)
 
 
 def lines(service: RunningService, person: Person) -> int:
-    """Count the person's comparisons in the database itself."""
+    """Count the person's comparisons in the database."""
     query = "SELECT id FROM comparisons WHERE subject_id = ?"
     return len(rows(service.vault.data.path, query, UUID(person.subject_id).hex))
 
@@ -108,26 +108,26 @@ def shared(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def service(shared: RunningService) -> Iterator[RunningService]:
-    """One service for all of these: each takes people and a relying party of its own."""
+    """One service for all tests; each uses its own people and relying party."""
     shared.pool.reset()
     yield shared
     shared.pool.reset()
     shared.clock.moved = timedelta()
 
 
-def somebody(
+def enrolled_person(
     service: RunningService, face: int = 1, party: Party | None = None
 ) -> tuple[Person, Party, dict[str, Any]]:
-    """Enrol somebody new."""
+    """Enrol a new person."""
     return service.enrolled(face, party=party or service.party(f"Door {uuid4()}"))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("step", STEPS)
-def test_whatever_ends_during_a_verification_there_is_no_decision(
+def test_no_decision_when_the_consent_ends_during_a_verification(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None], ending: Callable[..., None]
 ) -> None:
-    person, party, consent = somebody(service)
+    person, party, consent = enrolled_person(service)
     acted = threading.Event()
 
     def act() -> None:
@@ -145,11 +145,11 @@ def test_whatever_ends_during_a_verification_there_is_no_decision(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_what_ends_for_another_person_changes_nothing(
+def test_the_end_of_another_persons_consent_changes_nothing(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None]
 ) -> None:
-    person, party, consent = somebody(service)
-    other, _, others = somebody(service, 2, party)
+    person, party, consent = enrolled_person(service)
+    other, _, others = enrolled_person(service, 2, party)
     step(service, monkeypatch, lambda: withdrawn(service, other, others))
 
     answer = party.verify(consent["subject_ref"], toy_photo(1))
@@ -160,11 +160,11 @@ def test_what_ends_for_another_person_changes_nothing(
 
 @pytest.mark.parametrize("ending", [withdrawn, erased])
 @pytest.mark.parametrize("written_first", [True, False], ids=["after the line", "before the line"])
-def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
+def test_an_ending_during_the_commit_of_a_decision_waits_for_that_commit_only(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, ending: Callable[..., None], *, written_first: bool
 ) -> None:
-    """The decision was first: it stands, its line is the person's until they end it too."""
-    person, party, consent = somebody(service)
+    """The decision commits first and stays valid, and the person can see it."""
+    person, party, consent = enrolled_person(service)
     write, done = commit_decision._insert_entry_if_in_force, threading.Event()
     seen_waiting: list[bool] = []
 
@@ -190,11 +190,11 @@ def test_an_ending_that_comes_inside_the_decision_waits_for_its_commit_only(
     assert lines(service, person) == (1 if ending is withdrawn else 0)
 
 
-def test_a_decision_refused_by_its_own_commit_does_not_leave(
+def test_a_decision_that_fails_to_commit_is_not_answered(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line that was rolled back is no line: the decision goes with it."""
-    person, party, consent = somebody(service)
+    """A comparison that was rolled back is not answered with a decision."""
+    person, party, consent = enrolled_person(service)
 
     def refused(*_given: object, **_named: object) -> bool:
         return False
@@ -207,7 +207,7 @@ def test_a_decision_refused_by_its_own_commit_does_not_leave(
 
 @pytest.mark.parametrize("ending", [withdrawn, erased, enrolment_deleted])
 def test_ending_never_waits_for_the_engine(service: RunningService, ending: Callable[..., None]) -> None:
-    person, party, consent = somebody(service)
+    person, party, consent = enrolled_person(service)
     at_work, go_on = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -230,7 +230,9 @@ def test_ending_never_waits_for_the_engine(service: RunningService, ending: Call
 
 
 @pytest.mark.parametrize("ending", [withdrawn, erased, expired])
-def test_enrolling_ends_too_when_its_consent_does(service: RunningService, ending: Callable[..., None]) -> None:
+def test_an_enrolment_is_refused_when_its_consent_ends_meanwhile(
+    service: RunningService, ending: Callable[..., None]
+) -> None:
     person, party = service.person(), service.party(f"Door {uuid4()}")
     consent = service.consent(person, party)
     service.pool.after = lambda: ending(service, person, consent)
@@ -252,7 +254,7 @@ def test_no_transaction_is_open_while_the_engine_works(service: RunningService) 
         seen.append(service.vault.data.open_transactions() + service.vault.register.store.open_transactions())
 
     service.pool.before = service.pool.after = look
-    person, party, consent = somebody(service)
+    person, party, consent = enrolled_person(service)
     party.verify(consent["subject_ref"], toy_photo(1))
     renewal = service.consent(person, None, "template_renewal")
     enrol(person, [consent["consent_id"]], [toy_photo(1)], keep_photos="true")
@@ -265,7 +267,7 @@ def test_no_transaction_is_open_while_the_engine_works(service: RunningService) 
 
 
 def test_withdrawing_twice_at_once_is_harmless(service: RunningService) -> None:
-    person, _, consent = somebody(service)
+    person, _, consent = enrolled_person(service)
 
     def withdraw() -> httpx.Response:
         return person("DELETE", f"/v1/me/consents/{consent['consent_id']}")

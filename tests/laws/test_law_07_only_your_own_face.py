@@ -1,4 +1,4 @@
-"""Law 7: only your own face. No image by address, no import, nobody enrols another, one person to an enrolment."""
+"""Law 7: only your own face. No image by address, no import, no enrolment of others, one person in an enrolment."""
 
 import json
 from typing import Any
@@ -78,7 +78,7 @@ def _references(schema: Any) -> set[str]:
     return {part.split('"')[0] for part in json.dumps(schema).split(prefix)[1:]}
 
 
-def test_nobody_enrols_on_anothers_behalf(service: RunningService) -> None:
+def test_a_caller_cannot_enrol_another_person(service: RunningService) -> None:
     _, party, consent = service.enrolled()
     stranger = service.person()
     files = [("photos", ("0.png", toy_photo(2)))]
@@ -103,7 +103,7 @@ def test_the_photos_of_an_enrolment_are_of_one_person(service: RunningService) -
 
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:not-the-same-person")
     assert [(one["index"], one["slug"]) for one in answer.json()["photos"]] == [(1, "not-the-same-person")]
-    assert [one["index"] for one in pair.json()["photos"]] == [0, 1], "of two, nobody can say which is wrong"
+    assert [one["index"] for one in pair.json()["photos"]] == [0, 1], "with two photos, either can be wrong"
     assert count(service.vault, "templates") == count(service.vault, "photos") == 0
     assert enrol(person, [consent], photos[::2]).status_code == 201, "without the odd one"
 

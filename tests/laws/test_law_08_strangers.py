@@ -1,4 +1,4 @@
-"""Law 8: no stranger is kept. Nothing derived from a probe's face is written anywhere; it dies with the job."""
+"""Law 8: no data from a probe's face is written anywhere; it ends with the job."""
 
 from pathlib import Path
 from uuid import UUID
@@ -14,14 +14,14 @@ from tests.support.toy_faces import toy_photo
 
 
 def seen_by_the_engine(image: bytes) -> Measurement:
-    """Measure *image* here, as a worker does."""
+    """Measure *image* in this process, as a worker does."""
     measured = pipeline.measure(ToyEngine(toy_card().digests), image, keep_photo=True, max_pixels=25_000_000)
     assert isinstance(measured, Measurement)
     return measured
 
 
 def needles_of(image: bytes) -> Needles:
-    """Look for an image, the same picture encoded anew, and its features."""
+    """Search for an image, the same picture encoded again, and its features."""
     measured = seen_by_the_engine(image)
     assert measured.photo is not None
     return (
@@ -38,7 +38,7 @@ def tables(service: RunningService) -> dict[str, int]:
     }
 
 
-def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
+def test_a_strangers_probe_leaves_a_comparison_and_nothing_of_the_face(
     service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     person, party, given = service.enrolled(face=1)
@@ -73,7 +73,7 @@ def test_of_a_stranger_at_the_door_a_line_is_left_and_nothing_of_the_face(
 
 
 def test_search_would_find_a_probe_that_was_kept(service: RunningService) -> None:
-    """The control: what is kept on purpose, opened with its key, is found by the same needles."""
+    """The control: the same search finds data that is stored on purpose, once it is opened."""
     person, party = service.person(), service.party()
     photo = toy_photo(7, format="JPEG")
     given = service.consent(person, party)
@@ -94,7 +94,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("image", REFUSED.values(), ids=REFUSED.keys())
-def test_of_a_refused_probe_nothing_is_left_at_all(service: RunningService, image: bytes) -> None:
+def test_a_refused_probe_leaves_nothing(service: RunningService, image: bytes) -> None:
     _, party, given = service.enrolled(face=1)
     before = tables(service)
 
@@ -108,7 +108,7 @@ def test_of_a_refused_probe_nothing_is_left_at_all(service: RunningService, imag
     assert not Needles().photo("probe", image).found(service.files())
 
 
-def test_probe_for_somebody_unknown_is_not_kept_either(service: RunningService) -> None:
+def test_a_probe_for_an_unknown_reference_is_not_stored(service: RunningService) -> None:
     _, party, _ = service.enrolled(face=1)
     before, stranger = tables(service), toy_photo(7, format="JPEG")
 

@@ -1,4 +1,4 @@
-"""Law 10: the person sees every use. Each decision is a line of theirs, and no line is without a decision."""
+"""Law 10: the person sees every use. Each decision is in their list, and the list has nothing else."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +13,7 @@ PEOPLE = {"the same": toy_photo(1, variant=3), "another": toy_photo(2)}
 
 
 def lines(person: Person) -> list[dict[str, object]]:
-    """Read the whole list, a page at a time."""
+    """Read the whole list page by page."""
     found: list[dict[str, object]] = []
     after: dict[str, str] = {}
     while True:
@@ -24,7 +24,7 @@ def lines(person: Person) -> list[dict[str, object]]:
         after = {"after": page["next"]}
 
 
-def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(service: RunningService) -> None:
+def test_concurrent_comparisons_are_all_listed_and_numbered_without_a_gap(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     other, _, others = service.enrolled(face=2, party=party)
     photo = toy_photo(1, variant=3)
@@ -51,7 +51,7 @@ def test_concurrent_comparisons_are_a_line_each_and_counted_without_a_gap(servic
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-def test_line_says_what_the_relying_party_learnt(service: RunningService, who: str) -> None:
+def test_a_listed_comparison_shows_the_answer_to_the_relying_party(service: RunningService, who: str) -> None:
     person, party, given = service.enrolled(face=1)
     answer = party.verify(given["subject_ref"], PEOPLE[who]).json()
     (line,) = lines(person)
@@ -61,7 +61,7 @@ def test_line_says_what_the_relying_party_learnt(service: RunningService, who: s
 
 
 @pytest.mark.parametrize("probe", [toy_photo(), toy_photo(3, 4), b"no image"], ids=["nobody", "two", "no image"])
-def test_probe_that_gives_no_decision_gives_no_line(service: RunningService, probe: bytes) -> None:
+def test_a_probe_without_a_decision_is_not_listed(service: RunningService, probe: bytes) -> None:
     person, party, given = service.enrolled(face=1)
     refused = party.verify(given["subject_ref"], probe)
     before = lines(person)
@@ -72,7 +72,7 @@ def test_probe_that_gives_no_decision_gives_no_line(service: RunningService, pro
     assert len(lines(person)) == 1
 
 
-def test_lines_outlive_the_consent_and_the_relying_party_keeps_its_name(service: RunningService) -> None:
+def test_comparisons_stay_listed_after_the_consent_with_the_partys_name(service: RunningService) -> None:
     person, party, given = service.enrolled(face=1)
     party.verify(given["subject_ref"], toy_photo(1))
     person("DELETE", f"/v1/me/consents/{given['consent_id']}")
@@ -80,7 +80,7 @@ def test_lines_outlive_the_consent_and_the_relying_party_keeps_its_name(service:
     assert [line["relying_party"] for line in lines(person)] == ["Door"]
 
 
-def test_nobody_reads_anothers_lines(service: RunningService) -> None:
+def test_a_person_cannot_read_the_comparisons_of_another(service: RunningService) -> None:
     _, party, given = service.enrolled(face=1)
     party.verify(given["subject_ref"], toy_photo(1))
 

@@ -1,7 +1,7 @@
-"""Two hundred races between a verification and an ending, in random order; the database itself keeps the score.
+"""Races between a verification and the end of the consent, in random order; the database records the order.
 
-Triggers number each line, each ended grant and each person taken out of matching in the order in which they commit:
-SQLite has one writer, so that their numbers are the order of the commits, whatever any clock or thread says.
+Triggers number each comparison, each ended grant and each subject taken out of matching. SQLite has one writer, so the
+numbers are the order of the commits, independent of clocks and threads.
 """
 
 import random
@@ -40,89 +40,90 @@ from tests.support.service_fixture import RunningService
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
-RACES = 200
+RACES = 100
 AT_ONCE = 8
 LONGEST_S = 0.012
+"""Longest time of the stand-in engine."""
 
-SCORE = """
-CREATE TABLE score (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, subject TEXT, line TEXT);
-CREATE TRIGGER scored_line AFTER INSERT ON comparisons
-    BEGIN INSERT INTO score (what, subject, line) VALUES ('decided', NEW.subject_id, NEW.id); END;
-CREATE TRIGGER scored_end AFTER DELETE ON grants
-    BEGIN INSERT INTO score (what, subject) VALUES ('ended', OLD.subject_id); END;
-CREATE TRIGGER scored_stop AFTER UPDATE OF spell_id, erasing ON subjects WHEN NEW.spell_id IS NULL OR NEW.erasing
-    BEGIN INSERT INTO score (what, subject) VALUES ('ended', NEW.id); END;
+ORDER_TRIGGERS = """
+CREATE TABLE commit_order (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, subject TEXT, comparison TEXT);
+CREATE TRIGGER ordered_comparison AFTER INSERT ON comparisons
+    BEGIN INSERT INTO commit_order (what, subject, comparison) VALUES ('decided', NEW.subject_id, NEW.id); END;
+CREATE TRIGGER ordered_end AFTER DELETE ON grants
+    BEGIN INSERT INTO commit_order (what, subject) VALUES ('ended', OLD.subject_id); END;
+CREATE TRIGGER ordered_stop AFTER UPDATE OF spell_id, erasing ON subjects WHEN NEW.spell_id IS NULL OR NEW.erasing
+    BEGIN INSERT INTO commit_order (what, subject) VALUES ('ended', NEW.id); END;
 """
 
 
-class DallyingPool(EnginePool):
-    """Answers with one face's features after a random while: what races is the database, not the engine."""
+class RandomDelayPool(EnginePool):
+    """Returns the features of one face after a random delay."""
 
     def __init__(self, features: Measurement, chance: random.Random) -> None:
         self._features, self._chance = features, chance
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
-        """Dally, and answer."""
+        """Wait, and return the features."""
         time.sleep(self._chance.uniform(0, LONGEST_S))
         return [self._features for _ in images]
 
 
 @dataclass(frozen=True)
-class Racer:
-    """Somebody enrolled."""
+class EnrolledSubject:
+    """An enrolled subject."""
 
     subject_id: UUID
     consent_id: UUID
     subject_ref: str
 
 
-Ending = Callable[[Vault, Racer, RunningService], None]
+Ending = Callable[[Vault, EnrolledSubject, RunningService], None]
 
 
-def withdraws(vault: Vault, racer: Racer, service: RunningService) -> None:
-    consent.withdraw(vault, subject_id=racer.subject_id, consent_id=racer.consent_id, clock=service.clock)
+def withdraw(vault: Vault, subject: EnrolledSubject, service: RunningService) -> None:
+    consent.withdraw(vault, subject_id=subject.subject_id, consent_id=subject.consent_id, clock=service.clock)
 
 
-def is_erased(vault: Vault, racer: Racer, service: RunningService) -> None:
-    erasure.erase(vault, subject_id=racer.subject_id, settings=service.settings, now=service.clock())
+def erase_subject(vault: Vault, subject: EnrolledSubject, service: RunningService) -> None:
+    erasure.erase(vault, subject_id=subject.subject_id, settings=service.settings, now=service.clock())
 
 
-def restricts(vault: Vault, racer: Racer, service: RunningService) -> None:
+def restrict(vault: Vault, subject: EnrolledSubject, service: RunningService) -> None:
     with vault.data.write() as session:
         session.connection().exec_driver_sql(
-            "UPDATE subjects SET spell_id = NULL WHERE id = ?", (racer.subject_id.hex,)
+            "UPDATE subjects SET spell_id = NULL WHERE id = ?", (subject.subject_id.hex,)
         )
 
 
-ENDINGS: Sequence[Ending] = (withdraws, withdraws, withdraws, is_erased, restricts)
+ENDINGS: Sequence[Ending] = (withdraw, withdraw, withdraw, erase_subject, restrict)
 
 
-def keep_score(database: Path) -> None:
+def record_order(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(SCORE)
+        connection.executescript(ORDER_TRIGGERS)
 
 
-def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService) -> None:
+def test_no_decision_commits_after_the_end_of_its_consent(service: RunningService) -> None:
     unhindered(service)
     chance = random.Random(20261123)  # noqa: S311 - repeatable on purpose
     photo, party, notice = toy_photo(1), service.party(), service.notice("verification")
     (features,) = service.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])
     assert isinstance(features, Measurement)
-    faces = RunningEngine(pool=DallyingPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
-    racers = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
-    keep_score(service.vault.data.path)
+    faces = RunningEngine(pool=RandomDelayPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    enrolled = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
+    record_order(service.vault.data.path)
     with service.vault.data.read() as session:
         key_id = session.scalars(select(PartyKey.id)).one()
 
-    def race(racer: Racer) -> UUID | None:
-        """Let one of the endings run against a verification; return the decision's line, if there was a decision."""
+    def race(subject: EnrolledSubject) -> UUID | None:
+        """Run a random ending beside a verification; return the comparison id of a decision."""
         lane = threading.Barrier(2)
         ending, late = chance.choice(ENDINGS), chance.uniform(0, LONGEST_S + 0.01)
 
         def end() -> None:
             lane.wait()
             time.sleep(late)
-            ending(service.vault, racer, service)
+            ending(service.vault, subject, service)
 
         other = threading.Thread(target=end)
         other.start()
@@ -132,7 +133,7 @@ def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService
                 service.vault,
                 faces,
                 verify.VerificationRequest(
-                    relying_party_id=UUID(party.id), key_id=key_id, subject_ref=racer.subject_ref
+                    relying_party_id=UUID(party.id), key_id=key_id, subject_ref=subject.subject_ref
                 ),
                 probe=photo,
                 settings=service.settings,
@@ -146,24 +147,29 @@ def test_in_no_race_is_there_a_decision_after_the_ending(service: RunningService
             other.join()
 
     with ThreadPoolExecutor(AT_ONCE) as executor:
-        decided = [one for one in executor.map(race, racers) if one is not None]
-    score = rows(service.vault.data.path, "SELECT number, what, subject, line FROM score ORDER BY number")
+        decided = [one for one in executor.map(race, enrolled) if one is not None]
+    commits = rows(
+        service.vault.data.path, "SELECT number, what, subject, comparison FROM commit_order ORDER BY number"
+    )
     ended: set[str] = set()
     late = []
-    for _, what, subject, line in score:
+    for _, what, subject_id, comparison in commits:
         if what == "ended":
-            ended.add(subject)
-        elif subject in ended:
-            late.append(line)
+            ended.add(subject_id)
+        elif subject_id in ended:
+            late.append(comparison)
 
     assert not late
-    assert {UUID(line) for _, what, _, line in score if what == "decided"} == set(decided), "one line, one answer"
-    assert ended == {racer.subject_id.hex for racer in racers}
-    # Both outcomes must have come up, or nothing was raced.
+    committed = {UUID(comparison) for _, what, _, comparison in commits if what == "decided"}
+    assert committed == set(decided), "each committed decision was answered"
+    assert ended == {one.subject_id.hex for one in enrolled}
+    # Both outcomes must occur, otherwise nothing was tested.
     assert RACES // 10 < len(decided) < RACES * 9 // 10
 
 
-def _enrolled(service: RunningService, faces: RunningEngine, party_id: str, notice: str, photo: bytes) -> Racer:
+def _enrolled(
+    service: RunningService, faces: RunningEngine, party_id: str, notice: str, photo: bytes
+) -> EnrolledSubject:
     now = service.clock()
     subject_id = subjects.register(service.vault, display_name=None, now=now).subject_id
     with service.vault.data.read() as session:
@@ -181,14 +187,18 @@ def _enrolled(service: RunningService, faces: RunningEngine, party_id: str, noti
         clock=service.clock,
     )
     assert given.subject_ref is not None
-    return Racer(subject_id, given.id, given.subject_ref)
+    return EnrolledSubject(subject_id, given.id, given.subject_ref)
 
 
-def test_score_would_tell_a_late_decision(service: RunningService) -> None:
-    """The control: a line that is forced in after the end gets the higher number."""
+def test_a_late_decision_would_be_found(service: RunningService) -> None:
+    """The control: a comparison that is inserted after the end gets the higher number."""
     person, _, given = service.enrolled()
-    keep_score(service.vault.data.path)
-    withdraws(service.vault, Racer(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]), service)
+    record_order(service.vault.data.path)
+    withdraw(
+        service.vault,
+        EnrolledSubject(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]),
+        service,
+    )
     with service.vault.data.write() as session:
         for table in ("entries", "comparisons"):
             session.connection().exec_driver_sql(
@@ -196,13 +206,13 @@ def test_score_would_tell_a_late_decision(service: RunningService) -> None:
                 ("0" * 32, UUID(person.subject_id).hex),
             )
 
-    assert [row[0] for row in rows(service.vault.data.path, "SELECT what FROM score ORDER BY number")] == [
+    assert [row[0] for row in rows(service.vault.data.path, "SELECT what FROM commit_order ORDER BY number")] == [
         "ended",
         "decided",
     ]
 
 
-def test_of_many_erasures_of_one_person_at_once_there_is_one(service: RunningService) -> None:
+def test_parallel_erasures_of_one_person_make_one_erasure(service: RunningService) -> None:
     person, _, _ = service.enrolled(face=1)
     other, party, others = service.enrolled(face=2, party=service.party("Gate"))
 
@@ -226,7 +236,7 @@ def test_of_many_erasures_of_one_person_at_once_there_is_one(service: RunningSer
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
-def test_erasing_twice_over_http_answers_once_and_then_knows_nobody(service: RunningService) -> None:
+def test_parallel_erasures_over_http_succeed_once_and_then_answer_401(service: RunningService) -> None:
     person, _, _ = service.enrolled()
     with ThreadPoolExecutor(4) as executor:
         answers = [future.result() for future in [executor.submit(person, "DELETE", "/v1/me") for _ in range(4)]]

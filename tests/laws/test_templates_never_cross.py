@@ -1,6 +1,6 @@
-"""A template means something to the engine that made it only: put under another, it is refused everywhere.
+"""A template is valid only for the engine that made it; under another engine's label it is refused everywhere.
 
-Somebody writes to the database, past the program: the row of a template says another engine than the one that made it.
+The tests change the database directly: the row of a template names another engine than the one that made it.
 """
 
 import io
@@ -33,7 +33,7 @@ TOY, OTHER = toy_card(), other_toy_card()
 
 @pytest.fixture
 def service(root: Path) -> Iterator[RunningService]:
-    """The other engine is in force, and the toy was."""
+    """The other engine is in force; the toy engine was before."""
     clock = MovableClock()
     with served(root, TOY, clock=clock):
         pass
@@ -42,7 +42,7 @@ def service(root: Path) -> Iterator[RunningService]:
 
 
 def relabel(service: RunningService, consent_id: str, *, as_of: Any = OTHER) -> None:
-    """Put a template under another engine, past the triggers."""
+    """Label a template with another engine, without the triggers."""
     change_row(service.vault, "DROP TRIGGER IF EXISTS templates_are_never_relabelled")
     statement = "UPDATE templates SET engine_id = :engine, weights_sha256 = :weights WHERE grant_id = :grant"
     change_row(service.vault, statement, engine=as_of.id, weights=as_of.weights_sha256, grant=UUID(consent_id).hex)
@@ -50,7 +50,7 @@ def relabel(service: RunningService, consent_id: str, *, as_of: Any = OTHER) -> 
 
 @pytest.fixture
 def crossed(root: Path) -> Iterator[tuple[RunningService, Ada]]:
-    """The template of the older engine lies under the one in force."""
+    """The template of the older engine has the label of the one in force."""
     clock = MovableClock()
     with served(root, TOY, clock=clock) as before:
         enrolled = ada(before, keeps=False)
@@ -59,7 +59,7 @@ def crossed(root: Path) -> Iterator[tuple[RunningService, Ada]]:
         yield after, enrolled.at(after)
 
 
-def test_it_is_never_compared_and_the_answer_is_that_for_nobody(
+def test_it_is_never_compared_and_the_answer_is_that_for_an_unknown_reference(
     crossed: tuple[RunningService, Ada], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, enrolled = crossed
@@ -68,31 +68,31 @@ def test_it_is_never_compared_and_the_answer_is_that_for_nobody(
     nobody = enrolled.party.verify("nobody", toy_photo(1))
     with capture_logs() as logged:
         found = enrolled.party.verify(enrolled.consent["subject_ref"], toy_photo(1))
-    told = [one for one in logged if "labelled" in one["event"]]
+    shown = [one for one in logged if "labelled" in one["event"]]
 
     assert without_id(as_sent(found)) == without_id(as_sent(nobody))
     assert found.status_code == 404
     assert rows(service.vault.data.path, "SELECT count(*) FROM comparisons") == [(0,)]
     assert pipe == [], "no image reached an engine"
-    assert told == [{"event": "a template is labelled with another engine than its own", "log_level": "error"}], (
+    assert shown == [{"event": "a template is labelled with another engine than its own", "log_level": "error"}], (
         "without ids"
     )
 
 
 def without_id(answer: tuple[int, bytes, tuple[tuple[str, str], ...]]) -> Any:
-    """Leave out what names each request."""
+    """Return an answer without its request id."""
     return answer[0], answer[1], [one for one in answer[2] if one[0] != "x-request-id"]
 
 
-def test_one_that_is_right_is_compared_beside_it(crossed: tuple[RunningService, Ada]) -> None:
-    """The control: the same engine, the same door."""
+def test_a_template_with_the_right_label_is_compared(crossed: tuple[RunningService, Ada]) -> None:
+    """The control: the same engine and relying party."""
     service, enrolled = crossed
     other = ada(service, keeps=False, party=enrolled.party, face=2)
 
     assert (other.verified(2), other.verified(1)) == ("match", "no_match")
 
 
-def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(
+def test_an_export_has_the_sealed_label_and_the_false_one(
     crossed: tuple[RunningService, Ada],
 ) -> None:
     _, enrolled = crossed
@@ -103,28 +103,28 @@ def test_an_export_labels_it_by_what_is_sealed_and_says_what_the_row_claims(
         document, page = json.loads(archive.read("mien.json")), archive.read("index.html").decode()
     truly = {"engine": TOY.id, "weights_sha256": TOY.weights_sha256}
     falsely = {"engine": OTHER.id, "weights_sha256": OTHER.weights_sha256}
-    (row,), (told,) = document["data"]["templates"], document["templates"]
+    (row,), (shown,) = document["data"]["templates"], document["templates"]
 
     assert {name: template[name] for name in truly} == truly
     assert template["labelled_falsely_as"] == falsely
     assert (row["engine_id"], row["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
-    assert {name: told[name] for name in truly} == truly
-    assert (told["labelled_falsely_as"], told["engine_in_force"]) == (falsely, False)
-    assert told["to_do"] == template_status.MISLABELLED
+    assert {name: shown[name] for name in truly} == truly
+    assert (shown["labelled_falsely_as"], shown["engine_in_force"]) == (falsely, False)
+    assert shown["to_do"] == template_status.MISLABELLED
     assert f"Wrong label in the database</dt><dd>{OTHER.id}" in page
 
 
 def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, Ada]) -> None:
     _, enrolled = crossed
     document = enrolled.person("GET", "/v1/me/access").json()
-    told = enrolled.template()
+    shown = enrolled.template()
 
-    assert document["templates"][0] == {**told, "enrolment_id": document["templates"][0]["enrolment_id"]}
+    assert document["templates"][0] == {**shown, "enrolment_id": document["templates"][0]["enrolment_id"]}
     assert document["data"]["templates"][0]["engine_id"] == TOY.id
     assert set(document["templates"][0]) == set(schema()["$defs"]["TemplateStatus"]["properties"])
 
 
-def test_its_person_replaces_it_by_enrolling_again(crossed: tuple[RunningService, Ada]) -> None:
+def test_enrolling_again_replaces_it(crossed: tuple[RunningService, Ada]) -> None:
     service, enrolled = crossed
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
@@ -172,7 +172,7 @@ def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_p
     assert restore(root, backup).purged
 
 
-def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:
+def test_the_operator_is_warned_at_the_start(root: Path) -> None:
     clock = MovableClock()
     with served(root, TOY, clock=clock) as before:
         enrolled = ada(before, keeps=False)
@@ -180,14 +180,14 @@ def test_the_operator_is_told_once_the_service_serves(root: Path) -> None:
         relabel(before, enrolled.consent_id)
     with capture_logs() as logged:
         coverage.report_mislabelled(before.vault)
-    told = [one for one in logged if one["event"].startswith("templates are labelled")]
+    shown = [one for one in logged if one["event"].startswith("templates are labelled")]
     shown = run_command(root, "engines", "coverage", "--json")
 
-    assert [(one["log_level"], one["templates"]) for one in told] == [("error", 1)]
+    assert [(one["log_level"], one["templates"]) for one in shown] == [("error", 1)]
     assert json.loads(shown.stdout)["mislabelled"] == 1
 
 
-def test_a_running_service_looks_by_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_service_checks_by_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
     monkeypatch.setattr(coverage, "report_mislabelled", looked.append)
     with serving(root, ToyPool(), TOY, clock=MovableClock(), sweep_interval_s=0.01) as service:

@@ -1,4 +1,4 @@
-"""The receipt of an erasure is true: checked against the person's own document and the bytes left in the stores."""
+"""The receipt of an erasure agrees with the person's document and the bytes left in the stores."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ def content_of(receipt: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_an_erasure_counts_what_its_person_was_shown(service: RunningService) -> None:
+def test_an_erasure_counts_the_rows_in_the_persons_document(service: RunningService) -> None:
     person, _, _ = service.enrolled(face=1)
     person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
     shown = sum(map(len, person("GET", "/v1/me/access").json()["data"].values()))
@@ -29,7 +29,7 @@ def test_an_erasure_counts_what_its_person_was_shown(service: RunningService) ->
     ]
 
 
-def test_when_it_is_completed_nothing_in_the_data_joins_it_to_what_the_register_had(service: RunningService) -> None:
+def test_a_completed_erasure_has_no_link_to_the_register(service: RunningService) -> None:
     person, _, consent = service.enrolled(face=1)
     erased = person("DELETE", "/v1/me").json()
     digests = Needles()

@@ -1,4 +1,4 @@
-"""Export: one ZIP that agrees with itself, made in bounded memory with no transaction held open."""
+"""Export: one consistent ZIP, made in bounded memory and without a long transaction."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ from tests.support.toy_engine import toy_card
 
 MB = 1_000_000
 PHOTO_BYTES = 400_000
-PHOTOS = 50
+PHOTOS = 25
 
 
 def with_photos(service: RunningService, person: Person) -> None:
-    """Give a person fifty kept photos of 400 kB that do not compress."""
+    """Give a person many kept photos that do not compress."""
     consent = service.consent(person, None, "template_renewal")
     grant_id = UUID(consent["consent_id"])
     with service.vault.data.write() as session:
@@ -44,7 +44,7 @@ def request_of(service: RunningService, person: Person) -> access.AccessRequest:
     )
 
 
-def test_files_are_what_the_document_says(service: RunningService) -> None:
+def test_the_files_are_those_of_the_document(service: RunningService) -> None:
     whole = whole_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     found = json.loads(files["mien.json"])
@@ -58,7 +58,7 @@ def test_files_are_what_the_document_says(service: RunningService) -> None:
             assert row["content"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_document_inside_is_valid_by_the_schema_beside_it(service: RunningService) -> None:
+def test_the_exported_document_is_valid_by_the_exported_schema(service: RunningService) -> None:
     files = unzipped(whole_person(service).person("GET", "/v1/me/export").content)
     schema = json.loads(files["mien.schema.json"])
 
@@ -66,7 +66,7 @@ def test_document_inside_is_valid_by_the_schema_beside_it(service: RunningServic
     assert schema == service.client.get("/v1/schemas/access").json()
 
 
-def test_document_inside_is_the_one_that_access_gives(service: RunningService) -> None:
+def test_the_exported_document_is_that_of_access(service: RunningService) -> None:
     whole = whole_person(service)
     apart = document(whole.person)
     inside = json.loads(unzipped(whole.person("GET", "/v1/me/export").content)["mien.json"])
@@ -98,10 +98,10 @@ def test_answer_is_a_zip_to_save(service: RunningService) -> None:
 @pytest.mark.parametrize("answer", [access.document, export.archive])
 def test_memory_is_bounded_for_any_amount_of_data(service: RunningService, answer: object) -> None:
     person = service.person()
-    with_comparisons(service, person, 2_000)
+    with_comparisons(service, person, 1_500)
     with_photos(service, person)
     write = access.document if answer is access.document else export.archive
-    sum(len(piece) for piece in write(request_of(service, person)))  # fills the caches
+    sum(len(piece) for piece in write(request_of(service, service.person())))  # fills the caches
 
     tracemalloc.start()
     whole = sum(len(piece) for piece in write(request_of(service, person)))
@@ -109,7 +109,7 @@ def test_memory_is_bounded_for_any_amount_of_data(service: RunningService, answe
     tracemalloc.stop()
 
     assert whole > (PHOTOS * PHOTO_BYTES if answer is export.archive else MB / 2)
-    assert peak < 10 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
+    assert peak < 4 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
 
 
 @pytest.mark.parametrize("answer", [access.document, export.archive])
@@ -124,22 +124,22 @@ def test_no_transaction_is_open_between_two_pieces(service: RunningService, answ
     assert not any(open_then)
 
 
-def test_slow_reader_holds_nothing_up(service: RunningService) -> None:
+def test_a_slow_reader_delays_no_checkpoint(service: RunningService) -> None:
     person = service.person()
     with_photos(service, person)
     token = {"Authorization": f"Bearer {person.token}"}
     with service.client.stream("GET", "/v1/me/export", headers=token) as slow:
         pieces = slow.iter_raw(1024)
         first = next(pieces)
-        # It writes until the connection is full, and then waits for us: for ever, if we let it.
+        # The service writes until the connection is full, and then waits for the reader.
         open_then = (1, 1)
         until = time.monotonic() + 120
         while any(open_then) and time.monotonic() < until:
-            time.sleep(0.3)
+            time.sleep(0.02)
             open_then = service.vault.data.open_transactions(), service.vault.register.store.open_transactions()
         checkpoint = service.vault.checkpoint_all()
         rest = b"".join(pieces)
 
     assert open_then == (0, 0)
-    assert checkpoint, "the logs can be emptied meanwhile"
+    assert checkpoint, "the write-ahead logs can be emptied meanwhile"
     assert len(unzipped(first + rest)) == 3 + PHOTOS + len(person("GET", "/v1/me/receipts").json()["items"])

@@ -1,4 +1,4 @@
-"""The page in the export, in a real browser: from the file system, by eye, by key, on paper and read aloud."""
+"""The page in the export, in a real browser: from the file system, by keyboard, in print and for screen readers."""
 
 import re
 import shutil
@@ -101,7 +101,7 @@ def test_names_are_text_and_not_markup(page: Page) -> None:
     assert page.locator("dd", has_text="<b>Ada & Canary</b>").count() == 1
 
 
-def test_what_matters_most_comes_first(page: Page) -> None:
+def test_the_most_important_sections_come_first(page: Page) -> None:
     headings = page.locator("h2").all_inner_texts()
 
     assert headings[:4] == ["Data held about you", "Who learns what", "Your rights", "Photos that are kept"]
@@ -132,7 +132,7 @@ def test_every_link_leads_somewhere(page: Page, folder: Path) -> None:
         assert page.locator(target).count() == 1 if target.startswith("#") else (folder / target).is_file()
 
 
-def test_paper_has_all_of_it(page: Page) -> None:
+def test_a_print_is_complete(page: Page) -> None:
     def shown() -> str:
         return page.locator("main").inner_text()
 
@@ -156,9 +156,9 @@ def test_paper_has_all_of_it(page: Page) -> None:
         (7, "7"),
     ],
 )
-def test_values_are_said_in_words(value: object, words: str) -> None:
+def test_values_are_shown_in_words(value: object, words: str) -> None:
     assert export_page.in_words(value) == words
 
 
-def test_what_has_no_words_is_shown_by_its_own_name() -> None:
+def test_an_unknown_label_is_made_from_the_name() -> None:
     assert export_page.label("shoe_size") == "Shoe size"

@@ -1,4 +1,4 @@
-"""The data map is whole: no column unclassified, none personal that is not given, none that survives its person."""
+"""The data map is complete: each column is classified, exported if personal, and erased with its subject."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ from tests.support.service_fixture import RunningService
 
 
 def with_column(*columns: Column[Any]) -> MetaData:
-    """Return the tables of a program that has one table more."""
+    """Return the tables of a program with one more table."""
     sample = MetaData()
     Table("diaries", sample, Column("id", Uuid, primary_key=True, info=IMPERSONAL), *columns)
     return sample
@@ -141,22 +141,22 @@ def test_every_plain_field_is_on_the_page_too(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/me/access", "/v1/me/export"])
-def test_nothing_of_another_person_is_in_it(service: RunningService, path: str) -> None:
+def test_it_has_no_data_of_another_person(service: RunningService, path: str) -> None:
     ada = whole_person(service)
     ben = whole_person(service, face=4, name="Ben Other-Canary", door="Gate")
     needles = canaries(service, ben)
     answer = ada.person("GET", path).content
-    hers = unzipped(answer) if path.endswith("export") else {"access": answer}
+    files = unzipped(answer) if path.endswith("export") else {"access": answer}
     his = ben.person("GET", path).content
     his_files = unzipped(his) if path.endswith("export") else {"access": his}
 
-    assert not needles.found(hers.items())
+    assert not needles.found(files.items())
     assert needles.found(his_files.items()), "they can be found at all"
-    assert b"Gate" not in b"".join(hers.values())
+    assert b"Gate" not in b"".join(files.values())
 
 
 def survivors(service: RunningService, subject_id: str, needles: Needles) -> list[str]:
-    """Return where anything of an erased person is left: rows that name them, and bytes in any file."""
+    """Return the places with data of an erased person: rows with their id, and bytes in any file."""
     with closing(sqlite3.connect(service.vault.data.path)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = [
@@ -169,7 +169,7 @@ def survivors(service: RunningService, subject_id: str, needles: Needles) -> lis
 
 @pytest.fixture
 def stray(service: RunningService) -> None:
-    """A forgotten table without a foreign key, so that no deletion reaches its rows."""
+    """A table without a foreign key, whose rows no deletion reaches."""
     with closing(sqlite3.connect(service.vault.data.path)) as connection:
         connection.execute("CREATE TABLE diaries (subject_id CHAR(32), text VARCHAR)")
 

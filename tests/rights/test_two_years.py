@@ -1,4 +1,4 @@
-"""Two years of a service, in steps: data from the start is gone or renewed, as the policy says.
+"""Two years of a service, in steps: data from the start is deleted or renewed, as the policy states.
 
 No operator takes part: the running service's maintenance runs end the data.
 """
@@ -32,63 +32,63 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass
-class Sweeps:
-    """Counts those of the service, so that one can wait for the next."""
+class MaintenanceRuns:
+    """Counts the maintenance runs of the service."""
 
     done: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def __call__(self, *given: Any, **more: Any) -> None:
-        run_maintenance(*given, **more)
+    def __call__(self, *args: Any, **more: Any) -> None:
+        run_maintenance(*args, **more)
         with self.changed:
             self.done += 1
             self.changed.notify_all()
 
     def wait(self) -> None:
-        """Wait for one that began after this."""
+        """Wait for a run that began after this call."""
         with self.changed:
-            wanted = self.done + 2
-            assert self.changed.wait_for(lambda: self.done >= wanted, timeout=300)
+            target = self.done + 2
+            assert self.changed.wait_for(lambda: self.done >= target, timeout=300)
 
 
 @dataclass
-class Town:
-    """Who was there at the start."""
+class Scenario:
+    """The people and consents at the start."""
 
     door: Party
     ada: Person
-    hers: dict[str, Any]
+    adas_consent: dict[str, Any]
     ben: Person
-    his: dict[str, Any]
+    bens_consent: dict[str, Any]
     dee: Person
-    short: dict[str, Any]
+    short_consent: dict[str, Any]
     old_device: Person
     erased: str
     proof: str
 
 
-def settled(service: RunningService) -> Town:
-    ada, door, hers = service.enrolled(face=1)
-    ben, _, his = service.enrolled(face=2, party=door)
+def create_scenario(service: RunningService) -> Scenario:
+    ada, door, adas_consent = service.enrolled(face=1)
+    ben, _, bens_consent = service.enrolled(face=2, party=door)
     dee, cem = service.person("Dee"), service.person("Cem")
     ends = (service.clock() + timedelta(days=90)).isoformat()
-    short = service.consent(dee, door, valid_until=ends)
-    assert enrol(dee, [short["consent_id"]], [toy_photo(3)]).status_code == 201
+    short_consent = service.consent(dee, door, valid_until=ends)
+    assert enrol(dee, [short_consent["consent_id"]], [toy_photo(3)]).status_code == 201
     proof = service.consent(cem, door)["consent_id"]
     erased = cem("DELETE", "/v1/me").json()["erasure_id"]
     token = ada("POST", "/v1/me/tokens").json()["access_token"]
     old_device = Person(service.client, ada.subject_id, token, ada.recovery_code)
-    return Town(door, ada, hers, ben, his, dee, short, old_device, erased, proof)
+    return Scenario(door, ada, adas_consent, ben, bens_consent, dee, short_consent, old_device, erased, proof)
 
 
-def live_a_month(service: RunningService, town: Town) -> int:
-    """Play one month of Ada's life; return the number of consents she renewed."""
-    town.ada("GET", "/v1/me/access").raise_for_status()
-    town.door.verify(town.hers["subject_ref"], toy_photo(1)).raise_for_status()
-    due = town.ada("GET", "/v1/me").json()["renewals_due"]
+def live_a_month(service: RunningService, scenario: Scenario) -> int:
+    """Let Ada use the service for a month. Returns the number of consents that she renewed."""
+    scenario.ada("GET", "/v1/me/access").raise_for_status()
+    scenario.door.verify(scenario.adas_consent["subject_ref"], toy_photo(1)).raise_for_status()
+    due = scenario.ada("GET", "/v1/me").json()["renewals_due"]
     for one in due:
         body = {"notice_sha256": one["notice_sha256"]}
-        town.ada("POST", f"/v1/me/consents/{one['consent_id']}/renewal", json=body).raise_for_status()
+        scenario.ada("POST", f"/v1/me/consents/{one['consent_id']}/renewal", json=body).raise_for_status()
     return len(due)
 
 
@@ -108,43 +108,47 @@ def kinds(person: Person) -> list[str]:
 
 
 def valid(service: RunningService, person: Person) -> set[bool]:
-    """Say of each of the person's receipts whether it holds, with its proof."""
+    """Verify each receipt of the person, with its proof."""
     found = person("GET", "/v1/me/receipts", params={"limit": 200}).json()["items"]
     assert all("proof" in one["receipt"] for one in found)
     verdicts = [service.client.post("/v1/receipts/verify", json={"receipt": one["receipt"]}).json() for one in found]
     return {one["valid"] for one in verdicts}
 
 
-def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweeps = Sweeps()
-    monkeypatch.setattr(maintenance, "run_maintenance", sweeps)
+def test_after_two_years_all_data_is_deleted_or_renewed(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = MaintenanceRuns()
+    monkeypatch.setattr(maintenance, "run_maintenance", runs)
     with serving(root, pool, toy_card(), **SETTINGS) as service:
-        town, began = settled(service), service.clock()
-        gone = [of(service, town.his), of(service, town.short)]
-        stays = of(service, town.hers)
+        scenario, began = create_scenario(service), service.clock()
+        gone = [of(service, scenario.bens_consent), of(service, scenario.short_consent)]
+        stays = of(service, scenario.adas_consent)
         there = [bool(one.found(files_under(root))) for one in (*gone, stays)]
         renewed = 0
         for _ in range(MONTHS):
-            renewed += live_a_month(service, town)
+            renewed += live_a_month(service, scenario)
             service.clock.advance(days=MONTH)
-            sweeps.wait()
-        shortened = town.ada("DELETE", "/v1/me/comparisons", params={"before": str(began.date() + timedelta(days=365))})
-        lines = town.ada("GET", "/v1/me/comparisons").json()["items"]
-        counts = town.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
+            runs.wait()
+        shortened = scenario.ada(
+            "DELETE", "/v1/me/comparisons", params={"before": str(began.date() + timedelta(days=365))}
+        )
+        lines = scenario.ada("GET", "/v1/me/comparisons").json()["items"]
+        counts = scenario.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
         batch.append_batch(service.vault, now=service.clock(), at_once=True)
 
         assert there == [True] * 3
         assert renewed == 2
-        assert town.door.verify(town.hers["subject_ref"], toy_photo(1)).json()["decision"] == "match"
-        assert kinds(town.ada).count("consent_given") == 3
-        for person, consent in ((town.ben, town.his), (town.dee, town.short)):
+        assert scenario.door.verify(scenario.adas_consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+        assert kinds(scenario.ada).count("consent_given") == 3
+        for person, consent in ((scenario.ben, scenario.bens_consent), (scenario.dee, scenario.short_consent)):
             assert kinds(person) == ["consent_expired", "consent_given"]
-            assert town.door.verify(consent["subject_ref"], toy_photo(2)).status_code == 404
+            assert scenario.door.verify(consent["subject_ref"], toy_photo(2)).status_code == 404
             assert valid(service, person) == {True}
-        assert valid(service, town.ada) == {True}
-        assert town.old_device("GET", "/v1/me").status_code == 401
-        assert service.client.get(f"/v1/erasures/{town.erased}").status_code == 404
-        assert service.client.get(f"/v1/consent-proofs/{town.proof}").status_code == 404
+        assert valid(service, scenario.ada) == {True}
+        assert scenario.old_device("GET", "/v1/me").status_code == 401
+        assert service.client.get(f"/v1/erasures/{scenario.erased}").status_code == 404
+        assert service.client.get(f"/v1/consent-proofs/{scenario.proof}").status_code == 404
         assert shortened.json()["deleted"] == 13
         assert all(datetime.fromisoformat(one["at"]) >= began + timedelta(days=364) for one in lines)
         assert min(one["on_day"] for one in counts) >= str((service.clock() - timedelta(days=400)).date())
@@ -154,4 +158,4 @@ def test_after_two_years_all_is_gone_or_renewed(root: Path, pool: SharedPool, mo
     assert found.findings == ()
     assert found.checked.receipts >= 7
     assert [one.found(files_under(root)) for one in gone] == [[], []]
-    assert stays.found(files_under(root)), "hers is there, and can be found"
+    assert stays.found(files_under(root)), "the template in force is found"
