@@ -14,7 +14,7 @@ GDPR = ["4(14)", "5", "6", "7", "9", "12", "13", "14", "15", "16", "17", "18", "
 
 
 @pytest.mark.slow
-def test_the_page_does_what_it_says(root: Path, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_print_the_shown_output(root: Path, tmp_path: Path) -> None:
     with run_program(root) as running:
         environment = {
             "MIEN_DATA_DIR": str(root / "data"),
@@ -26,7 +26,7 @@ def test_the_page_does_what_it_says(root: Path, tmp_path: Path) -> None:
     assert ran > 25
 
 
-def test_every_article_has_its_place_and_every_link_its_end() -> None:
+def test_every_article_has_a_heading_and_every_link_exists() -> None:
     text = PAGE.read_text("utf-8")
     headings = " ".join(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
 
@@ -40,11 +40,11 @@ def test_every_article_has_its_place_and_every_link_its_end() -> None:
 
 
 @pytest.mark.parametrize("word", ["compliant", "guarantee", "certified", "100 %"])
-def test_nothing_is_promised(word: str) -> None:
+def test_the_page_promises_nothing(word: str) -> None:
     assert word not in PAGE.read_text("utf-8").lower()
 
 
-def test_what_is_printed_otherwise_is_found() -> None:
+def test_a_different_output_is_found() -> None:
     assert fits("a b c\n", "a … c")
     assert not fits("a b d\n", "a … c")
     assert not fits("", "a")

@@ -1,4 +1,4 @@
-"""Photos that do not match delay the next one, for each relying party and over all of them; never a right."""
+"""Failed comparisons delay the next one, for each party and for all together, and never a right."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +65,7 @@ def test_another_relying_party_and_another_person_do_not_wait(service: RunningSe
     assert door.verify(other["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_a_photo_that_will_not_do_is_no_failure(service: RunningService) -> None:
+def test_an_unsuitable_photo_is_no_failure(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
     refused = [party.verify(consent["subject_ref"], toy_photo()).status_code for _ in range(8)]
 
@@ -93,7 +93,7 @@ def test_the_day_is_over_all_relying_parties(root: Path, pool: SharedPool) -> No
     assert (before, after) == ([429], "match")
 
 
-def test_many_at_once_get_no_more_decisions_than_one_after_the_other(service: RunningService) -> None:
+def test_parallel_requests_get_no_more_decisions_than_sequential_ones(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
 
     def again(_number: int) -> int:
@@ -111,10 +111,10 @@ def test_many_at_once_get_no_more_decisions_than_one_after_the_other(service: Ru
     assert len(person("GET", "/v1/me/comparisons", params={"limit": 200}).json()["items"]) == 5
 
 
-def test_of_many_measured_at_once_the_last_ones_are_refused_where_the_decision_is_written(
+def test_the_limit_is_checked_again_with_the_decision(
     service: RunningService,
 ) -> None:
-    """All of them looked before any had failed; the last would have matched."""
+    """All requests passed the first check before one failed; the last would have matched."""
     _, party, consent = service.enrolled(face=1)
     fail(party, consent, 4)
     left = [1]
@@ -131,7 +131,7 @@ def test_of_many_measured_at_once_the_last_ones_are_refused_where_the_decision_i
     assert len(rows(service.vault.data.path, "SELECT id FROM comparisons")) == 5
 
 
-def test_a_restart_forgets_nothing(root: Path, pool: SharedPool) -> None:
+def test_a_restart_keeps_the_failures(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         _, party, consent = service.enrolled(face=1)
         fail(party, consent, 5)
@@ -141,7 +141,7 @@ def test_a_restart_forgets_nothing(root: Path, pool: SharedPool) -> None:
         assert waits(again.verify(consent["subject_ref"], toy_photo(1))) > 0
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out(service: RunningService) -> None:
+def test_a_clock_that_is_set_back_causes_no_wait(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
     service.clock.advance(days=2)
     fail(party, consent, 5)
@@ -152,7 +152,7 @@ def test_a_clock_that_is_set_back_locks_nobody_out(service: RunningService) -> N
     assert party.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(service: RunningService) -> None:
+def test_the_failures_are_sealed_shown_to_the_person_and_erased_with_them(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     fail(party, consent, 2)
     service.vault.checkpoint_all()
@@ -169,7 +169,7 @@ def test_the_counts_are_sealed_hers_to_see_and_gone_with_her(service: RunningSer
     assert rows(service.vault.data.path, "SELECT * FROM attempts") == []
 
 
-def test_two_days_after_the_last_failure_the_sweep_deletes_the_counts(service: RunningService) -> None:
+def test_maintenance_deletes_failures_after_two_days(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
     fail(party, consent)
     kept = [

@@ -1,4 +1,4 @@
-"""A person says "this was not me": matching for that relying party pauses, until they lift it and nobody else."""
+"""A dispute pauses matching for its relying party until the person lifts it."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ NOTE = "I was abroad on that day, canary"
 
 
 def compared(party: Party, consent: dict[str, Any], face: int = 1) -> str:
-    """Let the party compare; returns the address of a dispute about it."""
+    """Let the party compare. Returns the address for a dispute of the comparison."""
     answer = party.verify(consent["subject_ref"], toy_photo(face))
     assert answer.status_code == 200, answer.text
     return f"/v1/me/comparisons/{answer.json()['comparison_id']}/dispute"
 
 
-def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(service: RunningService) -> None:
+def test_a_dispute_pauses_matching_and_the_party_gets_the_common_refusal(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     gate = service.party("Gate")
     at_gate = service.consent(person, gate)
@@ -33,7 +33,7 @@ def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(serv
     address = compared(door, consent)
     said = person("PUT", address, json={"note": NOTE}).json()
     service.pool.before = lambda: asked.append(1)
-    unknown, refused = (door.verify(ref, toy_photo(1)) for ref in ("nobody", consent["subject_ref"]))
+    unknown, refused = (door.verify(ref, toy_photo(1)) for ref in ("unknown", consent["subject_ref"]))
     listed = door("GET", "/v1/relying-party/subjects").json()["items"]
     elsewhere = gate.verify(at_gate["subject_ref"], toy_photo(1)).json()["decision"]
 
@@ -43,7 +43,7 @@ def test_matching_for_that_grant_pauses_and_a_party_gets_the_common_refusal(serv
     assert (listed, asked, elsewhere) == ([], [1], "match"), "only the gate's image reached the engine"
 
 
-def test_the_person_is_told_why_when_they_enrol(service: RunningService) -> None:
+def test_an_enrolment_during_a_dispute_is_refused_with_the_reason(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     person("PUT", address).raise_for_status()
@@ -57,17 +57,17 @@ def test_the_person_is_told_why_when_they_enrol(service: RunningService) -> None
     assert enrol(person, [consent["consent_id"]], [toy_photo(1)]).status_code == 201
 
 
-def test_lifted_by_the_person_the_same_template_counts_again(service: RunningService) -> None:
+def test_after_the_dispute_is_lifted_the_same_template_matches_again(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     said = [person(method, address).json() for method in ("PUT", "PUT", "DELETE", "DELETE")]
 
     assert [(one["disputed"], one["paused"]) for one in said] == [(True, True)] * 2 + [(False, False)] * 2
-    assert [one["receipt"] is not None for one in said] == [True, False, True, False], "to repeat it changes nothing"
+    assert [one["receipt"] is not None for one in said] == [True, False, True, False], "a repetition changes nothing"
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_the_last_of_several_lifts_the_pause(service: RunningService) -> None:
+def test_lifting_the_last_dispute_ends_the_pause(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     first, second = compared(door, consent), compared(door, consent)
     for one in (first, second):
@@ -97,7 +97,7 @@ def test_dispute_of_a_consent_that_ended_pauses_no_new_one(service: RunningServi
     assert door.verify(anew["subject_ref"], toy_photo(1)).json()["decision"] == "match"
 
 
-def test_a_note_is_replaced_by_a_new_one_and_stays_without(service: RunningService) -> None:
+def test_a_new_note_replaces_the_old_one_and_no_note_keeps_it(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     notes = [person("PUT", address, json=body).json()["note"] for body in ({}, {"note": "a"}, {}, {"note": "b"})]
@@ -108,7 +108,7 @@ def test_a_note_is_replaced_by_a_new_one_and_stays_without(service: RunningServi
     assert wrong == [422] * 5
 
 
-def test_nobody_else_disputes_it_or_lifts_it(service: RunningService) -> None:
+def test_another_caller_cannot_dispute_or_lift(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     other = service.person("Ben")
     address = compared(door, consent)
@@ -121,7 +121,7 @@ def test_nobody_else_disputes_it_or_lifts_it(service: RunningService) -> None:
     assert door.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
 
 
-def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: RunningService) -> None:
+def test_the_person_and_the_controller_can_read_a_dispute_and_the_files_cannot(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     compared(door, consent)
@@ -131,7 +131,7 @@ def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: R
     service.vault.checkpoint_all()
     found = Needles().text("note", NOTE).found(files_under(service.root / "data", service.root / "keys"))
     listed = json.loads(run_command(service.root, "disputes", "--json").stdout)["disputes"]
-    told = run_command(service.root, "disputes").stdout
+    printed = run_command(service.root, "disputes").stdout
 
     comparison_id = address.split("/")[4]
     assert [(one["comparison_id"] == comparison_id, one["disputed"]) for one in items] == [(False, False), (True, True)]
@@ -140,11 +140,11 @@ def test_the_person_and_the_controller_see_it_and_nobody_in_the_files(service: R
     assert [(one["comparison_id"], one["relying_party"], one["note"]) for one in listed] == [
         (comparison_id, "Door", NOTE)
     ]
-    assert NOTE in told
-    assert person.subject_id not in json.dumps(listed) + told
+    assert NOTE in printed
+    assert person.subject_id not in json.dumps(listed) + printed
 
 
-def test_it_outlives_the_consent_and_goes_with_the_person(service: RunningService) -> None:
+def test_a_dispute_stays_after_the_consent_and_is_erased_with_the_person(service: RunningService) -> None:
     person, door, consent = service.enrolled(face=1)
     address = compared(door, consent)
     person("DELETE", f"/v1/me/consents/{consent['consent_id']}").raise_for_status()
@@ -156,14 +156,14 @@ def test_it_outlives_the_consent_and_goes_with_the_person(service: RunningServic
     person("PUT", address).raise_for_status()
     person("DELETE", "/v1/me").raise_for_status()
 
-    assert (late["disputed"], late["paused"]) == (True, False), "there was nothing left to pause"
-    assert (verified, lifted) == (200, False), "a new consent is a new word"
+    assert (late["disputed"], late["paused"]) == (True, False), "no consent was left to pause"
+    assert (verified, lifted) == (200, False), "a new consent is not disputed"
     assert rows(service.vault.data.path, "SELECT * FROM disputes") == []
 
 
 @pytest.mark.parametrize("lifted_since", [False, True])
-def test_backup_from_before_does_not_undo_it(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
-    """The backup does not know of the dispute: any line of that relying party lifts the pause."""
+def test_an_older_backup_does_not_undo_a_dispute(root: Path, pool: SharedPool, lifted_since: bool) -> None:  # noqa: FBT001 - a parameter
+    """The backup has no dispute, so any comparison of that relying party can lift the pause."""
     with serving(root, pool, toy_card()) as service:
         ada, door, consent = service.enrolled(face=1)
         _, _, others = service.enrolled(face=2, party=door)

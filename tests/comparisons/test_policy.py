@@ -1,4 +1,4 @@
-"""The rules of failing: what waits, for how long, and that no clock that is set back locks anybody out."""
+"""The limits on failed comparisons, also with a clock that is set back."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -27,11 +27,11 @@ HOUR = timedelta(hours=1)
 
 
 def failures(count: int, *, last: datetime = NOW, door: UUID = DOOR, apart_s: float = 1.0) -> list[Failure]:
-    """Return so many failures in a row, the last of them at *last*."""
+    """Return failures in a row, the last at *last*."""
     return [Failure(last - timedelta(seconds=apart_s * back), door, in_a_row=True) for back in reversed(range(count))]
 
 
-def test_five_are_free_then_thirty_seconds_that_double_up_to_an_hour() -> None:
+def test_after_five_failures_the_wait_doubles_from_thirty_seconds_to_an_hour() -> None:
     waits = [delay_after(count, LIMITS).total_seconds() for count in range(15)]
 
     assert waits == [0, 0, 0, 0, 0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
@@ -45,7 +45,7 @@ def test_a_delay_never_shrinks_and_is_never_longer_than_the_longest(count: int, 
     assert (delay_after(count, limits) >= timedelta(seconds=first)) == (count >= free)
 
 
-def test_the_wait_is_over_when_the_delay_is() -> None:
+def test_the_wait_ends_with_the_delay() -> None:
     known = failures(5)
 
     assert remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW) == timedelta(seconds=30)
@@ -53,17 +53,17 @@ def test_the_wait_is_over_when_the_delay_is() -> None:
         seconds=0.5
     )
     assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW + timedelta(seconds=30))
-    assert not remaining_wait(known, relying_party_id=GATE, limits=LIMITS, now=NOW), "it is another's delay"
+    assert not remaining_wait(known, relying_party_id=GATE, limits=LIMITS, now=NOW), "the delay is of another party"
 
 
-def test_what_matched_since_is_not_in_a_row_and_counts_for_the_day() -> None:
+def test_after_a_match_failures_count_for_the_day_only() -> None:
     known = [Failure(one.at, one.relying_party_id, in_a_row=False) for one in failures(49)]
 
     assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
     assert remaining_wait([*known, known[-1]], relying_party_id=DOOR, limits=LIMITS, now=NOW)
 
 
-def test_the_day_is_over_all_relying_parties_and_ends_when_the_oldest_falls_out() -> None:
+def test_the_limit_of_a_day_counts_all_parties_and_ends_with_the_oldest_failure() -> None:
     known = failures(25, last=NOW - HOUR, apart_s=60) + failures(25, door=GATE, apart_s=60)
     oldest = min(one.at for one in known)
 
@@ -84,11 +84,13 @@ def test_the_day_is_over_all_relying_parties_and_ends_when_the_oldest_falls_out(
         max_size=80,
     )
 )
-def test_nobody_waits_longer_than_a_day_whatever_the_clock_did(known: list[Failure]) -> None:
+def test_no_wait_is_longer_than_a_day_with_any_clock(known: list[Failure]) -> None:
     left = remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW)
 
     assert timedelta() <= left <= DAY + CLOCK_TOLERANCE
-    assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW - 5 * DAY), "nothing of it was yet"
+    assert not remaining_wait(known, relying_party_id=DOOR, limits=LIMITS, now=NOW - 5 * DAY), (
+        "all failures are in the future"
+    )
     assert all(NOW - DAY < one.at <= NOW + CLOCK_TOLERANCE for one in recent_failures(known, now=NOW))
 
 

@@ -1,4 +1,4 @@
-"""A found photo tried on one reference after another: the relying party is stopped, and everybody touched is told."""
+"""A party that tries one photo against many references is blocked, and the people concerned are informed."""
 
 import json
 import secrets
@@ -25,17 +25,17 @@ FEW = 4
 
 
 def people(service: RunningService, party: Party, count: int) -> list[tuple[Person, dict[str, Any]]]:
-    """Enrol so many people for a relying party."""
+    """Enrol people for a relying party."""
     enrolled = [service.enrolled(face=10 + number, party=party) for number in range(count)]
     return [(person, consent) for person, _, consent in enrolled]
 
 
 def acts(service: RunningService) -> list[str]:
-    """Return what the leaves that wait are of."""
+    """Return the acts of the pending leaves."""
     return sorted(pending_acts(service.vault).values())
 
 
-def test_too_many_references_stop_the_party_for_every_reference(
+def test_too_many_references_block_the_party_for_every_reference(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
@@ -44,7 +44,7 @@ def test_too_many_references_stop_the_party_for_every_reference(
         (_, elsewhere) = people(service, gate, 1)[0]
         tried = [fail(door, consent) for _, consent in known[:FEW]]
         pipe = watch_pipe(monkeypatch)
-        refused = [door.verify(one, toy_photo(14)) for one in (known[FEW][1]["subject_ref"], "nobody")]
+        refused = [door.verify(one, toy_photo(14)) for one in (known[FEW][1]["subject_ref"], "unknown")]
         read = list(pipe)
         other = gate.verify(elsewhere["subject_ref"], toy_photo(10)).json()["decision"]
         service.clock.advance(seconds=3605)
@@ -56,7 +56,7 @@ def test_too_many_references_stop_the_party_for_every_reference(
     assert (read, other, after) == ([], "match", "match")
 
 
-def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path, pool: SharedPool) -> None:
+def test_each_person_concerned_and_the_operator_are_informed_of_a_sweep(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         known = people(service, door, FEW)
@@ -82,20 +82,20 @@ def test_each_person_touched_is_told_and_the_log_and_the_operator_are(root: Path
     ]
 
 
-def test_references_of_nobody_count_and_the_same_one_once(root: Path, pool: SharedPool) -> None:
+def test_unknown_references_count_and_each_once(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         person, door, consent = service.enrolled(face=1)
-        same = [door.verify("nobody", toy_photo(1)).status_code for _ in range(3 * FEW)]
+        same = [door.verify("unknown", toy_photo(1)).status_code for _ in range(3 * FEW)]
         matched = door.verify(consent["subject_ref"], toy_photo(1)).status_code
         others = [door.verify(secrets.token_urlsafe(18), b"no image").status_code for _ in range(FEW)]
         line = person("GET", "/v1/me/comparisons").json()["items"][0]
 
     assert (set(same), matched) == ({404}, 200)
     assert others == [404] * (FEW - 1) + [429]
-    assert line["in_sweep"] is False, "it matched: it is no failure of the sweep"
+    assert line["in_sweep"] is False, "it matched, so it is no failure"
 
 
-def test_many_at_once_get_no_more_decisions(root: Path, pool: SharedPool) -> None:
+def test_parallel_requests_get_no_more_decisions(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         known = people(service, door, 3 * FEW)
@@ -112,36 +112,36 @@ def test_many_at_once_get_no_more_decisions(root: Path, pool: SharedPool) -> Non
     assert set(answered) == {200, 429}
 
 
-def test_a_restart_does_not_lift_it_and_the_operator_sees_it(root: Path, pool: SharedPool) -> None:
+def test_a_block_outlasts_a_restart_and_is_shown_to_the_operator(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         for number in range(FEW):
-            door.verify(f"nobody {number}", toy_photo(1))
+            door.verify(f"unknown {number}", toy_photo(1))
     listed = run_command(root, "relying-party", "list", "--json")
-    told = run_command(root, "relying-party", "list")
+    printed = run_command(root, "relying-party", "list")
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
-        refused = Party(service.client, door.id, door.key).verify("nobody", toy_photo(1))
+        refused = Party(service.client, door.id, door.key).verify("unknown", toy_photo(1))
 
     (one,) = json.loads(listed.stdout)["relying_parties"]
     assert (one["name"], one["purposes"], one["revoked_on"]) == ("Door", ["verification"], None)
     assert one["stopped_until"] is not None
-    assert "stopped until" in told.stdout
+    assert "stopped until" in printed.stdout
     assert waits(refused) > 0
 
 
-def test_a_restart_in_the_middle_does_not_begin_anew(root: Path, pool: SharedPool) -> None:
+def test_a_restart_keeps_the_counted_references(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         for number in range(FEW - 1):
-            door.verify(f"nobody {number}", toy_photo(1))
+            door.verify(f"unknown {number}", toy_photo(1))
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         again = Party(service.client, door.id, door.key)
-        answers = [again.verify(f"nobody {FEW}", toy_photo(1)).status_code, again.verify("x", b"").status_code]
+        answers = [again.verify(f"unknown {FEW}", toy_photo(1)).status_code, again.verify("x", b"").status_code]
 
     assert answers == [404, 429]
 
 
-def test_a_clock_that_is_set_back_stops_nobody(root: Path, pool: SharedPool) -> None:
+def test_a_clock_that_is_set_back_blocks_no_party(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=1) as service:
         _, door, consent = service.enrolled(face=1)
         service.clock.advance(days=1)
@@ -152,12 +152,12 @@ def test_a_clock_that_is_set_back_stops_nobody(root: Path, pool: SharedPool) -> 
     assert (stopped, after) == ([200, 429], 200)
 
 
-def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(service: RunningService) -> None:
+def test_references_are_not_readable_in_the_files_and_are_deleted_after_the_window(service: RunningService) -> None:
     _, door, consent = service.enrolled(face=1)
     fail(door, consent)
-    door.verify("a-reference-of-nobody", toy_photo(1))
+    door.verify("an-unknown-reference", toy_photo(1))
     service.vault.checkpoint_all()
-    needles = Needles().text("of nobody", "a-reference-of-nobody")
+    needles = Needles().text("reference", "an-unknown-reference")
     found = needles.found(files_under(service.root / "data", service.root / "keys"))
     counted = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
     maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock())
@@ -171,7 +171,7 @@ def test_no_reference_lies_in_the_clear_and_nothing_is_left_after_the_window(ser
     assert rows(service.vault.data.path, "SELECT * FROM failed_references") == []
 
 
-def test_who_was_erased_meanwhile_is_not_told_and_the_others_are(root: Path, pool: SharedPool) -> None:
+def test_subjects_are_informed_although_another_was_erased(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         known = people(service, door, FEW)
@@ -184,7 +184,7 @@ def test_who_was_erased_meanwhile_is_not_told_and_the_others_are(root: Path, poo
     assert marked == [True] * (FEW - 1)
 
 
-def test_rights_are_answered_while_it_is_stopped(root: Path, pool: SharedPool) -> None:
+def test_rights_are_answered_while_a_party_is_blocked(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=1) as service:
         person, door, consent = service.enrolled(face=1)
         fail(door, consent)

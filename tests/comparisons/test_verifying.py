@@ -1,4 +1,4 @@
-"""One person's story with the toy engine: the shortest walk through every room."""
+"""Verification from enrolment to erasure, with the toy engine."""
 
 from tests.support.service_fixture import RunningService, enrol
 from tests.support.toy_faces import toy_photo

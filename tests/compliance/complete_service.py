@@ -1,4 +1,4 @@
-"""A service that has everything that `live` asks for."""
+"""A service that meets every requirement of `live`."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ DESCRIPTION = {"context": "the door of the canteen, at noon", "legal_basis": "ex
 
 
 def kek_apart(root: Path) -> Path:
-    """Put the key-encryption key of the service in *root* somewhere else; returns where."""
+    """Move the key-encryption key of the service in *root* to another directory. Returns its path."""
     there = root / "apart" / "kek"
     if not there.exists():
         there.parent.mkdir(mode=0o700)
@@ -33,7 +33,7 @@ def kek_apart(root: Path) -> Path:
 
 
 def in_name(body: bytes, *, version: int) -> bytes:
-    """Return a shipped notice in the name of the controller."""
+    """Return a shipped notice that names the controller."""
     text = re.sub(r'(?m)^party_name = "Demonstration.*$', f'party_name = "{NAME}"', body.decode(), count=1)
     return re.sub(r"(?m)^version = \d+$", f"version = {version}", text, count=1).encode()
 

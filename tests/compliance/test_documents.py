@@ -1,4 +1,4 @@
-"""The documents follow the configuration: a changed setting, party, column or rate is in them at once."""
+"""The documents follow the configuration: they show a changed setting, party, column or rate at once."""
 
 import ast
 import json
@@ -48,7 +48,7 @@ def source_of(service: RunningService, **settings: Any) -> common.Source:
 
 
 def valid(paper: dict[str, Any]) -> dict[str, Any]:
-    """Return a record that is as the published schema says."""
+    """Check a record against the published schema and return it."""
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA, format_checker=formats).validate(paper)
     return paper
@@ -63,7 +63,7 @@ def test_the_record_is_as_its_schema_says(service: RunningService, profile: str)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_document_names_who_answers_and_the_demonstration_in_prototype(service: RunningService, name: str) -> None:
+def test_a_document_names_the_controller_and_the_demonstration_in_prototype(service: RunningService, name: str) -> None:
     make = DOCUMENTS[name]
 
     live = make(source_of(service, profile="live", **WHO))
@@ -106,7 +106,7 @@ def test_a_document_follows_the_retention(service: RunningService, name: str) ->
 
 @pytest.fixture
 def scars() -> Iterator[type[Row]]:
-    """A table that some later version may have."""
+    """A table of an imagined later version."""
 
     class Scar(Row):
         """A scar that a person has."""
@@ -204,4 +204,4 @@ def test_the_commands_print_json_and_markdown(root: Path) -> None:
     assert json.loads(inputs.stdout)["law"] == "GDPR Art. 35(7)"
     assert "not for real people's data" in json.loads(notice.stdout)["markdown"]
     assert re.search(r"^- Name: Example Ltd$", named.stdout, re.MULTILINE)
-    assert named.stderr == "", "the demonstration is named in prototype only"
+    assert named.stderr == "", "the demonstration is named only in prototype"

@@ -68,7 +68,7 @@ def reasons(service: RunningService) -> list[str]:
     return found
 
 
-def test_with_everything_there_it_is_ready_and_serves(root: Path, pool: SharedPool) -> None:
+def test_a_complete_service_is_ready_and_serves(root: Path, pool: SharedPool) -> None:
     with live(root, pool) as service:
         party = door(service)
         assert reasons(service) == []
@@ -91,7 +91,9 @@ def _unnamed(service: RunningService) -> None:
 
 
 LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]] = {
-    **{name: ({name: None}, lambda _house: None, f"MIEN_{name.upper()}") for name in WHO if name != "controller_name"},
+    **{
+        name: ({name: None}, lambda _service: None, f"MIEN_{name.upper()}") for name in WHO if name != "controller_name"
+    },
     "a relying party's words": ({}, _undescribed, "relying party Gate: lacks its context and its legal basis"),
     "a notice in its name": ({}, _unnamed, "notice verification (en, version 99): names Demonstration controller"),
 }
@@ -132,7 +134,7 @@ def test_keys_have_to_be_apart(root: Path) -> None:
     assert [one.kek_apart for one in (apart, given)] == [True, True]
 
 
-def test_an_engine_that_misses_the_target_in_a_group_will_not_do(root: Path, service: RunningService) -> None:
+def test_an_engine_that_misses_the_target_in_a_group_is_not_accepted(root: Path, service: RunningService) -> None:
     settings = settings_for(root, profile="live", **WHO)
     on_average = settings.model_copy(update={"target_group": "all"})
     real = requirements.check(service.vault, settings=on_average, card=load_card("face_recognition"))
@@ -159,7 +161,7 @@ def test_an_engine_that_keeps_the_target_in_every_labelled_group_is_accepted_wit
     assert f"IS MISSED, by up to {times} times" in found.warnings[0]
 
 
-def test_a_card_without_labelled_groups_will_not_do(root: Path, service: RunningService) -> None:
+def test_a_card_without_labelled_groups_is_not_accepted(root: Path, service: RunningService) -> None:
     document = load_card("sface").as_document()
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
@@ -169,7 +171,7 @@ def test_a_card_without_labelled_groups_will_not_do(root: Path, service: Running
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 
 
-def test_consents_to_the_demonstration_are_none_to_the_controller(root: Path, pool: SharedPool) -> None:
+def test_consents_to_the_demonstration_do_not_count_for_the_controller(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), kek_file=kek_apart(root)) as service:
         service.enrolled(party=door(service))
         publish_in_name(service.vault, service.clock)
@@ -224,7 +226,7 @@ def test_while_a_requirement_is_missing_no_face_is_used_and_rights_are_answered(
     assert {one.status_code for one in [*rights, *open_pages]} <= {200, 201}
 
 
-def test_a_refusal_passes_since_it_ends_what_stands(root: Path, pool: SharedPool) -> None:
+def test_a_refusal_is_accepted_because_it_ends_a_consent(root: Path, pool: SharedPool) -> None:
     with live(root, pool) as service:
         person, party, _ = service.enrolled(party=door(service))
     with live(root, pool, authority=None) as service:
@@ -241,7 +243,7 @@ def test_a_refusal_passes_since_it_ends_what_stands(root: Path, pool: SharedPool
     assert (refused.status_code, left) == (201, [])
 
 
-def test_what_the_operator_says_opens_it_without_a_restart(
+def test_a_completed_description_opens_the_service_without_a_restart(
     root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.web.live_gate.CACHE_S", 0.0)
@@ -256,10 +258,10 @@ def test_what_the_operator_says_opens_it_without_a_restart(
     assert (before.status_code, after.status_code) == (503, 201)
 
 
-def test_every_post_is_at_the_gate_or_is_known_not_to_be(service: RunningService) -> None:
+def test_every_post_route_is_behind_the_gate_or_listed_as_open(service: RunningService) -> None:
     posts = {("POST", route.path) for route in routes(service) if route.method == "POST"}
 
-    assert posts == PROCESSING | ALWAYS, "say of a new one whether it has to wait until nothing is missing"
+    assert posts == PROCESSING | ALWAYS, "add a new route to one of the two lists"
     assert ROUTERS
 
 
@@ -278,7 +280,7 @@ def test_in_prototype_the_demonstration_is_unmistakable(service: RunningService)
     assert DEMONSTRATION in person("GET", "/v1/me/access").text
 
 
-def test_in_prototype_no_name_that_is_set_counts(root: Path, pool: SharedPool) -> None:
+def test_a_controller_name_has_no_effect_in_prototype(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), **WHO) as service:
         ready = service.client.get("/readyz").json()
         seen = service.person()("GET", "/v1/me/access")
@@ -287,7 +289,7 @@ def test_in_prototype_no_name_that_is_set_counts(root: Path, pool: SharedPool) -
     assert NAME not in seen.text
 
 
-def test_in_live_no_answer_carries_the_demonstration(root: Path, pool: SharedPool) -> None:
+def test_no_answer_in_live_names_the_demonstration(root: Path, pool: SharedPool) -> None:
     with live(root, pool) as service:
         answers = [service.client.get(path) for path in ("/livez", "/openapi.json", "/readyz")]
         described = answers[1].json()["info"]["description"]
@@ -302,7 +304,7 @@ def test_a_name_that_cannot_be_shown_stops_the_start(value: str) -> None:
         Settings(controller_name=value)
 
 
-def test_the_command_prints_the_table_and_says_by_its_exit_whether_it_is_complete(root: Path) -> None:
+def test_the_command_prints_the_requirements_and_exits_with_the_result(root: Path) -> None:
     shown = run_command(root, "live-check")
     lacking = run_command(root, "live-check", "--json")
     found = json.loads(lacking.stdout)
