@@ -1,6 +1,5 @@
 """The subject's comparisons over HTTP: list them, shorten the list, dispute one."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -20,8 +19,8 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read, Tx
-from app.web.openapi import problem_responses, with_examples
+from app.web.dependencies import PRIVATE, AppClock, Now, Read, AppVault, Tx
+from app.web.openapi import ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 router = APIRouter(prefix="/v1/me/comparisons", tags=["account"], route_class=PersonRoute)
@@ -30,10 +29,10 @@ MAX_NOTE_LENGTH = 1000
 """Characters."""
 
 
-class ComparisonOut(BaseModel):
+class ComparisonOut(ResponseBody):
     """One use of your template: the relying party, the time and the decision."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.COMPARISON))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.COMPARISON))
 
     comparison_id: UUID
     relying_party_id: UUID
@@ -49,10 +48,10 @@ class ComparisonOut(BaseModel):
     """Whether the relying party was blocked soon after, because it failed with many people's references."""
 
 
-class ShortenedOut(BaseModel):
+class ShortenedOut(ResponseBody):
     """The result of shortening your history."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.SHORTENED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.SHORTENED))
 
     deleted: int
     erased_from_disk: bool
@@ -73,10 +72,10 @@ class DisputeIn(BaseModel):
 WITHOUT_NOTE = DisputeIn()
 
 
-class DisputeOut(BaseModel):
+class DisputeOut(ResponseBody):
     """Whether you dispute this comparison."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.DISPUTED))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.DISPUTED))
 
     comparison_id: UUID
     disputed: bool
@@ -102,9 +101,9 @@ def comparisons(
 
     def show(entry: ComparisonEntry) -> ComparisonOut:
         name, is_disputed = names[entry.record.relying_party_id], entry.id in disputed
-        return ComparisonOut(comparison_id=entry.id, relying_party=name, disputed=is_disputed, **asdict(entry.record))
+        return ComparisonOut.of(entry.record, comparison_id=entry.id, relying_party=name, disputed=is_disputed)
 
-    return Page.cut(found, limit, key=lambda entry: entry.position, out=show)
+    return Page.cut(found, limit, out=show)
 
 
 @router.delete("", name="shorten_comparisons", dependencies=PRIVATE)
@@ -119,7 +118,7 @@ def shorten(
     Deletes every comparison before a day, and the content of the transparency log's entries about them. Tomorrow's date
     deletes all of them. You decide how far back the list goes. Repeating it is harmless.
     """
-    return ShortenedOut(**asdict(shorten_history.shorten(vault, by=me, before=before, clock=clock)))
+    return ShortenedOut.of(shorten_history.shorten(vault, by=me, before=before, clock=clock))
 
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
@@ -132,7 +131,7 @@ def dispute(
     harmless; a new note replaces the old one.
     """
     state = disputes.dispute(vault, by=me, comparison_id=comparison_id, note=body.note, clock=clock)
-    return DisputeOut(**asdict(state))
+    return DisputeOut.of(state)
 
 
 @router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
@@ -141,4 +140,4 @@ def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: AppVault, now:
 
     When you lift the last dispute for a relying party, it can match you again.
     """
-    return DisputeOut(**asdict(disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now)))
+    return DisputeOut.of(disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now))

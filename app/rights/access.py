@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -140,17 +140,13 @@ def head(request: AccessRequest) -> AccessHead:
         source=explanations.SOURCE,
         restricted=restricted,
         purposes=[_purpose(grant, recipients) for grant in grants],
-        recipients=[_recipient(party) for party in recipients.values()],
+        recipients=[
+            Recipient.of(party, relying_party_id=party.id, learns=explanations.LEARNS) for party in recipients.values()
+        ],
         proofs=[_proof(settings, consent_id, proof) for consent_id, proof in proofs],
-        templates=[TemplateStatus(**asdict(one)) for one in templates],
+        templates=[TemplateStatus.of(status) for status in templates],
         retention=retention.policy(settings),
-        logic=Logic(
-            engine=card.id,
-            weights_sha256=card.weights_sha256,
-            target_fmr=request.engine.target_fmr,
-            threshold=request.engine.threshold,
-            in_words=explanations.LOGIC,
-        ),
+        logic=Logic.of(request.engine, engine=card.id, weights_sha256=card.weights_sha256, in_words=explanations.LOGIC),
         rights=explanations.RIGHTS,
         warning=explanations.TEMPLATE_WARNING,
     )
@@ -168,25 +164,7 @@ def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePur
     )
 
 
-def _recipient(party: RelyingParty) -> Recipient:
-    return Recipient(
-        relying_party_id=party.id,
-        name=party.name,
-        contact=party.contact,
-        learns=explanations.LEARNS,
-        alternative=party.alternative,
-        context=party.context,
-        legal_basis=party.legal_basis,
-    )
-
-
 def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> Proof:
-    return Proof(
-        consent_id=consent_id,
-        purpose=proof.purpose,
-        relying_party_id=proof.relying_party_id,
-        notice=f"/v1/notices/{proof.notice_sha256}",
-        given_on=proof.given_on,
-        ended_on=proof.ended_on,
-        kept_until=proof.ended_on and proof.ended_on + settings.proof_retention,
-    )
+    kept_until = proof.ended_on and proof.ended_on + settings.proof_retention
+    notice = f"/v1/notices/{proof.notice_sha256}"
+    return Proof.of(proof, consent_id=consent_id, notice=notice, kept_until=kept_until)

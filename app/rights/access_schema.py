@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 from sqlalchemy import Column, Table
 
 from app.db.data_map import Form
@@ -13,13 +13,14 @@ from app.faces.permit import Purpose
 from app.rights import personal_data
 from app.rights.explanations import Right
 from app.rights.retention import Rule
+from app.web.openapi import ResponseBody
 
 ADDRESS = "/v1/schemas/access"
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Part(BaseModel):
+class Part(ResponseBody):
     """A part of the document; unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)

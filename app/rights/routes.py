@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from app.kit.errors import NotFoundError
 from app.rights import access, access_schema, erasure, examples, export, receipts, retention
@@ -19,8 +19,8 @@ from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
-from app.web.openapi import media_response, problem_responses, with_examples
+from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, Now, Read, AppVault
+from app.web.openapi import ResponseBody, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
@@ -41,10 +41,10 @@ class KeptOut(KeptItem):
     model_config = ConfigDict(extra="ignore")
 
 
-class ReceiptOut(BaseModel):
+class ReceiptOut(ResponseBody):
     """One of your receipts."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.RECEIPT))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.RECEIPT))
 
     receipt_id: UUID
     kind: vocabulary.Kind
@@ -59,10 +59,10 @@ class RuleOut(retention.Rule):
     model_config = ConfigDict(extra="ignore", json_schema_extra=with_examples(examples.RULE))
 
 
-class ErasureOut(BaseModel):
+class ErasureOut(ResponseBody):
     """The state of an erasure, and the data that remains after it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.ERASURE))
+    model_config = ConfigDict(json_schema_extra=with_examples(examples.ERASURE))
 
     erasure_id: UUID
     status: ErasureStatus
@@ -87,15 +87,8 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
     with vault.data.read() as session:
         kept = erasure.list_kept(session, found, settings, today=now.date())
     receipt = None if found.receipt is None else Bundle.model_validate_json(found.receipt)
-    return ErasureOut(
-        erasure_id=found.id,
-        status=found.status,
-        step=found.step,
-        requested_on=found.requested_on,
-        completed_on=found.completed_on,
-        kept=[KeptOut(**item.model_dump()) for item in kept],
-        receipt=None if receipt is None else receipts.add_proof(vault, receipt),
-    )
+    receipt = None if receipt is None else receipts.add_proof(vault, receipt)
+    return ErasureOut.of(found, erasure_id=found.id, kept=[item.model_dump() for item in kept], receipt=receipt)
 
 
 @router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
@@ -144,14 +137,16 @@ def my_receipts(
     """List your receipts. Newest first, each with its proof once it is in the transparency log."""
     key = subjects.key(vault, me.id)
     found = receipts.list_receipts(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    return Page.cut(found, limit, key=lambda one: one.position, out=lambda one: _show_receipt(vault, one))
+    return Page.cut(found, limit, out=lambda receipt: _show_receipt(vault, receipt))
 
 
 @policy_router.get("/retention-policy")
 def retention_policy(settings: AppSettings, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
     """Read the retention policy. Each kind of data with the reason, the time, and how it ends."""
     rules = list(enumerate(retention.policy(settings), start=1))[after or 0 :]
-    return Page.cut(rules, limit, key=lambda one: one[0], out=lambda one: RuleOut(**one[1].model_dump()))
+    return Page.cut(
+        rules, limit, key=lambda numbered: numbered[0], out=lambda numbered: RuleOut(**numbered[1].model_dump())
+    )
 
 
 @policy_router.get("/schemas/access", name="access_schema", responses=SCHEMA)

@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, ConfigDict
 
 from app.comparisons import examples
 from app.comparisons.errors import TooManyFailuresError
@@ -18,7 +18,7 @@ from app.verification import service
 from app.web.auth import PartyRoute
 from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, AppVault, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
-from app.web.openapi import problem_responses, with_examples
+from app.web.openapi import ResponseBody, problem_responses, with_examples
 
 router = APIRouter(prefix="/v1", tags=["relying party"], route_class=PartyRoute)
 
@@ -28,7 +28,7 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-class VerifiedOut(BaseModel):
+class VerifiedOut(ResponseBody):
     """The decision, and nothing else about the person."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.VERIFIED))
@@ -67,9 +67,4 @@ def verification(
     request = service.VerificationRequest(relying_party_id=party.id, key_id=party.token_id, subject_ref=subject_ref)
     image = image_bytes(probe, limit=settings.max_photo_bytes)
     result = service.verify(vault, engine, request, probe=image, settings=settings, clock=clock)
-    return VerifiedOut(
-        comparison_id=result.comparison_id,
-        decision=result.decision,
-        target_fmr=engine.target_fmr,
-        liveness=Liveness.NOT_CHECKED,
-    )
+    return VerifiedOut.of(result, target_fmr=engine.target_fmr, liveness=Liveness.NOT_CHECKED)

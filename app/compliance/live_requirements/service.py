@@ -24,10 +24,7 @@ def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
             card=card,
             parties=[
                 policy.PartyDescription(
-                    name=party.name,
-                    context=party.context,
-                    legal_basis=party.legal_basis,
-                    alternative=party.alternative,
+                    name=party.name, context=party.context, legal_basis=party.legal_basis, alternative=party.alternative
                 )
                 for party in session.scalars(active)
             ],
@@ -38,14 +35,10 @@ def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
 
 
 def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
-    return [
-        policy.PublishedNotice(
-            name=f"{one.purpose} ({one.language}, version {one.version})", controllers=_controllers(one.body)
-        )
-        for one in rows
-    ]
-
-
-def _controllers(body: bytes) -> list[str]:
-    controllers: list[dict[str, Any]] = notices.front_matter(body)["pii_controllers"]
-    return [str(one.get("party_name", "")) for one in controllers]
+    published = []
+    for notice in rows:
+        controllers: list[dict[str, Any]] = notices.front_matter(notice.body)["pii_controllers"]
+        names = [str(controller.get("party_name", "")) for controller in controllers]
+        name = f"{notice.purpose} ({notice.language}, version {notice.version})"
+        published.append(policy.PublishedNotice(name=name, controllers=names))
+    return published
