@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.comparisons import history
 from app.comparisons.enumeration_guard import EnumerationGuard
-from app.comparisons.failed_attempts import FailureLog, SealedFailures
+from app.comparisons.failed_attempts import FailureLog, find_row
 from app.comparisons.history import ComparisonRecord
 from app.comparisons.policy import Decision, FailureLimits, Liveness
 from app.comparisons.tables import Comparison
@@ -96,7 +96,7 @@ def commit_decision(
         if not _insert_entry_if_in_force(session, made, comparison_id, entry, now=now):
             raise NoSuchConsentError
         guard.refuse_if_stopped(session, now=now)
-        failures = FailureLog(SealedFailures.find(session, subject_id), made.subject_key)
+        failures = FailureLog(find_row(session, subject_id), made.subject_key)
         failures.refuse_if_too_many(party_id, limits, now=now)
         history.COMPARISONS.append(
             session, made.subject_key, row_id=comparison_id, subject_id=subject_id, record=record

@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Uuid, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -39,15 +38,6 @@ DIGEST_BYTES = 16
 """Long enough to distinguish the references of one relying party within a window."""
 
 log = structlog.get_logger()
-
-# The column is a foreign key: its type is unknown until the other table is imported.
-_PARTY_ID = bindparam("party_id", type_=Uuid())
-_FIND = select(FailedReferences.sealed).where(FailedReferences.relying_party_id == _PARTY_ID)
-_ROW = insert(FailedReferences)
-_PUT = _ROW.on_conflict_do_update(index_elements=["relying_party_id"], set_={"sealed": _ROW.excluded.sealed})
-_COMPARISON = Comparison.id == bindparam("comparison_id")
-_FIND_COMPARISON = select(Comparison.subject_id, Comparison.sealed).where(_COMPARISON)
-_MARK = update(Comparison).where(_COMPARISON).values(sealed=bindparam("marked"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +123,9 @@ class EnumerationGuard:
             if known.failed or known.stopped_until:
                 self._write(session, salt, known)
             else:
-                mine = FailedReferences.relying_party_id == self.relying_party_id
-                session.execute(delete(FailedReferences).where(mine))
+                session.execute(
+                    delete(FailedReferences).where(FailedReferences.relying_party_id == self.relying_party_id)
+                )
         return True
 
     def _stop(self, session: Session, known: PartyFailures, *, now: datetime) -> None:
@@ -146,9 +137,9 @@ class EnumerationGuard:
 
     def _read(self, session: Session, *, now: datetime) -> tuple[bytes, PartyFailures]:
         """Return the salt of the digests and the failures that count; with no failure the salt is new."""
-        sealed = session.connection().scalar(_FIND, {"party_id": self.relying_party_id})
-        if sealed is not None:
-            salt, known = self._open(sealed)
+        row = session.get(FailedReferences, self.relying_party_id)
+        if row is not None:
+            salt, known = self._open(row.sealed)
             known = current_failures(known, window=self.window, now=now)
             if known.failed or known.stopped_until:
                 return salt, known
@@ -161,7 +152,7 @@ class EnumerationGuard:
         }
         record = FailedReferencesRecord(salt.hex(), failed, known.stopped_until)
         sealed = _RECORDS.seal(self.key, self.relying_party_id, record)
-        session.connection().execute(_PUT, {"relying_party_id": self.relying_party_id, "sealed": sealed})
+        session.merge(FailedReferences(relying_party_id=self.relying_party_id, sealed=sealed))
 
     def _open(self, sealed: bytes) -> tuple[bytes, PartyFailures]:
         record = _RECORDS.open(self.key, self.relying_party_id, sealed)
@@ -203,21 +194,20 @@ def _inform_subjects(
 
     Subjects who were erased since then have no comparisons.
     """
-    by_subject: dict[UUID, dict[UUID, bytes]] = {}
+    by_subject: dict[UUID, list[Comparison]] = {}
     for comparison_id in comparison_ids:
-        row = session.connection().execute(_FIND_COMPARISON, {"comparison_id": comparison_id}).first()
-        if row is not None:
-            by_subject.setdefault(row.subject_id, {})[comparison_id] = row.sealed
-    for subject_id, sealed_records in by_subject.items():
+        comparison = session.get(Comparison, comparison_id)
+        if comparison is not None:
+            by_subject.setdefault(comparison.subject_id, []).append(comparison)
+    for subject_id, comparisons in by_subject.items():
         try:
             key = vault.register.key(Owner.subject(subject_id))
-            for comparison_id, sealed in sealed_records.items():
-                marked = history.mark_in_sweep(key, comparison_id, sealed)
-                session.connection().execute(_MARK, {"comparison_id": comparison_id, "marked": marked})
+            for comparison in comparisons:
+                comparison.sealed = history.mark_in_sweep(key, comparison.id, comparison.sealed)
             fields: dict[str, entries.Value] = {
                 "relying_party_id": str(relying_party_id),
                 "at": now.isoformat(),
-                "comparisons": len(sealed_records),
+                "comparisons": len(comparisons),
             }
             entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.SWEEP_TOUCHED, **fields)
         except (KeyGoneError, KekError, SealError) as error:

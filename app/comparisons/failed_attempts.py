@@ -6,11 +6,9 @@ an image is decoded, and with the decision, because parallel requests may have f
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import Uuid, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.comparisons.errors import TooManyFailuresError, whole_seconds
@@ -31,13 +29,6 @@ class FailureRecord:
 
 _RECORDS = SealedRecord(Attempts, FailureRecord)
 
-# SQLite has one writer. Elsewhere the row must be locked from this read to the commit of the decision.
-_FIND = select(Attempts.id, Attempts.sealed).where(Attempts.subject_id == bindparam("subject_id", type_=Uuid()))
-_ROW = insert(Attempts)
-_PUT = _ROW.on_conflict_do_update(
-    index_elements=["id"], set_={"last_on": _ROW.excluded.last_on, "sealed": _ROW.excluded.sealed}
-)
-
 
 def failure_limits(settings: Settings) -> FailureLimits:
     """Return the limits that the settings define."""
@@ -49,28 +40,20 @@ def failure_limits(settings: Settings) -> FailureLimits:
     )
 
 
-class SealedFailures(NamedTuple):
-    """The row of a subject's failures."""
-
-    id: UUID
-    subject_id: UUID
-    sealed: bytes | None
-    """None if the subject has no row yet."""
-
-    @classmethod
-    def find(cls, session: Session, subject_id: UUID) -> Self:
-        """Read the row of a subject."""
-        row = session.connection().execute(_FIND, {"subject_id": subject_id}).first()
-        return cls(uuid4(), subject_id, None) if row is None else cls(row[0], subject_id, row[1])
+def find_row(session: Session, subject_id: UUID) -> Attempts:
+    """Return the subject's row; a new one, which is not stored yet, if there is none."""
+    # SQLite has one writer. Elsewhere the row must be locked from this read to the commit of the decision.
+    row = session.scalar(select(Attempts).where(Attempts.subject_id == subject_id))
+    return row or Attempts(id=uuid4(), subject_id=subject_id, sealed=b"")
 
 
 class FailureLog:
     """The failures of one subject, opened with their key."""
 
-    def __init__(self, row: SealedFailures, key: Key) -> None:
+    def __init__(self, row: Attempts, key: Key) -> None:
         self._row = row
         self._key = key
-        self._failures = [] if row.sealed is None else _RECORDS.open(key, row.id, row.sealed).failures
+        self._failures = _RECORDS.open(key, row.id, row.sealed).failures if row.sealed else []
 
     def refuse_if_too_many(self, relying_party_id: UUID, limits: FailureLimits, *, now: datetime) -> None:
         """Refuse another comparison by the relying party while it has to wait.
@@ -87,13 +70,9 @@ class FailureLog:
         failures = add_decision(self._failures, decision, relying_party_id=relying_party_id, now=now)
         if failures is None:
             return
-        row = {
-            "id": self._row.id,
-            "subject_id": self._row.subject_id,
-            "last_on": failures[-1].at.date(),
-            "sealed": _RECORDS.seal(self._key, self._row.id, FailureRecord(failures)),
-        }
-        session.connection().execute(_PUT, row)
+        self._row.last_on = failures[-1].at.date()
+        self._row.sealed = _RECORDS.seal(self._key, self._row.id, FailureRecord(failures))
+        session.add(self._row)
 
 
 def delete_expired(vault: Vault, *, now: datetime) -> int:

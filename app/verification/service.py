@@ -13,8 +13,9 @@ from sqlalchemy import and_
 
 from app.comparisons.commit_decision import UncommittedDecision, commit_decision
 from app.comparisons.enumeration_guard import EnumerationGuard
-from app.comparisons.failed_attempts import FailureLog, SealedFailures, failure_limits
+from app.comparisons.failed_attempts import FailureLog, failure_limits, find_row
 from app.comparisons.policy import Decision, Liveness
+from app.comparisons.tables import Attempts
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
@@ -90,7 +91,7 @@ def verify(
 
 def _find(
     vault: Vault, engine: RunningEngine, request: VerificationRequest, guard: EnumerationGuard, clock: Clock
-) -> tuple[Permit | None, store.SealedTemplate, SealedFailures]:
+) -> tuple[Permit | None, store.SealedTemplate, Attempts]:
     """Find the permit, the template and the subject's failures, in one read transaction.
 
     Every unusable reference takes the same queries (law 9). Where there is no template, random ids take its place, so
@@ -114,7 +115,7 @@ def _find(
             ),
         )
         template = store.SealedTemplate.placeholder() if None in columns else store.SealedTemplate(*columns)
-        return permit, template, SealedFailures.find(session, template.subject_id)
+        return permit, template, find_row(session, template.subject_id)
 
 
 def _open(vault: Vault, permit: Permit | None, template: store.SealedTemplate) -> tuple[Permit, Vector, Key]:

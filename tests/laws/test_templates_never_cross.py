@@ -180,10 +180,10 @@ def test_the_operator_is_warned_at_the_start(root: Path) -> None:
         relabel(before, enrolled.consent_id)
     with capture_logs() as logged:
         coverage.report_mislabelled(before.vault)
-    shown = [one for one in logged if one["event"].startswith("templates are labelled")]
+    errors = [one for one in logged if one["event"].startswith("templates are labelled")]
     shown = run_command(root, "engines", "coverage", "--json")
 
-    assert [(one["log_level"], one["templates"]) for one in shown] == [("error", 1)]
+    assert [(one["log_level"], one["templates"]) for one in errors] == [("error", 1)]
     assert json.loads(shown.stdout)["mislabelled"] == 1
 
 
