@@ -290,7 +290,7 @@ def test_the_register_has_no_id_of_the_person_or_the_cut(service: RunningService
     assert needles.found(files_under(service.root / "keys")) == []
 
 
-def test_rights_are_not_refused_for_being_asked_for_often(service: RunningService) -> None:
+def test_rights_are_not_refused_because_of_many_requests(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     party.verify(consent["subject_ref"], toy_photo(1)).raise_for_status()
     ask: Callable[[], int] = lambda: shortened(person, service.clock().date()).status_code  # noqa: E731

@@ -1,4 +1,4 @@
-"""Laws 3, 6 and 8 in the bytes of the files: nothing lies in the clear while one is enrolled, and nothing afterwards.
+"""Laws 3, 6 and 8 in the bytes of the files: no personal data is readable while enrolled, and none is left afterwards.
 
 No query of the service is trusted: every file of both directories, the place for temporary files and the output of the
 process are searched, with both engines.
@@ -36,7 +36,7 @@ PEOPLE = Path(__file__).parents[1] / "images" / "people"
 
 
 def fattened(jpeg: bytes) -> bytes:
-    """Return the same picture in a file of more than a mebibyte: random comments stand before it."""
+    """Return the same picture in a file of more than a mebibyte, with random comments before it."""
     segments = b"".join(b"\xff\xfe" + struct.pack(">H", 60_002) + secrets.token_bytes(60_000) for _ in range(20))
     return jpeg[:2] + segments + jpeg[2:]
 
@@ -80,23 +80,23 @@ def engine(request: pytest.FixtureRequest, pool: SharedPool) -> Engine:
 
 
 @dataclass(frozen=True)
-class Story:
-    """Somebody enrolled, with photos kept, compared twice; and what is known of them."""
+class EnrolledPerson:
+    """A person with kept photos and two comparisons, and the values to search for."""
 
     service: RunningService
     person: Person
     party: Party
     secrets: Needles
-    """What is never to be found: face, name, ways in."""
+    """Values that must never be found: face, name, credentials."""
     ids: Needles
-    """What may be found while they are here, and not after."""
+    """Values that may be found while the person is enrolled, and not after."""
     verification_id: str
     renewal_id: str
     enrolment_id: str
 
 
-def lived(service: RunningService, engine: Engine) -> Story:
-    """Enrol somebody with photos kept, and compare them twice."""
+def enrol_and_compare(service: RunningService, engine: Engine) -> EnrolledPerson:
+    """Enrol a person with kept photos, and compare them twice."""
     person, party = service.person(NAME), service.party()
     verification = service.consent(person, party)
     renewal = service.consent(person, None, "template_renewal")
@@ -124,7 +124,7 @@ def lived(service: RunningService, engine: Engine) -> Story:
         ids.id(f"row of {table}", row_id)
     for one in compared:
         ids.id("comparison", one.json()["comparison_id"])
-    return Story(
+    return EnrolledPerson(
         service,
         person,
         party,
@@ -147,7 +147,7 @@ Output = Callable[[], tuple[str, bytes]]
 
 @pytest.fixture
 def output(capfdbinary: pytest.CaptureFixture[bytes]) -> Output:
-    """Return what the process has written so far, logs among it."""
+    """Return the output of the process so far, with its application log."""
     written = b""
 
     def read() -> tuple[str, bytes]:
@@ -159,8 +159,8 @@ def output(capfdbinary: pytest.CaptureFixture[bytes]) -> Output:
     return read
 
 
-def test_scan_finds_what_is_there(tmp_path: Path) -> None:
-    """The control: each needle, in each spelling, in a file of noise, is found; beside it is none."""
+def test_the_scan_finds_every_needle(tmp_path: Path) -> None:
+    """The control: each value is found in each spelling in a file of noise, and no other is."""
     photo, vector, one = (
         fattened(toy_photo(3, format="JPEG")),
         [0.1234567890123 + n for n in range(128)],
@@ -182,17 +182,17 @@ def test_scan_finds_what_is_there(tmp_path: Path) -> None:
     assert "photo in part" in needles.found([("part", photo[len(photo) // 3 : len(photo) // 2])])
 
 
-def test_while_enrolled_no_face_name_or_token_lies_in_the_clear(
+def test_no_face_name_or_token_is_readable_while_enrolled(
     service: RunningService, engine: Engine, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with private_tmp(monkeypatch, tmp_path / "tmp") as seen:
-        story = lived(service, engine)
+        story = enrol_and_compare(service, engine)
     places: list[Place] = [*service.files(), *files_under(tmp_path / "tmp"), output()]
 
     assert not story.secrets.found(places)
     assert not story.ids.found([output()])
     assert not seen
-    # The search reaches the files: the ids of who is here are in them.
+    # The control: the search finds the ids, which are in the files.
     assert {"subject id in mien.db", "subject id in mien.db-wal"} & set(story.ids.found(service.files()))
     assert not [one for one in story.ids.found(service.files()) if "register" in one], "the register knows digests only"
 
@@ -209,7 +209,7 @@ def test_watch_on_temporary_files_sees_one(tmp_path: Path, monkeypatch: pytest.M
 def test_after_erasure_no_byte_is_left_anywhere(
     service: RunningService, engine: Engine, output: Output, tmp_path: Path
 ) -> None:
-    story = lived(service, engine)
+    story = enrol_and_compare(service, engine)
     wrapped = {key.wrapped for key in live_keys(service.root)}
     wrapping = Needles().raw("wrapped key", *wrapped)
     assert wrapping.found(service.files())
@@ -224,8 +224,8 @@ def test_after_erasure_no_byte_is_left_anywhere(
     assert not slots(service.root)
 
 
-def test_withdrawal_takes_every_byte_that_hung_from_the_grant(service: RunningService, engine: Engine) -> None:
-    story = lived(service, engine)
+def test_withdrawal_deletes_every_byte_of_its_grant(service: RunningService, engine: Engine) -> None:
+    story = enrol_and_compare(service, engine)
     keys = [key for key in live_keys(service.root) if key.owner == UUID(story.verification_id)]
     sealed = rows(service.vault.data.path, "SELECT id, sealed FROM templates")
     gone = Needles().raw("wrapped key", *(key.wrapped for key in keys)).raw("sealed", *(row[1] for row in sealed))
@@ -239,8 +239,8 @@ def test_withdrawal_takes_every_byte_that_hung_from_the_grant(service: RunningSe
     assert not story.secrets.found(service.files())
 
 
-def test_withdrawal_leaves_what_hung_from_the_other_grant(service: RunningService, engine: Engine) -> None:
-    story = lived(service, engine)
+def test_withdrawal_keeps_the_data_of_the_other_grant(service: RunningService, engine: Engine) -> None:
+    story = enrol_and_compare(service, engine)
     photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
 
     story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
@@ -253,8 +253,8 @@ def test_withdrawal_leaves_what_hung_from_the_other_grant(service: RunningServic
     assert not rows(service.vault.data.path, "SELECT id FROM photos")
 
 
-def test_deleting_an_enrolment_takes_its_bytes_and_keys(service: RunningService, engine: Engine) -> None:
-    story = lived(service, engine)
+def test_deleting_an_enrolment_deletes_its_bytes_and_keys(service: RunningService, engine: Engine) -> None:
+    story = enrol_and_compare(service, engine)
     query = "SELECT sealed FROM templates UNION ALL SELECT sealed FROM photos"
     sealed = [row[0] for row in rows(service.vault.data.path, query)]
     keys = [key.wrapped for key in live_keys(service.root) if key.owner != UUID(story.person.subject_id)]

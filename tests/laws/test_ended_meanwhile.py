@@ -1,4 +1,4 @@
-"""What ended while a request was under way is not served by it: tokens, keys; and what such requests leave."""
+"""A token or key that ends during a request, and other edges of requests."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_an_enrolment_whose_token_ends_while_the_engine_works_is_refused(service
     assert count(service.vault, "templates") == 0
 
 
-def test_a_decision_for_a_party_that_is_revoked_while_the_engine_works_is_not_made(service: RunningService) -> None:
+def test_no_decision_for_a_party_that_is_revoked_while_the_engine_works(service: RunningService) -> None:
     _, party, consent = service.enrolled(face=1)
     service.pool.after = lambda: parties.revoke(service.vault, party_id=UUID(party.id), now=service.clock())
 
@@ -36,7 +36,7 @@ def test_a_decision_for_a_party_that_is_revoked_while_the_engine_works_is_not_ma
     assert count(service.vault, "comparisons") == 0
 
 
-def test_a_token_that_ended_makes_no_other(service: RunningService) -> None:
+def test_an_ended_token_cannot_make_another(service: RunningService) -> None:
     thief = service.person()
     (stolen,) = thief("GET", "/v1/me/tokens").json()["items"]
     recovered = service.client.post("/v1/recoveries", json={"recovery_code": thief.recovery_code})
@@ -59,7 +59,7 @@ def test_half_a_character_in_a_reference_is_an_unknown_reference(service: Runnin
     assert (answer.status_code, answer.json()) == (404, party.verify("unknown", b"x").json())
 
 
-def test_a_body_of_many_faults_is_short_to_answer(service: RunningService) -> None:
+def test_the_answer_to_a_body_of_many_faults_is_short(service: RunningService) -> None:
     fields = ",".join(f'"f{number}":0' for number in range(20_000))
 
     answer = service.client.post(
@@ -71,7 +71,7 @@ def test_a_body_of_many_faults_is_short_to_answer(service: RunningService) -> No
     assert larger.status_code == 413
 
 
-def test_the_end_of_a_consent_is_told_in_utc(service: RunningService) -> None:
+def test_the_end_of_a_consent_is_shown_in_utc(service: RunningService) -> None:
     person, party = service.person(), service.party()
     ends = (service.clock() + timedelta(days=3)).replace(microsecond=0).isoformat().replace("+00:00", "+05:30")
 
@@ -81,7 +81,7 @@ def test_the_end_of_a_consent_is_told_in_utc(service: RunningService) -> None:
     assert datetime.fromisoformat(given["valid_until"]) == datetime.fromisoformat(ends)
 
 
-def test_kept_photos_that_no_template_is_left_of_go_with_the_next_enrolment(service: RunningService) -> None:
+def test_kept_photos_without_a_template_are_deleted_with_the_next_enrolment(service: RunningService) -> None:
     person, party = service.person(), service.party()
     service.consent(person, None, "template_renewal")
     for _ in range(3):

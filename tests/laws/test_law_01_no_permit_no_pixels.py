@@ -1,4 +1,4 @@
-"""Law 1: no permit, no pixels. A spy at the pipe to the engine workers says what reached them."""
+"""Law 1: no permit, no pixels. A spy at the pipe to the engine workers records the images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 @dataclass
 class Attempt:
-    """An enrolment that nothing permits."""
+    """An enrolment without a permit."""
 
     person: Person
     consent_ids: list[str]
@@ -32,7 +32,7 @@ class Attempt:
 
 
 def for_an_hour(service: RunningService) -> dict[str, str]:
-    """Return the choice of an end in one hour."""
+    """Return the field for an end in one hour."""
     return {"valid_until": (service.clock() + timedelta(hours=1)).isoformat()}
 
 

@@ -38,7 +38,7 @@ def stored(consent: dict[str, Any]) -> str:
 
 
 class Rows:
-    """A person with a template and a photo, and other grants that neither may hang from."""
+    """A person with a template and a photo, and other grants to which neither fits."""
 
     def __init__(self, service: RunningService) -> None:
         self.service = service
@@ -63,7 +63,7 @@ class Rows:
 
 @pytest.fixture
 def rows(service: RunningService) -> Rows:
-    """Rows that were taken out, to be put back changed."""
+    """Rows that were deleted, to be inserted again with changes."""
     return Rows(service)
 
 
@@ -149,7 +149,7 @@ def test_sql_cannot_move_a_template_or_a_photo_to_another_grant(rows: Rows) -> N
             assert count(rows.service.vault, table) == 1, name
 
 
-def test_sql_that_deletes_a_grant_takes_its_template_and_photos(rows: Rows) -> None:
+def test_deleting_a_grant_with_sql_deletes_its_template_and_photos(rows: Rows) -> None:
     insert(rows.service, "templates", rows.template)
     insert(rows.service, "photos", rows.photo)
 
@@ -164,7 +164,7 @@ def test_sql_that_deletes_a_grant_takes_its_template_and_photos(rows: Rows) -> N
     assert count(rows.service.vault, "photos") == 0
 
 
-def test_sql_that_deletes_a_person_takes_every_row_of_theirs(rows: Rows) -> None:
+def test_deleting_a_person_with_sql_deletes_all_their_rows(rows: Rows) -> None:
     insert(rows.service, "templates", rows.template)
     insert(rows.service, "photos", rows.photo)
     person_id = UUID(rows.person.subject_id).hex
@@ -175,7 +175,7 @@ def test_sql_that_deletes_a_person_takes_every_row_of_theirs(rows: Rows) -> None
     assert left == [], "no store has anything of them by their id"
 
 
-def test_sql_cannot_change_what_was_decided_or_what_was_read(service: RunningService) -> None:
+def test_sql_cannot_change_a_decision_or_a_notice(service: RunningService) -> None:
     person = service.person()
     service.consent(person, service.party())
 
@@ -193,11 +193,11 @@ def test_sql_cannot_change_what_was_decided_or_what_was_read(service: RunningSer
         assert everything(service.vault) == before, statement
 
     insert(service, "notices", row_of(service, "SELECT * FROM notices LIMIT 1") | {"sha256": "0" * 64, "version": 99})
-    assert count(service.vault, "notices") == 4, "what is new can be added"
+    assert count(service.vault, "notices") == 4, "a new notice can be added"
 
 
-def test_sql_cannot_replace_what_was_read(service: RunningService) -> None:
-    # REPLACE deletes the old row, and SQLite tells a trigger of that only with `recursive_triggers=ON`.
+def test_sql_cannot_replace_a_notice(service: RunningService) -> None:
+    # REPLACE deletes the old row, which runs a trigger of SQLite only with `recursive_triggers=ON`.
     before = everything(service.vault)
     columns = "sha256, purpose, language, version, published_at"
 
@@ -243,7 +243,7 @@ def test_a_grant_is_only_for_a_purpose_that_its_party_has(service: RunningServic
 
 
 def forged(person: Person, party: Party | None, purpose: Purpose, grant_id: str | None = None) -> Grant:
-    """Return a grant that nobody gave."""
+    """Return a grant without a consent."""
     return Grant(
         id=uuid4() if grant_id is None else UUID(grant_id),
         subject_id=UUID(person.subject_id),
@@ -254,7 +254,7 @@ def forged(person: Person, party: Party | None, purpose: Purpose, grant_id: str 
 
 
 def without_checks(monkeypatch: pytest.MonkeyPatch, *grants: Grant) -> None:
-    """Let every enrolment be permitted on these grants, unasked."""
+    """Permit every enrolment on these grants, without checks."""
 
     def permit_all(
         session: Session, *, subject_id: UUID, consent_ids: Collection[UUID], keep_photos: bool, now: datetime
@@ -295,7 +295,7 @@ def test_with_every_check_removed_the_database_still_refuses(
     assert enrol(person, [mine], [toy_photo(1)]).status_code == 201, "with a real grant the same way is open"
 
 
-def test_with_every_check_removed_a_withdrawal_still_wins(
+def test_with_every_check_removed_a_withdrawal_still_holds(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person, door = service.person(), service.party()

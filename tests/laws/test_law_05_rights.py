@@ -34,7 +34,7 @@ STORES = {"mien": Row.metadata, "register": RegisterRow.metadata}
 
 
 def unclassified(metadata: MetaData) -> list[str]:
-    """Name the columns that do not say what they hold."""
+    """Return the columns without a kind of data."""
     return [
         f"{table.name}.{column.name}"
         for table in metadata.sorted_tables
@@ -59,7 +59,7 @@ def test_column_without_a_kind_is_found() -> None:
 
 
 def test_every_database_has_the_tables_that_are_classified_and_no_other(service: RunningService) -> None:
-    """A table made by a migration only would be in no data map."""
+    """A table that only a migration makes would be missing in the data map."""
     paths = {"mien": service.vault.data.path, "register": service.vault.register.store.path}
     for store, path in paths.items():
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -83,7 +83,7 @@ def test_sealed_columns_are_those_that_the_byte_tests_open() -> None:
 
 
 def held(service: RunningService) -> dict[tuple[str, str], list[object]]:
-    """Return every value of every personal, biometric or credential column of both databases, read past the ORM."""
+    """Read every value of every personal, biometric or credential column of both databases, without the ORM."""
     kinds = {Kind.PERSONAL, Kind.BIOMETRIC, Kind.CREDENTIAL}
     found: dict[tuple[str, str], list[object]] = {}
     for path, metadata in (
@@ -95,13 +95,13 @@ def held(service: RunningService) -> dict[tuple[str, str], list[object]]:
                 if column.info["kind"] in kinds:
                     query = f"SELECT {column.name} FROM {table.name} WHERE {column.name} IS NOT NULL"  # noqa: S608 - from the models
                     values = [row[0] for row in rows(path, query)]
-                    # Zeros are in the place of a key that was destroyed.
+                    # A destroyed key is replaced by zeros.
                     found[table.name, column.name] = [one for one in values if not isinstance(one, bytes) or any(one)]
     return found
 
 
-def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(service: RunningService) -> None:
-    """A person with something in every column that can hold something; then nobody."""
+def test_after_erasure_no_column_has_data_of_the_person(service: RunningService) -> None:
+    """A person with data in every column that can have some, before and after their erasure."""
     empty = held(service)
     person, party, given = service.enrolled(face=1)
     service.consent(person, None, "template_renewal")
@@ -118,7 +118,7 @@ def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(servi
         str(value)
         for (table, _), values in full.items()
         for value in values
-        # A leaf says nothing without its salt: `tests/ledger`.
+        # A leaf without its salt is no personal data: `tests/transparency`.
         if len(str(value)) >= 16 and table not in {"party_keys", "origin", "pending_leaves"}
     } - shared
     left = {where: value for where, values in after.items() for value in values if str(value) in telling}
@@ -137,7 +137,7 @@ def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(servi
         "keys",
     }
     others = {"party_keys", "party_purposes", "relying_parties", "pending_leaves"}
-    # The log's own keys were there before, and are nobody's.
+    # The transparency log's own keys belong to no person.
     assert not {where for where in owned if where[0] not in others and after[where] != empty[where]}
 
 
@@ -145,12 +145,12 @@ def test_after_erasure_no_column_of_any_table_holds_anything_of_the_person(servi
 
 
 QUEUE = 4
-"""Jobs that the engine of these tests takes at once."""
+"""Jobs that the engine of these tests accepts at once."""
 
 
 @pytest.fixture
 def own_pool() -> Iterator[EnginePool]:
-    """An engine pool of two workers that lets a frozen worker live."""
+    """An engine pool of two workers that does not end a frozen worker."""
     pool = EnginePool(
         engine=toy_engine.SPEC,
         card=toy_engine.toy_card(),
@@ -166,7 +166,7 @@ def own_pool() -> Iterator[EnginePool]:
 
 @contextmanager
 def full_engine(pool: EnginePool, party: Party, ref: str) -> Iterator[list[int]]:
-    """Freeze the workers and fill the queue; gives the statuses of the requests answered so far."""
+    """Freeze the workers and fill the queue. Yields the statuses of the requests answered so far."""
     workers = [
         psutil.Process(supervisor._worker._process.pid)
         for supervisor in pool._supervisors
@@ -199,14 +199,14 @@ def test_rights_are_answered_while_the_engine_is_full(root: Path, own_pool: Engi
 
 def rights_beside_a_full_engine(service: RunningService, pool: EnginePool) -> None:
     unhindered(service)
-    _, party, given = service.enrolled(face=1)
-    ben, _, his = service.enrolled(face=2, party=party)
-    with full_engine(pool, party, given["subject_ref"]) as answered:
-        refused = [party.verify(his["subject_ref"], toy_photo(2)) for _ in range(5)]
+    _, party, consent = service.enrolled(face=1)
+    ben, _, bens_consent = service.enrolled(face=2, party=party)
+    with full_engine(pool, party, consent["subject_ref"]) as answered:
+        refused = [party.verify(bens_consent["subject_ref"], toy_photo(2)) for _ in range(5)]
         answers = [
             ben("GET", "/v1/me"),
             ben("GET", "/v1/me/comparisons"),
-            ben("DELETE", f"/v1/me/consents/{his['consent_id']}"),
+            ben("DELETE", f"/v1/me/consents/{bens_consent['consent_id']}"),
             ben("DELETE", "/v1/me"),
         ]
         meanwhile = answered.count(200)
@@ -216,11 +216,11 @@ def rights_beside_a_full_engine(service: RunningService, pool: EnginePool) -> No
     assert busy, [answer.text for answer in refused]
     assert {answer.json()["type"] for answer in busy} == {"urn:mien:problem:busy"}
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in busy)
-    assert meanwhile == 0, "they were answered before the queue was, not after it"
+    assert meanwhile == 0, "the rights were answered before the queue"
     assert set(answered) == {200, 503}
 
 
-def test_rights_are_not_refused_for_being_asked_for_often(service: RunningService) -> None:
+def test_rights_are_not_refused_because_of_many_requests(service: RunningService) -> None:
     person, _, given = service.enrolled(face=1)
     paths = ("/v1/me", "/v1/me/consents", "/v1/me/comparisons", "/v1/me/enrolments")
     often = {person("GET", path).status_code for _ in range(60) for path in paths}
@@ -233,7 +233,7 @@ def test_rights_are_not_refused_for_being_asked_for_often(service: RunningServic
 
 
 def noisy_photo(person: int) -> bytes:
-    """Return a photo that stays large when it is encoded anew."""
+    """Return a photo that stays large when it is encoded again."""
     with Image.open(io.BytesIO(toy_photo(person, size=(1280, 960)))) as plain:
         pixels = np.asarray(plain.convert("RGB")).astype(np.int16)
     noise = np.random.default_rng(1).integers(-14, 15, size=(*pixels.shape[:2], 1))
@@ -268,10 +268,10 @@ def test_no_transaction_is_open_while_a_large_answer_is_read_slowly(service: Run
     assert len(whole) > 200_000
     assert got.endswith(whole)
     assert seen == [0] * 10
-    assert withdrawn["erased_from_disk"], "nobody held the log up"
+    assert withdrawn["erased_from_disk"], "no reader blocked the write-ahead log"
 
 
-def test_hundred_connections_that_send_nothing_do_not_keep_rights_from_an_answer(service: RunningService) -> None:
+def test_a_hundred_silent_connections_do_not_delay_rights(service: RunningService) -> None:
     person, _, _ = service.enrolled(face=1)
     address = urlsplit(str(service.client.base_url))
     idle = [socket.create_connection((str(address.hostname), int(address.port or 0))) for _ in range(100)]

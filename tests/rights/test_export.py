@@ -21,7 +21,7 @@ from tests.support.toy_engine import toy_card
 
 MB = 1_000_000
 PHOTO_BYTES = 400_000
-PHOTOS = 25
+PHOTOS = 40
 
 
 def with_photos(service: RunningService, person: Person) -> None:
@@ -109,7 +109,7 @@ def test_memory_is_bounded_for_any_amount_of_data(service: RunningService, answe
     tracemalloc.stop()
 
     assert whole > (PHOTOS * PHOTO_BYTES if answer is export.archive else MB / 2)
-    assert peak < 4 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
+    assert peak < 10 * MB, f"{peak / MB:.1f} MB for {whole / MB:.1f} MB"
 
 
 @pytest.mark.parametrize("answer", [access.document, export.archive])
