@@ -160,7 +160,7 @@ def _schema_of(tables: tuple[Table, ...]) -> dict[str, Any]:
 
 def _row_model(table: Table) -> type[Part]:
     columns: dict[str, Any] = {
-        personal_data.opened_name(column): (_type_of(column), ...) for column in personal_data.given_columns(table)
+        personal_data.opened_name(column): (_type_of(column), ...) for column in personal_data.exported_columns(table)
     }
     return create_model(table.name, __base__=Part, **columns)
 

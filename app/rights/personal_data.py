@@ -104,7 +104,7 @@ def tables(stores: Sequence[MetaData] = STORES) -> list[Table]:
     return personal
 
 
-def given_columns(table: Table) -> list[Column[Any]]:
+def exported_columns(table: Table) -> list[Column[Any]]:
     """Return the columns that the subject is given: all except credentials, which would let others in."""
     return [column for column in table.columns if classification(column) is not Kind.CREDENTIAL]
 
@@ -197,7 +197,7 @@ def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: ob
 def _open_page(vault: Vault, table: Table, page: Sequence[RowMapping], subject_id: UUID) -> Iterator[dict[str, Value]]:
     """Open the rows of one page, reading each key once; leave out a row whose consent ended meanwhile."""
     keys: _Keys = {}
-    columns = [(opened_name(column), column) for column in given_columns(table)] if page else []
+    columns = [(opened_name(column), column) for column in exported_columns(table)] if page else []
     for row in page:
         try:
             opened = {name: _value(vault, column, row, keys) for name, column in columns}

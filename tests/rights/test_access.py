@@ -23,7 +23,7 @@ from app.transparency.tables import EntryRow
 from app.vault.register import Owner
 from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
-from tests.rights.whole_person import document, unzipped, whole_person
+from tests.rights.complete_person import complete_person, document, unzipped
 from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -85,7 +85,7 @@ def erased_midway(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> C
 
 
 def test_document_is_valid_by_the_published_schema(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     check = validator(service)
 
     check.validate(document(whole.person))
@@ -106,14 +106,14 @@ def test_document_is_valid_by_the_published_schema(service: RunningService) -> N
 def test_document_that_lacks_something_is_not_valid(
     service: RunningService, spoil: Callable[[dict[str, Any]], None]
 ) -> None:
-    found = document(whole_person(service).person)
+    found = document(complete_person(service).person)
     spoil(found)
 
     assert not validator(service).is_valid(found)
 
 
 def test_document_names_purposes_recipients_and_logic(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     found = document(whole.person)
     renewal, verification = sorted(found["purposes"], key=lambda one: str(one["purpose"]))
 
@@ -254,7 +254,7 @@ def described_files(found: Mapping[str, Any]) -> set[str]:
 
 
 def test_every_answer_is_complete_while_consents_begin_and_end(service: RunningService) -> None:
-    whole, check, stopped = whole_person(service), validator(service), threading.Event()
+    whole, check, stopped = complete_person(service), validator(service), threading.Event()
     endings: list[int] = []
 
     def come_and_go() -> None:

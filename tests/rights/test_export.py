@@ -14,8 +14,8 @@ from app.consent.tables import Grant
 from app.faces.service import RunningEngine
 from app.rights import access, export
 from app.templates import store
+from tests.rights.complete_person import complete_person, document, unzipped, vectors
 from tests.rights.test_access import described_files, with_comparisons
-from tests.rights.whole_person import document, unzipped, vectors, whole_person
 from tests.support.service_fixture import Person, RunningService
 from tests.support.toy_engine import toy_card
 
@@ -45,7 +45,7 @@ def request_of(service: RunningService, person: Person) -> access.AccessRequest:
 
 
 def test_the_files_are_those_of_the_document(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     found = json.loads(files["mien.json"])
 
@@ -59,7 +59,7 @@ def test_the_files_are_those_of_the_document(service: RunningService) -> None:
 
 
 def test_the_exported_document_is_valid_by_the_exported_schema(service: RunningService) -> None:
-    files = unzipped(whole_person(service).person("GET", "/v1/me/export").content)
+    files = unzipped(complete_person(service).person("GET", "/v1/me/export").content)
     schema = json.loads(files["mien.schema.json"])
 
     Draft202012Validator(schema).validate(json.loads(files["mien.json"]))
@@ -67,7 +67,7 @@ def test_the_exported_document_is_valid_by_the_exported_schema(service: RunningS
 
 
 def test_the_exported_document_is_that_of_access(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     apart = document(whole.person)
     inside = json.loads(unzipped(whole.person("GET", "/v1/me/export").content)["mien.json"])
     for one in (apart, inside):
@@ -78,7 +78,7 @@ def test_the_exported_document_is_that_of_access(service: RunningService) -> Non
 
 
 def test_vector_is_the_opened_template(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     ((template_id, vector),) = vectors(service, whole.person.subject_id).items()
     given = json.loads(files[f"templates/{template_id}.json"])

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.rights import export_page
-from tests.rights.whole_person import unzipped, whole_person
+from tests.rights.complete_person import complete_person, unzipped
 from tests.support.service_fixture import RunningService
 
 FLAGS = (
@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def folder(service: RunningService, tmp_path: Path) -> Path:
     """An unpacked export of a person with data in every table, whose name is markup."""
-    whole = whole_person(service, name="<b>Ada & Canary</b> " + "x" * 60)
+    whole = complete_person(service, name="<b>Ada & Canary</b> " + "x" * 60)
     for name, content in unzipped(whole.person("GET", "/v1/me/export").content).items():
         path = tmp_path / "export" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,18 +11,18 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, Uuid
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_TEXT, Kind
 from app.rights import access_schema, personal_data
-from tests.rights.whole_person import (
+from tests.rights.complete_person import (
     IN_NO_ANSWERABLE_PERSON,
+    as_in_document,
     canaries,
+    complete_person,
+    deliver_all_messages,
     document,
     photos,
     plain_columns,
-    spelled,
-    stored,
-    tell_all,
+    read_rows,
     unzipped,
     vectors,
-    whole_person,
 )
 from tests.support.byte_scan import Needles
 from tests.support.service_fixture import RunningService
@@ -35,7 +35,7 @@ def with_column(*columns: Column[Any]) -> MetaData:
     return sample
 
 
-def not_given(tables: list[Table], given: dict[str, Any]) -> list[str]:
+def missing_columns(tables: list[Table], given: dict[str, Any]) -> list[str]:
     """Return the personal columns of *tables* that the schema *given* does not require."""
     required = {name: given["$defs"].get(name, {}).get("required", ()) for name in given["$defs"]["Data"]["required"]}
     return [
@@ -65,7 +65,7 @@ def test_unclassified_column_fails() -> None:
         personal_data.tables([with_column(Column("text", String))])
 
 
-def test_personal_column_without_a_way_to_its_person_fails() -> None:
+def test_a_personal_column_without_its_subject_fails() -> None:
     with pytest.raises(personal_data.UnmappedError, match="diaries"):
         personal_data.tables([with_column(Column("text", String, info=PERSONAL))])
 
@@ -74,45 +74,50 @@ def test_table_without_personal_data_is_left_out() -> None:
     assert not personal_data.tables([with_column(Column("text", String, info=IMPERSONAL))])
 
 
-def test_every_personal_column_is_given() -> None:
-    assert not not_given(personal_data.tables(), access_schema.schema())
+def test_every_personal_column_is_exported() -> None:
+    assert not missing_columns(personal_data.tables(), access_schema.schema())
 
 
-def test_personal_column_that_is_not_given_is_found() -> None:
+def test_a_personal_column_that_is_not_exported_is_found() -> None:
     diary = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("text", String, info=PERSONAL))
 
-    assert not_given(personal_data.tables([diary]), access_schema.schema()) == ["diaries.subject_id", "diaries.text"]
+    assert missing_columns(personal_data.tables([diary]), access_schema.schema()) == [
+        "diaries.subject_id",
+        "diaries.text",
+    ]
 
 
-def test_credentials_are_not_given() -> None:
+def test_credentials_are_not_exported() -> None:
     sample = with_column(Column("subject_id", Uuid, info=PERSONAL), Column("digest", LargeBinary, info=CREDENTIAL))
     (table,) = personal_data.tables([sample])
 
-    assert [column.name for column in personal_data.given_columns(table)] == ["id", "subject_id"]
+    assert [column.name for column in personal_data.exported_columns(table)] == ["id", "subject_id"]
 
 
-def test_sealed_columns_are_named_for_what_they_hold() -> None:
+def test_sealed_columns_are_named_for_their_content() -> None:
     name, bare = Column("sealed_name", LargeBinary, info=SEALED_TEXT), Column("sealed", LargeBinary, info=SEALED_TEXT)
 
     assert (personal_data.opened_name(name), personal_data.opened_name(bare)) == ("name", "content")
 
 
-def test_person_with_something_in_every_field_is_given_every_field(service: RunningService) -> None:
-    whole = whole_person(service)
-    held = stored(service, whole.person.subject_id)
+def test_a_person_with_data_in_every_field_gets_every_field(service: RunningService) -> None:
+    whole = complete_person(service)
+    held = read_rows(service, whole.person.subject_id)
     given = document(whole.person)["data"]
 
-    assert {name for name, rows in held.items() if not rows} == IN_NO_ANSWERABLE_PERSON, "the person is whole"
+    assert {name for name, rows in held.items() if not rows} == IN_NO_ANSWERABLE_PERSON, (
+        "the person has data in every table"
+    )
     for table in personal_data.tables():
         if table.name == "access_counts":
             held[table.name][0]["times"] += 1
-        wanted = [{c.name: spelled(c, row[c.name]) for c in plain_columns(table)} for row in held[table.name]]
+        expected = [{c.name: as_in_document(c, row[c.name]) for c in plain_columns(table)} for row in held[table.name]]
         found = [{c.name: row[c.name] for c in plain_columns(table)} for row in given[table.name]]
-        assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps), table.name
+        assert sorted(found, key=json.dumps) == sorted(expected, key=json.dumps), table.name
 
 
 def test_every_canary_is_found_in_the_export(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     files = unzipped(whole.person("GET", "/v1/me/export").content)
     given = json.loads(files["mien.json"])["data"]
     lines = whole.person("GET", "/v1/me/comparisons").json()["items"]
@@ -132,18 +137,18 @@ def test_every_canary_is_found_in_the_export(service: RunningService) -> None:
 
 
 def test_every_plain_field_is_on_the_page_too(service: RunningService) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     page = unzipped(whole.person("GET", "/v1/me/export").content)["index.html"].decode()
 
-    for rows in stored(service, whole.person.subject_id).values():
+    for rows in read_rows(service, whole.person.subject_id).values():
         for row in rows:
             assert str(UUID(row["id"])) in page
 
 
 @pytest.mark.parametrize("path", ["/v1/me/access", "/v1/me/export"])
 def test_it_has_no_data_of_another_person(service: RunningService, path: str) -> None:
-    ada = whole_person(service)
-    ben = whole_person(service, face=4, name="Ben Other-Canary", door="Gate")
+    ada = complete_person(service)
+    ben = complete_person(service, face=4, name="Ben Other-Canary", door="Gate")
     needles = canaries(service, ben)
     answer = ada.person("GET", path).content
     files = unzipped(answer) if path.endswith("export") else {"access": answer}
@@ -175,8 +180,8 @@ def stray(service: RunningService) -> None:
 
 
 def test_after_erasure_no_canary_is_found(service: RunningService, capfd: pytest.CaptureFixture[str]) -> None:
-    whole = whole_person(service)
-    tell_all(service)
+    whole = complete_person(service)
+    deliver_all_messages(service)
     whole.person("GET", "/v1/me/export")
     needles = canaries(service, whole)
     for number, photo in enumerate(photos(whole.person).values()):
@@ -193,7 +198,7 @@ def test_after_erasure_no_canary_is_found(service: RunningService, capfd: pytest
 
 
 def test_row_that_survives_erasure_is_found(service: RunningService, stray: None) -> None:
-    whole = whole_person(service)
+    whole = complete_person(service)
     needles = canaries(service, whole)
     with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
         connection.execute("INSERT INTO diaries VALUES (?, ?)", [UUID(whole.person.subject_id).hex, whole.name])

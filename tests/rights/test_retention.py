@@ -18,7 +18,7 @@ from app.templates import engine_history
 from app.transparency.log.entries import append_open_entry
 from app.web.auth import token_digest
 from tests.architecture.source import ROOT
-from tests.rights.whole_person import document
+from tests.rights.complete_person import document
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import other_toy_card, toy_card

@@ -26,7 +26,7 @@ from app.transparency.verify.checkpoint import Verifier, open_checkpoint
 from app.transparency.verify.jwks import parse_jwks
 from app.transparency.verify.service import verify_receipt
 from app.vault.vault import ForeignRegisterError
-from tests.rights.whole_person import unzipped
+from tests.rights.complete_person import unzipped
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card

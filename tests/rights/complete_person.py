@@ -30,7 +30,7 @@ IN_NO_ANSWERABLE_PERSON = {"erasures"}
 
 
 @dataclass
-class Whole:
+class CompletePerson:
     """A person with a row in every table."""
 
     person: Person
@@ -39,7 +39,9 @@ class Whole:
     name: str
 
 
-def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Canary", door: str = "Door") -> Whole:
+def complete_person(
+    service: RunningService, *, face: int = 1, name: str = "Ada Canary", door: str = "Door"
+) -> CompletePerson:
     """Register a person and let them do every act that stores data."""
     person, party, former = service.person(name), service.party(door), service.party(f"Former {door}")
     consent = service.consent(person, party)
@@ -58,11 +60,11 @@ def whole_person(service: RunningService, *, face: int = 1, name: str = "Ada Can
         assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200
     assert person("GET", "/v1/me/access").status_code == 200
     _fail_a_delivery(service)
-    return Whole(person, party, consent["subject_ref"], name)
+    return CompletePerson(person, party, consent["subject_ref"], name)
 
 
-def tell_all(service: RunningService) -> None:
-    """Let every relying party acknowledge its pending messages."""
+def deliver_all_messages(service: RunningService) -> None:
+    """Acknowledge all pending messages for every relying party."""
     answer = CallResult(Outcome.ACKNOWLEDGED, "204")
     report = DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).run_once(
         within_s=15
@@ -76,8 +78,8 @@ def _fail_a_delivery(service: RunningService) -> None:
     DeliveryWorker(service.vault, lambda _to, _message: answer, days=7, clock=service.clock).run_once(within_s=15)
 
 
-def stored(service: RunningService, subject_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Read a person's rows past the service, as the database has them."""
+def read_rows(service: RunningService, subject_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Read a person's rows directly from the database."""
     found = {}
     with closing(sqlite3.connect(service.vault.data.path)) as connection:
         connection.row_factory = sqlite3.Row
@@ -88,8 +90,8 @@ def stored(service: RunningService, subject_id: str) -> dict[str, list[dict[str,
     return found
 
 
-def spelled(column: Any, value: Any) -> Any:
-    """Spell a stored value as a document does."""
+def as_in_document(column: Any, value: Any) -> Any:
+    """Return a stored value as the document shows it."""
     python = column.type.python_type
     if value is None or issubclass(python, StrEnum):
         return value
@@ -143,11 +145,11 @@ def unzipped(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def canaries(service: RunningService, whole: Whole) -> Needles:
+def canaries(service: RunningService, whole: CompletePerson) -> Needles:
     """Return the values that only this person has: name, reference, credentials, random ids, vectors."""
     needles = Needles().text("name", whole.name).text("subject_ref", whole.subject_ref)
     needles.text("token", whole.person.token).text("recovery code", whole.person.recovery_code)
-    for table, rows in stored(service, whole.person.subject_id).items():
+    for table, rows in read_rows(service, whole.person.subject_id).items():
         columns = [c for c in Row.metadata.tables[table].columns if c.type.python_type is UUID]
         for column in columns:
             if column.name != "relying_party_id":
