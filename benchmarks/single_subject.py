@@ -105,10 +105,7 @@ class SingleSubject:
     def compare(self) -> None:
         """Commit a decision, as a verification does."""
         made = UncommittedDecision(
-            decision=Decision.MATCH,
-            purpose=Purpose.VERIFICATION,
-            target_fmr=1e-3,
-            liveness=Liveness.NOT_CHECKED,
+            record=self._line(at=utc_now()),
             template=self.template,
             subject_key=self.key,
             party_key_id=self._key_id,

@@ -1,6 +1,6 @@
 """Commit a decision together with the subject's record of it, or not at all (laws 4 and 10)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -11,13 +11,12 @@ from app.comparisons import history
 from app.comparisons.enumeration_guard import EnumerationGuard
 from app.comparisons.failed_attempts import FailureLog, find_row
 from app.comparisons.history import ComparisonRecord
-from app.comparisons.policy import Decision, FailureLimits, Liveness
+from app.comparisons.policy import Decision, FailureLimits
 from app.comparisons.tables import Comparison
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
 from app.db.types import UtcDateTime
-from app.faces.permit import Purpose
 from app.kit.clock import Clock
 from app.parties import keys
 from app.templates.store import SealedTemplate
@@ -55,25 +54,12 @@ _INSERT_ENTRY = (
 class UncommittedDecision:
     """A decision that has no effect yet, and the objects that it was made with."""
 
-    decision: Decision
-    purpose: Purpose
-    target_fmr: float
-    liveness: Liveness
+    record: ComparisonRecord
+    """The subject's record of the decision; the commit sets its time."""
     template: SealedTemplate
     subject_key: Key
     party_key_id: UUID
     subject_ref: str
-
-    def record(self, relying_party_id: UUID, at: datetime) -> ComparisonRecord:
-        """Return the subject's record of the decision."""
-        return ComparisonRecord(
-            at=at,
-            relying_party_id=relying_party_id,
-            purpose=self.purpose,
-            decision=self.decision,
-            target_fmr=self.target_fmr,
-            liveness=self.liveness,
-        )
 
 
 def commit_decision(
@@ -88,10 +74,10 @@ def commit_decision(
         NoSuchConsentError: the consent, the template or the key ended while the engine worked.
         TooManyAttemptsError: the relying party was blocked meanwhile, or has to wait.
     """
-    comparison_id, party_id, subject_id = uuid4(), guard.relying_party_id, made.template.subject_id
+    comparison_id, party_id, subject_id = uuid4(), made.record.relying_party_id, made.template.subject_id
     with vault.data.write() as session:
         now = clock()
-        record = made.record(party_id, now)
+        record = replace(made.record, at=now)
         entry = history.log_entry(comparison_id, record)
         if not _insert_entry_if_in_force(session, made, comparison_id, entry, now=now):
             raise NoSuchConsentError
@@ -102,8 +88,8 @@ def commit_decision(
             session, made.subject_key, row_id=comparison_id, subject_id=subject_id, record=record
         )
         entries.add_pending_leaf(session, entry.leaf)
-        failures.add(session, made.decision, party_id, now=now)
-        if made.decision is Decision.NO_MATCH:
+        failures.add(session, record.decision, party_id, now=now)
+        if record.decision is Decision.NO_MATCH:
             guard.add(session, made.subject_ref, comparison_id, now=now)
     return comparison_id
 

@@ -7,6 +7,7 @@ A relying party that failed too often is refused twice: before any image is deco
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import and_
@@ -14,6 +15,7 @@ from sqlalchemy import and_
 from app.comparisons.commit_decision import UncommittedDecision, commit_decision
 from app.comparisons.enumeration_guard import EnumerationGuard
 from app.comparisons.failed_attempts import FailureLog, failure_limits, find_row
+from app.comparisons.history import ComparisonRecord
 from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Attempts
 from app.consent import permits
@@ -71,12 +73,9 @@ def verify(
         permit, reference, subject_key = _open(vault, found, template)
         FailureLog(failures, subject_key).refuse_if_too_many(request.relying_party_id, limits, now=clock())
         features = _measure(engine, permit, probe)
-        decision = policy.decide(distance(features, reference, metric=engine.card.metric), threshold=engine.threshold)
+        record = _decide(engine, request, features, reference, now=clock())
         uncommitted = UncommittedDecision(
-            decision=decision,
-            purpose=Purpose.VERIFICATION,
-            target_fmr=engine.target_fmr,
-            liveness=Liveness.NOT_CHECKED,
+            record=record,
             template=template,
             subject_key=subject_key,
             party_key_id=request.key_id,
@@ -86,7 +85,7 @@ def verify(
     except (NoSuchConsentError, store.TemplateUnusableError) as error:
         guard.add_unusable(request.subject_ref, clock)
         raise NoSuchConsentError from error
-    return VerificationResult(comparison_id, decision)
+    return VerificationResult(comparison_id, record.decision)
 
 
 def _find(
@@ -124,6 +123,19 @@ def _open(vault: Vault, permit: Permit | None, template: store.SealedTemplate) -
     if permit is None:
         raise NoSuchConsentError
     return permit, reference, subject_key
+
+
+def _decide(
+    engine: RunningEngine, request: VerificationRequest, features: Vector, reference: Vector, *, now: datetime
+) -> ComparisonRecord:
+    return ComparisonRecord(
+        at=now,
+        relying_party_id=request.relying_party_id,
+        purpose=Purpose.VERIFICATION,
+        decision=policy.decide(distance(features, reference, metric=engine.card.metric), threshold=engine.threshold),
+        target_fmr=engine.target_fmr,
+        liveness=Liveness.NOT_CHECKED,
+    )
 
 
 def _measure(engine: RunningEngine, permit: Permit, probe: bytes) -> Vector:
