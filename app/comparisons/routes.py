@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, Now, Read, AppVault, Tx
+from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read, Tx
 from app.web.openapi import ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 

@@ -19,7 +19,7 @@ from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, Now, Read, AppVault
+from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
 from app.web.openapi import ResponseBody, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
