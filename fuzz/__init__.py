@@ -1,1 +1,1 @@
-"""Fuzzing: ``make fuzz``."""
+"""Fuzzes the image decoder: ``make fuzz``."""

@@ -1,10 +1,10 @@
-"""The atheris target: strangers' bytes into the decoder, mutated towards code that no input has reached yet.
+"""The atheris target: the decoder, with inputs mutated towards code that no earlier input reached.
 
     make fuzz                                   half a minute, as in CI
-    make fuzz ARGS="-max_total_time=3600"       longer; every option of libFuzzer can be given
+    make fuzz ARGS="-max_total_time=3600"       longer; accepts every option of libFuzzer
 
-Pillow's and our own Python are watched for new paths. The C libraries below them are not: their crashes are found,
-their paths are not steered towards, and without an address sanitizer a small overflow may go unseen.
+The coverage of Pillow and of our Python guides the mutations. In the C libraries only crashes are found, and without an
+address sanitizer a small overflow may go unseen.
 """
 
 import resource
@@ -12,27 +12,27 @@ import struct
 import sys
 import zlib
 
-import atheris  # type: ignore[import-untyped]  # it carries none
+import atheris  # type: ignore[import-untyped]  # it has no types
 
 with atheris.instrument_imports(include=["PIL", "app.faces", "fuzz"]):
     from app.faces.workers import decode
     from fuzz import rule
 
 MEMORY_BYTES = 2048 * 1024 * 1024
-"""Address space, as of an engine worker."""
+"""Address space, as for an engine worker."""
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def mutated(image: bytes, most: int, seed: int) -> bytes:
-    """Change *image* somewhere; three times in four put a PNG's checksums right again, or no change gets past them."""
-    changed: bytes = atheris.Mutate(image, most)
-    return mended(changed)[:most] if changed.startswith(PNG) and seed % 4 else changed
+def mutate(image: bytes, max_size: int, seed: int) -> bytes:
+    """Mutate *image*. Correct the checksums of three PNGs in four, since a wrong one stops the decoder."""
+    changed: bytes = atheris.Mutate(image, max_size)
+    return correct_checksums(changed)[:max_size] if changed.startswith(PNG) and seed % 4 else changed
 
 
-def mended(png: bytes) -> bytes:
-    """Return *png* with every checksum right, as far as its chunks can be told apart."""
+def correct_checksums(png: bytes) -> bytes:
+    """Return *png* with the right checksum of each chunk, up to the first malformed one."""
     out, at = bytearray(png), len(PNG)
     while at + 12 <= len(out):
         (length,) = struct.unpack_from(">I", out, at)
@@ -44,16 +44,16 @@ def mended(png: bytes) -> bytes:
     return bytes(out)
 
 
-def one_input(image: bytes) -> None:
-    """Try one input."""
+def run_one_input(image: bytes) -> None:
+    """Check one input."""
     rule.check(image)
 
 
 def main() -> None:
-    """Fuzz until the options say that it is enough."""
+    """Fuzz until a limit in the options is reached."""
     decode.harden()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    atheris.Setup(sys.argv, one_input, custom_mutator=mutated)
+    atheris.Setup(sys.argv, run_one_input, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -1,7 +1,7 @@
-"""What must hold for whatever bytes a stranger sends to the decoder. Needs no fuzzer, so the tests use it too.
+"""The rule that decoding keeps for all input bytes. It needs no fuzzer, so the tests use it too.
 
-A ``Finding`` is: an exception that ``decode`` does not name, an answer that is neither a picture nor one of three
-flaws, a picture that is not what ``Picture`` says, or more processor time than one small picture may take.
+A ``Finding`` is one of: an exception that ``decode`` does not name; an answer that is neither a picture nor one of
+three flaws; a picture that is not as ``Picture`` describes it; too much processor time.
 """
 
 import math
@@ -20,25 +20,25 @@ MAX_PIXELS: Final = 1_000_000
 MAX_CPU_S: Final = 2.0
 """Seconds of processor time for one input. A good picture of ``MAX_PIXELS`` takes 0.03."""
 EXPECTED: Final = frozenset((Flaw.UNSUPPORTED, Flaw.BROKEN, Flaw.TOO_MANY_PIXELS))
-"""The flaws that decoding can find; the others are about faces."""
+"""The flaws that decoding finds; the others are about faces."""
 
 
-class Finding(Exception):  # noqa: N818 - what a fuzzer looks for is called a finding
-    """The decoder broke its word."""
+class Finding(Exception):  # noqa: N818 - the usual word of fuzzers
+    """The decoder broke the rule."""
 
 
 def check(image: bytes) -> decode.Picture | Flaw:
-    """Decode *image* and return what came of it.
+    """Decode *image* and return the answer.
 
     Raises:
-        Finding: one of the promises was broken.
+        Finding: the rule is broken.
     """
     began = time.process_time()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures and damaged EXIF; we answer
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and damaged EXIF
             answer = decode.decode(image, max_pixels=MAX_PIXELS)
-            _judge(answer)
+            _check(answer)
     except MemoryError:  # the one exception that `decode` names
         return Flaw.BROKEN
     took = time.process_time() - began
@@ -47,17 +47,17 @@ def check(image: bytes) -> decode.Picture | Flaw:
     return answer
 
 
-def _judge(answer: object) -> None:
+def _check(answer: object) -> None:
     if isinstance(answer, Flaw):
         if answer not in EXPECTED:
             raise Finding(answer)
     elif isinstance(answer, decode.Picture):
-        _judge_picture(answer)
+        _check_picture(answer)
     else:
         raise Finding(type(answer).__name__)
 
 
-def _judge_picture(picture: decode.Picture) -> None:
+def _check_picture(picture: decode.Picture) -> None:
     pixels = picture.pixels
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 - height, width, RGB
         raise Finding(f"{pixels.dtype} {pixels.shape}")
@@ -66,4 +66,4 @@ def _judge_picture(picture: decode.Picture) -> None:
     if not (math.isfinite(picture.reduction) and picture.reduction >= 1):
         raise Finding(str(picture.reduction))
     if not decode.encode(pixels).startswith(b"\xff\xd8\xff"):
-        raise Finding("what is kept is no JPEG")
+        raise Finding("the encoded photo is no JPEG")

@@ -1,8 +1,8 @@
-"""Makes the seeds in ``fuzz/corpus``: one small file for each thing that is odd about pictures from strangers.
+"""Makes the seeds in ``fuzz/corpus``: a small file for each oddity of uploaded pictures.
 
     .venv/bin/python -m fuzz.seeds
 
-The files are committed, so that everybody starts from the same; another Pillow may write other bytes.
+The files are committed, since another version of Pillow may write other bytes.
 """
 
 import io
@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 CORPUS: Final = Path(__file__).parent / "corpus"
 _SOS: Final = b"\xff\xda"
 _EOI: Final = b"\xff\xd9"
-_BOMB: Final = 2 * 1024 * 1024  # bytes of zeros that a chunk inflates to
+_BOMB: Final = 2 * 1024 * 1024  # bytes of an inflated chunk
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
-    """Give the name and the bytes of every seed."""
+    """Yield the name and the bytes of every seed."""
     yield from _jpegs()
     yield from _pngs()
     yield from _webps()
@@ -42,8 +42,8 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
     yield "truncated.jpg", plain[: len(plain) * 2 // 3]
     yield "cmyk.jpg", _saved(_picture().convert("CMYK"), "JPEG")
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
-    exif.get_ifd(0x8825)[1] = "N"  # says where
+    exif[0x0112] = 6  # on its side
+    exif.get_ifd(0x8825)[1] = "N"  # a location
     yield "exif.jpg", _saved(_picture(), "JPEG", exif=exif, comment=b"a comment")
     yield "exif_damaged.jpg", _saved(_picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     yield "two_pictures.jpg", _saved(_picture(), "MPO", save_all=True, append_images=[_picture()])
@@ -97,13 +97,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
-    """Put a chunk between the header and the pixels."""
+    """Insert a chunk between the header and the pixels."""
     at = png.index(b"IDAT") - 4
     return png[:at] + _chunk(kind, content) + png[at:]
 
 
 def _header_only(width: int, height: int) -> bytes:
-    """Announce a picture of that size, and send hardly any of it."""
+    """Return a PNG that announces this size and has almost no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     pixels = _chunk(b"IDAT", zlib.compress(bytes(4096), 9))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + pixels + _chunk(b"IEND", b"")

@@ -1,4 +1,4 @@
-"""The fuzzer's seeds and its rule, without the fuzzer: `make fuzz` runs both."""
+"""The seeds and the rule of `make fuzz`, without the fuzzer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_the_rule_holds_for_every_seed(seed: Path) -> None:
         assert isinstance(answer, decode.Picture)
 
 
-def test_the_seeds_are_those_that_are_made_and_small() -> None:
+def test_the_committed_seeds_are_complete_and_small() -> None:
     assert {seed.name for seed in SEEDS} == {name for name, _ in seeds.seeds()}
     assert sum(seed.stat().st_size for seed in SEEDS) < 60_000
 
@@ -58,7 +58,7 @@ def test_the_seeds_are_those_that_are_made_and_small() -> None:
         decode.Picture(np.zeros((4, 4, 3), np.uint8), float("nan")),
     ],
 )
-def test_a_broken_promise_is_found(answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_rule_is_found(answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "decode", lambda *_, **__: answer)
 
     with pytest.raises(rule.Finding):
@@ -66,7 +66,7 @@ def test_a_broken_promise_is_found(answer: object, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_slow_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rule, "MOST_CPU_S", -1)
+    monkeypatch.setattr(rule, "MAX_CPU_S", -1)
 
     with pytest.raises(rule.Finding):
         rule.check(b"")

@@ -32,7 +32,7 @@ def _connect() -> None:
         ("socket.connect", _connect),
     ],
 )
-def test_what_a_unit_test_does_outside_its_process_is_seen(event: str, act: Callable[[], object]) -> None:
+def test_acts_of_a_unit_test_outside_its_process_are_seen(event: str, act: Callable[[], object]) -> None:
     watch = OutsideWatch()
     watch.seen = set()
     act()

@@ -68,7 +68,9 @@ def enrol(
         permit, _ = find_permit(session, now=clock())
     measured = _measure(engine, permit, photos)
     step("measured")
-    _check_same_person(engine, measured)
+    vectors_found = [photo.vector for photo in measured]
+    if odd := policy.find_odd_photos(vectors_found, metric=engine.card.metric, threshold=engine.threshold):
+        raise NotTheSamePersonError(odd)
     try:
         with vault.change() as change:
             now = clock()
@@ -83,18 +85,11 @@ def enrol(
     return EnrolmentResult(enrolment_id, [photo.quality for photo in measured])
 
 
-def _check_same_person(engine: RunningEngine, measured: Sequence[Measurement]) -> None:
-    vectors_found = [photo.vector for photo in measured]
-    if odd := policy.find_odd_photos(vectors_found, metric=engine.card.metric, threshold=engine.threshold):
-        raise NotTheSamePersonError(odd)
-
-
 def _measure(engine: RunningEngine, permit: Permit, photos: Sequence[bytes]) -> list[Measurement]:
     results = engine.pool.measure(permit, photos)
-    flaws = [(index, result) for index, result in enumerate(results) if isinstance(result, Flaw)]
-    if flaws:
-        faults = [{"index": index, "slug": flaw.slug, "detail": flaw.detail} for index, flaw in flaws]
-        raise PhotoRefusedError.from_flaw(flaws[0][1], photos=faults)
+    if flaws := [(index, result) for index, result in enumerate(results) if isinstance(result, Flaw)]:
+        details = [{"index": index, "slug": flaw.slug, "detail": flaw.detail} for index, flaw in flaws]
+        raise PhotoRefusedError.from_flaw(flaws[0][1], photos=details)
     return [result for result in results if isinstance(result, Measurement)]
 
 

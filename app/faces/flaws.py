@@ -7,7 +7,7 @@ from app.kit.errors import Problem
 
 
 class PhotoRefusedError(Problem):
-    """A photo that gave no vector. Its subclasses are the public kinds."""
+    """A photo cannot be used. Each subclass is a public kind."""
 
     status = 422
 
@@ -58,17 +58,11 @@ class PoorQualityError(PhotoRefusedError):
     detail = "Your face is too dark. Move to a place with light in front of you and take the photo again."
 
 
-PHOTO_REFUSALS: tuple[type[PhotoRefusedError], ...] = (
-    UnsupportedImageError,
-    UndecodableImageError,
-    NoFaceError,
-    SeveralFacesError,
-    PoorQualityError,
-)
+PHOTO_REFUSALS = tuple(PhotoRefusedError.__subclasses__())
 
 
 class Flaw(StrEnum):
-    """The reason why a photo gave no vector: an outcome, not an error. Its value is the code that a worker sends."""
+    """The reason why a photo cannot be used: an outcome, not an error. Its value is the code in a worker's reply."""
 
     problem: type[PhotoRefusedError]
     detail: str

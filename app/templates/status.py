@@ -85,19 +85,28 @@ def read_labels(
 
 
 def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[TemplateStatus]:
-    """Return the status of each of the subject's templates, except those whose key was just destroyed."""
+    """Return the status of each of the subject's templates, except those whose key was destroyed."""
+    statuses, key_gone = _read_statuses(vault, subject_id, now)
+    if key_gone:
+        # The key of a replaced template is destroyed after the commit, so a second read finds the new template.
+        statuses, _ = _read_statuses(vault, subject_id, now)
+    return statuses
+
+
+def _read_statuses(vault: Vault, subject_id: UUID, now: datetime) -> tuple[list[TemplateStatus], bool]:
     with vault.data.read() as session:
         state = _subject_state(session, subject_id, now)
         rows = session.scalars(select(Template).where(Template.subject_id == subject_id).order_by(Template.id)).all()
         engines = {engine.weights_sha256: engine for engine in session.scalars(select(EngineRow))}
-    statuses = []
+    statuses, key_gone = [], False
     for row in rows:
         try:
             weights = store.sealed_weights(vault, row)
         except KeyGoneError:
-            continue
-        statuses.append(_status(row, weights, engines, state))
-    return statuses
+            key_gone = True
+        else:
+            statuses.append(_status(row, weights, engines, state))
+    return statuses, key_gone
 
 
 def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _SubjectState:

@@ -1,4 +1,4 @@
-"""What is too large is refused, however it is sent."""
+"""Photos and bodies over their limit are refused in both framings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +21,8 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 @pytest.fixture
-def narrow(root: Path, pool: SharedPool) -> Iterator[RunningService]:
-    """A service with small limits."""
+def small_limits(root: Path, pool: SharedPool) -> Iterator[RunningService]:
+    """Return a service with small limits."""
     limits: dict[str, Any] = {
         "max_photo_bytes": 2_000,
         "max_enrolment_bytes": 6_000,
@@ -39,9 +39,9 @@ def padded(size: int) -> bytes:
     return photo + b"\0" * (size - len(photo))
 
 
-def test_a_photo_over_its_limit_is_too_large(narrow: RunningService) -> None:
-    person, party = narrow.person(), narrow.party()
-    consent = narrow.consent(person, party)
+def test_a_photo_over_its_limit_is_too_large(small_limits: RunningService) -> None:
+    person, party = small_limits.person(), small_limits.party()
+    consent = small_limits.consent(person, party)
     largest, over = padded(2_000), padded(2_001)
 
     answers = [
@@ -67,15 +67,15 @@ def _multipart(fields: dict[str, str], name: str, photos: list[bytes]) -> bytes:
     return b"\r\n".join([*parts, b"--x--\r\n"])
 
 
-def test_a_body_over_its_limit_is_too_large_in_both_framings(narrow: RunningService) -> None:
-    person, party = narrow.person(), narrow.party()
-    consent = narrow.consent(person, party)
+def test_a_body_over_its_limit_is_too_large_in_both_framings(small_limits: RunningService) -> None:
+    person, party = small_limits.person(), small_limits.party()
+    consent = small_limits.consent(person, party)
 
-    def send(who: Person | Party, path: str, body: bytes, kind: str, *, chunked: bool) -> httpx.Response:
-        token = who.token if isinstance(who, Person) else who.key
+    def send(caller: Person | Party, path: str, body: bytes, kind: str, *, chunked: bool) -> httpx.Response:
+        token = caller.token if isinstance(caller, Person) else caller.key
         pieces = (body[at : at + 1000] for at in range(0, len(body), 1000))
         headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
-        return narrow.client.post(path, content=pieces if chunked else body, headers=headers)
+        return small_limits.client.post(path, content=pieces if chunked else body, headers=headers)
 
     form = "multipart/form-data; boundary=x"
     for chunked in (False, True):
@@ -84,9 +84,9 @@ def test_a_body_over_its_limit_is_too_large_in_both_framings(narrow: RunningServ
         probe = _multipart({"subject_ref": consent["subject_ref"]}, "probe", [padded(1_900), padded(2_000)])
 
         assert send(person, PATH, fits, form, chunked=chunked).status_code == 201
-        before = everything(narrow.vault)
+        before = everything(small_limits.vault)
         assert slug(send(person, PATH, over, form, chunked=chunked)) == (413, "too-large")
         assert slug(send(party, "/v1/verifications", probe, form, chunked=chunked)) == (413, "too-large")
         json = b'{"purpose": "' + b"x" * 4_000 + b'"}'
         assert slug(send(person, "/v1/me/consents", json, "application/json", chunked=chunked)) == (413, "too-large")
-        assert everything(narrow.vault) == before
+        assert everything(small_limits.vault) == before

@@ -1,4 +1,4 @@
-"""The rules of one person to an enrolment, of a decision, and of vectors, whatever the numbers."""
+"""Properties of the same-person check, of decisions, and of vectors."""
 
 import math
 import struct
@@ -19,8 +19,8 @@ WEIGHTS = "5a" * 32
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=128).map(tuple)
 DIRECTED = VECTORS.filter(lambda vector: math.hypot(*vector) > 0.1)
 METRIC: st.SearchStrategy[Metric] = st.sampled_from(METRICS)
-LINES = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MAX_PHOTOS)
-"""Photos as points on a line: near ones are one person."""
+POINTS = st.lists(st.floats(-3, 3).map(lambda x: (x,)), min_size=1, max_size=MAX_PHOTOS)
+"""Vectors of photos as points on a line: near ones show one person."""
 THRESHOLDS = st.floats(0.01, 2)
 
 
@@ -29,10 +29,10 @@ def test_a_decision_is_a_match_below_the_threshold_only(distance: float, thresho
     assert decide(distance, threshold=threshold) is (Decision.MATCH if distance < threshold else Decision.NO_MATCH)
     assert decide(threshold, threshold=threshold) is Decision.NO_MATCH
     assert decide(math.nextafter(threshold, 0), threshold=threshold) is Decision.MATCH
-    assert decide(math.nan, threshold=threshold) is Decision.NO_MATCH, "what is no number is no match"
+    assert decide(math.nan, threshold=threshold) is Decision.NO_MATCH, "NaN is no match"
 
 
-@given(photos=LINES, threshold=THRESHOLDS)
+@given(photos=POINTS, threshold=THRESHOLDS)
 def test_there_is_an_odd_photo_exactly_if_two_do_not_match(photos: list[tuple[float]], threshold: float) -> None:
     odd = find_odd_photos(photos, metric="l2", threshold=threshold)
 
@@ -42,7 +42,7 @@ def test_there_is_an_odd_photo_exactly_if_two_do_not_match(photos: list[tuple[fl
     assert set(odd) <= set(range(len(photos)))
 
 
-@given(photos=LINES, threshold=THRESHOLDS, data=st.data())
+@given(photos=POINTS, threshold=THRESHOLDS, data=st.data())
 def test_the_order_of_the_photos_does_not_matter(
     photos: list[tuple[float]], threshold: float, data: st.DataObject
 ) -> None:
@@ -54,7 +54,7 @@ def test_the_order_of_the_photos_does_not_matter(
 
 
 @given(near=st.lists(st.floats(0, 0.4), min_size=2, max_size=4), place=st.integers(0, 4))
-def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], place: int) -> None:
+def test_the_only_photo_of_another_person_is_returned(near: list[float], place: int) -> None:
     photos = [(x,) for x in near]
     photos.insert(place, (9.0,))
 
@@ -62,15 +62,15 @@ def test_one_stranger_among_several_is_the_one_that_is_named(near: list[float], 
 
 
 @given(vector=VECTORS.filter(lambda vector: len(vector) != 124))
-def test_a_vector_is_read_as_it_was_written(vector: tuple[float, ...]) -> None:
+def test_a_vector_is_unpacked_as_it_was_packed(vector: tuple[float, ...]) -> None:
     packed = features.pack(vector, weights_sha256=WEIGHTS)
 
     assert features.unpack(packed) == (WEIGHTS, vector)
     assert len(packed) == 32 + 8 * len(vector)
 
 
-def test_a_vector_without_a_label_is_of_the_engine_that_there_was() -> None:
-    """As version 0.1.0 wrote it."""
+def test_a_vector_without_a_label_is_of_the_default_engine() -> None:
+    """Version 0.1.0 wrote vectors without a label."""
     vector = tuple(float(number) for number in range(128))
     card = load_card("face_recognition")
 
@@ -78,20 +78,20 @@ def test_a_vector_without_a_label_is_of_the_engine_that_there_was() -> None:
     assert (card.id, card.weights_sha256) == (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
 
 
-def test_no_labelled_vector_is_taken_for_one_without() -> None:
+def test_no_labelled_vector_has_the_length_of_an_unlabelled_one() -> None:
     with pytest.raises(ValueError, match="124"):
         features.pack((0.0,) * 124, weights_sha256=WEIGHTS)
 
 
 @given(vector=DIRECTED, times=st.integers(1, MAX_PHOTOS), metric=METRIC)
-def test_the_mean_of_one_photo_is_that_photo(vector: tuple[float, ...], times: int, metric: Metric) -> None:
+def test_the_mean_of_equal_vectors_is_that_vector(vector: tuple[float, ...], times: int, metric: Metric) -> None:
     mean = features.mean([vector] * times, metric=metric)
 
     assert abs(features.distance(mean, vector, metric=metric)) < 1e-12
 
 
 @given(data=st.data(), size=st.integers(1, 16), count=st.integers(1, MAX_PHOTOS))
-def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.DataObject, size: int, count: int) -> None:
+def test_the_mean_lies_between_the_vectors_in_any_order(data: st.DataObject, size: int, count: int) -> None:
     vectors = data.draw(st.lists(st.tuples(*[NUMBERS] * size), min_size=count, max_size=count))
 
     mean = features.mean(vectors, metric="l2")
@@ -103,7 +103,7 @@ def test_the_mean_is_among_the_photos_and_does_not_mind_their_order(data: st.Dat
 
 
 @given(pairs=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=16))
-def test_a_distance_is_the_same_from_either_side_and_nothing_to_itself(pairs: list[tuple[float, float]]) -> None:
+def test_a_distance_is_symmetric_and_zero_to_itself(pairs: list[tuple[float, float]]) -> None:
     one, other = zip(*pairs, strict=True)
 
     assert features.distance(one, other, metric="l2") == features.distance(other, one, metric="l2") >= 0
@@ -111,7 +111,7 @@ def test_a_distance_is_the_same_from_either_side_and_nothing_to_itself(pairs: li
 
 
 @given(data=st.data(), size=st.integers(1, 16), scale=st.floats(0.1, 10))
-def test_by_the_cosine_only_the_direction_counts(data: st.DataObject, size: int, scale: float) -> None:
+def test_only_the_direction_counts_for_the_cosine(data: st.DataObject, size: int, scale: float) -> None:
     vectors = st.tuples(*[NUMBERS] * size).filter(lambda vector: math.hypot(*vector) > 0.1)
     one, other = data.draw(vectors), data.draw(vectors)
     longer = tuple(value * scale for value in one)
@@ -124,7 +124,7 @@ def test_by_the_cosine_only_the_direction_counts(data: st.DataObject, size: int,
 
 
 @given(degrees=st.integers(0, 170), longer=st.floats(0.1, 10))
-def test_the_mean_by_the_cosine_is_half_way_however_long_the_vectors_are(degrees: int, longer: float) -> None:
+def test_the_cosine_mean_of_two_vectors_bisects_their_angle(degrees: int, longer: float) -> None:
     radians = math.radians(degrees)
 
     mean = features.mean([(longer, 0.0), (math.cos(radians), math.sin(radians))], metric="cosine")

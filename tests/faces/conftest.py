@@ -1,4 +1,4 @@
-"""Pools of workers, permits, and the pictures of ``tests/images``."""
+"""Fixtures: pools of workers, permits, and the pictures of ``tests/images``."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def make_pool() -> Iterator[MakePool]:
     pools: list[EnginePool] = []
 
     def make(**changes: Any) -> EnginePool:
-        terms: dict[str, Any] = {
+        options: dict[str, Any] = {
             "engine": toy_engine.SPEC,
             "card": toy_engine.toy_card(),
             "workers": 1,
@@ -54,7 +54,7 @@ def make_pool() -> Iterator[MakePool]:
             "timeout_s": 10.0,
             "memory_bytes": _MEMORY_BYTES,
         }
-        pool = EnginePool(**(terms | changes))
+        pool = EnginePool(**(options | changes))
         pools.append(pool)
         pool.start()
         return pool
@@ -66,10 +66,10 @@ def make_pool() -> Iterator[MakePool]:
 
 @pytest.fixture(scope="session")
 def toy_pool() -> Iterator[EnginePool]:
-    """Return a pool of two toy workers, for tests that harm none of them."""
+    """Return a pool of two toy workers, for tests that end none of them."""
     card = toy_engine.toy_card()
-    terms: dict[str, Any] = {"workers": 2, "queue": 250, "timeout_s": 10.0, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=toy_engine.SPEC, card=card, **terms)
+    options: dict[str, Any] = {"workers": 2, "queue": 250, "timeout_s": 10.0, "memory_bytes": _MEMORY_BYTES}
+    pool = EnginePool(engine=toy_engine.SPEC, card=card, **options)
     pool.start()
     yield pool
     pool.close()
@@ -77,23 +77,23 @@ def toy_pool() -> Iterator[EnginePool]:
 
 @pytest.fixture(scope="session")
 def real_pool() -> Iterator[EnginePool]:
-    """Return a pool of two workers of the default engine."""
-    with pool_of("face_recognition") as pool:
+    """Return a pool with a worker of the default engine."""
+    with pool_of("face_recognition", workers=1) as pool:
         yield pool
 
 
 @contextmanager
-def pool_of(engine_id: str) -> Iterator[EnginePool]:
-    """Run two workers of an engine that ships."""
-    terms: dict[str, Any] = {"workers": 2, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=ENGINES[engine_id], card=load_card(engine_id), **terms)
+def pool_of(engine_id: str, *, workers: int = 2) -> Iterator[EnginePool]:
+    """Run workers of a shipped engine."""
+    options: dict[str, Any] = {"workers": workers, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
+    pool = EnginePool(engine=ENGINES[engine_id], card=load_card(engine_id), **options)
     pool.start()
     yield pool
     pool.close()
 
 
 def distance(one: object, other: object, metric: Metric = "l2") -> float:
-    """Return the distance of two good answers."""
+    """Return the distance of two measurements."""
     assert isinstance(one, Measurement)
     assert isinstance(other, Measurement)
     return vectors.distance(one.vector, other.vector, metric=metric)

@@ -1,4 +1,4 @@
-"""Networks that an operator might bring: SFace under another name, and small ones written here, byte by byte."""
+"""Networks of an operator: SFace under another name, and small ONNX files encoded here."""
 
 import hashlib
 import json
@@ -13,22 +13,26 @@ from app.faces.engines.onnx import OnnxEngine
 from app.settings import Settings
 
 SFACE = OnnxEngine.weights_files(load_card("sface").settings)[load_card("sface").settings["weights"]]
-FED: Mapping[str, Any] = {"size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0, "alignment": "opencv112"}
+INPUT: Mapping[str, Any] = {"size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0, "alignment": "opencv112"}
 POOLED = ("GlobalAveragePool", "data", "pooled")
-"""Gives the mean of each channel: three numbers that can be worked out by hand."""
+"""Returns the mean of each channel: three numbers that are easy to calculate."""
 
 
-def bring(folder: Path, network: bytes | None = None, *, fed: Mapping[str, Any] = FED, **changes: Any) -> Path:
-    """Put a network and its card into *folder*; gives the card.
+def write_card(
+    folder: Path, network: bytes | None = None, *, network_input: Mapping[str, Any] = INPUT, **changes: Any
+) -> Path:
+    """Write a network and its card into *folder*, and return the path of the card.
 
-    Without a network it is SFace, which lists its weights among its inputs, so that the picture's has to be named.
+    The default network is SFace. It lists its weights among its inputs, so its card has to name the picture's input.
     """
-    raw, fed = (SFACE.read_bytes(), {"input": "data", **fed}) if network is None else (network, fed)
+    raw, network_input = (
+        (SFACE.read_bytes(), {"input": "data", **network_input}) if network is None else (network, network_input)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "our.onnx").write_bytes(raw)
-    said = {
+    document = {
         "id": "ours",
-        "engine": "A network of ours",
+        "engine": "Our network",
         "licence": "Apache-2.0",
         "training_data": "Not documented.",
         "depicted_people_agreed": False,
@@ -37,28 +41,28 @@ def bring(folder: Path, network: bytes | None = None, *, fed: Mapping[str, Any] 
         "dimensions": 128 if network is None else 3,
         "metric": "cosine" if network is None else "l2",
         "default_target_fmr": 1e-4,
-        "settings": dict(fed),
+        "settings": dict(network_input),
     }
     card = folder / "card.json"
-    card.write_text(json.dumps(said | changes), "utf-8")
+    card.write_text(json.dumps(document | changes), "utf-8")
     return card
 
 
-def settings_with(card: Path, **more: Any) -> Settings:
-    """Return the settings of a service that runs the network of *card*; its directories are beside the card's."""
+def settings_with(card: Path, **changes: Any) -> Settings:
+    """Return the settings of a service that runs the network of *card*."""
     root = card.parent.parent / "service"
-    return Settings(engine=f"onnx:{card}", data_dir=root / "data", keys_dir=root / "keys", **more)
+    return Settings(engine=f"onnx:{card}", data_dir=root / "data", keys_dir=root / "keys", **changes)
 
 
-def calibrate(card: Path, **more: Any) -> Settings:
-    """Seal the trial of `sface` as if `mien evaluate` had found it for the network of *card*."""
-    settings = settings_with(card, **more)
+def calibrate(card: Path, **changes: Any) -> Settings:
+    """Seal the trial of `sface` as the calibration of the network of *card*. Return the settings of the service."""
+    settings = settings_with(card, **changes)
     seal_calibration(report(settings), settings=settings)
     return settings
 
 
 def report(settings: Settings) -> dict[str, Any]:
-    """Return what `mien evaluate` would say, with the numbers of another trial."""
+    """Return a report of `mien evaluate` on the operator's network, with the numbers of the trial of `sface`."""
     card = select_card(settings, calibrated=False)
     calibration = load_card("sface").as_document()["calibration"]
     del calibration["fmr_by_origin"]
@@ -66,44 +70,46 @@ def report(settings: Settings) -> dict[str, Any]:
         "engine": {"id": card.id},
         "weights_sha256": card.weights_sha256,
         "date": "2026-11-26",
-        "statement": {"origin": "Drawn, of nobody.", "people_agreed": "unknown"},
+        "statement": {"origin": "Drawings, not people.", "people_agreed": "unknown"},
         "calibration": calibration,
     }
 
 
 def network(*layers: tuple[str, str, str], inputs: Sequence[str] = ("data",), extra: bytes = b"") -> bytes:
-    """Write an ONNX file: layers of one input each, then `Flatten` to three numbers.
+    """Encode an ONNX file: layers of one input each, then `Flatten` to three numbers.
 
     Args:
         layers: operator, input, output.
-        inputs: names of what it takes, pictures of 112 px.
-        extra: more fields of the graph, as they are.
+        inputs: names of the inputs, pictures of 112 px.
+        extra: more fields of the graph, already encoded.
     """
     last = layers[-1][2]
     nodes = b"".join(field(1, node(*layer)) for layer in (*layers, ("Flatten", last, "numbers")))
-    taken = b"".join(field(11, value(name, 1, 3, 112, 112)) for name in inputs)
-    graph = nodes + field(2, b"graph") + extra + taken + field(12, value("numbers", 1, 3))
+    encoded_inputs = b"".join(field(11, value(name, 1, 3, 112, 112)) for name in inputs)
+    graph = nodes + field(2, b"graph") + extra + encoded_inputs + field(12, value("numbers", 1, 3))
     return number(1, 8) + field(7, graph) + field(8, number(2, 13))
 
 
-def node(operator: str, taken: str, given: str) -> bytes:
-    """Write a node; `a+b` is two inputs."""
-    return b"".join(field(1, one.encode()) for one in taken.split("+")) + field(2, given.encode()) + field(4, operator)
+def node(operator: str, inputs: str, output: str) -> bytes:
+    """Encode a node; `a+b` is two inputs."""
+    return (
+        b"".join(field(1, one.encode()) for one in inputs.split("+")) + field(2, output.encode()) + field(4, operator)
+    )
 
 
 def value(name: str, *shape: int) -> bytes:
-    """Write what a graph takes or gives: 32-bit numbers of this shape."""
+    """Encode an input or output of a graph: 32-bit numbers of this shape."""
     sizes = b"".join(field(1, number(1, size)) for size in shape)
     return field(1, name) + field(2, field(1, number(1, 1) + field(2, sizes)))
 
 
 def number(tag: int, count: int) -> bytes:
-    """Write a whole number as a protobuf field."""
+    """Encode an integer as a protobuf field."""
     return _varint(tag << 3) + _varint(count)
 
 
 def field(tag: int, content: bytes | str) -> bytes:
-    """Write bytes or a text as a protobuf field."""
+    """Encode bytes or a text as a protobuf field."""
     raw = content.encode() if isinstance(content, str) else content
     return _varint(tag << 3 | 2) + _varint(len(raw)) + raw
 

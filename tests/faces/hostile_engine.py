@@ -1,7 +1,7 @@
-"""An engine that has been taken over: on a person's photo it tries what a sandbox must not allow.
+"""A compromised engine: when it describes a face, it tries actions that the sandbox must refuse.
 
-``embed`` returns a number for each deed: 1 where the kernel said anything but "not permitted". Run as a program,
-outside the sandbox, it prints the same, which shows that the deeds are real.
+``embed`` returns a number for each action: 0 if the kernel answered "not permitted", else 1. Run as a program, outside
+the sandbox, the module prints the same numbers, which shows that the actions can succeed.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from app.faces.engine import Face, Pixels
 from tests.support.toy_engine import ToyEngine
 
 SPEC = "tests.faces.hostile_engine:HostileEngine"
-LIAR_SPEC = "tests.faces.hostile_engine:LiarEngine"
+FORGING_SPEC = "tests.faces.hostile_engine:ForgingEngine"
 _HERE = os.fsencode(__file__)
 _IO_URING_SETUP, _MEMFD_CREATE, _PTRACE, _PROCESS_VM_READV = 425, 319, 101, 310
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,10 +42,10 @@ def _thread() -> None:
         raise PermissionError(errno.EPERM, "refused") from error
 
 
-DEEDS: Mapping[str, Callable[[], object]] = {
+ACTIONS: Mapping[str, Callable[[], object]] = {
     "read a file": lambda: os.open(__file__, os.O_RDONLY),
     "write a file": lambda: os.open(os.devnull, os.O_WRONLY),
-    "look at a file": lambda: Path(__file__).stat(),
+    "stat a file": lambda: Path(__file__).stat(),
     "list a directory": lambda: os.listdir("/"),  # noqa: PTH208
     "make a directory": lambda: os.mkdir(_HERE),  # noqa: PTH102
     "delete a file": lambda: os.unlink(_HERE + b".none"),  # noqa: PTH108
@@ -60,43 +60,43 @@ DEEDS: Mapping[str, Callable[[], object]] = {
     "run a program": lambda: os.execv("/nonexistent", ["/nonexistent"]),  # noqa: S606
     "spawn a program": lambda: os.posix_spawn("/bin/true", ["true"], {}),
     "send a signal": lambda: os.kill(os.getpid(), signal.SIGCONT),
-    "see its limits": lambda: _call(302, 0, 7, 0, 0),
-    "trace another": lambda: _call(_PTRACE, 16, 0, 0, 0),
-    "read another's memory": lambda: _call(_PROCESS_VM_READV, os.getpid(), 0, 0, 0, 0, 0),
+    "read its limits": lambda: _call(302, 0, 7, 0, 0),
+    "trace another process": lambda: _call(_PTRACE, 16, 0, 0, 0),
+    "read the memory of a process": lambda: _call(_PROCESS_VM_READV, os.getpid(), 0, 0, 0, 0, 0),
     "use io_uring": lambda: _call(_IO_URING_SETUP, 0, 0),
     "make a file in memory": lambda: _call(_MEMFD_CREATE, b"x", 0),
     "map memory to execute": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
 }
 
 
-def deeds() -> list[float]:
-    """Try everything; return 0 for each deed that is not permitted."""
-    return [_tried(deed) for deed in DEEDS.values()]
+def try_actions() -> list[float]:
+    """Try every action; return 0 for each that is not permitted."""
+    return [_try(action) for action in ACTIONS.values()]
 
 
-def _tried(deed: Callable[[], object]) -> float:
+def _try(action: Callable[[], object]) -> float:
     try:
-        deed()
+        action()
     except OSError as error:
         return float(error.errno not in {errno.EPERM, errno.EMFILE, errno.EACCES})
     return 1.0
 
 
 class HostileEngine(ToyEngine):
-    """Good until it is sealed."""
+    """Works normally until the sandbox is closed."""
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Return what the deeds came to, on any picture but the warm-up's; then ones: zeros alone are no vector."""
+        """Return the outcomes of the actions, filled up with ones; on the picture of the warm-up, a normal vector."""
         if pixels.shape == (320, 320, 3):
             return super().embed(pixels, face)
-        return [*deeds(), *[1.0] * (self.dimensions - len(DEEDS))]
+        return [*try_actions(), *[1.0] * (self.dimensions - len(ACTIONS))]
 
 
-class LiarEngine(ToyEngine):
-    """Writes what it likes to every pipe it holds."""
+class ForgingEngine(ToyEngine):
+    """Writes forged frames to every pipe that it has."""
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
-        """Send a frame that announces four gigabytes, on any picture but the warm-up's."""
+        """Send a frame that announces four gigabytes, except on the picture of the warm-up."""
         if pixels.shape != (320, 320, 3):
             for descriptor in range(3, 12):
                 try:
@@ -107,4 +107,4 @@ class LiarEngine(ToyEngine):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(" ".join(str(int(outcome)) for outcome in deeds()))
+    sys.stdout.write(" ".join(str(int(outcome)) for outcome in try_actions()))

@@ -1,7 +1,7 @@
-"""YuNet and SFace with OpenCV and nothing of Mien: `python opencv_alone.py PHOTO…` prints a JSON list of vectors.
+"""YuNet and SFace with OpenCV, without Mien: `python opencv_alone.py PHOTO…` prints a JSON list of vectors.
 
-As OpenCV's own example does it: the whole picture, the best face, `alignCrop`, 112 px, red first, length 1. It decodes
-with OpenCV too, so that nothing is shared with what it is compared to but the files of the two networks.
+It follows OpenCV's own example: the whole picture, the best face, `alignCrop`, 112 px, red first, length 1. OpenCV also
+decodes, so it shares only the files of the two networks with Mien.
 """
 
 import importlib.util

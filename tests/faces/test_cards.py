@@ -1,4 +1,4 @@
-"""A threshold is a false match rate on a named trial."""
+"""Engine cards: files, training data, calibration, and the members that a card must have."""
 
 import json
 
@@ -10,14 +10,14 @@ from app.faces.engines.face_recognition import FaceRecognition
 CARD = load_card("face_recognition")
 
 
-def test_two_cards_ship_and_neither_says_that_the_people_in_the_training_data_agreed() -> None:
+def test_two_cards_ship_and_neither_states_that_the_people_in_the_training_data_agreed() -> None:
     assert [card.id for card in shipped_cards()] == ["face_recognition", "sface"]
     assert not any(card.depicted_people_agreed for card in shipped_cards())
     assert "scraped" in CARD.training_data
     assert all(card.licence for card in shipped_cards())
 
 
-def test_the_card_names_every_file_that_is_loaded_and_no_other() -> None:
+def test_the_card_lists_exactly_the_files_that_the_engine_loads() -> None:
     files = {file["name"]: file["used"] for file in CARD.as_document()["files"]}
 
     assert CARD.digests.keys() == files.keys() == FaceRecognition.weights_files({}).keys()
@@ -26,7 +26,7 @@ def test_the_card_names_every_file_that_is_loaded_and_no_other() -> None:
     assert CARD.weights_sha256 == CARD.digests["dlib_face_recognition_resnet_model_v1.dat"]
 
 
-def test_the_worst_group_is_told() -> None:
+def test_the_worst_group_is_stated() -> None:
     by_origin = CARD.calibration.by_origin_near(0.54)
 
     assert by_origin is not None
@@ -34,11 +34,11 @@ def test_the_worst_group_is_told() -> None:
     assert by_origin.rates["Asian-F"] > 100 * by_origin.rates["White-M"]
 
 
-def test_the_intervals_are_told() -> None:
+def test_the_intervals_are_stated() -> None:
     assert all(low < high for point in CARD.calibration.intervals for low, high in (point.fmr, point.fnmr))
 
 
-def test_the_document_holds_everything_and_is_a_copy() -> None:
+def test_the_document_is_a_complete_copy() -> None:
     document = CARD.as_document()
     document["calibration"]["table"].clear()
 
@@ -46,8 +46,8 @@ def test_the_document_holds_everything_and_is_a_copy() -> None:
     assert json.loads(json.dumps(CARD.as_document()))["weights_sha256"] == CARD.weights_sha256
 
 
-@pytest.mark.parametrize("engine_id", ["nobody", "../pool", ""])
-def test_an_engine_without_a_card_has_none(engine_id: str) -> None:
+@pytest.mark.parametrize("engine_id", ["unknown", "../pool", ""])
+def test_an_unknown_engine_has_no_card(engine_id: str) -> None:
     with pytest.raises(LookupError):
         load_card(engine_id)
 
@@ -55,7 +55,7 @@ def test_an_engine_without_a_card_has_none(engine_id: str) -> None:
 @pytest.mark.parametrize(
     "missing", ["licence", "training_data", "depicted_people_agreed", "calibration", "files", "settings"]
 )
-def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
+def test_a_card_without_a_required_member_is_refused(missing: str) -> None:
     document = CARD.as_document()
     del document[missing]
 
@@ -63,15 +63,15 @@ def test_a_card_that_leaves_something_out_is_none(missing: str) -> None:
         parse_card(document)
 
 
-def test_what_ships_is_run_as_it_was_when_its_templates_were_made() -> None:
-    """Other settings make other numbers: a card that changes them needs another id and another hash."""
-    fed = {"input": "data", "size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0}
-    found = {"side": 640, "detect_side": 480, "detect_score": 0.8}
+def test_the_settings_of_the_shipped_engines_are_unchanged() -> None:
+    """Other settings give other vectors, so a card that changes them needs another id and another hash."""
+    network = {"input": "data", "size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0}
+    detection = {"side": 640, "detect_side": 480, "detect_score": 0.8}
 
     assert CARD.as_document()["settings"] == {"upsample": [0, 1], "jitters": 1}
-    assert load_card("sface").as_document()["settings"].items() >= {**fed, **found}.items()
+    assert load_card("sface").as_document()["settings"].items() >= {**network, **detection}.items()
 
 
-def test_a_metric_that_nobody_can_compute_is_none() -> None:
+def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="manhattan"):
         parse_card({**CARD.as_document(), "metric": "manhattan"})

@@ -1,4 +1,4 @@
-"""What strangers upload, decoded or refused."""
+"""Uploaded files are decoded to upright RGB pixels, or refused."""
 
 import io
 import os
@@ -49,7 +49,7 @@ def is_red(pixel: np.ndarray) -> bool:
     return bool(pixel[0] > 180 and pixel[1] < 80 and pixel[2] < 80)
 
 
-def test_a_jpeg_of_many_scans_is_refused_before_it_costs_anything() -> None:
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
     plain = saved(Image.new("L", (600, 600), 77), "JPEG", quality=30, progressive=True)
     scan = plain[plain.rfind(b"\xff\xda") : -2]
 
@@ -58,7 +58,7 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_costs_anything() -> None:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_the_three_formats_are_read(form: str) -> None:
+def test_the_three_formats_are_decoded(form: str) -> None:
     pixels = picture(saved(corner_marked(), form)).pixels
 
     assert pixels.shape == (100, 200, 3)
@@ -67,12 +67,12 @@ def test_the_three_formats_are_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "PPM", "ICO"])
-def test_other_formats_are_not_even_opened(form: str) -> None:
+def test_other_formats_are_not_opened(form: str) -> None:
     assert decode.decode(saved(corner_marked(), form), max_pixels=MAX_PIXELS) is Flaw.UNSUPPORTED
 
 
 @pytest.mark.parametrize("image", [b"", b"\xff", b"RIFF....WAVE", b"<svg/>", b"\x89PNG"])
-def test_what_is_no_picture_is_unsupported(image: bytes) -> None:
+def test_other_bytes_are_unsupported(image: bytes) -> None:
     assert decode.decode(image, max_pixels=MAX_PIXELS) is Flaw.UNSUPPORTED
 
 
@@ -85,7 +85,7 @@ def test_a_truncated_picture_is_broken(form: str, kept: float) -> None:
     assert decode.decode(whole[: int(len(whole) * kept)], max_pixels=MAX_PIXELS) is Flaw.BROKEN
 
 
-def test_truncated_pictures_stay_broken_after_a_library_asked_to_accept_them(image: Callable[[str], bytes]) -> None:
+def test_truncated_pictures_are_broken_even_if_a_library_made_pillow_accept_them(image: Callable[[str], bytes]) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     decode.harden()
 
@@ -93,14 +93,14 @@ def test_truncated_pictures_stay_broken_after_a_library_asked_to_accept_them(ima
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_too_many_pixels_are_refused_before_they_are_unpacked(image: Callable[[str], bytes]) -> None:
+def test_too_many_pixels_are_refused_before_decoding(image: Callable[[str], bytes]) -> None:
     bomb = image("awkward/huge_144MP_1bit.png")
 
     assert decode.decode(bomb, max_pixels=MAX_PIXELS) is Flaw.TOO_MANY_PIXELS
     assert decode.decode(saved(Image.new("L", (101, 100)), "PNG"), max_pixels=10_000) is Flaw.TOO_MANY_PIXELS
 
 
-def test_a_large_photo_is_brought_down_and_says_by_how_much() -> None:
+def test_a_large_photo_is_reduced_and_the_reduction_is_returned() -> None:
     large = saved(Image.new("RGB", (4000, 3000), (90, 120, 150)), "JPEG")
     decoded = picture(large)
 
@@ -108,7 +108,7 @@ def test_a_large_photo_is_brought_down_and_says_by_how_much() -> None:
     assert decoded.reduction == pytest.approx(4000 / 1280)
 
 
-def test_a_photo_is_brought_down_to_what_was_asked_for() -> None:
+def test_a_photo_is_reduced_to_the_requested_side() -> None:
     decoded = decode.decode(saved(corner_marked().resize((2000, 1000)), "JPEG"), max_pixels=MAX_PIXELS, side=640)
     assert isinstance(decoded, decode.Picture)
 
@@ -118,7 +118,7 @@ def test_a_photo_is_brought_down_to_what_was_asked_for() -> None:
     assert not is_red(decoded.pixels[170, 330])
 
 
-def test_a_small_photo_stays_as_it_is() -> None:
+def test_a_small_photo_is_not_resized() -> None:
     decoded = picture(saved(corner_marked(), "PNG"))
 
     assert (decoded.pixels.shape, decoded.reduction) == ((100, 200, 3), 1.0)
@@ -144,7 +144,7 @@ def test_every_exif_orientation_is_set_upright(orientation: int, red_at: tuple[i
     assert is_red(pixels[row, column])
 
 
-def test_a_large_photo_on_its_side_is_set_upright_too() -> None:
+def test_a_large_photo_on_its_side_is_set_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     large = corner_marked().resize((3000, 1500))
@@ -176,7 +176,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_becomes_white(mode: str) -> None:
+def test_transparent_pixels_become_white(mode: str) -> None:
     clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
     image = clear.convert("LA") if mode == "LA" else clear
     options = {"transparency": 0} if mode == "P" else {}
@@ -186,14 +186,14 @@ def test_what_is_transparent_becomes_white(mode: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_read(form: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(form: str) -> None:
     later = Image.new("RGB", (200, 100), (0, 0, 255))
     moving = saved(corner_marked(), form, save_all=True, append_images=[later])
 
     assert is_red(picture(moving).pixels[10, 10])
 
 
-def test_of_a_phones_two_pictures_the_first_is_read() -> None:
+def test_the_first_picture_of_a_multi_picture_file_is_decoded() -> None:
     pair = saved(corner_marked(), "MPO", save_all=True, append_images=[Image.new("RGB", (50, 50))])
 
     assert pair.startswith(b"\xff\xd8\xff")
@@ -224,7 +224,7 @@ def test_a_bomb_in_a_text_chunk_is_bounded(bomb: bytes) -> None:
         assert is_red(decoded.pixels[10, 10])
 
 
-def test_nothing_but_pixels_survives_in_a_kept_photo() -> None:
+def test_a_kept_photo_has_no_metadata() -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRET-MAKE"
     exif.get_ifd(0x8825)[29] = "SECRET-DATE"
@@ -237,9 +237,12 @@ def test_nothing_but_pixels_survives_in_a_kept_photo() -> None:
     assert Image.open(io.BytesIO(kept)).info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
-@settings(max_examples=150, deadline=None)
-@given(form=st.sampled_from(["JPEG", "PNG", "WEBP"]), cuts=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1))))
-def test_no_damage_raises(form: str, cuts: list[tuple[float, bytes]]) -> None:
+DAMAGE = st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=20)), max_size=4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(form=st.sampled_from(["JPEG", "PNG", "WEBP"]), cuts=DAMAGE)
+def test_a_damaged_picture_raises_no_error(form: str, cuts: list[tuple[float, bytes]]) -> None:
     damaged = bytearray(saved(corner_marked(), form))
     for place, noise in cuts:
         at = int(place * len(damaged))
@@ -248,7 +251,7 @@ def test_no_damage_raises(form: str, cuts: list[tuple[float, bytes]]) -> None:
     assert isinstance(decode.decode(bytes(damaged), max_pixels=1_000_000), decode.Picture | Flaw)
 
 
-def test_a_photo_over_a_megabyte_is_read() -> None:
+def test_a_photo_over_a_megabyte_is_decoded() -> None:
     noise = np.frombuffer(os.urandom(700 * 700 * 3), dtype=np.uint8).reshape(700, 700, 3)
     large = saved(Image.fromarray(noise), "PNG")
 

@@ -1,4 +1,4 @@
-"""What every engine promises; a new one joins the list in ``engine``."""
+"""The contract of every engine. A new engine joins the parameters of ``case``."""
 
 import math
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
 from app.main import CUSTOM_ENGINE, ENGINES
-from tests.faces.custom_networks import bring, calibrate
+from tests.faces.custom_networks import calibrate, write_card
 from tests.support import toy_engine
 from tests.support.toy_faces import toy_photo
 
 
 class Case:
-    """An engine, and pictures that it can see something in."""
+    """An engine and photos for it."""
 
     def __init__(self, spec: str, card: Card, photos: dict[str, bytes]) -> None:
         self.spec = spec
@@ -29,13 +29,13 @@ class Case:
         self.photos = photos
 
     def pixels(self, name: str) -> Pixels:
-        """Return a picture as the worker would show it to the engine."""
+        """Return a photo as the worker decodes it for the engine."""
         picture = decode.decode(self.photos[name], max_pixels=25_000_000, side=self.engine.side)
         assert isinstance(picture, decode.Picture)
         return picture.pixels
 
 
-@pytest.fixture(scope="module", params=["toy", *ENGINES, "ours"])
+@pytest.fixture(scope="module", params=["toy", *ENGINES, "custom"])
 def case(
     request: pytest.FixtureRequest, image: Callable[[str], bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Case:
@@ -52,20 +52,20 @@ def case(
     if request.param in ENGINES:
         loaded = Case(ENGINES[request.param], load_card(request.param), photos)
     else:
-        # SFace as an operator would bring it.
-        settings = calibrate(bring(tmp_path_factory.mktemp("brought") / "own"))
+        # SFace as the network of an operator.
+        settings = calibrate(write_card(tmp_path_factory.mktemp("custom") / "own"))
         loaded = Case(CUSTOM_ENGINE, select_card(settings), photos)
     decode.harden()
     return loaded
 
 
-def test_it_is_what_its_card_says(case: Case) -> None:
+def test_the_engine_is_the_one_on_its_card(case: Case) -> None:
     engine, card = case.engine, case.card
 
     assert (engine.id, engine.dimensions, engine.weights_sha256) == (card.id, card.dimensions, card.weights_sha256)
 
 
-def test_its_files_are_those_of_the_card(case: Case) -> None:
+def test_its_files_are_those_on_the_card(case: Case) -> None:
     assert type(case.engine).weights_files(case.card.settings).keys() == case.card.digests.keys()
 
 
@@ -81,11 +81,11 @@ def test_a_file_that_is_not_on_the_card_does_not_load(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("name", "faces"), [("one", 1), ("again", 1), ("two", 2), ("none", 0)])
-def test_it_finds_every_face(case: Case, name: str, faces: int) -> None:
+def test_every_face_is_found(case: Case, name: str, faces: int) -> None:
     assert len(case.engine.detect(case.pixels(name))) == faces
 
 
-def test_a_face_is_where_its_parts_are(case: Case) -> None:
+def test_the_landmarks_of_a_face_are_inside_its_box(case: Case) -> None:
     (face,) = case.engine.detect(case.pixels("one"))
     top, right, bottom, left = face.box
     parts = [*face.points, *face.eyes, face.nose]
@@ -95,7 +95,7 @@ def test_a_face_is_where_its_parts_are(case: Case) -> None:
     assert face.nose[1] > max(eye[1] for eye in face.eyes)
 
 
-def test_a_vector_is_finite_and_as_long_as_promised(case: Case) -> None:
+def test_a_vector_is_finite_and_has_the_dimensions_of_the_card(case: Case) -> None:
     pixels = case.pixels("one")
     vector = case.engine.embed(pixels, case.engine.detect(pixels)[0])
 
@@ -120,7 +120,7 @@ def test_two_pictures_of_one_person_match_at_the_default_threshold(case: Case) -
     assert distance(one, again, metric=case.card.metric) < find_operating_point(case.card).threshold
 
 
-def test_it_does_not_write_to_the_picture(case: Case) -> None:
+def test_the_engine_does_not_write_to_the_picture(case: Case) -> None:
     pixels = case.pixels("one").copy()
     before = pixels.copy()
     case.engine.embed(pixels, case.engine.detect(pixels)[0])
@@ -128,7 +128,7 @@ def test_it_does_not_write_to_the_picture(case: Case) -> None:
     assert np.array_equal(pixels, before)
 
 
-def test_it_starts_no_thread_once_it_is_made(case: Case) -> None:
+def test_a_loaded_engine_starts_no_thread(case: Case) -> None:
     pixels = case.pixels("one")
     threads = Path("/proc/self/task")
     before = list(threads.iterdir())

@@ -1,4 +1,4 @@
-"""The default engine gives the numbers of the package ``face_recognition`` for every synthetic photo."""
+"""The default engine gives the vectors of the package ``face_recognition`` for every synthetic photo."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ for path in sys.argv[1:]:
     found.append([[box, list(numbers)] for box, numbers in zip(boxes, face_recognition.face_encodings(pixels, boxes))])
 print(json.dumps(found))
 """
-"""Runs in its own process: importing the package loads the 68-point predictor and changes Pillow's settings."""
+"""In a process of its own, since importing the package loads the 68-point predictor and changes Pillow's settings."""
 
 WITH_TWO_FILES = """
 import json, sys
@@ -41,7 +41,7 @@ pixels = np.asarray(Image.open(photo).convert("RGB"))
 vectors = [engine.embed(pixels, face) for face in engine.detect(pixels)]
 print(json.dumps({"faces": len(vectors), "package_imported": "face_recognition" in sys.modules}))
 """
-"""The model files are looked up in a directory that holds two of the four."""
+"""Looks up the model files in a directory that has two of the four."""
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,20 @@ def engine() -> FaceRecognition:
 
 
 @pytest.mark.service
-def test_boxes_and_numbers_are_those_of_the_package(engine: FaceRecognition) -> None:
-    done = subprocess.run([sys.executable, "-c", PACKAGE, *PHOTOS], capture_output=True, check=True)
-    theirs = json.loads(done.stdout)
-    ours = []
-    for photo in PHOTOS:
+def test_boxes_and_vectors_are_those_of_the_package(engine: FaceRecognition, tmp_path: Path) -> None:
+    pictures, files = [], []
+    for number, photo in enumerate(PHOTOS):
         with Image.open(photo) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-        ours.append([[list(face.box), list(engine.embed(pixels, face))] for face in engine.detect(pixels)])
+            reduced = opened.convert("RGB").reduce(2)
+        pictures.append(np.asarray(reduced))
+        files.append(tmp_path / f"{number}.png")
+        reduced.save(files[-1], compress_level=1)
+    with subprocess.Popen([sys.executable, "-c", PACKAGE, *files], stdout=subprocess.PIPE) as package:
+        ours = [
+            [[list(face.box), list(engine.embed(pixels, face))] for face in engine.detect(pixels)]
+            for pixels in pictures
+        ]
+        theirs = json.loads(package.communicate()[0])
 
     assert len(PHOTOS) == 18
     assert [[box for box, _ in faces] for faces in ours] == [[box for box, _ in faces] for faces in theirs]

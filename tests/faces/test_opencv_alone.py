@@ -21,7 +21,7 @@ PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"
 ALONE = Path(__file__).parent / "opencv_alone.py"
 
 
-def test_sface_decides_as_opencv_does_by_itself() -> None:
+def test_sface_decides_as_opencv_does_without_mien() -> None:
     done = subprocess.run([sys.executable, ALONE, *PHOTOS], capture_output=True, check=True)
     alone = [np.array(vector) for vector in json.loads(done.stdout)]
     with pool_of("sface") as pool:
@@ -36,5 +36,5 @@ def test_sface_decides_as_opencv_does_by_itself() -> None:
     assert {pair: apart < threshold for pair, apart in by_mien.items()} == {
         pair: apart < threshold for pair, apart in by_itself.items()
     }
-    # Each finds the face in another size of the picture, so that the crops differ a little.
+    # OpenCV searches the whole picture and Mien a reduced one, so the crops differ a little.
     assert max(abs(by_mien[pair] - by_itself[pair]) for pair in pairs) < 0.15

@@ -1,4 +1,4 @@
-"""What an engine is shown of a photo, and what is kept of it."""
+"""The pixels that an engine receives of a photo, and the photo that is kept."""
 
 import io
 
@@ -14,37 +14,37 @@ from tests.support.toy_faces import toy_photo
 LARGE = toy_photo(1, size=(2000, 1500))
 
 
-class Watched(ToyEngine):
-    """Remembers what it was shown."""
+class RecordingEngine(ToyEngine):
+    """Records the pixels that it receives."""
 
     def __init__(self) -> None:
         super().__init__(toy_card().digests)
-        self.shown: list[Pixels] = []
+        self.received: list[Pixels] = []
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Note the picture."""
-        self.shown.append(pixels)
+        """Record the picture."""
+        self.received.append(pixels)
         return super().detect(pixels)
 
 
-def measured(engine: Watched, *, keep_photo: bool) -> Measurement:
+def measured(engine: RecordingEngine, *, keep_photo: bool) -> Measurement:
     answer = pipeline.measure(engine, LARGE, keep_photo=keep_photo, max_pixels=25_000_000)
     assert isinstance(answer, Measurement)
     return answer
 
 
-def test_an_engine_is_shown_no_more_than_its_side() -> None:
-    engine = Watched()
+def test_a_picture_for_an_engine_is_no_larger_than_its_side() -> None:
+    engine = RecordingEngine()
     measured(engine, keep_photo=False)
 
-    assert [pixels.shape for pixels in engine.shown] == [(480, 640, 3)]
+    assert [pixels.shape for pixels in engine.received] == [(480, 640, 3)]
 
 
-def test_what_is_measured_is_the_same_whether_the_photo_is_kept_or_not() -> None:
-    engine = Watched()
+def test_keeping_the_photo_does_not_change_the_measurement() -> None:
+    engine = RecordingEngine()
     without, kept = measured(engine, keep_photo=False), measured(engine, keep_photo=True)
     assert kept.photo is not None
 
-    assert np.array_equal(engine.shown[0], engine.shown[1])
+    assert np.array_equal(engine.received[0], engine.received[1])
     assert (without.vector, without.quality) == (kept.vector, kept.quality)
     assert (without.photo, Image.open(io.BytesIO(kept.photo)).size) == (None, (1280, 960))

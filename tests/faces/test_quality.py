@@ -1,4 +1,4 @@
-"""A poor photo is refused with what to do about it; a good one is not, whoever is in it."""
+"""A poor photo is refused with an instruction to the person; a good one is accepted for people of any skin."""
 
 import io
 from collections.abc import Callable
@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter
 
 from app.faces import quality
+from app.faces.cards.card import load_card
+from app.faces.engine import Face, Pixels
+from app.faces.engines.face_recognition import FaceRecognition
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit
+from app.faces.workers import pipeline
 from app.faces.workers.messages import QUALITY_NAMES, Measurement
-from app.faces.workers.pool import EnginePool
+from app.faces.workers.pool import MAX_PIXELS, EnginePool
 
 _IMAGES = Path(__file__).parents[1] / "images"
 _GOOD = sorted(str(path.relative_to(_IMAGES)) for path in _IMAGES.glob("people/*/*.jpg"))
+Check = Callable[[bytes], Measurement | Flaw]
 GOOD = {
     "brightness": 180.0,
     "glare": 0.0,
@@ -29,17 +34,30 @@ GOOD = {
 }
 
 
+class FindingEngine(FaceRecognition):
+    """Finds faces as the default engine does, but does not describe them, which takes most of the time."""
+
+    def embed(self, pixels: Pixels, face: Face) -> list[float]:
+        """Return the same vector for every face."""
+        return [1.0] * self.dimensions
+
+
+@pytest.fixture(scope="module")
+def check() -> Check:
+    """Return the pipeline of a worker, in this process."""
+    card = load_card("face_recognition")
+    engine = FindingEngine(card.digests, card.settings)
+    return lambda photo: pipeline.measure(engine, photo, keep_photo=False, max_pixels=MAX_PIXELS)
+
+
 def changed(image: bytes, change: Callable[[Image.Image], Image.Image]) -> bytes:
     out = io.BytesIO()
     change(Image.open(io.BytesIO(image)).convert("RGB")).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
-def test_the_photos_of_all_people_are_good(
-    real_pool: EnginePool, permit: Permit, image: Callable[[str], bytes]
-) -> None:
-    answers = real_pool.measure(permit, [image(name) for name in _GOOD])
-    refused = {name: answer for name, answer in zip(_GOOD, answers, strict=True) if not isinstance(answer, Measurement)}
+def test_the_photos_of_all_people_are_good(check: Check, image: Callable[[str], bytes]) -> None:
+    refused = {name: answer for name in _GOOD if not isinstance(answer := check(image(name)), Measurement)}
 
     assert len(_GOOD) == 18
     assert refused == {}
@@ -65,10 +83,11 @@ def test_the_photos_of_all_people_are_good(
         ("huge_144MP_1bit.png", Flaw.TOO_MANY_PIXELS),
     ],
 )
-def test_an_awkward_photo_is_refused_for_what_it_is(
-    real_pool: EnginePool, permit: Permit, image: Callable[[str], bytes], name: str, code: Flaw
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_awkward_photo_is_refused_with_its_flaw(
+    check: Check, image: Callable[[str], bytes], name: str, code: Flaw
 ) -> None:
-    assert real_pool.measure(permit, [image(f"awkward/{name}")]) == [code]
+    assert check(image(f"awkward/{name}")) == code
 
 
 @pytest.mark.parametrize(
@@ -82,35 +101,28 @@ def test_an_awkward_photo_is_refused_for_what_it_is(
     ids=["blurred", "dark", "bright", "small"],
 )
 def test_a_good_photo_made_poor_is_refused(
-    real_pool: EnginePool,
-    permit: Permit,
-    image: Callable[[str], bytes],
-    change: Callable[[Image.Image], Image.Image],
-    code: Flaw,
+    check: Check, image: Callable[[str], bytes], change: Callable[[Image.Image], Image.Image], code: Flaw
 ) -> None:
-    photo = changed(image("people/P003/amateur_selfie.jpg"), change)
-
-    assert real_pool.measure(permit, [photo]) == [code]
+    assert check(changed(image("people/P003/amateur_selfie.jpg"), change)) == code
 
 
 @pytest.mark.parametrize("person", ["P004", "P006", "P007"])
-def test_half_the_light_is_light_enough_for_darker_skin(
-    real_pool: EnginePool, permit: Permit, image: Callable[[str], bytes], person: str
-) -> None:
+def test_half_the_light_is_enough_for_darker_skin(check: Check, image: Callable[[str], bytes], person: str) -> None:
     photo = changed(image(f"people/{person}/amateur_selfie.jpg"), lambda it: ImageEnhance.Brightness(it).enhance(0.5))
 
-    assert isinstance(real_pool.measure(permit, [photo])[0], Measurement)
+    assert isinstance(check(photo), Measurement)
 
 
-def test_a_beard_is_no_covering(real_pool: EnginePool, permit: Permit, image: Callable[[str], bytes]) -> None:
+def test_a_beard_covers_no_face_in_a_worker_of_the_default_engine(
+    real_pool: EnginePool, permit: Permit, image: Callable[[str], bytes]
+) -> None:
     (bearded,) = real_pool.measure(permit, [image("people/P005/studio_portrait.jpg")])
     assert isinstance(bearded, Measurement)
 
     assert bearded.quality["mouth_tint"] < quality.MAX_MOUTH_TINT / 2
 
 
-def test_the_measures_are_those_that_cross_the_wire(toy_pool: EnginePool) -> None:
-    assert toy_pool.status().engine == "toy"
+def test_the_measures_are_those_in_the_messages() -> None:
     assert GOOD.keys() == QUALITY_NAMES
     assert quality.find_flaw(GOOD) is None
 
@@ -134,17 +146,15 @@ def test_each_limit_alone_refuses(measure: str, value: float, code: Flaw) -> Non
 
 
 @given(st.sampled_from(sorted(QUALITY_NAMES - {"yaw", "glare", "foreshortening", "mouth_tint"})), st.floats(1, 100))
-def test_more_of_a_good_thing_is_still_good(measure: str, times: float) -> None:
+def test_a_higher_value_of_a_good_measure_is_good(measure: str, times: float) -> None:
     assert quality.find_flaw({**GOOD, measure: GOOD[measure] * times}) is None
 
 
 @pytest.mark.parametrize("code", Flaw)
-def test_every_flaw_tells_the_person_what_to_do(code: Flaw) -> None:
-    flaw = code
-
-    assert flaw.problem.status == (415 if code is Flaw.UNSUPPORTED else 422)
-    assert flaw.detail.count(".") >= 2
-    assert flaw.slug in {
+def test_every_flaw_has_an_instruction_for_the_person(code: Flaw) -> None:
+    assert code.problem.status == (415 if code is Flaw.UNSUPPORTED else 422)
+    assert code.detail.count(".") >= 2
+    assert code.slug in {
         "unsupported-image",
         "undecodable-image",
         "no-face",

@@ -1,4 +1,4 @@
-"""A worker that was taken over can do nothing with it."""
+"""A compromised worker can do no more than compute."""
 
 import os
 import subprocess
@@ -24,25 +24,25 @@ needs_filter = pytest.mark.skipif(not _filter_works, reason="this machine has no
 
 
 @needs_filter
-def test_each_deed_of_a_hostile_engine_is_refused(make_pool: MakePool, permit: Permit) -> None:
+def test_each_action_of_a_hostile_engine_is_refused(make_pool: MakePool, permit: Permit) -> None:
     (answer,) = make_pool(engine=hostile_engine.SPEC).measure(permit, [toy_photo(0)])
     assert isinstance(answer, Measurement)
-    done = [deed for deed, outcome in zip(hostile_engine.DEEDS, answer.vector, strict=False) if outcome]
+    done = [action for action, outcome in zip(hostile_engine.ACTIONS, answer.vector, strict=False) if outcome]
 
     assert done == []
 
 
 @pytest.mark.service
-def test_outside_the_sandbox_the_same_deeds_are_not_refused() -> None:
+def test_outside_the_sandbox_the_same_actions_succeed() -> None:
     command = [sys.executable, "-m", "tests.faces.hostile_engine"]
     run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
-    done = dict(zip(hostile_engine.DEEDS, run.stdout.split(), strict=True))
+    done = dict(zip(hostile_engine.ACTIONS, run.stdout.split(), strict=True))
 
-    for deed in ("read a file", "make a TCP socket", "fork", "start a thread", "run a program", "spawn a program"):
-        assert done[deed] == "1"
+    for action in ("read a file", "make a TCP socket", "fork", "start a thread", "run a program", "spawn a program"):
+        assert done[action] == "1"
 
 
-def test_the_sandbox_says_whether_it_is_full(toy_pool: EnginePool, permit: Permit) -> None:
+def test_the_status_reports_whether_the_sandbox_is_full(toy_pool: EnginePool, permit: Permit) -> None:
     toy_pool.measure(permit, [toy_photo(0)])
     status = toy_pool.status()
 
@@ -51,7 +51,7 @@ def test_the_sandbox_says_whether_it_is_full(toy_pool: EnginePool, permit: Permi
 
 
 @pytest.mark.service
-def test_without_the_filter_the_other_walls_stand_and_the_missing_one_is_named() -> None:
+def test_without_the_filter_the_other_protections_hold_and_the_filter_is_reported() -> None:
     script = (
         "import os; from app.faces.workers import sandbox; sandbox.pyseccomp = None;"
         "print(sandbox.enter_sandbox(1 << 30));"
@@ -64,19 +64,19 @@ def test_without_the_filter_the_other_walls_stand_and_the_missing_one_is_named()
     assert "Too many open files" in run.stderr
 
 
-def test_a_worker_that_lies_is_ended_and_not_believed(make_pool: MakePool, permit: Permit) -> None:
-    pool = make_pool(engine=hostile_engine.LIAR_SPEC)
+def test_a_worker_that_forges_frames_is_ended(make_pool: MakePool, permit: Permit) -> None:
+    pool = make_pool(engine=hostile_engine.FORGING_SPEC)
 
     with pytest.raises(BusyError):
         pool.measure(permit, [toy_photo(0)])
 
 
-def test_a_worker_gets_nothing_of_our_environment_or_our_files(
+def test_a_worker_inherits_no_secret_variable_and_no_open_file(
     make_pool: MakePool, permit: Permit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MIEN_KEY_ENCRYPTION_KEY", "secret")
-    with (tmp_path / "register.db").open("w") as ours:
-        os.set_inheritable(ours.fileno(), True)  # noqa: FBT003
+    with (tmp_path / "register.db").open("w") as register:
+        os.set_inheritable(register.fileno(), True)  # noqa: FBT003
         pool = make_pool()
         pool.measure(permit, [toy_photo(0)])
         held = pool._supervisors[0]._worker
@@ -90,7 +90,7 @@ def test_a_worker_gets_nothing_of_our_environment_or_our_files(
 
 
 @pytest.mark.service
-def test_a_worker_ends_with_the_service_even_if_that_is_killed() -> None:
+def test_a_worker_ends_when_the_service_is_killed() -> None:
     script = (
         "import os, uuid; from app.faces.permit import Permit; from app.faces.workers.pool import EnginePool;"
         "from tests.support import toy_engine as t; from tests.support.toy_faces import toy_photo; import psutil;"

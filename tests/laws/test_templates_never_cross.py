@@ -19,7 +19,7 @@ from app.templates import coverage
 from app.templates import status as template_status
 from app.vault.backup_manifest import BackupError
 from tests.consent.spies import change_row, watch_pipe
-from tests.enrolment.engine_change import Ada, ada, served, supersede
+from tests.enrolment.engine_change import EnrolledSubject, enrol_subject, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
 from tests.support.byte_scan import rows
 from tests.support.launcher import refused, run_command
@@ -49,18 +49,18 @@ def relabel(service: RunningService, consent_id: str, *, as_of: Any = OTHER) -> 
 
 
 @pytest.fixture
-def crossed(root: Path) -> Iterator[tuple[RunningService, Ada]]:
+def crossed(root: Path) -> Iterator[tuple[RunningService, EnrolledSubject]]:
     """The template of the older engine has the label of the one in force."""
     clock = MovableClock()
     with served(root, TOY, clock=clock) as before:
-        enrolled = ada(before, keeps=False)
+        enrolled = enrol_subject(before, keep_photos=False)
     with served(root, OTHER, clock=clock) as after:
         relabel(after, enrolled.consent_id)
         yield after, enrolled.at(after)
 
 
 def test_it_is_never_compared_and_the_answer_is_that_for_an_unknown_reference(
-    crossed: tuple[RunningService, Ada], monkeypatch: pytest.MonkeyPatch
+    crossed: tuple[RunningService, EnrolledSubject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, enrolled = crossed
     pipe = watch_pipe(monkeypatch)
@@ -84,16 +84,16 @@ def without_id(answer: tuple[int, bytes, tuple[tuple[str, str], ...]]) -> Any:
     return answer[0], answer[1], [one for one in answer[2] if one[0] != "x-request-id"]
 
 
-def test_a_template_with_the_right_label_is_compared(crossed: tuple[RunningService, Ada]) -> None:
+def test_a_template_with_the_right_label_is_compared(crossed: tuple[RunningService, EnrolledSubject]) -> None:
     """The control: the same engine and relying party."""
     service, enrolled = crossed
-    other = ada(service, keeps=False, party=enrolled.party, face=2)
+    other = enrol_subject(service, keep_photos=False, party=enrolled.party, face=2)
 
-    assert (other.verified(2), other.verified(1)) == ("match", "no_match")
+    assert (other.verify(2), other.verify(1)) == ("match", "no_match")
 
 
 def test_an_export_has_the_sealed_label_and_the_false_one(
-    crossed: tuple[RunningService, Ada],
+    crossed: tuple[RunningService, EnrolledSubject],
 ) -> None:
     _, enrolled = crossed
     answer = enrolled.person("GET", "/v1/me/export")
@@ -114,7 +114,7 @@ def test_an_export_has_the_sealed_label_and_the_false_one(
     assert f"Wrong label in the database</dt><dd>{OTHER.id}" in page
 
 
-def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, Ada]) -> None:
+def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, EnrolledSubject]) -> None:
     _, enrolled = crossed
     document = enrolled.person("GET", "/v1/me/access").json()
     shown = enrolled.template()
@@ -124,20 +124,20 @@ def test_access_and_enrolments_say_the_same(crossed: tuple[RunningService, Ada])
     assert set(document["templates"][0]) == set(schema()["$defs"]["TemplateStatus"]["properties"])
 
 
-def test_enrolling_again_replaces_it(crossed: tuple[RunningService, Ada]) -> None:
+def test_enrolling_again_replaces_it(crossed: tuple[RunningService, EnrolledSubject]) -> None:
     service, enrolled = crossed
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
-    assert enrolled.verified() == "match"
+    assert enrolled.verify() == "match"
     assert coverage.count_mislabelled(service.vault) == 0
 
 
 def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_either(service: RunningService) -> None:
-    enrolled = ada(service, keeps=False)
-    assert enrolled.verified() == "match"
+    enrolled = enrol_subject(service, keep_photos=False)
+    assert enrolled.verify() == "match"
     relabel(service, enrolled.consent_id, as_of=TOY)
 
-    assert enrolled.verified() == 404
+    assert enrolled.verify() == 404
     assert enrolled.template()["engine"] == OTHER.id
     assert coverage.count_mislabelled(service.vault) == 1
 
@@ -145,13 +145,13 @@ def test_a_template_of_the_engine_in_force_under_the_older_one_is_not_compared_e
 def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_path: Path) -> None:
     clock, backup = MovableClock(), tmp_path / "backup"
     with served(root, TOY, clock=clock) as service:
-        first = ada(service, keeps=False)
-        people = [first, *(ada(service, keeps=False, party=first.party, face=face) for face in (2, 3))]
+        first = enrol_subject(service, keep_photos=False)
+        people = [first, *(enrol_subject(service, keep_photos=False, party=first.party, face=face) for face in (2, 3))]
         supersede(service)
         for one in people[:2]:
             relabel(service, one.consent_id)
         make_backup(root, backup)
-        ada(service, keeps=False, party=first.party, face=4)
+        enrol_subject(service, keep_photos=False, party=first.party, face=4)
     was = contents(root)
 
     with pytest.raises(BackupError, match="2 templates are labelled with another engine"):
@@ -163,7 +163,7 @@ def test_a_backup_with_it_is_refused_and_the_data_is_as_it_was(root: Path, tmp_p
 def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_path: Path) -> None:
     clock, backup = MovableClock(), tmp_path / "backup"
     with served(root, TOY, clock=clock) as service:
-        enrolled = ada(service, keeps=False)
+        enrolled = enrol_subject(service, keep_photos=False)
         supersede(service)
         relabel(service, enrolled.consent_id)
         make_backup(root, backup)
@@ -175,7 +175,7 @@ def test_a_dead_row_does_not_keep_a_backup_from_being_restored(root: Path, tmp_p
 def test_the_operator_is_warned_at_the_start(root: Path) -> None:
     clock = MovableClock()
     with served(root, TOY, clock=clock) as before:
-        enrolled = ada(before, keeps=False)
+        enrolled = enrol_subject(before, keep_photos=False)
         supersede(before)
         relabel(before, enrolled.consent_id)
     with capture_logs() as logged:

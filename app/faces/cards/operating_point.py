@@ -41,7 +41,7 @@ class OperatingPoint:
             "target_fmr": self.target_fmr,
             "target_group": self.target_group,
             **self.point.model_dump(),
-            "ci95_by_person": self.interval.model_dump(),
+            "ci95_by_person": self.interval.model_dump(mode="json"),
             "worst_group": None if self.by_origin is None else _worst(self.by_origin),
             "missed_by_origin": self.missed_by_origin,
         }

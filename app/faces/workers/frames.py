@@ -11,11 +11,12 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 MAX_HEADER_BYTES = 8 * 1024
 MAX_BLOBS = 2
 _LENGTH = struct.Struct(">I")
+Member = TypeVar("Member")
 
 Read: TypeAlias = Callable[[int], bytes]
 """Returns exactly that many bytes, or raises."""
@@ -34,22 +35,21 @@ class Frame:
 
     def text(self, name: str) -> str:
         """Return the member *name*, which must be a string."""
-        value = self.header.get(name)
-        if not isinstance(value, str):
-            raise FrameError(name)
-        return value
+        return self._member(name, str)
 
     def integer(self, name: str) -> int:
         """Return the member *name*, which must be an integer, zero or more."""
-        value = self.header.get(name)
-        if type(value) is not int or value < 0:
+        if (value := self._member(name, int)) < 0:
             raise FrameError(name)
         return value
 
-    def mapping(self, name: str) -> dict[str, object]:
+    def mapping(self, name: str) -> dict[str, Any]:
         """Return the member *name*, which must be an object."""
+        return self._member(name, dict)
+
+    def _member(self, name: str, kind: type[Member]) -> Member:
         value = self.header.get(name)
-        if not isinstance(value, dict):
+        if not isinstance(value, kind) or isinstance(value, bool):  # `bool` is a subclass of `int`
             raise FrameError(name)
         return value
 

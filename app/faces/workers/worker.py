@@ -11,7 +11,8 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,10 +67,8 @@ def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, An
         raise RefusedError("weights_differ")
     if any(_sha256(path) != digests[file] for file, path in files.items()):
         raise RefusedError("weights_differ")
-    try:
+    with refuse_on_error():
         engine: Engine = engine_class(digests, settings)
-    except Exception as error:  # an engine may raise anything
-        raise RefusedError("engine_unusable") from error
     return engine
 
 
@@ -95,16 +94,23 @@ def _enter_sandbox(engine: Engine, start: messages.StartRequest, parent: int) ->
     The second warm-up makes a step that the sandbox breaks fail here, and not on a subject's photo.
     """
     decode.harden()
-    try:
+    with refuse_on_error():
         pipeline.warm_up(engine, start.max_pixels)
         orphaned = () if sandbox.die_with_parent(parent) else ("dies_with_parent",)
         missing = (*orphaned, *sandbox.enter_sandbox(start.memory_bytes))
         pipeline.warm_up(engine, start.max_pixels)
+    return missing
+
+
+@contextmanager
+def refuse_on_error() -> Iterator[None]:
+    """Turn the errors of an engine into a `RefusedError`."""
+    try:
+        yield
     except pipeline.UnusableVectorError as error:
         raise RefusedError("vector_unusable") from error
     except Exception as error:  # an engine may raise anything
         raise RefusedError("engine_unusable") from error
-    return missing
 
 
 def _serve(channel: Channel, engine: Engine, max_pixels: int) -> None:

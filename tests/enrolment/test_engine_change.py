@@ -1,4 +1,4 @@
-"""The service is started with another engine: what people and the operator see, and what ends when."""
+"""A start with another engine: its effects on subjects, on the operator, and on the end of templates."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,7 @@ from app.templates import expiry
 from app.templates import status as template_status
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from tests.consent.spies import change_row
-from tests.enrolment.engine_change import acts, ada, open_acts, served, supersede
+from tests.enrolment.engine_change import enrol_subject, entries_of, pending_records, served, supersede
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, enrol
 from tests.support.toy_engine import other_toy_card, toy_card
@@ -30,7 +30,7 @@ def clock() -> MovableClock:
 @pytest.fixture
 def service(root: Path, clock: MovableClock) -> Iterator[RunningService]:
     with served(root, TOY, clock=clock) as running:
-        # In the middle of a day, whatever the day.
+        # At noon, so that a test does not cross midnight.
         clock.moved -= timedelta(hours=clock().hour - 12)
         yield running
 
@@ -40,38 +40,42 @@ def engine_rows(service: RunningService) -> dict[str, tuple[str | None, str | No
     return {engine: (until, end) for engine, until, end in rows(service.vault.data.path, query)}
 
 
-def test_templates_of_the_older_engine_are_never_compared_and_people_enrol_again(
+def test_templates_of_the_superseded_engine_are_never_compared_and_subjects_enrol_again(
     root: Path, clock: MovableClock
 ) -> None:
     with served(root, TOY, clock=clock) as before:
-        enrolled = ada(before, keeps=False)
-        first = enrolled.verified(), enrolled.template()
+        enrolled = enrol_subject(before, keep_photos=False)
+        first = enrolled.verify(), enrolled.template()
     with served(root, OTHER, clock=clock) as after:
         again = enrolled.at(after)
         refused = again.party.verify(again.consent["subject_ref"], toy_photo(1))
-        nobody = again.party.verify("nobody", toy_photo(1))
-        told, stands = again.template(), again.person("GET", "/v1/me/consents").json()["items"]
+        unknown = again.party.verify("unknown", toy_photo(1))
+        template, consents = again.template(), again.person("GET", "/v1/me/consents").json()["items"]
         answer = enrol(again.person, [again.consent_id], [toy_photo(1)])
-        anew = again.verified(), again.verified(2), again.template()
+        anew = again.verify(), again.verify(2), again.template()
     ends = (clock().date() + timedelta(days=90)).isoformat()
 
     assert first[0] == "match"
     assert (first[1]["engine_in_force"], first[1]["ends_on"], first[1]["to_do"]) == (True, None, None)
-    assert (refused.status_code, refused.content) == (404, nobody.content)
-    assert (told["engine"], told["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
-    assert (told["engine_in_force"], told["ends_on"], told["to_do"]) == (False, ends, template_status.ENROL_AGAIN)
-    assert [one["state"] for one in stands] == ["given"], "the consent stands"
+    assert (refused.status_code, refused.content) == (404, unknown.content)
+    assert (template["engine"], template["weights_sha256"]) == (TOY.id, TOY.weights_sha256)
+    assert (template["engine_in_force"], template["ends_on"], template["to_do"]) == (
+        False,
+        ends,
+        template_status.ENROL_AGAIN,
+    )
+    assert [one["state"] for one in consents] == ["given"], "the consent is still in force"
     assert answer.json()["engine"] == OTHER.id
     assert anew[:2] == ("match", "no_match")
     assert (anew[2]["engine"], anew[2]["engine_in_force"], anew[2]["ends_on"]) == (OTHER.id, True, None)
 
 
-def test_the_log_says_when_the_engine_changed_and_when_templates_end(root: Path, clock: MovableClock) -> None:
+def test_the_transparency_log_records_the_change_and_the_end_of_the_templates(root: Path, clock: MovableClock) -> None:
     with served(root, TOY, clock=clock) as before:
-        assert open_acts(before, LoggedAct.ENGINE_CHANGED) == [], "the first is no change"
+        assert pending_records(before, LoggedAct.ENGINE_CHANGED) == [], "the first engine is no change"
     for _ in range(2):
         with served(root, OTHER, clock=clock, superseded_template_days=7) as after:
-            found, known = open_acts(after, LoggedAct.ENGINE_CHANGED), engine_rows(after)
+            found, engines = pending_records(after, LoggedAct.ENGINE_CHANGED), engine_rows(after)
     today, ends = clock().date().isoformat(), (clock().date() + timedelta(days=7)).isoformat()
 
     assert found == [
@@ -84,38 +88,40 @@ def test_the_log_says_when_the_engine_changed_and_when_templates_end(root: Path,
             "weights_before": TOY.weights_sha256,
             "templates_end_on": ends,
         }
-    ], "starting once more with the same changes nothing"
-    assert known == {TOY.id: (today, ends), OTHER.id: (None, None)}
+    ], "a second start with the same engine records nothing"
+    assert engines == {TOY.id: (today, ends), OTHER.id: (None, None)}
 
 
-def test_going_back_before_the_day_brings_the_templates_back(root: Path, clock: MovableClock) -> None:
+def test_a_return_to_the_engine_before_the_last_day_restores_its_templates(root: Path, clock: MovableClock) -> None:
     with served(root, TOY, clock=clock) as before:
-        enrolled = ada(before, keeps=False)
+        enrolled = enrol_subject(before, keep_photos=False)
     for card, days in ((OTHER, 0), (TOY, 60), (OTHER, 60), (TOY, 60)):
         clock.advance(days=days)
         with served(root, card, clock=clock) as service:
-            found, known = enrolled.at(service).verified(), engine_rows(service)
+            found, engines = enrolled.at(service).verify(), engine_rows(service)
 
         assert found == ("match" if card is TOY else 404)
-        assert known[card.id] == (None, None)
+        assert engines[card.id] == (None, None)
 
 
-def test_going_back_after_the_day_does_not_even_if_nobody_swept(root: Path, clock: MovableClock) -> None:
+def test_a_return_after_the_last_day_restores_no_template_even_without_a_maintenance_run(
+    root: Path, clock: MovableClock
+) -> None:
     with served(root, TOY, clock=clock) as before:
-        enrolled = ada(before, keeps=False)
+        enrolled = enrol_subject(before, keep_photos=False)
     with served(root, OTHER, clock=clock):
         pass
     clock.advance(days=91)
     with served(root, TOY, clock=clock) as back:
         again = enrolled.at(back)
 
-        assert again.verified() == 404
+        assert again.verify() == 404
         assert again.person("GET", "/v1/me/enrolments").json()["items"] == []
-        assert [one["templates"] for one in acts(again.person, LoggedAct.TEMPLATE_ENDED)] == [1]
+        assert [one["templates"] for one in entries_of(again.person, LoggedAct.TEMPLATE_ENDED)] == [1]
 
 
-def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(service: RunningService) -> None:
-    enrolled = ada(service, keeps=True)
+def test_templates_end_on_the_day_with_photos_and_keys_and_consents_stay_in_force(service: RunningService) -> None:
+    enrolled = enrol_subject(service, keep_photos=True)
     assert enrolled.renewal is not None
     ids = [enrolled.consent_id, str(enrolled.renewal["consent_id"])]
     enrolment = enrolled.person("GET", "/v1/me/enrolments").json()["items"][0]["enrolment_id"]
@@ -124,15 +130,17 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(servi
     found = []
     for days in (89, 1):
         service.clock.advance(days=days)
-        swept = run_maintenance(service.vault, settings=service.settings, now=service.clock())
+        done = run_maintenance(service.vault, settings=service.settings, now=service.clock())
         left = [rows(service.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
-        found.append((swept.templates_ended, *left))
-    (ended,) = acts(enrolled.person, LoggedAct.TEMPLATE_ENDED)
+        found.append((done.templates_ended, *left))
+    (ended,) = entries_of(enrolled.person, LoggedAct.TEMPLATE_ENDED)
     after = service.living_keys(*ids)
 
     assert found == [(0, 1, 2), (1, 0, 0)]
     assert {one["state"] for one in enrolled.person("GET", "/v1/me/consents").json()["items"]} == {"given"}
-    assert all(len(after[one]) == 1 and not after[one] & keys[one] for one in ids), "what sealed them is destroyed"
+    assert all(len(after[one]) == 1 and not after[one] & keys[one] for one in ids), (
+        "the keys that sealed them are destroyed"
+    )
     assert ended.pop("at")
     assert ended == {
         "act": "template_ended",
@@ -141,39 +149,39 @@ def test_they_end_on_the_day_with_their_photos_and_keys_and_consents_stand(servi
         "engine": TOY.id,
         "weights_sha256": TOY.weights_sha256,
     }
-    assert [one["templates_ended"] for one in open_acts(service, LoggedAct.RETENTION_RUN)] == [1]
+    assert [one["templates_ended"] for one in pending_records(service, LoggedAct.RETENTION_RUN)] == [1]
     assert enrol(enrolled.person, [enrolled.consent_id], [toy_photo(1)]).status_code == 201
 
 
-def test_many_end_page_by_page_and_an_interrupted_end_goes_on(
+def test_templates_end_page_by_page_and_an_interrupted_run_continues(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry, "PAGE", 2)
+    monkeypatch.setattr(expiry, "PAGE", 1)
     party = service.party()
-    people = [ada(service, keeps=False, party=party, face=face) for face in range(5)]
+    people = [enrol_subject(service, keep_photos=False, party=party, face=face) for face in range(3)]
     supersede(service)
     service.clock.advance(days=90)
     calls: list[object] = []
 
-    def failing(*given: object, **more: object) -> None:
-        calls.append(given)
+    def fail_second_call(*arguments: object, **fields: object) -> None:
+        calls.append(arguments)
         if len(calls) == 2:
             raise RuntimeError
-        append_open_entry(*given, **more)  # type: ignore[arg-type]
+        append_open_entry(*arguments, **fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(expiry, "append_open_entry", failing)
+    monkeypatch.setattr(expiry, "append_open_entry", fail_second_call)
     with pytest.raises(RuntimeError):
         expiry.end_superseded_templates(service.vault, now=service.clock())
     left = rows(service.vault.data.path, "SELECT count(*) FROM templates")
     ended = expiry.end_superseded_templates(service.vault, now=service.clock())
 
-    assert (left, ended) == ([(3,)], 3)
+    assert (left, ended) == ([(2,)], 2)
     assert expiry.end_superseded_templates(service.vault, now=service.clock()) == 0
-    assert all(len(acts(one.person, LoggedAct.TEMPLATE_ENDED)) == 1 for one in people)
+    assert all(len(entries_of(one.person, LoggedAct.TEMPLATE_ENDED)) == 1 for one in people)
 
 
-def test_who_is_being_erased_has_no_entry_more(service: RunningService) -> None:
-    leaving = ada(service, keeps=False)
+def test_a_subject_under_erasure_gets_no_further_entry(service: RunningService) -> None:
+    leaving = enrol_subject(service, keep_photos=False)
     supersede(service)
     service.clock.advance(days=90)
     change_row(service.vault, "UPDATE subjects SET erasing = 1 WHERE id = :id", id=UUID(leaving.person.subject_id).hex)
@@ -181,20 +189,20 @@ def test_who_is_being_erased_has_no_entry_more(service: RunningService) -> None:
     assert expiry.end_superseded_templates(service.vault, now=service.clock()) == 0
 
 
-# --- Held by the database
+# --- Enforced by the database
 
 
 def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(service: RunningService) -> None:
-    enrolled = ada(service, keeps=False)
+    enrolled = enrol_subject(service, keep_photos=False)
     columns = [row[1] for row in rows(service.vault.data.path, "PRAGMA table_info(templates)")]
     copied = ", ".join({"id": ":id", "weights_sha256": ":weights", "engine_id": ":engine"}.get(c, c) for c in columns)
     statement = f"INSERT OR REPLACE INTO templates SELECT {copied} FROM templates WHERE grant_id = :grant"  # noqa: S608 - names of the schema
-    given = {"id": "f" * 32, "grant": UUID(enrolled.consent_id).hex}
+    values = {"id": "f" * 32, "grant": UUID(enrolled.consent_id).hex}
 
     for engine, weights in (("toy", "0" * 64), ("other_toy", TOY.weights_sha256)):
         with pytest.raises(IntegrityError, match="a template needs an engine that was in force"):
-            change_row(service.vault, statement, engine=engine, weights=weights, **given)
-    change_row(service.vault, statement, engine="toy", weights=TOY.weights_sha256, **given)
+            change_row(service.vault, statement, engine=engine, weights=weights, **values)
+    change_row(service.vault, statement, engine="toy", weights=TOY.weights_sha256, **values)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +214,8 @@ def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(servic
         ("UPDATE engines SET engine_id = 'other_toy'", "an engine is never renamed"),
     ],
 )
-def test_a_label_never_changes(service: RunningService, statement: str, reason: str) -> None:
-    ada(service, keeps=False)
+def test_the_database_refuses_a_change_of_a_label(service: RunningService, statement: str, reason: str) -> None:
+    enrol_subject(service, keep_photos=False)
 
     with pytest.raises(IntegrityError, match=reason):
         change_row(service.vault, statement)

@@ -1,4 +1,4 @@
-"""A threshold is a false match rate on a named trial, kept for all pairs or in every labelled group."""
+"""A threshold keeps a false match rate in a named trial: over all pairs, or in every labelled group."""
 
 import copy
 
@@ -32,7 +32,7 @@ def without_groups(card: Card) -> Card:
         (SFACE, 1e-4, TargetGroup.WORST, 0.54, 2.8e-5, 0.01139),
     ],
 )
-def test_a_target_picks_a_threshold_from_the_card(
+def test_a_target_selects_a_threshold_from_the_card(
     card: Card, target: float, group: TargetGroup, threshold: float, fmr: float, fnmr: float
 ) -> None:
     found = find_operating_point(card, target, group)
@@ -64,8 +64,8 @@ def test_a_rate_that_the_trial_does_not_support_is_refused(card: Card, target: f
         find_operating_point(card, target)
 
 
-def test_what_is_supported_ends_where_the_intervals_over_people_end() -> None:
-    """1e-6 was seen among 87 million pairs of SFace, but of so few people that it may as well be 2.5e-6."""
+def test_the_lowest_supported_rate_is_the_upper_end_of_an_interval_over_people() -> None:
+    """SFace had 1e-6 over 87 million pairs, but of so few people that the rate may be 2.5e-6."""
     lowest = SFACE.calibration.points[0]
 
     assert lowest.fmr < 1e-6
@@ -75,7 +75,7 @@ def test_what_is_supported_ends_where_the_intervals_over_people_end() -> None:
         find_operating_point(SFACE, 2.4e-6, TargetGroup.ALL)
 
 
-def test_a_trial_without_an_interval_supports_nothing() -> None:
+def test_a_trial_without_an_interval_supports_no_rate() -> None:
     document = copy.deepcopy(SFACE.as_document())
     document["calibration"]["ci95_by_person"] = []
 
@@ -83,7 +83,7 @@ def test_a_trial_without_an_interval_supports_nothing() -> None:
         find_operating_point(parse_card(document))
 
 
-def test_the_card_has_a_default_and_the_settings_go_before_it() -> None:
+def test_the_settings_override_the_default_of_the_card() -> None:
     assert [find_operating_point(card).target_fmr for card in (DLIB, SFACE, toy_card())] == [1e-3, 1e-4, 1e-3]
     assert find_operating_point(SFACE).target_group is TargetGroup.WORST
     assert choose_operating_point(SFACE, Settings()) == find_operating_point(SFACE)
@@ -91,7 +91,7 @@ def test_the_card_has_a_default_and_the_settings_go_before_it() -> None:
     assert find_operating_point(toy_card()).threshold == 0.54
 
 
-def test_without_labels_the_target_is_kept_on_average_and_nothing_else_can_be_asked() -> None:
+def test_without_labelled_groups_only_a_target_over_all_pairs_is_possible() -> None:
     card = without_groups(SFACE)
 
     assert find_operating_point(card).target_group is TargetGroup.ALL
@@ -99,11 +99,11 @@ def test_without_labels_the_target_is_kept_on_average_and_nothing_else_can_be_as
         find_operating_point(card, target_group=TargetGroup.WORST)
 
 
-def test_what_is_in_force_names_the_groups_in_which_the_target_is_missed() -> None:
-    told = find_operating_point(DLIB).as_document()
+def test_the_operating_point_lists_the_groups_in_which_the_target_is_missed() -> None:
+    document = find_operating_point(DLIB).as_document()
 
-    assert told["worst_group"]["group"] == "Asian-F"
-    assert told["missed_by_origin"]["Asian-F"] == 0.18
-    assert "White-M" in told["missed_by_origin"]
-    assert all(rate > 1e-3 for rate in told["missed_by_origin"].values())
-    assert told["target_group"] == "worst"
+    assert document["worst_group"]["group"] == "Asian-F"
+    assert document["missed_by_origin"]["Asian-F"] == 0.18
+    assert "White-M" in document["missed_by_origin"]
+    assert all(rate > 1e-3 for rate in document["missed_by_origin"].values())
+    assert document["target_group"] == "worst"

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from app.faces.cards.custom_card import CustomCard, NetworkInput
 from tests.architecture.source import ROOT
-from tests.faces.custom_networks import POOLED, bring, calibrate, network
+from tests.faces.custom_networks import POOLED, calibrate, network, write_card
 from tests.support.launcher import refused, run_command
 from tests.support.pages import check_page
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "how-to" / "use-your-own-engine.md"
 
 
-def images(folder: Path) -> Path:
-    """Make more people of those there are, by tinting their photos: to a network these are no others, but more.
+def write_images(folder: Path) -> Path:
+    """Write tinted copies of the photos as more people, since a trial of seven people supports no rate.
 
-    So its error rates are high, and the seven people's own would support none at all.
+    The network confuses the copies, so its error rates are high.
     """
     for photo in sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg")):
         with Image.open(photo) as opened:
@@ -33,24 +33,24 @@ def images(folder: Path) -> Path:
     return folder
 
 
-def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    more = {
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
+    environment = {
         "HERE": str(tmp_path / "here"),
-        "IMAGES": str(images(tmp_path / "people")),
+        "IMAGES": str(write_images(tmp_path / "people")),
         "MIEN_TARGET_FMR": "0.3",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
 
     service = tmp_path / "service"
-    more |= {"MIEN_DATA_DIR": str(service / "data"), "MIEN_KEYS_DIR": str(service / "keys")}
+    environment |= {"MIEN_DATA_DIR": str(service / "data"), "MIEN_KEYS_DIR": str(service / "keys")}
 
-    assert check_page(PAGE, tmp_path, more) == 5
+    assert check_page(PAGE, tmp_path, environment) == 5
     assert not list((tmp_path / "cache").rglob("measured*"))
 
 
-def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -> None:
-    card = bring(tmp_path / "own", network(POOLED))
-    words = (
+def test_a_trial_that_supports_no_rate_keeps_its_measurements(tmp_path: Path) -> None:
+    card = write_card(tmp_path / "own", network(POOLED))
+    arguments = (
         "--origin",
         "a test",
         "--agreed",
@@ -62,7 +62,7 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
     )
     done = run_command(
         tmp_path / "service",
-        *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *words),
+        *("evaluate", str(ROOT / "tests" / "images" / "people"), "--calibrate", *arguments),
         MIEN_ENGINE=f"onnx:{card}",
     )
 
@@ -75,50 +75,50 @@ def test_a_trial_that_supports_no_rate_keeps_what_was_measured(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "engine", "reason"),
+    ("arguments", "engine", "reason"),
     [
         ((), "sface", "sface ships with its calibration"),
         (("--pairs", "pairs.csv"), "onnx:card.json", "leave out --pairs"),
     ],
 )
-def test_what_cannot_be_a_calibration_is_refused_before_anything_is_measured(
-    tmp_path: Path, words: tuple[str, ...], engine: str, reason: str
+def test_an_impossible_calibration_is_refused_before_measuring(
+    tmp_path: Path, arguments: tuple[str, ...], engine: str, reason: str
 ) -> None:
     stated = ("--origin", "a test", "--agreed", "yes", "--out", str(tmp_path / "out"))
-    words = ("evaluate", str(tmp_path), "--calibrate", *words, *stated)
-    done = run_command(tmp_path, *words, MIEN_ENGINE=engine, COLUMNS="300")
+    arguments = ("evaluate", str(tmp_path), "--calibrate", *arguments, *stated)
+    done = run_command(tmp_path, *arguments, MIEN_ENGINE=engine, COLUMNS="300")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_the_page_names_every_member() -> None:
+def test_the_page_documents_every_member() -> None:
     tables = " ".join(re.findall(r"^\| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
 
     assert not [name for name in (*CustomCard.model_fields, *NetworkInput.model_fields) if f"`{name}`" not in tables]
 
 
-def gone(card: Path) -> None:
+def remove_card(card: Path) -> None:
     card.unlink()
 
 
-def without_calibration(card: Path) -> None:
+def remove_calibration(card: Path) -> None:
     card.with_name("card.calibration.json").unlink()
 
 
-def other_network(card: Path) -> None:
+def replace_network(card: Path) -> None:
     card.with_name("our.onnx").write_bytes(b"another")
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "reason"),
-    [(gone, "no such file"), (without_calibration, "it has no calibration"), (other_network, "its SHA-256 is")],
+    ("spoil", "reason"),
+    [(remove_card, "no such file"), (remove_calibration, "it has no calibration"), (replace_network, "its SHA-256 is")],
 )
-def test_a_start_that_is_refused_leaves_nothing(tmp_path: Path, spoilt: Callable[[Path], None], reason: str) -> None:
-    card = bring(tmp_path / "own", network(POOLED))
+def test_a_refused_start_leaves_no_store(tmp_path: Path, spoil: Callable[[Path], None], reason: str) -> None:
+    card = write_card(tmp_path / "own", network(POOLED))
     calibrate(card)
-    spoilt(card)
+    spoil(card)
     new = tmp_path / "new"
     done = run_command(new, "serve", "--port", "0", MIEN_ENGINE=f"onnx:{card}")
 

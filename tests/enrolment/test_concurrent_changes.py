@@ -1,4 +1,4 @@
-"""While the engine works, people withdraw, engines die and queues fill: nothing is stored of what did not finish."""
+"""Changes while the engine works: an enrolment that did not finish stores nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 def decision(party: Party, consent: dict[str, Any], face: int) -> str:
-    """Return what a party learns of a face."""
+    """Return the decision that the relying party gets about a face."""
     return str(party.verify(consent["subject_ref"], toy_photo(face, variant=3)).json().get("decision"))
 
 
@@ -31,7 +31,7 @@ def refuse(service: RunningService, person: Person, consent: dict[str, Any]) -> 
     person("POST", "/v1/me/consents", json=body | {k: consent[k] for k in ("purpose", "notice_sha256")})
 
 
-def give_anew(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
+def renew_consent(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     withdraw(service, person, consent)
     body = {k: consent[k] for k in ("purpose", "notice_sha256", "relying_party_id")}
     assert person("POST", "/v1/me/consents", json=body).status_code == 201
@@ -45,9 +45,9 @@ def erase(service: RunningService, person: Person, consent: dict[str, Any]) -> N
     assert person("DELETE", "/v1/me").status_code == 200
 
 
-@pytest.mark.parametrize("act", [withdraw, refuse, give_anew, expire, erase], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("act", [withdraw, refuse, renew_consent, expire, erase], ids=lambda act: act.__name__)
 @pytest.mark.parametrize("of", ["verification", "template_renewal"])
-def test_what_ends_while_the_engine_works_is_not_enrolled_for(
+def test_a_consent_that_ends_while_the_engine_works_gets_no_template(
     service: RunningService, act: Callable[[RunningService, Person, dict[str, Any]], None], of: str
 ) -> None:
     person, party = service.person(), service.party()
@@ -57,18 +57,18 @@ def test_what_ends_while_the_engine_works_is_not_enrolled_for(
     }
     keys = dict[str, Any]()
 
-    def meanwhile() -> None:
+    def end_consent() -> None:
         act(service, person, consents[of])
         keys.update(everything(service.vault))
 
-    service.pool.after = meanwhile
+    service.pool.after = end_consent
 
     answer = enrol(person, [consents["verification"]["consent_id"]], [toy_photo(1)], keep_photos="true")
 
     assert slug(answer) == (403, "consent-required")
     erased = act is erase
     assert count_recorded_refusals(keys, everything(service.vault)) == 1 - erased, (
-        "the refusal, and nothing else; no key is left over"
+        "only the refusal is stored, and no key remains"
     )
     assert keys["mien.templates"] == keys["mien.photos"] == []
 
@@ -77,10 +77,10 @@ def test_a_busy_engine_refuses_and_nothing_is_stored(service: RunningService) ->
     person, party, consent = service.enrolled(face=1)
     before = everything(service.vault)
 
-    def full() -> None:
+    def be_busy() -> None:
         raise BusyError
 
-    service.pool.before = full
+    service.pool.before = be_busy
     answers = [
         enrol(person, [consent["consent_id"]], [toy_photo(2)]),
         party.verify(consent["subject_ref"], toy_photo(1)),
@@ -96,7 +96,7 @@ def test_a_busy_engine_refuses_and_nothing_is_stored(service: RunningService) ->
     assert decision(party, consent, 1) == "match"
 
 
-def test_an_engine_that_dies_over_a_photo_stores_nothing(service: RunningService) -> None:
+def test_a_photo_that_kills_the_worker_stores_nothing(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     before = everything(service.vault)
 

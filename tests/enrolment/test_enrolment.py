@@ -1,4 +1,4 @@
-"""Enrolling: one reference for each consent, all or nothing, and gone when its person says so."""
+"""Enrolment: one reference for each consent, all or nothing, and deleted when the subject wants it."""
 
 import io
 from typing import Any
@@ -22,22 +22,22 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 def enrolments(person: Person) -> list[dict[str, Any]]:
-    """Return the person's enrolments, as listed."""
+    """Return the subject's enrolments, as listed."""
     items: list[dict[str, Any]] = person("GET", PATH).json()["items"]
     return items
 
 
 def generations(service: RunningService, consent: dict[str, Any]) -> set[int]:
-    """Return the generations of key that a consent has."""
+    """Return the generations of a consent's keys."""
     return service.living_keys(consent["consent_id"]).get(consent["consent_id"], set())
 
 
 def decision(party: Party, consent: dict[str, Any], face: int) -> str:
-    """Return what a party learns of a face."""
+    """Return the decision that the relying party gets about a face."""
     return str(party.verify(consent["subject_ref"], toy_photo(face, variant=3)).json().get("decision"))
 
 
-def test_each_of_several_consents_gets_a_template_of_its_own(service: RunningService) -> None:
+def test_each_of_several_consents_gets_its_own_template(service: RunningService) -> None:
     person = service.person()
     doors = [service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION), service.party("Gate")]
     consents = [
@@ -49,14 +49,14 @@ def test_each_of_several_consents_gets_a_template_of_its_own(service: RunningSer
 
     answer = enrol(person, [*ids, ids[0]], [toy_photo(1), toy_photo(1, variant=1)])
 
-    said = answer.json()
+    body = answer.json()
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
-    assert (set(said), said["engine"]) == ({"enrolment_id", "engine", "photos"}, "toy")
-    assert [photo["index"] for photo in said["photos"]] == [0, 1]
-    assert all(photo["quality"] for photo in said["photos"])
+    assert (set(body), body["engine"]) == ({"enrolment_id", "engine", "photos"}, "toy")
+    assert [photo["index"] for photo in body["photos"]] == [0, 1]
+    assert all(photo["quality"] for photo in body["photos"])
     (listed,) = enrolments(person)
-    assert listed["enrolment_id"] == said["enrolment_id"]
+    assert listed["enrolment_id"] == body["enrolment_id"]
     assert sorted(one["consent_id"] for one in listed["templates"]) == sorted(ids)
     assert listed["photo_ids"] == []
     sealed = rows(service.vault.data.path, "SELECT DISTINCT sealed FROM templates")
@@ -66,7 +66,7 @@ def test_each_of_several_consents_gets_a_template_of_its_own(service: RunningSer
     assert [decision(doors[0], consents[0], 1), decision(doors[1], consents[2], 1)] == ["None", "match"]
 
 
-def test_enrolling_again_replaces(service: RunningService) -> None:
+def test_a_new_enrolment_replaces_the_template(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     (old,) = enrolments(person)
 
@@ -75,11 +75,11 @@ def test_enrolling_again_replaces(service: RunningService) -> None:
     (new,) = enrolments(person)
     assert new["enrolment_id"] == answer.json()["enrolment_id"] != old["enrolment_id"]
     assert [decision(party, consent, 1), decision(party, consent, 2)] == ["no_match", "match"]
-    assert len(generations(service, consent)) == 1, "the key of what was replaced is destroyed"
+    assert len(generations(service, consent)) == 1, "the key of the replaced template is destroyed"
     assert count(service.vault, "templates") == 1
 
 
-def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(service: RunningService) -> None:
+def test_a_kept_photo_is_a_jpeg_without_metadata_for_its_subject_only(service: RunningService) -> None:
     person, other, party = service.person(), service.person(), service.party()
     consent, renewal = service.consent(person, party), service.consent(person, None, "template_renewal")
     secret = b"GPS 52.5 13.4 canary"
@@ -93,13 +93,13 @@ def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(service: RunningService)
 
     (listed,) = enrolments(person)
     for photo_id, size in zip(listed["photo_ids"], [(640, 480), (320, 240)], strict=True):
-        shown = person("GET", f"/v1/me/photos/{photo_id}")
-        image = Image.open(io.BytesIO(shown.content))
+        answer = person("GET", f"/v1/me/photos/{photo_id}")
+        image = Image.open(io.BytesIO(answer.content))
 
-        assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
-        assert shown.headers["cache-control"] == "no-store"
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        assert answer.headers["cache-control"] == "no-store"
         assert (image.format, image.size, dict(image.getexif())) == ("JPEG", size, {})
-        assert secret not in shown.content
+        assert secret not in answer.content
         assert "comment" not in image.info
         assert other("GET", f"/v1/me/photos/{photo_id}").status_code == 404
         assert party("GET", f"/v1/me/photos/{photo_id}").status_code == 403
@@ -109,7 +109,7 @@ def test_a_kept_photo_is_a_bare_jpeg_for_its_owner_only(service: RunningService)
     assert decision(party, consent, 1) == "match"
 
 
-def test_photos_are_kept_only_if_asked(service: RunningService) -> None:
+def test_photos_are_kept_only_on_request(service: RunningService) -> None:
     person = service.person()
     consent = service.consent(person, service.party())
     service.consent(person, None, "template_renewal")
@@ -120,7 +120,7 @@ def test_photos_are_kept_only_if_asked(service: RunningService) -> None:
         assert count(service.vault, "photos") == 0, keep
 
 
-def test_enrolling_again_replaces_the_kept_photos(service: RunningService) -> None:
+def test_a_new_enrolment_replaces_the_kept_photos(service: RunningService) -> None:
     person = service.person()
     consent, renewal = service.consent(person, service.party()), service.consent(person, None, "template_renewal")
 
@@ -151,11 +151,11 @@ def test_deleting_an_enrolment_leaves_the_consent_and_no_template(service: Runni
     assert slug(party.verify(consent["subject_ref"], toy_photo(1))) == (404, "no-such-consent")
     assert len(person("GET", "/v1/me/consents").json()["in_force"]) == 2
     assert person("DELETE", f"{PATH}/{listed['enrolment_id']}").status_code == 404
-    assert enrol(person, [consent["consent_id"]], [toy_photo(2)]).status_code == 201, "the consent still carries"
+    assert enrol(person, [consent["consent_id"]], [toy_photo(2)]).status_code == 201, "the consent is still in force"
     assert decision(party, consent, 2) == "match"
 
 
-def test_one_bad_photo_and_nothing_is_kept_of_any(service: RunningService) -> None:
+def test_one_unusable_photo_prevents_the_whole_enrolment(service: RunningService) -> None:
     person, party, consent = service.enrolled(face=1)
     before = everything(service.vault)
     cut = toy_photo(2)[:200]
