@@ -68,9 +68,6 @@ def enrol(
         permit, _ = find_permit(session, now=clock())
     measured = _measure(engine, permit, photos)
     step("measured")
-    vectors_found = [photo.vector for photo in measured]
-    if odd := policy.find_odd_photos(vectors_found, metric=engine.card.metric, threshold=engine.threshold):
-        raise NotTheSamePersonError(odd)
     try:
         with vault.change() as change:
             now = clock()
@@ -90,7 +87,11 @@ def _measure(engine: RunningEngine, permit: Permit, photos: Sequence[bytes]) -> 
     if flaws := [(index, result) for index, result in enumerate(results) if isinstance(result, Flaw)]:
         details = [{"index": index, "slug": flaw.slug, "detail": flaw.detail} for index, flaw in flaws]
         raise PhotoRefusedError.from_flaw(flaws[0][1], photos=details)
-    return [result for result in results if isinstance(result, Measurement)]
+    measured = [result for result in results if isinstance(result, Measurement)]
+    photo_vectors = [photo.vector for photo in measured]
+    if odd := policy.find_odd_photos(photo_vectors, metric=engine.card.metric, threshold=engine.threshold):
+        raise NotTheSamePersonError(odd)
+    return measured
 
 
 def _commit(
