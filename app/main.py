@@ -135,10 +135,8 @@ def create_app(
     """Prepare the stores and create the application. It closes the stores when it stops.
 
     Args:
-        settings: the settings.
         vault: both stores, open.
         engine: the engine pool and its card.
-        clock: the clock of the application.
         background: whether jobs run beside the requests.
 
     Raises:
