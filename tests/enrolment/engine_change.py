@@ -100,7 +100,7 @@ def supersede(service: RunningService, card: Card | None = None, *, days: int = 
     engine_history.put_in_force(service.vault, card or other_toy_card(), days=days, now=service.clock())
 
 
-def renew(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -> renewal.RenewalCounts:
+def run_renewal(service: RunningService, *, pool: ToyPool | None = None, **more: Any) -> renewal.RenewalCounts:
     """Renew the templates with the other engine."""
     card = other_toy_card()
     engine = RunningEngine(pool=pool or other_pool(), card=card, target_fmr=1e-3, threshold=0.54)

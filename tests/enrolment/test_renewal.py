@@ -27,7 +27,7 @@ from tests.enrolment.engine_change import (
     enrol_subject,
     entries_of,
     other_pool,
-    renew,
+    run_renewal,
     served,
     supersede,
 )
@@ -73,8 +73,8 @@ def test_a_template_is_renewed_from_its_kept_photos(root: Path) -> None:
         meanwhile = enrolled.template()
         pool = other_pool()
         measured = record_permits(pool)
-        done = renew(before, pool=pool)
-        again, key_after = renew(before), before.living_keys(enrolled.consent_id)
+        done = run_renewal(before, pool=pool)
+        again, key_after = run_renewal(before), before.living_keys(enrolled.consent_id)
     with served(root, OTHER, clock=clock) as after:
         found = enrolled.at(after)
         decisions, template = (found.verify(), found.verify(2)), found.template()
@@ -129,7 +129,7 @@ def test_a_template_that_is_renewed_while_it_is_listed_is_listed_anew(
 ) -> None:
     enrolled = enrol_subject(service, keep_photos=True)
     supersede(service)
-    sealed_weights, changes = store.sealed_weights, [renew]
+    sealed_weights, changes = store.sealed_weights, [run_renewal]
 
     def renew_first(vault: Vault, template: Template) -> str:
         while changes:
@@ -151,7 +151,7 @@ def test_the_template_of_each_consent_of_the_enrolment_is_renewed(service: Runni
     pool = other_pool()
     measured = record_permits(pool)
 
-    assert renew(service, pool=pool) == renewal.RenewalCounts(renewed=2)
+    assert run_renewal(service, pool=pool) == renewal.RenewalCounts(renewed=2)
     assert len(measured) == 2, "each photo is measured once"
     assert template_engines(service) == [OTHER.id] * 2
 
@@ -210,7 +210,7 @@ def test_photos_without_a_consent_in_force_are_not_measured(
     pool = other_pool()
     measured = record_permits(pool)
 
-    assert renew(service, pool=pool) == renewal.RenewalCounts()
+    assert run_renewal(service, pool=pool) == renewal.RenewalCounts()
     assert measured == []
     assert template_engines(service) == [TOY.id]
     assert enrolled.template()["to_do"] == to_do
@@ -219,10 +219,10 @@ def test_photos_without_a_consent_in_force_are_not_measured(
 def test_a_restricted_template_is_renewed_when_its_subject_lifts_the_restriction(service: RunningService) -> None:
     enrolled = restricted(service)
     supersede(service)
-    renew(service)
+    run_renewal(service)
     enrolled.person("DELETE", "/v1/me/restriction").raise_for_status()
 
-    assert renew(service) == renewal.RenewalCounts(renewed=1)
+    assert run_renewal(service) == renewal.RenewalCounts(renewed=1)
 
 
 def test_a_permit_for_renewal_needs_both_consents(service: RunningService) -> None:
@@ -246,7 +246,7 @@ def test_unusable_photos_are_reported_to_their_subject_and_not_tried_again(servi
     supersede(service)
     pool = FlawPool(Flaw.TOO_DARK)
     measured = record_permits(pool)
-    done = [renew(service, pool=pool) for _ in range(3)]
+    done = [run_renewal(service, pool=pool) for _ in range(3)]
     (entry,) = entries_of(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)
 
     assert done == [renewal.RenewalCounts(have_to_enrol_again=1), renewal.RenewalCounts(), renewal.RenewalCounts()]
@@ -271,7 +271,7 @@ def test_photos_that_the_new_engine_attributes_to_two_people_are_not_combined(
 
     monkeypatch.setattr(policy, "find_odd_photos", find_odd_photos)
 
-    assert renew(service) == renewal.RenewalCounts(have_to_enrol_again=1)
+    assert run_renewal(service) == renewal.RenewalCounts(have_to_enrol_again=1)
     assert seen == [0.54]
     assert [one["slug"] for one in entries_of(enrolled.person, LoggedAct.TEMPLATE_NOT_RENEWED)] == [
         "not-the-same-person"
@@ -283,7 +283,7 @@ def test_a_photo_that_does_not_open_is_recorded_as_unreadable(service: RunningSe
     supersede(service)
     change_row(service.vault, "UPDATE photos SET sealed = x'00' WHERE position = 1")
 
-    assert renew(service) == renewal.RenewalCounts(have_to_enrol_again=1)
+    assert run_renewal(service) == renewal.RenewalCounts(have_to_enrol_again=1)
     (entry,) = [one for one in failure_entries(service, enrolled) if one["act"] == LoggedAct.TEMPLATE_NOT_RENEWED]
     assert entry["slug"] == renewal.UNREADABLE
 
@@ -344,7 +344,7 @@ def test_a_change_while_the_engine_works_prevents_the_renewal(
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert renew(service, pool=pool) == renewal.RenewalCounts(left=1)
+    assert run_renewal(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert OTHER.id not in template_engines(service)
     assert rows(service.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
     if change is not erase:
@@ -372,7 +372,7 @@ def test_a_change_during_the_wait_for_the_engine_prevents_the_measurement(
 
     pool.measure = measure  # type: ignore[assignment,method-assign]
 
-    assert renew(service, pool=pool, wait_for_turn=wait_for_turn_and_change) == renewal.RenewalCounts(left=1)
+    assert run_renewal(service, pool=pool, wait_for_turn=wait_for_turn_and_change) == renewal.RenewalCounts(left=1)
     assert measured == []
 
 
@@ -382,7 +382,7 @@ def test_a_change_of_engine_during_a_run_prevents_the_renewal(service: RunningSe
     pool = other_pool()
     pool.after = lambda: supersede(service, TOY)
 
-    assert renew(service, pool=pool) == renewal.RenewalCounts(left=1)
+    assert run_renewal(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert template_engines(service) == [TOY.id]
 
 
@@ -390,7 +390,7 @@ def test_an_engine_that_is_not_in_force_renews_nothing(service: RunningService) 
     enrol_subject(service, keep_photos=True)
 
     with pytest.raises(NotInForceError, match="start the service with this one first"):
-        renew(service)
+        run_renewal(service)
 
 
 def test_no_transaction_is_open_during_a_measurement(service: RunningService) -> None:
@@ -399,7 +399,7 @@ def test_no_transaction_is_open_during_a_measurement(service: RunningService) ->
     pool, open_transactions = other_pool(), []
     stores = (service.vault.data, service.vault.register.store)
     pool.before = lambda: open_transactions.append([store.writer.pool.checkedout() for store in stores])  # type: ignore[attr-defined]
-    renew(service, pool=pool)
+    run_renewal(service, pool=pool)
 
     assert open_transactions == [[0, 0]] * 2
 
@@ -412,10 +412,10 @@ def test_a_run_yields_before_each_photo_and_a_later_run_continues(service: Runni
     supersede(service)
     pool = other_pool()
     measured, turns = record_permits(pool), iter([True, False])
-    done = renew(service, pool=pool, wait_for_turn=lambda: next(turns))
+    done = run_renewal(service, pool=pool, wait_for_turn=lambda: next(turns))
 
     assert (done, len(measured)) == (renewal.RenewalCounts(left=1), 1)
-    assert renew(service) == renewal.RenewalCounts(renewed=1)
+    assert run_renewal(service) == renewal.RenewalCounts(renewed=1)
 
 
 def test_a_busy_engine_ends_the_run(service: RunningService) -> None:
@@ -428,7 +428,7 @@ def test_a_busy_engine_ends_the_run(service: RunningService) -> None:
 
     pool.before = busy
 
-    assert renew(service, pool=pool) == renewal.RenewalCounts(left=1)
+    assert run_renewal(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert template_engines(service) == [TOY.id]
 
 
@@ -441,5 +441,5 @@ def test_templates_are_renewed_page_by_page_with_progress(
         enrol_subject(service, keep_photos=True, party=party, face=face)
     supersede(service)
 
-    assert renew(service, report=reports.append) == renewal.RenewalCounts(renewed=3)
+    assert run_renewal(service, report=reports.append) == renewal.RenewalCounts(renewed=3)
     assert reports[-1] == "3 enrolments"

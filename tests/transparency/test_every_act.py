@@ -20,7 +20,7 @@ from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
 from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
-from tests.enrolment.engine_change import FlawPool, renew, supersede
+from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
 from tests.support.launcher import environment
 from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, copied, enrol, serving
 from tests.support.toy_engine import toy_card
@@ -275,12 +275,12 @@ def change_engine_of_kept_photos(case: EnrolledCase) -> None:
 
 def renew_template(case: EnrolledCase) -> None:
     change_engine_of_kept_photos(case)
-    assert renew(case.service).renewed == 1
+    assert run_renewal(case.service).renewed == 1
 
 
 def fail_to_renew_template(case: EnrolledCase) -> None:
     change_engine_of_kept_photos(case)
-    assert renew(case.service, pool=FlawPool()).have_to_enrol_again == 1
+    assert run_renewal(case.service, pool=FlawPool()).have_to_enrol_again == 1
 
 
 ACTS: dict[str, tuple[Act, set[str]]] = {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app.jobs.maintenance import run_maintenance
 from app.vault.vault import Vault
 from tests.consent.spies import change_row, everything
-from tests.enrolment.engine_change import FlawPool, renew, supersede
+from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
 from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, copied, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -149,11 +149,11 @@ def end_templates(case: EnrolledCase) -> None:
 
 
 def renew(case: EnrolledCase) -> None:
-    renew(case.service)
+    run_renewal(case.service)
 
 
 def fail_to_renew(case: EnrolledCase) -> None:
-    renew(case.service, pool=FlawPool())
+    run_renewal(case.service, pool=FlawPool())
 
 
 @pytest.mark.parametrize("act", [change_engine, end_templates, renew, fail_to_renew])
