@@ -1,6 +1,7 @@
 """Rules of the code, checked on the syntax tree. Each lint takes a module and yields its faults, one line each."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -126,8 +127,16 @@ def vague_names(module: Module) -> Iterator[str]:
 
 
 def relationships(module: Module) -> Iterator[str]:
-    """No ORM relationship: it loads and deletes implicitly, and couples rooms."""
+    """No ORM relationship to a table of another module: it loads and deletes implicitly, and couples rooms."""
+    own = {node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)}
+    allowed = {
+        id(node.value)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.AnnAssign) and own & set(re.findall(r"\w+", ast.unparse(node.annotation)))
+    }
     for node in ast.walk(module.tree):
+        if id(node) in allowed:
+            continue
         if isinstance(node, ast.Call) and (
             _last(node.func) == "relationship" or module.meaning(node.func) == "sqlalchemy.orm.relationship"
         ):

@@ -67,6 +67,11 @@ FOUND: list[tuple[Lint, str, str]] = [
     (lints.relationships, "app/consent/tables.py", "from sqlalchemy.orm import relationship\nx = relationship()"),
     (lints.relationships, "app/consent/tables.py", "from sqlalchemy.orm import relationship as r\nx = r()"),
     (lints.relationships, "app/consent/tables.py", "from sqlalchemy import orm\nx = orm.relationship('Other')"),
+    (
+        lints.relationships,
+        "app/consent/tables.py",
+        "from sqlalchemy.orm import relationship\nclass A:\n b: Mapped['Elsewhere'] = relationship()",
+    ),
 ]
 
 ALLOWED: list[tuple[Lint, str, str]] = [
@@ -88,6 +93,11 @@ ALLOWED: list[tuple[Lint, str, str]] = [
     (lints.too_long, "app/db/sqlite/store.py", "def f():\n" + "    x = 1\n" * 39),
     (lints.imports_inside, "app/db/sqlite/store.py", "import os\ndef f(): os.getcwd()"),
     (lints.vague_names, "app/db/data_map.py", ""),
+    (
+        lints.relationships,
+        "app/parties/tables.py",
+        "from sqlalchemy.orm import relationship\nclass A:\n b: Mapped[list['B']] = relationship()\nclass B: ...",
+    ),
 ]
 
 
