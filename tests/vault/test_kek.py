@@ -162,7 +162,7 @@ def test_file_in_an_unwritable_directory_is_refused_before_any_change(
         raise OSError(18, os.strerror(18))
 
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(KekError, match="cannot be replaced where it lies"):
+    with pytest.raises(KekError, match="cannot be replaced in its directory"):
         file.begin(file.read()[0].id)
     assert [path.name for path in tmp_path.iterdir()] == ["kek"]
 
