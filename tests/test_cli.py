@@ -289,7 +289,7 @@ def test_another_key_encryption_key_is_refused_and_nothing_is_purged(stopped_ser
     before = rows(stopped_service)
     other = base64.b64encode(b"k" * 32).decode()
 
-    assert all_refuse(command, "key-encryption key is not the one", MIEN_KEK=other)
+    assert all_refuse(command, "key-encryption key does not open the keys of this register", MIEN_KEK=other)
     assert rows(stopped_service) == before
     assert len(before["mien.templates"]) == 1
     assert result_of(command("sweep", "--json"))["purged"] == 0, "with the right key nothing was purged"
