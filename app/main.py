@@ -266,7 +266,7 @@ class _Service:
         except Exception as error:
             # The text of any other error may be personal.
             reason = str(error) if isinstance(error, ForeignRegisterError) else type(error).__name__
-            log.error("cannot serve", reason=reason, notes=error.__notes__)
+            log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
             raise
 
     def _jobs(self) -> Sequence[scheduler.Job]:

@@ -99,6 +99,15 @@ def test_every_documented_test_exists(path: str) -> None:
     assert not [one for one in named if f"def {one[1]}(" not in (ROOT / one[0]).read_text("utf-8")]
 
 
+def test_every_place_that_enforces_a_law_exists() -> None:
+    """A place is a name and its file, as in: `open_template` (`app/templates/store.py`)."""
+    text = (ROOT / "docs/reference/laws.md").read_text("utf-8")
+    places = re.findall(r"`(\w+)`\s+\(`(app/[\w/]+\.py)`", text)
+
+    assert len(places) > 5
+    assert not [name for name, path in places if not re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8"))]
+
+
 def test_slugs_of_derived_kinds_are_found() -> None:
     source = 'class A(Problem): slug = "a-b"\nclass B(errors.A): slug: ClassVar[str] = "c"\nclass N: slug = "n"'
 

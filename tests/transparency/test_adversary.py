@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from app.transparency.log import batch, entries
+from app.transparency.log import batch, entries, padding
 from app.transparency.log.entries import LogEntry
 from tests.support.service_fixture import copied
 from tests.transparency.adversary import STRATEGIES, Auc, Guess, auc, combined, learned, scores
@@ -84,18 +84,18 @@ def test_no_strategy_finds_the_leaves_of_a_person(root: Path) -> None:
 def keep_order_of_acts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let leaves join in the order of their acts, with the padding at the end."""
     order: list[bytes] = []
-    add_pending_leaf, pad = entries.add_pending_leaf, batch._pad
+    add_pending_leaf, pad = entries.add_pending_leaf, padding.pad
 
     def record_order(session: Session, leaf: bytes) -> None:
         order.append(leaf)
         add_pending_leaf(session, leaf)
 
-    def sort_by_order(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
+    def sort_by_order(leaves: Sequence[bytes], *, multiple: int, noise: int) -> list[bytes]:
         known = {leaf: place for place, leaf in enumerate(order)}
-        return sorted(pad(leaves, multiple, noise), key=lambda leaf: known.get(leaf, len(order)))
+        return sorted(pad(leaves, multiple=multiple, noise=noise), key=lambda leaf: known.get(leaf, len(order)))
 
     monkeypatch.setattr(entries, "add_pending_leaf", record_order)
-    monkeypatch.setattr(batch, "_pad", sort_by_order)
+    monkeypatch.setattr(padding, "pad", sort_by_order)
 
 
 def use_no_salt(monkeypatch: pytest.MonkeyPatch) -> None:

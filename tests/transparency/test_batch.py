@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.transparency.log import batch
+from app.transparency.log import batch, padding
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.transparency.joined_leaves import (
@@ -157,7 +157,7 @@ def test_every_leaf_is_equally_often_in_every_place() -> None:
     leaves = [bytes([number]) * 32 for number in range(5)]
     found = Counter[tuple[bytes, int]]()
     for _ in range(2400):
-        padded = batch._pad(leaves, PADDING, 0)
+        padded = padding.pad(leaves, multiple=PADDING, noise=0)
         found.update((leaf, padded.index(leaf)) for leaf in leaves)
     chi_square = sum((found[leaf, place] - 300) ** 2 / 300 for leaf in leaves for place in range(8))
 

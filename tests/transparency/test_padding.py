@@ -55,7 +55,7 @@ def best_guess(*, noise: int) -> float:
     seen = []
     for _ in range(BATCHES):
         other = chance.random() < 0.5
-        seen.append((other, len(batch._pad([b""] * (OWN_ACTS + other), multiple, noise))))
+        seen.append((other, len(padding.pad([b""] * (OWN_ACTS + other), multiple=multiple, noise=noise))))
     cuts = {size for _, size in seen}
     return max(sum((size > cut) == other for other, size in seen) / BATCHES for cut in cuts)
 

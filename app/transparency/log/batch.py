@@ -11,7 +11,6 @@ would join at once, and show its time.
 After a crash between 2 and 3, the next batch finds the leaves in the tree and only deletes them.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +25,6 @@ from app.transparency.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, 
 from app.transparency.verify.checkpoint import Checkpoint
 from app.vault.vault import Vault
 
-CHANCE = secrets.SystemRandom()
 LEAVES_PER_COMMIT = 1000
 """Limits the time for which a batch blocks other writers of the register to about 0.1 s."""
 
@@ -101,8 +99,8 @@ def _append(
         if head is None or not (at_once or _due(head, vault, now)):
             return None
         leaves = _new_leaves(session, pending)
-        settings, nothing = vault.settings, at_once and not leaves
-        padded = [] if nothing else _pad(leaves, settings.log_padding, settings.log_noise)
+        nothing, multiple, noise = at_once and not leaves, vault.settings.log_padding, vault.settings.log_noise
+        padded = [] if nothing else padding.pad(leaves, multiple=multiple, noise=noise)
         root = tiles.append_leaves(session, padded, size=head.size, guard=guard)
         checkpoint = Checkpoint(log_origin(origin_id), head.size + len(padded), root)
         if padded:
@@ -140,16 +138,3 @@ def _new_leaves(session: Session, pending: Sequence[PendingLeaf]) -> list[bytes]
     session.execute(update(OpenEntry).where(OpenEntry.leaf.in_(to_join)).values(joined=True))
     session.flush()
     return list(leaves)
-
-
-def _pad(leaves: Sequence[bytes], multiple: int, noise: int) -> list[bytes]:
-    """Return the leaves of a batch in random order, with random leaves that look like the others.
-
-    First a random number is added, which hides the count even from those who know all other leaves of the batch. Then
-    the batch is filled up to a multiple, so that quiet batches look alike.
-    """
-    least = len(leaves) + (padding.draw_padding(noise, chance=CHANCE) if noise else 0)
-    size = multiple * max(1, -(-least // multiple)) if multiple > 1 else least
-    padded = [*leaves, *(secrets.token_bytes(tiles.HASH_BYTES) for _ in range(size - len(leaves)))]
-    CHANCE.shuffle(padded)
-    return padded
