@@ -124,7 +124,7 @@ def test_running_service_answers_every_request_during_rotations(service: Running
         return answer
 
     def rotations() -> None:
-        for _ in range(2):
+        while len(told) < 2 or answers[200] < 12:
             done = run_command(service.root, "keys", "rotate", "--json")
             assert done.returncode == 0, done.stderr
             told.append(json.loads(done.stdout))
@@ -147,9 +147,8 @@ def test_running_service_answers_every_request_during_rotations(service: Running
 
     run_beside(rotations, use_service, threads=2)
 
-    assert len({one["kek_id"] for one in told}) == 2
+    assert len({one["kek_id"] for one in told}) == len(told)
     assert not any(one["resumed"] for one in told)
-    assert answers[200] > 10
     assert door.verify(consent["subject_ref"], toy_photo(3)).json()["decision"] == "match"
     assert stay("GET", "/v1/me").json()["display_name"] == "Ada Canary"
 
