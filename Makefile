@@ -19,7 +19,7 @@ MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .PHONY: help demo run test test-unit test-slow check reliability format lock clean bench fuzz machine
 
-help: ## Say what there is
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer); ARGS="..." goes to the command: make test ARGS="-k consent"'
 
@@ -51,14 +51,14 @@ check: setup-dev ## Format, lint, types and import rules
 	@echo '* mypy --strict' && .venv/bin/python -m mypy
 	@echo '* lint-imports' && .venv/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint(["--no-logo"])'
 
-reliability: setup-dev ## Kill the process at every step of everything, and write the table of docs/reference/reliability.md
+reliability: setup-dev ## Kill the process at every step of each operation, and write the table of docs/reference/reliability.md
 	@.venv/bin/python -m pytest tests/crash --write-table $(ARGS)
 
-format: setup-dev ## Put right what ruff can put right by itself
+format: setup-dev ## Fix formatting and simple lint faults
 	@.venv/bin/python -m ruff check --fix-only --quiet .
 	@.venv/bin/python -m ruff format --quiet .
 
-fuzz: setup-fuzz ## Throw half a minute of broken pictures at the decoder
+fuzz: setup-fuzz ## Send broken pictures to the decoder for half a minute
 	@mkdir -p build/fuzz/seen build/fuzz/found
 	@PYTHONPATH=.venv/fuzz .venv/bin/python -m fuzz.decode -max_total_time=30 -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
 		-artifact_prefix=build/fuzz/found/ -verbosity=0 -print_final_stats=1 $(ARGS) build/fuzz/seen fuzz/corpus
@@ -89,7 +89,7 @@ setup-dev: .venv/.dev-$(VERSION) ; @:
 setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
 
 .venv/.run-$(VERSION): requirements/run.txt
-	@test ! -L .venv || { echo '.venv is a link to somewhere else: remove it, or make it anew where it lies.'; exit 1; }
+	@test ! -L .venv || { echo '.venv is a link to somewhere else: remove it, or run this command where it points to.'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'Mien needs Python 3.11 or newer; $(PYTHON) is $(or $(VERSION),not there). Name another, as in PYTHON=python3.12.'; exit 1; }
 	@echo '* making .venv with Python $(VERSION)'

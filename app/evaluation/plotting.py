@@ -1,4 +1,4 @@
-"""Loads the modules that draw with Matplotlib, an optional library (``pip install 'mien[evaluate]'``)."""
+"""Loads the modules that draw with Matplotlib, an optional library (the extra ``evaluate``)."""
 
 import importlib
 import importlib.util
@@ -14,7 +14,7 @@ def check_installed() -> None:
         EvaluationError: the library is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise EvaluationError("the plots need Matplotlib, which is not installed: pip install 'mien[evaluate]'")
+        raise EvaluationError("the plots need Matplotlib: install Mien with its extra `evaluate`")
 
 
 def load_figures(module: str) -> Callable[..., dict[str, str]]:

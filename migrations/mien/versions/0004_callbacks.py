@@ -1,4 +1,4 @@
-"""Where relying parties are told of consents, what they are still to be told, and what people see of that."""
+"""Callbacks of relying parties, their outbox, and the deliveries that subjects can see."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply. Nobody has a callback yet, and nothing is told of what was before."""
+    """Apply. No relying party has a callback yet; earlier events are not delivered."""
     op.add_column("relying_parties", sa.Column("callback", sa.String(2000), nullable=True))
     op.add_column("relying_parties", sa.Column("callback_id", sa.Uuid(), nullable=True))
     op.create_table(

@@ -1,4 +1,4 @@
-"""The log: its tree in tiles, its heads, the entries about nobody, and the keys that sign."""
+"""The transparency log: its tree in tiles, its heads, its open entries, and the signing keys."""
 
 import sqlalchemy as sa
 from alembic import op
