@@ -4,8 +4,8 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,8 @@ from tests.machine.cells import Cell
 from tests.machine.model import Event, Grant, Model, Person
 from tests.machine.receipts import receipt_of
 
+ACCESS_COUNTS = timedelta(days=400)
+"""The default of `MIEN_ACCESS_COUNT_DAYS`."""
 Rows = list[dict[str, Any]]
 SHOWN = {
     "subjects",
@@ -85,7 +87,8 @@ def held(person: Person, model: Model, document: dict[str, Any]) -> None:
     _lines(person, data["comparisons"])
     _receipts(person, data)
     _entries(person, data)
-    same("accesses", {row["on_day"]: row["times"] for row in data["access_counts"]}, _days(person))
+    accesses = {row["on_day"]: row["times"] for row in data["access_counts"]}
+    same("accesses", accesses, _days(person, kept=accesses, since=model.now - ACCESS_COUNTS))
     _only_theirs(person, data)
 
 
@@ -93,8 +96,10 @@ def _count(things: Sequence[object]) -> list[int]:
     return list(range(1, len(things) + 1))
 
 
-def _days(person: Person) -> dict[str, int]:
-    return {day.isoformat(): times for day, times in person.accesses.items()}
+def _days(person: Person, *, kept: Container[str], since: datetime) -> dict[str, int]:
+    """Return the accesses of each day, without older days that a maintenance run has deleted."""
+    days = {day.isoformat(): times for day, times in person.accesses.items()}
+    return {day: times for day, times in days.items() if day in kept or day > since.date().isoformat()}
 
 
 def _only_theirs(person: Person, data: dict[str, Rows]) -> None:
