@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECEIPT, SEALED_RECORD
-from app.db.types import Row, UtcDateTime, value_enum
+from app.db.data_map import CREDENTIAL, IMPERSONAL, SEALED_RECEIPT
+from app.db.types import Row, SealedListRow, UtcDateTime, value_enum
 from app.vault.tables import RegisterRow
 
 # --- In the register
@@ -101,32 +101,19 @@ class SigningKey(RegisterRow):
 # --- In the data store
 
 
-class EntryRow(Row):
-    """One entry about a subject, sealed under their key: the record, and the salt of the leaf."""
+class EntryRow(SealedListRow):
+    """One entry about a subject: the record, and the salt of the leaf. The id is that of the act if it has one."""
 
     __tablename__ = "entries"
-    __table_args__ = (UniqueConstraint("subject_id", "position"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """The id of the act if it has one, as a comparison does."""
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
-    position: Mapped[int] = mapped_column(info=PERSONAL)
-    """Counts the subject's entries, from 1."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
-class ReceiptRow(Row):
-    """One receipt, sealed under the subject's key. Its payload is the record of its leaf."""
+class ReceiptRow(SealedListRow):
+    """One receipt. Its payload is the record of its leaf. The id is that of the act if it has one."""
 
     __tablename__ = "receipts"
-    __table_args__ = (UniqueConstraint("subject_id", "position"),)
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
-    """The id of the act if it has one, as a consent event does."""
-    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), info=PERSONAL)
-    position: Mapped[int] = mapped_column(info=PERSONAL)
-    """Counts the subject's receipts, from 1."""
-    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECEIPT)
+    # Still the last column: exports keep the order.
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, sort_order=1, info=SEALED_RECEIPT)
 
 
 class PendingLeaf(Row):
