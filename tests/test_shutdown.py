@@ -1,7 +1,6 @@
 """SIGTERM ends the real program: requests in progress are answered, new ones refused, and no process is left."""
 
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tests.support.byte_scan import rows
 from tests.support.launcher import HANG_S, Program, run_program
 from tests.support.service_fixture import Party, Person, enrol
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.service
 
@@ -60,10 +60,10 @@ def test_verification_in_progress_at_sigterm_is_answered_and_recorded(tmp_path: 
             for worker in workers:
                 worker.suspend()
             sent = [executor.submit(party, "POST", "/v1/verifications", **probe, extensions=trace) for _ in range(6)]
-            deadline = time.monotonic() + HANG_S
-            while events.count("http11.send_request_body.complete") < 6 or not has_read_all(running):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(
+                lambda: events.count("http11.send_request_body.complete") >= 6 and has_read_all(running),
+                within_s=HANG_S,
+            )
             under_way = sum(not one.done() for one in sent)
             running.process.send_signal(signal.SIGTERM)
             for worker in workers:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.commands import invoke
+from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -130,8 +130,8 @@ def test_the_person_and_the_controller_can_read_a_dispute_and_the_files_cannot(s
     (held,) = person("GET", "/v1/me/access").json()["data"]["disputes"]
     service.vault.checkpoint_all()
     found = Needles().text("note", NOTE).found(files_under(service.root / "data", service.root / "keys"))
-    listed = json.loads(invoke(service.root, "disputes", "--json").stdout)["disputes"]
-    printed = invoke(service.root, "disputes").stdout
+    listed = json.loads(run_here(service.root, "disputes", "--json").stdout)["disputes"]
+    printed = run_here(service.root, "disputes").stdout
 
     comparison_id = address.split("/")[4]
     assert [(one["comparison_id"] == comparison_id, one["disputed"]) for one in items] == [(False, False), (True, True)]

@@ -14,7 +14,7 @@ from app.comparisons import enumeration_guard, maintenance
 from tests.comparisons.failures import fail, waits
 from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, rows
-from tests.support.commands import invoke
+from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -117,8 +117,8 @@ def test_a_block_outlasts_a_restart_and_is_shown_to_the_operator(root: Path, poo
         door = service.party("Door")
         for number in range(FEW):
             door.verify(f"unknown {number}", toy_photo(1))
-    listed = invoke(root, "relying-party", "list", "--json")
-    printed = invoke(root, "relying-party", "list")
+    listed = run_here(root, "relying-party", "list", "--json")
+    printed = run_here(root, "relying-party", "list")
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         refused = Party(service.client, door.id, door.key).verify("unknown", toy_photo(1))
 

@@ -26,7 +26,7 @@ from app.rights import personal_data, retention
 from app.settings import DEMONSTRATION
 from tests.architecture.source import ROOT
 from tests.compliance.complete_service import WHO
-from tests.support.commands import invoke
+from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, settings_for
 from tests.support.toy_engine import toy_card
 
@@ -192,11 +192,11 @@ def test_markdown_has_every_field_and_escapes_markup(service: RunningService) ->
 
 
 def test_the_commands_print_json_and_markdown(root: Path) -> None:
-    markdown = invoke(root, "records-of-processing")
-    one, other = (invoke(root, "records-of-processing", *how) for how in (["--format", "json"], ["--json"]))
-    inputs = invoke(root, "dpia-inputs", "--json")
-    notice = invoke(root, "privacy-notice", "--json")
-    named = invoke(root, "privacy-notice", MIEN_PROFILE="live", MIEN_CONTROLLER_NAME="Example Ltd")
+    markdown = run_here(root, "records-of-processing")
+    one, other = (run_here(root, "records-of-processing", *how) for how in (["--format", "json"], ["--json"]))
+    inputs = run_here(root, "dpia-inputs", "--json")
+    notice = run_here(root, "privacy-notice", "--json")
+    named = run_here(root, "privacy-notice", MIEN_PROFILE="live", MIEN_CONTROLLER_NAME="Example Ltd")
 
     assert markdown.stdout.startswith("# Record of processing activities\n")
     assert DEMONSTRATION in markdown.stdout

@@ -20,7 +20,7 @@ from app.parties import service as parties
 from app.settings import DEMONSTRATION, UNNAMED, Settings
 from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
 from tests.consent.drafts import draft, publish, shipped
-from tests.support.commands import invoke
+from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -305,8 +305,8 @@ def test_a_name_that_cannot_be_shown_stops_the_start(value: str) -> None:
 
 
 def test_the_command_prints_the_requirements_and_exits_with_the_result(root: Path) -> None:
-    shown = invoke(root, "live-check")
-    lacking = invoke(root, "live-check", "--json")
+    shown = run_here(root, "live-check")
+    lacking = run_here(root, "live-check", "--json")
     found = json.loads(lacking.stdout)
 
     assert (shown.exit_code, lacking.exit_code) == (1, 1)

@@ -15,7 +15,7 @@ from app.rights import retention
 from app.settings import Settings
 from tests.compliance import reading_level
 from tests.consent.drafts import draft, publish, shipped
-from tests.support.commands import invoke
+from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
 
@@ -92,7 +92,7 @@ def test_days_in_words(days: int, words: str) -> None:
 def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path, pool: SharedPool) -> None:
     plain, other = tmp_path / "plain", tmp_path / "other"
     prepare(plain)
-    made = invoke(other, "migrate", MIEN_CONSENT_DAYS="90", MIEN_CONSENT_MAX_DAYS="180")
+    made = run_here(other, "migrate", MIEN_CONSENT_DAYS="90", MIEN_CONSENT_MAX_DAYS="180")
     assert made.exit_code == 0, made.stderr
     found = []
     for root, more in ((plain, {}), (other, OTHER)):
@@ -139,9 +139,9 @@ def test_an_outdated_notice_of_the_controller_is_found_too(service: RunningServi
 
 
 def test_the_command_prints_version_and_change_of_each_notice(root: Path) -> None:
-    first = invoke(root, "notice", "publish-shipped", "--json")
-    changed = invoke(root, "notice", "publish-shipped", "--json", MIEN_CONSENT_DAYS="90")
-    people = invoke(root, "notice", "publish-shipped", MIEN_CONSENT_DAYS="90")
+    first = run_here(root, "notice", "publish-shipped", "--json")
+    changed = run_here(root, "notice", "publish-shipped", "--json", MIEN_CONSENT_DAYS="90")
+    people = run_here(root, "notice", "publish-shipped", MIEN_CONSENT_DAYS="90")
 
     assert [one["new"] for one in json.loads(first.stdout)["notices"]] == [False] * 3
     assert [(one["version"], one["new"]) for one in json.loads(changed.stdout)["notices"]] == [(NEXT, True)] * 3

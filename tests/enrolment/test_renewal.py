@@ -1,6 +1,5 @@
 """Templates are renewed from kept photos, and never against the will of their subject."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -35,6 +34,7 @@ from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 
 TOY, OTHER = toy_card(), other_toy_card()
 
@@ -116,9 +116,7 @@ def test_a_running_service_renews_templates_by_itself(root: Path) -> None:
         enrolled = enrol_subject(before, keep_photos=True)
     with served(root, OTHER, clock=clock, sweep_interval_s=0.05) as after:
         found = enrolled.at(after)
-        deadline = time.monotonic() + 120
-        while not found.template()["engine_in_force"] and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: found.template()["engine_in_force"])
 
         assert found.verify() == "match"
         assert len(entries_of(found.person, LoggedAct.TEMPLATE_RENEWED)) == 1

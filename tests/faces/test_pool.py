@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,18 +25,12 @@ from app.kit.errors import BusyError
 from tests.faces.conftest import MakePool, distance
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import PEOPLE, crashing_photo, exhausting_photo, slow_photo, toy_photo
+from tests.support.waiting import wait_until
 
 
 def _workers(pool: EnginePool) -> list[psutil.Process]:
     workers = [supervisor._worker for supervisor in pool._supervisors]
     return [psutil.Process(worker._process.pid) for worker in workers if worker is not None]
-
-
-def _wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 120
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds
 
 
 def test_the_same_person_is_near_and_another_far(toy_pool: EnginePool, permit: Permit) -> None:
@@ -126,7 +118,7 @@ def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit:
     worker.suspend()
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(pool.measure, permit, [toy_photo(0)]) for _ in range(2)]
-        _wait_until(lambda: len(pool._queue._waiting) + pool._queue._running == 2)
+        wait_until(lambda: len(pool._queue._waiting) + pool._queue._running == 2)
 
         with pytest.raises(BusyError) as refused:
             pool.measure(permit, [toy_photo(0)])
@@ -191,7 +183,7 @@ def test_an_idle_worker_that_dies_is_replaced(make_pool: MakePool, permit: Permi
     (dead,) = _workers(pool)
     dead.kill()
 
-    assert _wait_until(lambda: not dead.is_running() and pool.status().workers == 1)
+    wait_until(lambda: not dead.is_running() and pool.status().workers == 1)
 
 
 def test_an_image_that_exceeds_the_memory_limit_is_broken(make_pool: MakePool, permit: Permit) -> None:
@@ -239,12 +231,11 @@ def test_an_engine_that_is_not_the_one_on_the_card_is_refused(make_pool: MakePoo
 def test_status_goes_from_starting_to_ready_to_closed(make_pool: MakePool) -> None:
     pool = make_pool(workers=2)
     first = pool.status()
-    ready = _wait_until(lambda: pool.status().workers == 2)
+    wait_until(lambda: pool.status().workers == 2)
     serving = pool.status()
     pool.close()
 
     assert (first.ready, first.sandbox, first.reason) == (False, "unknown", "the workers are starting")
-    assert ready
     assert (serving.ready, serving.engine, serving.weights_verified, serving.reason) == (True, "toy", True, None)
     assert (pool.status().ready, pool.status().reason) == (False, "closed")
 
@@ -254,9 +245,9 @@ def test_closing_finishes_running_calls_and_refuses_waiting_ones(make_pool: Make
     pool.measure(permit, [toy_photo(0)])
     with ThreadPoolExecutor(2) as threads:
         running = threads.submit(pool.measure, permit, [slow_photo(0.6)])
-        _wait_until(lambda: pool._queue._running == 1)
+        wait_until(lambda: pool._queue._running == 1)
         waiting = threads.submit(pool.measure, permit, [toy_photo(0)])
-        _wait_until(lambda: len(pool._queue._waiting) == 1)
+        wait_until(lambda: len(pool._queue._waiting) == 1)
         pool.close()
 
         assert isinstance(running.result()[0], Measurement)
@@ -268,7 +259,7 @@ def test_closing_finishes_running_calls_and_refuses_waiting_ones(make_pool: Make
 
 def test_closing_during_the_start_leaves_no_process_and_no_thread(make_pool: MakePool) -> None:
     pool = make_pool(workers=2)
-    _wait_until(lambda: bool(_workers(pool)))
+    wait_until(lambda: bool(_workers(pool)))
     started = _workers(pool)
     pool.close()
 

@@ -1,7 +1,6 @@
 """People who between them do every kind of writing and of reading that there is, over HTTP."""
 
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -148,11 +147,3 @@ def sound(root: Path) -> bool:
 def unused_keys(root: Path) -> set[bytes]:
     """Return the owner digests of keys without an owner in the data."""
     return {owner for owner, _, _ in slots(root)} - set(owners(root / "data" / "mien.db"))
-
-
-def eventually(holds: Callable[[], bool], *, within_s: float = 120.0) -> bool:
-    """Wait for what the next sweep does."""
-    until = time.monotonic() + within_s
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.1)
-    return holds()

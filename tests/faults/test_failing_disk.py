@@ -13,9 +13,10 @@ import pytest
 
 from tests.crash import log_files
 from tests.faults.running_service import FaultyProgram, photo, served, under_libfiu
-from tests.faults.scenario import ENDINGS, STORAGE, Town, eventually, outcomes, sound, statuses, unused_keys
+from tests.faults.scenario import ENDINGS, STORAGE, Town, outcomes, sound, statuses, unused_keys
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, copied
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.injected, pytest.mark.slow]
 EIO, EROFS = 5, 30
@@ -58,7 +59,7 @@ def test_failed_write_is_reported_and_rolled_back(running: FaultyProgram, fault:
     assert not [line for line in log if line["event"] == "fault"]
     assert sound(running.root)
     assert log_files.found_in(running.root, ()) == []
-    assert eventually(lambda: not unused_keys(running.root))
+    wait_until(lambda: not unused_keys(running.root))
 
 
 @dataclass

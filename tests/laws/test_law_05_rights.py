@@ -27,6 +27,7 @@ from tests.support import toy_engine
 from tests.support.byte_scan import SEALED, rows
 from tests.support.service_fixture import WORKERS, Party, RunningService, SharedPool, enrol, serving
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 
 assert app.main.ROUTERS, "every table is known once the application is"
 
@@ -183,9 +184,7 @@ def full_engine(pool: EnginePool, party: Party, ref: str) -> Iterator[list[int]]
         try:
             for _ in range(crowd):
                 threads.submit(ask)
-            deadline = time.monotonic() + 120
-            while 503 not in answered and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: 503 in answered)
             yield answered
         finally:
             for worker in workers:

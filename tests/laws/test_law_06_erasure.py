@@ -5,7 +5,6 @@ run or a restart completes it, once.
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.support.byte_scan import Needles, rows, slots
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 from tests.vault.disk import IMPATIENT, full_disk
 
 Failing = Callable[[RunningService], "AbstractFailure"]
@@ -238,14 +238,6 @@ def test_restart_completes_it_by_itself(root: Path, pool: SharedPool, failing: F
         wait_until_completed(second, answer.headers["Location"])
 
     assert unmatched.status_code == 404
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def wait_until_completed(service: RunningService, location: str) -> None:

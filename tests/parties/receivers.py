@@ -16,9 +16,9 @@ from app.callbacks.delivery_worker import DeliveryWorker
 from app.callbacks.registration import set_callback
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
+from tests.support.waiting import PATIENCE_S
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
-SOON_S = 120.0
 Behaviour = Callable[[socket.socket], object]
 
 
@@ -137,14 +137,6 @@ def closed_port() -> int:
     return port
 
 
-def wait_until(holds: Callable[[], object], *, within_s: float = SOON_S) -> None:
-    """Wait until the condition holds."""
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, "the condition did not come to hold"
-        time.sleep(0.02)
-
-
 def set_url(service: RunningService, party: Party, url: str | None) -> None:
     """Set a party's callback, as the operator's command does."""
     set_callback(service.vault, party_id=UUID(party.id), to=url, private=True, now=service.clock())
@@ -153,7 +145,7 @@ def set_url(service: RunningService, party: Party, url: str | None) -> None:
 def deliver(worker: DeliveryWorker) -> None:
     """Try the messages that are due, and wait for the results."""
     worker.start_due()
-    worker.wait(within_s=SOON_S)
+    worker.wait(within_s=PATIENCE_S)
 
 
 def list_outbox(service: RunningService) -> list[tuple[str, str]]:

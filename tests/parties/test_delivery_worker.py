@@ -18,11 +18,12 @@ from app.callbacks.http_client import CallResult, Outcome
 from app.jobs.deliver_callbacks import delivery_worker
 from app.kit.clock import utc_now
 from tests.crash.process_launcher import ProcessLauncher, Spot, Trial
-from tests.parties.receivers import Receiver, closed_port, deliver, never_answer, run_receiver, set_url, wait_until
+from tests.parties.receivers import Receiver, closed_port, deliver, never_answer, run_receiver, set_url
 from tests.support.byte_scan import rows
 from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import pytest
 
 from examples.receiver import EARLY_S, LATE_S, Receiver, RefusedError
 from tests.architecture.source import ROOT
-from tests.parties.receivers import set_url, wait_until
+from tests.parties.receivers import set_url
 from tests.support.service_fixture import RunningService
+from tests.support.waiting import wait_until
 from tests.transparency.signed_bundles import Key, compact
 
 NOW = 1_790_000_000.0

@@ -19,11 +19,11 @@ from app.subjects.token_usage import TokenUsage
 from app.vault.tables import EndedKind
 from app.web.auth import Principal, Role, token_digest
 from tests.consent.spies import statements
-from tests.parties.receivers import wait_until
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import MovableClock, Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
+from tests.support.waiting import wait_until
 from tests.transparency.pending_leaves import open_all_entries
 from tests.vault.operator import make_backup, restore
 

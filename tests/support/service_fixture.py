@@ -36,6 +36,7 @@ from app.web.http_protocol import DeadlineProtocol
 from tests.support.register_queries import generations
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 
 FOR_EVER = 1e9
 """Seconds of an interval that ends in no test: counted from 1970, one ends in 2001 and the next in 2033."""
@@ -99,9 +100,7 @@ class SharedPool(EnginePool):
 
     def wait_full(self) -> None:
         """Wait until every worker runs; an earlier test may have killed one."""
-        until = time.monotonic() + 120
-        while self.status().workers < WORKERS and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_until(lambda: self.status().workers == WORKERS)
 
     def status(self) -> PoolStatus:
         """Return the status of the pool."""

@@ -1,6 +1,5 @@
 """Every act adds a leaf whose record names it: over HTTP, by a command, and by maintenance."""
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
@@ -22,9 +21,10 @@ from app.web.auth import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
 from tests.support.launcher import environment
-from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, copied, enrol, serving
+from tests.support.service_fixture import FOR_EVER, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 from tests.transparency.joined_leaves import open_stores, pending_leaves, read_leaves
 from tests.transparency.pending_leaves import EnrolledCase, pending_acts
 from tests.vault.operator import make_backup, restore
@@ -41,23 +41,6 @@ def case(root: Path, pool: SharedPool) -> Iterator[EnrolledCase]:
     """A service of its own, for an act that other people's data could cause too."""
     with serving(root, pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
         yield EnrolledCase(service, *service.enrolled(face=1))
-
-
-@pytest.fixture(scope="module")
-def shared_service(
-    prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: SharedPool
-) -> Iterator[RunningService]:
-    toy_pool.reset()
-    root = copied(prepared, tmp_path_factory.mktemp("shared") / "service")
-    with serving(root, toy_pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
-        yield service
-
-
-@pytest.fixture
-def shared_case(shared_service: RunningService) -> EnrolledCase:
-    """A new person and relying party of the shared service."""
-    party = shared_service.party(f"Door {uuid4()}")
-    return EnrolledCase(shared_service, *shared_service.enrolled(face=1, party=party))
 
 
 def decide(case: EnrolledCase, decision: str) -> None:
@@ -412,8 +395,4 @@ def test_a_running_service_appends_leaves_when_a_batch_is_due(root: Path, pool: 
     with serving(root, pool, toy_card(), log_interval=600) as service:
         service.enrolled(face=1)
         service.clock.advance(seconds=600)
-        until = time.monotonic() + 120
-        while pending_leaves(service.vault) and time.monotonic() < until:
-            time.sleep(0.05)
-
-        assert pending_leaves(service.vault) == set()
+        wait_until(lambda: pending_leaves(service.vault) == set())

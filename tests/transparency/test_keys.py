@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,13 @@ from uuid import UUID
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from app.cli.program import app
 from app.kit.clock import utc_now
 from app.transparency.log.batch import append_batch
 from app.transparency.verify.checkpoint import Verifier, open_checkpoint
 from app.vault.register import DESTROYED, Owner
+from tests.support.launcher import run_here
 from tests.support.service_fixture import Person, RunningService
 
 Command = Callable[..., Result]
@@ -28,8 +29,7 @@ Command = Callable[..., Result]
 @pytest.fixture
 def command(root: Path) -> Command:
     """Run a command on the stores of the service."""
-    environment = {"MIEN_DATA_DIR": str(root / "data"), "MIEN_KEYS_DIR": str(root / "keys")}
-    return lambda *words: CliRunner(env=environment).invoke(app, list(words))
+    return partial(run_here, root)
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -5,11 +5,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from app.cli.program import app
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
+from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.transparency.joined_leaves import open_stores
@@ -41,9 +39,8 @@ def test_a_register_of_an_older_version_gets_the_key_at_the_start(root: Path, po
 
 
 def test_it_is_rotated_and_reported_stolen_without_the_others(service: RunningService) -> None:
-    environment = {"MIEN_DATA_DIR": str(service.root / "data"), "MIEN_KEYS_DIR": str(service.root / "keys")}
     receipts, (old,) = published(service, "receipts"), published(service, "events")
-    rotated = CliRunner(env=environment).invoke(app, ["keys", "rotate-events", "--json"])
+    rotated = run_here(service.root, "keys", "rotate-events", "--json")
     service.clock.advance(seconds=1)
     retired, new = published(service, "events")
     signing_keys.mark_stolen(service.vault, which=str(new["kid"]), stolen_at=service.clock(), now=service.clock())
@@ -54,5 +51,5 @@ def test_it_is_rotated_and_reported_stolen_without_the_others(service: RunningSe
     assert (stolen["kid"], "revoked" in stolen) == (new["kid"], True)
     assert not {"exp", "revoked"} & newest.keys()
     assert published(service, "receipts") == receipts
-    listed = CliRunner(env=environment).invoke(app, ["keys", "list"]).stdout
+    listed = run_here(service.root, "keys", "list").stdout
     assert sum(" events " in line for line in listed.splitlines()) == 3

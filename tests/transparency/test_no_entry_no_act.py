@@ -15,7 +15,7 @@ from app.jobs.maintenance import run_maintenance
 from app.vault.vault import Vault
 from tests.consent.spies import change_row, everything
 from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
-from tests.support.service_fixture import FOR_EVER, RunningService, SharedPool, copied, enrol, serving
+from tests.support.service_fixture import SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import EnrolledCase
@@ -28,23 +28,6 @@ Break = Callable[[Vault], AbstractContextManager[None]]
 def case(root: Path, pool: SharedPool) -> Iterator[EnrolledCase]:
     with serving(root, pool, toy_card()) as service:
         yield EnrolledCase(service, *service.enrolled(face=1))
-
-
-@pytest.fixture(scope="module")
-def shared_service(
-    prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: SharedPool
-) -> Iterator[RunningService]:
-    toy_pool.reset()
-    root = copied(prepared, tmp_path_factory.mktemp("shared") / "service")
-    with serving(root, toy_pool, toy_card(), sweep_interval_s=FOR_EVER) as service:
-        yield service
-
-
-@pytest.fixture
-def shared_case(shared_service: RunningService) -> EnrolledCase:
-    """A new person and relying party of the shared service."""
-    party = shared_service.party(f"Door {uuid4()}")
-    return EnrolledCase(shared_service, *shared_service.enrolled(face=1, party=party))
 
 
 @contextmanager
