@@ -180,6 +180,17 @@ def test_no_page_of_the_stores_keeps_a_copy_of_erased_rows(root: Path, monkeypat
     assert not left
 
 
+def test_an_erasure_rebuilds_the_data_store(service: RunningService, tmp_path: Path) -> None:
+    """Copies of moved rows are left by chance only, but without a rebuild the pages of the photos always are."""
+    person, _ = enrol_with_photos(service, 1, service.party())
+    before = service.vault.data.path.stat().st_size
+    assert person("DELETE", "/v1/me").json()["status"] == "completed"
+    with closing(sqlite3.connect(service.vault.data.path, isolation_level=None)) as connection:
+        connection.execute("VACUUM INTO ?", (str(tmp_path / "rebuilt.db"),))
+
+    assert service.vault.data.path.stat().st_size == (tmp_path / "rebuilt.db").stat().st_size < before
+
+
 @pytest.mark.service
 def test_secure_delete_alone_leaves_copies_of_moved_rows(tmp_path: Path) -> None:
     """The control, with SQLite alone: emptying the write-ahead log is not enough."""
