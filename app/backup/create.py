@@ -43,7 +43,7 @@ def back_up(settings: Settings, *, to: Path, version: str, now: datetime, progre
         progress("rewriting the copy")
         files.compact(raw, file)
         raw.unlink()
-        step("copy written anew")
+        step("copy rewritten")
         progress("checking")
         manifest = _describe(file, version=version, now=now)
         (making / MANIFEST_FILE).touch(mode=0o600)

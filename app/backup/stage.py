@@ -108,18 +108,18 @@ def put_in_place(data_dir: Path, *, progress: Progress) -> None:
     whole = directory / "whole.db"
     files.compact(directory / DATA_FILE, whole)
     files.fsync(directory)
-    step("stage written anew")
+    step("stage rewritten")
     progress("replacing the data")
     if data.exists():
         _merge_side_files(data)
     for suffix in files.SIDE_FILES:
         data.with_name(data.name + suffix).unlink(missing_ok=True)
     files.fsync(data_dir)
-    step("old log removed")
+    step("old write-ahead log removed")
     whole.replace(data)
     step("data replaced")
     files.fsync(data_dir)
-    step("replacement lasting")
+    step("replacement synced")
 
 
 def _merge_side_files(data: Path) -> None:

@@ -115,7 +115,7 @@ class DeliveryWorker:
 
     # --- In the thread of one recipient
 
-    @operation("telling a relying party")
+    @operation("delivering callbacks")
     def _deliver(self, party_id: UUID) -> None:
         try:
             self._deliver_waiting(party_id)

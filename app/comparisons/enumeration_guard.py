@@ -55,7 +55,7 @@ class FailedReferencesRecord:
 _RECORDS = SealedRecord(FailedReferences, FailedReferencesRecord)
 
 
-@operation("beginning to count")
+@operation("creating the failure count key")
 def create_key(vault: Vault) -> None:
     """Create the key under which the failures are sealed, if it does not exist."""
     if not vault.register.keys_left([KEY_OWNER.digest]):
@@ -133,7 +133,7 @@ class EnumerationGuard:
         entries.add_open_entry(session, entries.make_entry(LoggedAct.SWEEP_STOPPED, relying_party_id=party_id, on=on))
         ids = [comparison_id for reference in known.failed.values() for comparison_id in reference.comparison_ids]
         subjects = _inform_subjects(session, self.vault, ids, relying_party_id=self.relying_party_id, now=now)
-        log.warning("a sweep was stopped", relying_party=party_id, references=len(known.failed), people=subjects)
+        log.warning("enumeration stopped", relying_party=party_id, references=len(known.failed), people=subjects)
 
     def _read(self, session: Session, *, now: datetime) -> tuple[bytes, PartyFailures]:
         """Return the salt of the digests and the failures that count; with no failure the salt is new."""
@@ -212,5 +212,5 @@ def _inform_subjects(
             entries.append(session, key, subject_id=subject_id, entry_id=uuid4(), act=LoggedAct.SWEEP_TOUCHED, **fields)
         except (KeyGoneError, KekError, SealError) as error:
             # The block holds, and the other subjects are informed, all the same.
-            log.error("a subject cannot be informed of a sweep", error=type(error).__name__)
+            log.error("a subject cannot be informed of an enumeration", error=type(error).__name__)
     return len(by_subject)

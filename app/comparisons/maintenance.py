@@ -10,7 +10,7 @@ from app.vault.register import Owner
 from app.vault.vault import Vault
 
 
-@operation("forgetting counts")
+@operation("deleting expired failure counts")
 def delete_expired_counts(vault: Vault, settings: Settings, *, now: datetime) -> int:
     """Delete failures that no longer count. Returns the number of subjects and relying parties that had any."""
     return failed_attempts.delete_expired(vault, now=now) + enumeration_guard.delete_expired(vault, settings, now=now)

@@ -51,7 +51,7 @@ def cut_id(subject_id: UUID, number: int) -> UUID:
     return UUID(bytes=hashlib.sha256(f"history cut:{subject_id}:{number}".encode()).digest()[:16], version=4)
 
 
-@operation("shortening a history")
+@operation("deleting old comparisons")
 def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> ShortenedHistory:
     """Delete the subject's comparisons before a day (UTC). Without any, nothing is written."""
     key = subjects.key(vault, by.id)

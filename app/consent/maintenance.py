@@ -19,7 +19,7 @@ from app.vault.vault import Vault
 from app.web.auth import UnauthenticatedError
 
 
-@operation("expiry")
+@operation("ending expired consents")
 def end_expired(vault: Vault, *, now: datetime) -> int:
     """End every expired consent, each in its own short transaction. Returns how many."""
     return sum(

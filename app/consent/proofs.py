@@ -59,7 +59,7 @@ def list_proofs(session: Session, consent_ids: Collection[UUID]) -> Sequence[tup
     return sorted(((by_digest[proof.digest], proof) for proof in proofs), key=lambda pair: (pair[1].given_on, pair[0]))
 
 
-@operation("forgetting proofs")
+@operation("deleting old proofs of consent")
 def delete_old(vault: Vault, *, retention: timedelta, now: datetime) -> int:
     """Delete the proofs past their *retention*, or all proofs if it is zero, a page at a time. Returns how many."""
     today, total = now.date(), 0

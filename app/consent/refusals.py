@@ -30,7 +30,7 @@ WAIT_S = 0.5
 log = structlog.get_logger()
 
 
-@operation("noting a refusal")
+@operation("recording a refusal")
 def record_refusal(vault: Vault, *, by: Principal, refused: Problem, now: datetime) -> None:
     """Write the entry of a refusal in its own transaction; the transaction of the refused request was rolled back."""
     try:

@@ -23,7 +23,7 @@ from app.vault.vault import Vault
 from app.web.auth import Principal
 
 
-@operation("renewal")
+@operation("renewing a consent")
 def renew(
     vault: Vault, *, by: Principal, consent_id: UUID, notice_sha256: str, chosen_end: datetime | None, clock: Clock
 ) -> tuple[Grant, Bundle]:

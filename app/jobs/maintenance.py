@@ -58,7 +58,7 @@ class MaintenanceReport:
     counts_forgotten: int
 
 
-@operation("sweep")
+@operation("maintenance")
 def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> MaintenanceReport:
     """Retry failed commits, resume interrupted erasures, and apply the retention rules. Repeating is harmless.
 
@@ -92,7 +92,7 @@ def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clo
     return Job(name="sweep", every_s=settings.sweep_interval_s, run=run)
 
 
-@operation("purge")
+@operation("deleting dead rows")
 def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
     """Finish key work that failed or was interrupted, and delete dead rows. Returns the number of rows.
 
@@ -117,7 +117,7 @@ def delete_dead_rows(vault: Vault, *, now: datetime) -> int:
     return sum(purge(vault, now=now) for purge in PURGES)
 
 
-@operation("leaving a history")
+@operation("destroying discarded keys")
 def destroy_discarded_keys(vault: Vault) -> int:
     """Destroy, once after a restore, the keys that were made after the backup. Returns the number of keys.
 

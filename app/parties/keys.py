@@ -81,7 +81,7 @@ def _keys_of(session: Session, party_id: UUID) -> Sequence[PartyKey]:
     return session.scalars(select(PartyKey).where(PartyKey.relying_party_id == party_id)).all()
 
 
-@operation("ending replaced keys")
+@operation("ending replaced API keys")
 def end_replaced(vault: Vault, *, now: datetime) -> int:
     """End for good the keys whose overlap is over; the clock has disabled them before. Returns how many."""
     ended = select(PartyKey).where(PartyKey.ends_at <= now)

@@ -76,7 +76,7 @@ def _check_texts(texts: dict[str, str | None]) -> None:
             raise PartyError(f"the {label} cannot be shown to people as it is. {REASON}")
 
 
-@operation("describing a relying party")
+@operation("updating a relying party")
 def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: datetime) -> RelyingParty:
     """Change the texts of a relying party. Earlier receipts keep the earlier texts.
 

@@ -15,7 +15,7 @@ PAGE = 500
 """Rows deleted in one transaction."""
 
 
-@operation("forgetting erasures")
+@operation("deleting old erasure records")
 def delete_old_erasures(vault: Vault, *, retention: timedelta, now: datetime) -> int:
     """Delete completed erasures, with their receipts, after their retention time. Returns the number deleted.
 
@@ -29,7 +29,7 @@ def delete_old_erasures(vault: Vault, *, retention: timedelta, now: datetime) ->
     return _delete(vault, Erasure, old, logged_as="erasures_forgotten", today=now.date())
 
 
-@operation("forgetting access counts")
+@operation("deleting old access counts")
 def delete_old_access_counts(vault: Vault, *, days: int, now: datetime) -> int:
     """Delete access counts after their retention time. Returns the number deleted."""
     old = (AccessCount.on_day < now.date() - timedelta(days=days),)

@@ -45,7 +45,7 @@ class TokenUsage:
 
         return find_and_record
 
-    @operation("noting what was used")
+    @operation("recording token use")
     def write(self, data: Store) -> int:
         """Write the recorded uses. Returns how many rows changed; a row with the same or a later day does not."""
         with self._lock:

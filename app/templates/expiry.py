@@ -26,7 +26,7 @@ PAGE = 25
 """Templates ended in one transaction. Each needs a new key for its consent, made under the write lock."""
 
 
-@operation("ending templates")
+@operation("ending superseded templates")
 def end_superseded_templates(vault: Vault, *, now: datetime) -> int:
     """End every template of a superseded engine whose last day has come. Return how many ended."""
     due, ended = _is_due(now.date()), 0

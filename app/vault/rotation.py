@@ -51,7 +51,7 @@ class RotationResult:
     to_do: str | None
 
 
-@operation("rotation")
+@operation("rotating the key-encryption key")
 def rotate(
     register: Register,
     *,

@@ -77,9 +77,9 @@ def test_each_person_concerned_and_the_operator_are_informed_of_a_sweep(root: Pa
     assert all([one["content"]["record"]["act"] for one in mine].count("sweep_touched") == 1 for mine in entries)
     ((record,),) = open_
     assert json.loads(record).keys() == {"act", "relying_party_id", "on"}
-    assert [(one["log_level"], one["references"], one["people"]) for one in logged if "sweep" in one["event"]] == [
-        ("warning", FEW, FEW)
-    ]
+    assert [
+        (one["log_level"], one["references"], one["people"]) for one in logged if "enumeration" in one["event"]
+    ] == [("warning", FEW, FEW)]
 
 
 def test_unknown_references_count_and_each_once(root: Path, pool: SharedPool) -> None:

@@ -130,4 +130,4 @@ def _on_database(name: str, before: Database | None, after: Database | None) -> 
         commits, emptied = after.commits, bool(before.commits)
     # What changed although no log has it was committed, and then moved out of the log, between the two looks.
     unseen = not commits and before.content != after.content
-    return [f"{name} committed"] * (commits + unseen) + [f"log of {name} emptied"] * (emptied or unseen)
+    return [f"{name} committed"] * (commits + unseen) + [f"write-ahead log of {name} emptied"] * (emptied or unseen)

@@ -67,8 +67,8 @@ from tests.support.service_fixture import RunningService, ToyPool, enrol, settin
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
 
-JOINED = "its leaves are in the tree; the next batch takes them out of what waits"
-UNDER_WAY = "everything opens; `mien keys rotate` goes on with it"
+JOINED = "its leaves are in the tree; the next batch deletes their pending rows"
+UNDER_WAY = "everything opens; `mien keys rotate` completes the rotation"
 LARGE = {"rebuild_at_once_mib": 0}
 """Settings under which every data store is a large one."""
 
@@ -302,12 +302,12 @@ OPERATIONS = (
     Operation("sign-up", enrolled, _sign_up),
     Operation("consent", enrolled, lambda story: _decide(story, "Gate", "given")),
     Operation(
-        "consent, anew on a changed notice",
+        "consent again, to a changed notice",
         notice_changed,
         lambda story: _decide(story, "Door", "given"),
     ),
     Operation(
-        "refusal of what was consented to",
+        "refusal after consent",
         enrolled,
         lambda story: _decide(story, "Door", "refused"),
     ),
@@ -318,7 +318,7 @@ OPERATIONS = (
         lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true"),
     ),
     Operation(
-        "enrolment in place of one with photos",
+        "enrolment that replaces one with photos",
         with_photos,
         lambda story: enrol(story.ada, [story.about["consent"]], PHOTOS[:1]),
     ),
@@ -333,7 +333,7 @@ OPERATIONS = (
         with_photos,
         lambda story: story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}"),
     ),
-    Operation("start after half a withdrawal", half_withdrawn, OperatorCommand(_start)),
+    Operation("start after an interrupted withdrawal", half_withdrawn, OperatorCommand(_start)),
     Operation("restriction", enrolled, lambda story: story.ada("PUT", "/v1/me/restriction")),
     Operation(
         "revoking a token",
@@ -354,19 +354,19 @@ OPERATIONS = (
         noise_stays=True,
     ),
     Operation(
-        "sweep: erasure, interrupted before the deletion",
+        "maintenance: erasure interrupted before the deletion",
         half_erased("register.db written"),
         OperatorCommand(_sweep),
         acknowledged=True,
     ),
     Operation(
-        "sweep: erasure, interrupted after the deletion",
-        half_erased("log of mien.db emptied"),
+        "maintenance: erasure interrupted after the deletion",
+        half_erased("write-ahead log of mien.db emptied"),
         OperatorCommand(_sweep),
         acknowledged=True,
     ),
     Operation(
-        "sweep: a large store is written anew",
+        "maintenance: rebuild of a large store",
         erased_in_a_large_store,
         OperatorCommand(_sweep_a_large_store),
         more=LARGE,
@@ -374,7 +374,7 @@ OPERATIONS = (
         acknowledged=True,
     ),
     Operation(
-        "sweep: consents and proofs whose time is over", enrolled, OperatorCommand(_sweep), later=timedelta(days=2000)
+        "maintenance: expired consents and proofs", enrolled, OperatorCommand(_sweep), later=timedelta(days=2000)
     ),
     Operation(
         "rotating a relying party's key",
@@ -390,22 +390,28 @@ OPERATIONS = (
     Operation(
         "restore of lost data", lived_on(), OperatorCommand(_restore), left=without_data, again=_restore, joins=True
     ),
-    Operation("rotation", enrolled, OperatorCommand(_rotate), again=_finish_rotation, under_way=UNDER_WAY),
     Operation(
-        "rotation, resumed",
+        "rotating the key-encryption key",
+        enrolled,
+        OperatorCommand(_rotate),
+        again=_finish_rotation,
+        under_way=UNDER_WAY,
+    ),
+    Operation(
+        "rotating the key-encryption key, resumed",
         enrolled,
         OperatorCommand(_rotate),
         left=half_rotated,
         again=_finish_rotation,
         under_way=UNDER_WAY,
     ),
-    Operation("beginning the log", arrived, OperatorCommand(_begin_log), left=without_a_log),
-    Operation("batch of the log", enrolled, OperatorCommand(_join), again=_join, under_way=JOINED),
-    Operation("rotating the key of receipts", enrolled, OperatorCommand(_rotate_receipts)),
+    Operation("starting the transparency log", arrived, OperatorCommand(_begin_log), left=without_a_log),
+    Operation("transparency log batch", enrolled, OperatorCommand(_join), again=_join, under_way=JOINED),
+    Operation("rotating the receipt key", enrolled, OperatorCommand(_rotate_receipts)),
     Operation(
-        "giving a key of receipts up as stolen", with_a_key_of_then, OperatorCommand(_give_up), later=timedelta(hours=1)
+        "marking a receipt key as stolen", with_a_key_of_then, OperatorCommand(_give_up), later=timedelta(hours=1)
     ),
-    Operation("noting a refusal", enrolled, lambda story: story.door.verify("nobodys", toy_photo(1)), refused=True),
+    Operation("recording a refusal", enrolled, lambda story: story.door.verify("nobodys", toy_photo(1)), refused=True),
     Operation(
         "refusal of an enrolment without consent",
         enrolled,
@@ -413,32 +419,32 @@ OPERATIONS = (
         refused=True,
     ),
     Operation("rotating a relying party's key, with an overlap", enrolled, OperatorCommand(_rotate_key_with_overlap)),
-    Operation("describing a relying party", enrolled, OperatorCommand(_describe)),
-    Operation("ending replaced keys", key_replaced, OperatorCommand(_end_replaced), later=timedelta(hours=2)),
-    Operation("renewal", enrolled, _renew),
-    Operation("shortening a history", enrolled, _shorten),
+    Operation("updating a relying party", enrolled, OperatorCommand(_describe)),
+    Operation("ending replaced API keys", key_replaced, OperatorCommand(_end_replaced), later=timedelta(hours=2)),
+    Operation("renewing a consent", enrolled, _renew),
+    Operation("deleting old comparisons", enrolled, _shorten),
     # By then a batch is due: the restart's joins what its sweep, beside it, has written so far.
     Operation(
-        "sweep: what has had its time", past_its_time, OperatorCommand(_sweep), later=timedelta(days=2000), joins=True
+        "maintenance: expired records", past_its_time, OperatorCommand(_sweep), later=timedelta(days=2000), joins=True
     ),
-    Operation("noting what was used", with_two_tokens, OperatorCommand(_note_uses), later=timedelta(days=1)),
+    Operation("recording token use", with_two_tokens, OperatorCommand(_note_uses), later=timedelta(days=1)),
     Operation("setting a callback", enrolled, OperatorCommand(_set_callback)),
-    Operation("setting a callback: another than there was", with_a_callback, OperatorCommand(_change_callback)),
-    Operation("telling a relying party", with_a_callback, OperatorCommand(_tell), again=_tell),
-    Operation("beginning to count", arrived, OperatorCommand(_begin_to_count), left=without_counts),
+    Operation("setting a callback: replacement of the old one", with_a_callback, OperatorCommand(_change_callback)),
+    Operation("delivering callbacks", with_a_callback, OperatorCommand(_tell), again=_tell),
+    Operation("creating the failure count key", arrived, OperatorCommand(_begin_to_count), left=without_counts),
     Operation("dispute of a comparison", enrolled, _dispute),
     Operation(
         "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))
     ),
     Operation(
-        "verification that stops a sweep",
+        "verification that blocks a relying party",
         enrolled,
         lambda story: story.door.verify(story.references[0][1], toy_photo(2)),
         more={"failed_references": 1},
     ),
-    Operation("sweep: counts that do not count any more", failed, OperatorCommand(_sweep), later=timedelta(days=3)),
+    Operation("maintenance: expired failure counts", failed, OperatorCommand(_sweep), later=timedelta(days=3)),
     Operation("changing the engine", enrolled, OperatorCommand(_change_engine)),
     Operation("renewing a template", superseded, OperatorCommand(_renew_templates)),
-    Operation("renewing a template: photos that will not do", superseded, OperatorCommand(_fail_to_renew)),
-    Operation("sweep: templates of an older engine", superseded_for_long, OperatorCommand(_sweep)),
+    Operation("renewing a template: unusable photos", superseded, OperatorCommand(_fail_to_renew)),
+    Operation("maintenance: templates of an older engine", superseded_for_long, OperatorCommand(_sweep)),
 )

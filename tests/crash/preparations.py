@@ -239,7 +239,7 @@ def restored(root: Path) -> None:
 def half_rotated(root: Path) -> None:
     """The register has turned to another key-encryption key, and every key is still under the old one."""
     vault = open_vault(settings_for(root))
-    failing = _failing("rotation", "register.db committed")
+    failing = _failing("rotating the key-encryption key", "register.db committed")
     with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
         turned(vault, MOMENT)
 

@@ -34,7 +34,7 @@ Command = Callable[[Path, datetime, Mapping[str, str]], object]
 PATIENCE_S = 300.0
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """The time of every act."""
-END_OF_A_SWEEP = ("sweep", "log of register.db emptied")
+END_OF_MAINTENANCE = ("maintenance", "write-ahead log of register.db emptied")
 
 
 @dataclass(frozen=True, order=True)
@@ -96,7 +96,7 @@ class Watch:
 
     def __call__(self, operation: str, step: str) -> None:
         """Pass a step."""
-        if (operation, step) == END_OF_A_SWEEP:
+        if (operation, step) == END_OF_MAINTENANCE:
             self.swept.set()
         if not self.armed:
             return

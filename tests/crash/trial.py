@@ -217,8 +217,8 @@ class AllowedStates:
         if all(apart) and on_the_way and self._bench.operation.under_way:
             return self._bench.operation.under_way
         assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
-        spare = ", and a key that seals nothing" if found.stored.spare - self._stored.spare else ""
-        half = ", and an unfinished copy that the next one removes" if unfinished(root) else ""
+        spare = ", and an unused key" if found.stored.spare - self._stored.spare else ""
+        half = ", and an unfinished copy that the next backup removes" if unfinished(root) else ""
         return ("before" if apart[1] else "after") + spare + half
 
     def _carried_out_again(self, root: Path) -> None:

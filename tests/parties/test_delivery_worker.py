@@ -133,7 +133,7 @@ def give_consent(client: httpx.Client, party: Party) -> None:
     client.post("/v1/me/consents", json=body, headers={"Authorization": f"Bearer {account['access_token']}"})
 
 
-DELIVERY = "telling a relying party"
+DELIVERY = "delivering callbacks"
 
 
 @pytest.mark.parametrize(

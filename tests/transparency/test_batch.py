@@ -204,8 +204,8 @@ def test_a_batch_killed_at_any_step_adds_each_leaf_once(root: Path) -> None:
             assert pending_leaves(vault) == set()
             seen = rows(vault.data.path, "SELECT size FROM seen_heads")
             assert seen == rows(vault.register.store.path, "SELECT max(size) FROM log_heads")
-    assert ("batch of the log", "register.db committed") in names
-    assert ("batch of the log", "mien.db written") in names
+    assert ("transparency log batch", "register.db committed") in names
+    assert ("transparency log batch", "mien.db written") in names
 
 
 def test_a_data_store_that_fails_after_the_tree_has_grown_adds_no_leaf_twice(vault: Vault) -> None:

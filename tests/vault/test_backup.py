@@ -223,7 +223,7 @@ def test_failure_at_any_step_leaves_no_incomplete_backup(
 
         crash_points.watcher = watch
 
-    assert names == ["data copied", "copy written anew", "manifest written", "backup in place"]
+    assert names == ["data copied", "copy rewritten", "manifest written", "backup in place"]
     for number, name in enumerate(names):
         fail_at(name)
         with pytest.raises(BackupError):

@@ -266,7 +266,8 @@ def test_start_without_a_restore_destroys_nothing(story: Story, pool: SharedPool
 
 
 @pytest.mark.parametrize(
-    ("step", "placed"), [("stage purged", False), ("old log removed", False), ("data replaced", True)]
+    ("step", "placed"),
+    [("dead rows of the stage deleted", False), ("old write-ahead log removed", False), ("data replaced", True)],
 )
 def test_killed_restore_is_done_or_not_done(story: Story, pool: SharedPool, step: str, *, placed: bool) -> None:
     killed_at(("restore", step), lambda: restore(story.root, story.backups[0]))
@@ -295,7 +296,7 @@ STEPS = ("register.db written", "register.db committed", "mien.db written", "mie
 def test_killed_start_has_discarded_the_timeline_or_not(story: Story, pool: SharedPool, step: str) -> None:
     restore(story.root, story.backups[0])
     keys = len(slots(story.root))
-    killed_at(("leaving a history", step), lambda: destroy_discarded_keys(open_vault(settings_for(story.root))))
+    killed_at(("destroying discarded keys", step), lambda: destroy_discarded_keys(open_vault(settings_for(story.root))))
     destroyed, left = len(slots(story.root)) < keys, left_histories(story.root)
     started(story, pool)
 
@@ -310,7 +311,9 @@ def test_killed_start_has_discarded_the_timeline_or_not(story: Story, pool: Shar
 def test_steps_of_discarding_a_timeline_have_these_names(story: Story, pool: SharedPool) -> None:
     restore(story.root, story.backups[0])
     seen: list[str] = []
-    crash_points.watcher = lambda operation, step: seen.append(step) if operation == "leaving a history" else None
+    crash_points.watcher = lambda operation, step: (
+        seen.append(step) if operation == "destroying discarded keys" else None
+    )
     started(story, pool)
 
     assert [one for one in seen if one in STEPS] == list(STEPS)

@@ -94,7 +94,7 @@ class Store:
                 self.fault_log.report_fault(error)
             finally:
                 self._checkpointing.release()
-        step(f"log of {self.path.name} emptied")
+        step(f"write-ahead log of {self.path.name} emptied")
         return emptied
 
     def _try_checkpoint(self, until: float) -> bool:

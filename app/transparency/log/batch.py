@@ -71,7 +71,7 @@ def _due(head: LogHead, vault: Vault, now: datetime) -> bool:
     return batch_turn(now, interval) != batch_turn(head.looked_at, interval)
 
 
-@operation("batch of the log")
+@operation("transparency log batch")
 def _join(vault: Vault, *, now: datetime, at_once: bool) -> BatchResult | None:
     with vault.data.read() as session:
         # In the order of their hashes, which is random.

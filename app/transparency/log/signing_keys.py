@@ -36,7 +36,7 @@ def log_origin(origin_id: UUID) -> str:
     return f"mien/{origin_id}"
 
 
-@operation("beginning the log")
+@operation("starting the transparency log")
 def begin_log(vault: Vault, *, now: datetime) -> None:
     """Begin the log of a new register: an empty tree and the signing keys. For an older one, make the missing keys."""
     store, origin_id = vault.register.store, vault.register.check_origin()
@@ -141,7 +141,7 @@ def list_signing_keys(session: Session) -> Sequence[SigningKey]:
     return session.scalars(select(SigningKey).order_by(SigningKey.made_at, SigningKey.id)).all()
 
 
-@operation("rotating the key of receipts")
+@operation("rotating the receipt key")
 def rotate(vault: Vault, *, signs: KeyUse = KeyUse.RECEIPTS, now: datetime) -> SigningKey:
     """Sign with a new key from now on, and destroy the old private key. Its signatures still verify."""
     new = _make_key(vault, signs, now)
@@ -163,7 +163,7 @@ def _replace(vault: Vault, session: Session, new: SigningKey, now: datetime) -> 
     _put_in_force(session, new, now)
 
 
-@operation("giving a key of receipts up as stolen")
+@operation("marking a receipt key as stolen")
 def mark_stolen(vault: Vault, *, which: str, stolen_at: datetime, now: datetime) -> SigningKey:
     """Publish that a key was stolen, and rotate it. Of its receipts, those that the log had by then stay valid.
 
