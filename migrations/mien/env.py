@@ -1,4 +1,4 @@
-"""How Alembic reaches the data store: through the transaction that the caller opened."""
+"""Run Alembic on the data store, in the transaction that the caller opened."""
 
 from alembic import context
 
@@ -12,7 +12,7 @@ from app.templates import tables as enrolment
 from app.vault import tables as vault
 
 ROOMS = (consent, enrolment, matching, parties, rights, subjects, vault)
-"""Imported so that `Row.metadata` knows every table."""
+"""Import every table into `Row.metadata`."""
 
 context.configure(
     connection=context.config.attributes["connection"],

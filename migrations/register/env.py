@@ -1,4 +1,4 @@
-"""How Alembic reaches the register: through the transaction that the caller opened."""
+"""Run Alembic on the register, in the transaction that the caller opened."""
 
 from alembic import context
 

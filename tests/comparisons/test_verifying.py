@@ -53,6 +53,6 @@ def test_erasure_completes_and_ends_every_token(service: RunningService) -> None
     assert {kept["what"] for kept in state["kept"]} == {
         "tombstones",
         "this erasure",
-        "leaves of the log",
+        "leaves of the transparency log",
         "proofs of consent",
     }

@@ -366,6 +366,6 @@ def test_large_store_is_completed_at_once_and_its_unused_space_is_listed(root: P
     assert {one["what"] for one in late["kept"]} == {
         "tombstones",
         "this erasure",
-        "leaves of the log",
+        "leaves of the transparency log",
         "proofs of consent",
     }

@@ -19,7 +19,7 @@ from tests.parties.receivers import (
 from tests.support.byte_scan import Needles, files_under
 from tests.support.service_fixture import RunningService
 
-PENDING_MESSAGES = "what a relying party is still to be told"
+PENDING_MESSAGES = "messages that a relying party has not yet received"
 REFUSAL = answer_with(b"HTTP/1.1 503 Not now\r\nContent-Length: 0\r\n\r\n")
 PAST_EVERY_WAIT_H = 8
 

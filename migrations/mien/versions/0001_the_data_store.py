@@ -1,4 +1,4 @@
-"""The data store: everything sealed or impersonal."""
+"""The data store. Personal values are sealed; all others are impersonal."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,8 +8,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-NEVER = (("consent_events", "UPDATE"), ("notices", "UPDATE"), ("notices", "DELETE"))
-"""What a person decided, and what they read, stays as it was. Events are deleted only with their person."""
+IMMUTABLE = (("consent_events", "UPDATE"), ("notices", "UPDATE"), ("notices", "DELETE"))
+"""Triggers forbid these changes: decisions of subjects, and the notices that they read. An erasure deletes events."""
 
 
 def upgrade() -> None:
@@ -200,7 +200,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_templates_enrolment_id", "templates", ["enrolment_id"])
     op.create_index("ix_templates_subject_id", "templates", ["subject_id"])
-    for table, action in NEVER:
+    for table, action in IMMUTABLE:
         op.execute(
             f"CREATE TRIGGER {table}_never_{action.lower()} BEFORE {action} ON {table}"
             f" BEGIN SELECT RAISE(ABORT, 'rows of {table} are never changed: {action}'); END"

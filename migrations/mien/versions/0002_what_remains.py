@@ -1,4 +1,4 @@
-"""Proofs that a consent existed; spells of matching; the steps of an erasure; endings that follow a commit; restorations."""
+"""Proofs of consent, matching periods, steps of an erasure, endings that follow a commit, and restores."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,18 +8,18 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-NEW_SPELLS = """
+NEW_PERIODS = """
 UPDATE subjects
 SET spell_id = lower(hex(randomblob(6)) || '4' || substr(hex(randomblob(2)), 2) || 'a' || substr(hex(randomblob(8)), 2))
 WHERE NOT restricted
 """
-"""A version 4 UUID for each, as SQLite can make one."""
+"""A version 4 UUID for each row, made by SQLite."""
 
 
 def upgrade() -> None:
-    """Apply. Consents that were given before have no proof: the day they were given on is sealed.
+    """Apply. Earlier consents get no proof, because the day they were given is sealed.
 
-    No table that others point at is made anew: dropping the old one would delete by the foreign keys.
+    No table that foreign keys refer to is created again: dropping the old one would delete the rows that refer to it.
     """
     op.create_table(
         "consent_proofs",
@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "id"),
     )
     op.add_column("subjects", sa.Column("spell_id", sa.Uuid(), nullable=True))
-    op.execute(NEW_SPELLS)
+    op.execute(NEW_PERIODS)
     op.execute("ALTER TABLE subjects DROP COLUMN restricted")
     op.create_table(
         "restorations",

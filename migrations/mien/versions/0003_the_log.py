@@ -1,4 +1,4 @@
-"""Entries of the log and receipts, sealed; leaves that are to join it; the receipt of an erasure, and what it counts."""
+"""Sealed entries of the transparency log, sealed receipts, pending leaves, and the receipt and counts of an erasure."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,11 +13,11 @@ HAVE_AN_ENTRY = (
     ("templates", "entries", "entry_id"),
     ("consent_events", "receipts", "id"),
 )
-"""An act, where the log has it, and the act's column that names the entry."""
+"""The table of an act, the table of its entry or receipt, and the act's column that names it."""
 
 
 def upgrade() -> None:
-    """Apply. What was done before has no entry, and gets none: the log says what was there when it was written."""
+    """Apply. Earlier acts get no entry: the transparency log records an act only when it happens."""
     for table in ("entries", "receipts"):
         op.create_table(
             table,

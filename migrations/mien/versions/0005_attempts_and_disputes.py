@@ -1,4 +1,4 @@
-"""Failed attempts of people; references that a relying party failed with; disputes, and the spells that they end."""
+"""Failed attempts of subjects, failed references of relying parties, disputes, and the matching periods they end."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,17 +8,17 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-NEW_SPELLS = """
+NEW_PERIODS = """
 UPDATE grants
 SET spell_id = lower(hex(randomblob(6)) || '4' || substr(hex(randomblob(2)), 2) || 'a' || substr(hex(randomblob(8)), 2))
 """
-"""A version 4 UUID for each, as SQLite can make one."""
+"""A version 4 UUID for each row, made by SQLite."""
 
 
 def upgrade() -> None:
     """Apply."""
     op.add_column("grants", sa.Column("spell_id", sa.Uuid(), nullable=True))
-    op.execute(NEW_SPELLS)
+    op.execute(NEW_PERIODS)
     op.create_table(
         "attempts",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -1,4 +1,4 @@
-"""When a token was last used; how often a history was shortened; what has its time is found by its day."""
+"""The day a token was last used, the number of cuts of a history, and indexes that find expired rows by their day."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ BY_DAY = (
 
 
 def upgrade() -> None:
-    """Apply. When older tokens were last used is not known: the first sweep takes it for its own day."""
+    """Apply. The last use of an older token is unknown: the first maintenance run sets it to the day of the run."""
     op.add_column("tokens", sa.Column("last_used_on", sa.Date(), nullable=True))
     op.add_column("subjects", sa.Column("history_cuts", sa.Integer(), nullable=False, server_default="0"))
     for name, table, column in BY_DAY:

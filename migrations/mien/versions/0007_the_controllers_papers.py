@@ -1,4 +1,4 @@
-"""What a relying party says of itself besides, and when a key ends that is replaced."""
+"""The context and legal basis of a relying party, and the time at which a replaced key ends."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply. What was not said stays unsaid until the operator describes it; keys end when they are replaced."""
+    """Apply. Context and legal basis stay empty until the operator sets them; earlier keys end when replaced."""
     op.add_column("relying_parties", sa.Column("context", sa.String(length=2000), nullable=True))
     op.add_column("relying_parties", sa.Column("legal_basis", sa.String(length=2000), nullable=True))
     op.add_column("party_keys", sa.Column("ends_at", sa.DateTime(), nullable=True))

@@ -1,4 +1,4 @@
-"""Engines that were in force: of no other there is a template, and what a template is labelled with never changes."""
+"""Engines that were in force. Each template refers to one, and its label never changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,13 +8,13 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-OF_NO_ENGINE = """
+UNKNOWN_ENGINE = """
 CREATE TRIGGER templates_have_an_engine BEFORE INSERT ON templates
 WHEN NOT EXISTS
   (SELECT 1 FROM engines WHERE weights_sha256 = NEW.weights_sha256 AND engine_id = NEW.engine_id)
 BEGIN SELECT RAISE(ABORT, 'a template needs an engine that was in force'); END
 """
-"""A foreign key, which SQLite adds to a table that is there only by making it anew."""
+"""In place of a foreign key: SQLite can add one only to a new table."""
 RELABELLED = """
 CREATE TRIGGER templates_are_never_relabelled BEFORE UPDATE OF engine_id, weights_sha256 ON templates
 BEGIN SELECT RAISE(ABORT, 'what a template was made by is never changed'); END
@@ -31,7 +31,7 @@ BEGIN SELECT RAISE(ABORT, 'an engine is never renamed'); END
 
 
 def upgrade() -> None:
-    """Apply. What older templates were made by was in force; the next start says whether it still is."""
+    """Apply. The engines of existing templates were in force; the next start records which one still is."""
     op.create_table(
         "engines",
         sa.Column("weights_sha256", sa.String(64), nullable=False),
@@ -47,5 +47,5 @@ def upgrade() -> None:
     )
     op.add_column("templates", sa.Column("not_renewable_by", sa.String(64), nullable=True))
     op.create_index("templates_by_engine", "templates", ["weights_sha256", "engine_id"])
-    for trigger in (OF_NO_ENGINE, RELABELLED, STILL_NEEDED, RENAMED):
+    for trigger in (UNKNOWN_ENGINE, RELABELLED, STILL_NEEDED, RENAMED):
         op.execute(trigger)

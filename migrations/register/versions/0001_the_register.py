@@ -1,4 +1,4 @@
-"""The register: keys, tombstones, and which register it is."""
+"""The register: its id, keys and tombstones."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The register says which key-encryption key is in force, and which histories were left."""
+"""The key-encryption key in force, and the timelines that a restore discarded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply. The first start fills it in: only who holds the key knows its id."""
+    """Apply. The first start sets the id of the key-encryption key, which only the holder of that key knows."""
     op.add_column("origin", sa.Column("kek_id", sa.String(16), nullable=True))
     op.create_table(
         "left_histories",

@@ -1,4 +1,4 @@
-"""The transparency log: its tree in tiles, its heads, its open entries, and the signing keys."""
+"""The transparency log: its tree in tiles, its tree heads, its open entries, and the signing keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply. The first start begins the log."""
+    """Apply. The first start creates the log."""
     op.create_table(
         "log_tiles",
         sa.Column("level", sa.Integer(), nullable=False),
