@@ -4,5 +4,5 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run write the table instead of comparing it."""
+    """Add the option that writes the table instead of comparing it."""
     parser.addoption("--write-table", action="store_true", help="write the results into docs/reference/reliability.md")

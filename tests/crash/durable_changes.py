@@ -1,9 +1,9 @@
 """Durable changes between two moments, read from the files alone, without the program and without SQLite.
 
-A commit to a database in WAL mode is a frame of its log that says how large the database is now; the frames of one log
-share its salt (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Emptying the log moves what was committed
-to the database and changes nothing that anybody reads. Every other file counts by its name and its bytes, and a
-directory that takes its name when all is in it as one thing. What nobody reads before that does not count.
+A commit is a frame in the write-ahead log with the new size of the database; all frames of one log share its salt
+(https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Emptying that log moves commits to the database, and
+changes no value that a reader sees. Every other file counts by its name and its bytes. A directory that is renamed
+when it is complete counts as one change; temporary files in it do not count.
 """
 
 import hashlib
@@ -15,27 +15,27 @@ from pathlib import Path
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
 _UNREAD = re.compile(r"(^|/)(restoring|\.[^/]*\.unfinished|lock)(/|$)")
-"""Temporary files of a backup or a restore, which the next one removes; and the empty lock file."""
+"""Temporary files of a backup or a restore, which the next one removes, and the empty lock file."""
 _BESIDE = ("-wal", "-shm", "-journal")
-"""Of a database, but not it: the log is read with it, and the rest holds nothing that lasts."""
+"""Side files of a database: the write-ahead log is read with it, and the others hold nothing durable."""
 
 
 _NO_FILE: tuple[frozenset[str], bytes] = (frozenset(), b"")
 _ABOUT_ITSELF = (slice(18, 20), slice(24, 28), slice(92, 96))
-"""Bytes of a database's header that say whether it has a log, and how often it was written to without one."""
+"""Header bytes of a database that change with its journal mode, and count the writes without a write-ahead log."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """One database and its log."""
+    """One database and its write-ahead log."""
 
     inode: int
     salt: bytes
-    """Of the log; empty if there is none."""
+    """Salt of the write-ahead log; empty without a log."""
     commits: int
-    """In the log."""
+    """Commits in the write-ahead log."""
     content: bytes
-    """Digest of every page as a reader would find it."""
+    """Digest of every page as a reader sees it."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Snapshot:
 
     databases: dict[str, Database]
     files: dict[int, tuple[frozenset[str], bytes]]
-    """Of every other file, by its inode: its names, and digest."""
+    """Every other file, by its inode: its names and its digest."""
     directories: dict[int, str]
 
 
 def snapshot(root: Path) -> Snapshot:
-    """Look at every file below *root*."""
+    """Return the durable state of every file below *root*."""
     found = Snapshot({}, {}, {})
     for path in sorted(root.rglob("*")):
         name, inode = str(path.relative_to(root)), path.stat().st_ino
@@ -92,7 +92,7 @@ def _digest(whole: bytearray) -> bytes:
 
 
 def effects(before: Snapshot, after: Snapshot) -> list[str]:
-    """Name every durable effect between two snapshots; their order is not known."""
+    """Return a name for each durable effect between two snapshots; their order is not known."""
     whole = [name for inode, name in after.directories.items() if before.directories.get(inode, name) != name]
     found = [f"{name} put in place" for name in whole]
     found += [
@@ -104,7 +104,7 @@ def effects(before: Snapshot, after: Snapshot) -> list[str]:
     there = {name for names, _ in after.files.values() for name in names}
     for inode in before.files.keys() | after.files.keys():
         (were, held), (are, holds) = before.files.get(inode, _NO_FILE), after.files.get(inode, _NO_FILE)
-        # What another file has taken the name of was not removed besides.
+        # A file whose name another file took counts as one change: replaced, not removed too.
         made, gone = are - were, were - are - there
         if len(made) == len(were - are) == 1:
             found.append(f"{min(were - are)} renamed to {min(made)}")
@@ -128,6 +128,6 @@ def _on_database(name: str, before: Database | None, after: Database | None) -> 
         commits, emptied = after.commits - before.commits, False
     else:
         commits, emptied = after.commits, bool(before.commits)
-    # What changed although no log has it was committed, and then moved out of the log, between the two looks.
+    # A change that is in no log was committed, and then moved out of the log, between the two snapshots.
     unseen = not commits and before.content != after.content
     return [f"{name} committed"] * (commits + unseen) + [f"write-ahead log of {name} emptied"] * (emptied or unseen)

@@ -10,11 +10,11 @@ from app.vault import backup_manifest
 from tests.support.byte_scan import SEALED, rows
 
 BACKUP = "backup"
-"""Where backups are made, beside the data and the keys."""
+"""Directory of backups, beside the data and the keys."""
 
 
 def keys_and_backup(root: Path) -> dict[str, Any]:
-    """Return the digests of the key-encryption keys, which of them are in use, and the content of the backup."""
+    """Return the digests of all key-encryption keys and of those in use, and the content of the backup."""
     query = "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin"
     return {
         "kek": {
@@ -26,7 +26,7 @@ def keys_and_backup(root: Path) -> dict[str, Any]:
 
 
 def keks(root: Path) -> frozenset[bytes]:
-    """Return every key-encryption key, as it is written."""
+    """Return every key-encryption key, in the form in which its file has it."""
     return frozenset(content for file in _files(root) if (content := file.read_bytes().strip(b"\0\n")))
 
 
@@ -39,7 +39,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _backup(directory: Path) -> dict[str, Any] | None:
-    """Read a backup, of which no half may ever be there."""
+    """Read a backup; an incomplete one fails."""
     if not directory.exists():
         return None
     said, content = backup_manifest.read(directory), (directory / "mien.db").read_bytes()
@@ -54,15 +54,15 @@ def _backup(directory: Path) -> dict[str, Any] | None:
 
 
 def unfinished(root: Path) -> bool:
-    """Say whether a backup that was not finished lies there."""
+    """Return whether an unfinished backup exists."""
     return any(root.glob(".*.unfinished"))
 
 
 def tables_of(database: Path) -> dict[str, list[dict[str, Any]]]:
-    """Read every row of every table past the service."""
+    """Read every row of every table without the service."""
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
-        # The next number of a sequence is no content.
+        # The next number of a sequence is not content.
         which = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'sqlite_sequence'"
         names = [row[0] for row in connection.execute(which)]
         query = "SELECT * FROM {}"

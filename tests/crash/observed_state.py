@@ -1,7 +1,7 @@
-"""The whole state of a service, as people and relying parties see it and as it lies in the files; and what never holds.
+"""The state of a service, over HTTP and in its files, and the invariants of the files.
 
-Two runs of the same differ in what is random, and in nothing else: a random value that was not there before is told
-from no other. Of a time only the day counts: an ending that a restart completes is dated by its tombstone.
+Two runs of one operation differ only in random values, so all new random values count as equal. Of a time only the day
+counts, because an end that a restart completes is dated by its tombstone.
 """
 
 import json
@@ -23,31 +23,31 @@ from tests.support.byte_scan import SEALED, Needles, files_under, live_keys, ope
 from tests.support.toy_faces import toy_photo
 
 DATA, REGISTER = "data/mien.db", "keys/register.db"
-OF_THE_LOG = {
+LEAF_TABLES = {
     DATA: ("pending_leaves", "seen_heads"),
     REGISTER: ("log_tiles", "log_leaves", "log_heads", "log_open_entries"),
 }
-"""Tables that say where leaves are: `ledger` knows them."""
+"""Tables with the places of leaves; `log_files` reads them."""
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,}\b|(?<![\w-])[\w-]{22,}(?![\w-])")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d\S*")
 TRIES = {"attempts", "tries", "last_tried_at"}
 """The number of delivery attempts: each is counted before it is made."""
 _SHORT = 200
-"""Sealed bytes are looked for piece by piece, shorter ones as a whole."""
+"""Bytes. Longer sealed values are searched piece by piece, shorter ones as a whole."""
 
 
 def over_http(story: Story) -> dict[str, Any]:
-    """Ask everything that can be asked, for everybody. Trying the recovery codes is last: a right one changes a lot."""
+    """Send every read request of every caller. The recovery codes come last, because a valid one changes the state."""
     state: dict[str, Any] = {}
     for name, person in story.people.items():
-        # The document says it all; whose way in it is does not matter to it.
+        # The document is complete, and does not depend on the token that was used.
         access = person("GET", "/v1/me/access")
         held = access.json().get("data")
         for receipt in (held or {}).get("receipts", ()):
-            # Its proof is longer or shorter with the place that chance gave its leaf.
+            # The length of its proof depends on the random place of its leaf.
             receipt["content"]["bytes"] = None
         for token in (held or {}).get("tokens", ()):
-            # Maintenance writes the use by these requests down, sooner or later; `stored` has the day of before.
+            # Maintenance records the use by these requests at some later time; `stored` has the earlier day.
             token["last_used_on"] = None
         state[f"{name} access"] = [access.status_code, held]
     for door, reference, face in story.references:
@@ -59,7 +59,7 @@ def over_http(story: Story) -> dict[str, Any]:
     if "erasure" in story.about:
         state["erasure"] = story.ada.client.get(f"/v1/erasures/{story.about['erasure']}").json()
         if receipt := state["erasure"].get("receipt"):
-            # Whether a proof comes with it is a matter of when a batch was.
+            # It has a proof only after the next batch.
             state["erasure"]["receipt"] = log_files.unsigned(receipt)
     for name, person in story.people.items():
         recovered = person.client.post("/v1/recoveries", json={"recovery_code": person.recovery_code})
@@ -69,43 +69,43 @@ def over_http(story: Story) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What lies in the files."""
+    """The content of the files."""
 
     tables: dict[str, list[dict[str, Any]]]
     files: dict[str, Any]
-    """What lies beside them."""
+    """Key-encryption keys and the backup."""
     keys: dict[tuple[bytes, int], bytes]
-    """Every key, as the register has it, by owner and generation."""
+    """Every wrapped key of the register, by owner and generation."""
     keks: frozenset[bytes]
     """Every key-encryption key."""
     sealed: frozenset[bytes]
     """Every sealed value."""
     spare: frozenset[tuple[bytes, int]]
-    """Those keys that seal nothing: their process died between issuing and using them."""
+    """Unused keys: their process died between issuing and using them."""
     unopened: list[str]
     """Sealed values that no key opens."""
     log: log_files.Log
 
 
-NOTHING = Stored(
+LOST = Stored(
     {}, {}, {}, frozenset(), frozenset(), frozenset(), [], log_files.Log((), {}, frozenset(), frozenset(), ())
 )
-"""What lies where the data is lost."""
+"""The content when the data store is lost."""
 
 
 def stored(root: Path) -> Stored:
-    """Read both databases past the service."""
+    """Read both databases without the service."""
     opened = openable(root / DATA, live_keys(root))
     tables = {f"{path}: {table}": found for path in (DATA, REGISTER) for table, found in tables_of(root / path).items()}
-    # A destroyed key leaves its place in the register behind: only the living count.
+    # A destroyed key leaves its slot in the register; only living keys count.
     del tables[f"{REGISTER}: keys"]
-    # That a relying party failed with a reference it may not use is counted before the refusal is noted.
+    # A failure with an unusable reference is counted before the refusal is recorded.
     del tables[f"{DATA}: failed_references"]
     for row in tables[f"{REGISTER}: origin"]:
-        # Under which key-encryption key it is, the files tell.
+        # The files show the key-encryption key in use.
         row["kek_id"] = row["proof"] = None
     log = log_files.read(root, opened)
-    for path, names in OF_THE_LOG.items():
+    for path, names in LEAF_TABLES.items():
         for name in names:
             del tables[f"{path}: {name}"]
     tables["open entries"] = log.open_records()
@@ -115,29 +115,29 @@ def stored(root: Path) -> Stored:
             if row[column] is not None:
                 sealed.add(row[column])
                 unopened += [] if (table, UUID(row["id"])) in opened else [f"{table} {row['id']}"]
-                row[column] = _told(opened.get((table, UUID(row["id"]))))
+                row[column] = _decoded(opened.get((table, UUID(row["id"]))))
     for row in tables[f"{DATA}: receipts"]:
         row["sealed"] = row["sealed"] and log_files.unsigned(row["sealed"])
     for row in tables[f"{DATA}: erasures"]:
         row["receipt"] = row["receipt"] and log_files.unsigned(json.loads(row["receipt"]))
-    needed = _needed(root, tables)
-    keys = {(owner, generation): wrapped for owner, generation, wrapped in _slots(root)}
+    needed = _used_keys(root, tables)
+    keys = {(owner, generation): wrapped for owner, generation, wrapped in _living_keys(root)}
     spare = frozenset(keys.keys() - needed)
     return Stored(tables, keys_and_backup(root), keys, keks(root), frozenset(sealed), spare, unopened, log)
 
 
 def logged(root: Path) -> log_files.Log:
-    """Return the log, whether or not its records open."""
-    return log_files.read(root, openable(root / DATA, live_keys(root))) if (root / DATA).exists() else NOTHING.log
+    """Return the transparency log, whether or not its records open."""
+    return log_files.read(root, openable(root / DATA, live_keys(root))) if (root / DATA).exists() else LOST.log
 
 
-def _slots(root: Path) -> list[tuple[bytes, int, bytes]]:
-    """Return every key that is not destroyed, the log's own too: owner, generation, wrapped key."""
+def _living_keys(root: Path) -> list[tuple[bytes, int, bytes]]:
+    """Return every key that is not destroyed, with those of the log: owner, generation, wrapped key."""
     found = rows(root / REGISTER, "SELECT owner, generation, wrapped FROM keys ORDER BY slot")
     return [(owner, generation, wrapped) for owner, generation, wrapped in found if any(wrapped)]
 
 
-def _told(plain: bytes | None) -> Any:
+def _decoded(plain: bytes | None) -> Any:
     """Return an opened value in a form that can be compared: text unchanged, all else as a digest."""
     try:
         return json.loads(plain or b"null")
@@ -145,17 +145,17 @@ def _told(plain: bytes | None) -> Any:
         return f"{len(plain or b'')} bytes: {crc32(plain or b'')}"
 
 
-def _needed(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple[bytes, int]]:
-    """Return the keys that there is a use for: those that seal something, and the newest of who has nothing sealed."""
+def _used_keys(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple[bytes, int]]:
+    """Return the keys in use: those that seal a value, and the newest key of each owner without a sealed value."""
     needed: dict[bytes, set[int]] = {}
     for table in ("templates", "photos"):
         for row in tables[f"{DATA}: {table}"]:
             needed.setdefault(_owner("grant", UUID(row["grant_id"])), set()).add(row["key_generation"])
-    living: dict[bytes, int] = {owner: generation for owner, generation, _ in _slots(root)}
+    living: dict[bytes, int] = {owner: generation for owner, generation, _ in _living_keys(root)}
     signing = [row for row in tables[f"{REGISTER}: log_signing_keys"] if row["retired_at"] is None]
     for row in [*tables[f"{REGISTER}: origin"], *signing]:
         needed[_owner("log", UUID(row["id"]))] = {1}
-    # Always of use, also while nothing is counted.
+    # In use even while no failure is counted.
     needed[enumeration_guard.KEY_OWNER.digest] = {1}
     for owner in owners(root / DATA):
         needed.setdefault(owner, {living.get(owner, 1)})
@@ -172,7 +172,7 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
     found += ["a stage is left"] if (root / "data" / STAGE).exists() else []
     found += ["a key outlives the values that it sealed"] * len(now.spare & (before.keys.keys() - before.spare))
     found += log_files.faults(root, now.log, before.log, now.tables)
-    living = {owner for owner, _, _ in _slots(root)}
+    living = {owner for owner, _, _ in _living_keys(root)}
     found += [f"{kind} {one} has no key" for owner, (kind, one) in owners(root / DATA).items() if owner not in living]
     stones = {digest for (digest,) in rows(root / REGISTER, "SELECT digest FROM tombstones")}
     for path in (DATA, REGISTER):
@@ -182,13 +182,13 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
         there = {row["id"] for row in now.tables[f"{DATA}: {table}"]}
         for one in there | {row["id"] for row in before.tables.get(f"{DATA}: {table}", [])}:
             if sha256(f"tombstone:{kind}:{UUID(one)}".encode()).digest() in stones:
-                found += [f"{kind} {one} ended and is there"] if one in there else []
-                found += [f"{kind} {one} ended and has a key"] if _owner(kind, UUID(one)) in living else []
+                found += [f"{kind} {one} ended, but has a row"] if one in there else []
+                found += [f"{kind} {one} ended, but has a key"] if _owner(kind, UUID(one)) in living else []
     return found
 
 
 def bytes_left(root: Path, now: Stored, before: Stored, *, noise_stays: bool) -> list[str]:
-    """Search every file but backups for the keys, and unless some may stay for the sealed bytes, of what has gone."""
+    """Search every file but backups for destroyed keys and, unless *noise_stays*, for the bytes that they sealed."""
     needles = Needles()
     gone = {
         "wrapped key": set(before.keys.values()) - set(now.keys.values()),
@@ -203,7 +203,7 @@ def bytes_left(root: Path, now: Stored, before: Stored, *, noise_stays: bool) ->
 
 
 def known(stored: Stored) -> set[str]:
-    """Return every value in the tables and of the files as a string; ids also as they are written for people."""
+    """Return every value of the tables and files as a string; ids also with hyphens."""
     everything = (value for table in stored.tables.values() for row in table for value in row.values())
     values = {value for value in everything if not isinstance(value, dict | list)}
     if stored.files:
@@ -213,7 +213,7 @@ def known(stored: Stored) -> set[str]:
 
 
 def comparable(value: Any, known: set[str]) -> Any:
-    """Return *value* without what differs between two runs of the same."""
+    """Return *value* without the parts that differ between two runs of one operation."""
     if isinstance(value, dict):
         return {key: None if key in TRIES else comparable(one, known) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -228,7 +228,7 @@ def comparable(value: Any, known: set[str]) -> Any:
 
 
 def differences(found: Any, expected: Any, where: str = "") -> list[str]:
-    """Say where two comparable states differ."""
+    """Return the differences of two comparable states, each with its place."""
     if isinstance(found, dict) and isinstance(expected, dict):
         keys = sorted(found.keys() | expected.keys())
         return [one for key in keys for one in differences(found.get(key), expected.get(key), f"{where}/{key}")]

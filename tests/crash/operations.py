@@ -1,7 +1,7 @@
-"""Everything that is asked of Mien and must not stop half-way. An operation more is an entry more in `OPERATIONS`.
+"""All operations of Mien that must be complete or undone after a crash. Add a new one to `OPERATIONS`.
 
-`prepare` brings a service to the state before, and tells the test who there is; it is carried out once, and every trial
-begins with a copy of what it left. `act` is what is tried: a request, or a command (`Order`) of the operator.
+`prepare` brings a service to the state before the operation, and returns its people and relying parties. It runs once;
+every trial starts with a copy of its stores. `act` is the operation: a request, or an `OperatorCommand`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -68,9 +68,9 @@ from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
 
 JOINED = "its leaves are in the tree; the next batch deletes their pending rows"
-UNDER_WAY = "everything opens; `mien keys rotate` completes the rotation"
+IN_PROGRESS = "everything opens; `mien keys rotate` completes the rotation"
 LARGE = {"rebuild_at_once_mib": 0}
-"""Settings under which every data store is a large one."""
+"""Settings that make every data store count as large."""
 
 
 @dataclass(frozen=True)
@@ -88,23 +88,23 @@ class Operation:
     prepare: Callable[[RunningService], Story]
     act: Callable[[Story], httpx.Response] | OperatorCommand
     more: Mapping[str, Any] = field(default_factory=dict)
-    """Settings."""
+    """Settings of the service."""
     later: timedelta = timedelta()
-    """How long after `prepare` it happens."""
+    """Time between `prepare` and the operation."""
     acknowledged: bool = False
-    """Whether `prepare` itself was answered with the promise that it ends well."""
+    """Whether the answer in `prepare` already promised the result."""
     left: Callable[[Path], None] = lambda _root: None
-    """What befell the files since."""
+    """Change of the files between `prepare` and the operation."""
     again: Command | None = None
-    """The same command again, without a start of the service in between."""
-    under_way: str = ""
-    """What it is where everything works and something is left to be done by `again`."""
+    """Command to run after the crash, without a start of the service in between."""
+    in_progress: str = ""
+    """Outcome for a working state in which `again` completes the operation; empty if there is none."""
     refused: bool = False
-    """Whether the answer is no."""
+    """Whether the answer is a refusal."""
     joins: bool = False
-    """Whether a batch is part of it, or of doing it again: where leaves are says nothing of whether it was done."""
+    """Whether the operation or `again` appends a batch; then the places of leaves show nothing about the outcome."""
     noise_stays: bool = False
-    """Whether sealed bytes may be left in unused space of the data store, as the answer says; their keys never."""
+    """Whether sealed bytes, but not their keys, may stay in unused space of the data store, as the answer states."""
 
 
 # --- Requests
@@ -215,14 +215,14 @@ def _restore(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 
 def _rotate(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    # A process of its own: the batch stays as small as that.
+    # Safe to patch: the process is not shared.
     vars(rotation)["BATCH"] = 2
     with _opened(root) as vault:
         turned(vault, now)
 
 
 def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    # Where none is under way, that would be another.
+    # Without an unfinished rotation, this would start another one.
     if list((root / "keys").glob("kek.*")):
         _rotate(root, now, about)
 
@@ -253,7 +253,7 @@ def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 
 def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    """A token was used, and the sweep writes that down."""
+    """Use a token, and let maintenance record the use."""
     with _opened(root) as vault:
         uses = TokenUsage(lambda: now)
         whose = Principal(Role.PERSON, UUID(int=0), UUID(about["token"]))
@@ -272,7 +272,7 @@ def _change_callback(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 
 
 def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    """Tell relying parties, which acknowledge it."""
+    """Deliver callbacks to relying parties, which acknowledge them."""
     with _opened(root) as vault:
         answer = CallResult(Outcome.ACKNOWLEDGED, "204")
         DeliveryWorker(vault, lambda _to, _message: answer, days=7, clock=lambda: now).run_once(within_s=30)
@@ -288,7 +288,7 @@ def _renew_templates(root: Path, now: datetime, about: Mapping[str, str]) -> Non
 
 
 def _fail_to_renew(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    """The threshold is one that no two photos are below."""
+    """Renew with a threshold that no two photos reach."""
     _look_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)), threshold=0.0)
 
 
@@ -395,7 +395,7 @@ OPERATIONS = (
         enrolled,
         OperatorCommand(_rotate),
         again=_finish_rotation,
-        under_way=UNDER_WAY,
+        in_progress=IN_PROGRESS,
     ),
     Operation(
         "rotating the key-encryption key, resumed",
@@ -403,10 +403,10 @@ OPERATIONS = (
         OperatorCommand(_rotate),
         left=half_rotated,
         again=_finish_rotation,
-        under_way=UNDER_WAY,
+        in_progress=IN_PROGRESS,
     ),
     Operation("starting the transparency log", arrived, OperatorCommand(_begin_log), left=without_a_log),
-    Operation("transparency log batch", enrolled, OperatorCommand(_join), again=_join, under_way=JOINED),
+    Operation("transparency log batch", enrolled, OperatorCommand(_join), again=_join, in_progress=JOINED),
     Operation("rotating the receipt key", enrolled, OperatorCommand(_rotate_receipts)),
     Operation(
         "marking a receipt key as stolen", with_a_key_of_then, OperatorCommand(_give_up), later=timedelta(hours=1)
@@ -423,7 +423,7 @@ OPERATIONS = (
     Operation("ending replaced API keys", key_replaced, OperatorCommand(_end_replaced), later=timedelta(hours=2)),
     Operation("renewing a consent", enrolled, _renew),
     Operation("deleting old comparisons", enrolled, _shorten),
-    # By then a batch is due: the restart's joins what its sweep, beside it, has written so far.
+    # A batch is due by then: at the restart it includes the leaves that maintenance has written so far.
     Operation(
         "maintenance: expired records", past_its_time, OperatorCommand(_sweep), later=timedelta(days=2000), joins=True
     ),

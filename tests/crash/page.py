@@ -13,8 +13,8 @@ ANSWERED = Spot("", "after the answer")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One trial."""
+class Row:
+    """One trial, as a row of the table."""
 
     asked: str
     spot: Spot
@@ -22,14 +22,14 @@ class Line:
     outcome: str
 
     def __str__(self) -> str:
-        """Return it as a row."""
+        """Return the Markdown row."""
         nth = f" ({self.spot.nth})" if self.spot.nth > 1 else ""
         inner = f"{self.spot.operation}: " if self.spot.operation not in ("", self.asked) else ""
         return f"| {self.asked} | {inner}{self.spot.step}{nth} | {'yes' if self.answered else 'no'} | {self.outcome} |"
 
 
 def rows(page: Path = PAGE) -> list[str]:
-    """Return the rows as they are written."""
+    """Return the rows of the table on the page."""
     table = page.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
     return [line for line in table.splitlines() if line.startswith("| ") and line not in HEAD]
 
@@ -40,11 +40,11 @@ def rows_of(asked: str, page: Path = PAGE) -> list[str]:
 
 
 def asked_in(row: str) -> str:
-    """Return whose row it is."""
+    """Return the operation of a row."""
     return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
 
 
-def write(asked: str, lines: Iterable[Line], order: list[str], page: Path = PAGE) -> None:
+def write(asked: str, lines: Iterable[Row], order: list[str], page: Path = PAGE) -> None:
     """Replace the rows of one operation by *lines*, and remove rows of operations that are not in *order*."""
     kept = [row for row in rows(page) if asked_in(row) != asked and asked_in(row) in order]
     table = sorted([*kept, *map(str, lines)], key=lambda row: order.index(asked_in(row)))

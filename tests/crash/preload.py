@@ -1,4 +1,4 @@
-"""Imported once, by the fork server: plays a little of everything, so that no child has to load or prepare it again."""
+"""Imported once, by the fork server: runs a little of everything, so that no child has to load or prepare it again."""
 
 import gc
 import tempfile
@@ -16,7 +16,7 @@ PATIENCE_S = 120.0
 
 
 def warm_up() -> None:
-    """Do what a trial does, and leave neither thread nor connection."""
+    """Use each part that a trial uses, and leave no thread and no connection."""
     moment = StoppedClock(datetime.now(UTC))
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "service"

@@ -1,8 +1,7 @@
-"""What goes before: each brings a service to the state that an operation begins with, and tells who there is."""
+"""Preparations: each brings a service to the state before an operation, and returns its people and relying parties."""
 
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from tests.crash.process_launcher import MOMENT
 from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for
 from tests.support.toy_engine import other_toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 
 LOG_KEYS = "SELECT id FROM origin UNION SELECT id FROM log_signing_keys"
 PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
@@ -42,7 +42,7 @@ PHOTOS = [toy_photo(1), toy_photo(1, variant=2)]
 
 @dataclass
 class Story:
-    """Who there is, and what the test knows of them."""
+    """The people and relying parties of a service, with their credentials and ids."""
 
     people: dict[str, Person]
     doors: dict[str, Party]
@@ -51,24 +51,24 @@ class Story:
     about: dict[str, str] = field(default_factory=dict)
 
     def at(self, client: httpx.Client) -> "Story":
-        """Return the same, asking the service of *client*."""
+        """Return the same story with another *client*."""
         people = {name: replace(one, client=client) for name, one in self.people.items()}
         doors = {name: replace(one, client=client) for name, one in self.doors.items()}
         return replace(self, people=people, doors=doors)
 
     @property
     def ada(self) -> Person:
-        """Return the one who acts."""
+        """Return the subject who acts."""
         return self.people["Ada"]
 
     @property
     def door(self) -> Party:
-        """Return the relying party that she acts towards."""
+        """Return the relying party that verifies her."""
         return self.doors["Door"]
 
 
 def enrolled(service: RunningService) -> Story:
-    """Ada and Ben are enrolled at the door, and Ada was verified once."""
+    """Enrol Ada and Ben at the door, and verify Ada once."""
     ada, door, given = service.enrolled(face=1)
     ben, _, his = service.enrolled(face=2, party=door)
     assert door.verify(given["subject_ref"], toy_photo(1)).status_code == 200
@@ -82,19 +82,19 @@ def enrolled(service: RunningService) -> Story:
 
 
 def arrived(service: RunningService) -> Story:
-    """Ada is known, and has done nothing that a log would have."""
+    """Register Ada, without any act that the transparency log records."""
     return Story(people={"Ada": service.person()}, doors={"Door": service.party()}, references=[])
 
 
 def failed(service: RunningService) -> Story:
-    """Ada was shown another face."""
+    """Verify Ada with the photo of another face."""
     story = enrolled(service)
     assert story.door.verify(story.references[0][1], toy_photo(2)).json()["decision"] == "no_match"
     return story
 
 
 def consented(service: RunningService) -> Story:
-    """Ada has consented too, to another gate and to the keeping of photos, and has not enrolled for them."""
+    """Let Ada also consent to another gate and to keeping photos, without an enrolment for them."""
     story = enrolled(service)
     given = service.consent(story.ada, story.doors["Gate"])
     service.consent(story.ada, None, "template_renewal")
@@ -103,7 +103,7 @@ def consented(service: RunningService) -> Story:
 
 
 def with_photos(service: RunningService) -> Story:
-    """Ada's photos are kept."""
+    """Enrol Ada with kept photos."""
     story = enrolled(service)
     service.consent(story.ada, None, "template_renewal")
     answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
@@ -112,41 +112,39 @@ def with_photos(service: RunningService) -> Story:
 
 
 def superseded(service: RunningService) -> Story:
-    """Ada's photos are kept, and another engine has come into force; Ben has none that are kept."""
+    """Keep photos of Ada but not of Ben, and put another engine in force."""
     story = with_photos(service)
     engine_history.put_in_force(service.vault, other_toy_card(), days=90, now=service.clock())
     return story
 
 
 def superseded_for_long(service: RunningService) -> Story:
-    """The same, but the older templates have expired and no maintenance has run since."""
+    """Put another engine in force so long ago that older templates have expired; no maintenance has run since."""
     story = with_photos(service)
     engine_history.put_in_force(service.vault, other_toy_card(), days=90, now=service.clock() - timedelta(days=90))
     return story
 
 
 def with_a_callback(service: RunningService) -> Story:
-    """The gate has a callback, and could not be told yet, at the first try, that Ada consented to it."""
+    """Give the gate a callback; the first delivery, of Ada's consent, has failed."""
     story = enrolled(service)
     gate = story.doors["Gate"]
     set_callback(service.vault, party_id=UUID(gate.id), to="https://127.0.0.1/", private=True, now=service.clock())
     given = service.consent(story.ada, gate)
     story.references.append(("Gate", given["subject_ref"], 1))
-    until = time.monotonic() + 120
-    while not story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"] and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: story.ada("GET", "/v1/me/deliveries").json()["items"][0]["tries"])
     return replace(story, about={**story.about, "gate": gate.id})
 
 
 def notice_changed(service: RunningService) -> Story:
-    """There is another notice than the one that Ada consented to."""
+    """Publish a newer notice than the one that Ada consented to."""
     story = enrolled(service)
     publish(service.vault, draft(version=4), now=service.clock())
     return story
 
 
 def with_two_tokens(service: RunningService) -> Story:
-    """Ada has another way in."""
+    """Give Ada a second token."""
     story = enrolled(service)
     other = story.ada("POST", "/v1/me/tokens").json()
     people = {**story.people, "Ada, elsewhere": replace(story.ada, token=other["access_token"], recovery_code="")}
@@ -180,7 +178,7 @@ def key_replaced(service: RunningService) -> Story:
 
 
 def half_withdrawn(service: RunningService) -> Story:
-    """A withdrawal destroyed the keys, and then the data could not be written."""
+    """Let a withdrawal destroy the keys and then fail to write the data."""
     story = enrolled(service)
     with _failing("withdrawal", "mien.db written"):
         assert story.ada("DELETE", f"/v1/me/consents/{story.about['consent']}").status_code == 503
@@ -188,7 +186,7 @@ def half_withdrawn(service: RunningService) -> Story:
 
 
 def half_erased(step: str) -> Callable[[RunningService], Story]:
-    """Ada was promised her erasure, and then the store failed at *step*."""
+    """Let the store fail at *step* of an erasure that was promised to Ada."""
 
     def prepare(service: RunningService) -> Story:
         story = enrolled(service)
@@ -201,7 +199,7 @@ def half_erased(step: str) -> Callable[[RunningService], Story]:
 
 
 def lived_on(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
-    """There is a backup. Since then Ada was verified once more, and Ben was erased, or promised that he will be."""
+    """Create a backup, then verify Ada once more and erase Ben, or begin to erase him."""
 
     def prepare(service: RunningService) -> Story:
         story = enrolled(service)
@@ -217,7 +215,7 @@ def lived_on(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
 
 
 def with_a_wal(root: Path) -> None:
-    """The last commit is in the log only, and it changed everybody."""
+    """Leave the last commit, which changed every subject, in the write-ahead log only."""
     with closing(sqlite3.connect(root / "data" / "mien.db")) as connection:
         connection.execute("UPDATE subjects SET registered_on = '2026-01-02'")
         connection.commit()
@@ -227,17 +225,17 @@ def with_a_wal(root: Path) -> None:
 
 
 def without_data(root: Path) -> None:
-    """The data is lost, with all changes since the backup."""
+    """Delete the data, with all changes since the backup."""
     shutil.rmtree(root / "data")
 
 
 def restored(root: Path) -> None:
-    """The backup was restored, and the service has not been started on it."""
+    """Restore the backup, without a start of the service."""
     restore(settings_for(root), backup=root / BACKUP, now=lambda: MOMENT, progress=lambda _doing: None)
 
 
 def half_rotated(root: Path) -> None:
-    """The register has turned to another key-encryption key, and every key is still under the old one."""
+    """Put another key-encryption key in force while every key is still wrapped under the old one."""
     vault = open_vault(settings_for(root))
     failing = _failing("rotating the key-encryption key", "register.db committed")
     with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
@@ -245,7 +243,7 @@ def half_rotated(root: Path) -> None:
 
 
 def turned(vault: Vault, now: datetime) -> None:
-    """Rotate the key of keys, as the operator's command does."""
+    """Rotate the key-encryption key, as the operator's command does."""
     rotate(
         vault.register,
         record=partial(append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=now.isoformat()),
@@ -253,7 +251,7 @@ def turned(vault: Vault, now: datetime) -> None:
 
 
 def with_a_key_of_then(service: RunningService) -> Story:
-    """The key of receipts was made by the clock that stands still, and has signed."""
+    """Sign with a receipt key that was made at the time of the stopped clock."""
     signing_keys.rotate(service.vault, now=MOMENT)
     story = enrolled(service)
     return replace(
@@ -262,29 +260,29 @@ def with_a_key_of_then(service: RunningService) -> Story:
 
 
 def without_a_log(root: Path) -> None:
-    """An earlier version without a transparency log was used, and its stores were migrated."""
+    """Change the stores to those of a version without a transparency log, after their migration."""
     with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
         owners = [Owner.log(UUID(one)).digest for (one,) in register.execute(LOG_KEYS)]
-        # Keys in their own places, as `tables.KeySlot` has it: a place is never given up.
+        # A destroyed key keeps its slot, see `tables.KeySlot`.
         register.executemany(
             "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?", [(one,) for one in owners]
         )
         for table in ("tiles", "leaves", "heads", "open_entries", "signing_keys"):
-            register.execute(f"DELETE FROM log_{table}")  # noqa: S608 - names of our own
+            register.execute(f"DELETE FROM log_{table}")  # noqa: S608 - fixed names
     with closing(sqlite3.connect(root / "data" / "mien.db")) as data, data:
         for table in ("entries", "receipts", "pending_leaves", "seen_heads"):
             data.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
 
 
 def without_counts(root: Path) -> None:
-    """A version was used that did not count failures."""
+    """Change the register to that of a version that counted no failures."""
     with closing(sqlite3.connect(root / "keys" / "register.db")) as register, register:
         gone = "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE owner = ?"
         register.execute(gone, (enumeration_guard.KEY_OWNER.digest,))
 
 
 def erased_in_a_large_store(service: RunningService) -> Story:
-    """Ada has left, and the unused space of the file is still to be written anew."""
+    """Erase Ada from a store whose unused space must still be rebuilt."""
     story = enrolled(service)
     answer = story.ada("DELETE", "/v1/me")
     assert "unused space of the database file" in {one["what"] for one in answer.json()["kept"]}
@@ -292,7 +290,7 @@ def erased_in_a_large_store(service: RunningService) -> Story:
 
 
 def past_its_time(service: RunningService) -> Story:
-    """Ada has an unused token and asked for access once, and Ben has erased everything."""
+    """Give Ada an unused token and one access count, and let Ben erase his data."""
     story = with_two_tokens(service)
     story.ada("GET", "/v1/me/access").raise_for_status()
     with service.vault.data.write() as session:

@@ -79,7 +79,7 @@ class Trial:
 
 
 @dataclass
-class Watch:
+class StepWatcher:
     """Counts the steps that the process passes; records them, or kills the process at one."""
 
     trial: Trial
@@ -120,7 +120,7 @@ class Watch:
 
 def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
     """Serve: send the port after the first maintenance run, and stop when the test asks for it."""
-    watch, settings = _start_watch(trial), settings_for(trial.root, **more)
+    watch, settings = _watch_steps(trial), settings_for(trial.root, **more)
     if not trial.delivers_callbacks:
         # Safe to patch: the process is not shared.
         setattr(DeliveryWorker, "start_due", lambda _courier: None)  # noqa: B010 - a method is not assigned to
@@ -136,16 +136,16 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
 
 def _carry_out(line: Connection, trial: Trial, command: Command, about: Mapping[str, str]) -> None:
     """Run a command: send its result, and end when the test asks for it."""
-    watch = _start_watch(trial)
+    watch = _watch_steps(trial)
     watch.arm()
     line.send(command(trial.root, trial.moment, about))
     line.recv()
     line.send(watch.finish())
 
 
-def _start_watch(trial: Trial) -> Watch:
+def _watch_steps(trial: Trial) -> StepWatcher:
     sandbox.die_with_parent(os.getppid())
-    watch = Watch(trial)
+    watch = StepWatcher(trial)
     crash_points.watcher = watch
     return watch
 

@@ -1,7 +1,7 @@
-"""Every operation, killed at every step, is afterwards done or not done.
+"""Every operation, killed at any step, is afterwards complete or undone.
 
-Each operation is carried out once without interruption, which gives its steps; then once for each step, with `kill -9`
-there, and once more with `kill -9` after its answer. What a restart then shows is compared, over HTTP and in the files.
+Each operation runs once without interruption, which gives its steps. Then it runs once for each step, with `kill -9`
+there, and once more with `kill -9` after its answer. The state after a restart is compared, over HTTP and in the files.
 """
 
 import os
@@ -31,7 +31,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - directories in it are made for one tes
 
 @pytest.fixture(scope="session")
 def launcher() -> ProcessLauncher:
-    """Return where children come from."""
+    """Return the launcher of the child processes."""
     return ProcessLauncher()
 
 
@@ -52,7 +52,7 @@ def test_operation_killed_at_any_step_is_done_or_not_done(
 ) -> None:
     workbench = prepared_for(operation, launcher, prepared, scratch)
     passed, done = trace(workbench)
-    assert not unstepped(passed), "something became durable without a step"
+    assert not unstepped(passed), "a durable effect without a step"
     allowed = AllowedStates(workbench, done)
 
     lines = [killed_at(one.spot, workbench, allowed) for one in passed if one.spot is not None]
@@ -63,7 +63,7 @@ def test_operation_killed_at_any_step_is_done_or_not_done(
     assert page.rows_of(operation.name) == [str(line) for line in lines], "if that is right: make reliability"
 
 
-# --- Nothing is left out
+# --- Completeness
 
 
 def test_every_operation_of_the_program_is_tried() -> None:
@@ -85,7 +85,7 @@ def _write(store: Store) -> None:
 
 
 def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    """Write once through the store, and once more past it, before the next step."""
+    """Write once through the store, and once more without it, before the next step."""
     store = Store(root / observed_state.DATA)
     with named("invented"):
         _write(store)

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,21 +24,21 @@ from tests.crash.process_launcher import MOMENT, LaunchedProcess, Passed, Proces
 from tests.support import service_fixture
 from tests.support.byte_scan import rows
 from tests.support.toy_engine import toy_card
+from tests.support.waiting import wait_until
 
-Answers = Callable[[observed_state.Stored], Any]
+KnownAnswers = Callable[[observed_state.Stored], Any]
 """Returns the known answers for a stored state; None if they are not known."""
-PATIENCE_S = 120.0
 RESTORED = re.compile(r": (restorations|left_histories): ")
 OPEN_ENTRIES = "open entries"
 PLACED = ("/files/", "/log/")
 """Parts of a state in which an operation in progress may differ from both ends."""
-WAYS = {"access_token": "/v1/me", "api_key": "/v1/relying-party", "recovery_code": ""}
-"""Ways in that may be answered, and what each opens; the last one is changed for others."""
+CREDENTIALS = {"access_token": "/v1/me", "api_key": "/v1/relying-party", "recovery_code": ""}
+"""Credentials that an answer may have, and the path that each opens. A recovery code is exchanged for new ones."""
 
 
 @dataclass
 class Workbench:
-    """One operation, ready to be tried again and again."""
+    """One operation, ready for any number of trials."""
 
     launcher: ProcessLauncher
     operation: Operation
@@ -58,7 +57,7 @@ class Workbench:
         return Trial(service_fixture.copied(self.template, root), self.moment, kill_at, recording)
 
     def begin(self, trial: Trial) -> LaunchedProcess:
-        """Have a child ready for the act, or at it."""
+        """Start the process of a trial: the service, or the command itself."""
         act = self.operation.act
         if isinstance(act, OperatorCommand):
             return self.launcher.command(trial, act.command, self.story.about)
@@ -102,12 +101,14 @@ def trace(workbench: Workbench) -> tuple[list[Passed], Path]:
 
 
 def unstepped(passed: list[Passed]) -> list[str]:
-    """Name each durable effect that no step tells from another, and each that belongs to no operation."""
+    """Return the durable effects that no step separates, and those that belong to no operation."""
     found = []
     for one in passed:
         if one.spot is None:
             # Closing a database empties its write-ahead log, which changes no row.
-            found += [f"{effect} after the last step" for effect in one.effects if not effect.startswith("log of")]
+            found += [
+                f"{effect} after the last step" for effect in one.effects if not effect.startswith("write-ahead log of")
+            ]
         else:
             found += [f"{effect} beside another, before {one.spot}" for effect in one.effects[1:]]
             found += [f"{effect} in no operation" for effect in one.effects if one.spot.operation == UNNAMED]
@@ -116,7 +117,7 @@ def unstepped(passed: list[Passed]) -> list[str]:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a restart showed."""
+    """The state after a restart."""
 
     http: Any
     stored: observed_state.Stored
@@ -127,40 +128,41 @@ class Inspection:
 
 
 def written(stored: observed_state.Stored, known: set[str], *, joins: bool) -> dict[str, Any]:
-    """Return what lies in the files, without what differs between two runs of the same."""
+    """Return the content of the files, without the parts that differ between two runs of one operation."""
     return {
         "rows": observed_state.comparable(stored.tables, known),
         "files": observed_state.comparable(stored.files, known),
-        "log": {} if joins else stored.log.placed(),
+        "log": {} if joins else stored.log.leaf_places(),
     }
 
 
 def inspect(
-    workbench: Workbench, root: Path, before: observed_state.Stored | None = None, receive: Answers | None = None
+    workbench: Workbench, root: Path, before: observed_state.Stored | None = None, receive: KnownAnswers | None = None
 ) -> Inspection:
     """Start the service on the stores and read everything; then check that a second start has nothing left to do.
 
-    Answers follow from the stored state: *heard* has the answers for states that were read before.
+    Answers follow from the stored state: *receive* returns the answers of a state that was read before.
     """
     if not (root / observed_state.DATA).exists():
-        return Inspection("there is no data", observed_state.NOTHING)
+        return Inspection("there is no data", observed_state.LOST)
     with workbench.launcher.service(
         Trial(root, workbench.moment, delivers_callbacks=False), **workbench.operation.more, sweep_interval_s=0.2
     ) as process:
-        assert completed_soon(root), "an erasure did not come to its end by itself"
+        # An erasure completes by itself.
+        wait_until(lambda: not rows(root / observed_state.DATA, "SELECT id FROM erasures WHERE step <> 'completed'"))
         stored = read_checked(workbench, root, before)
         http = None if receive is None else receive(stored)
         http = http or observed_state.over_http(workbench.story.at(process.client))
         process.kill()
     vault = open_vault(service_fixture.settings_for(root))
-    assert purge_dead_rows(vault, now=workbench.moment) == 0, "the first start left something to the second"
+    assert purge_dead_rows(vault, now=workbench.moment) == 0, "the first start left dead rows"
     vault.data.close()
     vault.register.store.close()
     return Inspection(http, stored)
 
 
 def read_checked(workbench: Workbench, root: Path, before: observed_state.Stored | None) -> observed_state.Stored:
-    """Read the files, and see that nothing is in them that must never be."""
+    """Read the files, and check their invariants."""
     stored = observed_state.stored(root)
     faults = observed_state.faults(root, stored, before or stored)
     faults += observed_state.bytes_left(root, stored, before or stored, noise_stays=workbench.operation.noise_stays)
@@ -169,31 +171,21 @@ def read_checked(workbench: Workbench, root: Path, before: observed_state.Stored
 
 
 def copied_beside(root: Path) -> Path:
-    """Copy what a killed process left."""
+    """Copy the stores that a killed process left."""
     return service_fixture.copied(root, root.with_name(f"{root.name}-copy"))
 
 
-def completed_soon(root: Path) -> bool:
-    """Wait until no erasure is under way."""
-    until = time.monotonic() + PATIENCE_S
-    while rows(root / observed_state.DATA, "SELECT id FROM erasures WHERE step <> 'completed'"):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 class AllowedStates:
-    """The two states that are allowed."""
+    """The two allowed states: before and after the operation."""
 
     def __init__(self, workbench: Workbench, done: Path) -> None:
         self._bench = workbench
-        # No leaf of these is ever lost; those that a start brings differ from one to the next.
+        # These leaves must stay; each start adds different leaves.
         log = observed_state.logged(workbench.trial().root)
         self._stored = replace(inspect(workbench, workbench.trial().root).stored, log=log)
         self._known = observed_state.known(self._stored)
-        self._heard: dict[str, Any] = {}
-        self._before, self._after = (self._looked(root) for root in (workbench.trial().root, done))
+        self._answers: dict[str, Any] = {}
+        self._before, self._after = (self._inspected(root) for root in (workbench.trial().root, done))
 
     def _files(self, stored: observed_state.Stored) -> dict[str, Any]:
         return written(stored, self._known, joins=self._bench.operation.joins)
@@ -201,28 +193,28 @@ class AllowedStates:
     def _written(self, stored: observed_state.Stored) -> str:
         return json.dumps(self._files(stored), sort_keys=True)
 
-    def _looked(self, root: Path) -> Any:
+    def _inspected(self, root: Path) -> Any:
         found = inspect(self._bench, root, self._stored)
-        self._heard[self._written(found.stored)] = found.http
+        self._answers[self._written(found.stored)] = found.http
         return found.state(self._known, joins=self._bench.operation.joins)
 
     def outcome(self, root: Path, spot: Spot) -> str:
-        """Say which of the two was found."""
-        self._carried_out_again(root)
-        receive = None if spot == page.ANSWERED else lambda stored: self._heard.get(self._written(stored))
+        """Return the allowed state that the stores are in."""
+        self._check_repeated(root)
+        receive = None if spot == page.ANSWERED else lambda stored: self._answers.get(self._written(stored))
         found = inspect(self._bench, root, self._stored, receive)
         state = found.state(self._known, joins=self._bench.operation.joins)
         apart = [observed_state.differences(state, end) for end in (self._before, self._after)]
         on_the_way = any(all(one.startswith(PLACED) for one in differs) for differs in apart)
-        if all(apart) and on_the_way and self._bench.operation.under_way:
-            return self._bench.operation.under_way
+        if all(apart) and on_the_way and self._bench.operation.in_progress:
+            return self._bench.operation.in_progress
         assert not all(apart), "\n".join([f"{spot}: it is not as before:", *apart[0], "and not as after:", *apart[1]])
         spare = ", and an unused key" if found.stored.spare - self._stored.spare else ""
         half = ", and an unfinished copy that the next backup removes" if unfinished(root) else ""
         return ("before" if apart[1] else "after") + spare + half
 
-    def _carried_out_again(self, root: Path) -> None:
-        """See that the same command, given once more instead of a restart, comes to its end."""
+    def _check_repeated(self, root: Path) -> None:
+        """Check that the same command, run again instead of a restart, completes."""
         command = self._bench.operation.again
         if command is None:
             return
@@ -243,14 +235,14 @@ class AllowedStates:
 
 
 def unrestored(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of a state without the entries that the data was restored."""
+    """Return a part of a state without the entries that record a restore."""
     if OPEN_ENTRIES not in part:
         return part
     return part | {OPEN_ENTRIES: [one for one in part[OPEN_ENTRIES] if one["act"] != "restored"]}
 
 
-def killed_at(spot: Spot, workbench: Workbench, allowed: AllowedStates) -> page.Line:
-    """Try the operation once, and let the process die at *spot*."""
+def killed_at(spot: Spot, workbench: Workbench, allowed: AllowedStates) -> page.Row:
+    """Run the operation once, with a kill at *spot*."""
     trial = workbench.trial(kill_at=spot)
     with workbench.begin(trial) as process:
         answer = workbench.act(process)
@@ -258,26 +250,26 @@ def killed_at(spot: Spot, workbench: Workbench, allowed: AllowedStates) -> page.
     answered, outcome = answer is not None, allowed.outcome(trial.root, spot)
     assert outcome.startswith("after") or not answered
     assert kept(answer or {}, trial.root)
-    # They are many, and memory may be little.
+    # There are many trials, and memory may be small.
     shutil.rmtree(trial.root.parent)
-    return page.Line(workbench.operation.name, spot, answered or workbench.operation.acknowledged, outcome)
+    return page.Row(workbench.operation.name, spot, answered or workbench.operation.acknowledged, outcome)
 
 
-def killed_after_the_answer(workbench: Workbench, allowed: AllowedStates) -> page.Line:
-    """Try the operation once, and kill the process when it has answered: the answer stands."""
+def killed_after_the_answer(workbench: Workbench, allowed: AllowedStates) -> page.Row:
+    """Run the operation once, and kill the process after its answer, which must hold."""
     trial = workbench.trial()
     with workbench.begin(trial) as process:
         answer = workbench.act(process)
         assert answer is not None
         process.kill()
-    if answer.keys() & WAYS.keys():
+    if answer.keys() & CREDENTIALS.keys():
         copy = service_fixture.copied(trial.root, trial.root.with_name(f"{trial.root.name}-answered"))
         with workbench.launcher.service(Trial(copy, workbench.moment), **workbench.operation.more) as process:
             assert stands(answer, process.client)
     outcome = allowed.outcome(trial.root, page.ANSWERED)
     assert outcome == "after", outcome
     assert kept(answer, trial.root)
-    return page.Line(workbench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
+    return page.Row(workbench.operation.name, page.ANSWERED, answered=True, outcome=outcome)
 
 
 def kept(answer: dict[str, Any], root: Path) -> bool:
@@ -286,12 +278,12 @@ def kept(answer: dict[str, Any], root: Path) -> bool:
 
 
 def stands(answer: dict[str, Any], client: httpx.Client) -> bool:
-    """Say whether every way in that was answered opens."""
+    """Return whether every credential in the answer works."""
     asked = [
         client.get(path, headers={"Authorization": f"Bearer {answer[name]}"})
         if path
         else client.post("/v1/recoveries", json={name: answer[name]})
-        for name, path in WAYS.items()
+        for name, path in CREDENTIALS.items()
         if name in answer
     ]
     return all(one.is_success for one in asked)

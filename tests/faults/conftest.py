@@ -1,4 +1,4 @@
-"""Tests that mount disks run where mounting is allowed: here, or else in a namespace of their own."""
+"""Run tests that mount disks where mounting is allowed: in this process, or else in an own namespace."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ INSIDE = "MIEN_TESTS_INSIDE_NAMESPACE"
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a test that mounts once more, in a user and mount namespace, if it cannot mount here.
 
-    It is never left out: where neither is allowed it fails, and says why.
+    It is never skipped: where neither is allowed, it fails with the reason.
     """
     if pyfuncitem.get_closest_marker("mounts") is None or INSIDE in os.environ:
         return None

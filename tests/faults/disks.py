@@ -1,4 +1,4 @@
-"""Small disks in memory: as real as the kernel makes them."""
+"""Small disks in memory, made by the kernel."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ PIECE = 4096
 
 @contextmanager
 def small_disk(place: Path, *, mib: int = 16) -> Iterator[None]:
-    """Move the content of *place* to a disk of its own with so many MiB, and back at the end of the block."""
+    """Move the content of *place* to a new disk of *mib* MiB, and back at the end of the block."""
     aside = place.with_name(f"{place.name}-aside")
     place.rename(aside)
     place.mkdir(mode=0o700)
@@ -29,7 +29,7 @@ def small_disk(place: Path, *, mib: int = 16) -> Iterator[None]:
 
 
 def mounts(place: Path) -> bool:
-    """Say whether this process may mount at all."""
+    """Return whether this process may mount disks."""
     try:
         _run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place))
     except (OSError, subprocess.CalledProcessError):
@@ -40,7 +40,7 @@ def mounts(place: Path) -> bool:
 
 @contextmanager
 def full(place: Path) -> Iterator[Path]:
-    """Leave not one byte on the disk that *place* is on."""
+    """Fill the disk of *place* to the last byte until the block ends."""
     ballast = place / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:

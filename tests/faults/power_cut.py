@@ -1,8 +1,8 @@
-"""Power cuts, replayed from what a running service really wrote.
+"""Power cuts, replayed from the recorded writes of a running service.
 
 `strace` records each write, sync and removal of the databases, and each answer sent. At any moment of that record the
-disk surely has what was synced; of what was written since, it may have all, some, or part of a page. `cut` makes the
-files as they may lie there then. The shared memory beside a database is no file on a disk, and is gone.
+disk has all synced writes. Of later writes it may have all, some, or part of a page. `cut` returns such files. The
+shared memory beside a database is not on a disk, and is lost.
 """
 
 import random
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECTOR = 512
-"""Bytes that a disk writes whole or not at all."""
+"""Bytes that a disk writes completely or not at all."""
 LINE = re.compile(rb"^\d+ +(?P<call>\w+)\((?P<rest>.*)$")
 ON = re.compile(rb"^\d+<(?P<path>[^>]*)>")
 WRITTEN = re.compile(rb'^\d+<[^>]*>, "(?P<bytes>[^"]*)", \d+, (?P<offset>\d+)\) += (?P<done>\d+)$')
@@ -26,7 +26,7 @@ CALLS = "pwrite64,fdatasync,fsync,ftruncate,unlink,write,writev,sendto,sendmsg"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: a write, a cut to size, a sync or a removal of a file; or an answer that left."""
+    """One recorded event: a write, truncation, sync or removal of a file, or a sent answer."""
 
     kind: str
     path: str = ""
@@ -35,12 +35,12 @@ class Event:
 
 
 def under_strace(record: Path) -> tuple[str, ...]:
-    """Return the command that records what a program writes to *record*."""
+    """Return the command that records the writes of a program in *record*."""
     return ("strace", "-f", "-y", "-xx", "-s", "20000000", "-e", f"trace={CALLS}", "-o", str(record))
 
 
 def events(record: Path, *roots: Path) -> list[Event]:
-    """Read a record: what happened to the databases under *roots*, and which requests were answered, in order."""
+    """Read a record. Returns, in order, the events of the databases under *roots*, and the answers."""
     found = []
     for line in _whole(record.read_bytes().splitlines()):
         parsed = LINE.match(line)
@@ -55,7 +55,7 @@ def _ours(path: str, roots: Sequence[Path]) -> bool:
 
 
 def _whole(lines: Sequence[bytes]) -> Iterator[bytes]:
-    """Put together calls that were interrupted by another thread's; a call counts when it returned."""
+    """Join the two lines of a call that a call of another thread interrupted; a call counts when it returns."""
     begun: dict[bytes, bytes] = {}
     for line in lines:
         if unfinished := UNFINISHED.match(line):
@@ -95,7 +95,7 @@ class Disk:
     pending: list[Event]
 
     def happen(self, event: Event) -> None:
-        """Let one more thing happen. A removal is taken for done at once: SQLite syncs the directory after it."""
+        """Apply the next event. A removal counts as durable at once, because SQLite syncs the directory after it."""
         if event.kind == "remove":
             self.synced.pop(event.path, None)
             self.pending = [one for one in self.pending if one.path != event.path]
@@ -108,7 +108,7 @@ class Disk:
             self.pending.append(event)
 
     def cut(self, chance: random.Random) -> dict[str, bytearray]:
-        """Return files as a power cut may leave them: with any of the pending writes, some of them torn."""
+        """Return the files that a power cut may leave: with any of the pending writes, some of them torn."""
         files = {path: bytearray(content) for path, content in self.synced.items()}
         fate = chance.choice(("none", "all", "some", "torn"))
         for event in self.pending:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.architecture.source import ROOT
-from tests.faults.scenario import Town
+from tests.faults.scenario import Scenario
 from tests.support.launcher import Program, run_program
 
 PEOPLE = ROOT / "tests" / "images" / "people"
@@ -21,12 +21,12 @@ SETTINGS: dict[str, Any] = {"MIEN_SQLITE_BUSY_S": "2", "MIEN_SWEEP_INTERVAL_S": 
 class FaultyProgram(Program):
     """A running `mien serve` whose system calls can be made to fail."""
 
-    def town(self) -> Town:
-        """Settle people who do everything, with real faces."""
-        return Town(self.client, self.party(f"Door {uuid4()}"), photo).settle()
+    def scenario(self) -> Scenario:
+        """Return a scenario with enrolled people and real faces."""
+        return Scenario(self.client, self.party(f"Door {uuid4()}"), photo).set_up()
 
     def fault(self, *commands: str) -> None:
-        """Tell libfiu in the process which calls to fail from now on."""
+        """Choose the system calls that libfiu lets fail in the process from now on."""
         arguments = [part for command in commands for part in ("-c", command)]
         subprocess.run(["fiu-ctrl", "-f", str(self.root / "fiu"), *arguments, str(self.process.pid)], check=True)
 

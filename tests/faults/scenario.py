@@ -1,4 +1,4 @@
-"""People who between them do every kind of writing and of reading that there is, over HTTP."""
+"""A scenario of people who together send every kind of request that writes or reads, over HTTP."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -14,17 +14,17 @@ from tests.support.service_fixture import Party, Person, enrol
 
 Ask = Callable[[], httpx.Response]
 Faces = Callable[[int, int], bytes]
-"""Gives a photo of a person, by number and variant."""
+"""Returns a photo of a person, by number and variant."""
 ENDINGS = frozenset({"withdraw", "refuse", "erase", "recover", "restrict", "revoke a token", "delete an enrolment"})
-"""What takes something away: it may have ended although the answer is 503."""
+"""Requests that end something; the end may have happened although the answer is 503."""
 NAMES = sorted({*ENDINGS, "reader", "new consent", "enrol", "rename", "lift"})
 NOT_ENROLLED = {"new consent", "enrol", "rename", "lift"}
 STORAGE = (503, "urn:mien:problem:storage-unavailable")
 
 
 @dataclass
-class Town:
-    """One person for each thing to do."""
+class Scenario:
+    """One person for each kind of request."""
 
     client: httpx.Client
     party: Party
@@ -32,10 +32,10 @@ class Town:
     people: dict[str, Person] = field(default_factory=dict)
     consents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def settle(self) -> "Town":
+    def set_up(self) -> "Scenario":
         """Register the subjects; they consent and enrol as their later acts need."""
         for number, name in enumerate(NAMES):
-            self.people[name] = person = self._arrived(f"{name} Canary")
+            self.people[name] = person = self._registered(f"{name} Canary")
             if name != "new consent":
                 self.consents[name] = self.consent(person).json()
             if name not in NOT_ENROLLED:
@@ -44,7 +44,7 @@ class Town:
         self.people["lift"]("PUT", "/v1/me/restriction")
         return self
 
-    def _arrived(self, name: str) -> Person:
+    def _registered(self, name: str) -> Person:
         body = self._sign_up(name).json()
         return Person(self.client, body["subject_id"], body["access_token"], body["recovery_code"])
 
@@ -91,35 +91,35 @@ class Town:
         }
 
     def reads(self) -> Mapping[str, Ask]:
-        """Return everything that a person reads."""
+        """Return every request that reads, by path."""
         lists = ("/consents", "/tokens", "/enrolments", "/comparisons", "/receipts")
-        # A right is not kept waiting for its own receipt.
+        # An access request is answered even if its receipt cannot be written.
         places = ("", *lists, "/access", "/access?receipt=true", "/export")
         return {place: lambda place=place: self.people["reader"]("GET", f"/v1/me{place}") for place in places}  # type: ignore[misc]
 
 
 def outcomes(asked: Mapping[str, Ask]) -> dict[str, tuple[int, str | None]]:
-    """Ask each, and return its status and the type of its problem."""
+    """Send each request. Returns its status and the type of its problem."""
     answers = {name: ask() for name, ask in asked.items()}
     return {name: (answer.status_code, problem(answer)) for name, answer in answers.items()}
 
 
 def problem(answer: httpx.Response) -> str | None:
-    """Return the type of the problem document that this is, if it is one."""
+    """Return the type of a problem document; None for another answer."""
     if answer.headers.get("content-type") != "application/problem+json":
         return None
     return str(answer.json()["type"])
 
 
 def statuses(asked: Mapping[str, Ask]) -> dict[str, int]:
-    """Ask each, and return its status."""
+    """Send each request. Returns its status."""
     return {name: status for name, (status, _) in outcomes(asked).items()}
 
 
 def contents(database: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table, straight from the file; keys that were destroyed left out.
+    """Return every row of every table, read without the service, except destroyed keys.
 
-    The access counts are left out too: they are not written while the disk is full.
+    Access counts are left out too: they are not written while the disk is full.
     """
     with closing(sqlite3.connect(database)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -134,7 +134,7 @@ def contents(database: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def sound(root: Path) -> bool:
-    """Ask SQLite whether both databases are whole, foreign keys included."""
+    """Return whether SQLite finds no fault in both databases, including their foreign keys."""
     for database in (root / "data" / "mien.db", root / "keys" / "register.db"):
         with closing(sqlite3.connect(database)) as connection:
             if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:

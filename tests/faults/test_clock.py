@@ -1,8 +1,8 @@
-"""A clock that is a day wrong and steps back meanwhile: nothing that ended begins again, nothing breaks."""
+"""A clock that is a day fast and then goes back: no ended consent comes into force again, and no request fails."""
 
 import os
-import time
-from datetime import timedelta
+from datetime import date, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,8 @@ from fastapi import Request
 from app.jobs.maintenance import run_maintenance
 from app.kit.errors import TooManyAttemptsError
 from app.web.rate_limit import RateLimiter
-from tests.faults.running_service import served
-from tests.faults.scenario import Town, statuses
+from tests.faults.running_service import FaultyProgram, served
+from tests.faults.scenario import Scenario, statuses
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
@@ -80,11 +80,13 @@ def test_withdrawal_dated_before_its_consent_counts(service: RunningService) -> 
 def test_every_request_is_answered_while_the_clock_jumps(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), sweep_interval_s=0.05) as service:
         service.clock.advance(days=1)
-        town = Town(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+        scenario = Scenario(
+            service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)
+        ).set_up()
         service.clock.advance(days=-2)
-        seen = {**statuses(town.reads()), **statuses(town.writes())}
+        seen = {**statuses(scenario.reads()), **statuses(scenario.writes())}
         swept(service)
-        token = town.people["reader"]("GET", "/v1/me/tokens").status_code
+        token = scenario.people["reader"]("GET", "/v1/me/tokens").status_code
         erasure = rows(service.vault.data.path, "SELECT step FROM erasures")
 
     assert set(seen.values()) <= {200, 201, 204}
@@ -96,9 +98,9 @@ def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, 
         person, _, consent = service.enrolled(face=1)
         person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
         left = []
-        # On the ninth day the clock is a day fast; on the tenth, the last that it is kept, too.
-        for days_that_the_clock_says in (10, 11):
-            service.clock.moved = timedelta(days=days_that_the_clock_says)
+        # The clock is a day fast, on the ninth day and on the tenth, the last day of the proof.
+        for days_shown in (10, 11):
+            service.clock.moved = timedelta(days=days_shown)
             swept(service)
             left.append(rows(service.vault.data.path, "SELECT count(*) FROM consent_proofs")[0][0])
 
@@ -137,17 +139,17 @@ def test_real_program_works_when_the_system_clock_goes_back(root: Path) -> None:
     faked = {
         "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_CACHE_DURATION": "1",
-        # As in life: a clock that is set does not move the time since the start.
+        # A real change of the system clock does not change the monotonic clock.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
         "MIEN_SQLITE_BUSY_S": "10",
     }
     with served(root, "env", "LD_PRELOAD=" + library(), **faked) as running:
-        town = running.town()
-        ahead = town.people["reader"]("GET", "/v1/me").json()["registered_on"]
+        scenario = running.scenario()
+        ahead = scenario.people["reader"]("GET", "/v1/me").json()["registered_on"]
         offset.write_text("-1d")
-        time.sleep(2)  # until the library looks again
-        seen = {**statuses(town.reads()), **statuses(town.writes())}
+        wait_until(lambda: date_of(running).isoformat() < ahead)
+        seen = {**statuses(scenario.reads()), **statuses(scenario.writes())}
         behind = running.client.post("/v1/subjects", json={"declared_adult": True}).json()
         wait_until(lambda: not rows(root / "data" / "mien.db", "SELECT 1 FROM erasures WHERE step <> 'completed'"))
         log = running.log()
@@ -160,8 +162,13 @@ def test_real_program_works_when_the_system_clock_goes_back(root: Path) -> None:
     assert "failed" not in log
 
 
+def date_of(running: FaultyProgram) -> date:
+    """Return the day that the program's clock shows: the server writes it in each answer."""
+    return parsedate_to_datetime(running.client.get("/livez").headers["Date"]).date()
+
+
 def library() -> str:
-    """Return the library of faketime, where this distribution has it."""
+    """Return the path of faketime's library in this distribution."""
     (found,) = [
         *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
         *Path("/usr/lib/faketime").glob("libfaketimeMT.so.1"),

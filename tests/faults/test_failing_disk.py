@@ -13,7 +13,7 @@ import pytest
 
 from tests.crash import log_files
 from tests.faults.running_service import FaultyProgram, photo, served, under_libfiu
-from tests.faults.scenario import ENDINGS, STORAGE, Town, outcomes, sound, statuses, unused_keys
+from tests.faults.scenario import ENDINGS, STORAGE, Scenario, outcomes, sound, statuses, unused_keys
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, copied
 from tests.support.waiting import wait_until
@@ -40,17 +40,17 @@ def running(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.mark.parametrize("fault", FAULTS)
 def test_failed_write_is_reported_and_rolled_back(running: FaultyProgram, fault: str) -> None:
     name, calls = FAULTS[fault]
-    town = running.town()
-    writes, reads = town.writes(), town.reads()
-    said = len(running.log())
+    scenario = running.scenario()
+    writes, reads = scenario.writes(), scenario.reads()
+    logged_before = len(running.log())
     running.fault(*(f"enable name={call},failinfo={number}" for call, number in calls.items()))
-    told, seen = outcomes(writes), statuses(reads)
+    answered, seen = outcomes(writes), statuses(reads)
     running.fault(*(f"disable name={call}" for call in calls))
     again = {name: status for name, status in statuses(writes).items() if name not in ENDINGS}
-    gone = [town.verify(name).status_code for name in ("withdraw", "refuse", "restrict", "erase")]
-    log = [json.loads(line) for line in running.log()[said:].splitlines()]
+    gone = [scenario.verify(name).status_code for name in ("withdraw", "refuse", "restrict", "erase")]
+    log = [json.loads(line) for line in running.log()[logged_before:].splitlines()]
 
-    assert {name: answer for name, answer in told.items() if answer != STORAGE} == {}
+    assert {name: answer for name, answer in answered.items() if answer != STORAGE} == {}
     assert set(seen.values()) == {200}
     assert set(again.values()) <= {200, 201}
     assert gone == [404] * 4
@@ -70,7 +70,7 @@ class Promised:
     consents: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
     leaves: set[str] = field(default_factory=set)
-    """Of the receipts, which promised that the log will have them."""
+    """Leaves of the receipts, which the transparency log must have later."""
     answers: Counter[int] = field(default_factory=Counter)
 
     def ask(self, running: FaultyProgram, party_id: str, chance: random.Random) -> None:
@@ -82,7 +82,7 @@ class Promised:
         given = answer.json()
         person = Person(running.client, given["subject_id"], given["access_token"], given["recovery_code"])
         self.people.append(person)
-        consent = self._noted(Town(running.client, Party(running.client, party_id, ""), photo).consent(person))
+        consent = self._noted(Scenario(running.client, Party(running.client, party_id, ""), photo).consent(person))
         if consent is None:
             return
         self.consents[person.token] = consent
@@ -93,7 +93,7 @@ class Promised:
                 self.withdrawn.add(consent)
                 self.leaves.add(answer.json()["receipt"]["leaf"])
             else:
-                # It may have ended, and may not: it is asked again below.
+                # It may have ended or not, so the check below leaves it out.
                 del self.consents[person.token]
 
     def _noted(self, answer: httpx.Response) -> str | None:
@@ -106,7 +106,7 @@ class Promised:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_answers_hold_after_torn_writes_and_a_kill(root: Path, seed: int) -> None:
-    """Each write is done in two halves, and now and then the second half or the sync fails; then the process dies."""
+    """Each write is done in two halves. Sometimes the second half or the sync fails; then the process dies."""
     chance, promised = random.Random(seed), Promised()  # noqa: S311 - repeatable
     with served(root, *under_libfiu(root), MIEN_SWEEP_INTERVAL_S="3600") as running:
         party = running.party(f"Door {uuid4()}")
@@ -115,7 +115,7 @@ def test_answers_hold_after_torn_writes_and_a_kill(root: Path, seed: int) -> Non
             f"enable_random name=posix/io/rw/pwrite,probability=0.004,failinfo={EIO}",
             f"enable_random name=posix/io/sync/fdatasync,probability=0.004,failinfo={EIO}",
         )
-        # Which calls fail is libfiu's own chance: on until some of each have come.
+        # libfiu fails calls at random: go on until each status has come a few times.
         for asked in range(1500):
             promised.ask(running, party.id, chance)
             if asked >= 20 and min(promised.answers[status] for status in (200, 201, 503)) >= 3:

@@ -10,49 +10,49 @@ import structlog
 from app.jobs.maintenance import run_maintenance
 from tests.crash import log_files
 from tests.faults.disks import full, small_disk
-from tests.faults.scenario import ENDINGS, STORAGE, Town, contents, outcomes, sound, statuses, unused_keys
+from tests.faults.scenario import ENDINGS, STORAGE, Scenario, contents, outcomes, sound, statuses, unused_keys
 from tests.support.service_fixture import Person, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 pytestmark = pytest.mark.mounts
 NEEDS_NO_KEY = {"verify", "rename", "new token", "lift"}
-"""Writes that the register has no part in."""
+"""Writes that do not change the register."""
 
 
-def town_of(service: RunningService) -> Town:
-    return Town(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).settle()
+def scenario_of(service: RunningService) -> Scenario:
+    return Scenario(service.client, service.party(), lambda face, variant: toy_photo(face, variant=variant)).set_up()
 
 
-def refused(told: Mapping[str, tuple[int, str | None]]) -> set[str]:
+def refused(answered: Mapping[str, tuple[int, str | None]]) -> set[str]:
     """Return the answers that are the problem document of a failing store."""
-    return {name for name, answer in told.items() if answer == STORAGE}
+    return {name for name, answer in answered.items() if answer == STORAGE}
 
 
 def names(service: RunningService) -> set[str]:
-    """Return the names of all files, but those that SQLite makes and removes as it goes."""
+    """Return the names of all files except SQLite's side files."""
     return {path.name for path, _ in service.files() if not path.name.endswith(("-wal", "-shm"))}
 
 
 @pytest.mark.parametrize("store", ["data", "keys"])
 def test_full_disk_is_reported_and_writes_are_rolled_back(root: Path, pool: SharedPool, store: str) -> None:
     with small_disk(root / store), serving(root, pool, toy_card()) as service:
-        town = town_of(service)
-        writes, reads, files = town.writes(), town.reads(), names(service)
+        scenario = scenario_of(service)
+        writes, reads, files = scenario.writes(), scenario.reads(), names(service)
         service.vault.checkpoint_all()
         before = contents(service.vault.data.path)
         with full(root / store):
-            told, seen = outcomes(writes), statuses(reads)
+            answered, seen = outcomes(writes), statuses(reads)
             during = contents(service.vault.data.path)
         run_maintenance(service.vault, settings=service.settings, now=service.clock())
         idle, left, whole = unused_keys(root), names(service), sound(root) and not log_files.found_in(root, ())
 
     if store == "data":
-        assert refused(told) == set(writes)
+        assert refused(answered) == set(writes)
         assert during == before
     else:
-        assert refused(told) == set(writes) - NEEDS_NO_KEY - {"recover", "refuse", "erase"}
-        assert told["erase"] == (202, None), "it is under way, and the person is out of matching"
+        assert refused(answered) == set(writes) - NEEDS_NO_KEY - {"recover", "refuse", "erase"}
+        assert answered["erase"] == (202, None), "the erasure has begun, and the person is no longer matched"
     assert set(seen.values()) == {200}
     assert (idle, left, whole) == (set(), files, True)
 
@@ -60,15 +60,15 @@ def test_full_disk_is_reported_and_writes_are_rolled_back(root: Path, pool: Shar
 @pytest.mark.parametrize("store", ["data", "keys"])
 def test_service_works_again_with_room(root: Path, pool: SharedPool, store: str) -> None:
     with small_disk(root / store), serving(root, pool, toy_card(), sweep_interval_s=0.1) as service:
-        town = town_of(service)
-        writes = {name: ask for name, ask in town.writes().items() if name != "recover"}
+        scenario = scenario_of(service)
+        writes = {name: ask for name, ask in scenario.writes().items() if name != "recover"}
         service.vault.checkpoint_all()
         with full(root / store):
             outcomes(writes)
         # Maintenance may have finished erasures and ends that began on the full disk.
         again = {name: answer for name, answer in statuses(writes).items() if name not in ENDINGS}
-        withdrawn = [town.verify(name) for name in ("withdraw", "refuse", "erase", "restrict")]
-        gone = town.people["erase"]("GET", "/v1/me").status_code
+        withdrawn = [scenario.verify(name) for name in ("withdraw", "refuse", "erase", "restrict")]
+        gone = scenario.people["erase"]("GET", "/v1/me").status_code
         whole = sound(root) and not log_files.found_in(root, ())
 
     assert set(again.values()) <= {200, 201}
@@ -97,15 +97,15 @@ def recover(person: Person) -> httpx.Response:
 
 
 def test_end_on_a_full_disk_is_finished_with_room(root: Path, pool: SharedPool) -> None:
-    """Its key was destroyed before the data could not be written: it is dead at once, and the sweep removes the row."""
+    """The key is destroyed before the write fails: the consent is dead at once, and maintenance removes its row."""
     with small_disk(root / "data"), serving(root, pool, toy_card()) as service:
-        town = town_of(service)
-        writes = town.writes()
+        scenario = scenario_of(service)
+        writes = scenario.writes()
         service.vault.checkpoint_all()
         with full(root / "data"):
-            answer, refusal = writes["withdraw"](), town.verify("withdraw")
+            answer, refusal = writes["withdraw"](), scenario.verify("withdraw")
         run_maintenance(service.vault, settings=service.settings, now=service.clock())
-        consents = town.people["withdraw"]("GET", "/v1/me/consents").json()
+        consents = scenario.people["withdraw"]("GET", "/v1/me/consents").json()
         again = writes["withdraw"]()
 
     assert (answer.status_code, refusal.status_code, again.status_code) == (503, 404, 200)
@@ -123,10 +123,10 @@ def test_full_disk_and_its_end_are_logged_once(root: Path, pool: SharedPool) -> 
             for _ in range(5):
                 service.client.post("/v1/subjects", json={"declared_adult": True})
         service.person()
-    told = [line for line in lines if line["event"].startswith("storage")]
+    logged = [line for line in lines if line["event"].startswith("storage")]
 
-    assert [line["event"] for line in told] == ["storage fails", "storage works again"]
-    assert (told[0]["store"], told[0]["error"], told[0]["means"]) == (
+    assert [line["event"] for line in logged] == ["storage fails", "storage works again"]
+    assert (logged[0]["store"], logged[0]["error"], logged[0]["means"]) == (
         "mien.db",
         "SQLITE_FULL",
         "the disk is full: make room",

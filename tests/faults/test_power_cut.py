@@ -1,7 +1,7 @@
-"""A power cut at any moment: answers hold, a request in progress is done or not done, without help by the operator.
+"""A power cut at any moment: answers hold, and a request in progress is complete or undone, without an operator.
 
-A real service is recorded while people do everything there is to do, one request after the other. Then its disk is made
-as it may be found after a cut at any of those moments, synced or not, torn or not; and a service starts on it.
+A real service is recorded while people send every kind of request, one after the other. For a cut at any moment of the
+record, the test makes the files that the disk may have: synced or not, torn or not. Then it starts a service on them.
 """
 
 import random
@@ -36,7 +36,7 @@ State = Mapping[str, frozenset[Any]]
 
 @dataclass
 class Recorded:
-    """What happened on the disk, and how things stood after each request."""
+    """The events of the disk, and the state after each request."""
 
     root: Path
     disk: Disk
@@ -45,19 +45,19 @@ class Recorded:
     requests: list[bytes]
     names: list[str]
     leaves: list[set[str]]
-    """Which leaf the receipt of each answer promised."""
+    """The leaf that the receipt of each answer promised."""
 
 
 def state(root: Path) -> State:
-    """Return what a person or a party would notice: the rows there are, by their ids, and how people are.
+    """Return the state that a person or a relying party would notice: the ids of rows, and the state of people.
 
-    A record that the purge writes has another id at the same position of the subject's list.
+    A record that is written when dead rows are deleted has another id, at the same position of the subject's list.
     """
     database = root / "data" / "mien.db"
-    ids = {name: frozenset(rows(database, f"SELECT id FROM {name}")) for name in HELD}  # noqa: S608 - names of our own
+    ids = {name: frozenset(rows(database, f"SELECT id FROM {name}")) for name in HELD}  # noqa: S608 - fixed names
     people = rows(database, "SELECT id, sealed_name, spell_id IS NULL, erasing FROM subjects")
     lists = {
-        name: frozenset(rows(database, f"SELECT subject_id, position FROM {name}"))  # noqa: S608 - names of our own
+        name: frozenset(rows(database, f"SELECT subject_id, position FROM {name}"))  # noqa: S608 - fixed names
         for name in ("consent_events", "receipts", "entries")
     }
     erasures = rows(database, "SELECT id, step FROM erasures")
@@ -69,7 +69,7 @@ def files_of(root: Path) -> dict[str, bytearray]:
 
 
 def identified(client: httpx.Client) -> list[bytes]:
-    """Ask for the id of every request of *client*, and return the list of them as it grows."""
+    """Return a list that gets the id of every request of *client*."""
     ids: list[bytes] = []
     client.headers["X-Request-Id"] = "wanted"
     client.event_hooks["response"].append(lambda answer: ids.append(answer.headers["X-Request-Id"].encode()))
@@ -81,14 +81,14 @@ def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     root = copied(prepared, tmp_path_factory.mktemp("cut") / "service")
     record, disk = root.parent / "record", Disk(files_of(root), [])
     with served(root, *under_strace(record), MIEN_SWEEP_INTERVAL_S="3600", MIEN_LOG_INTERVAL="0.5") as running:
-        writes = running.town().writes()
+        writes = running.scenario().writes()
         requests, states = identified(running.client), [state(root)]
         asked, leaves = [], []
         for ask in writes.values():
             answer = ask()
             receipt = answer.json().get("receipt") if answer.content else None
             leaves.append({receipt["leaf"]} if receipt else set())
-            # The notice is looked up before a consent: the last request of each is the one that writes.
+            # A consent reads the notice first, so the last request is the one that writes.
             asked.append(requests[-1])
             states.append(state(root))
         stopped(running)
@@ -96,7 +96,7 @@ def recorded(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
 
 
 def stopped(running: FaultyProgram) -> None:
-    """Kill what strace runs, not strace: its record is whole when it has ended."""
+    """Kill the service and not strace, whose record is complete only when it ends."""
     (service,) = psutil.Process(running.process.pid).children()
     service.kill()
     running.process.wait(300)
@@ -127,7 +127,7 @@ def test_answers_hold_after_a_power_cut_at_any_moment(recorded: Recorded, tmp_pa
     chance = random.Random(20261123)  # noqa: S311 - repeatable
     answers = sorted(answered_at(recorded, one) for one in recorded.requests)
     bounds = [answers[0] - 40, *answers, len(recorded.happened) - 1]
-    # As many in each request: of some there is little that could be cut.
+    # The same number in each request: some have few events.
     spans = [range(earlier + 1, later + 1) for earlier, later in pairwise(bounds)]
     moments = {one for span in spans for one in chance.sample(span, min(len(span), CUTS // len(spans)))}
     seen, torn = set(), 0
@@ -142,17 +142,17 @@ def test_answers_hold_after_a_power_cut_at_any_moment(recorded: Recorded, tmp_pa
                 f"cut at {moment}, after {done} answers: {[differs(found, one) for one in allowed]}"
             )
             giving = recorded.names[done : done + 1] in (["sign up"], ["new consent"])
-            assert unused <= giving, f"cut at {moment}, after {done} answers: what ended has a key"
+            assert unused <= giving, f"cut at {moment}, after {done} answers: an ended consent or subject has a key"
             seen.add(done)
         recorded.disk.happen(event)
 
     assert seen >= set(range(len(recorded.requests))), "the cuts fell among all kinds of requests"
     assert sum(map(bool, recorded.leaves)) >= len(WITH_A_RECEIPT), "receipts were promised"
-    assert torn >= len(moments) / 4, "many of them with something that was not synced"
+    assert torn >= len(moments) / 4, "many cuts with unsynced writes"
 
 
 def ended_unsaid(recorded: Recorded, done: int, found: State) -> bool:
-    """Say whether a refusal was under way, and has ended the consent without its own line: it can be said again."""
+    """Return whether a refusal ended the consent but was not recorded; the subject can repeat it."""
     if recorded.names[done : done + 1] != ["refuse"]:
         return False
     after = recorded.states[done + 1]

@@ -13,12 +13,12 @@ from tests.machine.receipts import receipt_of
 from tests.support.toy_faces import toy_photo
 
 GOOD = ""
-"""In the place of a slug."""
+"""In place of a slug, for a request that succeeds."""
 Body = dict[str, Any]
 """The body of an answer; empty if it is not known."""
 photo = cache(toy_photo)
 NOTED = {"consent-required", "restricted"}
-"""Refusals of a person that they have an entry of."""
+"""Refusals that have an entry among those of the subject."""
 
 
 @dataclass
@@ -29,15 +29,15 @@ class Act:
     """The secret of the request."""
     method: ClassVar[str] = "POST"
     refused_meanwhile: ClassVar[tuple[int, str]] = (0, "")
-    """How it may be refused because of what another does to the same person at the same time, in neither order."""
+    """The refusal that a concurrent act on the same subject may cause, though neither order of the two would."""
 
     def send(self, client: httpx.Client) -> httpx.Response:
-        """Ask."""
+        """Send the request."""
         headers = {} if self.secret is None else {"Authorization": f"Bearer {self.secret}"}
         return client.request(self.method, self.path(), headers=headers, **self.sent())
 
     def path(self) -> str:
-        """Return where it is asked."""
+        """Return the path of the request."""
         raise NotImplementedError
 
     def sent(self) -> dict[str, Any]:
@@ -45,53 +45,53 @@ class Act:
         return {}
 
     def foresee(self, model: Model) -> tuple[int, str]:
-        """Return the status that must be answered, and the slug of the problem."""
+        """Return the expected status, and the slug of the problem."""
         raise NotImplementedError
 
     def happen(self, model: Model, body: Body) -> None:
-        """Make it true."""
+        """Change the model as a success of the request does."""
 
     def refused(self, model: Model, slug: str) -> None:
-        """Make true what there is of a refusal."""
+        """Change the model as a refusal of the request does."""
 
-    def whom(self, model: Model) -> Person | None:
-        """Return the person whom it is about."""
-        return model.whose(self.secret)
+    def subject(self, model: Model) -> Person | None:
+        """Return the subject of the request."""
+        return model.holder(self.secret)
 
 
 @dataclass
 class Own(Act):
-    """A person's request about themselves."""
+    """A subject's request about their own data."""
 
     def foresee(self, model: Model) -> tuple[int, str]:
         """Expect 401 without a valid token."""
-        person = model.whose(self.secret)
+        person = model.holder(self.secret)
         return (401, "unauthenticated") if person is None else self.asked(model, person)
 
     def asked(self, model: Model, person: Person) -> tuple[int, str]:
-        """Return what must be answered to the person."""
+        """Return the expected answer to this subject."""
         del model, person
         return 200, GOOD
 
     def happen(self, model: Model, body: Body) -> None:
-        """Find the person and change them."""
-        person = model.whose(self.secret)
+        """Find the subject in the model and change it."""
+        person = model.holder(self.secret)
         assert person is not None
         self.change(model, person, body)
 
     def change(self, model: Model, person: Person, body: Body) -> None:
-        """Make it true of the person."""
+        """Change the subject in the model."""
 
     def refused(self, model: Model, slug: str) -> None:
-        """Note it among the person's entries."""
-        person = model.whose(self.secret)
+        """Count an entry of the subject."""
+        person = model.holder(self.secret)
         if slug in NOTED and person is not None:
             person.acts[f"refusal: {slug}"] += 1
 
 
 @dataclass
 class Rename(Own):
-    """Correct a name, or take it away."""
+    """Correct a name, or remove it."""
 
     name: str | None
     method: ClassVar[str] = "PATCH"
@@ -124,7 +124,7 @@ class AddToken(Own):
 
 @dataclass
 class RevokeToken(Own):
-    """End a token."""
+    """Revoke a token."""
 
     token_id: str
     method: ClassVar[str] = "DELETE"
@@ -144,19 +144,19 @@ class RevokeToken(Own):
 
 @dataclass
 class Recover(Act):
-    """Get back in; the secret is the code."""
+    """Recover an account; the secret is the recovery code."""
 
     def send(self, client: httpx.Client) -> httpx.Response:
         return client.post("/v1/recoveries", json={"recovery_code": self.secret})
 
-    def whom(self, model: Model) -> Person | None:
-        return model.whose(self.secret, "recovery")
+    def subject(self, model: Model) -> Person | None:
+        return model.holder(self.secret, "recovery")
 
     def foresee(self, model: Model) -> tuple[int, str]:
-        return (401, "unauthenticated") if self.whom(model) is None else (201, GOOD)
+        return (401, "unauthenticated") if self.subject(model) is None else (201, GOOD)
 
     def happen(self, model: Model, body: Body) -> None:
-        person = self.whom(model)
+        person = self.subject(model)
         assert person is not None
         model.end_tokens(person, person.tokens)
         person.tokens = [Token("access", body.get("access_token")), Token("recovery", body.get("recovery_code"))]
@@ -171,7 +171,7 @@ class Decide(Own):
     notice: str
     decision: str = "given"
     days: int | None = None
-    """After how many days it ends; the service chooses if this is None."""
+    """Days until it ends; the service chooses if this is None."""
     ends_at: str | None = None
 
     def path(self) -> str:
@@ -197,7 +197,9 @@ class Decide(Own):
         assert not body or receipt_of(body) == f"consent_{self.decision}"
         if self.asked(model, person)[0] == 200:
             standing = person.grant(self.purpose, self.party)
-            assert not body or (standing is not None and standing.id.takes(body["consent_id"])), "it stands as it is"
+            assert not body or (standing is not None and standing.id.takes(body["consent_id"])), (
+                "the consent in force is unchanged"
+            )
             return
         if (standing := person.grant(self.purpose, self.party)) is not None:
             model.end(person, standing)
@@ -213,7 +215,7 @@ class Decide(Own):
         person.events.append(model.event(person, grant, "given", Cell(model.now)))
 
     def _reference(self, person: Person, body: Body) -> Cell:
-        """Return the reference that the party knows the person by while any consent to it is there, else a new one."""
+        """Return the subject's reference at the relying party: the known one while a consent exists, else a new one."""
         if self.party is None:
             return Cell("None")
         known = next((one.ref for one in person.grants if one.party == self.party), cell(body.get("subject_ref")))
@@ -223,7 +225,7 @@ class Decide(Own):
 
 @dataclass
 class Withdraw(Own):
-    """End a consent; repeating it is harmless."""
+    """Withdraw a consent; repeating it is harmless."""
 
     consent: str
     method: ClassVar[str] = "DELETE"
@@ -270,7 +272,7 @@ class Enrol(Own):
         return found if len(found) == len(set(self.consents)) else []
 
     def asked(self, model: Model, person: Person) -> tuple[int, str]:
-        if person.spell is None:
+        if person.matching_period is None:
             return 423, "restricted"
         renewal = person.grant("template_renewal", None)
         if not self._grants(model, person) or (self.keep and (renewal is None or not model.live(person, renewal))):
@@ -282,7 +284,7 @@ class Enrol(Own):
         person.acts["enrolment"] += 1
         for grant in self._grants(model, person):
             if grant.template is not None and grant.template.id.value is not None:
-                model.over.sealed.add(grant.template.id.value)
+                model.ended.sealed.add(grant.template.id.value)
             grant.template = Template(Cell(), enrolment, self.faces[0], today)
         renewal = person.grant("template_renewal", None)
         if renewal is None:
@@ -290,6 +292,6 @@ class Enrol(Own):
         with_template = [one.template.enrolment for one in person.grants if one.template is not None]
         for album in [one for one in renewal.albums if one.enrolment not in with_template]:
             renewal.albums.remove(album)
-            model.over.sealed |= {one.value for one in album.ids if one.value is not None}
+            model.ended.sealed |= {one.value for one in album.ids if one.value is not None}
         if self.keep:
             renewal.albums.append(Album([Cell() for _ in self.faces], enrolment, today))

@@ -1,4 +1,4 @@
-"""More that is done: register, be verified, restrict, delete, leave, and see all of it."""
+"""More acts: registration, verification, restriction, deletion, erasure, access and export."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,17 +7,17 @@ import httpx
 
 from tests.machine.acts import GOOD, Act, Body, Own, photo
 from tests.machine.cells import cell
-from tests.machine.model import Album, Grant, Line, Model, Person, Token
+from tests.machine.model import Album, Comparison, Grant, Model, Person, Token
 from tests.machine.receipts import receipt_of
 
 
 @dataclass
 class Register(Act):
-    """Become known."""
+    """Register a subject."""
 
     name: str | None
     subject_id: str = ""
-    """Whom it made, once that is known."""
+    """The new subject, once its id is known."""
 
     def send(self, client: httpx.Client) -> httpx.Response:
         return client.post("/v1/subjects", json={"declared_adult": True, "display_name": self.name})
@@ -25,11 +25,11 @@ class Register(Act):
     def foresee(self, model: Model) -> tuple[int, str]:
         return 201, GOOD
 
-    def whom(self, model: Model) -> Person | None:
+    def subject(self, model: Model) -> Person | None:
         return model.data.people.get(self.subject_id)
 
     def happen(self, model: Model, body: Body) -> None:
-        """Know them, unless the answer was lost: then nobody ever will."""
+        """Add the subject to the model, unless the answer was lost: then no caller knows the subject."""
         if not body:
             return
         self.subject_id = body["subject_id"]
@@ -40,7 +40,7 @@ class Register(Act):
 
 @dataclass
 class Verify(Act):
-    """A relying party asks whether a face is the one behind a reference."""
+    """Let a relying party verify a face against a reference."""
 
     ref: str
     face: int
@@ -60,7 +60,7 @@ class Verify(Act):
                     return person, grant.template.face
         return None
 
-    def whom(self, model: Model) -> Person | None:
+    def subject(self, model: Model) -> Person | None:
         usable = self._usable(model)
         return None if usable is None else usable[0]
 
@@ -77,7 +77,7 @@ class Verify(Act):
         decision = "match" if face == self.face else "no_match"
         assert not body or body["decision"] == decision
         assert not body or set(body) == {"comparison_id", "decision", "target_fmr", "liveness"}
-        person.lines.append(Line(cell(body.get("comparison_id")), party.id, decision, model.now))
+        person.comparisons.append(Comparison(cell(body.get("comparison_id")), party.id, decision, model.now))
 
 
 @dataclass
@@ -90,16 +90,16 @@ class Restrict(Own):
         return "/v1/me/restriction"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
-        assert not body or receipt_of(body) == (None if person.spell is None else "restriction")
-        if person.spell is not None:
-            model.over.spells.add(person.spell)
+        assert not body or receipt_of(body) == (None if person.matching_period is None else "restriction")
+        if person.matching_period is not None:
+            model.ended.matching_periods.add(person.matching_period)
             person.rights["restriction"] += 1
-        person.spell = None
+        person.matching_period = None
 
 
 @dataclass
 class Lift(Own):
-    """Be matched again."""
+    """Lift the restriction."""
 
     method: ClassVar[str] = "DELETE"
 
@@ -107,9 +107,9 @@ class Lift(Own):
         return "/v1/me/restriction"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
-        assert not body or receipt_of(body) == ("restriction_lifted" if person.spell is None else None)
-        if person.spell is None:
-            person.spell = model.count()
+        assert not body or receipt_of(body) == ("restriction_lifted" if person.matching_period is None else None)
+        if person.matching_period is None:
+            person.matching_period = model.count()
             person.rights["restriction_lifted"] += 1
 
 
@@ -141,12 +141,12 @@ def _drop(model: Model, person: Person, one: Grant | Album) -> None:
         ids = one.ids
         for grant in person.grants:
             grant.albums = [album for album in grant.albums if album is not one]
-    model.over.sealed |= {cell.value for cell in ids if cell.value is not None}
+    model.ended.sealed |= {cell.value for cell in ids if cell.value is not None}
 
 
 @dataclass
 class Erase(Own):
-    """Leave."""
+    """Erase the subject."""
 
     method: ClassVar[str] = "DELETE"
 
@@ -162,11 +162,11 @@ class Erase(Own):
 class See(Own):
     """Ask for access, or for the export."""
 
-    what: str = "access"
+    part: str = "access"
     method: ClassVar[str] = "GET"
 
     def path(self) -> str:
-        return f"/v1/me/{self.what}"
+        return f"/v1/me/{self.part}"
 
     def change(self, model: Model, person: Person, body: Body) -> None:
         person.accesses[model.now.date()] += 1

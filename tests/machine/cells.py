@@ -1,14 +1,14 @@
-"""What the service chooses: ids, references, times that are not foreseen."""
+"""Values that the service chooses: ids, references, and times that the model cannot predict."""
 
 
 class Cell:
-    """A value that the service chose: anything, or one of a few, until it has been seen."""
+    """A value that the service chose: any value, or one of a few, until the test has seen it."""
 
     def __init__(self, *options: object) -> None:
         self.options = options
 
     def takes(self, seen: object) -> bool:
-        """Say whether it may be *seen*; then it is that from now on."""
+        """Return whether the value may be *seen*, and if so keep it."""
         if self.options and seen not in self.options:
             return False
         self.options = (seen,)
@@ -24,5 +24,5 @@ class Cell:
 
 
 def cell(seen: object) -> Cell:
-    """Make a cell of what an answer said; empty if there was no answer."""
+    """Make a cell of a value in an answer; empty if there was no answer."""
     return Cell() if seen is None else Cell(seen)

@@ -1,4 +1,4 @@
-"""Which request it is to be, out of all that could be made: plain numbers choose, so that a failure shrinks."""
+"""Choice of the next request by plain numbers, so that Hypothesis can shrink a failure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tests.machine.acts_of_right import Erase, Lift, Register, Restrict, See, Un
 from tests.machine.model import RENEWAL
 from tests.machine.walk import Walk
 
-NOBODYS = "mien_sub_nobodys"
+UNKNOWN_SECRET = "mien_sub_unknown"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 COMMON = ("consent", "enrol", "verify", "verify", "withdraw", "consent", "enrol")
 RARE = ("rename", "add token", "revoke token", "refuse", "unenrol", "recover", "restrict", "lift", "access", "export")
@@ -20,12 +20,12 @@ MAX_PEOPLE = 4
 
 @dataclass(frozen=True)
 class Choice:
-    """Numbers out of which a request is made."""
+    """The numbers that determine a request."""
 
     kind: str
     who: int = 0
     which: int = 0
-    """Which party, consent, token or reference."""
+    """Number of the relying party, consent, token or reference."""
     face: int = 0
     more: int = 0
     """All other choices."""
@@ -48,17 +48,17 @@ def choices(*kinds: str) -> st.SearchStrategy[Choice]:
 
 
 def _secret(walk: Walk, choice: Choice, *, code: bool = False) -> tuple[str, str]:
-    """Return who asks, and with what."""
+    """Return the id of the subject who asks, and the secret of the request."""
     known = walk.codes if code else walk.secrets
     able = [one.id for one in walk.model.data.people.values() if one.secrets("recovery" if code else "access")]
     people = walk.people if choice.stale or not able else able
     if not people:
-        return UNKNOWN, NOBODYS
-    whom = people[choice.who % len(people)]
-    person = walk.model.data.people.get(whom)
+        return UNKNOWN, UNKNOWN_SECRET
+    subject = people[choice.who % len(people)]
+    person = walk.model.data.people.get(subject)
     in_force = [] if person is None else person.secrets("recovery" if code else "access")
-    secrets = known[whom] if choice.stale or not in_force else in_force
-    return whom, secrets[choice.more % len(secrets)]
+    secrets = known[subject] if choice.stale or not in_force else in_force
+    return subject, secrets[choice.more % len(secrets)]
 
 
 def _deciding(walk: Walk, choice: Choice) -> Act:
@@ -76,8 +76,8 @@ def _deciding(walk: Walk, choice: Choice) -> Act:
 
 
 def _enrolling(walk: Walk, choice: Choice) -> Act:
-    whom, secret = _secret(walk, choice)
-    person = walk.model.data.people.get(whom)
+    subject, secret = _secret(walk, choice)
+    person = walk.model.data.people.get(subject)
     live = [] if person is None else [one.id.value for one in person.grants if one.party is not None and one.id.value]
     some = live if choice.more % 3 else live[:1]
     if choice.stale or not some:
@@ -107,16 +107,16 @@ def _verifying(walk: Walk, choice: Choice) -> Act:
 
 
 def _withdrawing(walk: Walk, choice: Choice) -> Act:
-    whom, secret = _secret(walk, choice)
-    person = walk.model.data.people.get(whom)
+    subject, secret = _secret(walk, choice)
+    person = walk.model.data.people.get(subject)
     live = [] if person is None else [one.id.value for one in person.grants if one.id.value is not None]
-    consents = walk.consents.get(whom, []) if choice.stale or not live else live
+    consents = walk.consents.get(subject, []) if choice.stale or not live else live
     return Withdraw(secret, consents[choice.which % len(consents)] if consents else UNKNOWN)
 
 
 def _token_or_enrolment(walk: Walk, choice: Choice) -> Act:
-    whom, secret = _secret(walk, choice)
-    person = walk.model.data.people.get(whom)
+    subject, secret = _secret(walk, choice)
+    person = walk.model.data.people.get(subject)
     if choice.kind == "unenrol":
         enrolments = [] if person is None else sorted(person.enrolments())
         return Unenrol(secret, enrolments[choice.which % len(enrolments)] if enrolments else UNKNOWN)
@@ -147,5 +147,5 @@ _MADE: dict[str, Callable[[Walk, Choice], Act]] = {
 
 
 def chosen(walk: Walk, choice: Choice) -> Act:
-    """Make the request that was chosen."""
+    """Return the chosen request."""
     return _MADE[choice.kind](walk, choice)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.machine import BEGINNING, first_party
+from tests.machine.machine import START, first_party
 from tests.machine.model import Data, Model
 from tests.machine.operators import Operators
 from tests.machine.store_harness import ProcessLauncher, ServedStore
@@ -24,7 +24,7 @@ def launcher() -> Iterator[ProcessLauncher]:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A directory in memory, if possible: the tests kill processes, not disks."""
-    memory = Path("/dev/shm")  # noqa: S108 - what is there is a test's
+    memory = Path("/dev/shm")  # noqa: S108 - the directory is made for one test
     place = memory / f"mien-{os.getpid()}" if memory.is_dir() else tmp_path / "place"
     place.mkdir()
     yield place
@@ -36,7 +36,7 @@ def populated(launcher: ProcessLauncher, prepared: Path, place: Path) -> tuple[P
     """The prepared databases with two relying parties, and the data that the model knows of them."""
     shutil.copytree(prepared, place / "furnished" / "service")
     store = ServedStore(launcher, place / "furnished" / "service")
-    store.tell(BEGINNING)
+    store.set_clock(START)
     data = Data()
     for name, purposes in (("Door", ("verification", "identification")), ("Gate", ("verification",))):
         asked = [part for purpose in purposes for part in ("--purpose", purpose)]
@@ -54,6 +54,6 @@ def walk(launcher: ProcessLauncher, populated: tuple[Path, Data], place: Path) -
     """One walk."""
     populated_root, data = populated
     shutil.copytree(populated_root, place / "walk" / "service")
-    walk = Operators(ServedStore(launcher, place / "walk" / "service"), Model(BEGINNING, deepcopy(data)))
+    walk = Operators(ServedStore(launcher, place / "walk" / "service"), Model(START, deepcopy(data)))
     yield walk
     walk.discard()

@@ -1,4 +1,4 @@
-"""What must be true of the files themselves, past the service: SQLite's own checks, every seal, every byte."""
+"""Invariants of the files, checked without the service: SQLite's own checks, every seal, every byte."""
 
 import hashlib
 import sqlite3
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.machine.model import Over
+from tests.machine.model import EndedItems
 from tests.machine.receipts import unpadded
 from tests.support.byte_scan import SEALED, Needles, files_under, live_keys, openable, rows, slots
 
@@ -18,14 +18,14 @@ DATA = Path("data", "mien.db")
 
 @dataclass
 class Traces:
-    """What is somebody's and nobody else's, as it comes to be known."""
+    """The values that belong to one subject only, collected from answers."""
 
     ids: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     salts: set[str] = field(default_factory=set)
 
     def note(self, document: dict[str, Any]) -> None:
-        """Take every random id out of a document of access, and the references and the name."""
+        """Add the random ids, references and name in an access document."""
         found = {document["subject_id"]}
         for table in document["data"].values():
             for row in table:
@@ -37,7 +37,7 @@ class Traces:
         self.ids |= {one for one in found if one != "toy"}
 
     def needles(self) -> Needles:
-        """Return them as a search takes them."""
+        """Return the values in the form that a search takes."""
         needles = Needles()
         for one in self.ids:
             needles.id("id", one)
@@ -49,7 +49,7 @@ class Traces:
 
 
 def sound(root: Path) -> list[str]:
-    """Let SQLite look through both databases; returns what it found."""
+    """Let SQLite check both databases. Returns the faults."""
     found = []
     for path in (root / DATA, root / "keys" / "register.db"):
         with closing(sqlite3.connect(path)) as connection:
@@ -59,11 +59,11 @@ def sound(root: Path) -> list[str]:
 
 
 def sealed_rows(database: Path) -> set[tuple[str, UUID]]:
-    """Return every row with a seal on it."""
+    """Return every row with a sealed value."""
     return {
         (table, UUID(row[0]))
         for table, column in SEALED.items()
-        for row in rows(database, f"SELECT id FROM {table} WHERE {column} IS NOT NULL")  # noqa: S608 - names of our own
+        for row in rows(database, f"SELECT id FROM {table} WHERE {column} IS NOT NULL")  # noqa: S608 - fixed names
     }
 
 
@@ -72,52 +72,54 @@ def shut(root: Path) -> set[tuple[str, UUID]]:
     return sealed_rows(root / DATA) - set(openable(root / DATA, live_keys(root)))
 
 
-def open_though_ended(root: Path, backup: Path, over: Over) -> list[str]:
-    """Try every living key on a backup; returns what opens although it ended (law 3)."""
+def opened_though_ended(root: Path, backup: Path, ended_items: EndedItems) -> list[str]:
+    """Try every living key on a backup. Returns the ended values that open (law 3)."""
     opened = openable(backup, live_keys(root, backup))
     owners = {
         (table, UUID(row[0])): str(UUID(row[1]))
         for table in SEALED
-        for row in rows(backup, f"SELECT id, {'id' if table == 'subjects' else 'subject_id'} FROM {table}")  # noqa: S608 - names of our own
+        for row in rows(backup, f"SELECT id, {'id' if table == 'subjects' else 'subject_id'} FROM {table}")  # noqa: S608 - fixed names
     }
     return [
         f"{table} {row_id}"
         for table, row_id in opened
-        if owners[table, row_id] in over.people or str(row_id) in over.sealed
+        if owners[table, row_id] in ended_items.people or str(row_id) in ended_items.sealed
     ]
 
 
 def restorations(root: Path) -> int:
-    """Count the restores that the data comes after."""
+    """Return the number of restores that the data records."""
     return int(rows(root / DATA, "SELECT count(*) FROM restorations")[0][0])
 
 
-def keys_of_ended(root: Path, over: Over) -> int:
-    """Count the keys in the register of consents and people that ended (law 3)."""
-    ended = [f"owner:grant:{one}" for one in over.grants] + [f"owner:subject:{one}" for one in over.people]
+def keys_of_ended(root: Path, ended_items: EndedItems) -> int:
+    """Return the number of keys in the register for ended consents and erased subjects (law 3)."""
+    ended = [f"owner:grant:{one}" for one in ended_items.grants] + [
+        f"owner:subject:{one}" for one in ended_items.people
+    ]
     digests = {hashlib.sha256(one.encode()).digest() for one in ended}
     return sum(owner in digests for owner, _, _ in slots(root))
 
 
 class Keys:
-    """Every wrapped key that was ever seen in the register."""
+    """Every wrapped key that the register has had."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: set[bytes] = set()
 
     def look(self) -> None:
-        """Note those of now."""
+        """Add the current keys."""
         self._seen |= {wrapped for _, _, wrapped in slots(self._root)}
 
     def left(self) -> int:
-        """Count those that are not in the register any more, and are in some file nevertheless."""
+        """Return the number of keys that the register has no more, but some file still has."""
         gone = self._seen - {wrapped for _, _, wrapped in slots(self._root)}
         files = [content for _, content in files_under(self._root)]
         return sum(any(wrapped in content for content in files) for wrapped in gone)
 
 
 def left_of(traces: Iterable[Traces], root: Path, log: Path) -> list[str]:
-    """Search every file of the service, and what it logged, for what is left of people who were erased."""
+    """Search every file and the application log of the service for the values of erased subjects."""
     places = [*files_under(root), (log, log.read_bytes())]
     return [found for one in traces for found in one.needles().found(places)]

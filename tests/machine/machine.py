@@ -18,7 +18,7 @@ from tests.machine.model import RENEWAL, Data, Model, Party
 from tests.machine.operators import Operators
 from tests.machine.store_harness import ProcessLauncher, ServedStore
 
-BEGINNING = datetime(2026, 3, 1, 12, tzinfo=UTC)
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_PAIRS = ("consent", "enrol", "verify", "withdraw", "refuse", "unenrol", "recover", "restrict", "lift", "add token")
 WRITING = (*IN_PAIRS, "verify", "enrol", "rename", "revoke token", "erase", "erase", "register", "access")
 DUTIES = (
@@ -42,9 +42,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         place.mkdir()
         shutil.copytree(prepared, place / "service")
-        self.walk = Operators(ServedStore(launcher, place / "service"), Model(BEGINNING, data))
+        self.walk = Operators(ServedStore(launcher, place / "service"), Model(START, data))
         self.whole = True
-        """False while something goes on, and ever after it has failed: then nothing is searched at the end."""
+        """False during an act, and for good after an act that failed: then the end of the walk checks nothing."""
 
     def act(self, act: Act, *, kill_at: int = 0) -> None:
         """Do one act."""
@@ -54,15 +54,15 @@ class Machine(RuleBasedStateMachine):
         event(f"{type(act).__name__} {'died' if response is None else response.status_code}")
         for died in self.walk.deaths[deaths:]:
             note(f"died at {died}")
-        if isinstance(act, See) and act.what == "export" and response is not None and response.status_code == 200:
-            observed_state.exported(self.walk.look(act.whom(self.walk.model)), response.content)
+        if isinstance(act, See) and act.part == "export" and response is not None and response.status_code == 200:
+            observed_state.exported(self.walk.look(act.subject(self.walk.model)), response.content)
         self.whole = True
 
     # --- People and relying parties
 
     @initialize(faces=st.lists(st.integers(0, 1), min_size=1, max_size=2), keep=st.booleans())
     def begin(self, faces: list[int], keep: bool) -> None:  # noqa: FBT001 - Hypothesis gives it by name
-        """Let some people register, consent and enrol: little can happen before that."""
+        """Let some subjects register, consent and enrol, because few acts are possible before."""
         for who, face in enumerate(faces):
             self.act(chosen(self.walk, Choice("register")))
             for which in (0, 2)[: 1 + keep]:
@@ -106,34 +106,34 @@ class Machine(RuleBasedStateMachine):
 
     # --- The operator
 
-    def operate(self, what: str, *given: Any, **named: Any) -> None:
-        """Let the operator do something."""
+    def operate(self, duty: str, *given: Any, **named: Any) -> None:
+        """Carry out one duty of the operator."""
         self.whole = False
         deaths = len(self.walk.deaths)
-        getattr(self.walk, what)(*given, **named)
-        event(what)
+        getattr(self.walk, duty)(*given, **named)
+        event(duty)
         for died in self.walk.deaths[deaths:]:
             note(f"died at {died}")
-            event(f"{what} died")
+            event(f"{duty} died")
         self.whole = True
 
-    @rule(what=st.sampled_from(DUTIES), which=st.integers(0, 5), step=st.just(0) | STEP)
-    def run_it(self, what: str, which: int, step: int) -> None:
-        match what:
+    @rule(duty=st.sampled_from(DUTIES), which=st.integers(0, 5), step=st.just(0) | STEP)
+    def run_duty(self, duty: str, which: int, step: int) -> None:
+        match duty:
             case "publish":
-                self.operate(what, ("verification", RENEWAL)[which % 2])
+                self.operate(duty, ("verification", RENEWAL)[which % 2])
             case "move":
-                self.operate(what, (0.3, 1, 4, 40, 366, -1)[which])
+                self.operate(duty, (0.3, 1, 4, 40, 366, -1)[which])
             case "stop_and_start":
-                self.operate(what, politely=which % 2 == 1, kill_at=step * 2)
+                self.operate(duty, politely=which % 2 == 1, kill_at=step * 2)
             case "sweep" | "rotate_keys":
-                self.operate(what, kill_at=step)
+                self.operate(duty, kill_at=step)
             case _:
-                # Seldom revoked: when all parties are, little more can happen.
-                self.operate("rotate_party" if which > 1 else what, which % 2, kill_at=step)
+                # Rarely revoked: without relying parties, few acts are possible.
+                self.operate("rotate_party" if which > 1 else duty, which % 2, kill_at=step)
 
     @rule(which=st.integers(0, 2), back=st.sampled_from((False, True, True)), step=st.just(0) | st.integers(1, 20))
-    def back_up_or_go_back(self, which: int, back: bool, step: int) -> None:  # noqa: FBT001 - Hypothesis gives it by name
+    def back_up_or_restore(self, which: int, back: bool, step: int) -> None:  # noqa: FBT001 - Hypothesis gives it by name
         if back and self.walk.backups:
             self.operate("restore", which, kill_at=step)
         else:
@@ -146,20 +146,20 @@ class Machine(RuleBasedStateMachine):
         if self.whole:
             self.whole = False
             assert files.sound(self.walk.store.root) == []
-            assert files.keys_of_ended(self.walk.store.root, self.walk.model.over) == 0
+            assert files.keys_of_ended(self.walk.store.root, self.walk.model.ended) == 0
             assert log_files.found_in(self.walk.store.root, self.walk.promised) == []
             self.walk.keys.look()
             self.whole = True
 
     def teardown(self) -> None:
-        """Hold everything against everything, then take it away."""
+        """Check everything, then remove it."""
         try:
             if self.whole:
-                self.walk.all_told()
+                self.walk.check_all()
         finally:
             self.walk.discard()
 
 
 def first_party(told: dict[str, Any]) -> Party:
-    """Return a party as the operator's command tells of it."""
+    """Return the relying party in an answer of the operator's command."""
     return Party(told["relying_party_id"], told["name"], frozenset(told["purposes"]), told["api_key"])

@@ -1,7 +1,7 @@
-"""What must be true: pure, and with nothing of the service's own code in it.
+"""The expected state of a service, without any code of the service.
 
-`Data` goes back in time with a backup; `Over`, like the register, never does. What the service chooses (ids,
-references) is a `Cell`: empty until it has been seen.
+`Data` goes back in time with a backup; `EndedItems`, like the register, never does. A value that the service chooses
+(an id, a reference) is a `Cell`, empty until the test has seen it.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ DEFAULT_DAYS = 365
 
 @dataclass
 class Token:
-    """A way in. The secret is None if the answer that had it was lost."""
+    """A token or recovery code. The secret is None if the answer with it was lost."""
 
     kind: str
     secret: str | None
@@ -27,7 +27,7 @@ class Token:
 
 @dataclass
 class Event:
-    """A consent event. Those of one *batch* may stand in any order: they came about together."""
+    """A consent event. Events of one *batch* happened together, so their order is open."""
 
     consent: Cell
     state: str
@@ -41,7 +41,7 @@ class Event:
 
 @dataclass
 class Template:
-    """A reference, of one face."""
+    """A template of one face."""
 
     id: Cell
     enrolment: Cell
@@ -51,7 +51,7 @@ class Template:
 
 @dataclass
 class Album:
-    """The photos kept of one enrolment."""
+    """The kept photos of one enrolment."""
 
     ids: list[Cell]
     enrolment: Cell
@@ -60,7 +60,7 @@ class Album:
 
 @dataclass
 class Grant:
-    """A consent whose row is there: in force, or over and not swept."""
+    """A consent that has a row: in force, or expired before the next maintenance run."""
 
     id: Cell
     purpose: str
@@ -73,8 +73,8 @@ class Grant:
 
 
 @dataclass
-class Line:
-    """A comparison, as its person sees it."""
+class Comparison:
+    """A comparison, as its subject sees it."""
 
     id: Cell
     party: str
@@ -90,31 +90,31 @@ class Person:
     name: str | None
     registered: date
     tokens: list[Token]
-    spell: int | None
-    """None while they have stopped all matching."""
+    matching_period: int | None
+    """None while the subject has stopped all matching."""
     events: list[Event] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     accesses: Counter[date] = field(default_factory=Counter)
     rights: Counter[str] = field(default_factory=Counter)
-    """Of which kinds they have receipts, besides one for each event."""
+    """Receipts by kind, besides one for each event."""
     acts: Counter[str] = field(default_factory=Counter)
     """The entries of the subject, besides one for each comparison."""
 
     def receipts(self) -> Counter[str]:
-        """Return of which kinds they have receipts."""
+        """Return the number of receipts of each kind."""
         return self.rights + Counter(f"consent_{one.state}" for one in self.events)
 
     def entries(self) -> Counter[str]:
         """Return the entries of the subject."""
-        return self.acts + Counter({"comparison": len(self.lines)})
+        return self.acts + Counter({"comparison": len(self.comparisons)})
 
     def grant(self, purpose: str, party: str | None) -> Grant | None:
-        """Return what stands for a purpose and a party."""
+        """Return the grant for a purpose and a party, if there is one."""
         return next((one for one in self.grants if (one.purpose, one.party) == (purpose, party)), None)
 
     def enrolments(self) -> dict[str, list[Grant | Album]]:
-        """Return the enrolments of which something is left, by id: consents with a template, and albums."""
+        """Return the enrolments with a remaining template or album, by id."""
         found: dict[str, list[Grant | Album]] = {}
         for grant in self.grants:
             if grant.template is not None:
@@ -145,7 +145,7 @@ class Party:
 
 @dataclass
 class Data:
-    """What a backup has."""
+    """The content of a backup."""
 
     people: dict[str, Person] = field(default_factory=dict)
     parties: dict[str, Party] = field(default_factory=dict)
@@ -153,53 +153,53 @@ class Data:
 
 
 @dataclass
-class Over:
-    """What ended, for good: by id, or by secret."""
+class EndedItems:
+    """Everything that ended for good, by id or secret."""
 
     grants: dict[str, tuple[str, Cell]] = field(default_factory=dict)
-    """The state it ended in, and when a restored history says so."""
+    """The state in which each ended, and the time that a restored history shows for it."""
     sealed: set[str] = field(default_factory=set)
     """Templates and photos."""
     tokens: set[str] = field(default_factory=set)
-    spells: set[int] = field(default_factory=set)
+    matching_periods: set[int] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     parties: set[str] = field(default_factory=set)
 
 
 def midnight(instant: datetime) -> datetime:
-    """Return the beginning of that day: what the register remembers of an instant."""
+    """Return the start of the day: the register stores no more of a time."""
     return instant.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass
 class Model:
-    """Everything, and what time it is."""
+    """The expected state of the service, and the time."""
 
     now: datetime
     data: Data = field(default_factory=Data)
-    over: Over = field(default_factory=Over)
+    ended: EndedItems = field(default_factory=EndedItems)
     counted: int = 0
     crashed: bool = False
-    """Whether what ends now is finished from the register, which remembers days only."""
+    """Whether an end is completed from the register, which stores days only."""
 
     def count(self) -> int:
-        """Return another number."""
+        """Return the next number."""
         self.counted += 1
         return self.counted
 
-    def whose(self, secret: str | None, kind: str = "access") -> Person | None:
-        """Return whom a token lets in."""
+    def holder(self, secret: str | None, kind: str = "access") -> Person | None:
+        """Return the subject whose secret this is, if any."""
         return next((one for one in self.data.people.values() if secret in one.secrets(kind)), None)
 
     def asking(self, secret: str | None) -> Party | None:
-        """Return the party whose key this is."""
+        """Return the relying party whose key this is, if any."""
         standing = (one for one in self.data.parties.values() if not one.revoked)
         return next((one for one in standing if secret is not None and one.secret == secret), None)
 
     def live(self, person: Person, grant: Grant) -> bool:
-        """Say whether a grant can be used now."""
-        return grant.ends > self.now and person.spell is not None
+        """Return whether a grant can be used now."""
+        return grant.ends > self.now and person.matching_period is not None
 
     def default_end(self) -> datetime:
         """Return the default end of a consent given now."""
@@ -208,20 +208,20 @@ class Model:
     # --- Endings
 
     def end_tokens(self, person: Person, tokens: Iterable[Token]) -> None:
-        """End ways in."""
+        """Revoke tokens and recovery codes."""
         for one in list(tokens):
             person.tokens.remove(one)
-            self.over.tokens |= {known for known in (one.secret, one.id.value) if known is not None}
+            self.ended.tokens |= {known for known in (one.secret, one.id.value) if known is not None}
 
     def end_sealed(self, grant: Grant) -> None:
-        """End what hangs from a grant."""
+        """Delete the template and photos of a grant."""
         ids = [] if grant.template is None else [grant.template.id]
         ids += [one for album in grant.albums for one in album.ids]
-        self.over.sealed |= {one.value for one in ids if one.value is not None}
+        self.ended.sealed |= {one.value for one in ids if one.value is not None}
         grant.template, grant.albums = None, []
 
     def end(self, person: Person, grant: Grant, *, batch: int | None = None) -> Event:
-        """End a grant, by its person or by time; after a crash or a restore only the day is remembered."""
+        """End a grant, withdrawn or expired; after a crash or a restore only the day is known."""
         expired = grant.ends <= self.now
         instant = grant.ends if expired else self.now
         state = "expired" if expired else "withdrawn"
@@ -229,13 +229,13 @@ class Model:
         self.end_sealed(grant)
         person.grants.remove(grant)
         if grant.id.value is not None:
-            self.over.grants[grant.id.value] = (state, Cell(midnight(instant)))
+            self.ended.grants[grant.id.value] = (state, Cell(midnight(instant)))
         event = self.event(person, grant, state, Cell(*times), batch=batch)
         person.events.append(event)
         return event
 
     def event(self, person: Person, grant: Grant, state: str, at: Cell, *, batch: int | None = None) -> Event:
-        """Make the event that something happened to a grant."""
+        """Return a new event of a grant."""
         ends, number = grant.ends if state == "given" else None, self.count() if batch is None else batch
         return Event(grant.id, state, at, grant.purpose, grant.party, grant.notice, ends, number)
 
@@ -245,8 +245,8 @@ class Model:
         for grant in person.grants:
             self.end_sealed(grant)
             if grant.id.value is not None:
-                self.over.grants[grant.id.value] = ("erased", Cell())
-        self.over.people.add(person.id)
+                self.ended.grants[grant.id.value] = ("erased", Cell())
+        self.ended.people.add(person.id)
         del self.data.people[person.id]
 
     def sweep(self) -> None:
@@ -259,39 +259,39 @@ class Model:
     # --- Backups
 
     def restore(self, backup: Data) -> None:
-        """Go back, but not behind what ended; then start."""
+        """Go back to a backup without everything that has ended; then start."""
         self.data = deepcopy(backup)
-        for erased in self.over.people & set(self.data.people):
+        for erased in self.ended.people & set(self.data.people):
             del self.data.people[erased]
         for party in self.data.parties.values():
-            party.revoked |= party.id in self.over.parties
-            party.secret = None if party.secret in self.over.keys else party.secret
+            party.revoked |= party.id in self.ended.parties
+            party.secret = None if party.secret in self.ended.keys else party.secret
         for person in self.data.people.values():
             self._restore(person)
         self.sweep()
 
     def _restore(self, person: Person) -> None:
-        gone = self.over.tokens
+        gone = self.ended.tokens
         person.tokens = [one for one in person.tokens if not {one.secret, one.id.value} & gone]
-        if person.spell in self.over.spells:
-            person.spell = None
+        if person.matching_period in self.ended.matching_periods:
+            person.matching_period = None
             person.rights["restriction"] += 1
         batch = self.count()
         for grant in list(person.grants):
-            if (ended := self.over.grants.get(grant.id.value or "")) is not None:
+            if (ended := self.ended.grants.get(grant.id.value or "")) is not None:
                 person.grants.remove(grant)
                 state, at = ended
                 person.events.append(self.event(person, grant, state, Cell(*at.options), batch=batch))
         self._restore_sealed(person)
 
     def _restore_sealed(self, person: Person) -> None:
-        """Remove deleted and replaced values; an enrolment without a rest has an entry."""
+        """Remove deleted and replaced values; an enrolment with no value left gets an entry."""
         gone = set[str | None]()
         for grant in person.grants:
-            if grant.template is not None and grant.template.id.value in self.over.sealed:
+            if grant.template is not None and grant.template.id.value in self.ended.sealed:
                 gone.add(grant.template.enrolment.value)
                 grant.template = None
-            dead = [one for one in grant.albums if {cell.value for cell in one.ids} & self.over.sealed]
+            dead = [one for one in grant.albums if {cell.value for cell in one.ids} & self.ended.sealed]
             gone |= {one.enrolment.value for one in dead}
             grant.albums = [one for one in grant.albums if one not in dead]
         person.acts["enrolment_deleted"] += len(gone - person.enrolments().keys())

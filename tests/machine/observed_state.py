@@ -1,4 +1,4 @@
-"""What the service shows of a person, held against what must be true of them."""
+"""The data that the service shows a subject, compared with the model."""
 
 import io
 import json
@@ -30,61 +30,61 @@ SHOWN = {
     "access_counts",
 }
 FILES = {"templates": "json", "photos": "jpg", "receipts": "json"}
-"""What comes as files of an export."""
+"""Tables whose rows are files in an export, with the ending of the names."""
 
 
 class DifferenceError(AssertionError):
-    """The service shows something else than what must be true."""
+    """The service shows a state that differs from the model."""
 
 
-def same(what: str, seen: object, true: object) -> None:
-    """Hold two values against each other."""
-    if seen != true:
-        msg = f"{what}: {seen!r} is shown, {true!r} is true"
+def same(label: str, seen: object, expected: object) -> None:
+    """Compare two values."""
+    if seen != expected:
+        msg = f"{label}: {seen!r} instead of {expected!r}"
         raise DifferenceError(msg)
 
 
-def takes(what: str, cell: Cell, seen: object) -> None:
-    """Put what is seen into a cell."""
+def takes(label: str, cell: Cell, seen: object) -> None:
+    """Put a seen value into a cell."""
     if not cell.takes(seen):
-        msg = f"{what}: {seen!r} is shown, {cell!r} is true"
+        msg = f"{label}: {seen!r} instead of {cell!r}"
         raise DifferenceError(msg)
 
 
-def instant(said: str | None) -> datetime | None:
-    """Read an instant."""
-    return None if said is None else datetime.fromisoformat(said)
+def instant(text: str | None) -> datetime | None:
+    """Read a time."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
-def each(what: str, cells: Sequence[Cell], seen: Iterable[str]) -> None:
-    """Hold a set of ids against cells: those known must be there, the others take what is left."""
+def each(label: str, cells: Sequence[Cell], seen: Iterable[str]) -> None:
+    """Compare a set of ids with cells: known ids must be in it, and unknown cells take the remaining ids."""
     left = set(seen)
-    same(f"number of {what}", len(left), len(cells))
+    same(f"number of {label}", len(left), len(cells))
     known = {cell.value for cell in cells if cell.value is not None}
-    same(what, left & known, known)
+    same(label, left & known, known)
     for cell, one in zip((cell for cell in cells if cell.value is None), sorted(left - known), strict=True):
-        takes(what, cell, one)
+        takes(label, cell, one)
 
 
 def held(person: Person, model: Model, document: dict[str, Any]) -> None:
-    """Hold the document of access against what must be true: all of it, and nothing else.
+    """Compare the whole access document with the model.
 
     Raises:
-        Differs: it is not the same.
+        DifferenceError: it differs.
     """
     data: dict[str, Rows] = document["data"]
-    same("tables with something in them", {name for name, rows in data.items() if rows} - SHOWN, set())
+    same("other tables with rows", {name for name, rows in data.items() if rows} - SHOWN, set())
     (subject,) = data["subjects"]
     same("name", subject["name"], person.name)
-    same("restricted", subject["spell_id"] is None, person.spell is None)
+    same("restricted", subject["spell_id"] is None, person.matching_period is None)
     same("registered", subject["registered_on"], person.registered.isoformat())
     for kind in ("access", "recovery"):
         ids = [one["id"] for one in data["tokens"] if one["kind"] == kind]
         each(f"{kind} tokens", [one.id for one in person.tokens if one.kind == kind], ids)
     _events(person, [row["content"] for row in sorted(data["consent_events"], key=lambda row: row["position"])])
-    same("events are counted", [row["position"] for row in data["consent_events"]], _count(person.events))
+    same("positions of events", [row["position"] for row in data["consent_events"]], _count(person.events))
     _grants(person, model, data, document["purposes"])
-    _lines(person, data["comparisons"])
+    _comparisons(person, data["comparisons"])
     _receipts(person, data)
     _entries(person, data)
     accesses = {row["on_day"]: row["times"] for row in data["access_counts"]}
@@ -104,7 +104,7 @@ def _days(person: Person, *, kept: Container[str], since: datetime) -> dict[str,
 
 def _only_theirs(person: Person, data: dict[str, Rows]) -> None:
     owners = {row.get("subject_id", person.id) for rows in data.values() for row in rows}
-    same("whose rows", owners, {person.id})
+    same("owners of rows", owners, {person.id})
 
 
 def _events(person: Person, seen: Rows) -> None:
@@ -166,35 +166,35 @@ def _albums(person: Person, rows: Rows) -> None:
         each("photos", album.ids, [row["id"] for row in rows if row["enrolment_id"] == album.enrolment.value])
 
 
-def _lines(person: Person, rows: Rows) -> None:
+def _comparisons(person: Person, rows: Rows) -> None:
     rows = sorted(rows, key=lambda row: row["position"])
-    same("lines are counted", [row["position"] for row in rows], _count(person.lines))
-    for line, row in zip(person.lines, rows, strict=True):
+    same("positions of comparisons", [row["position"] for row in rows], _count(person.comparisons))
+    for line, row in zip(person.comparisons, rows, strict=True):
         takes("comparison", line.id, row["id"])
-        said = row["content"]
-        shown = (said["relying_party_id"], said["decision"], instant(said["at"]))
+        content = row["content"]
+        shown = (content["relying_party_id"], content["decision"], instant(content["at"]))
         same("comparison", shown, (line.party, line.decision, line.at))
 
 
 def _receipts(person: Person, data: dict[str, Rows]) -> None:
-    """Hold the receipts against the events: each event has one. Of which kinds they are `kinds` says."""
+    """Check that each event has a receipt; the list of receipts shows the kinds."""
     rows = sorted(data["receipts"], key=lambda row: row["position"])
-    same("receipts are counted", [row["position"] for row in rows], list(range(1, person.receipts().total() + 1)))
+    same("positions of receipts", [row["position"] for row in rows], list(range(1, person.receipts().total() + 1)))
     same("events without a receipt", _ids(data["consent_events"]) - _ids(rows), set())
 
 
 def _entries(person: Person, data: dict[str, Rows]) -> None:
     rows = sorted(data["entries"], key=lambda row: row["position"])
-    same("entries are counted", [row["position"] for row in rows], _count(rows))
+    same("positions of entries", [row["position"] for row in rows], _count(rows))
     records = {row["id"]: row["content"]["record"] for row in rows}
-    same("entries", Counter(_told(one) for one in records.values()), +person.entries())
+    same("entries", Counter(_label(one) for one in records.values()), +person.entries())
     for row in data["comparisons"]:
         same("the comparison of an entry", records[row["id"]]["comparison_id"], row["id"])
     for row in data["templates"]:
         same("the enrolment of an entry", records[row["entry_id"]]["enrolment_id"], row["enrolment_id"])
 
 
-def _told(record: dict[str, Any]) -> str:
+def _label(record: dict[str, Any]) -> str:
     return f"refusal: {record['slug']}" if record["act"] == "refusal" else str(record["act"])
 
 
@@ -203,7 +203,7 @@ def _ids(rows: Rows) -> set[str]:
 
 
 def exported(document: dict[str, Any], archive: bytes) -> None:
-    """Hold an export against the document of access: it opens, says the same, and has every file."""
+    """Compare an export with the access document: it opens, has the same data, and has every file."""
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         same("a broken file", files.testzip(), None)
         told = json.loads(files.read("mien.json"))

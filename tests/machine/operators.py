@@ -21,7 +21,7 @@ from tests.machine.walk import Walk, body_of
 
 
 def made_at(backup: Path) -> str:
-    """Return when a backup says that it was made."""
+    """Return the time in the manifest of a backup."""
     return str(json.loads((backup / "manifest.json").read_text())["made_at"])
 
 
@@ -49,24 +49,24 @@ class Operators(Walk):
         return self.store.client.get("/v1/relying-party", headers=headers).status_code == 200
 
     def rotate_party(self, which: int, *, kill_at: int = 0) -> None:
-        """Give a relying party a new key; if the command dies, the old one works, or an unknown one."""
+        """Rotate the key of a relying party; if the command dies, the old key works, or an unknown one."""
         party = self._party(which)
         old = party.secret
         ended = self.command("relying-party", "rotate-key", party.id, kill_at=kill_at)
         party = self.model.data.parties[party.id]
         if ended.killed:
             if old is not None and not self._key_works(old):
-                self.model.over.keys.add(old)
+                self.model.ended.keys.add(old)
                 party.secret = None
             return
         observed_state.same("rotating a key", ended.code, 1 if party.revoked else 0)
         if ended.code == 0:
-            self.model.over.keys |= {old} - {None}  # type: ignore[arg-type]
+            self.model.ended.keys |= {old} - {None}  # type: ignore[arg-type]
             party.secret = ended.answer["api_key"]
             self.keys_ever.append(ended.answer["api_key"])
 
     def revoke_party(self, which: int, *, kill_at: int = 0) -> None:
-        """End a party for good."""
+        """Revoke a relying party."""
         party = self._party(which)
         was = party.revoked
         ended = self.command("relying-party", "revoke", party.id, kill_at=kill_at)
@@ -78,10 +78,10 @@ class Operators(Walk):
             observed_state.same("revoking a party", ended.code, 1 if was else 0)
         party = self.model.data.parties[party.id]
         party.revoked = True
-        self.model.over.parties.add(party.id)
+        self.model.ended.parties.add(party.id)
 
     def publish(self, purpose: str) -> None:
-        """Put another text in force."""
+        """Publish another notice."""
         self._published += 1
         file = self.store.root.with_name("notice.md")
         file.write_bytes(draft(purpose, version=self._published))
@@ -90,18 +90,18 @@ class Operators(Walk):
         self.model.data.notices[purpose] = ended.answer["sha256"]
 
     def sweep(self, *, kill_at: int = 0) -> None:
-        """Sweep, beside the service."""
+        """Run maintenance by command, beside the service."""
         if not self.command("sweep", kill_at=kill_at).killed:
             self.model.sweep()
 
     def stop_and_start(self, *, politely: bool, kill_at: int = 0) -> None:
-        """End the service, one way or the other, and serve again."""
+        """End the service with SIGTERM or SIGKILL, and start it again."""
         self.restart(by=signal.SIGTERM if politely else signal.SIGKILL, kill_at=kill_at)
         for person in list(self.model.data.people.values()):
             self.look(person)
 
     def rotate_keys(self, *, kill_at: int = 0) -> None:
-        """Wrap every key anew, while the service runs; what died on the way is finished by the next."""
+        """Rotate the key-encryption key while the service runs; the next command completes one that died."""
         if self.command("keys", "rotate", kill_at=kill_at).killed:
             ended = self.command("keys", "rotate")
             assert ended.code == 0, ended.printed
@@ -111,8 +111,8 @@ class Operators(Walk):
     # --- Backups
 
     def back_up(self, *, kill_at: int = 0) -> None:
-        """Take a backup while the service runs. One that was interrupted is whole, or not there."""
-        # No two at the same instant.
+        """Create a backup while the service runs. An interrupted one is complete or does not exist."""
+        # No two backups have the same time.
         self.move(seconds=1)
         for person in list(self.model.data.people.values()):
             self.look(person)
@@ -151,7 +151,7 @@ class Operators(Walk):
         if placed:
             self._restored.append(backup)
             del self.backups[number + 1 :]
-        self.nothing_left()
+        self.check_no_traces()
 
     def _left(self, backup: Path) -> bool:
         """Return whether a backup is discarded: made after a restored backup, but before its restore."""
@@ -164,7 +164,7 @@ class Operators(Walk):
         self.refused.append(backup)
 
     def _parties_agree(self, model: Model) -> bool:
-        """Say whether just those keys work that should, and the notices are the ones in force."""
+        """Return whether exactly the expected keys work, and the expected notices are in force."""
         notices = {one["purpose"]: one["sha256"] for one in self.store.client.get("/v1/notices").json()["items"]}
         keys = {secret: self._key_works(secret) for secret in self.keys_ever}
         in_force = {secret: model.asking(secret) is not None for secret in self.keys_ever}
@@ -172,31 +172,31 @@ class Operators(Walk):
 
     # --- At the end
 
-    def all_told(self) -> None:
-        """Hold everything that is shown, and every byte, against what must be true."""
-        self._nobody_else_gets_in()
+    def check_all(self) -> None:
+        """Compare every answer and every file with the model, at the end of a walk."""
+        self._only_valid_tokens_work()
         for person in list(self.model.data.people.values()):
             if person.secrets():
                 self._every_right(person.secrets()[0])
         self._every_reference()
-        assert files.shut(self.store.root) == set(), "sealed, and no key opens it"
+        assert files.shut(self.store.root) == set(), "sealed values that no key opens"
         assert log_files.found_in(self.store.root, self.promised) == []
         for backup in self.ever_backed_up:
-            assert files.open_though_ended(self.store.root, backup / "mien.db", self.model.over) == [], "law 3"
+            assert files.opened_though_ended(self.store.root, backup / "mien.db", self.model.ended) == [], "law 3"
         self.store.stop()
         for backup in filter(self._left, self.ever_backed_up):
             self._refuses(backup)
         assert self.keys.left() == 0, "a key that is gone is still in a file"
-        self.nothing_left()
+        self.check_no_traces()
         assert files.sound(self.store.root) == []
 
-    def _nobody_else_gets_in(self) -> None:
+    def _only_valid_tokens_work(self) -> None:
         for subject_id, secrets in self.secrets.items():
             person = self.model.data.people.get(subject_id)
             in_force = [] if person is None else person.secrets()
             for secret in secrets:
                 self.answered(self.model, See(secret), self._sent(See(secret)))
-                assert (secret in in_force) == (self.model.whose(secret) is not None)
+                assert (secret in in_force) == (self.model.holder(secret) is not None)
 
     def _sent(self, act: Act) -> httpx.Response:
         response = self.sent(act)
@@ -204,7 +204,7 @@ class Operators(Walk):
         return response
 
     def _every_right(self, secret: str) -> None:
-        person = self.model.whose(secret)
+        person = self.model.holder(secret)
         document = self.look(person)
         assert person is not None
         export = See(secret, "export")
@@ -212,7 +212,7 @@ class Operators(Walk):
         self.answered(self.model, export, response)
         observed_state.exported(document, response.content)
         lists = ("consents", "comparisons", "enrolments", "tokens", "receipts")
-        shown = [body_of(self._sent(See(secret, f"{what}?limit=100"))) for what in lists]
+        shown = [body_of(self._sent(See(secret, *f"{name}?limit=100"))) for name in lists]
         consents, comparisons, enrolments, tokens, receipts = shown
         observed_state.same(
             "events, newest first",
@@ -220,7 +220,7 @@ class Operators(Walk):
             [one["content"]["consent_id"] for one in reversed(document["data"]["consent_events"])],
         )
         observed_state.same(
-            "lines, newest first",
+            "comparisons, newest first",
             [one["comparison_id"] for one in comparisons["items"]],
             [one["id"] for one in reversed(document["data"]["comparisons"])],
         )
@@ -231,7 +231,7 @@ class Operators(Walk):
         observed_state.same("kinds of receipts", Counter(map(receipt_of, receipts["items"])), person.receipts())
 
     def _every_reference(self) -> None:
-        """Ask for every reference that ever was, and list those in force."""
+        """Verify with every reference that ever existed, and list those in force."""
         for party in list(self.model.data.parties.values()):
             if (party.secret is None) or party.revoked:
                 continue

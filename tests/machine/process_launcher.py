@@ -34,7 +34,7 @@ NOW, DIE, DIED = "now", "die", "died"
 """Files that control a process: the time, the number of steps until it is killed, and the step at which it died."""
 A_DAY_S = 24 * 3600
 UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
-"""Settings without waits after failed comparisons: a walk has a clock of its own."""
+"""Settings without waits after failed comparisons, because a walk has its own clock."""
 
 
 def live_by(how: Path) -> clock.Clock:
@@ -64,12 +64,12 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
 
     Both run only once, at the start: later runs beside requests would make two walks differ.
     """
-    tell_time = live_by(how)
+    file_clock = live_by(how)
     vars(app.jobs.maintenance)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
     vars(batch)["append_batch"], batched = _noticed(batch.append_batch)
     vars(app.jobs.scheduler)["POLL_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
-    service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=tell_time)
+    service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=file_clock)
     assert isinstance(service.state.engine, RunningEngine)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
@@ -123,7 +123,7 @@ def fork_child(work: Callable[[Callable[[object], None]], int | None], log: Path
         os.dup2(logged, 1)
         os.dup2(logged, 2)
         with os.fdopen(write, "w", encoding="utf-8", buffering=1) as saying:
-            code = work(lambda what: print(json.dumps(what), file=saying)) or 0
+            code = work(lambda answer: print(json.dumps(answer), file=saying)) or 0
     finally:
         os._exit(code)
 

@@ -1,4 +1,4 @@
-"""Receipts as they are answered, read with nothing of the service's own."""
+"""Receipts in answers, read without any code of the service."""
 
 import base64
 import hashlib

@@ -49,7 +49,7 @@ class ProcessLauncher:
 
 
 @dataclass
-class Ended:
+class CommandResult:
     """The result of a command."""
 
     code: int
@@ -57,7 +57,7 @@ class Ended:
 
     @property
     def answer(self) -> dict[str, Any]:
-        """Return the object that it printed, on its last line."""
+        """Return the object on the last printed line."""
         found: dict[str, Any] = json.loads(self.printed.strip().splitlines()[-1])
         return found
 
@@ -71,7 +71,7 @@ class ServedStore:
     """A pair of stores, served by one process at a time."""
 
     def __init__(self, launcher: ProcessLauncher, root: Path) -> None:
-        self._nursery, self.root, self._how = launcher, root, root.with_name(f"{root.name}-how")
+        self._launcher, self.root, self._how = launcher, root, root.with_name(f"{root.name}-how")
         self._how.mkdir()
         self.log = self._how / "log"
         self._pid = 0
@@ -81,7 +81,7 @@ class ServedStore:
     def _where(self) -> dict[str, str]:
         return {"root": str(self.root), "how": str(self._how)}
 
-    def tell(self, now: datetime) -> None:
+    def set_clock(self, now: datetime) -> None:
         """Set the clock."""
         new = self._how / "new"
         new.write_text(now.isoformat())
@@ -103,7 +103,7 @@ class ServedStore:
 
     def start(self) -> bool:
         """Start the service. Returns False if it did not start."""
-        told = self._nursery.order(**self._where)
+        told = self._launcher.order(**self._where)
         if "port" not in told:
             return False
         self._pid = told["pid"]
@@ -115,10 +115,10 @@ class ServedStore:
         self.client.close()
         if not self._pid:
             return 0
-        code: int = self._nursery.order(end=self._pid, by=by)["code"]
+        code: int = self._launcher.order(end=self._pid, by=by)["code"]
         self._pid = 0
         return code
 
-    def run(self, argv: Sequence[str]) -> Ended:
+    def run(self, argv: Sequence[str]) -> CommandResult:
         """Run a command of the operator."""
-        return Ended(**self._nursery.order(command=list(argv), **self._where))
+        return CommandResult(**self._launcher.order(command=list(argv), **self._where))

@@ -1,4 +1,4 @@
-"""Short walks that once found a bug."""
+"""Short walks that found a bug before."""
 
 from tests.machine import files
 from tests.machine.acts import AddToken, Decide, Enrol, Recover
@@ -32,7 +32,7 @@ def test_interrupted_deletion_of_an_enrolment_is_done_or_not_done(walk: Operator
         enrolled(walk, walk.model.data.people[person.id], keep=True)
         (enrolment,) = walk.model.data.people[person.id].enrolments()
         walk.do(Unenrol(person.secrets()[0], enrolment), kill_at=step)
-    walk.all_told()
+    walk.check_all()
 
     assert len(walk.deaths) > 4
 
@@ -46,8 +46,8 @@ def test_no_value_of_an_erased_subject_opens_in_a_discarded_backup(walk: Operato
     walk.restore(0)
     walk.do(Erase(person.secrets()[0]))
 
-    assert files.open_though_ended(walk.store.root, newest / "mien.db", walk.model.over) == []
-    walk.all_told()
+    assert files.opened_though_ended(walk.store.root, newest / "mien.db", walk.model.ended) == []
+    walk.check_all()
 
 
 def test_recovery_also_ends_tokens_of_a_discarded_timeline(walk: Operators) -> None:
@@ -59,10 +59,10 @@ def test_recovery_also_ends_tokens_of_a_discarded_timeline(walk: Operators) -> N
     newest = walk.backups[-1]
     walk.restore(0)
     walk.do(Recover(walk.model.data.people[person.id].secrets("recovery")[0]))
-    walk.model.over.tokens.add(added)
+    walk.model.ended.tokens.add(added)
     walk.backups.append(newest)
     walk.restore(1)
 
     assert newest[0] in walk.refused
-    assert walk.model.whose(added) is None
-    walk.all_told()
+    assert walk.model.holder(added) is None
+    walk.check_all()

@@ -1,4 +1,4 @@
-"""A state machine does acts in any order to a service, and checks the laws after each.
+"""A state machine sends requests and commands to a service in any order, and checks the laws after each.
 
 Every run of the tests takes the same short walks. `make machine` takes more and longer ones.
 """

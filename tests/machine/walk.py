@@ -1,4 +1,4 @@
-"""A walk: acts on a service and on its model, compared after each. An interrupted act is done or not done."""
+"""A walk: acts on a service and on its model, compared after each. An interrupted act is complete or undone."""
 
 import shutil
 import signal
@@ -15,7 +15,7 @@ from tests.machine.acts import GOOD, Act, Body
 from tests.machine.acts_of_right import See
 from tests.machine.model import Data, Model, Person
 from tests.machine.observed_state import DifferenceError
-from tests.machine.store_harness import Ended, ServedStore
+from tests.machine.store_harness import CommandResult, ServedStore
 
 NO_SUCH_CONSENT = "no-such-consent"
 
@@ -34,7 +34,7 @@ def body_of(response: httpx.Response | None) -> Body:
 
 
 class Walk:
-    """A store that is served, what must be true of it, and all that was ever known in it."""
+    """A served store, its model, and every secret and id that was ever known in it."""
 
     def __init__(self, store: ServedStore, model: Model) -> None:
         self.store, self.model = store, model
@@ -51,17 +51,17 @@ class Walk:
         self.deaths: list[str] = []
         self.promised: set[str] = set()
         """Leaves that receipts promise to the transparency log."""
-        self.tell()
+        self.set_clock()
         self.start()
 
     # --- Serving
 
-    def tell(self) -> None:
-        """Let the service know what time it is."""
-        self.store.tell(self.model.now)
+    def set_clock(self) -> None:
+        """Set the clock of the service to that of the model."""
+        self.store.set_clock(self.model.now)
 
     def start(self, *, kill_at: int = 0) -> None:
-        """Serve, and sweep; a start that is killed is made again."""
+        """Start the service, which runs maintenance; repeat a start that is killed."""
         if kill_at:
             self.store.kill_at_step(kill_at)
             self.store.start()
@@ -75,13 +75,13 @@ class Walk:
         self.model.sweep()
 
     def restart(self, *, by: signal.Signals = signal.SIGTERM, kill_at: int = 0) -> None:
-        """End the service and serve again."""
+        """End the service and start it again."""
         code = self.store.stop(by)
         assert code in {0, -by, -signal.SIGKILL}
         self.start(kill_at=kill_at)
 
-    def command(self, *argv: str, kill_at: int = 0) -> Ended:
-        """Run a command of the operator; if it dies, the service is started anew, as an operator would."""
+    def command(self, *argv: str, kill_at: int = 0) -> CommandResult:
+        """Run a command of the operator; if it dies, restart the service, as an operator would."""
         if kill_at:
             self.store.kill_at_step(kill_at)
         ended = self.store.run(argv)
@@ -94,7 +94,7 @@ class Walk:
     # --- Acting
 
     def do(self, act: Act, *, kill_at: int = 0) -> httpx.Response | None:
-        """Do an act and compare; the process may be killed at a step."""
+        """Do an act and compare; *kill_at* kills the process at its step of this number."""
         if kill_at:
             self.store.kill_at_step(kill_at)
         response = self.sent(act)
@@ -107,7 +107,7 @@ class Walk:
                 self.store.stop()
                 self.start()
             self.remember()
-            self.look(act.whom(self.model))
+            self.look(act.subject(self.model))
             return response
         assert died is not None, "no answer, and no process died"
         self._interrupted(act)
@@ -135,12 +135,12 @@ class Walk:
             observed_state.same("one answer", len(self.one_answer), 1)
 
     def _interrupted(self, act: Act) -> None:
-        """Start again, and find out which it was: before or after, never between."""
-        whom = act.whom(self.model)
+        """Restart, and find out whether the state is that before or after the act."""
+        subject = act.subject(self.model)
         self.store.stop()
         assert self.store.start(), "the service does not come up after it died"
-        told = f"{act}, interrupted at {self.deaths[-1]}"
-        self._adopt(self._either(act), [whom.id] if whom else [], told, swept=True)
+        label = f"{act}, interrupted at {self.deaths[-1]}"
+        self._adopt(self._either(act), [subject.id] if subject else [], label, swept=True)
         self.remember()
 
     def _either(self, act: Act) -> Iterator[Model]:
@@ -155,7 +155,7 @@ class Walk:
         yield after
 
     def at_once(self, *acts: Act) -> None:
-        """Let two act at the same time: it must be as if one had been first, or refused because of the other."""
+        """Do two acts at the same time. The result is that of some order, or one is refused because of the other."""
         answers: dict[int, httpx.Response | None] = {}
         ready = threading.Barrier(len(acts))
 
@@ -171,9 +171,12 @@ class Walk:
         found = [answers[number] for number in range(len(acts))]
         both = [(act, one) for act, one in zip(acts, found, strict=True) if one is not None]
         assert len(both) == len(acts), "no answer"
-        whom = {one.id for act in acts if (one := act.whom(self.model)) is not None}
+        subjects = {one.id for act in acts if (one := act.subject(self.model)) is not None}
         self._adopt(
-            self._orders(both), whom, f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}", swept=False
+            self._orders(both),
+            subjects,
+            f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}",
+            swept=False,
         )
         self.remember()
 
@@ -194,16 +197,18 @@ class Walk:
 
     # --- Comparing
 
-    def _adopt(self, candidates: Iterator[Model], whom: Sequence[str] | set[str], what: str, *, swept: bool) -> None:
-        """Take for true the first candidate that agrees with what the service shows of these people.
+    def _adopt(
+        self, candidates: Iterator[Model], subjects: Sequence[str] | set[str], label: str, *, swept: bool
+    ) -> None:
+        """Adopt the first candidate that agrees with the data the service shows these subjects.
 
         Args:
             swept: everything that expired has ended, as at each start.
 
         Raises:
-            Differs: none does.
+            DifferenceError: no candidate agrees.
         """
-        shown = {one: self._shown(one) for one in whom}
+        shown = {one: self._shown(one) for one in subjects}
         faults = []
         for model in candidates:
             model.crashed = False
@@ -217,11 +222,11 @@ class Walk:
                 continue
             self.model = model
             return
-        msg = f"between before and after: {what}\n" + "\n".join(faults)
+        msg = f"neither before nor after: {label}\n" + "\n".join(faults)
         raise DifferenceError(msg)
 
     def _shown(self, subject_id: str) -> tuple[dict[str, bool], Body]:
-        """Try every token that this person ever had, and fetch the document with one that lets them in."""
+        """Try every token that this subject ever had, and fetch the access document with one that works."""
         let_in: dict[str, bool] = {}
         document: Body = {}
         for secret in self.secrets.get(subject_id, []):
@@ -235,7 +240,7 @@ class Walk:
     def _agrees(model: Model, subject_id: str, let_in: dict[str, bool], document: Body) -> None:
         person = model.data.people.get(subject_id)
         secrets = [] if person is None else person.secrets()
-        observed_state.same("who is let in", let_in, {secret: secret in secrets for secret in let_in})
+        observed_state.same("valid tokens", let_in, {secret: secret in secrets for secret in let_in})
         if document and person is not None:
             person.accesses[model.now.date()] += 1
             observed_state.held(person, model, document)
@@ -264,24 +269,24 @@ class Walk:
             mine += [one.consent.value for one in person.events if one.consent.value not in {None, *mine}]  # type: ignore[misc]
             refs = [(one.party, one.ref.value) for one in person.grants if one.party and one.ref.value]
             self.refs += [one for one in refs if one not in self.refs]
-        for subject_id in set(self.traces) & self.model.over.people:
+        for subject_id in set(self.traces) & self.model.ended.people:
             traces = self.traces.pop(subject_id)
             traces.texts |= {*self.secrets[subject_id], *self.codes[subject_id]}
             self.gone.append(traces)
-            self.nothing_left()
+            self.check_no_traces()
 
     # --- Time, and the end
 
     def move(self, days: float = 0, *, seconds: float = 0) -> None:
         """Move the clock."""
         self.model.now += timedelta(days=days, seconds=seconds)
-        self.tell()
+        self.set_clock()
 
-    def nothing_left(self) -> None:
-        """Search for what is left of who was erased."""
+    def check_no_traces(self) -> None:
+        """Check that no value of an erased subject is left."""
         assert files.left_of(self.gone, self.store.root, self.store.log) == []
 
     def discard(self) -> None:
-        """End the service and take everything away."""
+        """End the service and delete its files."""
         self.store.stop(signal.SIGKILL)
         shutil.rmtree(self.store.root.parent, ignore_errors=True)
