@@ -15,12 +15,14 @@ from app.cli.command import Json, print_result, read_settings, refuse, refuse_on
 from app.evaluation import report_files, service
 from app.evaluation.cache import Cache, default_directory
 from app.evaluation.errors import EngineLostError, EvaluationError
-from app.evaluation.number_format import bounds, rate
 from app.evaluation.provenance import state
 from app.evaluation.service import Evaluation
+from app.evaluation.summary import describe_rates, describe_trial
 from app.evaluation.trial import MAX_IMAGES, MAX_REFERENCES, EvaluationRequest, Trial, prepare
 from app.faces.cards.custom_calibration import seal_calibration
 from app.faces.cards.custom_card import CustomEngineError
+from app.faces.cards.operating_point import UnsupportedTargetError, choose_operating_point
+from app.faces.cards.select import select_card
 from app.faces.permit import ImageStatement, PeopleAgreed
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
@@ -108,6 +110,7 @@ def evaluate(
             most_references=most_references,
             most_images=most_images,
             most_bytes=settings.max_photo_bytes,
+            threshold=_find_threshold(settings),
         )
         report_files.check_output(out, force=force)
         result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
@@ -230,18 +233,21 @@ def _print(result: Evaluation, out: Path, *, as_json: bool) -> None:
 
 
 def _summary(document: dict[str, Any], out: Path) -> dict[str, Any]:
-    acquisition = document["acquisition"]
-    fields = {
-        "people": acquisition["people"],
-        "images": f"{acquisition['images']}, {acquisition['measured']} measured",
-        "failure to acquire": rate(acquisition["failure_to_acquire"]["rate"]),
-        "failure to enrol": rate(acquisition["failure_to_enrol"]["rate"]),
-    }
-    for one in document["at"]:
-        interval = one["ci95_by_person"]
-        fields[f"at {one['threshold']}"] = (
-            f"FMR {rate(one['fmr'])} ({bounds(interval['fmr'])}), FNMR {rate(one['fnmr'])} ({bounds(interval['fnmr'])})"
+    fields = {label: "; ".join(lines) for label, lines in describe_trial(document).items()}
+    for row in describe_rates(document):
+        fmr, fnmr = (
+            f"{text} ({interval})" if interval else text
+            for text, interval in ((row.fmr, row.fmr_interval), (row.fnmr, row.fnmr_interval))
         )
+        fields[f"Threshold {row.threshold}"] = f"FMR {fmr}, FNMR {fnmr}"
     speed = document["speed"]
-    fields["speed"] = f"{speed['images_a_second_a_worker']} images a second for each of {speed['workers']} workers"
-    return {**fields, "report": str(out / report_files.HTML_FILE), "numbers": str(out / report_files.JSON_FILE)}
+    fields["Speed"] = f"{speed['images_a_second_a_worker']} images a second for each of {speed['workers']} workers"
+    return {**fields, "Report": str(out / report_files.HTML_FILE), "Numbers": str(out / report_files.JSON_FILE)}
+
+
+def _find_threshold(settings: Settings) -> float | None:
+    """Return the threshold in force in the service, or None if the engine or the target has none."""
+    try:
+        return choose_operating_point(select_card(settings), settings).threshold
+    except (CustomEngineError, UnsupportedTargetError):
+        return None

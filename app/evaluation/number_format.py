@@ -1,5 +1,6 @@
 """Formats numbers for readers of the page, its figures and the command's output."""
 
+import math
 from typing import Final
 
 from app.evaluation.rates import RULE_OF_THREE
@@ -17,7 +18,7 @@ def rate(value: float | None) -> str:
     if value >= _SMALL:
         return f"{float(f'{100 * value:.2g}'):g} %" if value < 1 else "100 %"
     digits, exponent = f"{value:.1e}".split("e")
-    return f"{digits} {_TIMES} 10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits} {_TIMES} {_power_of_ten(int(exponent))}"
 
 
 def bounds(both: list[float] | None) -> str:
@@ -37,6 +38,16 @@ def seen(value: float, pairs: int) -> str:
     return rate(value)
 
 
+def tick(value: float) -> str:
+    """Format a power of ten on a logarithmic axis, as short as possible."""
+    exponent = round(math.log10(value))
+    return _power_of_ten(exponent) if value < _SMALL else rate(value)
+
+
+def _power_of_ten(exponent: int) -> str:
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def plain(value: float) -> str:
-    """Format a bound or a tick label, where 0 is a number."""
+    """Format a bound or a label of a linear axis, where 0 is a number."""
     return "0" if value == 0 else rate(value)

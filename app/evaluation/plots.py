@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from app.evaluation.number_format import plain, rate
+from app.evaluation.number_format import plain, tick
 from app.evaluation.svg import SETTINGS, draw_svg, format_ticks
 
 INK: Final = "#010203"
@@ -73,7 +73,7 @@ def _det(axes: Axes, document: dict[str, Any]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
     axes.set_ylim(least / 2, 1.5)
     axes.set_xlim(min(_positive(curve["fmr"])) / 2, 1)
-    format_ticks(rate, axes.xaxis, axes.yaxis)
+    format_ticks(tick, axes.xaxis, axes.yaxis)
     if not any(curve["fnmr"]):
         axes.text(0.5, 0.5, "no miss was seen", transform=axes.transAxes, horizontalalignment="center")
     for one in document["at"]:
@@ -106,7 +106,7 @@ def _groups(axes: Axes, document: dict[str, Any]) -> None:
         thresholds = [row["threshold"] for row in table]
         axes.plot(thresholds, rates, color=SERIES[place], linestyle=_DASHES[place], marker=marker, label=key)
     axes.set(yscale="log", xlabel="threshold", ylabel="false match rate")
-    format_ticks(rate, axes.yaxis)
+    format_ticks(tick, axes.yaxis)
     axes.legend()
 
 
@@ -134,7 +134,7 @@ def _identification(axes: Axes, document: dict[str, Any]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="FPIR", xticks=sizes)
     axes.set_xticklabels([str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    format_ticks(rate, axes.yaxis)
+    format_ticks(tick, axes.yaxis)
     axes.legend()
 
 

@@ -1,6 +1,7 @@
 """Rates from counts: calibration table, reported thresholds, error curve, histograms."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -54,6 +55,13 @@ class Rates:
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each threshold, as on a card."""
+        return self._rows(self.thresholds())
+
+    def row_at(self, threshold: float) -> dict[str, Any]:
+        """Return the row of the counted threshold nearest to *threshold*."""
+        return self._rows([int(np.abs(self.tally.edges - threshold).argmin())])[0]
+
+    def _rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
         matches, misses = self._matches(), self._misses()
         by_pair, by_group = self._by_pair(), self._by_group()
         return [
@@ -65,7 +73,7 @@ class Rates:
                 "fmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_pair.items()},
                 "fnmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_group.items()},
             }
-            for place in self.thresholds()
+            for place in places
         ]
 
     def pairs_by_group(self) -> dict[str, int]:
@@ -127,9 +135,11 @@ class Rates:
 class Point:
     """A reported threshold."""
 
-    target: float
-    """The target false match rate."""
+    target: float | None
+    """The target false match rate; None for the threshold in force if it is near no target."""
     threshold: float
+    in_force: bool = False
+    """Whether the service decides at this threshold."""
 
 
 def points(table: list[dict[str, Any]], floor: float) -> list[Point]:
@@ -145,6 +155,14 @@ def points(table: list[dict[str, Any]], floor: float) -> list[Point]:
     if not found:
         found[0] = Point(table[0]["fmr"], table[0]["threshold"])
     return sorted(found.values(), key=lambda point: -point.threshold)
+
+
+def mark_in_force(chosen: list[Point], threshold: float) -> list[Point]:
+    """Return *chosen* with the threshold in force marked, or added if it is not among them."""
+    marked = [replace(point, in_force=point.threshold == threshold) for point in chosen]
+    if not any(point.in_force for point in marked):
+        marked.append(Point(None, threshold, in_force=True))
+    return sorted(marked, key=lambda point: -point.threshold)
 
 
 def _apart(rate: float, target: float) -> float:

@@ -31,6 +31,8 @@ class Results:
 
     rates: Rates
     table: list[dict[str, Any]]
+    rows: Mapping[float, Mapping[str, Any]]
+    """The row of each reported threshold; that in force may lie outside the table."""
     points: list[Point]
     intervals: list[Intervals]
     step: float
@@ -99,6 +101,7 @@ def _calibration(
 ) -> dict[str, Any]:
     """Return the calibration in the form of an engine card."""
     failed = _failures(acquired.not_acquired, acquired.images)
+    on_card = {row["threshold"] for row in results.table}
     note = f"{request.stated.origin}. {AGREED[request.stated.agreed]}"
     if acquired.not_enrolled:
         note += f" Without {acquired.not_enrolled.total()} images that were refused for their quality."
@@ -118,19 +121,20 @@ def _calibration(
         "ci95_by_person": [
             {"threshold": one.threshold, "fmr": _both(one.fmr), "fnmr": _both(one.fnmr)}
             for one in reversed(results.intervals)
-            if one.fmr and one.fnmr
+            if one.fmr and one.fnmr and one.threshold in on_card
         ],
         "table": results.table,
     }
 
 
 def _at(results: Results) -> list[dict[str, Any]]:
-    """Return the table row with its intervals at each reported threshold, the loosest first."""
-    row = {one["threshold"]: one for one in results.table}
+    """Return the row with its intervals at each reported threshold, the loosest first."""
+    row = results.rows
     bounds = {one.threshold: one for one in results.intervals}
     return [
         {
             "target_fmr": point.target,
+            "in_force": point.in_force,
             **row[point.threshold],
             "ci95_by_person": _bounds(results.rates, row[point.threshold], bounds[point.threshold]),
         }

@@ -10,6 +10,7 @@ from app.evaluation.groups import FEW_PEOPLE
 from app.evaluation.number_format import bounds, rate, seen, whole
 from app.evaluation.plotting import load_figures
 from app.evaluation.report import AGREED
+from app.evaluation.summary import describe_rates, describe_threshold, describe_trial
 
 CAPTIONS: Final = {
     "det": ("Detection error tradeoff", "False non-match rate against false match rate as the threshold moves."),
@@ -33,8 +34,12 @@ def render_page(document: dict[str, Any]) -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"rate": rate, "bounds": bounds, "whole": whole, "seen": seen}
+    environment.filters["threshold"] = describe_threshold
     return environment.get_template("report.html").render(
         **document,
+        tested=describe_trial(document),
+        rates=describe_rates(document),
+        in_force=any(row["in_force"] for row in document["at"]),
         agreed=AGREED[document["statement"]["people_agreed"]],
         figures=[(name, *CAPTIONS[name], Markup(drawn[name])) for name in drawn],  # noqa: S704 - drawn by us, escaped there
         few_people=FEW_PEOPLE,

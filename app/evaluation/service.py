@@ -11,7 +11,7 @@ from app.evaluation import identification, references, report, resampling, score
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
-from app.evaluation.rates import RULE_OF_THREE, Rates, points
+from app.evaluation.rates import RULE_OF_THREE, Rates, mark_in_force, points
 from app.evaluation.scores import Source
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
@@ -93,16 +93,19 @@ def compute_results(request: EvaluationRequest, trial: Trial, source: Source, pr
     step = scores.step_for(source.vectors, source.metric)
     rates = Rates(scores.tally(source, trial.groups, step), trial.groups)
     table = rates.table()
-    chosen = points(table, rates.floor)
+    chosen, rows = points(table, rates.floor), {each["threshold"]: each for each in table}
+    if request.threshold is not None:
+        in_force = rates.row_at(request.threshold)
+        chosen = mark_in_force(chosen, in_force["threshold"])
+        rows.setdefault(in_force["threshold"], in_force)
     thresholds = sorted(point.threshold for point in chosen)
     bounds = resampling.intervals(
         source, trial.groups, thresholds, resamples=request.resamples, seed=request.seed, progress=progress
     )
-    results = report.Results(rates, table, chosen, bounds, step)
+    results = report.Results(rates, table, rows, chosen, bounds, step)
     if source.listed is None:
-        row = {each["threshold"]: each["fmr"] for each in table}
         progress("comparing with several references, and with galleries")
         with_people = (source.vectors, source.person, source.metric, thresholds)
         results.references = references.references(*with_people, most=request.most_references)
-        results.identification = identification.identification(*with_people, [row[each] for each in thresholds])
+        results.identification = identification.identification(*with_people, [rows[each]["fmr"] for each in thresholds])
     return results

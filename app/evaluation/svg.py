@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -23,6 +23,10 @@ SETTINGS: Final[dict[Any, Any]] = {
     "figure.constrained_layout.use": True,
 }
 """Matplotlib's settings: text stays text, and the same figure gives the same bytes."""
+
+
+_TICKS: Final = 8
+"""The most labels of a logarithmic axis; more of them overlap."""
 
 
 def draw_svg(draw: Callable[[Axes], None], *, size: tuple[float, float], **options: Any) -> str:  # noqa: ANN401 - Matplotlib's own
@@ -44,5 +48,6 @@ def draw_svg(draw: Callable[[Axes], None], *, size: tuple[float, float], **optio
 def format_ticks(text: Callable[[float], str], *axes: Axis) -> None:
     """Label the ticks of logarithmic axes by *text*; powers of ten would need mathematical typesetting."""
     for axis in axes:
+        axis.set_major_locator(LogLocator(numticks=_TICKS))
         axis.set_major_formatter(FuncFormatter(lambda value, _place: text(value)))
         axis.set_minor_formatter(NullFormatter())

@@ -31,6 +31,8 @@ class EvaluationRequest:
     most_references: int = MAX_REFERENCES
     most_images: int = MAX_IMAGES
     most_bytes: int
+    threshold: float | None = None
+    """The threshold in force in the service; None if the engine has no calibration."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """`mien evaluate`: it needs a statement, overwrites no report, opens no store, and prints JSON or lines."""
 
+import html
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 from app.cli.program import app
 from app.evaluation.cache import Cache
 from app.faces.cards.card import load_card
+from app.faces.cards.operating_point import choose_operating_point
+from app.settings import Settings
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
 from tests.evaluation.plain_loops import Images
@@ -100,8 +104,27 @@ def test_without_json_the_output_is_readable_lines(command: Command, folder: Pat
     result = command(folder)
 
     assert result.exit_code == 0, result.output
-    assert "people              10" in result.stdout
-    assert "FMR " in result.stdout
+    lines = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    assert lines["People"].strip() == "10"
+    page = html.unescape(re.sub(r"<[^>]*>", "\n", (tmp_path / "report" / "evaluation.html").read_text("utf-8")))
+    for label, line in list(lines.items())[:-3]:
+        assert label.removeprefix("Threshold ") in page
+        for part in re.split(r"; | \(|\)|, FNMR |FMR ", line.strip()):
+            assert part in page, f"the page does not say {part!r}"
+
+
+def test_the_threshold_in_force_has_its_row_although_no_pair_matches_there(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    result = command(folder, MIEN_TARGET_FMR="0.001")
+    document = json.loads((tmp_path / "report" / "evaluation.json").read_text("utf-8"))
+
+    (row,) = [one for one in document["at"] if one["in_force"]]
+    assert row["threshold"] == choose_operating_point(load_card("face_recognition"), Settings()).threshold
+    assert row["threshold"] not in [one["threshold"] for one in document["calibration"]["table"]]
+    pairs = document["calibration"]["impostor_pairs"]
+    assert f"Threshold {row['threshold']} (in force)" in result.stdout
+    assert f"FMR fewer than 3 in {pairs}" in result.stdout
     assert str(tmp_path / "report" / "evaluation.html") in result.stdout
     assert "mien: warning: Few people: 10" in result.stderr
 
