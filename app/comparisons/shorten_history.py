@@ -1,4 +1,4 @@
-"""Shorten a history: the subject deletes their comparisons before a day, with the log entries about them.
+"""Shorten a history: the subject deletes their comparisons before a day, with their entries in the transparency log.
 
 1. A *cut* is written in the register, under a digest of the subject's id and the number of the cut. Now it holds.
 2. The comparisons are deleted in pages, each with its log entry, record and salt. A new entry says that the history was

@@ -1,4 +1,4 @@
-"""Repair relying parties after a restore: revoke and delete again what had ended before it."""
+"""Repair relying parties after a restore: revoke and delete again the ones that had ended before it."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Proof that each subject can hold: an append-only log of all acts, and signed receipts.
+"""Proof that each subject can hold: an append-only transparency log of all acts, and signed receipts.
 
 It must never change or delete a leaf, and never sign a statement about an act that did not commit.
 """

@@ -28,7 +28,7 @@ RECEIPT: Example = {
     "promise": _JWS,
     "proof": PROOF,
 }
-"""The two signed parts are shortened. A receipt has the proof once its leaf is in the log."""
+"""The two signed parts are shortened. A receipt has the proof once its leaf is in the transparency log."""
 CONSISTENCY: Example = {"from": 4, "size": 8, "hashes": [_SIBLING], "checkpoint": _CHECKPOINT}
 _KEY: Example = {
     "kty": "OKP",

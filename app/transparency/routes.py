@@ -26,19 +26,21 @@ Leaf = Annotated[
     ),
 ]
 Size = Annotated[int, Query(alias="from", ge=0, le=2**53, description="The size in a checkpoint that you have.")]
-NOTE = media_response("text/plain", "A C2SP signed note: the log's name, its size, its root, and a signature.")
+NOTE = media_response(
+    "text/plain", "A C2SP signed note: the transparency log's name, its size, its root, and a signature."
+)
 KEYS = media_response("application/json", "A JWK set (RFC 7517).", shortened=examples.JWKS)
 SCHEMA = media_response("application/json", "Draft 2020-12 of JSON Schema.", shortened={"title": "Receipt of Mien"})
 
 
 class InclusionOut(Proof):
-    """The proof that a leaf is in the log. Add it to the receipt as `proof`."""
+    """The proof that a leaf is in the transparency log. Add it to the receipt as `proof`."""
 
     model_config = ConfigDict(json_schema_extra=with_examples(examples.PROOF))
 
 
 class ConsistencyOut(BaseModel):
-    """The proof that the log still begins with the entries that it had at an earlier size."""
+    """The proof that the transparency log still begins with the entries that it had at an earlier size."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=with_examples(examples.CONSISTENCY))
 
@@ -75,13 +77,16 @@ def jwks(vault: AppVault) -> dict[str, Any]:
 
 @router.get("/v1/log/checkpoint", response_class=Response, responses=NOTE)
 def checkpoint(vault: AppVault) -> Response:
-    """Read the newest checkpoint of the log. Keep it: with it you can prove later that the log was not rewritten."""
+    """Read the newest checkpoint of the transparency log.
+
+    Keep it: with it you can prove later that the log was not rewritten.
+    """
     return Response(log.latest_checkpoint(vault), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/v1/log/proof", responses=problem_responses(log.LeafNotFoundError))
 def proof(vault: AppVault, leaf: Leaf) -> InclusionOut:
-    """Read the proof that an entry is in the log.
+    """Read the proof that an entry is in the transparency log.
 
     The receipt names the leaf of its entry. A new leaf joins the log with the next batch, within the time that the
     receipt promises; until then the answer is `not-found`.
@@ -91,7 +96,10 @@ def proof(vault: AppVault, leaf: Leaf) -> InclusionOut:
 
 @router.get("/v1/log/consistency")
 def consistency(vault: AppVault, size: Size) -> ConsistencyOut:
-    """Read the proof that the log only grew. It shows that the log begins with all entries of an earlier size."""
+    """Read the proof that the transparency log only grew.
+
+    It shows that the log begins with all entries of an earlier size.
+    """
     return ConsistencyOut.model_validate(log.prove_consistency(vault, size))
 
 

@@ -61,7 +61,7 @@ class Change:
     has_endings: bool = False
     """Whether something ends with the commit."""
     erased_from_disk: bool = True
-    """After the block: False if bytes of what ended are still in a write-ahead log."""
+    """After the block: False if bytes of the ended rows are still in a write-ahead log."""
 
     def issue(self, owner: Owner) -> int:
         """Issue the next key of *owner*, and commit it in the register before the row that it will seal.
