@@ -97,8 +97,8 @@ def evaluate(
 
     Opens no database. The report begins with --origin and --agreed. See docs/how-to/evaluate-an-engine.md.
     """
-    settings = read_settings()
     with refuse_on_error():
+        settings = read_settings()
         request = EvaluationRequest(
             root=directory,
             stated=_read_statement(origin, agreed),
@@ -113,8 +113,7 @@ def evaluate(
             threshold=_find_threshold(settings),
         )
         report_files.check_output(out, force=force)
-        result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache)
-    _print(result, out, as_json=as_json)
+        _print(_evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache), out, as_json=as_json)
 
 
 def _check_calibration(settings: Settings, pairs: Path | None) -> None:
