@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db.sqlite.store import Store
 from app.kit.errors import BusyError, InvalidRequestError, Problem
+from app.web.forms import FormRequest
 from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
@@ -120,6 +121,15 @@ class DeclaredRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         if self.body_field is not None:
             self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Read forms by our own rules (`app/web/forms.py`)."""
+        handle = super().get_route_handler()
+
+        async def handle_form(request: Request) -> Response:
+            return await handle(FormRequest(request.scope, request.receive))
+
+        return handle_form
 
 
 class RoleRoute(DeclaredRoute):

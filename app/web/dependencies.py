@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, UploadFile
 from sqlalchemy.orm import Session
-from starlette.formparsers import MultiPartParser
 
 from app.db.sqlite.store import Store
 from app.faces.service import RunningEngine
@@ -28,10 +27,6 @@ async def _no_store(response: Response) -> None:
 
 PRIVATE = [Depends(_no_store)]
 """The `dependencies` of a route whose answer holds personal data: no cache stores it."""
-
-# Starlette writes uploads over 1 MiB to temporary files, unencrypted. With this limit they stay in memory; the route's
-# `max_body_size` bounds their size.
-MultiPartParser.spool_max_size = 1 << 40
 
 
 async def _read(request: Request) -> AsyncIterator[Session]:

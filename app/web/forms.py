@@ -1,0 +1,67 @@
+"""Parse multipart forms as RFC 2046 describes them: complete ones only, and without their preamble.
+
+Starlette's parser takes a form as whole wherever its bytes end, and refuses text before the first boundary.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+MULTIPART: Final = b"multipart/form-data"
+# Starlette writes uploads over 1 MiB to temporary files, unencrypted. With this limit they stay in memory; the route's
+# `max_body_size` bounds their size.
+SPOOL_BYTES: Final = 1 << 40
+UNCLOSED: Final = "The form has no closing boundary, so a part may be missing. Send all of it again"
+
+
+class _FormParser(MultiPartParser):
+    """Starlette's parser, which fails if the closing boundary is missing."""
+
+    spool_max_size = SPOOL_BYTES
+    _closed = False
+
+    def on_end(self) -> None:
+        """Record the closing boundary."""
+        self._closed = True
+
+    async def parse(self) -> FormData:
+        """Parse the whole form."""
+        form = await super().parse()
+        if not self._closed:
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException(UNCLOSED)
+        return form
+
+
+class FormRequest(Request):
+    """A request whose multipart form is checked."""
+
+    async def _get_form(
+        self, *, max_files: float = 1000, max_fields: float = 1000, max_part_size: int = 1024 * 1024
+    ) -> FormData:
+        kind, options = parse_options_header(self.headers.get("Content-Type"))
+        if kind != MULTIPART:
+            return await super()._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
+        async with aclosing(self._with_opening(options.get(b"boundary", b""))) as stream:
+            parser = _FormParser(
+                self.headers, stream, max_files=max_files, max_fields=max_fields + 1, max_part_size=max_part_size
+            )
+            try:
+                form = await parser.parse()
+            except MultiPartException as error:
+                raise HTTPException(400, error.message) from error
+        self._form = FormData(form.multi_items()[1:])  # without the preamble
+        return self._form
+
+    async def _with_opening(self, boundary: bytes) -> AsyncGenerator[bytes]:
+        """Yield the body after the head of a field, so that the parser reads the preamble as that field's value."""
+        yield b"--" + boundary + b'\r\nContent-Disposition: form-data; name=""\r\n\r\n\r\n'
+        async for chunk in self.stream():
+            yield chunk
