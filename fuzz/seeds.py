@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 CORPUS: Final = Path(__file__).parent / "corpus"
 _SOS: Final = b"\xff\xda"
 _EOI: Final = b"\xff\xd9"
-_BOMB: Final = 2 * 1024 * 1024  # bytes of an inflated chunk
+_BOMB: Final = 9 * 1024 * 1024  # bytes of an inflated chunk
 
 
 def main() -> None:

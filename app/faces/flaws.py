@@ -1,7 +1,7 @@
 """Flaws of a photo and the problem that answers each: slug, title, status and text, declared once."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from app.kit.errors import Problem
 
@@ -61,6 +61,12 @@ class PoorQualityError(PhotoRefusedError):
 PHOTO_REFUSALS = tuple(PhotoRefusedError.__subclasses__())
 
 
+_IPHONE: Final = (
+    "On an iPhone, choose Settings > Camera > Formats > Most Compatible and take the photo again. Or save the picture "
+    "as JPEG, and send that."
+)
+
+
 class Flaw(StrEnum):
     """The reason why a photo cannot be used: an outcome, not an error. Its value is the code in a worker's reply."""
 
@@ -77,6 +83,9 @@ class Flaw(StrEnum):
         return flaw
 
     UNSUPPORTED = "unsupported", UnsupportedImageError
+    HEIC = "heic", UnsupportedImageError, f"This is a HEIC picture, the format of an iPhone's camera. {_IPHONE}"
+    AVIF = "avif", UnsupportedImageError, "This is an AVIF picture. Save it as JPEG, PNG or WebP, and send that."
+    JPEG_XL = "jpeg_xl", UnsupportedImageError, f"This is a JPEG XL picture, which an iPhone can take too. {_IPHONE}"
     BROKEN = "broken", UndecodableImageError
     TOO_MANY_PIXELS = (
         "too_many_pixels",

@@ -1,20 +1,25 @@
 """Decode untrusted bytes to upright RGB pixels, in the worker only.
 
-The first bytes decide the format, never a file name or a header of the request. Colour profiles are not applied. Of an
-animation or a multi-picture file, only the first frame is decoded.
+The first bytes decide the format, never a file name or a header of the request. Pillow receives a copy without side
+data (``side_data``): colour profiles are not applied, and the orientation comes from EXIF alone. Of an animation or a
+multi-picture file, only the first frame is decoded.
 """
 
 import io
 import math
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from app.faces.engine import PHOTO_SIDE, Pixels
 from app.faces.flaws import Flaw
+from app.faces.workers.formats import recognise
+from app.faces.workers.side_data import PictureFile, add_end_marker, strip_side_data
+
+_Answer = TypeVar("_Answer")
 
 _PHOTO_QUALITY: Final = 90
 _BACKGROUND: Final = (255, 255, 255)
@@ -29,20 +34,18 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation (CIPA DC-008, 4.6.5) to the transposition that makes the picture upright."""
-MAX_SCANS: Final = 50
-"""Scans of one JPEG. A progressive one has about ten; each scan of 42 bytes costs 14 ms at 25 megapixels."""
-_MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A JPEG marker (ITU-T T.81, B.1.1.3), except stuffed, restart and fill bytes."""
-_START_OF_SCAN: Final = 0xDA
-_END_OF_IMAGE: Final = 0xD9
-_WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8})
+_SIDEWAYS: Final = frozenset(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 PLUGINS: Final = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin)
 """Imported before the sandbox closes: Pillow would import MPO, the JPEG of some phones, at first use."""
 
 
+Region: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a part of an upright picture, as shares of its width and height."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded photo."""
+    """A decoded photo, or a part of one."""
 
     pixels: Pixels
     """Upright; the longer side at most the requested one."""
@@ -50,27 +53,67 @@ class Picture:
     """Pixels of the original per pixel of ``pixels``, 1 or more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An uploaded photo that was checked, and can be decoded at several sizes."""
+
+    image_format: str
+    content: bytes
+    turn: Image.Transpose | None
+    """Makes the decoded picture upright."""
+    size: tuple[int, int]
+    """Width and height of the upright original."""
+
+    def decode(self, *, side: int, region: Region | None = None) -> Picture | Flaw:
+        """Return the photo, or a part of it, reduced to *side* pixels at its longer side."""
+        return _guarded(lambda: self._decode(side, region))
+
+    def _decode(self, side: int, region: Region | None) -> Picture:
+        with _open(self.content, self.image_format) as opened:
+            if region is None:
+                return _whole(opened, side, self.turn)
+            return _part(opened, side, self.turn, region)
+
+
 def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | Flaw:
-    """Return the picture in *image*, or its flaw.
+    """Return the picture in *image*, or its flaw; see `check` and `Photo.decode`."""
+    photo = check(image, max_pixels=max_pixels)
+    return photo if isinstance(photo, Flaw) else photo.decode(side=side)
+
+
+def check(image: bytes, *, max_pixels: int) -> Photo | Flaw:
+    """Return the photo in *image*, or its flaw. Its pixels are decoded only if the end of a JPEG is missing.
 
     Args:
         image: the file.
         max_pixels: a larger original is not decoded.
-        side: maximum of the longer side, in pixels. A large JPEG is decoded faster at a smaller side.
 
     Raises:
         MemoryError: it does not fit into the worker's memory limit.
     """
-    image_format = _format(image)
-    if image_format is None:
-        return Flaw.UNSUPPORTED
-    if image_format == "JPEG" and _count_scans(image) > MAX_SCANS:
-        return Flaw.BROKEN
+    found = recognise(image)
+    return found if isinstance(found, Flaw) else _guarded(lambda: _check(strip_side_data(image, found), max_pixels))
+
+
+def _check(file: PictureFile, max_pixels: int) -> Photo | Flaw:
+    content = file.content
+    with _open(content, file.image_format) as opened:
+        if opened.width * opened.height > max_pixels:
+            return Flaw.TOO_MANY_PIXELS
+        if opened.mode == "CMYK" and "adobe" not in opened.info:
+            return Flaw.BROKEN  # whether the four colours are CMYK or YCCK, and inverted, is lost
+        turn = _UPRIGHT.get(_orientation(file.exif or b""))
+        size = opened.size if turn not in _SIDEWAYS else opened.size[::-1]
+    if file.unended:
+        content = add_end_marker(content)
+        if not _has_every_row(content, add_end_marker(file.content, spare=True)):
+            return Flaw.BROKEN
+    return Photo(file.image_format, content, turn, size)
+
+
+def _guarded(work: Callable[[], _Answer]) -> _Answer | Flaw:
     try:
-        with Image.open(io.BytesIO(image), formats=(image_format,)) as opened:
-            if opened.width * opened.height > max_pixels:
-                return Flaw.TOO_MANY_PIXELS
-            return _picture(opened, side)
+        return work()
     except Image.DecompressionBombError:
         return Flaw.TOO_MANY_PIXELS
     except MemoryError:
@@ -79,26 +122,14 @@ def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture 
         return Flaw.BROKEN
 
 
-def _count_scans(jpeg: bytes) -> int:
-    """Count the scans of the first picture without decoding it."""
-    count, at = 0, 2
-    while found := _MARKER.search(jpeg, at):
-        at, kind = found.end(), jpeg[found.end() - 1]
-        if kind == _END_OF_IMAGE:
-            break
-        if kind in _WITHOUT_LENGTH:
-            continue
-        count += kind == _START_OF_SCAN
-        at += int.from_bytes(jpeg[at : at + 2])
-    return count
+def _open(content: bytes, image_format: str) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(content), formats=(image_format,))
 
 
 def harden() -> None:
     """Set the process-wide limits that decoding relies on. Call after all imports, which may change them."""
     Image.preinit()
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some packages set it to True for the whole process
-    PngImagePlugin.MAX_TEXT_CHUNK = 64 * 1024  # bytes of one zTXt, iTXt or iCCP chunk after inflation
-    PngImagePlugin.MAX_TEXT_MEMORY = 256 * 1024
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -109,28 +140,39 @@ def encode(pixels: Pixels) -> bytes:
     return out.getvalue()
 
 
-def _format(image: bytes) -> str | None:
-    if image.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
-        return "WEBP"
-    return None
+def _has_every_row(first: bytes, second: bytes) -> bool:
+    """Return whether two copies of a JPEG, with other bytes added at their ends, have equal pixels.
+
+    If so, the decoder has read none of the added bytes: the file has all data of its pixels.
+    """
+    with _open(first, "JPEG") as one, _open(second, "JPEG") as other:
+        return np.array_equal(np.asarray(one), np.asarray(other))
 
 
-def _picture(opened: ImageFile.ImageFile, side: int) -> Picture:
+def _whole(opened: ImageFile.ImageFile, side: int, turn: Image.Transpose | None) -> Picture:
     original = max(opened.size)
     size = _fit(opened.size, side)
-    turn = _UPRIGHT.get(_orientation(opened))
     opened.draft(None, size)  # a large JPEG is decoded at 1/2, 1/4 or 1/8, never below `size`
-    opened.load()
+    image = _resized(_eight_bit(opened), size)
+    return _finished(image if turn is None else image.transpose(turn), original / max(size))
+
+
+def _part(opened: ImageFile.ImageFile, side: int, turn: Image.Transpose | None, region: Region) -> Picture:
     image = _eight_bit(opened)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    if turn is not None:
-        image = image.transpose(turn)
-    return Picture(np.asarray(_opaque(image)), original / max(size))
+    image = image if turn is None else image.transpose(turn)
+    (left, top, right, bottom), (width, height) = region, image.size
+    image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+    original = max(image.size)
+    image = _resized(image, _fit(image.size, side))
+    return _finished(image, original / max(image.size))
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _finished(image: Image.Image, reduction: float) -> Picture:
+    return Picture(np.asarray(_opaque(image)), reduction)
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -138,16 +180,19 @@ def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(exif: bytes) -> int:
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        found = Image.Exif()
+        found.load(exif)
+        value = found.get(_ORIENTATION, 1)
         return int(value) if math.isfinite(value) else 1
     except Exception:  # noqa: BLE001 - a good picture may have damaged EXIF
         return 1
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Return *image* in a mode that can be resized: L, RGB, RGBA, CMYK and the like."""
+    """Load *image* and return it in a mode that can be resized: L, RGB, RGBA, CMYK and the like."""
+    image.load()
     if image.mode.startswith("I"):  # 16-bit grey; convert("L") would clip at 255
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode == "P":
