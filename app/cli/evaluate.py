@@ -112,8 +112,8 @@ def evaluate(
             most_bytes=settings.max_photo_bytes,
             threshold=_find_threshold(settings),
         )
-        report_files.check_output(out, force=force)
-        _print(_evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache), out, as_json=as_json)
+        result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache, force=force)
+    _print(result, out, as_json=as_json)
 
 
 def _check_calibration(settings: Settings, pairs: Path | None) -> None:
@@ -160,8 +160,10 @@ def _evaluate(
     *,
     calibrate: bool,
     keep_cache: bool,
+    force: bool,
 ) -> Evaluation:
     """Evaluate, write the report, and seal it if requested; only an interrupted run leaves its cache."""
+    report_files.check_output(out, force=force)
     if calibrate:
         _check_calibration(settings, request.pairs)
     trial = prepare(request)
