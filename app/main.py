@@ -46,6 +46,7 @@ from app.verification import routes as verification
 from app.web import openapi, problems, swagger
 from app.web.auth import Authenticator
 from app.web.body_limits import BodyLimits
+from app.web.idempotency import RequestsInProgress
 from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
 from app.web.middleware import ControllerHeader, Cors, HeadAsGet
@@ -154,6 +155,7 @@ def create_app(
     app.state.engine = running_engine
     app.state.gate = _live_gate(settings, vault, running_engine.card)
     app.state.metrics = Metrics()
+    app.state.in_progress = RequestsInProgress()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = _authenticators(token_usage, clock)
@@ -221,7 +223,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             Cors,
             allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
     if settings.profile == "prototype":

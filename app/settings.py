@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.kit.text import REASON, readable
+from app.kit.text import REASON, is_blank, readable
 
 MIB = 1024 * 1024
 MAX_OVERLAP_HOURS = 720
@@ -36,7 +36,7 @@ def _check_whole_days(value: timedelta) -> timedelta:
 
 
 def _check_text(value: str) -> str:
-    if not value.strip():
+    if is_blank(value):
         msg = "it is blank; leave it out instead"
         raise ValueError(msg)
     if not readable(value):

@@ -1,6 +1,7 @@
 """The `mien` command: output, and refusals with a reason."""
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -178,6 +179,31 @@ def test_a_name_with_control_characters_is_refused(root: Path, command: Command)
         assert refused(result, "Leave out control characters")
         assert result.output.isprintable() or result.output.rstrip("\n").isprintable()
     assert rows(root) == before
+
+
+def test_invisible_texts_are_refused_as_blank(root: Path, command: Command) -> None:
+    before = rows(root)
+
+    assert refused(command("relying-party", "add", "\u200b", *ADD[3:]), "the name is blank")
+    assert refused(command(*ADD[:-1], "\u200b\u3164"), "the alternative is blank")
+    assert rows(root) == before
+
+
+def test_a_pasted_id_is_cleaned(command: Command) -> None:
+    party = result_of(command(*ADD, "--json"))["relying_party_id"]
+
+    assert command("relying-party", "rotate-key", f"\u200b {party}\n").exit_code == 0
+    assert command("relying-party", "rotate-key", party.replace("-", "\u2011").upper()).exit_code == 0
+    assert command("relying-party", "rotate-key", "door").exit_code == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_notice_saved_by_another_editor_is_the_same_notice(command: Command, tmp_path: Path, encoding: str) -> None:
+    file, body = tmp_path / "notice.md", draft(version=4)
+    file.write_bytes(body.decode().replace("\n", "\r\n").encode(encoding))
+    published = result_of(command("notice", "publish", str(file), "--json"))
+
+    assert published["sha256"] == hashlib.sha256(body).hexdigest()
 
 
 def test_without_json_the_output_is_readable_lines(command: Command) -> None:

@@ -12,6 +12,7 @@ import typer
 from app.cli.command import Json, open_stores, print_result, read_settings, refuse
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
+from app.kit.text import clean_pasted_code
 from app.transparency.audit.findings import Finding
 from app.transparency.audit.service import AuditReport, audit_log
 from app.transparency.witness.notes import WitnessNotesError
@@ -110,7 +111,7 @@ def witness(
 def _check_once(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bool:
     """Check once, print the result, and return whether the log is consistent."""
     try:
-        result = check_log(url, state=state, vkey=vkey, now=utc_now())
+        result = check_log(url, state=state, vkey=vkey and clean_pasted_code(vkey), now=utc_now())
     except (ContradictionError, UnprovenError, WitnessNotesError, OSError) as error:
         if as_json:
             found, evidence = (

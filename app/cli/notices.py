@@ -11,6 +11,7 @@ from app.cli.command import Json, open_stores, print_result, read_settings
 from app.compliance import shipped_notices
 from app.consent import notices
 from app.kit.clock import utc_now
+from app.kit.text import to_utf8
 
 app = typer.Typer(no_args_is_help=True, help="The texts that people read before they consent.")
 
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The texts that people read before 
 def publish_notice(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_json: Json = False) -> None:
     """Put a notice in force for its purpose. Earlier consents stay under the notice that they were given on."""
     with open_stores(read_settings()) as vault, vault.data.write() as session:
-        head, new = notices.publish(session, body=file.read_bytes(), now=utc_now())
+        head, new = notices.publish(session, body=to_utf8(file.read_bytes()), now=utc_now())
     print_result({**asdict(head), "new": new}, as_json=as_json)
 
 

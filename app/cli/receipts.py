@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command import Json, print_result, refuse
-from app.kit.text import readable
+from app.kit.text import clean_pasted_code, readable, to_utf8
 from app.transparency.verify import bundle, jwks, service
 
 app = typer.Typer()
@@ -18,11 +18,12 @@ FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def _check_fingerprints(fingerprints: list[str] | None) -> list[str]:
-    for fingerprint in fingerprints or []:
+    cleaned = [clean_pasted_code(fingerprint) for fingerprint in fingerprints or []]
+    for fingerprint in cleaned:
         if FINGERPRINT.fullmatch(fingerprint) is None:
             msg = f"{fingerprint!r} is no fingerprint: a fingerprint has 43 letters, digits, - and _"
             raise typer.BadParameter(msg)
-    return fingerprints or []
+    return cleaned
 
 
 @app.command("verify-receipt")
@@ -72,8 +73,8 @@ def _read(file: Path, *, limit: int) -> bytes:
     """Read at most one byte more than the limit, so that the verifier sees that a file is too large."""
     try:
         if str(file) == "-":
-            return sys.stdin.buffer.read(limit + 1)
+            return to_utf8(sys.stdin.buffer.read(limit + 1))
         with file.open("rb") as content:
-            return content.read(limit + 1)
+            return to_utf8(content.read(limit + 1))
     except OSError as error:
         refuse(f"{file} cannot be read: {error.strerror}")

@@ -11,6 +11,7 @@ from app.cli.command import Json, open_stores, print_result, read_settings
 from app.comparisons import enumeration_guard
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
+from app.kit.text import clean_pasted_code
 from app.parties import queries
 from app.parties import service as parties
 from app.parties.tables import RelyingParty
@@ -23,7 +24,18 @@ CONTEXT = "Where and for what it compares faces. People see this text."
 LEGAL_BASIS = "Its legal basis for comparing faces. People see this text."
 ALTERNATIVE = "The way in without a face, at no extra cost or delay. People see this text."
 
-PartyId = Annotated[UUID, typer.Argument(metavar="ID", help="The relying_party_id that `add` printed.")]
+
+def _parse_id(text: str) -> UUID:
+    """Parse a pasted id."""
+    try:
+        return UUID(clean_pasted_code(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no id; `mien relying-party list` prints them") from error
+
+
+PartyId = Annotated[
+    UUID, typer.Argument(metavar="ID", help="The relying_party_id that `add` printed.", parser=_parse_id)
+]
 
 
 @app.command("add")

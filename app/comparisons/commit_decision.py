@@ -23,6 +23,7 @@ from app.templates.store import SealedTemplate
 from app.templates.tables import Template
 from app.transparency.log import entries
 from app.transparency.tables import EntryRow
+from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.seal import Key
 from app.vault.sealed_list import next_position
 from app.vault.vault import Vault
@@ -63,9 +64,15 @@ class UncommittedDecision:
 
 
 def commit_decision(
-    vault: Vault, made: UncommittedDecision, *, guard: EnumerationGuard, limits: FailureLimits, clock: Clock
+    vault: Vault,
+    made: UncommittedDecision,
+    *,
+    guard: EnumerationGuard,
+    limits: FailureLimits,
+    clock: Clock,
+    keep: Keep[UUID] = keep_nothing,
 ) -> UUID:
-    """Commit a decision in one write transaction and return the comparison's id.
+    """Commit a decision in one write transaction and return the comparison's id, which goes to *keep* as well.
 
     The consent, the template and the relying party's key must still be those of the comparison. The limits are checked
     again, because parallel comparisons may have failed since the first check.
@@ -91,6 +98,7 @@ def commit_decision(
         failures.add(session, record.decision, party_id, now=now)
         if record.decision is Decision.NO_MATCH:
             guard.add(session, made.subject_ref, comparison_id, now=now)
+        keep(session, comparison_id, DependsOn(subject_id, made.template.grant_id))
     return comparison_id
 
 

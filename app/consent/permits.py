@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, and_, literal, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.consent.errors import ConsentRequiredError, PausedError
@@ -31,6 +31,11 @@ def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Select the grants that may be used for matching at *now*."""
     matchable = Grant.subject_id.in_(subjects.matchable_subject_ids())
     return and_(Grant.valid_until > now, Grant.matching_period_id.is_not(None), matchable)
+
+
+def grant_ids_in_force(now: datetime) -> Select[UUID]:
+    """Select the ids of the grants that may be used for matching at *now*."""
+    return select(Grant.id).where(in_force(now))
 
 
 def find_for_enrolment(

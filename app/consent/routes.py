@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from operator import itemgetter
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from app.consent import examples, queries, renewal, service
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
-from app.consent.events import EVENTS
+from app.consent.events import EVENTS, RecordedEvent
 from app.consent.policy import EventState
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
@@ -19,6 +20,8 @@ from app.parties.routes import Party
 from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
+from app.vault.kept_answers import Keep, keep_as
+from app.web import idempotency
 from app.web.auth import PartyRoute, PersonRoute
 from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
@@ -158,12 +161,18 @@ class ReferenceOut(ResponseBody):
     status_code=201,
     dependencies=PRIVATE,
     responses=merge_responses(
-        problem_responses(NoticeChangedError, NotReadyError),
+        problem_responses(NoticeChangedError, NotReadyError, *idempotency.PROBLEMS),
         {200: {"model": DecisionOut, "description": "Already given"}},
     ),
 )
 def decide(
-    body: ConsentIn, response: Response, me: Me, vault: AppVault, clock: AppClock, gate: OptionalLiveGate
+    body: ConsentIn,
+    response: Response,
+    me: Me,
+    vault: AppVault,
+    clock: AppClock,
+    gate: OptionalLiveGate,
+    once: idempotency.IdempotencyKey,
 ) -> DecisionOut:
     """Give or refuse consent.
 
@@ -172,16 +181,31 @@ def decide(
     photos, sealed.
     """
     request = service.ConsentRequest(body.purpose, body.relying_party_id, body.notice_sha256)
-    if body.decision is ConsentDecision.REFUSED:
-        refused = service.refuse(vault, by=me, request=request, clock=clock)
-        return DecisionOut.of(refused.event, decision=body.decision, subject_ref=None, receipt=refused.receipt)
-    # Not before a refusal: it can end a consent, which is always allowed.
-    if gate is not None:
-        gate.check()
-    given = service.give(vault, by=me, request=request, chosen_end=body.valid_until, now=clock())
+    given_out = partial(_given_out, response=response)
+
+    def record_decision(keep: Keep[DecisionOut]) -> DecisionOut:
+        if body.decision is ConsentDecision.REFUSED:
+            keep_refused = keep_as(_refused_out, keep)
+            return _refused_out(service.refuse(vault, by=me, request=request, clock=clock, keep=keep_refused))
+        # Not before a refusal: it can end a consent, which is always allowed.
+        if gate is not None:
+            gate.check()
+        keep_given, end, now = keep_as(given_out, keep), body.valid_until, clock()
+        return given_out(service.give(vault, by=me, request=request, chosen_end=end, now=now, keep=keep_given))
+
+    operation = idempotency.Operation("consent", [body.model_dump_json().encode()], caller=str(me.id))
+    return once(operation, DecisionOut, record_decision)
+
+
+def _refused_out(refused: RecordedEvent) -> DecisionOut:
+    decision = ConsentDecision.REFUSED
+    return DecisionOut.of(refused.event, decision=decision, subject_ref=None, receipt=refused.receipt)
+
+
+def _given_out(given: service.GivenConsent, *, response: Response) -> DecisionOut:
     if not given.new:
         response.status_code = 200
-    return DecisionOut.of(given.grant, decision=body.decision, receipt=given.receipt)
+    return DecisionOut.of(given.grant, decision=ConsentDecision.GIVEN, receipt=given.receipt)
 
 
 @router.get("", name="consents", dependencies=PRIVATE)

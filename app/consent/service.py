@@ -23,6 +23,7 @@ from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
+from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import Owner
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
@@ -55,7 +56,13 @@ class GivenConsent:
 
 @operation("consent")
 def give(
-    vault: Vault, *, by: Principal, request: ConsentRequest, chosen_end: datetime | None, now: datetime
+    vault: Vault,
+    *,
+    by: Principal,
+    request: ConsentRequest,
+    chosen_end: datetime | None,
+    now: datetime,
+    keep: Keep[GivenConsent] = keep_nothing,
 ) -> GivenConsent:
     """Put a consent in force and record it. A consent already in force on the same notice is left unchanged.
 
@@ -73,7 +80,10 @@ def give(
         if current is not None and current.valid_until > now and current.notice_sha256 == request.notice_sha256:
             key = subjects.key(vault, by.id)
             known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
-            return GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
+            standing = GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
+            # Kept too: after a withdrawal, the repeated request must not give the consent again.
+            keep(change.session, standing, DependsOn(by.id))
+            return standing
         ends = choose_end(chosen_end, vault.settings, now=now)
         if current is not None:
             end_grant(change, vault, current, now=now, replaced=True)
@@ -82,7 +92,9 @@ def give(
         notifications.notify(change.session, key, grant, CallbackEvent.GIVEN, now=now)
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
         receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
-        return GivenConsent(grant, new=True, receipt=receipt)
+        given = GivenConsent(grant, new=True, receipt=receipt)
+        keep(change.session, given, DependsOn(by.id))
+        return given
 
 
 def _check_recipient(session: Session, request: ConsentRequest) -> None:
@@ -115,7 +127,14 @@ def _put_in_force(
 
 
 @operation("refusal")
-def refuse(vault: Vault, *, by: Principal, request: ConsentRequest, clock: Clock) -> RecordedEvent:
+def refuse(
+    vault: Vault,
+    *,
+    by: Principal,
+    request: ConsentRequest,
+    clock: Clock,
+    keep: Keep[RecordedEvent] = keep_nothing,
+) -> RecordedEvent:
     """Record a refusal. A consent in force for the same purpose and recipient ends.
 
     It ends even if the relying party was revoked, or the notice was replaced, after the consent was given.
@@ -138,7 +157,10 @@ def refuse(vault: Vault, *, by: Principal, request: ConsentRequest, clock: Clock
             consent_id=uuid4(), state=EventState.REFUSED, event_time=now, valid_until=None, **asdict(request)
         )
         key = subjects.key(vault, by.id)
-        return RecordedEvent(event, events.append(change.session, vault, key, subject_id=by.id, event=event, now=now))
+        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
+        refused = RecordedEvent(event, receipt)
+        keep(change.session, refused, DependsOn(by.id))
+        return refused
 
 
 @operation("withdrawal")

@@ -19,6 +19,8 @@ from app.subjects.service import RestrictedError
 from app.templates import policy, store
 from app.templates.errors import NotTheSamePersonError
 from app.templates.status import TemplateStatus, list_statuses
+from app.vault.kept_answers import Keep, keep_as
+from app.web import idempotency
 from app.web.auth import PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, AppVault, Now, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
@@ -134,7 +136,7 @@ class DeletionOut(BaseModel):
     status_code=201,
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=merge_responses(
-        problem_responses(ConsentRequiredError, RestrictedError, BusyError, NotReadyError),
+        problem_responses(ConsentRequiredError, RestrictedError, BusyError, NotReadyError, *idempotency.PROBLEMS),
         problem_responses(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
     ),
 )
@@ -144,10 +146,11 @@ def enrol(
     engine: AppEngine,
     settings: AppSettings,
     clock: AppClock,
+    once: idempotency.IdempotencyKey,
     consent_id: ConsentIds,
     photos: Photos,
     keep_photos: Annotated[bool, Form(description="Needs a consent to `template_renewal`.")] = False,  # noqa: FBT002 - a form field
-    capture_id: Annotated[UUID | None, Form(description="Ignored in this version.")] = None,  # noqa: ARG001 - accepted for the version with live captures
+    capture_id: Annotated[UUID | None, Form(description="Ignored in this version.")] = None,
 ) -> EnrolledOut:
     """Enrol your own photos.
 
@@ -155,20 +158,28 @@ def enrol(
     an older one. If a photo cannot be used, nothing is kept, and `photos` lists the reason and the next step. The
     service deletes the photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
     """
-    result = service.enrol(
-        vault,
-        engine,
-        by=me,
-        consent_ids=consent_id,
-        photos=[image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos],
-        keep_photos=keep_photos,
-        clock=clock,
-    )
-    return EnrolledOut(
-        enrolment_id=result.enrolment_id,
-        engine=engine.card.id,
-        photos=[PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)],
-    )
+    images = [image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos]
+
+    def enrolled_out(result: service.EnrolmentResult) -> EnrolledOut:
+        qualities = [PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)]
+        return EnrolledOut(enrolment_id=result.enrolment_id, engine=engine.card.id, photos=qualities)
+
+    def enrol_photos(keep: Keep[EnrolledOut]) -> EnrolledOut:
+        result = service.enrol(
+            vault,
+            engine,
+            by=me,
+            consent_ids=consent_id,
+            photos=images,
+            keep_photos=keep_photos,
+            clock=clock,
+            keep=keep_as(enrolled_out, keep),
+        )
+        return enrolled_out(result)
+
+    fields = f"{[str(one) for one in consent_id]} {keep_photos} {capture_id}"
+    operation = idempotency.Operation("enrolment", [fields.encode(), *images], caller=str(me.id))
+    return once(operation, EnrolledOut, enrol_photos)
 
 
 @router.get("/enrolments", dependencies=PRIVATE)

@@ -27,6 +27,7 @@ from app.templates.errors import NotTheSamePersonError
 from app.templates.log_entries import record_deletion, record_entry
 from app.templates.tables import Photo
 from app.transparency.log.entries import LoggedAct
+from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 from app.web.auth import Principal
@@ -50,6 +51,7 @@ def enrol(
     photos: Sequence[bytes],
     keep_photos: bool,
     clock: Clock,
+    keep: Keep[EnrolmentResult] = keep_nothing,
 ) -> EnrolmentResult:
     """Make one reference from *photos* for each consent, and replace its template. All or nothing.
 
@@ -76,10 +78,11 @@ def enrol(
             # If the renewal consent ended and was given anew, these photos were sent under the old one.
             if set(current.grant_ids) != set(permit.grant_ids):
                 raise ConsentRequiredError
-            enrolment_id = _commit(change, vault, card=engine.card, grants=grants, measured=measured, now=now)
+            result = _commit(change, vault, card=engine.card, grants=grants, measured=measured, now=now)
+            keep(change.session, result, DependsOn(by.id, grants[0].id))
     except KeyGoneError as error:
         raise ConsentRequiredError from error
-    return EnrolmentResult(enrolment_id, [photo.quality for photo in measured])
+    return result
 
 
 def _measure(engine: RunningEngine, permit: Permit, photos: Sequence[bytes]) -> list[Measurement]:
@@ -102,8 +105,8 @@ def _commit(
     grants: Sequence[Grant],
     measured: Sequence[Measurement],
     now: datetime,
-) -> UUID:
-    """Replace templates and kept photos, and return the enrolment's id. Old keys are destroyed after the commit."""
+) -> EnrolmentResult:
+    """Replace templates and kept photos. Old keys are destroyed after the commit."""
     subject_id, enrolment_id = grants[0].subject_id, uuid4()
     before = store.enrolments_with_photos(change.session, subject_id)
     reference = vectors.mean([photo.vector for photo in measured], metric=card.metric)
@@ -131,7 +134,7 @@ def _commit(
     for grant_id in emptied - {grant.id for grant in grants}:
         change.issue(Owner.grant(grant_id))
     store.drop_old_keys_after_commit(change)
-    return enrolment_id
+    return EnrolmentResult(enrolment_id, [photo.quality for photo in measured])
 
 
 @operation("deleting an enrolment")

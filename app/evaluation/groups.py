@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.evaluation.errors import EvaluationError
 from app.evaluation.image_folder import read
+from app.kit.text import to_utf8
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 FEW_PEOPLE: Final = 30
@@ -68,7 +69,7 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]
     if content is None:
         raise EvaluationError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     try:
-        lines = csv.reader(content.decode("utf-8-sig").splitlines(), strict=True)
+        lines = csv.reader(to_utf8(content).decode().splitlines(), strict=True)
         for number, row in enumerate(lines, start=1):
             fields = [field.strip() for field in row]
             if number == 1 and fields != list(header):

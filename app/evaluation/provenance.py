@@ -2,7 +2,7 @@
 
 from app.evaluation.errors import EvaluationError
 from app.faces.permit import ImageStatement, PeopleAgreed
-from app.kit.text import REASON, readable
+from app.kit.text import REASON, is_blank, readable
 
 MAX_CHARACTERS = 2000
 """Length limit; the statement is the first line of the report."""
@@ -15,7 +15,7 @@ def state(origin: str, agreed: PeopleAgreed) -> ImageStatement:
         EvaluationError: the statement is empty, too long or not printable.
     """
     statement = " ".join(origin.split())
-    if not statement:
+    if is_blank(statement):
         raise EvaluationError("the statement is empty: say where the images came from")
     if not readable(statement):
         raise EvaluationError(f"{REASON} in the statement")

@@ -10,7 +10,7 @@ from app.evaluation.groups import Groups
 from app.evaluation.image_folder import GROUPS_FILE, Folder, list_folder
 from app.evaluation.pairs import ListedPairs
 from app.faces.permit import ImageStatement
-from app.kit.text import readable
+from app.kit.text import is_blank, readable
 
 MAX_IMAGES: Final = 100_000
 """Five thousand million pairs take minutes and no more memory."""
@@ -50,7 +50,7 @@ def prepare(request: EvaluationRequest) -> Trial:
     Raises:
         EvaluationError: the folder, the groups or the pairs are unusable.
     """
-    if not request.name.strip() or not readable(request.name):
+    if is_blank(request.name) or not readable(request.name):
         raise EvaluationError("the name of the trial is blank or not printable; choose another")
     listed = None
     if request.pairs is None:

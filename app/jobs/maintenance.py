@@ -21,7 +21,7 @@ from app.subjects.token_usage import TokenUsage
 from app.templates import expiry
 from app.templates import maintenance as templates
 from app.transparency.log import signing_keys
-from app.vault import restore_history
+from app.vault import kept_answers, restore_history
 from app.vault.dead_rows import Purge
 from app.vault.vault import Vault
 
@@ -56,6 +56,7 @@ class MaintenanceReport:
     erasures_forgotten: int
     access_counts_deleted: int
     counts_forgotten: int
+    kept_answers_deleted: int
 
 
 @operation("maintenance")
@@ -76,6 +77,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         erasures_forgotten=record_expiry.delete_old_erasures(vault, retention=settings.erasure_retention, now=now),
         access_counts_deleted=record_expiry.delete_old_access_counts(vault, days=settings.access_count_days, now=now),
         counts_forgotten=comparisons.delete_expired_counts(vault, settings, now=now),
+        kept_answers_deleted=kept_answers.delete_expired(vault, now=now),
     )
     # A reader may have blocked the checkpoint that follows each ending.
     vault.checkpoint_all()

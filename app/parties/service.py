@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.crash_points import operation
-from app.kit.text import REASON, readable
+from app.kit.text import REASON, is_blank, readable, visible
 from app.parties import keys, queries
 from app.parties.tables import PartyPurpose, RelyingParty
 from app.transparency.log.entries import LoggedAct, append_open_entry
@@ -53,7 +53,8 @@ def add(
     """
     texts = {"contact": contact, "alternative": alternative, "context": context, "legal_basis": legal_basis}
     _check_texts({"name": name, **texts})
-    if session.scalar(select(RelyingParty.id).where(RelyingParty.name == name)) is not None:
+    # Also revoked ones: people remember them. A name that only looks the same is the same to them.
+    if visible(name) in map(visible, session.scalars(select(RelyingParty.name))):
         raise PartyError(f"a relying party is named {name!r} already; choose another name")
     if not purposes or not set(purposes) <= set(PARTY_PURPOSES):
         raise PartyError(f"a relying party's purposes are {' and '.join(PARTY_PURPOSES)}")
@@ -70,7 +71,7 @@ def _check_texts(texts: dict[str, str | None]) -> None:
     """Refuse texts that are blank or that people could not read as written. None values are ignored."""
     for field, text in texts.items():
         label = field.replace("_", " ")
-        if text is not None and not text.strip():
+        if text is not None and is_blank(text):
             raise PartyError(f"the {label} is blank; a relying party has a name, a contact and an alternative")
         if text is not None and not readable(text):
             raise PartyError(f"the {label} cannot be shown to people as it is. {REASON}")

@@ -14,6 +14,9 @@ from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.text import ReadableText
 from app.subjects import examples, restriction, service
 from app.transparency.verify.bundle import Bundle
+from app.vault.kept_answers import Keep, keep_as
+from app.vault.tables import KeptAnswer
+from app.web import idempotency
 from app.web.auth import OpenRoute, PersonRoute, Principal, principal
 from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read, Tx
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
@@ -128,21 +131,36 @@ class NewTokenOut(ResponseBody):
     "/subjects",
     status_code=201,
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
-    responses=problem_responses(service.RegistrationClosedError, TooManyAttemptsError, NotReadyError),
+    responses=problem_responses(
+        service.RegistrationClosedError, TooManyAttemptsError, NotReadyError, *idempotency.PROBLEMS
+    ),
 )
-def register(request: Request, body: RegistrationIn, vault: AppVault, settings: AppSettings, now: Now) -> RegisteredOut:
+def register(
+    request: Request,
+    body: RegistrationIn,
+    vault: AppVault,
+    settings: AppSettings,
+    now: Now,
+    once: idempotency.UnguessableIdempotencyKey,
+) -> RegisteredOut:
     """Register as a person.
 
     For adults, by their own statement; no e-mail address and no password. The token and the recovery code are shown
     only in this answer. The number of registrations from one address is limited, and the operator can close
     registration.
     """
-    if settings.registration == "closed":
-        raise service.RegistrationClosedError
     sign_ups: RateLimiter = request.app.state.sign_ups
-    sign_ups.attempt(request)
-    credentials = service.register(vault, display_name=body.display_name, now=now)
-    return RegisteredOut.of(credentials)
+
+    def register_new(keep: Keep[RegisteredOut]) -> RegisteredOut:
+        if settings.registration == "closed":
+            raise service.RegistrationClosedError
+        sign_ups.attempt(request)
+        keep_credentials = keep_as(RegisteredOut.of, keep)
+        return RegisteredOut.of(service.register(vault, display_name=body.display_name, now=now, keep=keep_credentials))
+
+    usable = KeptAnswer.subject_id.not_in(service.erasing_subject_ids())
+    operation = idempotency.Operation("sign-up", [body.model_dump_json().encode()], usable=usable)
+    return once(operation, RegisteredOut, register_new)
 
 
 @open_router.post(

@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 from app.db.sqlite.store import Store
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
+from app.kit.text import clean_pasted_code
 from app.subjects.tables import Subject, Token, TokenKind
 from app.transparency.receipts.content import right_receipt
 from app.transparency.receipts.issue import issue_receipt
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.vocabulary import RightKind
+from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
 from app.vault.sealing_context import sealing_context
@@ -73,7 +75,9 @@ def _add_credentials(session: Session, subject_id: UUID, now: datetime) -> NewCr
 
 
 @operation("sign-up")
-def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCredentials:
+def register(
+    vault: Vault, *, display_name: str | None, now: datetime, keep: Keep[NewCredentials] = keep_nothing
+) -> NewCredentials:
     """Register a subject."""
     with vault.change() as change:
         session = change.session
@@ -82,7 +86,9 @@ def register(vault: Vault, *, display_name: str | None, now: datetime) -> NewCre
         session.add(subject)
         session.flush()
         subject.sealed_name = _seal_display_name(vault, subject.id, display_name)
-        return _add_credentials(session, subject.id, now)
+        credentials = _add_credentials(session, subject.id, now)
+        keep(session, credentials, DependsOn(subject.id))
+        return credentials
 
 
 def authenticate(data: Store, token_digest: bytes) -> Principal | None:
@@ -175,10 +181,14 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredential
     Raises:
         UnknownRecoveryCodeError: the code does not exist or was used.
     """
+    code = clean_pasted_code(recovery_code)
+    # A telephone writes the first letter large; the letters after the prefix are not alike in both cases.
+    if code.lower().startswith(RECOVERY_PREFIX):
+        code = RECOVERY_PREFIX + code[len(RECOVERY_PREFIX) :]
     with vault.change() as change:
         session = change.session
         found = session.scalar(
-            select(Token).where(Token.digest == token_digest(recovery_code), Token.kind == TokenKind.RECOVERY)
+            select(Token).where(Token.digest == token_digest(code), Token.kind == TokenKind.RECOVERY)
         )
         if found is None:
             raise UnknownRecoveryCodeError

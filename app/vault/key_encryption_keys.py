@@ -20,6 +20,7 @@ from typing import Protocol
 
 from app.db.sqlite.files import fsync
 from app.kit.crash_points import step
+from app.kit.text import to_utf8
 from app.vault.directory_lock import locked
 from app.vault.seal import KEY_BYTES, Kek, KekError
 
@@ -228,7 +229,7 @@ class KekFile:
                 if os.fstat(stream.fileno()).st_mode & 0o077:
                     msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
                     raise KekError(msg)
-                return Kek(_decode(stream.read(), source=str(file)))
+                return Kek(_decode(to_utf8(stream.read()), source=str(file)))
         except FileNotFoundError:
             return None
 

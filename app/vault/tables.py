@@ -5,10 +5,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Index, Integer, LargeBinary, String, Uuid
+from sqlalchemy import Date, ForeignKey, Index, Integer, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.db.data_map import CREDENTIAL, IMPERSONAL
+from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECORD
 from app.db.types import Row, UtcDateTime, value_enum
 
 
@@ -102,6 +102,25 @@ class Ending(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=IMPERSONAL)
     ended_as: Mapped[str] = mapped_column(String(32), info=IMPERSONAL)
     ended_on: Mapped[date] = mapped_column(Date, info=IMPERSONAL)
+
+
+class KeptAnswer(Row):
+    """The answer to a request that had an Idempotency-Key, sealed under the subject's key and under the client's."""
+
+    __tablename__ = "kept_answers"
+    __table_args__ = (Index("kept_answers_by_day", "kept_on"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True, info=PERSONAL)
+    grant_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("grants.id", ondelete="CASCADE"), index=True, info=PERSONAL
+    )
+    """The consent that the answer ends with, for a decision and for measures of photos. None for an answer that stays
+    after a withdrawal."""
+    lookup: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=CREDENTIAL)
+    """Derived from the Idempotency-Key, the operation and the caller: see `kept_answers.RequestKey`."""
+    kept_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_RECORD)
 
 
 class BoundTo(Row):

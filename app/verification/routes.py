@@ -9,12 +9,16 @@ from pydantic import AfterValidator, ConfigDict
 from app.comparisons import examples
 from app.comparisons.errors import TooManyFailuresError
 from app.comparisons.policy import Decision, Liveness
+from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.examples import SUBJECT_REF
 from app.faces.flaws import PHOTO_REFUSALS
 from app.kit.errors import BusyError
 from app.parties.routes import Party
+from app.vault.kept_answers import Keep, keep_as
+from app.vault.tables import KeptAnswer
 from app.verification import service
+from app.web import idempotency
 from app.web.auth import PartyRoute
 from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, AppVault, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
@@ -43,7 +47,14 @@ class VerifiedOut(ResponseBody):
     "/verifications",
     name="verify",
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
-    responses=problem_responses(NoSuchConsentError, TooManyFailuresError, BusyError, NotReadyError, *PHOTO_REFUSALS),
+    responses=problem_responses(
+        NoSuchConsentError,
+        TooManyFailuresError,
+        BusyError,
+        NotReadyError,
+        *PHOTO_REFUSALS,
+        *idempotency.PROBLEMS,
+    ),
 )
 def verification(
     party: Party,
@@ -51,6 +62,7 @@ def verification(
     engine: AppEngine,
     settings: AppSettings,
     clock: AppClock,
+    once: idempotency.IdempotencyKey,
     subject_ref: Annotated[
         str,
         AfterValidator(_storable),
@@ -66,5 +78,21 @@ def verification(
     """
     request = service.VerificationRequest(relying_party_id=party.id, key_id=party.token_id, subject_ref=subject_ref)
     image = image_bytes(probe, limit=settings.max_photo_bytes)
-    result = service.verify(vault, engine, request, probe=image, settings=settings, clock=clock)
-    return VerifiedOut.of(result, target_fmr=engine.target_fmr, liveness=Liveness.NOT_CHECKED)
+
+    def verified_out(result: service.VerificationResult) -> VerifiedOut:
+        return VerifiedOut.of(result, target_fmr=engine.target_fmr, liveness=Liveness.NOT_CHECKED)
+
+    def verify_probe(keep: Keep[VerifiedOut]) -> VerifiedOut:
+        keep_result = keep_as(verified_out, keep)
+        return verified_out(
+            service.verify(vault, engine, request, probe=image, settings=settings, clock=clock, keep=keep_result)
+        )
+
+    operation = idempotency.Operation(
+        "verification",
+        [subject_ref.encode(), image],
+        caller=str(party.id),
+        # The same condition as for a new decision (law 4): after a withdrawal the kept one is not given either.
+        usable=KeptAnswer.grant_id.in_(permits.grant_ids_in_force(clock())),
+    )
+    return once(operation, VerifiedOut, verify_probe)

@@ -8,6 +8,7 @@ A relying party that failed too often is refused twice: before any image is deco
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import and_
@@ -31,6 +32,7 @@ from app.kit.crash_points import operation, step
 from app.settings import Settings
 from app.templates import store
 from app.templates.tables import Template
+from app.vault.kept_answers import Keep, keep_as, keep_nothing
 from app.vault.seal import Key
 from app.vault.vault import Vault
 from app.verification import policy
@@ -56,7 +58,14 @@ class VerificationResult:
 
 @operation("verification")
 def verify(
-    vault: Vault, engine: RunningEngine, request: VerificationRequest, *, probe: bytes, settings: Settings, clock: Clock
+    vault: Vault,
+    engine: RunningEngine,
+    request: VerificationRequest,
+    *,
+    probe: bytes,
+    settings: Settings,
+    clock: Clock,
+    keep: Keep[VerificationResult] = keep_nothing,
 ) -> VerificationResult:
     """Compare *probe* with the subject that the relying party knows under a reference.
 
@@ -72,8 +81,7 @@ def verify(
         found, template, failures = _find(vault, engine, request, guard, clock)
         permit, reference, subject_key = _open(vault, found, template)
         FailureLog(failures, subject_key).refuse_if_too_many(request.relying_party_id, limits, now=clock())
-        features = _measure(engine, permit, probe)
-        record = _decide(engine, request, features, reference, now=clock())
+        record = _decide(engine, request, _measure(engine, permit, probe), reference, now=clock())
         uncommitted = UncommittedDecision(
             record=record,
             template=template,
@@ -81,11 +89,14 @@ def verify(
             party_key_id=request.key_id,
             subject_ref=request.subject_ref,
         )
-        comparison_id = commit_decision(vault, uncommitted, guard=guard, limits=limits, clock=clock)
+        result = partial(VerificationResult, decision=record.decision)
+        comparison_id = commit_decision(
+            vault, uncommitted, guard=guard, limits=limits, clock=clock, keep=keep_as(result, keep)
+        )
     except (NoSuchConsentError, store.TemplateUnusableError) as error:
         guard.add_unusable(request.subject_ref, clock)
         raise NoSuchConsentError from error
-    return VerificationResult(comparison_id, record.decision)
+    return result(comparison_id)
 
 
 def _find(

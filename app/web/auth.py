@@ -83,6 +83,8 @@ def _principal(request: Request) -> Principal:
     headers = request.headers.getlist("Authorization")
     # With two headers, a proxy could have checked one and this service the other.
     scheme, token = get_authorization_scheme_param(headers[0] if len(headers) == 1 else None)
+    # Pasted with a space, or a non-breaking one, before or after it.
+    token = token.strip()
     if scheme.lower() == "bearer":
         for prefix, find in request.app.state.authenticators.items():
             if token.startswith(prefix):

@@ -85,9 +85,10 @@ def test_a_party_has_only_purposes_of_relying_parties(service: RunningService, p
     assert everything(service.vault) == before
 
 
+@pytest.mark.parametrize("text", ["  ", "\u200b", "\u3164\u2800"], ids=ascii)
 @pytest.mark.parametrize("blank", ["name", "contact", "alternative"])
-def test_a_party_has_a_name_a_contact_and_an_alternative(service: RunningService, blank: str) -> None:
-    fields = {"name": "Door", "contact": "c", "alternative": "a key"} | {blank: "  "}
+def test_a_party_has_a_name_a_contact_and_an_alternative(service: RunningService, blank: str, text: str) -> None:
+    fields = {"name": "Door", "contact": "c", "alternative": "a key"} | {blank: text}
 
     with pytest.raises(PartyError, match=blank):
         add(service, **fields)
@@ -131,3 +132,11 @@ def test_a_revoked_party_cannot_be_changed(service: RunningService) -> None:
                 act(service.vault, party_id=party_id, now=service.clock())
 
     assert person("GET", "/v1/me/consents").json()["in_force"][0]["consent_id"] == consent["consent_id"]
+
+
+@pytest.mark.parametrize("name", ["Door", "Door\u200b", " Door", "D\uff4f\uff4fr", "Door\u00a0"], ids=ascii)
+def test_a_name_that_looks_like_another_is_refused(service: RunningService, name: str) -> None:
+    add(service, "Door")
+
+    with pytest.raises(PartyError, match="named"):
+        add(service, name)

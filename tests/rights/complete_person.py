@@ -57,7 +57,9 @@ def complete_person(
     assert disputed.status_code == 200, disputed.text
     assert person("POST", "/v1/me/tokens").status_code == 201
     for shown in (face, face + 1):
-        assert party.verify(consent["subject_ref"], toy_photo(shown)).status_code == 200
+        data, files = {"subject_ref": consent["subject_ref"]}, {"probe": toy_photo(shown)}
+        headers = {"Idempotency-Key": f"{name} {shown}".replace(" ", "-")}
+        assert party("POST", "/v1/verifications", data=data, files=files, headers=headers).status_code == 200
     assert person("GET", "/v1/me/access").status_code == 200
     _fail_a_delivery(service)
     return CompletePerson(person, party, consent["subject_ref"], name)

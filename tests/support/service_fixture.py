@@ -152,7 +152,8 @@ class Person:
 
     def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Send a request as this person."""
-        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **sent)
+        headers = {"Authorization": f"Bearer {self.token}", **sent.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, **sent)
 
 
 @dataclass
@@ -165,7 +166,8 @@ class Party:
 
     def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Send a request as this relying party."""
-        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.key}"}, **sent)
+        headers = {"Authorization": f"Bearer {self.key}", **sent.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, **sent)
 
     def verify(self, subject_ref: str, probe: bytes) -> httpx.Response:
         """Request a verification of *probe* as the subject behind *subject_ref*."""

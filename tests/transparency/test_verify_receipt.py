@@ -227,3 +227,14 @@ def run_here(script: str, words: list[str]) -> None:
         exec(compile(script, words[0], "exec"), {"open": lambda name: StringIO(Path(name).read_text("utf-8"))})  # noqa: S102
     finally:
         sys.argv = before
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_receipt_and_keys_saved_by_other_programs_are_valid(holder: Holder, encoding: str) -> None:
+    for file in (holder.receipt, holder.keys):
+        text = json.dumps(json.loads(file.read_bytes()), indent=1).replace("\n", "\r\n")
+        file.write_bytes(text.encode(encoding))
+    result = holder.run("--fingerprint", f" {holder.signer.key.kid}\u200b\n")
+
+    assert result.exit_code == 0, result.output
+    assert "consent_given" in result.stdout

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
 from app.faces.engine import PHOTO_SIDE, Metric
-from app.kit.text import ReadableText
+from app.kit.text import ReadableText, to_utf8
 
 HELP: Final = "(docs/how-to/use-your-own-engine.md)"
 MAX_CARD_BYTES: Final = 64 * 1024
@@ -189,7 +189,7 @@ def read_text(path: Path, *, max_bytes: int, content: str) -> str:
     if len(raw) > max_bytes:
         raise CustomEngineError(f"{path}: it has more than {max_bytes} bytes, so it is not {content} {HELP}")
     try:
-        return raw.decode()
+        return to_utf8(raw).decode()
     except UnicodeDecodeError as error:
         raise CustomEngineError(f"{path}: it is not text, so it is not {content} {HELP}") from error
 
