@@ -27,7 +27,7 @@ BLANK = [
     "\U000e0041\U000e007f",
     "\U0001d159",
 ]
-SEEN = ["a", "\u200bA", "é", "e\u0301", "ا", "\u200fא", "👩\u200d👧", "ᄀ", "⠁", "-", "0"]
+SEEN = ["a", "\u200bA", "é", "e\u0301", "\u0628", "\u200fא", "👩\u200d👧", "ᄀ", "⠁", "-", "0"]
 PASTED: dict[str, Callable[[str], str]] = {
     "line break": lambda code: f"{code}\n",
     "spaces around": lambda code: f"  {code}\t",

@@ -42,6 +42,7 @@ SEALED = {
     "deliveries": "sealed",
     "attempts": "sealed",
     "disputes": "sealed",
+    "kept_answers": "sealed",
 }
 """Every sealed column of the data store. `test_law_05` shows that there is no other."""
 
