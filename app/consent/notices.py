@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
+from app.kit.text import REASON, is_blank, readable
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.transparency.receipts.content import processing_content
 
@@ -74,15 +75,21 @@ def parse(body: bytes) -> NoticeHeader:
         NoticeError: it is not UTF-8 with front matter between two `+++` lines, or a field is missing or malformed.
     """
     before, fields, text = _parts(body)
-    missing = [name for name in FIELDS if name not in fields]
-    if before or missing or not text.strip():
+    missing = [name for name in FIELDS if name not in fields or _is_blank_text(fields[name])]
+    if before or missing or is_blank(text):
         raise NoticeError(f"the notice lacks {', '.join(missing) or 'its text'}")
+    if not readable(str(fields["title"])):
+        raise NoticeError(f"the title cannot be shown to people as it is. {REASON}")
     purpose, language, version = fields["purpose"], fields["language"], fields["version"]
     if purpose not in list(Purpose) or type(version) is not int:
         raise NoticeError(f"purpose is one of {', '.join(Purpose)}; version is a whole number")
     if not (isinstance(language, str) and language):
         raise NoticeError("language is a tag like en or pt-BR")
     return NoticeHeader(hashlib.sha256(body).hexdigest(), Purpose(purpose), language, version)
+
+
+def _is_blank_text(value: object) -> bool:
+    return isinstance(value, str) and is_blank(value)
 
 
 def _check_receipt(header: NoticeHeader, body: bytes) -> None:

@@ -82,8 +82,11 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
         draft(version=4).replace(b'purpose = "verification"', b"purpose = []"),
         draft(version=4).replace(b'language = "en"', b""),
         draft(version=4).replace(b'language = "en"', b'language = ""'),
+        draft(version=4).replace(b'\ntitle = "', b'\ntitle = "\\u200b"\nx = "'),
+        draft(version=4).replace(b'\ntitle = "', b'\ntitle = "\\u202e'),
+        b"+++\n" + draft(version=4).split(b"+++\n")[1] + "+++\n\u200b\u3164\n".encode(),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_a_malformed_notice_is_refused(broken: bytes) -> None:
     assert notices.parse(draft(version=4)).version == 4
