@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from uuid import UUID
 
@@ -82,11 +84,13 @@ def test_recovery_accepts_each_way_of_pasting_and_counts_none_as_wrong(root: Pat
 
 
 def test_token_pasted_with_spaces_is_accepted(service: RunningService) -> None:
-    person = service.person()
-    for value in (f"Bearer  {person.token}", f"Bearer {person.token} ", f"Bearer {person.token}\u00a0"):
-        headers = [(b"Authorization", value.encode("latin-1"))]
+    person, address = service.person(), service.client.base_url
+    for value in (f"Bearer  {person.token}", f"Bearer {person.token} \t", f"Bearer {person.token}\u00a0"):
+        # httpx refuses to send these.
+        with closing(HTTPConnection(address.host, address.port or 80)) as connection:
+            connection.request("GET", "/v1/me", headers={"Authorization": value})
 
-        assert service.client.get("/v1/me", headers=headers).status_code == 200, ascii(value)
+            assert connection.getresponse().status == 200, ascii(value)
 
 
 @pytest.mark.parametrize("text", BLANK[1:], ids=ascii)
