@@ -69,7 +69,6 @@ def enrol(
     with vault.data.read() as session:
         permit, _ = find_permit(session, now=clock())
     measured = _measure(engine, permit, photos)
-    step("measured")
     try:
         with vault.change() as change:
             now = clock()
@@ -87,6 +86,7 @@ def enrol(
 
 def _measure(engine: RunningEngine, permit: Permit, photos: Sequence[bytes]) -> list[Measurement]:
     results = engine.pool.measure(permit, photos)
+    step("measured")
     if flaws := [(index, result) for index, result in enumerate(results) if isinstance(result, Flaw)]:
         details = [{"index": index, "slug": flaw.slug, "detail": flaw.detail} for index, flaw in flaws]
         raise PhotoRefusedError.from_flaw(flaws[0][1], photos=details)
