@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +38,7 @@ from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
 from app.templates import engine_routes
 from app.transparency import routes as transparency
-from app.vault.directory_lock import in_use
+from app.vault.directory_lock import InUseError, serving
 from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import ForeignRegisterError, Vault
@@ -246,11 +246,10 @@ class _Service:
     async def running(self, *, background: bool) -> AsyncIterator[None]:
         """Take the last start steps, run the jobs beside the requests, and close everything at the end."""
         settings, vault, card = self.settings, self.vault, self.engine.card
-        # No restore replaces the data while the service runs.
-        with in_use(settings.data_dir):
+        with ExitStack() as held:
             anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
             sys.setswitchinterval(SWITCH_INTERVAL_S)
-            purged = self._prepare()
+            purged = self._prepare(held)
             for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
@@ -262,12 +261,14 @@ class _Service:
             vault.register.store.close()
             log.info("stopped")
 
-    def _prepare(self) -> int:
+    def _prepare(self, held: ExitStack) -> int:
         try:
+            # While the service runs, no restore replaces the data and no second service uses it.
+            held.enter_context(serving(self.settings.data_dir))
             return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine)
         except Exception as error:
             # The text of any other error may be personal.
-            reason = str(error) if isinstance(error, ForeignRegisterError) else type(error).__name__
+            reason = str(error) if isinstance(error, ForeignRegisterError | InUseError) else type(error).__name__
             log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
             raise
 

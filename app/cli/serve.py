@@ -12,7 +12,7 @@ import uvicorn
 from app.cli.command import Json, error_text, print_result, read_settings, refuse, refuse_on_error
 from app.main import build
 from app.settings import Settings
-from app.vault.directory_lock import in_use
+from app.vault.directory_lock import in_use, serving
 from app.web.http_protocol import DeadlineProtocol
 
 app = typer.Typer()
@@ -26,6 +26,10 @@ def serve(
 ) -> None:
     """Run the service. An empty data directory is set up first, with the shipped notices."""
     settings = read_settings()
+    with refuse_on_error():
+        # Refuse a second service before it opens anything; the application takes this lock for good when it starts.
+        with serving(settings.data_dir):
+            pass
     with refuse_on_error(), in_use(settings.data_dir):
         _serve(settings, host, port, as_json=as_json)
 

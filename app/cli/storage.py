@@ -11,7 +11,7 @@ from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
 from app.cli.command import Json, open_stores, print_profile, print_result, read_settings, refuse_on_error
-from app.jobs.deliver_callbacks import delivery_worker
+from app.jobs.deliver_callbacks import deliver_once
 from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
@@ -35,13 +35,16 @@ def migrate(*, as_json: Json = False) -> None:
 
 @app.command()
 def sweep(*, as_json: Json = False) -> None:
-    """Run maintenance now: apply the retention policy, resume erasures, send messages to relying parties."""
+    """Run maintenance now: apply the retention policy, resume erasures, send messages to relying parties.
+
+    While the service runs, it sends the messages itself.
+    """
     settings = read_settings()
     with open_stores(settings, run=Run.MAINTENANCE) as vault:
         # A process that died may have left work that this process does not know of.
         vault.unfinished = True
         done = run_maintenance(vault, now=utc_now(), settings=settings)
-        delivered = delivery_worker(settings, vault).run_once(within_s=DELIVERY_S)
+        delivered = deliver_once(settings, vault, within_s=DELIVERY_S)
     print_result(asdict(done) | asdict(delivered), as_json=as_json)
 
 

@@ -6,11 +6,14 @@ The kernel releases a lock when its process ends, also when that is killed. Engi
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 LOCK_FILE = "lock"
+SERVICE_LOCK_FILE = "service.lock"
+DELIVERY_LOCK_FILE = "delivery.lock"
 STAGE = "restoring"
 """The directory in which a restore prepares the data."""
 
@@ -26,7 +29,8 @@ def in_use(directory: Path) -> Iterator[None]:
     Raises:
         InUseError: a restore is in progress.
     """
-    with _data_lock(directory, fcntl.LOCK_SH, "a backup is being restored there; try again when that is done"):
+    remedy = "a backup is being restored there; try again when that is done"
+    with _data_lock(directory / LOCK_FILE, fcntl.LOCK_SH, remedy):
         # A killed restore may have left it, with rows of subjects who have since erased their data.
         shutil.rmtree(directory / STAGE, ignore_errors=True)
         yield
@@ -39,8 +43,44 @@ def alone(directory: Path) -> Iterator[None]:
     Raises:
         InUseError: the service or a command uses it.
     """
-    with _data_lock(directory, fcntl.LOCK_EX, "the service or a command is using it; stop that first"):
+    remedy = "the service or a command is using it; stop that first"
+    with _data_lock(directory / LOCK_FILE, fcntl.LOCK_EX, remedy):
         yield
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[None]:
+    """Be the only service on the data directory. Commands may use it too, but no restore.
+
+    Raises:
+        InUseError: another service runs on it, or a restore is in progress.
+    """
+    remedy = "another `mien serve` runs on it, and SQLite data can have only one; stop that first"
+    with in_use(directory), _data_lock(directory / SERVICE_LOCK_FILE, fcntl.LOCK_EX, remedy):
+        yield
+
+
+class DeliveryLock:
+    """Held by the process that sends the messages of the outbox: two would send each message twice. Thread-safe."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file, self._held, self._guard = directory / DELIVERY_LOCK_FILE, ExitStack(), threading.Lock()
+        self._mine = self._closed = False
+
+    def acquire(self) -> bool:
+        """Return whether this object has the lock, now or already. Does not wait."""
+        with self._guard:
+            if not self._mine and not self._closed:
+                with suppress(InUseError):
+                    self._held.enter_context(_data_lock(self._file, fcntl.LOCK_EX, "another process sends from it"))
+                    self._mine = True
+            return self._mine
+
+    def close(self) -> None:
+        """Let another process send, and acquire the lock no more."""
+        with self._guard:
+            self._held.close()
+            self._mine, self._closed = False, True
 
 
 @contextmanager
@@ -56,10 +96,10 @@ def locked(directory: Path, *, busy: Exception | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _data_lock(directory: Path, mode: int, remedy: str) -> Iterator[None]:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    with _flock(descriptor, mode, InUseError(f"{directory} is in use: {remedy}")):
+def _data_lock(file: Path, mode: int, remedy: str) -> Iterator[None]:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    with _flock(descriptor, mode, InUseError(f"{file.parent} is in use: {remedy}")):
         yield
 
 

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -69,7 +69,8 @@ def limit_reads(engine: Engine, *, max_s: float, report: Callable[[BaseException
 def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engine:
     """Create the pool of either the reading or the writing connections."""
     engine = create_engine(
-        f"sqlite:///{path}",
+        # A URL as text would decode `%20` in the path and end it at a `?`.
+        URL.create("sqlite", database=str(path)),
         connect_args={"timeout": busy_s, "check_same_thread": False, "isolation_level": None},
         pool_size=POOL_SIZE,
         max_overflow=64,
