@@ -35,6 +35,7 @@ USER 10001:10001
 # Two volumes, because they are backed up apart: data may go back in time, the register of keys never does.
 VOLUME ["/var/lib/mien/data", "/var/lib/mien/keys"]
 EXPOSE 8000
+# Healthy is not ready: `live` answers rights, and lists at /readyz the requirements that it lacks, from the start.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=4)"]
 CMD ["python", "-m", "app", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,3 +1,1 @@
 """Mien: face matching that asks first."""
-
-__version__ = "0.2.0"

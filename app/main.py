@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 from starlette.types import Lifespan
 
-from app import __version__, health
+from app import health
 from app.api_texts import TEXTS, prototype_texts
 from app.comparisons import routes as comparisons
 from app.compliance.live_requirements import service as live_requirements
@@ -28,6 +28,7 @@ from app.faces.workers.pool import EnginePool
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler
 from app.kit.clock import Clock, utc_now
 from app.kit.errors import Problem
+from app.kit.version import __version__
 from app.parties import keys as party_keys
 from app.parties import routes as parties
 from app.rights import routes as rights
@@ -44,8 +45,8 @@ from app.vault.seal import KekError, SealError
 from app.vault.vault import ForeignRegisterError, Vault
 from app.verification import routes as verification
 from app.web import openapi, problems, swagger
-from app.web.auth import Authenticator
 from app.web.body_limits import BodyLimits
+from app.web.callers import Authenticator
 from app.web.idempotency import RequestsInProgress
 from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics

@@ -2,7 +2,9 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -31,6 +33,14 @@ def _check_whole_days(value: timedelta) -> timedelta:
     """Refuse a part of a day: sealed rows carry no finer time."""
     if value % timedelta(days=1):
         msg = "give whole days"
+        raise ValueError(msg)
+    return value
+
+
+def _check_path(value: object) -> object:
+    """Refuse a blank path, which would be the current directory."""
+    if isinstance(value, str) and not value.strip():
+        msg = "it is blank; leave it out instead"
         raise ValueError(msg)
     return value
 
@@ -69,6 +79,7 @@ def _check_engine(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_check_text)]
+Location = Annotated[Path, BeforeValidator(_check_path)]
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 UpToADay = Annotated[int, Field(ge=1, le=86_400)]
@@ -83,10 +94,38 @@ RetentionPeriod = Annotated[
 """Whole days, as a number or as ISO 8601 (`P3Y`); 0 keeps nothing."""
 
 
+PREFIX = "MIEN_"
+_BY_ORCHESTRATORS = re.compile(r"MIEN_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)")
+"""Kubernetes sets such variables in every container beside a service named `mien` or `mien-…`; also `MIEN_PORT`, with
+an address such as `tcp://10.0.0.1:8000`."""
+
+
+def unknown_settings(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable `MIEN_…` that is no setting, with the setting of the most similar name."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return [
+        _unknown_setting(name, known)
+        for name, value in sorted(environment.items())
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and _BY_ORCHESTRATORS.fullmatch(name) is None
+        and re.match(r"(tcp|udp|sctp)://", value) is None
+    ]
+
+
+def _unknown_setting(name: str, known: set[str]) -> str:
+    if name.upper() in {"MIEN_HOST", "MIEN_PORT"}:
+        return f"{name} is not a setting. Use `mien serve --{name[len(PREFIX) :].lower()}`."
+    by_rest = {one.removeprefix(PREFIX): one for one in known}
+    similar = get_close_matches(name.upper().removeprefix(PREFIX), by_rest, n=1)
+    nearest = f"Did you mean {by_rest[similar[0]]}?" if similar else "docs/reference/settings.md lists all."
+    return f"{name} is not a setting. {nearest}"
+
+
 class Settings(BaseSettings):
     """The configuration of one service. Immutable; read once at start."""
 
-    model_config = SettingsConfigDict(env_prefix="MIEN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     profile: Literal["prototype", "live"] = "prototype"
     """`prototype` starts at once with a demonstration controller; `live` waits for the live requirements."""
@@ -99,15 +138,15 @@ class Settings(BaseSettings):
     data_protection_officer: Text | None = None
     authority: Text | None = None
 
-    data_dir: Path = Path("var/data")
+    data_dir: Location = Path("var/data")
     """Directory of `mien.db`. Backed up, restored."""
-    keys_dir: Path | None = None
+    keys_dir: Location | None = None
     """Directory of `register.db`. Default: beside the data directory, its name with `-keys` at the end."""
     kek: SecretStr | None = None
     """Key-encryption key: 32 bytes in base64. Default: read from `kek_file`."""
     kek_next: SecretStr | None = None
     """The next key-encryption key, to which `mien keys rotate` rotates `kek`."""
-    kek_file: Path | None = None
+    kek_file: Location | None = None
     """File with the key-encryption key, created on first run with mode 0600. Default: `kek` in the keys directory."""
     rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
     """Largest size of the data store that is rebuilt before an erasure is answered."""

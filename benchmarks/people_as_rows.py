@@ -41,7 +41,7 @@ from app.vault.seal import Key
 from app.vault.sealing_context import sealing_context
 from app.vault.tables import KeySlot
 from app.vault.vault import Vault
-from app.web.auth import new_token, token_digest
+from app.web.callers import new_token, token_digest
 
 AT_ONCE: Final = 2_000
 """People in one transaction."""

@@ -4,23 +4,29 @@ import base64
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-import typer.main
+from typer.main import get_group
 from typer.testing import Result
 
-from app.cli.program import app
+from app.cli.program import COMMANDS, load_command
 from app.faces.permit import Purpose
+from app.kit.version import __version__
 from app.vault.open import open_vault
+from tests.architecture.source import ROOT
 from tests.consent.drafts import draft
 from tests.consent.spies import everything
-from tests.support.launcher import refused, run_command, run_here, run_program
+from tests.support.launcher import environment, refused, run_command, run_here, run_program
 from tests.support.service_fixture import SharedPool, copied, serving, settings_for
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -64,18 +70,81 @@ def stopped_service(root: Path, pool: SharedPool) -> Path:
     return root
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every command, with the words that call it."""
-    inner = getattr(group, "commands", None)
-    if inner is None:
-        yield path, group
-        return
-    for name, one in inner.items():
-        yield from commands(one, (*path, name))
+    for name in COMMANDS:
+        loaded = load_command(name)
+        inner = getattr(loaded, "commands", None)
+        yield from [((name,), loaded)] if inner is None else [((name, word), one) for word, one in inner.items()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> None:
+    loaded = load_command(name)
+
+    assert " ".join(cleandoc(loaded.help).partition("\n\n")[0].split()) == COMMANDS[name].summary
+    assert loaded.name in {name, None}, "a group in a module of its own has no name of its own"
+
+
+def test_no_command_is_missing_in_the_list_of_commands() -> None:
+    modules = [file.stem for file in (ROOT / "app" / "cli").glob("*.py") if "typer.Typer(" in file.read_text("utf-8")]
+    groups = {name: get_group(import_module(f"app.cli.{name}").app) for name in modules if name != "program"}
+    alone = {word for name in groups for word in groups[name].commands if word in COMMANDS}
+
+    assert {command.module for command in COMMANDS.values()} == set(groups)
+    # A module has commands of the list, or is one group.
+    for name, group in groups.items():
+        listed = [word for word, command in COMMANDS.items() if command.module == name]
+        assert set(group.commands) == set(listed) or (len(listed) == 1 and not set(listed) & alone), name
+
+
+def test_the_version_is_printed(command: Command) -> None:
+    result = command("--version")
+
+    assert (result.exit_code, result.stdout) == (0, f"mien {__version__}\n")
+
+
+MODULES_OF_HELP = """
+import sys
+from app.cli.program import app
+try:
+    app(sys.argv[1:], prog_name="mien")
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["--help"], {"sqlalchemy", "fastapi", "alembic", "numpy", "pydantic", "cryptography"}),
+        (["--version"], {"sqlalchemy", "fastapi", "alembic", "numpy", "pydantic", "cryptography", "rich"}),
+        (["verify-receipt", "--help"], {"sqlalchemy", "fastapi", "alembic", "numpy"}),
+        (["keys", "list"], {"fastapi", "alembic", "numpy", "httpx", "jinja2"}),
+        (["relying-party", "list"], {"fastapi", "alembic", "numpy", "jinja2"}),
+        (["disputes"], {"fastapi", "alembic", "numpy", "httpx", "jinja2"}),
+    ],
+)
+def test_a_command_imports_only_its_own_part_of_the_program(root: Path, words: list[str], unneeded: set[str]) -> None:
+    """Imports are counted, not seconds: the time of a start depends on the machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", MODULES_OF_HELP, *words],
+        cwd=ROOT,
+        env=environment(root),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stderr.splitlines()[-1].split())
+
+    assert "typer" in imported
+    assert not imported & unneeded
 
 
 def test_help_lists_every_command_and_every_option(command: Command) -> None:
-    found = dict(commands(typer.main.get_command(app)))
+    found = dict(commands())
 
     assert {
         "serve",
@@ -89,7 +158,8 @@ def test_help_lists_every_command_and_every_option(command: Command) -> None:
         "keys rotate",
     } <= set(map(" ".join, found))
     for words, one in found.items():
-        above, own = (command(*path, "--help", COLUMNS="200") for path in (words[:-1], words))
+        above, own = (command(*path, flag, COLUMNS="200") for path, flag in ((words[:-1], "-h"), (words, "--help")))
+        assert command(*words, "-h", COLUMNS="200").stdout == own.stdout
         options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
 
         assert above.exit_code == own.exit_code == 0

@@ -3,12 +3,16 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.settings import Settings
 from tests.architecture.source import ROOT
+from tests.support.launcher import run_program
 
 COMPILERS = ("gcc", "g++", "cc", "clang", "make", "cmake", "build-essential", "python3-dev", "cargo", "rustc")
 
@@ -53,12 +57,30 @@ def test_it_does_not_run_as_root() -> None:
     assert [word for word, _ in IMAGE].index("USER") < [word for word, _ in IMAGE].index("CMD")
 
 
-def test_the_health_check_asks_whether_it_is_ready() -> None:
+def health_check(port: int) -> int:
+    """Run the health check on this machine's *port*; return its exit code."""
     (check,) = given("HEALTHCHECK")
-    command = json.loads(check.partition("CMD ")[2])
+    program, *arguments = json.loads(check.partition("CMD ")[2])
+    assert program == "python"
+    command = [sys.executable, *(one.replace(":8000/", f":{port}/") for one in arguments)]
+    assert str(port) in command[-1]
+    return subprocess.run(command, capture_output=True, check=False).returncode
 
-    assert "/readyz" in command[-1]
-    compile(command[-1], "HEALTHCHECK", "exec")
+
+@pytest.mark.service
+def test_live_is_healthy_before_it_is_ready(root: Path) -> None:
+    with run_program(root, wait=False, MIEN_PROFILE="live") as running:
+        port = running.client.base_url.port
+        assert port is not None
+
+        assert running.client.get("/readyz").json()["status"] == "not ready"
+        assert health_check(port) == 0
+        running.stop()
+        assert health_check(port) != 0
+
+
+def test_compose_waits_for_the_health_check_of_the_image() -> None:
+    assert "healthcheck" not in compose()["services"]["mien"]
 
 
 def test_the_final_stage_has_no_compiler() -> None:

@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from app.main import create_app
 from app.parties import queries
 from app.parties import service as parties
-from app.web.auth import OpenRoute, PartyRoute, PersonRoute, Role
+from app.web.auth import OpenRoute, PartyRoute, PersonRoute
+from app.web.callers import Role
 from tests.consent.spies import count_recorded_refusals, everything
 from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_engine import toy_card

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Json, open_stores, print_result, read_settings
+from app.cli.command import Json, print_result, read_settings
+from app.cli.stores import open_stores
 from app.compliance.documents import dpia_inputs as dpia
 from app.compliance.documents import privacy_notice as notice
 from app.compliance.documents import records_of_processing as records

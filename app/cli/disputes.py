@@ -4,7 +4,8 @@ import json
 
 import typer
 
-from app.cli.command import Json, open_stores, read_settings
+from app.cli.command import Json, read_settings
+from app.cli.stores import open_stores
 from app.comparisons import disputes
 from app.parties import queries as parties
 

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.command import Json, open_stores, print_result, read_settings, refuse, refuse_on_error
+from app.cli.command import Json, print_result, read_settings
+from app.cli.errors import refuse
+from app.cli.stores import open_stores
 from app.evaluation.plotting import load_figures
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, shipped_cards
@@ -127,12 +129,14 @@ def list_engines(
 @engines_app.command("plot")
 def plot(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory for the SVG files.")]) -> None:
     """Draw the figures of docs/explanation/engines.md from the shipped cards. Existing files are replaced."""
-    with refuse_on_error():
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, figure in load_figures("card_plots")(shipped_cards()).items():
-            file = directory / f"{name}.svg"
-            file.write_text(figure, "utf-8")
-            typer.echo(file)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, figure in load_figures("card_plots")(shipped_cards()).items():
+        file = directory / f"{name}.svg"
+        file.write_text(figure, "utf-8")
+        typer.echo(file)
+
+
+app.add_typer(engines_app, name="engines")
 
 
 def _column(one: EngineComparison, gallery: int) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 from rich.console import Console
 
-from app.cli.command import Json, print_result, read_settings, refuse, refuse_on_error
+from app.cli.command import Json, print_result, read_settings
+from app.cli.errors import error_text, refuse
 from app.evaluation import report_files, service
 from app.evaluation.cache import Cache, default_directory
 from app.evaluation.errors import EngineLostError, EvaluationError
@@ -97,22 +98,21 @@ def evaluate(
 
     Opens no database. The report begins with --origin and --agreed. See docs/how-to/evaluate-an-engine.md.
     """
-    with refuse_on_error():
-        settings = read_settings()
-        request = EvaluationRequest(
-            root=directory,
-            stated=_read_statement(origin, agreed),
-            name=name,
-            pairs=pairs,
-            workers=workers or _cores(),
-            resamples=resamples,
-            seed=seed,
-            most_references=most_references,
-            most_images=most_images,
-            most_bytes=settings.max_photo_bytes,
-            threshold=_find_threshold(settings),
-        )
-        result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache, force=force)
+    settings = read_settings()
+    request = EvaluationRequest(
+        root=directory,
+        stated=_read_statement(origin, agreed),
+        name=name,
+        pairs=pairs,
+        workers=workers or _cores(),
+        resamples=resamples,
+        seed=seed,
+        most_references=most_references,
+        most_images=most_images,
+        most_bytes=settings.max_photo_bytes,
+        threshold=_find_threshold(settings),
+    )
+    result = _evaluate(request, settings, cache, out, calibrate=calibrate, keep_cache=keep_cache, force=force)
     _print(result, out, as_json=as_json)
 
 
@@ -208,7 +208,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 def _exit_interrupted(cache: Cache, error: BaseException) -> NoReturn:
     """Exit with 1, the reason, the place of the measurements, and how to delete them."""
-    why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+    why = "interrupted" if isinstance(error, KeyboardInterrupt) else error_text(error) or str(error)
     if cache.empty():
         cache.delete()
         refuse(why)

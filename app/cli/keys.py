@@ -8,8 +8,10 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from app.cli.command import Json, open_stores, print_result, read_settings
+from app.cli.command import Json, print_result, read_settings
+from app.cli.stores import open_stores
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
 from app.transparency.log import signing_keys
@@ -20,6 +22,8 @@ from app.vault.rotation import rotate
 app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 """A time with its zone (RFC 3339)."""
+KID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+"""A JWK thumbprint with SHA-256 (RFC 7638)."""
 TIME_FORMAT = "%Y-%m-%d %H:%M UTC"
 
 
@@ -76,8 +80,16 @@ def rotate_events(*, as_json: Json = False) -> None:
     print_result({"kid": new.thumbprint, "made_at": new.made_at.isoformat()}, as_json=as_json)
 
 
-# A key's name may begin with a dash.
-@app.command("stolen", context_settings={"ignore_unknown_options": True})
+class StolenKey(TyperCommand):
+    """`mien keys stolen`, whose KID may begin with a dash and so look like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer does not publish the type
+        """Put the KID last, after the mark that ends the options."""
+        options = [one for one in args if KID.fullmatch(one) is None]
+        return super().parse_args(ctx, [*options, "--", *filter(KID.fullmatch, args)] if options != args else args)
+
+
+@app.command("stolen", cls=StolenKey)
 def report_stolen_key(
     kid: Annotated[
         str, typer.Argument(metavar="KID", help="The key of receipts or of events, as `mien keys list` names it.")

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import Json, open_stores, print_result, read_settings, refuse
+from app.cli.command import Json, print_result, read_settings
+from app.cli.errors import error_text, refuse
+from app.cli.stores import open_stores
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
 from app.kit.text import clean_pasted_code
@@ -113,13 +115,14 @@ def _check_once(url: str, state: Path, vkey: str | None, *, as_json: bool) -> bo
     try:
         result = check_log(url, state=state, vkey=vkey and clean_pasted_code(vkey), now=utc_now())
     except (ContradictionError, UnprovenError, WitnessNotesError, OSError) as error:
+        why = error_text(error) or str(error)
         if as_json:
             found, evidence = (
                 (error.found, error.evidence) if isinstance(error, ContradictionError) else ("unproven", None)
             )
-            print_result({"holds": False, "found": found, "reason": str(error), "evidence": evidence}, as_json=True)
+            print_result({"holds": False, "found": found, "reason": why, "evidence": evidence}, as_json=True)
         else:
-            typer.echo(f"mien: {error}", err=True)
+            typer.echo(f"mien: {why}", err=True)
         return False
     if as_json:
         print_result(_witness_document(result), as_json=True)

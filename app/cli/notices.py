@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Json, open_stores, print_result, read_settings
+from app.cli.command import Json, print_result, read_settings
+from app.cli.stores import open_stores
 from app.compliance import shipped_notices
 from app.consent import notices
 from app.kit.clock import utc_now

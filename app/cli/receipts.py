@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.command import Json, print_result, refuse
+from app.cli.command import Json, print_result
+from app.cli.errors import refuse
 from app.kit.text import clean_pasted_code, readable, to_utf8
 from app.transparency.verify import bundle, jwks, service
 
@@ -71,10 +72,7 @@ def _printable(value: object) -> str:
 
 def _read(file: Path, *, limit: int) -> bytes:
     """Read at most one byte more than the limit, so that the verifier sees that a file is too large."""
-    try:
-        if str(file) == "-":
-            return to_utf8(sys.stdin.buffer.read(limit + 1))
-        with file.open("rb") as content:
-            return to_utf8(content.read(limit + 1))
-    except OSError as error:
-        refuse(f"{file} cannot be read: {error.strerror}")
+    if str(file) == "-":
+        return to_utf8(sys.stdin.buffer.read(limit + 1))
+    with file.open("rb") as content:
+        return to_utf8(content.read(limit + 1))

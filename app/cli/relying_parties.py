@@ -7,7 +7,8 @@ from uuid import UUID
 import typer
 
 from app.callbacks.registration import set_callback
-from app.cli.command import Json, open_stores, print_result, read_settings
+from app.cli.command import Json, print_result, read_settings
+from app.cli.stores import open_stores
 from app.comparisons import enumeration_guard
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from app.cli.command import Json, error_text, print_result, read_settings, refuse, refuse_on_error
+from app.cli.command import Json, print_result, read_settings
+from app.cli.errors import refuse
 from app.main import build
 from app.settings import Settings
 from app.vault.directory_lock import in_use, serving
@@ -26,24 +27,20 @@ def serve(
 ) -> None:
     """Run the service. An empty data directory is set up first, with the shipped notices."""
     settings = read_settings()
-    with refuse_on_error():
-        # Refuse a second service before it opens anything; the application takes this lock for good when it starts.
-        with serving(settings.data_dir):
-            pass
-    with refuse_on_error(), in_use(settings.data_dir):
+    # Refuse a second service before it opens anything; the application takes this lock for good when it starts.
+    with serving(settings.data_dir):
+        pass
+    with in_use(settings.data_dir):
         _serve(settings, host, port, as_json=as_json)
 
 
 def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
-    try:
-        os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
-        service = build(settings)
-    except ValueError as error:
-        refuse(error_text(error))
+    os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
+    service = build(settings)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        refuse(f"cannot listen on {host} port {port}: {error.strerror}")
+        refuse(f"cannot listen on {host} port {port}: {error.strerror}; choose another with --host and --port")
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print_result({"address": address, "profile": settings.profile, "controller": settings.controller}, as_json=as_json)

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
-from app.cli.command import Json, open_stores, print_profile, print_result, read_settings, refuse_on_error
+from app.cli.command import Json, print_profile, print_result, read_settings
+from app.cli.stores import open_stores
 from app.jobs.deliver_callbacks import deliver_once
 from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
+from app.kit.version import __version__
 from app.startup import Run
 from app.vault.backup_manifest import Manifest
 from app.vault.directory_lock import in_use
@@ -60,7 +61,7 @@ def backup(
     See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
-    with refuse_on_error(), in_use(settings.data_dir), show_progress() as progress:
+    with in_use(settings.data_dir), show_progress() as progress:
         manifest = back_up(settings, to=directory, version=__version__, now=utc_now(), progress=progress)
     print_profile(settings)
     print_result({"backup": directory, **_fields(manifest)}, as_json=as_json)
@@ -79,7 +80,7 @@ def restore(
     """
     settings = read_settings()
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
-    with refuse_on_error(), show_progress() as progress:
+    with show_progress() as progress:
         done = restore_backup(settings, backup=directory, now=utc_now, progress=progress)
     print_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}

@@ -23,7 +23,7 @@ from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
 from app.vault.sealed_list import SealedRecord
 from app.vault.vault import Vault
-from app.web.auth import Principal
+from app.web.callers import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

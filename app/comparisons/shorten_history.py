@@ -30,7 +30,7 @@ from app.vault import dead_rows
 from app.vault.seal import KekError, Key, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
-from app.web.auth import Principal, UnauthenticatedError
+from app.web.callers import Principal, UnauthenticatedError
 
 log = structlog.get_logger()
 PAGE = 500

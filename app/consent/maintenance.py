@@ -16,7 +16,7 @@ from app.subjects import service as subjects
 from app.vault import dead_rows
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 
 @operation("ending expired consents")

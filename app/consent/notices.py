@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.consent.tables import Notice
 from app.faces.permit import Purpose
-from app.kit.errors import NotFoundError
+from app.kit.errors import NotFoundError, OperatorError
 from app.kit.text import REASON, is_blank, readable
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.transparency.receipts.content import processing_content
@@ -41,7 +41,7 @@ FIELDS = (
 """Required fields, named as in ISO/IEC TS 27560; `version` and `title` are our own."""
 
 
-class NoticeError(ValueError):
+class NoticeError(OperatorError, ValueError):
     """The file cannot be published as a notice; the text states the reason."""
 
 

@@ -21,7 +21,7 @@ from app.transparency.log.entries import record_or_note_unrecorded
 from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 
 def pause(change: Change, *, subject_id: UUID, relying_party_id: UUID, purpose: Purpose, now: datetime) -> bool:

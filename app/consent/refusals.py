@@ -20,7 +20,7 @@ from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
-from app.web.auth import Principal, Role, UnauthenticatedError
+from app.web.callers import Principal, Role, UnauthenticatedError
 
 RECORDED_REFUSALS: tuple[type[Problem], ...] = (ConsentRequiredError, NoSuchConsentError, RestrictedError)
 """The refusals about consent; an unusable photo or token is not one."""

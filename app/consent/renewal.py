@@ -20,7 +20,7 @@ from app.parties import queries as parties
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
-from app.web.auth import Principal
+from app.web.callers import Principal
 
 
 @operation("renewing a consent")

@@ -27,7 +27,7 @@ from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import Owner
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import Principal
+from app.web.callers import Principal
 
 REF_BYTES = 18
 """144 random bits in a `subject_ref`."""

@@ -30,7 +30,7 @@ from app.transparency.log.entries import LoggedAct
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
-from app.web.auth import Principal
+from app.web.callers import Principal
 
 
 @dataclass(frozen=True, slots=True)

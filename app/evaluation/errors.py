@@ -1,7 +1,9 @@
 """Errors of `mien evaluate`."""
 
+from app.kit.errors import OperatorError
 
-class EvaluationError(Exception):
+
+class EvaluationError(OperatorError):
     """The evaluation cannot run; the text gives the reason and the remedy."""
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from app import __version__
 from app.evaluation.groups import FEW_PEOPLE, NO_GROUP
 from app.evaluation.measure_images import MeasuredImages
 from app.evaluation.rates import RULE_OF_THREE, Point, Rates, round_rate
 from app.evaluation.resampling import Bounds, Intervals
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
+from app.kit.version import __version__
 
 PROTOCOL = "every genuine and every impostor pair of distinct images; one reference image, one probe image"
 PROTOCOL_LISTED = "the listed pairs of images only; one reference image, one probe image"

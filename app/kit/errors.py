@@ -3,6 +3,10 @@
 from typing import ClassVar
 
 
+class OperatorError(Exception):
+    """An error that the operator can act on: a command prints its text instead of a traceback."""
+
+
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """An error that the caller receives as a problem document (RFC 9457).
 

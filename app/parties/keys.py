@@ -19,7 +19,7 @@ from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import Principal, Role, new_token, token_digest
+from app.web.callers import Principal, Role, new_token, token_digest
 
 REPLACED = "replaced"
 """`ended_as` of a key that has a successor."""

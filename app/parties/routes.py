@@ -8,7 +8,8 @@ from pydantic import ConfigDict
 
 from app.faces.permit import Purpose
 from app.parties import examples, queries
-from app.web.auth import OpenRoute, PartyRoute, Principal, UnauthenticatedError, principal
+from app.web.auth import OpenRoute, PartyRoute, principal
+from app.web.callers import Principal, UnauthenticatedError
 from app.web.dependencies import PRIVATE, Read
 from app.web.openapi import ResponseBody, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page

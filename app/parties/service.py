@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.faces.permit import Purpose
 from app.kit.crash_points import operation
+from app.kit.errors import OperatorError
 from app.kit.text import REASON, is_blank, readable, visible
 from app.parties import keys, queries
 from app.parties.tables import PartyPurpose, RelyingParty
@@ -21,7 +22,7 @@ PARTY_PURPOSES = (Purpose.VERIFICATION, Purpose.IDENTIFICATION)
 """The purposes of relying parties; `template_renewal` is the controller's own."""
 
 
-class PartyError(ValueError):
+class PartyError(OperatorError, ValueError):
     """The operator's command cannot be carried out; the text states the reason."""
 
 

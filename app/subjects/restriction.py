@@ -13,7 +13,7 @@ from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
-from app.web.auth import Principal
+from app.web.callers import Principal
 
 
 @operation("restriction")

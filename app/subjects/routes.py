@@ -17,7 +17,8 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.kept_answers import Keep, keep_as
 from app.vault.tables import KeptAnswer
 from app.web import idempotency
-from app.web.auth import OpenRoute, PersonRoute, Principal, principal
+from app.web.auth import OpenRoute, PersonRoute, principal
+from app.web.callers import Principal
 from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read, Tx
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import RequestBody, ResponseBody, problem_responses, with_examples

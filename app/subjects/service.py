@@ -23,7 +23,7 @@ from app.vault.seal import Key
 from app.vault.sealing_context import sealing_context
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
-from app.web.auth import ForbiddenError, Principal, Role, UnauthenticatedError, new_token, token_digest
+from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, new_token, token_digest
 
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"

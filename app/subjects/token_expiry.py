@@ -19,7 +19,7 @@ from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 UNUSED = "unused"
 """`ended_as` of an unused token."""

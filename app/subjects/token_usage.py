@@ -17,7 +17,7 @@ from app.db.sqlite.store import Store
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.subjects.tables import Token
-from app.web.auth import Authenticator, Principal
+from app.web.callers import Authenticator, Principal
 
 log = structlog.get_logger()
 PAGE = 500

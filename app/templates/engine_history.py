@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.faces.cards.card import Card
 from app.kit.crash_points import operation
+from app.kit.errors import OperatorError
 from app.templates.tables import EngineRow
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.vault import Vault
 
 
-class NotInForceError(Exception):
+class NotInForceError(OperatorError):
     """Templates can only be made and renewed with the engine in force."""
 
     def __init__(self, card: Card, in_force: EngineRow | None) -> None:

@@ -20,7 +20,7 @@ from app.templates.tables import EngineRow, Template
 from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 PAGE = 25
 """Templates ended in one transaction. Each needs a new key for its consent, made under the write lock."""

@@ -34,7 +34,7 @@ from app.transparency.log.entries import LoggedAct, Value
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 PAGE = 100
 """Enrolments read at once."""

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
+from app.kit.errors import OperatorError
+
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 MAX_BYTES = 64 * 1024
 
 
-class BackupError(Exception):
+class BackupError(OperatorError):
     """A backup cannot be created or restored; the text gives the reason."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from app.kit.errors import OperatorError
+
 LOCK_FILE = "lock"
 SERVICE_LOCK_FILE = "service.lock"
 DELIVERY_LOCK_FILE = "delivery.lock"
@@ -18,7 +20,7 @@ STAGE = "restoring"
 """The directory in which a restore prepares the data."""
 
 
-class InUseError(Exception):
+class InUseError(OperatorError):
     """Another process uses the data directory; the text tells the operator how to continue."""
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from app.db.migrate import at_head, refuse_newer, upgrade
 from app.db.sqlite.store import Store
+from app.kit.errors import OperatorError
 from app.settings import Settings
 from app.vault import restore_history
 from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings
@@ -19,7 +20,7 @@ REGISTER_FILE = "register.db"
 KEK_FILE = "kek"
 
 
-class SchemaError(Exception):
+class SchemaError(OperatorError):
     """A store is not at the newest schema."""
 
 

@@ -10,6 +10,8 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.kit.errors import OperatorError
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 """96 bits, random; at most 2**32 seals under one key (NIST SP 800-38D, 8.3)."""
@@ -22,7 +24,7 @@ class SealError(Exception):
     """A sealed value does not open: another key, another context, or changed bytes. The error does not tell which."""
 
 
-class KekError(Exception):
+class KekError(OperatorError):
     """The key-encryption key is missing or malformed, or does not open the keys of the register."""
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
+from app.kit.errors import OperatorError
 from app.settings import Settings
 from app.vault.register import Ended, OldKeys, Owner, Register
 from app.vault.tables import BoundTo, EndedKind, Ending
@@ -33,7 +34,7 @@ IN_MEMORY_BYTES = 256 * 1024 * 1024
 """A larger data store is rebuilt with a temporary file."""
 
 
-class ForeignRegisterError(Exception):
+class ForeignRegisterError(OperatorError):
     """The register does not belong to this data store: with it, every row would be dead."""
 
 

@@ -15,7 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.kit.clock import utc_now
 from app.kit.errors import TooManyAttemptsError
-from app.web.auth import UnauthenticatedError
+from app.web.callers import UnauthenticatedError
 
 IPV6_NETWORK = 64
 """Prefix length, in bits, that a provider gives to one customer; the customer chooses the other bits freely."""

@@ -1,11 +1,9 @@
-"""The application log: one JSON object per line on standard error, without personal data.
+"""Log each request in one line of the application log, without personal data.
 
 A request is logged with its route template, because paths hold ids. No entry holds a body, a header, a query string, an
 exception's text or a statement's parameters.
 """
 
-import logging
-import sys
 import time
 from collections.abc import MutableMapping
 from http import HTTPStatus
@@ -23,35 +21,6 @@ REQUEST_ID = "X-Request-Id"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()
-
-
-def configure() -> None:
-    """Write Mien's events to standard error as JSON, and the place of each library's message without its text."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    # None is the root logger, for all libraries without a name here.
-    for name in (None, "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = False
-        logger.addHandler(_Bridge())
-        logger.setLevel(logging.CRITICAL if name == "uvicorn.access" else logging.WARNING)
-
-
-class _Bridge(logging.Handler):
-    """Log the place of a library's message; its text may hold personal data."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        log.warning("library", logger=record.name, place=f"{record.module}:{record.lineno}", error=error)
 
 
 class RequestLog:

@@ -36,7 +36,7 @@ from app.vault.open import open_vault
 from app.vault.vault import Vault
 from app.verification.policy import decide
 from app.verification.service import VerificationRequest, verify
-from app.web.auth import token_digest
+from app.web.callers import token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool, prepare, settings_for, skip_fsync
 from tests.support.toy_engine import _DIMENSIONS, _PHASES, _WAVES, toy_card

@@ -15,7 +15,7 @@ from app.consent import renewal
 from app.consent.policy import renewal_is_due, renewed_until
 from app.jobs.maintenance import run_maintenance
 from app.transparency.verify.canonical_json import decode_base64url
-from app.web.auth import Principal, Role
+from app.web.callers import Principal, Role
 from tests.consent.drafts import draft, publish
 from tests.consent.spies import count
 from tests.rest.conftest import slug

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import httpx
 
-from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore
 from app.callbacks.delivery_worker import DeliveryWorker
@@ -23,6 +22,7 @@ from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
 from app.faces.service import RunningEngine
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows, run_maintenance
+from app.kit.version import __version__
 from app.parties import keys as party_keys
 from app.parties import service as parties
 from app.subjects.token_usage import TokenUsage
@@ -32,7 +32,7 @@ from app.vault import rotation
 from app.vault.directory_lock import in_use
 from app.vault.open import open_vault
 from app.vault.vault import Vault
-from app.web.auth import Principal, Role
+from app.web.callers import Principal, Role
 from tests.crash.key_and_backup_files import BACKUP
 from tests.crash.preparations import (
     PHOTOS,

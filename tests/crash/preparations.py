@@ -13,12 +13,12 @@ from uuid import UUID
 import httpx
 from sqlalchemy.exc import OperationalError
 
-from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore
 from app.callbacks.registration import set_callback
 from app.comparisons import enumeration_guard
 from app.kit import crash_points
+from app.kit.version import __version__
 from app.parties import service as parties
 from app.templates import engine_history
 from app.transparency.log import signing_keys

@@ -63,7 +63,6 @@ def command(pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return pool, toy_engine.toy_card()
 
     monkeypatch.setattr(evaluating, "create_engine", engine)
-    monkeypatch.setattr("app.web.request_log.configure", lambda: None)
 
     def run(*arguments: str | Path, stated: Sequence[str] = STATED, **more: str) -> Result:
         environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **more}

@@ -33,7 +33,7 @@ from app.subjects import service as subjects
 from app.subjects.tables import Token, TokenKind
 from app.vault.vault import Vault
 from app.verification import service as verify
-from app.web.auth import Principal, Role, UnauthenticatedError
+from app.web.callers import Principal, Role, UnauthenticatedError
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService

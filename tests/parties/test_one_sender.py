@@ -36,8 +36,8 @@ def test_a_second_service_is_refused_and_commands_beside_the_first_work(root: Pa
 
 def test_an_application_that_another_program_starts_is_refused_too(root: Path) -> None:
     code = (
-        "import uvicorn; from app.main import build; from app.settings import Settings; "
-        "from app.web.request_log import configure; configure(); uvicorn.run(build(Settings()), port=0, log_config=None)"
+        "import uvicorn; from app.main import build; from app.settings import Settings; from app.kit import "
+        "application_log; application_log.configure(); uvicorn.run(build(Settings()), port=0, log_config=None)"
     )
     with run_program(root, wait=False):
         second = subprocess.run(

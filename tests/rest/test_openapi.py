@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS as KNOWN_CHECKS
 from schemathesis.checks import load_all_checks
 
-from app.web.auth import Role
+from app.web.callers import Role
 from tests.architecture.source import ROOT
 from tests.architecture.test_docs import headings
 from tests.support.service_fixture import RunningService, SharedPool, serving

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.web.auth import Role
+from app.web.callers import Role
 from tests.rest.conftest import slug
 from tests.rest.raw_http import JSON, Connection, head
 from tests.support.service_fixture import Party, Person, RunningService, enrol

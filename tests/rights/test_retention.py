@@ -16,7 +16,7 @@ from app.rights import record_expiry, retention
 from app.settings import Settings
 from app.templates import engine_history
 from app.transparency.log.entries import append_open_entry
-from app.web.auth import token_digest
+from app.web.callers import token_digest
 from tests.architecture.source import ROOT
 from tests.rights.complete_person import document
 from tests.support.byte_scan import rows

@@ -17,7 +17,7 @@ from app.subjects import service as subjects
 from app.subjects import token_expiry
 from app.subjects.token_usage import TokenUsage
 from app.vault.tables import EndedKind
-from app.web.auth import Principal, Role, token_digest
+from app.web.callers import Principal, Role, token_digest
 from tests.consent.spies import statements
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones

@@ -25,7 +25,7 @@ from app.templates import engine_history
 from app.transparency.log import batch
 from app.vault.vault import Vault
 from app.verification.service import VerificationRequest, verify
-from app.web.auth import Principal, token_digest
+from app.web.callers import Principal, token_digest
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
 from tests.support.toy_engine import toy_card

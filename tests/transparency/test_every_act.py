@@ -17,7 +17,7 @@ from app.jobs.maintenance import run_maintenance
 from app.parties import service as parties
 from app.transparency.log import signing_keys
 from app.transparency.tables import KeyUse
-from app.web.auth import token_digest
+from app.web.callers import token_digest
 from tests.consent.drafts import draft, publish
 from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
 from tests.support.launcher import environment

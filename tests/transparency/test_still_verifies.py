@@ -16,10 +16,10 @@ import httpx
 import pytest
 from scitt_cose import merkle as other_implementation
 
-from app import __version__
 from app.backup.create import back_up
 from app.backup.restore import restore
 from app.kit.clock import utc_now
+from app.kit.version import __version__
 from app.transparency.log.batch import append_batch
 from app.transparency.verify.canonical_json import decode_base64url
 from app.transparency.verify.checkpoint import Verifier, open_checkpoint

@@ -26,7 +26,7 @@ def compact(source: Path, to: Path) -> None:
     """Rewrite a database that no other process uses, without unused space and without side files."""
     create_private(to)
     with _opened(source) as original:
-        # As bytes: a path need not be UTF-8. As an absolute path: SQLite would take one that begins with `file:` as a URI.
+        # As bytes: a path need not be UTF-8. An absolute path: SQLite takes one that begins with `file:` as a URI.
         original.execute("VACUUM INTO CAST(? AS TEXT)", (bytes(to.absolute()),))
     fsync(to)
 

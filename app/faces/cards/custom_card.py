@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
 from app.faces.engine import PHOTO_SIDE, Metric
+from app.kit.errors import OperatorError
 from app.kit.text import ReadableText, to_utf8
 
 HELP: Final = "(docs/how-to/use-your-own-engine.md)"
@@ -33,7 +34,7 @@ Text = Annotated[ReadableText, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(ge=64, le=PHOTO_SIDE)]
 
 
-class CustomEngineError(Exception):
+class CustomEngineError(OperatorError):
     """An operator's network cannot be used. The message has the reason and the next step."""
 
 

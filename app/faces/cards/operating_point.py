@@ -5,10 +5,11 @@ from typing import Any
 
 from app.faces.cards.calibration import ByOrigin, CalibrationPoint, Interval, TargetGroup
 from app.faces.cards.card import Card
+from app.kit.errors import OperatorError
 from app.settings import Settings
 
 
-class UnsupportedTargetError(ValueError):
+class UnsupportedTargetError(OperatorError, ValueError):
     """The trial on the card does not support the target."""
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation
+from app.kit.errors import OperatorError
 from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.log.tiles import guard_owner
 from app.transparency.tables import KeyUse, LogHead, SigningKey
@@ -27,7 +28,7 @@ from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 
 
-class SigningKeyError(ValueError):
+class SigningKeyError(OperatorError, ValueError):
     """The operator's command about a signing key is refused. The text says why."""
 
 
