@@ -24,6 +24,7 @@ from app.demo.command_line import HOST
 from app.faces.permit import Purpose
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess
+from app.kit import application_log
 from app.kit.clock import utc_now
 from app.main import create_app, create_engine
 from app.parties import service as parties
@@ -33,7 +34,6 @@ from app.templates import store
 from app.vault.open import open_vault
 from app.verification import policy
 from app.verification import service as verify
-from app.web import request_log
 from benchmarks import pictures
 from benchmarks.report import say, table
 from benchmarks.service import Door
@@ -124,7 +124,7 @@ def _pieces(watch: Watch, door: Door, name: str, content: bytes) -> dict[str, fl
 def _door(root: Path) -> Iterator[Door]:
     """Run the application in this process, and give it a relying party."""
     with redirect_stderr((root / "log").open("w")):
-        request_log.configure()  # as `serve` does; it keeps the stream that it finds
+        application_log.configure()  # as `serve` does; it keeps the stream that it finds
     settings = Settings(data_dir=root / "data", keys_dir=root / "keys", engine_workers=1)
     vault = open_vault(settings)
     prepare(vault, settings, Run.MIGRATE)

@@ -50,7 +50,8 @@ def revision(store: Store) -> str | None:
     with store.read() as session:
         if not inspect(session.connection()).has_table("alembic_version"):
             return None
-        return session.scalar(text("SELECT version_num FROM alembic_version"))
+        found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def revisions(name: str) -> list[str]:
