@@ -6,6 +6,8 @@ JOBS   ?= 2
 
 # The tests of the export's page drive a real browser.
 BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),, and not browser)
+# Clients in other languages.
+FOREIGN := $(if $(shell command -v curl && command -v javac && command -v npm),, and not foreign)
 # Those of failing disks, power cuts and wrong clocks run the program under these.
 FAULTS := $(if $(shell command -v fiu-run && command -v strace && command -v faketime),, and not injected)
 # Tests that are named are run, the slow ones too.
@@ -17,7 +19,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-unit test-slow check reliability format lock clean bench fuzz machine
+.PHONY: help demo run test test-unit test-slow check reliability format lock clean bench fuzz schemathesis machine
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,18 +32,19 @@ run: setup-run ## Serve
 	@.venv/bin/python -m app serve $(ARGS)
 
 test: setup-dev ## Run the tests but the slow ones, two at a time; ARGS=tests/laws runs all of tests/laws
-	@$(PYTEST) -m "$(QUICK)$(BROWSER)$(FAULTS)" $(ARGS)
+	@$(PYTEST) -m "$(QUICK)$(BROWSER)$(FOREIGN)$(FAULTS)" $(ARGS)
 	@$(LEFT_OUT)
 
 test-unit: setup-dev ## Run the tests that start no service and no process: the quick check of a change
 	@$(PYTEST) -m unit $(ARGS)
 
 test-slow: setup-dev ## Run the slow tests
-	@$(PYTEST) -m "slow$(BROWSER)$(FAULTS)" $(ARGS)
+	@$(PYTEST) -m "slow$(BROWSER)$(FOREIGN)$(FAULTS)" $(ARGS)
 	@$(LEFT_OUT)
 
 define LEFT_OUT
 test -z '$(BROWSER)' || echo 'There is no Chromium: the tests marked `browser` were left out (apt-get install chromium).'; \
+test -z '$(FOREIGN)' || echo 'The tests marked `foreign` were left out: apt-get install curl default-jdk-headless nodejs npm.'; \
 test -z '$(FAULTS)' || echo 'The tests marked `injected` were LEFT OUT: apt-get install fiu-utils strace faketime.'
 endef
 
@@ -62,6 +65,9 @@ fuzz: setup-fuzz ## Send broken pictures to the decoder for half a minute
 	@mkdir -p build/fuzz/seen build/fuzz/found
 	@PYTHONPATH=.venv/fuzz .venv/bin/python -m fuzz.decode -max_total_time=30 -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
 		-artifact_prefix=build/fuzz/found/ -verbosity=0 -print_final_stats=1 $(ARGS) build/fuzz/seen fuzz/corpus
+
+schemathesis: setup-dev ## Send generated requests to every operation, in each role: EXAMPLES=50
+	@.venv/bin/python -m fuzz.api --max-examples $(or $(EXAMPLES),50) $(ARGS)
 
 machine: setup-dev ## Run random operations and crashes on a service, for about ten minutes: EXAMPLES=100 STEPS=40
 	@MIEN_MACHINE_EXAMPLES=$(or $(EXAMPLES),100) MIEN_MACHINE_STEPS=$(or $(STEPS),40) \

@@ -1,11 +1,10 @@
 """Liveness, readiness and metrics, computed on each request and not cached."""
 
 import ipaddress
-from contextlib import suppress
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
@@ -13,14 +12,13 @@ from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.db.migrate import NewerSchemaError
 from app.kit.errors import NotFoundError
-from app.templates import coverage
 from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import SchemaError, check
 from app.vault.seal import KekError
 from app.vault.vault import ForeignRegisterError
 from app.web.auth import OpenRoute
-from app.web.dependencies import AppEngine, AppSettings, AppVault
-from app.web.metrics import CONTENT_TYPE, Metrics
+from app.web.dependencies import AppEngine, AppMetrics, AppSettings, AppVault
+from app.web.metrics import CONTENT_TYPE
 from app.web.openapi import Example, media_response, merge_responses, problem_responses, with_examples
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
@@ -76,13 +74,13 @@ class ReadyOut(BaseModel):
 
 
 @router.get("/livez")
-def livez() -> LiveOut:
+def check_liveness() -> LiveOut:
     """Check that the process runs. Any answer means that it does."""
     return LiveOut()
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def readyz(response: Response, engine: AppEngine, vault: AppVault, settings: AppSettings) -> ReadyOut:
+def check_readiness(response: Response, engine: AppEngine, vault: AppVault, settings: AppSettings) -> ReadyOut:
     """Check that the service is ready.
 
     It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
@@ -127,24 +125,14 @@ def readyz(response: Response, engine: AppEngine, vault: AppVault, settings: App
         problem_responses(NotFoundError), media_response("text/plain", "Metrics in the text format of Prometheus.")
     ),
 )
-def metrics(request: Request, engine: AppEngine, vault: AppVault, settings: AppSettings) -> Response:
+def get_metrics(request: Request, counts: AppMetrics, settings: AppSettings) -> Response:
     """Read metrics.
 
     The setting `MIEN_METRICS` decides who may read them. No label names a person or a relying party.
     """
     if settings.metrics == "off" or (settings.metrics == "local" and not _from_this_machine(request)):
         raise NotFoundError
-    requests: Metrics = request.app.state.metrics
-    gauges = CollectorRegistry()
-    Gauge("mien_engine_workers", "Running engine workers.", registry=gauges).set(engine.pool.status().workers)
-    # The operator needs the other metrics also when the store cannot be read.
-    with suppress(DBAPIError), vault.data.read() as session:
-        labels = ("engine", "weights", "in_force")
-        templates = Gauge("mien_templates", "Templates by the engine that made them.", labels, registry=gauges)
-        for row, count in coverage.count_by_engine(session):
-            in_force = str(row.in_force_until is None).lower()
-            templates.labels(row.engine_id, row.weights_sha256[:16], in_force).set(count)
-    return Response(generate_latest(requests.registry) + generate_latest(gauges), media_type=CONTENT_TYPE)
+    return Response(generate_latest(counts.registry), media_type=CONTENT_TYPE)
 
 
 def _from_this_machine(request: Request) -> bool:

@@ -14,6 +14,7 @@ from starlette.types import Lifespan
 
 from app import health
 from app.api_texts import TEXTS, prototype_texts
+from app.callbacks.webhook import WEBHOOKS
 from app.comparisons import routes as comparisons
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
@@ -25,7 +26,7 @@ from app.faces.cards.card import Card
 from app.faces.cards.select import select_card
 from app.faces.service import RunningEngine
 from app.faces.workers.pool import EnginePool
-from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler
+from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
 from app.kit.clock import Clock, utc_now
 from app.kit.errors import Problem
 from app.kit.version import __version__
@@ -44,13 +45,13 @@ from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import ForeignRegisterError, Vault
 from app.verification import routes as verification
-from app.web import openapi, problems, swagger
+from app.web import openapi_document, problems, swagger
 from app.web.body_limits import BodyLimits
 from app.web.callers import Authenticator
 from app.web.idempotency import RequestsInProgress
 from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
-from app.web.middleware import ControllerHeader, Cors, HeadAsGet
+from app.web.middleware import ControllerHeader, Cors, HeadAsGet, RootPath
 from app.web.rate_limit import RateLimiter
 from app.web.request_log import RequestLog
 
@@ -147,21 +148,22 @@ def create_app(
     """
     running_engine, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
     prepare(vault, settings, Run.COMMAND, clock=clock)
-    service = _Service(settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, clock=clock)
+    metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
+    service = _Service(
+        settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, metrics=metrics, clock=clock
+    )
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings = settings
     app.state.clock = clock
-    app.state.vault = vault
-    app.state.data = vault.data
+    app.state.vault, app.state.data = vault, vault.data
     app.state.engine = running_engine
     app.state.gate = _live_gate(settings, vault, running_engine.card)
-    app.state.metrics = Metrics()
-    app.state.in_progress = RequestsInProgress()
+    app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = _authenticators(token_usage, clock)
     problems.install(app, storage=(KekError, SealError), before_answer=_record_refusal)
-    openapi.describe(app)
+    openapi_document.describe(app, WEBHOOKS)
     swagger.install(app)
     _add_middleware(app, settings)
     _include_routers(app, settings)
@@ -224,13 +226,15 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             Cors,
             allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-Request-Id"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
     if settings.profile == "prototype":
         app.add_middleware(ControllerHeader, controller=settings.controller)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
+    if settings.root_path:
+        app.add_middleware(RootPath, root_path=settings.root_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +245,7 @@ class _Service:
     vault: Vault
     engine: RunningEngine
     token_usage: TokenUsage
+    metrics: Metrics
     clock: Clock
 
     @asynccontextmanager
@@ -254,7 +259,10 @@ class _Service:
             for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
-            with scheduler.running(self._jobs() if background else ()):
+            with (
+                serve_metrics.listening(settings.metrics_listen, self.metrics.registry),
+                scheduler.running(self._jobs() if background else (), on_success=self.metrics.note_success),
+            ):
                 yield
             await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
             await anyio.to_thread.run_sync(self.engine.pool.close)

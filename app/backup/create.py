@@ -17,7 +17,7 @@ from app.db.sqlite import files
 from app.kit.crash_points import operation, step
 from app.kit.progress import Progress
 from app.settings import Settings
-from app.vault.backup_manifest import MANIFEST_FILE, BackupError, Manifest
+from app.vault.backup_manifest import LAST_BACKUP_FILE, MANIFEST_FILE, BackupError, Manifest
 from app.vault.directory_lock import locked
 from app.vault.open import DATA_FILE
 
@@ -55,6 +55,8 @@ def back_up(settings: Settings, *, to: Path, version: str, now: datetime, progre
         making.rename(to)
         files.fsync(to.parent)
         step("backup in place")
+        # Its time is the metric of the last backup.
+        (settings.data_dir / LAST_BACKUP_FILE).touch(mode=0o600)
     return manifest
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.callbacks import deliveries
@@ -79,6 +79,11 @@ def list_waiting(session: Session, party_id: UUID) -> Sequence[UUID]:
     """Return the ids of the messages to one relying party, the oldest first."""
     mine = select(Message.id).where(Message.relying_party_id == party_id)
     return session.scalars(mine.order_by(Message.made_on, Message.id)).all()
+
+
+def count_waiting(session: Session) -> int:
+    """Return the number of messages that are not settled."""
+    return session.scalar(select(func.count(Message.id))) or 0
 
 
 def claim(session: Session, message_id: UUID) -> tuple[Message, str] | None:

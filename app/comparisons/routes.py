@@ -87,7 +87,7 @@ class DisputeOut(ResponseBody):
 
 
 @router.get("", dependencies=PRIVATE)
-def comparisons(
+def list_comparisons(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ComparisonOut]:
     """List every use of your templates, the newest first.
@@ -106,8 +106,8 @@ def comparisons(
     return Page.cut(found, limit, out=show)
 
 
-@router.delete("", name="shorten_comparisons", dependencies=PRIVATE)
-def shorten(
+@router.delete("", dependencies=PRIVATE)
+def shorten_comparisons(
     me: Me,
     vault: AppVault,
     clock: AppClock,
@@ -122,7 +122,7 @@ def shorten(
 
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def dispute(
+def dispute_comparison(
     comparison_id: UUID, me: Me, vault: AppVault, clock: AppClock, body: DisputeIn = WITHOUT_NOTE
 ) -> DisputeOut:
     """Report that a comparison was not you.

@@ -69,8 +69,8 @@ class DeliveryOut(ResponseBody):
     settled_at: datetime | None
 
 
-@router.get("", name="me", dependencies=PRIVATE)
-def account_summary(me: Me, session: Read, vault: AppVault, settings: AppSettings, now: Now) -> MeOut:
+@router.get("", dependencies=PRIVATE)
+def get_account(me: Me, session: Read, vault: AppVault, settings: AppSettings, now: Now) -> MeOut:
     """Read the summary of your account. All data held about you is at `/v1/me/access`."""
     subject = subjects.get(session, me.id)
     due = renewal.list_due(session, subject_id=me.id, days=settings.renewal_days, now=now)
@@ -82,7 +82,7 @@ def account_summary(me: Me, session: Read, vault: AppVault, settings: AppSetting
     )
 
 
-@delivery_router.get("", name="deliveries", dependencies=PRIVATE)
+@delivery_router.get("", dependencies=PRIVATE)
 def list_deliveries(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[DeliveryOut]:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import ConfigDict
 
 from app.consent import examples, notices, proofs
@@ -13,14 +13,12 @@ from app.kit.errors import NotFoundError
 from app.web.auth import OpenRoute
 from app.web.dependencies import PRIVATE, Read
 from app.web.openapi import ResponseBody, media_response, merge_responses, problem_responses, with_examples
-from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, cursor_pattern
+from app.web.pagination import AFTER, DEFAULT_LIMIT, Limit, Page, matching
 
 router = APIRouter(prefix="/v1/notices", tags=["open to all"], route_class=OpenRoute)
 proof_router = APIRouter(prefix="/v1/consent-proofs", tags=["open to all"], route_class=OpenRoute)
 
-PurposeAndLanguage = Annotated[
-    Annotated[str, cursor_pattern(rf"({'|'.join(Purpose)})\..{{1,16}}")] | None, Query(description=CURSOR_DESCRIPTION)
-]
+PurposeAndLanguage = Annotated[str | None, matching(rf"({'|'.join(Purpose)})\..{{1,16}}"), AFTER]
 """Position in the list of notices; one is in force for each purpose and language."""
 MARKDOWN = media_response("text/markdown", "The exact text of the notice.")
 
@@ -52,7 +50,7 @@ class ProofOut(ResponseBody):
     """None while the consent is in force."""
 
 
-@router.get("", name="notices_in_force")
+@router.get("")
 def list_notices(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
     """List the notices in force. One for each purpose and language: read yours before you decide."""
     found = notices.list_in_force(session)
@@ -60,7 +58,7 @@ def list_notices(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndL
 
 
 @router.get("/{sha256}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), MARKDOWN))
-def notice_text(sha256: str, session: Read) -> Response:
+def get_notice(sha256: str, session: Read) -> Response:
     """Read a notice. Its address contains the SHA-256 of its text, so the text never changes."""
     return Response(
         notices.read_text(session, sha256),
@@ -70,7 +68,7 @@ def notice_text(sha256: str, session: Read) -> Response:
 
 
 @proof_router.get("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def consent_proof(consent_id: UUID, session: Read) -> ProofOut:
+def get_consent_proof(consent_id: UUID, session: Read) -> ProofOut:
     """Read the proof that a consent existed.
 
     Each holder of the consent's random id can read it, without an account, and for a time after the consent has ended.

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from app.consent import examples, queries, renewal, service
@@ -26,14 +26,12 @@ from app.web.auth import PartyRoute, PersonRoute
 from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
 from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
-from app.web.pagination import CURSOR_DESCRIPTION, DEFAULT_LIMIT, Limit, Page, Position, cursor_pattern
+from app.web.pagination import AFTER, DEFAULT_LIMIT, Limit, Page, Position, matching
 
 router = APIRouter(prefix="/v1/me/consents", tags=["consent"], route_class=PersonRoute)
 party_router = APIRouter(prefix="/v1/relying-party", tags=["relying party"], route_class=PartyRoute)
 
-Reference = Annotated[
-    Annotated[str, cursor_pattern(r"[A-Za-z0-9_-]{24}")] | None, Query(description=CURSOR_DESCRIPTION)
-]
+Reference = Annotated[str | None, matching(r"[A-Za-z0-9_-]{24}"), AFTER]
 """Position in the list of references. Any well-formed reference is accepted, so that none is confirmed to exist."""
 NoticeDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -165,7 +163,7 @@ class ReferenceOut(ResponseBody):
         {200: {"model": DecisionOut, "description": "Already given"}},
     ),
 )
-def decide(
+def decide_consent(
     body: ConsentIn,
     response: Response,
     me: Me,
@@ -208,7 +206,7 @@ def _given_out(given: service.GivenConsent, *, response: Response) -> DecisionOu
     return DecisionOut.of(given.grant, decision=ConsentDecision.GIVEN, receipt=given.receipt)
 
 
-@router.get("", name="consents", dependencies=PRIVATE)
+@router.get("", dependencies=PRIVATE)
 def list_consents(
     me: Me, session: Read, vault: AppVault, now: Now, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> ConsentsOut:
@@ -221,7 +219,7 @@ def list_consents(
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def withdraw(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> WithdrawalOut:
+def withdraw_consent(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> WithdrawalOut:
     """Withdraw a consent.
 
     When this returns, its template, photos and key are destroyed and no decision uses it any more. You can repeat the
@@ -233,11 +231,10 @@ def withdraw(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> With
 
 @router.post(
     "/{consent_id}/renewal",
-    name="renew",
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
-def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, clock: AppClock) -> RenewedOut:
+def renew_consent(consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, clock: AppClock) -> RenewedOut:
     """Renew a consent.
 
     Read the notice again and agree once more: the consent's end moves, and your template and reference stay. If the
@@ -249,7 +246,7 @@ def renew(consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, clock: App
     return RenewedOut.of(grant, receipt=receipt)
 
 
-@party_router.get("/subjects", name="relying_party_subjects", dependencies=PRIVATE)
+@party_router.get("/subjects", dependencies=PRIVATE)
 def list_references(
     party: Party, session: Read, now: Now, limit: Limit = DEFAULT_LIMIT, after: Reference = None
 ) -> Page[ReferenceOut]:

@@ -140,7 +140,7 @@ class DeletionOut(BaseModel):
         problem_responses(NotTheSamePersonError, *PHOTO_REFUSALS, members=examples.first_photo),
     ),
 )
-def enrol(
+def enrol_photos(
     me: Me,
     vault: AppVault,
     engine: AppEngine,
@@ -183,7 +183,7 @@ def enrol(
 
 
 @router.get("/enrolments", dependencies=PRIVATE)
-def enrolments(
+def list_enrolments(
     me: Me, vault: AppVault, now: Now, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None
 ) -> Page[EnrolmentOut]:
     """List your enrolments, oldest first.
@@ -201,11 +201,10 @@ def enrolments(
 
 @router.delete(
     "/enrolments/{enrolment_id}",
-    name="delete_enrolment",
     dependencies=PRIVATE,
     responses=problem_responses(NotFoundError),
 )
-def delete(enrolment_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> DeletionOut:
+def delete_enrolment(enrolment_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> DeletionOut:
     """Delete an enrolment. Its templates, photos and keys are gone when this returns; your consents stay in force."""
     erased = service.delete_enrolment(vault, subject_id=me.id, enrolment_id=enrolment_id, clock=clock)
     return DeletionOut(enrolment_id=enrolment_id, erased_from_disk=erased)
@@ -214,7 +213,7 @@ def delete(enrolment_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> Dele
 @router.get(
     "/photos/{photo_id}", response_class=Response, responses=merge_responses(problem_responses(NotFoundError), JPEG)
 )
-def photo(photo_id: UUID, me: Me, vault: AppVault) -> Response:
+def get_photo(photo_id: UUID, me: Me, vault: AppVault) -> Response:
     """Download one of your kept photos. Its location, camera data and comments were never kept."""
     jpeg = service.open_photo(vault, subject_id=me.id, photo_id=photo_id)
     return Response(jpeg, media_type="image/jpeg", headers=NO_STORE)

@@ -26,9 +26,13 @@ class Job:
 
 
 @contextmanager
-def running(jobs: Sequence[Job]) -> Iterator[None]:
-    """Start every job at once; at the end of the block stop them in the same order."""
-    started = [_start(job) for job in jobs]
+def running(jobs: Sequence[Job], *, on_success: Callable[[str], None] = lambda _name: None) -> Iterator[None]:
+    """Start every job at once; at the end of the block stop them in the same order.
+
+    Args:
+        on_success: called with the name of a job after each run that raised nothing.
+    """
+    started = [_start(job, on_success) for job in jobs]
     try:
         yield
     finally:
@@ -36,7 +40,7 @@ def running(jobs: Sequence[Job]) -> Iterator[None]:
             stop()
 
 
-def _start(job: Job) -> Callable[[], None]:
+def _start(job: Job, on_success: Callable[[str], None]) -> Callable[[], None]:
     """Run *job* now and then on its clock. Returns the function that stops it."""
     stopped = threading.Event()
 
@@ -44,6 +48,7 @@ def _start(job: Job) -> Callable[[], None]:
         while not stopped.is_set():
             try:
                 job.run()
+                on_success(job.name)
             except Exception as error:  # noqa: BLE001 - a failed run must not prevent the next one
                 log.error("job failed", job=job.name, error=type(error).__name__)
             stopped.wait(job.every_s)

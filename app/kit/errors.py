@@ -1,6 +1,6 @@
 """Errors as data: a status, a permanent public slug, a title, and a detail that tells the caller how to continue."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 
 class OperatorError(Exception):
@@ -56,6 +56,15 @@ class InvalidRequestError(Problem):
         """Take a JSON pointer and a reason for each wrong field; never the rejected value."""
         super().__init__(errors=[{"pointer": pointer, "detail": reason} for pointer, reason in errors])
 
+    def in_query(self, *names: str) -> Self:
+        """Name the parameter of the query of each wrong field, "" for fields of the body."""
+        faults: Any = self.members["errors"]
+        self.members["errors"] = [
+            {"pointer": fault["pointer"], **({"parameter": name} if name else {}), "detail": fault["detail"]}
+            for fault, name in zip(faults, names, strict=True)
+        ]
+        return self
+
 
 class BusyError(Problem):
     """The engine has no free worker and no room in its queue. Rights are still answered."""
@@ -74,6 +83,7 @@ class TooManyAttemptsError(Problem):
     slug = "too-many-attempts"
     title = "Too many attempts"
     detail = "Too many attempts from your network. Wait for as long as the header `Retry-After` says, in seconds."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
     def __init__(self, *, retry_after_s: int) -> None:
         """Take the seconds that the caller must wait."""

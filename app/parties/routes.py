@@ -12,7 +12,7 @@ from app.web.auth import OpenRoute, PartyRoute, principal
 from app.web.callers import Principal, UnauthenticatedError
 from app.web.dependencies import PRIVATE, Read
 from app.web.openapi import ResponseBody, with_examples
-from app.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
+from app.web.pagination import DEFAULT_LIMIT, Limit, Page, RowId
 
 Party = Annotated[Principal, Depends(principal)]
 """The relying party that makes the request."""
@@ -39,14 +39,14 @@ class PartyOut(ResponseBody):
 
 
 @open_router.get("/relying-parties")
-def relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: Cursor = None) -> Page[PartyOut]:
+def list_relying_parties(session: Read, limit: Limit = DEFAULT_LIMIT, after: RowId = None) -> Page[PartyOut]:
     """List the relying parties. Each with its purposes, its contact, and the way in without a face."""
     parties = queries.list_active(session, limit=limit + 1, after=after)
     return Page.cut(parties, limit, key=lambda party: party.relying_party_id, out=PartyOut.of)
 
 
-@router.get("", name="relying_party", dependencies=PRIVATE)
-def own_entry(party: Party, session: Read) -> PartyOut:
+@router.get("", dependencies=PRIVATE)
+def get_relying_party(party: Party, session: Read) -> PartyOut:
     """Read your own entry. It is the same as in the public list."""
     found = queries.get(session, party.id)
     if found is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -76,6 +76,11 @@ def resume(vault: Vault, *, settings: Settings, now: datetime) -> int:
     if rebuild_due:
         _rebuild(vault)
     return completed
+
+
+def count_in_progress(session: Session) -> int:
+    """Return the number of erasures that some store has not confirmed yet."""
+    return session.scalar(select(func.count(Erasure.id)).where(Erasure.completed_on.is_(None))) or 0
 
 
 def _run(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict
 
@@ -20,7 +20,7 @@ from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
-from app.web.openapi import ResponseBody, media_response, problem_responses, with_examples
+from app.web.openapi import ResponseBody, Responses, header_refs, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
@@ -74,6 +74,9 @@ class ErasureOut(ResponseBody):
     """Signed receipt, once the erasure is completed. It does not name you."""
 
 
+IN_PROGRESS: Responses = {202: {"model": ErasureOut, "description": "In progress", "headers": header_refs("Location")}}
+
+
 def _show_receipt(vault: Vault, receipt: receipts.OwnReceipt) -> ReceiptOut:
     return ReceiptOut(
         receipt_id=receipt.id,
@@ -91,8 +94,8 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
     return ErasureOut.of(found, erasure_id=found.id, kept=[item.model_dump() for item in kept], receipt=receipt)
 
 
-@router.get("/access", name="access", response_class=StreamingResponse, responses=DOCUMENT)
-def get_access(
+@router.get("/access", response_class=StreamingResponse, responses=DOCUMENT)
+def get_access_document(
     me: Me,
     vault: AppVault,
     settings: AppSettings,
@@ -114,8 +117,8 @@ def get_access(
     return StreamingResponse(access.document(request), media_type="application/json", headers=NO_STORE)
 
 
-@router.get("/export", name="export", response_class=StreamingResponse, responses=ARCHIVE)
-def get_export(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
+@router.get("/export", response_class=StreamingResponse, responses=ARCHIVE)
+def export_data(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
     """Export all your data.
 
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
@@ -131,7 +134,7 @@ def get_export(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine
 
 
 @router.get("/receipts", dependencies=PRIVATE)
-def my_receipts(
+def list_receipts(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:
     """List your receipts. Newest first, each with its proof once it is in the transparency log."""
@@ -141,7 +144,7 @@ def my_receipts(
 
 
 @policy_router.get("/retention-policy")
-def retention_policy(settings: AppSettings, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
+def list_retention_rules(settings: AppSettings, limit: Limit = DEFAULT_LIMIT, after: Position = None) -> Page[RuleOut]:
     """Read the retention policy. Each kind of data with the reason, the time, and how it ends."""
     rules = list(enumerate(retention.policy(settings), start=1))[after or 0 :]
     return Page.cut(
@@ -149,16 +152,16 @@ def retention_policy(settings: AppSettings, limit: Limit = DEFAULT_LIMIT, after:
     )
 
 
-@policy_router.get("/schemas/access", name="access_schema", responses=SCHEMA)
+@policy_router.get("/schemas/access", responses=SCHEMA)
 def get_access_schema() -> dict[str, Any]:
     """Read the JSON Schema of the access document. For programs that read exports."""
     return access_schema.schema()
 
 
-@router.delete(
-    "", name="erase_me", dependencies=PRIVATE, responses={202: {"model": ErasureOut, "description": "In progress"}}
-)
-def erase(me: Me, response: Response, vault: AppVault, settings: AppSettings, now: Now) -> ErasureOut:
+@router.delete("", dependencies=PRIVATE, responses=IN_PROGRESS)
+def erase_account(
+    me: Me, request: Request, response: Response, vault: AppVault, settings: AppSettings, now: Now
+) -> ErasureOut:
     """Erase your account and all its data.
 
     No reason, no waiting period. You are out of matching at once. If a store has not confirmed yet, the answer is 202
@@ -167,11 +170,11 @@ def erase(me: Me, response: Response, vault: AppVault, settings: AppSettings, no
     found = erasure.erase(vault, subject_id=me.id, settings=settings, now=now)
     if found.status is ErasureStatus.IN_PROGRESS:
         response.status_code = 202
-        response.headers["Location"] = f"{open_router.prefix}/{found.id}"
+        response.headers["Location"] = f"{request.scope['root_path']}{open_router.prefix}/{found.id}"
     return _show_erasure(vault, found, settings, now=now)
 
 
-@open_router.get("/{erasure_id}", name="erasure", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
+@open_router.get("/{erasure_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def get_erasure(erasure_id: UUID, vault: AppVault, settings: AppSettings, now: Now) -> ErasureOut:
     """See the state of an erasure. Needs no token, since the account is gone."""
     return _show_erasure(vault, erasure.get(vault, erasure_id=erasure_id), settings, now=now)

@@ -136,7 +136,7 @@ class NewTokenOut(ResponseBody):
         service.RegistrationClosedError, TooManyAttemptsError, NotReadyError, *idempotency.PROBLEMS
     ),
 )
-def register(
+def register_subject(
     request: Request,
     body: RegistrationIn,
     vault: AppVault,
@@ -170,7 +170,7 @@ def register(
     dependencies=PRIVATE,
     responses=problem_responses(service.UnknownRecoveryCodeError, TooManyAttemptsError),
 )
-def recover(request: Request, body: RecoveryIn, vault: AppVault, now: Now) -> RegisteredOut:
+def recover_account(request: Request, body: RecoveryIn, vault: AppVault, now: Now) -> RegisteredOut:
     """Recover your account with the recovery code.
 
     You get a new token and a new code; all older tokens and the used code end. The number of wrong codes from one
@@ -183,14 +183,14 @@ def recover(request: Request, body: RecoveryIn, vault: AppVault, now: Now) -> Re
 
 
 @router.patch("", dependencies=PRIVATE)
-def rectify(body: RectificationIn, me: Me, session: Tx, vault: AppVault, now: Now) -> RectifiedOut:
+def rectify_account(body: RectificationIn, me: Me, session: Tx, vault: AppVault, now: Now) -> RectifiedOut:
     """Correct your display name. Null removes it (GDPR Art. 16)."""
     subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
     return RectifiedOut.of(subject, subject_id=me.id, display_name=body.display_name, receipt=receipt)
 
 
 @router.put("/restriction", dependencies=PRIVATE)
-def restrict(me: Me, vault: AppVault, clock: AppClock) -> RestrictionOut:
+def restrict_matching(me: Me, vault: AppVault, clock: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
     Your data stays unchanged, but no relying party gets an answer about you until you lift the restriction (GDPR
@@ -200,12 +200,12 @@ def restrict(me: Me, vault: AppVault, clock: AppClock) -> RestrictionOut:
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
-def lift(me: Me, session: Tx, vault: AppVault, now: Now) -> RestrictionOut:
+def lift_restriction(me: Me, session: Tx, vault: AppVault, now: Now) -> RestrictionOut:
     """Lift the restriction. Your consents in force can be used again. You can repeat the request without effect."""
     return RestrictionOut(restricted=False, receipt=restriction.lift_restriction(session, vault, by=me, now=now))
 
 
-@router.get("/tokens", name="tokens", dependencies=PRIVATE)
+@router.get("/tokens", dependencies=PRIVATE)
 def list_tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayAndId = None) -> Page[TokenOut]:
     """List your access tokens. The service stores only their hashes, so a token cannot be read again."""
     return Page.part(

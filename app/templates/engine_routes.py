@@ -22,8 +22,8 @@ SHORTENED_CARD: Example = {
 CARD = media_response("application/json", "The card; `in_force` has the current threshold.", shortened=SHORTENED_CARD)
 
 
-@router.get("/engine", name="engine", responses=CARD)
-def read_card(engine: AppEngine) -> dict[str, Any]:
+@router.get("/engine", responses=CARD)
+def get_engine(engine: AppEngine) -> dict[str, Any]:
     """Read the engine's card.
 
     It has the weights, the training data, whether the people in that data agreed, the error rates by group, and the

@@ -70,13 +70,13 @@ class VerdictOut(BaseModel):
 
 
 @router.get("/.well-known/jwks.json", responses=KEYS)
-def jwks(vault: AppVault) -> dict[str, Any]:
+def get_public_keys(vault: AppVault) -> dict[str, Any]:
     """Read the public keys. The set has also retired keys of receipts and checkpoints: their signatures stay valid."""
     return signing_keys.build_jwks(vault)
 
 
 @router.get("/v1/log/checkpoint", response_class=Response, responses=NOTE)
-def checkpoint(vault: AppVault) -> Response:
+def get_checkpoint(vault: AppVault) -> Response:
     """Read the newest checkpoint of the transparency log.
 
     Keep it: with it you can prove later that the log was not rewritten.
@@ -85,7 +85,7 @@ def checkpoint(vault: AppVault) -> Response:
 
 
 @router.get("/v1/log/proof", responses=problem_responses(log.LeafNotFoundError))
-def proof(vault: AppVault, leaf: Leaf) -> InclusionOut:
+def prove_inclusion(vault: AppVault, leaf: Leaf) -> InclusionOut:
     """Read the proof that an entry is in the transparency log.
 
     The receipt names the leaf of its entry. A new leaf joins the log with the next batch, within the time that the
@@ -95,7 +95,7 @@ def proof(vault: AppVault, leaf: Leaf) -> InclusionOut:
 
 
 @router.get("/v1/log/consistency")
-def consistency(vault: AppVault, size: Size) -> ConsistencyOut:
+def prove_consistency(vault: AppVault, size: Size) -> ConsistencyOut:
     """Read the proof that the transparency log only grew.
 
     It shows that the log begins with all entries of an earlier size.
@@ -103,14 +103,14 @@ def consistency(vault: AppVault, size: Size) -> ConsistencyOut:
     return ConsistencyOut.model_validate(log.prove_consistency(vault, size))
 
 
-@router.post("/v1/receipts/verify", name="verify_receipt")
-def verify(body: ReceiptIn, vault: AppVault) -> VerdictOut:
+@router.post("/v1/receipts/verify")
+def verify_receipt(body: ReceiptIn, vault: AppVault) -> VerdictOut:
     """Verify a receipt. You can also do this without the service: `mien verify-receipt`, docs/reference/receipts.md."""
     verdict = check.check_receipt(vault, body.receipt)
     return VerdictOut(valid=verdict.valid, reason=verdict.reason)
 
 
 @router.get("/v1/schemas/receipt", responses=SCHEMA)
-def receipt_schema() -> dict[str, Any]:
+def get_receipt_schema() -> dict[str, Any]:
     """Read the schema of a receipt's content. It is a JSON Schema, for programs that read receipts."""
     return receipts.receipt_schema()

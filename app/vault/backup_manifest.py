@@ -11,6 +11,8 @@ from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 from app.kit.errors import OperatorError
 
 MANIFEST_FILE = "manifest.json"
+LAST_BACKUP_FILE = "last-backup"
+"""An empty file in the data directory; its time is that of the last backup."""
 FORMAT = 1
 MAX_BYTES = 64 * 1024
 

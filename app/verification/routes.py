@@ -20,7 +20,7 @@ from app.vault.tables import KeptAnswer
 from app.verification import service
 from app.web import idempotency
 from app.web.auth import PartyRoute
-from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppSettings, AppVault, image_bytes
+from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppMetrics, AppSettings, AppVault, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import ResponseBody, problem_responses, with_examples
 
@@ -45,7 +45,6 @@ class VerifiedOut(ResponseBody):
 
 @router.post(
     "/verifications",
-    name="verify",
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(
         NoSuchConsentError,
@@ -56,12 +55,13 @@ class VerifiedOut(ResponseBody):
         *idempotency.PROBLEMS,
     ),
 )
-def verification(
+def verify_photo(
     party: Party,
     vault: AppVault,
     engine: AppEngine,
     settings: AppSettings,
     clock: AppClock,
+    metrics: AppMetrics,
     once: idempotency.IdempotencyKey,
     subject_ref: Annotated[
         str,
@@ -84,9 +84,11 @@ def verification(
 
     def verify_probe(keep: Keep[VerifiedOut]) -> VerifiedOut:
         keep_result = keep_as(verified_out, keep)
-        return verified_out(
-            service.verify(vault, engine, request, probe=image, settings=settings, clock=clock, keep=keep_result)
+        result = service.verify(
+            vault, engine, request, probe=image, settings=settings, clock=clock, keep=keep_result
         )
+        metrics.count_decision(result.decision)
+        return verified_out(result)
 
     operation = idempotency.Operation(
         "verification",

@@ -15,6 +15,7 @@ from app.faces.service import RunningEngine
 from app.kit.clock import Clock
 from app.settings import Settings
 from app.vault.vault import Vault
+from app.web.metrics import Metrics
 from app.web.problems import TooLargeError
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -63,6 +64,8 @@ AppEngine = Annotated[RunningEngine, from_state("engine")]
 """The engine in force."""
 AppVault = Annotated[Vault, from_state("vault")]
 """Both stores, for services that open several short transactions."""
+AppMetrics = Annotated[Metrics, from_state("metrics")]
+"""The counts of the application."""
 AppClock = Annotated[Clock, from_state("clock")]
 """For services that take long: their decision needs a later time than their beginning."""
 

@@ -1,6 +1,8 @@
 """Metrics for the operator, in Prometheus' text format. No label names a person, a relying party or an address."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -9,7 +11,7 @@ NO_ROUTE = "none"
 
 
 class Metrics:
-    """The request metrics of one application."""
+    """The counts of one application. Collectors of its state are added to `registry`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -22,8 +24,24 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._refusals = Counter("mien_refusals", "Problem documents answered.", ("slug",), registry=self.registry)
+        self._decisions = Counter("mien_decisions", "Decisions answered.", ("decision",), registry=self.registry)
+        self._job_age = Gauge(
+            "mien_job_age_seconds", "Seconds since the job last succeeded.", ("name",), registry=self.registry
+        )
 
-    def count_request(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """Count one answered request."""
+    def count_request(self, method: str, route: str | None, status: int, seconds: float, slug: str | None) -> None:
+        """Count one answered request; *slug* is that of a problem document."""
         self._requests.labels(method, route or NO_ROUTE, status).inc()
         self._seconds.labels(route or NO_ROUTE).observe(seconds)
+        if slug is not None:
+            self._refusals.labels(slug).inc()
+
+    def count_decision(self, decision: str) -> None:
+        """Count one decision that a relying party got."""
+        self._decisions.labels(decision).inc()
+
+    def note_success(self, job: str) -> None:
+        """Note that a job beside the requests has just succeeded."""
+        now = time.monotonic()
+        self._job_age.labels(job).set_function(lambda: time.monotonic() - now)

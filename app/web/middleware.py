@@ -1,4 +1,4 @@
-"""ASGI middleware that changes every response alike: HEAD, the controller header, CORS."""
+"""ASGI middleware for every request alike: the path of the service, HEAD, the controller header, CORS."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -11,6 +11,22 @@ from app.web.problems import problem_document
 CONTROLLER_HEADER = "Mien-Controller"
 PREFLIGHT_REFUSED = 400
 """Starlette's status for a refused preflight request."""
+
+
+class RootPath:
+    """Name the path under which a proxy publishes the service, whether the proxy removes it from requests or not.
+
+    uvicorn's own option works only behind a proxy that removes it; FastAPI's parameter is deprecated.
+    """
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self.app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the path in the request's own scope, for links and for the OpenAPI document."""
+        scope["root_path"] = self._root_path
+        await self.app(scope, receive, send)
 
 
 class HeadAsGet:

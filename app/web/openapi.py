@@ -1,10 +1,8 @@
-"""Additions to the OpenAPI document that FastAPI generates: problems, examples, media types."""
+"""Descriptions of bodies and answers in the OpenAPI document: problems, headers, examples, media types."""
 
 from collections.abc import Callable
 from typing import Any, Self
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
@@ -16,6 +14,17 @@ Example = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 """The `responses` of a route, as FastAPI takes them."""
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
+HEADERS: Example = {
+    "X-Request-Id": {
+        "description": "The random id of this request. The application log has it too: quote it to the operator.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
+    "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}},
+    "Location": {"description": "The address of the result.", "schema": {"type": "string", "format": "uri-reference"}},
+    "WWW-Authenticate": {"description": "The scheme of the token.", "schema": {"type": "string"}},
+}
+"""The headers of answers that the document describes."""
 
 
 class RequestBody(BaseModel):
@@ -40,6 +49,7 @@ class FieldFault(BaseModel):
     """The fault of one field."""
 
     pointer: str = Field(description="The field, as a JSON pointer; empty for the whole body.")
+    parameter: str | None = Field(default=None, description="The parameter of the query, if the field is one.")
     detail: str
 
 
@@ -89,7 +99,13 @@ def problem_responses(*kinds: type[Problem], members: Callable[[type[Problem]], 
         value = {"type": TYPE + kind.slug, "title": kind.title, "status": kind.status, "detail": kind.detail}
         content.setdefault("examples", {})[kind.slug] = {"summary": kind.title, "value": value | members(kind)}
         entry["description"] = ", ".join(f"`{slug}`" for slug in content["examples"])
+        entry.setdefault("headers", {}).update(header_refs(*kind.headers))
     return responses
+
+
+def header_refs(*names: str) -> Example:
+    """Return the `headers` of an answer; names that the document does not describe are left out."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names if name in HEADERS}
 
 
 def media_response(media_type: str, description: str, *, shortened: Example | None = None) -> Responses:
@@ -98,9 +114,8 @@ def media_response(media_type: str, description: str, *, shortened: Example | No
     Args:
         shortened: an example with most of the content left out.
     """
-    content: dict[str, Any] = {
-        "schema": {} if media_type == "application/json" else {"type": "string", "format": "binary"}
-    }
+    text: Example = {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
+    content: dict[str, Any] = {"schema": {} if media_type == "application/json" else text}
     if shortened is not None:
         content["examples"] = {"shortened": {"summary": "Shortened", "value": shortened}}
     return {200: {"description": description, "content": {media_type: content}}}
@@ -116,59 +131,8 @@ def merge_responses(*several: Responses) -> Responses:
                 known = target["content"].setdefault(media_type, {})
                 examples = {**known.get("examples", {}), **content.get("examples", {})}
                 known.update(content | ({"examples": examples} if examples else {}))
-            target.update({key: value for key, value in entry.items() if key != "content"})
+            headers = target.get("headers", {}) | entry.get("headers", {})
+            target.update({key: value for key, value in entry.items() if key != "content"} | {"headers": headers})
             if problems := target["content"].get("application/problem+json", {}).get("examples"):
                 target["description"] = ", ".join(f"`{slug}`" for slug in problems)
     return merged
-
-
-def _mark_files(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
-    """Add `format: binary` to files: client generators need it, and FastAPI writes `contentMediaType` only."""
-    if isinstance(schema, dict):
-        if schema.get("contentMediaType") == "application/octet-stream":
-            schema["format"] = "binary"
-        schema = list(schema.values())
-    if isinstance(schema, list):
-        for part in schema:
-            _mark_files(part)
-
-
-def _restore_nulls(example: Any, schema: dict[str, Any], known: dict[str, Any]) -> None:  # noqa: ANN401 - any JSON value
-    """Put the nulls back into the example of a model: FastAPI removes them from the whole document."""
-    schema = known[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    if isinstance(example, list):
-        for item in example:
-            _restore_nulls(item, schema.get("items", {}), known)
-    elif isinstance(example, dict):
-        for name in schema.get("required", ()):
-            example.setdefault(name, None)
-        for name, part in schema.get("properties", {}).items():
-            _restore_nulls(example.get(name), part, known)
-
-
-def describe(app: FastAPI) -> None:
-    """Make *app* publish the OpenAPI document with these additions."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary=app.summary,
-                description=app.description,
-                tags=app.openapi_tags,
-                routes=app.routes,
-            )
-            schemas = document["components"]["schemas"]
-            _mark_files(schemas)
-            for schema in schemas.values():
-                for example in schema.get("examples", ()):
-                    _restore_nulls(example, schema, schemas)
-            problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -6,14 +6,16 @@ id exists. A value that cannot be a position in the list is an `invalid-request`
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -22,38 +24,68 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _position = attrgetter("position")
-CURSOR_DESCRIPTION = "The `next` of the page before."
+MAX_DIGITS = 15
+CURSOR_SCHEMA = {"type": "string"}
 REASON = "Give the `next` of a page of this list"
 
 
-def _day_and_id(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Marks a query parameter as a cursor: an opaque string for callers, a position for the route.
+
+    Args:
+        read: returns the position that a text stands for; raises ValueError if it stands for none.
+    """
+
+    read: Callable[[str], object]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read the text."""
+        return core_schema.no_info_after_validator_function(self._position, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe every cursor alike."""
+        return dict(CURSOR_SCHEMA)
+
+    def _position(self, text: str) -> object:
+        try:
+            return self.read(text)
+        except ValueError:
+            raise PydanticCustomError("no_place", REASON) from None
+
+
+def _read_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= MAX_DIGITS and text[0] != "0"):
+        raise ValueError
+    return int(text)
+
+
+def _read_day_and_id(text: str) -> str:
     day, _, row_id = text.partition(".")
-    try:
-        if text == f"{date.fromisoformat(day)}.{UUID(row_id)}":
-            return text
-    except ValueError:
-        pass
-    raise PydanticCustomError("no_place", REASON)
+    if text != f"{date.fromisoformat(day)}.{UUID(row_id)}":
+        raise ValueError
+    return text
 
 
-def cursor_pattern(pattern: str) -> AfterValidator:
-    """Accept only cursors that match the regular expression *pattern*."""
+def matching(pattern: str) -> Cursor:
+    """Return the mark of a cursor that matches the regular expression *pattern*."""
     compiled = re.compile(pattern, re.DOTALL)
 
-    def check(text: str) -> str:
+    def read(text: str) -> str:
         if compiled.fullmatch(text) is None:
-            raise PydanticCustomError("no_place", REASON)
+            raise ValueError
         return text
 
-    return AfterValidator(check)
+    return Cursor(read)
 
 
+AFTER = Query(description="The `next` of the page before.")
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
-Cursor = Annotated[UUID | None, Query(description=CURSOR_DESCRIPTION)]
+RowId = Annotated[UUID | None, Cursor(UUID), AFTER]
 """For lists ordered by a random id."""
-Position = Annotated[int | None, Query(ge=1, le=2**53, description=CURSOR_DESCRIPTION)]
+Position = Annotated[int | None, Cursor(_read_count), AFTER]
 """For lists in descending order of a count that begins with 1."""
-DayAndId = Annotated[Annotated[str, AfterValidator(_day_and_id)] | None, Query(description=CURSOR_DESCRIPTION)]
+DayAndId = Annotated[str | None, Cursor(_read_day_and_id), AFTER]
 """For lists ordered by day and, within a day, by a random id."""
 
 

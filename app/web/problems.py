@@ -18,6 +18,8 @@ from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 MAX_FAULTS = 50
 """Faulty fields listed in one answer: a body can hold a million unknown fields."""
 TYPE = "urn:mien:problem:"
+SLUG = "problem_slug"
+"""Name of the answered slug in the state of a request."""
 log = structlog.get_logger()
 
 
@@ -47,11 +49,13 @@ class MalformedRequestError(InvalidRequestError):
     """The bytes are not valid HTTP, or the end of the request is ambiguous."""
 
     status = 400
-    detail = "The request is not valid HTTP (RFC 9112). Correct the faults under `errors` and use a new connection."
+    detail = "The request is not valid HTTP/1.1 (RFC 9112). Correct the faults under `errors` and use a new connection."
 
     def __init__(self) -> None:
         """Blame the whole request: the parser does not tell the part."""
-        super().__init__(("", "The request line, a header or the framing of the body is malformed"))
+        super().__init__(
+            ("", "The request line, a header or the framing of the body is malformed, or asks for a tunnel or HTTP/2")
+        )
 
 
 class MethodNotAllowedError(Problem):
@@ -85,6 +89,21 @@ class InternalError(Problem):
     detail = "The service failed; your request is not the cause. The error was logged without your data."
 
 
+class _ProblemResponse(JSONResponse):
+    """A problem document. It leaves its slug in the request's state, for the metrics."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, slug: str, content: dict[str, Any], status_code: int, headers: dict[str, str]) -> None:
+        super().__init__(content, status_code, headers)
+        self._slug = slug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the document."""
+        scope.setdefault("state", {})[SLUG] = self._slug
+        await super().__call__(scope, receive, send)
+
+
 def problem_document(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """Return *problem* as a response of type `application/problem+json`."""
     content: dict[str, Any] = {
@@ -94,12 +113,8 @@ def problem_document(problem: Problem, headers: dict[str, str] | None = None) ->
         "detail": problem.text,
         **problem.members,
     }
-    return JSONResponse(
-        content,
-        status_code=problem.status,
-        headers={"Cache-Control": "no-store", **problem.answer_headers, **(headers or {})},
-        media_type="application/problem+json",
-    )
+    headers = {"Cache-Control": "no-store", **problem.answer_headers, **(headers or {})}
+    return _ProblemResponse(problem.slug, content, problem.status, headers)
 
 
 def _fault(error: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's own form
@@ -118,7 +133,9 @@ def _from_validation(error: RequestValidationError) -> Problem:
     if any(fault["loc"][0] == "path" for fault in faults):
         # A malformed id in the path is an address that does not exist.
         return NotFoundError()
-    return InvalidRequestError(*map(_fault, faults[:MAX_FAULTS]))
+    faults = faults[:MAX_FAULTS]
+    parameters = [str(fault["loc"][1]) if fault["loc"][0] == "query" else "" for fault in faults]
+    return InvalidRequestError(*map(_fault, faults)).in_query(*parameters)
 
 
 def _from_http(error: HTTPException) -> Problem:
@@ -206,7 +223,9 @@ def install(
         headers = dict(error.headers or {})
         if error.status_code == MethodNotAllowedError.status:
             # Starlette lists the methods of one route only.
-            headers["Allow"] = ", ".join(_allowed_methods(app, request.url.path)) or headers.get("Allow", "")
+            headers["Allow"] = ", ".join(
+                _allowed_methods(app, request.url.path.removeprefix(request.scope["root_path"]))
+            ) or headers.get("Allow", "")
         return problem_document(_from_http(error), headers)
 
     for kind in (PoolTimeoutError, DBAPIError, *storage):

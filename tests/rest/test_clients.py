@@ -1,5 +1,6 @@
 """Clients: generated from the OpenAPI document, and copied from `docs/how-to/write-a-client.md`."""
 
+import hashlib
 import importlib
 import io
 import os
@@ -60,12 +61,14 @@ def test_a_generated_client_does_the_whole_story(service: RunningService, genera
 
     with generated().Client(url) as public:
         adult = models.RegistrationIn(declared_adult=True, display_name="Ada")
-        ada = api("registering.register").sync(client=public, body=adult)
-        notices = {one.purpose: one for one in api("open_to_all.notices_in_force").sync(client=public).items}
-        recipients = api("open_to_all.relying_parties").sync(client=public).items
+        ada = api("registering.register_subject").sync(client=public, body=adult)
+        notices = {one.purpose: one for one in api("open_to_all.list_notices").sync(client=public).items}
+        recipients = api("open_to_all.list_relying_parties").sync(client=public).items
+        sha256 = notices[models.Purpose.VERIFICATION].sha256
+        read = api("open_to_all.get_notice").sync(sha256, client=public)
     with generated().AuthenticatedClient(url, token=ada.access_token) as person:
         notice = notices[models.Purpose.VERIFICATION]
-        consent = api("consent.decide").sync(
+        consent = api("consent.decide_consent").sync(
             client=person,
             body=models.ConsentIn(
                 purpose=notice.purpose,
@@ -74,31 +77,35 @@ def test_a_generated_client_does_the_whole_story(service: RunningService, genera
             ),
         )
         photos = [types.File(io.BytesIO(toy_photo(1, variant=one)), f"{one}.png", "image/png") for one in (0, 2)]
-        enrolled = api("enrolment.enrol").sync(
-            client=person, body=models.BodyEnrol(consent_id=[consent.consent_id], photos=photos)
+        enrolled = api("enrolment.enrol_photos").sync(
+            client=person, body=models.BodyEnrolPhotos(consent_id=[consent.consent_id], photos=photos)
         )
         with generated().AuthenticatedClient(url, token=door.key) as party:
             decisions = [
-                api("relying_party.verify").sync(
+                api("relying_party.verify_photo").sync(
                     client=party,
-                    body=models.BodyVerify(
+                    body=models.BodyVerifyPhoto(
                         subject_ref=consent.subject_ref, probe=types.File(io.BytesIO(toy_photo(face)), "probe.png")
                     ),
                 )
                 for face in (1, 2)
             ]
-            uses = api("account.comparisons").sync(client=person)
-            archive = api("rights.export").sync(client=person)
-            withdrawn = api("consent.withdraw").sync(consent.consent_id, client=person)
-            after = api("relying_party.verify").sync(
+            uses = api("account.list_comparisons").sync(client=person)
+            archive = api("rights.export_data").sync(client=person)
+            withdrawn = api("consent.withdraw_consent").sync(consent.consent_id, client=person)
+            after = api("relying_party.verify_photo").sync(
                 client=party,
-                body=models.BodyVerify(
+                body=models.BodyVerifyPhoto(
                     subject_ref=consent.subject_ref, probe=types.File(io.BytesIO(toy_photo(1)), "probe.png")
                 ),
             )
-        erased = api("rights.erase_me").sync(client=person)
-        ended = api("account.me").sync(client=person)
+        receipt = models.ReceiptIn(receipt=withdrawn.receipt.to_dict())
+        verdict = api("proof.verify_receipt").sync(client=person, body=receipt)
+        erased = api("rights.erase_account").sync(client=person)
+        ended = api("account.get_account").sync(client=person)
 
+    assert hashlib.sha256(read.encode()).hexdigest() == sha256
+    assert verdict.valid
     assert (str(recipients[0].relying_party_id), recipients[0].alternative) == (door.id, "a key card")
     assert [photo.index for photo in enrolled.photos] == [0, 1]
     assert [one.decision for one in decisions] == [models.Decision.MATCH, models.Decision.NO_MATCH]
@@ -111,12 +118,34 @@ def test_a_generated_client_does_the_whole_story(service: RunningService, genera
     assert ended.type_ == "urn:mien:problem:unauthenticated"
 
 
+def test_the_types_of_a_generated_client_are_right(generated: Any, tmp_path: Path) -> None:
+    package = Path(generated().__file__).parent
+
+    checked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--config-file",
+            os.devnull,
+            "--cache-dir",
+            str(tmp_path / "cache"),
+            str(package),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_a_generated_client_reads_the_fault_of_a_field(service: RunningService, generated: Any) -> None:
     models = generated(".models")
     body = models.RegistrationIn(declared_adult=True, display_name="a" * 201)
 
     with generated().Client(str(service.client.base_url)) as public:
-        problem = generated(".api.registering.register").sync(client=public, body=body)
+        problem = generated(".api.registering.register_subject").sync(client=public, body=body)
 
     assert isinstance(problem, models.ProblemDocument)
     assert [(one.pointer, bool(one.detail)) for one in problem.errors] == [("/display_name", True)]
@@ -159,4 +188,35 @@ def test_the_code_of_the_page_does_the_whole_story(root: Path, tmp_path: Path) -
     assert python.stdout.splitlines() == [
         *("match no_match", "2", "urn:mien:problem:no-such-consent", "completed"),
         "True consent_given",
+    ]
+
+
+@pytest.mark.foreign
+def test_the_typescript_of_the_page_compiles_and_does_the_whole_story(root: Path, tmp_path: Path) -> None:
+    work = tmp_path / "typescript"
+    work.mkdir()
+    (work / "tests").symlink_to(ROOT / "tests")
+    (plain,), (typed,) = snippets("ts"), snippets("typescript")
+    (work / "plain.ts").write_text(plain, "utf-8")
+    (work / "story.ts").write_text(typed, "utf-8")
+    commands = (
+        snippets("sh")[-1] + "npx tsc --strict --module nodenext --target es2022 --types node plain.ts\nnode plain.js\n"
+    )
+    with run_program(root) as running:
+        party = running.party("Side gate")
+        given = {"API": str(running.client.base_url).rstrip("/"), "MIEN_KEY": party.key, "MIEN_PARTY": party.id}
+        shell = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            env=os.environ | given,
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert shell.stdout.splitlines()[-9:] == [
+        "# Notice: comparing your face with the one that you enrolled",
+        *("match no_match", "2", "urn:mien:problem:no-such-consent", "completed true"),
+        *("match no_match", "2", "404 no-such-consent", "completed"),
     ]

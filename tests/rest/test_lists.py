@@ -206,18 +206,25 @@ def test_an_invalid_cursor_is_refused(service: RunningService, make: List) -> No
         answer = listed.ask("GET", listed.path, params={"after": wrong})
 
         assert (wrong, *slug(answer)) == (wrong, 422, "invalid-request")
-        assert [one["pointer"] for one in answer.json()["errors"]] == ["/after"]
+        assert [(one["pointer"], one["parameter"]) for one in answer.json()["errors"]] == [("/after", "after")]
 
 
 def test_every_list_is_tested(service: RunningService) -> None:
     document = service.client.get("/openapi.json").json()
     described = {
-        path
+        path: one
         for path, methods in document["paths"].items()
         for one in methods.get("get", {}).get("parameters", [])
         if one["name"] == "after"
     }
+    cursors = list(described.values())
     person = service.person()
 
     assert len(described) == len(LISTS)
-    assert {notices(service, person).path, tokens(service, person).path, enrolments(service, person).path} <= described
+    assert [one["schema"] for one in cursors] == [{"type": "string", "title": "After"}] * len(LISTS)
+    assert [one["description"] for one in cursors] == [cursors[0]["description"]] * len(LISTS)
+    assert {
+        notices(service, person).path,
+        tokens(service, person).path,
+        enrolments(service, person).path,
+    } <= described.keys()

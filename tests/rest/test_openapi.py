@@ -1,15 +1,21 @@
 """The OpenAPI document is readable and valid, and describes the answers of the service."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import jsonschema
 import pytest
 import schemathesis.openapi
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS as KNOWN_CHECKS
 from schemathesis.checks import load_all_checks
+from sqlalchemy import text
 
+from app.faces.flaws import PHOTO_REFUSALS
+from app.templates.errors import NotTheSamePersonError
 from app.web.callers import Role
 from tests.architecture.source import ROOT
 from tests.architecture.test_docs import headings
@@ -98,6 +104,138 @@ def test_every_operation_names_its_role_and_its_problems(service: RunningService
         if "{" in route.path:
             assert (404, "not-found") in slugs
     assert described == {}
+
+
+OPERATIONS = """
+add_token check_liveness check_readiness decide_consent delete_enrolment dispute_comparison enrol_photos erase_account
+export_data get_access_document get_access_schema get_account get_checkpoint get_consent_proof get_engine get_erasure
+get_metrics get_notice get_photo get_public_keys get_receipt_schema get_relying_party lift_dispute lift_restriction
+list_comparisons list_consents list_deliveries list_enrolments list_notices list_receipts list_references
+list_relying_parties list_retention_rules list_tokens prove_consistency prove_inclusion recover_account
+rectify_account register_subject renew_consent restrict_matching revoke_token shorten_comparisons verify_photo
+verify_receipt withdraw_consent
+"""
+"""Names of functions in generated clients: they never change, and each is a verb and its object."""
+
+
+def test_operation_ids_are_stable_and_read_well(document: Document) -> None:
+    found = [operation["operationId"] for _, _, operation in operations(document)]
+    webhooks = [hook["post"]["operationId"] for hook in document["webhooks"].values()]
+
+    assert sorted(found) == OPERATIONS.split()
+    assert webhooks == ["receive_consent_event"]
+    assert len({name.replace("_", "") for name in found + webhooks}) == len(found) + 1
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)+", name) for name in found)
+
+
+def test_texts_are_strings_and_files_are_bytes(document: Document) -> None:
+    found = {
+        (media_type, content["schema"].get("format"))
+        for _, _, operation in operations(document)
+        for answer in operation["responses"].values()
+        for media_type, content in answer.get("content", {}).items()
+        if media_type not in {"application/json", "application/problem+json"}
+    }
+
+    assert found == {
+        ("text/plain", None),
+        ("text/markdown", None),
+        ("image/jpeg", "binary"),
+        ("application/zip", "binary"),
+    }
+
+
+def test_pages_have_one_kind_of_cursor(document: Document) -> None:
+    after = {
+        str(one["schema"])
+        for _, _, operation in operations(document)
+        for one in operation.get("parameters", [])
+        if one["name"] == "after"
+    }
+    following = {
+        str(schema["properties"]["next"]["anyOf"])
+        for name, schema in document["components"]["schemas"].items()
+        if name.startswith("Page_")
+    }
+
+    assert after == {"{'type': 'string', 'title': 'After'}"}
+    assert following == {"[{'type': 'string'}, {'type': 'null'}]"}
+
+
+def test_types_of_problems_are_an_enum(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    shown = {
+        example["value"]["type"]
+        for _, _, operation in operations(document)
+        for answer in operation["responses"].values()
+        for example in answer.get("content", {}).get("application/problem+json", {}).get("examples", {}).values()
+    }
+    known = headings((ROOT / "docs" / "reference" / "errors.md").read_text("utf-8"))
+    everywhere = {
+        "urn:mien:problem:not-found",
+        "urn:mien:problem:method-not-allowed",
+        "urn:mien:problem:internal-error",
+    }
+
+    assert schemas["ProblemDocument"]["properties"]["type"] == {"$ref": "#/components/schemas/ProblemType"}
+    assert set(schemas["ProblemType"]["enum"]) == shown | everywhere
+    assert {one.rpartition(":")[2] for one in schemas["ProblemType"]["enum"]} <= {slug.lower() for slug in known}
+    assert schemas["PhotoFault"]["properties"]["slug"] == {"$ref": "#/components/schemas/PhotoSlug"}
+    assert set(schemas["PhotoSlug"]["enum"]) == {
+        *(kind.slug for kind in PHOTO_REFUSALS),
+        NotTheSamePersonError.slug,
+    }
+
+
+def test_headers_are_described(document: Document) -> None:
+    found: dict[str, set[str]] = {}
+    for _, path, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            for name, header in answer["headers"].items():
+                assert header == {"$ref": f"#/components/headers/{name}"}
+                found.setdefault(name, set()).add(status)
+            assert "X-Request-Id" in answer["headers"], path
+
+    assert set(document["components"]["headers"]) == set(found)
+    assert found["Retry-After"] == {"429", "503"}
+    assert (found["Location"], found["WWW-Authenticate"]) == ({"202"}, {"401"})
+
+
+def test_a_callback_follows_its_description(document: Document) -> None:
+    """`tests/parties/test_delivery_worker.py` reads real messages; their claims are made from the same model."""
+    schema = document["webhooks"]["consent-event"]["post"]["requestBody"]["content"]["application/jose"]["schema"]
+    example = {"iss": "mien/x", "aud": str(uuid4()), "jti": str(uuid4()), "iat": 1, "event": "given"}
+    example |= {"subject_ref": "x", "purpose": "verification"}
+    whole = schema["contentSchema"] | {"components": document["components"]}
+
+    assert re.fullmatch(schema["pattern"], "a.b.c")
+    jsonschema.validate(example, whole)
+    for wrong in (example | {"event": "withdrawn"}, example | {"reason": "moved"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, whole)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_prefix_reaches_servers_and_links(root: Path, pool: SharedPool, *, removed: bool) -> None:
+    """A proxy may remove the prefix from the requests that it passes on, or keep it."""
+    with serving(root, pool, toy_card(), root_path="/face/mien", sqlite_busy_s=0.2) as service:
+        prefix, client = "" if removed else "/face/mien", service.client
+        document = client.get(f"{prefix}/openapi.json").json()
+        given = client.post(f"{prefix}/v1/subjects", json={"declared_adult": True}).json()
+        refused = client.put(f"{prefix}/v1/me")
+        page = client.get(f"{prefix}/docs")
+        # No store confirms an erasure while a reader holds its write-ahead log.
+        with service.vault.data.read() as reader:
+            reader.execute(text("SELECT count(*) FROM subjects")).all()
+            erased = client.delete(f"{prefix}/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"})
+        location = erased.headers["location"]
+        found = client.get(location.removeprefix("/face/mien") if removed else location)
+
+    assert document["servers"] == [{"url": "/face/mien"}]
+    assert refused.headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    assert page.status_code == 200
+    assert (erased.status_code, location) == (202, f"/face/mien/v1/erasures/{erased.json()['erasure_id']}")
+    assert found.status_code == 200
 
 
 load_all_checks()

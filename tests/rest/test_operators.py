@@ -1,5 +1,6 @@
 """For the operator: metrics, request ids, rate limits, allowed origins, proxies, registration."""
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +22,14 @@ from tests.support.launcher import run_program
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 from tests.test_roles import routes
 
 Serve = Callable[..., AbstractContextManager[RunningService]]
 ADULT = {"declared_adult": True}
 TOO_MANY = (429, "too-many-attempts")
+VARYING = {"date", "x-request-id"}
+"""Headers that differ between two equal answers."""
 ORIGIN, ELSEWHERE = "https://desk.example.org", "https://desk.example.org.evil.example"
 
 
@@ -33,6 +37,9 @@ ORIGIN, ELSEWHERE = "https://desk.example.org", "https://desk.example.org.evil.e
 def serve(root: Path, pool: SharedPool) -> Serve:
     """Serve with the settings of a test."""
     return lambda **settings: serving(root, pool, toy_card(), **settings)
+
+
+LABELS = {"method", "route", "status", "le", "engine", "weights", "in_force", "slug", "decision", "name"}
 
 
 def series(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -80,7 +87,7 @@ def test_no_label_names_a_person_or_a_relying_party(service: RunningService) -> 
     known = {route.path for route in routes(service)} | {"none"}
 
     for name, labels in series(text):
-        assert labels.keys() <= {"method", "route", "status", "le", "engine", "weights", "in_force"}, name
+        assert labels.keys() <= LABELS, name
         assert labels.get("route", "none") in known
         assert labels.get("method", "GET") in {"GET", "POST", "DELETE"}
     of_one = {person.subject_id, person.token, party.id, party.key, erased, *map(str, consent.values()), "canary"}
@@ -129,7 +136,7 @@ def _requests(lines: Sequence[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("sent", [*SENT_IDS, None])
-def test_a_request_id_is_random_and_answered_on_request(service: RunningService, sent: str | None) -> None:
+def test_a_request_id_is_random_and_ours(service: RunningService, sent: str | None) -> None:
     headers = {} if sent is None else {"X-Request-Id": sent.encode()}
 
     with capture_logs(processors=[merge_contextvars]) as lines:
@@ -142,17 +149,91 @@ def test_a_request_id_is_random_and_answered_on_request(service: RunningService,
 
     assert len(set(logged)) == 3
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in logged)
-    assert [answer.headers.get("x-request-id") for answer in answers] == ([None] * 3 if sent is None else logged)
+    assert [answer.headers.get_list("x-request-id") for answer in answers] == [[one] for one in logged]
     assert not sent or sent not in str(lines) + str([answer.headers for answer in answers])
 
 
-def test_answers_without_a_request_id_are_equal(service: RunningService) -> None:
+def test_only_the_request_id_differs_between_refused_references(service: RunningService) -> None:
     _, party, _ = service.enrolled()
     answers = [party.verify(ref, toy_photo(1)) for ref in ("unknown", str(uuid4()), "unknown")]
-    shown = [sorted((name, value) for name, value in one.headers.items() if name != "date") for one in answers]
+    shown = [sorted((name, value) for name, value in one.headers.items() if name not in VARYING) for one in answers]
 
     assert shown[0] == shown[1] == shown[2]
     assert len({answer.content for answer in answers}) == 1
+
+
+def test_every_answer_has_a_request_id(serve: Serve) -> None:
+    """Answers of the application, of its middleware, and of the protocol below it."""
+    with serve(cors_origins=ORIGIN) as service:
+        person, client = service.person(), service.client
+        large = bytes(service.settings.max_json_bytes + 1)
+        answers = [
+            client.get("/livez"),
+            client.head("/v1/notices"),
+            client.get("/docs"),
+            client.get("/openapi.json"),
+            client.get("/nowhere"),
+            client.put("/livez"),
+            client.request("PROPFIND", "/v1/me"),
+            client.options("/v1/me"),
+            client.get("/v1/me"),
+            client.post("/v1/subjects", content=b"["),
+            client.post("/v1/subjects", content=large, headers={"Content-Type": "application/json"}),
+            person("DELETE", f"/v1/me/tokens/{person('POST', '/v1/me/tokens').json()['token_id']}"),
+            person("GET", "/v1/me/export"),
+            preflight(service, ORIGIN),
+            preflight(service, ELSEWHERE),
+        ]
+        found = [(answer.status_code, answer.headers.get_list("x-request-id")) for answer in answers]
+        for sent in (b"GARBAGE\r\n\r\n", head("POST", "/livez", {"Content-Length": "x"})):
+            with Connection(client) as connection:
+                connection.send(sent)
+                malformed = connection.answers()[0]
+            found.append((malformed.status, [malformed.headers["x-request-id"]]))
+
+    assert [status for status, _ in found] == [
+        *(200, 200, 200, 200, 404, 405, 405, 405, 401, 422, 413, 204, 200, 200, 400, 400, 400)
+    ]
+    ids = [one for _, given in found for one in given]
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
+    assert len(set(ids)) == len(found) == len(ids)
+
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENTS = {
+    f"00-{TRACE}-{PARENT}-01": True,
+    f"cc-{TRACE}-{PARENT}-00": True,
+    f"cc-{TRACE}-{PARENT}-00-later": True,
+    f"00-{TRACE}-{PARENT}-01-later": False,
+    f"ff-{TRACE}-{PARENT}-01": False,
+    f"00-{'0' * 32}-{PARENT}-01": False,
+    f"00-{TRACE}-{'0' * 16}-01": False,
+    f"00-{TRACE.upper()}-{PARENT}-01": False,
+    f"00-{TRACE}-{PARENT}": False,
+    f"{TRACE}": False,
+    "ada@example.org": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("sent", TRACEPARENTS)
+def test_digests_of_a_valid_traceparent_join_two_logs(service: RunningService, sent: str) -> None:
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        answer = service.client.get("/v1/me", headers={"traceparent": sent})
+        wait_until(lambda: _requests(lines))
+        twice = [("traceparent", sent), ("traceparent", sent)]
+        service.client.get("/v1/me", headers=twice)
+        wait_until(lambda: len(_requests(lines)) == 2)
+    first, second = _requests(lines)
+    digests = {"trace_sha256": TRACE, "traceparent_sha256": sent} if TRACEPARENTS[sent] else {}
+
+    assert {name: value for name, value in first.items() if "sha256" in name} == {
+        name: hashlib.sha256(value.encode()).hexdigest() for name, value in digests.items()
+    }
+    assert not [name for name in second if "sha256" in name]
+    assert answer.status_code == 401
+    assert not sent or sent not in str(lines) + str(answer.headers)
+    assert TRACE not in str(lines).lower()
 
 
 def test_an_internal_error_is_answered_like_every_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

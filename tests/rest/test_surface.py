@@ -14,7 +14,7 @@ from tests.support.service_fixture import Party, Person, RunningService, enrol
 from tests.support.toy_faces import toy_photo
 from tests.test_roles import Ada, RouteMethod, routes
 
-VARYING = {"date"}
+VARYING = {"date", "x-request-id"}
 """Headers that differ between two answers to the same request."""
 
 

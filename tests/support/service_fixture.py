@@ -16,8 +16,8 @@ from uuid import UUID
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
 from sqlalchemy import event
+from starlette.types import ASGIApp
 
 from app import startup
 from app.faces.cards.card import Card
@@ -322,7 +322,7 @@ class QuickServer(uvicorn.Server):
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[int]:
+def listening(app: ASGIApp) -> Iterator[int]:
     """Serve *app* from a thread; gives the port."""
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, http=DeadlineProtocol, **quiet)

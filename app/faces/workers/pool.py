@@ -41,6 +41,10 @@ class PoolStatus:
     """A worker loaded the weights, and their hash is the one on the card."""
     reason: str | None
     """Why the pool is not ready."""
+    waiting: int = 0
+    """Jobs that wait for a worker."""
+    running: int = 0
+    """Jobs that a worker does now."""
 
 
 class EnginePool:
@@ -128,8 +132,11 @@ class EnginePool:
         missing = tuple(sorted({name for reply in ready_workers for name in reply.missing}))
         serving = {SupervisorState.SERVING, SupervisorState.REPLACING}
         ready = not self._closed and any(supervisor.state in serving for supervisor in self._supervisors)
+        waiting, running = self._queue.count()
         return PoolStatus(
             ready=ready,
+            waiting=waiting,
+            running=running,
             workers=sum(supervisor.has_worker() for supervisor in self._supervisors),
             sandbox=("reduced" if missing else "full") if ready_workers else "unknown",
             missing=missing,

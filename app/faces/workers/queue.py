@@ -97,8 +97,12 @@ class JobQueue:
 
     def is_idle(self) -> bool:
         """Return whether no job waits or runs."""
+        return self.count() == (0, 0)
+
+    def count(self) -> tuple[int, int]:
+        """Return how many jobs wait and how many run."""
         with self._changed:
-            return not self._waiting and not self._running
+            return len(self._waiting), self._running
 
     def open(self) -> None:
         """Accept jobs."""
