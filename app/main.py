@@ -153,8 +153,7 @@ def create_app(
         settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, metrics=metrics, clock=clock
     )
     app = _new_app(settings, lambda _app: service.running(background=background))
-    app.state.settings = settings
-    app.state.clock = clock
+    app.state.settings, app.state.clock = settings, clock
     app.state.vault, app.state.data = vault, vault.data
     app.state.engine = running_engine
     app.state.gate = _live_gate(settings, vault, running_engine.card)

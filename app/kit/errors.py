@@ -1,6 +1,6 @@
 """Errors as data: a status, a permanent public slug, a title, and a detail that tells the caller how to continue."""
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 
 class OperatorError(Exception):
@@ -55,15 +55,6 @@ class InvalidRequestError(Problem):
     def __init__(self, *errors: tuple[str, str]) -> None:
         """Take a JSON pointer and a reason for each wrong field; never the rejected value."""
         super().__init__(errors=[{"pointer": pointer, "detail": reason} for pointer, reason in errors])
-
-    def in_query(self, *names: str) -> Self:
-        """Name the parameter of the query of each wrong field, "" for fields of the body."""
-        faults: Any = self.members["errors"]
-        self.members["errors"] = [
-            {"pointer": fault["pointer"], **({"parameter": name} if name else {}), "detail": fault["detail"]}
-            for fault, name in zip(faults, names, strict=True)
-        ]
-        return self
 
 
 class BusyError(Problem):

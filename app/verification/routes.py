@@ -66,7 +66,7 @@ def verify_photo(
     subject_ref: Annotated[
         str,
         AfterValidator(_storable),
-        Form(description="The reference under which you know the person.", examples=[SUBJECT_REF]),
+        Form(min_length=1, description="The reference under which you know the person.", examples=[SUBJECT_REF]),
     ],
     probe: Annotated[UploadFile, File(description="JPEG, PNG or WebP, with one face in it. It is not stored.")],
 ) -> VerifiedOut:

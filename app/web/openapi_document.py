@@ -12,6 +12,7 @@ from app.web.openapi import HEADERS, PROBLEM_REF, ProblemDocument, header_refs
 from app.web.problems import TYPE, InternalError, MethodNotAllowedError
 
 Schema = dict[str, Any]
+FORM = "multipart/form-data"
 ANYWHERE: tuple[type[Problem], ...] = (NotFoundError, MethodNotAllowedError, InternalError)
 """The problems that any address can answer; the routes do not list them."""
 
@@ -46,16 +47,22 @@ def _answers(document: Schema) -> Iterator[Schema]:
             yield from operation["responses"].values()
 
 
-def _move_defaults(document: Schema) -> None:
-    """Name the defaults of request bodies in the descriptions: generators would take those fields as required."""
+def _correct_request_bodies(document: Schema) -> None:
+    """Describe optional fields as clients send them.
+
+    Generators take a field with a default as required, so the default is named in the description. A form has no null.
+    """
     for operations in document["paths"].values():
         for operation in operations.values():
-            for content in operation.get("requestBody", {}).get("content", {}).values():
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
                 body = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
                 for field in body["properties"].values():
                     if "default" in field:
                         text = f"{field.get('description', '')} Default: `{json.dumps(field.pop('default'))}`."
                         field["description"] = text.strip()
+                    if media_type == FORM and "anyOf" in field:
+                        (kind,) = (kind for kind in field.pop("anyOf") if kind != {"type": "null"})
+                        field.update(kind)
 
 
 def _problem_schemas(document: Schema) -> Schema:
@@ -88,7 +95,7 @@ def _complete(document: Schema) -> Schema:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas |= _problem_schemas(document)
-    _move_defaults(document)
+    _correct_request_bodies(document)
     components["headers"] = HEADERS
     for answer in _answers(document):
         answer.setdefault("headers", {}).update(header_refs("X-Request-Id"))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -134,8 +134,12 @@ def _from_validation(error: RequestValidationError) -> Problem:
         # A malformed id in the path is an address that does not exist.
         return NotFoundError()
     faults = faults[:MAX_FAULTS]
-    parameters = [str(fault["loc"][1]) if fault["loc"][0] == "query" else "" for fault in faults]
-    return InvalidRequestError(*map(_fault, faults)).in_query(*parameters)
+    problem = InvalidRequestError(*map(_fault, faults))
+    shown: Any = problem.members["errors"]
+    for fault, entry in zip(faults, shown, strict=True):
+        if fault["loc"][0] == "query":
+            entry["parameter"] = fault["loc"][1]
+    return problem
 
 
 def _from_http(error: HTTPException) -> Problem:
@@ -195,6 +199,17 @@ def _answer_storage_error(_request: Request, error: Exception) -> JSONResponse:
     return problem_document(StorageUnavailableError())
 
 
+def _answer_http_error(app: FastAPI, request: Request, error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == MethodNotAllowedError.status:
+        # Starlette lists the methods of one route only.
+        path = request.url.path.removeprefix(request.scope["root_path"])
+        headers["Allow"] = ", ".join(_allowed_methods(app, path)) or headers.get("Allow", "")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    return problem_document(_from_http(error), headers)
+
+
 def install(
     app: FastAPI,
     *,
@@ -219,14 +234,8 @@ def install(
         return problem_document(_from_validation(error))
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers or {})
-        if error.status_code == MethodNotAllowedError.status:
-            # Starlette lists the methods of one route only.
-            headers["Allow"] = ", ".join(
-                _allowed_methods(app, request.url.path.removeprefix(request.scope["root_path"]))
-            ) or headers.get("Allow", "")
-        return problem_document(_from_http(error), headers)
+    def _http(request: Request, error: HTTPException) -> Response:
+        return _answer_http_error(app, request, error)
 
     for kind in (PoolTimeoutError, DBAPIError, *storage):
         app.add_exception_handler(kind, _answer_storage_error)
