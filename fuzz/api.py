@@ -19,15 +19,15 @@ PARTY = ("relying-party", "add", "Door", "--contact", "door@example.org", "--pur
 PROGRAM = (sys.executable, "-m", "app")
 
 
-def _fuzz(address: str, role: str, key: str, options: list[str]) -> int:
-    """Run schemathesis in one role; returns its exit code."""
+def _fuzz(address: str, role: str, key: str, options: list[str], root: str) -> int:
+    """Run schemathesis in one role and leave its files in *root*; returns its exit code."""
     sys.stdout.write(f"* {role}\n")
     sys.stdout.flush()
     hooks = {"PYTHONPATH": str(HERE.parent), "SCHEMATHESIS_HOOKS": "fuzz.api_roles"}
     given = {"MIEN_FUZZ_API": address, "MIEN_FUZZ_ROLE": role, "MIEN_FUZZ_KEY": key}
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(HERE / "schemathesis.toml")]
     run = subprocess.run(  # noqa: S603 - its own arguments
-        [*command, "run", f"{address}/openapi.json", *options], env=os.environ | hooks | given, check=False
+        [*command, "run", f"{address}/openapi.json", *options], env=os.environ | hooks | given, cwd=root, check=False
     )
     return run.returncode
 
@@ -52,7 +52,7 @@ def main(options: list[str]) -> int:
                     check=True,
                 )
                 key = json.loads(added.stdout)["api_key"]
-                return max(_fuzz(address, role, key, options) for role in ROLES)
+                return max(_fuzz(address, role, key, options, root) for role in ROLES)
             finally:
                 service.send_signal(signal.SIGTERM)
 
