@@ -86,7 +86,7 @@ def get_checkpoint(vault: AppVault) -> Response:
 
 @router.get("/v1/log/proof", responses=problem_responses(log.LeafNotFoundError))
 def prove_inclusion(vault: AppVault, leaf: Leaf) -> InclusionOut:
-    """Read the proof that an entry is in the transparency log.
+    """Read the proof of an entry in the transparency log.
 
     The receipt names the leaf of its entry. A new leaf joins the log with the next batch, within the time that the
     receipt promises; until then the answer is `not-found`.
