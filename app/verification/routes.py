@@ -84,9 +84,7 @@ def verify_photo(
 
     def verify_probe(keep: Keep[VerifiedOut]) -> VerifiedOut:
         keep_result = keep_as(verified_out, keep)
-        result = service.verify(
-            vault, engine, request, probe=image, settings=settings, clock=clock, keep=keep_result
-        )
+        result = service.verify(vault, engine, request, probe=image, settings=settings, clock=clock, keep=keep_result)
         metrics.count_decision(result.decision)
         return verified_out(result)
 
