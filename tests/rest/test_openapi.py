@@ -197,7 +197,7 @@ def test_headers_are_described(document: Document) -> None:
             assert "X-Request-Id" in answer["headers"], path
 
     assert set(document["components"]["headers"]) == set(found)
-    assert found["Retry-After"] == {"429", "503"}
+    assert found["Retry-After"] == {"409", "429", "503"}
     assert (found["Location"], found["WWW-Authenticate"]) == ({"202"}, {"401"})
 
 
