@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request, Response
-from pydantic import BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import Session
 
@@ -52,6 +53,32 @@ UNGUESSABLE_DESCRIPTION = (
     f"{MIN_UNGUESSABLE} characters, made from 128 random bits."
 )
 EXAMPLE = '"8e03978e-40d5-43e8-bc93-6894a57f9324"'
+
+
+REASON = "Send 1 to 255 visible ASCII characters, with or without double quotes around them"
+UNGUESSABLE_REASON = (
+    f"Send at least {MIN_UNGUESSABLE} random characters, made from 128 random bits, such as a random UUID"
+)
+
+
+def _check_with(pattern: str, reason: str) -> AfterValidator:
+    """Accept only keys that match the regular expression *pattern*."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text.strip()) is None:
+            raise PydanticCustomError("idempotency_key", reason)
+        return text.strip()
+
+    return AfterValidator(check)
+
+
+Key = Annotated[str, _check_with(PATTERN, REASON), WithJsonSchema({"type": "string", "pattern": PATTERN})]
+UnguessableKey = Annotated[
+    str,
+    _check_with(UNGUESSABLE_PATTERN, UNGUESSABLE_REASON),
+    WithJsonSchema({"type": "string", "pattern": UNGUESSABLE_PATTERN}),
+]
 
 
 class RequestsInProgress:
@@ -140,10 +167,7 @@ async def _once(
     response: Response,
     vault: AppVault,
     clock: AppClock,
-    idempotency_key: Annotated[
-        Annotated[str, StringConstraints(strip_whitespace=True, pattern=PATTERN)] | None,
-        Header(alias=HEADER, description=DESCRIPTION, examples=[EXAMPLE]),
-    ] = None,
+    idempotency_key: Annotated[Key | None, Header(alias=HEADER, description=DESCRIPTION, examples=[EXAMPLE])] = None,
 ) -> Once:
     return Once(_unquote(request, idempotency_key), vault, clock, request.app.state.in_progress, response)
 
@@ -154,13 +178,12 @@ async def _once_unguessable(
     vault: AppVault,
     clock: AppClock,
     idempotency_key: Annotated[
-        Annotated[str, StringConstraints(strip_whitespace=True, pattern=UNGUESSABLE_PATTERN)] | None,
-        Header(alias=HEADER, description=UNGUESSABLE_DESCRIPTION, examples=[EXAMPLE]),
+        UnguessableKey | None, Header(alias=HEADER, description=UNGUESSABLE_DESCRIPTION, examples=[EXAMPLE])
     ] = None,
 ) -> Once:
     once = await _once(request, response, vault, clock, idempotency_key)
     if once.idempotency_key is not None and len(set(once.idempotency_key)) < MIN_DISTINCT:
-        raise InvalidRequestError((f"/{HEADER}", "Make the key from 128 random bits, such as a random UUID"))
+        raise InvalidRequestError((f"/{HEADER}", UNGUESSABLE_REASON))
     return once
 
 
