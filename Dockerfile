@@ -21,6 +21,7 @@ WORKDIR /srv/mien
 # Root's, so that the service cannot change itself, not even where the root file system may be written.
 COPY LICENSE NOTICE ./
 COPY app app
+COPY docs docs
 COPY migrations migrations
 COPY notices notices
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -25,19 +26,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the unpacked wheel only."""
-    folder = tmp_path_factory.mktemp("installed")
+    # A path that a URL or a configuration file would read otherwise.
+    folder = tmp_path_factory.mktemp("installed") / "100%25 %(here)s ü"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder
 
 
-def mien(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def mien(installed: Path, folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the installed program in *folder*."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MIEN_")}
     return subprocess.run(
         [sys.executable, "-m", "app", *arguments],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(installed), "MIEN_DATA_DIR": str(folder / "data")},
+        env={**environment, "PYTHONPATH": str(installed), "MIEN_DATA_DIR": str(folder / "data"), **more},
         capture_output=True,
         text=True,
         check=False,
@@ -48,7 +50,7 @@ def test_the_wheel_holds_migrations_notices_cards_pages_and_synthetic_faces(whee
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
 
-    for folder in ("migrations", "notices"):
+    for folder in ("docs", "migrations", "notices"):
         shipped = {f"app/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"}
         assert shipped <= names
     for name in (
@@ -71,6 +73,26 @@ def test_no_requirement_of_the_wheel_must_be_compiled(wheel: Path) -> None:
         line for line in required if line.startswith(("dlib=", "dlib>", "face-recognition=")) and ";" not in line
     ]
     assert [line for line in required if line.startswith("matplotlib") and "extra == 'evaluate'" in line]
+
+
+@pytest.mark.service
+def test_an_error_of_the_installed_program_names_a_page_that_exists(installed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "migrate"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "MIEN_ENGINE": "none"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (page,) = re.findall(r"\((/.*\.md)\)", done.stderr)
+
+    assert done.returncode == 1
+    assert Path(page).is_relative_to(installed / "app" / "docs")
+    assert Path(page).is_file()
+    assert " ".join(str(installed).split()) in " ".join(
+        mien(installed, tmp_path, "--help", COLUMNS="300").stdout.split()
+    )
 
 
 @pytest.mark.service

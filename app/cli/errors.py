@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from app.kit.errors import OperatorError
+from app.kit.resources import locate_pages
 
 SENTENCES = {
     errno.ENOENT: "{path} does not exist: check the path",
@@ -44,7 +45,7 @@ DATABASE_STEPS = {
 
 def refuse(why: str) -> NoReturn:
     """Print the reason on standard error and exit with 1."""
-    typer.echo(f"mien: {why}", err=True)
+    typer.echo(f"mien: {locate_pages(why)}", err=True)
     raise typer.Exit(1)
 
 

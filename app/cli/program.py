@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from app.cli.errors import refuse_on_error
+from app.kit.resources import shipped_directory
 from app.kit.version import __version__
 
 
@@ -130,6 +131,7 @@ app = typer.Typer(
     name="mien",
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"The pages docs/… are in {shipped_directory('docs')}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
