@@ -118,6 +118,25 @@ def imports_inside(module: Module) -> Iterator[str]:
                     yield module.at(node, f"an import inside {function.name}")
 
 
+def code_in_room_files(module: Module) -> Iterator[str]:
+    """An `__init__.py` has a docstring that says what its room must never do, and no code."""
+    if not module.path.endswith("/__init__.py"):
+        return
+    text = ast.get_docstring(module.tree) or ""
+    if not re.search(r"\b(must|never)\b|\bOnly\b", text) and module.path != "app/__init__.py":
+        yield f"{module.path}:1: does not say what the room must never do"
+    if len(module.tree.body) > 1 or not text:
+        yield f"{module.path}:1: has code, or no docstring"
+
+
+def settings_read(module: Module) -> Iterator[str]:
+    """Settings are read from the environment in one place, which refuses unknown ones."""
+    for node in ast.walk(module.tree):
+        called = isinstance(node, ast.Call) and not node.keywords and module.meaning(node.func)
+        if called == "app.settings.Settings" and module.path != "app/cli/command.py":
+            yield module.at(node, "reads the settings; call read_settings of app/cli/command.py")
+
+
 def vague_names(module: Module) -> Iterator[str]:
     """No module has a vague name."""
     path = PurePosixPath(module.path)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from app.faces.cards.operating_point import choose_operating_point
+from app.faces.cards.select import select_card
 from app.faces.flaws import Flaw
 from app.kit.errors import Problem
 from app.main import create_app  # noqa: F401 - imports every room, and with it every kind of problem
@@ -145,3 +147,12 @@ def test_every_example_of_an_error_has_a_title_of_the_code() -> None:
 
     assert len(examples) > 20
     assert not [e for e in examples if (e["type"].rpartition(":")[2], e["title"]) not in titles]
+
+
+def test_the_misses_that_a_page_states_are_those_of_the_card() -> None:
+    settings = Settings()
+    rate = choose_operating_point(select_card(settings), settings).point.fnmr
+    page = " ".join((ROOT / "docs" / "explanation" / "failed-comparisons.md").read_text("utf-8").split())
+
+    assert f"about one honest comparison in {1 / rate:.0f} fails" in page
+    assert f"20 different subjects fail among some {round(20 / rate, -1):.0f}." in page

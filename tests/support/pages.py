@@ -52,8 +52,12 @@ def run(found: Sequence[Block], folder: Path, environment: dict[str, str]) -> su
     )
 
 
-def check_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
-    """Run a page's blocks, compare their output with the page, and return the number of blocks."""
+def check_page(page: Path, folder: Path, environment: Mapping[str, str], *, times: int = 1) -> int:
+    """Run a page's blocks, compare their output with the page, and return the number of blocks.
+
+    Args:
+        times: how often all blocks run, in one shell: a reader may paste them again.
+    """
     found = blocks(page.read_text("utf-8"))
     programs, printed = folder / "programs", folder / "printed"
     for directory in (programs, printed):
@@ -67,10 +71,10 @@ def check_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
         (programs / name).write_text(f"#!/bin/sh\n{command}\n")
         (programs / name).chmod(0o700)
     variables = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), **environment}
-    done = run(found, printed, variables)
+    done = run(found * times, printed, variables)
 
     assert done.returncode == 0, done.stderr[-2000:]
-    for number, block in enumerate(found):
+    for number, block in enumerate(found * times):
         output = (printed / str(number)).read_text()
         assert fits(output, block.output), f"{block.commands}\nprinted\n{output}\nand not\n{block.output}"
     return len(found)

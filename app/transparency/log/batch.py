@@ -44,6 +44,11 @@ def batch_turn(now: datetime, interval: float) -> int:
     return int(now.timestamp() // interval)
 
 
+def next_batch(now: datetime, interval: float) -> datetime:
+    """Return the time at which the next batch is due."""
+    return datetime.fromtimestamp((batch_turn(now, interval) + 1) * interval, UTC)
+
+
 def promise_deadline(now: datetime, interval: float) -> datetime:
     """Return the time by which a leaf that is pending at *now* joins the log: the end of the next interval."""
     return datetime.fromtimestamp((batch_turn(now, interval) + 2) * interval, UTC)

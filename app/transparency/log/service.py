@@ -1,7 +1,8 @@
 """The public answers of the transparency log: its checkpoint and proofs. None of them names a subject or an act."""
 
+import math
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -24,6 +25,14 @@ class LeafNotFoundError(Problem):
     slug = "not-found"
     title = "Not found"
     detail = "This leaf is not in the log. A new leaf joins within the time that its receipt promises: try again then."
+
+    @classmethod
+    def until(cls, due: datetime, *, now: datetime) -> Self:
+        """Return the answer that names the time of the next batch: the same for an unknown leaf and a pending one."""
+        at = f"{due:%Y-%m-%dT%H:%M:%SZ}"
+        error = cls(f"This leaf is not in the log. The next batch is due at {at}: try a new leaf again then.")
+        error.answer_headers["Retry-After"] = str(max(1, math.ceil((due - now).total_seconds())))
+        return error
 
 
 _LATEST = select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1)
