@@ -1,4 +1,4 @@
-"""The seeds and the rule of `make fuzz`, without the fuzzer."""
+"""The seeds and the rule of `make fuzz` without the fuzzer; a short run of `make schemathesis`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from app.faces.engine import PHOTO_SIDE
 from app.faces.flaws import Flaw
 from app.faces.workers import decode
-from fuzz import rule, seeds
+from fuzz import api, rule, seeds
 from tests.architecture.source import ROOT
 from tests.architecture.test_text import unpinned
 
@@ -94,3 +94,9 @@ def test_the_fuzzer_is_pinned_by_hash() -> None:
 
     assert "atheris==" in text
     assert not unpinned(text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_schemathesis_finds_nothing_in_any_role() -> None:
+    assert api.main(["--max-examples", "3", "--no-color"]) == 0
