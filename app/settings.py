@@ -1,6 +1,5 @@
 """Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/reference/settings.md`."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,11 +10,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.kit.addresses import check_listener, check_networks, check_origins, check_root_path
 from app.kit.text import REASON, is_blank, readable
 
 MIB = 1024 * 1024
 MAX_OVERLAP_HOURS = 720
-MAX_PORT = 65535
 DEMONSTRATION = "demonstration controller: not for real people's data"
 """The controller in `prototype`, always."""
 UNNAMED = "not named: MIEN_CONTROLLER_NAME is not set"
@@ -53,36 +52,6 @@ def _check_text(value: str) -> str:
     if not readable(value):
         raise ValueError(REASON)
     return value.strip()
-
-
-def _check_networks(value: str) -> str:
-    for network in filter(None, value.replace(" ", "").split(",")):
-        if network != "*":
-            ipaddress.ip_network(network, strict=False)
-    return value
-
-
-def _check_root_path(value: str) -> str:
-    if re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value) is None:
-        msg = f"{value!r} is no path; write it as /mien, without a slash at the end"
-        raise ValueError(msg)
-    return value
-
-
-def _check_listener(value: str) -> str:
-    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", value)
-    if value and (found is None or int(found[2]) > MAX_PORT):
-        msg = f"{value!r} is no host:port; write it as 127.0.0.1:9464 or [::]:9464"
-        raise ValueError(msg)
-    return value
-
-
-def _check_origins(value: str) -> str:
-    for origin in filter(None, value.replace(" ", "").split(",")):
-        if re.fullmatch(r"https?://[^/?#\s@]+", origin) is None:
-            msg = f"{origin!r} is no origin; write them as https://example.org, without a path"
-            raise ValueError(msg)
-    return value
 
 
 def _check_engine(value: str) -> str:
@@ -207,15 +176,15 @@ class Settings(BaseSettings):
     """Sign-ups from one address (IPv6: one /64 network) in a minute; then 429."""
     recovery_failures_per_minute: Annotated[int, Field(ge=1)] = 10
     """Wrong recovery codes from one address in a minute; then 429. A right code always works."""
-    root_path: Annotated[str, AfterValidator(_check_root_path)] = ""
+    root_path: Annotated[str, AfterValidator(check_root_path)] = ""
     """The path under which a proxy publishes the service, such as `/mien`. The proxy may remove it or not."""
-    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = ""
     """Addresses, separated by commas, of the proxies whose `X-Forwarded-*` headers are trusted. Empty: none."""
-    cors_origins: Annotated[str, AfterValidator(_check_origins)] = ""
+    cors_origins: Annotated[str, AfterValidator(check_origins)] = ""
     """Origins, separated by commas, whose pages may call from a browser. Empty: none."""
     metrics: Literal["off", "local", "open"] = "local"
     """Whether `/metrics` is off, open to this machine (not through a proxy), or open to all."""
-    metrics_listen: Annotated[str, AfterValidator(_check_listener)] = ""
+    metrics_listen: Annotated[str, AfterValidator(check_listener)] = ""
     """`host:port` of a listener of its own for the metrics, open to all who reach it. Empty: none."""
 
     consent_days: Days = 365

@@ -32,6 +32,13 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+SubjectRef = Annotated[
+    str,
+    AfterValidator(_storable),
+    Form(min_length=1, description="The reference under which you know the person.", examples=[SUBJECT_REF]),
+]
+
+
 class VerifiedOut(ResponseBody):
     """The decision, and nothing else about the person."""
 
@@ -63,11 +70,7 @@ def verify_photo(
     clock: AppClock,
     metrics: AppMetrics,
     once: idempotency.IdempotencyKey,
-    subject_ref: Annotated[
-        str,
-        AfterValidator(_storable),
-        Form(min_length=1, description="The reference under which you know the person.", examples=[SUBJECT_REF]),
-    ],
+    subject_ref: SubjectRef,
     probe: Annotated[UploadFile, File(description="JPEG, PNG or WebP, with one face in it. It is not stored.")],
 ) -> VerifiedOut:
     """Verify a face.

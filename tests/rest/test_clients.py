@@ -218,8 +218,10 @@ def test_the_typescript_of_the_page_compiles_and_does_the_whole_story(root: Path
         )
 
     assert shell.returncode == 0, shell.stdout + shell.stderr
+    title = re.search(r'^title = "(.*)"$', (ROOT / "notices" / "verification.en.md").read_text("utf-8"), re.MULTILINE)
+    assert title
     assert shell.stdout.splitlines()[-9:] == [
-        "# Notice: comparing your face with the one that you enrolled",
+        title[1],
         *("match no_match", "2", "urn:mien:problem:no-such-consent", "completed true"),
         *("match no_match", "2", "404 no-such-consent", "completed"),
     ]
