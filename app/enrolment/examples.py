@@ -16,7 +16,9 @@ PHOTO: Example = {
         "yaw": 0.04,
         "foreshortening": 0.78,
         "eye_shade": 0.83,
-        "mouth_tint": 0.09,
+        "upright": 11.2,
+        "eyes_visible": 5.4,
+        "mouth_visible": 7.9,
     },
 }
 ENROLLED: Example = {"enrolment_id": ENROLMENT_ID, "engine": ENGINE, "photos": [PHOTO]}

@@ -62,6 +62,10 @@ class Engine(Protocol):
         """Return all faces, in any order."""
         ...
 
+    def measure_appearance(self, pixels: Pixels, face: Face) -> Mapping[str, float]:
+        """Return how far the face looks like those that the engine can describe, as `app/faces/appearance.py` does."""
+        ...
+
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the vector of one face: ``dimensions`` finite numbers, of length 1 if the metric is cosine."""
         ...

@@ -114,7 +114,18 @@ class Flaw(StrEnum):
     COVERED = (
         "covered",
         PoorQualityError,
-        "Part of your face is covered. Take off dark glasses or a mask and take the photo again.",
+        (
+            "Part of your face is covered, or your eyes are closed. Take off a mask, a scarf and dark or mirrored "
+            "glasses, keep your hands and hair off your face, and take the photo again."
+        ),
+    )
+    NOT_UPRIGHT = (
+        "not_upright",
+        PoorQualityError,
+        (
+            "Your face is not upright in this photo, or its colours are inverted. Turn the photo upright, save it as "
+            "an ordinary picture and send it again. Otherwise take a new one, of your whole face."
+        ),
     )
 
     @property

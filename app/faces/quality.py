@@ -1,4 +1,4 @@
-"""Quality of a face photo: eight measures and their limits.
+"""Quality of a face photo: ten measures and their limits.
 
 Positions on the face are in *eye units*. The origin is midway between the eyes, x runs along their line, y down the
 face, and the eyes are one unit apart. Light and colour are compared within the face, never with a fixed skin tone.
@@ -34,9 +34,14 @@ MAX_FORESHORTENING: Final = 1.05
 Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""
 MIN_EYE_SHADE: Final = 0.2
 """Below it dark glasses cover the eyes. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
-MAX_MOUTH_TINT: Final = 0.4
-"""Above it the mouth is covered, in a colour that neither skin nor hair has. Grey hair differs from skin by 0.33.
-Measured: good photos at most 0.17, a blue mask 0.73."""
+MIN_UPRIGHT: Final = 0.0
+"""Below it a face is turned, or a negative. The measure is one of `app/faces/appearance.py`."""
+SURELY_UPRIGHT: Final = 5.0
+"""Below it other turns of the picture, and its negative, are compared."""
+MIN_EYES_VISIBLE: Final = -2.5
+"""Below it the eyes are covered."""
+MIN_MOUTH_VISIBLE: Final = 0.3
+"""Below it mouth or nose are covered."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SAMPLES: Final = 40  # in one eye unit
@@ -48,14 +53,12 @@ _Area = tuple[float, float, float, float]
 _FACE: Final[_Area] = (0.0, 0.45, 1.5, 1.7)
 _LENSES: Final[tuple[_Area, ...]] = ((-0.5, 0.0, 0.5, 0.3), (0.5, 0.0, 0.5, 0.3))
 _CHEEKS: Final[tuple[_Area, ...]] = ((-0.5, 0.42, 0.28, 0.25), (0.5, 0.42, 0.28, 0.25))
-_BRIDGE: Final[_Area] = (0.0, 0.1, 0.25, 0.4)
-_MOUTH: Final[_Area] = (0.0, 1.0, 0.7, 0.45)
 
 _Floats = npt.NDArray[np.float64]
 
 
 def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str, float]:
-    """Return the eight measures of *face*, by name.
+    """Return the seven measures of *face* that need no network, by name.
 
     Args:
         reduction: pixels of the original photo per pixel of *pixels*.
@@ -71,7 +74,6 @@ def measure_quality(pixels: Pixels, face: Face, *, reduction: float) -> dict[str
         "yaw": frame.nose[0],
         "foreshortening": frame.nose[1],
         "eye_shade": max(frame.luma(area) for area in _LENSES) / cheeks,
-        "mouth_tint": float(np.linalg.norm(_tint(frame.patch(_MOUTH)) - _tint(frame.patch(_BRIDGE)))),
     }
 
 
@@ -80,13 +82,19 @@ def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
     found = {
         # Before the size, since the eyes of a turned face are near each other.
         Flaw.TURNED_AWAY: abs(quality["yaw"]) > MAX_YAW or quality["foreshortening"] > MAX_FORESHORTENING,
+        Flaw.NOT_UPRIGHT: quality["upright"] < MIN_UPRIGHT,
         Flaw.TOO_SMALL: quality["eye_distance"] < MIN_EYE_DISTANCE,
         Flaw.TOO_DARK: quality["brightness"] < MIN_BRIGHTNESS,
         Flaw.TOO_BRIGHT: quality["glare"] > MAX_GLARE,
         Flaw.BLURRED: quality["sharpness"] < MIN_SHARPNESS,
-        Flaw.COVERED: quality["eye_shade"] < MIN_EYE_SHADE or quality["mouth_tint"] > MAX_MOUTH_TINT,
+        Flaw.COVERED: quality["eye_shade"] < MIN_EYE_SHADE or is_covered(quality),
     }
     return next((flaw for flaw, applies in found.items() if applies), None)
+
+
+def is_covered(quality: Mapping[str, float]) -> bool:
+    """Return whether the eyes or the mouth cannot be seen."""
+    return quality["eyes_visible"] < MIN_EYES_VISIBLE or quality["mouth_visible"] < MIN_MOUTH_VISIBLE
 
 
 class _Frame:
@@ -118,13 +126,6 @@ class _Frame:
     def luma(self, area: _Area) -> float:
         """Return the median luma of an area, 0 to 255."""
         return float(np.median(self.patch(area) @ _LUMA))
-
-
-def _tint(patch: _Floats) -> _Floats:
-    """Return the colour of *patch* without its lightness: (blue - luma, red - luma) / luma."""
-    red, green, blue = patch.reshape(-1, 3).mean(axis=0)
-    luma = max(float(np.array([red, green, blue]) @ _LUMA), 8.0)
-    return np.array([blue - luma, red - luma]) / luma
 
 
 def _sharpness(pixels: Pixels, face: Face) -> float:

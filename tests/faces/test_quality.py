@@ -30,7 +30,9 @@ GOOD = {
     "yaw": 0.02,
     "foreshortening": 0.75,
     "eye_shade": 0.5,
-    "mouth_tint": 0.08,
+    "upright": 9.0,
+    "eyes_visible": 5.0,
+    "mouth_visible": 7.0,
 }
 
 
@@ -119,7 +121,7 @@ def test_a_beard_covers_no_face_in_a_worker_of_the_default_engine(
     (bearded,) = real_pool.measure(permit, [image("people/P005/studio_portrait.jpg")])
     assert isinstance(bearded, Measurement)
 
-    assert bearded.quality["mouth_tint"] < quality.MAX_MOUTH_TINT / 2
+    assert bearded.quality["mouth_visible"] > 1
 
 
 def test_the_measures_are_those_in_the_messages() -> None:
@@ -138,14 +140,16 @@ def test_the_measures_are_those_in_the_messages() -> None:
         ("yaw", -quality.MAX_YAW - 0.01, Flaw.TURNED_AWAY),
         ("foreshortening", quality.MAX_FORESHORTENING + 0.01, Flaw.TURNED_AWAY),
         ("eye_shade", quality.MIN_EYE_SHADE - 0.01, Flaw.COVERED),
-        ("mouth_tint", quality.MAX_MOUTH_TINT + 0.01, Flaw.COVERED),
+        ("upright", quality.MIN_UPRIGHT - 0.01, Flaw.NOT_UPRIGHT),
+        ("eyes_visible", quality.MIN_EYES_VISIBLE - 0.01, Flaw.COVERED),
+        ("mouth_visible", quality.MIN_MOUTH_VISIBLE - 0.01, Flaw.COVERED),
     ],
 )
 def test_each_limit_alone_refuses(measure: str, value: float, code: Flaw) -> None:
     assert quality.find_flaw({**GOOD, measure: value}) is code
 
 
-@given(st.sampled_from(sorted(QUALITY_NAMES - {"yaw", "glare", "foreshortening", "mouth_tint"})), st.floats(1, 100))
+@given(st.sampled_from(sorted(QUALITY_NAMES - {"yaw", "glare", "foreshortening"})), st.floats(1, 100))
 def test_a_higher_value_of_a_good_measure_is_good(measure: str, times: float) -> None:
     assert quality.find_flaw({**GOOD, measure: GOOD[measure] * times}) is None
 

@@ -54,6 +54,10 @@ class ToyEngine:
             if right - left >= NARROWEST
         ]
 
+    def measure_appearance(self, pixels: Pixels, face: Face) -> Mapping[str, float]:
+        """Return the measures of a face about which nothing is wrong."""
+        return {"upright": 9.0, "eyes_visible": 9.0, "mouth_visible": 9.0}
+
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return a vector of the stripe's colour; some colours sleep, crash or exhaust the memory first."""
         _, right, _, left = face.box

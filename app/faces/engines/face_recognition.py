@@ -11,6 +11,7 @@ from typing import Any, Final
 import dlib
 import face_recognition_models  # only returns paths
 
+from app.faces.appearance import measure_appearance
 from app.faces.engine import Face, Pixels, Point
 
 _RESNET: Final = "dlib_face_recognition_resnet_model_v1.dat"
@@ -62,6 +63,10 @@ class FaceRecognition:
             eyes=(min(eyes), max(eyes)),
             nose=nose,
         )
+
+    def measure_appearance(self, pixels: Pixels, face: Face) -> Mapping[str, float]:
+        """Return whether *face* is upright, and whether its eyes and mouth can be seen."""
+        return measure_appearance(pixels, face)
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the 128 numbers of *face*."""

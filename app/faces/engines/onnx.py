@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.appearance import measure_appearance
 from app.faces.engine import Face, Pixels, Point
 
 _YUNET: Final = "face_detection_yunet_2023mar_int8bq.onnx"
@@ -67,6 +68,10 @@ class OnnxEngine:
         _, found = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found.astype(np.float64)
         return [_face(row, width / size[0], height / size[1]) for row in rows]
+
+    def measure_appearance(self, pixels: Pixels, face: Face) -> Mapping[str, float]:
+        """Return whether *face* is upright, and whether its eyes and mouth can be seen."""
+        return measure_appearance(pixels, face)
 
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the vector of *face*."""

@@ -18,9 +18,8 @@ MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
 """More than the API accepts (`MIEN_MAX_PHOTO_BYTES`, 12 MiB by default)."""
 MAX_REPLY_BLOB_BYTES: Final = 4 * 1024 * 1024
 """A kept photo of 1280 px takes about 0.4 MB; a vector, 8 bytes a dimension."""
-QUALITY_NAMES: Final = frozenset(
-    ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_shade", "mouth_tint")
-)
+_FACE_MEASURES: Final = ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_shade")
+QUALITY_NAMES: Final = frozenset((*_FACE_MEASURES, "upright", "eyes_visible", "mouth_visible"))
 SANDBOX_PROTECTIONS: Final = ("limits", "no_new_privileges", "dies_with_parent", "unreadable", "system_call_filter")
 """Protections of a full sandbox, in the order of the reply."""
 START_REFUSALS: Final = {

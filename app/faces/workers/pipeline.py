@@ -1,4 +1,4 @@
-"""Steps for one image in a worker: decode, find all faces, check the quality, then embed the only face."""
+"""Steps for one image in a worker: decode, find the only face upright, check it, then embed it."""
 
 import io
 import math
@@ -12,6 +12,7 @@ from app.faces.flaws import Flaw
 from app.faces.quality import find_flaw, measure_quality
 from app.faces.workers.decode import decode, encode
 from app.faces.workers.messages import Measurement
+from app.faces.workers.upright import find_face, turn
 
 _SAMPLE_FACE: Final = Face(
     box=(120, 220, 220, 120),
@@ -44,7 +45,8 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
     engine.detect(grey)
-    find_flaw(measure_quality(grey, _SAMPLE_FACE, reduction=1.0))
+    measured = measure_quality(grey, _SAMPLE_FACE, reduction=1.0) | dict(engine.measure_appearance(grey, _SAMPLE_FACE))
+    find_flaw(measured)
     if len(vector := _vector(engine, grey, _SAMPLE_FACE)) != engine.dimensions or not _usable(vector):
         raise UnusableVectorError
 
@@ -53,19 +55,19 @@ def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int)
     picture = decode(image, max_pixels=max_pixels, side=engine.side)
     if isinstance(picture, Flaw):
         return picture
-    faces = engine.detect(picture.pixels)
-    if len(faces) != 1:
-        return Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE
-    quality = measure_quality(picture.pixels, faces[0], reduction=picture.reduction)
+    found = find_face(engine, picture.pixels)
+    if isinstance(found, Flaw):
+        return found
+    quality = measure_quality(found.pixels, found.face, reduction=picture.reduction) | found.appearance
     if (flaw := find_flaw(quality)) is not None:
         return flaw
     # Decoded again, larger: the vector does not depend on keep_photo, and a probe is not decoded at photo size.
     photo = decode(image, max_pixels=max_pixels) if keep_photo else None
     if isinstance(photo, Flaw):
         return photo
-    if not _usable(vector := _vector(engine, picture.pixels, faces[0])):
+    if not _usable(vector := _vector(engine, found.pixels, found.face)):
         return Flaw.BROKEN
-    return Measurement(vector, quality, encode(photo.pixels) if photo else None)
+    return Measurement(vector, quality, encode(turn(photo.pixels, found.turns)) if photo else None)
 
 
 def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:
