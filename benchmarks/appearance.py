@@ -21,7 +21,7 @@ from PIL import Image
 from app.faces import quality, vectors
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import find_operating_point
-from app.faces.engine import Engine, Face, Pixels, Vector
+from app.faces.engine import Engine, Face, Metric, Pixels, Vector
 from app.faces.workers.upright import FoundFace, find_face
 from app.main import ENGINES
 from benchmarks import covers, honest_changes, pictures
@@ -29,8 +29,8 @@ from benchmarks.stages import engine_of
 
 SHAPES: Final = {"HELD_OUT": covers.HELD_OUT, "TRAINING": covers.TRAINING}
 TURNS: Final = (15, 30, 45, 60, 90, 120, 135, 150, 180)
-HONEST_DRAWS: Final = 12
-COVER_DRAWS: Final = 2
+HONEST_DRAWS: Final = 6
+COVER_DRAWS: Final = 1
 _WIDTH: Final = 640
 _GLASSES: Final = 3
 """Every third variant wears clear glasses."""
@@ -173,7 +173,7 @@ def _strangers(engine: Engine, count: Count) -> tuple[str, str]:
     return said[0], said[1]
 
 
-def _metric(engine: Engine) -> vectors.Metric:
+def _metric(engine: Engine) -> Metric:
     return load_card(engine.id).metric
 
 

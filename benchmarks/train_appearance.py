@@ -90,7 +90,8 @@ def train(edges: Singles, hides: npt.NDArray[np.str_]) -> dict[str, Singles]:
     middle = edges.mean(axis=0)
     shapes = (edges.shape[1], _HIDDEN), (_HIDDEN, len(_REFUSES))
     first, second = (random.normal(0, scale / np.sqrt(s[0]), s) for s, scale in zip(shapes, (3, 1), strict=True))
-    layers = [np.float32(first), np.zeros(_HIDDEN, np.float32), np.float32(second), np.zeros(3, np.float32)]
+    biases = np.zeros((1, _HIDDEN), np.float32), np.zeros((1, len(_REFUSES)), np.float32)
+    layers: list[Singles] = [first.astype(np.float32), biases[0], second.astype(np.float32), biases[1]]
     speeds, squares = [np.zeros_like(layer) for layer in layers], [np.zeros_like(layer) for layer in layers]
     step = 0
     for epoch in range(_EPOCHS):
@@ -103,13 +104,13 @@ def train(edges: Singles, hides: npt.NDArray[np.str_]) -> dict[str, Singles]:
                 np.add(speed, 0.1 * (slope - speed), out=speed)
                 np.add(square, 0.001 * (slope**2 - square), out=square)
                 move = (speed / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-                np.subtract(layer, rate * (move + (_DECAY * layer if layer.ndim > 1 else 0)), out=layer)
+                np.subtract(layer, rate * (move + (_DECAY * layer if len(layer) > 1 else 0)), out=layer)
     hidden, bias, outputs, last = layers
     return {
         "hidden": hidden.astype(np.float16),
-        "hidden_bias": bias - middle @ hidden,
+        "hidden_bias": bias[0] - middle @ hidden,
         "outputs": outputs,
-        "outputs_bias": last,
+        "outputs_bias": last[0],
     }
 
 
@@ -119,7 +120,7 @@ def _slopes(layers: list[Singles], edges: Singles, good: Singles, weight: Single
     after = np.maximum(before, 0)
     error = (1 / (1 + np.exp(-(after @ outputs + last))) - good) * weight / len(edges)
     back = (error @ outputs.T) * (before > 0)
-    return [edges.T @ back, back.sum(axis=0), after.T @ error, error.sum(axis=0)]
+    return [edges.T @ back, back.sum(axis=0, keepdims=True), after.T @ error, error.sum(axis=0, keepdims=True)]
 
 
 def main(folder: Path, out: Path) -> None:
@@ -129,7 +130,8 @@ def main(folder: Path, out: Path) -> None:
         for hidden, picture, seen in draw_variants(pixels, face, np.random.default_rng(number)):
             edges.append(appearance.measure_edges(picture, seen).ravel())
             hides.append(hidden)
-    np.savez(out, **train(np.stack(edges), np.array(hides)))
+    network = train(np.stack(edges), np.array(hides))
+    np.savez(out, allow_pickle=False, **network)
 
 
 if __name__ == "__main__":

@@ -75,8 +75,10 @@ def measure_edges(pixels: Pixels, face: Face) -> _Floats:
     cell = np.arange(SIDE) // _CELL
     first = (cell[:, None] * CELLS + cell) * DIRECTIONS
     count = CELLS * CELLS * DIRECTIONS
-    counted: _Doubles = np.bincount((first + lower % DIRECTIONS).ravel(), (strength * (1 - share)).ravel(), count)
-    counted = counted + np.bincount((first + (lower + 1) % DIRECTIONS).ravel(), (strength * share).ravel(), count)
+    near, far = (first + lower % DIRECTIONS).ravel(), (first + (lower + 1) % DIRECTIONS).ravel()
+    counted: _Doubles = np.zeros(count)
+    counted += np.bincount(near, (strength * (1 - share)).ravel(), count)
+    counted += np.bincount(far, (strength * share).ravel(), count)
     return _normalised(counted.reshape(CELLS, CELLS, DIRECTIONS))
 
 
