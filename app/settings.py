@@ -1,9 +1,7 @@
 """Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/reference/settings.md`."""
 
 import re
-from collections.abc import Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -80,31 +78,6 @@ RetentionPeriod = Annotated[
 
 
 PREFIX = "MIEN_"
-_BY_ORCHESTRATORS = re.compile(r"MIEN_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)")
-"""Kubernetes sets such variables in every container beside a service named `mien` or `mien-…`; also `MIEN_PORT`, with
-an address such as `tcp://10.0.0.1:8000`."""
-
-
-def unknown_settings(environment: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable `MIEN_…` that is no setting, with the setting of the most similar name."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return [
-        _unknown_setting(name, known)
-        for name, value in sorted(environment.items())
-        if name.upper().startswith(PREFIX)
-        and name.upper() not in known
-        and _BY_ORCHESTRATORS.fullmatch(name) is None
-        and re.match(r"(tcp|udp|sctp)://", value) is None
-    ]
-
-
-def _unknown_setting(name: str, known: set[str]) -> str:
-    if name.upper() in {"MIEN_HOST", "MIEN_PORT"}:
-        return f"{name} is not a setting. Use `mien serve --{name[len(PREFIX) :].lower()}`."
-    by_rest = {one.removeprefix(PREFIX): one for one in known}
-    similar = get_close_matches(name.upper().removeprefix(PREFIX), by_rest, n=1)
-    nearest = f"Did you mean {by_rest[similar[0]]}?" if similar else "docs/reference/settings.md lists all."
-    return f"{name} is not a setting. {nearest}"
 
 
 class Settings(BaseSettings):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, unknown_settings
+from app.cli.unknown_settings import unknown_settings
+from app.settings import Settings
 from tests.support.launcher import refused, run_here
 
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app.cli.errors import refuse
-from app.settings import PREFIX, Settings, unknown_settings
+from app.cli.unknown_settings import unknown_settings
+from app.settings import PREFIX, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
