@@ -139,7 +139,7 @@ def head(request: AccessRequest) -> AccessHead:
         profile=settings.profile,
         source=explanations.SOURCE,
         restricted=restricted,
-        purposes=[_purpose(grant, recipients) for grant in grants],
+        purposes=[_purpose(settings, grant, recipients) for grant in grants],
         recipients=[
             Recipient.of(party, relying_party_id=party.id, learns=explanations.LEARNS) for party in recipients.values()
         ],
@@ -152,7 +152,7 @@ def head(request: AccessRequest) -> AccessHead:
     )
 
 
-def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePurpose:
+def _purpose(settings: Settings, grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePurpose:
     return ActivePurpose(
         consent_id=grant.id,
         purpose=grant.purpose,
@@ -160,11 +160,11 @@ def _purpose(grant: Grant, recipients: Mapping[UUID, RelyingParty]) -> ActivePur
         relying_party=recipients[grant.relying_party_id].name if grant.relying_party_id else None,
         until=grant.valid_until.isoformat(),
         legal_basis=explanations.LEGAL_BASIS,
-        notice=f"/v1/notices/{grant.notice_sha256}",
+        notice=f"{settings.root_path}/v1/notices/{grant.notice_sha256}",
     )
 
 
 def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> Proof:
     kept_until = proof.ended_on and proof.ended_on + settings.proof_retention
-    notice = f"/v1/notices/{proof.notice_sha256}"
+    notice = f"{settings.root_path}/v1/notices/{proof.notice_sha256}"
     return Proof.of(proof, consent_id=consent_id, notice=notice, kept_until=kept_until)

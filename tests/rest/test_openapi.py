@@ -224,10 +224,14 @@ def test_a_prefix_reaches_servers_and_links(root: Path, pool: SharedPool, *, rem
         given = client.post(f"{prefix}/v1/subjects", json={"declared_adult": True}).json()
         refused = client.put(f"{prefix}/v1/me")
         page = client.get(f"{prefix}/docs")
+        me = {"Authorization": f"Bearer {given['access_token']}"}
+        asked = {"purpose": "template_renewal", "notice_sha256": service.notice("template_renewal")}
+        assert client.post(f"{prefix}/v1/me/consents", json=asked, headers=me).status_code == 201
+        purposes = client.get(f"{prefix}/v1/me/access", headers=me).json()["purposes"]
         # No store confirms an erasure while a reader holds its write-ahead log.
         with service.vault.data.read() as reader:
             reader.execute(text("SELECT count(*) FROM subjects")).all()
-            erased = client.delete(f"{prefix}/v1/me", headers={"Authorization": f"Bearer {given['access_token']}"})
+            erased = client.delete(f"{prefix}/v1/me", headers=me)
         location = erased.headers["location"]
         found = client.get(location.removeprefix("/face/mien") if removed else location)
 
@@ -236,6 +240,7 @@ def test_a_prefix_reaches_servers_and_links(root: Path, pool: SharedPool, *, rem
     assert page.status_code == 200
     assert (erased.status_code, location) == (202, f"/face/mien/v1/erasures/{erased.json()['erasure_id']}")
     assert found.status_code == 200
+    assert [one["notice"] for one in purposes] == [f"/face/mien/v1/notices/{asked['notice_sha256']}"]
 
 
 load_all_checks()

@@ -77,7 +77,9 @@ def controller(settings: Settings) -> Document:
 def purposes(source: Source) -> list[Document]:
     """Return each purpose with its legal basis, the relying parties that ask for it, and its notices."""
     with source.vault.data.read() as session:
-        addresses = {(one.purpose, one.language): f"/v1/notices/{one.sha256}" for one in notices.list_in_force(session)}
+        root = source.settings.root_path
+        in_force = notices.list_in_force(session)
+        addresses = {(one.purpose, one.language): f"{root}/v1/notices/{one.sha256}" for one in in_force}
     listed = recipients(source)
     return [
         {
