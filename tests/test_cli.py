@@ -380,7 +380,7 @@ def all_refuse(command: Command, reason: str, **more: str) -> bool:
     return True
 
 
-def test_another_key_encryption_key_is_refused_and_nothing_is_purged(stopped_service: Path, command: Command) -> None:
+def test_another_key_encryption_key_is_refused_and_deletes_no_row(stopped_service: Path, command: Command) -> None:
     before = rows(stopped_service)
     other = base64.b64encode(b"k" * 32).decode()
 
@@ -390,7 +390,7 @@ def test_another_key_encryption_key_is_refused_and_nothing_is_purged(stopped_ser
     assert result_of(command("sweep", "--json"))["purged"] == 0, "with the right key nothing was purged"
 
 
-def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
+def test_a_register_of_other_data_is_refused_and_deletes_no_row(
     stopped_service: Path, command: Command, tmp_path: Path
 ) -> None:
     before = rows(stopped_service)
@@ -401,7 +401,7 @@ def test_a_register_of_other_data_is_refused_and_nothing_is_purged(
     assert rows(stopped_service) == before
 
 
-def test_data_without_its_register_is_refused_and_nothing_is_purged(
+def test_data_without_its_register_is_refused_and_deletes_no_row(
     stopped_service: Path, command: Command, tmp_path: Path
 ) -> None:
     before = rows(stopped_service)

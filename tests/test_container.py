@@ -1,4 +1,4 @@
-"""The container's files, read without Docker: what `docs/how-to/run-in-a-container.md` says of them is there."""
+"""The container's files, read without Docker: they match the description in `docs/how-to/run-in-a-container.md`."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from tests.support.launcher import run_program
 COMPILERS = ("gcc", "g++", "cc", "clang", "make", "cmake", "build-essential", "python3-dev", "cargo", "rustc")
 
 Step = tuple[str, str]
-"""An instruction and what it is given, on one line."""
+"""An instruction and its arguments, on one line."""
 
 
 def steps(text: str) -> list[Step]:
-    """Give the instructions of a Dockerfile."""
+    """Return the instructions of a Dockerfile."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines())]
@@ -100,7 +100,7 @@ def test_wheels_are_installed_by_hash_and_nothing_is_built() -> None:
     )
 
 
-def test_what_is_copied_exists_and_is_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     copied = [source for rest in given("COPY", DOCKERFILE) if "--from" not in rest for source in rest.split()[:-1]]
 
@@ -126,7 +126,7 @@ def test_data_and_keys_are_two_volumes() -> None:
     assert len(compose()["volumes"]) == 2
 
 
-def test_compose_takes_away_what_is_not_needed() -> None:
+def test_compose_drops_unneeded_rights_of_the_container() -> None:
     service = compose()["services"]["mien"]
 
     assert service["read_only"] is True
@@ -148,7 +148,7 @@ def compose() -> dict[str, Any]:
 
 
 def block(lines: list[str], indent: int) -> tuple[Any, list[str]]:
-    """Read the lines at *indent* and deeper; give what they hold and the lines after them."""
+    """Read the lines at *indent* and deeper. Returns their values, and the lines after them."""
     if lines and lines[0].startswith(" " * indent + "- "):
         items = []
         while lines and lines[0].startswith(" " * indent + "- "):

@@ -1,7 +1,7 @@
 """Recorded databases of earlier versions migrate to this one, and their subjects find everything again.
 
 `tests/releases/` has them as SQL, recorded by the code of that version: see `tests/releases/record.py`. The keys of the
-recording of 0.1.0 were wrapped anew as later versions do it: this version does not read the wrapping of 0.1.0.
+recording of 0.1.0 are wrapped as later versions do it, because this version cannot read the wrapping of 0.1.0.
 """
 
 import base64

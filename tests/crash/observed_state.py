@@ -187,14 +187,14 @@ def faults(root: Path, now: Stored, before: Stored) -> list[str]:
     return found
 
 
-def bytes_left(root: Path, now: Stored, before: Stored, *, noise_stays: bool) -> list[str]:
-    """Search every file but backups for destroyed keys and, unless *noise_stays*, for the bytes that they sealed."""
+def bytes_left(root: Path, now: Stored, before: Stored, *, sealed_bytes_stay: bool) -> list[str]:
+    """Search every file but backups for destroyed keys and, unless *sealed_bytes_stay*, for bytes that they sealed."""
     needles = Needles()
     gone = {
         "wrapped key": set(before.keys.values()) - set(now.keys.values()),
         "key-encryption key": {form for kek in before.keks - now.keks for form in (kek, b64decode(kek))},
     }
-    if not noise_stays:
+    if not sealed_bytes_stay:
         gone["sealed bytes"] = set(before.sealed - now.sealed)
     for name, values in gone.items():
         for value in values:

@@ -38,6 +38,7 @@ from tests.crash.preparations import (
     PHOTOS,
     Story,
     arrived,
+    changed_since_backup,
     consented,
     enrolled,
     erased_in_a_large_store,
@@ -46,16 +47,15 @@ from tests.crash.preparations import (
     half_rotated,
     half_withdrawn,
     key_replaced,
-    lived_on,
     notice_changed,
-    past_its_time,
     restored,
+    rotated,
     superseded,
     superseded_for_long,
-    turned,
     with_a_callback,
-    with_a_key_of_then,
     with_a_wal,
+    with_an_old_receipt_key,
+    with_expired_records,
     with_photos,
     with_two_tokens,
     without_a_log,
@@ -89,11 +89,11 @@ class Operation:
     act: Callable[[Story], httpx.Response] | OperatorCommand
     more: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the service."""
-    later: timedelta = timedelta()
+    delay: timedelta = timedelta()
     """Time between `prepare` and the operation."""
     acknowledged: bool = False
     """Whether the answer in `prepare` already promised the result."""
-    left: Callable[[Path], None] = lambda _root: None
+    change_files: Callable[[Path], None] = lambda _root: None
     """Change of the files between `prepare` and the operation."""
     again: Command | None = None
     """Command to run after the crash, without a start of the service in between."""
@@ -101,9 +101,9 @@ class Operation:
     """Outcome for a working state in which `again` completes the operation; empty if there is none."""
     refused: bool = False
     """Whether the answer is a refusal."""
-    joins: bool = False
+    appends_batch: bool = False
     """Whether the operation or `again` appends a batch; then the places of leaves show nothing about the outcome."""
-    noise_stays: bool = False
+    sealed_bytes_stay: bool = False
     """Whether sealed bytes, but not their keys, may stay in unused space of the data store, as the answer states."""
 
 
@@ -150,12 +150,12 @@ def _opened(root: Path) -> Iterator[Vault]:
     vault.register.store.close()
 
 
-def _sweep(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _maintain(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         run_maintenance(vault, settings=settings_for(root), now=now)
 
 
-def _sweep_a_large_store(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _rebuild_large_store(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         run_maintenance(vault, settings=settings_for(root, **LARGE), now=now)
 
@@ -165,7 +165,7 @@ def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
         purge_dead_rows(vault, now=now)
 
 
-def _leave_behind(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _destroy_discarded_keys(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         purge_dead_rows(vault, now=now)
         destroy_discarded_keys(vault)
@@ -182,7 +182,7 @@ def _rotate_key_with_overlap(root: Path, now: datetime, about: Mapping[str, str]
         return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), overlap=overlap, now=now)[1]}
 
 
-def _describe(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _update_party(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         said = parties.PartyChanges(context="the entrance")
         parties.update_party(vault, party_id=UUID(about["door"]), changes=said, now=now)
@@ -218,7 +218,7 @@ def _rotate(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     # Safe to patch: the process is not shared.
     vars(rotation)["BATCH"] = 2
     with _opened(root) as vault:
-        turned(vault, now)
+        rotated(vault, now)
 
 
 def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -227,17 +227,17 @@ def _finish_rotation(root: Path, now: datetime, about: Mapping[str, str]) -> Non
         _rotate(root, now, about)
 
 
-def _begin_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _start_log(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         signing_keys.begin_log(vault, now=now)
 
 
-def _begin_to_count(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _create_failure_key(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         enumeration_guard.create_key(vault)
 
 
-def _join(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _append_batch(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         batch.append_batch(vault, now=now, at_once=True)
 
@@ -247,12 +247,12 @@ def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> Non
         signing_keys.rotate(vault, now=now)
 
 
-def _give_up(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _mark_stolen(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
         signing_keys.mark_stolen(vault, which=about["signs"], stolen_at=now - timedelta(minutes=30), now=now)
 
 
-def _note_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _record_uses(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Use a token, and let maintenance record the use."""
     with _opened(root) as vault:
         uses = TokenUsage(lambda: now)
@@ -271,7 +271,7 @@ def _change_callback(root: Path, now: datetime, about: Mapping[str, str]) -> Non
         set_callback(vault, party_id=UUID(about["gate"]), to="https://gate.example.org/", private=False, now=now)
 
 
-def _tell(root: Path, now: datetime, about: Mapping[str, str]) -> None:
+def _deliver(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Deliver callbacks to relying parties, which acknowledge them."""
     with _opened(root) as vault:
         answer = CallResult(Outcome.ACKNOWLEDGED, "204")
@@ -284,15 +284,15 @@ def _change_engine(root: Path, now: datetime, about: Mapping[str, str]) -> None:
 
 
 def _renew_templates(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    _look_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)))
+    _renew_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)))
 
 
 def _fail_to_renew(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Renew with a threshold that no two photos reach."""
-    _look_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)), threshold=0.0)
+    _renew_with(root, now, ToyPool(OtherToyEngine(other_toy_card().digests)), threshold=0.0)
 
 
-def _look_with(root: Path, now: datetime, pool: ToyPool, threshold: float = 0.54) -> None:
+def _renew_with(root: Path, now: datetime, pool: ToyPool, threshold: float = 0.54) -> None:
     faces = RunningEngine(pool=pool, card=other_toy_card(), target_fmr=1e-3, threshold=threshold)
     with _opened(root) as vault:
         renewal.renew_templates(renewal.RenewalRun(vault=vault, engine=faces, clock=lambda: now))
@@ -351,30 +351,30 @@ OPERATIONS = (
         with_photos,
         lambda story: story.ada("DELETE", "/v1/me"),
         more=LARGE,
-        noise_stays=True,
+        sealed_bytes_stay=True,
     ),
     Operation(
         "maintenance: erasure interrupted before the deletion",
         half_erased("register.db written"),
-        OperatorCommand(_sweep),
+        OperatorCommand(_maintain),
         acknowledged=True,
     ),
     Operation(
         "maintenance: erasure interrupted after the deletion",
         half_erased("write-ahead log of mien.db emptied"),
-        OperatorCommand(_sweep),
+        OperatorCommand(_maintain),
         acknowledged=True,
     ),
     Operation(
         "maintenance: rebuild of a large store",
         erased_in_a_large_store,
-        OperatorCommand(_sweep_a_large_store),
+        OperatorCommand(_rebuild_large_store),
         more=LARGE,
-        later=timedelta(days=2),
+        delay=timedelta(days=2),
         acknowledged=True,
     ),
     Operation(
-        "maintenance: expired consents and proofs", enrolled, OperatorCommand(_sweep), later=timedelta(days=2000)
+        "maintenance: expired consents and proofs", enrolled, OperatorCommand(_maintain), delay=timedelta(days=2000)
     ),
     Operation(
         "rotating a relying party's key",
@@ -382,13 +382,25 @@ OPERATIONS = (
         OperatorCommand(_rotate_key),
     ),
     Operation("revoking a relying party", enrolled, OperatorCommand(_revoke)),
-    Operation("backup", enrolled, OperatorCommand(_back_up), again=_back_up_and_restore, joins=True),
+    Operation("backup", enrolled, OperatorCommand(_back_up), again=_back_up_and_restore, appends_batch=True),
     Operation(
-        "restore", lived_on(half_erased=True), OperatorCommand(_restore), left=with_a_wal, again=_restore, joins=True
+        "restore",
+        changed_since_backup(half_erased=True),
+        OperatorCommand(_restore),
+        change_files=with_a_wal,
+        again=_restore,
+        appends_batch=True,
     ),
-    Operation("start after a restore", lived_on(), OperatorCommand(_leave_behind), left=restored),
     Operation(
-        "restore of lost data", lived_on(), OperatorCommand(_restore), left=without_data, again=_restore, joins=True
+        "start after a restore", changed_since_backup(), OperatorCommand(_destroy_discarded_keys), change_files=restored
+    ),
+    Operation(
+        "restore of lost data",
+        changed_since_backup(),
+        OperatorCommand(_restore),
+        change_files=without_data,
+        again=_restore,
+        appends_batch=True,
     ),
     Operation(
         "rotating the key-encryption key",
@@ -401,15 +413,20 @@ OPERATIONS = (
         "rotating the key-encryption key, resumed",
         enrolled,
         OperatorCommand(_rotate),
-        left=half_rotated,
+        change_files=half_rotated,
         again=_finish_rotation,
         in_progress=IN_PROGRESS,
     ),
-    Operation("starting the transparency log", arrived, OperatorCommand(_begin_log), left=without_a_log),
-    Operation("transparency log batch", enrolled, OperatorCommand(_join), again=_join, in_progress=JOINED),
+    Operation("starting the transparency log", arrived, OperatorCommand(_start_log), change_files=without_a_log),
+    Operation(
+        "transparency log batch", enrolled, OperatorCommand(_append_batch), again=_append_batch, in_progress=JOINED
+    ),
     Operation("rotating the receipt key", enrolled, OperatorCommand(_rotate_receipts)),
     Operation(
-        "marking a receipt key as stolen", with_a_key_of_then, OperatorCommand(_give_up), later=timedelta(hours=1)
+        "marking a receipt key as stolen",
+        with_an_old_receipt_key,
+        OperatorCommand(_mark_stolen),
+        delay=timedelta(hours=1),
     ),
     Operation("recording a refusal", enrolled, lambda story: story.door.verify("nobodys", toy_photo(1)), refused=True),
     Operation(
@@ -419,19 +436,25 @@ OPERATIONS = (
         refused=True,
     ),
     Operation("rotating a relying party's key, with an overlap", enrolled, OperatorCommand(_rotate_key_with_overlap)),
-    Operation("updating a relying party", enrolled, OperatorCommand(_describe)),
-    Operation("ending replaced API keys", key_replaced, OperatorCommand(_end_replaced), later=timedelta(hours=2)),
+    Operation("updating a relying party", enrolled, OperatorCommand(_update_party)),
+    Operation("ending replaced API keys", key_replaced, OperatorCommand(_end_replaced), delay=timedelta(hours=2)),
     Operation("renewing a consent", enrolled, _renew),
     Operation("deleting old comparisons", enrolled, _shorten),
     # A batch is due by then: at the restart it includes the leaves that maintenance has written so far.
     Operation(
-        "maintenance: expired records", past_its_time, OperatorCommand(_sweep), later=timedelta(days=2000), joins=True
+        "maintenance: expired records",
+        with_expired_records,
+        OperatorCommand(_maintain),
+        delay=timedelta(days=2000),
+        appends_batch=True,
     ),
-    Operation("recording token use", with_two_tokens, OperatorCommand(_note_uses), later=timedelta(days=1)),
+    Operation("recording token use", with_two_tokens, OperatorCommand(_record_uses), delay=timedelta(days=1)),
     Operation("setting a callback", enrolled, OperatorCommand(_set_callback)),
     Operation("setting a callback: replacement of the old one", with_a_callback, OperatorCommand(_change_callback)),
-    Operation("delivering callbacks", with_a_callback, OperatorCommand(_tell), again=_tell),
-    Operation("creating the failure count key", arrived, OperatorCommand(_begin_to_count), left=without_counts),
+    Operation("delivering callbacks", with_a_callback, OperatorCommand(_deliver), again=_deliver),
+    Operation(
+        "creating the failure count key", arrived, OperatorCommand(_create_failure_key), change_files=without_counts
+    ),
     Operation("dispute of a comparison", enrolled, _dispute),
     Operation(
         "verification that fails", enrolled, lambda story: story.door.verify(story.references[0][1], toy_photo(2))
@@ -442,9 +465,9 @@ OPERATIONS = (
         lambda story: story.door.verify(story.references[0][1], toy_photo(2)),
         more={"failed_references": 1},
     ),
-    Operation("maintenance: expired failure counts", failed, OperatorCommand(_sweep), later=timedelta(days=3)),
+    Operation("maintenance: expired failure counts", failed, OperatorCommand(_maintain), delay=timedelta(days=3)),
     Operation("changing the engine", enrolled, OperatorCommand(_change_engine)),
     Operation("renewing a template", superseded, OperatorCommand(_renew_templates)),
     Operation("renewing a template: unusable photos", superseded, OperatorCommand(_fail_to_renew)),
-    Operation("maintenance: templates of an older engine", superseded_for_long, OperatorCommand(_sweep)),
+    Operation("maintenance: templates of an older engine", superseded_for_long, OperatorCommand(_maintain)),
 )

@@ -198,7 +198,7 @@ def half_erased(step: str) -> Callable[[RunningService], Story]:
     return prepare
 
 
-def lived_on(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
+def changed_since_backup(*, half_erased: bool = False) -> Callable[[RunningService], Story]:
     """Create a backup, then verify Ada once more and erase Ben, or begin to erase him."""
 
     def prepare(service: RunningService) -> Story:
@@ -239,10 +239,10 @@ def half_rotated(root: Path) -> None:
     vault = open_vault(settings_for(root))
     failing = _failing("rotating the key-encryption key", "register.db committed")
     with closing(vault.data), closing(vault.register.store), suppress(OperationalError), failing:
-        turned(vault, MOMENT)
+        rotated(vault, MOMENT)
 
 
-def turned(vault: Vault, now: datetime) -> None:
+def rotated(vault: Vault, now: datetime) -> None:
     """Rotate the key-encryption key, as the operator's command does."""
     rotate(
         vault.register,
@@ -250,7 +250,7 @@ def turned(vault: Vault, now: datetime) -> None:
     )
 
 
-def with_a_key_of_then(service: RunningService) -> Story:
+def with_an_old_receipt_key(service: RunningService) -> Story:
     """Sign with a receipt key that was made at the time of the stopped clock."""
     signing_keys.rotate(service.vault, now=MOMENT)
     story = enrolled(service)
@@ -289,7 +289,7 @@ def erased_in_a_large_store(service: RunningService) -> Story:
     return replace(story, about={**story.about, "erasure": answer.json()["erasure_id"]})
 
 
-def past_its_time(service: RunningService) -> Story:
+def with_expired_records(service: RunningService) -> Story:
     """Give Ada an unused token and one access count, and let Ben erase his data."""
     story = with_two_tokens(service)
     story.ada("GET", "/v1/me/access").raise_for_status()

@@ -84,7 +84,7 @@ class StepWatcher:
 
     trial: Trial
     armed: bool = False
-    swept: threading.Event = field(default_factory=threading.Event)
+    maintained: threading.Event = field(default_factory=threading.Event)
     passed: list[Passed] = field(default_factory=list)
     _counted: Counter[tuple[str, str]] = field(default_factory=Counter)
     _last: Snapshot | None = None
@@ -97,7 +97,7 @@ class StepWatcher:
     def __call__(self, operation: str, step: str) -> None:
         """Pass a step."""
         if (operation, step) == END_OF_MAINTENANCE:
-            self.swept.set()
+            self.maintained.set()
         if not self.armed:
             return
         self._counted[operation, step] += 1
@@ -127,7 +127,7 @@ def _serve(line: Connection, trial: Trial, more: Mapping[str, Any]) -> None:
         vars(renewal)["renew_templates"] = lambda _run: renewal.RenewalCounts()
     app = create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=StoppedClock(trial.moment))
     with listening(app) as port:
-        watch.swept.wait(PATIENCE_S)
+        watch.maintained.wait(PATIENCE_S)
         watch.arm()
         line.send(port)
         line.recv()

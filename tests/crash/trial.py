@@ -49,7 +49,7 @@ class Workbench:
     @property
     def moment(self) -> datetime:
         """When the operation happens."""
-        return MOMENT + self.operation.later
+        return MOMENT + self.operation.delay
 
     def trial(self, *, kill_at: Spot | None = None, recording: bool = False) -> Trial:
         """Return a trial on a fresh copy of the state before."""
@@ -86,8 +86,8 @@ def prepared_for(operation: Operation, launcher: ProcessLauncher, prepared: Path
         # due, neither then nor during the operation.
         batch.append_batch(service.vault, now=MOMENT, at_once=True)
         story = operation.prepare(service)
-        batch.append_batch(service.vault, now=MOMENT + operation.later)
-    operation.left(template)
+        batch.append_batch(service.vault, now=MOMENT + operation.delay)
+    operation.change_files(template)
     (scratch / "trials").mkdir()
     return Workbench(launcher, operation, template, story, scratch / "trials")
 
@@ -122,17 +122,20 @@ class Inspection:
     http: Any
     stored: observed_state.Stored
 
-    def state(self, known: set[str], *, joins: bool) -> Any:
+    def state(self, known: set[str], *, appends_batch: bool) -> Any:
         """Return the state without random values; *known* are values from before."""
-        return {"http": observed_state.comparable(self.http, known), **written(self.stored, known, joins=joins)}
+        return {
+            "http": observed_state.comparable(self.http, known),
+            **written(self.stored, known, appends_batch=appends_batch),
+        }
 
 
-def written(stored: observed_state.Stored, known: set[str], *, joins: bool) -> dict[str, Any]:
+def written(stored: observed_state.Stored, known: set[str], *, appends_batch: bool) -> dict[str, Any]:
     """Return the content of the files, without the parts that differ between two runs of one operation."""
     return {
         "rows": observed_state.comparable(stored.tables, known),
         "files": observed_state.comparable(stored.files, known),
-        "log": {} if joins else stored.log.leaf_places(),
+        "log": {} if appends_batch else stored.log.leaf_places(),
     }
 
 
@@ -165,7 +168,9 @@ def read_checked(workbench: Workbench, root: Path, before: observed_state.Stored
     """Read the files, and check their invariants."""
     stored = observed_state.stored(root)
     faults = observed_state.faults(root, stored, before or stored)
-    faults += observed_state.bytes_left(root, stored, before or stored, noise_stays=workbench.operation.noise_stays)
+    faults += observed_state.bytes_left(
+        root, stored, before or stored, sealed_bytes_stay=workbench.operation.sealed_bytes_stay
+    )
     assert not faults
     return stored
 
@@ -188,7 +193,7 @@ class AllowedStates:
         self._before, self._after = (self._inspected(root) for root in (workbench.trial().root, done))
 
     def _files(self, stored: observed_state.Stored) -> dict[str, Any]:
-        return written(stored, self._known, joins=self._bench.operation.joins)
+        return written(stored, self._known, appends_batch=self._bench.operation.appends_batch)
 
     def _written(self, stored: observed_state.Stored) -> str:
         return json.dumps(self._files(stored), sort_keys=True)
@@ -196,14 +201,14 @@ class AllowedStates:
     def _inspected(self, root: Path) -> Any:
         found = inspect(self._bench, root, self._stored)
         self._answers[self._written(found.stored)] = found.http
-        return found.state(self._known, joins=self._bench.operation.joins)
+        return found.state(self._known, appends_batch=self._bench.operation.appends_batch)
 
     def outcome(self, root: Path, spot: Spot) -> str:
         """Return the allowed state that the stores are in."""
         self._check_repeated(root)
         receive = None if spot == page.ANSWERED else lambda stored: self._answers.get(self._written(stored))
         found = inspect(self._bench, root, self._stored, receive)
-        state = found.state(self._known, joins=self._bench.operation.joins)
+        state = found.state(self._known, appends_batch=self._bench.operation.appends_batch)
         apart = [observed_state.differences(state, end) for end in (self._before, self._after)]
         on_the_way = any(all(one.startswith(PLACED) for one in differs) for differs in apart)
         if all(apart) and on_the_way and self._bench.operation.in_progress:

@@ -52,7 +52,7 @@ def served(root: Path, card: Card, *, clock: MovableClock, **more: Any) -> Itera
 
 @dataclass
 class EnrolledSubject:
-    """A subject who enrolled before the change, with kept photos if they agreed to that."""
+    """A subject who enrolled before the change, with kept photos if they consented to that."""
 
     person: Person
     party: Party

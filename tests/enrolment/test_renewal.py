@@ -122,7 +122,7 @@ def test_a_running_service_renews_templates_by_itself(root: Path) -> None:
         assert len(entries_of(found.person, LoggedAct.TEMPLATE_RENEWED)) == 1
 
 
-def test_a_template_that_is_renewed_while_it_is_listed_is_listed_anew(
+def test_a_template_that_is_renewed_while_it_is_listed_is_listed_again(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enrolled = enrol_subject(service, keep_photos=True)

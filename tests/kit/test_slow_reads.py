@@ -89,7 +89,7 @@ def test_unlimited_reads_are_not_interrupted(tmp_path: Path) -> None:
 
 
 def test_simultaneous_checkpoints_all_succeed(store: Store) -> None:
-    """SQLite says busy at once to the second of two: it would have been reported as held up."""
+    """SQLite refuses the second of two checkpoints at once, which would count as blocked."""
     done: list[bool] = []
 
     def write_and_empty(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Names in any script can be read; what a screen would obey is no name."""
+"""Names in any script are accepted; control characters are not."""
 
 import pytest
 

@@ -70,7 +70,7 @@ def test_no_field_of_the_contract_takes_an_address_or_another_person(service: Ru
 
     assert {"photos", "probe", "declared_adult"} <= names, "the search can see"
     assert suspicious == set()
-    assert "subject_id" not in names, "nobody names whom they act for: a token is for its own person"
+    assert "subject_id" not in names, "no request names its subject: a token stands for its own subject"
 
 
 def _references(schema: Any) -> set[str]:

@@ -26,7 +26,7 @@ DUTIES = (
     "revoke_party",
     "publish",
     "rotate_keys",
-    "sweep",
+    "maintain",
     "stop_and_start",
     "stop_and_start",
     "move",
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
                 self.operate(duty, (0.3, 1, 4, 40, 366, -1)[which])
             case "stop_and_start":
                 self.operate(duty, politely=which % 2 == 1, kill_at=step * 2)
-            case "sweep" | "rotate_keys":
+            case "maintain" | "rotate_keys":
                 self.operate(duty, kill_at=step)
             case _:
                 # Rarely revoked: without relying parties, few acts are possible.

@@ -249,7 +249,7 @@ class Model:
         self.ended.people.add(person.id)
         del self.data.people[person.id]
 
-    def sweep(self) -> None:
+    def maintain(self) -> None:
         """End everything that expired, in any order."""
         for person in self.data.people.values():
             batch = self.count()
@@ -268,7 +268,7 @@ class Model:
             party.secret = None if party.secret in self.ended.keys else party.secret
         for person in self.data.people.values():
             self._restore(person)
-        self.sweep()
+        self.maintain()
 
     def _restore(self, person: Person) -> None:
         gone = self.ended.tokens

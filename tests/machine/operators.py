@@ -89,10 +89,10 @@ class Operators(Walk):
         assert ended.code == 0, ended.printed
         self.model.data.notices[purpose] = ended.answer["sha256"]
 
-    def sweep(self, *, kill_at: int = 0) -> None:
+    def maintain(self, *, kill_at: int = 0) -> None:
         """Run maintenance by command, beside the service."""
         if not self.command("sweep", kill_at=kill_at).killed:
-            self.model.sweep()
+            self.model.maintain()
 
     def stop_and_start(self, *, politely: bool, kill_at: int = 0) -> None:
         """End the service with SIGTERM or SIGKILL, and start it again."""
@@ -134,7 +134,7 @@ class Operators(Walk):
         if self._left(backup):
             self._refuses(backup)
             assert self.store.start(), "the service does not come up after a restore that was refused"
-            self.model.sweep()
+            self.model.maintain()
             return
         if kill_at:
             self.store.kill_at_step(kill_at)
@@ -145,7 +145,7 @@ class Operators(Walk):
         assert placed or ended.killed
         assert self.store.start(), "the service does not come up after a restore"
         self._adopt(
-            iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}", swept=True
+            iter([after if placed else deepcopy(self.model)]), self.people, f"restore {ended.printed}", maintained=True
         )
         assert self._parties_agree(self.model), f"restore {ended.printed}"
         if placed:

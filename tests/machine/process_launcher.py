@@ -23,7 +23,7 @@ import app.jobs.maintenance
 import app.jobs.scheduler
 import app.main
 from app.faces.service import RunningEngine
-from app.jobs import maintenance as sweeping
+from app.jobs import maintenance
 from app.kit import clock, crash_points
 from app.transparency.log import batch
 from app.vault.open import open_vault
@@ -39,13 +39,13 @@ UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references
 
 def live_by(how: Path) -> clock.Clock:
     """Let the files in *how* control this process. Returns the clock."""
-    one_at_a_time = threading.Lock()
+    lock = threading.Lock()
 
-    def told() -> datetime:
+    def now() -> datetime:
         return datetime.fromisoformat((how / NOW).read_text())
 
     def watch(operation: str, step: str) -> None:
-        with one_at_a_time, suppress(FileNotFoundError):
+        with lock, suppress(FileNotFoundError):
             left = int((how / DIE).read_text()) - 1
             (how / DIE).write_text(str(left))
             if left == 0:
@@ -55,8 +55,8 @@ def live_by(how: Path) -> clock.Clock:
     crash_points.watcher = watch
     for module in list(sys.modules.values()):
         if getattr(module, "utc_now", None) is clock.utc_now and module is not clock:
-            vars(module)["utc_now"] = told
-    return told
+            vars(module)["utc_now"] = now
+    return now
 
 
 def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
@@ -65,7 +65,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     Both run only once, at the start: later runs beside requests would make two walks differ.
     """
     file_clock = live_by(how)
-    vars(app.jobs.maintenance)["run_maintenance"], swept = _noticed(sweeping.run_maintenance)
+    vars(app.jobs.maintenance)["run_maintenance"], maintained = _noticed(maintenance.run_maintenance)
     vars(batch)["append_batch"], batched = _noticed(batch.append_batch)
     vars(app.jobs.scheduler)["POLL_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
@@ -75,7 +75,7 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     server = uvicorn.Server(config)
 
     def announce() -> None:
-        swept.wait()
+        maintained.wait()
         batched.wait()
         while not server.started:
             threading.Event().wait(0.002)

@@ -67,12 +67,12 @@ class Walk:
             self.store.start()
             died = self.store.cancel_kill()
             if died is None:
-                self.model.sweep()
+                self.model.maintain()
                 return
             self.deaths.append(died)
             self.store.stop(signal.SIGKILL)
         assert self.store.start(), "the service does not come up"
-        self.model.sweep()
+        self.model.maintain()
 
     def restart(self, *, by: signal.Signals = signal.SIGTERM, kill_at: int = 0) -> None:
         """End the service and start it again."""
@@ -140,7 +140,7 @@ class Walk:
         self.store.stop()
         assert self.store.start(), "the service does not come up after it died"
         label = f"{act}, interrupted at {self.deaths[-1]}"
-        self._adopt(self._either(act), [subject.id] if subject else [], label, swept=True)
+        self._adopt(self._either(act), [subject.id] if subject else [], label, maintained=True)
         self.remember()
 
     def _either(self, act: Act) -> Iterator[Model]:
@@ -176,7 +176,7 @@ class Walk:
             self._orders(both),
             subjects,
             f"{acts}: {[(one.status_code, one.text[:80]) for _, one in both]}",
-            swept=False,
+            maintained=False,
         )
         self.remember()
 
@@ -198,12 +198,12 @@ class Walk:
     # --- Comparing
 
     def _adopt(
-        self, candidates: Iterator[Model], subjects: Sequence[str] | set[str], label: str, *, swept: bool
+        self, candidates: Iterator[Model], subjects: Sequence[str] | set[str], label: str, *, maintained: bool
     ) -> None:
         """Adopt the first candidate that agrees with the data the service shows these subjects.
 
         Args:
-            swept: everything that expired has ended, as at each start.
+            maintained: everything that expired has ended, as at each start.
 
         Raises:
             DifferenceError: no candidate agrees.
@@ -212,8 +212,8 @@ class Walk:
         faults = []
         for model in candidates:
             model.crashed = False
-            if swept:
-                model.sweep()
+            if maintained:
+                model.maintain()
             try:
                 for subject_id, (let_in, document) in shown.items():
                     self._agrees(model, subject_id, let_in, document)

@@ -1,4 +1,4 @@
-"""A message is written with the act that it announces: a consent was given, or has ended; it says no more."""
+"""A message is written in the transaction of its act: a consent was given, or has ended. It contains no more."""
 
 import json
 from collections.abc import Callable

@@ -239,7 +239,7 @@ def _unwrapped(keks: Iterable[AESGCM], wrapped: bytes, context: bytes) -> bytes:
 
 
 def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], bytes]:
-    """Try every one of *keys* on every sealed value of *database*; return what opens, by table and row id."""
+    """Try all *keys* on every sealed value of *database*. Returns the values that open, by table and row id."""
     keys = list(keys)
     opened: dict[tuple[str, UUID], bytes] = {}
     for table, column in SEALED.items():

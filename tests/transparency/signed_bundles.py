@@ -1,7 +1,7 @@
-"""Keys, key sets, a small tree and bundles, made with nothing of the service but what a receipt says.
+"""Keys, key sets, a small tree and bundles, made without the code of the service, except the content of a receipt.
 
-Hashes, tokens and notes are put together here by hand, from their specifications, so that what verifies them is not
-held against itself.
+Hashes, tokens and notes are made here from their specifications, so that the verifying code is not compared with
+itself.
 """
 
 import base64
@@ -118,7 +118,7 @@ class Log:
 
 @dataclass
 class Signer:
-    """Who gives receipts: a key for them, and the log they go into."""
+    """An issuer of receipts, with its key and its log."""
 
     key: Key = field(default_factory=Key)
     log: Log = field(default_factory=Log)

@@ -16,8 +16,8 @@ from app.cli.program import app
 from app.settings import DEMONSTRATION
 from app.transparency.verify import receipt as receipts
 from tests.architecture.source import ROOT
+from tests.transparency.receipt_verification import stolen
 from tests.transparency.signed_bundles import Key, Signer, b64, consent, right, saved
-from tests.transparency.verdicts import stolen
 
 
 class Holder:

@@ -12,8 +12,8 @@ import pytest
 from app.settings import DEMONSTRATION
 from app.transparency.verify import receipt as receipts
 from tests.architecture.source import ROOT
+from tests.transparency.receipt_verification import GOOD, KEYS, OTHER_LOG, PAYLOAD, refused, verdict
 from tests.transparency.signed_bundles import ORIGIN, Key, Log, Signer, consent, erasure, every_kind, key_set, right
-from tests.transparency.verdicts import GOOD, KEYS, OTHER_LOG, PAYLOAD, refused, verdict
 
 
 @pytest.mark.parametrize("receipt", every_kind(), ids=lambda receipt: receipt.kind)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.transparency.receipt_verification import FIXED, GOOD, KEYS, PAYLOAD, refused, verdict
 from tests.transparency.signed_bundles import ORIGIN, Signer, b64, key_set
-from tests.transparency.verdicts import FIXED, GOOD, KEYS, PAYLOAD, refused, verdict
 
 
 def strings(value: Any, *path: Any) -> Iterator[tuple[tuple[Any, ...], str]]:

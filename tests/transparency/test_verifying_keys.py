@@ -11,8 +11,8 @@ import pytest
 from joserfc.errors import UnsupportedAlgorithmError
 
 from app.transparency.verify.jws import ONLY_EDDSA
+from tests.transparency.receipt_verification import PAYLOAD, refused, stolen, verdict
 from tests.transparency.signed_bundles import ORIGIN, Key, Log, Signer, b64, compact, key_set
-from tests.transparency.verdicts import PAYLOAD, refused, stolen, verdict
 
 
 def forged(bundle: dict[str, Any], header: dict[str, Any], sign: Callable[[bytes], bytes]) -> dict[str, Any]:

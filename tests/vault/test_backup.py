@@ -123,7 +123,7 @@ def test_backup_beside_writers_is_of_one_moment(root: Path, pool: SharedPool, tm
         assert (incomplete, without_event) == ([], [])
 
 
-def test_backup_has_no_unused_space_with_what_was_deleted(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+def test_backup_has_no_unused_space_with_deleted_bytes(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     with serving(root, pool, toy_card(), rebuild_at_once_mib=0) as service:
         party = service.party()
         needles = Needles()

@@ -1,7 +1,9 @@
-"""The order of the two stores: giving, the key first; ending, the register first. Whatever interrupts it is finished.
+"""The order of the two stores: a new key commits before its row, and an end commits in the register first.
 
-`docs/explanation/architecture.md`: data may go back in time, the register never does. Where a process can die is in
-`tests/crash`.
+An interrupted change is completed later.
+
+`docs/explanation/architecture.md`: data may go back in time, the register never does. `tests/crash` has the
+points at which a process can die.
 """
 
 import sqlite3
@@ -143,7 +145,7 @@ def test_register_commits_before_the_data(vault: Vault) -> None:
 
 
 def test_store_works_after_a_failed_commit(vault: Vault) -> None:
-    """A COMMIT that fails and that SQLite does not undo by itself: the next writer must find the database free."""
+    """A failed COMMIT that SQLite does not undo by itself must not block the next writer."""
     with vault.data.write() as session:
         session.execute(text("CREATE TABLE one (id INTEGER PRIMARY KEY)"))
         session.execute(text("CREATE TABLE two (one INTEGER REFERENCES one DEFERRABLE INITIALLY DEFERRED)"))
@@ -244,7 +246,7 @@ def test_full_disk_after_the_commit_does_not_undo_the_withdrawal(service: Runnin
 
 
 def test_enrolling_does_not_revive_a_dead_row(service: RunningService) -> None:
-    """Its tombstone is written: the consent has ended, whether its row is still there or not."""
+    """The consent has ended once its tombstone is written, with or without its row."""
     person, party, given = service.enrolled(face=1)
     # As by a withdrawal whose data commit then failed.
     ended = Ended(EndedKind.GRANT, UUID(given["consent_id"]), "withdrawn", service.clock().date())

@@ -22,7 +22,7 @@ from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
 
-def purge(settings: Settings) -> int:
+def delete_dead_rows(settings: Settings) -> int:
     vault = open_vault(settings)
     with closing(vault.data), closing(vault.register.store):
         return purge_dead_rows(vault, now=utc_now())
@@ -44,9 +44,9 @@ def test_register_older_than_the_data_deletes_nothing(root: Path, pool: SharedPo
     older = settings_for(root).model_copy(update={"keys_dir": root / "older"})
 
     with pytest.raises(ForeignRegisterError, match="older than the data"):
-        purge(older)
+        delete_dead_rows(older)
     assert rows(root / "data" / "mien.db", "SELECT id FROM subjects UNION SELECT id FROM templates") == before
-    assert purge(settings_for(root)) == 0
+    assert delete_dead_rows(settings_for(root)) == 0
 
 
 def damage_key(service: RunningService, owner: Owner) -> None:

@@ -34,7 +34,7 @@ def generations(register: Register, owner: Owner) -> list[int]:
 
 @pytest.mark.parametrize("kind", list(EndedKind))
 def test_ending_destroys_every_key_and_leaves_one_tombstone(register: Register, kind: EndedKind) -> None:
-    """Each kind of what can end: a kind whose keys were left would be no ending."""
+    """Every kind of end destroys its keys."""
     ended_id = uuid4()
     owners = [Owner(one, ended_id) for one in OwnerKind if one.value == kind.value]
     for owner in owners:

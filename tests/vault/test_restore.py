@@ -1,4 +1,4 @@
-"""Data may go back in time, the register never does: what ended since a backup stays ended after it is restored."""
+"""Data may go back in time, the register never does: after a restore, everything that ended since stays ended."""
 
 import base64
 import secrets
@@ -35,7 +35,7 @@ REFUSES_TO_START = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThr
 
 @contextmanager
 def back_in_time(root: Path) -> Iterator[None]:
-    """Put the data back at the end of the block as it was, by hand: the next start has to do what a restore does."""
+    """Copy the old data back at the end of the block, so that the next start must do the work of a restore."""
     backup = root.with_name("backup")
     shutil.copytree(root / "data", backup)
     yield
@@ -48,9 +48,7 @@ def as_before(service: RunningService, *people: Person) -> list[Person]:
     return [Person(service.client, one.subject_id, one.token, one.recovery_code) for one in people]
 
 
-def test_restoring_a_backup_brings_back_nothing_that_ended_and_keeps_what_is_in_force(
-    root: Path, pool: SharedPool
-) -> None:
+def test_a_restore_brings_back_consents_in_force_and_no_ended_ones(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         people = [service.enrolled(face=face, party=service.party(f"Door {face}")) for face in range(4)]
         refs = [given["subject_ref"] for _, _, given in people]

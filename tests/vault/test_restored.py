@@ -33,11 +33,11 @@ class Case:
         return Case(person, Party(service.client, self.party.id, self.party.key), self.consent, self.clock)
 
     def verified(self) -> int:
-        """Return what the relying party is answered."""
+        """Return the answer to a verification by the relying party."""
         return self.party.verify(self.consent["subject_ref"], toy_photo(1)).status_code
 
     def states(self) -> list[str]:
-        """Return how the person's decisions ended, the newest first."""
+        """Return the states of the subject's decisions, the newest first."""
         return [one["state"] for one in self.person("GET", "/v1/me/consents").json()["items"]]
 
 
@@ -86,7 +86,7 @@ def enrol_again(case: Case, _house: RunningService) -> None:
 
 
 SHORT = 200
-"""Longer values lie in pieces on several pages, and are looked for piece by piece."""
+"""Bytes. Longer values are spread over several pages, and are searched piece by piece."""
 TEMPLATE = "SELECT 'template', id FROM templates", "SELECT 'sealed template', sealed FROM templates"
 GRANT = "SELECT 'grant', id FROM grants", "SELECT 'reference', subject_ref FROM grants"
 ACCOUNT = (
@@ -106,7 +106,7 @@ PARTY_KEY = "SELECT 'key', id FROM party_keys", "SELECT 'key digest', digest FRO
 
 
 def needles(database: Path, queries: tuple[str, ...]) -> Needles:
-    """Take what must be gone from a backup that still has it."""
+    """Return the values that must be gone, read from a backup that still has them."""
     found = Needles()
     for query in queries:
         for name, value in rows(database, query):
@@ -154,7 +154,7 @@ WAYS: list[tuple[Way, tuple[str, ...], Callable[[Case], object], object]] = [
 
 @pytest.mark.parametrize("lost", [False, True], ids=["", "the data was lost"])
 @pytest.mark.parametrize(("way", "gone", "ask", "answer"), WAYS, ids=lambda value: getattr(value, "__name__", ""))
-def test_what_ended_stays_ended(
+def test_ended_consents_and_subjects_stay_ended(
     root: Path,
     pool: SharedPool,
     tmp_path: Path,
@@ -191,7 +191,7 @@ def test_what_ended_stays_ended(
         assert newcomer("DELETE", "/v1/me").json()["status"] == "completed"
 
 
-def test_what_is_in_force_is_as_it_was(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+def test_consents_in_force_are_restored_unchanged(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
         assert case.verified() == 200
@@ -227,7 +227,7 @@ KEPT = (
 )
 
 
-def test_the_proof_of_a_consent_is_told_when_it_ended(root: Path, pool: SharedPool, tmp_path: Path) -> None:
+def test_the_proof_of_a_consent_has_the_day_of_its_end(root: Path, pool: SharedPool, tmp_path: Path) -> None:
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
         make_backup(root, tmp_path / "backup")
@@ -258,10 +258,10 @@ def test_an_erasure_in_progress_when_the_backup_was_made_is_completed(
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["before the backup", "since the backup"])
-def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
+def test_an_erasure_that_has_only_begun_completes_before_the_restore(
     root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, begun: bool
 ) -> None:
-    """The register knows nothing of it yet: only the data does that is being replaced."""
+    """Only the replaced data knows of it; the register does not yet."""
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
         if not begun:
@@ -282,10 +282,10 @@ def test_an_erasure_that_could_only_be_begun_is_done_before_the_backup_is_back(
         assert (case.at(service).verified(), case.at(service).person("GET", "/v1/me").status_code) == (404, 401)
 
 
-def test_what_is_finished_for_a_restore_is_in_the_log(
+def test_an_erasure_that_a_restore_completes_is_in_the_transparency_log(
     root: Path, pool: SharedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its leaf waits in the data that is being replaced, and nowhere else."""
+    """Its leaf is pending in the replaced data only."""
     with serving(root, pool, toy_card()) as service:
         case = Case(*service.enrolled(face=1), service.clock)
         make_backup(root, tmp_path / "backup")

@@ -50,7 +50,7 @@ def turned(root: Path, settings: Settings | None = None) -> RotationResult:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredKeys:
     """Live keys, each with a value that it sealed, and destroyed keys."""
 
     sealed: dict[tuple[Owner, int], bytes]
@@ -74,19 +74,21 @@ def of_the_service(register: Register) -> list[tuple[Owner, int]]:
     return [(one, 1) for one in known]
 
 
-def filled(register: Register, count: int = OWNERS) -> Kept:
+def issue_keys(register: Register, count: int = OWNERS) -> StoredKeys:
     """Issue two keys to each of *count* owners, and destroy the first of every third. The service has more keys."""
-    kept = Kept({owner: register.key(owner[0]).seal(b"kept", "here") for owner in of_the_service(register)}, [])
+    stored_keys = StoredKeys(
+        {owner: register.key(owner[0]).seal(b"kept", "here") for owner in of_the_service(register)}, []
+    )
     for number in range(count):
         owner = Owner.subject(uuid4()) if number % 2 else Owner.grant(uuid4())
         for generation in (register.issue(owner), register.issue(owner)):
-            kept.sealed[owner, generation] = register.key(owner, generation).seal(b"kept", "here")
+            stored_keys.sealed[owner, generation] = register.key(owner, generation).seal(b"kept", "here")
         if number % 3 == 0:
             register.drop_old_keys(owner, keep={2})
-            del kept.sealed[owner, 1]
-            kept.destroyed.append((owner, 1))
+            del stored_keys.sealed[owner, 1]
+            stored_keys.destroyed.append((owner, 1))
     register.store.checkpoint()
-    return kept
+    return stored_keys
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +98,9 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kept(root: Path) -> Kept:
+def stored_keys(root: Path) -> StoredKeys:
     with opened(root) as register:
-        return filled(register)
+        return issue_keys(register)
 
 
 def keks(root: Path) -> set[str]:
@@ -117,17 +119,17 @@ def opened_by(kek: bytes, register: Path) -> int:
     return count
 
 
-def test_every_key_is_unchanged_and_under_the_new_one(root: Path, kept: Kept) -> None:
+def test_every_key_is_unchanged_and_under_the_new_one(root: Path, stored_keys: StoredKeys) -> None:
     told: list[tuple[int, int]] = []
     with opened(root) as register:
         before = register.keks.first.id
         done = rotate(register, progress=lambda *one: told.append(one))
 
-        assert kept.opens_in(register), "for a process that had it open"
+        assert stored_keys.opens_in(register), "for a process that had it open"
     with opened(root) as register:
-        assert kept.opens_in(register), "and for one that opens it now"
+        assert stored_keys.opens_in(register), "and for one that opens it now"
         assert register.keks.first.id == done.kek_id != before
-    living = len(kept.sealed)
+    living = len(stored_keys.sealed)
     assert done == RotationResult(done.kek_id, living, resumed=False, to_do=None)
     assert (told[-1], len(told)) == ((living, living), -(-(OWNERS * 2 + SERVICE_KEYS) // 16))
     assert set(rows(root / "keys" / "register.db", "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin")) == {
@@ -136,14 +138,16 @@ def test_every_key_is_unchanged_and_under_the_new_one(root: Path, kept: Kept) ->
     assert keks(root) == {"kek"}
 
 
-def test_old_copies_of_the_register_are_useless_without_the_old_key(root: Path, kept: Kept, tmp_path: Path) -> None:
+def test_old_copies_of_the_register_are_useless_without_the_old_key(
+    root: Path, stored_keys: StoredKeys, tmp_path: Path
+) -> None:
     shutil.copytree(root / "keys", tmp_path / "copy")
     old, copy, register = (
         (root / "keys" / "kek").read_bytes(),
         tmp_path / "copy" / "register.db",
         root / "keys" / "register.db",
     )
-    count = len(kept.sealed)
+    count = len(stored_keys.sealed)
     assert opened_by(old, register) == count
     turned(root)
     new = (root / "keys" / "kek").read_bytes()
@@ -158,7 +162,7 @@ def test_old_copies_of_the_register_are_useless_without_the_old_key(root: Path, 
 
 def test_neither_the_old_key_nor_keys_under_it_are_in_any_file(root: Path) -> None:
     with opened(root) as register:
-        kept = filled(register, 250)
+        stored_keys = issue_keys(register, 250)
         old = (root / "keys" / "kek").read_bytes()
         proof = rows(register.store.path, "SELECT proof FROM origin")[0][0]
         needles = Needles().raw("key of keys", old.strip(), base64.b64decode(old)).raw("proof", proof)
@@ -170,8 +174,8 @@ def test_neither_the_old_key_nor_keys_under_it_are_in_any_file(root: Path) -> No
         rotate(register)
 
         assert needles.found(files_under(root / "keys")) == []
-        assert kept.opens_in(register)
-    assert len(living) == len(kept.sealed)
+        assert stored_keys.opens_in(register)
+    assert len(living) == len(stored_keys.sealed)
     assert before >= {"key of keys in kek", "proof in register.db", "wrapped in register.db"}
     assert needles.found(files_under(root / "keys")) == []
 
@@ -179,7 +183,7 @@ def test_neither_the_old_key_nor_keys_under_it_are_in_any_file(root: Path) -> No
 # --- Interruptions
 
 
-def test_blocked_checkpoint_stops_the_rotation_and_keeps_the_old_key(root: Path, kept: Kept) -> None:
+def test_blocked_checkpoint_stops_the_rotation_and_keeps_the_old_key(root: Path, stored_keys: StoredKeys) -> None:
     settings = settings_for(root).model_copy(update={"sqlite_busy_s": 0.2})
     old = (root / "keys" / "kek").read_bytes()
     with opened(root) as reader, reader.store.read() as session:
@@ -188,7 +192,7 @@ def test_blocked_checkpoint_stops_the_rotation_and_keeps_the_old_key(root: Path,
             turned(root, settings)
         held = (root / "keys" / "kek").read_bytes()
     with opened(root) as register:
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
     done = turned(root, settings)
 
     assert held == old
@@ -196,23 +200,25 @@ def test_blocked_checkpoint_stops_the_rotation_and_keeps_the_old_key(root: Path,
     assert keks(root) == {"kek"}
 
 
-def test_full_disk_stops_the_rotation_and_loses_no_key(root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_stops_the_rotation_and_loses_no_key(
+    root: Path, stored_keys: StoredKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(root) as register:
         with full_disk(register.store), pytest.raises((RotationError, DBAPIError)):
             rotate(register)
 
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
     begun = (root / "keys" / "kek.next").read_bytes()
     done = turned(root)
 
     assert done.resumed
     assert (root / "keys" / "kek").read_bytes() == begun
     with opened(root) as register:
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
 
 
 def test_disk_without_room_for_a_new_key_changes_nothing(
-    root: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
+    root: Path, stored_keys: StoredKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = (root / "keys" / "kek").read_bytes()
 
@@ -224,11 +230,11 @@ def test_disk_without_room_for_a_new_key_changes_nothing(
         with pytest.raises(OSError, match="No space left"):
             rotate(register)
 
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
     assert ((root / "keys" / "kek").read_bytes(), keks(root)) == (old, {"kek"})
 
 
-def test_key_that_does_not_open_stops_the_rotation_and_keeps_the_old_key(root: Path, kept: Kept) -> None:
+def test_key_that_does_not_open_stops_the_rotation_and_keeps_the_old_key(root: Path, stored_keys: StoredKeys) -> None:
     with opened(root) as register, register.store.write() as session:
         session.execute(text("UPDATE keys SET wrapped = randomblob(60) WHERE slot = 20"))
     old = (root / "keys" / "kek").read_bytes()
@@ -238,15 +244,15 @@ def test_key_that_does_not_open_stops_the_rotation_and_keeps_the_old_key(root: P
             turned(root)
     assert (root / "keys" / "kek").read_bytes() == old
     assert keks(root) == {"kek", "kek.next", "kek.old"}
-    assert kept.destroyed
+    assert stored_keys.destroyed
 
 
-def test_second_rotation_at_once_is_refused(root: Path, kept: Kept) -> None:
+def test_second_rotation_at_once_is_refused(root: Path, stored_keys: StoredKeys) -> None:
     with locked(root / "keys"), pytest.raises(RotationError, match="another rotation is under way"):
         turned(root)
     assert not turned(root).resumed
     with opened(root) as register:
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
 
 
 # --- Settings
@@ -264,11 +270,11 @@ SECRETS = Secrets(*(base64.b64encode(letter * KEY_BYTES).decode() for letter in 
 
 
 @pytest.fixture
-def by_setting(tmp_path: Path) -> tuple[Path, Kept]:
+def by_setting(tmp_path: Path) -> tuple[Path, StoredKeys]:
     root = tmp_path / "by-setting"
     settings = settings_for(root, kek=SECRETS.old)
     with closing_vault(settings) as register:
-        return root, filled(register)
+        return root, issue_keys(register)
 
 
 @contextmanager
@@ -280,8 +286,8 @@ def closing_vault(settings: Settings) -> Iterator[Register]:
 
 
 @pytest.mark.service
-def test_key_from_a_setting_is_rotated_to_the_next_setting(by_setting: tuple[Path, Kept]) -> None:
-    root, kept = by_setting
+def test_key_from_a_setting_is_rotated_to_the_next_setting(by_setting: tuple[Path, StoredKeys]) -> None:
+    root, stored_keys = by_setting
     old, both, new = (
         settings_for(root, **given)
         for given in (
@@ -295,26 +301,26 @@ def test_key_from_a_setting_is_rotated_to_the_next_setting(by_setting: tuple[Pat
     with opened(root, both) as running, opened(root, old) as forgotten:
         first, second = turned(root, both), turned(root, both)
 
-        assert kept.opens_in(running)
+        assert stored_keys.opens_in(running)
         with pytest.raises(UnknownKekError, match="if it was rotated, give the new one"):
-            forgotten.key(*next(iter(kept.sealed)))
+            forgotten.key(*next(iter(stored_keys.sealed)))
         with pytest.raises(UnknownKekError):
             forgotten.issue(Owner.subject(uuid4()))
         with pytest.raises(UnknownKekError):
             forgotten.check_origin()
-        late = filled(running, 2)
+        late = issue_keys(running, 2)
     with opened(root, new) as register:
-        assert kept.opens_in(register)
+        assert stored_keys.opens_in(register)
         assert late.opens_in(register)
     assert first.to_do == "set MIEN_KEK to the value of MIEN_KEK_NEXT, drop MIEN_KEK_NEXT, and destroy the old value"
-    assert (first.resumed, first.keys_rewrapped) == (False, len(kept.sealed))
+    assert (first.resumed, first.keys_rewrapped) == (False, len(stored_keys.sealed))
     assert (second.resumed, second.keys_rewrapped, second.kek_id) == (True, 0, first.kek_id)
     assert keks(root) == set()
 
 
 @pytest.mark.service
-def test_killed_rotation_to_a_setting_is_finished(by_setting: tuple[Path, Kept], tmp_path: Path) -> None:
-    root, kept = by_setting
+def test_killed_rotation_to_a_setting_is_finished(by_setting: tuple[Path, StoredKeys], tmp_path: Path) -> None:
+    root, stored_keys = by_setting
     both = {"kek": SECRETS.old, "kek_next": SECRETS.new}
     watched = shutil.copytree(root, tmp_path / "watched")
     steps = [step for _, step in steps_of(lambda: turned(watched, settings_for(watched, **both)))]
@@ -324,7 +330,7 @@ def test_killed_rotation_to_a_setting_is_finished(by_setting: tuple[Path, Kept],
         settings = settings_for(service, **both)
         killed_at(number, partial(turned, service, settings))
         with opened(service, settings) as register:
-            assert kept.opens_in(register), steps[number]
+            assert stored_keys.opens_in(register), steps[number]
         turned(service, settings)
         with opened(service, settings_for(service, kek=SECRETS.new)) as register:
-            assert kept.opens_in(register), steps[number]
+            assert stored_keys.opens_in(register), steps[number]

@@ -70,7 +70,7 @@ def test_key_issued_during_a_rotation_is_never_under_a_destroyed_one(
         owner = Owner.subject(uuid4())
         service.register.issue(owner)
         issued.append((owner, service.register.key(owner).seal(b"kept", "here")))
-        # An older key too, which the rotation may be wrapping anew.
+        # An older key too, which the rotation may be rewrapping.
         older, sealed = issued[len(issued) * number // THREADS]
         assert service.register.key(older).open(sealed, "here") == b"kept"
         if number == 0:

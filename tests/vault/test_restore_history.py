@@ -97,7 +97,7 @@ def had(backup: Path) -> set[tuple[str, UUID]]:
     }
 
 
-def of_a_person_who_stayed(story: Story, backup: Path) -> set[tuple[str, UUID]]:
+def values_of_a_remaining_subject(story: Story, backup: Path) -> set[tuple[str, UUID]]:
     """Return the values that are sealed under the key of a subject in the first backup."""
     stayed = {row[0] for row in rows(story.backups[0] / "mien.db", "SELECT id FROM subjects")}
     return {
@@ -120,10 +120,10 @@ def started(story: Story, pool: SharedPool) -> None:
 def test_discarded_values_open_nowhere_after_the_next_start(story: Story, pool: SharedPool) -> None:
     first, *later = story.backups
     restore(story.root, first)
-    before = [opened(story.root, one) - had(first) - of_a_person_who_stayed(story, one) for one in later]
+    before = [opened(story.root, one) - had(first) - values_of_a_remaining_subject(story, one) for one in later]
     wrapped = {one[2] for one in slots(story.root)}
     started(story, pool)
-    after = [opened(story.root, one) - had(first) - of_a_person_who_stayed(story, one) for one in later]
+    after = [opened(story.root, one) - had(first) - values_of_a_remaining_subject(story, one) for one in later]
     gone = wrapped - {one[2] for one in slots(story.root)}
     files = contents(story.root).values()
 
@@ -303,7 +303,7 @@ def test_killed_start_has_discarded_the_timeline_or_not(story: Story, pool: Shar
     assert (destroyed, left) == ((False, 0) if step == STEPS[0] else (True, 1))
     assert left_histories(story.root) == 1
     for backup in story.backups[1:]:
-        lost = opened(story.root, backup) - had(story.backups[0]) - of_a_person_who_stayed(story, backup)
+        lost = opened(story.root, backup) - had(story.backups[0]) - values_of_a_remaining_subject(story, backup)
         assert lost == set()
 
 

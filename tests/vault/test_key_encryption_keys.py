@@ -1,4 +1,4 @@
-"""The key of keys is looked after: it appears whole or not at all, for its owner only, and never where one was lost."""
+"""A key-encryption key file is complete or absent, readable by its owner only, and never replaces a lost one."""
 
 import base64
 import os
@@ -92,7 +92,7 @@ def test_unknown_key_is_looked_up_again(tmp_path: Path) -> None:
 
 
 def test_reading_while_the_key_is_replaced_returns_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between reading one file and the other, all of the replacing happens."""
+    """The whole replacement happens between the reads of the two files."""
     file, other = KekFile(tmp_path / "kek"), KekFile(tmp_path / "kek")
     file.make_first()
     new = file.begin(file.read()[0].id).new
@@ -109,7 +109,7 @@ def test_reading_while_the_key_is_replaced_returns_the_new_one(tmp_path: Path, m
 
 
 def test_lost_key_is_not_replaced_by_another(root: Path) -> None:
-    """It may lie elsewhere; a new one in its place would only hide that."""
+    """The key may be in another place; a new key would hide that."""
     (root / "keys" / "kek").unlink()
 
     with pytest.raises(KekError, match="there is no key-encryption key"):
@@ -118,7 +118,7 @@ def test_lost_key_is_not_replaced_by_another(root: Path) -> None:
 
 
 def test_key_in_a_file_of_another_name_elsewhere_is_replaced_there(tmp_path: Path) -> None:
-    """Also through a symbolic link: it is the file that is destroyed, and the link that stays."""
+    """Also through a symbolic link: the file is destroyed, and the link stays."""
     real, link = tmp_path / "volume" / "secret", tmp_path / "link"
     KekFile(real).make_first()
     link.symlink_to(real)
@@ -154,7 +154,7 @@ def test_file_that_no_rotation_left_is_not_destroyed(tmp_path: Path, content: st
 def test_file_in_an_unwritable_directory_is_refused_before_any_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a file that is mounted by itself, or on a system without a second name for a file."""
+    """As with a file that is mounted by itself, or a file system without hard links."""
     file = KekFile(tmp_path / "kek")
     file.make_first()
 

@@ -1,4 +1,4 @@
-"""Law 2: every biometric row hangs from a grant. Shown with plain SQL, and with the checks of the handlers removed."""
+"""Law 2: every biometric row refers to a grant. Tested with plain SQL, and with the checks of the handlers removed."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -309,6 +309,6 @@ def test_with_every_check_removed_a_withdrawal_still_holds(
 
     answer = enrol(person, [mine], [toy_photo(1)])
 
-    assert answer.status_code == 403, "the register gives no key to what has ended"
+    assert answer.status_code == 403, "the register issues no key for an ended grant"
     assert count(service.vault, "templates") == 0
     assert service.living_keys(mine) == {}

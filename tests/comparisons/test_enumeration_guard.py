@@ -56,7 +56,7 @@ def test_too_many_references_block_the_party_for_every_reference(
     assert (read, other, after) == ([], "match", "match")
 
 
-def test_each_person_concerned_and_the_operator_are_informed_of_a_sweep(root: Path, pool: SharedPool) -> None:
+def test_each_person_concerned_and_the_operator_are_informed_of_a_block(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), failed_references=FEW) as service:
         door = service.party("Door")
         known = people(service, door, FEW)
