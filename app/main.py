@@ -280,12 +280,12 @@ class _Service:
             log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
             raise
 
-    def _jobs(self) -> Sequence[scheduler.Job]:
+    def _jobs(self) -> Sequence[scheduler.ScheduledJob]:
         """Return the jobs in the order in which they are stopped: first the one that sends messages."""
         settings, vault, clock = self.settings, self.vault, self.clock
         return (
             deliver_callbacks.job(settings, vault, clock=clock),
             renew_templates.job(vault, self.engine, every_s=settings.sweep_interval_s, clock=clock),
             maintenance.job(vault, settings, token_usage=self.token_usage, clock=clock),
-            append_log_batch.job(vault, interval_s=settings.log_interval, clock=clock),
+            append_log_batch.job(vault, settings, clock=clock),
         )

@@ -1,6 +1,5 @@
 """Every setting and its default. Each is an environment variable `MIEN_…` and a row of `docs/reference/settings.md`."""
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self

@@ -72,7 +72,7 @@ def _report_storage_faults(start: _Start) -> None:
 
 
 def _purge(start: _Start) -> None:
-    start.purged = purge_dead_rows(start.vault, now=start.clock())
+    start.purged = purge_dead_rows(start.vault, settings=start.settings, now=start.clock())
 
 
 def _put_engine_in_force(start: _Start) -> None:

@@ -77,11 +77,12 @@ def command(root: Path, verb: str) -> None:
 
 def look(root: Path) -> None:
     """Look for dead rows in this process, twice; print seconds, rows, and how much memory it took."""
-    vault = open_vault(settings_in(root))
+    settings = settings_in(root)
+    vault = open_vault(settings)
     before, found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
     for _ in range(2):
         began, worked = time.perf_counter(), time.process_time()
-        removed = purge_dead_rows(vault, now=utc_now())
+        removed = purge_dead_rows(vault, settings=settings, now=utc_now())
         found.append([removed, time.perf_counter() - began, time.process_time() - worked])
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     say(json.dumps({"looks": found, "grown_mib": grown / 1024}))

@@ -19,7 +19,7 @@ from app.evaluation import rates, resampling, scores, service
 from app.evaluation.cache import Cache
 from app.evaluation.groups import no_groups
 from app.evaluation.provenance import state
-from app.evaluation.scores import Source
+from app.evaluation.scores import ComparisonSource
 from app.evaluation.trial import EvaluationRequest, prepare
 from app.kit.clock import utc_now
 from app.main import create_engine
@@ -98,7 +98,7 @@ def compared(images: int) -> list[str]:
     chance = np.random.default_rng(1)
     person = np.arange(images) // 3
     middles = chance.normal(size=(int(person.max()) + 1, 128)) * 0.055
-    source = Source(middles[person] + chance.normal(size=(images, 128)) * 0.02, person, "l2")
+    source = ComparisonSource(middles[person] + chance.normal(size=(images, 128)) * 0.02, person, "l2")
     groups = no_groups(int(person.max()) + 1)
     begun = time.perf_counter()
     found = rates.Rates(scores.tally(source, groups, scores.STEP), groups)

@@ -61,7 +61,7 @@ def measure(root: Path, *, largest: int) -> None:
     settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
     vault = open_vault(settings)
     prepare(vault, settings, Run.MIGRATE)
-    batch.append_batch(vault, now=utc_now(), at_once=True)
+    batch.append_batch(vault, settings=settings, now=utc_now(), at_once=True)
     lines, naive_lines = [], []
     with closing(sqlite3.connect(root / "naive.db")) as naive:
         naive.execute("CREATE TABLE leaves (id INTEGER PRIMARY KEY, leaf BLOB)")
@@ -82,7 +82,7 @@ def measure(root: Path, *, largest: int) -> None:
         + " bytes a row"
     )
     say()
-    _batches(vault)
+    _batches(vault, settings)
     vault.data.close()
     vault.register.store.close()
 
@@ -173,7 +173,7 @@ def _from_all(level: list[bytes], index: int) -> list[bytes]:
     return proof
 
 
-def _batches(vault: Vault) -> None:
+def _batches(vault: Vault, settings: Settings) -> None:
     lines, before = [], _size(vault)
     for leaves, repeats in BATCHES:
         took = []
@@ -182,9 +182,9 @@ def _batches(vault: Vault) -> None:
             with vault.data.write() as session:
                 session.execute(insert(PendingLeaf), pending)
             began = time.perf_counter()
-            batch.append_batch(vault, now=utc_now(), at_once=True)
+            batch.append_batch(vault, settings=settings, now=utc_now(), at_once=True)
             took.append(time.perf_counter() - began)
-        # The write-ahead log is emptied by the sweep, once a minute, not by the batch.
+        # Maintenance empties the write-ahead log once a minute; the batch does not.
         vault.checkpoint_all()
         seconds = statistics.median(took)
         lines.append(

@@ -92,7 +92,7 @@ class Filler:
                 valid_until=utc_now() + timedelta(days=365),
             )
             said = receipting.build_content(session, settings, event)
-        self._receipt = issuing.sign_receipt(vault, said, now=utc_now()).to_json()
+        self._receipt = issuing.sign_receipt(vault, said, settings=settings, now=utc_now()).to_json()
 
     def add(self, count: int) -> list[Person]:
         """Write *count* people."""

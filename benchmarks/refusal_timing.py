@@ -16,12 +16,12 @@ from typing import Any
 
 import httpx
 
-from app.demo.people import Photo
+from app.demo.people import PhotoFile
 from app.demo.service_process import ServiceProcess
 
 WARM_UP = 30
 RESAMPLES = 400
-PROBE = ("probe.jpg", Photo.load("P001-happy.jpg").content)
+PROBE = ("probe.jpg", PhotoFile.load("P001-happy.jpg").content)
 
 
 class Requester:
@@ -39,7 +39,7 @@ class Requester:
 
     def enrol(self) -> None:
         """Enrol one photo."""
-        photo = Photo.load("P001-portrait.jpg")
+        photo = PhotoFile.load("P001-portrait.jpg")
         consent_id = self.consent["consent_id"]
         files = {"photos": (photo.name, photo.content)}
         self.ask("POST", "/v1/me/enrolments", data={"consent_id": consent_id}, files=files)

@@ -68,7 +68,7 @@ class SingleSubject:
 
     def __init__(self, root: Path, *, logged: bool) -> None:
         settings = Settings(data_dir=root / "data", keys_dir=root / "keys")
-        self._settings, self.vault = settings, open_vault(settings)
+        self.settings, self.vault = settings, open_vault(settings)
         prepare(self.vault, settings, Run.MIGRATE)
         with self.vault.data.write() as session:
             party, _ = parties.add(
@@ -111,8 +111,8 @@ class SingleSubject:
             party_key_id=self._key_id,
             subject_ref="-",
         )
-        guard = EnumerationGuard.of(self.vault, self._settings, self._party_id)
-        commit_decision(self.vault, made, guard=guard, limits=failure_limits(self._settings), clock=utc_now)
+        guard = EnumerationGuard.of(self.vault, self.settings, self._party_id)
+        commit_decision(self.vault, made, guard=guard, limits=failure_limits(self.settings), clock=utc_now)
 
     def compare_unlogged(self) -> None:
         """Commit a decision, as a verification did before there was a log."""
@@ -136,7 +136,15 @@ class SingleSubject:
         """Commit a consent event with its receipt."""
         now = utc_now()
         with self.vault.data.write() as session:
-            events.append(session, self.vault, self.key, subject_id=self.subject_id, event=self._event(now), now=now)
+            events.append(
+                session,
+                self.vault,
+                self.key,
+                subject_id=self.subject_id,
+                event=self._event(now),
+                settings=self.settings,
+                now=now,
+            )
 
     def note_unreceipted(self) -> None:
         """Commit a consent event by itself, as `events.append` did before there were receipts."""
@@ -151,7 +159,7 @@ class SingleSubject:
     def build_receipt(self) -> receipts.ConsentReceipt:
         """Fill in the receipt of a consent."""
         with self.vault.data.read() as session:
-            return receipting.build_content(session, self.vault.settings, self._event(utc_now()))
+            return receipting.build_content(session, self.settings, self._event(utc_now()))
 
     def _event(self, now: datetime) -> ConsentEvent:
         return ConsentEvent(

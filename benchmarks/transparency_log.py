@@ -159,7 +159,7 @@ def signing(person: SingleSubject) -> None:
     took = in_turn(
         {
             "fill in": person.build_receipt,
-            "sign": lambda: issuing.sign_receipt(person.vault, said, now=utc_now()),
+            "sign": lambda: issuing.sign_receipt(person.vault, said, settings=person.settings, now=utc_now()),
             "library": lambda: library.serialize_compact(header, payload, key, registry=ONLY_EDDSA),
         },
         repeats=REPEATS,

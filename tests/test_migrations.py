@@ -66,9 +66,10 @@ def test_difference_between_schema_and_models_is_found(vault: Vault) -> None:
 
 @pytest.mark.service
 def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
-    vault = open_vault(settings_for(tmp_path))
+    settings = settings_for(tmp_path)
+    vault = open_vault(settings)
     before = is_new(vault)
-    prepare(vault, vault.settings, Run.MIGRATE)
+    prepare(vault, settings, Run.MIGRATE)
 
     assert (before, is_new(vault)) == (True, False)
     assert at_head(vault.data)
@@ -77,11 +78,11 @@ def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_migrating_again_changes_nothing(vault: Vault, name: str) -> None:
+def test_migrating_again_changes_nothing(vault: Vault, root: Path, name: str) -> None:
     schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
     before = rows(store_of(vault, name).path, schema)
     upgrade(store_of(vault, name))
-    prepare(vault, vault.settings, Run.MIGRATE)
+    prepare(vault, settings_for(root), Run.MIGRATE)
 
     assert rows(store_of(vault, name).path, schema) == before
 
@@ -153,9 +154,10 @@ def test_sql_cannot_change_notices_and_consent_events(vault: Vault, statement: s
 def test_interrupted_installation_is_finished_at_the_next_start(root: Path) -> None:
     """The process died after the register was made and before the data was."""
     shutil.rmtree(root / "data")
-    vault = open_vault(settings_for(root))
+    settings = settings_for(root)
+    vault = open_vault(settings)
     before = is_new(vault)
-    prepare(vault, vault.settings, Run.MIGRATE)
+    prepare(vault, settings, Run.MIGRATE)
 
     assert before
     check(vault)

@@ -124,7 +124,10 @@ def test_only_a_job_that_succeeds_is_noted() -> None:
     def fail() -> None:
         raise ArithmeticError
 
-    jobs = [scheduler.Job(name=name, every_s=0.001, run=run) for name, run in (("good", lambda: None), ("bad", fail))]
+    jobs = [
+        scheduler.ScheduledJob(name=name, every_s=0.001, run=run)
+        for name, run in (("good", lambda: None), ("bad", fail))
+    ]
     with scheduler.running(jobs, on_success=names.append):
         wait_until(lambda: len(names) >= 3)
 

@@ -112,7 +112,7 @@ def tokens(service: RunningService) -> Tokens:
     assert service.client.post("/v1/recoveries", json={"recovery_code": recovered.recovery_code}).status_code == 201
     door, rotated, ended = service.party("Door"), service.party("Gate"), service.party("Shop")
     ids = {str(party.relying_party_id): party.relying_party_id for party in _parties(service)}
-    parties.rotate_key(service.vault, party_id=ids[rotated.id], now=service.clock())
+    parties.rotate_key(service.vault, party_id=ids[rotated.id], settings=service.settings, now=service.clock())
     parties.revoke(service.vault, party_id=ids[ended.id], now=service.clock())
     return Tokens(
         of_person={"person": f"Bearer {person.token}", "lower case scheme": f"bearer {person.token}"},

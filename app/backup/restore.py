@@ -75,7 +75,7 @@ def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress)
                 _check_labels(vault, progress)
                 erasures = _finish_erasures(settings, now=now())
                 progress("deleting everything that ended since")
-                purged = delete_dead_rows(vault, now=now())
+                purged = delete_dead_rows(vault, settings=settings, now=now())
                 _keep_erasures(vault, erasures or ())
                 restore_history.mark(vault, manifest, now=now())
                 transparency_log.record_restore(vault, made_at=manifest.made_at, now=now())
@@ -151,13 +151,13 @@ def _finish(vault: Vault, *, settings: Settings, now: datetime) -> Sequence[Eras
     if waiting is not None:
         _finish_waiting(vault, settings=settings, now=now)
     # Last: leaves that receipts promise to the transparency log are only in the data that will be replaced.
-    batch.append_batch(vault, now=now, at_once=True)
+    batch.append_batch(vault, settings=settings, now=now, at_once=True)
     with vault.data.read() as session:
         return session.scalars(select(Erasure).where(Erasure.step == ErasureStep.COMPLETED)).all()
 
 
 def _finish_waiting(vault: Vault, *, settings: Settings, now: datetime) -> None:
-    purge_dead_rows(vault, now=now)
+    purge_dead_rows(vault, settings=settings, now=now)
     run_maintenance(vault, settings=settings, now=now)
     with vault.data.read() as session:
         if session.scalar(select(Erasure.id).where(Erasure.step == ErasureStep.INTENT).limit(1)) is not None:

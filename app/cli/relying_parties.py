@@ -116,8 +116,11 @@ def rotate_party_key(
     as_json: Json = False,
 ) -> None:
     """Print a new key for a relying party, once, and end its old keys now or after HOURS."""
-    with open_stores(read_settings()) as vault:
-        party, key = parties.rotate_key(vault, party_id=party_id, overlap=timedelta(hours=overlap), now=utc_now())
+    settings = read_settings()
+    with open_stores(settings) as vault:
+        party, key = parties.rotate_key(
+            vault, party_id=party_id, settings=settings, overlap=timedelta(hours=overlap), now=utc_now()
+        )
     _print_party(party, as_json=as_json, key=key)
 
 

@@ -17,6 +17,7 @@ from app.faces.permit import Purpose
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.register import KeyGoneError, Owner
@@ -53,7 +54,9 @@ class DisputeState:
 
 
 @operation("dispute")
-def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | None, clock: Clock) -> DisputeState:
+def dispute(
+    vault: Vault, *, by: Principal, comparison_id: UUID, note: str | None, settings: Settings, clock: Clock
+) -> DisputeState:
     """Dispute a comparison and pause matching for its relying party.
 
     Repeating it is harmless and gives no receipt; a new note replaces the old one.
@@ -73,11 +76,15 @@ def dispute(vault: Vault, *, by: Principal, comparison_id: UUID, note: str | Non
         paused = pause.pause(
             change, subject_id=by.id, relying_party_id=record.relying_party_id, purpose=record.purpose, now=now
         )
-        receipt = None if known else subjects.issue_right_receipt(session, vault, by.id, "dispute", now=now)
+        receipt = None
+        if not known:
+            receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute", settings=settings, now=now)
     return DisputeState(comparison_id=comparison_id, disputed=True, paused=paused, note=record.note, receipt=receipt)
 
 
-def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, now: datetime) -> DisputeState:
+def lift(
+    session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, settings: Settings, now: datetime
+) -> DisputeState:
     """Lift a dispute; lifting the last one for a relying party resumes matching. Repeating it is harmless.
 
     It also ends a pause whose dispute is not in the data because an older backup was restored.
@@ -96,8 +103,9 @@ def lift(session: Session, vault: Vault, *, by: Principal, comparison_id: UUID, 
     ]
     is_last = (party_id, purpose) not in {(other.relying_party_id, other.purpose) for other in others}
     resumed = is_last and pause.resume(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
-    changed = known is not None or resumed
-    receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute_lifted", now=now) if changed else None
+    receipt = None
+    if known is not None or resumed:
+        receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute_lifted", settings=settings, now=now)
     paused = pause.is_paused(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
     return DisputeState(comparison_id=comparison_id, disputed=False, paused=paused, note=None, receipt=receipt)
 

@@ -19,7 +19,7 @@ from app.subjects import service as subjects
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read, Tx
+from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read, Tx
 from app.web.openapi import ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -123,21 +123,29 @@ def shorten_comparisons(
 
 @router.put("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
 def dispute_comparison(
-    comparison_id: UUID, me: Me, vault: AppVault, clock: AppClock, body: DisputeIn = WITHOUT_NOTE
+    comparison_id: UUID,
+    me: Me,
+    vault: AppVault,
+    settings: AppSettings,
+    clock: AppClock,
+    body: DisputeIn = WITHOUT_NOTE,
 ) -> DisputeOut:
     """Report that a comparison was not you.
 
     Until you lift the dispute, that relying party gets no match for you, even with your face. Repeating it is
     harmless; a new note replaces the old one.
     """
-    state = disputes.dispute(vault, by=me, comparison_id=comparison_id, note=body.note, clock=clock)
+    state = disputes.dispute(vault, by=me, comparison_id=comparison_id, note=body.note, settings=settings, clock=clock)
     return DisputeOut.of(state)
 
 
 @router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def lift_dispute(comparison_id: UUID, me: Me, session: Tx, vault: AppVault, now: Now) -> DisputeOut:
+def lift_dispute(
+    comparison_id: UUID, me: Me, session: Tx, vault: AppVault, settings: AppSettings, now: Now
+) -> DisputeOut:
     """Lift a dispute.
 
     When you lift the last dispute for a relying party, it can match you again.
     """
-    return DisputeOut.of(disputes.lift(session, vault, by=me, comparison_id=comparison_id, now=now))
+    state = disputes.lift(session, vault, by=me, comparison_id=comparison_id, settings=settings, now=now)
+    return DisputeOut.of(state)

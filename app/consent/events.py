@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.consent import receipts
 from app.consent.policy import ConsentEvent, EventState
 from app.consent.tables import ConsentEventRow, Grant
+from app.settings import Settings
 from app.transparency.receipts import issue as issuing
 from app.transparency.verify.bundle import Bundle
 from app.vault.seal import Key
@@ -40,12 +41,21 @@ def event_for(grant: Grant, state: EventState, *, at: datetime, ends: datetime |
     )
 
 
-def append(session: Session, vault: Vault, key: Key, *, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle:
+def append(
+    session: Session,
+    vault: Vault,
+    key: Key,
+    *,
+    subject_id: UUID,
+    event: ConsentEvent,
+    settings: Settings,
+    now: datetime,
+) -> Bundle:
     """Write *event* as the subject's next, and issue its receipt in the same transaction. Returns the receipt."""
     row_id = uuid4()
-    content = receipts.build_content(session, vault.settings, event)
+    content = receipts.build_content(session, settings, event)
     bundle = issuing.issue_receipt(
-        session, vault, key, subject_id=subject_id, receipt_id=row_id, content=content, now=now
+        session, vault, key, subject_id=subject_id, receipt_id=row_id, content=content, settings=settings, now=now
     )
     EVENTS.append(session, key, row_id=row_id, subject_id=subject_id, record=event)
     return bundle

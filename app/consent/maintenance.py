@@ -12,6 +12,7 @@ from app.consent.policy import EventState
 from app.consent.service import end_grant
 from app.consent.tables import Grant
 from app.kit.crash_points import operation
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.vault import dead_rows
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
@@ -20,29 +21,29 @@ from app.web.callers import UnauthenticatedError
 
 
 @operation("ending expired consents")
-def end_expired(vault: Vault, *, now: datetime) -> int:
+def end_expired(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """End every expired consent, each in its own short transaction. Returns how many."""
     return sum(
-        _end_if_expired(vault, row.id, now)
+        _end_if_expired(vault, row.id, settings, now)
         for page in dead_rows.read_pages(vault.data, Grant.id, where=[Grant.valid_until <= now])
         for row in page
     )
 
 
-def _end_if_expired(vault: Vault, grant_id: UUID, now: datetime) -> bool:
+def _end_if_expired(vault: Vault, grant_id: UUID, settings: Settings, now: datetime) -> bool:
     try:
         with vault.change() as change:
             grant = change.session.get(Grant, grant_id)
             if grant is None or grant.valid_until > now:
                 return False
-            end_grant(change, vault, grant, now=now)
+            end_grant(change, vault, grant, settings=settings, now=now)
     except UnauthenticatedError:
         # The subject is being erased: the grant ends with the subject, and no event is written.
         return False
     return True
 
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:
+def purge_dead(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Delete grants whose key was destroyed and record their end; pause those paused before a backup was restored.
 
     Returns how many.
@@ -51,13 +52,13 @@ def purge_dead(vault: Vault, *, now: datetime) -> int:
     for page in dead_rows.read_pages(vault.data, Grant.id, Grant.matching_period_id):
         dead = dead_rows.ids_without_key(vault, OwnerKind.GRANT, (row.id for row in page))
         if dead:
-            changed += _delete_dead(vault, dead, now=now)
+            changed += _delete_dead(vault, dead, settings=settings, now=now)
         period_ids = [row.matching_period_id for row in page if row.matching_period_id is not None]
-        changed += pause.pause_after_restore(vault, period_ids, now=now)
+        changed += pause.pause_after_restore(vault, period_ids, settings=settings, now=now)
     return changed
 
 
-def _delete_dead(vault: Vault, dead: list[UUID], *, now: datetime) -> int:
+def _delete_dead(vault: Vault, dead: list[UUID], *, settings: Settings, now: datetime) -> int:
     tombstones = dead_rows.find_tombstones(vault, EndedKind.GRANT, dead)
     with vault.data.write() as session:
         grants = session.scalars(select(Grant).where(Grant.id.in_(dead))).all()
@@ -71,11 +72,13 @@ def _delete_dead(vault: Vault, dead: list[UUID], *, now: datetime) -> int:
             key = notifications.find_record_key(vault, grant) if here else None
             notifications.notify(session, key, grant, CallbackEvent.ENDED, now=now)
             if (tombstone := tombstones.get(grant.id)) is not None:
-                _record(vault, session, grant, tombstone, here=here, now=now)
+                _record(vault, session, grant, tombstone, here=here, settings=settings, now=now)
     return len(grants)
 
 
-def _record(vault: Vault, session: Session, grant: Grant, tombstone: Tombstone, *, here: bool, now: datetime) -> None:
+def _record(
+    vault: Vault, session: Session, grant: Grant, tombstone: Tombstone, *, here: bool, settings: Settings, now: datetime
+) -> None:
     """Record the end of a consent that a restored backup held as in force."""
     proofs.set_end(session, grant.id, on=tombstone.ended_on)
     if not here or tombstone.ended_as not in set(EventState):
@@ -87,4 +90,4 @@ def _record(vault: Vault, session: Session, grant: Grant, tombstone: Tombstone, 
         key = subjects.key(vault, grant.subject_id)
     except UnauthenticatedError:
         return
-    events.append(session, vault, key, subject_id=grant.subject_id, event=event, now=now)
+    events.append(session, vault, key, subject_id=grant.subject_id, event=event, settings=settings, now=now)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.consent.queries import find_grant
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.vault import dead_rows
@@ -49,7 +50,7 @@ def is_paused(session: Session, *, subject_id: UUID, relying_party_id: UUID, pur
     return grant is not None and grant.paused
 
 
-def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, now: datetime) -> int:
+def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, settings: Settings, now: datetime) -> int:
     """Pause the consents of a page whose matching period ended before a backup was restored. Returns how many."""
     ended = dead_rows.find_tombstones(vault, EndedKind.SPELL, period_ids)
     if not ended:
@@ -59,7 +60,9 @@ def pause_after_restore(vault: Vault, period_ids: Collection[UUID], *, now: date
         for grant in paused:
             grant.matching_period_id = None
             # The restore discarded the first receipt of the pause.
-            write = partial(subjects.issue_right_receipt, session, vault, grant.subject_id, "dispute", now=now)
+            write = partial(
+                subjects.issue_right_receipt, session, vault, grant.subject_id, "dispute", settings=settings, now=now
+            )
             with suppress(UnauthenticatedError):
                 record_or_note_unrecorded(session, write, state="disputed", now=now)
     return len(paused)

@@ -17,6 +17,7 @@ from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
@@ -25,7 +26,14 @@ from app.web.callers import Principal
 
 @operation("renewing a consent")
 def renew(
-    vault: Vault, *, by: Principal, consent_id: UUID, notice_sha256: str, chosen_end: datetime | None, clock: Clock
+    vault: Vault,
+    *,
+    by: Principal,
+    consent_id: UUID,
+    notice_sha256: str,
+    chosen_end: datetime | None,
+    settings: Settings,
+    clock: Clock,
 ) -> tuple[Grant, Bundle]:
     """Move the end of a consent in force. Returns the grant and the receipt.
 
@@ -41,11 +49,11 @@ def renew(
         now = clock()
         grant = _find_in_force(session, vault, subject_id=by.id, consent_id=consent_id, now=now)
         _check(session, grant, notice_sha256)
-        grant.valid_until = choose_end(chosen_end, vault.settings, now=now, current_end=grant.valid_until)
+        grant.valid_until = choose_end(chosen_end, settings, now=now, current_end=grant.valid_until)
         session.flush()
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=grant.valid_until)
         key = subjects.key(vault, by.id)
-        return grant, events.append(session, vault, key, subject_id=by.id, event=event, now=now)
+        return grant, events.append(session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
 
 
 def _find_in_force(session: Session, vault: Vault, *, subject_id: UUID, consent_id: UUID, now: datetime) -> Grant:

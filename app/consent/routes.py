@@ -23,7 +23,7 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.kept_answers import Keep, keep_as
 from app.web import idempotency
 from app.web.auth import PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, AppVault, Now, Read
+from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
 from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
 from app.web.pagination import AFTER, DEFAULT_LIMIT, Limit, Page, Position, matching
@@ -168,6 +168,7 @@ def decide_consent(
     response: Response,
     me: Me,
     vault: AppVault,
+    settings: AppSettings,
     clock: AppClock,
     gate: OptionalLiveGate,
     once: idempotency.IdempotencyKey,
@@ -184,12 +185,12 @@ def decide_consent(
     def record_decision(keep: Keep[DecisionOut]) -> DecisionOut:
         if body.decision is ConsentDecision.REFUSED:
             keep_refused = keep_as(_refused_out, keep)
-            return _refused_out(service.refuse(vault, by=me, request=request, clock=clock, keep=keep_refused))
+            return _refused_out(service.refuse(vault, by=me, request=request, settings=settings, clock=clock, keep=keep_refused))
         # Not before a refusal: it can end a consent, which is always allowed.
         if gate is not None:
             gate.check()
         keep_given, end, now = keep_as(given_out, keep), body.valid_until, clock()
-        return given_out(service.give(vault, by=me, request=request, chosen_end=end, now=now, keep=keep_given))
+        return given_out(service.give(vault, by=me, request=request, chosen_end=end, settings=settings, now=now, keep=keep_given))
 
     operation = idempotency.Operation("consent", [body.model_dump_json().encode()], caller=str(me.id))
     return once(operation, DecisionOut, record_decision)
@@ -219,13 +220,15 @@ def list_consents(
 
 
 @router.delete("/{consent_id}", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
-def withdraw_consent(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock) -> WithdrawalOut:
+def withdraw_consent(
+    consent_id: UUID, me: Me, vault: AppVault, settings: AppSettings, clock: AppClock
+) -> WithdrawalOut:
     """Withdraw a consent.
 
     When this returns, its template, photos and key are destroyed and no decision uses it any more. You can repeat the
     request without effect.
     """
-    recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, clock=clock)
+    recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, settings=settings, clock=clock)
     return WithdrawalOut.of(recorded.event, erased_from_disk=settled, receipt=recorded.receipt)
 
 
@@ -234,14 +237,22 @@ def withdraw_consent(consent_id: UUID, me: Me, vault: AppVault, clock: AppClock)
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
     responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
-def renew_consent(consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, clock: AppClock) -> RenewedOut:
+def renew_consent(
+    consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, settings: AppSettings, clock: AppClock
+) -> RenewedOut:
     """Renew a consent.
 
     Read the notice again and agree once more: the consent's end moves, and your template and reference stay. If the
     notice has changed, the answer is 409 and you need a new consent. An ended consent cannot be renewed.
     """
     grant, receipt = renewal.renew(
-        vault, by=me, consent_id=consent_id, notice_sha256=body.notice_sha256, chosen_end=body.valid_until, clock=clock
+        vault,
+        by=me,
+        consent_id=consent_id,
+        notice_sha256=body.notice_sha256,
+        chosen_end=body.valid_until,
+        settings=settings,
+        clock=clock,
     )
     return RenewedOut.of(grant, receipt=receipt)
 

@@ -20,6 +20,7 @@ from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
@@ -61,6 +62,7 @@ def give(
     by: Principal,
     request: ConsentRequest,
     chosen_end: datetime | None,
+    settings: Settings,
     now: datetime,
     keep: Keep[GivenConsent] = keep_nothing,
 ) -> GivenConsent:
@@ -84,14 +86,14 @@ def give(
             # Kept too: after a withdrawal, the repeated request must not give the consent again.
             keep(change.session, standing, DependsOn(by.id))
             return standing
-        ends = choose_end(chosen_end, vault.settings, now=now)
+        ends = choose_end(chosen_end, settings, now=now)
         if current is not None:
-            end_grant(change, vault, current, now=now, replaced=True)
-        grant = _put_in_force(change, vault.settings.proof_retention, by.id, request, ends=ends, now=now)
+            end_grant(change, vault, current, settings=settings, now=now, replaced=True)
+        grant = _put_in_force(change, settings.proof_retention, by.id, request, ends=ends, now=now)
         key = subjects.key(vault, by.id)
         notifications.notify(change.session, key, grant, CallbackEvent.GIVEN, now=now)
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
-        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
+        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
         given = GivenConsent(grant, new=True, receipt=receipt)
         keep(change.session, given, DependsOn(by.id))
         return given
@@ -132,6 +134,7 @@ def refuse(
     *,
     by: Principal,
     request: ConsentRequest,
+    settings: Settings,
     clock: Clock,
     keep: Keep[RecordedEvent] = keep_nothing,
 ) -> RecordedEvent:
@@ -152,19 +155,21 @@ def refuse(
         if current is None or request.notice_sha256 != current.notice_sha256:
             _check_notice(change.session, request)
         if current is not None:
-            end_grant(change, vault, current, now=now, replaced=True)
+            end_grant(change, vault, current, settings=settings, now=now, replaced=True)
         event = ConsentEvent(
             consent_id=uuid4(), state=EventState.REFUSED, event_time=now, valid_until=None, **asdict(request)
         )
         key = subjects.key(vault, by.id)
-        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, now=now)
+        receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
         refused = RecordedEvent(event, receipt)
         keep(change.session, refused, DependsOn(by.id))
         return refused
 
 
 @operation("withdrawal")
-def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, clock: Clock) -> tuple[RecordedEvent, bool]:
+def withdraw(
+    vault: Vault, *, subject_id: UUID, consent_id: UUID, settings: Settings, clock: Clock
+) -> tuple[RecordedEvent, bool]:
     """End one consent now. Returns its final event, and whether every byte has left the write-ahead logs too.
 
     A repeated withdrawal changes nothing and returns the first result.
@@ -175,14 +180,14 @@ def withdraw(vault: Vault, *, subject_id: UUID, consent_id: UUID, clock: Clock) 
     with vault.change() as change:
         grant = change.session.get(Grant, consent_id)
         if grant is not None and grant.subject_id == subject_id:
-            recorded = end_grant(change, vault, grant, now=clock())
+            recorded = end_grant(change, vault, grant, settings=settings, now=clock())
         else:
-            recorded = _find_final_event(change.session, vault, subject_id, consent_id, now=clock())
+            recorded = _find_final_event(change.session, vault, subject_id, consent_id, settings=settings, now=clock())
     return recorded, change.erased_from_disk
 
 
 def _find_final_event(
-    session: Session, vault: Vault, subject_id: UUID, consent_id: UUID, *, now: datetime
+    session: Session, vault: Vault, subject_id: UUID, consent_id: UUID, *, settings: Settings, now: datetime
 ) -> RecordedEvent:
     """Return the final event of an ended consent; if it could not be recorded at the time, record it now."""
     key = subjects.key(vault, subject_id)
@@ -192,10 +197,13 @@ def _find_final_event(
     if found.event.state is not EventState.GIVEN:
         return found
     withdrawn = replace(found.event, state=EventState.WITHDRAWN, event_time=now, valid_until=None)
-    return RecordedEvent(withdrawn, _record(session, vault, subject_id, withdrawn, now))
+    receipt = _record(session, vault, subject_id, withdrawn, settings=settings, now=now)
+    return RecordedEvent(withdrawn, receipt)
 
 
-def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, replaced: bool = False) -> RecordedEvent:
+def end_grant(
+    change: Change, vault: Vault, grant: Grant, *, settings: Settings, now: datetime, replaced: bool = False
+) -> RecordedEvent:
     """End a grant inside *change*: delete its row with all dependent rows, destroy its keys, and record the event.
 
     Args:
@@ -212,15 +220,18 @@ def end_grant(change: Change, vault: Vault, grant: Grant, *, now: datetime, repl
     change.end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on, after_commit=replaced)
     key = notifications.find_record_key(vault, grant)
     notifications.notify(change.session, key, grant, CallbackEvent.ENDED, now=now)
-    return RecordedEvent(event, _record(change.session, vault, grant.subject_id, event, now))
+    receipt = _record(change.session, vault, grant.subject_id, event, settings=settings, now=now)
+    return RecordedEvent(event, receipt)
 
 
-def _record(session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, now: datetime) -> Bundle | None:
+def _record(
+    session: Session, vault: Vault, subject_id: UUID, event: ConsentEvent, *, settings: Settings, now: datetime
+) -> Bundle | None:
     """Record the end of a consent. If the keys do not open, the consent ends without its record."""
 
     def write() -> Bundle:
         key = subjects.key(vault, subject_id)
-        return events.append(session, vault, key, subject_id=subject_id, event=event, now=now)
+        return events.append(session, vault, key, subject_id=subject_id, event=event, settings=settings, now=now)
 
     return record_or_note_unrecorded(session, write, state=event.state, now=now)
 

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     """Not about a subject."""
 
 
-class Form(StrEnum):
+class SealedFormat(StrEnum):
     """The formats of sealed columns."""
 
     TEXT = "text"
@@ -47,7 +47,7 @@ class Seal:
     """The key and the format of a sealed column. Its context is `table.column:id`."""
 
     under: SealedUnder
-    form: Form
+    form: SealedFormat
 
 
 PERSONAL: dict[str, Any] = {"kind": Kind.PERSONAL}
@@ -55,13 +55,13 @@ CREDENTIAL: dict[str, Any] = {"kind": Kind.CREDENTIAL}
 IMPERSONAL: dict[str, Any] = {"kind": Kind.IMPERSONAL}
 
 
-def sealed(kind: Kind, under: SealedUnder, form: Form) -> dict[str, Any]:
+def sealed(kind: Kind, under: SealedUnder, form: SealedFormat) -> dict[str, Any]:
     """Return the classification of a sealed column."""
     return {"kind": kind, "seal": Seal(under, form)}
 
 
-SEALED_TEXT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.TEXT)
-SEALED_RECORD = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.JSON)
-SEALED_RECEIPT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, Form.RECEIPT)
-SEALED_VECTOR = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.VECTOR)
-SEALED_PHOTO = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, Form.JPEG)
+SEALED_TEXT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, SealedFormat.TEXT)
+SEALED_RECORD = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, SealedFormat.JSON)
+SEALED_RECEIPT = sealed(Kind.PERSONAL, SealedUnder.SUBJECT, SealedFormat.RECEIPT)
+SEALED_VECTOR = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, SealedFormat.VECTOR)
+SEALED_PHOTO = sealed(Kind.BIOMETRIC, SealedUnder.GRANT, SealedFormat.JPEG)

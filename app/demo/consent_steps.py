@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.demo.byte_scan import hash_needle, image_needle, photo_needle, text_needle
-from app.demo.http_client import Form
-from app.demo.people import Photo, not_an_image
+from app.demo.http_client import MultipartForm
+from app.demo.people import PhotoFile, not_an_image
 from app.demo.state import PARTY, DemoState, Person
 
 ALTERNATIVE = "ring the bell and show your badge"
@@ -65,9 +65,9 @@ def enrol_without_consent(demo: DemoState) -> None:
     demo.ada.client.call("POST", "/v1/me/enrolments", form, expect=403, slug="consent-required")
 
 
-def enrolment_form(consent_id: str, photos: Sequence[Photo]) -> Form:
+def enrolment_form(consent_id: str, photos: Sequence[PhotoFile]) -> MultipartForm:
     """Return the form of an enrolment."""
-    return Form({"consent_id": consent_id}, [("photos", photo) for photo in photos])
+    return MultipartForm({"consent_id": consent_id}, [("photos", photo) for photo in photos])
 
 
 def decide(demo: DemoState, person: Person, decision: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def consent_ada(demo: DemoState) -> None:
     )
 
 
-def add_secret_photo(demo: DemoState, photo: Photo) -> None:
+def add_secret_photo(demo: DemoState, photo: PhotoFile) -> None:
     """Add a photo to the values that may never be stored, and its hash."""
     demo.secrets.append(photo_needle(f"photo {photo.name}", photo.content))
     demo.secrets.append(hash_needle(f"hash of {photo.name}", photo.content))
@@ -108,7 +108,7 @@ def add_secret_photo(demo: DemoState, photo: Photo) -> None:
 
 def enrol(demo: DemoState, person: Person, names: Sequence[str]) -> None:
     """Enrol photos of a person."""
-    photos = [Photo.load(name) for name in names]
+    photos = [PhotoFile.load(name) for name in names]
     for photo in photos:
         add_secret_photo(demo, photo)
     form = enrolment_form(person.consent_id, photos)

@@ -1,7 +1,7 @@
 """Part three: the person lists every comparison, withdraws, is erased, and no data remains."""
 
 from app.demo.byte_scan import Needle, text_needle
-from app.demo.people import Photo
+from app.demo.people import PhotoFile
 from app.demo.state import PARTY, DemoState, Person
 
 NAME = "the relying party's name"
@@ -43,7 +43,7 @@ def withdraw_ada(demo: DemoState) -> None:
     ada = demo.ada
     withdrawn = ada.client.call("DELETE", f"/v1/me/consents/{ada.consent_id}").json()
     demo.keep_receipt(ada, withdrawn["receipt"], kind="consent_withdrawn")
-    photo = Photo.load(demo.photos.ada_at_the_door)
+    photo = PhotoFile.load(demo.photos.ada_at_the_door)
     demo.check_common_refusal(ada.subject_ref, photo, reason="unknown, or withdrawn")
 
 
@@ -67,7 +67,7 @@ def _erase(demo: DemoState, person: Person, photo: str) -> None:
     person.client.call("GET", "/v1/me", expect=401, slug="unauthenticated")
     person.client.token = None
     person.client.call("GET", f"/v1/erasures/{erased['erasure_id']}")
-    demo.check_common_refusal(person.subject_ref, Photo.load(photo), reason="unknown, or erased")
+    demo.check_common_refusal(person.subject_ref, PhotoFile.load(photo), reason="unknown, or erased")
 
 
 def scan_after_erasure(demo: DemoState) -> None:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import httpx
 
 from app.demo.narrator import Narrator, one_line, shorten
-from app.demo.people import Photo
+from app.demo.people import PhotoFile
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class MultipartForm:
     """A multipart body; each upload has the name of its field."""
 
     fields: dict[str, str]
-    uploads: Sequence[tuple[str, Photo]]
+    uploads: Sequence[tuple[str, PhotoFile]]
 
 
-Body = dict[str, object] | Form | None
+Body = dict[str, object] | MultipartForm | None
 """JSON, a form, or nothing."""
 
 
@@ -46,7 +46,7 @@ class Client:
 
     def _send(self, method: str, path: str, body: Body) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        if isinstance(body, Form):
+        if isinstance(body, MultipartForm):
             files = [(field, (photo.name, photo.content, "image/jpeg")) for field, photo in body.uploads]
             return self.http.request(method, path, data=body.fields, files=files, headers=headers)
         return self.http.request(method, path, json=body, headers=headers)
@@ -75,7 +75,7 @@ def answer_line(answer: httpx.Response) -> str:
 
 
 def _body_line(body: Body) -> str:
-    if isinstance(body, Form):
+    if isinstance(body, MultipartForm):
         fields = [f"{field}={shorten(value)}" for field, value in body.fields.items()]
         return " ".join(fields + [f"{field}=@{photo.name}" for field, photo in body.uploads])
     return "" if body is None else one_line(body)

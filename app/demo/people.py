@@ -5,14 +5,14 @@ from importlib.resources import files
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class PhotoFile:
     """A photo file."""
 
     name: str
     content: bytes
 
     @classmethod
-    def load(cls, name: str) -> "Photo":
+    def load(cls, name: str) -> "PhotoFile":
         """Read one of the demo's own photos."""
         return cls(name, (files("app.demo") / "faces" / name).read_bytes())
 
@@ -29,6 +29,6 @@ class StoryPhotos:
     bens_look_alike: str = "P006-happy.jpg"
 
 
-def not_an_image() -> Photo:
+def not_an_image() -> PhotoFile:
     """Return bytes that no decoder accepts: an answer other than `unsupported-image` came before any decoding."""
-    return Photo("not-an-image.jpg", b"These bytes are no image. " * 8)
+    return PhotoFile("not-an-image.jpg", b"These bytes are no image. " * 8)

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 from app.demo.byte_scan import Needle, Scan, scan, text_needle
-from app.demo.http_client import Client, Form, answer_line
+from app.demo.http_client import Client, MultipartForm, answer_line
 from app.demo.narrator import Narrator
-from app.demo.people import Photo, StoryPhotos
+from app.demo.people import PhotoFile, StoryPhotos
 from app.demo.receipt_wallet import Wallet, identifying_parts
 from app.demo.service_process import ServiceProcess
 
@@ -51,7 +51,7 @@ class DemoState:
     identifiers: list[Needle] = field(default_factory=list)
     """Values that may be stored until the person is erased."""
 
-    def verify(self, person: Person, photo: Photo, *, decision: str) -> None:
+    def verify(self, person: Person, photo: PhotoFile, *, decision: str) -> None:
         """Request a verification of *photo* as *person*, and check the decision."""
         answer = self.request_verification(person.subject_ref, photo, expect=200).json()
         actual = str(answer["decision"])
@@ -64,13 +64,13 @@ class DemoState:
         self.add_identifier(f"comparison of {person.name}", answer["comparison_id"])
 
     def request_verification(
-        self, subject_ref: str, photo: Photo, *, expect: int, slug: str | None = None
+        self, subject_ref: str, photo: PhotoFile, *, expect: int, slug: str | None = None
     ) -> httpx.Response:
         """Send a photo and a reference as the relying party."""
-        form = Form({"subject_ref": subject_ref}, [("probe", photo)])
+        form = MultipartForm({"subject_ref": subject_ref}, [("probe", photo)])
         return self.door.call("POST", "/v1/verifications", form, expect=expect, slug=slug)
 
-    def check_common_refusal(self, subject_ref: str, photo: Photo, *, reason: str) -> None:
+    def check_common_refusal(self, subject_ref: str, photo: PhotoFile, *, reason: str) -> None:
         """Request a verification with a reference that may not be used, and check that the answer hides the reason."""
         answer = self.request_verification(subject_ref, photo, expect=404, slug="no-such-consent")
         first = self.refusal = self.refusal or answer

@@ -3,13 +3,13 @@
 import secrets
 
 from app.demo.consent_steps import add_secret_photo, consent, decide, enrol, enrolment_form, register
-from app.demo.people import Photo, not_an_image
+from app.demo.people import PhotoFile, not_an_image
 from app.demo.state import DemoState
 
 
-def take_probe(demo: DemoState, name: str) -> Photo:
+def take_probe(demo: DemoState, name: str) -> PhotoFile:
     """Load a photo taken at the door; nothing of it may be stored."""
-    photo = Photo.load(name)
+    photo = PhotoFile.load(name)
     add_secret_photo(demo, photo)
     return photo
 
@@ -33,7 +33,7 @@ def refuse_group_photo(demo: DemoState) -> None:
 def refuse_borrowed_consent(demo: DemoState) -> None:
     """Ben registers too. He has not consented, and tries to enrol under Ada's consent."""
     register(demo, demo.ben)
-    form = enrolment_form(demo.ada.consent_id, [Photo.load(demo.photos.ben_enrols[0])])
+    form = enrolment_form(demo.ada.consent_id, [PhotoFile.load(demo.photos.ben_enrols[0])])
     demo.ben.client.call("POST", "/v1/me/enrolments", form, expect=403, slug="consent-required")
 
 

@@ -18,7 +18,7 @@ from app.subjects.routes import Me
 from app.subjects.service import RestrictedError
 from app.templates import policy, store
 from app.templates.errors import NotTheSamePersonError
-from app.templates.status import TemplateStatus, list_statuses
+from app.templates.status import TemplateState, list_statuses
 from app.vault.kept_answers import Keep, keep_as
 from app.web import idempotency
 from app.web.auth import PersonRoute
@@ -111,7 +111,7 @@ class EnrolmentOut(BaseModel):
     photo_ids: list[UUID]
 
     @classmethod
-    def build(cls, enrolment: store.Enrolment, statuses: Sequence[TemplateStatus]) -> Self:
+    def build(cls, enrolment: store.Enrolment, statuses: Sequence[TemplateState]) -> Self:
         """Combine *enrolment* with the *statuses* of its templates."""
         return cls(
             enrolment_id=enrolment.id,

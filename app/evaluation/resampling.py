@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.evaluation.groups import Groups, Ints
-from app.evaluation.scores import Batch, Floats, Source
+from app.evaluation.scores import Batch, ComparisonSource, Floats
 from app.kit.progress import Progress
 
 _LOW, _HIGH = 2.5, 97.5
@@ -46,7 +46,7 @@ class Intervals:
     fnmr_by_group: dict[str, Bounds]
 
 
-def cells(source: Source, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
+def cells(source: ComparisonSource, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
     """Count the genuine comparisons, and the impostor ones below the largest threshold, by people.
 
     If the comparisons are listed, all impostor ones are counted: no rule gives their number between two people.
@@ -66,7 +66,7 @@ def cells(source: Source, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
 class _Counter:
     """Collects cells from batches."""
 
-    def __init__(self, source: Source, thresholds: int) -> None:
+    def __init__(self, source: ComparisonSource, thresholds: int) -> None:
         self._person, self._levels = source.person, thresholds + 1
         self._people = int(source.person.max(initial=0)) + 1
         self._keys: list[Ints] = []
@@ -94,7 +94,13 @@ def weights(people: int, *, resamples: int, seed: int) -> Iterator[Ints]:
 
 
 def intervals(
-    source: Source, groups: Groups, thresholds: Sequence[float], *, resamples: int, seed: int, progress: Progress
+    source: ComparisonSource,
+    groups: Groups,
+    thresholds: Sequence[float],
+    *,
+    resamples: int,
+    seed: int,
+    progress: Progress,
 ) -> list[Intervals]:
     """Return the 95 % percentile intervals of every rate at each of *thresholds*, in rising order."""
     present = np.unique(source.person)
@@ -148,7 +154,7 @@ class _WeightedCounts:
         return counts[:-1], counts[-1]
 
 
-def _all_pairs(source: Source, groups: Groups) -> Callable[[Ints, int], Floats]:
+def _all_pairs(source: ComparisonSource, groups: Groups) -> Callable[[Ints, int], Floats]:
     """Return a function that sums the weights of all pairs of different people by kind, without listing the pairs."""
     images = np.bincount(source.person, minlength=len(groups.of_person))
     labels = len(groups.labels)

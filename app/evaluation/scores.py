@@ -39,7 +39,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ComparisonSource:
     """All comparisons of a trial; can be iterated many times."""
 
     vectors: Floats
@@ -128,7 +128,7 @@ class Tally:
         return under
 
 
-def tally(source: Source, groups: Groups, step: float) -> Tally:
+def tally(source: ComparisonSource, groups: Groups, step: float) -> Tally:
     """Count every comparison by its distance and its groups."""
     furthest = 2.0 if source.metric == "cosine" else 2 * float(np.sqrt((source.vectors**2).sum(axis=1)).max())
     bins = int(np.ceil(furthest / step)) * FINE + FINE

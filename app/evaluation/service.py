@@ -12,7 +12,7 @@ from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
 from app.evaluation.rates import RULE_OF_THREE, Rates, mark_in_force, points
-from app.evaluation.scores import Source
+from app.evaluation.scores import ComparisonSource
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
 from app.faces.workers.pool import EnginePool
@@ -50,14 +50,14 @@ def evaluate(
     return Evaluation(report.build_report(request, trial, acquired, card, results, now=now), acquired.shared)
 
 
-def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> Source:
+def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> ComparisonSource:
     """Return the comparisons between images that gave a face."""
     if trial.listed is None:
-        return Source(acquired.vectors, acquired.person, card.metric)
+        return ComparisonSource(acquired.vectors, acquired.person, card.metric)
     row = {int(place): number for number, place in enumerate(acquired.place)}
     made = [(row[one], row[other], same) for one, other, same in trial.listed.comparisons if {one, other} <= row.keys()]
     one, other = (np.array([each[side] for each in made], dtype=np.int64) for side in (0, 1))
-    return Source(
+    return ComparisonSource(
         acquired.vectors,
         acquired.person,
         card.metric,
@@ -65,7 +65,7 @@ def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> Source:
     )
 
 
-def _check(source: Source, acquired: MeasuredImages) -> None:
+def _check(source: ComparisonSource, acquired: MeasuredImages) -> None:
     """Check that the comparisons can give a rate.
 
     Raises:
@@ -88,7 +88,9 @@ def _check(source: Source, acquired: MeasuredImages) -> None:
     )
 
 
-def compute_results(request: EvaluationRequest, trial: Trial, source: Source, progress: Progress) -> report.Results:
+def compute_results(
+    request: EvaluationRequest, trial: Trial, source: ComparisonSource, progress: Progress
+) -> report.Results:
     """Compute every number of the report."""
     step = scores.step_for(source.vectors, source.metric)
     rates = Rates(scores.tally(source, trial.groups, step), trial.groups)

@@ -3,7 +3,7 @@
 from app.callbacks.delivery_worker import DeliveryCounts, DeliveryWorker
 from app.callbacks.http_client import CallbackClient
 from app.jobs import scheduler
-from app.jobs.scheduler import Job
+from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock, utc_now
 from app.settings import Settings
 from app.vault.directory_lock import DeliveryLock
@@ -17,7 +17,7 @@ def delivery_worker(settings: Settings, vault: Vault, *, clock: Clock = utc_now)
     )
 
 
-def job(settings: Settings, vault: Vault, *, clock: Clock) -> Job:
+def job(settings: Settings, vault: Vault, *, clock: Clock) -> ScheduledJob:
     """Return the job. When the service stops, deliveries in progress are not waited for."""
     worker, turn = delivery_worker(settings, vault, clock=clock), DeliveryLock(settings.data_dir)
 
@@ -29,7 +29,7 @@ def job(settings: Settings, vault: Vault, *, clock: Clock) -> Job:
         worker.stop()
         turn.close()
 
-    return Job(name="callbacks", every_s=scheduler.POLL_S, run=run, interrupt=interrupt)
+    return ScheduledJob(name="callbacks", every_s=scheduler.POLL_S, run=run, interrupt=interrupt)
 
 
 def deliver_once(settings: Settings, vault: Vault, *, within_s: float) -> DeliveryCounts:

@@ -8,7 +8,7 @@ from app.comparisons import shorten_history
 from app.consent import maintenance as consent
 from app.consent import proofs
 from app.db.sqlite.connections import unlimited_reads
-from app.jobs.scheduler import Job
+from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.parties import keys as party_keys
@@ -22,17 +22,7 @@ from app.templates import expiry
 from app.templates import maintenance as templates
 from app.transparency.log import signing_keys
 from app.vault import kept_answers, restore_history
-from app.vault.dead_rows import Purge
 from app.vault.vault import Vault
-
-PURGES: tuple[Purge, ...] = (
-    consent.purge_dead,
-    subjects.purge_dead,
-    templates.purge_dead,
-    shorten_history.purge_dead,
-    parties.purge_dead,
-)
-"""Consents come first: their proofs record when they ended, and deleting a subject's rows would cascade to them."""
 
 KEYS_IN_USE: tuple[restore_history.KeysInUse, ...] = (
     subjects.keys_in_use,
@@ -67,9 +57,9 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
     next run continues.
     """
     report = MaintenanceReport(
-        purged=purge_dead_rows(vault, now=now) if vault.unfinished else 0,
+        purged=purge_dead_rows(vault, settings=settings, now=now) if vault.unfinished else 0,
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
-        expired=consent.end_expired(vault, now=now),
+        expired=consent.end_expired(vault, settings=settings, now=now),
         templates_ended=expiry.end_superseded_templates(vault, now=now),
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=proofs.delete_old(vault, retention=settings.proof_retention, now=now),
@@ -84,18 +74,18 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
     return report
 
 
-def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clock) -> Job:
+def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clock) -> ScheduledJob:
     """Return the job. It also stores the days on which tokens were used, which `mien sweep` does not know."""
 
     def run() -> None:
         token_usage.write(vault.data)
         run_maintenance(vault, settings=settings, now=clock())
 
-    return Job(name="sweep", every_s=settings.sweep_interval_s, run=run)
+    return ScheduledJob(name="sweep", every_s=settings.sweep_interval_s, run=run)
 
 
 @operation("deleting dead rows")
-def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
+def purge_dead_rows(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Finish key work that failed or was interrupted, and delete dead rows. Returns the number of rows.
 
     Runs before the service is ready, and after a commit that failed.
@@ -105,7 +95,7 @@ def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
         # It reads every row; before the service is ready no request waits.
         with unlimited_reads():
             vault.retry_pending_key_work()
-            removed = delete_dead_rows(vault, now=now)
+            removed = delete_dead_rows(vault, settings=settings, now=now)
             templates.drop_superseded_keys(vault)
     except BaseException:
         vault.unfinished = True
@@ -114,9 +104,16 @@ def purge_dead_rows(vault: Vault, *, now: datetime) -> int:
     return removed
 
 
-def delete_dead_rows(vault: Vault, *, now: datetime) -> int:
+def delete_dead_rows(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Delete dead rows and leave the register as it is. Returns the number of rows."""
-    return sum(purge(vault, now=now) for purge in PURGES)
+    # Consents come first: deleting the rows of a subject would also delete them, before their proofs have their end.
+    return (
+        consent.purge_dead(vault, settings=settings, now=now)
+        + subjects.purge_dead(vault, settings=settings, now=now)
+        + templates.purge_dead(vault, now=now)
+        + shorten_history.purge_dead(vault, now=now)
+        + parties.purge_dead(vault, now=now)
+    )
 
 
 @operation("destroying discarded keys")

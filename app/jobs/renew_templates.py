@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import structlog
 
 from app.faces.service import RunningEngine
-from app.jobs.scheduler import Job
+from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock
 from app.templates import coverage, renewal
 from app.vault.vault import Vault
@@ -50,7 +50,9 @@ class TemplateRenewal:
         return not self._stopping.is_set()
 
 
-def job(vault: Vault, engine: RunningEngine, *, every_s: float, clock: Clock) -> Job:
+def job(vault: Vault, engine: RunningEngine, *, every_s: float, clock: Clock) -> ScheduledJob:
     """Return the job."""
     renewal_of_templates = TemplateRenewal(vault=vault, engine=engine, clock=clock)
-    return Job(name="renewal", every_s=every_s, run=renewal_of_templates.run, interrupt=renewal_of_templates.stop)
+    return ScheduledJob(
+        name="renewal", every_s=every_s, run=renewal_of_templates.run, interrupt=renewal_of_templates.stop
+    )

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ScheduledJob:
     """Work that is repeated until the service stops."""
 
     name: str
@@ -26,7 +26,7 @@ class Job:
 
 
 @contextmanager
-def running(jobs: Sequence[Job], *, on_success: Callable[[str], None] = lambda _name: None) -> Iterator[None]:
+def running(jobs: Sequence[ScheduledJob], *, on_success: Callable[[str], None] = lambda _name: None) -> Iterator[None]:
     """Start every job at once; at the end of the block stop them in the same order.
 
     Args:
@@ -40,7 +40,7 @@ def running(jobs: Sequence[Job], *, on_success: Callable[[str], None] = lambda _
             stop()
 
 
-def _start(job: Job, on_success: Callable[[str], None]) -> Callable[[], None]:
+def _start(job: ScheduledJob, on_success: Callable[[str], None]) -> Callable[[], None]:
     """Run *job* now and then on its clock. Returns the function that stops it."""
     stopped = threading.Event()
 

@@ -26,7 +26,7 @@ SLOW_READER_S = 10.0
 log = structlog.get_logger()
 
 
-class ServiceState(Collector):
+class StateCollector(Collector):
     """Collects the state of the engine, the stores and the last backup."""
 
     def __init__(self, vault: Vault, pool: EnginePool, settings: Settings, clock: Clock) -> None:
@@ -62,7 +62,7 @@ def _count_rows(session: Session) -> Iterator[Metric]:
 def create(vault: Vault, pool: EnginePool, settings: Settings, clock: Clock) -> Metrics:
     """Create the metrics of one application."""
     metrics = Metrics()
-    metrics.registry.register(ServiceState(vault, pool, settings, clock))
+    metrics.registry.register(StateCollector(vault, pool, settings, clock))
     return metrics
 
 

@@ -14,6 +14,7 @@ from app.kit.errors import OperatorError
 from app.kit.text import REASON, is_blank, readable, visible
 from app.parties import keys, queries
 from app.parties.tables import PartyPurpose, RelyingParty
+from app.settings import Settings
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
@@ -105,14 +106,14 @@ def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: da
 
 @operation("rotating a relying party's key")
 def rotate_key(
-    vault: Vault, *, party_id: UUID, overlap: timedelta = timedelta(), now: datetime
+    vault: Vault, *, party_id: UUID, settings: Settings, overlap: timedelta = timedelta(), now: datetime
 ) -> tuple[RelyingParty, str]:
     """Give the relying party a new key. Its old key ends at once, or after *overlap*.
 
     Raises:
         PartyError: it does not exist or is revoked, or the overlap is longer than the setting allows.
     """
-    longest = vault.settings.key_overlap_hours
+    longest = settings.key_overlap_hours
     if overlap > timedelta(hours=longest):
         raise PartyError(f"an old key may be used for at most {longest} hours more (MIEN_KEY_OVERLAP_HOURS)")
     until = now + overlap if overlap else None

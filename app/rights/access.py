@@ -21,7 +21,7 @@ from app.rights.access_schema import (
     AccessReceipt,
     ActivePurpose,
     Logic,
-    Proof,
+    ProofOfConsent,
     Recipient,
     TemplateStatus,
 )
@@ -164,7 +164,7 @@ def _purpose(settings: Settings, grant: Grant, recipients: Mapping[UUID, Relying
     )
 
 
-def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> Proof:
+def _proof(settings: Settings, consent_id: UUID, proof: ConsentProof) -> ProofOfConsent:
     kept_until = proof.ended_on and proof.ended_on + settings.proof_retention
     notice = f"{settings.root_path}/v1/notices/{proof.notice_sha256}"
-    return Proof.of(proof, consent_id=consent_id, notice=notice, kept_until=kept_until)
+    return ProofOfConsent.of(proof, consent_id=consent_id, notice=notice, kept_until=kept_until)

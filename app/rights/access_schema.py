@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 from sqlalchemy import Column, Table
 
-from app.db.data_map import Form
+from app.db.data_map import SealedFormat
 from app.faces.permit import Purpose
 from app.rights import personal_data
 from app.rights.explanations import Right
@@ -50,7 +50,7 @@ class Recipient(Part):
     legal_basis: str | None
 
 
-class Proof(Part):
+class ProofOfConsent(Part):
     """The proof of one consent, which may stay after erasure."""
 
     consent_id: UUID
@@ -115,7 +115,7 @@ class AccessHead(Part):
     restricted: bool
     purposes: list[ActivePurpose]
     recipients: list[Recipient]
-    proofs: list[Proof]
+    proofs: list[ProofOfConsent]
     templates: list[TemplateStatus]
     retention: list[Rule]
     logic: Logic
@@ -131,12 +131,12 @@ class FileDescription(Part):
     sha256: Digest
 
 
-_SEALED_TYPES: dict[Form, Any] = {
-    Form.TEXT: str,
-    Form.JSON: dict[str, Any],
-    Form.VECTOR: FileDescription,
-    Form.JPEG: FileDescription,
-    Form.RECEIPT: FileDescription,
+_SEALED_TYPES: dict[SealedFormat, Any] = {
+    SealedFormat.TEXT: str,
+    SealedFormat.JSON: dict[str, Any],
+    SealedFormat.VECTOR: FileDescription,
+    SealedFormat.JPEG: FileDescription,
+    SealedFormat.RECEIPT: FileDescription,
 }
 
 

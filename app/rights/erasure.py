@@ -170,7 +170,7 @@ def _record_completion(vault: Vault, erasure_ids: Sequence[UUID], *, settings: S
                 continue
             erasure.step, erasure.held, erasure.completed_on = ErasureStep.COMPLETED, None, now.date()
             receipt = _fill_in_receipt(session, settings, erasure, counts, now=now)
-            issued = issue.sign_receipt(vault, receipt, now=now)
+            issued = issue.sign_receipt(vault, receipt, settings=settings, now=now)
             erasure.receipt = issued.to_json().decode()
             session.flush()
             entries.add_pending_leaf(session, issued.leaf)

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Table
 
-from app.db.data_map import Form
+from app.db.data_map import SealedFormat
 from app.rights import access, personal_data, receipts
 from app.rights.access_schema import AccessHead
 from app.rights.explanations import PURPOSES
@@ -68,7 +68,9 @@ def _section(request: access.AccessRequest, head: Mapping[str, Any], table: Tabl
 def _entries(request: access.AccessRequest, head: Mapping[str, Any], table: Table) -> Iterator[PageEntry]:
     party_names = {party["relying_party_id"]: party["name"] for party in head["recipients"]}
     free_texts = {
-        personal_data.opened_name(column) for column in table.columns if personal_data.sealed_form(column) is Form.TEXT
+        personal_data.opened_name(column)
+        for column in table.columns
+        if personal_data.sealed_form(column) is SealedFormat.TEXT
     }
     rows = personal_data.read_rows(
         request.vault, subject_id=request.subject_id, table=table, add_proof=request.add_proof
@@ -96,7 +98,7 @@ def _entries(request: access.AccessRequest, head: Mapping[str, Any], table: Tabl
 
 def _receipt_facts(file: personal_data.ExportFile) -> list[tuple[str, str]]:
     """Return the act and time of a receipt, whose file is for programs; nothing for other files."""
-    if file.form is not Form.RECEIPT:
+    if file.form is not SealedFormat.RECEIPT:
         return []
     receipt = receipts.parse(Bundle.model_validate_json(file.content))
     return [("Act", label(receipt.kind)), ("When", in_words(receipt.event.event_time))]

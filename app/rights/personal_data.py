@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, MetaData, RowMapping, Select, Table, UniqueConstraint, bindparam, func, select, tuple_
 
-from app.db.data_map import Form, Kind, Seal, SealedUnder
+from app.db.data_map import Kind, Seal, SealedFormat, SealedUnder
 from app.db.types import Row
 from app.faces import vectors
 from app.rights.explanations import TEMPLATE_WARNING
@@ -33,7 +33,7 @@ from app.vault.vault import Vault
 
 PAGE = 100
 """Rows read at once; one row for a table with files, since a photo can have megabytes."""
-FILE_FORMS = {Form.VECTOR, Form.JPEG, Form.RECEIPT}
+FILE_FORMS = {SealedFormat.VECTOR, SealedFormat.JPEG, SealedFormat.RECEIPT}
 """Forms that the export writes as files."""
 STORES = (Row.metadata, RegisterRow.metadata)
 AddProof = Callable[[bytes], bytes]
@@ -45,7 +45,7 @@ class ExportFile:
     """A value that the export writes as a file."""
 
     path: str
-    form: Form
+    form: SealedFormat
     content: bytes
     label: Mapping[str, str] = field(default_factory=dict)
     """Columns of the row that are also sealed with the file; the sealed values replace the row's own."""
@@ -109,7 +109,7 @@ def exported_columns(table: Table) -> list[Column[Any]]:
     return [column for column in table.columns if classification(column) is not Kind.CREDENTIAL]
 
 
-def sealed_form(column: Column[Any]) -> Form | None:
+def sealed_form(column: Column[Any]) -> SealedFormat | None:
     """Return the form of a sealed column's content; None if the column is not sealed."""
     seal: Seal | None = column.info.get("seal")
     return None if seal is None else seal.form
@@ -183,7 +183,7 @@ def read_rows(
 
 
 def _proven(value: Value, add_proof: AddProof) -> Value:
-    if isinstance(value, ExportFile) and value.form is Form.RECEIPT:
+    if isinstance(value, ExportFile) and value.form is SealedFormat.RECEIPT:
         return replace(value, content=add_proof(value.content))
     return value
 
@@ -220,16 +220,16 @@ def _value(vault: Vault, column: Column[Any], row: RowMapping, keys: _Keys) -> V
         keys[owner] = vault.register.key(*owner)
     content = keys[owner].open(sealed, sealing_context(column, row["id"]))
     match seal.form:
-        case Form.TEXT:
+        case SealedFormat.TEXT:
             return content.decode()
-        case Form.JSON:
+        case SealedFormat.JSON:
             record: dict[str, Any] = json.loads(content)
             return record
-        case Form.JPEG:
+        case SealedFormat.JPEG:
             return ExportFile(f"{column.table.name}/{row['id']}.jpg", seal.form, content)
-        case Form.RECEIPT:
+        case SealedFormat.RECEIPT:
             return ExportFile(f"receipts/{row['id']}.json", seal.form, content)
-        case Form.VECTOR:
+        case SealedFormat.VECTOR:
             return _template_file(vault, f"{column.table.name}/{row['id']}.json", row, content)
 
 
@@ -244,7 +244,7 @@ def _template_file(vault: Vault, path: str, row: RowMapping, content: bytes) -> 
     weights_sha256, vector = vectors.unpack(content)
     with vault.data.read() as session:
         engine = session.get(EngineRow, weights_sha256)
-    row_label = template_status.EngineLabel(engine=row["engine_id"], weights_sha256=row["weights_sha256"])
+    row_label = template_status.TemplateEngine(engine=row["engine_id"], weights_sha256=row["weights_sha256"])
     label, false_label = template_status.read_labels(engine, weights_sha256, row_label)
     template = {
         "template_id": str(row["id"]),
@@ -255,7 +255,7 @@ def _template_file(vault: Vault, path: str, row: RowMapping, content: bytes) -> 
     }
     return ExportFile(
         path,
-        Form.VECTOR,
+        SealedFormat.VECTOR,
         json.dumps(template, indent=1).encode(),
         {"engine_id": label.engine, "weights_sha256": label.weights_sha256},
     )

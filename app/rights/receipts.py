@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.rights.personal_data import AddProof
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log import service as log
 from app.transparency.receipts import issue
@@ -51,13 +52,15 @@ def parse(bundle: Bundle) -> Receipt:
     return parse_receipt(decode_base64url(bundle.jws.split(".")[1]))
 
 
-def issue_access_receipt(vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+def issue_access_receipt(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) -> Bundle | None:
     """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait."""
     try:
         key = subjects.key(vault, subject_id)
         with vault.data.write(wait_s=ISSUE_WAIT_S) as session:
             subjects.get(session, subject_id)
-            return subjects.issue_right_receipt(session, vault, subject_id, "access", now=now, own=key)
+            return subjects.issue_right_receipt(
+                session, vault, subject_id, "access", settings=settings, now=now, own=key
+            )
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None

@@ -110,7 +110,7 @@ def get_access_document(
         engine=engine,
         subject_id=me.id,
         now=now,
-        receipt=receipts.issue_access_receipt(vault, subject_id=me.id, now=now) if receipt else None,
+        receipt=receipts.issue_access_receipt(vault, subject_id=me.id, settings=settings, now=now) if receipt else None,
         add_proof=receipts.proofs_at_head(vault),
     )
     access.count_access(request)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
+from app.settings import Settings
 from app.subjects import restriction, token_expiry
 from app.subjects.tables import Subject, Token
 from app.vault import dead_rows
@@ -13,15 +14,15 @@ from app.vault.tables import EndedKind, OwnerKind
 from app.vault.vault import Vault
 
 
-def purge_dead(vault: Vault, *, now: datetime) -> int:
+def purge_dead(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Delete subjects whose key was destroyed and ended tokens; restrict subjects again who had restricted matching.
 
     Returns how many.
     """
-    return _purge_subjects(vault, now) + _purge_tokens(vault, now)
+    return _purge_subjects(vault, settings, now) + _purge_tokens(vault, now)
 
 
-def _purge_subjects(vault: Vault, now: datetime) -> int:
+def _purge_subjects(vault: Vault, settings: Settings, now: datetime) -> int:
     changed = 0
     for page in dead_rows.read_pages(vault.data, Subject.id, Subject.matching_period_id):
         dead = dead_rows.ids_without_key(vault, OwnerKind.SUBJECT, (row.id for row in page))
@@ -34,7 +35,7 @@ def _purge_subjects(vault: Vault, now: datetime) -> int:
                 for subject in session.scalars(restricted).all():
                     # A failed commit, or the restore, discarded the first record.
                     subject.matching_period_id = None
-                    restriction.record_restriction(session, vault, subject_id=subject.id, now=now)
+                    restriction.record_restriction(session, vault, subject_id=subject.id, settings=settings, now=now)
         changed += len(dead) + len(ended_periods)
     return changed
 

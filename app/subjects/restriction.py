@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
+from app.settings import Settings
 from app.subjects import service
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
@@ -17,7 +18,7 @@ from app.web.callers import Principal
 
 
 @operation("restriction")
-def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
+def restrict(vault: Vault, *, by: Principal, settings: Settings, clock: Clock) -> Bundle | None:
     """Stop all matching of the subject now. Returns the receipt; None if matching was stopped already."""
     with vault.change() as change:
         subject, now = service.get(change.session, by.id, token_id=by.token_id), clock()
@@ -25,19 +26,23 @@ def restrict(vault: Vault, *, by: Principal, clock: Clock) -> Bundle | None:
             return None
         change.end(EndedKind.SPELL, subject.matching_period_id, ended_as="restricted", on=now.date())
         subject.matching_period_id = None
-        return record_restriction(change.session, vault, subject_id=by.id, now=now)
+        return record_restriction(change.session, vault, subject_id=by.id, settings=settings, now=now)
 
 
-def record_restriction(session: Session, vault: Vault, *, subject_id: UUID, now: datetime) -> Bundle | None:
+def record_restriction(
+    session: Session, vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime
+) -> Bundle | None:
     """Write the receipt of a restriction. If the keys do not open, the restriction holds without its receipt."""
-    write = partial(service.issue_right_receipt, session, vault, subject_id, "restriction", now=now)
+    write = partial(service.issue_right_receipt, session, vault, subject_id, "restriction", settings=settings, now=now)
     return record_or_note_unrecorded(session, write, state="restricted", now=now)
 
 
-def lift_restriction(session: Session, vault: Vault, *, by: Principal, now: datetime) -> Bundle | None:
+def lift_restriction(
+    session: Session, vault: Vault, *, by: Principal, settings: Settings, now: datetime
+) -> Bundle | None:
     """Allow matching of the subject again, in a new matching period. Returns the receipt; None if not restricted."""
     subject = service.get(session, by.id, token_id=by.token_id)
     if subject.matching_period_id is not None:
         return None
     subject.matching_period_id = uuid4()
-    return service.issue_right_receipt(session, vault, by.id, "restriction_lifted", now=now)
+    return service.issue_right_receipt(session, vault, by.id, "restriction_lifted", settings=settings, now=now)

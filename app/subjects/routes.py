@@ -183,26 +183,32 @@ def recover_account(request: Request, body: RecoveryIn, vault: AppVault, now: No
 
 
 @router.patch("", dependencies=PRIVATE)
-def rectify_account(body: RectificationIn, me: Me, session: Tx, vault: AppVault, now: Now) -> RectifiedOut:
+def rectify_account(
+    body: RectificationIn, me: Me, session: Tx, vault: AppVault, settings: AppSettings, now: Now
+) -> RectifiedOut:
     """Correct your display name. Null removes it (GDPR Art. 16)."""
-    subject, receipt = service.rectify(session, vault, by=me, display_name=body.display_name, now=now)
+    subject, receipt = service.rectify(
+        session, vault, by=me, display_name=body.display_name, settings=settings, now=now
+    )
     return RectifiedOut.of(subject, subject_id=me.id, display_name=body.display_name, receipt=receipt)
 
 
 @router.put("/restriction", dependencies=PRIVATE)
-def restrict_matching(me: Me, vault: AppVault, clock: AppClock) -> RestrictionOut:
+def restrict_matching(me: Me, vault: AppVault, settings: AppSettings, clock: AppClock) -> RestrictionOut:
     """Stop all use of your face.
 
     Your data stays unchanged, but no relying party gets an answer about you until you lift the restriction (GDPR
     Art. 18). You can repeat the request without effect.
     """
-    return RestrictionOut(restricted=True, receipt=restriction.restrict(vault, by=me, clock=clock))
+    receipt = restriction.restrict(vault, by=me, settings=settings, clock=clock)
+    return RestrictionOut(restricted=True, receipt=receipt)
 
 
 @router.delete("/restriction", dependencies=PRIVATE)
-def lift_restriction(me: Me, session: Tx, vault: AppVault, now: Now) -> RestrictionOut:
+def lift_restriction(me: Me, session: Tx, vault: AppVault, settings: AppSettings, now: Now) -> RestrictionOut:
     """Lift the restriction. Your consents in force can be used again. You can repeat the request without effect."""
-    return RestrictionOut(restricted=False, receipt=restriction.lift_restriction(session, vault, by=me, now=now))
+    receipt = restriction.lift_restriction(session, vault, by=me, settings=settings, now=now)
+    return RestrictionOut(restricted=False, receipt=receipt)
 
 
 @router.get("/tokens", dependencies=PRIVATE)

@@ -12,6 +12,7 @@ from app.db.sqlite.store import Store
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
 from app.kit.text import clean_pasted_code
+from app.settings import Settings
 from app.subjects.tables import Subject, Token, TokenKind
 from app.transparency.receipts.content import right_receipt
 from app.transparency.receipts.issue import issue_receipt
@@ -134,12 +135,12 @@ def read_display_name(vault: Vault, subject: Subject) -> str | None:
 
 
 def rectify(
-    session: Session, vault: Vault, *, by: Principal, display_name: str | None, now: datetime
+    session: Session, vault: Vault, *, by: Principal, display_name: str | None, settings: Settings, now: datetime
 ) -> tuple[Subject, Bundle]:
     """Correct the subject's display name. Returns the receipt too, which omits the name."""
     subject = get(session, by.id, token_id=by.token_id)
     subject.sealed_name = _seal_display_name(vault, by.id, display_name)
-    return subject, issue_right_receipt(session, vault, by.id, "rectification", now=now)
+    return subject, issue_right_receipt(session, vault, by.id, "rectification", settings=settings, now=now)
 
 
 def _seal_display_name(vault: Vault, subject_id: UUID, display_name: str | None) -> bytes | None:
@@ -214,7 +215,14 @@ def erasing_subject_ids() -> Select[UUID]:
 
 
 def issue_right_receipt(
-    session: Session, vault: Vault, subject_id: UUID, kind: RightKind, *, now: datetime, own: Key | None = None
+    session: Session,
+    vault: Vault,
+    subject_id: UUID,
+    kind: RightKind,
+    *,
+    settings: Settings,
+    now: datetime,
+    own: Key | None = None,
 ) -> Bundle:
     """Issue the receipt of an exercised right, in the transaction that carries it out.
 
@@ -223,8 +231,17 @@ def issue_right_receipt(
     """
     own = own or key(vault, subject_id)
     session.flush()
-    receipt = right_receipt(kind=kind, settings=vault.settings, at=now)
-    return issue_receipt(session, vault, own, subject_id=subject_id, receipt_id=uuid4(), content=receipt, now=now)
+    receipt = right_receipt(kind=kind, settings=settings, at=now)
+    return issue_receipt(
+        session,
+        vault,
+        own,
+        subject_id=subject_id,
+        receipt_id=uuid4(),
+        content=receipt,
+        settings=settings,
+        now=now,
+    )
 
 
 def refuse_if_restricted(session: Session, subject_id: UUID) -> None:

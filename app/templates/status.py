@@ -29,7 +29,7 @@ MISLABELLED = f"This template names the wrong engine and is never compared. Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLabel:
+class TemplateEngine:
     """An engine and the hash of its weights."""
 
     engine: str
@@ -37,7 +37,7 @@ class EngineLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateStatus:
+class TemplateState:
     """Status of one template."""
 
     template_id: UUID
@@ -46,7 +46,7 @@ class TemplateStatus:
     engine: str
     """Engine that made the template, by the label sealed with it."""
     weights_sha256: str
-    labelled_falsely_as: EngineLabel | None
+    labelled_falsely_as: TemplateEngine | None
     """Label on the template's row, if it differs from the sealed one."""
     engine_in_force: bool
     ends_on: date | None
@@ -66,8 +66,8 @@ class _SubjectState:
 
 
 def read_labels(
-    engine: EngineRow | None, sealed_weights: str, row: EngineLabel
-) -> tuple[EngineLabel, EngineLabel | None]:
+    engine: EngineRow | None, sealed_weights: str, row: TemplateEngine
+) -> tuple[TemplateEngine, TemplateEngine | None]:
     """Return the label sealed with a template, and the label of its row if that is false.
 
     Args:
@@ -79,12 +79,12 @@ def read_labels(
         name = engine.engine_id
     else:
         name = vectors.UNLABELLED_ENGINE if sealed_weights == vectors.UNLABELLED_WEIGHTS else "unknown"
-    return EngineLabel(
+    return TemplateEngine(
         engine=name, weights_sha256=sealed_weights
     ), None if row.weights_sha256 == sealed_weights else row
 
 
-def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[TemplateStatus]:
+def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[TemplateState]:
     """Return the status of each of the subject's templates, except those whose key was destroyed."""
     statuses, key_gone = _read_statuses(vault, subject_id, now)
     if key_gone:
@@ -93,7 +93,7 @@ def list_statuses(vault: Vault, subject_id: UUID, *, now: datetime) -> list[Temp
     return statuses
 
 
-def _read_statuses(vault: Vault, subject_id: UUID, now: datetime) -> tuple[list[TemplateStatus], bool]:
+def _read_statuses(vault: Vault, subject_id: UUID, now: datetime) -> tuple[list[TemplateState], bool]:
     with vault.data.read() as session:
         state = _subject_state(session, subject_id, now)
         rows = session.scalars(select(Template).where(Template.subject_id == subject_id).order_by(Template.id)).all()
@@ -122,13 +122,13 @@ def _subject_state(session: Session, subject_id: UUID, now: datetime) -> _Subjec
     )
 
 
-def _status(row: Template, weights: str, engines: Mapping[str, EngineRow], state: _SubjectState) -> TemplateStatus:
-    row_label = EngineLabel(engine=row.engine_id, weights_sha256=row.weights_sha256)
+def _status(row: Template, weights: str, engines: Mapping[str, EngineRow], state: _SubjectState) -> TemplateState:
+    row_label = TemplateEngine(engine=row.engine_id, weights_sha256=row.weights_sha256)
     sealed, false_label = read_labels(engines.get(weights), weights, row_label)
     in_force = weights == state.weights_in_force
     # Expiry selects templates by their row, unopened; so the row's engine gives the day.
     engine = engines.get(row.weights_sha256)
-    return TemplateStatus(
+    return TemplateState(
         template_id=row.id,
         consent_id=row.grant_id,
         enrolment_id=row.enrolment_id,
@@ -141,7 +141,7 @@ def _status(row: Template, weights: str, engines: Mapping[str, EngineRow], state
     )
 
 
-def _next_step(row: Template, false_label: EngineLabel | None, state: _SubjectState) -> str:
+def _next_step(row: Template, false_label: TemplateEngine | None, state: _SubjectState) -> str:
     if false_label is not None:
         return MISLABELLED
     if row.enrolment_id not in state.renewable_enrolments:

@@ -13,7 +13,7 @@ from app.transparency.receipts import check
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify.bundle import Proof
 from app.web.auth import OpenRoute
-from app.web.dependencies import AppVault, Now
+from app.web.dependencies import AppSettings, AppVault, Now
 from app.web.openapi import media_response, problem_responses, with_examples
 
 router = APIRouter(tags=["proof"], route_class=OpenRoute)
@@ -86,7 +86,7 @@ def get_checkpoint(vault: AppVault) -> Response:
 
 
 @router.get("/v1/log/proof", responses=problem_responses(log.LeafNotFoundError))
-def prove_inclusion(vault: AppVault, leaf: Leaf, now: Now) -> InclusionOut:
+def prove_inclusion(vault: AppVault, settings: AppSettings, leaf: Leaf, now: Now) -> InclusionOut:
     """Read the proof of an entry in the transparency log.
 
     The receipt names the leaf of its entry. A new leaf joins the log with the next batch, within the time that the
@@ -96,7 +96,7 @@ def prove_inclusion(vault: AppVault, leaf: Leaf, now: Now) -> InclusionOut:
     try:
         return InclusionOut.model_validate(log.prove_inclusion(vault, bytes.fromhex(leaf)).model_dump())
     except log.LeafNotFoundError as error:
-        raise log.LeafNotFoundError.until(next_batch(now, vault.settings.log_interval), now=now) from error
+        raise log.LeafNotFoundError.until(next_batch(now, settings.log_interval), now=now) from error
 
 
 @router.get("/v1/log/consistency")

@@ -5,8 +5,7 @@ do not grow with the number of subjects. A dead row stays dead, because row ids 
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, select
@@ -21,12 +20,6 @@ PAGE = 10_000
 """Rows for each transaction. Dead rows are scattered, so fewer commits write fewer pages. The limit is the number of
 parameters that SQLite takes (32,766 since 3.32); a page takes some MiB of memory."""
 Column = InstrumentedAttribute[Any]
-
-
-class Purge(Protocol):
-    """Deletes the dead rows of a room. Returns their number."""
-
-    def __call__(self, vault: Vault, *, now: datetime) -> int: ...  # noqa: D102 - the class says it
 
 
 def read_pages(

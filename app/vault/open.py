@@ -39,7 +39,7 @@ def open_vault(settings: Settings) -> Vault:
             raise _no_register(settings.data_dir, path.parent)
         register = Store(path, busy_s=settings.sqlite_busy_s)
         opened.callback(register.close)
-        vault = Vault(data, Register(register, _available_keks(settings, register)), settings)
+        vault = Vault(data, Register(register, _available_keks(settings, register)))
         opened.pop_all()
     return vault
 

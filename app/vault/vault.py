@@ -25,7 +25,6 @@ from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
-from app.settings import Settings
 from app.vault.register import Ended, OldKeys, Owner, Register
 from app.vault.tables import BoundTo, EndedKind, Ending
 
@@ -103,11 +102,9 @@ class Change:
 class Vault:
     """The data store and its register."""
 
-    def __init__(self, data: Store, register: Register, settings: Settings) -> None:
+    def __init__(self, data: Store, register: Register) -> None:
         self.data = data
         self.register = register
-        self.settings = settings
-        """For the content of receipts and of the transparency log."""
         self.unfinished = False
         """Whether a change failed after it destroyed keys: the next maintenance run deletes the dead rows."""
         self._unused_keys: list[tuple[Owner, int]] = []

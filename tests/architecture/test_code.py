@@ -1,5 +1,7 @@
 """The code follows the rules of CONTRIBUTING. Every lint is tested with a fault that it must find."""
 
+import ast
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -130,3 +132,14 @@ def test_lint_accepts_correct_code(lint: Lint, path: str, text: str) -> None:
 @pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
 def test_every_lint_is_tested_with_a_fault(lint: Lint) -> None:
     assert lint in [shown for shown, _, _ in FOUND]
+
+
+def test_each_class_name_in_app_belongs_to_one_class() -> None:
+    places = defaultdict(list)
+    for module in modules():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{module.path}:{node.lineno}")
+
+    assert len(places) > 300
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

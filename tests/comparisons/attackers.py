@@ -30,6 +30,7 @@ from app.faces.workers.messages import Measurement
 from app.kit.errors import TooManyAttemptsError
 from app.parties import keys as party_keys
 from app.parties import service as party_service
+from app.settings import Settings
 from app.subjects import service as subjects
 from app.templates import engine_history
 from app.vault.open import open_vault
@@ -72,8 +73,8 @@ class AttackedParty:
 class Scenario:
     """A service with relying parties, and a clock that moves when the attacker waits."""
 
-    def __init__(self, vault: Vault, *, parties: int) -> None:
-        self.vault, self.now = vault, START
+    def __init__(self, vault: Vault, settings: Settings, *, parties: int) -> None:
+        self.vault, self.settings, self.now = vault, settings, START
         engine_history.put_in_force(vault, toy_card(), days=90, now=START)
         self._faces = RunningEngine(pool=ColourPool(), card=toy_card(), target_fmr=1e-3, threshold=THRESHOLD)
         self.parties = [self._add_party(f"Door {number}") for number in range(parties)]
@@ -90,15 +91,18 @@ class Scenario:
 
     def enrol(self, colour: Colour) -> list[str]:
         """Enrol a subject for every relying party. Returns the reference of each."""
-        given = subjects.register(self.vault, display_name=None, now=self.now)
-        me = subjects.authenticate(self.vault.data, token_digest(given.access_token))
+        registered = subjects.register(self.vault, display_name=None, now=self.now)
+        me = subjects.authenticate(self.vault.data, token_digest(registered.access_token))
         assert me is not None
         grants = []
         for party in self.parties:
             asked = consent.ConsentRequest(
                 purpose=Purpose.VERIFICATION, relying_party_id=party.id, notice_sha256=self._notice
             )
-            grants.append(consent.give(self.vault, by=me, request=asked, chosen_end=None, now=self.now).grant)
+            given = consent.give(
+                self.vault, by=me, request=asked, chosen_end=None, settings=self.settings, now=self.now
+            )
+            grants.append(given.grant)
         enrolment.enrol(
             self.vault,
             self._faces,
@@ -117,7 +121,7 @@ class Scenario:
             self._faces,
             VerificationRequest(relying_party_id=party.id, key_id=party.key_id, subject_ref=reference),
             probe=bytes(colour),
-            settings=self.vault.settings,
+            settings=self.settings,
             clock=lambda: self.now,
         ).decision
 
@@ -214,9 +218,10 @@ def colours(number: int, seed: int = 1) -> list[Colour]:
 
 def scenario_in(root: Path, *, parties: int) -> Scenario:
     """Make a service in *root*, with the default limits."""
-    vault = open_vault(settings_for(root))
+    settings = settings_for(root)
+    vault = open_vault(settings)
     skip_fsync(vault)
-    return Scenario(vault, parties=parties)
+    return Scenario(vault, settings, parties=parties)
 
 
 def far(victim: Colour, start: Colour) -> bool:

@@ -179,13 +179,13 @@ def test_an_interrupted_deletion_is_completed_by_maintenance(
         refused = shorten(person, service.clock().date())
     left = len(comparisons_of(person))
     unfinished = service.vault.unfinished
-    removed = purge_dead_rows(service.vault, now=service.clock())
+    removed = purge_dead_rows(service.vault, settings=service.settings, now=service.clock())
 
     assert (refused.status_code, left, unfinished) == (503, 4, True)
     assert removed == 4
     assert comparisons_of(person) == []
     assert acts(service).count("history_shortened") == 1
-    assert purge_dead_rows(service.vault, now=service.clock()) == 0
+    assert purge_dead_rows(service.vault, settings=service.settings, now=service.clock()) == 0
 
 
 def test_a_second_deletion_before_the_first_completes_has_its_own_cut(

@@ -226,6 +226,7 @@ def test_a_renewal_that_waits_past_the_expiry_is_refused(service: RunningService
                 consent_id=UUID(consent["consent_id"]),
                 notice_sha256=consent["notice_sha256"],
                 chosen_end=None,
+                settings=service.settings,
                 clock=service.clock,
             )
         except Exception as error:  # noqa: BLE001 - checked below

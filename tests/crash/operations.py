@@ -162,24 +162,30 @@ def _rebuild_large_store(root: Path, now: datetime, about: Mapping[str, str]) ->
 
 def _start(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge_dead_rows(vault, now=now)
+        purge_dead_rows(vault, settings=settings_for(root), now=now)
 
 
 def _destroy_discarded_keys(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        purge_dead_rows(vault, now=now)
+        purge_dead_rows(vault, settings=settings_for(root), now=now)
         destroy_discarded_keys(vault)
 
 
 def _rotate_key(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
     with _opened(root) as vault:
-        return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), now=now)[1]}
+        return {
+            "api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), settings=settings_for(root), now=now)[1]
+        }
 
 
 def _rotate_key_with_overlap(root: Path, now: datetime, about: Mapping[str, str]) -> dict[str, str]:
     with _opened(root) as vault:
         overlap = timedelta(hours=1)
-        return {"api_key": parties.rotate_key(vault, party_id=UUID(about["door"]), overlap=overlap, now=now)[1]}
+        return {
+            "api_key": parties.rotate_key(
+                vault, party_id=UUID(about["door"]), overlap=overlap, settings=settings_for(root), now=now
+            )[1]
+        }
 
 
 def _update_party(root: Path, now: datetime, about: Mapping[str, str]) -> None:
@@ -239,7 +245,7 @@ def _create_failure_key(root: Path, now: datetime, about: Mapping[str, str]) -> 
 
 def _append_batch(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     with _opened(root) as vault:
-        batch.append_batch(vault, now=now, at_once=True)
+        batch.append_batch(vault, settings=settings_for(root), now=now, at_once=True)
 
 
 def _rotate_receipts(root: Path, now: datetime, about: Mapping[str, str]) -> None:

@@ -172,7 +172,11 @@ def key_replaced(service: RunningService) -> Story:
     story = enrolled(service)
     door = story.door
     _, door.key = parties.rotate_key(
-        service.vault, party_id=UUID(door.id), overlap=timedelta(hours=1), now=service.clock()
+        service.vault,
+        party_id=UUID(door.id),
+        overlap=timedelta(hours=1),
+        settings=service.settings,
+        now=service.clock(),
     )
     return story
 

@@ -84,9 +84,9 @@ def prepared_for(operation: Operation, launcher: ProcessLauncher, prepared: Path
     ) as service:
         # Earlier leaves join the tree; leaves of the story are pending. The clock is stopped: no further batch is
         # due, neither then nor during the operation.
-        batch.append_batch(service.vault, now=MOMENT, at_once=True)
+        batch.append_batch(service.vault, settings=service.settings, now=MOMENT, at_once=True)
         story = operation.prepare(service)
-        batch.append_batch(service.vault, now=MOMENT + operation.delay)
+        batch.append_batch(service.vault, settings=service.settings, now=MOMENT + operation.delay)
     operation.change_files(template)
     (scratch / "trials").mkdir()
     return Workbench(launcher, operation, template, story, scratch / "trials")
@@ -157,8 +157,9 @@ def inspect(
         http = None if receive is None else receive(stored)
         http = http or observed_state.over_http(workbench.story.at(process.client))
         process.kill()
-    vault = open_vault(service_fixture.settings_for(root))
-    assert purge_dead_rows(vault, now=workbench.moment) == 0, "the first start left dead rows"
+    settings = service_fixture.settings_for(root)
+    vault = open_vault(settings)
+    assert purge_dead_rows(vault, settings=settings, now=workbench.moment) == 0, "the first start left dead rows"
     vault.data.close()
     vault.register.store.close()
     return Inspection(http, stored)

@@ -20,7 +20,7 @@ from app.demo.byte_scan import (
     spellings_of,
     text_needle,
 )
-from app.demo.people import Photo, StoryPhotos
+from app.demo.people import PhotoFile, StoryPhotos
 
 NAME = "Ada Example-Person"
 ID = UUID("3f1c9a52-7b0e-4d6a-9c11-5e8d2b4fa607")
@@ -86,7 +86,7 @@ def test_token_is_found_with_and_without_its_prefix(tmp_path: Path, stored: byte
 
 @pytest.mark.parametrize("encode", [bytes, bytes.hex, base64.b64encode])
 def test_part_of_a_photo_is_found(tmp_path: Path, encode: Callable[[bytes], bytes | str]) -> None:
-    photo = Photo.load(StoryPhotos().ada_at_the_door).content
+    photo = PhotoFile.load(StoryPhotos().ada_at_the_door).content
     part = encode(photo[len(photo) // 2 : len(photo) // 2 + 8000])
     stored = part if isinstance(part, bytes) else part.encode()
 
@@ -94,7 +94,7 @@ def test_part_of_a_photo_is_found(tmp_path: Path, encode: Callable[[bytes], byte
 
 
 def test_another_photo_is_not_found(tmp_path: Path) -> None:
-    here, elsewhere = (Photo.load(name).content for name in StoryPhotos().ada_enrols)
+    here, elsewhere = (PhotoFile.load(name).content for name in StoryPhotos().ada_enrols)
 
     assert not scan(hidden_in(tmp_path, here), [photo_needle("photo", elsewhere)]).traces
 
@@ -106,7 +106,7 @@ def test_hash_is_found(tmp_path: Path) -> None:
 
 
 def test_any_image_is_found(tmp_path: Path) -> None:
-    photo = Photo.load(StoryPhotos().group).content
+    photo = PhotoFile.load(StoryPhotos().group).content
 
     assert scan(hidden_in(tmp_path, photo), [image_needle("image")]).found("image")
 
@@ -119,7 +119,7 @@ def test_file_name_is_searched_too(tmp_path: Path) -> None:
 
 
 def test_nothing_is_found_in_random_bytes(tmp_path: Path) -> None:
-    photo = Photo.load(StoryPhotos().ada_at_the_door).content
+    photo = PhotoFile.load(StoryPhotos().ada_at_the_door).content
     needles = [
         text_needle("name", NAME),
         text_needle("id", str(ID)),
@@ -153,6 +153,6 @@ def test_every_spelling_is_long_enough() -> None:
 
 
 def test_pieces_of_a_photo_have_the_stated_length() -> None:
-    needle = photo_needle("photo", Photo.load(StoryPhotos().group).content)
+    needle = photo_needle("photo", PhotoFile.load(StoryPhotos().group).content)
 
     assert min(map(len, needle.spellings)) == WINDOW

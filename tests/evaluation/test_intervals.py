@@ -12,17 +12,17 @@ import pytest
 from app.evaluation import resampling
 from app.evaluation.groups import Groups, no_groups
 from app.evaluation.resampling import Bounds, Intervals, intervals
-from app.evaluation.scores import Source
+from app.evaluation.scores import ComparisonSource
 from tests.evaluation.plain_loops import Images
 
 THRESHOLDS = (0.5, 0.9)
 
 
-def found(source: Source, groups: Groups, *, resamples: int, seed: int = 1) -> list[Intervals]:
+def found(source: ComparisonSource, groups: Groups, *, resamples: int, seed: int = 1) -> list[Intervals]:
     return intervals(source, groups, THRESHOLDS, resamples=resamples, seed=seed, progress=lambda _doing: None)
 
 
-def trial() -> tuple[Images, Source, Groups]:
+def trial() -> tuple[Images, ComparisonSource, Groups]:
     """Fourteen people with one to five images, in three groups or in none."""
     chance = np.random.default_rng(2)
     person = np.repeat(np.arange(14), [1 + n % 5 for n in range(14)])
@@ -31,7 +31,7 @@ def trial() -> tuple[Images, Source, Groups]:
     of_person = np.array([(0, 1, -1)[n % 3] for n in range(14)])
     groups = {str(n): labels[label] for n, label in enumerate(of_person) if label >= 0}
     images = Images([tuple(map(float, vector)) for vector in vectors], [str(n) for n in person], groups)
-    return images, Source(vectors, person, "l2"), Groups(labels, of_person)
+    return images, ComparisonSource(vectors, person, "l2"), Groups(labels, of_person)
 
 
 def draw(images: Images, threshold: float, chance: random.Random) -> dict[str, float]:
@@ -86,7 +86,7 @@ def test_two_people_of_whom_one_always_misses_agree_with_the_hand_computation() 
     # Of person 0 both images are alike, of person 1 they are not; strangers never match. Four draws of equal chance:
     # 00 (no miss in 2), 01 and 10 (1 in 2), 11 (2 in 2): a quarter of the rates is 0, a quarter 1.
     vectors = np.array([[0.0, 0], [0.0, 0], [5.0, 0], [5.0, 3]])
-    source = Source(vectors, np.array([0, 0, 1, 1]), "l2")
+    source = ComparisonSource(vectors, np.array([0, 0, 1, 1]), "l2")
     weights = list(resampling.weights(2, resamples=4000, seed=3))
 
     (first, _) = found(source, no_groups(2), resamples=4000, seed=3)
@@ -100,7 +100,7 @@ def test_two_people_of_whom_one_always_misses_agree_with_the_hand_computation() 
 def test_a_person_drawn_twice_is_not_their_own_impostor() -> None:
     # If two copies of one person were impostors, half of the draws would have only false matches.
     vectors = np.array([[0.0], [0.0], [9.0], [9.0], [18.0], [18.0]])
-    source = Source(vectors, np.array([0, 0, 1, 1, 2, 2]), "l2")
+    source = ComparisonSource(vectors, np.array([0, 0, 1, 1, 2, 2]), "l2")
 
     (first, _) = found(source, no_groups(3), resamples=1000)
 
@@ -111,10 +111,10 @@ def test_a_person_drawn_twice_is_not_their_own_impostor() -> None:
 def test_listed_pairs_of_images_have_the_weights_of_both(tmp_path: Path) -> None:
     # Images as units: a genuine pair of two images counts as often as both were drawn.
     listed = (np.array([0, 0]), np.array([1, 2]), np.array([True, True]))
-    source = Source(np.array([[0.0], [0.1], [3.0], [9.0], [9.1]]), np.arange(5), "l2", listed)
+    source = ComparisonSource(np.array([[0.0], [0.1], [3.0], [9.0], [9.1]]), np.arange(5), "l2", listed)
     impostor = (np.array([0, 0, 3]), np.array([1, 2, 4]), np.array([True, True, False]))
 
-    (first, _) = found(Source(source.vectors, source.person, "l2", impostor), no_groups(5), resamples=3000)
+    (first, _) = found(ComparisonSource(source.vectors, source.person, "l2", impostor), no_groups(5), resamples=3000)
 
     assert first.fnmr == (0.0, 1.0)
     assert first.fmr == (1.0, 1.0)

@@ -18,7 +18,7 @@ from app.evaluation.image_folder import Folder, Sample
 from app.evaluation.measure_images import MeasuredImages
 from app.evaluation.pairs import ListedPairs
 from app.evaluation.provenance import state
-from app.evaluation.scores import Source
+from app.evaluation.scores import ComparisonSource
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card, load_card, parse_card
 from tests.evaluation import plain_loops
@@ -224,7 +224,7 @@ def real_calibration() -> dict[str, Any]:
 
 def test_a_distance_equal_to_the_threshold_is_no_match() -> None:
     # All distances are 0.5, or 1 between the ends: exact in binary, and so are these thresholds.
-    source = Source(np.array([[0.0], [0.5], [1.0]]), np.array([0, 0, 1]), "l2")
+    source = ComparisonSource(np.array([[0.0], [0.5], [1.0]]), np.array([0, 0, 1]), "l2")
     tally = scores.tally(source, no_groups(2), 0.005)
     genuine, impostor = resampling.cells(source, (0.5, 1.0))
 

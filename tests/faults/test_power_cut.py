@@ -113,7 +113,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: I
     settings = Settings(data_dir=at / "data", keys_dir=at / "keys")
     vault = open_vault(settings)
     check(vault)
-    purge_dead_rows(vault, now=datetime.now(UTC))
+    purge_dead_rows(vault, settings=settings, now=datetime.now(UTC))
     run_maintenance(vault, settings=settings, now=datetime.now(UTC))
     vault.data.close()
     vault.register.store.close()

@@ -123,7 +123,7 @@ def test_every_reference_that_may_not_be_used_is_one_answer(
     pipe = watch_pipe(monkeypatch)
     # The transparency log has one entry for all refusals to the door until the next batch. The first refusal writes it
     # here, after the batch that the moved clock requires.
-    batch.append_batch(service.vault, now=service.clock(), at_once=True)
+    batch.append_batch(service.vault, settings=service.settings, now=service.clock(), at_once=True)
     door.verify("unknown", b"")
     answers: dict[object, list[str]] = {}
     queries: dict[tuple[str, ...], list[str]] = {}

@@ -81,7 +81,13 @@ Ending = Callable[[Vault, EnrolledSubject, RunningService], None]
 
 
 def withdraw(vault: Vault, subject: EnrolledSubject, service: RunningService) -> None:
-    consent.withdraw(vault, subject_id=subject.subject_id, consent_id=subject.consent_id, clock=service.clock)
+    consent.withdraw(
+        vault,
+        subject_id=subject.subject_id,
+        consent_id=subject.consent_id,
+        settings=service.settings,
+        clock=service.clock,
+    )
 
 
 def erase_subject(vault: Vault, subject: EnrolledSubject, service: RunningService) -> None:
@@ -176,7 +182,7 @@ def _enrolled(
         mine = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
         by = Principal(Role.PERSON, subject_id, session.scalars(select(Token.id).where(*mine)).one())
     asked = consent.ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
-    given = consent.give(service.vault, by=by, request=asked, chosen_end=None, now=now).grant
+    given = consent.give(service.vault, by=by, request=asked, chosen_end=None, settings=service.settings, now=now).grant
     enrolment.enrol(
         service.vault,
         faces,

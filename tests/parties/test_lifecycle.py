@@ -29,7 +29,9 @@ TEXTS = {"context": "the entrance", "legal_basis": "explicit consent"}
 def rotate_key(service: RunningService, party: Party, *, hours: float = 0) -> Party:
     """Give *party* a new key; returns the party with it."""
     overlap = timedelta(hours=hours)
-    _, key = parties.rotate_key(service.vault, party_id=UUID(party.id), overlap=overlap, now=service.clock())
+    _, key = parties.rotate_key(
+        service.vault, party_id=UUID(party.id), overlap=overlap, settings=service.settings, now=service.clock()
+    )
     return Party(service.client, party.id, key)
 
 
@@ -161,7 +163,7 @@ def test_a_start_during_the_overlap_ends_no_key(service: RunningService) -> None
     old = service.party()
     new = rotate_key(service, old, hours=10)
 
-    purge_dead_rows(service.vault, now=service.clock())
+    purge_dead_rows(service.vault, settings=service.settings, now=service.clock())
 
     assert [works(one) for one in (old, new)] == [True, True]
 

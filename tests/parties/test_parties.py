@@ -1,5 +1,6 @@
 """Relying parties: the operator adds them, everyone can list them, and their keys can end."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -100,7 +101,9 @@ def test_after_a_rotation_only_the_new_key_works(service: RunningService) -> Non
     _, door, consent = service.enrolled()
     old = door.key
 
-    _, door.key = parties.rotate_key(service.vault, party_id=UUID(door.id), now=service.clock())
+    _, door.key = parties.rotate_key(
+        service.vault, party_id=UUID(door.id), settings=service.settings, now=service.clock()
+    )
 
     assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
     assert Party(service.client, door.id, old).verify(consent["subject_ref"], toy_photo(1)).status_code == 401
@@ -126,7 +129,7 @@ def test_a_revoked_party_cannot_be_changed(service: RunningService) -> None:
     person, door, consent = service.enrolled()
     parties.revoke(service.vault, party_id=UUID(door.id), now=service.clock())
 
-    for act in (parties.rotate_key, parties.revoke):
+    for act in (partial(parties.rotate_key, settings=service.settings), parties.revoke):
         for party_id in (UUID(door.id), uuid4()):
             with pytest.raises(PartyError, match="revoked"):
                 act(service.vault, party_id=party_id, now=service.clock())

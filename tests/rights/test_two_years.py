@@ -135,7 +135,7 @@ def test_after_two_years_all_data_is_deleted_or_renewed(
         )
         lines = scenario.ada("GET", "/v1/me/comparisons").json()["items"]
         counts = scenario.ada("GET", "/v1/me/access").json()["data"]["access_counts"]
-        batch.append_batch(service.vault, now=service.clock(), at_once=True)
+        batch.append_batch(service.vault, settings=service.settings, now=service.clock(), at_once=True)
 
         assert there == [True] * 3
         assert renewed == 2

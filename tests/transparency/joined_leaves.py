@@ -18,6 +18,8 @@ START = datetime(2031, 1, 1, tzinfo=UTC)
 """The beginning of an interval."""
 TURN = timedelta(seconds=600)
 PADDING = 8
+SETTINGS = settings_for(Path("unused"), log_interval=TURN.total_seconds())
+"""Settings of the batches; their directories are not used."""
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def open_stores(root: Path) -> Iterator[Vault]:
 def with_first_batch(root: Path) -> Iterator[Vault]:
     """Open the stores after a first batch, at START, which has the entries of a new log."""
     with open_stores(root) as vault:
-        assert batch.append_batch(vault, now=START) is not None
+        assert batch.append_batch(vault, settings=SETTINGS, now=START) is not None
         yield vault
 
 

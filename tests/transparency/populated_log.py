@@ -30,7 +30,7 @@ from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
 from tests.support.toy_engine import toy_card
 from tests.transparency.adversary import DoorRecord, PublicLog
-from tests.transparency.joined_leaves import START, TURN, read_leaves
+from tests.transparency.joined_leaves import SETTINGS, START, TURN, read_leaves
 from tests.transparency.pending_leaves import open_all_entries
 
 DIMENSIONS = 128
@@ -68,7 +68,7 @@ class PopulatedLog:
         self._doors = [self._door(name) for name in ("Door", "Gate")]
         for face in range(self.people):
             self._enrol(face)
-        batch.append_batch(self.vault, now=START)
+        batch.append_batch(self.vault, settings=SETTINGS, now=START)
         self._first = len(read_leaves(self.vault))
         self._asked: list[tuple[int, UUID, dict[str, Any]]] = []
         self.turns = 0
@@ -100,7 +100,7 @@ class PopulatedLog:
 
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
         request = ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
-        given = consent.give(self.vault, by=me, request=request, chosen_end=None, now=self.now)
+        given = consent.give(self.vault, by=me, request=request, chosen_end=None, settings=SETTINGS, now=self.now)
         door.references.append(str(given.grant.subject_ref))
         return given.grant.id
 
@@ -117,7 +117,7 @@ class PopulatedLog:
                 self._asked.append((face, self._visit(self._doors[0], face), noted))
                 if self._chance.random() < 1 / visits:
                     self._visit(self._doors[1], self._chance.randrange(self.people))
-            batch.append_batch(self.vault, now=began + TURN + timedelta(seconds=1))
+            batch.append_batch(self.vault, settings=SETTINGS, now=began + TURN + timedelta(seconds=1))
 
     def _visit(self, door: Door, face: int) -> UUID:
         probe = face if self._chance.random() < 0.9 else (face + 1) % self.people
@@ -126,7 +126,7 @@ class PopulatedLog:
             self._faces,
             VerificationRequest(relying_party_id=door.id, key_id=door.key_id, subject_ref=door.references[face]),
             probe=bytes([probe]),
-            settings=self.vault.settings,
+            settings=SETTINGS,
             clock=lambda: self.now,
         ).comparison_id
 

@@ -35,13 +35,14 @@ def open_stores(root: Path, **settings: Any) -> Iterator[Vault]:
 
 def append_batches(root: Path, *batches: int) -> int:
     """Append batches with these numbers of leaves, each with one open entry; return the size of the log."""
-    with open_stores(root, log_padding=1) as vault:
+    settings = settings_for(root, log_padding=1)
+    with open_stores(root) as vault:
         for number, count in enumerate(batches):
             with vault.data.write() as session:
                 for _ in range(count - 1):
                     entries.add_pending_leaf(session, secrets.token_bytes(HASH_BYTES))
                 entries.append_open_entry(session, LoggedAct.RETENTION_RUN, number=number)
-            joined = batch.append_batch(vault, now=NOW + timedelta(hours=number), at_once=True)
+            joined = batch.append_batch(vault, settings=settings, now=NOW + timedelta(hours=number), at_once=True)
     assert joined is not None
     return joined.size
 

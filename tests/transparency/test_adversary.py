@@ -23,6 +23,7 @@ from tests.support.service_fixture import copied
 from tests.transparency.adversary import STRATEGIES, Auc, Guess, auc, combined, learned, scores
 from tests.transparency.joined_leaves import (
     PADDING,
+    SETTINGS,
     START,
     TURN,
     add_pending,
@@ -127,7 +128,7 @@ def test_padding_hides_the_number_of_acts(prepared: Path, tmp_path: Path) -> Non
     with with_first_batch(copied(prepared, tmp_path / "service")) as vault:
         for acts in range(2 * PADDING + 1):
             add_pending(vault, acts)
-            assert batch.append_batch(vault, now=START + (acts + 1) * TURN) is not None
+            assert batch.append_batch(vault, settings=SETTINGS, now=START + (acts + 1) * TURN) is not None
         grown = batch_sizes(vault)[-(2 * PADDING + 1) :]
 
     assert grown == [PADDING] * (PADDING + 1) + [2 * PADDING] * PADDING

@@ -25,7 +25,7 @@ def used(prepared: Path, tmp_path_factory: pytest.TempPathFactory, toy_pool: Sha
         person, party, consent = service.enrolled()
         service.enrolled(2, party=party)
         assert party.verify(consent["subject_ref"], toy_photo(1)).status_code == 200
-        batch.append_batch(service.vault, now=service.clock(), at_once=True)
+        batch.append_batch(service.vault, settings=service.settings, now=service.clock(), at_once=True)
         assert party.verify(consent["subject_ref"], toy_photo(2)).status_code == 200
         assert person("PUT", "/v1/me/restriction").status_code == 200
         assert service.vault.checkpoint_all()

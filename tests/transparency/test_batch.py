@@ -15,6 +15,7 @@ from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.transparency.joined_leaves import (
     PADDING,
+    SETTINGS,
     START,
     TURN,
     add_pending,
@@ -48,9 +49,11 @@ def count_in_tree(vault: Vault, leaves: list[bytes]) -> set[int]:
 
 def test_no_leaf_joins_before_its_batch(vault: Vault) -> None:
     leaves = add_pending(vault, 3)
-    early = [batch.append_batch(vault, now=START + after) for after in (SECOND, TURN / 2, TURN - SECOND)]
+    early = [
+        batch.append_batch(vault, settings=SETTINGS, now=START + after) for after in (SECOND, TURN / 2, TURN - SECOND)
+    ]
     still = pending_leaves(vault)
-    joined = batch.append_batch(vault, now=START + TURN)
+    joined = batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
 
     assert early == [None] * 3
     assert still == set(leaves)
@@ -62,10 +65,12 @@ def test_no_leaf_joins_before_its_batch(vault: Vault) -> None:
 
 def test_each_interval_has_one_batch(vault: Vault) -> None:
     add_pending(vault)
-    first = batch.append_batch(vault, now=START + TURN)
+    first = batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     late = add_pending(vault)
-    again = [batch.append_batch(vault, now=START + TURN + after) for after in (SECOND, TURN - SECOND)]
-    next_one = batch.append_batch(vault, now=START + 2 * TURN)
+    again = [
+        batch.append_batch(vault, settings=SETTINGS, now=START + TURN + after) for after in (SECOND, TURN - SECOND)
+    ]
+    next_one = batch.append_batch(vault, settings=SETTINGS, now=START + 2 * TURN)
 
     assert first is not None
     assert again == [None, None]
@@ -75,10 +80,10 @@ def test_each_interval_has_one_batch(vault: Vault) -> None:
 
 def test_a_batch_without_leaves_uses_up_its_interval(vault: Vault) -> None:
     """Otherwise the first act after a quiet time would join at once, and the log would show its time."""
-    idle = batch.append_batch(vault, now=START + TURN)
+    idle = batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     leaves = add_pending(vault)
-    early = batch.append_batch(vault, now=START + TURN + SECOND)
-    joined = batch.append_batch(vault, now=START + 2 * TURN)
+    early = batch.append_batch(vault, settings=SETTINGS, now=START + TURN + SECOND)
+    joined = batch.append_batch(vault, settings=SETTINGS, now=START + 2 * TURN)
 
     assert idle is not None
     assert idle.leaves == 0
@@ -89,11 +94,11 @@ def test_a_batch_without_leaves_uses_up_its_interval(vault: Vault) -> None:
 
 def test_a_batch_without_leaves_and_padding_uses_up_its_interval(root: Path) -> None:
     with with_first_batch(root) as vault:
-        vault.settings = vault.settings.model_copy(update={"log_padding": 1})
+        unpadded = SETTINGS.model_copy(update={"log_padding": 1})
         before = len(read_leaves(vault))
-        idle = batch.append_batch(vault, now=START + TURN)
+        idle = batch.append_batch(vault, settings=unpadded, now=START + TURN)
         add_pending(vault)
-        early = batch.append_batch(vault, now=START + TURN + SECOND)
+        early = batch.append_batch(vault, settings=unpadded, now=START + TURN + SECOND)
 
         assert idle == batch.BatchResult(0, before)
         assert early is None
@@ -103,12 +108,12 @@ def test_a_batch_without_leaves_and_padding_uses_up_its_interval(root: Path) -> 
 @pytest.mark.parametrize("step", [-YEAR, -TURN, YEAR], ids=["a year back", "a turn back", "a year ahead, and back"])
 def test_a_clock_that_was_wrong_keeps_no_leaf_waiting(vault: Vault, step: timedelta) -> None:
     add_pending(vault)
-    wrong = batch.append_batch(vault, now=START + step)
+    wrong = batch.append_batch(vault, settings=SETTINGS, now=START + step)
     leaves = add_pending(vault)
-    right = batch.append_batch(vault, now=START + TURN)
+    right = batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     after = add_pending(vault)
-    early = batch.append_batch(vault, now=START + TURN + SECOND)
-    following = batch.append_batch(vault, now=START + 2 * TURN)
+    early = batch.append_batch(vault, settings=SETTINGS, now=START + TURN + SECOND)
+    following = batch.append_batch(vault, settings=SETTINGS, now=START + 2 * TURN)
 
     assert wrong is not None
     assert right is not None
@@ -122,7 +127,7 @@ def test_a_leaf_joins_by_the_promised_time(vault: Vault, seconds: float) -> None
     now = START + timedelta(seconds=seconds)
     by = batch.promise_deadline(now, TURN.total_seconds())
     leaves = add_pending(vault)
-    batch.append_batch(vault, now=START + TURN)
+    batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
 
     assert by == START + 2 * TURN
     assert count_in_tree(vault, leaves) == {1}
@@ -140,7 +145,7 @@ def test_leaves_join_in_another_order_than_their_acts(vault: Vault) -> None:
     in_order = 0
     for number in range(1, 21):
         leaves = add_pending(vault, 8)
-        batch.append_batch(vault, now=START + number * TURN)
+        batch.append_batch(vault, settings=SETTINGS, now=START + number * TURN)
         joined = read_leaves(vault)[-8:]
         assert set(joined) == set(leaves)
         in_order += joined == leaves
@@ -169,7 +174,7 @@ def test_every_leaf_is_equally_often_in_every_place() -> None:
 def test_a_batch_is_padded_to_a_multiple(vault: Vault, acts: int, added: int) -> None:
     before = read_leaves(vault)
     leaves = add_pending(vault, acts)
-    joined = batch.append_batch(vault, now=START + TURN)
+    joined = batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     after = read_leaves(vault)
 
     assert joined == batch.BatchResult(acts, len(after))
@@ -184,7 +189,7 @@ def test_a_batch_is_padded_to_a_multiple(vault: Vault, acts: int, added: int) ->
 
 def run_batch(root: Path, turn: int) -> None:
     with open_stores(root) as vault:
-        batch.append_batch(vault, now=START + turn * TURN)
+        batch.append_batch(vault, settings=SETTINGS, now=START + turn * TURN)
 
 
 def test_a_batch_killed_at_any_step_adds_each_leaf_once(root: Path) -> None:
@@ -215,11 +220,11 @@ def test_a_data_store_that_fails_after_the_tree_has_grown_adds_no_leaf_twice(vau
             "CREATE TRIGGER full BEFORE DELETE ON pending_leaves BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
     with pytest.raises(Exception, match="full"):
-        batch.append_batch(vault, now=START + TURN)
+        batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     between = pending_leaves(vault), count_in_tree(vault, leaves)
     with vault.data.write() as session:
         session.connection().exec_driver_sql("DROP TRIGGER full")
-    batch.append_batch(vault, now=START + 2 * TURN)
+    batch.append_batch(vault, settings=SETTINGS, now=START + 2 * TURN)
 
     assert between == (set(leaves), {1})
     assert pending_leaves(vault) == set()
@@ -233,11 +238,11 @@ def test_a_register_that_fails_keeps_leaves_waiting(vault: Vault) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON log_heads BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
     with pytest.raises(Exception, match="full"):
-        batch.append_batch(vault, now=START + TURN)
+        batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
     between = pending_leaves(vault), count_in_tree(vault, leaves)
     with vault.register.store.write() as session:
         session.connection().exec_driver_sql("DROP TRIGGER full")
-    batch.append_batch(vault, now=START + TURN)
+    batch.append_batch(vault, settings=SETTINGS, now=START + TURN)
 
     assert between == (set(leaves), {0})
     assert pending_leaves(vault) == set()
@@ -253,7 +258,7 @@ def test_two_batches_at_once_add_each_leaf_once(root: Path) -> None:
 
             def join(vault: Vault, turn: int = turn, together: threading.Barrier = together) -> None:
                 together.wait()
-                batch.append_batch(vault, now=START + turn * TURN)
+                batch.append_batch(vault, settings=SETTINGS, now=START + turn * TURN)
 
             with ThreadPoolExecutor(2) as threads:
                 for future in [threads.submit(join, vault) for vault in (first, second)]:
@@ -265,7 +270,7 @@ def test_two_batches_at_once_add_each_leaf_once(root: Path) -> None:
 def test_two_batches_in_one_interval_are_one(vault: Vault) -> None:
     """Both found the batch due before either had the write lock; the second then finds that it has run."""
     add_pending(vault)
-    first, second = (batch._join(vault, now=START + TURN, at_once=False) for _ in range(2))
+    first, second = (batch._join(vault, SETTINGS, now=START + TURN, at_once=False) for _ in range(2))
 
     assert first is not None
     assert second is None
@@ -282,7 +287,7 @@ def test_a_leaf_that_a_backup_restores_does_not_join_again(root: Path) -> None:
     restore(root, root.with_name("backup"), clock=lambda: START + TURN + SECOND)
     with open_stores(root) as vault:
         pending = pending_leaves(vault)
-        batch.append_batch(vault, now=START + 2 * TURN)
+        batch.append_batch(vault, settings=SETTINGS, now=START + 2 * TURN)
 
         assert set(leaves) < pending, "they are pending again, with the entry of the restore"
         assert count_in_tree(vault, leaves) == {1}

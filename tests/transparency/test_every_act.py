@@ -176,7 +176,9 @@ def fail_delivery(case: EnrolledCase) -> None:
 
 
 def rotate_party_key(case: EnrolledCase) -> None:
-    parties.rotate_key(case.service.vault, party_id=UUID(case.party.id), now=case.service.clock())
+    parties.rotate_key(
+        case.service.vault, party_id=UUID(case.party.id), settings=case.service.settings, now=case.service.clock()
+    )
 
 
 def revoke_party(case: EnrolledCase) -> None:
@@ -190,7 +192,13 @@ def describe_party(case: EnrolledCase) -> None:
 
 def end_replaced_party_key(case: EnrolledCase) -> None:
     now = case.service.clock()
-    parties.rotate_key(case.service.vault, party_id=UUID(case.party.id), overlap=timedelta(hours=1), now=now)
+    parties.rotate_key(
+        case.service.vault,
+        party_id=UUID(case.party.id),
+        overlap=timedelta(hours=1),
+        settings=case.service.settings,
+        now=now,
+    )
     run_later(case, hours=2)
 
 

@@ -55,7 +55,7 @@ def new_receipt(person: Person) -> dict[str, Any]:
 
 def add_to_log(service: RunningService, *receipts: dict[str, Any]) -> None:
     """Append the pending leaves, those of *receipts* among them."""
-    append_batch(service.vault, now=utc_now(), at_once=True)
+    append_batch(service.vault, settings=service.settings, now=utc_now(), at_once=True)
     for receipt in receipts:
         assert service.client.get("/v1/log/proof", params={"leaf": receipt["leaf"]}).status_code == 200
 

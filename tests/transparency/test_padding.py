@@ -80,7 +80,7 @@ def test_batches_have_the_noise_of_the_setting(root: Path, noise: int) -> None:
         with vault.data.write() as session:
             for act in range(OWN_ACTS):
                 entries.append_open_entry(session, LoggedAct.REFUSAL, number=act)
-        joined = batch.append_batch(vault, now=START + timedelta(seconds=600 * (number + 1)))
+        joined = batch.append_batch(vault, settings=settings, now=START + timedelta(seconds=600 * (number + 1)))
         assert joined is not None
         sizes.append(joined.size)
     vault.data.close()

@@ -83,7 +83,7 @@ def next_batch(service: RunningService) -> None:
     """Append the batch of the next interval, unless the service does it first."""
     before = service.client.get("/v1/log/checkpoint").text
     service.clock.advance(seconds=service.settings.log_interval)
-    append_batch(service.vault, now=service.clock())
+    append_batch(service.vault, settings=service.settings, now=service.clock())
     assert service.client.get("/v1/log/checkpoint").text != before
 
 

@@ -373,7 +373,7 @@ def grow(service: RunningService) -> None:
     """Let a person act, and add the leaf to the log."""
     person = service.person()
     assert person("PATCH", "/v1/me", json={"display_name": "Grace"}).status_code == 200
-    append_batch(service.vault, now=utc_now(), at_once=True)
+    append_batch(service.vault, settings=service.settings, now=utc_now(), at_once=True)
 
 
 def url_of(service: RunningService) -> str:

@@ -101,14 +101,14 @@ def test_refused_rows_leave_no_keys(vault: Vault) -> None:
     assert keys_of(vault, standing) == [1]
 
 
-def test_crash_between_key_and_row_leaves_an_unused_key(vault: Vault) -> None:
+def test_crash_between_key_and_row_leaves_an_unused_key(vault: Vault, root: Path) -> None:
     """No row uses it; the next key of the same owner gets another generation."""
     owner = Owner.grant(uuid4())
     first = vault.register.issue(owner)
     second = vault.register.issue(owner)
 
     assert (first, second) == (1, 2)
-    assert purge_dead_rows(vault, now=utc_now()) == 0
+    assert purge_dead_rows(vault, settings=settings_for(root), now=utc_now()) == 0
 
 
 # --- Ending

@@ -25,7 +25,7 @@ from tests.support.toy_faces import toy_photo
 def delete_dead_rows(settings: Settings) -> int:
     vault = open_vault(settings)
     with closing(vault.data), closing(vault.register.store):
-        return purge_dead_rows(vault, now=utc_now())
+        return purge_dead_rows(vault, settings=settings, now=utc_now())
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

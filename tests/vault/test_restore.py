@@ -78,7 +78,7 @@ def test_a_restore_brings_back_consents_in_force_and_no_ended_ones(root: Path, p
         erased_again, revoked_again = erased("GET", "/v1/me").status_code, revoked("GET", "/v1/me").status_code
         name, purged = (
             stayed("GET", "/v1/me").json()["display_name"],
-            purge_dead_rows(service.vault, now=service.clock()),
+            purge_dead_rows(service.vault, settings=service.settings, now=service.clock()),
         )
 
     assert verified == [404, 404, 200, 200]

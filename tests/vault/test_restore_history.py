@@ -71,7 +71,7 @@ def original(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.Temp
         assert enrol(stayed, [consent["consent_id"]], [toy_photo(2)]).status_code == 201
         service.consent(stayed, service.party("Gate"))
         stayed("POST", "/v1/me/tokens", json={"label": "more"}).raise_for_status()
-        parties.rotate_key(service.vault, party_id=UUID(party.id), now=service.clock())
+        parties.rotate_key(service.vault, party_id=UUID(party.id), settings=service.settings, now=service.clock())
         make_backup(root, backups[2])
     return Story(root, backups, stayed, consented, waiting, came, party)
 

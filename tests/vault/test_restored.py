@@ -70,7 +70,7 @@ def recover(case: Case, service: RunningService) -> None:
 
 
 def rotate(case: Case, service: RunningService) -> None:
-    parties.rotate_key(service.vault, party_id=UUID(case.party.id), now=case.clock())
+    parties.rotate_key(service.vault, party_id=UUID(case.party.id), settings=service.settings, now=case.clock())
 
 
 def revoke(case: Case, service: RunningService) -> None:

@@ -30,18 +30,18 @@ FORM: Final = "mien-calibration-1"
 _MAKE_ONE: Final = f"make one here: mien evaluate DIR --calibrate {HELP}"
 
 
-class _Strict(BaseModel):
+class _CalibrationPart(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SealedStatement(_Strict):
+class SealedStatement(_CalibrationPart):
     """The operator's statement on the images of the trial."""
 
     origin: str
     people_agreed: PeopleAgreed
 
 
-class SealedCalibration(_Strict):
+class SealedCalibration(_CalibrationPart):
     """A calibration, its engine, and its seal."""
 
     form: Literal["mien-calibration-1"]

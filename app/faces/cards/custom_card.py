@@ -38,11 +38,11 @@ class CustomEngineError(OperatorError):
     """An operator's network cannot be used. The message has the reason and the next step."""
 
 
-class _Strict(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class NetworkInput(_Strict):
+class NetworkInput(_CardPart):
     """Input of the network. Another value of any member changes the vectors and needs a new calibration."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
@@ -60,7 +60,7 @@ class NetworkInput(_Strict):
     detect_score: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
-class CustomCard(_Strict):
+class CustomCard(_CardPart):
     """The operator's description of a network."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]

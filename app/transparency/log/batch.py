@@ -19,6 +19,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation
+from app.settings import Settings
 from app.transparency.log import padding, tiles
 from app.transparency.log.signing_keys import log_origin, sign_head
 from app.transparency.tables import LeafIndex, LogHead, OpenEntry, PendingLeaf, SeenHead
@@ -54,37 +55,37 @@ def promise_deadline(now: datetime, interval: float) -> datetime:
     return datetime.fromtimestamp((batch_turn(now, interval) + 2) * interval, UTC)
 
 
-def append_batch(vault: Vault, *, now: datetime, at_once: bool = False) -> BatchResult | None:
+def append_batch(vault: Vault, *, settings: Settings, now: datetime, at_once: bool = False) -> BatchResult | None:
     """Add the pending leaves to the tree if a batch is due; return None if none is.
 
     Args:
         vault: the stores.
+        settings: the interval of batches, and their padding.
         now: the time.
         at_once: run also when no batch is due, because the data store is about to be replaced.
     """
     # First without the write lock: the scheduler calls far more often than a batch is due.
     with vault.register.store.read() as session:
         head = latest_head_row(session)
-    if head is None or not (at_once or _due(head, vault, now)):
+    if head is None or not (at_once or _due(head, settings.log_interval, now)):
         return None
-    return _join(vault, now=now, at_once=at_once)
+    return _join(vault, settings, now=now, at_once=at_once)
 
 
-def _due(head: LogHead, vault: Vault, now: datetime) -> bool:
-    interval = vault.settings.log_interval
+def _due(head: LogHead, interval: float, now: datetime) -> bool:
     # Not `>`: after a clock error into the future, leaves must not wait until that time.
     return batch_turn(now, interval) != batch_turn(head.looked_at, interval)
 
 
 @operation("transparency log batch")
-def _join(vault: Vault, *, now: datetime, at_once: bool) -> BatchResult | None:
+def _join(vault: Vault, settings: Settings, *, now: datetime, at_once: bool) -> BatchResult | None:
     with vault.data.read() as session:
         # In the order of their hashes, which is random.
         pending = session.scalars(select(PendingLeaf)).all()
     joined = 0
     for start in range(0, max(1, len(pending)), LEAVES_PER_COMMIT):
         some = pending[start : start + LEAVES_PER_COMMIT]
-        appended = _append(vault, some, now=now, at_once=at_once or start > 0)
+        appended = _append(vault, settings, some, now=now, at_once=at_once or start > 0)
         if appended is None:
             return None
         joined, head = joined + appended[0], appended[1]
@@ -93,7 +94,7 @@ def _join(vault: Vault, *, now: datetime, at_once: bool) -> BatchResult | None:
 
 
 def _append(
-    vault: Vault, pending: Sequence[PendingLeaf], *, now: datetime, at_once: bool
+    vault: Vault, settings: Settings, pending: Sequence[PendingLeaf], *, now: datetime, at_once: bool
 ) -> tuple[int, Checkpoint] | None:
     """Add leaves to the tree in one commit; return the number of new ones, and the new checkpoint."""
     origin_id = vault.register.check_origin()
@@ -101,10 +102,10 @@ def _append(
     with vault.register.store.write() as session:
         head = latest_head_row(session)
         # Checked again under the lock: another process may have run this batch.
-        if head is None or not (at_once or _due(head, vault, now)):
+        if head is None or not (at_once or _due(head, settings.log_interval, now)):
             return None
         leaves = _new_leaves(session, pending)
-        nothing, multiple, noise = at_once and not leaves, vault.settings.log_padding, vault.settings.log_noise
+        nothing, multiple, noise = at_once and not leaves, settings.log_padding, settings.log_noise
         padded = [] if nothing else padding.pad(leaves, multiple=multiple, noise=noise)
         root = tiles.append_leaves(session, padded, size=head.size, guard=guard)
         checkpoint = Checkpoint(log_origin(origin_id), head.size + len(padded), root)

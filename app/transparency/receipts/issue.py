@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
 from app.transparency.log import entries, signing_keys
 from app.transparency.log.batch import promise_deadline
 from app.transparency.receipts.content import format_time
@@ -31,7 +32,7 @@ class IssuedReceipt:
         return self.bundle.model_dump_json(exclude_none=True).encode()
 
 
-def sign_receipt(vault: Vault, content: Receipt, *, now: datetime) -> IssuedReceipt:
+def sign_receipt(vault: Vault, content: Receipt, *, settings: Settings, now: datetime) -> IssuedReceipt:
     """Sign a receipt. The caller writes its leaf, in the transaction of the act.
 
     Raises:
@@ -43,7 +44,7 @@ def sign_receipt(vault: Vault, content: Receipt, *, now: datetime) -> IssuedRece
         origin=signing_keys.log_origin(vault.register.origin_id()),
         leaf=entry.leaf.hex(),
         log_key=signing_keys.current_thumbprint(vault, KeyUse.CHECKPOINTS),
-        by=format_time(promise_deadline(now, vault.settings.log_interval)),
+        by=format_time(promise_deadline(now, settings.log_interval)),
     )
     bundle = Bundle(
         jws=jws.sign_token(entry.record, typ=jws.RECEIPT_TYPE, key=private),
@@ -55,10 +56,18 @@ def sign_receipt(vault: Vault, content: Receipt, *, now: datetime) -> IssuedRece
 
 
 def issue_receipt(
-    session: Session, vault: Vault, key: Key, *, subject_id: UUID, receipt_id: UUID, content: Receipt, now: datetime
+    session: Session,
+    vault: Vault,
+    key: Key,
+    *,
+    subject_id: UUID,
+    receipt_id: UUID,
+    content: Receipt,
+    settings: Settings,
+    now: datetime,
 ) -> Bundle:
     """Sign a subject's receipt and write it, in the transaction of its act."""
-    issued = sign_receipt(vault, content, now=now)
+    issued = sign_receipt(vault, content, settings=settings, now=now)
     entries.append_receipt(
         session, key, subject_id=subject_id, receipt_id=receipt_id, bundle=issued.to_json(), leaf=issued.leaf
     )

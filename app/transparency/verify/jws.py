@@ -64,7 +64,7 @@ class Header(StrictModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ParsedToken:
     """A token that is parsed, but not yet verified."""
 
     text: str
@@ -91,7 +91,7 @@ def sign_token(payload: bytes, *, typ: str, key: Ed25519PrivateKey) -> str:
     return text
 
 
-def read_token(text: str) -> Token:
+def read_token(text: str) -> ParsedToken:
     """Parse the header of a token, which names the key to verify it with.
 
     Raises:
@@ -102,14 +102,14 @@ def read_token(text: str) -> Token:
         raise JwsError("it is not a compact JWS")
     try:
         header, *_ = [decode_base64url(part) for part in parts]
-        return Token(text, Header.model_validate(parse_json(header)))
+        return ParsedToken(text, Header.model_validate(parse_json(header)))
     except ValidationError as error:
         raise JwsError("its header is not one of Mien's: exactly alg (EdDSA), kid and a known typ") from error
     except ValueError as error:
         raise JwsError(f"it cannot be read ({error})") from error
 
 
-def verify_token(token: Token, *, typ: str, key: Ed25519PublicKey) -> bytes:
+def verify_token(token: ParsedToken, *, typ: str, key: Ed25519PublicKey) -> bytes:
     """Verify the signature of a token, and return its payload.
 
     Raises:

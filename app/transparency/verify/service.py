@@ -26,7 +26,7 @@ from app.transparency.verify.bundle import MAX_BUNDLE_BYTES, Bundle, Promise, Pr
 from app.transparency.verify.canonical_json import decode_base64url, describe_validation_error, parse_json
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.transparency.verify.jwks import PublicKey, parse_jwks
-from app.transparency.verify.jws import PROMISE_TYPE, RECEIPT_TYPE, Token, read_token, verify_token
+from app.transparency.verify.jws import PROMISE_TYPE, RECEIPT_TYPE, ParsedToken, read_token, verify_token
 from app.transparency.verify.receipt import parse_receipt
 
 SIGNATURE_MARK = "\n\N{EM DASH} "
@@ -60,7 +60,7 @@ class Verdict:
     """The time by which the receipt was promised to be there."""
 
 
-class _RefusedError(Exception):
+class _InvalidReceiptError(Exception):
     """The receipt is invalid. The text is the reason."""
 
 
@@ -75,7 +75,7 @@ def verify_receipt(bundle: bytes, *, jwks: bytes, fingerprints: Collection[str] 
         with _refusing("{}"):
             keys = parse_jwks(jwks)
         return _verify(parsed, keys, frozenset(fingerprints))
-    except _RefusedError as refusal:
+    except _InvalidReceiptError as refusal:
         return Verdict(valid=False, reason=str(refusal))
 
 
@@ -84,7 +84,7 @@ def promised_log(bundle: bytes) -> str | None:
     try:
         payload = _parse_bundle(bundle).promise.split(".")[1]
         return Promise.model_validate_json(decode_base64url(payload)).origin
-    except (_RefusedError, IndexError, ValueError):
+    except (_InvalidReceiptError, IndexError, ValueError):
         return None
 
 
@@ -94,7 +94,7 @@ def _refusing(reason: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise _RefusedError(reason.format(error)) from error
+        raise _InvalidReceiptError(reason.format(error)) from error
 
 
 def _verify(bundle: Bundle, keys: Mapping[str, PublicKey], fingerprints: frozenset[str]) -> Verdict:
@@ -128,32 +128,36 @@ def _verify(bundle: Bundle, keys: Mapping[str, PublicKey], fingerprints: frozens
 
 def _parse_bundle(text: bytes) -> Bundle:
     if len(text) > MAX_BUNDLE_BYTES:
-        raise _RefusedError(f"the file is too large to be a receipt; {GET_RECEIPT}")
+        raise _InvalidReceiptError(f"the file is too large to be a receipt; {GET_RECEIPT}")
     try:
         parse_json(text)
         return Bundle.model_validate_json(text)
     except ValidationError as error:
         fault = describe_validation_error(error)
-        raise _RefusedError(f"the file is not a receipt of Mien: {fault}; {GET_RECEIPT}") from error
+        raise _InvalidReceiptError(f"the file is not a receipt of Mien: {fault}; {GET_RECEIPT}") from error
     except ValueError as error:
-        raise _RefusedError(f"the file is not JSON that all programs read alike ({error}); {GET_RECEIPT}") from error
+        raise _InvalidReceiptError(
+            f"the file is not JSON that all programs read alike ({error}); {GET_RECEIPT}"
+        ) from error
 
 
-def _read_token(text: str) -> Token:
+def _read_token(text: str) -> ParsedToken:
     with _refusing(f"the receipt is not a token of Mien: {{}}; {GET_RECEIPT}"):
         return read_token(text)
 
 
-def _receipt_key(token: Token, keys: Mapping[str, PublicKey]) -> PublicKey:
+def _receipt_key(token: ParsedToken, keys: Mapping[str, PublicKey]) -> PublicKey:
     key = keys.get(token.header.kid)
     if key is None:
-        raise _RefusedError(f"the key that signed the receipt ({token.header.kid}) is not in the key file; {GET_KEYS}")
+        raise _InvalidReceiptError(
+            f"the key that signed the receipt ({token.header.kid}) is not in the key file; {GET_KEYS}"
+        )
     if key.mien_signs != "receipts":
-        raise _RefusedError(f"the key that signed the receipt is not for receipts; {GET_RECEIPT}")
+        raise _InvalidReceiptError(f"the key that signed the receipt is not for receipts; {GET_RECEIPT}")
     return key
 
 
-def _verify_token(token: Token, typ: str, key: PublicKey) -> bytes:
+def _verify_token(token: ParsedToken, typ: str, key: PublicKey) -> bytes:
     name = "receipt" if typ == RECEIPT_TYPE else "promise"
     with _refusing(f"the {name} is invalid: {{}}; {GET_RECEIPT}"):
         return verify_token(token, typ=typ, key=key.key)
@@ -163,25 +167,27 @@ def _check_leaf(bundle: Bundle, payload: bytes) -> None:
     with _refusing(f"the salt is {{}}; {GET_RECEIPT}"):
         salt = decode_base64url(bundle.salt)
     if merkle.leaf_hash(salt + payload).hex() != bundle.leaf:
-        raise _RefusedError(f"salt and receipt do not give the leaf: one of the three was changed; {GET_RECEIPT}")
+        raise _InvalidReceiptError(
+            f"salt and receipt do not give the leaf: one of the three was changed; {GET_RECEIPT}"
+        )
 
 
 def _verify_promise(bundle: Bundle, key: PublicKey) -> Promise:
     token = _read_token(bundle.promise)
     if token.header.kid != key.kid:
-        raise _RefusedError(f"another key signed the promise than the receipt; {GET_RECEIPT}")
+        raise _InvalidReceiptError(f"another key signed the promise than the receipt; {GET_RECEIPT}")
     payload = _verify_token(token, PROMISE_TYPE, key)
     with _refusing(f"the promise is not one that this version knows; {GET_RECEIPT}"):
         parse_json(payload)
         promise = Promise.model_validate_json(payload)
     if promise.leaf != bundle.leaf:
-        raise _RefusedError(f"the promise is about another leaf; {GET_RECEIPT}")
+        raise _InvalidReceiptError(f"the promise is about another leaf; {GET_RECEIPT}")
     return promise
 
 
 def _check_fingerprint(key: PublicKey, fingerprints: frozenset[str]) -> None:
     if fingerprints and key.kid not in fingerprints:
-        raise _RefusedError(
+        raise _InvalidReceiptError(
             f"the key that signed the receipt ({key.kid}) is none of the fingerprints you gave; trust it only if you "
             "learn that fingerprint from another place than the key file"
         )
@@ -191,7 +197,7 @@ def _verify_checkpoint(proof: Proof, promise: Promise, keys: Mapping[str, Public
     """Return the key of the promised log that signed the checkpoint, and the checkpoint."""
     if proof.checkpoint.count(SIGNATURE_MARK) != 1:
         # A cosignature would be a value that nothing here can verify.
-        raise _RefusedError(f"a checkpoint in a receipt has one signature, that of the log; {GET_PROOF}")
+        raise _InvalidReceiptError(f"a checkpoint in a receipt has one signature, that of the log; {GET_PROOF}")
     reason = "its key is not in the key file"
     for key in keys.values():
         if key.mien_origin != promise.origin:
@@ -202,16 +208,16 @@ def _verify_checkpoint(proof: Proof, promise: Promise, keys: Mapping[str, Public
             reason = str(error)
             continue
         if key.revoked is not None:
-            raise _RefusedError(f"the key that signed the checkpoint was stolen; {GET_PROOF}")
+            raise _InvalidReceiptError(f"the key that signed the checkpoint was stolen; {GET_PROOF}")
         return key, checkpoint
-    raise _RefusedError(f"the checkpoint is none of the log {promise.origin}: {reason}; {GET_PROOF}")
+    raise _InvalidReceiptError(f"the checkpoint is none of the log {promise.origin}: {reason}; {GET_PROOF}")
 
 
 def _check_log_key(log_key: PublicKey, *, promise: Promise, key: PublicKey, fingerprints: frozenset[str]) -> None:
     """Refuse a log key that is not a fingerprint, unless the receipt's key names it and was not stolen."""
     named = key.revoked is None and promise.log_key == log_key.kid
     if fingerprints and log_key.kid not in fingerprints and not named:
-        raise _RefusedError(
+        raise _InvalidReceiptError(
             f"the key that signed the checkpoint ({log_key.kid}) is none of the fingerprints you gave, and the receipt "
             "does not vouch for it; give its fingerprint too, if you learn it from another place than the key file"
         )
@@ -219,13 +225,13 @@ def _check_log_key(log_key: PublicKey, *, promise: Promise, key: PublicKey, fing
 
 def _check_inclusion(proof: Proof, checkpoint: Checkpoint, leaf: str) -> None:
     if proof.leaf != leaf:
-        raise _RefusedError(f"the proof is about another leaf; {GET_PROOF}")
+        raise _InvalidReceiptError(f"the proof is about another leaf; {GET_PROOF}")
     path = [bytes.fromhex(digest) for digest in proof.hashes]
     # The size comes from the signed checkpoint: a root does not fix the number of leaves.
     if proof.size != checkpoint.size or not merkle.verify_inclusion(
         path, leaf=bytes.fromhex(leaf), index=proof.index, size=checkpoint.size, root=checkpoint.root
     ):
-        raise _RefusedError(f"the proof does not lead from the leaf to the checkpoint; {GET_PROOF}")
+        raise _InvalidReceiptError(f"the proof does not lead from the leaf to the checkpoint; {GET_PROOF}")
 
 
 def _check_not_stolen(key: PublicKey, proof: Proof | None) -> None:
@@ -233,12 +239,12 @@ def _check_not_stolen(key: PublicKey, proof: Proof | None) -> None:
     if key.revoked is None:
         return
     if proof is None:
-        raise _RefusedError(
+        raise _InvalidReceiptError(
             f"the key that signed the receipt ({key.kid}) was stolen: the receipt is valid only with a proof that the "
             "log had it before the theft; request it at /v1/log/proof?leaf=… and add the answer to the file as `proof`"
         )
     if proof.index >= key.revoked.log_size:
-        raise _RefusedError(
+        raise _InvalidReceiptError(
             f"the key that signed the receipt ({key.kid}) was stolen, and the receipt joined the log only after that: "
             "it may be forged; ask the service for a new one"
         )
