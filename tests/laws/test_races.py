@@ -1,18 +1,19 @@
-"""Races between a verification and the end of the consent, in random order; the database records the order.
+"""Races between a verification and the end of the consent; the database records the order.
 
-Triggers number each comparison, each ended grant and each subject taken out of matching. SQLite has one writer, so the
-numbers are the order of the commits, independent of clocks and threads.
+The end starts at a random moment of the verification, and from there both run freely. Triggers number each comparison,
+each ended grant and each subject taken out of matching. SQLite has one writer, so the numbers are the order of the
+commits, independent of clocks and threads.
 """
 
 import random
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -42,29 +43,60 @@ from tests.support.toy_faces import toy_photo
 
 RACES = 100
 AT_ONCE = 8
-LONGEST_S = 0.012
-"""Longest time of the stand-in engine."""
+PATIENCE_S = 120.0
 
 ORDER_TRIGGERS = """
-CREATE TABLE commit_order (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, subject TEXT, comparison TEXT);
+CREATE TABLE commit_order (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, subject TEXT, comparison TEXT);
 CREATE TRIGGER ordered_comparison AFTER INSERT ON comparisons
-    BEGIN INSERT INTO commit_order (what, subject, comparison) VALUES ('decided', NEW.subject_id, NEW.id); END;
+    BEGIN INSERT INTO commit_order (kind, subject, comparison) VALUES ('decided', NEW.subject_id, NEW.id); END;
 CREATE TRIGGER ordered_end AFTER DELETE ON grants
-    BEGIN INSERT INTO commit_order (what, subject) VALUES ('ended', OLD.subject_id); END;
+    BEGIN INSERT INTO commit_order (kind, subject) VALUES ('ended', OLD.subject_id); END;
 CREATE TRIGGER ordered_stop AFTER UPDATE OF spell_id, erasing ON subjects WHEN NEW.spell_id IS NULL OR NEW.erasing
-    BEGIN INSERT INTO commit_order (what, subject) VALUES ('ended', NEW.id); END;
+    BEGIN INSERT INTO commit_order (kind, subject) VALUES ('ended', NEW.id); END;
 """
 
 
-class RandomDelayPool(EnginePool):
-    """Returns the features of one face after a random delay."""
+class Moment(Enum):
+    """The moment of a verification at which the end of its consent starts."""
 
-    def __init__(self, features: Measurement, chance: random.Random) -> None:
-        self._features, self._chance = features, chance
+    REQUEST = auto()
+    MEASUREMENT = auto()
+    WHOLE_MEASUREMENT = auto()
+    """At its start; the measurement lasts until the end has committed."""
+    MEASURED = auto()
+    ANSWER = auto()
+
+
+@dataclass(frozen=True)
+class Race:
+    """One verification, and the end of its consent."""
+
+    start_at: Moment
+    started: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def reach(self, moment: Moment) -> None:
+        """Start the end if this is its moment."""
+        if moment is self.start_at:
+            self.started.set()
+
+
+class RacingPool(EnginePool):
+    """Returns the features of one face, and starts the ends of consents."""
+
+    def __init__(self, features: Measurement) -> None:
+        self._features = features
+        self.races: dict[UUID, Race] = {}
+        """By consent."""
 
     def measure(self, permit: Permit, images: Sequence[bytes]) -> list[Measurement | Flaw]:
-        """Wait, and return the features."""
-        time.sleep(self._chance.uniform(0, LONGEST_S))
+        """Return the features; in a race, pass the moments of the measurement."""
+        race = self.races.get(permit.grant_ids[0], Race(Moment.ANSWER))
+        race.reach(Moment.MEASUREMENT)
+        if race.start_at is Moment.WHOLE_MEASUREMENT:
+            race.started.set()
+            assert race.ended.wait(PATIENCE_S)
+        race.reach(Moment.MEASURED)
         return [self._features for _ in images]
 
 
@@ -115,25 +147,26 @@ def test_no_decision_commits_after_the_end_of_its_consent(service: RunningServic
     photo, party, notice = toy_photo(1), service.party(), service.notice("verification")
     (features,) = service.pool.measure(Permit(grant_ids=(uuid4(),)), [photo])
     assert isinstance(features, Measurement)
-    faces = RunningEngine(pool=RandomDelayPool(features, chance), card=toy_card(), target_fmr=1e-3, threshold=0.54)
+    pool = RacingPool(features)
+    faces = RunningEngine(pool=pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     enrolled = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
     record_order(service.vault.data.path)
     with service.vault.data.read() as session:
         key_id = session.scalars(select(PartyKey.id)).one()
 
-    def race(subject: EnrolledSubject) -> UUID | None:
+    def run_race(subject: EnrolledSubject) -> UUID | None:
         """Run a random ending beside a verification; return the comparison id of a decision."""
-        lane = threading.Barrier(2)
-        ending, late = chance.choice(ENDINGS), chance.uniform(0, LONGEST_S + 0.01)
+        ending, race = chance.choice(ENDINGS), Race(chance.choice(list(Moment)))
+        pool.races[subject.consent_id] = race
 
         def end() -> None:
-            lane.wait()
-            time.sleep(late)
+            assert race.started.wait(PATIENCE_S)
             ending(service.vault, subject, service)
+            race.ended.set()
 
         other = threading.Thread(target=end)
         other.start()
-        lane.wait()
+        race.reach(Moment.REQUEST)
         try:
             verified = verify.verify(
                 service.vault,
@@ -150,23 +183,25 @@ def test_no_decision_commits_after_the_end_of_its_consent(service: RunningServic
         else:
             return verified.comparison_id
         finally:
+            # A refused verification passes no later moment.
+            race.started.set()
             other.join()
 
     with ThreadPoolExecutor(AT_ONCE) as executor:
-        decided = [one for one in executor.map(race, enrolled) if one is not None]
+        decided = [one for one in executor.map(run_race, enrolled) if one is not None]
     commits = rows(
-        service.vault.data.path, "SELECT number, what, subject, comparison FROM commit_order ORDER BY number"
+        service.vault.data.path, "SELECT number, kind, subject, comparison FROM commit_order ORDER BY number"
     )
     ended: set[str] = set()
     late = []
-    for _, what, subject_id, comparison in commits:
-        if what == "ended":
+    for _, kind, subject_id, comparison in commits:
+        if kind == "ended":
             ended.add(subject_id)
         elif subject_id in ended:
             late.append(comparison)
 
     assert not late
-    committed = {UUID(comparison) for _, what, _, comparison in commits if what == "decided"}
+    committed = {UUID(comparison) for _, kind, _, comparison in commits if kind == "decided"}
     assert committed == set(decided), "each committed decision was answered"
     assert ended == {one.subject_id.hex for one in enrolled}
     # Both outcomes must occur, otherwise nothing was tested.
@@ -212,7 +247,7 @@ def test_a_late_decision_would_be_found(service: RunningService) -> None:
                 ("0" * 32, UUID(person.subject_id).hex),
             )
 
-    assert [row[0] for row in rows(service.vault.data.path, "SELECT what FROM commit_order ORDER BY number")] == [
+    assert [row[0] for row in rows(service.vault.data.path, "SELECT kind FROM commit_order ORDER BY number")] == [
         "ended",
         "decided",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from app.faces.cards.card import load_card
@@ -43,6 +44,12 @@ class RealService:
     def enrol(self, photo: bytes) -> httpx.Response:
         """Enrol *photo* for the other subject."""
         return enrol(self.enroller, [self.consent_id], [photo])
+
+    @staticmethod
+    def workers() -> set[int]:
+        """Return the process ids of the engine workers; a worker that exceeds a limit is replaced."""
+        children = psutil.Process().children(recursive=True)
+        return {child.pid for child in children if "app.faces.workers.worker" in child.cmdline()}
 
     def files(self) -> set[Path]:
         """Return all files of the service, without the temporary ones of SQLite."""

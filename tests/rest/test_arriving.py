@@ -188,12 +188,14 @@ def test_slow_bytes_after_an_answer_do_not_keep_the_connection_open(protocol: ht
 
 @pytest.mark.service
 def test_the_rest_of_a_body_in_time_keeps_the_connection_usable(protocol: httpx.Client) -> None:
-    with Connection(protocol) as connection:
-        for _ in range(3):
-            connection.send(head("POST", "/", {"Content-Length": "200000"}))
-            connection.answers()
-            connection.send(bytes(200_000))
-            time.sleep(0.3)
+    with Connection(protocol) as connection, Connection(protocol) as late:
+        connection.send(head("POST", "/", {"Content-Length": "200000"}))
+        connection.answers()
+        connection.send(bytes(200_000))
+        # The deadline of the other connection is later, and ends it.
+        late.send(head("POST", "/", {"Content-Length": "200000"}))
+        late.answers()
+        late.ended_after()
         connection.send(head("GET", "/", {}))
 
         assert connection.answers()[0].status == 401
