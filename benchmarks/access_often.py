@@ -1,8 +1,8 @@
 """Does one subject's frequent access delay another subject?
 
 One person asks for access over and over, as fast as one connection goes, to a real service over HTTP: every answer must
-be 200. Meanwhile another person reads their summary at a steady pace, idle and then under that load; the figure is the
-99th percentile of their waiting, the median of several runs of each, in turn.
+be 200. Meanwhile another person reads their summary at a steady pace, first without that load and then under it. The
+figure is the 99th percentile of their waiting time: the median of several runs of each, in turn.
 
     .venv/bin/python -m benchmarks.access_often [ACCESSES [RUNS]]
 """

@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.backup_and_dead_rows [PEOPLE]
 
 The people are rows, written directly (`benchmarks.people_as_rows`). Of each hundred, five are erased after the backup,
-three withdraw and two revoke a token, in the register only, so that the data is as after a restore. The search for dead
-rows is timed in its own process, twice: with the backup put back by hand, and again without dead rows.
+three withdraw and two revoke a token. These ends are in the register only, so that the data is as after a restore. The
+search for dead rows is timed in its own process, twice: with the backup put back by hand, and again without dead rows.
 """
 
 import json

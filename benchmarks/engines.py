@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.engines [ROUNDS]
 
 In every round each contender gets its batch, in random order: the library in a loop, and a service over HTTP for each
-engine, with one worker. In the same rounds the stages of a worker are taken in a process of their own, each beside what
-it cannot be faster than (`benchmarks.stages`, `benchmarks.stage_bounds`), and an application that only reads the body
+engine, with one worker. In the same rounds the stages of a worker are timed in their own process, each beside its
+lower bound (`benchmarks.stages`, `benchmarks.stage_bounds`). So is an application that only reads the body
 (`benchmarks.empty_app`). Then two workers are compared with one, and all photos are compared by all three.
 """
 

@@ -1,8 +1,8 @@
 """Can a relying party infer from response times why it may not use a reference?
 
-Sends references of every kind that may not be used to a real service over HTTP, in random order, and compares the
-times with those of an unknown reference. The AUC is the chance that a request of that kind takes longer than one with
-an unknown reference: 0.5 reveals nothing. Its 95 % interval is a bootstrap over the requests.
+Sends unusable references of every kind to a real service over HTTP, in random order. Compares the times with those of
+an unknown reference. The AUC is the chance that a request of that kind takes longer than one with an unknown
+reference: 0.5 reveals nothing. Its 95 % interval is a bootstrap over the requests.
 
     .venv/bin/python -m benchmarks.refusal_timing [REQUESTS OF EACH KIND]
 """

@@ -1,7 +1,7 @@
 """One person who may be compared, on stores of their own: with the log, or as it was before there was one.
 
-Without the log the triggers that ask for an entry are gone, and the written row is the same under the same
-conditions, with neither entry nor pending leaf.
+Without the log, the triggers that require an entry are removed. The written row is the same under the same conditions,
+without an entry and a pending leaf.
 """
 
 import json

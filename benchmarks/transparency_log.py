@@ -2,9 +2,12 @@
 
     .venv/bin/python -m benchmarks.transparency_log [ENTRIES IN THE LARGEST TREE]
 
-Real stores in temporary directories; no HTTP, no engine. Each is measured in turn with a comparison in the same run: a
-commit without the transparency log; a hash chain in a plain SQLite table, in which each row has the hash of the row
-before; a token signed by the library alone; a tree that is rebuilt from its leaves for each proof.
+Real stores in temporary directories; no HTTP, no engine. Each is measured in turn with a comparison in the same run:
+
+* a commit without the transparency log
+* a hash chain in a plain SQLite table: each row has the hash of the row before
+* a token signed by the library alone
+* a tree that is rebuilt from its leaves for each proof
 """
 
 import hashlib

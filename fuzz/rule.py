@@ -1,7 +1,11 @@
 """The rule that decoding keeps for all input bytes. It needs no fuzzer, so the tests use it too.
 
-A ``Finding`` is one of: an exception that ``decode`` does not name; an answer that is neither a picture nor one of
-three flaws; a picture that is not as ``Picture`` describes it; too much processor time.
+A ``Finding`` is one of these:
+
+* an exception that ``decode`` does not name
+* an answer that is neither a picture nor one of three flaws
+* a picture that differs from the description of ``Picture``
+* too much processor time
 """
 
 import math

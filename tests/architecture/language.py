@@ -2,8 +2,10 @@
 
 import ast
 import io
+import json
 import re
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 from tests.architecture.source import ROOT, Module, modules
 
 MAX_SENTENCE_WORDS = 25
+RULE_FILES = {"tests/architecture/language.py", "tests/architecture/test_language.py"}
+"""Files that quote the banned words."""
 
 BANNED = re.compile(r"\b(?:what(?: is|[']s)|nobody|somebody|anybody|whoever|whatever)\b", re.IGNORECASE)
 """Words that hide the actor or the thing meant. `docs/glossary.md` has the nouns to use instead."""
@@ -21,8 +25,14 @@ WHAT_CLAUSE = re.compile(r"^What\b[^?\n]*$(?<![?])", re.MULTILINE)
 QUOTED = re.compile(r"[\"“](?:what is|what|nobody|somebody|anybody|whoever|whatever)[\"”,]", re.IGNORECASE)
 """A banned word in quotation marks: the rule itself, quoted."""
 
+DIALECT = re.compile(
+    r"\b(?:what|anew|spell|noting|noted|telling|told|forgetting|leaving|giving|beginning|lasting|sweep|purged?)\b"
+)
+"""Words that names of operations and steps must not have: a newcomer would not guess them."""
+
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 COMMENT_CODE = re.compile(r"^(?:type:|noqa|pragma:|fmt:|!)")
+CRASH_POINTS = {"Operation", "operation", "step"}
 SHORTEST_PROSE = 4
 """Words; a shorter string is a name rather than a sentence."""
 
@@ -102,6 +112,34 @@ def messages(module: Module) -> Iterator[Prose]:
                 yield prose
 
 
+def crash_point_names(module: Module) -> Iterator[Prose]:
+    """Yield the names of operations and steps in a module, also those shorter than a sentence."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in CRASH_POINTS:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield Prose(module.path, part.lineno, part.value)
+
+
+def toml_prose(path: Path) -> Iterator[Prose]:
+    """Yield the comments and the sentences of a TOML file."""
+    name, text = path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("#"):
+            yield Prose(name, number, line.lstrip("# "))
+    yield from openapi_prose(tomllib.loads(text), name)
+
+
+def data_prose() -> list[Prose]:
+    """Return the sentences in the TOML files and in the published JSON schemas."""
+    files = [ROOT / "pyproject.toml", *sorted((ROOT / "app").rglob("*.toml"))]
+    schemas = sorted((ROOT / "docs").rglob("*.schema.json"))
+    found = [prose for path in files for prose in toml_prose(path)]
+    return found + [
+        prose for path in schemas for prose in openapi_prose(json.loads(path.read_text("utf-8")), path.name)
+    ]
+
+
 def pages() -> list[Path]:
     """Return the pages and notices that people read."""
     found = [
@@ -130,7 +168,12 @@ def openapi_prose(part: object, place: str = "openapi.json") -> Iterator[Prose]:
             yield prose
 
 
+def code_prose(folder: str) -> list[Prose]:
+    """Return every text in the code below *folder*, except the examples of this rule."""
+    found = [module for module in modules(folder) if module.path not in RULE_FILES]
+    return [prose for module in found for part in (docstrings, comments, messages) for prose in part(module)]
+
+
 def all_prose() -> list[Prose]:
-    """Return every text in the code and in the pages that the counting test counts."""
-    in_code = [prose for module in modules() for part in (docstrings, comments, messages) for prose in part(module)]
-    return in_code + [page_prose(path) for path in pages()]
+    """Return every text in the program, its data files and the pages."""
+    return code_prose("app") + data_prose() + [page_prose(path) for path in pages()]

@@ -157,8 +157,8 @@ SEED = 7
 def test_no_page_of_the_stores_keeps_a_copy_of_erased_rows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`secure_delete` overwrites a deleted row in its place, and not the copies that SQLite left when it moved the row.
 
-    When a b-tree page is split or merged, its cells are copied to other pages, and the page that they came from keeps
-    them between its pointers and its content.
+    A split or merge of b-tree pages copies cells to other pages. The old page keeps them between its pointers and its
+    content.
     """
     chance = random.Random(SEED)  # noqa: S311 - repeatable on purpose
     for module in (subjects, erasure):

@@ -1,7 +1,7 @@
 """Pictures for ``tests.support.toy_engine``: people are colours.
 
-They pass the checks of quality because a stripe is light enough, wide enough for its two "eyes" to be 30 px apart, of
-one tint from brow to chin, and crossed by darker bands, which are sharp; its colour is that between the bands.
+They pass the quality checks: a stripe is light enough, and wide enough for its two "eyes" to be 30 px apart. It has one
+tint from brow to chin, and sharp darker bands across it. Its colour is the one between the bands.
 """
 
 import io

@@ -1,9 +1,9 @@
 """The log, the times of its checkpoints and one relying party's records do not reveal whose a leaf is.
 
-**The batch is not hidden.** A leaf joins with the next batch, so that a relying party, which knows the time of its
-request, knows the ten minutes in which each of its comparisons joined. An observer at the door knows as much. Within a
-batch all leaves look alike (`adversary`). Padding hides the number of acts: batches of 0 to 8 acts look alike, and so
-do batches of 9 to 16.
+***The batch is not hidden.** A leaf joins with the next batch, and a relying party knows the time of its request. So it
+knows the ten minutes in which each of its comparisons joined, and so does an observer at the door. Within a batch all
+leaves look alike (`adversary`). Padding hides the number of acts: batches of 0 to 8 acts look alike, and so do batches
+of 9 to 16.
 
 A dozen strategies are tested at five and a half standard errors on either side, for 30 people: chance alone fails a
 test once in some ten thousand runs. The controls show that a leak would be found.
