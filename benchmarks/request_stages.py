@@ -1,10 +1,10 @@
 """The time of each stage of one verification.
 
-The real application runs in this process, on uvicorn with new databases and one real engine worker. A client on another
-thread sends one request at a time. Watched functions record the times of their start and end. The engine's time begins
-with the last byte to its worker, and ends with the first byte of the answer; `queue and pipes` is the rest of
-measuring. The steps inside a worker are timed in their own process (`benchmarks.stages`, processor time), on the same
-pictures.
+The real application runs in this process, on uvicorn with new databases and one real engine worker. A client on
+another thread sends one request at a time. Watched functions record the times of their start and end. The engine's
+time begins with the last byte to its worker, and ends with the first byte of the answer. `queue and pipes` is the rest
+of measuring. The steps inside a worker are timed in their own process (`benchmarks.stages`, processor time), on the
+same pictures.
 """
 
 import itertools

@@ -185,12 +185,16 @@ def decide_consent(
     def record_decision(keep: Keep[DecisionOut]) -> DecisionOut:
         if body.decision is ConsentDecision.REFUSED:
             keep_refused = keep_as(_refused_out, keep)
-            return _refused_out(service.refuse(vault, by=me, request=request, settings=settings, clock=clock, keep=keep_refused))
+            return _refused_out(
+                service.refuse(vault, by=me, request=request, settings=settings, clock=clock, keep=keep_refused)
+            )
         # Not before a refusal: it can end a consent, which is always allowed.
         if gate is not None:
             gate.check()
         keep_given, end, now = keep_as(given_out, keep), body.valid_until, clock()
-        return given_out(service.give(vault, by=me, request=request, chosen_end=end, settings=settings, now=now, keep=keep_given))
+        return given_out(
+            service.give(vault, by=me, request=request, chosen_end=end, settings=settings, now=now, keep=keep_given)
+        )
 
     operation = idempotency.Operation("consent", [body.model_dump_json().encode()], caller=str(me.id))
     return once(operation, DecisionOut, record_decision)

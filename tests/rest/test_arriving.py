@@ -188,14 +188,15 @@ def test_slow_bytes_after_an_answer_do_not_keep_the_connection_open(protocol: ht
 
 @pytest.mark.service
 def test_the_rest_of_a_body_in_time_keeps_the_connection_usable(protocol: httpx.Client) -> None:
-    with Connection(protocol) as connection, Connection(protocol) as late:
+    with Connection(protocol) as connection:
         connection.send(head("POST", "/", {"Content-Length": "200000"}))
         connection.answers()
         connection.send(bytes(200_000))
-        # The deadline of the other connection is later, and ends it.
-        late.send(head("POST", "/", {"Content-Length": "200000"}))
-        late.answers()
-        late.ended_after()
+        with Connection(protocol) as late:
+            late.send(head("POST", "/", {"Content-Length": "200000"}))
+            late.answers()
+            # Its deadline is later, so the one of the first connection has passed too.
+            late.ended_after()
         connection.send(head("GET", "/", {}))
 
         assert connection.answers()[0].status == 401

@@ -54,7 +54,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class UploadedPhoto:
     """An uploaded photo that was checked, and can be decoded at several sizes."""
 
     image_format: str
@@ -81,7 +81,7 @@ def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture 
     return photo if isinstance(photo, Flaw) else photo.decode(side=side)
 
 
-def check(image: bytes, *, max_pixels: int) -> Photo | Flaw:
+def check(image: bytes, *, max_pixels: int) -> UploadedPhoto | Flaw:
     """Return the photo in *image*, or its flaw. Its pixels are decoded only if the end of a JPEG is missing.
 
     Args:
@@ -95,7 +95,7 @@ def check(image: bytes, *, max_pixels: int) -> Photo | Flaw:
     return found if isinstance(found, Flaw) else _guarded(lambda: _check(strip_side_data(image, found), max_pixels))
 
 
-def _check(file: PictureFile, max_pixels: int) -> Photo | Flaw:
+def _check(file: PictureFile, max_pixels: int) -> UploadedPhoto | Flaw:
     content = file.content
     with _open(content, file.image_format) as opened:
         if opened.width * opened.height > max_pixels:
@@ -108,7 +108,7 @@ def _check(file: PictureFile, max_pixels: int) -> Photo | Flaw:
         content = add_end_marker(content)
         if not _has_every_row(content, add_end_marker(file.content, spare=True)):
             return Flaw.BROKEN
-    return Photo(file.image_format, content, turn, size)
+    return UploadedPhoto(file.image_format, content, turn, size)
 
 
 def _guarded(work: Callable[[], _Answer]) -> _Answer | Flaw:
