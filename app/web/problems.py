@@ -49,7 +49,7 @@ class MalformedRequestError(InvalidRequestError):
     """The bytes are not valid HTTP, or the end of the request is ambiguous."""
 
     status = 400
-    detail = "The request is not valid HTTP/1.1 (RFC 9112). Correct the faults under `errors` and use a new connection."
+    detail = "The request is not valid HTTP (RFC 9112). Correct the faults under `errors` and use a new connection."
 
     def __init__(self) -> None:
         """Blame the whole request: the parser does not tell the part."""
