@@ -62,7 +62,7 @@ def test_decisions_and_refusals_are_counted(service: RunningService) -> None:
         "match": 2,
         "no_match": 1,
     }
-    assert {label: value for (name, label), value in found.items() if name == "mien_refusals_total"} == {
+    assert {label: value for (name, label), value in found.items() if name == "mien_refusals_total" and value} == {
         "no-such-consent": 1,
         "not-found": 2,
         "invalid-request": 1,
@@ -221,6 +221,7 @@ def named_metrics(source: str) -> set[str]:
 
 
 def test_alerts_dashboard_and_page_name_metrics_that_exist(service: RunningService, tmp_path: Path) -> None:
+    from_the_start = read(service)
     _, party, consent = service.enrolled()
     party.verify(consent["subject_ref"], toy_photo(1))
     service.client.get("/nowhere")
@@ -242,6 +243,7 @@ def test_alerts_dashboard_and_page_name_metrics_that_exist(service: RunningServi
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules)
     slugs = set(re.findall(r'slug="([a-z-]+)"', " ".join(expressions)))
     errors = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
-    assert slugs
+    assert {slug: from_the_start["mien_refusals_total", slug] for slug in slugs} == dict.fromkeys(slugs, 0)
     assert all(f"### `{slug}`" in errors for slug in slugs)
+    assert slugs
     assert set(re.findall(r'name="([a-z]+)"', " ".join(expressions))) == {"sweep"}

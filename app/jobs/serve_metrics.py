@@ -11,14 +11,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.callbacks import outbox
+from app.comparisons.policy import Decision
 from app.faces.workers.pool import EnginePool
 from app.kit.clock import Clock
+from app.kit.errors import TooManyAttemptsError
 from app.rights import erasure
 from app.settings import Settings
 from app.templates import coverage
 from app.vault.backup_manifest import LAST_BACKUP_FILE
 from app.vault.vault import Vault
 from app.web.metrics import Metrics
+from app.web.problems import InternalError, StorageUnavailableError
 
 SLOW_READER_S = 10.0
 """Seconds after which the listener gives up a reader: each one holds a thread."""
@@ -62,6 +65,8 @@ def _count_rows(session: Session) -> Iterator[Metric]:
 def create(vault: Vault, pool: EnginePool, settings: Settings, clock: Clock) -> Metrics:
     """Create the metrics of one application."""
     metrics = Metrics()
+    alarming = (InternalError, StorageUnavailableError, TooManyAttemptsError)
+    metrics.begin_at_zero(slugs=[kind.slug for kind in alarming], decisions=Decision)
     metrics.registry.register(StateCollector(vault, pool, settings, clock))
     return metrics
 

@@ -1,6 +1,7 @@
 """Metrics for the operator, in Prometheus' text format. No label names a person, a relying party or an address."""
 
 import time
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -36,6 +37,13 @@ class Metrics:
         self._seconds.labels(route or NO_ROUTE).observe(seconds)
         if slug is not None:
             self._refusals.labels(slug).inc()
+
+    def begin_at_zero(self, *, slugs: Iterable[str], decisions: Iterable[str]) -> None:
+        """Show these before they are counted once: Prometheus sees no increase when a series appears."""
+        for slug in slugs:
+            self._refusals.labels(slug)
+        for decision in decisions:
+            self._decisions.labels(decision)
 
     def count_decision(self, decision: str) -> None:
         """Count one decision that a relying party got."""
