@@ -8,8 +8,10 @@ from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 
+from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
+from app.consent.dependencies import NoticeFacts
 from app.db.migrate import NewerSchemaError
 from app.kit.errors import NotFoundError
 from app.transparency.log.service import check_not_rolled_back as check_log
@@ -61,7 +63,8 @@ class ReadyOut(BaseModel):
     status: Literal["ready", "not ready"]
     reasons: list[str]
     warnings: list[str]
-    """Groups of people for which the engine misses its target; in `live` also advice beyond the requirements."""
+    """Groups of people for which the engine misses its target, and stale notices; in `live` advice beyond the
+    requirements, of which true notices are one."""
     profile: Literal["prototype", "live"]
     controller: str
     engine: str
@@ -80,7 +83,9 @@ def check_liveness() -> LiveOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def check_readiness(response: Response, engine: AppEngine, vault: AppVault, settings: AppSettings) -> ReadyOut:
+def check_readiness(
+    response: Response, engine: AppEngine, vault: AppVault, settings: AppSettings, facts: NoticeFacts
+) -> ReadyOut:
     """Check that the service is ready.
 
     It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
@@ -88,15 +93,16 @@ def check_readiness(response: Response, engine: AppEngine, vault: AppVault, sett
     """
     pool = engine.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
-    in_force = engine.operating_point
-    warnings = list(group_warnings(in_force))
+    warnings = list(group_warnings(engine.operating_point))
     try:
         check(vault)
         check_log(vault)
         if settings.profile == "live":
-            found = live_requirements.check(vault, settings=settings, card=engine.card)
+            found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts)
             reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
             warnings = list(found.warnings)
+        else:
+            warnings += shipped_notices.stale_in_words(vault, facts)
     except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
         reasons.append(str(error))
     except DBAPIError:

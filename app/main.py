@@ -16,10 +16,12 @@ from app import health
 from app.api_texts import TEXTS, prototype_texts
 from app.callbacks.webhook import WEBHOOKS
 from app.comparisons import routes as comparisons
+from app.compliance import notice_facts
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
+from app.consent.facts import Facts
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
@@ -147,7 +149,8 @@ def create_app(
         Exception: a start step of `Run.COMMAND` failed.
     """
     running_engine, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
-    prepare(vault, settings, Run.COMMAND, clock=clock)
+    facts = notice_facts.collect(settings, running_engine.card)
+    prepare(vault, settings, Run.COMMAND, clock=clock, facts=facts)
     metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
     service = _Service(
         settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, metrics=metrics, clock=clock
@@ -155,8 +158,8 @@ def create_app(
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock = settings, clock
     app.state.vault, app.state.data = vault, vault.data
-    app.state.engine = running_engine
-    app.state.gate = _live_gate(settings, vault, running_engine.card)
+    app.state.engine, app.state.notice_facts = running_engine, facts
+    app.state.gate = _live_gate(settings, vault, running_engine.card, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
@@ -196,11 +199,11 @@ def build(settings: Settings) -> FastAPI:
     return create_app(settings, open_vault(settings), engine)
 
 
-def _live_gate(settings: Settings, vault: Vault, card: Card) -> LiveGate | None:
+def _live_gate(settings: Settings, vault: Vault, card: Card, facts: Facts) -> LiveGate | None:
     """Return the check of the live requirements; None in `prototype`."""
     if settings.profile == "prototype":
         return None
-    return LiveGate(lambda: not live_requirements.check(vault, settings=settings, card=card).missing)
+    return LiveGate(lambda: not live_requirements.check(vault, settings=settings, card=card, facts=facts).missing)
 
 
 def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenticator]:
@@ -273,7 +276,8 @@ class _Service:
         try:
             # While the service runs, no restore replaces the data and no second service uses it.
             held.enter_context(serving(self.settings.data_dir))
-            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine)
+            facts = notice_facts.collect(self.settings, self.engine.card)
+            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=facts)
         except Exception as error:
             # The text of any other error may be personal.
             reason = str(error) if isinstance(error, ForeignRegisterError | InUseError) else type(error).__name__

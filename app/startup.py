@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+import structlog
+
 from app.comparisons import enumeration_guard
-from app.compliance import shipped_notices
+from app.compliance import notice_facts, shipped_notices
+from app.consent.facts import Facts
+from app.consent.notice_template import NoticeError
 from app.db.sqlite.connections import unlimited_reads
+from app.faces.cards.custom_card import CustomEngineError
+from app.faces.cards.operating_point import UnsupportedTargetError
+from app.faces.cards.select import select_card
 from app.faces.service import RunningEngine
 from app.jobs.maintenance import destroy_discarded_keys, purge_dead_rows
 from app.kit.clock import Clock, utc_now
@@ -17,6 +24,8 @@ from app.transparency.log import service as transparency_log
 from app.transparency.log import signing_keys
 from app.vault.open import check, is_new, migrate
 from app.vault.vault import Vault
+
+log = structlog.get_logger()
 
 
 class Run(Enum):
@@ -42,6 +51,7 @@ class _Start:
     settings: Settings
     clock: Clock
     engine: RunningEngine | None
+    facts: Facts | None
     new_stores: bool
     purged: int = 0
 
@@ -55,9 +65,15 @@ class Step(NamedTuple):
 
 
 def _publish_notices(start: _Start) -> None:
-    if start.new_stores:
+    if not start.new_stores:
+        return
+    try:
+        facts = start.facts or notice_facts.collect(start.settings, select_card(start.settings))
         with start.vault.data.write() as session:
-            shipped_notices.publish_shipped(session, start.settings, now=start.clock())
+            shipped_notices.publish_shipped(session, facts, now=start.clock())
+    except (NoticeError, UnsupportedTargetError, CustomEngineError) as error:
+        # The controller, or the error rates of the engine, are still unknown: nothing true can be published yet.
+        log.warning("no notice is published yet", reason=str(error), remedy="mien notice publish-shipped")
 
 
 def _bind(start: _Start) -> None:
@@ -87,8 +103,10 @@ def _start_workers(start: _Start) -> None:
 
 
 def _compare_notices(start: _Start) -> None:
-    with start.vault.data.read() as session:
-        shipped_notices.log_outdated(session, start.settings)
+    if start.facts is not None:
+        with start.vault.data.write() as session:
+            shipped_notices.publish_stale(session, start.facts, now=start.clock())
+            shipped_notices.log_stale(session, start.facts)
 
 
 MIGRATE = frozenset({Run.MIGRATE})
@@ -122,12 +140,18 @@ STEPS = (
     Step("end expired templates", lambda start: expiry.end_superseded_templates(start.vault, now=start.clock()), SERVE),
     Step("put the engine in force", _put_engine_in_force, SERVE),
     Step("start the engine workers", _start_workers, SERVE),
-    Step("compare the notices with the settings", _compare_notices, SERVE),
+    Step("compare the notices with the facts in force", _compare_notices, SERVE),
 )
 
 
 def prepare(
-    vault: Vault, settings: Settings, run: Run, *, clock: Clock = utc_now, engine: RunningEngine | None = None
+    vault: Vault,
+    settings: Settings,
+    run: Run,
+    *,
+    clock: Clock = utc_now,
+    engine: RunningEngine | None = None,
+    facts: Facts | None = None,
 ) -> int:
     """Take the steps of *run*, in order. Returns the number of deleted dead rows. Repeating is harmless.
 
@@ -139,8 +163,9 @@ def prepare(
         run: the kind of run.
         clock: the clock of the steps.
         engine: the engine, for `Run.SERVE`.
+        facts: the facts that notices state, for `Run.SERVE`. New stores get them from the settings by default.
     """
-    start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, new_stores=is_new(vault))
+    start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, facts=facts, new_stores=is_new(vault))
     runs = {run, Run.MIGRATE} if start.new_stores else {run}
     # No request waits yet, so reads may exceed the time limit.
     with unlimited_reads():

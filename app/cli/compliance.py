@@ -9,6 +9,7 @@ import typer
 
 from app.cli.command import Json, print_result, read_settings
 from app.cli.stores import open_stores
+from app.compliance import notice_facts
 from app.compliance.documents import dpia_inputs as dpia
 from app.compliance.documents import privacy_notice as notice
 from app.compliance.documents import records_of_processing as records
@@ -61,7 +62,9 @@ def live_check(*, as_json: Json = False) -> None:
     """
     settings = read_settings()
     with open_stores(settings) as vault:
-        report = live_requirements.check(vault, settings=settings, card=select_card(settings))
+        card = select_card(settings)
+        facts = notice_facts.collect(settings, card)
+        report = live_requirements.check(vault, settings=settings, card=card, facts=facts)
     if as_json:
         fields = {
             "profile": settings.profile,

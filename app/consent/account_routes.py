@@ -12,6 +12,7 @@ from pydantic import ConfigDict
 from app.callbacks.deliveries import DELIVERIES, DeliveryRecord
 from app.callbacks.policy import CallbackEvent, DeliveryState
 from app.consent import examples, renewal
+from app.consent.dependencies import NoticeFacts
 from app.faces.permit import Purpose
 from app.parties import queries as parties
 from app.subjects import service as subjects
@@ -38,7 +39,7 @@ class DueOut(ResponseBody):
     """The notice that you agreed to; read it again before you renew."""
     valid_until: datetime
     renewable: bool
-    """Whether that notice is still in force. If not, decide on the one that is."""
+    """Whether that notice is still in force and true. If not, decide on its next version."""
 
 
 class MeOut(AccountOut):
@@ -70,10 +71,12 @@ class DeliveryOut(ResponseBody):
 
 
 @router.get("", dependencies=PRIVATE)
-def get_account(me: Me, session: Read, vault: AppVault, settings: AppSettings, now: Now) -> MeOut:
+def get_account(
+    me: Me, session: Read, vault: AppVault, *, settings: AppSettings, facts: NoticeFacts, now: Now
+) -> MeOut:
     """Read the summary of your account. All data held about you is at `/v1/me/access`."""
     subject = subjects.get(session, me.id)
-    due = renewal.list_due(session, subject_id=me.id, days=settings.renewal_days, now=now)
+    due = renewal.list_due(session, facts, subject_id=me.id, days=settings.renewal_days, now=now)
     return MeOut.of(
         subject,
         subject_id=me.id,

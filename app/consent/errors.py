@@ -22,6 +22,16 @@ class NoticeChangedError(Problem):
     detail = "Read the notice that is in force now (GET /v1/notices) and decide on that text."
 
 
+class NoticeStaleError(NoticeChangedError):
+    """No notice is in force for this purpose: the latest is retired, or states a fact that is no longer true."""
+
+    detail = (
+        "The notice for this purpose is retired, or no longer describes this service. New consents wait until its next "
+        "version is in force: read it when GET /v1/notices lists it, and decide on that text. Consents in force, and "
+        "all your rights, go on as before."
+    )
+
+
 class NoSuchConsentError(Problem):
     """The relying party may not use this reference now; the same bytes for every reason (law 9)."""
 

@@ -6,9 +6,9 @@ from app.transparency.examples import RECEIPT
 from app.web.openapi import Example
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
-NOTICE_SHA256 = "f9078c73426fd7d762d655cfe4f812e86ded4ef1e3c25735750627e37a5416bb"
+NOTICE_SHA256 = "402a6696e32a86ed0859644996f23b5b6b7a84504a76eecf638de946bc9c0ea6"
 """SHA-256 of the shipped notice for `verification`."""
-RENEWAL_SHA256 = "4ca8ebcc92bef852e8bec8f8164ea901a16823f3e1c03aa3529f2882b33c206a"
+RENEWAL_SHA256 = "3269d273e6111aa7ac397bac0fee3463c4d8c637c4bbdf431206deb3a913b50b"
 """SHA-256 of the shipped notice for `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"

@@ -1,139 +1,172 @@
-"""Notices: TOML front matter (ISO/IEC TS 27560 fields) and a text, identified by the SHA-256 of the file."""
+"""The notices of a service: published, in force, stale and retired. The SHA-256 of its bytes identifies a notice.
 
-import hashlib
-import tomllib
+Only the latest notice for a purpose and language can be in force: while it is not retired, and each fact that it
+depends on is true. Every reader of the notices in force names the facts, so none can forget to compare them.
+"""
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.consent.tables import Notice
+from app.consent.errors import NoticeChangedError, NoticeStaleError
+from app.consent.facts import Facts
+from app.consent.notice_template import FilledNotice, NoticeError, NoticeHeader, fill, read_scope
+from app.consent.tables import Notice, RetiredNotice
 from app.faces.permit import Purpose
-from app.kit.errors import NotFoundError, OperatorError
-from app.kit.text import REASON, is_blank, readable
+from app.kit.errors import NotFoundError
 from app.transparency.log.entries import LoggedAct, append_open_entry
-from app.transparency.receipts.content import processing_content
-
-FENCE = "+++\n"
-MAX_FRONT_MATTER_CHARS = 40_000
-"""Length as receipts repeat it; `receipts/verify` reads tokens of three times that."""
-FIELDS = (
-    "schema_version",
-    "purpose",
-    "version",
-    "language",
-    "title",
-    "pii_controllers",
-    "lawful_basis",
-    "pii_information",
-    "processing_method",
-    "storage_locations",
-    "retention_period",
-    "recipient_third_parties",
-    "withdrawal_method",
-    "privacy_rights",
-    "authority_party",
-    "jurisdictions",
-)
-"""Required fields, named as in ISO/IEC TS 27560; `version` and `title` are our own."""
 
 
-class NoticeError(OperatorError, ValueError):
-    """The file cannot be published as a notice; the text states the reason."""
+class NoticeState(StrEnum):
+    """The states of a published notice."""
+
+    IN_FORCE = "in force"
+    STALE = "stale"
+    """A fact has changed: new consents wait for the next version."""
+    RETIRED = "retired"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeHeader:
-    """The identifying fields of a notice."""
+class NoticeStatus:
+    """A published notice and its state."""
 
-    sha256: str
-    purpose: Purpose
-    language: str
-    version: int
+    notice: Notice
+    state: NoticeState
+    changed: Sequence[str]
+    """Names of the facts that are no longer true."""
 
-
-def front_matter(body: bytes) -> dict[str, Any]:
-    """Return the front matter of a published notice."""
-    return _parts(body)[1]
-
-
-def _parts(body: bytes) -> tuple[str, dict[str, Any], str]:
-    try:
-        before, fields, text = body.decode().split(FENCE, 2)
-        return before, tomllib.loads(fields), text
-    except ValueError as error:
-        raise NoticeError(f"a notice starts with TOML between two lines of +++, then the text ({error})") from error
+    @property
+    def name(self) -> str:
+        """Purpose, language and version."""
+        return f"{self.notice.purpose} ({self.notice.language}, version {self.notice.version})"
 
 
-def parse(body: bytes) -> NoticeHeader:
-    """Read and check a notice.
-
-    Raises:
-        NoticeError: it is not UTF-8 with front matter between two `+++` lines, or a field is missing or malformed.
-    """
-    before, fields, text = _parts(body)
-    missing = [name for name in FIELDS if name not in fields or _is_blank_text(fields[name])]
-    if before or missing or is_blank(text):
-        raise NoticeError(f"the notice lacks {', '.join(missing) or 'its text'}")
-    if not readable(str(fields["title"])):
-        raise NoticeError(f"the title cannot be shown to people as it is. {REASON}")
-    purpose, language, version = fields["purpose"], fields["language"], fields["version"]
-    if purpose not in list(Purpose) or type(version) is not int:
-        raise NoticeError(f"purpose is one of {', '.join(Purpose)}; version is a whole number")
-    if not (isinstance(language, str) and language):
-        raise NoticeError("language is a tag like en or pt-BR")
-    return NoticeHeader(hashlib.sha256(body).hexdigest(), Purpose(purpose), language, version)
-
-
-def _is_blank_text(value: object) -> bool:
-    return isinstance(value, str) and is_blank(value)
-
-
-def _check_receipt(header: NoticeHeader, body: bytes) -> None:
-    """Refuse a notice that receipts cannot repeat: every decision on it would fail."""
-    try:
-        repeated = processing_content(front_matter(body), sha256=header.sha256, relying_party=None)
-    except (KeyError, ValueError) as error:
-        reason = f"front matter holds only texts, tables of texts and lists of these ({type(error).__name__})"
-        raise NoticeError(reason) from error
-    if len(repeated.model_dump_json()) > MAX_FRONT_MATTER_CHARS:
-        raise NoticeError(f"shorten the front matter to {MAX_FRONT_MATTER_CHARS} characters: every receipt repeats it")
-
-
-def publish(session: Session, *, body: bytes, now: datetime) -> tuple[NoticeHeader, bool]:
+def publish(session: Session, filled: FilledNotice, *, now: datetime) -> tuple[NoticeHeader, bool]:
     """Put a notice in force for its purpose and language; returns whether it was new.
 
     Raises:
-        NoticeError: it cannot be read, or its version is not higher than the version in force.
+        NoticeError: its version is not higher than the latest, or its text was published before.
     """
-    header = parse(body)
-    _check_receipt(header, body)
-    if session.get(Notice, header.sha256) is not None:
+    header, latest = filled.header, find_latest(session, filled.header.purpose, filled.header.language)
+    if latest is not None and (latest.sha256, latest.facts) == (header.sha256, filled.facts):
         return header, False
-    where = (Notice.purpose == header.purpose, Notice.language == header.language)
-    newest = session.scalar(select(func.max(Notice.version)).where(*where))
-    if newest is not None and header.version <= newest:
-        raise NoticeError(f"version {newest} is in force; give the changed text a higher version")
+    if latest is not None and header.version <= latest.version:
+        raise NoticeError(f"version {latest.version} was published already; give the next text a higher version")
     fields = asdict(header)
-    session.add(Notice(**fields, published_at=now, body=body))
+    session.add(Notice(**fields, published_at=now, body=filled.body, template=filled.template, facts=filled.facts))
     session.flush()
     append_open_entry(session, LoggedAct.NOTICE_PUBLISHED, **fields, at=now.isoformat())
     return header, True
 
 
-def list_in_force(session: Session) -> Sequence[Notice]:
-    """Return the notice in force for each purpose and language."""
+def publish_template(
+    session: Session, template: bytes, facts: Facts, *, now: datetime, first_version: int = 1
+) -> tuple[NoticeHeader, bool]:
+    """Fill a notice and put it in force. `$version` is the next version, or the latest if that notice is the same.
+
+    Raises:
+        NoticeError: as `fill` and `publish`; or the notice is retired and its text is the same.
+    """
+    latest = find_latest(session, *read_scope(template))
+    if latest is None:
+        return publish(session, fill(template, facts, version=first_version), now=now)
+    same = fill(template, facts, version=latest.version)
+    if (same.header.sha256, same.facts) != (latest.sha256, latest.facts) or _is_retired(session, latest):
+        same = fill(template, facts, version=max(first_version, latest.version + 1))
+    return publish(session, same, now=now)
+
+
+def retire(session: Session, purpose: Purpose, *, language: str | None = None, now: datetime) -> Sequence[NoticeHeader]:
+    """Retire the latest notices for a purpose, in one or all languages. Returns those that were not retired yet.
+
+    Consents that were given on them stay in force until they are withdrawn or expire; they cannot be renewed.
+
+    Raises:
+        NoticeError: there is no such notice.
+    """
+    found = [one for one in _list_latest(session) if one.purpose is purpose and language in {None, one.language}]
+    if not found:
+        raise NoticeError(f"there is no notice for {purpose}{f' in {language}' if language else ''} to retire")
+    retired = []
+    for notice in found:
+        if not _is_retired(session, notice):
+            header = NoticeHeader(notice.sha256, notice.purpose, notice.language, notice.version)
+            session.add(RetiredNotice(sha256=notice.sha256, retired_at=now))
+            append_open_entry(session, LoggedAct.NOTICE_RETIRED, **asdict(header), at=now.isoformat())
+            retired.append(header)
+    session.flush()
+    return retired
+
+
+def _list_latest(session: Session) -> Sequence[Notice]:
     newest = select(Notice.purpose, Notice.language, func.max(Notice.version)).group_by(Notice.purpose, Notice.language)
-    in_force = tuple_(Notice.purpose, Notice.language, Notice.version).in_(newest)
-    return session.scalars(select(Notice).where(in_force).order_by(Notice.purpose, Notice.language)).all()
+    latest = tuple_(Notice.purpose, Notice.language, Notice.version).in_(newest)
+    return session.scalars(select(Notice).where(latest).order_by(Notice.purpose, Notice.language)).all()
 
 
-def digests_in_force(session: Session, purpose: Purpose) -> set[str]:
-    """Return the digests of the notices in force for a purpose, in all languages."""
-    return {notice.sha256 for notice in list_in_force(session) if notice.purpose is purpose}
+def find_latest(session: Session, purpose: Purpose, language: str) -> Notice | None:
+    """Return the latest notice for a purpose and language, in force or not."""
+    return next((one for one in _list_latest(session) if (one.purpose, one.language) == (purpose, language)), None)
+
+
+def _is_retired(session: Session, notice: Notice) -> bool:
+    return session.get(RetiredNotice, notice.sha256) is not None
+
+
+def list_statuses(session: Session, facts: Facts) -> Sequence[NoticeStatus]:
+    """Return the latest notice for each purpose and language, with its state."""
+    return [_status(session, notice, facts) for notice in _list_latest(session)]
+
+
+def list_history(session: Session, facts: Facts) -> Sequence[NoticeStatus]:
+    """Return every notice with its state, the newest of each purpose and language first."""
+    latest = {status.notice.sha256: status for status in list_statuses(session, facts)}
+    order = (Notice.purpose, Notice.language, Notice.version.desc())
+    return [
+        latest.get(notice.sha256, NoticeStatus(notice, NoticeState.SUPERSEDED, ()))
+        for notice in session.scalars(select(Notice).order_by(*order))
+    ]
+
+
+def _status(session: Session, notice: Notice, facts: Facts) -> NoticeStatus:
+    changed = facts.changes_since(notice.facts)
+    if _is_retired(session, notice):
+        return NoticeStatus(notice, NoticeState.RETIRED, changed)
+    return NoticeStatus(notice, NoticeState.STALE if changed else NoticeState.IN_FORCE, changed)
+
+
+def list_in_force(session: Session, facts: Facts) -> Sequence[Notice]:
+    """Return the notice in force for each purpose and language."""
+    return [one.notice for one in list_statuses(session, facts) if one.state is NoticeState.IN_FORCE]
+
+
+def require_in_force(session: Session, facts: Facts, *, purpose: Purpose, sha256: str) -> None:
+    """Refuse a consent on another notice than one in force for its purpose.
+
+    Raises:
+        NoticeStaleError: it is the latest notice, but stale or retired.
+        NoticeChangedError: it is not a latest notice for this purpose.
+    """
+    require_latest(session, facts, purpose=purpose, sha256=sha256)
+    if sha256 not in {notice.sha256 for notice in list_in_force(session, facts)}:
+        raise NoticeStaleError
+
+
+def require_latest(session: Session, facts: Facts, *, purpose: Purpose, sha256: str) -> None:
+    """Refuse a decision on another notice than a latest one; a refusal never waits for the next version.
+
+    Raises:
+        NoticeChangedError: it is not a latest notice for this purpose.
+    """
+    statuses = [one for one in list_statuses(session, facts) if one.notice.purpose is purpose]
+    if sha256 in {one.notice.sha256 for one in statuses}:
+        return
+    raise NoticeChangedError if any(one.state is NoticeState.IN_FORCE for one in statuses) else NoticeStaleError
 
 
 def read_text(session: Session, sha256: str) -> bytes:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict
 
 from app.consent import examples, notices, proofs
+from app.consent.dependencies import NoticeFacts
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.web.auth import OpenRoute
@@ -51,9 +52,15 @@ class ProofOut(ResponseBody):
 
 
 @router.get("")
-def list_notices(session: Read, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None) -> Page[NoticeOut]:
-    """List the notices in force. One for each purpose and language: read yours before you decide."""
-    found = notices.list_in_force(session)
+def list_notices(
+    session: Read, facts: NoticeFacts, limit: Limit = DEFAULT_LIMIT, after: PurposeAndLanguage = None
+) -> Page[NoticeOut]:
+    """List the notices in force. One for each purpose and language: read yours before you decide.
+
+    A notice that no longer describes this service, or that is retired, is not listed. New consents wait for its next
+    version.
+    """
+    found = notices.list_in_force(session, facts)
     return Page.part(found, limit, after, key=lambda notice: f"{notice.purpose}.{notice.language}", out=NoticeOut.of)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.consent import notices
+from app.consent.notice_template import front_matter
 from app.consent.policy import ConsentEvent, EventState
 from app.parties import queries as parties
 from app.settings import Settings
@@ -16,7 +17,7 @@ from app.transparency.verify.vocabulary import ConsentKind
 
 CACHED_NOTICES = 64
 """Parsed notices in memory; few exist, and each decision reads one."""
-_front_matter = lru_cache(maxsize=CACHED_NOTICES)(notices.front_matter)
+_front_matter = lru_cache(maxsize=CACHED_NOTICES)(front_matter)
 KINDS: dict[EventState, ConsentKind] = {
     EventState.GIVEN: "consent_given",
     EventState.REFUSED: "consent_refused",

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.consent import events, notices, queries
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
+from app.consent.facts import Facts
 from app.consent.policy import EventState, choose_end, renewal_is_due
 from app.consent.tables import Grant
 from app.kit.clock import Clock
@@ -31,6 +32,7 @@ def renew(
     by: Principal,
     consent_id: UUID,
     notice_sha256: str,
+    facts: Facts,
     chosen_end: datetime | None,
     settings: Settings,
     clock: Clock,
@@ -40,7 +42,7 @@ def renew(
     Raises:
         NotFoundError: the subject never decided about this consent.
         ConsentRequiredError: it has ended.
-        NoticeChangedError: the notice is not the consent's own, or no longer in force.
+        NoticeChangedError: the notice is not the consent's own, or no longer in force and true.
         InvalidRequestError: its relying party no longer offers the purpose, or the chosen end is not allowed.
     """
     with vault.data.write() as session:
@@ -48,7 +50,7 @@ def renew(
         # Inside the transaction: an ending that came first has committed before this time.
         now = clock()
         grant = _find_in_force(session, vault, subject_id=by.id, consent_id=consent_id, now=now)
-        _check(session, grant, notice_sha256)
+        _check(session, grant, facts, notice_sha256)
         grant.valid_until = choose_end(chosen_end, settings, now=now, current_end=grant.valid_until)
         session.flush()
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=grant.valid_until)
@@ -67,24 +69,25 @@ def _find_in_force(session: Session, vault: Vault, *, subject_id: UUID, consent_
     return grant
 
 
-def _check(session: Session, grant: Grant, notice_sha256: str) -> None:
-    if notice_sha256 != grant.notice_sha256 or notice_sha256 not in notices.digests_in_force(session, grant.purpose):
+def _check(session: Session, grant: Grant, facts: Facts, notice_sha256: str) -> None:
+    if notice_sha256 != grant.notice_sha256:
         raise NoticeChangedError
+    notices.require_in_force(session, facts, purpose=grant.purpose, sha256=notice_sha256)
     party = grant.relying_party_id
     if party is not None and not parties.may_ask(session, party, grant.purpose):
         reason = "its relying party no longer asks for this purpose, so it cannot be renewed"
         raise InvalidRequestError(("/consent_id", reason))
 
 
-def list_due(session: Session, *, subject_id: UUID, days: int, now: datetime) -> list[tuple[Grant, bool]]:
+def list_due(session: Session, facts: Facts, *, subject_id: UUID, days: int, now: datetime) -> list[tuple[Grant, bool]]:
     """Return the subject's consents that end within *days*, the first to end first.
 
-    With each, whether it can be renewed; if its notice is no longer in force, the subject has to give a new consent.
+    With each, whether it can be renewed; if its notice is no longer in force and true, a new consent is needed.
     """
     in_force = queries.list_in_force(session, subject_id=subject_id, now=now)
     soon = [grant for grant in in_force if renewal_is_due(grant.valid_until, days=days, now=now)]
     if not soon:
         return []
-    current = {notice.sha256 for notice in notices.list_in_force(session)}
+    current = {notice.sha256 for notice in notices.list_in_force(session, facts)}
     ordered = sorted(soon, key=lambda grant: (grant.valid_until, grant.id))
     return [(grant, grant.notice_sha256 in current) for grant in ordered]

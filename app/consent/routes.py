@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from app.consent import examples, queries, renewal, service
+from app.consent.dependencies import NoticeFacts
 from app.consent.errors import ConsentRequiredError, NoticeChangedError
 from app.consent.events import EVENTS, RecordedEvent
 from app.consent.policy import EventState
@@ -169,6 +170,7 @@ def decide_consent(
     me: Me,
     vault: AppVault,
     settings: AppSettings,
+    facts: NoticeFacts,
     clock: AppClock,
     gate: OptionalLiveGate,
     once: idempotency.IdempotencyKey,
@@ -186,14 +188,25 @@ def decide_consent(
         if body.decision is ConsentDecision.REFUSED:
             keep_refused = keep_as(_refused_out, keep)
             return _refused_out(
-                service.refuse(vault, by=me, request=request, settings=settings, clock=clock, keep=keep_refused)
+                service.refuse(
+                    vault, by=me, request=request, facts=facts, settings=settings, clock=clock, keep=keep_refused
+                )
             )
         # Not before a refusal: it can end a consent, which is always allowed.
         if gate is not None:
             gate.check()
         keep_given, end, now = keep_as(given_out, keep), body.valid_until, clock()
         return given_out(
-            service.give(vault, by=me, request=request, chosen_end=end, settings=settings, now=now, keep=keep_given)
+            service.give(
+                vault,
+                by=me,
+                request=request,
+                facts=facts,
+                chosen_end=end,
+                settings=settings,
+                now=now,
+                keep=keep_given,
+            )
         )
 
     operation = idempotency.Operation("consent", [body.model_dump_json().encode()], caller=str(me.id))
@@ -229,8 +242,8 @@ def withdraw_consent(
 ) -> WithdrawalOut:
     """Withdraw a consent.
 
-    When this returns, its template, photos and key are destroyed and no decision uses it any more. You can repeat the
-    request without effect.
+    When this returns, its template and key are destroyed and no decision uses it any more. So are the kept photos that
+    served only this consent. You can repeat the request without effect.
     """
     recorded, settled = service.withdraw(vault, subject_id=me.id, consent_id=consent_id, settings=settings, clock=clock)
     return WithdrawalOut.of(recorded.event, erased_from_disk=settled, receipt=recorded.receipt)
@@ -242,7 +255,14 @@ def withdraw_consent(
     responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
 )
 def renew_consent(
-    consent_id: UUID, body: RenewalIn, me: Me, vault: AppVault, settings: AppSettings, clock: AppClock
+    consent_id: UUID,
+    body: RenewalIn,
+    me: Me,
+    vault: AppVault,
+    *,
+    settings: AppSettings,
+    facts: NoticeFacts,
+    clock: AppClock,
 ) -> RenewedOut:
     """Renew a consent.
 
@@ -254,6 +274,7 @@ def renew_consent(
         by=me,
         consent_id=consent_id,
         notice_sha256=body.notice_sha256,
+        facts=facts,
         chosen_end=body.valid_until,
         settings=settings,
         clock=clock,

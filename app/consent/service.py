@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.callbacks.policy import CallbackEvent
 from app.consent import events, notices, notifications, proofs, queries
-from app.consent.errors import NoticeChangedError
 from app.consent.events import RecordedEvent
+from app.consent.facts import Facts
+from app.consent.grant_keys import delete_grant
 from app.consent.policy import ConsentEvent, EventState, choose_end, ended_as
 from app.consent.tables import Grant
 from app.faces.permit import Purpose
@@ -61,6 +62,7 @@ def give(
     *,
     by: Principal,
     request: ConsentRequest,
+    facts: Facts,
     chosen_end: datetime | None,
     settings: Settings,
     now: datetime,
@@ -72,15 +74,15 @@ def give(
 
     Raises:
         InvalidRequestError: no relying party offers this purpose, or the chosen end is not allowed.
-        NoticeChangedError: the notice is not in force.
+        NoticeChangedError: the notice is not in force, or states a fact that is no longer true.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
         _check_recipient(change.session, request)
-        _check_notice(change.session, request)
+        notices.require_in_force(change.session, facts, purpose=request.purpose, sha256=request.notice_sha256)
         current = queries.find_grant(change.session, by.id, request.purpose, request.relying_party_id)
+        key = subjects.key(vault, by.id)
         if current is not None and current.valid_until > now and current.notice_sha256 == request.notice_sha256:
-            key = subjects.key(vault, by.id)
             known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
             standing = GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
             # Kept too: after a withdrawal, the repeated request must not give the consent again.
@@ -90,7 +92,6 @@ def give(
         if current is not None:
             end_grant(change, vault, current, settings=settings, now=now, replaced=True)
         grant = _put_in_force(change, settings.proof_retention, by.id, request, ends=ends, now=now)
-        key = subjects.key(vault, by.id)
         notifications.notify(change.session, key, grant, CallbackEvent.GIVEN, now=now)
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=ends)
         receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
@@ -106,11 +107,6 @@ def _check_recipient(session: Session, request: ConsentRequest) -> None:
             raise InvalidRequestError(("/relying_party_id", "template_renewal is for the controller; leave this out"))
     elif party is None or not parties.may_ask(session, party, request.purpose):
         raise InvalidRequestError(("/relying_party_id", "name a relying party that asks for this purpose"))
-
-
-def _check_notice(session: Session, request: ConsentRequest) -> None:
-    if request.notice_sha256 not in notices.digests_in_force(session, request.purpose):
-        raise NoticeChangedError
 
 
 def _put_in_force(
@@ -134,17 +130,19 @@ def refuse(
     *,
     by: Principal,
     request: ConsentRequest,
+    facts: Facts,
     settings: Settings,
     clock: Clock,
     keep: Keep[RecordedEvent] = keep_nothing,
 ) -> RecordedEvent:
     """Record a refusal. A consent in force for the same purpose and recipient ends.
 
-    It ends even if the relying party was revoked, or the notice was replaced, after the consent was given.
+    It ends even if the relying party was revoked, or the notice was replaced, after the consent was given. A refusal
+    also needs no true notice: a stale or retired one can be refused.
 
     Raises:
         InvalidRequestError: no relying party offers this purpose.
-        NoticeChangedError: the notice is neither in force nor the notice of the consent.
+        NoticeChangedError: the notice is neither the latest nor the notice of the consent.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
@@ -153,7 +151,7 @@ def refuse(
         if current is None:
             _check_recipient(change.session, request)
         if current is None or request.notice_sha256 != current.notice_sha256:
-            _check_notice(change.session, request)
+            notices.require_latest(change.session, facts, purpose=request.purpose, sha256=request.notice_sha256)
         if current is not None:
             end_grant(change, vault, current, settings=settings, now=now, replaced=True)
         event = ConsentEvent(
@@ -204,7 +202,7 @@ def _find_final_event(
 def end_grant(
     change: Change, vault: Vault, grant: Grant, *, settings: Settings, now: datetime, replaced: bool = False
 ) -> RecordedEvent:
-    """End a grant inside *change*: delete its row with all dependent rows, destroy its keys, and record the event.
+    """End a grant inside *change*: delete it with all that served only it, destroy the keys, and record the event.
 
     Args:
         replaced: another decision replaces it; its key is then destroyed only after the commit.
@@ -213,9 +211,7 @@ def end_grant(
     # An expired consent ended at its expiry, not at the time of this call.
     event = events.event_for(grant, state, at=grant.valid_until if state is EventState.EXPIRED else now)
     ended_on = event.event_time.date()
-    # Foreign keys delete its templates and photos.
-    change.session.execute(delete(Grant).where(Grant.id == grant.id))
-    change.session.expunge(grant)
+    delete_grant(change, grant, after_commit=replaced)
     proofs.set_end(change.session, grant.id, on=ended_on)
     change.end(EndedKind.GRANT, grant.id, ended_as=state, on=ended_on, after_commit=replaced)
     key = notifications.find_record_key(vault, grant)

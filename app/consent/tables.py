@@ -3,7 +3,9 @@
 from datetime import date, datetime
 from uuid import UUID, uuid4
 
+from pydantic import JsonValue
 from sqlalchemy import (
+    JSON,
     CheckConstraint,
     Date,
     ForeignKey,
@@ -34,6 +36,19 @@ class Notice(Row):
     version: Mapped[int] = mapped_column(info=IMPERSONAL)
     published_at: Mapped[datetime] = mapped_column(info=IMPERSONAL)
     body: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
+    template: Mapped[bytes | None] = mapped_column(LargeBinary, info=IMPERSONAL)
+    """The text with its placeholders. A trigger refuses a new notice without it, and without its facts."""
+    facts: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON(none_as_null=True), info=IMPERSONAL)
+    """Values of the facts that the notice depends on (`app/consent/facts.py`)."""
+
+
+class RetiredNotice(Row):
+    """A notice on which no new consent can be given; a trigger refuses the grant. The next version is not retired."""
+
+    __tablename__ = "retired_notices"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("notices.sha256"), primary_key=True, info=IMPERSONAL)
+    retired_at: Mapped[datetime] = mapped_column(info=IMPERSONAL)
 
 
 class Grant(Row):

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from app.consent import permits
 from app.consent.errors import ConsentRequiredError
+from app.consent.grant_keys import renew_key
 from app.consent.tables import Grant
 from app.faces import vectors
 from app.faces.cards.card import Card
@@ -153,9 +154,7 @@ def delete_enrolment(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, cloc
             raise NotFoundError
         record_deletion(change.session, vault, subject_id=subject_id, enrolment_id=enrolment_id, now=clock())
         for grant_id in grant_ids:
-            generation = change.issue(Owner.grant(grant_id))
-            in_use = store.generations_in_use(change.session, grant_id)
-            change.drop_old_keys(Owner.grant(grant_id), keep={generation, *in_use})
+            renew_key(change, grant_id, after_commit=False)
     return change.erased_from_disk
 
 

@@ -40,6 +40,7 @@ class MaintenanceReport:
     erasures_completed: int
     expired: int
     templates_ended: int
+    photos_ended: int
     tokens_ended: int
     proofs_deleted: int
     keys_ended: int
@@ -61,6 +62,7 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
         erasures_completed=erasure.resume(vault, settings=settings, now=now),
         expired=consent.end_expired(vault, settings=settings, now=now),
         templates_ended=expiry.end_superseded_templates(vault, now=now),
+        photos_ended=expiry.end_photos_without_template(vault, now=now),
         tokens_ended=token_expiry.end_unused(vault, after_days=settings.token_unused_days, now=now),
         proofs_deleted=proofs.delete_old(vault, retention=settings.proof_retention, now=now),
         keys_ended=party_keys.end_replaced(vault, now=now),

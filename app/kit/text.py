@@ -1,6 +1,7 @@
 """Text that people wrote, pasted or saved: characters allowed in names, pasted codes, files of other programs."""
 
 import codecs
+import re
 import unicodedata
 from typing import Annotated
 
@@ -87,3 +88,11 @@ def _readable(text: str) -> str:
 
 ReadableText = Annotated[str, AfterValidator(_readable)]
 """Text that other people read."""
+
+
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|#])")
+
+
+def escape_markdown(text: str) -> str:
+    """Return *text* so that Markdown shows it as it is: a name must not become a heading or a link."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

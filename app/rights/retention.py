@@ -8,12 +8,14 @@ import tomllib
 from pathlib import Path
 from string import Template
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from app.kit.days import in_words
 from app.settings import Settings
 
 RULES = tomllib.loads(Path(__file__).with_name("retention_rules.toml").read_text("utf-8"))["rules"]
+IN_NOTICES = ("consent_days", "consent_max_days", "superseded_template_days", "callback_days", "erasure_retention")
+"""The times that notices state as they are; others are part of a sentence."""
 MAINTENANCE = "the maintenance run: the service starts it by itself, and `mien sweep` starts it too"
 
 
@@ -72,11 +74,23 @@ def fill_in(texts: dict[str, str], words: dict[str, str]) -> dict[str, str]:
     return {name: Template(text).substitute(words) for name, text in texts.items() if name != "setting"}
 
 
+def notice_facts(settings: Settings) -> dict[str, tuple[JsonValue, str]]:
+    """Return each time that a notice can state: its value in days, and its words."""
+    times, words = days(settings), notice_words(settings)
+    values: dict[str, JsonValue] = {
+        **{name: times[name] for name in words if name in times},
+        "retention_period": [times["consent_days"], times["consent_max_days"]],
+        "renewal": times["renewal_days"],
+        "proof": times["proof_retention"],
+    }
+    return {name: (values[name], text) for name, text in words.items()}
+
+
 def notice_words(settings: Settings) -> dict[str, str]:
-    """Return the values for the placeholders of the shipped notices."""
+    """Return each time that a notice can state, in words."""
     words = days_in_words(settings)
     return {
-        **words,
+        **{name: words[name] for name in IN_NOTICES},
         "retention_period": f"{words['consent_days']}, or until another day you choose when consenting, at most "
         f"{words['consent_max_days']} ahead; renewed only if you are asked and say yes again; ended at once by "
         "withdrawal",

@@ -10,15 +10,15 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 
+from app.consent.grant_keys import renew_key
 from app.kit.crash_points import operation
 from app.subjects import service as subjects
 from app.templates import store
 from app.templates.log_entries import record_entry
-from app.templates.tables import EngineRow, Template
+from app.templates.tables import EngineRow, Photo, Template
 from app.transparency.log.entries import LoggedAct, append_open_entry, record_or_note_unrecorded
-from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
 from app.web.callers import UnauthenticatedError
 
@@ -39,6 +39,31 @@ def end_superseded_templates(vault: Vault, *, now: datetime) -> int:
     return ended
 
 
+@operation("ending photos")
+def end_photos_without_template(vault: Vault, *, now: datetime) -> int:
+    """End kept photos whose enrolment has no template left: nothing is left to renew. Return how many.
+
+    The end of the last template ends its photos too. This finds photos that an earlier version of Mien left.
+    """
+    ended, orphaned = 0, Photo.enrolment_id.not_in(select(Template.enrolment_id))
+    page = select(Photo.enrolment_id).where(orphaned).distinct().limit(PAGE)
+    while True:
+        with vault.data.read() as session:
+            enrolment_ids = session.scalars(page).all()
+        if not enrolment_ids:
+            return ended
+        with vault.change() as change:
+            count = select(func.count()).select_from(Photo).where(orphaned, Photo.enrolment_id.in_(enrolment_ids))
+            photos = change.session.scalar(count) or 0
+            for grant_id in store.drop_photos_without_template(change.session, enrolment_ids):
+                renew_key(change, grant_id, after_commit=True)
+            if photos:
+                append_open_entry(
+                    change.session, LoggedAct.RETENTION_RUN, photos_ended=photos, on=now.date().isoformat()
+                )
+            ended += photos
+
+
 def _is_due(today: date) -> ColumnElement[bool]:
     """Select the templates to end, except those of subjects under erasure: the erasure deletes them."""
     engines = select(EngineRow.weights_sha256).where(EngineRow.templates_end_on <= today)
@@ -54,14 +79,9 @@ def _page(vault: Vault, due: ColumnElement[bool]) -> Sequence[UUID]:
 def _end(change: Change, vault: Vault, rows: Collection[Template], *, now: datetime) -> None:
     change.session.execute(delete(Template).where(Template.id.in_([row.id for row in rows])))
     emptied = store.drop_photos_without_template(change.session, {row.enrolment_id for row in rows})
-    for grant_id in {row.grant_id for row in rows} | emptied:
-        try:
-            change.issue(Owner.grant(grant_id))
-        except KeyGoneError:
-            # The grant ended in a commit that failed. The purge of dead rows removes the rest.
-            continue
     # After the commit: a crash before it would leave dead rows, which the purge cannot tell from withdrawn ones.
-    store.drop_old_keys_after_commit(change)
+    for grant_id in {row.grant_id for row in rows} | emptied:
+        renew_key(change, grant_id, after_commit=True)
     counts = Counter((row.subject_id, row.enrolment_id, row.engine_id, row.weights_sha256) for row in rows)
     for (subject_id, enrolment_id, engine, weights), count in counts.items():
         write = partial(

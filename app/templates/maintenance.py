@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import delete, select, union
 from sqlalchemy.orm import Session
 
+from app.consent.grant_keys import generations_in_use
 from app.consent.tables import Grant
 from app.templates.log_entries import record_deletion
-from app.templates.store import generations_in_use
 from app.templates.tables import Photo, Template
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.vault import dead_rows

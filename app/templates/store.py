@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import delete, select, union
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.consent.grant_keys import generations_in_use
 from app.consent.tables import Grant
 from app.faces import vectors
 from app.faces.cards.card import Card
@@ -184,12 +185,6 @@ def drop_enrolment(session: Session, *, subject_id: UUID, enrolment_id: UUID) ->
         grant_ids |= set(session.scalars(select(table.grant_id).where(*selected)))
         session.execute(delete(table).where(*selected))
     return grant_ids
-
-
-def generations_in_use(session: Session, grant_id: UUID) -> set[int]:
-    """Return the generations of a grant's key that seal a row."""
-    used = (select(table.key_generation).where(table.grant_id == grant_id) for table in (Template, Photo))
-    return set(session.scalars(union(*used)))
 
 
 def drop_old_keys_after_commit(change: Change) -> None:

@@ -38,6 +38,7 @@ from app.vault.vault import Vault
 from app.verification.policy import decide
 from app.verification.service import VerificationRequest, verify
 from app.web.callers import token_digest
+from tests.consent.drafts import facts_of
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool, prepare, settings_for, skip_fsync
 from tests.support.toy_engine import _DIMENSIONS, _PHASES, _WAVES, toy_card
@@ -100,7 +101,13 @@ class Scenario:
                 purpose=Purpose.VERIFICATION, relying_party_id=party.id, notice_sha256=self._notice
             )
             given = consent.give(
-                self.vault, by=me, request=asked, chosen_end=None, settings=self.settings, now=self.now
+                self.vault,
+                by=me,
+                request=asked,
+                facts=facts_of(),
+                chosen_end=None,
+                settings=self.settings,
+                now=self.now,
             )
             grants.append(given.grant)
         enrolment.enrol(

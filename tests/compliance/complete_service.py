@@ -1,14 +1,13 @@
 """A service that meets every requirement of `live`."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from app.faces.permit import Purpose
-from app.vault.vault import Vault
-from tests.consent.drafts import publish, shipped
+from app.compliance import shipped_notices
+from app.consent.facts import Facts
+from app.consent.notice_template import NoticeError
 from tests.support.service_fixture import MovableClock, RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
 
@@ -32,22 +31,20 @@ def kek_apart(root: Path) -> Path:
     return there
 
 
-def in_name(body: bytes, *, version: int) -> bytes:
-    """Return a shipped notice that names the controller."""
-    text = re.sub(r'(?m)^party_name = "Demonstration.*$', f'party_name = "{NAME}"', body.decode(), count=1)
-    return re.sub(r"(?m)^version = \d+$", f"version = {version}", text, count=1).encode()
-
-
-def publish_in_name(vault: Vault, clock: MovableClock, *purposes: Purpose, version: int = 50) -> None:
-    """Put notices in force that name the controller."""
-    for purpose in purposes or tuple(Purpose):
-        publish(vault, in_name(shipped(purpose), version=version), now=clock())
+def publish_in_name(service: RunningService, facts: Facts | None = None) -> None:
+    """Put the shipped notices in force with the controller of the service, or of *facts*."""
+    with service.vault.data.write() as session:
+        shipped_notices.publish_shipped(session, facts or service.facts, now=service.clock())
 
 
 @contextmanager
 def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[RunningService]:
-    """Serve in `live` with every requirement met, except for the settings in *more*."""
+    """Serve in `live` with every requirement met, except for the settings in *more*.
+
+    If one of them is missing, no notice is published: it would have to state it.
+    """
     clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WHO, **more}
     with serving(root, pool, toy_card(), clock=clock, **settings) as service:
-        publish_in_name(service.vault, clock)
+        with suppress(NoticeError):
+            publish_in_name(service)
         yield service

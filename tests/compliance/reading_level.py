@@ -2,7 +2,7 @@
 
 import re
 
-from app.consent.notices import FENCE
+from app.consent.notice_template import FENCE
 
 _CODE = re.compile(r"`[^`]*`")
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*|\d[\d.,]*")

@@ -1,7 +1,7 @@
 """The live profile: each requirement in turn, and the service while one is missing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.compliance.live_requirements import policy
 from app.compliance.live_requirements import service as requirements
+from app.compliance.notice_facts import DEMONSTRATION_PARTY
 from app.consent import notices
+from app.consent.notice_template import controllers, front_matter
 from app.faces.cards.card import load_card, parse_card
 from app.faces.cards.operating_point import choose_operating_point
 from app.faces.permit import Purpose
@@ -19,7 +20,7 @@ from app.main import ROUTERS
 from app.parties import service as parties
 from app.settings import DEMONSTRATION, UNNAMED, Settings
 from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
-from tests.consent.drafts import draft, publish, shipped
+from tests.consent.drafts import facts_of, shipped
 from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
@@ -42,14 +43,18 @@ ALWAYS = {
 """The other POST routes: recovery, and proof."""
 
 
-def door(service: RunningService, **description: str) -> Party:
+LIVE: dict[str, Any] = {"profile": "live", **WHO}
+"""The settings that notices state."""
+
+
+def door(service: RunningService, purposes: Sequence[Purpose] = (Purpose.VERIFICATION,), **description: str) -> Party:
     """Add a relying party with a complete description."""
     with service.vault.data.write() as session:
         party, key = parties.add(
             session,
             name="Door",
             contact="door@example.org",
-            purposes=[Purpose.VERIFICATION],
+            purposes=purposes,
             alternative="a key card",
             now=service.clock(),
             **{**DESCRIPTION, **description},
@@ -86,8 +91,15 @@ def _undescribed(service: RunningService) -> None:
     service.party("Gate")
 
 
-def _unnamed(service: RunningService) -> None:
-    publish(service.vault, draft(version=99), now=service.clock())
+def _stale(service: RunningService) -> None:
+    door(service)
+    publish_in_name(service, facts_of(**{**LIVE, "consent_days": 90}))
+
+
+def _none_published(service: RunningService) -> None:
+    door(service, purposes=[Purpose.IDENTIFICATION])
+    with service.vault.data.write() as session:
+        notices.retire(session, Purpose.IDENTIFICATION, now=service.clock())
 
 
 LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]] = {
@@ -95,7 +107,12 @@ LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]]
         name: ({name: None}, lambda _service: None, f"MIEN_{name.upper()}") for name in WHO if name != "controller_name"
     },
     "a relying party's words": ({}, _undescribed, "relying party Gate: lacks its context and its legal basis"),
-    "a notice in its name": ({}, _unnamed, "notice verification (en, version 99): names Demonstration controller"),
+    "a true notice for verification": (
+        {},
+        _stale,
+        "notice verification (en, version 5): names Example Canteen Ltd as ",
+    ),
+    "a notice that is not retired": ({}, _none_published, "notice identification: a relying party asks for this"),
 }
 
 
@@ -106,12 +123,15 @@ def test_a_missing_requirement_is_named_with_the_next_step(root: Path, pool: Sha
         without(service)
         found = reasons(service)
 
+    # Without a setting of the controller no notice could be published; that is the second reason.
+    found = [one for one in found if "notice template_renewal" not in one]
     assert len(found) == 1, found
     assert text in found[0]
 
 
 def test_without_a_name_there_is_no_controller_and_no_notice_names_it(root: Path, pool: SharedPool) -> None:
     with live(root, pool, controller_name=None) as service:
+        door(service)
         found = " ".join(reasons(service))
 
     assert "MIEN_CONTROLLER_NAME" in found
@@ -137,8 +157,9 @@ def test_keys_have_to_be_apart(root: Path) -> None:
 def test_an_engine_that_misses_the_target_in_a_group_is_not_accepted(root: Path, service: RunningService) -> None:
     settings = settings_for(root, profile="live", **WHO)
     on_average = settings.model_copy(update={"target_group": "all"})
-    real = requirements.check(service.vault, settings=on_average, card=load_card("face_recognition"))
-    toy = requirements.check(service.vault, settings=settings, card=toy_card())
+    facts = service.facts
+    real = requirements.check(service.vault, settings=on_average, card=load_card("face_recognition"), facts=facts)
+    toy = requirements.check(service.vault, settings=settings, card=toy_card(), facts=facts)
     (found,) = [one for one in real.requirements if one.name == "error rates"]
 
     assert not found.met
@@ -155,7 +176,7 @@ def test_an_engine_that_keeps_the_target_in_every_labelled_group_is_accepted_wit
     root: Path, service: RunningService, engine: str, times: int
 ) -> None:
     settings = settings_for(root, profile="live", engine=engine, **WHO)
-    found = requirements.check(service.vault, settings=settings, card=load_card(engine))
+    found = requirements.check(service.vault, settings=settings, card=load_card(engine), facts=service.facts)
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [True]
     assert f"IS MISSED, by up to {times} times" in found.warnings[0]
@@ -166,7 +187,7 @@ def test_a_card_without_labelled_groups_is_not_accepted(root: Path, service: Run
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
     settings = settings_for(root, profile="live", **WHO)
-    found = requirements.check(service.vault, settings=settings, card=parse_card(document))
+    found = requirements.check(service.vault, settings=settings, card=parse_card(document), facts=service.facts)
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 
@@ -174,7 +195,7 @@ def test_a_card_without_labelled_groups_is_not_accepted(root: Path, service: Run
 def test_consents_to_the_demonstration_do_not_count_for_the_controller(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card(), kek_file=kek_apart(root)) as service:
         service.enrolled(party=door(service))
-        publish_in_name(service.vault, service.clock)
+        publish_in_name(service, facts_of(**LIVE))
     with live(root, pool) as service:
         found = reasons(service)
 
@@ -184,7 +205,7 @@ def test_consents_to_the_demonstration_do_not_count_for_the_controller(root: Pat
 
 def test_the_shipped_notices_name_the_demonstration() -> None:
     for purpose in Purpose:
-        assert policy.DEMONSTRATION_PARTY in str(notices.front_matter(shipped(purpose))["pii_controllers"])
+        assert controllers(front_matter(shipped(purpose))) == [DEMONSTRATION_PARTY]
 
 
 def test_while_a_requirement_is_missing_no_face_is_used_and_rights_are_answered(root: Path, pool: SharedPool) -> None:
@@ -198,7 +219,7 @@ def test_while_a_requirement_is_missing_no_face_is_used_and_rights_are_answered(
         consent_request = {
             "purpose": "verification",
             "relying_party_id": party.id,
-            "notice_sha256": service.notice("verification"),
+            "notice_sha256": consent["notice_sha256"],
         }
         refused = [
             service.client.post("/v1/subjects", json={"declared_adult": True}),
@@ -228,13 +249,13 @@ def test_while_a_requirement_is_missing_no_face_is_used_and_rights_are_answered(
 
 def test_a_refusal_is_accepted_because_it_ends_a_consent(root: Path, pool: SharedPool) -> None:
     with live(root, pool) as service:
-        person, party, _ = service.enrolled(party=door(service))
+        person, party, consent = service.enrolled(party=door(service))
     with live(root, pool, authority=None) as service:
         person.client = service.client
         refusal = {
             "purpose": "verification",
             "relying_party_id": party.id,
-            "notice_sha256": service.notice("verification"),
+            "notice_sha256": consent["notice_sha256"],
             "decision": "refused",
         }
         refused = person("POST", "/v1/me/consents", json=refusal)

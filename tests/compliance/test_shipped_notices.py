@@ -9,12 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.compliance import shipped_notices
-from app.consent import notices
+from app.consent import notice_template
+from app.consent.facts import Facts
+from app.faces.cards.card import load_card
 from app.kit.days import in_words
 from app.rights import retention
 from app.settings import Settings
 from tests.compliance import reading_level
-from tests.consent.drafts import draft, publish, shipped
+from tests.compliance.complete_service import WHO
+from tests.consent.drafts import draft, facts_of, publish, shipped
 from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
@@ -26,23 +29,23 @@ MAX_GRADE = 5.0
 MAX_SENTENCE_WORDS = 22
 
 
-def outdated_warnings(lines: list[Any]) -> list[Any]:
-    return [line for line in lines if line["event"].startswith("a notice in force differs")]
+def stale_warnings(lines: list[Any]) -> list[Any]:
+    return [line for line in lines if line["event"].startswith("a notice is stale")]
 
 
-def published(service: RunningService, settings: Settings) -> dict[str, tuple[int, bool]]:
+def published(service: RunningService, facts: Facts) -> dict[str, tuple[int, bool]]:
     with service.vault.data.write() as session:
-        done = shipped_notices.publish_shipped(session, settings, now=service.clock())
+        done = shipped_notices.publish_shipped(session, facts, now=service.clock())
     return {str(one.head.purpose): (one.head.version, one.new) for one in done}
 
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_time_in_a_notice_comes_from_the_settings(file: Path) -> None:
-    plain, other = (shipped_notices.render(file, settings) for settings in (Settings(), Settings(**OTHER)))
-    period = notices.front_matter(other)["retention_period"]
+    plain, other = (shipped_notices.render(file, facts) for facts in (facts_of(), facts_of(**OTHER)))
+    period = notice_template.front_matter(other)["retention_period"]
 
-    assert notices.parse(plain).version == shipped_notices.VERSION
-    assert notices.front_matter(plain)["retention_period"] in plain.decode()
+    assert notice_template.parse(plain).version == shipped_notices.VERSION
+    assert notice_template.front_matter(plain)["retention_period"] in plain.decode()
     assert period == retention.notice_words(Settings(**OTHER))["retention_period"]
     assert "90 days" in period
     assert "180 days" in period
@@ -51,8 +54,10 @@ def test_every_time_in_a_notice_comes_from_the_settings(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
-def test_a_notice_is_easy_to_read(file: Path) -> None:
-    notice = shipped_notices.render(file, Settings()).decode()
+@pytest.mark.parametrize("engine", ["face_recognition", "sface"])
+@pytest.mark.parametrize("settings", [{}, {"profile": "live", **WHO}], ids=["prototype", "live"])
+def test_a_notice_is_easy_to_read(file: Path, engine: str, settings: dict[str, Any]) -> None:
+    notice = shipped_notices.render(file, facts_of(load_card(engine), **settings)).decode()
 
     assert reading_level.grade(notice) <= MAX_GRADE
     assert max(map(len, reading_level.sentences(notice))) <= MAX_SENTENCE_WORDS
@@ -68,7 +73,7 @@ def test_the_reading_level_rises_with_longer_words_and_sentences() -> None:
 
 @pytest.mark.parametrize("none", [{"proof_retention": "0"}, {"renewal_days": 0}])
 def test_a_notice_promises_no_proof_or_renewal_that_the_settings_turn_off(none: dict[str, Any]) -> None:
-    text = shipped_notices.render(shipped_notices.files()[-1], Settings(**none)).decode()
+    text = shipped_notices.render(shipped_notices.files()[-1], facts_of(**none)).decode()
 
     assert ("no proof stays" in text) == ("proof_retention" in none)
     assert ("In its last" in text) == ("renewal_days" not in none)
@@ -98,7 +103,7 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
     for root, more in ((plain, {}), (other, OTHER)):
         with capture_logs() as lines, serving(root, pool, toy_card(), **more) as service:
             digest = service.notice("verification")
-            found.append((digest, service.client.get(f"/v1/notices/{digest}").text, outdated_warnings(lines)))
+            found.append((digest, service.client.get(f"/v1/notices/{digest}").text, stale_warnings(lines)))
 
     assert found[0][0] != found[1][0]
     assert found[0][0] == hashlib.sha256(shipped("verification")).hexdigest()
@@ -106,39 +111,33 @@ def test_a_new_service_with_other_settings_publishes_other_texts(tmp_path: Path,
     assert [one[2] for one in found] == [[], []]
 
 
-def test_a_changed_setting_is_logged_and_published_by_command(root: Path, pool: SharedPool) -> None:
-    with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as service:
+def test_a_prototype_publishes_the_shipped_notices_anew_when_a_setting_changed(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card()) as service:
         before = service.notice("verification")
-        first = published(service, service.settings)
-        second = published(service, service.settings)
+    with capture_logs() as lines, serving(root, pool, toy_card(), **OTHER) as service:
         after = service.notice("verification")
-    with capture_logs() as quiet, serving(root, pool, toy_card(), **OTHER):
-        pass
+        again = published(service, service.facts)
 
-    assert {one["purpose"] for one in outdated_warnings(lines)} == {
-        "verification",
-        "identification",
-        "template_renewal",
+    assert {(one["purpose"], one["version"]) for one in lines if "people are asked anew" in one["event"]} == {
+        ("verification", NEXT),
+        ("identification", NEXT),
+        ("template_renewal", NEXT),
     }
-    assert set(first.values()) == {(NEXT, True)}
-    assert set(second.values()) == {(NEXT, False)}
+    assert stale_warnings(lines) == []
+    assert set(again.values()) == {(NEXT, False)}
     assert before != after
-    assert outdated_warnings(quiet) == []
 
 
-def test_an_outdated_notice_of_the_controller_is_found_too(service: RunningService) -> None:
+def test_a_shipped_text_takes_the_place_of_the_demonstrations(service: RunningService) -> None:
     publish(service.vault, draft(version=9), now=service.clock())
-    with service.vault.data.read() as session:
-        same = list(shipped_notices.outdated(session, service.settings))
-        other = list(shipped_notices.outdated(session, Settings(**OTHER)))
-    found = published(service, service.settings)
 
-    assert same == []
-    assert len(other) == 3
-    assert found["verification"] == (10, True), "the shipped text takes the place of another"
+    assert published(service, service.facts)["verification"] == (10, True)
 
 
-def test_the_command_prints_version_and_change_of_each_notice(root: Path) -> None:
+@pytest.mark.service
+def test_the_command_prints_version_and_change_of_each_notice(tmp_path: Path) -> None:
+    root = tmp_path / "service"
+    prepare(root, load_card("face_recognition"))
     first = run_here(root, "notice", "publish-shipped", "--json")
     changed = run_here(root, "notice", "publish-shipped", "--json", MIEN_CONSENT_DAYS="90")
     people = run_here(root, "notice", "publish-shipped", MIEN_CONSENT_DAYS="90")
@@ -153,9 +152,8 @@ def test_a_notice_of_release_0_1_0_gets_a_newer_version(root: Path, pool: Shared
         with service.vault.data.write() as session:
             session.connection().exec_driver_sql("DROP TRIGGER notices_never_delete")
             session.connection().exec_driver_sql("DELETE FROM notices")
-            old = shipped("verification").replace(b"version = 3\n", b"version = 1\n").replace(b"renewed only", b"only")
-            notices.publish(session, body=old, now=service.clock())
-        found = published(service, service.settings)
+        publish(service.vault, draft(version=1), now=service.clock())
+        found = published(service, service.facts)
 
     assert found == dict.fromkeys(
         ("verification", "identification", "template_renewal"), (shipped_notices.VERSION, True)

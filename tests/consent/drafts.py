@@ -2,26 +2,41 @@
 
 import re
 from datetime import datetime
+from typing import Any
 
-from app.compliance import shipped_notices
-from app.consent import notices
+from app.compliance import notice_facts, shipped_notices
+from app.consent import notice_template, notices
+from app.consent.facts import Facts
+from app.faces.cards.card import Card
 from app.settings import Settings
 from app.vault.vault import Vault
+from tests.support.toy_engine import toy_card
 
 
 def draft(purpose: str = "verification", *, version: int, words: str = "New words.") -> bytes:
-    """Return the shipped notice for *purpose* as another version, with *words* added."""
-    changed, found = re.subn(r"(?m)^version = \d+$", f"version = {version}", shipped(purpose).decode())
+    """Return the shipped notice for *purpose*, with its placeholders, as another version with *words* added."""
+    template = (shipped_notices.DIRECTORY / f"{purpose}.en.md").read_text()
+    changed, found = re.subn(r"(?m)^version = \$version$", f"version = {version}", template)
     assert found == 1
     return f"{changed}\n{words}\n".encode()
 
 
 def shipped(purpose: str) -> bytes:
-    """Return the notice that ships for *purpose*, as a service with the defaults publishes it."""
-    return shipped_notices.render(shipped_notices.DIRECTORY / f"{purpose}.en.md", Settings())
+    """Return the notice that ships for *purpose*, as a service with the defaults and the toy engine publishes it."""
+    return shipped_notices.render(shipped_notices.DIRECTORY / f"{purpose}.en.md", facts_of())
 
 
-def publish(vault: Vault, body: bytes, *, now: datetime) -> str:
-    """Put a notice in force; returns its digest."""
+def filled(template: bytes, facts: Facts | None = None) -> bytes:
+    """Return a notice as people read it."""
+    return notice_template.fill(template, facts or facts_of(), version=1).body
+
+
+def facts_of(card: Card | None = None, **settings: Any) -> Facts:
+    """Return the facts of a service with these settings, by default with the toy engine."""
+    return notice_facts.collect(Settings(**settings), card or toy_card())
+
+
+def publish(vault: Vault, template: bytes, *, now: datetime, facts: Facts | None = None) -> str:
+    """Fill a notice, by default with the facts of the defaults and the toy engine, and put it in force."""
     with vault.data.write() as session:
-        return notices.publish(session, body=body, now=now)[0].sha256
+        return notices.publish_template(session, template, facts or facts_of(), now=now)[0].sha256

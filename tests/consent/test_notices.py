@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from app.consent import notices
-from app.consent.notices import NoticeError
+from app.consent import notice_template
+from app.consent.notice_template import NoticeError
 from app.faces.permit import Purpose
-from tests.consent.drafts import draft, publish, shipped
+from tests.consent.drafts import draft, facts_of, filled, publish, shipped
 from tests.consent.spies import count
 from tests.support.service_fixture import RunningService
 
@@ -29,9 +29,9 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(service: RunningS
 def test_a_superseded_notice_stays_readable(service: RunningService) -> None:
     old = service.notice("verification")
     before = service.client.get(f"/v1/notices/{old}").content
-    body = draft(version=4)
+    body = filled(draft(version=4))
 
-    new = publish(service.vault, body, now=service.clock())
+    new = publish(service.vault, draft(version=4), now=service.clock())
 
     assert service.notice("verification") == new == hashlib.sha256(body).hexdigest()
     assert service.client.get(f"/v1/notices/{new}").content == body
@@ -89,10 +89,10 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
     ids=range(18),
 )
 def test_a_malformed_notice_is_refused(broken: bytes) -> None:
-    assert notices.parse(draft(version=4)).version == 4
+    assert notice_template.fill(draft(version=4), facts_of(), version=1).header.version == 4
 
     with pytest.raises(NoticeError):
-        notices.parse(broken)
+        notice_template.fill(broken, facts_of(), version=1)
 
 
 def test_a_notice_too_long_for_a_receipt_is_refused(service: RunningService) -> None:

@@ -225,6 +225,7 @@ def test_a_renewal_that_waits_past_the_expiry_is_refused(service: RunningService
                 by=by,
                 consent_id=UUID(consent["consent_id"]),
                 notice_sha256=consent["notice_sha256"],
+                facts=service.facts,
                 chosen_end=None,
                 settings=service.settings,
                 clock=service.clock,

@@ -48,6 +48,7 @@ from tests.crash.preparations import (
     half_withdrawn,
     key_replaced,
     notice_changed,
+    photos_left,
     restored,
     rotated,
     superseded,
@@ -476,4 +477,5 @@ OPERATIONS = (
     Operation("renewing a template", superseded, OperatorCommand(_renew_templates)),
     Operation("renewing a template: unusable photos", superseded, OperatorCommand(_fail_to_renew)),
     Operation("maintenance: templates of an older engine", superseded_for_long, OperatorCommand(_maintain)),
+    Operation("maintenance: photos without a template", photos_left, OperatorCommand(_maintain)),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
 from app.backup.create import back_up
@@ -21,6 +22,7 @@ from app.kit import crash_points
 from app.kit.version import __version__
 from app.parties import service as parties
 from app.templates import engine_history
+from app.templates.tables import Template
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.tables import KeyUse
@@ -109,6 +111,14 @@ def with_photos(service: RunningService) -> Story:
     answer = enrol(story.ada, [story.about["consent"]], PHOTOS, keep_photos="true")
     assert answer.status_code == 201, answer.text
     return replace(story, about={**story.about, "enrolment": answer.json()["enrolment_id"]})
+
+
+def photos_left(service: RunningService) -> Story:
+    """Ada's photos are kept, and the template that they served is gone, as an earlier version left it."""
+    story = with_photos(service)
+    with service.vault.data.write() as session:
+        session.execute(delete(Template).where(Template.enrolment_id == UUID(story.about["enrolment"])))
+    return replace(story, references=story.references[1:])
 
 
 def superseded(service: RunningService) -> Story:

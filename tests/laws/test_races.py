@@ -217,7 +217,15 @@ def _enrolled(
         mine = (Token.subject_id == subject_id, Token.kind == TokenKind.ACCESS)
         by = Principal(Role.PERSON, subject_id, session.scalars(select(Token.id).where(*mine)).one())
     asked = consent.ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=UUID(party_id), notice_sha256=notice)
-    given = consent.give(service.vault, by=by, request=asked, chosen_end=None, settings=service.settings, now=now).grant
+    given = consent.give(
+        service.vault,
+        by=by,
+        request=asked,
+        facts=service.facts,
+        chosen_end=None,
+        settings=service.settings,
+        now=now,
+    ).grant
     enrolment.enrol(
         service.vault,
         faces,

@@ -178,9 +178,7 @@ def test_policy_access_document_and_notice_say_the_same(configured_service: Runn
     days = f"{configured_service.settings.consent_days} days"
 
     assert document(configured_service.person())["retention"] == published
-    assert (days in notice) == (configured_service.settings.consent_days == 365), (
-        "the notice was published under the defaults"
-    )
+    assert days in notice
     assert any(days in rule["how_long"] for rule in published)
 
 

@@ -20,6 +20,8 @@ from sqlalchemy import event
 from starlette.types import ASGIApp
 
 from app import startup
+from app.compliance import notice_facts
+from app.consent.facts import Facts
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
 from app.faces.permit import ImageStatement, Permit, Purpose
@@ -184,6 +186,8 @@ class RunningService:
     pool: SharedPool
     clock: MovableClock
     client: httpx.Client
+    facts: Facts
+    """The facts that its notices state."""
 
     def person(self, name: str | None = "Ada Canary") -> Person:
         """Register a subject."""
@@ -262,11 +266,12 @@ def settings_for(root: Path, **more: Any) -> Settings:
     )
 
 
-def prepare(root: Path) -> None:
-    """Make both databases in *root*, migrated, with the shipped notices."""
+def prepare(root: Path, card: Card | None = None) -> None:
+    """Make both databases in *root*, migrated, with the notices that ship, for the engine of *card* (default: toy)."""
     settings = settings_for(root)
     vault = open_vault(settings)
-    startup.prepare(vault, settings, startup.Run.MIGRATE)
+    facts = notice_facts.collect(settings, card or toy_card())
+    startup.prepare(vault, settings, startup.Run.MIGRATE, facts=facts)
     vault.checkpoint_all()
     vault.data.close()
     vault.register.store.close()
@@ -298,7 +303,7 @@ def serving(
         listening(app) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, verify=UNUSED_TLS) as client,
     ):
-        yield RunningService(root, settings, vault, pool, clock, client)
+        yield RunningService(root, settings, vault, pool, clock, client, app.state.notice_facts)
 
 
 class QuickServer(uvicorn.Server):

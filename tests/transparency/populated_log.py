@@ -26,6 +26,7 @@ from app.transparency.log import batch
 from app.vault.vault import Vault
 from app.verification.service import VerificationRequest, verify
 from app.web.callers import Principal, token_digest
+from tests.consent.drafts import facts_of
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
 from tests.support.toy_engine import toy_card
@@ -100,7 +101,15 @@ class PopulatedLog:
 
     def _consent(self, me: Principal, door: Door, notice: str) -> UUID:
         request = ConsentRequest(purpose=Purpose.VERIFICATION, relying_party_id=door.id, notice_sha256=notice)
-        given = consent.give(self.vault, by=me, request=request, chosen_end=None, settings=SETTINGS, now=self.now)
+        given = consent.give(
+            self.vault,
+            by=me,
+            request=request,
+            facts=facts_of(),
+            chosen_end=None,
+            settings=SETTINGS,
+            now=self.now,
+        )
         door.references.append(str(given.grant.subject_ref))
         return given.grant.id
 

@@ -13,14 +13,15 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from app.compliance import shipped_notices
-from app.consent.notices import parse
+from app.consent.notice_template import parse
 from app.faces.permit import Purpose
-from app.settings import DEMONSTRATION, Settings
+from app.settings import DEMONSTRATION
 from app.transparency.receipts import content
 from app.transparency.verify import receipt as receipts
 from app.transparency.verify import vocabulary
 from app.transparency.verify.receipt import Receipt
 from tests.architecture.source import ROOT
+from tests.consent.drafts import facts_of
 from tests.transparency.signed_bundles import (
     AT,
     DOOR,
@@ -83,7 +84,7 @@ def test_there_is_a_receipt_of_every_kind() -> None:
 
 @pytest.mark.parametrize("file", shipped_notices.files(), ids=lambda file: file.name)
 def test_every_shipped_notice_gives_a_receipt(file: Any) -> None:
-    body = shipped_notices.render(file, Settings())
+    body = shipped_notices.render(file, facts_of())
     purpose = parse(body).purpose
     receipt = as_json(consent(purpose=purpose))
     processing = receipt["pii_processing"]

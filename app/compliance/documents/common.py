@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 
+from app.compliance import notice_facts
 from app.consent import notices
+from app.consent.facts import Facts
 from app.db.data_map import Kind, Seal
 from app.db.types import Row
 from app.faces.cards.card import Card
@@ -48,6 +50,11 @@ class Source:
     card: Card
     now: datetime
 
+    @property
+    def facts(self) -> Facts:
+        """The facts that notices state."""
+        return notice_facts.collect(self.settings, self.card)
+
 
 def head(source: Source, *, title: str, law: str) -> Document:
     """Return the first fields of a document: title, law, time, controller and disclaimer."""
@@ -78,7 +85,7 @@ def purposes(source: Source) -> list[Document]:
     """Return each purpose with its legal basis, the relying parties that ask for it, and its notices."""
     with source.vault.data.read() as session:
         root = source.settings.root_path
-        in_force = notices.list_in_force(session)
+        in_force = notices.list_in_force(session, source.facts)
         addresses = {(one.purpose, one.language): f"{root}/v1/notices/{one.sha256}" for one in in_force}
     listed = recipients(source)
     return [

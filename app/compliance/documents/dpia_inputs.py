@@ -21,7 +21,7 @@ _TEXTS = tomllib.loads(Path(__file__).with_name("dpia_questions.toml").read_text
 
 def inputs(source: common.Source) -> common.Document:
     """Return the facts for the four parts of Art. 35(7), and the questions that stay open."""
-    live = live_requirements.check(source.vault, settings=source.settings, card=source.card)
+    live = live_requirements.check(source.vault, settings=source.settings, card=source.card, facts=source.facts)
     return {
         **common.head(source, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
         "processing": {

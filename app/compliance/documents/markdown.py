@@ -1,18 +1,17 @@
 """Render a document as Markdown. Every field of the document is rendered, so none can be forgotten."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from app.kit.text import escape_markdown
 
 CODE_FIELDS = {"command"}
 """Fields to type into a terminal."""
 
-_MARKS = re.compile(r"([\\`*\[\]<>|#])")
-
 
 def escaped(value: object) -> str:
     """Return a value as plain text: the name of a relying party must not become a heading or a link."""
-    return _MARKS.sub(r"\\\1", " ".join(in_words(value).split()))
+    return escape_markdown(in_words(value))
 
 
 def in_words(value: object) -> str:

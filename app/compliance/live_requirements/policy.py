@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.compliance.notice_facts import DEMONSTRATION_PARTY
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
+from app.faces.permit import Purpose
 from app.settings import Settings
-
-DEMONSTRATION_PARTY = "Demonstration controller (prototype)"
-"""The controller that the shipped notices name; it does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +24,18 @@ class PartyDescription:
     context: str | None
     legal_basis: str | None
     alternative: str
+    purposes: Sequence[Purpose]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNotice:
-    """A notice, and the controllers that it names."""
+    """A notice, the controllers that it names, and the facts in it that are no longer true."""
 
     name: str
     """Purpose, language and version."""
+    purpose: Purpose
     controllers: Sequence[str]
+    changed: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class ServiceState:
     card: Card
     parties: Sequence[PartyDescription]
     notices: Sequence[PublishedNotice]
-    """In force now."""
+    """The latest in each language, except retired ones."""
     consented: Sequence[PublishedNotice]
     """Read for a consent that is in force."""
 
@@ -83,7 +85,7 @@ def check_requirements(state: ServiceState) -> LiveReport:
     requirements = (
         *_controller(state.settings),
         *(_party(one) for one in state.parties),
-        *(_notice(state.settings, one) for one in state.notices),
+        *_notices(state),
         _consents(state.consented),
         *_keys(state.settings),
         _rates(state),
@@ -109,9 +111,27 @@ def _party(party: PartyDescription) -> Requirement:
     return _requirement("party", of=party.name, met=not lacking, found=found)
 
 
+def _notices(state: ServiceState) -> Iterator[Requirement]:
+    """Yield the requirements on notices of the purposes in use.
+
+    A purpose is in use if a relying party asks for it; template renewal, if it has a notice that is not retired.
+    """
+    asked = {purpose for party in state.parties for purpose in party.purposes}
+    for notice in state.notices:
+        if notice.purpose in asked | {Purpose.TEMPLATE_RENEWAL}:
+            yield _notice(state.settings, notice)
+    for purpose in sorted(asked - {notice.purpose for notice in state.notices}):
+        yield _requirement(
+            "notice", of=purpose, met=False, found="a relying party asks for this, but none is published"
+        )
+
+
 def _notice(settings: Settings, notice: PublishedNotice) -> Requirement:
     found = f"names {', '.join(notice.controllers) or 'no one'} as the controller"
-    return _requirement("notice", of=notice.name, met=settings.controller_name in notice.controllers, found=found)
+    if notice.changed:
+        found += f"; stale, because these facts changed: {', '.join(notice.changed)}"
+    met = settings.controller_name in notice.controllers and not notice.changed
+    return _requirement("notice", of=notice.name, met=met, found=found)
 
 
 def _consents(consented: Sequence[PublishedNotice]) -> Requirement:

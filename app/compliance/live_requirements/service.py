@@ -1,12 +1,14 @@
 """Read the state of the service and check it against the requirements of the live profile."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import exists, select
 
 from app.compliance.live_requirements import policy
 from app.consent import notices
+from app.consent.facts import Facts
+from app.consent.notice_template import controllers, front_matter
+from app.consent.notices import NoticeState, NoticeStatus
 from app.consent.tables import Grant, Notice
 from app.faces.cards.card import Card
 from app.parties.tables import RelyingParty
@@ -14,7 +16,7 @@ from app.settings import Settings
 from app.vault.vault import Vault
 
 
-def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
+def check(vault: Vault, *, settings: Settings, card: Card, facts: Facts) -> policy.LiveReport:
     """Return each live requirement, met or missing, as the service is now."""
     with vault.data.read() as session:
         active = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id)
@@ -24,21 +26,29 @@ def check(vault: Vault, *, settings: Settings, card: Card) -> policy.LiveReport:
             card=card,
             parties=[
                 policy.PartyDescription(
-                    name=party.name, context=party.context, legal_basis=party.legal_basis, alternative=party.alternative
+                    name=party.name,
+                    context=party.context,
+                    legal_basis=party.legal_basis,
+                    alternative=party.alternative,
+                    purposes=party.purposes,
                 )
                 for party in session.scalars(active)
             ],
-            notices=_published(notices.list_in_force(session)),
-            consented=_published(session.scalars(consented)),
+            notices=[_published(one.notice, one) for one in notices.list_statuses(session, facts) if _is_offered(one)],
+            consented=[_published(notice) for notice in session.scalars(consented)],
         )
     return policy.check_requirements(state)
 
 
-def _published(rows: Iterable[Notice]) -> list[policy.PublishedNotice]:
-    published = []
-    for notice in rows:
-        controllers: list[dict[str, Any]] = notices.front_matter(notice.body)["pii_controllers"]
-        names = [str(controller.get("party_name", "")) for controller in controllers]
-        name = f"{notice.purpose} ({notice.language}, version {notice.version})"
-        published.append(policy.PublishedNotice(name=name, controllers=names))
-    return published
+def _is_offered(status: NoticeStatus) -> bool:
+    return status.state is not NoticeState.RETIRED
+
+
+def _published(notice: Notice, status: NoticeStatus | None = None) -> policy.PublishedNotice:
+    changed: Sequence[str] = () if status is None else status.changed
+    return policy.PublishedNotice(
+        name=f"{notice.purpose} ({notice.language}, version {notice.version})",
+        purpose=notice.purpose,
+        controllers=controllers(front_matter(notice.body)),
+        changed=changed,
+    )

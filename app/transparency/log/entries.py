@@ -55,6 +55,7 @@ class LoggedAct(StrEnum):
     SIGNING_KEY_STOLEN = "signing_key_stolen"
     KEY_ENCRYPTION_KEY_ROTATED = "key_encryption_key_rotated"
     NOTICE_PUBLISHED = "notice_published"
+    NOTICE_RETIRED = "notice_retired"
     RELYING_PARTY_ADDED = "relying_party_added"
     RELYING_PARTY_DESCRIBED = "relying_party_described"
     RELYING_PARTY_KEY_ROTATED = "relying_party_key_rotated"
