@@ -156,9 +156,8 @@ def create_app(
         settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, metrics=metrics, clock=clock
     )
     app = _new_app(settings, lambda _app: service.running(background=background))
-    app.state.settings, app.state.clock = settings, clock
-    app.state.vault, app.state.data = vault, vault.data
-    app.state.engine, app.state.notice_facts = running_engine, facts
+    app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
+    app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
     app.state.gate = _live_gate(settings, vault, running_engine.card, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
