@@ -34,7 +34,7 @@ MAX_FORESHORTENING: Final = 1.05
 Measured: frontal 0.69-0.88, near profiles 1.17-1.56."""
 MIN_EYE_SHADE: Final = 0.2
 """Below it dark glasses cover the eyes. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
-MIN_UPRIGHT: Final = 0.0
+MIN_UPRIGHT: Final = 1.5
 """Below it a face is turned, or a negative. The measure is one of `app/faces/appearance.py`."""
 SURELY_UPRIGHT: Final = 5.0
 """Below it other turns of the picture, and its negative, are compared."""
