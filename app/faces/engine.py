@@ -66,6 +66,10 @@ class Engine(Protocol):
         """Return how far the face looks like those that the engine can describe, as `app/faces/appearance.py` does."""
         ...
 
+    def search(self, pixels: Pixels) -> list[Face]:
+        """Return all faces in a picture of up to some megapixels, searched at its own size only, in any order."""
+        ...
+
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return the vector of one face: ``dimensions`` finite numbers, of length 1 if the metric is cosine."""
         ...

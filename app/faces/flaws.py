@@ -39,7 +39,10 @@ class NoFaceError(PhotoRefusedError):
 
     slug = "no-face"
     title = "No face"
-    detail = "No face was found. Hold the camera upright, look straight into it and come closer."
+    detail = (
+        "No face was found. Hold the camera upright, look straight into it and come closer. If your face is only a small "
+        "part of the picture, cut the picture to your face."
+    )
 
 
 class SeveralFacesError(PhotoRefusedError):
@@ -103,7 +106,7 @@ class Flaw(StrEnum):
     TOO_SMALL = (
         "too_small",
         PoorQualityError,
-        "Your face is too small in this photo. Move closer to the camera and take the photo again.",
+        "Your face is too small in this photo. Come closer to the camera and take the photo again.",
     )
     BLURRED = "blurred", PoorQualityError, "Your face is blurred. Wipe the lens, hold still and take the photo again."
     TURNED_AWAY = (

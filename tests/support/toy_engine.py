@@ -58,6 +58,10 @@ class ToyEngine:
         """Return the measures of a face about which nothing is wrong."""
         return {"upright": 9.0, "eyes_visible": 9.0, "mouth_visible": 9.0}
 
+    def search(self, pixels: Pixels) -> list[Face]:
+        """Return the same faces."""
+        return self.detect(pixels)
+
     def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
         """Return a vector of the stripe's colour; some colours sleep, crash or exhaust the memory first."""
         _, right, _, left = face.box

@@ -47,6 +47,10 @@ class FaceRecognition:
                 return [self._face(pixels, rectangle) for rectangle in found]
         return []
 
+    def search(self, pixels: Pixels) -> list[Face]:
+        """Return the faces of 80 px and more."""
+        return [self._face(pixels, rectangle) for rectangle in self._detector(pixels, 0)]
+
     def _face(self, pixels: Pixels, rectangle: dlib.rectangle) -> Face:
         height, width = pixels.shape[:2]
         box = (

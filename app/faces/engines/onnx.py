@@ -60,8 +60,14 @@ class OnnxEngine:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Return all faces, found in a copy reduced to ``detect_side``."""
+        return self._detect(pixels, min(1.0, self._settings["detect_side"] / max(pixels.shape)))
+
+    def search(self, pixels: Pixels) -> list[Face]:
+        """Return the faces from about 20 px."""
+        return self._detect(pixels, 1.0)
+
+    def _detect(self, pixels: Pixels, scale: float) -> list[Face]:
         height, width, _ = pixels.shape
-        scale = min(1.0, self._settings["detect_side"] / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         self._detector.setInputSize(size)

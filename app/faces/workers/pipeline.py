@@ -1,18 +1,20 @@
-"""Steps for one image in a worker: decode, find the only face upright, check it, then embed it."""
+"""Steps for one image in a worker: decode, find the only face upright, look closer, check it, then embed it."""
 
 import io
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from app.faces.engine import Engine, Face, Pixels, Vector
+from app.faces.engine import PHOTO_SIDE, Engine, Face, Pixels, Vector
 from app.faces.flaws import Flaw
 from app.faces.quality import find_flaw, measure_quality
-from app.faces.workers.decode import decode, encode
+from app.faces.workers.close_up import find_region
+from app.faces.workers.decode import Photo, Picture, Region, check, decode, encode
 from app.faces.workers.messages import Measurement
-from app.faces.workers.upright import find_face, turn
+from app.faces.workers.upright import FoundFace, find_face, turn
 
 _SAMPLE_FACE: Final = Face(
     box=(120, 220, 220, 120),
@@ -20,6 +22,16 @@ _SAMPLE_FACE: Final = Face(
     eyes=((147.5, 150.0), (192.5, 150.0)),
     nose=(170.0, 180.0),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The only face, and the part of the photo in which it was found."""
+
+    found: FoundFace
+    reduction: float
+    region: Region | None
+    """None if the face was found in the whole photo."""
 
 
 class UnusableVectorError(Exception):
@@ -45,6 +57,7 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
     engine.detect(grey)
+    engine.search(grey)
     measured = measure_quality(grey, _SAMPLE_FACE, reduction=1.0) | dict(engine.measure_appearance(grey, _SAMPLE_FACE))
     find_flaw(measured)
     if len(vector := _vector(engine, grey, _SAMPLE_FACE)) != engine.dimensions or not _usable(vector):
@@ -52,22 +65,47 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
 
 
 def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:
-    picture = decode(image, max_pixels=max_pixels, side=engine.side)
-    if isinstance(picture, Flaw):
-        return picture
-    found = find_face(engine, picture.pixels)
-    if isinstance(found, Flaw):
-        return found
-    quality = measure_quality(found.pixels, found.face, reduction=picture.reduction) | found.appearance
+    photo = check(image, max_pixels=max_pixels)
+    if isinstance(photo, Flaw):
+        return photo
+    view = _find_view(engine, photo)
+    if isinstance(view, Flaw):
+        return view
+    found = view.found
+    quality = measure_quality(found.pixels, found.face, reduction=view.reduction) | found.appearance
     if (flaw := find_flaw(quality)) is not None:
         return flaw
     # Decoded again, larger: the vector does not depend on keep_photo, and a probe is not decoded at photo size.
-    photo = decode(image, max_pixels=max_pixels) if keep_photo else None
-    if isinstance(photo, Flaw):
-        return photo
+    kept = photo.decode(side=PHOTO_SIDE, region=view.region) if keep_photo else None
+    if isinstance(kept, Flaw):
+        return kept
     if not _usable(vector := _vector(engine, found.pixels, found.face)):
         return Flaw.BROKEN
-    return Measurement(vector, quality, encode(turn(photo.pixels, found.turns)) if photo else None)
+    return Measurement(vector, quality, encode(turn(kept.pixels, found.turns)) if kept else None)
+
+
+def _find_view(engine: Engine, photo: Photo) -> _View | Flaw:
+    """Return the only face, in the whole picture or in a part of it where the face is larger."""
+    whole = photo.decode(side=engine.side)
+    if isinstance(whole, Flaw):
+        return whole
+    first = _look(engine, whole, None)
+    if first is Flaw.NO_FACE:
+        region = find_region(engine, photo, whole, None)
+    elif isinstance(first, _View) and not first.found.turns:
+        region = find_region(engine, photo, whole, first.found.face)
+    else:
+        return first
+    if region is None or isinstance(region, Flaw):
+        return region or first
+    part = photo.decode(side=engine.side, region=region)
+    closer = part if isinstance(part, Flaw) else _look(engine, part, region)
+    return first if closer is Flaw.NO_FACE else closer
+
+
+def _look(engine: Engine, picture: Picture, region: Region | None) -> _View | Flaw:
+    found = find_face(engine, picture.pixels)
+    return found if isinstance(found, Flaw) else _View(found, picture.reduction, region)
 
 
 def _vector(engine: Engine, pixels: Pixels, face: Face) -> Vector:
