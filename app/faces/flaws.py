@@ -40,8 +40,8 @@ class NoFaceError(PhotoRefusedError):
     slug = "no-face"
     title = "No face"
     detail = (
-        "No face was found. Hold the camera upright, look straight into it and come closer. If your face is only a small "
-        "part of the picture, cut the picture to your face."
+        "No face was found. Hold the camera upright, look straight into it and come closer. If your face is small in "
+        "the picture, cut the picture to your face."
     )
 
 

@@ -69,7 +69,7 @@ def test_a_sharp_face_in_a_large_frame_is_measured_as_if_it_were_alone(
     assert found.photo is not None
 
     assert distance_between(engine, alone, found) < 0.2
-    assert found.quality["eye_distance"] == pytest.approx(alone.quality["eye_distance"], rel=0.15)
+    assert found.quality["eye_distance"] == pytest.approx(alone.quality["eye_distance"], rel=0.25)
     assert found.quality["sharpness"] > 0.05
     again = measured(engine, found.photo)
     assert isinstance(again, Measurement), "the kept photo shows the face alone, so it can be measured again"
