@@ -49,7 +49,7 @@ def find_face(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
 
 def turn(pixels: Pixels, turns: int) -> Pixels:
     """Turn a picture to the left by quarter turns."""
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+    return np.rot90(pixels, turns).copy() if turns else pixels  # dlib refuses other strides, also of one column
 
 
 def _is_sure(found: FoundFace | Flaw) -> bool:
