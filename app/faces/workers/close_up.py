@@ -9,7 +9,7 @@ from typing import Final
 
 from app.faces.engine import Engine, Face
 from app.faces.flaws import Flaw
-from app.faces.workers.decode import Photo, Picture, Region
+from app.faces.workers.decode import Picture, Region, UploadedPhoto
 
 SMALL_FACE: Final = 128
 """Pixels. The networks read crops of 112 and 150 px: a smaller face would be enlarged for them."""
@@ -21,7 +21,7 @@ _MARGIN: Final = 3.0
 """Side of the part that is cut out, relative to the longer side of the face."""
 
 
-def find_region(engine: Engine, photo: Photo, picture: Picture, face: Face | None) -> Region | Flaw | None:
+def find_region(engine: Engine, photo: UploadedPhoto, picture: Picture, face: Face | None) -> Region | Flaw | None:
     """Return the part of *photo* to look at; None if *picture* shows the face large enough, or none is found.
 
     Args:
@@ -42,7 +42,7 @@ def find_region(engine: Engine, photo: Photo, picture: Picture, face: Face | Non
     return _around(found[0], larger) if found else None
 
 
-def _decode_larger(photo: Photo, picture: Picture) -> Picture | Flaw | None:
+def _decode_larger(photo: UploadedPhoto, picture: Picture) -> Picture | Flaw | None:
     width, height = photo.size
     side = max(width, height) * min(1.0, math.sqrt(SEARCH_PIXELS / (width * height)))
     if side < MIN_GAIN * max(picture.pixels.shape):

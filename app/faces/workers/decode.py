@@ -76,7 +76,7 @@ class UploadedPhoto:
 
 
 def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | Flaw:
-    """Return the picture in *image*, or its flaw; see `check` and `Photo.decode`."""
+    """Return the picture in *image*, or its flaw; see `check` and `UploadedPhoto.decode`."""
     photo = check(image, max_pixels=max_pixels)
     return photo if isinstance(photo, Flaw) else photo.decode(side=side)
 

@@ -12,7 +12,7 @@ from app.faces.engine import PHOTO_SIDE, Engine, Face, Pixels, Vector
 from app.faces.flaws import Flaw
 from app.faces.quality import find_flaw, measure_quality
 from app.faces.workers.close_up import find_region
-from app.faces.workers.decode import Photo, Picture, Region, check, decode, encode
+from app.faces.workers.decode import Picture, Region, UploadedPhoto, check, decode, encode
 from app.faces.workers.messages import Measurement
 from app.faces.workers.upright import FoundFace, find_face, turn
 
@@ -84,7 +84,7 @@ def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int)
     return Measurement(vector, quality, encode(turn(kept.pixels, found.turns)) if kept else None)
 
 
-def _find_view(engine: Engine, photo: Photo) -> _View | Flaw:
+def _find_view(engine: Engine, photo: UploadedPhoto) -> _View | Flaw:
     """Return the only face, in the whole picture or in a part of it where the face is larger."""
     whole = photo.decode(side=engine.side)
     if isinstance(whole, Flaw):
