@@ -183,31 +183,16 @@ def decide_consent(
     """
     request = service.ConsentRequest(body.purpose, body.relying_party_id, body.notice_sha256)
     given_out = partial(_given_out, response=response)
+    give = partial(service.give, vault, by=me, request=request, facts=facts, settings=settings)
+    refuse = partial(service.refuse, vault, by=me, request=request, facts=facts, settings=settings)
 
     def record_decision(keep: Keep[DecisionOut]) -> DecisionOut:
         if body.decision is ConsentDecision.REFUSED:
-            keep_refused = keep_as(_refused_out, keep)
-            return _refused_out(
-                service.refuse(
-                    vault, by=me, request=request, facts=facts, settings=settings, clock=clock, keep=keep_refused
-                )
-            )
+            return _refused_out(refuse(clock=clock, keep=keep_as(_refused_out, keep)))
         # Not before a refusal: it can end a consent, which is always allowed.
         if gate is not None:
             gate.check()
-        keep_given, end, now = keep_as(given_out, keep), body.valid_until, clock()
-        return given_out(
-            service.give(
-                vault,
-                by=me,
-                request=request,
-                facts=facts,
-                chosen_end=end,
-                settings=settings,
-                now=now,
-                keep=keep_given,
-            )
-        )
+        return given_out(give(chosen_end=body.valid_until, now=clock(), keep=keep_as(given_out, keep)))
 
     operation = idempotency.Operation("consent", [body.model_dump_json().encode()], caller=str(me.id))
     return once(operation, DecisionOut, record_decision)

@@ -68,9 +68,7 @@ def give(
     now: datetime,
     keep: Keep[GivenConsent] = keep_nothing,
 ) -> GivenConsent:
-    """Put a consent in force and record it. A consent already in force on the same notice is left unchanged.
-
-    A consent to an older notice is ended and replaced.
+    """Put a consent in force and record it. One on the same notice stays; one on an older notice is replaced.
 
     Raises:
         InvalidRequestError: no relying party offers this purpose, or the chosen end is not allowed.
