@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.train_appearance FOLDER OUT
 
-The shipped network comes from the overview sheets of the data sets SFHQ and SFHQ-T2I (synthetic people, MIT), cut into
-single pictures, without near copies and without covered faces. The people of ``tests/images`` and the covers of
-``covers.HELD_OUT`` are not used. Each picture gives honest variants, covered ones, turned ones and negatives.
+The shipped network was trained with this recipe, in separate steps, so a run gives a similar network and other bytes.
+The pictures came from the overview sheets of SFHQ and SFHQ-T2I (synthetic people, MIT), cut into single pictures.
+Near copies and covered faces were left out. The people of ``tests/images`` and the covers of ``covers.HELD_OUT`` are
+not used. Each picture gives honest variants, covered ones, turned ones and negatives.
 """
 
 import sys

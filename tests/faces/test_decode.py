@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from app.faces.flaws import Flaw
-from app.faces.workers import decode, side_data
+from app.faces.workers import decode, strip_metadata
 
 MAX_PIXELS = 25_000_000
 
@@ -214,7 +214,7 @@ TEXTS = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_bomb_in_side_data_is_refused(kind: bytes, count: int) -> None:
-    bomb = count * chunk(kind, TEXTS[kind] + zlib.compress(bytes(side_data.MAX_INFLATED_BYTES // count + 1), 9))
+    bomb = count * chunk(kind, TEXTS[kind] + zlib.compress(bytes(strip_metadata.MAX_INFLATED_BYTES // count + 1), 9))
 
     assert decode.decode(with_chunk(saved(corner_marked(), "PNG"), bomb), max_pixels=MAX_PIXELS) is Flaw.BROKEN
 
@@ -320,8 +320,8 @@ def test_a_head_without_a_picture_is_refused_before_pillow_reads_it(
     """Pillow reads it byte by byte: 12 MB took more than ten seconds."""
     monkeypatch.setattr(Image, "open", None)
 
-    with pytest.raises(side_data.BrokenFileError):
-        side_data.strip_side_data(jpeg, "JPEG")
+    with pytest.raises(strip_metadata.BrokenFileError):
+        strip_metadata.strip_side_data(jpeg, "JPEG")
     assert decode.decode(jpeg, max_pixels=MAX_PIXELS) is Flaw.BROKEN
 
 

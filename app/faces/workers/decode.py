@@ -1,7 +1,7 @@
 """Decode untrusted bytes to upright RGB pixels, in the worker only.
 
 The first bytes decide the format, never a file name or a header of the request. Pillow receives a copy without side
-data (``side_data``): colour profiles are not applied, and the orientation comes from EXIF alone. Of an animation or a
+data (``strip_metadata``): colour profiles are not applied, and the orientation comes from EXIF alone. Of an animation or a
 multi-picture file, only the first frame is decoded.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugi
 from app.faces.engine import PHOTO_SIDE, Pixels
 from app.faces.flaws import Flaw
 from app.faces.workers.formats import recognise
-from app.faces.workers.side_data import PictureFile, add_end_marker, strip_side_data
+from app.faces.workers.strip_metadata import PictureFile, add_end_marker, strip_side_data
 
 _Answer = TypeVar("_Answer")
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.faces.flaws import Flaw
-from app.faces.workers.side_data import ImageFormat
+from app.faces.workers.strip_metadata import ImageFormat
 
 _BRANDS: Final = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), Flaw.HEIC),
