@@ -1,8 +1,8 @@
 """Decode untrusted bytes to upright RGB pixels, in the worker only.
 
 The first bytes decide the format, never a file name or a header of the request. Pillow receives a copy without side
-data (``strip_metadata``): colour profiles are not applied, and the orientation comes from EXIF alone. Of an animation or a
-multi-picture file, only the first frame is decoded.
+data (``strip_metadata``): colour profiles are not applied, and the orientation comes from EXIF alone. Of an animation
+or a multi-picture file, only the first frame is decoded.
 """
 
 import io
