@@ -36,8 +36,8 @@ MIN_EYE_SHADE: Final = 0.2
 """Below it dark glasses cover the eyes. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
 MIN_UPRIGHT: Final = 1.5
 """Below it a face is turned, or a negative. The measure is one of `app/faces/appearance.py`."""
-SURELY_UPRIGHT: Final = 5.0
-"""Below it other turns of the picture, and its negative, are compared."""
+SURE: Final = {"upright": 5.0, "eyes_visible": 0.5, "mouth_visible": 1.0}
+"""Below one of them, other turns of the picture, and its negative, are compared."""
 MIN_EYES_VISIBLE: Final = -2.5
 """Below it the eyes are covered."""
 MIN_MOUTH_VISIBLE: Final = 0.3
@@ -87,14 +87,18 @@ def find_flaw(quality: Mapping[str, float]) -> Flaw | None:
         Flaw.TOO_DARK: quality["brightness"] < MIN_BRIGHTNESS,
         Flaw.TOO_BRIGHT: quality["glare"] > MAX_GLARE,
         Flaw.BLURRED: quality["sharpness"] < MIN_SHARPNESS,
-        Flaw.COVERED: quality["eye_shade"] < MIN_EYE_SHADE or is_covered(quality),
+        Flaw.COVERED: _is_covered(quality),
     }
     return next((flaw for flaw, applies in found.items() if applies), None)
 
 
-def is_covered(quality: Mapping[str, float]) -> bool:
+def _is_covered(quality: Mapping[str, float]) -> bool:
     """Return whether the eyes or the mouth cannot be seen."""
-    return quality["eyes_visible"] < MIN_EYES_VISIBLE or quality["mouth_visible"] < MIN_MOUTH_VISIBLE
+    return (
+        quality["eye_shade"] < MIN_EYE_SHADE
+        or quality["eyes_visible"] < MIN_EYES_VISIBLE
+        or quality["mouth_visible"] < MIN_MOUTH_VISIBLE
+    )
 
 
 class _Frame:

@@ -88,6 +88,18 @@ def test_a_turned_photo_is_refused_or_matches_its_owner_alone(
     assert degrees not in {15, 90, 180, 270} or taken.keys() == upright.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "degrees"),
+    # Points of the eyes were misplaced by 45 degrees, and one face looked upright upside down.
+    [("P002/amateur_selfie.jpg", 45), ("P001/emo_happy.jpg", 135), ("P007/amateur_selfie.jpg", 180)],
+)
+def test_a_photo_that_is_hard_to_turn_is_refused_or_matches_its_owner(camera: Camera, name: str, degrees: int) -> None:
+    upright, answer = (camera.measure(pixels) for pixels in (camera.pixels(name), turned(camera.pixels(name), degrees)))
+
+    assert isinstance(upright, Measurement)
+    assert answer in _REFUSALS if isinstance(answer, Flaw) else camera.match(answer, upright)
+
+
 @pytest.mark.parametrize("name", ["P001/studio_portrait.jpg", "P003/amateur_selfie.jpg", "P007/studio_portrait.jpg"])
 def test_a_negative_is_refused(camera: Camera, name: str) -> None:
     pixels = camera.pixels(name)

@@ -92,7 +92,7 @@ def _find_view(engine: Engine, photo: UploadedPhoto) -> _View | Flaw:
     first = _look(engine, whole, None)
     if first is Flaw.NO_FACE:
         region = find_region(engine, photo, whole, None)
-    elif isinstance(first, _View) and not first.found.turns:
+    elif isinstance(first, _View) and first.found.in_place:
         region = find_region(engine, photo, whole, first.found.face)
     else:
         return first

@@ -1,20 +1,28 @@
 """Find the only face in a picture, and the turn that makes it upright.
 
 An engine may find a face in a turned picture and describe it wrongly (`app/faces/appearance.py`). So a picture without
-an upright face is turned by 90, 180 and 270 degrees; the turn with the most upright face counts.
+an upright face is turned by 90, 180 and 270 degrees; the turn with the most upright face counts. A face that is still
+tilted is then searched again in a picture with level eyes, because YuNet misplaces the points of a tilted face.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import atan2, degrees
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
 from app.faces.engine import Engine, Face, Pixels
 from app.faces.flaws import Flaw
-from app.faces.quality import MIN_UPRIGHT, SURELY_UPRIGHT, is_covered
+from app.faces.quality import MIN_UPRIGHT, SURE
 
 _TURNS: Final = (2, 1, 3)
 """Quarter turns that are tried, the most frequent first."""
+_TILTS: Final = (45.0, -45.0)
+"""Degrees that are tried if no quarter turn gives a face that is surely upright."""
+_MAX_TILT: Final = 20.0
+"""Degrees between the eyes and the horizontal above which a face is searched again with level eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,13 @@ class FoundFace:
     turns: int
     """Quarter turns to the left that were needed, 0 to 3."""
     appearance: dict[str, float]
+    levelled: bool = False
+    """Whether the picture was also turned by the tilt of the eyes."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the face lies where it lay in the picture that was searched."""
+        return not self.turns and not self.levelled
 
     @property
     def uprightness(self) -> float:
@@ -36,14 +51,23 @@ class FoundFace:
 
 def find_face(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
     """Return the only face, upright if a turn makes it so; otherwise the flaw of the picture as it came."""
-    first = _look(engine, pixels, 0)
+    found = _find_upright(engine, pixels)
+    return found if isinstance(found, Flaw) else _level(engine, found)
+
+
+def _find_upright(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
+    first = _look(engine, pixels)
     if first is Flaw.SEVERAL_FACES or _is_sure(first):
         return first
-    seen = [first, *(_look(engine, pixels, turns) for turns in _TURNS)]
-    upright = [found for found in seen if isinstance(found, FoundFace) and found.uprightness >= MIN_UPRIGHT]
-    if not upright:
+    seen = _only_found([first, *(_look(engine, turn(pixels, turns), turns=turns) for turns in _TURNS)])
+    if not seen:
         return first
-    best = max(upright, key=lambda found: found.uprightness)
+    best = _most_upright(seen)
+    if not _is_sure(best):
+        tilted = (_look(engine, _rotate(best.pixels, angle), turns=best.turns, levelled=True) for angle in _TILTS)
+        best = _most_upright([best, *_only_found(tilted)])
+    if best.uprightness < MIN_UPRIGHT:
+        return first
     return Flaw.NOT_UPRIGHT if _is_negative(engine, best) else best
 
 
@@ -52,9 +76,32 @@ def turn(pixels: Pixels, turns: int) -> Pixels:
     return np.rot90(pixels, turns).copy() if turns else pixels  # dlib refuses other strides, also of one column
 
 
+def _only_found(seen: Iterable[FoundFace | Flaw]) -> list[FoundFace]:
+    return [found for found in seen if isinstance(found, FoundFace)]
+
+
+def _most_upright(seen: Iterable[FoundFace]) -> FoundFace:
+    return max(seen, key=lambda found: found.uprightness)
+
+
+def _rotate(pixels: Pixels, angle: float) -> Pixels:
+    """Turn a picture to the left by *angle* degrees; the corners become black."""
+    return np.array(Image.fromarray(pixels).rotate(angle, Image.Resampling.BILINEAR, expand=True))
+
+
 def _is_sure(found: FoundFace | Flaw) -> bool:
-    """Return whether no other turn need be tried. A turned face often looks covered."""
-    return isinstance(found, FoundFace) and found.uprightness >= SURELY_UPRIGHT and not is_covered(found.appearance)
+    """Return whether no other turn need be tried. A turned face often looks half covered."""
+    return isinstance(found, FoundFace) and all(found.appearance[name] >= least for name, least in SURE.items())
+
+
+def _level(engine: Engine, found: FoundFace) -> FoundFace | Flaw:
+    """Return the face as found with level eyes. A tilted face that is lost there is not described."""
+    (x1, y1), (x2, y2) = found.face.eyes
+    tilt = degrees(atan2(y2 - y1, x2 - x1))
+    if abs(tilt) <= _MAX_TILT:
+        return found
+    level = _look(engine, _rotate(found.pixels, tilt), turns=found.turns, levelled=True)
+    return Flaw.NOT_UPRIGHT if isinstance(level, Flaw) else level
 
 
 def _is_negative(engine: Engine, found: FoundFace) -> bool:
@@ -63,9 +110,8 @@ def _is_negative(engine: Engine, found: FoundFace) -> bool:
     return engine.measure_appearance(inverted, found.face)["upright"] > found.uprightness
 
 
-def _look(engine: Engine, pixels: Pixels, turns: int) -> FoundFace | Flaw:
-    turned = turn(pixels, turns)
-    faces = engine.detect(turned)
+def _look(engine: Engine, pixels: Pixels, *, turns: int = 0, levelled: bool = False) -> FoundFace | Flaw:
+    faces = engine.detect(pixels)
     if len(faces) != 1:
         return Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE
-    return FoundFace(turned, faces[0], turns, dict(engine.measure_appearance(turned, faces[0])))
+    return FoundFace(pixels, faces[0], turns, dict(engine.measure_appearance(pixels, faces[0])), levelled)
