@@ -36,7 +36,9 @@ MIN_EYE_SHADE: Final = 0.2
 """Below it dark glasses cover the eyes. Measured: eyes in deep shade 0.39 and more, black lenses 0.06."""
 MIN_UPRIGHT: Final = 1.5
 """Below it a face is turned, or a negative. The measure is one of `app/faces/appearance.py`."""
-SURE: Final = {"upright": 5.0, "eyes_visible": 0.5, "mouth_visible": 1.0}
+LIKELY_UPRIGHT: Final = 5.0
+"""From here on a face lies upright or upside down, but not on its side."""
+SURE: Final = {"upright": 8.0, "eyes_visible": 1.0, "mouth_visible": 2.0}
 """Below one of them, other turns of the picture, and its negative, are compared."""
 MIN_EYES_VISIBLE: Final = -2.5
 """Below it the eyes are covered."""

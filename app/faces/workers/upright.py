@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.faces.engine import Engine, Face, Pixels
 from app.faces.flaws import Flaw
-from app.faces.quality import MIN_UPRIGHT, SURE
+from app.faces.quality import LIKELY_UPRIGHT, MIN_UPRIGHT, SURE
 
 _TURNS: Final = (2, 1, 3)
 """Quarter turns that are tried, the most frequent first."""
@@ -59,11 +59,12 @@ def _find_upright(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
     first = _look(engine, pixels)
     if first is Flaw.SEVERAL_FACES or _is_sure(first):
         return first
-    seen = _only_found([first, *(_look(engine, turn(pixels, turns), turns=turns) for turns in _TURNS)])
+    turns = _TURNS[:1] if _is_likely(first) else _TURNS
+    seen = _only_found([first, *(_look(engine, turn(pixels, number), turns=number) for number in turns)])
     if not seen:
         return first
     best = _most_upright(seen)
-    if not _is_sure(best):
+    if not _is_likely(best):
         tilted = (_look(engine, _rotate(best.pixels, angle), turns=best.turns, levelled=True) for angle in _TILTS)
         best = _most_upright([best, *_only_found(tilted)])
     if best.uprightness < MIN_UPRIGHT:
@@ -87,6 +88,10 @@ def _most_upright(seen: Iterable[FoundFace]) -> FoundFace:
 def _rotate(pixels: Pixels, angle: float) -> Pixels:
     """Turn a picture to the left by *angle* degrees; the corners become black."""
     return np.array(Image.fromarray(pixels).rotate(angle, Image.Resampling.BILINEAR, expand=True))
+
+
+def _is_likely(found: FoundFace | Flaw) -> bool:
+    return isinstance(found, FoundFace) and found.uprightness >= LIKELY_UPRIGHT
 
 
 def _is_sure(found: FoundFace | Flaw) -> bool:
