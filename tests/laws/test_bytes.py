@@ -243,14 +243,28 @@ def test_withdrawal_keeps_the_data_of_the_other_grant(service: RunningService, e
     story = enrol_and_compare(service, engine)
     photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
 
-    story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
-    kept = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
     story.person("DELETE", f"/v1/me/consents/{story.renewal_id}")
-    gone = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
+    photos = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
+    kept = rows(service.vault.data.path, "SELECT id FROM templates")
+    story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
+    gone = rows(service.vault.data.path, "SELECT id FROM templates")
 
-    assert kept == [200, 200]
-    assert gone == [404, 404]
+    assert photos == [404, 404]
     assert not rows(service.vault.data.path, "SELECT id FROM photos")
+    assert (len(kept), len(gone)) == (1, 0)
+
+
+def test_withdrawal_deletes_photos_that_have_no_template_to_renew(service: RunningService, engine: Engine) -> None:
+    story = enrol_and_compare(service, engine)
+    photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
+    sealed = [row[0] for row in rows(service.vault.data.path, "SELECT sealed FROM photos")]
+    gone = Needles().raw("sealed photo", *sealed)
+    assert gone.found(service.files())
+
+    story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
+
+    assert [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids] == [404, 404]
+    assert not gone.found(service.files())
 
 
 def test_deleting_an_enrolment_deletes_its_bytes_and_keys(service: RunningService, engine: Engine) -> None:

@@ -155,13 +155,22 @@ def test_deleting_a_grant_with_sql_deletes_its_template_and_photos(rows: Rows) -
 
     change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.elsewhere))
     before = (count(rows.service.vault, "templates"), count(rows.service.vault, "photos"))
-    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.consent))
-    between = (count(rows.service.vault, "templates"), count(rows.service.vault, "photos"))
     change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.renewal))
+    between = (count(rows.service.vault, "templates"), count(rows.service.vault, "photos"))
+    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.consent))
 
     assert before == (1, 1), "another grant takes nothing of this one"
-    assert between == (0, 1), "each takes its own"
-    assert count(rows.service.vault, "photos") == 0
+    assert between == (1, 0), "each takes its own"
+    assert count(rows.service.vault, "templates") == 0
+
+
+def test_deleting_the_grant_of_the_last_template_with_sql_deletes_the_photos_too(rows: Rows) -> None:
+    insert(rows.service, "templates", rows.template)
+    insert(rows.service, "photos", rows.photo)
+
+    change_row(rows.service.vault, "DELETE FROM grants WHERE id = :id", id=stored(rows.consent))
+
+    assert (count(rows.service.vault, "templates"), count(rows.service.vault, "photos")) == (0, 0)
 
 
 def test_deleting_a_person_with_sql_deletes_all_their_rows(rows: Rows) -> None:
@@ -200,9 +209,10 @@ def test_sql_cannot_replace_a_notice(service: RunningService) -> None:
     # REPLACE deletes the old row, which runs a trigger of SQLite only with `recursive_triggers=ON`.
     before = everything(service.vault)
     columns = "sha256, purpose, language, version, published_at"
+    replacement = f"INSERT OR REPLACE INTO notices ({columns}, body) SELECT {columns}, x'00' FROM notices"  # noqa: S608
 
     with pytest.raises(IntegrityError):
-        change_row(service.vault, f"INSERT OR REPLACE INTO notices SELECT {columns}, x'00' FROM notices")  # noqa: S608
+        change_row(service.vault, replacement)
 
     assert everything(service.vault) == before
 

@@ -212,7 +212,7 @@ class Operators(Walk):
         self.answered(self.model, export, response)
         observed_state.exported(document, response.content)
         lists = ("consents", "comparisons", "enrolments", "tokens", "receipts")
-        shown = [body_of(self._sent(See(secret, *f"{name}?limit=100"))) for name in lists]
+        shown = [body_of(self._sent(See(secret, f"{name}?limit=100"))) for name in lists]
         consents, comparisons, enrolments, tokens, receipts = shown
         observed_state.same(
             "events, newest first",

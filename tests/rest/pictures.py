@@ -135,6 +135,7 @@ def of_16_bits() -> bytes:
 
 
 GOOD: dict[str, Make] = {
+    "JPEG on its side": partial(turned, told=False),
     "a phone's twelve megapixels": of_a_phone,
     "progressive JPEG": lambda: saved(opened(), "JPEG", progressive=True, quality=90),
     "CMYK JPEG": lambda: saved(opened().convert("CMYK"), "JPEG", quality=92),
@@ -195,6 +196,5 @@ NO_FACE: dict[str, Make] = {
     "a line": partial(blank, (20_000, 1), "RGB"),
     "a column": partial(blank, (1, 20_000), "L"),
     "25 megapixels of nothing": partial(blank, (5_000, 5_000)),
-    "JPEG on its side": partial(turned, told=False),
 }
 """Good pictures in which no face can be found."""

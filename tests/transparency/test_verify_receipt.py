@@ -122,7 +122,7 @@ def test_a_missing_file_is_refused(holder: Holder) -> None:
     folder = holder.run(receipt=str(holder.folder))
 
     assert (result.exit_code, folder.exit_code) == (1, 1)
-    assert "cannot be read: No such file" in result.stderr
+    assert "does not exist: check the path" in result.stderr
 
 
 @pytest.mark.parametrize("words", [["verify-receipt"], ["verify-receipt", "x"], ["verify-receipt", "--jwks", "x"]])
