@@ -258,7 +258,9 @@ def test_withdrawal_deletes_photos_that_have_no_template_to_renew(service: Runni
     story = enrol_and_compare(service, engine)
     photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
     sealed = [row[0] for row in rows(service.vault.data.path, "SELECT sealed FROM photos")]
-    gone = Needles().raw("sealed photo", *sealed)
+    gone = Needles()
+    for index, one in enumerate(sealed):
+        gone.photo(f"sealed {index}", one)
     assert gone.found(service.files())
 
     story.person("DELETE", f"/v1/me/consents/{story.verification_id}")

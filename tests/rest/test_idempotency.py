@@ -214,7 +214,8 @@ def test_maintenance_deletes_expired_answers(caller: Caller) -> None:
 def test_answer_survives_a_restart(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
         caller = Caller(service, *service.enrolled(face=1))
-        repeated = dict(OPERATIONS, consent=partial(consent, notice_sha256=service.notice("template_renewal")))
+        old_notice = service.notice("template_renewal")
+        repeated: dict[str, Send] = {**OPERATIONS, "consent": partial(consent, notice_sha256=old_notice)}
         del repeated["refusal"]
         first = {name: send(caller, KEY).content for name, send in repeated.items()}
     # With another target the start publishes other notices; the repeated request names the old one.
