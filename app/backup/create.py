@@ -57,6 +57,7 @@ def back_up(settings: Settings, *, to: Path, version: str, now: datetime, progre
         step("backup in place")
         # Its time is the metric of the last backup.
         (settings.data_dir / LAST_BACKUP_FILE).touch(mode=0o600)
+        step("time of the backup recorded")
     return manifest
 
 
