@@ -289,9 +289,6 @@ class Enrol(Own):
         renewal = person.grant("template_renewal", None)
         if renewal is None:
             return
-        with_template = [one.template.enrolment for one in person.grants if one.template is not None]
-        for album in [one for one in renewal.albums if one.enrolment not in with_template]:
-            renewal.albums.remove(album)
-            model.ended.sealed |= {one.value for one in album.ids if one.value is not None}
+        model.end_photos_without_template(person)
         if self.keep:
             renewal.albums.append(Album([Cell() for _ in self.faces], enrolment, today))

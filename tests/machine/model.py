@@ -220,6 +220,14 @@ class Model:
         self.ended.sealed |= {one.value for one in ids if one.value is not None}
         grant.template, grant.albums = None, []
 
+    def end_photos_without_template(self, person: Person) -> None:
+        """Delete the photos of enrolments that have no template left."""
+        with_template = [one.template.enrolment for one in person.grants if one.template is not None]
+        for grant in person.grants:
+            for album in [one for one in grant.albums if one.enrolment not in with_template]:
+                grant.albums.remove(album)
+                self.ended.sealed |= {one.value for one in album.ids if one.value is not None}
+
     def end(self, person: Person, grant: Grant, *, batch: int | None = None) -> Event:
         """End a grant, withdrawn or expired; after a crash or a restore only the day is known."""
         expired = grant.ends <= self.now
@@ -228,6 +236,7 @@ class Model:
         times = (instant, midnight(instant)) if self.crashed or expired else (instant,)
         self.end_sealed(grant)
         person.grants.remove(grant)
+        self.end_photos_without_template(person)
         if grant.id.value is not None:
             self.ended.grants[grant.id.value] = (state, Cell(midnight(instant)))
         event = self.event(person, grant, state, Cell(*times), batch=batch)
@@ -282,6 +291,7 @@ class Model:
                 person.grants.remove(grant)
                 state, at = ended
                 person.events.append(self.event(person, grant, state, Cell(*at.options), batch=batch))
+        self.end_photos_without_template(person)
         self._restore_sealed(person)
 
     def _restore_sealed(self, person: Person) -> None:

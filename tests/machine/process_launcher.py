@@ -23,6 +23,7 @@ import app.cli.program
 import app.jobs.maintenance
 import app.jobs.scheduler
 import app.main
+from app.cli.program import COMMANDS, load_command
 from app.faces.service import RunningEngine
 from app.jobs import maintenance
 from app.kit import clock, crash_points
@@ -54,6 +55,9 @@ def live_by(how: Path) -> clock.Clock:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     crash_points.watcher = watch
+    # Commands are loaded late; one that is loaded now gets this clock too.
+    for name in COMMANDS:
+        load_command(name)
     for module in list(sys.modules.values()):
         if getattr(module, "utc_now", None) is clock.utc_now and module is not clock:
             vars(module)["utc_now"] = now
