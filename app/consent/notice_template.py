@@ -44,9 +44,11 @@ FIELDS = (
 )
 """Required fields, named as in ISO/IEC TS 27560; `version` and `title` are our own."""
 _VERSION_LINE = re.compile(r"(?m)^version\s*=.*$")
-_UNFILLED = re.compile(r"\{\{.*?\}\}|<<.*?>>|\[YOUR\b[^\]]*\]|\bTODO\b|\bXXX\b|\blorem ipsum\b", re.IGNORECASE)
+_UNFILLED = re.compile(
+    r"\{\{.*?\}\}|<<.*?>>|\[YOUR\b[^\]]*\]|%[a-z_]{3,}%|__[a-z]{3,}__|\bTODO\b|\bXXX\b|\blorem ipsum\b", re.IGNORECASE
+)
 """Gaps that other tools and people leave in a text."""
-_DEMONSTRATION = re.compile(r"prototyp\w*|d[eé]mon?stra[ct]i\w*|\bexample\.invalid\b", re.IGNORECASE)
+_DEMONSTRATION = re.compile(r"\bdemos?\b|prototyp\w*|d[eé]mon?stra[ct]i\w*|\bexample\.invalid\b", re.IGNORECASE)
 """Words of a demonstration, in several languages."""
 
 
@@ -129,6 +131,9 @@ def fill(template: bytes, facts: Facts, *, version: int) -> FilledNotice:
     front, text = _split(template)
     used = _find_placeholders(front + text) - {VERSION}
     _refuse_missing(facts, used)
+    for name in re.findall(r"\$\$\{?(\w+)", front + text):
+        if name in facts.by_name:
+            raise NoticeError(f"people would read ${name} instead of the fact: write one dollar sign before {name}")
     words = {name: facts.by_name[name].words for name in used} | {VERSION: str(version)}
     # A name with a quotation mark must not end the TOML string that it stands in.
     in_toml = {name: json.dumps(value, ensure_ascii=False)[1:-1] for name, value in words.items()}
@@ -152,9 +157,11 @@ def with_version(template: bytes, version: int) -> bytes:
 def _split(body: bytes) -> tuple[str, str]:
     """Return the front matter and the text."""
     try:
-        before, front, text = body.decode().split(FENCE, 2)
-        if before:
-            raise ValueError(f"the file begins with {before[:40]!r}")  # noqa: TRY301 - one message for each cause
+        parts = body.decode().split(FENCE, 2)
+        if parts[0] or len(parts) < 3:  # noqa: PLR2004 - nothing, the front matter, the text
+            reason = f"the file begins with {parts[0][:40]!r}" if parts[0] else "a line of +++ is missing"
+            raise ValueError(reason)  # noqa: TRY301 - one message for each cause
+        _, front, text = parts
     except ValueError as error:
         raise NoticeError(f"a notice starts with TOML between two lines of +++, then the text ({error})") from error
     return front, text

@@ -138,6 +138,10 @@ def test_each_name_of_a_controller_can_be_filled_in(name: str) -> None:
         (b"We are {{ company }}.", "gap to fill: {{ company }}"),
         (b"Ask [YOUR CONTACT] for it.", "gap to fill"),
         (b"TODO: say why.", "gap to fill: TODO"),
+        (b"It ends after %consent_days%.", "gap to fill: %consent_days%"),
+        (b"We are __COMPANY__.", "gap to fill: __COMPANY__"),
+        (b"Pay $$consent_days to us.", "one dollar sign before consent_days"),
+        (b"Pay $${consent_days} to us.", "one dollar sign before consent_days"),
         (b"The program is called `sface`.", "names the engine sface, which is not in force"),
     ],
 )
@@ -155,6 +159,7 @@ def test_a_text_that_is_not_ready_is_refused(text: bytes, reason: str, settings:
         b"Write to none@example.invalid.",
         "Ceci est une démonstration.".encode(),
         b"Das ist ein Prototyp.",
+        b"A demo controller, for test only.",
     ],
 )
 def test_a_text_of_a_demonstration_is_refused_in_live_only(text: bytes) -> None:
