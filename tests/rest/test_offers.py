@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,9 @@ def test_headers_with_an_offer_have_the_same_limits(echo: httpx.Client) -> None:
 def test_endless_trailers_end_the_connection(echo: httpx.Client) -> None:
     with Connection(echo) as connection:
         connection.send(request("POST", "/", [], {"Transfer-Encoding": "chunked"}), b"1\r\na\r\n0\r\nX: ")
-        connection.send(b"a" * 70_000)
+        # More than the limit and one read of the server, whose bytes after the body are not counted.
+        with suppress(OSError):
+            connection.send(b"a" * 400_000)
 
         assert connection.ended_after(b"a") < 5
 

@@ -3,6 +3,7 @@
 import atexit
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,11 +121,18 @@ def run_command(root: Path, *arguments: str | Path, **settings: str) -> subproce
         return subprocess.CompletedProcess(["mien", *words], code, output.read(), errors.read())
 
 
+_LATE_LOG_LINE = re.compile(rb"(?m)^[0-9: -]{19} \[info +\] request .*\n")
+"""The log line of an answered request, from a service in this process; it is no output of a command."""
+
+
 def run_here(root: Path, *arguments: str | Path, **settings: str) -> Result:
     """Run one command on the stores in *root* in this process, which is faster than `run_command`."""
     # A restore sets SQLITE_TMPDIR if it is not set; it would stay set for later tests.
     variables = {"SQLITE_TMPDIR": gettempdir(), **environment(root, **settings)}
-    return CliRunner(env=variables).invoke(app, list(map(str, arguments)))
+    result = CliRunner(env=variables).invoke(app, list(map(str, arguments)))
+    result.stdout_bytes = _LATE_LOG_LINE.sub(b"", result.stdout_bytes)
+    result.output_bytes = _LATE_LOG_LINE.sub(b"", result.output_bytes)
+    return result
 
 
 def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> bool:
