@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.comparisons.errors import TooManyFailuresError, whole_seconds
@@ -77,9 +77,4 @@ class FailureLog:
 
 def delete_expired(vault: Vault, *, now: datetime) -> int:
     """Delete the rows whose failures no longer count. Returns the number of rows."""
-    expired = Attempts.last_on < (now - DAY).date()
-    with vault.data.read() as session:
-        if session.scalar(select(Attempts.id).where(expired).limit(1)) is None:
-            return 0
-    with vault.data.write() as session:
-        return len(session.scalars(delete(Attempts).where(expired).returning(Attempts.id)).all())
+    return vault.data.delete_matching(Attempts.id, Attempts.last_on < (now - DAY).date())

@@ -206,9 +206,4 @@ def _context(row_id: UUID) -> str:
 
 def delete_expired(vault: Vault, *, now: datetime) -> int:
     """Delete answers that are no longer given, by their day and unopened. Returns the number of rows."""
-    expired = KeptAnswer.kept_on < (now - KEPT_FOR).date()
-    with vault.data.read() as session:
-        if session.scalar(select(KeptAnswer.id).where(expired).limit(1)) is None:
-            return 0
-    with vault.data.write() as session:
-        return len(session.scalars(delete(KeptAnswer).where(expired).returning(KeptAnswer.id)).all())
+    return vault.data.delete_matching(KeptAnswer.id, KeptAnswer.kept_on < (now - KEPT_FOR).date())

@@ -8,9 +8,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ExceptionContext, event, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ExceptionContext, delete, event, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.fault_log import FaultLog
@@ -74,6 +75,19 @@ class Store:
         if written:
             self.fault_log.report_success()
         step(f"{self.path.name} committed")
+
+    def delete_matching(self, row_id: InstrumentedAttribute[UUID], condition: ColumnElement[bool]) -> int:
+        """Delete the rows that match, and return their number. The write lock is taken only if there is one.
+
+        Args:
+            row_id: the id column of the table.
+            condition: selects the rows.
+        """
+        with self.read() as session:
+            if session.scalar(select(row_id).where(condition).limit(1)) is None:
+                return 0
+        with self.write() as session:
+            return len(session.scalars(delete(row_id.class_).where(condition).returning(row_id)).all())
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, which holds deleted bytes.
