@@ -152,9 +152,7 @@ def create_app(
     facts = notice_facts.collect(settings, running_engine.card)
     prepare(vault, settings, Run.COMMAND, clock=clock, facts=facts)
     metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
-    service = _Service(
-        settings=settings, vault=vault, engine=running_engine, token_usage=token_usage, metrics=metrics, clock=clock
-    )
+    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock)
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
@@ -238,13 +236,14 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(RootPath, root_path=settings.root_path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Service:
     """The objects that live as long as the application."""
 
     settings: Settings
     vault: Vault
     engine: RunningEngine
+    facts: Facts
     token_usage: TokenUsage
     metrics: Metrics
     clock: Clock
@@ -275,8 +274,7 @@ class _Service:
         try:
             # While the service runs, no restore replaces the data and no second service uses it.
             held.enter_context(serving(self.settings.data_dir))
-            facts = notice_facts.collect(self.settings, self.engine.card)
-            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=facts)
+            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=self.facts)
         except Exception as error:
             # The text of any other error may be personal.
             reason = str(error) if isinstance(error, ForeignRegisterError | InUseError) else type(error).__name__

@@ -152,20 +152,20 @@ def require_in_force(session: Session, facts: Facts, *, purpose: Purpose, sha256
         NoticeStaleError: it is the latest notice, but stale or retired.
         NoticeChangedError: it is not a latest notice for this purpose.
     """
-    require_latest(session, facts, purpose=purpose, sha256=sha256)
-    if sha256 not in {notice.sha256 for notice in list_in_force(session, facts)}:
+    if require_latest(session, facts, purpose=purpose, sha256=sha256).state is not NoticeState.IN_FORCE:
         raise NoticeStaleError
 
 
-def require_latest(session: Session, facts: Facts, *, purpose: Purpose, sha256: str) -> None:
-    """Refuse a decision on another notice than a latest one; a refusal never waits for the next version.
+def require_latest(session: Session, facts: Facts, *, purpose: Purpose, sha256: str) -> NoticeStatus:
+    """Return the latest notice with this digest; a refusal never waits for the next version.
 
     Raises:
         NoticeChangedError: it is not a latest notice for this purpose.
     """
     statuses = [one for one in list_statuses(session, facts) if one.notice.purpose is purpose]
-    if sha256 in {one.notice.sha256 for one in statuses}:
-        return
+    for one in statuses:
+        if one.notice.sha256 == sha256:
+            return one
     raise NoticeChangedError if any(one.state is NoticeState.IN_FORCE for one in statuses) else NoticeStaleError
 
 
