@@ -76,7 +76,7 @@ def _honest(engine: Engine, known: list[tuple[str, FoundFace]]) -> None:
             pixels = found.pixels
             if draw % _GLASSES == 0:
                 pixels = honest_changes.wear_clear_glasses(pixels, found.face, random)
-            answer = _judge(engine, honest_changes.degrade(pixels, random))
+            answer, _ = _judge(engine, honest_changes.degrade(pixels, random))
             counts[_group(who, found)][answer] += 1
     _table("honest variants", "group | variants | covered | not upright | other flaws or no face")
     for group, answers in sorted(counts.items()):
@@ -135,9 +135,8 @@ def _try(engine: Engine, count: Count, who: str, pixels: Pixels) -> None:
     faces = engine.detect(pixels)
     if len(faces) == 1 and _old_flaw(pixels, faces[0]) is None:
         count.found.append((who, _vector(engine, pixels, faces[0])))
-    if _judge(engine, pixels) == "good":
-        found = find_face(engine, pixels)
-        assert isinstance(found, FoundFace)  # noqa: S101 - it was judged good
+    answer, found = _judge(engine, pixels)
+    if answer == "good" and found is not None:
         count.taken += 1
         count.accepted.append((who, _vector(engine, found.pixels, found.face)))
 
@@ -147,12 +146,13 @@ def _old_flaw(pixels: Pixels, face: Face) -> object:
     return quality.find_flaw(quality.measure_quality(pixels, face, reduction=2.0) | good)
 
 
-def _judge(engine: Engine, pixels: Pixels) -> str:
+def _judge(engine: Engine, pixels: Pixels) -> tuple[str, FoundFace | None]:
+    """Return "good" or the flaw, and the face if one was found."""
     found = find_face(engine, pixels)
     if not isinstance(found, FoundFace):
-        return str(found)
+        return str(found), None
     measures = quality.measure_quality(found.pixels, found.face, reduction=2.0) | found.appearance
-    return str(quality.find_flaw(measures) or "good")
+    return str(quality.find_flaw(measures) or "good"), found
 
 
 def _good(engine: Engine, pixels: Pixels) -> FoundFace | None:

@@ -41,10 +41,14 @@ def _restore_nulls(example: Any, schema: dict[str, Any], known: dict[str, Any]) 
             _restore_nulls(example.get(name), part, known)
 
 
-def _answers(document: Schema) -> Iterator[Schema]:
+def _operations(document: Schema) -> Iterator[Schema]:
     for operations in document["paths"].values():
-        for operation in operations.values():
-            yield from operation["responses"].values()
+        yield from operations.values()
+
+
+def _answers(document: Schema) -> Iterator[Schema]:
+    for operation in _operations(document):
+        yield from operation["responses"].values()
 
 
 def _correct_request_bodies(document: Schema) -> None:
@@ -52,17 +56,16 @@ def _correct_request_bodies(document: Schema) -> None:
 
     Generators take a field with a default as required, so the default is named in the description. A form has no null.
     """
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-                body = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
-                for field in body["properties"].values():
-                    if "default" in field:
-                        text = f"{field.get('description', '')} Default: `{json.dumps(field.pop('default'))}`."
-                        field["description"] = text.strip()
-                    if media_type == FORM and "anyOf" in field:
-                        (kind,) = (kind for kind in field.pop("anyOf") if kind != {"type": "null"})
-                        field.update(kind)
+    for operation in _operations(document):
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            body = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+            for field in body["properties"].values():
+                if "default" in field:
+                    text = f"{field.get('description', '')} Default: `{json.dumps(field.pop('default'))}`."
+                    field["description"] = text.strip()
+                if media_type == FORM and "anyOf" in field:
+                    (kind,) = (kind for kind in field.pop("anyOf") if kind != {"type": "null"})
+                    field.update(kind)
 
 
 def _problem_schemas(document: Schema) -> Schema:
