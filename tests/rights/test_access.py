@@ -27,6 +27,7 @@ from tests.rights.complete_person import complete_person, document, unzipped
 from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
+from tests.support.waiting import wait_until
 
 OFTEN = 2_000
 PATHS = ["/v1/me/access", "/v1/me/export"]
@@ -216,8 +217,11 @@ def test_an_answer_breaks_off_when_its_person_is_erased(
     with_comparisons(service, person, 2 * personal_data.PAGE)
     erased_midway(person)
 
-    with capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
-        person("GET", path)
+    with capture_logs() as lines:
+        with pytest.raises(httpx.RemoteProtocolError):
+            person("GET", path)
+        # A line is written after its answer was sent.
+        wait_until(lambda: any(line["event"] == "answer broken off" for line in lines))
     warnings = [line for line in lines if line["event"] in {"fault", "answer broken off"}]
 
     assert person("GET", path).status_code == 401
