@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -15,7 +16,7 @@ from tests.support.launcher import HANG_S, Program, run_program
 
 MEMORY_BYTES = 2 * 1024**3
 """Address space of the process that serves. An allocation beyond it fails, as in a container of 2 GiB."""
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "MIEN_ENGINE": "sface",
     "MIEN_ENGINE_WORKERS": "1",
     "MIEN_ENGINE_MEMORY_MIB": "2048",
