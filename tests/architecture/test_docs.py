@@ -90,7 +90,9 @@ def named_tests(text: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", ["docs/reference/laws.md", "docs/reference/storage-faults.md"])
+@pytest.mark.parametrize(
+    "path", ["docs/reference/laws.md", "docs/reference/security.md", "docs/reference/storage-faults.md"]
+)
 def test_every_documented_test_exists(path: str) -> None:
     text = (ROOT / path).read_text("utf-8")
     # docs/reference/storage-faults.md says where its tests are unless another place is named.
