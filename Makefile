@@ -19,7 +19,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-unit test-slow check reliability format lock clean bench fuzz schemathesis machine
+.PHONY: help demo run test test-unit test-slow check reliability format schema lock clean bench fuzz schemathesis machine
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -60,6 +60,9 @@ reliability: setup-dev ## Kill the process at every step of each operation, and 
 format: setup-dev ## Fix formatting and simple lint faults
 	@.venv/bin/python -m ruff check --fix-only --quiet .
 	@.venv/bin/python -m ruff format --quiet .
+
+schema: setup-dev ## Write the schema of both databases into migrations/*/schema.sql, after a new migration
+	@.venv/bin/python -m tests.support.pin_schema
 
 fuzz: setup-fuzz ## Send broken pictures to the decoder for half a minute
 	@mkdir -p build/fuzz/seen build/fuzz/found

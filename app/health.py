@@ -12,12 +12,9 @@ from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import NoticeFacts
-from app.db.migrate import NewerSchemaError
-from app.kit.errors import NotFoundError
+from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
-from app.vault.open import SchemaError, check
-from app.vault.seal import KekError
-from app.vault.vault import ForeignRegisterError
+from app.vault.open import check
 from app.web.auth import OpenRoute
 from app.web.dependencies import AppEngine, AppMetrics, AppSettings, AppVault
 from app.web.metrics import CONTENT_TYPE
@@ -103,7 +100,7 @@ def check_readiness(
             warnings = list(found.warnings)
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
-    except (SchemaError, NewerSchemaError, ForeignRegisterError, KekError) as error:
+    except OperatorError as error:
         reasons.append(str(error))
     except DBAPIError:
         reasons.append("the databases cannot be read")

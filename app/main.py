@@ -22,6 +22,7 @@ from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
 from app.consent.facts import Facts
+from app.db.sqlite.schema import ChangedSchemaError
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
@@ -161,7 +162,7 @@ def create_app(
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = _authenticators(token_usage, clock)
-    problems.install(app, storage=(KekError, SealError), before_answer=_record_refusal)
+    problems.install(app, storage=(ChangedSchemaError, KekError, SealError), before_answer=_record_refusal)
     openapi_document.describe(app, WEBHOOKS)
     swagger.install(app)
     _add_middleware(app, settings)

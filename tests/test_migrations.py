@@ -19,6 +19,7 @@ from app.vault.open import SchemaError, check, is_new, migrate, open_vault
 from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 from tests.support.byte_scan import files_under, rows
+from tests.support.pin_schema import migrated_schema
 from tests.support.service_fixture import settings_for
 
 assert app.main.ROUTERS, "every table is known once the application is"
@@ -53,6 +54,14 @@ def differences(store: Store, metadata: MetaData) -> list[object]:
 @pytest.mark.parametrize("name", MODELS)
 def test_migrated_schema_matches_the_models(vault: Vault, name: str) -> None:
     assert differences(store_of(vault, name), MODELS[name]) == []
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", MODELS)
+def test_pinned_schema_is_that_of_the_migrations(name: str) -> None:
+    pinned = (MIGRATIONS / name / "schema.sql").read_text("utf-8")
+
+    assert pinned == migrated_schema(name), "run `make schema`"
 
 
 def test_difference_between_schema_and_models_is_found(vault: Vault) -> None:

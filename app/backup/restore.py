@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.backup import stage as staging
 from app.db.migrate import knows, revision, upgrade
+from app.db.sqlite.schema import ChangedSchemaError
 from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
 from app.kit.clock import Clock
 from app.kit.crash_points import operation, step
@@ -45,7 +46,7 @@ class RestoreResult:
     expired: int
     """Consents that had expired and were ended now."""
     replaced_data_was_read: bool
-    """False if the replaced data was damaged: an erasure may have been in progress there."""
+    """False if the replaced data was damaged, or its schema changed: an erasure may have been in progress there."""
 
 
 @operation("restore")
@@ -53,6 +54,7 @@ def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress)
     """Replace the data with a backup. After an error the data is unchanged.
 
     Raises:
+        ChangedSchemaError: another program changed the schema of the backup or of the register.
         BackupError: it is damaged, foreign, newer than this version, or belongs to a discarded timeline.
         ForeignRegisterError: the register is older than the backup.
         NewerSchemaError: the register is newer than this version.
@@ -125,6 +127,8 @@ def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] 
     try:
         with _opened(settings) as vault:
             return () if is_new(vault) else _finish(vault, settings=settings, now=now)
+    except ChangedSchemaError:
+        return None
     except DBAPIError as error:
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in staging.UNREADABLE:
             raise

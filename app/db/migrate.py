@@ -1,9 +1,11 @@
 """Schema migrations of a store. Alembic is imported only when a store is migrated: that takes a third of a second."""
 
+from functools import cache
 from importlib import import_module
 
 from sqlalchemy import inspect, text
 
+from app.db.sqlite.schema import Schema, parse_schema
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
 from app.kit.resources import shipped_directory
@@ -17,10 +19,16 @@ class NewerSchemaError(OperatorError):
 
 def upgrade(store: Store) -> None:
     """Migrate *store* to the newest schema, in one transaction. It must not be newer than this version."""
-    with store.write() as session:
+    with store.write(migrating=True) as session:
         # `migrations/mien` migrates `mien.db`.
         directory = MIGRATIONS / store.path.stem
         import_module("app.db.run_migrations").run_migrations(session.connection(), directory)
+
+
+@cache
+def pinned_schema(name: str) -> Schema:
+    """Return the schema that all migrations of the database *name* make, from its `schema.sql`."""
+    return parse_schema((MIGRATIONS / name / "schema.sql").read_text("utf-8"))
 
 
 def refuse_newer(store: Store) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from app.db.migrate import at_head, refuse_newer, upgrade
+from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
 from app.settings import Settings
@@ -31,13 +31,13 @@ def open_vault(settings: Settings) -> Vault:
         KekError: there is no usable key-encryption key.
         ForeignRegisterError: there is data without its register.
     """
-    data = Store(settings.data_dir / DATA_FILE, busy_s=settings.sqlite_busy_s)
+    data = Store(settings.data_dir / DATA_FILE, busy_s=settings.sqlite_busy_s, schema=pinned_schema("mien"))
     path = settings.register_dir / REGISTER_FILE
     with ExitStack() as opened:
         opened.callback(data.close)
         if not path.exists() and bound_to(data) is not None:
             raise _no_register(settings.data_dir, path.parent)
-        register = Store(path, busy_s=settings.sqlite_busy_s)
+        register = Store(path, busy_s=settings.sqlite_busy_s, schema=pinned_schema("register"))
         opened.callback(register.close)
         vault = Vault(data, Register(register, _available_keks(settings, register)))
         opened.pop_all()
@@ -73,6 +73,7 @@ def migrate(vault: Vault) -> None:
     Raises:
         NewerSchemaError: a newer version wrote one of them.
         ForeignRegisterError: there is data without its register.
+        ChangedSchemaError: another program changed a schema.
     """
     _check_register_is_there(vault)
     stores = (vault.register.store, vault.data)
@@ -81,6 +82,7 @@ def migrate(vault: Vault) -> None:
         refuse_newer(store)
     for store in stores:
         upgrade(store)
+        store.check_schema()
 
 
 def _check_register_is_there(vault: Vault) -> None:
@@ -101,6 +103,7 @@ def check(vault: Vault) -> None:
     Raises:
         SchemaError: one has an older schema.
         NewerSchemaError: a newer version wrote one of them.
+        ChangedSchemaError: another program changed a schema.
         ForeignRegisterError: they do not belong together.
         KekError: the key-encryption key does not belong to the register.
         BackupError: the data is an old copy that was not restored by `mien restore`.
@@ -111,5 +114,7 @@ def check(vault: Vault) -> None:
     if not (at_head(vault.data) and at_head(vault.register.store)):
         msg = "an older version of Mien wrote the databases; run `mien migrate`"
         raise SchemaError(msg)
+    for store in (vault.data, vault.register.store):
+        store.check_schema()
     vault.check_bound()
     restore_history.check(vault)

@@ -10,23 +10,32 @@ from sqlite3 import Connection as SqliteConnection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ExceptionContext, delete, event, select, text
+from sqlalchemy import ColumnElement, Connection, ExceptionContext, delete, event, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.fault_log import FaultLog
+from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
 from app.kit.crash_points import step
 
 MIN_READ_S = 1.0
 """The shortest time limit of a read, however short the busy time is."""
+COMPARED = "compared_schema"
+"""Key of a connection's info: the version of the schema that was compared."""
 RETRY_S = 0.02
 """Seconds between two attempts while another checkpoint runs: SQLite itself does not wait for that."""
 
 
 class Store:
-    """One SQLite database and its short transactions."""
+    """One SQLite database and its short transactions.
 
-    def __init__(self, path: Path, *, busy_s: float = 10.0) -> None:
+    Args:
+        path: its file; created if missing.
+        busy_s: seconds that a writer waits for another.
+        schema: the schema without which nothing is written. None: any.
+    """
+
+    def __init__(self, path: Path, *, busy_s: float = 10.0, schema: Schema | None = None) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its side files the same mode.
         path.touch(mode=0o600)
@@ -34,7 +43,7 @@ class Store:
         self.max_read_s = max(MIN_READ_S, busy_s / 2)
         """Shorter than the busy time, so that a checkpoint outlasts every read of this program."""
         self.fault_log = FaultLog(path.name)
-        self._busy_s = busy_s
+        self._busy_s, self._schema = busy_s, schema
         self._checkpointing = threading.Lock()
         self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
@@ -55,17 +64,23 @@ class Store:
             yield session
 
     @contextmanager
-    def write(self, *, wait_s: float | None = None) -> Iterator[Session]:
+    def write(self, *, wait_s: float | None = None, migrating: bool = False) -> Iterator[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises.
 
         Args:
             wait_s: seconds to wait for another writer. Default: the busy time of the store.
+            migrating: whether the transaction brings the schema to that of this version.
+
+        Raises:
+            ChangedSchemaError: the database has another schema.
         """
         options = {} if wait_s is None else {BUSY_TIMEOUT: wait_s}
         with Session(self.writer, expire_on_commit=False) as session:
             # Begin at once: a writer takes its lock before it reads.
             session.connection(execution_options=options)
             raw: SqliteConnection = session.connection().connection.dbapi_connection  # type: ignore[assignment]
+            if not migrating:
+                self._refuse_changed_schema(session.connection())
             changes = raw.total_changes
             yield session
             session.flush()
@@ -75,6 +90,27 @@ class Store:
         if written:
             self.fault_log.report_success()
         step(f"{self.path.name} committed")
+
+    def check_schema(self) -> None:
+        """Refuse a schema that is not the expected one.
+
+        Raises:
+            ChangedSchemaError: it is another.
+        """
+        with self.read() as session:
+            self._compare_schema(session.connection())
+
+    def _compare_schema(self, connection: Connection) -> None:
+        if self._schema is not None:
+            found = collect_schema(connection.exec_driver_sql(QUERY).all())
+            refuse_changed(found, self._schema, database=self.path.name)
+
+    def _refuse_changed_schema(self, connection: Connection) -> None:
+        """Refuse a changed schema in a write transaction. Each connection compares once, and after every change."""
+        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+        if connection.info.get(COMPARED) != version:
+            self._compare_schema(connection)
+            connection.info[COMPARED] = version
 
     def delete_matching(self, row_id: InstrumentedAttribute[UUID], condition: ColumnElement[bool]) -> int:
         """Delete the rows that match, and return their number. The write lock is taken only if there is one.
