@@ -12,6 +12,8 @@ from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import NoticeFacts
+from app.db.sqlite.fault_log import describe_fault
+from app.db.sqlite.store import Store
 from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import check
@@ -85,8 +87,9 @@ def check_readiness(
 ) -> ReadyOut:
     """Check that the service is ready.
 
-    It is ready if the databases have the current schema, the register opens and the engine's files are verified. In the
-    `live` profile all live requirements must be met too (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
+    It is ready if the databases have the current schema and take a write, the register opens, the disk space kept for
+    endings is whole, and the engine's files are verified. In the `live` profile all live requirements must be met too
+    (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
     """
     pool = engine.pool.status()
     reasons = [] if pool.ready else [f"engine: {pool.reason}"]
@@ -100,6 +103,7 @@ def check_readiness(
             warnings = list(found.warnings)
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
+        reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
     except OperatorError as error:
         reasons.append(str(error))
     except DBAPIError:
@@ -119,6 +123,13 @@ def check_readiness(
         key_protection="file" if settings.kek is None else "setting",
         keys_apart=settings.keys_apart,
     )
+
+
+def _find_storage_fault(store: Store) -> str | None:
+    if not store.ballast.is_whole():
+        return f"{store.path.name}: the disk is full, so only endings are stored; make room"
+    fault = store.find_write_fault()
+    return None if fault is None else f"{store.path.name} takes no write ({fault}): {describe_fault(fault)}"
 
 
 @router.get(

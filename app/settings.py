@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     """Largest size of the data store that is rebuilt before an erasure is answered."""
     rebuild_after_days: Annotated[int, Field(ge=0)] = 1
     """Days after which a larger data store is rebuilt, once for all erasures since."""
+    ending_ballast_mib: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Disk space beside each store that only endings use: on a full disk a withdrawal and an erasure need room."""
     sqlite_busy_s: Seconds = 10.0
     """Seconds that a writer waits for another, and a checkpoint for readers."""
 

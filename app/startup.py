@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +23,7 @@ from app.settings import Settings
 from app.templates import engine_history, expiry
 from app.transparency.log import service as transparency_log
 from app.transparency.log import signing_keys
+from app.vault.ending import run_ending
 from app.vault.open import check, is_new, migrate
 from app.vault.vault import Vault
 
@@ -172,7 +174,7 @@ def prepare(
         for step in STEPS:
             if step.runs & runs:
                 try:
-                    step.take(start)
+                    run_ending(vault, partial(step.take, start))
                 except Exception as error:
                     error.add_note(f"start step: {step.name}")
                     raise

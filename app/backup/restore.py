@@ -67,9 +67,8 @@ def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress)
             manifest = staging.stage(
                 backup, data_dir=settings.data_dir, register_dir=settings.register_dir, progress=progress
             )
-            staged = settings.model_copy(
-                update={"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir}
-            )
+            update = {"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir, "ending_ballast_mib": 0}
+            staged = settings.model_copy(update=update)
             with _opened(staged) as vault:
                 prepare(vault, staged, Run.RESTORE, clock=now)
                 step("stage migrated")

@@ -26,6 +26,7 @@ from app.callbacks.tables import Message
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.deadline import Deadline
+from app.vault.ending import ending
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
@@ -200,5 +201,6 @@ class DeliveryWorker:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with self._unless_stopped(), self._vault.data.write() as session:
+        # Relying parties learn of ends even while nothing new is stored.
+        with self._unless_stopped(), ending(self._vault), self._vault.data.write() as session:
             yield session

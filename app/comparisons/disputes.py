@@ -20,6 +20,7 @@ from app.kit.errors import NotFoundError
 from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
+from app.vault.ending import ends
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key, SealError
 from app.vault.sealed_list import SealedRecord
@@ -54,6 +55,7 @@ class DisputeState:
 
 
 @operation("dispute")
+@ends
 def dispute(
     vault: Vault, *, by: Principal, comparison_id: UUID, note: str | None, settings: Settings, clock: Clock
 ) -> DisputeState:

@@ -27,6 +27,7 @@ from app.subjects.tables import Subject
 from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
 from app.vault import dead_rows
+from app.vault.ending import ends
 from app.vault.seal import KekError, Key, SealError
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
@@ -52,6 +53,7 @@ def cut_id(subject_id: UUID, number: int) -> UUID:
 
 
 @operation("deleting old comparisons")
+@ends
 def shorten(vault: Vault, *, by: Principal, before: date, clock: Clock) -> ShortenedHistory:
     """Delete the subject's comparisons before a day (UTC). Without any, nothing is written."""
     key = subjects.key(vault, by.id)

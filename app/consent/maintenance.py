@@ -15,6 +15,7 @@ from app.kit.crash_points import operation
 from app.settings import Settings
 from app.subjects import service as subjects
 from app.vault import dead_rows
+from app.vault.ending import ends
 from app.vault.tables import EndedKind, OwnerKind, Tombstone
 from app.vault.vault import Vault
 from app.web.callers import UnauthenticatedError
@@ -30,6 +31,7 @@ def end_expired(vault: Vault, *, settings: Settings, now: datetime) -> int:
     )
 
 
+@ends
 def _end_if_expired(vault: Vault, grant_id: UUID, settings: Settings, now: datetime) -> bool:
     try:
         with vault.change() as change:

@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
+from app.vault.ending import ends
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import Owner
 from app.vault.tables import EndedKind
@@ -123,6 +124,7 @@ def _put_in_force(
 
 
 @operation("refusal")
+@ends
 def refuse(
     vault: Vault,
     *,
@@ -163,6 +165,7 @@ def refuse(
 
 
 @operation("withdrawal")
+@ends
 def withdraw(
     vault: Vault, *, subject_id: UUID, consent_id: UUID, settings: Settings, clock: Clock
 ) -> tuple[RecordedEvent, bool]:

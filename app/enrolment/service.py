@@ -28,6 +28,7 @@ from app.templates.errors import NotTheSamePersonError
 from app.templates.log_entries import record_deletion, record_entry
 from app.templates.tables import Photo
 from app.transparency.log.entries import LoggedAct
+from app.vault.ending import ends
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
 from app.vault.vault import Change, Vault
@@ -139,6 +140,7 @@ def _commit(
 
 
 @operation("deleting an enrolment")
+@ends
 def delete_enrolment(vault: Vault, *, subject_id: UUID, enrolment_id: UUID, clock: Clock) -> bool:
     """Delete one enrolment's templates, photos and keys. The consents stay in force.
 

@@ -22,6 +22,7 @@ from app.templates import expiry
 from app.templates import maintenance as templates
 from app.transparency.log import signing_keys
 from app.vault import kept_answers, restore_history
+from app.vault.ending import ends, run_ending
 from app.vault.vault import Vault
 
 KEYS_IN_USE: tuple[restore_history.KeysInUse, ...] = (
@@ -51,6 +52,7 @@ class MaintenanceReport:
 
 
 @operation("maintenance")
+@ends
 def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> MaintenanceReport:
     """Retry failed commits, resume interrupted erasures, and apply the retention rules. Repeating is harmless.
 
@@ -80,13 +82,14 @@ def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clo
     """Return the job. It also stores the days on which tokens were used, which `mien sweep` does not know."""
 
     def run() -> None:
-        token_usage.write(vault.data)
+        run_ending(vault, lambda: token_usage.write(vault.data))
         run_maintenance(vault, settings=settings, now=clock())
 
     return ScheduledJob(name="sweep", every_s=settings.sweep_interval_s, run=run)
 
 
 @operation("deleting dead rows")
+@ends
 def purge_dead_rows(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Finish key work that failed or was interrupted, and delete dead rows. Returns the number of rows.
 
@@ -119,6 +122,7 @@ def delete_dead_rows(vault: Vault, *, settings: Settings, now: datetime) -> int:
 
 
 @operation("destroying discarded keys")
+@ends
 def destroy_discarded_keys(vault: Vault) -> int:
     """Destroy, once after a restore, the keys that were made after the backup. Returns the number of keys.
 

@@ -16,6 +16,7 @@ from app.parties import keys, queries
 from app.parties.tables import PartyPurpose, RelyingParty
 from app.settings import Settings
 from app.transparency.log.entries import LoggedAct, append_open_entry
+from app.vault.ending import ends
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 
@@ -131,6 +132,7 @@ def rotate_key(
 
 
 @operation("revoking a relying party")
+@ends
 def revoke(vault: Vault, *, party_id: UUID, now: datetime) -> RelyingParty:
     """End the relying party's keys for good. Subjects can give it no new consent.
 

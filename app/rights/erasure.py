@@ -30,6 +30,7 @@ from app.subjects import service as subjects
 from app.transparency.log import entries
 from app.transparency.receipts import content, issue
 from app.transparency.verify.receipt import ErasureReceipt, KeptItem
+from app.vault.ending import ends
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 
@@ -51,6 +52,7 @@ def list_kept(session: Session, erasure: Erasure, settings: Settings, *, today: 
 
 
 @operation("erasure")
+@ends
 def erase(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) -> Erasure:
     """Erase a subject now. From the first commit on they are out of matching, whichever step fails later."""
     erasure = _record_intent(vault, subject_id, now)
@@ -63,6 +65,7 @@ def erase(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) 
 
 
 @operation("erasure")
+@ends
 def resume(vault: Vault, *, settings: Settings, now: datetime) -> int:
     """Resume every interrupted erasure, and rebuild the data store if that is due. Returns the number completed."""
     with vault.data.read() as session:
@@ -118,6 +121,7 @@ def _record_intent(vault: Vault, subject_id: UUID, now: datetime) -> Erasure:
     return erasure
 
 
+@ends
 def _delete_rows_and_keys(vault: Vault, erasure_id: UUID, now: datetime) -> None:
     """Delete the subject's rows, destroy their keys, and record `deleted` in the same transaction."""
     with vault.change() as change:
@@ -146,6 +150,7 @@ def _empty_files(vault: Vault, settings: Settings) -> bool:
     return _rebuild(vault) if vault.data.bytes() <= settings.rebuild_at_once_mib * MIB else vault.checkpoint_all()
 
 
+@ends
 def _rebuild(vault: Vault) -> bool:
     """Rebuild the data store, and record it for the erasures whose rows were deleted before."""
     with vault.data.read() as session:
@@ -158,6 +163,7 @@ def _rebuild(vault: Vault) -> bool:
     return True
 
 
+@ends
 def _record_completion(vault: Vault, erasure_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:
     """Record `completed` with the receipt, for each erasure whose keys are all gone. Returns the number."""
     completed = 0

@@ -12,12 +12,14 @@ from app.settings import Settings
 from app.subjects import service
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
+from app.vault.ending import ends
 from app.vault.tables import EndedKind
 from app.vault.vault import Vault
 from app.web.callers import Principal
 
 
 @operation("restriction")
+@ends
 def restrict(vault: Vault, *, by: Principal, settings: Settings, clock: Clock) -> Bundle | None:
     """Stop all matching of the subject now. Returns the receipt; None if matching was stopped already."""
     with vault.change() as change:

@@ -18,6 +18,7 @@ from app.transparency.receipts.content import right_receipt
 from app.transparency.receipts.issue import issue_receipt
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.vocabulary import RightKind
+from app.vault.ending import ends
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import Key
@@ -162,6 +163,7 @@ def add_token(session: Session, *, subject_id: UUID, with_token: UUID, now: date
 
 
 @operation("revoking a token")
+@ends
 def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetime) -> None:
     """End one of the subject's access tokens; a restored backup does not bring it back.
 
@@ -176,6 +178,7 @@ def revoke_token(vault: Vault, *, subject_id: UUID, token_id: UUID, now: datetim
 
 
 @operation("recovery")
+@ends
 def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredentials:
     """Exchange a recovery code for a new token and a new code; every older token and the code end.
 

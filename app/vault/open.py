@@ -1,6 +1,7 @@
 """Open both stores, and refuse a pair that does not belong together."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
-from app.settings import Settings
+from app.settings import MIB, Settings
 from app.vault import restore_history
 from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings
 from app.vault.register import Register
@@ -31,13 +32,15 @@ def open_vault(settings: Settings) -> Vault:
         KekError: there is no usable key-encryption key.
         ForeignRegisterError: there is data without its register.
     """
-    data = Store(settings.data_dir / DATA_FILE, busy_s=settings.sqlite_busy_s, schema=pinned_schema("mien"))
+    busy_s, ballast_bytes = settings.sqlite_busy_s, settings.ending_ballast_mib * MIB
+    open_store = partial(Store, busy_s=busy_s, ballast_bytes=ballast_bytes)
+    data = open_store(settings.data_dir / DATA_FILE, schema=pinned_schema("mien"))
     path = settings.register_dir / REGISTER_FILE
     with ExitStack() as opened:
         opened.callback(data.close)
         if not path.exists() and bound_to(data) is not None:
             raise _no_register(settings.data_dir, path.parent)
-        register = Store(path, busy_s=settings.sqlite_busy_s, schema=pinned_schema("register"))
+        register = open_store(path, schema=pinned_schema("register"))
         opened.callback(register.close)
         vault = Vault(data, Register(register, _available_keks(settings, register)))
         opened.pop_all()

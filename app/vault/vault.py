@@ -208,6 +208,8 @@ class Vault:
                 with self._counting:
                     covered = self._rebuild_requests
                 if not self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES):
+                    # A rebuild that the disk ended leaves a large write-ahead log.
+                    self.checkpoint_all()
                     return False
                 self._rebuilt = covered
                 self._rebuild_checkpointed = self.checkpoint_all()

@@ -41,14 +41,19 @@ def mounts(place: Path) -> bool:
 @contextmanager
 def full(place: Path) -> Iterator[Path]:
     """Fill the disk of *place* to the last byte until the block ends."""
-    ballast = place / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+    filler = place / "filler"
+    fill(filler)
+    try:
+        yield filler
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+def fill(filler: Path) -> None:
+    """Let the file grow until its disk is full."""
+    with filler.open("ab", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(PIECE))
-    try:
-        yield ballast
-    finally:
-        ballast.unlink(missing_ok=True)
 
 
 def _run(*command: str) -> None:

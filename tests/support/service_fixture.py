@@ -262,7 +262,7 @@ def settings_for(root: Path, **more: Any) -> Settings:
     return Settings(
         data_dir=root / "data",
         keys_dir=root / "keys",
-        **{"sqlite_busy_s": 30.0, "log_interval": FOR_EVER, "log_noise": 0, **more},
+        **{"sqlite_busy_s": 30.0, "log_interval": FOR_EVER, "log_noise": 0, "ending_ballast_mib": 1, **more},
     )
 
 

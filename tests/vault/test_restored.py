@@ -205,7 +205,9 @@ def test_consents_in_force_are_restored_unchanged(root: Path, pool: SharedPool, 
     assert {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT} == before  # noqa: S608 - as above
     assert (done.purged, done.expired, done.replaced_data_was_read) == (0, 0, True)
     locks = ["delivery.lock", "lock", "service.lock"]
-    assert sorted(path.name for path in (root / "data").iterdir()) == sorted([*locks, "last-backup", "mien.db"])
+    assert sorted(path.name for path in (root / "data").iterdir()) == sorted(
+        [*locks, "last-backup", "mien.ballast", "mien.db"]
+    )
     # A name, a template, a consent and its receipt, a comparison, and the entries of enrolling and of that.
     assert len(openable(root / DATA, live_keys(root))) == 7
     with serving(root, pool, toy_card()) as service:

@@ -30,6 +30,16 @@ MEANINGS = {
 log = structlog.get_logger()
 
 
+def describe_fault(name: str) -> str:
+    """Return the text for the operator about an error of SQLite."""
+    return MEANINGS.get(_primary(name), "read the application log")
+
+
+def _primary(name: str) -> str:
+    # An extended name begins with its primary name: SQLITE_IOERR_FSYNC.
+    return "_".join(name.split("_")[:2])
+
+
 class FaultLog:
     """Logs the faults of one store."""
 
@@ -44,8 +54,7 @@ class FaultLog:
     def report_fault(self, error: BaseException | None) -> None:
         """Log *error* if it is new, or was not logged for a while."""
         name = getattr(error, "sqlite_errorname", None) or ""
-        # An extended name begins with its primary name: SQLITE_IOERR_FSYNC.
-        primary = "_".join(name.split("_")[:2])
+        primary = _primary(name)
         if not self.enabled or not isinstance(error, SqliteError) or primary not in MEANINGS:
             return
         now = time.monotonic()

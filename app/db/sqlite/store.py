@@ -3,16 +3,18 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, ExceptionContext, delete, event, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.db.sqlite.ballast import Ballast, in_ending, is_full
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.fault_log import FaultLog
 from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
@@ -22,8 +24,12 @@ MIN_READ_S = 1.0
 """The shortest time limit of a read, however short the busy time is."""
 COMPARED = "compared_schema"
 """Key of a connection's info: the version of the schema that was compared."""
+PROBE_S = 1.0
+"""Seconds for which the result of a trial write is kept."""
 RETRY_S = 0.02
 """Seconds between two attempts while another checkpoint runs: SQLite itself does not wait for that."""
+
+T = TypeVar("T")
 
 
 class Store:
@@ -32,19 +38,26 @@ class Store:
     Args:
         path: its file; created if missing.
         busy_s: seconds that a writer waits for another.
+        ballast_bytes: disk space beside it that only endings use.
         schema: the schema without which nothing is written. None: any.
     """
 
-    def __init__(self, path: Path, *, busy_s: float = 10.0, schema: Schema | None = None) -> None:
+    def __init__(
+        self, path: Path, *, busy_s: float = 10.0, ballast_bytes: int = 0, schema: Schema | None = None
+    ) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its side files the same mode.
         path.touch(mode=0o600)
         self.path = path
+        self.ballast = Ballast(path.with_suffix(".ballast"), ballast_bytes)
+        self.ballast.release_if_low()
         self.max_read_s = max(MIN_READ_S, busy_s / 2)
         """Shorter than the busy time, so that a checkpoint outlasts every read of this program."""
         self.fault_log = FaultLog(path.name)
         self._busy_s, self._schema = busy_s, schema
         self._checkpointing = threading.Lock()
+        self._probing = threading.Lock()
+        self._probe: tuple[float, str | None] = (float("-inf"), None)
         self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
         limit_reads(self.reader, max_s=self.max_read_s, report=self.fault_log.report_fault)
@@ -73,7 +86,10 @@ class Store:
 
         Raises:
             ChangedSchemaError: the database has another schema.
+            OperationalError: the disk fails, or the ballast is spent and the caller is no ending.
         """
+        if not in_ending() and not self.ballast.is_whole():
+            raise self._full()
         options = {} if wait_s is None else {BUSY_TIMEOUT: wait_s}
         with Session(self.writer, expire_on_commit=False) as session:
             # Begin at once: a writer takes its lock before it reads.
@@ -87,7 +103,8 @@ class Store:
             written = raw.total_changes > changes
             step(f"{self.path.name} written")
             session.commit()
-        if written:
+        # An ending works on a full disk too, so its success tells nothing about the disk.
+        if written and not in_ending():
             self.fault_log.report_success()
         step(f"{self.path.name} committed")
 
@@ -111,6 +128,44 @@ class Store:
         if connection.info.get(COMPARED) != version:
             self._compare_schema(connection)
             connection.info[COMPARED] = version
+
+    def _full(self) -> OperationalError:
+        error = sqlite3.OperationalError("the rest of the disk is kept for endings")
+        error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_FULL", sqlite3.SQLITE_FULL
+        self.fault_log.report_fault(error)
+        return OperationalError("", None, error)
+
+    def find_write_fault(self) -> str | None:
+        """Write without changing anything. Returns the name of SQLite's error, or None if the write succeeded.
+
+        The result is kept for `PROBE_S`, so that many callers cost no more than one.
+        """
+        with self._probing:
+            made_at, fault = self._probe
+            if time.monotonic() >= made_at + PROBE_S:
+                fault = self._try_to_write()
+                self._probe = time.monotonic(), fault
+        return fault
+
+    def _try_to_write(self) -> str | None:
+        try:
+            with self.write(wait_s=PROBE_S) as session:
+                version = session.scalar(text("PRAGMA user_version"))
+                session.execute(text(f"PRAGMA user_version = {version}"))
+        except DBAPIError as error:
+            name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+            # Another writer is at work, so the disk takes writes.
+            return None if name.startswith("SQLITE_BUSY") else name
+        return None
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Do *work*, which removes deleted bytes; on a full disk release the ballast and try once more."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            if not (is_full(error) and self.ballast.release()):
+                raise
+        return work()
 
     def delete_matching(self, row_id: InstrumentedAttribute[UUID], condition: ColumnElement[bool]) -> int:
         """Delete the rows that match, and return their number. The write lock is taken only if there is one.
@@ -151,7 +206,7 @@ class Store:
         """Try once, and wait for others until *until* at most."""
         wait_ms = max(1, int((until - time.monotonic()) * 1000))
         try:
-            answer = self._execute("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms)
+            answer = self._with_room(lambda: self._execute("PRAGMA wal_checkpoint(TRUNCATE)", busy_ms=wait_ms))
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 return False
@@ -176,7 +231,8 @@ class Store:
         """
         step(f"{self.path.name} to be rebuilt")
         try:
-            self._execute(f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}", "VACUUM")
+            temporary = f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}"
+            self._with_room(lambda: self._execute(temporary, "VACUUM"))
         except sqlite3.Error as error:
             self.fault_log.report_fault(error)
             return False
