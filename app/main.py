@@ -219,7 +219,12 @@ def _record_refusal(request: Request, problem: Problem) -> None:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Wrap *app* in middleware, from the inside out."""
-    app.add_middleware(BodyLimits, body_s=settings.body_timeout_s, memory=settings.bodies_memory_mib * MIB)
+    app.add_middleware(
+        BodyLimits,
+        body_s=settings.body_timeout_s,
+        gap_s=settings.body_gap_s,
+        memory=settings.bodies_memory_mib * MIB,
+    )
     app.add_middleware(problems.InternalErrors)
     if settings.cors_origins:
         app.add_middleware(

@@ -142,8 +142,16 @@ class Settings(BaseSettings):
 
     headers_timeout_s: Seconds = 10.0
     """Seconds for the head of a request to arrive, after which its connection is closed."""
-    body_timeout_s: Seconds = 120.0
+    body_timeout_s: Seconds = 300.0
     """Seconds for a body to arrive; then 408. The rest of a refused body has as long."""
+    body_gap_s: Seconds = 20.0
+    """Seconds in which the next 4 KiB of a body, or all that is left, must arrive; then 408."""
+    write_timeout_s: Seconds = 30.0
+    """Seconds in which a client must read the next 16 KiB of an answer; then its connection is closed."""
+    connections: Annotated[int, Field(ge=16, le=100_000)] = 512
+    """Open connections. Beyond it, idle ones and those of the network with most are closed."""
+    connections_per_network: Annotated[int, Field(ge=4, le=100_000)] = 64
+    """Open connections of one address (IPv6: one /64 network); those of trusted proxies are not counted."""
     bodies_memory_mib: Annotated[int, Field(ge=64)] = 1024
     """Memory for the bodies of all requests in progress; then 503 `busy`. A form is held twice."""
     sign_ups_per_minute: Annotated[int, Field(ge=1)] = 600

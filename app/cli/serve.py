@@ -11,10 +11,12 @@ import uvicorn
 
 from app.cli.command import Json, print_result, read_settings
 from app.cli.errors import refuse
+from app.kit.addresses import parse_networks
 from app.main import build
 from app.settings import Settings
 from app.vault.directory_lock import in_use, serving
-from app.web.http_protocol import DeadlineProtocol
+from app.web.connections import ConnectionLimits
+from app.web.http_protocol import create_protocol
 
 app = typer.Typer()
 
@@ -48,14 +50,13 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     config = uvicorn.Config(
         service,
         log_config=None,
-        http=DeadlineProtocol,
+        http=create_protocol(_limits(settings)),  # type: ignore[arg-type] - uvicorn only calls it
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    DeadlineProtocol.headers_s, DeadlineProtocol.rest_s = settings.headers_timeout_s, settings.body_timeout_s
     server = uvicorn.Server(config)
     # After a clean stop uvicorn raises the signal again for the handler that was set before. This handler keeps the
     # exit code at 0, and catches a signal that arrives before uvicorn has set its own handler.
@@ -66,3 +67,16 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     except SystemExit:
         # uvicorn exits with a code of its own when the start fails.
         refuse("the service did not start; see the application log for the reason")
+
+
+def _limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        headers_s=settings.headers_timeout_s,
+        body_s=settings.body_timeout_s,
+        body_gap_s=settings.body_gap_s,
+        write_s=settings.write_timeout_s,
+        max_body_bytes=max(settings.max_enrolment_bytes, settings.max_body_bytes, settings.max_json_bytes),
+        per_network=settings.connections_per_network,
+        total=settings.connections,
+        trusted_proxies=parse_networks(settings.trusted_proxies),
+    )

@@ -1,9 +1,14 @@
-"""Checks of network addresses in settings. Each returns the value, or raises ValueError with the form to use."""
+"""Network addresses: of clients, and in settings. Each check returns the value, or raises ValueError with the form."""
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
 MAX_PORT = 65535
+IPV6_NETWORK = 64
+"""Prefix length, in bits, that a provider gives to one customer; the customer chooses the other bits freely."""
+
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 
 def check_networks(value: str) -> str:
@@ -38,3 +43,34 @@ def check_origins(value: str) -> str:
             msg = f"{origin!r} is no origin; write them as https://example.org, without a path"
             raise ValueError(msg)
     return value
+
+
+def parse_networks(value: str) -> Networks:
+    """Return the networks of a checked list; `*` stands for all."""
+    names = value.replace(" ", "").replace("*", "0.0.0.0/0,::/0").split(",")
+    return [ipaddress.ip_network(name, strict=False) for name in names if name]
+
+
+def client_network(host: str) -> str:
+    """Return the IPv4 address of a client, or the network of its IPv6 address; *host* itself if it is no address."""
+    address = _parse_address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))
+    return host if address is None else str(address)
+
+
+def is_within(host: str, networks: Networks) -> bool:
+    """Return whether *host* is an address in one of the networks."""
+    address = _parse_address(host)
+    return address is not None and any(address in network for network in networks)
+
+
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        # A dual-stack socket shows IPv4 as `::ffff:192.0.2.1`: all clients would be in one IPv6 network.
+        return address.ipv4_mapped or address
+    return address

@@ -12,6 +12,35 @@ from app.kit.errors import BusyError, Problem
 from app.web.problems import RequestTimeoutError, TooLargeError, problem_document
 
 
+MIN_PROGRESS_BYTES = 4 * 1024
+"""Bytes that must arrive in the time for a piece; a smaller body must arrive in that time as a whole."""
+
+
+class ArrivalDeadline:
+    """The latest time, on the loop's clock, for the next bytes of a body.
+
+    Args:
+        now: the time at which the service begins to wait for the body.
+        total_s: seconds for the whole body.
+        gap_s: seconds in which `MIN_PROGRESS_BYTES` must arrive.
+    """
+
+    def __init__(self, now: float, *, total_s: float, gap_s: float) -> None:
+        self._end, self._gap_s = now + total_s, gap_s
+        self._progress_at, self._count = now, 0
+
+    def note(self, count: int, now: float) -> None:
+        """Count the bytes that arrived."""
+        self._count += count
+        if self._count >= MIN_PROGRESS_BYTES:
+            self._progress_at, self._count = now, 0
+
+    @property
+    def at(self) -> float:
+        """The time."""
+        return min(self._end, self._progress_at + self._gap_s)
+
+
 class _RefusedError(Exception):
     """The rest of the body is not received."""
 
@@ -21,12 +50,13 @@ class BodyLimits:
 
     Args:
         body_s: seconds from the first wait for a body to its end; 408 after that.
+        gap_s: seconds in which a body must progress; 408 after that too.
         memory: bytes that all requests in progress may have sent; 503 `busy` above that.
     """
 
-    def __init__(self, app: ASGIApp, *, body_s: float, memory: int) -> None:
+    def __init__(self, app: ASGIApp, *, body_s: float, gap_s: float, memory: int) -> None:
         self.app = app
-        self._body_s = body_s
+        self._body_s, self._gap_s = body_s, gap_s
         self._free = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,9 +103,9 @@ class BodyLimits:
         """Free reserved memory."""
         self._free += count
 
-    def deadline(self) -> float:
-        """Return the latest time, on the loop's clock, for a body whose receipt begins now."""
-        return asyncio.get_running_loop().time() + self._body_s
+    def deadline(self) -> ArrivalDeadline:
+        """Return the deadline of a body whose receipt begins now."""
+        return ArrivalDeadline(asyncio.get_running_loop().time(), total_s=self._body_s, gap_s=self._gap_s)
 
 
 class _Body:
@@ -86,7 +116,7 @@ class _Body:
         self._limits = limits
         self._receive = receive
         self._reserved = 0
-        self._deadline: float | None = None
+        self._deadline: ArrivalDeadline | None = None
         self._complete = False
 
     async def receive(self) -> Message:
@@ -95,12 +125,13 @@ class _Body:
             return await self._receive()
         self._deadline = self._deadline or self._limits.deadline()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._deadline.at):
                 message = await self._receive()
         except TimeoutError as error:
             self.problem = RequestTimeoutError()
             raise _RefusedError from error
         count = len(message.get("body", b""))
+        self._deadline.note(count, asyncio.get_running_loop().time())
         if not self._limits.reserve(count):
             # Before the answer is sent: meanwhile other bodies can use the memory.
             self.release()

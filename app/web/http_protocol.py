@@ -1,24 +1,36 @@
-"""Limits on request headers, offers of other protocols, and the answer to malformed HTTP.
+"""HTTP on one connection: budgets of bytes and seconds, offers of other protocols, and the answer to malformed HTTP.
 
-This is below the application: no middleware sees a request before its headers are complete.
+This is below the application: no middleware sees a request before its head is complete.
 """
 
-from asyncio import TimerHandle, Transport
-from typing import Any, ClassVar
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import httptools
 import structlog
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from app.kit.errors import BusyError, Problem
+from app.web.body_limits import ArrivalDeadline
+from app.web.connections import ConnectionLimits, Connections, Phase
+from app.web.counted_transport import CountedTransport
+from app.web.http_profile import MAX_FIELDS, body_length, check_head
+from app.web.message_framing import FramingError, MessageFraming
 from app.web.problems import MalformedRequestError, problem_document
 from app.web.request_log import REQUEST_ID
 
-MAX_HEADER_BYTES = 64 * 1024
-"""Bytes of a request's headers, and of anything else between two pieces of a body, such as chunked trailers."""
 CONNECT = b"CONNECT"
 UPGRADE = b"upgrade"
+TOO_MANY_FIELDS = f"The head of the request has more than {MAX_FIELDS} fields"
+TOO_MANY_CONNECTIONS = (
+    "All connections that your network may have are in use. Wait until one has ended, then open a new one."
+)
 
 log = structlog.get_logger()
 
@@ -29,83 +41,137 @@ class _RequestParser(httptools.HttpRequestParser):
     The parser of `httptools` stops after the headers of such a request, and takes its body for the next request.
     """
 
-    def __init__(self, protocol: "DeadlineProtocol") -> None:
+    def __init__(self, protocol: "LimitedProtocol") -> None:
         self._protocol = protocol
-        self._reset()
-
-    def _reset(self) -> None:
-        """Expect a new request."""
-        super().__init__(self._protocol)
-        # As uvicorn does it: the bytes after a request with `Connection: close` are no error.
-        self.set_dangerous_leniencies(lenient_data_after_close=True)
+        super().__init__(protocol)
 
     def feed_data(self, data: Any) -> None:  # noqa: ANN401 - any buffer
-        """Parse; at an offer, parse the headers again without it and go on with the body."""
-        rest = memoryview(data)
-        while True:
-            try:
-                super().feed_data(rest)
-            except httptools.HttpParserUpgrade as offer:
-                (end_of_headers,) = offer.args
-                headers, rest = self._protocol.headers_without_offer(), rest[end_of_headers:]
-                # With `Connection: close` the parser would ignore all further bytes.
-                self._reset()
-                super().feed_data(headers)
-            else:
-                return
+        """Parse; after the head of an offer, parse the head again without it."""
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # A new state: with `Connection: close` the old one would refuse further bytes.
+            super().__init__(self._protocol)
+            super().feed_data(self._protocol.headers_without_offer())
 
 
-class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with limits: headers that arrive too slowly, or are too large, end the connection.
+class _Flow(FlowControl):
+    """Keeps reading paused while bytes wait to be parsed; the application would resume it."""
 
-    Malformed HTTP gets a problem document and ends the connection. So do bytes after a response that do not start a
-    request in time, such as the rest of a refused body: uvicorn's keep-alive timer stops at the first such byte.
-    An offer of another protocol is ignored: h2c, as Java's client and `curl --http2` send it, and WebSocket.
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits; a request beyond them ends its connection.
+
+    One request is parsed at a time. Later bytes wait, and reading is paused, until it is answered and the client has
+    read earlier answers. Malformed HTTP gets a problem document and ends the connection. An offer of another protocol
+    is ignored: h2c, as Java's client and `curl --http2` send it, and WebSocket.
     """
 
-    headers_s: ClassVar[float] = 10.0
-    """Seconds for the headers of a request; set once, before serving."""
-    rest_s: ClassVar[float] = 120.0
-    """Seconds from the first byte after a response to the next request. The same as for a body, whose rest those bytes
-    may be; set once, before serving."""
-    _timer: TimerHandle | None = None
-    _in_headers = False
-    _header_bytes = 0
+    transport: CountedTransport  # type: ignore[assignment]
+    flow: _Flow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+        *,
+        open_connections: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._open = open_connections
+        self._limits = open_connections.limits
+        self._framing = MessageFraming(self._limits.max_body_bytes)
+        self._unparsed = b""
+        self._timer: TimerHandle | None = None
+        self._rest: ArrivalDeadline | None = None
+        self._fault: Problem | None = None
+        self._message_complete = False
+
+    @property
+    def phase(self) -> Phase:
+        """The state of the connection."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.transport.get_write_buffer_size():
+            return Phase.ANSWER_WAITS
+        if self._framing.complete:
+            return Phase.IDLE if answered else Phase.SERVED
+        if not self._framing.begun:
+            return Phase.IDLE
+        return Phase.BODY_ARRIVES if self._framing.head_complete else Phase.HEAD_ARRIVES
+
+    def abort(self) -> None:
+        """End the connection without a wait for the client."""
+        self.transport.reset()
+
+    def check_reader(self, now: float) -> None:
+        """End the connection if its client does not read the answer."""
+        if self.transport.unread_for(now) >= self._limits.write_s:
+            log.info("answer not read")
+            self.abort()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Start the timer of the first request's headers."""
-        super().connection_made(transport)
+        """Count the connection, and start the timer of the first request's head."""
+        super().connection_made(CountedTransport(transport))  # type: ignore[arg-type]
+        self.flow = _Flow(transport)
         self.parser = _RequestParser(self)
-        self._expect_headers()
+        if self._open.admit(self, self.client[0] if self.client else "", self.loop):
+            self._start_timer(self._limits.headers_s)
+        else:
+            self._answer(BusyError(TOO_MANY_CONNECTIONS))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer, and forget the connection and its bytes."""
+        self._stop_timer()
+        self._unparsed = b""
+        self._open.remove(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes that are no body; start the timer of bytes that follow a response."""
-        self._header_bytes += len(data)
-        super().data_received(data)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self.transport.close()
-        elif self._timer is None and self.cycle is not None and self.cycle.response_complete:
-            self._start_timer(self.rest_s)
+        """Parse the bytes, as far as the request in progress allows it."""
+        self._unset_keepalive_if_required()
+        self._unparsed += data
+        self._parse()
 
-    def on_message_begin(self) -> None:
-        """Start the timer of this request's headers."""
-        super().on_message_begin()
-        if not self._in_headers:
-            self._expect_headers()
+    def on_response_complete(self) -> None:
+        """Go on with the bytes that wait."""
+        super().on_response_complete()
+        self._parse_waiting()
+
+    def resume_writing(self) -> None:
+        """Go on with the bytes that wait."""
+        super().resume_writing()
+        self._parse_waiting()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; ignore a trailer, which must not pass for one (RFC 9110, 6.5.1)."""
-        if self._in_headers:
-            super().on_header(name, value)
+        """Keep a field, up to a limit."""
+        super().on_header(name, value)
+        if len(self.headers) > MAX_FIELDS:
+            self._refuse(MalformedRequestError(TOO_MANY_FIELDS))
 
     def on_headers_complete(self) -> None:
-        """Stop the timer: `BodyLimits` has another one for the body."""
+        """Check the head. Its timer stops: `BodyLimits` has another one for the body."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == CONNECT:
                 # The bytes after it belong to a tunnel that this server does not open.
-                raise httptools.HttpParserError
+                self._refuse(MalformedRequestError())
             return
+        if not self._framing.head_complete:
+            self._refuse(MalformedRequestError())
+        try:
+            check_head(version=self.parser.get_http_version(), target=self.url, fields=self.headers)
+        except MalformedRequestError as problem:
+            self._refuse(problem)
         self._stop_timer()
+        self._rest = None
+        self._framing.expect_body(body_length(self.headers))
         super().on_headers_complete()
 
     def headers_without_offer(self) -> bytes:
@@ -114,49 +180,107 @@ class DeadlineProtocol(HttpToolsProtocol):
         kept = (name + b": " + value for name, value in self.headers if name != UPGRADE)
         return b"\r\n".join([method + b" " + self.url + b" HTTP/" + version, *kept, b"", b""])
 
-    def on_body(self, body: bytes) -> None:
-        """Pass a piece of the body on, and count the bytes after it anew."""
-        self._header_bytes = 0
-        super().on_body(body)
-
     def on_message_complete(self) -> None:
-        """End the body, unless these headers are parsed again."""
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        """End the body, unless this head is parsed again."""
+        if self.parser.should_upgrade():
+            return
+        self._message_complete = True
+        super().on_message_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
-        self._stop_timer()
-        super().connection_lost(exc)
+    def _refuse(self, problem: Problem) -> None:
+        """Let the parser fail, and remember the reason: the parser's own error hides it."""
+        self._fault = problem
+        raise httptools.HttpParserError
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's text helps no client
-        """Answer malformed HTTP, unless the client still waits for the answer to an earlier request."""
+    def _parse_waiting(self) -> None:
+        if self._unparsed and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse until the end of a request that is not answered yet; keep the rest, and pause reading."""
+        data, at = self._unparsed, 0
+        try:
+            while at < len(data) and self._may_parse():
+                at = self._parse_part(data, at)
+        except (httptools.HttpParserError, FramingError) as error:
+            data, self._fault = b"", error.problem if isinstance(error, FramingError) else self._fault
+            self._answer(self._fault or MalformedRequestError())
+        self._unparsed = data[at:]
+        if self.transport.is_closing():
+            return
+        was_held, self.flow.held = self.flow.held, bool(self._unparsed)
+        if self.flow.held:
+            self.flow.pause_reading()
+        elif was_held:
+            self.flow.resume_reading()
+
+    def _may_parse(self) -> bool:
+        """Return whether the next byte may be parsed; begin the next request if it belongs to one."""
+        if self.transport.is_closing():
+            return False
+        if self._framing.complete:
+            if not self.cycle.response_complete or self.flow.write_paused:
+                return False
+            self._framing.expect_head()
+            self._message_complete = False
+            self._start_timer(self._limits.headers_s)
+        return True
+
+    def _parse_part(self, data: bytes, at: int) -> int:
+        begin = self._framing.skip_empty_lines(data, at)
+        if begin == len(data):
+            return begin
+        end = self._framing.end_of_part(data, begin)
+        self.parser.feed_data(data[begin:end])
+        self._framing.end_part()
+        if self._framing.complete is not self._message_complete:
+            raise FramingError(MalformedRequestError())
+        if self._framing.head_complete and self.cycle is not None and self.cycle.response_complete:
+            self._await_rest(end - begin)
+        return end
+
+    def _await_rest(self, count: int) -> None:
+        """Limit the time for the rest of a body whose request is answered."""
+        if self._framing.complete:
+            self._start_timer(self.timeout_keep_alive)
+            return
+        now = self.loop.time()
+        self._rest = self._rest or ArrivalDeadline(now, total_s=self._limits.body_s, gap_s=self._limits.body_gap_s)
+        self._rest.note(count, now)
+        self._start_timer(self._rest.at - now)
+
+    def _answer(self, problem: Problem) -> None:
+        """Answer a request that the application does not get, if an answer is still possible; end the connection."""
         cycle = self.cycle
-        earlier = cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body)
-        if not earlier:
+        if cycle is None or cycle.response_complete or not cycle.response_started:
             request_id = uuid4().hex
-            log.info("malformed request", request_id=request_id)
+            log.info("request refused", request_id=request_id, problem=problem.slug)
             headers = {"Connection": "close", REQUEST_ID: request_id}
-            self.transport.write(_serialize(problem_document(MalformedRequestError(), headers)))
+            self.transport.write(_serialize(problem_document(problem, headers)))
         self.transport.close()
 
-    def _expect_headers(self) -> None:
-        self._in_headers, self._header_bytes = True, 0
-        self._start_timer(self.headers_s)
-
     def _start_timer(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_timer(self) -> None:
-        self._in_headers = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
+def create_protocol(limits: ConnectionLimits) -> Callable[..., LimitedProtocol]:
+    """Return a factory of protocols that share *limits*: the option `http` of uvicorn."""
+    connections = Connections(limits)
+
+    def create(**options: Any) -> LimitedProtocol:  # noqa: ANN401 - uvicorn's own
+        return LimitedProtocol(**options, open_connections=connections)
+
+    return create
+
+
 def _serialize(answer: Response) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status_code} Bad Request".encode()]
+    lines = [STATUS_LINE[answer.status_code].removesuffix(b"\r\n")]
     lines += [name + b": " + value for name, value in answer.raw_headers]
     return b"\r\n".join([*lines, b"", bytes(answer.body)])

@@ -17,6 +17,7 @@ from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
 MAX_FAULTS = 50
 """Faulty fields listed in one answer: a body can hold a million unknown fields."""
+MALFORMED = "The request line, a header or the framing of the body is malformed, or asks for a tunnel or HTTP/2"
 TYPE = "urn:mien:problem:"
 SLUG = "problem_slug"
 """Name of the answered slug in the state of a request."""
@@ -51,11 +52,9 @@ class MalformedRequestError(InvalidRequestError):
     status = 400
     detail = "The request is not valid HTTP (RFC 9112). Correct the faults under `errors` and use a new connection."
 
-    def __init__(self) -> None:
-        """Blame the whole request: the parser does not tell the part."""
-        super().__init__(
-            ("", "The request line, a header or the framing of the body is malformed, or asks for a tunnel or HTTP/2")
-        )
+    def __init__(self, reason: str = MALFORMED) -> None:
+        """Blame the whole request; without a reason, because the parser tells none."""
+        super().__init__(("", reason))
 
 
 class MethodNotAllowedError(Problem):

@@ -3,7 +3,6 @@
 The counts are in the memory of this process; no address is written to disk.
 """
 
-import ipaddress
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,10 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.kit.addresses import client_network
 from app.kit.clock import utc_now
 from app.kit.errors import TooManyAttemptsError
 from app.web.callers import UnauthenticatedError
-
-IPV6_NETWORK = 64
-"""Prefix length, in bits, that a provider gives to one customer; the customer chooses the other bits freely."""
 
 CLOCK_SET_BACK_S = 5.0
 """Seconds. A smaller step back in time is one thread overtaking another, not a clock that was set."""
@@ -60,14 +57,4 @@ class RateLimiter:
 
 def network_of(request: Request) -> str:
     """Return the IPv4 address of the client, or the network of its IPv6 address."""
-    host = request.client.host if request.client is not None else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        # A dual-stack socket shows IPv4 as `::ffff:192.0.2.1`: all clients would be in one IPv6 network.
-        address = address.ipv4_mapped or address
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))
+    return client_network(request.client.host if request.client is not None else "")

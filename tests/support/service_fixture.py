@@ -34,7 +34,8 @@ from app.settings import Settings
 from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.vault import Vault
-from app.web.http_protocol import DeadlineProtocol
+from app.web.connections import ConnectionLimits
+from app.web.http_protocol import create_protocol
 from tests.support.register_queries import generations
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
@@ -327,10 +328,10 @@ class QuickServer(uvicorn.Server):
 
 
 @contextmanager
-def listening(app: ASGIApp) -> Iterator[int]:
+def listening(app: ASGIApp, limits: ConnectionLimits = ConnectionLimits()) -> Iterator[int]:  # noqa: B008 - immutable
     """Serve *app* from a thread; gives the port."""
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=DeadlineProtocol, **quiet)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=create_protocol(limits), **quiet)
     server = QuickServer(config)
     thread = threading.Thread(target=server.run)
     thread.start()
