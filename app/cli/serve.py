@@ -1,6 +1,7 @@
 """`mien serve`."""
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -17,6 +18,9 @@ from app.settings import Settings
 from app.vault.directory_lock import in_use, serving
 from app.web.connections import ConnectionLimits
 from app.web.http_protocol import create_protocol
+
+OTHER_FILES = 256
+"""Open files for the stores, the workers and callbacks."""
 
 app = typer.Typer()
 
@@ -36,7 +40,18 @@ def serve(
         _serve(settings, host, port, as_json=as_json)
 
 
+def _allow_open_files(connections: int) -> None:
+    """Raise this process's own limit of open files, if it is too low for the connections."""
+    needed = connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        refuse(f"MIEN_CONNECTIONS needs {needed} open files, but the system allows {hard}; set it lower, or allow more")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
+    _allow_open_files(settings.connections)
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
     service = build(settings)
     try:
@@ -50,7 +65,7 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     config = uvicorn.Config(
         service,
         log_config=None,
-        http=create_protocol(_limits(settings)),  # type: ignore[arg-type] - uvicorn only calls it
+        http=create_protocol(_limits(settings)),
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         access_log=False,

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.kit.errors import BusyError, InvalidRequestError, Problem
 from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, token_digest
-from app.web.forms import FormRequest
+from app.web.forms import StrictRequest
 from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
@@ -67,13 +67,13 @@ class DeclaredRoute(APIRoute):
             self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read forms by our own rules (`app/web/forms.py`)."""
+        """Read forms and JSON by our own rules (`app/web/forms.py`)."""
         handle = super().get_route_handler()
 
-        async def handle_form(request: Request) -> Response:
-            return await handle(FormRequest(request.scope, request.receive))
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
 
-        return handle_form
+        return handle_strictly
 
 
 class RoleRoute(DeclaredRoute):

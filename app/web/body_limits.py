@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.kit.errors import BusyError, Problem
 from app.web.problems import RequestTimeoutError, TooLargeError, problem_document
 
-
 MIN_PROGRESS_BYTES = 4 * 1024
 """Bytes that must arrive in the time for a piece; a smaller body must arrive in that time as a whole."""
 

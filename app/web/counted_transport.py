@@ -25,7 +25,8 @@ class CountedTransport:
         self._read = 0
         self._read_at: float | None = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the transport
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
+        """Return an attribute of the transport."""
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:

@@ -1,11 +1,12 @@
-"""Parse multipart forms as RFC 2046 describes them: complete ones only, and without their preamble.
+"""Parse multipart forms as RFC 2046 describes them: complete ones only, and without their preamble; and strict JSON.
 
-Starlette's parser takes a form as whole wherever its bytes end, and refuses text before the first boundary.
+Starlette's parser takes a form as whole wherever its bytes end, and refuses text before the first boundary. Of two
+members of JSON with one name it takes the last.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -13,11 +14,15 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.kit.json import RepeatedMemberError, parse_json
+
 MULTIPART: Final = b"multipart/form-data"
 # Starlette writes uploads over 1 MiB to temporary files, unencrypted. With this limit they stay in memory; the route's
 # `max_body_size` bounds their size.
 SPOOL_BYTES: Final = 1 << 40
 UNCLOSED: Final = "The form has no closing boundary, so a part may be missing. Send all of it again"
+
+REPEATED: Final = "The JSON names a member twice in one object. Send each member once"
 
 
 class _FormParser(MultiPartParser):
@@ -40,8 +45,15 @@ class _FormParser(MultiPartParser):
         return form
 
 
-class FormRequest(Request):
-    """A request whose multipart form is checked."""
+class StrictRequest(Request):
+    """A request whose multipart form or JSON is checked."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Parse the body as JSON."""
+        try:
+            return parse_json(await self.body())
+        except RepeatedMemberError as error:
+            raise HTTPException(400, REPEATED) from error
 
     async def _get_form(
         self, *, max_files: float = 1000, max_fields: float = 1000, max_part_size: int = 1024 * 1024

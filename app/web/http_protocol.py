@@ -3,18 +3,15 @@
 This is below the application: no middleware sees a request before its head is complete.
 """
 
-from asyncio import AbstractEventLoop, TimerHandle, Transport
-from collections.abc import Callable
-from typing import Any
+from asyncio import TimerHandle, Transport
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import httptools
 import structlog
 from starlette.responses import Response
-from uvicorn import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from app.kit.errors import BusyError, Problem
 from app.web.body_limits import ArrivalDeadline
@@ -27,6 +24,8 @@ from app.web.request_log import REQUEST_ID
 
 CONNECT = b"CONNECT"
 UPGRADE = b"upgrade"
+LINGER_S = 2.0
+"""Seconds in which the bytes after a refused request are read and dropped."""
 TOO_MANY_FIELDS = f"The head of the request has more than {MAX_FIELDS} fields"
 TOO_MANY_CONNECTIONS = (
     "All connections that your network may have are in use. Wait until one has ended, then open a new one."
@@ -50,9 +49,10 @@ class _RequestParser(httptools.HttpRequestParser):
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade:
+            head = self._protocol.headers_without_offer()
             # A new state: with `Connection: close` the old one would refuse further bytes.
             super().__init__(self._protocol)
-            super().feed_data(self._protocol.headers_without_offer())
+            super().feed_data(head)
 
 
 class _Flow(FlowControl):
@@ -73,31 +73,26 @@ class LimitedProtocol(HttpToolsProtocol):
     is ignored: h2c, as Java's client and `curl --http2` send it, and WebSocket.
     """
 
+    open_connections: ClassVar[Connections]
     transport: CountedTransport  # type: ignore[assignment]
     flow: _Flow
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: AbstractEventLoop | None = None,
-        *,
-        open_connections: Connections,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._open = open_connections
-        self._limits = open_connections.limits
+    def __init__(self, *options: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Take uvicorn's options."""
+        super().__init__(*options, **named)
+        self._limits = self.open_connections.limits
         self._framing = MessageFraming(self._limits.max_body_bytes)
         self._unparsed = b""
         self._timer: TimerHandle | None = None
         self._rest: ArrivalDeadline | None = None
         self._fault: Problem | None = None
-        self._message_complete = False
+        self._message_complete = self._refused = False
 
     @property
     def phase(self) -> Phase:
         """The state of the connection."""
+        if self._refused:
+            return Phase.IDLE
         answered = self.cycle is None or self.cycle.response_complete
         if self.transport.get_write_buffer_size():
             return Phase.ANSWER_WAITS
@@ -122,20 +117,23 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(CountedTransport(transport))  # type: ignore[arg-type]
         self.flow = _Flow(transport)
         self.parser = _RequestParser(self)
-        if self._open.admit(self, self.client[0] if self.client else "", self.loop):
+        if self.open_connections.admit(self, self.client[0] if self.client else "", self.loop):
             self._start_timer(self._limits.headers_s)
         else:
             self._answer(BusyError(TOO_MANY_CONNECTIONS))
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and forget the connection and its bytes."""
         self._stop_timer()
         self._unparsed = b""
-        self._open.remove(self)
+        self.open_connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes, as far as the request in progress allows it."""
+        if self._refused:
+            return
         self._unset_keepalive_if_required()
         self._unparsed += data
         self._parse()
@@ -207,7 +205,7 @@ class LimitedProtocol(HttpToolsProtocol):
             data, self._fault = b"", error.problem if isinstance(error, FramingError) else self._fault
             self._answer(self._fault or MalformedRequestError())
         self._unparsed = data[at:]
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         was_held, self.flow.held = self.flow.held, bool(self._unparsed)
         if self.flow.held:
@@ -253,12 +251,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def _answer(self, problem: Problem) -> None:
         """Answer a request that the application does not get, if an answer is still possible; end the connection."""
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
-            request_id = uuid4().hex
-            log.info("request refused", request_id=request_id, problem=problem.slug)
-            headers = {"Connection": "close", REQUEST_ID: request_id}
-            self.transport.write(_serialize(problem_document(problem, headers)))
-        self.transport.close()
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.close()
+            return
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        request_id = uuid4().hex
+        log.info("request refused", request_id=request_id, problem=problem.slug)
+        self.transport.write(_serialize(problem_document(problem, {"Connection": "close", REQUEST_ID: request_id})))
+        # Bytes that arrive at a closed connection would make the client's system discard the answer.
+        self.transport.write_eof()
+        self._refused = True
+        self._start_timer(LINGER_S)
 
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()
@@ -270,14 +275,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def create_protocol(limits: ConnectionLimits) -> Callable[..., LimitedProtocol]:
-    """Return a factory of protocols that share *limits*: the option `http` of uvicorn."""
-    connections = Connections(limits)
+def create_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:
+    """Return a protocol whose connections share *limits*: the option `http` of uvicorn."""
 
-    def create(**options: Any) -> LimitedProtocol:  # noqa: ANN401 - uvicorn's own
-        return LimitedProtocol(**options, open_connections=connections)
+    class SharingProtocol(LimitedProtocol):
+        open_connections = Connections(limits)
 
-    return create
+    return SharingProtocol
 
 
 def _serialize(answer: Response) -> bytes:

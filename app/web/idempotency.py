@@ -153,10 +153,8 @@ class Once:
             return do(keep)
 
 
-def _unquote(request: Request, value: str | None) -> str | None:
+def _unquote(value: str | None) -> str | None:
     """Return the key as the client chose it, without the quotes of a structured field."""
-    if len(request.headers.getlist(HEADER)) > 1:
-        raise InvalidRequestError((f"/{HEADER}", "Send this header once"))
     if value is None or not value.startswith('"'):
         return value
     return re.sub(r"\\(.)", r"\1", value[1:-1])
@@ -169,7 +167,7 @@ async def _once(
     clock: AppClock,
     idempotency_key: Annotated[Key | None, Header(alias=HEADER, description=DESCRIPTION, examples=[EXAMPLE])] = None,
 ) -> Once:
-    return Once(_unquote(request, idempotency_key), vault, clock, request.app.state.in_progress, response)
+    return Once(_unquote(idempotency_key), vault, clock, request.app.state.in_progress, response)
 
 
 async def _once_unguessable(

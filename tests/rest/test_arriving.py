@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from app.web.http_protocol import MAX_HEADER_BYTES, DeadlineProtocol
+from app.web.connections import ConnectionLimits
+from app.web.message_framing import MAX_HEADER_BYTES
 from tests.rest.conftest import slug
 from tests.rest.raw_http import END, FORM, JSON, Connection, head, part
 from tests.support.launcher import Program, run_program
-from tests.support.service_fixture import RunningService, SharedPool, copied, serving
+from tests.support.service_fixture import RunningService, SharedPool, copied, listening, serving
 from tests.support.toy_engine import toy_card
 from tests.test_shutdown import face
 
@@ -142,11 +142,8 @@ def test_messages_of_libraries_are_json_and_repeat_no_request(served: Program) -
     assert "canary" not in served.log()
 
 
-class ShortDeadlines(DeadlineProtocol):
-    """The protocol with short deadlines."""
-
-    headers_s = 0.6
-    rest_s = 0.6
+SHORT = ConnectionLimits(headers_s=0.6, body_s=0.6)
+"""Short deadlines."""
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -158,19 +155,8 @@ async def _refuse(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def protocol() -> Iterator[httpx.Client]:
     """A server with this protocol and no application."""
-    config = uvicorn.Config(
-        _refuse, port=0, http=ShortDeadlines, lifespan="off", log_config=None, timeout_keep_alive=60
-    )
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with listening(_refuse, SHORT) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.mark.service
@@ -190,7 +176,7 @@ def test_slow_bytes_after_an_answer_do_not_keep_the_connection_open(protocol: ht
 def test_the_rest_of_a_body_in_time_keeps_the_connection_usable(protocol: httpx.Client) -> None:
     with Connection(protocol) as connection:
         # Each request ends the deadline of the one before, so together they may take longer than one deadline.
-        until = time.monotonic() + 2 * ShortDeadlines.rest_s
+        until = time.monotonic() + 2 * SHORT.body_s
         while time.monotonic() < until:
             connection.send(head("POST", "/", {"Content-Length": "200000"}))
             connection.answers()

@@ -195,7 +195,7 @@ class _SubjectAudit:
         except jws.JwsError as error:
             return self._finding(FindingKind.RECORD_CHANGED, row.id, f"is not a valid receipt: {error}")
         leaf = compute_leaf(decode_base64url(bundle.salt), payload)
-        promise = Promise.model_validate_json(decode_base64url(bundle.promise.split(".")[1]))
+        promise = Promise.from_json(decode_base64url(bundle.promise.split(".")[1]))
         return _OpenedRecord(row.id, leaf, datetime.fromisoformat(promise.by))
 
     def _public_key(self, kid: str) -> Ed25519PublicKey | None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,17 @@ class StrictModel(BaseModel):
     """Refuses unknown members, and values of a similar type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Parse *text*.
+
+        Raises:
+            ValueError: as `parse_json`; pydantic alone takes the last of two members with one name.
+            ValidationError: the value is not one of this model.
+        """
+        parse_json(text)
+        return cls.model_validate_json(text)
 
 
 def parse_json(text: bytes) -> object:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from app.transparency.verify import merkle
 from app.transparency.verify.bundle import MAX_BUNDLE_BYTES, Bundle, Promise, Proof
-from app.transparency.verify.canonical_json import decode_base64url, describe_validation_error, parse_json
+from app.transparency.verify.canonical_json import decode_base64url, describe_validation_error
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.transparency.verify.jwks import PublicKey, parse_jwks
 from app.transparency.verify.jws import PROMISE_TYPE, RECEIPT_TYPE, ParsedToken, read_token, verify_token
@@ -83,7 +83,7 @@ def promised_log(bundle: bytes) -> str | None:
     """Return the log that the promise in *bundle* names, without verification; None if there is none."""
     try:
         payload = _parse_bundle(bundle).promise.split(".")[1]
-        return Promise.model_validate_json(decode_base64url(payload)).origin
+        return Promise.from_json(decode_base64url(payload)).origin
     except (_InvalidReceiptError, IndexError, ValueError):
         return None
 
@@ -130,8 +130,7 @@ def _parse_bundle(text: bytes) -> Bundle:
     if len(text) > MAX_BUNDLE_BYTES:
         raise _InvalidReceiptError(f"the file is too large to be a receipt; {GET_RECEIPT}")
     try:
-        parse_json(text)
-        return Bundle.model_validate_json(text)
+        return Bundle.from_json(text)
     except ValidationError as error:
         fault = describe_validation_error(error)
         raise _InvalidReceiptError(f"the file is not a receipt of Mien: {fault}; {GET_RECEIPT}") from error
@@ -178,8 +177,7 @@ def _verify_promise(bundle: Bundle, key: PublicKey) -> Promise:
         raise _InvalidReceiptError(f"another key signed the promise than the receipt; {GET_RECEIPT}")
     payload = _verify_token(token, PROMISE_TYPE, key)
     with _refusing(f"the promise is not one that this version knows; {GET_RECEIPT}"):
-        parse_json(payload)
-        promise = Promise.model_validate_json(payload)
+        promise = Promise.from_json(payload)
     if promise.leaf != bundle.leaf:
         raise _InvalidReceiptError(f"the promise is about another leaf; {GET_RECEIPT}")
     return promise
