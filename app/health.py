@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics, computed on each request and not cached."""
+"""Liveness, readiness and metrics, computed on each request; only the trial write is kept for a second."""
 
 import ipaddress
 from typing import Literal
@@ -87,27 +87,14 @@ def check_readiness(
 ) -> ReadyOut:
     """Check that the service is ready.
 
-    It is ready if the databases have the current schema and take a write, the register opens, the disk space kept for
-    endings is whole, and the engine's files are verified. In the `live` profile all live requirements must be met too
-    (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
+    It is ready if the databases have the current schema, the register opens and the engine's files are verified. Both
+    stores must take a write, and the disk space kept for endings must be whole. In the `live` profile all live
+    requirements must be met too (docs/how-to/go-live.md). Otherwise: 503 and the reasons.
     """
     pool = engine.pool.status()
-    reasons = [] if pool.ready else [f"engine: {pool.reason}"]
-    warnings = list(group_warnings(engine.operating_point))
-    try:
-        check(vault)
-        check_log(vault)
-        if settings.profile == "live":
-            found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts)
-            reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
-            warnings = list(found.warnings)
-        else:
-            warnings += shipped_notices.stale_in_words(vault, facts)
-        reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
-    except OperatorError as error:
-        reasons.append(str(error))
-    except DBAPIError:
-        reasons.append("the databases cannot be read")
+    reasons, warnings = _find_faults(vault, engine, settings, facts)
+    if not pool.ready:
+        reasons.insert(0, f"engine: {pool.reason}")
     if reasons:
         response.status_code = 503
     return ReadyOut(
@@ -123,6 +110,29 @@ def check_readiness(
         key_protection="file" if settings.kek is None else "setting",
         keys_apart=settings.keys_apart,
     )
+
+
+def _find_faults(
+    vault: AppVault, engine: AppEngine, settings: AppSettings, facts: NoticeFacts
+) -> tuple[list[str], list[str]]:
+    """Return the reasons why the service is not ready, without the engine's own, and the warnings."""
+    reasons: list[str] = []
+    warnings = list(group_warnings(engine.operating_point))
+    try:
+        check(vault)
+        check_log(vault)
+        if settings.profile == "live":
+            found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts)
+            reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
+            warnings = list(found.warnings)
+        else:
+            warnings += shipped_notices.stale_in_words(vault, facts)
+        reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
+    except OperatorError as error:
+        reasons.append(str(error))
+    except DBAPIError:
+        reasons.append("the databases cannot be read")
+    return reasons, warnings
 
 
 def _find_storage_fault(store: Store) -> str | None:
