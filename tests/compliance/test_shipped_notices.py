@@ -18,6 +18,7 @@ from app.settings import Settings
 from tests.compliance import reading_level
 from tests.compliance.complete_service import WHO
 from tests.consent.drafts import draft, facts_of, publish, shipped
+from tests.support.changed_schema import without_trigger
 from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
 from tests.support.toy_engine import toy_card
@@ -149,8 +150,7 @@ def test_the_command_prints_version_and_change_of_each_notice(tmp_path: Path) ->
 
 def test_a_notice_of_release_0_1_0_gets_a_newer_version(root: Path, pool: SharedPool) -> None:
     with serving(root, pool, toy_card()) as service:
-        with service.vault.data.write() as session:
-            session.connection().exec_driver_sql("DROP TRIGGER notices_never_delete")
+        with without_trigger(service.vault.data, "notices_never_delete"), service.vault.data.write() as session:
             session.connection().exec_driver_sql("DELETE FROM notices")
         publish(service.vault, draft(version=1), now=service.clock())
         found = published(service, service.facts)

@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
 from app.consent import service as consent
 from app.consent.errors import NoSuchConsentError
+from app.db.sqlite.store import Store
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
@@ -37,6 +37,7 @@ from app.verification import service as verify
 from app.web.callers import Principal, Role, UnauthenticatedError
 from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
+from tests.support.changed_schema import accept_any_schema
 from tests.support.service_fixture import RunningService
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -136,8 +137,9 @@ def restrict(vault: Vault, subject: EnrolledSubject, service: RunningService) ->
 ENDINGS: Sequence[Ending] = (withdraw, withdraw, withdraw, erase_subject, restrict)
 
 
-def record_order(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection:
+def record_order(store: Store) -> None:
+    accept_any_schema(store)
+    with closing(sqlite3.connect(store.path)) as connection:
         connection.executescript(ORDER_TRIGGERS)
 
 
@@ -150,7 +152,7 @@ def test_no_decision_commits_after_the_end_of_its_consent(service: RunningServic
     pool = RacingPool(features)
     faces = RunningEngine(pool=pool, card=toy_card(), target_fmr=1e-3, threshold=0.54)
     enrolled = [_enrolled(service, faces, party.id, notice, photo) for _ in range(RACES)]
-    record_order(service.vault.data.path)
+    record_order(service.vault.data)
     with service.vault.data.read() as session:
         key_id = session.scalars(select(PartyKey.id)).one()
 
@@ -242,7 +244,7 @@ def _enrolled(
 def test_a_late_decision_would_be_found(service: RunningService) -> None:
     """The control: a comparison that is inserted after the end gets the higher number."""
     person, _, given = service.enrolled()
-    record_order(service.vault.data.path)
+    record_order(service.vault.data)
     withdraw(
         service.vault,
         EnrolledSubject(UUID(person.subject_id), UUID(given["consent_id"]), given["subject_ref"]),

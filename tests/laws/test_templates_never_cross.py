@@ -22,6 +22,7 @@ from tests.consent.spies import change_row, watch_pipe
 from tests.enrolment.engine_change import EnrolledSubject, enrol_subject, served, supersede
 from tests.laws.test_law_09_one_answer import as_sent
 from tests.support.byte_scan import rows
+from tests.support.changed_schema import without_trigger
 from tests.support.launcher import refused, run_command
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
 from tests.support.toy_engine import other_toy_card, toy_card
@@ -43,9 +44,10 @@ def service(root: Path) -> Iterator[RunningService]:
 
 def relabel(service: RunningService, consent_id: str, *, as_of: Any = OTHER) -> None:
     """Label a template with another engine, without the triggers."""
-    change_row(service.vault, "DROP TRIGGER IF EXISTS templates_are_never_relabelled")
     statement = "UPDATE templates SET engine_id = :engine, weights_sha256 = :weights WHERE grant_id = :grant"
-    change_row(service.vault, statement, engine=as_of.id, weights=as_of.weights_sha256, grant=UUID(consent_id).hex)
+    values = {"engine": as_of.id, "weights": as_of.weights_sha256, "grant": UUID(consent_id).hex}
+    with without_trigger(service.vault.data, "templates_are_never_relabelled"):
+        change_row(service.vault, statement, **values)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from app.transparency.log import batch, padding
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
+from tests.support.changed_schema import accept_any_schema
 from tests.transparency.joined_leaves import (
     PADDING,
     SETTINGS,
@@ -215,6 +216,7 @@ def test_a_batch_killed_at_any_step_adds_each_leaf_once(root: Path) -> None:
 
 def test_a_data_store_that_fails_after_the_tree_has_grown_adds_no_leaf_twice(vault: Vault) -> None:
     leaves = add_pending(vault, 3)
+    accept_any_schema(vault.data)
     with vault.data.write() as session:
         session.connection().exec_driver_sql(
             "CREATE TRIGGER full BEFORE DELETE ON pending_leaves BEGIN SELECT RAISE(ABORT, 'full'); END"
@@ -233,6 +235,7 @@ def test_a_data_store_that_fails_after_the_tree_has_grown_adds_no_leaf_twice(vau
 
 def test_a_register_that_fails_keeps_leaves_waiting(vault: Vault) -> None:
     leaves = add_pending(vault, 3)
+    accept_any_schema(vault.register.store)
     with vault.register.store.write() as session:
         session.connection().exec_driver_sql(
             "CREATE TRIGGER full BEFORE INSERT ON log_heads BEGIN SELECT RAISE(ABORT, 'full'); END"

@@ -15,6 +15,7 @@ from app.jobs.maintenance import run_maintenance
 from app.vault.vault import Vault
 from tests.consent.spies import change_row, everything
 from tests.enrolment.engine_change import FlawPool, run_renewal, supersede
+from tests.support.changed_schema import accept_any_schema
 from tests.support.service_fixture import SharedPool, enrol, serving
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
@@ -33,6 +34,7 @@ def case(root: Path, pool: SharedPool) -> Iterator[EnrolledCase]:
 @contextmanager
 def full_disk(vault: Vault) -> Iterator[None]:
     """Refuse each leaf, as a full disk does."""
+    accept_any_schema(vault.data)
     refuse = "BEFORE INSERT ON pending_leaves BEGIN SELECT RAISE(ABORT, 'full'); END"
     change_row(vault, f"CREATE TRIGGER full {refuse}")
     try:
@@ -43,6 +45,7 @@ def full_disk(vault: Vault) -> Iterator[None]:
 
 @contextmanager
 def missing_table(vault: Vault) -> Iterator[None]:
+    accept_any_schema(vault.data)
     change_row(vault, "ALTER TABLE pending_leaves RENAME TO gone")
     try:
         yield
