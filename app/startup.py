@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.templates import engine_history, expiry
 from app.transparency.log import service as transparency_log
 from app.transparency.log import signing_keys
+from app.vault import authenticity
 from app.vault.ending import run_ending
 from app.vault.open import check, is_new, migrate
 from app.vault.vault import Vault
@@ -125,6 +126,11 @@ STEPS = (
         "create missing signing keys",
         lambda start: signing_keys.begin_log(start.vault, now=start.clock()),
         MIGRATE | USE | RESTORE,
+    ),
+    Step(
+        "create the authentication key",
+        lambda start: authenticity.create_key(start.vault.register),
+        MIGRATE | USE,
     ),
     Step(
         "create the key of the enumeration guard",

@@ -8,16 +8,17 @@ Changes since the backup are lost; `app.vault.restore_history` keeps them from c
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from app.backup import stage as staging
-from app.db.migrate import knows, revision, upgrade
+from app.db.migrate import at_head, knows, refuse_newer, revision, upgrade
 from app.db.sqlite.schema import ChangedSchemaError
 from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
 from app.kit.clock import Clock
@@ -29,10 +30,12 @@ from app.startup import Run, prepare
 from app.templates import coverage
 from app.transparency.log import batch, signing_keys
 from app.transparency.log import service as transparency_log
-from app.vault import restore_history
+from app.vault import authenticity, restore_history
+from app.vault.authenticity import MacUse
 from app.vault.backup_manifest import BackupError, Manifest
 from app.vault.directory_lock import STAGE, alone
-from app.vault.open import DATA_FILE, KEK_FILE, SchemaError, is_new, open_vault
+from app.vault.open import DATA_FILE, KEK_FILE, SchemaError, is_new, open_vault, opened_register
+from app.vault.register import KeyGoneError
 from app.vault.vault import Vault
 
 
@@ -50,12 +53,21 @@ class RestoreResult:
 
 
 @operation("restore")
-def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress) -> RestoreResult:
+def restore(
+    settings: Settings, *, backup: Path, now: Clock, progress: Progress, unauthenticated: bool = False
+) -> RestoreResult:
     """Replace the data with a backup. After an error the data is unchanged.
+
+    Args:
+        settings: the settings.
+        backup: the directory of the backup.
+        now: the clock.
+        progress: called with the name of each step.
+        unauthenticated: whether the operator admits a backup of an older version, which has no authentication code.
 
     Raises:
         ChangedSchemaError: another program changed the schema of the backup or of the register.
-        BackupError: it is damaged, foreign, newer than this version, or belongs to a discarded timeline.
+        BackupError: it is damaged, foreign, not authentic, newer than this version, or belongs to a discarded timeline.
         ForeignRegisterError: the register is older than the backup.
         NewerSchemaError: the register is newer than this version.
         InUseError: the service or a command uses the data.
@@ -65,7 +77,11 @@ def restore(settings: Settings, *, backup: Path, now: Clock, progress: Progress)
     with alone(settings.data_dir):
         try:
             manifest = staging.stage(
-                backup, data_dir=settings.data_dir, register_dir=settings.register_dir, progress=progress
+                backup,
+                data_dir=settings.data_dir,
+                register_dir=settings.register_dir,
+                authenticate=partial(_authenticate, settings, unauthenticated=unauthenticated),
+                progress=progress,
             )
             update = {"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir, "ending_ballast_mib": 0}
             staged = settings.model_copy(update=update)
@@ -95,6 +111,31 @@ def _check_kek_exists(settings: Settings) -> None:
     if settings.kek is None and not file.exists():
         msg = f"there is no key-encryption key in {file}: without it no key of the register opens"
         raise BackupError(msg)
+
+
+def _authenticate(settings: Settings, manifest: Manifest, *, unauthenticated: bool) -> None:
+    """Refuse a manifest that was not made with this register."""
+    if manifest.format == 1:
+        if not unauthenticated:
+            msg = (
+                "the backup has no authentication code: an older version of Mien made it, or another program. If you "
+                "are sure that only you could write it, add --unauthenticated"
+            )
+            raise BackupError(msg)
+        return
+    with opened_register(settings) as register:
+        refuse_newer(register.store)
+        if not at_head(register.store):
+            upgrade(register.store)
+        register.check_origin()
+        with suppress(KeyGoneError):
+            if manifest.is_authentic(authenticity.mac_key(register, MacUse.MANIFEST)):
+                return
+    msg = (
+        "the backup is not authentic: another program changed its manifest or made it. Nothing was restored. Use "
+        "another backup, and find out who can write there"
+    )
+    raise BackupError(msg)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ SQLite would apply an old write-ahead log to the new database. So it is removed,
 leaves the old data or the new, without side files.
 """
 
-import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -17,17 +17,33 @@ from uuid import UUID
 from app.db.migrate import knows
 from app.db.sqlite import files
 from app.kit.crash_points import step
+from app.kit.files import fsync, mark_and_empty, open_regular, remove_work_directory, work_directory
 from app.kit.progress import Progress
 from app.vault import backup_manifest
 from app.vault.backup_manifest import BackupError, Manifest
 from app.vault.directory_lock import STAGE
 from app.vault.open import DATA_FILE, REGISTER_FILE
 
+COPIED_AT_ONCE = 1024 * 1024
 UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def stage(backup: Path, *, data_dir: Path, register_dir: Path, progress: Progress) -> Manifest:
+def stage(
+    backup: Path,
+    *,
+    data_dir: Path,
+    register_dir: Path,
+    authenticate: Callable[[Manifest], None],
+    progress: Progress,
+) -> Manifest:
     """Copy a backup to the stage and check the copy. The caller must always `clear` the stage.
+
+    Args:
+        backup: the directory of the backup.
+        data_dir: the data directory; the stage is in it.
+        register_dir: the directory of the register.
+        authenticate: raises if this register did not make the manifest. Called before the database is opened.
+        progress: called with the name of each step.
 
     Raises:
         BackupError: it is damaged, belongs to another register, or a newer version made it.
@@ -35,15 +51,15 @@ def stage(backup: Path, *, data_dir: Path, register_dir: Path, progress: Progres
     manifest = backup_manifest.read(backup)
     _check_schema(manifest)
     _check_register(manifest, register_dir)
+    authenticate(manifest)
     clear(data_dir)
     directory = data_dir / STAGE
-    directory.mkdir(mode=0o700)
+    with work_directory(directory) as handle:
+        mark_and_empty(handle)
     step("stage made")
     progress("copying")
     copied = directory / DATA_FILE
-    files.create_private(copied)
-    with suppress(FileNotFoundError):
-        shutil.copyfile(backup / manifest.file, copied)
+    _copy(backup / manifest.file, copied, max_bytes=manifest.size)
     if (copied.stat().st_size, files.sha256(copied)) != (manifest.size, manifest.sha256):
         msg = f"the backup is damaged: {manifest.file} does not match its manifest"
         raise BackupError(msg)
@@ -51,6 +67,15 @@ def stage(backup: Path, *, data_dir: Path, register_dir: Path, progress: Progres
     progress("checking")
     _check_contents(copied, manifest)
     return manifest
+
+
+def _copy(source: Path, to: Path, *, max_bytes: int) -> None:
+    """Copy at most one byte more than the manifest states: then the size differs."""
+    with open_regular(to, "xb") as copied, suppress(FileNotFoundError), open_regular(source) as original:
+        left = max_bytes + 1
+        while left and (part := original.read(min(left, COPIED_AT_ONCE))):
+            copied.write(part)
+            left -= len(part)
 
 
 def _check_schema(manifest: Manifest) -> None:
@@ -107,18 +132,19 @@ def put_in_place(data_dir: Path, *, progress: Progress) -> None:
     directory, data = data_dir / STAGE, data_dir / DATA_FILE
     whole = directory / "whole.db"
     files.compact(directory / DATA_FILE, whole)
-    files.fsync(directory)
+    fsync(directory)
     step("stage rewritten")
     progress("replacing the data")
+    files.refuse_links(data)
     if data.exists():
         _merge_side_files(data)
     for suffix in files.SIDE_FILES:
         data.with_name(data.name + suffix).unlink(missing_ok=True)
-    files.fsync(data_dir)
+    fsync(data_dir)
     step("old write-ahead log removed")
     whole.replace(data)
     step("data replaced")
-    files.fsync(data_dir)
+    fsync(data_dir)
     step("replacement synced")
 
 
@@ -133,5 +159,5 @@ def _merge_side_files(data: Path) -> None:
 
 def clear(data_dir: Path) -> None:
     """Remove the stage, if it exists."""
-    shutil.rmtree(data_dir / STAGE, ignore_errors=True)
+    remove_work_directory(data_dir / STAGE)
     step("stage removed")

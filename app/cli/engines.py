@@ -18,6 +18,7 @@ from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, shipped_cards
 from app.faces.cards.compare import FPIR, EngineComparison, compare_engines
 from app.kit.clock import utc_now
+from app.kit.files import replace_file
 from app.kit.progress import show_progress
 from app.main import choose_threshold, create_engine
 from app.templates import coverage, engine_history, renewal
@@ -132,7 +133,7 @@ def plot(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Director
     directory.mkdir(parents=True, exist_ok=True)
     for name, figure in load_figures("card_plots")(shipped_cards()).items():
         file = directory / f"{name}.svg"
-        file.write_text(figure, "utf-8")
+        replace_file(file, figure.encode())
         typer.echo(file)
 
 

@@ -35,9 +35,9 @@ def verify_log(*, as_json: Json = False) -> None:
     for file in (settings.data_dir / DATA_FILE, settings.register_dir / REGISTER_FILE):
         if not file.exists():
             refuse(f"there is no {file}, so there is no transparency log to check")
-    # The usual check of the log would refuse a damaged one, which this command has to report.
+    # The usual checks would refuse a changed schema and a damaged log, which this command has to report.
     with open_stores(settings, run=None) as vault, show_progress() as progress:
-        check(vault)
+        check(vault, any_schema=True)
         report = audit_log(vault, now=utc_now(), progress=progress)
     if as_json:
         typer.echo(json.dumps(_audit_document(report)))

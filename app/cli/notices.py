@@ -19,9 +19,12 @@ from app.consent.notice_template import NoticeError
 from app.faces.cards.select import select_card
 from app.faces.permit import Purpose
 from app.kit.clock import utc_now
+from app.kit.files import read_limited
 from app.kit.text import to_utf8
 
 app = typer.Typer(no_args_is_help=True, help="The texts that people read before they consent.")
+MAX_BYTES = 1024 * 1024
+"""Bytes of a notice's file."""
 
 PurposeArgument = Annotated[Purpose, typer.Argument(metavar="PURPOSE", help=f"One of {', '.join(Purpose)}.")]
 
@@ -100,7 +103,9 @@ def publish_notice(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_
     that they were given on.
     """
     with _transaction() as (session, facts):
-        head, new = notices.publish_template(session, to_utf8(file.read_bytes()), facts, now=utc_now())
+        head, new = notices.publish_template(
+            session, to_utf8(read_limited(file, max_bytes=MAX_BYTES)), facts, now=utc_now()
+        )
     print_result({**asdict(head), "new": new}, as_json=as_json)
 
 

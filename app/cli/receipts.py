@@ -10,6 +10,7 @@ import typer
 
 from app.cli.command import Json, print_result
 from app.cli.errors import refuse
+from app.kit.files import open_regular
 from app.kit.text import clean_pasted_code, readable, to_utf8
 from app.transparency.verify import bundle, jwks, service
 
@@ -74,5 +75,5 @@ def _read(file: Path, *, limit: int) -> bytes:
     """Read at most one byte more than the limit, so that the verifier sees that a file is too large."""
     if str(file) == "-":
         return to_utf8(sys.stdin.buffer.read(limit + 1))
-    with file.open("rb") as content:
+    with open_regular(file, follow=True) as content:
         return to_utf8(content.read(limit + 1))

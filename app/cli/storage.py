@@ -71,17 +71,24 @@ def backup(
 def restore(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory that `mien backup` made.")],
     *,
+    unauthenticated: Annotated[
+        bool,
+        typer.Option("--unauthenticated", help="Admit a backup of an older version, which does not prove its origin."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Replace the data with a backup. Consents and accounts that ended since then stay ended. Stop the service first.
 
-    Refused, and nothing changes, if the backup is damaged, newer than this version, or of another register.
+    Refused, and nothing changes, if the backup is damaged, newer than this version, of another register, or changed by
+    another program.
     Consents and photos given since the backup are lost. See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
     with show_progress() as progress:
-        done = restore_backup(settings, backup=directory, now=utc_now, progress=progress)
+        done = restore_backup(
+            settings, backup=directory, now=utc_now, progress=progress, unauthenticated=unauthenticated
+        )
     print_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
     print_result({"restored": directory, **_fields(done.backup), **counts}, as_json=as_json)

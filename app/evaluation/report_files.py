@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.evaluation.errors import EvaluationError
 from app.evaluation.plotting import check_installed
 from app.evaluation.report_page import render_page
+from app.kit.files import replace_file
 
 JSON_FILE: Final = "evaluation.json"
 HTML_FILE: Final = "evaluation.html"
@@ -35,15 +36,6 @@ def write_report(out: Path, document: dict[str, Any]) -> tuple[Path, Path]:
     """Write the report, replacing an earlier one, and return the two paths."""
     out.mkdir(parents=True, exist_ok=True)
     json_file, html_file = out / JSON_FILE, out / HTML_FILE
-    _put(html_file, render_page(document))
-    _put(json_file, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    replace_file(html_file, render_page(document).encode())
+    replace_file(json_file, (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     return json_file, html_file
-
-
-def _put(file: Path, text: str) -> None:
-    beside = file.with_name(f"{file.name}.part")
-    try:
-        beside.write_text(text, "utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from app.subjects.token_usage import TokenUsage
 from app.templates import expiry
 from app.templates import maintenance as templates
 from app.transparency.log import signing_keys
-from app.vault import kept_answers, restore_history
+from app.vault import authenticity, kept_answers, restore_history
 from app.vault.ending import ends, run_ending
 from app.vault.vault import Vault
 
@@ -30,6 +30,7 @@ KEYS_IN_USE: tuple[restore_history.KeysInUse, ...] = (
     templates.keys_in_use,
     signing_keys.keys_in_use,
     comparisons.keys_in_use,
+    authenticity.keys_in_use,
 )
 
 

@@ -5,13 +5,13 @@ The kernel releases a lock when its process ends, also when that is killed. Engi
 
 import fcntl
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from app.kit.errors import OperatorError
+from app.kit.files import DIRECTORY, open_regular, remove_work_directory
 
 LOCK_FILE = "lock"
 SERVICE_LOCK_FILE = "service.lock"
@@ -34,7 +34,7 @@ def in_use(directory: Path) -> Iterator[None]:
     remedy = "a backup is being restored there; try again when that is done"
     with _data_lock(directory / LOCK_FILE, fcntl.LOCK_SH, remedy):
         # A killed restore may have left it, with rows of subjects who have since erased their data.
-        shutil.rmtree(directory / STAGE, ignore_errors=True)
+        remove_work_directory(directory / STAGE)
         yield
 
 
@@ -86,21 +86,23 @@ class DeliveryLock:
 
 
 @contextmanager
-def locked(directory: Path, *, busy: Exception | None = None) -> Iterator[None]:
+def locked(directory: Path | int, *, busy: Exception | None = None) -> Iterator[None]:
     """Lock *directory* against other callers of this function.
 
     Args:
-        directory: the directory.
+        directory: the directory, or a handle of it.
         busy: raised if another process has the lock. None waits for the lock.
     """
-    with _flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX, busy):
+    handle = os.dup(directory) if isinstance(directory, int) else os.open(directory, DIRECTORY)
+    with _flock(handle, fcntl.LOCK_EX, busy):
         yield
 
 
 @contextmanager
 def _data_lock(file: Path, mode: int, remedy: str) -> Iterator[None]:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    with open_regular(file, "ab+") as opened:
+        descriptor = os.dup(opened.fileno())
     with _flock(descriptor, mode, InUseError(f"{file.parent} is in use: {remedy}")):
         yield
 

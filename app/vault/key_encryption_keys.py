@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from app.db.sqlite.files import fsync
 from app.kit.crash_points import step
+from app.kit.files import fsync, open_regular, read_limited
 from app.kit.text import to_utf8
 from app.vault.directory_lock import locked
 from app.vault.seal import KEY_BYTES, Kek, KekError
+
+MAX_BYTES = 4096
+"""Bytes of a key file that are read; a key has 44."""
 
 
 class UnknownKekError(KekError):
@@ -199,8 +202,8 @@ class KekFile:
         if self._old.samefile(self.file):
             msg = f"{self._old} is the key in force"
             raise KekError(msg)
-        with self._old.open("r+b") as stream:
-            stream.write(bytes(self._old.stat().st_size))
+        with open_regular(self._old, "r+b") as stream:
+            stream.write(bytes(os.fstat(stream.fileno()).st_size))
             stream.flush()
             os.fsync(stream.fileno())
         step("kek.old overwritten")
@@ -212,8 +215,7 @@ class KekFile:
         """Create a random key in *file*, under a temporary name first, so that *file* is never incomplete."""
         raw = secrets.token_bytes(KEY_BYTES)
         self._temporary.unlink(missing_ok=True)
-        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
+        with open_regular(self._temporary, "xb") as stream:
             stream.write(base64.b64encode(raw) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -225,17 +227,17 @@ class KekFile:
 
     def _read(self, file: Path) -> Kek | None:
         try:
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 if os.fstat(stream.fileno()).st_mode & 0o077:
                     msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
                     raise KekError(msg)
-                return Kek(_decode(to_utf8(stream.read()), source=str(file)))
+                return Kek(_decode(to_utf8(stream.read(MAX_BYTES)), source=str(file)))
         except FileNotFoundError:
             return None
 
     def _check_old(self, in_force: str) -> None:
         """Refuse to destroy a `kek.old` that no rotation left."""
-        content = self._old.read_bytes()
+        content = read_limited(self._old, max_bytes=MAX_BYTES, follow=False)
         with suppress(KekError):
             if not content.strip(b"\0") or Kek(_decode(content, source="")).id != in_force:
                 return

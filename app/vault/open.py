@@ -1,6 +1,7 @@
 """Open both stores, and refuse a pair that does not belong together."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def _has_origin(register: Store) -> bool:
         return session.scalar(select(Origin.id)) is not None
 
 
+@contextmanager
+def opened_register(settings: Settings) -> Iterator[Register]:
+    """Open the register alone. It must exist."""
+    store = Store(
+        settings.register_dir / REGISTER_FILE, busy_s=settings.sqlite_busy_s, schema=pinned_schema("register")
+    )
+    try:
+        yield Register(store, _available_keks(settings, store))
+    finally:
+        store.close()
+
+
 def is_new(vault: Vault) -> bool:
     """Return whether the data store was never set up, or only in part."""
     return bound_to(vault.data) is None
@@ -100,8 +113,12 @@ def _no_register(data_dir: Path, register_dir: Path) -> ForeignRegisterError:
     )
 
 
-def check(vault: Vault) -> None:
+def check(vault: Vault, *, any_schema: bool = False) -> None:
     """Refuse stores that this version cannot use as they are.
+
+    Args:
+        vault: both stores.
+        any_schema: whether other programs may have changed the schemas, as for an audit.
 
     Raises:
         SchemaError: one has an older schema.
@@ -118,6 +135,7 @@ def check(vault: Vault) -> None:
         msg = "an older version of Mien wrote the databases; run `mien migrate`"
         raise SchemaError(msg)
     for store in (vault.data, vault.register.store):
-        store.check_schema()
+        if not any_schema:
+            store.check_schema()
     vault.check_bound()
     restore_history.check(vault)

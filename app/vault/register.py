@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
 from app.vault.key_encryption_keys import AvailableKeks, UnknownKekError
-from app.vault.seal import WRAPPED_BYTES, Kek, Key, SealError
+from app.vault.seal import WRAPPED_BYTES, Kek, Key, MacKey, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone
 
 T = TypeVar("T")
@@ -205,9 +205,23 @@ class Register:
         Raises:
             KeyGoneError: one of them was destroyed, or never existed.
         """
-        return self._retry(lambda: self._keys(wanted))
+        return self._retry(lambda: [kek.unwrap(wrapped, context) for kek, wrapped, context in self._find(wanted)])
 
-    def _keys(self, wanted: Iterable[tuple[Owner, int]]) -> list[Key]:
+    def mac_key(self, owner: Owner, *, use: str) -> MacKey:
+        """Return the key for authentication codes of one use, derived from the first key of *owner*.
+
+        Raises:
+            KeyGoneError: there is no such key.
+        """
+
+        def read() -> MacKey:
+            ((kek, wrapped, context),) = self._find([(owner, 1)])
+            return kek.unwrap_mac(wrapped, context, use=use)
+
+        return self._retry(read)
+
+    def _find(self, wanted: Iterable[tuple[Owner, int]]) -> list[tuple[Kek, bytes, str]]:
+        """Return each wrapped key, with its key-encryption key and its context."""
         with self.store.read() as session:
             find = session.connection().execute
             found = [
@@ -218,7 +232,7 @@ class Register:
         for context, slot in found:
             if slot is None or slot.wrapped == DESTROYED:
                 raise KeyGoneError
-            keys.append(self.keks.get(slot.kek_id).unwrap(slot.wrapped, context))
+            keys.append((self.keks.get(slot.kek_id), slot.wrapped, context))
         return keys
 
     def keys_left(self, owners: Collection[bytes]) -> int:

@@ -5,10 +5,13 @@ does not open.
 """
 
 import hashlib
+import hmac
 import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.kit.errors import OperatorError
 
@@ -53,6 +56,23 @@ class Key:
             raise SealError from error
 
 
+class MacKey:
+    """One key of HMAC-SHA-256, derived from *raw* for one use. Its bytes do not leave this object."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, raw: bytes, *, use: str) -> None:
+        self._key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"mien mac: {use}".encode()).derive(raw)
+
+    def code(self, message: bytes) -> bytes:
+        """Return the code of *message*: 32 bytes."""
+        return hmac.digest(self._key, message, "sha256")
+
+    def fits(self, message: bytes, code: bytes) -> bool:
+        """Return whether *code* is that of *message*."""
+        return hmac.compare_digest(self.code(message), code)
+
+
 class Kek:
     """A key-encryption key: wraps other keys. Its id reveals nothing of it."""
 
@@ -67,6 +87,10 @@ class Kek:
     def unwrap(self, wrapped: bytes, context: str) -> Key:
         """Return the key that was wrapped for *context*."""
         return Key(self._key.open(wrapped, context))
+
+    def unwrap_mac(self, wrapped: bytes, context: str, *, use: str) -> MacKey:
+        """Return the key of one use, derived from the key that was wrapped for *context*."""
+        return MacKey(self._key.open(wrapped, context), use=use)
 
     def rewrap(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
         """Wrap a wrapped key under another key-encryption key, for the same *context*."""

@@ -15,6 +15,7 @@ from uuid import UUID
 from zlib import crc32
 
 from app.comparisons import enumeration_guard
+from app.vault import authenticity
 from app.vault.directory_lock import STAGE
 from tests.crash import log_files
 from tests.crash.key_and_backup_files import keks, keys_and_backup, tables_of
@@ -157,6 +158,7 @@ def _used_keys(root: Path, tables: dict[str, list[dict[str, Any]]]) -> set[tuple
         needed[_owner("log", UUID(row["id"]))] = {1}
     # In use even while no failure is counted.
     needed[enumeration_guard.KEY_OWNER.digest] = {1}
+    needed[authenticity.KEY_OWNER.digest] = {1}
     for owner in owners(root / DATA):
         needed.setdefault(owner, {living.get(owner, 1)})
     return {(owner, generation) for owner, generations in needed.items() for generation in generations}

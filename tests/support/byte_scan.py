@@ -180,13 +180,15 @@ def slots(root: Path) -> list[tuple[bytes, int, bytes]]:
 
 COUNTS = "owner:service:b1d0a9a4-5f6e-4c55-8a51-0c7d8c1be2f3"
 """Owner of the key for the references that relying parties failed with."""
+AUTHENTICITY = "owner:service:5d0c2f0e-6f61-4d3c-9b6b-0a3f6b9d2c71"
+"""Owner of the authentication key."""
 
 
 def log_owners(register: Path) -> set[bytes]:
     """Return the owner digests of the keys of the transparency log and of the service, which no erasure destroys."""
     ids = rows(register, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
     known = [f"owner:log:{UUID(one)}" for (one,) in ids]
-    return {hashlib.sha256(one.encode()).digest() for one in (*known, COUNTS)}
+    return {hashlib.sha256(one.encode()).digest() for one in (*known, COUNTS, AUTHENTICITY)}
 
 
 def owners(*databases: Path) -> dict[bytes, tuple[str, UUID]]:

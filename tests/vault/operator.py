@@ -17,9 +17,12 @@ def make_backup(root: Path, to: Path) -> Manifest:
     return back_up(settings_for(root), to=to, version="0.2.0", now=utc_now(), progress=lambda _work: None)
 
 
-def restore(root: Path, backup: Path, *, clock: Clock = utc_now) -> RestoreResult:
+def restore(root: Path, backup: Path, *, clock: Clock = utc_now, unauthenticated: bool = False) -> RestoreResult:
     """Restore a backup into *root*."""
-    return restore_backup(settings_for(root), backup=backup, now=clock, progress=lambda _work: None)
+    settings = settings_for(root)
+    return restore_backup(
+        settings, backup=backup, now=clock, progress=lambda _work: None, unauthenticated=unauthenticated
+    )
 
 
 def contents(*directories: Path) -> dict[str, bytes]:

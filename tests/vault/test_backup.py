@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from app.kit import crash_points
+from app.kit.files import MARKER
 from app.settings import DEMONSTRATION
 from app.vault.backup_manifest import BackupError
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows, slots
@@ -66,10 +67,12 @@ def test_backup_holds_the_data_and_no_key(lived_in: Path, tmp_path: Path) -> Non
     assert {found.split(" in ")[0] for found in needles.found(files_under(lived_in / "keys"))} == set(needles.spellings)
 
 
-def test_backup_needs_no_key(lived_in: Path, tmp_path: Path) -> None:
+def test_without_its_register_no_backup_is_made(lived_in: Path, tmp_path: Path) -> None:
+    """Only the register authenticates the manifest."""
     shutil.rmtree(lived_in / "keys")
 
-    assert run_here(lived_in, "backup", tmp_path / "backup").exit_code == 0
+    assert refused(run_here(lived_in, "backup", tmp_path / "backup"), "there is no register")
+    assert not (tmp_path / "backup").exists()
     assert not (lived_in / "keys").exists()
 
 
@@ -235,6 +238,7 @@ def test_failure_at_any_step_leaves_no_incomplete_backup(
 def test_next_backup_removes_the_files_of_a_killed_one(lived_in: Path, tmp_path: Path) -> None:
     left = tmp_path / ".backup.unfinished"
     left.mkdir()
+    (left / MARKER).touch()
     (left / "copied.db").write_bytes(b"half")
     make_backup(lived_in, tmp_path / "backup")
 

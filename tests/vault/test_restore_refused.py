@@ -8,12 +8,14 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.kit.files import MARKER
 from app.vault import backup_manifest
 from app.vault.backup_manifest import BackupError
 from app.vault.directory_lock import InUseError, alone, in_use
@@ -101,7 +103,7 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
     (cut_off, "damaged"),
     (lengthen, "damaged"),
     (lose_the_database, "damaged"),
-    (damage_inside, "damaged"),
+    (damage_inside, "not authentic"),
     (lose_the_manifest, "is not a backup"),
     (cut_off_the_manifest, "damaged"),
     (fill_the_manifest, "damaged"),
@@ -109,9 +111,14 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
     (edit(schema="0001"), "damaged"),
     (edit(file="../mien.db"), "damaged"),
     (edit(more=1), "damaged"),
-    (rewrite(schema="0001"), "manifest belongs to another database"),
-    (edit(format=2), "newer version"),
+    (rewrite(schema="0001"), "not authentic"),
+    (edit(format=3), "newer version"),
     (rewrite(schema="9999"), "newer version"),
+    (rewrite(made_at=datetime(2026, 1, 1, tzinfo=UTC)), "not authentic"),
+    (rewrite(mac=""), "not authentic"),
+    (rewrite(mac="0" * 64), "not authentic"),
+    (rewrite(mac="mac"), "damaged"),
+    (rewrite(format=1), "has no authentication code"),
 ]
 
 
@@ -221,6 +228,7 @@ def test_data_that_another_program_reads_is_not_replaced(
 def test_next_command_removes_the_stage_of_a_killed_restore(lived_in: Path) -> None:
     left = lived_in / "data" / "restoring"
     left.mkdir()
+    (left / MARKER).touch()
     (left / "mien.db").write_bytes(b"half")
 
     assert run_here(lived_in, "sweep").exit_code == 0
@@ -264,9 +272,11 @@ def test_older_backup_is_migrated(tmp_path: Path) -> None:
     people = rows(root / DATA, "SELECT id FROM subjects")
     (root / DATA).unlink()
 
-    restore(root, tmp_path / "backup")
+    with pytest.raises(BackupError, match="has no authentication code"):
+        restore(root, tmp_path / "backup")
+    restore(root, tmp_path / "backup", unauthenticated=True)
 
-    assert made.schema == "0001"
+    assert (made.schema, made.format) == ("0001", 1)
     assert rows(root / DATA, "SELECT id FROM subjects") == people
     assert rows(root / DATA, "SELECT version_num FROM alembic_version") != [("0001",)]
     assert run_here(root, "sweep").exit_code == 0

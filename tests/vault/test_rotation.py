@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from app.comparisons.enumeration_guard import KEY_OWNER
 from app.settings import Settings
 from app.startup import Run, prepare
-from app.vault import rotation
+from app.vault import authenticity, rotation
 from app.vault.directory_lock import locked
 from app.vault.key_encryption_keys import UnknownKekError
 from app.vault.open import open_vault
@@ -31,7 +31,7 @@ from tests.vault.disk import full_disk
 from tests.vault.killed_process import killed_at, steps_of
 
 OWNERS = 20
-SERVICE_KEYS = 5
+SERVICE_KEYS = 6
 
 
 @contextmanager
@@ -67,9 +67,9 @@ class StoredKeys:
 
 
 def of_the_service(register: Register) -> list[tuple[Owner, int]]:
-    """Return the keys of the transparency log and of the enumeration guard."""
+    """Return the keys of the transparency log, of the enumeration guard and of authenticity."""
     ids = rows(register.store.path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
-    known = [*(Owner.log(UUID(one)) for (one,) in ids), KEY_OWNER]
+    known = [*(Owner.log(UUID(one)) for (one,) in ids), KEY_OWNER, authenticity.KEY_OWNER]
     assert len(known) == SERVICE_KEYS
     return [(one, 1) for one in known]
 

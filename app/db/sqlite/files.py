@@ -1,11 +1,12 @@
-"""Whole SQLite files: copy, rewrite, check and flush them."""
+"""Whole SQLite files: copy, rewrite and check them."""
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+from app.kit.files import fsync, open_regular, refuse_irregular
 
 BUSY_S = 10.0
 SIDE_FILES = ("-wal", "-shm", "-journal")
@@ -66,22 +67,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def refuse_links(path: Path) -> None:
+    """Refuse a database of which one file is a symbolic link, a device or a pipe.
+
+    Raises:
+        UnsafeFileError: it is.
+    """
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in SIDE_FILES)):
+        refuse_irregular(file)
+
+
 def create_private(path: Path) -> None:
     """Create an empty file that only its owner can read.
 
     Raises:
         FileExistsError: it exists.
     """
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def fsync(path: Path) -> None:
-    """Flush a file, or the names in a directory, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    open_regular(path, "xb").close()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.db.sqlite.ballast import Ballast, in_ending, is_full
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.fault_log import FaultLog
+from app.db.sqlite.files import create_private, refuse_links
 from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
 from app.kit.crash_points import step
 
@@ -47,7 +48,9 @@ class Store:
     ) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its side files the same mode.
-        path.touch(mode=0o600)
+        with suppress(FileExistsError):
+            create_private(path)
+        refuse_links(path)
         self.path = path
         self.ballast = Ballast(path.with_suffix(".ballast"), ballast_bytes)
         self.ballast.release_if_low()

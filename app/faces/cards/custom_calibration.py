@@ -17,10 +17,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.sqlite.files import fsync
 from app.faces.cards.calibration import Calibration
 from app.faces.cards.custom_card import HELP, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
 from app.faces.permit import PeopleAgreed
+from app.kit.files import fsync
 from app.settings import Settings
 
 KEY_FILE: Final = "calibration.key"

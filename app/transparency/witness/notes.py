@@ -21,13 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.db.sqlite.files import fsync
+from app.kit.files import fsync, open_regular, read_limited, replace_file
 from app.transparency.verify.canonical_json import encode_json
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 
 ORIGIN = re.compile(r"mien/[0-9a-f-]{36}")
 TAIL = 1024 * 1024
-"""Bytes at the end of the checkpoints; enough for the last one."""
+"""Bytes at the end of the checkpoints, enough for the last one; and the most of each other file."""
 
 
 class WitnessNotesError(Exception):
@@ -68,9 +68,9 @@ class WitnessedLog:
             WitnessNotesError: the file is damaged.
         """
         try:
-            with self._file.open("rb") as file:
-                file.seek(max(0, self._file.stat().st_size - TAIL))
-                lines = file.read().split(b"\n")
+            with open_regular(self._file) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+                lines = file.read(TAIL).split(b"\n")
         except FileNotFoundError:
             return None
         if len(lines) < 2:  # noqa: PLR2004 - a line and its end
@@ -82,7 +82,7 @@ class WitnessedLog:
     def add_checkpoint(self, note: str, *, now: datetime) -> None:
         """Add a consistent checkpoint."""
         new = not self._file.exists()
-        with self._file.open("ab+") as file:
+        with open_regular(self._file, "ab+", permissions=0o666) as file:
             _remove_partial_line(file)
             file.write(encode_json({"taken_at": now.isoformat(timespec="seconds"), "note": note}) + b"\n")
             file.flush()
@@ -117,7 +117,7 @@ class WitnessNotes:
         """Return the log with this name; None if it is new."""
         directory = self._directory_of(origin)
         try:
-            content = (directory / "log.json").read_bytes()
+            content = read_limited(directory / "log.json", max_bytes=TAIL, follow=False)
         except FileNotFoundError:
             return None
         with _refusing_damage(str(directory / "log.json")):
@@ -141,7 +141,7 @@ class WitnessNotes:
 
     def _read_addresses(self) -> dict[str, Any]:
         try:
-            content = self._addresses.read_bytes()
+            content = read_limited(self._addresses, max_bytes=TAIL, follow=False)
         except FileNotFoundError:
             return {}
         with _refusing_damage(str(self._addresses)):
@@ -161,15 +161,12 @@ def open_notes(directory: Path) -> Iterator[WitnessNotes]:
         WitnessNotesError: another witness uses them.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with open_regular(directory / "lock", "ab+") as lock:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WitnessNotesError(f"another witness is using {directory}") from error
         yield WitnessNotes(directory)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -181,12 +178,7 @@ def _refusing_damage(name: str) -> Iterator[None]:
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a file completely or not at all, and have the disk confirm it."""
-    new = file.with_name(f".{file.name}.new")
-    new.write_bytes(json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
-    fsync(new)
-    new.replace(file)
-    fsync(file.parent)
+    replace_file(file, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
 def _remove_partial_line(file: Any) -> None:  # noqa: ANN401 - a file open for reading and appending
