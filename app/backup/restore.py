@@ -59,10 +59,6 @@ def restore(
     """Replace the data with a backup. After an error the data is unchanged.
 
     Args:
-        settings: the settings.
-        backup: the directory of the backup.
-        now: the clock.
-        progress: called with the name of each step.
         unauthenticated: whether the operator admits a backup of an older version, which has no authentication code.
 
     Raises:
@@ -76,13 +72,8 @@ def restore(
     _check_kek_exists(settings)
     with alone(settings.data_dir):
         try:
-            manifest = staging.stage(
-                backup,
-                data_dir=settings.data_dir,
-                register_dir=settings.register_dir,
-                authenticate=partial(_authenticate, settings, unauthenticated=unauthenticated),
-                progress=progress,
-            )
+            authenticate = partial(_authenticate, settings, unauthenticated=unauthenticated)
+            manifest = staging.stage(backup, settings=settings, authenticate=authenticate, progress=progress)
             update = {"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir, "ending_ballast_mib": 0}
             staged = settings.model_copy(update=update)
             with _opened(staged) as vault:

@@ -19,6 +19,7 @@ from app.db.sqlite import files
 from app.kit.crash_points import step
 from app.kit.files import fsync, mark_and_empty, open_regular, remove_work_directory, work_directory
 from app.kit.progress import Progress
+from app.settings import Settings
 from app.vault import backup_manifest
 from app.vault.backup_manifest import BackupError, Manifest
 from app.vault.directory_lock import STAGE
@@ -29,19 +30,13 @@ UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def stage(
-    backup: Path,
-    *,
-    data_dir: Path,
-    register_dir: Path,
-    authenticate: Callable[[Manifest], None],
-    progress: Progress,
+    backup: Path, *, settings: Settings, authenticate: Callable[[Manifest], None], progress: Progress
 ) -> Manifest:
     """Copy a backup to the stage and check the copy. The caller must always `clear` the stage.
 
     Args:
         backup: the directory of the backup.
-        data_dir: the data directory; the stage is in it.
-        register_dir: the directory of the register.
+        settings: name the data directory, which has the stage, and the directory of the register.
         authenticate: raises if this register did not make the manifest. Called before the database is opened.
         progress: called with the name of each step.
 
@@ -50,10 +45,10 @@ def stage(
     """
     manifest = backup_manifest.read(backup)
     _check_schema(manifest)
-    _check_register(manifest, register_dir)
+    _check_register(manifest, settings.register_dir)
     authenticate(manifest)
-    clear(data_dir)
-    directory = data_dir / STAGE
+    clear(settings.data_dir)
+    directory = settings.data_dir / STAGE
     with work_directory(directory) as handle:
         mark_and_empty(handle)
     step("stage made")

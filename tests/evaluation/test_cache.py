@@ -229,7 +229,7 @@ def test_a_report_that_cannot_be_written_keeps_the_cache(
     def full(*_arguments: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("app.kit.files.os.fsync", full)
     result = command(folder)
 
     assert result.exit_code == 1

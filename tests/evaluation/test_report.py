@@ -190,13 +190,13 @@ def test_a_killed_run_leaves_no_report(
 ) -> None:
     out, placed = tmp_path / "other", list[str]()
 
-    def killed(file: Path, _text: str) -> None:
+    def killed(file: Path, _content: bytes) -> None:
         placed.append(file.name)
         file.write_text("")
         if len(placed) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(report_files, "_put", killed)
+    monkeypatch.setattr(report_files, "replace_file", killed)
     with pytest.raises(KeyboardInterrupt):
         report_files.write_report(out, document)
     report_files.check_output(out, force=False)
