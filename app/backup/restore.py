@@ -77,9 +77,7 @@ def restore(
             update = {"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir, "ending_ballast_mib": 0}
             staged = settings.model_copy(update=update)
             with _opened(staged) as vault:
-                prepare(vault, staged, Run.RESTORE, clock=now)
-                step("stage migrated")
-                restore_history.refuse_discarded(vault, manifest)
+                _prepare(vault, staged, manifest, clock=now)
                 _check_labels(vault, progress)
                 erasures = _finish_erasures(settings, now=now())
                 progress("deleting everything that ended since")
@@ -127,6 +125,13 @@ def _authenticate(settings: Settings, manifest: Manifest, *, unauthenticated: bo
         "another backup, and find out who can write there"
     )
     raise BackupError(msg)
+
+
+def _prepare(vault: Vault, staged: Settings, manifest: Manifest, *, clock: Clock) -> None:
+    """Bring the stage to this version's schema, and refuse one of a discarded timeline."""
+    prepare(vault, staged, Run.RESTORE, clock=clock)
+    step("stage migrated")
+    restore_history.refuse_discarded(vault, manifest)
 
 
 @contextmanager
