@@ -23,7 +23,7 @@ from app.consent.errors import ConsentRequiredError, PausedError
 from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
 from app.db.types import Row
-from app.faces.permit import Permit, Purpose
+from app.faces.permit import JobKind, JobOwner, Permit, Purpose
 from app.subjects import service as subjects
 
 
@@ -62,7 +62,8 @@ def find_for_enrolment(
         if renewal is None:
             raise ConsentRequiredError
         grants.append(renewal)
-    return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos), grants
+    owner = JobOwner(JobKind.ENROLMENT, subject_id)
+    return Permit(grant_ids=tuple(grant.id for grant in grants), keeps_photos=keep_photos, owner=owner), grants
 
 
 def _refuse_if_paused(session: Session, subject_id: UUID, consent_ids: Collection[UUID], now: datetime) -> None:
@@ -117,4 +118,5 @@ def find_for_verification(
     always = select(literal(1)).subquery("always")
     query = select(Grant.id, *columns).select_from(always).outerjoin(Grant, grant).outerjoin(dependent, matches)
     grant_id, *found = session.connection().execute(query).one()
-    return None if grant_id is None else Permit(grant_ids=(grant_id,)), tuple(found)
+    owner = JobOwner(JobKind.VERIFICATION, relying_party_id)
+    return None if grant_id is None else Permit(grant_ids=(grant_id,), owner=owner), tuple(found)

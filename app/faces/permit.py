@@ -20,6 +20,24 @@ class Purpose(StrEnum):
     """Mien may keep the enrolled photos, sealed, to renew the template after a change of engine."""
 
 
+class JobKind(StrEnum):
+    """A kind of work for the engine. Kinds take turns, so that none waits for all jobs of another."""
+
+    ENROLMENT = "enrolment"
+    VERIFICATION = "verification"
+    BACKGROUND = "background"
+    """Work that no caller waits for; only while no other job waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOwner:
+    """The caller for whom the engine works. Callers of one kind take turns."""
+
+    kind: JobKind = JobKind.BACKGROUND
+    id: UUID | None = None
+    """The subject of an enrolment, the relying party of a verification."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """Proof, for one job, that grants in force allow images to be measured.
@@ -31,6 +49,8 @@ class Permit:
     """The grants in force; never empty."""
     keeps_photos: bool = False
     """Whether the worker returns the re-encoded photos, under a `template_renewal` grant."""
+    owner: JobOwner = JobOwner()
+    """The caller whose turn the job takes."""
 
 
 PeopleAgreed = Literal["yes", "no", "unknown"]

@@ -118,7 +118,7 @@ def test_a_call_beyond_the_queue_is_refused_at_once(make_pool: MakePool, permit:
     worker.suspend()
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(pool.measure, permit, [toy_photo(0)]) for _ in range(2)]
-        wait_until(lambda: len(pool._queue._waiting) + pool._queue._running == 2)
+        wait_until(lambda: pool._queue.count() == (1, 1))
 
         with pytest.raises(BusyError) as refused:
             pool.measure(permit, [toy_photo(0)])
@@ -245,7 +245,7 @@ def test_closing_finishes_running_calls_and_refuses_waiting_ones(make_pool: Make
     pool.measure(permit, [toy_photo(0)])
     with ThreadPoolExecutor(2) as threads:
         running = threads.submit(pool.measure, permit, [slow_photo(0.6)])
-        wait_until(lambda: pool._queue._running == 1)
+        wait_until(lambda: pool._queue._running.total() == 1)
         waiting = threads.submit(pool.measure, permit, [toy_photo(0)])
         wait_until(lambda: len(pool._queue._waiting) == 1)
         pool.close()

@@ -2,9 +2,9 @@
 
 Invariants:
 - Without a ``Permit`` no image is read. The permit stays in this process.
-- All images of a call are one job on one worker, which does one job at a time.
+- All images of a call are one job. A worker does one image at a time, in fair turns among the callers (`queue.py`).
 - At most ``workers`` jobs run and ``queue`` wait. The pool refuses a further one at once, so that requests without an
-  image, such as the subjects' rights, always find a thread.
+  image, such as the subjects' rights, always find a thread. It refuses a job of the caller who has most.
 - No call waits for ever: a worker over its time is killed, a dead one is replaced, a broken pool refuses.
 """
 
@@ -15,7 +15,7 @@ from typing import Literal
 
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
-from app.faces.permit import ImageStatement, Permit
+from app.faces.permit import ImageStatement, JobOwner, Permit
 from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, StartRequest
 from app.faces.workers.queue import Job, JobQueue
 from app.faces.workers.supervisor import Supervisor, SupervisorState, WorkerConfig
@@ -100,11 +100,12 @@ class EnginePool:
         """Return one answer for each image, in order. Blocks; call it outside transactions, from any thread.
 
         Raises:
-            BusyError: the queue is full, no worker serves, or two workers were lost over these images.
+            BusyError: the queue is full, a caller with fewer jobs took this one's place, no worker serves, or two workers
+                were lost over these images.
         """
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
-        return self._measure(images, keep_photos=permit.keeps_photos)
+        return self._measure(images, keep_photos=permit.keeps_photos, owner=permit.owner)
 
     def measure_for_evaluation(self, statement: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
         """Measure images of an evaluation, which have a statement of their origin in place of a permit.
@@ -114,11 +115,15 @@ class EnginePool:
         """
         if not isinstance(statement, ImageStatement):
             raise TypeError("no statement, no pixels")
-        return self._measure(images, keep_photos=False)
+        return self._measure(images, keep_photos=False, owner=JobOwner())
 
-    def _measure(self, images: Sequence[bytes], *, keep_photos: bool) -> list[Measurement | Flaw]:
-        job = Job([image for image in images if len(image) <= MAX_IMAGE_BYTES], keep_photos=keep_photos)
-        self._queue.put(job)
+    def _measure(self, images: Sequence[bytes], *, keep_photos: bool, owner: JobOwner) -> list[Measurement | Flaw]:
+        small = [image for image in images if len(image) <= MAX_IMAGE_BYTES]
+        job = Job(small, keep_photos=keep_photos, owner=owner)
+        if small:
+            self._queue.put(job)
+        else:
+            job.finish()
         answers = iter(job.wait())
         return [next(answers) if len(image) <= MAX_IMAGE_BYTES else Flaw.BROKEN for image in images]
 

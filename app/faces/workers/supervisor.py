@@ -107,32 +107,38 @@ class Supervisor(threading.Thread):
             worker.end()
 
     def _serve(self, worker: WorkerProcess) -> None:
-        while not self._stopping.is_set() and worker.is_alive():
-            job = self._queue.take(_POLL_S)
-            if job is not None and not self._run_job(worker, job):
+        job: Job | None = None
+        while job is not None or (not self._stopping.is_set() and worker.is_alive()):
+            job = job or self._queue.take(_POLL_S)
+            if job is None:
+                continue
+            if not self._measure_next(worker, job):
                 return
+            if job.remaining():
+                job = self._queue.interrupt(job)
+            else:
+                job.finish()
+                self._queue.release(job)
+                job = None
 
-    def _run_job(self, worker: WorkerProcess, job: Job) -> bool:
-        """Run *job*. Return whether the worker can take another."""
-        retry = None
+    def _measure_next(self, worker: WorkerProcess, job: Job) -> bool:
+        """Measure the next image of *job*. Return whether the worker can take another."""
+        retry = False
         try:
-            for request in job.remaining():
-                job.add_answer(
-                    worker.measure(request, dimensions=self._config.card.dimensions, timeout_s=self._config.timeout_s)
-                )
+            answer = worker.measure(
+                job.remaining()[0], dimensions=self._config.card.dimensions, timeout_s=self._config.timeout_s
+            )
         except WorkerLateError:
             job.refuse()
         except Exception:  # noqa: BLE001 - a lost worker or a bug of ours: the caller must not wait for ever
-            if job.may_retry():
-                retry = job
-            else:
+            retry = job.may_retry()
+            if not retry:
                 job.refuse()
         else:
-            job.finish()
-            self._queue.release()
+            job.add_answer(answer)
             return True
         worker.kill()
-        self._queue.release(retry=retry)
+        self._queue.release(job, retry=retry)
         return False
 
     def _enter(self, state: SupervisorState) -> None:
