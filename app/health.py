@@ -76,7 +76,7 @@ class ReadyOut(BaseModel):
 
 
 @router.get("/livez")
-def check_liveness() -> LiveOut:
+async def check_liveness() -> LiveOut:
     """Check that the process runs. Any answer means that it does."""
     return LiveOut()
 

@@ -50,8 +50,10 @@ from app.vault.vault import ForeignRegisterError, Vault
 from app.verification import routes as verification
 from app.web import openapi_document, problems, swagger
 from app.web.body_limits import BodyLimits
+from app.web.body_memory import json_memory, photo_memory
 from app.web.callers import Authenticator
 from app.web.idempotency import RequestsInProgress
+from app.web.lanes import Lanes
 from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
 from app.web.middleware import ControllerHeader, Cors, HeadAsGet, RootPath
@@ -153,12 +155,15 @@ def create_app(
     facts = notice_facts.collect(settings, running_engine.card)
     prepare(vault, settings, Run.COMMAND, clock=clock, facts=facts)
     metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
-    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock)
+    lanes = Lanes(engine_jobs=settings.engine_workers + settings.engine_queue)
+    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock, lanes)
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
     app.state.gate = _live_gate(settings, vault, running_engine.card, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
+    app.state.lanes = lanes
+    app.state.photo_memory, app.state.json_memory = photo_memory(settings), json_memory(settings)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = _authenticators(token_usage, clock)
@@ -219,12 +224,7 @@ def _record_refusal(request: Request, problem: Problem) -> None:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Wrap *app* in middleware, from the inside out."""
-    app.add_middleware(
-        BodyLimits,
-        body_s=settings.body_timeout_s,
-        gap_s=settings.body_gap_s,
-        memory=settings.bodies_memory_mib * MIB,
-    )
+    app.add_middleware(BodyLimits, body_s=settings.body_timeout_s, gap_s=settings.body_gap_s)
     app.add_middleware(problems.InternalErrors)
     if settings.cors_origins:
         app.add_middleware(
@@ -253,13 +253,15 @@ class _Service:
     token_usage: TokenUsage
     metrics: Metrics
     clock: Clock
+    lanes: Lanes
 
     @asynccontextmanager
     async def running(self, *, background: bool) -> AsyncIterator[None]:
         """Take the last start steps, run the jobs beside the requests, and close everything at the end."""
         settings, vault, card = self.settings, self.vault, self.engine.card
         with ExitStack() as held:
-            anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+            threads = settings.request_threads + self.lanes.own_threads
+            anyio.to_thread.current_default_thread_limiter().total_tokens = threads
             sys.setswitchinterval(SWITCH_INTERVAL_S)
             purged = self._prepare(held)
             for warning in group_warnings(self.engine.operating_point):

@@ -152,8 +152,9 @@ class Settings(BaseSettings):
     """Open connections. Beyond it, idle ones and those of the network with most are closed."""
     connections_per_network: Annotated[int, Field(ge=4, le=100_000)] = 64
     """Open connections of one address (IPv6: one /64 network); those of trusted proxies are not counted."""
-    bodies_memory_mib: Annotated[int, Field(ge=64)] = 1024
-    """Memory for the bodies of all requests in progress; then 503 `busy`. A form is held twice."""
+    bodies_memory_mib: Annotated[int, Field(ge=64)] = 512
+    """Memory for the photos of all requests in progress, a quarter for one caller; then 503 `busy`. A form is held
+    twice."""
     sign_ups_per_minute: Annotated[int, Field(ge=1)] = 600
     """Sign-ups from one address (IPv6: one /64 network) in a minute; then 429."""
     recovery_failures_per_minute: Annotated[int, Field(ge=1)] = 10
@@ -212,7 +213,7 @@ class Settings(BaseSettings):
     """The longest time that a relying party's old key may work beside its new one."""
 
     request_threads: Annotated[int, Field(ge=4)] = 40
-    """Requests that are handled at once."""
+    """Requests without a photo that are handled at once; the others have threads of their own."""
     sweep_interval_s: Seconds = 60.0
     """Seconds between two maintenance runs."""
     shutdown_grace_s: Annotated[int, Field(ge=1)] = 30

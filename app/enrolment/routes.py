@@ -21,7 +21,7 @@ from app.templates.errors import NotTheSamePersonError
 from app.templates.status import TemplateState, list_statuses
 from app.vault.kept_answers import Keep, keep_as
 from app.web import idempotency
-from app.web.auth import PersonRoute
+from app.web.auth import EnrolmentRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, AppVault, Now, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
@@ -29,7 +29,7 @@ from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 
 router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
 """Every route but the enrolment itself."""
-upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=PersonRoute)
+upload_router = APIRouter(prefix="/v1/me", tags=["enrolment"], route_class=EnrolmentRoute)
 """The enrolment: its body may be larger than any other."""
 
 JPEG = media_response("image/jpeg", "The photo, without location, camera data or comments.")

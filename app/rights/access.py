@@ -1,6 +1,7 @@
 """Access (GDPR Art. 15): one JSON document with all data of the subject, from the first day. Streamed."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +34,9 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes sent at once, at least: each chunk takes a turn of the thread pool."""
+"""Bytes after which a chunk is sent: each chunk takes a turn of the document threads."""
+CHUNK_S = 0.05
+"""Seconds after which a chunk is sent even if it has fewer bytes, so that no document keeps its turn long."""
 COUNT_WAIT_S = 0.5
 """Longest wait of an access for its own count."""
 
@@ -103,16 +106,16 @@ def _json(value: object, *, indent: int | None = None) -> str:
 
 
 def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small pieces into chunks of at least CHUNK_BYTES."""
+    """Join small pieces into chunks of about CHUNK_BYTES, or of the pieces made in CHUNK_S."""
     chunk: list[bytes] = []
-    size = 0
+    size, until = 0, time.monotonic() + CHUNK_S
     for piece in pieces:
         chunk.append(piece)
         size += len(piece)
-        if size >= CHUNK_BYTES:
+        if size >= CHUNK_BYTES or time.monotonic() >= until:
             yield b"".join(chunk)
             chunk.clear()
-            size = 0
+            size, until = 0, time.monotonic() + CHUNK_S
     yield b"".join(chunk)
 
 

@@ -32,12 +32,13 @@ from app.vault.tables import RegisterRow
 from app.vault.vault import Vault
 
 PAGE = 100
-"""Rows read at once; one row for a table with files, since a photo can have megabytes."""
-FILE_FORMS = {SealedFormat.VECTOR, SealedFormat.JPEG, SealedFormat.RECEIPT}
+"""Rows read at once; one row for a table with large files, since a photo can have megabytes."""
+LARGE_FORMS = {SealedFormat.VECTOR, SealedFormat.JPEG}
+FILE_FORMS = {*LARGE_FORMS, SealedFormat.RECEIPT}
 """Forms that the export writes as files."""
 STORES = (Row.metadata, RegisterRow.metadata)
-AddProof = Callable[[bytes], bytes]
-"""Adds to a receipt the proof that it is in the transparency log."""
+AddProof = Callable[[Sequence[bytes]], list[bytes]]
+"""Adds to each receipt of a page the proof that it is in the transparency log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _page(table: Table, *, first: bool) -> Select[Any]:
 
 
 def _page_size(table: Table) -> int:
-    return 1 if has_files(table) else PAGE
+    return 1 if any(sealed_form(column) in LARGE_FORMS for column in table.columns) else PAGE
 
 
 def count_rows(vault: Vault, *, subject_id: UUID, table: Table) -> int:
@@ -174,18 +175,25 @@ def read_rows(
     after: dict[str, Any] = {}
     while True:
         page = _execute(vault, statement, subject_id, **after)
-        for row in _open_page(vault, table, page, subject_id):
-            yield row if add_proof is None else {name: _proven(value, add_proof) for name, value in row.items()}
+        rows = _open_page(vault, table, page, subject_id)
+        yield from rows if add_proof is None else _prove(list(rows), add_proof)
         if len(page) < _page_size(table):
             return
         statement = _page(table, first=False)
         after = {f"after_{column.name}": page[-1][column.name] for column in _order(table)}
 
 
-def _proven(value: Value, add_proof: AddProof) -> Value:
-    if isinstance(value, ExportFile) and value.form is SealedFormat.RECEIPT:
-        return replace(value, content=add_proof(value.content))
-    return value
+def _prove(rows: Sequence[dict[str, Value]], add_proof: AddProof) -> Iterator[dict[str, Value]]:
+    """Yield the rows, with proofs of all receipts in them."""
+    files = [value for row in rows for value in row.values() if isinstance(value, ExportFile)]
+    receipts = [file for file in files if file.form is SealedFormat.RECEIPT]
+    contents = add_proof([file.content for file in receipts]) if receipts else []
+    proven = {file.path: replace(file, content=content) for file, content in zip(receipts, contents, strict=True)}
+    for row in rows:
+        yield {
+            name: proven.get(value.path, value) if isinstance(value, ExportFile) else value
+            for name, value in row.items()
+        }
 
 
 def _execute(vault: Vault, statement: Select[Any], subject_id: UUID, **after: object) -> Sequence[RowMapping]:

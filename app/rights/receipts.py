@@ -1,5 +1,6 @@
 """A subject's receipts: list them again, each with its proof once it is in the transparency log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +18,6 @@ from app.transparency.receipts import issue
 from app.transparency.tables import ReceiptRow
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.canonical_json import decode_base64url
-from app.transparency.verify.checkpoint import Checkpoint
 from app.transparency.verify.receipt import Receipt, parse_receipt
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -68,26 +68,40 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, settings: Settings, 
 
 def proofs_at_head(vault: Vault) -> AddProof | None:
     """Return a function that adds proofs to receipts against the current head of the transparency log."""
-    try:
-        head = log.latest_head(vault)
-    except DBAPIError as error:
-        logger.warning("no proofs of receipts", error=type(error).__name__)
+    head = _signed_head(vault)
+    if head is None:
         return None
 
-    def add(receipt: bytes) -> bytes:
-        proven = add_proof(vault, Bundle.model_validate_json(receipt), at=head)
-        return proven.model_dump_json(exclude_none=True).encode()
+    def add(stored: Sequence[bytes]) -> list[bytes]:
+        proven = add_proofs(vault, [Bundle.model_validate_json(one) for one in stored], at=head)
+        return [one.model_dump_json(exclude_none=True).encode() for one in proven]
 
     return add
 
 
-def add_proof(vault: Vault, bundle: Bundle, *, at: Checkpoint | None = None) -> Bundle:
-    """Return a receipt with the proof that it is in the transparency log; unchanged while it is not there yet."""
+def add_proofs(vault: Vault, bundles: Sequence[Bundle], *, at: log.SignedHead | None = None) -> list[Bundle]:
+    """Return receipts, each with the proof that it is in the transparency log; unchanged while it is not there yet.
+
+    Args:
+        vault: the stores.
+        bundles: the receipts of one page.
+        at: the checkpoint of the proofs; the newest if None.
+    """
+    at = at or _signed_head(vault)
+    if at is None or not bundles:
+        return list(bundles)
     try:
-        return bundle.model_copy(update={"proof": log.prove_inclusion(vault, bytes.fromhex(bundle.leaf), at=at)})
-    except log.LeafNotFoundError:
-        return bundle
+        proofs = log.prove_inclusions(vault, [bytes.fromhex(one.leaf) for one in bundles], at=at)
+    except DBAPIError as error:
+        logger.warning("no proofs of receipts", error=type(error).__name__)
+        return list(bundles)
+    return [one.model_copy(update={"proof": proofs.get(bytes.fromhex(one.leaf))}) for one in bundles]
+
+
+def _signed_head(vault: Vault) -> log.SignedHead | None:
+    """Return the newest checkpoint; None if there is none now: receipts are valid without, and it can be had later."""
+    try:
+        return log.signed_head(vault)
     except (DBAPIError, KekError, SealError) as error:
-        # The receipt is valid without the proof, and the proof can be had later.
-        logger.warning("no proof of a receipt", error=type(error).__name__)
-        return bundle
+        logger.warning("no proofs of receipts", error=type(error).__name__)
+        return None

@@ -1,5 +1,6 @@
 """Routes for access, export, receipts, retention and erasure."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import OpenRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
+from app.web.lanes import DOCUMENT, AppLanes, in_turns
 from app.web.openapi import ResponseBody, Responses, header_refs, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
@@ -28,7 +30,7 @@ policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRo
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
 WithReceipt = Annotated[bool, Query(description="Add a signed receipt of this request, under `receipt`.")]
-DOCUMENT = media_response(
+ACCESS_DOCUMENT = media_response(
     "application/json", "All data about you; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
 )
 SCHEMA = media_response("application/json", "JSON Schema, draft 2020-12.", shortened=examples.ACCESS_SCHEMA)
@@ -77,30 +79,32 @@ class ErasureOut(ResponseBody):
 IN_PROGRESS: Responses = {202: {"model": ErasureOut, "description": "In progress", "headers": header_refs("Location")}}
 
 
-def _show_receipt(vault: Vault, receipt: receipts.OwnReceipt) -> ReceiptOut:
+def _show_receipt(receipt: receipts.OwnReceipt) -> ReceiptOut:
     return ReceiptOut(
         receipt_id=receipt.id,
         kind=receipt.content.kind,
         event_time=receipt.content.event.event_time,
-        receipt=receipts.add_proof(vault, receipt.bundle),
+        receipt=receipt.bundle,
     )
 
 
 def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: datetime) -> ErasureOut:
     with vault.data.read() as session:
         kept = erasure.list_kept(session, found, settings, today=now.date())
-    receipt = None if found.receipt is None else Bundle.model_validate_json(found.receipt)
-    receipt = None if receipt is None else receipts.add_proof(vault, receipt)
+    receipt = None
+    if found.receipt is not None:
+        (receipt,) = receipts.add_proofs(vault, [Bundle.model_validate_json(found.receipt)])
     return ErasureOut.of(found, erasure_id=found.id, kept=[item.model_dump() for item in kept], receipt=receipt)
 
 
-@router.get("/access", response_class=StreamingResponse, responses=DOCUMENT)
+@router.get("/access", response_class=StreamingResponse, responses=ACCESS_DOCUMENT, dependencies=DOCUMENT)
 def get_access_document(
     me: Me,
     vault: AppVault,
     settings: AppSettings,
     engine: AppEngine,
     now: Now,
+    lanes: AppLanes,
     receipt: WithReceipt = False,  # noqa: FBT002 - a query parameter
 ) -> StreamingResponse:
     """See all data about you. One document, as often as you like (GDPR Art. 15)."""
@@ -114,11 +118,13 @@ def get_access_document(
         add_proof=receipts.proofs_at_head(vault),
     )
     access.count_access(request)
-    return StreamingResponse(access.document(request), media_type="application/json", headers=NO_STORE)
+    return StreamingResponse(in_turns(access.document(request), lanes), media_type="application/json", headers=NO_STORE)
 
 
-@router.get("/export", response_class=StreamingResponse, responses=ARCHIVE)
-def export_data(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now) -> StreamingResponse:
+@router.get("/export", response_class=StreamingResponse, responses=ARCHIVE, dependencies=DOCUMENT)
+def export_data(
+    me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now, lanes: AppLanes
+) -> StreamingResponse:
     """Export all your data.
 
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
@@ -130,17 +136,19 @@ def export_data(me: Me, vault: AppVault, settings: AppSettings, engine: AppEngin
     )
     access.count_access(request)
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="mien-{now.date()}.zip"'}
-    return StreamingResponse(export.archive(request), media_type="application/zip", headers=headers)
+    return StreamingResponse(in_turns(export.archive(request), lanes), media_type="application/zip", headers=headers)
 
 
-@router.get("/receipts", dependencies=PRIVATE)
+@router.get("/receipts", dependencies=[*DOCUMENT, *PRIVATE])
 def list_receipts(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:
     """List your receipts. Newest first, each with its proof once it is in the transparency log."""
     key = subjects.key(vault, me.id)
     found = receipts.list_receipts(session, key, subject_id=me.id, limit=limit + 1, before=after)
-    return Page.cut(found, limit, out=lambda receipt: _show_receipt(vault, receipt))
+    proven = receipts.add_proofs(vault, [receipt.bundle for receipt in found])
+    shown = [replace(receipt, bundle=bundle) for receipt, bundle in zip(found, proven, strict=True)]
+    return Page.cut(shown, limit, out=_show_receipt)
 
 
 @policy_router.get("/retention-policy")

@@ -19,12 +19,12 @@ from app.vault.kept_answers import Keep, keep_as
 from app.vault.tables import KeptAnswer
 from app.verification import service
 from app.web import idempotency
-from app.web.auth import PartyRoute
+from app.web.auth import ProbeRoute
 from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppMetrics, AppSettings, AppVault, image_bytes
 from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
 from app.web.openapi import ResponseBody, problem_responses, with_examples
 
-router = APIRouter(prefix="/v1", tags=["relying party"], route_class=PartyRoute)
+router = APIRouter(prefix="/v1", tags=["relying party"], route_class=ProbeRoute)
 
 
 def _storable(text: str) -> str:

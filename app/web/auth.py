@@ -1,22 +1,25 @@
 """Authenticate callers. The class of a route names the role that may call it.
 
 The bearer token is checked before the body is read. FastAPI reads bodies before it resolves dependencies, so the check
-is in the route class and not in a dependency.
+is in the route class and not in a dependency. So is the caller's share of the memory for bodies.
 """
 
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
+from anyio.to_thread import run_sync
 from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
-from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from app.kit.errors import BusyError, InvalidRequestError, Problem
+from app.web.body_memory import BodyMemory
 from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, token_digest
 from app.web.forms import StrictRequest
+from app.web.lanes import PHOTO_TURN, SHORT_TURN, Lanes, caller_of
 from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
@@ -52,6 +55,8 @@ class DeclaredRoute(APIRoute):
     scheme: ClassVar[HTTPBearer | None] = None
     always: ClassVar[tuple[type[Problem], ...]] = (InvalidRequestError, StorageUnavailableError, TooLargeError)
     """The problems that every route of this role can answer."""
+    takes_photos: ClassVar[bool] = False
+    """Whether the body has photos, which have a budget of memory and threads of their own."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         """Add the role's problems and security scheme to the decorator's options."""
@@ -60,20 +65,32 @@ class DeclaredRoute(APIRoute):
         summary, description = _summary_and_description(endpoint)
         options["summary"] = options.get("summary") or summary
         options["description"] = options.get("description") or description
+        # Before all other dependencies: a request that waits must hold no transaction.
+        first = [PHOTO_TURN if self.takes_photos else SHORT_TURN]
         if self.scheme is not None:
-            options["dependencies"] = [Security(self.scheme), *(options.get("dependencies") or ())]
+            first.append(Security(self.scheme))
+        options["dependencies"] = [*first, *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
         if self.body_field is not None:
             self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read forms and JSON by our own rules (`app/web/forms.py`)."""
+        """Read forms and JSON by our own rules (`app/web/forms.py`), and count the memory of the body."""
         handle = super().get_route_handler()
 
-        async def handle_strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
+        async def handle_body(request: Request) -> Response:
+            state = request.app.state
+            memory: BodyMemory = state.photo_memory if self.takes_photos else state.json_memory
+            with memory.body(caller_of(request), request.receive) as body:
+                try:
+                    return await handle(StrictRequest(request.scope, body.receive))
+                except HTTPException as error:
+                    # FastAPI takes every error of a body for a malformed one.
+                    if isinstance(error.__cause__, BusyError):
+                        raise error.__cause__ from error
+                    raise
 
-        return handle_strictly
+        return handle_body
 
 
 class RoleRoute(DeclaredRoute):
@@ -86,7 +103,8 @@ class RoleRoute(DeclaredRoute):
         handle = super().get_route_handler()
 
         async def check_then_handle(request: Request) -> Response:
-            principal = await run_in_threadpool(_principal, request)
+            lanes: Lanes = request.app.state.lanes
+            principal = await run_sync(_principal, request, limiter=lanes.authentication_threads)
             if principal.role is not self.role:
                 raise ForbiddenError
             request.state.principal = principal
@@ -113,6 +131,18 @@ class PartyRoute(RoleRoute):
 
     role = Role.RELYING_PARTY
     scheme = HTTPBearer(scheme_name="relying_party", description="A relying party's key: `mien_rp_…`", auto_error=False)
+
+
+class EnrolmentRoute(PersonRoute):
+    """A route that takes photos of the subject."""
+
+    takes_photos = True
+
+
+class ProbeRoute(PartyRoute):
+    """A route that takes a photo from a relying party."""
+
+    takes_photos = True
 
 
 async def principal(request: Request) -> Principal:

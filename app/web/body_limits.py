@@ -1,14 +1,14 @@
-"""Limits on request bodies while they arrive: time for each, and memory for all together.
+"""The time limit of a request body, and the problem documents of a body that is refused while it arrives.
 
-Without them a client could block the service with slow or many bodies. The routes' `max_body_size` bounds the size of
-one body; `app/web/http_protocol.py` has the limits on headers.
+The routes' `max_body_size` bounds the size of one body, and `app/web/body_memory.py` the memory of all;
+`app/web/http_protocol.py` has the limits on headers.
 """
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.kit.errors import BusyError, Problem
+from app.kit.errors import Problem
 from app.web.problems import RequestTimeoutError, TooLargeError, problem_document
 
 MIN_PROGRESS_BYTES = 4 * 1024
@@ -45,18 +45,16 @@ class _RefusedError(Exception):
 
 
 class BodyLimits:
-    """ASGI middleware: a deadline for each body, and a limit on the bytes of all bodies in progress.
+    """ASGI middleware: a deadline for each body.
 
     Args:
         body_s: seconds from the first wait for a body to its end; 408 after that.
         gap_s: seconds in which a body must progress; 408 after that too.
-        memory: bytes that all requests in progress may have sent; 503 `busy` above that.
     """
 
-    def __init__(self, app: ASGIApp, *, body_s: float, gap_s: float, memory: int) -> None:
+    def __init__(self, app: ASGIApp, *, body_s: float, gap_s: float) -> None:
         self.app = app
         self._body_s, self._gap_s = body_s, gap_s
-        self._free = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; the framework's answer to a refused body is replaced by a problem document."""
@@ -88,19 +86,6 @@ class BodyLimits:
             await self.app(scope, body.receive, answer)
         except _RefusedError:
             await answer({"type": "http.response.start", "status": 0})
-        finally:
-            body.release()
-
-    def reserve(self, count: int) -> bool:
-        """Reserve memory; False if not enough is free."""
-        if count > self._free:
-            return False
-        self._free -= count
-        return True
-
-    def release(self, count: int) -> None:
-        """Free reserved memory."""
-        self._free += count
 
     def deadline(self) -> ArrivalDeadline:
         """Return the deadline of a body whose receipt begins now."""
@@ -114,7 +99,6 @@ class _Body:
         self.problem: Problem | None = None
         self._limits = limits
         self._receive = receive
-        self._reserved = 0
         self._deadline: ArrivalDeadline | None = None
         self._complete = False
 
@@ -129,18 +113,6 @@ class _Body:
         except TimeoutError as error:
             self.problem = RequestTimeoutError()
             raise _RefusedError from error
-        count = len(message.get("body", b""))
-        self._deadline.note(count, asyncio.get_running_loop().time())
-        if not self._limits.reserve(count):
-            # Before the answer is sent: meanwhile other bodies can use the memory.
-            self.release()
-            self.problem = BusyError()
-            raise _RefusedError
-        self._reserved += count
+        self._deadline.note(len(message.get("body", b"")), asyncio.get_running_loop().time())
         self._complete = not message.get("more_body", False)
         return message
-
-    def release(self) -> None:
-        """Free the memory that was reserved for this body."""
-        self._limits.release(self._reserved)
-        self._reserved = 0

@@ -100,8 +100,8 @@ class EnginePool:
         """Return one answer for each image, in order. Blocks; call it outside transactions, from any thread.
 
         Raises:
-            BusyError: the queue is full, a caller with fewer jobs took this one's place, no worker serves, or two workers
-                were lost over these images.
+            BusyError: the queue is full, a caller with fewer jobs took this one's place, no worker serves, or two
+                workers were lost over these images.
         """
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")

@@ -170,9 +170,7 @@ class JobQueue:
         kinds = Counter(job.owner.kind for job in self._waiting)
         owners = Counter(job.owner for job in self._waiting)
         crowding = [job for job in self._waiting if kinds[job.owner.kind] > kinds[newcomer.kind] + 1] or [
-            job
-            for job in self._waiting
-            if job.owner.kind is newcomer.kind and owners[job.owner] > owners[newcomer] + 1
+            job for job in self._waiting if job.owner.kind is newcomer.kind and owners[job.owner] > owners[newcomer] + 1
         ]
         # Work in the background gives way to all other work.
         crowding = [job for job in self._waiting if job.owner.kind is JobKind.BACKGROUND] or crowding

@@ -1,6 +1,8 @@
 """The public answers of the transparency log: its checkpoint and proofs. None of them names a subject or an act."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -36,7 +38,7 @@ class LeafNotFoundError(Problem):
 
 
 _LATEST = select(LogHead.size, LogHead.root).order_by(LogHead.size.desc()).limit(1)
-_INDEX = select(LeafIndex.index).where(LeafIndex.leaf == bindparam("leaf"))
+_INDEXES = select(LeafIndex.leaf, LeafIndex.index).where(LeafIndex.leaf.in_(bindparam("leaves", expanding=True)))
 
 
 def _head(session: Session, origin: str) -> Checkpoint:
@@ -56,31 +58,51 @@ def latest_checkpoint(vault: Vault) -> str:
     return sign_head(vault, latest_head(vault))
 
 
-def prove_inclusion(vault: Vault, leaf: bytes, *, at: Checkpoint | None = None) -> Proof:
-    """Return the proof that a leaf is in the log, with the signed checkpoint that it leads to.
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A checkpoint and its signed note. All proofs of one answer share it, so that it is signed once."""
 
-    Args:
-        vault: the stores.
-        leaf: the leaf.
-        at: the checkpoint to prove against; the newest if None.
+    head: Checkpoint
+    note: str
+
+
+def signed_head(vault: Vault) -> SignedHead:
+    """Return the newest checkpoint, signed."""
+    head = latest_head(vault)
+    return SignedHead(head, sign_head(vault, head))
+
+
+def prove_inclusion(vault: Vault, leaf: bytes) -> Proof:
+    """Return the proof that a leaf is in the log, with the newest signed checkpoint.
 
     Raises:
         LeafNotFoundError: the leaf is not in the tree of that checkpoint.
     """
-    origin = log_origin(vault.register.origin_id())
+    proofs = prove_inclusions(vault, [leaf], at=signed_head(vault))
+    if leaf not in proofs:
+        raise LeafNotFoundError
+    return proofs[leaf]
+
+
+def prove_inclusions(vault: Vault, leaves: Sequence[bytes], *, at: SignedHead) -> dict[bytes, Proof]:
+    """Return the proofs of some leaves, in one read of the register. A leaf that is not in the tree has none.
+
+    Args:
+        vault: the stores.
+        leaves: some hundred at most.
+        at: the checkpoint to prove against.
+    """
+    size = at.head.size
     with vault.register.store.read() as session:
-        head = at or _head(session, origin)
-        index = session.connection().execute(_INDEX, {"leaf": leaf}).scalar()
-        if index is None or index >= head.size:
-            raise LeafNotFoundError
-        hashes = merkle.inclusion_proof(TileReader(session), index, head.size)
-    return Proof(
-        leaf=leaf.hex(),
-        index=index,
-        size=head.size,
-        hashes=tuple(node.hex() for node in hashes),
-        checkpoint=sign_head(vault, head),
-    )
+        nodes = TileReader(session)
+        found = session.connection().execute(_INDEXES, {"leaves": list(leaves)}).all()
+        paths = {leaf: (index, merkle.inclusion_proof(nodes, index, size)) for leaf, index in found if index < size}
+    return {
+        leaf: Proof(
+            leaf=leaf.hex(), index=index, size=size, hashes=tuple(node.hex() for node in path), checkpoint=at.note
+        )
+        for leaf, (index, path) in paths.items()
+    }
 
 
 def prove_consistency(vault: Vault, size: int) -> dict[str, Any]:

@@ -37,11 +37,12 @@ def guard_context(index: int, leaf: bytes) -> str:
 
 
 class TileReader:
-    """The tree as one transaction on the register sees it. Each tile is read at most once."""
+    """The tree as one transaction on the register sees it. Each tile is read, and each node computed, at most once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._read: dict[tuple[int, int], bytes] = {}
+        self._computed: dict[tuple[int, int], bytes] = {}
 
     @property
     def tiles_read(self) -> int:
@@ -50,13 +51,17 @@ class TileReader:
 
     def node(self, level: int, index: int) -> bytes:
         """Return the hash of the complete subtree of 2**level leaves that begins at leaf index * 2**level."""
-        tile_level, above = divmod(level, HEIGHT)
-        position, place = divmod(index << above, WIDTH)
-        hashes = self._hashes(tile_level, position)[HASH_BYTES * place : HASH_BYTES * (place + (1 << above))]
-        if len(hashes) != HASH_BYTES << above:
+        if level % HEIGHT:
+            if (level, index) not in self._computed:
+                below = (self.node(level - 1, 2 * index), self.node(level - 1, 2 * index + 1))
+                self._computed[level, index] = merkle.node_hash(*below)
+            return self._computed[level, index]
+        position, place = divmod(index, WIDTH)
+        stored = self._hashes(level // HEIGHT, position)[HASH_BYTES * place : HASH_BYTES * (place + 1)]
+        if len(stored) != HASH_BYTES:
             msg = f"the log has no node {index} at level {level}"
             raise LookupError(msg)
-        return _fold(hashes)
+        return stored
 
     def _hashes(self, level: int, position: int) -> bytes:
         if (level, position) not in self._read:
