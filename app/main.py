@@ -84,6 +84,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     verification.router,
     rights.open_router,
     rights.policy_router,
+    rights.document_router,
     rights.router,
     parties.open_router,
     parties.router,

@@ -19,18 +19,20 @@ from app.transparency.verify import vocabulary
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
-from app.web.auth import OpenRoute, PersonRoute
+from app.web.auth import DocumentRoute, OpenRoute, PersonRoute
 from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
-from app.web.lanes import DOCUMENT, AppLanes, in_turns
+from app.web.lanes import AppLanes, in_turns
 from app.web.openapi import ResponseBody, Responses, header_refs, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 
 open_router = APIRouter(prefix="/v1/erasures", tags=["rights"], route_class=OpenRoute)
 policy_router = APIRouter(prefix="/v1", tags=["open to all"], route_class=OpenRoute)
+document_router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=DocumentRoute)
+"""Access, export and receipts: one at a time for each subject."""
 router = APIRouter(prefix="/v1/me", tags=["rights"], route_class=PersonRoute)
 
 WithReceipt = Annotated[bool, Query(description="Add a signed receipt of this request, under `receipt`.")]
-ACCESS_DOCUMENT = media_response(
+DOCUMENT = media_response(
     "application/json", "All data about you; its schema is at `/v1/schemas/access`.", shortened=examples.ACCESS
 )
 SCHEMA = media_response("application/json", "JSON Schema, draft 2020-12.", shortened=examples.ACCESS_SCHEMA)
@@ -97,7 +99,7 @@ def _show_erasure(vault: Vault, found: Erasure, settings: Settings, *, now: date
     return ErasureOut.of(found, erasure_id=found.id, kept=[item.model_dump() for item in kept], receipt=receipt)
 
 
-@router.get("/access", response_class=StreamingResponse, responses=ACCESS_DOCUMENT, dependencies=DOCUMENT)
+@document_router.get("/access", response_class=StreamingResponse, responses=DOCUMENT)
 def get_access_document(
     me: Me,
     vault: AppVault,
@@ -121,7 +123,7 @@ def get_access_document(
     return StreamingResponse(in_turns(access.document(request), lanes), media_type="application/json", headers=NO_STORE)
 
 
-@router.get("/export", response_class=StreamingResponse, responses=ARCHIVE, dependencies=DOCUMENT)
+@document_router.get("/export", response_class=StreamingResponse, responses=ARCHIVE)
 def export_data(
     me: Me, vault: AppVault, settings: AppSettings, engine: AppEngine, now: Now, lanes: AppLanes
 ) -> StreamingResponse:
@@ -139,7 +141,7 @@ def export_data(
     return StreamingResponse(in_turns(export.archive(request), lanes), media_type="application/zip", headers=headers)
 
 
-@router.get("/receipts", dependencies=[*DOCUMENT, *PRIVATE])
+@document_router.get("/receipts", dependencies=PRIVATE)
 def list_receipts(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:

@@ -5,11 +5,11 @@ is in the route class and not in a dependency. So is the caller's share of the m
 """
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from anyio.to_thread import run_sync
-from fastapi import Request, Response, Security
+from fastapi import Request, Response, Security, params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
@@ -19,7 +19,7 @@ from app.kit.errors import BusyError, InvalidRequestError, Problem
 from app.web.body_memory import BodyMemory
 from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, token_digest
 from app.web.forms import StrictRequest
-from app.web.lanes import PHOTO_TURN, SHORT_TURN, Lanes, caller_of
+from app.web.lanes import DOCUMENT_TURNS, PHOTO_TURN, SHORT_TURN, Lanes, caller_of
 from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
 
@@ -55,8 +55,10 @@ class DeclaredRoute(APIRoute):
     scheme: ClassVar[HTTPBearer | None] = None
     always: ClassVar[tuple[type[Problem], ...]] = (InvalidRequestError, StorageUnavailableError, TooLargeError)
     """The problems that every route of this role can answer."""
+    turns: ClassVar[Sequence[params.Depends]] = (SHORT_TURN,)
+    """The turns that a request of this route takes (`app/web/lanes.py`)."""
     takes_photos: ClassVar[bool] = False
-    """Whether the body has photos, which have a budget of memory and threads of their own."""
+    """Whether the body has photos, which have a budget of memory of their own."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         """Add the role's problems and security scheme to the decorator's options."""
@@ -66,10 +68,8 @@ class DeclaredRoute(APIRoute):
         options["summary"] = options.get("summary") or summary
         options["description"] = options.get("description") or description
         # Before all other dependencies: a request that waits must hold no transaction.
-        first = [PHOTO_TURN if self.takes_photos else SHORT_TURN]
-        if self.scheme is not None:
-            first.append(Security(self.scheme))
-        options["dependencies"] = [*first, *(options.get("dependencies") or ())]
+        scheme = () if self.scheme is None else (Security(self.scheme),)
+        options["dependencies"] = [*self.turns, *scheme, *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
         if self.body_field is not None:
             self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
@@ -133,15 +133,23 @@ class PartyRoute(RoleRoute):
     scheme = HTTPBearer(scheme_name="relying_party", description="A relying party's key: `mien_rp_…`", auto_error=False)
 
 
+class DocumentRoute(PersonRoute):
+    """A route that answers with a document of the subject."""
+
+    turns = DOCUMENT_TURNS
+
+
 class EnrolmentRoute(PersonRoute):
     """A route that takes photos of the subject."""
 
+    turns = (PHOTO_TURN,)
     takes_photos = True
 
 
 class ProbeRoute(PartyRoute):
     """A route that takes a photo from a relying party."""
 
+    turns = (PHOTO_TURN,)
     takes_photos = True
 
 

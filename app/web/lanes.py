@@ -161,8 +161,8 @@ SHORT_TURN = Depends(_short_turn, scope="function")
 """A route that answers with one small piece."""
 PHOTO_TURN = Depends(_photo_turn, scope="function")
 """A route that may wait for the engine."""
-DOCUMENT = [Depends(_document_turn), Depends(_document_thread, scope="function")]
-"""The `dependencies` of a route that answers with a document of the person."""
+DOCUMENT_TURNS = (Depends(_document_turn), Depends(_document_thread, scope="function"))
+"""A route that answers with a document of the person: it waits for no short turn, and holds none."""
 
 
 async def in_turns(pieces: Iterator[bytes], lanes: Lanes) -> AsyncIterator[bytes]:

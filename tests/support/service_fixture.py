@@ -36,6 +36,7 @@ from app.vault.register import Owner
 from app.vault.vault import Vault
 from app.web.connections import ConnectionLimits
 from app.web.http_protocol import create_protocol
+from app.web.lanes import Lanes
 from tests.support.register_queries import generations
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
@@ -189,6 +190,8 @@ class RunningService:
     client: httpx.Client
     facts: Facts
     """The facts that its notices state."""
+    lanes: Lanes
+    """The turns of its requests."""
 
     def person(self, name: str | None = "Ada Canary") -> Person:
         """Register a subject."""
@@ -304,7 +307,7 @@ def serving(
         listening(app) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, verify=UNUSED_TLS) as client,
     ):
-        yield RunningService(root, settings, vault, pool, clock, client, app.state.notice_facts)
+        yield RunningService(root, settings, vault, pool, clock, client, app.state.notice_facts, app.state.lanes)
 
 
 class QuickServer(uvicorn.Server):
