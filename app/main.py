@@ -50,7 +50,7 @@ from app.vault.vault import ForeignRegisterError, Vault
 from app.verification import routes as verification
 from app.web import openapi_document, problems, swagger
 from app.web.body_limits import BodyLimits
-from app.web.body_memory import json_memory, photo_memory
+from app.web.body_memory import BodyBudgets
 from app.web.callers import Authenticator
 from app.web.idempotency import RequestsInProgress
 from app.web.lanes import Lanes
@@ -163,8 +163,7 @@ def create_app(
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
     app.state.gate = _live_gate(settings, vault, running_engine.card, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
-    app.state.lanes = lanes
-    app.state.photo_memory, app.state.json_memory = photo_memory(settings), json_memory(settings)
+    app.state.lanes, app.state.bodies = lanes, BodyBudgets.of(settings)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
     app.state.authenticators = _authenticators(token_usage, clock)

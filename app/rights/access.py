@@ -1,8 +1,7 @@
 """Access (GDPR Art. 15): one JSON document with all data of the subject, from the first day. Streamed."""
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -33,10 +32,6 @@ from app.templates import status as standing
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
 
-CHUNK_BYTES = 64 * 1024
-"""Bytes after which a chunk is sent: each chunk takes a turn of the document threads."""
-CHUNK_S = 0.05
-"""Seconds after which a chunk is sent even if it has fewer bytes, so that no document keeps its turn long."""
 COUNT_WAIT_S = 0.5
 """Longest wait of an access for its own count."""
 
@@ -79,12 +74,12 @@ def count_access(request: AccessRequest) -> None:
 
 
 def document(request: AccessRequest) -> Iterator[bytes]:
-    """Yield the document as JSON in chunks; no transaction is open between two chunks.
+    """Yield the document as JSON in pieces; no transaction is open between two pieces.
 
     Raises:
-        UnauthenticatedError: the subject was erased; before the first chunk, or between two.
+        UnauthenticatedError: the subject was erased; before the first piece, or between two.
     """
-    return in_chunks(document_pieces(request, head(request)))
+    return document_pieces(request, head(request))
 
 
 def document_pieces(request: AccessRequest, head: AccessHead) -> Iterator[bytes]:
@@ -103,20 +98,6 @@ def document_pieces(request: AccessRequest, head: AccessHead) -> Iterator[bytes]
 
 def _json(value: object, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, default=personal_data.ExportFile.described)
-
-
-def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small pieces into chunks of about CHUNK_BYTES, or of the pieces made in CHUNK_S."""
-    chunk: list[bytes] = []
-    size, until = 0, time.monotonic() + CHUNK_S
-    for piece in pieces:
-        chunk.append(piece)
-        size += len(piece)
-        if size >= CHUNK_BYTES or time.monotonic() >= until:
-            yield b"".join(chunk)
-            chunk.clear()
-            size, until = 0, time.monotonic() + CHUNK_S
-    yield b"".join(chunk)
 
 
 def head(request: AccessRequest) -> AccessHead:

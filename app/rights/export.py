@@ -32,12 +32,12 @@ class _StreamBuffer:
 
 
 def archive(request: access.AccessRequest) -> Iterator[bytes]:
-    """Yield the ZIP in chunks; no transaction is open between two chunks.
+    """Yield the ZIP in pieces; no transaction is open between two pieces.
 
     Raises:
-        UnauthenticatedError: the subject was erased; before the first chunk, or between two.
+        UnauthenticatedError: the subject was erased; before the first piece, or between two.
     """
-    return access.in_chunks(_zip(_entries(request, access.head(request)), request.now))
+    return _zip(_entries(request, access.head(request)), request.now)
 
 
 def _zip(entries: Iterable[ZipEntry], now: datetime) -> Iterator[bytes]:

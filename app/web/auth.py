@@ -16,7 +16,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.exceptions import HTTPException
 
 from app.kit.errors import BusyError, InvalidRequestError, Problem
-from app.web.body_memory import BodyMemory
+from app.web.body_memory import BodyBudgets
 from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, token_digest
 from app.web.forms import StrictRequest
 from app.web.lanes import DOCUMENT_TURNS, PHOTO_TURN, SHORT_TURN, Lanes, caller_of
@@ -79,8 +79,8 @@ class DeclaredRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_body(request: Request) -> Response:
-            state = request.app.state
-            memory: BodyMemory = state.photo_memory if self.takes_photos else state.json_memory
+            budgets: BodyBudgets = request.app.state.bodies
+            memory = budgets.photos if self.takes_photos else budgets.others
             with memory.body(caller_of(request), request.receive) as body:
                 try:
                     return await handle(StrictRequest(request.scope, body.receive))

@@ -5,6 +5,7 @@ The route knows the caller before it reads the body, so one caller never takes t
 
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -57,15 +58,21 @@ class BodyMemory:
             del self._held[caller]
 
 
-def photo_memory(settings: Settings) -> BodyMemory:
-    """Return the budget of the routes that take photos."""
-    total = settings.bodies_memory_mib * MIB
-    return BodyMemory(total=total, share=max(total // UPLOAD_SHARE, settings.max_enrolment_bytes))
+@dataclass(frozen=True, slots=True)
+class BodyBudgets:
+    """The budgets of one application."""
 
+    photos: BodyMemory
+    others: BodyMemory
 
-def json_memory(settings: Settings) -> BodyMemory:
-    """Return the budget of all other routes; the first body of a caller always finds memory."""
-    return BodyMemory(total=JSON_MEMORY, share=JSON_SHARE, always=settings.max_json_bytes)
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make the budgets; the first body of a caller without a photo always finds memory."""
+        total = settings.bodies_memory_mib * MIB
+        return cls(
+            photos=BodyMemory(total=total, share=max(total // UPLOAD_SHARE, settings.max_enrolment_bytes)),
+            others=BodyMemory(total=JSON_MEMORY, share=JSON_SHARE, always=settings.max_json_bytes),
+        )
 
 
 class BodyInProgress:

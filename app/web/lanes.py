@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,10 @@ DOCUMENT_THREADS = 2
 """Threads that make documents: more would only take the interpreter's time from other requests."""
 AUTHENTICATION_THREADS = 4
 """Threads that check tokens, so that a caller can be told apart while all other threads are in use."""
+CHUNK_BYTES = 64 * 1024
+"""Bytes of a document that are sent at once."""
+CHUNK_S = 0.05
+"""Seconds after which fewer bytes are sent, so that no document keeps its turn long."""
 ENGINE_SPARE = 4
 """Requests with a photo that have a thread, beyond those that the engine's queue accepts."""
 
@@ -166,9 +171,20 @@ DOCUMENT_TURNS = (Depends(_document_turn), Depends(_document_thread, scope="func
 
 
 async def in_turns(pieces: Iterator[bytes], lanes: Lanes) -> AsyncIterator[bytes]:
-    """Yield the pieces of a document. Each is made in a turn of its own among all documents."""
-    while (piece := await run_sync(next, pieces, None, limiter=lanes.document_threads)) is not None:
-        yield piece
+    """Yield a document in chunks. Each is made in a turn of its own among all documents."""
+    while (chunk := await run_sync(_next_chunk, pieces, limiter=lanes.document_threads)) is not None:
+        yield chunk
+
+
+def _next_chunk(pieces: Iterator[bytes]) -> bytes | None:
+    """Join the pieces that are made in CHUNK_S, up to about CHUNK_BYTES; None at the end."""
+    chunk = b""
+    until = time.monotonic() + CHUNK_S
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= CHUNK_BYTES or time.monotonic() >= until:
+            return chunk
+    return chunk or None
 
 
 async def _until_gone(request: Request) -> None:

@@ -1,8 +1,8 @@
 """Bounded queue of jobs, in fair turns of one image each. Rejects a job when it is full or no worker serves.
 
 * Kinds of work take turns, then the owners of one kind: an enrolment of five photos takes five turns.
-* A caller can use every place while no other needs one. A job that finds the queue full takes the place of the newest
-  job of the kind, or else of the owner, that has more; that job is refused.
+* A caller can use every place while no other needs one. A job that finds the queue full takes the newest place of the
+  kind, or else of the owner, that has more. The job that had this place is refused.
 * Work in the background is done while no other job waits.
 """
 
