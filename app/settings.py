@@ -206,6 +206,8 @@ class Settings(BaseSettings):
     """Different references with a failed comparison, or unknown, at which a relying party is blocked."""
     failed_references_window_s: UpToADay = 3600
     """Seconds in which they are counted, and for which the relying party is blocked."""
+    unusable_repeats: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Requests of a relying party with one reference that it may not use, before the next must wait."""
     require_capture: bool = False
     """Accepted for the version with live captures; changes nothing in this one."""
 

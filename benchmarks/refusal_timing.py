@@ -50,6 +50,15 @@ def references(client: httpx.Client, party_id: str, other_id: str) -> dict[str, 
     found = {"unknown": "x" * 24}
     not_enrolled = Requester(client, party_id)
     found["not enrolled"] = not_enrolled.consent["subject_ref"]
+    restricted = Requester(client, party_id)
+    restricted.enrol()
+    restricted.ask("PUT", "/v1/me/restriction")
+    found["restricted"] = restricted.consent["subject_ref"]
+    deleted = Requester(client, party_id)
+    deleted.enrol()
+    (enrolment,) = deleted.ask("GET", "/v1/me/enrolments").json()["items"]
+    deleted.ask("DELETE", f"/v1/me/enrolments/{enrolment['enrolment_id']}")
+    found["enrolment deleted"] = deleted.consent["subject_ref"]
     withdrawn = Requester(client, party_id)
     withdrawn.enrol()
     withdrawn.ask("DELETE", f"/v1/me/consents/{withdrawn.consent['consent_id']}")
@@ -102,7 +111,8 @@ def interval(slower: Sequence[float], base: Sequence[float]) -> tuple[float, flo
 
 def main(each: int) -> None:
     """Measure and print the table."""
-    with ServiceProcess(keep=False) as service:
+    # Else repeats of one reference would soon have to wait.
+    with ServiceProcess(keep=False, settings={"MIEN_UNUSABLE_REPEATS": "10000"}) as service:
         service.start()
         service.wait_ready()
         add = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")

@@ -1,14 +1,18 @@
-"""Block relying parties that try one photo against many references.
+"""Block relying parties that try one photo against many references, and delay those that repeat an unusable one.
 
 For each relying party, the references with which it failed in the last hour (the *window*) are stored: no match, or no
 usable reference. They are salted digests, sealed under a key of the service, and deleted after the window. Too many of
 them block the relying party for one window. Failures are counted in the transaction of the decision; the same
 transaction informs each subject whose reference was tried.
+
+The same store counts how often a reference was unusable, for any reason, an unknown one too. After some times the
+next request with it must wait, longer each time. So a relying party cannot measure small differences between reasons.
+The block bounds the number of references, and with it the memory.
 """
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -18,8 +22,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.comparisons import history
-from app.comparisons.errors import SweepStoppedError, whole_seconds
-from app.comparisons.policy import FailedReference, PartyFailures, add_failed_reference, current_failures
+from app.comparisons.errors import SweepStoppedError, TooManyFailuresError, whole_seconds
+from app.comparisons.failed_attempts import failure_limits
+from app.comparisons.policy import (
+    FailedReference,
+    FailureLimits,
+    PartyFailures,
+    add_failed_reference,
+    current_failures,
+    wait_for_reference,
+)
 from app.comparisons.tables import Comparison, FailedReferences
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
@@ -50,6 +62,8 @@ class FailedReferencesRecord:
     """By digest: the time of the last failure, then the ids of the failed comparisons."""
     until: datetime | None
     """The end of the block."""
+    unusable: dict[str, int] = field(default_factory=dict)
+    """By digest: how often the reference was unusable."""
 
 
 _RECORDS = SealedRecord(FailedReferences, FailedReferencesRecord)
@@ -72,22 +86,38 @@ class EnumerationGuard:
     max_references: int
     window: timedelta
     """A failure counts this long, and a block lasts this long."""
+    repeats: FailureLimits
+    """Limits on requests with one unusable reference."""
 
     @classmethod
     def of(cls, vault: Vault, settings: Settings, relying_party_id: UUID) -> "EnumerationGuard":
         """Return the guard of a relying party."""
         window = timedelta(seconds=settings.failed_references_window_s)
-        return cls(vault, vault.register.key(KEY_OWNER), relying_party_id, settings.failed_references, window)
+        return cls(
+            vault=vault,
+            key=vault.register.key(KEY_OWNER),
+            relying_party_id=relying_party_id,
+            max_references=settings.failed_references,
+            window=window,
+            repeats=replace(failure_limits(settings), free=settings.unusable_repeats),
+        )
 
-    def refuse_if_stopped(self, session: Session, *, now: datetime) -> None:
+    def refuse_if_stopped(self, session: Session, *, now: datetime, subject_ref: str | None = None) -> None:
         """Refuse every request of the relying party while it is blocked.
 
+        Args:
+            subject_ref: a reference that must not have to wait either.
+
         Raises:
-            SweepStoppedError: it is blocked.
+            SweepStoppedError: the relying party is blocked.
+            TooManyFailuresError: the reference was unusable too often.
         """
-        until = self.stopped_until(session, now=now)
-        if until is not None:
-            raise SweepStoppedError(retry_after_s=whole_seconds(until - now))
+        salt, known = self._read(session, now=now)
+        if known.stopped_until is not None:
+            raise SweepStoppedError(retry_after_s=whole_seconds(known.stopped_until - now))
+        wait = wait_for_reference(known, _digest(salt, subject_ref or ""), self.repeats, now=now)
+        if subject_ref is not None and wait:
+            raise TooManyFailuresError(retry_after_s=whole_seconds(wait))
 
     def stopped_until(self, session: Session, *, now: datetime) -> datetime | None:
         """Return the end of the block, None if the relying party is not blocked."""
@@ -150,14 +180,17 @@ class EnumerationGuard:
             digest: [reference.at.isoformat(), *map(str, reference.comparison_ids)]
             for digest, reference in known.failed.items()
         }
-        record = FailedReferencesRecord(salt.hex(), failed, known.stopped_until)
+        unusable = {digest: reference.unusable for digest, reference in known.failed.items()}
+        record = FailedReferencesRecord(salt.hex(), failed, known.stopped_until, unusable)
         sealed = _RECORDS.seal(self.key, self.relying_party_id, record)
         session.merge(FailedReferences(relying_party_id=self.relying_party_id, sealed=sealed))
 
     def _open(self, sealed: bytes) -> tuple[bytes, PartyFailures]:
         record = _RECORDS.open(self.key, self.relying_party_id, sealed)
         failed = {
-            digest: FailedReference(datetime.fromisoformat(at), tuple(map(UUID, comparison_ids)))
+            digest: FailedReference(
+                datetime.fromisoformat(at), tuple(map(UUID, comparison_ids)), record.unusable.get(digest, 0)
+            )
             for digest, (at, *comparison_ids) in record.failed.items()
         }
         return bytes.fromhex(record.salt), PartyFailures(failed, record.until)

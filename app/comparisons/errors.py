@@ -7,11 +7,11 @@ from app.kit.errors import TooManyAttemptsError
 
 
 class TooManyFailuresError(TooManyAttemptsError):
-    """Too many photos did not match this subject. Only for a usable reference; no image was decoded."""
+    """One reference failed too often: photos did not match, or it was unusable. No image was decoded."""
 
     detail = (
-        "Too many photos of this person did not match. Wait as many seconds as the header `Retry-After` says, or offer "
-        "the person your alternative."
+        "This reference failed too often. Wait as many seconds as the header `Retry-After` says, or offer the person "
+        "your alternative."
     )
 
 

@@ -107,6 +107,8 @@ class FailedReference:
     """The last failure."""
     comparison_ids: tuple[UUID, ...]
     """The failed comparisons; none if the reference belongs to no subject."""
+    unusable: int = 0
+    """How often the relying party could not use the reference, since the last comparison with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,18 @@ def current_failures(known: PartyFailures, *, window: timedelta, now: datetime) 
 def add_failed_reference(
     known: PartyFailures, digest: str, comparison_id: UUID | None, *, now: datetime
 ) -> PartyFailures:
-    """Add a failure with the reference of this digest."""
-    before = known.failed.get(digest)
-    ids = (before.comparison_ids if before else ()) + (() if comparison_id is None else (comparison_id,))
-    return PartyFailures({**known.failed, digest: FailedReference(now, ids)}, known.stopped_until)
+    """Add a failure with the reference of this digest; without *comparison_id*, the reference was unusable."""
+    before = known.failed.get(digest) or FailedReference(now, ())
+    if comparison_id is None:
+        after = FailedReference(now, before.comparison_ids, before.unusable + 1)
+    else:
+        after = FailedReference(now, (*before.comparison_ids, comparison_id))
+    return PartyFailures({**known.failed, digest: after}, known.stopped_until)
+
+
+def wait_for_reference(known: PartyFailures, digest: str, limits: FailureLimits, *, now: datetime) -> timedelta:
+    """Return the time until the relying party may ask about an unusable reference again; zero if it may now."""
+    reference = known.failed.get(digest)
+    if reference is None:
+        return timedelta()
+    return max(timedelta(), reference.at + delay_after(reference.unusable, limits) - now)

@@ -11,26 +11,32 @@ An enrolment needs such a grant for each consent that it names; to keep photos i
 A renewal needs the grant for `template_renewal`, and one for each template.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, literal, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, case, func, literal, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.consent.errors import ConsentRequiredError, PausedError
 from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
-from app.db.types import Row
+from app.db.types import UtcDateTime
 from app.faces.permit import JobKind, JobOwner, Permit, Purpose
 from app.subjects import service as subjects
+from app.subjects.tables import Subject
+
+Attribute: TypeAlias = InstrumentedAttribute[Any]
 
 
 def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Select the grants that may be used for matching at *now*."""
-    matchable = Grant.subject_id.in_(subjects.matchable_subject_ids())
-    return and_(Grant.valid_until > now, Grant.matching_period_id.is_not(None), matchable)
+    return and_(*_usable_for_matching(now), Grant.subject_id.in_(subjects.matchable_subject_ids()))
+
+
+def _usable_for_matching(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
+    return Grant.valid_until > now, Grant.matching_period_id.is_not(None)
 
 
 def grant_ids_in_force(now: datetime) -> Select[UUID]:
@@ -90,33 +96,67 @@ def find_for_renewal(
     return Permit(grant_ids=(renewal, *(grant.id for grant in grants))), grants
 
 
+def verification_query(dependent: Attribute, columns: Sequence[Attribute], matches: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of `find_for_verification`; made once, because making it takes longer than executing it.
+
+    The work is the same for every reference (law 9). It reads the first grant at or after the reference, the subject of
+    that grant, and the first dependent row at or after it. Then one condition tells whether they are the right ones, so
+    a wrong reference reads as many rows as a usable one.
+
+    Args:
+        dependent: the unique column of the dependent row that holds the id of its grant.
+        columns: columns of the dependent row to return.
+        matches: a condition on the dependent row, without which there is no permit.
+    """
+    key = (Grant.relying_party_id, Grant.subject_ref, Grant.purpose)
+    wanted = [bindparam(column.key, type_=column.type) for column in key]
+    usable = and_(
+        *(column == value for column, value in zip(key, wanted, strict=True)),
+        *_usable_for_matching(bindparam("now", type_=UtcDateTime())),
+        subjects.is_matchable(),
+        dependent == Grant.id,
+        matches,
+    )
+    nearest = (
+        select(usable.label("usable"), Grant.id.label("permitted"), *columns)
+        .select_from(select(literal(1)).subquery("always"))
+        .outerjoin(Grant, Grant.id == _first_from(Grant.id, key, wanted))
+        .outerjoin(Subject, Subject.id == Grant.subject_id)
+        .outerjoin(dependent.class_, dependent == _first_from(dependent, (dependent,), (Grant.id,)))
+        # Else SQLite tests the condition again for each column.
+        .cte("nearest")
+        .prefix_with("MATERIALIZED")
+    )
+    _, *found = nearest.c
+    return select(*(case((nearest.c.usable, column)) for column in found))
+
+
 def find_for_verification(
     session: Session,
+    query: Select[Any],
     *,
     relying_party_id: UUID,
     subject_ref: str,
     now: datetime,
-    dependent: type[Row],
-    columns: Sequence[InstrumentedAttribute[Any]],
-    matches: ColumnElement[bool],
+    values: Mapping[str, object],
 ) -> tuple[Permit | None, tuple[Any, ...]]:
-    """Return the permit to measure one probe for a relying party, and columns of a row that depends on the grant.
+    """Return the permit to measure one probe for a relying party, and columns of the row that depends on the grant.
 
-    One statement, which always returns one row, with NULLs when no grant matches, to keep timing constant.
+    Without the permit each column is None.
 
     Args:
-        dependent: the table of the dependent row.
-        columns: its columns to return; each is None without such a row.
-        matches: the condition that selects it.
+        query: made by `verification_query`.
+        values: of the parameters in the condition of the query.
     """
-    grant = and_(
-        in_force(now),
-        Grant.relying_party_id == relying_party_id,
-        Grant.subject_ref == subject_ref,
-        Grant.purpose == Purpose.VERIFICATION,
-    )
-    always = select(literal(1)).subquery("always")
-    query = select(Grant.id, *columns).select_from(always).outerjoin(Grant, grant).outerjoin(dependent, matches)
-    grant_id, *found = session.connection().execute(query).one()
+    wanted = {"relying_party_id": relying_party_id, "subject_ref": subject_ref, "purpose": Purpose.VERIFICATION}
+    grant_id, *found = session.connection().execute(query, {**wanted, "now": now, **values}).one()
     owner = JobOwner(JobKind.VERIFICATION, relying_party_id)
     return None if grant_id is None else Permit(grant_ids=(grant_id,), owner=owner), tuple(found)
+
+
+def _first_from(column: Attribute, key: Sequence[Attribute], start: Sequence[object]) -> ColumnElement[Any]:
+    """Return *column* of the first row at or after *start* in the order of *key*; at the end, of the first row."""
+    table = aliased(column.class_)
+    inner, order = getattr(table, column.key), [getattr(table, part.key) for part in key]
+    following = select(inner).where(tuple_(*order) >= tuple_(*start)).order_by(*order).limit(1)
+    return func.coalesce(following.scalar_subquery(), select(inner).order_by(*order).limit(1).scalar_subquery())

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.consent import events, proofs
-from app.consent.permits import in_force
 from app.consent.tables import ConsentProof, Grant
 from app.faces.permit import Purpose
+from app.subjects import service as subjects
 from app.vault.seal import Key
 
 
@@ -39,8 +39,12 @@ def find_past_decisions(
 def list_references(
     session: Session, *, relying_party_id: UUID, now: datetime, limit: int, after: str | None
 ) -> Sequence[tuple[str, list[Purpose]]]:
-    """Return the references that consent to the relying party now, in their own order, with their purposes."""
-    to_party = (in_force(now), Grant.relying_party_id == relying_party_id, Grant.subject_ref > (after or ""))
+    """Return the references that consent to the relying party now, in their own order, with their purposes.
+
+    Consents that are restricted or paused are among them: their absence would tell the relying party why (law 9).
+    """
+    standing = (Grant.valid_until > now, Grant.subject_id.not_in(subjects.erasing_subject_ids()))
+    to_party = (*standing, Grant.relying_party_id == relying_party_id, Grant.subject_ref > (after or ""))
     page = select(Grant.subject_ref).where(*to_party).distinct().order_by(Grant.subject_ref).limit(limit)
     rows = session.execute(
         select(Grant.subject_ref, Grant.purpose)

@@ -271,6 +271,9 @@ def renew_consent(
 def list_references(
     party: Party, session: Read, now: Now, limit: Limit = DEFAULT_LIMIT, after: Reference = None
 ) -> Page[ReferenceOut]:
-    """List the people who consent to you now. Each has a reference that only you know."""
+    """List the people who consent to you now.
+
+    Each has a reference that only you know. A listed reference may be unusable for a time: you do not learn why.
+    """
     found = queries.list_references(session, relying_party_id=party.id, now=now, limit=limit + 1, after=after)
     return Page.cut(found, limit, key=itemgetter(0), out=lambda one: ReferenceOut(subject_ref=one[0], purposes=one[1]))

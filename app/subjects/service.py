@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
@@ -207,9 +207,14 @@ def _end_tokens(change: Change, which: ColumnElement[bool], now: datetime, *, af
         change.end(EndedKind.TOKEN, token_id, ended_as="revoked", on=now.date(), after_commit=after_commit)
 
 
+def is_matchable() -> ColumnElement[bool]:
+    """Return the condition for subjects who have neither restricted matching nor requested erasure."""
+    return and_(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False))
+
+
 def matchable_subject_ids() -> Select[UUID]:
     """Select the ids of subjects who have neither restricted matching nor requested erasure."""
-    return select(Subject.id).where(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False))
+    return select(Subject.id).where(is_matchable())
 
 
 def erasing_subject_ids() -> Select[UUID]:

@@ -77,7 +77,8 @@ def verify_photo(
 
     The service compares the face in the photo with the one enrolled under your reference. You learn only the decision,
     and the person sees that you asked. If you may not use the reference, the answer is always the same 404, for any
-    reason. After too many photos that did not match, of this person or of many, you have to wait.
+    reason. After too many photos that did not match, of this person or of many, you have to wait. After too many
+    requests with a reference that you may not use, you have to wait too.
     """
     request = service.VerificationRequest(relying_party_id=party.id, key_id=party.token_id, subject_ref=subject_ref)
     image = image_bytes(probe, limit=settings.max_photo_bytes)

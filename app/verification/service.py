@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import and_
+from sqlalchemy import and_, bindparam
 
 from app.comparisons.commit_decision import UncommittedDecision, commit_decision
 from app.comparisons.enumeration_guard import EnumerationGuard
@@ -21,7 +21,6 @@ from app.comparisons.policy import Decision, Liveness
 from app.comparisons.tables import Attempts
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
-from app.consent.tables import Grant
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw, PhotoRefusedError
 from app.faces.permit import Permit, Purpose
@@ -36,6 +35,12 @@ from app.vault.kept_answers import Keep, keep_as, keep_nothing
 from app.vault.seal import Key
 from app.vault.vault import Vault
 from app.verification import policy
+
+_TEMPLATE = permits.verification_query(
+    Template.grant_id,
+    store.SEALED_TEMPLATE_COLUMNS,
+    matches=and_(Template.engine_id == bindparam("engine_id"), Template.weights_sha256 == bindparam("weights_sha256")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +77,7 @@ def verify(
     Raises:
         NoSuchConsentError: the relying party may not use this reference. Raised before the probe is decoded, or with
             the decision if the consent ended while the engine worked.
-        TooManyAttemptsError: the relying party is blocked for every reference, or has to wait for a usable one.
+        TooManyAttemptsError: the relying party is blocked for every reference, or has to wait for this one.
         PhotoRefusedError: the probe is not suitable.
         BusyError: the engine has no capacity.
     """
@@ -110,19 +115,14 @@ def _find(
     """
     with vault.data.read() as session:
         now = clock()
-        guard.refuse_if_stopped(session, now=now)
+        guard.refuse_if_stopped(session, now=now, subject_ref=request.subject_ref)
         permit, columns = permits.find_for_verification(
             session,
+            _TEMPLATE,
             relying_party_id=request.relying_party_id,
             subject_ref=request.subject_ref,
             now=now,
-            dependent=Template,
-            columns=store.SEALED_TEMPLATE_COLUMNS,
-            matches=and_(
-                Template.grant_id == Grant.id,
-                Template.engine_id == engine.card.id,
-                Template.weights_sha256 == engine.card.weights_sha256,
-            ),
+            values={"engine_id": engine.card.id, "weights_sha256": engine.card.weights_sha256},
         )
         template = store.SealedTemplate.placeholder() if None in columns else store.SealedTemplate(*columns)
         return permit, template, find_row(session, template.subject_id)

@@ -262,7 +262,7 @@ def test_one_party_knows_a_person_under_one_reference_for_two_purposes(service: 
     )
 
 
-def test_a_party_sees_references_only_of_those_who_may_be_matched(service: RunningService) -> None:
+def test_a_party_sees_the_references_whose_consent_stands(service: RunningService) -> None:
     door = service.party("Door", *BOTH)
     references = dict(unusable(service, door))
     service.clock.advance(hours=2)
@@ -277,9 +277,12 @@ def test_a_party_sees_references_only_of_those_who_may_be_matched(service: Runni
     assert listed == {
         "never enrolled",
         "enrolment deleted",
+        "restricted",
+        "disputed",
         "for identification only",
         "of other weights",
         "damaged",
+        "damaged, and restricted",
     }
     assert len({item["subject_ref"] for item in items}) == len(items)
     assert {key for item in items for key in item} == {"subject_ref", "purposes"}
