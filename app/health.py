@@ -122,7 +122,13 @@ def _find_faults(
         check(vault)
         check_log(vault)
         if settings.profile == "live":
-            found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts)
+            found = live_requirements.check(
+                vault,
+                settings=settings,
+                card=engine.card,
+                facts=facts,
+                sandbox=engine.pool.status().missing_if_known,
+            )
             reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
             warnings = list(found.warnings)
         else:

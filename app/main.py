@@ -29,6 +29,7 @@ from app.faces.cards.card import Card
 from app.faces.cards.select import select_card
 from app.faces.service import RunningEngine
 from app.faces.workers.pool import EnginePool
+from app.faces.workers.supervisor import Term
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
 from app.kit.clock import Clock, utc_now
 from app.kit.errors import Problem
@@ -112,6 +113,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
         timeout_s=settings.engine_timeout_s,
         memory_bytes=settings.engine_memory_mib * MIB,
         max_pixels=settings.max_pixels,
+        term=Term(settings.engine_worker_images, settings.engine_worker_age_s),
     )
     return pool, card
 
@@ -161,7 +163,7 @@ def create_app(
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
-    app.state.gate = _live_gate(settings, vault, running_engine.card, facts)
+    app.state.gate = _live_gate(settings, vault, running_engine, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.lanes, app.state.bodies = lanes, BodyBudgets.of(settings)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
@@ -202,11 +204,17 @@ def build(settings: Settings) -> FastAPI:
     return create_app(settings, open_vault(settings), engine)
 
 
-def _live_gate(settings: Settings, vault: Vault, card: Card, facts: Facts) -> LiveGate | None:
+def _live_gate(settings: Settings, vault: Vault, engine: RunningEngine, facts: Facts) -> LiveGate | None:
     """Return the check of the live requirements; None in `prototype`."""
     if settings.profile == "prototype":
         return None
-    return LiveGate(lambda: not live_requirements.check(vault, settings=settings, card=card, facts=facts).missing)
+
+    def is_complete() -> bool:
+        sandbox = engine.pool.status().missing_if_known
+        found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts, sandbox=sandbox)
+        return not found.missing
+
+    return LiveGate(is_complete)
 
 
 def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenticator]:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import benchmarks.without_68_points  # noqa: F401 - before the package
+
+# isort: split
 import face_recognition
 
 from benchmarks.json_process import answer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.faces.cards.card import load_card
 from app.faces.permit import Permit
@@ -42,7 +42,7 @@ def measured(engine: str, batch: Sequence[tuple[str, bytes, Path]], bare: Sequen
 
 @contextmanager
 def _pool(engine: str, workers: int) -> Iterator[EnginePool]:
-    terms = {"queue": workers, "memory_bytes": _MEMORY_BYTES}
+    terms: dict[str, Any] = {"queue": workers, "memory_bytes": _MEMORY_BYTES}
     pool = EnginePool(engine=ENGINES[engine], card=load_card(engine), workers=workers, timeout_s=60.0, **terms)
     pool.start()
     with closing(pool):

@@ -17,6 +17,7 @@ from app.compliance.documents.common import Document, Source
 from app.compliance.documents.markdown import render
 from app.compliance.live_requirements import service as live_requirements
 from app.faces.cards.select import select_card
+from app.faces.workers.sandbox_probe import find_missing_protections
 from app.kit.clock import utc_now
 
 app = typer.Typer()
@@ -64,7 +65,8 @@ def live_check(*, as_json: Json = False) -> None:
     with open_stores(settings) as vault:
         card = select_card(settings)
         facts = notice_facts.collect(settings, card)
-        report = live_requirements.check(vault, settings=settings, card=card, facts=facts)
+        sandbox = find_missing_protections()
+        report = live_requirements.check(vault, settings=settings, card=card, facts=facts, sandbox=sandbox)
     if as_json:
         fields = {
             "profile": settings.profile,

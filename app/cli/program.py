@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from app.cli.errors import refuse_on_error
+from app.kit.process_memory import protect_process
 from app.kit.resources import shipped_directory
 from app.kit.version import __version__
 
@@ -155,7 +156,9 @@ def mien(
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command, in a process that no other process of the same user can read."""
+    # First: the settings may hold the key-encryption key.
+    protect_process()
     app(prog_name="mien", obj=_configure_log)
 
 

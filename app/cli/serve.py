@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.vault.directory_lock import in_use, serving
 from app.web.connections import ConnectionLimits
 from app.web.http_protocol import create_protocol
+from app.web.wiped_reads import WipedReads
 
 OTHER_FILES = 256
 """Open files for the stores, the workers and callbacks."""
@@ -65,7 +66,7 @@ def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     config = uvicorn.Config(
         service,
         log_config=None,
-        http=create_protocol(_limits(settings)),
+        http=WipedReads(create_protocol(_limits(settings))),  # type: ignore[arg-type]  # it makes protocols
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         access_log=False,

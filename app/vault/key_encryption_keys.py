@@ -10,9 +10,9 @@ A key file appears whole or not at all, and each step is durable before the next
 5. Overwrite `kek.old` with zeros, then remove it.
 """
 
-import base64
+import binascii
 import os
-import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ from typing import Protocol
 
 from app.kit.crash_points import step
 from app.kit.files import fsync, open_regular, read_limited
+from app.kit.process_memory import SecretBuffer, wipe
 from app.kit.text import to_utf8
 from app.vault.directory_lock import locked
 from app.vault.seal import KEY_BYTES, Kek, KekError
 
 MAX_BYTES = 4096
 """Bytes of a key file that are read; a key has 44."""
+_ENCODED_BYTES = 44
+"""32 bytes in base64."""
 
 
 class UnknownKekError(KekError):
@@ -213,17 +216,20 @@ class KekFile:
 
     def _make(self, file: Path, name: str) -> Kek:
         """Create a random key in *file*, under a temporary name first, so that *file* is never incomplete."""
-        raw = secrets.token_bytes(KEY_BYTES)
+        secret = SecretBuffer()
+        secret.fill_randomly()
+        text = _encode(secret)
         self._temporary.unlink(missing_ok=True)
         with open_regular(self._temporary, "xb") as stream:
-            stream.write(base64.b64encode(raw) + b"\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        wipe(text)
         step(f"{name} written")
         self._temporary.rename(file)
         fsync(file.parent)
         step(f"{name} made")
-        return Kek(raw)
+        return Kek(secret)
 
     def _read(self, file: Path) -> Kek | None:
         try:
@@ -231,7 +237,11 @@ class KekFile:
                 if os.fstat(stream.fileno()).st_mode & 0o077:
                     msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
                     raise KekError(msg)
-                return Kek(_decode(to_utf8(stream.read(MAX_BYTES)), source=str(file)))
+                text = bytearray(MAX_BYTES)
+                length = stream.readinto(text)  # type: ignore[attr-defined]
+                kek = Kek(_decode(memoryview(text)[:length], source=str(file)))
+                wipe(text)
+                return kek
         except FileNotFoundError:
             return None
 
@@ -245,12 +255,35 @@ class KekFile:
         raise KekError(msg)
 
 
-def _decode(text: str | bytes, *, source: str) -> bytes:
+def _decode(text: str | bytes | memoryview, *, source: str) -> SecretBuffer:
+    """Decode a key straight into locked memory: only pieces of three bytes are left elsewhere."""
+    encoded = memoryview(text.encode() if isinstance(text, str) else text)
+    if encoded[_ENCODED_BYTES:].tobytes() == b"\n":
+        encoded = encoded[:_ENCODED_BYTES]
+    elif len(encoded) != _ENCODED_BYTES:
+        # A file that an editor wrote. Its text is short-lived, but not wiped.
+        encoded = memoryview(to_utf8(bytes(encoded)).strip())
+    secret = SecretBuffer()
     try:
-        raw = base64.b64decode(text.strip(), validate=True)
+        for number, piece in enumerate(_pieces(encoded, 4)):
+            secret.view[3 * number : 3 * number + 3] = binascii.a2b_base64(piece, strict_mode=True)
+        complete = len(encoded) == _ENCODED_BYTES
     except ValueError:
-        raw = b""
-    if len(raw) != KEY_BYTES:
+        complete = False
+    if not complete:
         msg = f"{source} does not hold {KEY_BYTES} bytes in base64 (make one: head -c 32 /dev/urandom | base64)"
         raise KekError(msg)
-    return raw
+    return secret
+
+
+def _encode(secret: SecretBuffer) -> bytearray:
+    """Return the key in base64, with the end of its line."""
+    text = bytearray(_ENCODED_BYTES + 1)
+    for number, piece in enumerate(_pieces(secret.view, 3)):
+        text[4 * number : 4 * number + 4] = binascii.b2a_base64(piece, newline=False)
+    text[-1:] = b"\n"
+    return text
+
+
+def _pieces(whole: memoryview, size: int) -> Iterator[memoryview]:
+    return (whole[at : at + size] for at in range(0, len(whole), size))

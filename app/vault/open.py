@@ -10,6 +10,7 @@ from sqlalchemy import select
 from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
+from app.kit.process_memory import protect_process
 from app.settings import MIB, Settings
 from app.vault import restore_history
 from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings
@@ -33,6 +34,8 @@ def open_vault(settings: Settings) -> Vault:
         KekError: there is no usable key-encryption key.
         ForeignRegisterError: there is data without its register.
     """
+    # Before the key-encryption key is read, by whichever program.
+    protect_process()
     busy_s, ballast_bytes = settings.sqlite_busy_s, settings.ending_ballast_mib * MIB
     open_store = partial(Store, busy_s=busy_s, ballast_bytes=ballast_bytes)
     data = open_store(settings.data_dir / DATA_FILE, schema=pinned_schema("mien"))

@@ -2,6 +2,9 @@
 
 The context (table, column, row id) is authenticated, not stored: a value that is moved to another row, column or table
 does not open.
+
+The bytes of a key are in locked memory (`app/kit/process_memory.py`). Each operation gives them to the library anew,
+which wipes its copy when the operation ends.
 """
 
 import hashlib
@@ -14,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.kit.errors import OperatorError
+from app.kit.process_memory import SecretBuffer
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -34,15 +38,15 @@ class KekError(OperatorError):
 class Key:
     """One key. Its bytes do not leave this object."""
 
-    __slots__ = ("_aead",)
+    __slots__ = ("_raw",)
 
-    def __init__(self, raw: bytes) -> None:
-        self._aead = AESGCM(raw)
+    def __init__(self, raw: bytes | bytearray | memoryview | SecretBuffer) -> None:
+        self._raw = raw if isinstance(raw, SecretBuffer) else SecretBuffer(raw)
 
-    def seal(self, plaintext: bytes, context: str) -> bytes:
+    def seal(self, plaintext: bytes | memoryview, context: str) -> bytes:
         """Encrypt *plaintext* for *context*. Returns nonce, ciphertext and tag: 28 bytes more."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, plaintext, context.encode())
+        return nonce + AESGCM(self._raw.view).encrypt(nonce, plaintext, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypt a value that `seal` made for the same *context*.
@@ -51,9 +55,23 @@ class Key:
             SealError: it does not open.
         """
         try:
-            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
+            return AESGCM(self._raw.view).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
         except (InvalidTag, ValueError) as error:
             raise SealError from error
+
+    def open_secret(self, sealed: bytes, context: str) -> SecretBuffer:
+        """Decrypt a sealed key straight into locked memory.
+
+        Raises:
+            SealError: it does not open, or is no key.
+        """
+        secret = SecretBuffer()
+        nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            AESGCM(self._raw.view).decrypt_into(nonce, rest, context.encode(), secret.view)
+        except (InvalidTag, ValueError) as error:
+            raise SealError from error
+        return secret
 
 
 class MacKey:
@@ -76,17 +94,22 @@ class MacKey:
 class Kek:
     """A key-encryption key: wraps other keys. Its id reveals nothing of it."""
 
-    def __init__(self, raw: bytes) -> None:
-        self.id = hashlib.sha256(b"mien kek" + raw).hexdigest()[:16]
-        self._key = Key(raw)
+    def __init__(self, raw: bytes | bytearray | memoryview | SecretBuffer) -> None:
+        secret = raw if isinstance(raw, SecretBuffer) else SecretBuffer(raw)
+        digest = hashlib.sha256(b"mien kek")
+        digest.update(secret.view)
+        self.id = digest.hexdigest()[:16]
+        self._key = Key(secret)
 
     def wrap_new(self, context: str) -> bytes:
         """Create a random key and return it wrapped."""
-        return self._key.seal(secrets.token_bytes(KEY_BYTES), context)
+        secret = SecretBuffer()
+        secret.fill_randomly()
+        return self._key.seal(secret.view, context)
 
     def unwrap(self, wrapped: bytes, context: str) -> Key:
         """Return the key that was wrapped for *context*."""
-        return Key(self._key.open(wrapped, context))
+        return Key(self._key.open_secret(wrapped, context))
 
     def unwrap_mac(self, wrapped: bytes, context: str, *, use: str) -> MacKey:
         """Return the key of one use, derived from the key that was wrapped for *context*."""
@@ -94,4 +117,4 @@ class Kek:
 
     def rewrap(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
         """Wrap a wrapped key under another key-encryption key, for the same *context*."""
-        return under._key.seal(self._key.open(wrapped, context), context)  # noqa: SLF001 - of the same class
+        return under._key.seal(self._key.open_secret(wrapped, context).view, context)  # noqa: SLF001 - of the same class

@@ -158,8 +158,10 @@ def test_an_engine_that_misses_the_target_in_a_group_is_not_accepted(root: Path,
     settings = settings_for(root, profile="live", **WHO)
     on_average = settings.model_copy(update={"target_group": "all"})
     facts = service.facts
-    real = requirements.check(service.vault, settings=on_average, card=load_card("face_recognition"), facts=facts)
-    toy = requirements.check(service.vault, settings=settings, card=toy_card(), facts=facts)
+    real = requirements.check(
+        service.vault, settings=on_average, card=load_card("face_recognition"), facts=facts, sandbox=()
+    )
+    toy = requirements.check(service.vault, settings=settings, card=toy_card(), facts=facts, sandbox=())
     (found,) = [one for one in real.requirements if one.name == "error rates"]
 
     assert not found.met
@@ -176,7 +178,9 @@ def test_an_engine_that_keeps_the_target_in_every_labelled_group_is_accepted_wit
     root: Path, service: RunningService, engine: str, times: int
 ) -> None:
     settings = settings_for(root, profile="live", engine=engine, **WHO)
-    found = requirements.check(service.vault, settings=settings, card=load_card(engine), facts=service.facts)
+    found = requirements.check(
+        service.vault, settings=settings, card=load_card(engine), facts=service.facts, sandbox=()
+    )
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [True]
     assert f"IS MISSED, by up to {times} times" in found.warnings[0]
@@ -187,7 +191,9 @@ def test_a_card_without_labelled_groups_is_not_accepted(root: Path, service: Run
     for row in document["calibration"]["table"]:
         row["fmr_by_group"] = row["fnmr_by_group"] = {}
     settings = settings_for(root, profile="live", **WHO)
-    found = requirements.check(service.vault, settings=settings, card=parse_card(document), facts=service.facts)
+    found = requirements.check(
+        service.vault, settings=settings, card=parse_card(document), facts=service.facts, sandbox=()
+    )
 
     assert [one.met for one in found.requirements if one.name == "error rates"] == [False]
 

@@ -12,16 +12,22 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.faces.engine import Face, Pixels
 from tests.support.toy_engine import ToyEngine
 
 SPEC = "tests.faces.hostile_engine:HostileEngine"
 FORGING_SPEC = "tests.faces.hostile_engine:ForgingEngine"
+COUNTING_SPEC = "tests.faces.hostile_engine:CountingEngine"
 _HERE = os.fsencode(__file__)
-_IO_URING_SETUP, _MEMFD_CREATE, _PTRACE, _PROCESS_VM_READV = 425, 319, 101, 310
+_PTRACE_SEIZE = 0x4206
+"""Unlike an attachment, it does not stop the traced process."""
+_IO_URING_SETUP, _MEMFD_CREATE, _PTRACE, _PROCESS_VM_READV, _PROCESS_VM_WRITEV = 425, 319, 101, 310, 311
+_PIDFD_OPEN, _PIDFD_GETFD, _KCMP, _PERF_EVENT_OPEN, _USERFAULTFD, _BPF, _KEYCTL = 434, 438, 312, 298, 323, 321, 250
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,6 +69,17 @@ ACTIONS: Mapping[str, Callable[[], object]] = {
     "read its limits": lambda: _call(302, 0, 7, 0, 0),
     "trace another process": lambda: _call(_PTRACE, 16, 0, 0, 0),
     "read the memory of a process": lambda: _call(_PROCESS_VM_READV, os.getpid(), 0, 0, 0, 0, 0),
+    "trace the service": lambda: _call(_PTRACE, _PTRACE_SEIZE, os.getppid(), 0, 0),
+    "read the memory of the service": lambda: _call(_PROCESS_VM_READV, os.getppid(), 0, 0, 0, 0, 0),
+    "write the memory of the service": lambda: _call(_PROCESS_VM_WRITEV, os.getppid(), 0, 0, 0, 0, 0),
+    "open the memory of the service": lambda: os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY),
+    "open a handle of the service": lambda: _call(_PIDFD_OPEN, os.getppid(), 0),
+    "take a file of the service": lambda: _call(_PIDFD_GETFD, 0, 0, 0),
+    "compare itself with the service": lambda: _call(_KCMP, os.getpid(), os.getppid(), 1, 0, 0),
+    "count events of the service": lambda: _call(_PERF_EVENT_OPEN, bytes(128), os.getppid(), -1, -1, 0),
+    "handle page faults": lambda: _call(_USERFAULTFD, 0),
+    "load a kernel program": lambda: _call(_BPF, 0, 0, 0),
+    "read the kernel's keys": lambda: _call(_KEYCTL, 0, -3, 0),
     "use io_uring": lambda: _call(_IO_URING_SETUP, 0, 0),
     "make a file in memory": lambda: _call(_MEMFD_CREATE, b"x", 0),
     "map memory to execute": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
@@ -104,6 +121,24 @@ class ForgingEngine(ToyEngine):
                 except OSError:
                     continue
         return super().embed(pixels, face)
+
+
+class CountingEngine(ToyEngine):
+    """Tells in its vectors which process it is, and how many faces that process has seen.
+
+    It loads only when the file `gate` exists, which the settings on its card name.
+    """
+
+    def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        while not Path(settings["gate"]).exists():
+            time.sleep(0.01)
+        super().__init__(digests)
+        self._seen = 0
+
+    def embed(self, pixels: Pixels, face: Face) -> Sequence[float]:
+        """Return the process id, and the number of faces without those of warm-ups."""
+        self._seen += pixels.shape != (320, 320, 3)
+        return [float(os.getpid()), float(self._seen), *[1.0] * (self.dimensions - 2)]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from app.faces.cards import operating_point
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
+from app.faces.workers.sandbox_probe import find_missing_protections
 from app.rights import explanations
 
 TARGET_SCOPES = {
@@ -21,7 +22,13 @@ _TEXTS = tomllib.loads(Path(__file__).with_name("dpia_questions.toml").read_text
 
 def inputs(source: common.Source) -> common.Document:
     """Return the facts for the four parts of Art. 35(7), and the questions that stay open."""
-    live = live_requirements.check(source.vault, settings=source.settings, card=source.card, facts=source.facts)
+    live = live_requirements.check(
+        source.vault,
+        settings=source.settings,
+        card=source.card,
+        facts=source.facts,
+        sandbox=find_missing_protections(),
+    )
     return {
         **common.head(source, title="Inputs of a data protection impact assessment", law="GDPR Art. 35(7)"),
         "processing": {

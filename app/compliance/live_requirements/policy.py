@@ -49,6 +49,10 @@ class ServiceState:
     """The latest in each language, except retired ones."""
     consented: Sequence[PublishedNotice]
     """Read for a consent that is in force."""
+    sandbox: Sequence[str] | None
+    """Protections that the sandbox of the engine workers lacks; None if no worker has reported them."""
+    process: Sequence[str]
+    """Protections that this process lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,8 @@ def check_requirements(state: ServiceState) -> LiveReport:
         _consents(state.consented),
         *_keys(state.settings),
         _rates(state),
+        _sandbox(state.sandbox),
+        _process(state.process),
     )
     return LiveReport(requirements=requirements, warnings=list(_warnings(state)))
 
@@ -160,6 +166,15 @@ def _rates(state: ServiceState) -> Requirement:
     met = bool(point.fmr_by_group) and not above
     requirement = _requirement("rates", met=met, found=found)
     return replace(requirement, do="nothing") if met else requirement
+
+
+def _sandbox(lacking: Sequence[str] | None) -> Requirement:
+    found = f"lacks {', '.join(lacking)}" if lacking else "full" if lacking is not None else "no worker has reported it"
+    return _requirement("sandbox", met=lacking is not None and not lacking, found=found)
+
+
+def _process(lacking: Sequence[str]) -> Requirement:
+    return _requirement("process", met=not lacking, found=f"lacks {', '.join(lacking)}" if lacking else "closed")
 
 
 def group_warnings(in_force: OperatingPoint) -> Iterator[str]:

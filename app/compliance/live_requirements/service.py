@@ -11,13 +11,20 @@ from app.consent.notice_template import controllers, front_matter
 from app.consent.notices import NoticeState, NoticeStatus
 from app.consent.tables import Grant, Notice
 from app.faces.cards.card import Card
+from app.kit.process_memory import missing_protections
 from app.parties.tables import RelyingParty
 from app.settings import Settings
 from app.vault.vault import Vault
 
 
-def check(vault: Vault, *, settings: Settings, card: Card, facts: Facts) -> policy.LiveReport:
-    """Return each live requirement, met or missing, as the service is now."""
+def check(
+    vault: Vault, *, settings: Settings, card: Card, facts: Facts, sandbox: Sequence[str] | None
+) -> policy.LiveReport:
+    """Return each live requirement, met or missing, as the service is now.
+
+    Args:
+        sandbox: protections that the sandbox of the workers lacks, by `EnginePool.status` or `sandbox_probe`.
+    """
     with vault.data.read() as session:
         active = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id)
         consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
@@ -36,6 +43,8 @@ def check(vault: Vault, *, settings: Settings, card: Card, facts: Facts) -> poli
             ],
             notices=[_published(one.notice, one) for one in notices.list_statuses(session, facts) if _is_offered(one)],
             consented=[_published(notice) for notice in session.scalars(consented)],
+            sandbox=sandbox,
+            process=missing_protections(),
         )
     return policy.check_requirements(state)
 

@@ -1,7 +1,7 @@
 """Messages between the API process and an engine worker, and the checks on a worker's replies.
 
 Order: ``StartRequest`` →, ← ``ReadyReply`` or a refusal. Then, for each image: ``MeasureRequest`` →, ← ``Measurement``
-or ``Flaw``.
+or ``Flaw``. When no image waits: ``forget_frame`` →, ← the same.
 """
 
 import math
@@ -20,7 +20,14 @@ MAX_REPLY_BLOB_BYTES: Final = 4 * 1024 * 1024
 """A kept photo of 1280 px takes about 0.4 MB; a vector, 8 bytes a dimension."""
 _FACE_MEASURES: Final = ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_shade")
 QUALITY_NAMES: Final = frozenset((*_FACE_MEASURES, "upright", "eyes_visible", "mouth_visible"))
-SANDBOX_PROTECTIONS: Final = ("limits", "no_new_privileges", "dies_with_parent", "unreadable", "system_call_filter")
+SANDBOX_PROTECTIONS: Final = (
+    "limits",
+    "no_new_privileges",
+    "no_capabilities",
+    "dies_with_parent",
+    "unreadable",
+    "system_call_filter",
+)
 """Protections of a full sandbox, in the order of the reply."""
 START_REFUSALS: Final = {
     "weights_missing": "a file of the engine's weights is missing",
@@ -117,6 +124,11 @@ class Measurement:
         vector = struct.pack(f"<{len(self.vector)}d", *self.vector)
         blobs = (vector,) if self.photo is None else (vector, self.photo)
         return Frame({"kind": "measured", "quality": dict(self.quality)}, blobs)
+
+
+def forget_frame() -> Frame:
+    """Encode the request to overwrite the engine's memory of the last face, and the reply to it."""
+    return Frame({"kind": "forget"})
 
 
 def flaw_frame(flaw: Flaw) -> Frame:

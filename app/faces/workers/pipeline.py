@@ -52,7 +52,7 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
     Raises:
         UnusableVectorError: the engine gives no usable vector.
     """
-    grey = np.full((320, 320, 3), 128, dtype=np.uint8)
+    grey = _grey()
     for form in ("JPEG", "PNG", "WEBP"):
         decode(_blank(form), max_pixels=max_pixels)
     encode(grey)
@@ -62,6 +62,17 @@ def warm_up(engine: Engine, max_pixels: int) -> None:
     find_flaw(measured)
     if len(vector := _vector(engine, grey, _SAMPLE_FACE)) != engine.dimensions or not _usable(vector):
         raise UnusableVectorError
+
+
+def forget(engine: Engine) -> None:
+    """Overwrite the engine's own buffers with a grey picture: its networks keep their last input and output."""
+    grey = _grey()
+    engine.detect(grey)
+    engine.embed(grey, _SAMPLE_FACE)
+
+
+def _grey() -> Pixels:
+    return np.full((320, 320, 3), 128, dtype=np.uint8)
 
 
 def _measure(engine: Engine, image: bytes, *, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:

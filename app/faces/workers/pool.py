@@ -6,6 +6,7 @@ Invariants:
 - At most ``workers`` jobs run and ``queue`` wait. The pool refuses a further one at once, so that requests without an
   image, such as the subjects' rights, always find a thread. It refuses a job of the caller who has most.
 - No call waits for ever: a worker over its time is killed, a dead one is replaced, a broken pool refuses.
+- No worker sees many people: each serves for a term, then another one takes its place.
 """
 
 import threading
@@ -18,9 +19,10 @@ from app.faces.flaws import Flaw
 from app.faces.permit import ImageStatement, JobOwner, Permit
 from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, StartRequest
 from app.faces.workers.queue import Job, JobQueue
-from app.faces.workers.supervisor import Supervisor, SupervisorState, WorkerConfig
+from app.faces.workers.supervisor import Supervisor, SupervisorState, Term, WorkerConfig
 
 MAX_PIXELS = 25_000_000
+DEFAULT_TERM = Term(images=1000, seconds=600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,11 @@ class PoolStatus:
     running: int = 0
     """Jobs that a worker does now."""
 
+    @property
+    def missing_if_known(self) -> tuple[str, ...] | None:
+        """`missing`, or None until the first worker is ready."""
+        return None if self.sandbox == "unknown" else self.missing
+
 
 class EnginePool:
     """Workers of one engine.
@@ -58,6 +65,7 @@ class EnginePool:
         timeout_s: wall-clock seconds for one image.
         memory_bytes: address space of a worker, engine included.
         max_pixels: a larger picture is not decoded.
+        term: how long one worker serves until it is replaced.
     """
 
     def __init__(
@@ -70,14 +78,17 @@ class EnginePool:
         timeout_s: float,
         memory_bytes: int,
         max_pixels: int = MAX_PIXELS,
+        term: Term = DEFAULT_TERM,
     ) -> None:
         start = StartRequest(engine, card.digests, card.settings, memory_bytes, max_pixels)
-        config = WorkerConfig(start=start, card=card, timeout_s=timeout_s)
+        config = WorkerConfig(start=start, card=card, timeout_s=timeout_s, term=term)
         self._card = card
         self._closed = False
         self._lock = threading.Lock()
         self._queue = JobQueue(workers + queue)
-        self._supervisors = [Supervisor(self._queue, config, self._on_change) for _ in range(workers)]
+        # The first terms have different lengths, so that the workers are not replaced at the same time.
+        firsts = [Term(max(1, term.images * n // workers), term.seconds * n / workers) for n in range(1, workers + 1)]
+        self._supervisors = [Supervisor(self._queue, config, self._on_change, first_term=first) for first in firsts]
 
     def start(self) -> None:
         """Start the workers in the background. Earlier calls wait for them."""

@@ -23,15 +23,18 @@ from app.faces.workers.messages import (
     MeasureRequest,
     ReadyReply,
     StartRequest,
+    forget_frame,
     parse_reply,
 )
 
-_ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[3]
 """The directory that holds the package ``app``."""
 _INHERITED: Final = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """Variables that some Python builds need to start. The worker gets no others: they may hold secrets."""
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 """A worker uses one core, and cannot start threads inside the sandbox."""
+_WIPED_WHEN_FREED: Final = {"MALLOC_PERTURB_": "165", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+"""The C library overwrites each piece of memory that a worker frees, small ones too: pixels, crops and vectors."""
 _CHUNK: Final = 1024 * 1024
 _PIPE_BYTES: Final = 1024 * 1024
 """Capacity of the pipe to the worker, the most that Linux allows without privileges. It holds most photos at once; with
@@ -57,10 +60,11 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a traceback could contain personal data
             bufsize=0,
-            cwd=_ROOT,
-            env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _ONE_THREAD,
+            cwd=ROOT,
+            env=worker_environment(),
             start_new_session=True,  # Ctrl-C must not reach the worker: running jobs are finished
         )
+        self._ready_by = 0.0
         self._in, self._out = _pipe(self._process.stdin), _pipe(self._process.stdout)
         for pipe in (self._in, self._out):
             os.set_blocking(pipe.fileno(), False)
@@ -74,7 +78,33 @@ class WorkerProcess:
             WorkerLateError: it is not ready within *timeout_s*.
             WorkerLostError: it cannot serve, or its engine is not the one on the card.
         """
-        frame = self._exchange(start.frame(), timeout_s)
+        self.begin(start, timeout_s=timeout_s)
+        return self.finish_start(card)
+
+    def begin(self, start: StartRequest, *, timeout_s: float) -> None:
+        """Send the start request; the worker loads its engine meanwhile. Call `finish_start` next.
+
+        Raises:
+            WorkerLateError: it takes no request within *timeout_s*.
+            WorkerLostError: it ended.
+        """
+        self._ready_by = time.monotonic() + timeout_s
+        self._send_frame(start.frame(), self._ready_by)
+
+    def may_finish_start(self) -> bool:
+        """Return whether `finish_start` would return or raise without waiting for the engine."""
+        poll = select.poll()
+        poll.register(self._out.fileno(), select.POLLIN)
+        return bool(poll.poll(0)) or time.monotonic() > self._ready_by
+
+    def finish_start(self, card: Card) -> ReadyReply:
+        """Wait for the reply to `begin`, which must agree with *card*.
+
+        Raises:
+            WorkerLateError: it did not come in time.
+            WorkerLostError: the worker cannot serve, or its engine is not the one on the card.
+        """
+        frame = self._receive_frame(self._ready_by)
         try:
             if frame.text("kind") == "refusal":
                 raise WorkerLostError(START_REFUSALS.get(frame.text("code"), START_REFUSALS["protocol"]))
@@ -92,11 +122,25 @@ class WorkerProcess:
             WorkerLateError: no answer within *timeout_s*; the worker still computes.
             WorkerLostError: the worker ended, or its output is no answer.
         """
-        frame = self._exchange(request.frame(), timeout_s)
+        deadline = time.monotonic() + timeout_s
+        self._send_frame(request.frame(), deadline)
+        frame = self._receive_frame(deadline)
         try:
             return parse_reply(frame, dimensions=dimensions, keep_photo=request.keep_photo)
         except FrameError as error:
             raise WorkerLostError(START_REFUSALS["protocol"]) from error
+
+    def forget(self, *, timeout_s: float) -> None:
+        """Let the worker overwrite its engine's memory of the last face.
+
+        Raises:
+            WorkerLateError: no answer within *timeout_s*.
+            WorkerLostError: the worker ended, or its output is no answer.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._send_frame(forget_frame(), deadline)
+        if self._receive_frame(deadline) != forget_frame():
+            raise WorkerLostError(START_REFUSALS["protocol"])
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
@@ -116,10 +160,14 @@ class WorkerProcess:
             self._process.wait()
         self._out.close()
 
-    def _exchange(self, frame: Frame, timeout_s: float) -> Frame:
-        deadline = time.monotonic() + timeout_s
+    def _send_frame(self, frame: Frame, deadline: float) -> None:
         try:
             self._send(pack(frame), deadline)
+        except OSError as error:
+            raise WorkerLostError("the worker ended") from error
+
+    def _receive_frame(self, deadline: float) -> Frame:
+        try:
             return read_frame(lambda count: self._read(count, deadline), max_blob_bytes=MAX_REPLY_BLOB_BYTES)
         except FrameError as error:
             raise WorkerLostError(START_REFUSALS["protocol"]) from error
@@ -141,6 +189,11 @@ class WorkerProcess:
                 raise WorkerLostError("the worker ended")
             got += chunk
         return bytes(got)
+
+
+def worker_environment() -> dict[str, str]:
+    """Return the variables of a worker."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | _ONE_THREAD | _WIPED_WHEN_FREED
 
 
 def _wait(pipe: IO[bytes], event: int, deadline: float) -> None:

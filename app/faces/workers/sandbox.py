@@ -10,8 +10,10 @@ import mmap
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
+
+from app.kit.process_memory import forbid_new_privileges, forbid_readers, prctl
 
 try:
     import pyseccomp
@@ -28,13 +30,14 @@ ALLOWED_SYSTEM_CALLS: Final = (
 )
 """System calls of a loaded engine. The kernel refuses all others, including future ones."""
 _EPERM: Final = 1
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_GET_NO_NEW_PRIVS, _PR_SET_NO_NEW_PRIVS = 1, 4, 39, 38
+_PR_SET_PDEATHSIG: Final = 1
 _SIGKILL: Final = 9
+_CAPABILITY_VERSION: Final = 0x20080522
 
 
 def die_with_parent(parent: int) -> bool:
     """Ask the kernel to end this process when the thread that started it ends. Return whether it will."""
-    armed = _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    armed = prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:  # the parent ended before the call
         sys.exit(1)
     return armed
@@ -44,8 +47,9 @@ def enter_sandbox(memory_bytes: int) -> tuple[str, ...]:
     """Apply every protection, permanently and for all threads. Return the names of those that are missing."""
     protections: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("limits", lambda: _limit(memory_bytes)),
-        ("no_new_privileges", _no_new_privileges),
-        ("unreadable", lambda: _prctl(_PR_SET_DUMPABLE, 0)),  # no core dump, ptrace or /proc/…/mem for the same user
+        ("no_new_privileges", forbid_new_privileges),
+        ("no_capabilities", _drop_capabilities),
+        ("unreadable", forbid_readers),
         ("system_call_filter", _filter),
     )
     return tuple(name for name, apply in protections if not apply())
@@ -67,8 +71,16 @@ def _limit(memory_bytes: int) -> bool:
     return True
 
 
-def _no_new_privileges() -> bool:
-    return _prctl(_PR_SET_NO_NEW_PRIVS, 1) and _prctl(_PR_GET_NO_NEW_PRIVS, 0, expected=1)
+def _drop_capabilities() -> bool:
+    """Give up what a process of root could do: trace others, read any file, and so on. Return whether none is left."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    none, left = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    try:
+        libc = ctypes.CDLL(None)
+        done = libc.capset(header, none) == 0 and libc.capget(header, left) == 0
+    except AttributeError:  # not Linux
+        return False
+    return done and not any(left)
 
 
 def has_seccomp() -> bool:
@@ -109,12 +121,3 @@ def _allow(rules: Any, call: str, *conditions: Any) -> None:  # noqa: ANN401 - p
     except (OSError, ValueError):
         if conditions:  # an unknown call needs no rule on this architecture, but a condition must not be lost
             raise
-
-
-def _prctl(option: int, value: int, *, expected: int = 0) -> bool:
-    libc = ctypes.CDLL(None)
-    arguments: Sequence[ctypes.c_ulong] = [ctypes.c_ulong(n) for n in (value, 0, 0, 0)]
-    try:
-        return bool(libc.prctl(option, *arguments) == expected)
-    except AttributeError:  # not Linux
-        return False

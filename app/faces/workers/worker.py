@@ -14,10 +14,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Final
 
 from app.faces.engine import Engine
 from app.faces.workers import decode, frames, messages, pipeline, sandbox
+
+_PIECE_BYTES: Final = 1024 * 1024
 
 
 class RefusedError(Exception):
@@ -28,8 +30,8 @@ class Channel:
     """The two pipes to the parent. Output that a library prints is discarded."""
 
     def __init__(self) -> None:
-        self._in: BinaryIO = os.fdopen(os.dup(0), "rb")
-        self._out: BinaryIO = os.fdopen(os.dup(1), "wb")
+        # Without buffers of their own, which would hold the end of the last photo.
+        self._in, self._out = os.dup(0), os.dup(1)
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
@@ -41,14 +43,18 @@ class Channel:
 
     def send(self, frame: frames.Frame) -> None:
         """Write one frame."""
-        self._out.write(frames.pack(frame))
-        self._out.flush()
+        rest = memoryview(frames.pack(frame))
+        while rest:
+            rest = rest[os.write(self._out, rest) :]
 
     def _read(self, count: int) -> bytes:
-        chunk = self._in.read(count)
-        if len(chunk) < count:
-            sys.exit(0)
-        return chunk
+        pieces = bytearray()
+        while len(pieces) < count:
+            piece = os.read(self._in, min(count - len(pieces), _PIECE_BYTES))
+            if not piece:
+                sys.exit(0)
+            pieces += piece
+        return bytes(pieces)
 
 
 def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, Any]) -> Engine:
@@ -115,9 +121,19 @@ def refuse_on_error() -> Iterator[None]:
 
 def _serve(channel: Channel, engine: Engine, max_pixels: int) -> None:
     while True:
-        request = messages.MeasureRequest.from_frame(channel.receive())
-        answer = pipeline.measure(engine, request.image, keep_photo=request.keep_photo, max_pixels=max_pixels)
-        channel.send(answer.frame() if isinstance(answer, messages.Measurement) else messages.flaw_frame(answer))
+        _answer(channel, engine, max_pixels)
+
+
+def _answer(channel: Channel, engine: Engine, max_pixels: int) -> None:
+    """Answer one frame. No variable outlives it, so the photo and the vector are freed, and thereby overwritten."""
+    frame = channel.receive()
+    if frame == messages.forget_frame():
+        pipeline.forget(engine)
+        channel.send(frame)
+        return
+    request = messages.MeasureRequest.from_frame(frame)
+    answer = pipeline.measure(engine, request.image, keep_photo=request.keep_photo, max_pixels=max_pixels)
+    channel.send(answer.frame() if isinstance(answer, messages.Measurement) else messages.flaw_frame(answer))
 
 
 def _sha256(path: Path) -> str:
