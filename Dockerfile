@@ -4,11 +4,11 @@ ARG PYTHON=3.13-slim-trixie
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.
 FROM python:${PYTHON} AS wheels
 COPY requirements/run.txt /requirements.txt
-COPY requirements/remove_models.py /remove_models.py
+COPY requirements/remove_unused.py /remove_unused.py
 RUN python -m venv /opt/mien \
     && /opt/mien/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
         --require-hashes --no-deps --only-binary :all: --requirement /requirements.txt \
-    && /opt/mien/bin/python /remove_models.py \
+    && /opt/mien/bin/python /remove_unused.py \
     && /opt/mien/bin/python -m pip uninstall --quiet --yes pip
 
 FROM python:${PYTHON}

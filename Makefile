@@ -105,7 +105,7 @@ setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
 	@$(PYTHON) -m venv --clear .venv || { echo 'That did not work. On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
 	@echo '* installing what the program needs (up to a minute)'
 	@$(INSTALL) -r $< || $(NO_WHEEL)
-	@.venv/bin/python requirements/remove_models.py
+	@.venv/bin/python requirements/remove_unused.py
 	@printf '%s\n' '#!/bin/sh' 'here=$$(dirname "$$(readlink -f "$$0")")' 'PYTHONPATH="$$here/../.." exec "$$here/python" -m app "$$@"' > .venv/bin/mien
 	@chmod +x .venv/bin/mien
 	@touch $@

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from app.faces.engine import Engine, Face, Pixels
 from app.faces.engines.face_recognition import FaceRecognition
 from app.faces.engines.onnx import OnnxEngine
+from app.faces.engines.opencv import cv2
 from app.faces.workers import decode, frames
 from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, MeasureRequest
 from app.faces.workers.pool import MAX_PIXELS

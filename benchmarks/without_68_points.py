@@ -1,6 +1,6 @@
 """Import this before `face_recognition`: the package then loads the 5-point predictor in place of the 68-point one.
 
-The 68-point file may be missing (`requirements/remove_models.py`), and its training set excludes commercial use. The
+The 68-point file may be missing (`requirements/remove_unused.py`), and its training set excludes commercial use. The
 package uses it only for `model="large"`. The detector that only `model="cnn"` uses may be missing too.
 """
 

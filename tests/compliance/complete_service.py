@@ -21,6 +21,9 @@ WHO: dict[str, Any] = {
 }
 DESCRIPTION = {"context": "the door of the canteen, at noon", "legal_basis": "explicit consent"}
 
+WITHIN_FLOORS: dict[str, Any] = {"log_interval": 86_400.0, "log_noise": 8, "ending_ballast_mib": 8}
+"""In place of the values that keep a test quick and its log quiet."""
+
 
 def kek_apart(root: Path) -> Path:
     """Move the key-encryption key of the service in *root* to another directory. Returns its path."""
@@ -43,7 +46,7 @@ def live(root: Path, pool: SharedPool, **more: Any) -> Iterator[RunningService]:
 
     If one of them is missing, no notice is published: it would have to state it.
     """
-    clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WHO, **more}
+    clock, settings = MovableClock(), {"profile": "live", "kek_file": kek_apart(root), **WITHIN_FLOORS, **WHO, **more}
     with serving(root, pool, toy_card(), clock=clock, **settings) as service:
         with suppress(NoticeError):
             publish_in_name(service)

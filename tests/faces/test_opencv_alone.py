@@ -13,16 +13,18 @@ from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import find_operating_point
 from app.faces.permit import Permit
 from app.faces.workers.messages import Measurement
+from tests.architecture.source import ROOT
 from tests.faces.conftest import distance, pool_of
 
 pytestmark = pytest.mark.slow
 
 PHOTOS = sorted((Path(__file__).parents[1] / "images" / "people").glob("*/*.jpg"))
-ALONE = Path(__file__).parent / "opencv_alone.py"
 
 
 def test_sface_decides_as_opencv_does_without_mien() -> None:
-    done = subprocess.run([sys.executable, ALONE, *PHOTOS], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faces.opencv_alone", *PHOTOS], cwd=ROOT, capture_output=True, check=True
+    )
     alone = [np.array(vector) for vector in json.loads(done.stdout)]
     with pool_of("sface") as pool:
         ours = pool.measure(Permit(grant_ids=()), [photo.read_bytes() for photo in PHOTOS])

@@ -9,7 +9,7 @@ from app.db.sqlite.store import Store
 
 
 def accept_any_schema(store: Store) -> None:
-    """Let this store write from now on, whatever its schema."""
+    """Let this store write from now on, any its schema."""
     store._schema = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.compliance.live_requirements.floors import find_hollow
 from app.compliance.notice_facts import DEMONSTRATION_PARTY
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
@@ -95,6 +96,7 @@ def check_requirements(state: ServiceState) -> LiveReport:
         _rates(state),
         _sandbox(state.sandbox),
         _process(state.process),
+        *_floors(state.settings),
     )
     return LiveReport(requirements=requirements, warnings=list(_warnings(state)))
 
@@ -175,6 +177,18 @@ def _sandbox(lacking: Sequence[str] | None) -> Requirement:
 
 def _process(lacking: Sequence[str]) -> Requirement:
     return _requirement("process", met=not lacking, found=f"lacks {', '.join(lacking)}" if lacking else "closed")
+
+
+def _floors(settings: Settings) -> Iterator[Requirement]:
+    """Yield a requirement for each setting that would make a law hollow; one that is met if there is none."""
+    hollow = list(find_hollow(settings))
+    for one in hollow:
+        found = f"{one.value!r} makes a law hollow; {one.accepted} is accepted"
+        yield Requirement(
+            name=f"setting {one.variable}", met=False, found=found, why=one.why, do=f"change {one.variable}"
+        )
+    if not hollow:
+        yield _requirement("floors", met=True, found="no setting makes a law hollow")
 
 
 def group_warnings(in_force: OperatingPoint) -> Iterator[str]:

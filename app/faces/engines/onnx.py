@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from app.faces.appearance import measure_appearance
 from app.faces.engine import Face, Pixels, Point
+from app.faces.engines.opencv import cv2
 
 _YUNET: Final = "face_detection_yunet_2023mar_int8bq.onnx"
 _SFACE: Final = "face_recognition_sface_2021dec_int8bq.onnx"

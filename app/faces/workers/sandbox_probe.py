@@ -13,7 +13,7 @@ _MEMORY_BYTES: Final = 1 << 30
 
 
 def find_missing_protections() -> tuple[str, ...] | None:
-    """Let a process enter the sandbox as a worker does. Return what is missing, or None if it did not answer."""
+    """Let a process enter the sandbox as a worker does. Return the missing ones, or None if it did not answer."""
     command = [sys.executable, "-s", "-m", "app.faces.workers.sandbox_probe", str(os.getpid())]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
