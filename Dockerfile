@@ -3,13 +3,20 @@ ARG PYTHON=3.13-slim-trixie
 
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.
 FROM python:${PYTHON} AS wheels
-COPY requirements/run.txt /requirements.txt
-COPY requirements/remove_unused.py /remove_unused.py
+COPY requirements/run.txt requirements/sbom.txt requirements/remove_unused.py /requirements/
+# Then the files that nothing loads are removed, and the list of packages and the texts of their licences are made.
 RUN python -m venv /opt/mien \
     && /opt/mien/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
-        --require-hashes --no-deps --only-binary :all: --requirement /requirements.txt \
-    && /opt/mien/bin/python /remove_unused.py \
-    && /opt/mien/bin/python -m pip uninstall --quiet --yes pip
+        --require-hashes --no-deps --only-binary :all: --requirement /requirements/run.txt \
+    && /opt/mien/bin/python /requirements/remove_unused.py \
+    && python -m venv /opt/tools \
+    && /opt/tools/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+        --require-hashes --no-deps --only-binary :all: --requirement /requirements/sbom.txt \
+    && /opt/mien/bin/python -m pip uninstall --quiet --yes pip \
+    && /opt/tools/bin/python -m cyclonedx_py environment --output-reproducible --of JSON \
+        --output-file /opt/mien/sbom.json /opt/mien/bin/python \
+    && /opt/tools/bin/python -m piplicenses --python /opt/mien/bin/python --format plain-vertical \
+        --with-license-file --no-license-path --output-file /opt/mien/licences.txt
 
 FROM python:${PYTHON}
 # With libseccomp2 the workers that read images lock themselves in.

@@ -19,7 +19,7 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-unit test-slow check reliability format schema lock clean bench fuzz schemathesis machine
+.PHONY: help demo run test test-unit test-slow check reliability format schema lock clean bench fuzz schemathesis machine sbom licences
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -81,6 +81,16 @@ bench: setup-dev ## Measure both engines against the library by itself, and righ
 	@.venv/bin/python -m benchmarks.engines $(ARGS)
 	@.venv/bin/python -m benchmarks.rights $(ARGS)
 
+sbom: setup-sbom ## List every installed package, with its version and licence, in build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@PYTHONPATH=.venv/sbom .venv/bin/python -m cyclonedx_py environment --output-reproducible --of JSON --output-file build/sbom.json \
+		.venv/bin/python $(ARGS)
+
+licences: setup-sbom ## Write the texts of the licences of every installed package to build/licences.txt
+	@mkdir -p build
+	@PYTHONPATH=.venv/sbom .venv/bin/python -m piplicenses --python .venv/bin/python --format plain-vertical \
+		--with-license-file --no-license-path --output-file build/licences.txt $(ARGS)
+
 clean: ## Remove the environment and the caches; data stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
@@ -92,10 +102,11 @@ INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-
 NO_WHEEL = { echo 'That did not install. Either the network failed, or a package has no wheel for Python $(VERSION) on this machine:' \
 	'then name another, as in PYTHON=python3.13.'; exit 1; }
 
-.PHONY: setup-run setup-dev setup-fuzz
+.PHONY: setup-run setup-dev setup-fuzz setup-sbom
 setup-run: .venv/.run-$(VERSION) ; @:
 setup-dev: .venv/.dev-$(VERSION) ; @:
 setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
+setup-sbom: .venv/.sbom-$(VERSION) ; @:
 
 .venv/.run-$(VERSION): requirements/run.txt
 	@test ! -L .venv || { echo '.venv is a link to somewhere else: remove it, or run this command where it points to.'; exit 1; }
@@ -121,6 +132,12 @@ setup-fuzz: .venv/.fuzz-$(VERSION) ; @:
 	@$(INSTALL) --target .venv/fuzz -r $< || $(NO_WHEEL)
 	@touch $@
 
+.venv/.sbom-$(VERSION): requirements/sbom.txt .venv/.run-$(VERSION)
+	@echo '* installing the programs that list packages and licences'
+	@rm -rf .venv/sbom
+	@$(INSTALL) --target .venv/sbom -r $< || $(NO_WHEEL)
+	@touch $@
+
 # --- The lists. No configuration is read, so no address and no path of this machine gets into them.
 
 LOCK = env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv/lock/bin/uv pip compile pyproject.toml \
@@ -132,3 +149,4 @@ lock: ## Make the hashed requirement lists anew, with the newest versions that p
 	@echo '* requirements/run.txt' && $(LOCK) --extra evaluate --output-file requirements/run.txt
 	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --extra evaluate --constraints requirements/run.txt --output-file requirements/dev.txt
 	@echo '* requirements/fuzz.txt' && $(subst pyproject.toml,requirements/fuzz.in,$(LOCK)) --output-file requirements/fuzz.txt
+	@echo '* requirements/sbom.txt' && $(subst pyproject.toml,requirements/sbom.in,$(LOCK)) --output-file requirements/sbom.txt

@@ -101,4 +101,4 @@ def test_a_used_worker_ends_by_its_age_and_an_unused_one_does_not(
 def test_the_workers_of_a_pool_are_replaced_one_after_the_other(make_pool: MakePool, gate: Path) -> None:
     pool = counting_pool(make_pool, gate, Term(images=100, seconds=60), workers=4)
 
-    assert [one._term for one in pool._supervisors] == [Term(25, 15), Term(50, 30), Term(75, 45), Term(100, 60)]
+    assert [one._first_term for one in pool._supervisors] == [Term(25, 15), Term(50, 30), Term(75, 45), Term(100, 60)]
