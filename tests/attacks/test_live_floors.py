@@ -20,6 +20,7 @@ HOLLOW: list[dict[str, Any]] = [
     {"failures_per_day": 1000},
     {"failed_references": 10_000},
     {"failed_references_window_s": 1},
+    {"unusable_repeats": 10_000},
     {"trusted_proxies": "0.0.0.0/0"},
     {"trusted_proxies": "10.0.0.1, ::/0"},
     {"trusted_proxies": "*"},
