@@ -184,6 +184,8 @@ def _new_app(settings: Settings, lifespan: Lifespan[FastAPI]) -> FastAPI:
         # The framework's pages load scripts from another host; `app/web/swagger.py` has local ones.
         docs_url=None,
         redoc_url=None,
+        # `app/web/openapi_document.py` encodes the document once.
+        openapi_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,

@@ -26,6 +26,7 @@ CONNECT = b"CONNECT"
 UPGRADE = b"upgrade"
 LINGER_S = 2.0
 """Seconds in which the bytes after a refused request are read and dropped."""
+MAX_DROPPED_BYTES = 1024 * 1024
 TOO_MANY_FIELDS = f"The head of the request has more than {MAX_FIELDS} fields"
 TOO_MANY_CONNECTIONS = (
     "All connections that your network may have are in use. Wait until one has ended, then open a new one."
@@ -87,6 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._rest: ArrivalDeadline | None = None
         self._fault: Problem | None = None
         self._message_complete = self._refused = False
+        self._dropped = 0
 
     @property
     def phase(self) -> Phase:
@@ -100,7 +102,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return Phase.IDLE if answered else Phase.SERVED
         if not self._framing.begun:
             return Phase.IDLE
-        return Phase.BODY_ARRIVES if self._framing.head_complete else Phase.HEAD_ARRIVES
+        return Phase.BODY_ARRIVES if self._framing.in_body else Phase.HEAD_ARRIVES
 
     def abort(self) -> None:
         """End the connection without a wait for the client."""
@@ -133,6 +135,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse the bytes, as far as the request in progress allows it."""
         if self._refused:
+            self._dropped += len(data)
+            if self._dropped > MAX_DROPPED_BYTES:
+                self.transport.close()
             return
         self._unset_keepalive_if_required()
         self._unparsed += data
@@ -234,15 +239,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing.end_part()
         if self._framing.complete is not self._message_complete:
             raise FramingError(MalformedRequestError())
-        if self._framing.head_complete and self.cycle is not None and self.cycle.response_complete:
+        if self._framing.in_body and self.cycle.response_complete:
             self._await_rest(end - begin)
+        elif self._rest is not None and self._framing.complete:
+            self._start_timer(self.timeout_keep_alive)
         return end
 
     def _await_rest(self, count: int) -> None:
         """Limit the time for the rest of a body whose request is answered."""
-        if self._framing.complete:
-            self._start_timer(self.timeout_keep_alive)
-            return
         now = self.loop.time()
         self._rest = self._rest or ArrivalDeadline(now, total_s=self._limits.body_s, gap_s=self._limits.body_gap_s)
         self._rest.note(count, now)
@@ -250,13 +254,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer(self, problem: Problem) -> None:
         """Answer a request that the application does not get, if an answer is still possible; end the connection."""
-        cycle = self.cycle
-        if cycle is not None and cycle.response_started and not cycle.response_complete:
-            self.transport.close()
-            return
-        if cycle is not None:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        if self._framing.in_body:
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            # The application stops to wait for the body.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         request_id = uuid4().hex
         log.info("request refused", request_id=request_id, problem=problem.slug)
         self.transport.write(_serialize(problem_document(problem, {"Connection": "close", REQUEST_ID: request_id})))

@@ -12,8 +12,10 @@ from app.kit.errors import Problem
 from app.web.problems import MalformedRequestError, TooLargeError
 
 MAX_HEADER_BYTES = 64 * 1024
-"""Bytes of the head of a request. As many may frame the chunks of a body, and one more for each 8 bytes of the body."""
-_BODY_BYTES_FOR_ONE = 8
+"""Bytes of the head of a request."""
+MAX_FRAMING_BYTES = 8 * 1024
+"""Bytes around the chunks of a body, and one more for each 32 bytes of the body: tiny chunks cost much time."""
+_BODY_BYTES_FOR_ONE = 32
 MAX_CHUNK_LINE_BYTES = 1024
 """Bytes of the line before a chunk: its size and its extensions."""
 _END_OF_HEAD = b"\r\n\r\n"
@@ -74,6 +76,11 @@ class MessageFraming:
     def complete(self) -> bool:
         """Whether the request has ended: the next byte belongs to another."""
         return self._part is _Part.NONE
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the body, or a part of it, is still to come."""
+        return self._part not in {_Part.HEAD, _Part.NONE}
 
     @property
     def begun(self) -> bool:
@@ -164,5 +171,5 @@ class MessageFraming:
 
     def _count_framing(self, count: int) -> None:
         self._framing += count
-        if self._framing > MAX_HEADER_BYTES + self._body // _BODY_BYTES_FOR_ONE:
+        if self._framing > MAX_FRAMING_BYTES + self._body // _BODY_BYTES_FOR_ONE:
             raise FramingError(MalformedRequestError(_CHUNK_REASON))

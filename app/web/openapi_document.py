@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.kit.errors import NotFoundError, Problem
 from app.web.openapi import HEADERS, PROBLEM_REF, ProblemDocument, header_refs
@@ -121,4 +124,14 @@ def describe(app: FastAPI, webhooks: Schema) -> None:
             app.openapi_schema = _complete(document) | {"webhooks": webhooks}
         return app.openapi_schema
 
+    @cache
+    def encode(root_path: str) -> bytes:
+        servers = {"servers": [{"url": root_path}]} if root_path else {}
+        return json.dumps(openapi() | servers, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def get_document(request: Request) -> Response:
+        # In a thread, and encoded once: it takes long enough to delay other requests.
+        return Response(encode(request.scope["root_path"]), media_type="application/json")
+
     app.openapi = openapi  # type: ignore[method-assign]
+    app.add_route("/openapi.json", get_document, include_in_schema=False)
