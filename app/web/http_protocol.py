@@ -266,7 +266,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(_serialize(problem_document(problem, {"Connection": "close", REQUEST_ID: request_id})))
         # Bytes that arrive at a closed connection would make the client's system discard the answer.
         self.transport.write_eof()
-        self._refused = True
+        self._refused, self.flow.held = True, False
+        self.flow.resume_reading()
         self._start_timer(LINGER_S)
 
     def _start_timer(self, seconds: float) -> None:
