@@ -20,6 +20,7 @@ from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import DocumentRoute, OpenRoute, PersonRoute
+from app.web.callers import Principal
 from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
 from app.web.lanes import AppLanes, in_turns
 from app.web.openapi import ResponseBody, Responses, header_refs, media_response, problem_responses, with_examples
@@ -81,6 +82,16 @@ class ErasureOut(ResponseBody):
 IN_PROGRESS: Responses = {202: {"model": ErasureOut, "description": "In progress", "headers": header_refs("Location")}}
 
 
+def _check_again(vault: Vault, me: Principal) -> None:
+    """Refuse a token that ended while the request waited for its turn.
+
+    Raises:
+        UnauthenticatedError: the token ended, or the subject was erased.
+    """
+    with vault.data.read() as session:
+        subjects.get(session, me.id, token_id=me.token_id)
+
+
 def _show_receipt(receipt: receipts.OwnReceipt) -> ReceiptOut:
     return ReceiptOut(
         receipt_id=receipt.id,
@@ -110,6 +121,7 @@ def get_access_document(
     receipt: WithReceipt = False,  # noqa: FBT002 - a query parameter
 ) -> StreamingResponse:
     """See all data about you. One document, as often as you like (GDPR Art. 15)."""
+    _check_again(vault, me)
     request = access.AccessRequest(
         vault=vault,
         settings=settings,
@@ -132,6 +144,7 @@ def export_data(
     A ZIP with the access document, your photos, your templates' numbers, and a page to read (GDPR Art. 20). Keep it
     safe: the numbers can be turned back into a likeness of your face.
     """
+    _check_again(vault, me)
     add_proof = receipts.proofs_at_head(vault)
     request = access.AccessRequest(
         vault=vault, settings=settings, engine=engine, subject_id=me.id, now=now, add_proof=add_proof
@@ -146,6 +159,7 @@ def list_receipts(
     me: Me, session: Read, vault: AppVault, limit: Limit = DEFAULT_LIMIT, after: Position = None
 ) -> Page[ReceiptOut]:
     """List your receipts. Newest first, each with its proof once it is in the transparency log."""
+    subjects.get(session, me.id, token_id=me.token_id)
     key = subjects.key(vault, me.id)
     found = receipts.list_receipts(session, key, subject_id=me.id, limit=limit + 1, before=after)
     proven = receipts.add_proofs(vault, [receipt.bundle for receipt in found])

@@ -24,12 +24,12 @@ from tests.support.service_fixture import Person, RunningService, SharedPool, en
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
 
-RECEIPTS = 300
+RECEIPTS = 100
 DOCUMENTS = 45
 """Documents that the attacker asks for at once."""
 SLOWER = 40
 """The most by which the attack may multiply the median time of another person's request. It was more than 600."""
-REQUESTS = 30
+REQUESTS = 15
 
 
 def with_receipts(person: Person, count: int) -> Person:
@@ -101,13 +101,30 @@ def test_client_that_leaves_leaves_the_queue(service: RunningService) -> None:
     wait_until(lambda: not lane._running)
 
 
+def test_token_that_ends_while_its_request_waits_gets_no_document(service: RunningService) -> None:
+    ada = service.person()
+    added = ada("POST", "/v1/me/tokens").json()
+    lost = Person(service.client, ada.subject_id, added["access_token"], "")
+    paths = ("/v1/me/access", "/v1/me/export", "/v1/me/receipts")
+    with ThreadPoolExecutor(len(paths)) as threads:
+        with document_in_progress(service, ada) as lane:
+            waiting = [threads.submit(lost, "GET", path) for path in paths]
+            wait_until(lambda: lane.waiting() == len(paths))
+            revoked = ada("DELETE", f"/v1/me/tokens/{added['token_id']}").status_code
+        answers = [answer.result().status_code for answer in waiting]
+
+    assert (revoked, answers) == (204, [401] * 3)
+
+
 def test_invalid_token_never_queues(service: RunningService) -> None:
     ada = service.person()
     stranger = Person(service.client, ada.subject_id, ada.token[:-1] + "x", "")
-    with document_in_progress(service, ada) as lane, asked(ada, "/v1/me/access"):
+    with document_in_progress(service, ada) as lane:
+        own = asked(ada, "/v1/me/access")
         wait_until(lambda: lane.waiting() == 1)
         answers = [stranger("GET", "/v1/me/export").status_code for _ in range(3)]
         waiting = lane.waiting()
+    own.close()
 
     assert (answers, waiting) == ([401] * 3, 1)
 
