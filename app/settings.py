@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     """Seconds for one image, after which its worker is killed and replaced."""
     engine_memory_mib: Annotated[int, Field(ge=256)] = 2048
     """Address space of one worker."""
-    engine_worker_images: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    engine_worker_images: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Images that one worker measures until another one replaces it."""
     engine_worker_age_s: Seconds = 600.0
     """Seconds from its first image until another worker replaces it."""

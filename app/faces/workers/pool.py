@@ -22,7 +22,7 @@ from app.faces.workers.queue import Job, JobQueue
 from app.faces.workers.supervisor import Supervisor, SupervisorState, Term, WorkerConfig
 
 MAX_PIXELS = 25_000_000
-DEFAULT_TERM = Term(images=1000, seconds=600.0)
+DEFAULT_TERM = Term(images=500, seconds=600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
