@@ -55,7 +55,6 @@ from app.web.body_memory import BodyBudgets
 from app.web.callers import Authenticator
 from app.web.idempotency import RequestsInProgress
 from app.web.lanes import Lanes
-from app.web.live_gate import LiveGate
 from app.web.metrics import Metrics
 from app.web.middleware import ControllerHeader, Cors, HeadAsGet, RootPath
 from app.web.rate_limit import RateLimiter
@@ -163,7 +162,8 @@ def create_app(
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
-    app.state.gate = _live_gate(settings, vault, running_engine, facts)
+    live = settings.profile == "live"
+    app.state.gate = live_requirements.create_gate(vault, settings, running_engine, facts) if live else None
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.lanes, app.state.bodies = lanes, BodyBudgets.of(settings)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
@@ -204,19 +204,6 @@ def build(settings: Settings) -> FastAPI:
     # Before the stores: if the engine prevents the start, no store is created.
     engine = create_engine(settings)
     return create_app(settings, open_vault(settings), engine)
-
-
-def _live_gate(settings: Settings, vault: Vault, engine: RunningEngine, facts: Facts) -> LiveGate | None:
-    """Return the check of the live requirements; None in `prototype`."""
-    if settings.profile == "prototype":
-        return None
-
-    def is_complete() -> bool:
-        sandbox = engine.pool.status().missing_if_known
-        found = live_requirements.check(vault, settings=settings, card=engine.card, facts=facts, sandbox=sandbox)
-        return not found.missing
-
-    return LiveGate(is_complete)
 
 
 def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenticator]:

@@ -11,10 +11,12 @@ from app.consent.notice_template import controllers, front_matter
 from app.consent.notices import NoticeState, NoticeStatus
 from app.consent.tables import Grant, Notice
 from app.faces.cards.card import Card
+from app.faces.service import RunningEngine
 from app.kit.process_memory import missing_protections
 from app.parties.tables import RelyingParty
 from app.settings import Settings
 from app.vault.vault import Vault
+from app.web.live_gate import LiveGate
 
 
 def check(
@@ -47,6 +49,16 @@ def check(
             process=missing_protections(),
         )
     return policy.check_requirements(state)
+
+
+def create_gate(vault: Vault, settings: Settings, engine: RunningEngine, facts: Facts) -> LiveGate:
+    """Return the gate that is open while every live requirement is met."""
+
+    def is_complete() -> bool:
+        sandbox = engine.pool.status().missing_if_known
+        return not check(vault, settings=settings, card=engine.card, facts=facts, sandbox=sandbox).missing
+
+    return LiveGate(is_complete)
 
 
 def _is_offered(status: NoticeStatus) -> bool:

@@ -57,7 +57,7 @@ class WorkerConfig:
     term: Term
 
 
-class _Service:
+class _Served:
     """The images and the time that one worker has served."""
 
     def __init__(self) -> None:
@@ -194,14 +194,14 @@ class Supervisor(threading.Thread):
 
         A worker whose replacement does not start ends after twice its term.
         """
-        served, term = _Service(), self._first_term
+        served, term = _Served(), self._first_term
         self._first_term = self._config.term
         job: Job | None = None
         while job is not None or (
             not self._stopping.is_set() and worker.is_alive() and not served.has_served(term, times=2)
         ):
             if served.has_served(term) and (replacement := self._replace()) is not None:
-                worker, served, term = replacement, _Service(), self._config.term
+                worker, served, term = replacement, _Served(), self._config.term
             job = job or self._queue.take(_POLL_S if served.forgotten else _IDLE_S)
             if job is None:
                 if not (served.forgotten or self._forget(worker, served)):
@@ -217,7 +217,7 @@ class Supervisor(threading.Thread):
                 self._queue.release(job)
                 job = None
 
-    def _forget(self, worker: WorkerProcess, served: _Service) -> bool:
+    def _forget(self, worker: WorkerProcess, served: _Served) -> bool:
         """Let *worker* overwrite the last face, since no job waits. Return whether it can take a job."""
         try:
             worker.forget(timeout_s=self._config.timeout_s)
