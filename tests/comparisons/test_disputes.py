@@ -40,7 +40,8 @@ def test_a_dispute_pauses_matching_and_the_party_gets_the_common_refusal(service
     assert said.pop("receipt")["jws"].count(".") == 2
     assert said == {"comparison_id": address.split("/")[4], "disputed": True, "paused": True, "note": NOTE}
     assert (refused.status_code, refused.content) == (404, unknown.content)
-    assert (listed, asked, elsewhere) == ([], [1], "match"), "only the gate's image reached the engine"
+    assert [one["subject_ref"] for one in listed] == [consent["subject_ref"]], "the list does not tell of a dispute"
+    assert (asked, elsewhere) == ([1], "match"), "only the gate's image reached the engine"
 
 
 def test_an_enrolment_during_a_dispute_is_refused_with_the_reason(service: RunningService) -> None:

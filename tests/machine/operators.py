@@ -241,7 +241,7 @@ class Operators(Walk):
                 grant.ref.value
                 for person in self.model.data.people.values()
                 for grant in person.grants
-                if grant.party == party.id and self.model.live(person, grant)
+                if grant.party == party.id and grant.ends > self.model.now
             }
             observed_state.same("references", {one["subject_ref"] for one in listed}, live)
             for _, ref in [*self.refs, ("", "never-was")]:

@@ -35,7 +35,12 @@ from tests.support.toy_engine import toy_card
 NOW, DIE, DIED = "now", "die", "died"
 """Files that control a process: the time, the number of steps until it is killed, and the step at which it died."""
 A_DAY_S = 24 * 3600
-UNHINDERED = {"free_failures": 100, "failures_per_day": 1000, "failed_references": 10_000}
+UNHINDERED = {
+    "free_failures": 100,
+    "failures_per_day": 1000,
+    "failed_references": 10_000,
+    "unusable_repeats": 10_000,
+}
 """Settings without waits after failed comparisons, because a walk has its own clock."""
 
 

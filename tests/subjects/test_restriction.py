@@ -26,7 +26,8 @@ def test_a_party_gets_the_common_refusal_and_the_person_423(service: RunningServ
     assert (answer.status_code, body.pop("receipt")["jws"].count("."), body) == (200, 2, {"restricted": True})
     assert (refused.status_code, refused.content) == (404, unknown.content)
     assert (again.status_code, again.json()["type"]) == (423, "urn:mien:problem:restricted")
-    assert (listed, measured) == ([], []), "no image reached the engine"
+    assert [one["subject_ref"] for one in listed] == [consent["subject_ref"]], "the list does not tell of a restriction"
+    assert measured == [], "no image reached the engine"
 
 
 def test_data_stay_and_every_right_is_granted(service: RunningService) -> None:
