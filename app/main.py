@@ -162,8 +162,7 @@ def create_app(
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
-    live = settings.profile == "live"
-    app.state.gate = live_requirements.create_gate(vault, settings, running_engine, facts) if live else None
+    app.state.gate = live_requirements.create_gate(vault, settings, running_engine, facts)
     app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
     app.state.lanes, app.state.bodies = lanes, BodyBudgets.of(settings)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)

@@ -43,10 +43,12 @@ class Key:
     def __init__(self, raw: bytes | bytearray | memoryview | SecretBuffer) -> None:
         self._raw = raw if isinstance(raw, SecretBuffer) else SecretBuffer(raw)
 
-    def seal(self, plaintext: bytes | memoryview, context: str) -> bytes:
+    def seal(self, plaintext: bytes | SecretBuffer, context: str) -> bytes:
         """Encrypt *plaintext* for *context*. Returns nonce, ciphertext and tag: 28 bytes more."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + AESGCM(self._raw.view).encrypt(nonce, plaintext, context.encode())
+        # The argument keeps a secret until the end of this call: it is wiped with its last reference.
+        content = plaintext.view if isinstance(plaintext, SecretBuffer) else plaintext
+        return nonce + AESGCM(self._raw.view).encrypt(nonce, content, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypt a value that `seal` made for the same *context*.
@@ -105,7 +107,7 @@ class Kek:
         """Create a random key and return it wrapped."""
         secret = SecretBuffer()
         secret.fill_randomly()
-        return self._key.seal(secret.view, context)
+        return self._key.seal(secret, context)
 
     def unwrap(self, wrapped: bytes, context: str) -> Key:
         """Return the key that was wrapped for *context*."""
@@ -117,4 +119,4 @@ class Kek:
 
     def rewrap(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
         """Wrap a wrapped key under another key-encryption key, for the same *context*."""
-        return under._key.seal(self._key.open_secret(wrapped, context).view, context)  # noqa: SLF001 - of the same class
+        return under._key.seal(self._key.open_secret(wrapped, context), context)  # noqa: SLF001 - of the same class

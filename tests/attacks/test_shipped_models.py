@@ -27,6 +27,9 @@ VIDEO = (
     *("libssl-", "libcrypto-", "libvpx-", "libdrm-"),
 )
 """Beginnings of the names of FFmpeg, OpenSSL, and the libraries that only they need, in OpenCV's wheel."""
+DOCKERFILE, TOOLS = (ROOT.joinpath(name).read_text("utf-8") for name in ("Dockerfile", "requirements/sbom.txt"))
+IN_ORDER = ("run.txt", "remove_unused.py", "sbom.txt", "pip uninstall", "/opt/mien/sbom.json", "/opt/mien/licences.txt")
+WHEEL = Path(str(distribution("opencv-python-headless").locate_file("opencv_python_headless.libs")))
 UNUSED = {"shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"}
 REMOVAL = ROOT / "requirements" / "remove_unused.py"
 PHOTO = ROOT / "tests/images/people/P001/studio_portrait.jpg"
@@ -134,3 +137,22 @@ def test_the_image_and_the_environment_of_make_are_built_without_them() -> None:
             "bin/python /requirements/remove_unused.py" in built or "bin/python requirements/remove_unused.py" in built
         )
         assert built.index("remove_unused.py", installed) > installed
+
+
+def test_the_image_has_lists_of_its_packages_and_licences() -> None:
+    (build,) = [line for line in DOCKERFILE.replace("\\\n", " ").splitlines() if line.startswith("RUN python -m venv")]
+    steps = [" ".join(step.split()) for step in build.split("&&")]
+    positions = [next(n for n, step in enumerate(steps) if part in step) for part in IN_ORDER]
+
+    assert positions == sorted(positions)
+    assert all(line.startswith(("#", " ")) or "==" in line for line in TOOLS.splitlines())
+    assert TOOLS.count("==") <= TOOLS.count("--hash=sha256:")
+    assert "://" not in TOOLS
+
+
+def test_the_notice_names_each_library_in_the_wheel_of_opencv() -> None:
+    notice = (ROOT / "NOTICE").read_text("utf-8").lower()
+    libraries = {file.name.split("-")[0] for file in WHEEL.iterdir()}
+
+    assert {"libaom", "libavif", "libopenblasp"} <= libraries
+    assert not [name for name in libraries if name.removesuffix("p").removeprefix("lib").rstrip("016") not in notice]

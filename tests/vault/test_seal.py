@@ -87,3 +87,14 @@ def test_wrapped_key_opens_for_its_own_owner_and_generation_only() -> None:
             kek.unwrap(wrapped, other)
     with pytest.raises(SealError):
         Kek(b"o" * KEY_BYTES).unwrap(wrapped, f"key:grant:{owner}:1")
+
+
+def test_a_key_that_is_wrapped_anew_is_the_same_key() -> None:
+    old, new = Kek(b"k" * KEY_BYTES), Kek(b"n" * KEY_BYTES)
+    wrapped = old.wrap_new("here")
+    sealed = old.unwrap(wrapped, "here").seal(b"x", "there")
+    again = old.rewrap(wrapped, "here", under=new)
+
+    assert new.unwrap(again, "here").open(sealed, "there") == b"x"
+    with pytest.raises(SealError):
+        new.unwrap(again, "here").open(Key(bytes(KEY_BYTES)).seal(b"x", "there"), "there")
