@@ -89,12 +89,13 @@ def test_a_used_worker_ends_by_its_age_and_an_unused_one_does_not(
 ) -> None:
     pool = counting_pool(make_pool, gate, Term(images=1000, seconds=0.1))
     wait_until(lambda: pool.status().workers == 1)
-    before = workers()
+    before = pool._supervisors[0]._worker
+    assert before is not None
     first, _ = see(pool, permit)
     wait_until(lambda: first not in workers())
     wait_until(lambda: pool.status().workers == 1)
 
-    assert before == [first], "it was not replaced while it waited"
+    assert before._process.pid == first, "it was not replaced while it waited"
     assert see(pool, permit)[1] == 1
 
 
