@@ -14,7 +14,7 @@ from pathlib import Path
 PIECE = 1024 * 1024
 """Bytes by which the file grows: what is left of a nearly full disk is kept, not lost."""
 LOW_BYTES = PIECE
-"""With less room, SQLite may be unable to open a database: it needs an index of its write-ahead log."""
+"""With less room the disk counts as full: SQLite may be unable to open a database, for want of its `-shm` file."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 """Names of the errors of a disk without room. The second is that of an exhausted quota."""
 _ending: ContextVar[bool] = ContextVar("ending", default=False)
@@ -72,8 +72,12 @@ class Ballast:
 
     def release_if_low(self) -> None:
         """Free the blocks if the disk has no room to open a database."""
-        if self._free_bytes() < LOW_BYTES:
+        if self.is_disk_low():
             self.release()
+
+    def is_disk_low(self) -> bool:
+        """Return whether the disk has almost no room."""
+        return self._free_bytes() < LOW_BYTES
 
     def _free_bytes(self) -> int:
         disk = os.statvfs(self.path.parent)

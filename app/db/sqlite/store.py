@@ -159,7 +159,8 @@ class Store:
             name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
             # Another writer is at work, so the disk takes writes.
             return None if name.startswith("SQLITE_BUSY") else name
-        return None
+        # A small write may fit into space that the write-ahead log already has.
+        return "SQLITE_FULL" if self.ballast.is_disk_low() else None
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Do *work*, which removes deleted bytes; on a full disk release the ballast and try once more."""
