@@ -21,6 +21,8 @@ class CountedTransport:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        # These are called for each request.
+        self.is_closing, self.get_write_buffer_size = transport.is_closing, transport.get_write_buffer_size
         self._written = 0
         self._read = 0
         self._read_at: float | None = None

@@ -66,6 +66,8 @@ def body_length(fields: Fields) -> int | None:
 
 
 def _fault_in_fields(version: str, fields: Fields) -> str | None:
+    if len(fields) > MAX_FIELDS:
+        return f"The head of the request has more than {MAX_FIELDS} fields"
     names = [name for name, _ in fields]
     if version not in VERSIONS:
         return "Send the request with HTTP/1.1"

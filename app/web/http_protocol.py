@@ -17,7 +17,7 @@ from app.kit.errors import BusyError, Problem
 from app.web.body_limits import ArrivalDeadline
 from app.web.connections import ConnectionLimits, Connections, Phase
 from app.web.counted_transport import CountedTransport
-from app.web.http_profile import MAX_FIELDS, body_length, check_head
+from app.web.http_profile import body_length, check_head
 from app.web.message_framing import FramingError, MessageFraming
 from app.web.problems import MalformedRequestError, problem_document
 from app.web.request_log import REQUEST_ID
@@ -27,7 +27,6 @@ UPGRADE = b"upgrade"
 LINGER_S = 2.0
 """Seconds in which the bytes after a refused request are read and dropped."""
 MAX_DROPPED_BYTES = 1024 * 1024
-TOO_MANY_FIELDS = f"The head of the request has more than {MAX_FIELDS} fields"
 TOO_MANY_CONNECTIONS = (
     "All connections that your network may have are in use. Wait until one has ended, then open a new one."
 )
@@ -153,12 +152,6 @@ class LimitedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._parse_waiting()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field, up to a limit."""
-        super().on_header(name, value)
-        if len(self.headers) > MAX_FIELDS:
-            self._refuse(MalformedRequestError(TOO_MANY_FIELDS))
-
     def on_headers_complete(self) -> None:
         """Check the head. Its timer stops: `BodyLimits` has another one for the body."""
         if self.parser.should_upgrade():
@@ -212,6 +205,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unparsed = data[at:]
         if self._refused or self.transport.is_closing():
             return
+        if self._timer is None and not self._framing.head_complete:
+            self._start_timer(self._limits.headers_s)
         was_held, self.flow.held = self.flow.held, bool(self._unparsed)
         if self.flow.held:
             self.flow.pause_reading()
@@ -227,7 +222,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 return False
             self._framing.expect_head()
             self._message_complete = False
-            self._start_timer(self._limits.headers_s)
+            self._stop_timer()
         return True
 
     def _parse_part(self, data: bytes, at: int) -> int:

@@ -20,6 +20,7 @@ MAX_CHUNK_LINE_BYTES = 1024
 """Bytes of the line before a chunk: its size and its extensions."""
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
+CARRIAGE_RETURN = 13
 _EMPTY_LINES = re.compile(rb"[\r\n]*")
 _HEAD_REASON = f"The head of the request is larger than {MAX_HEADER_BYTES // 1024} KiB"
 _CHUNK_REASON = "The lines between the chunks are too large: send larger chunks, without extensions"
@@ -80,7 +81,7 @@ class MessageFraming:
     @property
     def in_body(self) -> bool:
         """Whether the body, or a part of it, is still to come."""
-        return self._part not in {_Part.HEAD, _Part.NONE}
+        return self._part is not _Part.HEAD and self._part is not _Part.NONE
 
     @property
     def begun(self) -> bool:
@@ -89,7 +90,7 @@ class MessageFraming:
 
     def skip_empty_lines(self, data: bytes, at: int) -> int:
         """Return the beginning of the request; empty lines before it are ignored (RFC 9112, 2.2)."""
-        if self.begun:
+        if self.begun or data[at] > CARRIAGE_RETURN:
             return at
         found = _EMPTY_LINES.match(data, at)
         return found.end() if found is not None else at
@@ -130,7 +131,7 @@ class MessageFraming:
         elif self._left == 0:
             if self._part is _Part.CHUNK:
                 self._part = _Part.CHUNK_LINE
-            elif self._part in {_Part.BODY, _Part.END_OF_CHUNKS}:
+            elif self._part is _Part.BODY or self._part is _Part.END_OF_CHUNKS:
                 self._part = _Part.NONE
 
     def _end_of_head(self, data: bytes, at: int) -> int:
