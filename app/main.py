@@ -157,17 +157,16 @@ def create_app(
     facts = notice_facts.collect(settings, running_engine.card)
     prepare(vault, settings, Run.COMMAND, clock=clock, facts=facts)
     metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
-    lanes = Lanes(engine_jobs=settings.engine_workers + settings.engine_queue)
-    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock, lanes)
+    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock, Lanes.of(settings))
     app = _new_app(settings, lambda _app: service.running(background=background))
     app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
     app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
     app.state.gate = live_requirements.create_gate(vault, settings, running_engine, facts)
-    app.state.metrics, app.state.in_progress = metrics, RequestsInProgress()
-    app.state.lanes, app.state.bodies = lanes, BodyBudgets.of(settings)
+    app.state.metrics, app.state.in_progress, app.state.lanes = metrics, RequestsInProgress(), service.lanes
+    app.state.bodies = BodyBudgets.of(settings)
+    app.state.authenticators = _authenticators(token_usage, clock)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
-    app.state.authenticators = _authenticators(token_usage, clock)
     problems.install(app, storage=(ChangedSchemaError, KekError, SealError), before_answer=_record_refusal)
     openapi_document.describe(app, WEBHOOKS)
     swagger.install(app)

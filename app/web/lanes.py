@@ -11,13 +11,14 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated
+from typing import Annotated, Self
 
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
+from app.settings import Settings
 from app.web.dependencies import from_state
 from app.web.rate_limit import network_of
 
@@ -129,6 +130,11 @@ class Lanes:
         self.authentication_threads = anyio.CapacityLimiter(AUTHENTICATION_THREADS)
         self.own_threads = photos + DOCUMENT_THREADS
         """Threads that these lanes take from the pool of all requests, which is larger by as many."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make the lanes for the engine of *settings*."""
+        return cls(engine_jobs=settings.engine_workers + settings.engine_queue)
 
 
 AppLanes = Annotated[Lanes, from_state("lanes")]

@@ -28,9 +28,7 @@ def test_the_page_loads_nothing_from_elsewhere(service: RunningService) -> None:
     assert "validatorUrl: null" in answers["docs/start.js"].text
 
 
-@pytest.mark.parametrize(
-    "path", ["/redoc", "/docs/__init__.py", "/docs/..main.py", "/docs/oauth2-redirect", "/docs/"]
-)
+@pytest.mark.parametrize("path", ["/redoc", "/docs/__init__.py", "/docs/..main.py", "/docs/oauth2-redirect", "/docs/"])
 def test_no_other_file_is_served_beside_it(service: RunningService, path: str) -> None:
     assert slug(service.client.get(path)) == (404, "not-found")
 
