@@ -134,6 +134,10 @@ def _find_faults(
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
         reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
+        reasons += [
+            f"another program changed rows of {table}: restore a backup, and start the service again"
+            for table in sorted(vault.codes.forged)
+        ]
     except OperatorError as error:
         reasons.append(str(error))
     except DBAPIError:

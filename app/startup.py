@@ -24,6 +24,7 @@ from app.templates import engine_history, expiry
 from app.transparency.log import service as transparency_log
 from app.transparency.log import signing_keys
 from app.vault import authenticity
+from app.vault.authentic_rows import sign_older_once
 from app.vault.ending import run_ending
 from app.vault.open import check, is_new, migrate
 from app.vault.vault import Vault
@@ -130,6 +131,11 @@ STEPS = (
     Step(
         "create the authentication key",
         lambda start: authenticity.create_key(start.vault.register),
+        MIGRATE | USE | RESTORE,
+    ),
+    Step(
+        "compute the authentication codes of older rows",
+        lambda start: sign_older_once(start.vault.data, start.vault.register, now=start.clock()),
         MIGRATE | USE,
     ),
     Step(

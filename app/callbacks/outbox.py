@@ -20,6 +20,7 @@ from app.faces.permit import Purpose
 from app.parties.tables import RelyingParty
 from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
+from app.vault.authentic_rows import is_authentic
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KekError, Key, SealError
 from app.vault.vault import Vault
@@ -57,7 +58,7 @@ def add(
 
 
 def _callback_of(session: Session, party_id: UUID) -> str | None:
-    return session.scalar(select(RelyingParty.callback).where(RelyingParty.id == party_id))
+    return session.scalar(select(RelyingParty.callback).where(RelyingParty.id == party_id, is_authentic(RelyingParty)))
 
 
 def list_recipients(session: Session) -> Sequence[UUID]:

@@ -5,6 +5,7 @@ The rule. Every permit needs a grant that is, at the time of the request,
 * of this subject, for this purpose and, in a verification, for this relying party;
 * not expired (a withdrawn grant has no row);
 * not paused by a dispute;
+* as this service wrote it, with an authentication code that fits;
 * of a subject who has neither restricted matching nor asked for erasure.
 
 An enrolment needs such a grant for each consent that it names; to keep photos it needs one for `template_renewal` too.
@@ -16,7 +17,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, case, func, literal, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, case, exists, func, literal, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.consent.errors import ConsentRequiredError, PausedError
@@ -26,17 +27,19 @@ from app.db.types import UtcDateTime
 from app.faces.permit import JobKind, JobOwner, Permit, Purpose
 from app.subjects import service as subjects
 from app.subjects.tables import Subject
+from app.vault.authentic_rows import is_authentic
 
 Attribute: TypeAlias = InstrumentedAttribute[Any]
 
 
 def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Select the grants that may be used for matching at *now*."""
-    return and_(*_usable_for_matching(now), Grant.subject_id.in_(subjects.matchable_subject_ids()))
+    matchable = exists().where(Subject.id == Grant.subject_id, subjects.is_matchable())
+    return and_(*_usable_for_matching(now), matchable)
 
 
 def _usable_for_matching(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
-    return Grant.valid_until > now, Grant.matching_period_id.is_not(None)
+    return Grant.valid_until > now, Grant.matching_period_id.is_not(None), is_authentic(Grant)
 
 
 def grant_ids_in_force(now: datetime) -> Select[UUID]:

@@ -22,6 +22,7 @@ from app.db.data_map import IMPERSONAL, PERSONAL
 from app.db.types import Row, SealedListRow
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
+from app.vault.authentic_rows import AuthenticRow
 
 
 class Notice(Row):
@@ -51,7 +52,7 @@ class RetiredNotice(Row):
     retired_at: Mapped[datetime] = mapped_column(info=IMPERSONAL)
 
 
-class Grant(Row):
+class Grant(AuthenticRow, Row):
     """A consent in force. Ending it deletes the row; foreign keys delete the dependent rows.
 
     The unique keys are targets of foreign keys: a dependent row repeats the grant's subject, purpose and relying party,

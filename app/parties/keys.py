@@ -17,6 +17,7 @@ from app.kit.crash_points import operation
 from app.parties.tables import PartyKey, RelyingParty
 from app.transparency.log.entries import LoggedAct, append_open_entry
 from app.vault import dead_rows
+from app.vault.authentic_rows import is_authentic
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 from app.web.callers import Principal, Role, new_token, token_digest
@@ -34,16 +35,17 @@ def _works(now: _Now) -> ColumnElement[bool]:
 def authenticate(data: Store, token_digest: bytes, *, clock: Clock) -> Principal | None:
     """Return the relying party that owns this key; None for an unknown or ended key, or a revoked party."""
     matches = (PartyKey.digest == token_digest, _works(clock()), RelyingParty.revoked_on.is_(None))
+    authentic = (is_authentic(PartyKey), is_authentic(RelyingParty))
     with data.read() as session:
         found = session.execute(
-            select(PartyKey.relying_party_id, PartyKey.id).join(RelyingParty).where(*matches)
+            select(PartyKey.relying_party_id, PartyKey.id).join(RelyingParty).where(*matches, *authentic)
         ).first()
     return None if found is None else Principal(Role.RELYING_PARTY, *found)
 
 
 def is_active(key_id: UUID | BindParameter[UUID], *, now: _Now) -> ColumnElement[bool]:
     """Return the condition that this key has not ended, for decisions that commit long after authentication."""
-    return exists().where(PartyKey.id == key_id, _works(now))
+    return exists().where(PartyKey.id == key_id, _works(now), is_authentic(PartyKey))
 
 
 def add(session: Session, party_id: UUID, *, now: datetime) -> str:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.parties import keys
 from app.parties.tables import RelyingParty
@@ -37,7 +37,8 @@ def _delete_ended_callbacks(vault: Vault) -> int:
     total, callback_id = 0, RelyingParty.callback_id
     for ended in dead_rows.ended_pages(vault, EndedKind.CALLBACK, callback_id, where=[callback_id.is_not(None)]):
         with vault.data.write() as session:
-            session.execute(update(RelyingParty).where(callback_id.in_(ended)).values(callback=None, callback_id=None))
+            for party in session.scalars(select(RelyingParty).where(callback_id.in_(ended))):
+                party.callback = party.callback_id = None
         log.warning("ended callbacks were deleted after a restore; set the current ones again", count=len(ended))
         total += len(ended)
     return total

@@ -9,12 +9,13 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.db.data_map import CREDENTIAL, IMPERSONAL
 from app.db.types import Row, value_enum
 from app.faces.permit import Purpose
+from app.vault.authentic_rows import AuthenticRow
 
 PURPOSE = value_enum(Purpose)
 """Column type of a purpose, stored by its value."""
 
 
-class RelyingParty(Row):
+class RelyingParty(AuthenticRow, Row):
     """A relying party, added by the operator and never over HTTP."""
 
     __tablename__ = "relying_parties"
@@ -57,7 +58,7 @@ class PartyPurpose(Row):
     purpose: Mapped[Purpose] = mapped_column(PURPOSE, primary_key=True, info=IMPERSONAL)
 
 
-class PartyKey(Row):
+class PartyKey(AuthenticRow, Row):
     """A relying party's key, stored only as its SHA-256."""
 
     __tablename__ = "party_keys"

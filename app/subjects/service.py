@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, and_, delete, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.sqlite.store import Store
@@ -18,6 +18,7 @@ from app.transparency.receipts.content import right_receipt
 from app.transparency.receipts.issue import issue_receipt
 from app.transparency.verify.bundle import Bundle
 from app.transparency.verify.vocabulary import RightKind
+from app.vault.authentic_rows import is_authentic
 from app.vault.ending import ends
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import KeyGoneError, Owner
@@ -96,8 +97,9 @@ def register(
 def authenticate(data: Store, token_digest: bytes) -> Principal | None:
     """Return the subject with this access token; None also while the subject is being erased."""
     matches = (Token.digest == token_digest, Token.kind == TokenKind.ACCESS, Subject.erasing.is_(False))
+    authentic = (is_authentic(Token), is_authentic(Subject))
     with data.read() as session:
-        found = session.execute(select(Token.subject_id, Token.id).join(Subject).where(*matches)).first()
+        found = session.execute(select(Token.subject_id, Token.id).join(Subject).where(*matches, *authentic)).first()
     return None if found is None else Principal(Role.PERSON, *found)
 
 
@@ -191,9 +193,8 @@ def recover(vault: Vault, *, recovery_code: str, now: datetime) -> NewCredential
         code = RECOVERY_PREFIX + code[len(RECOVERY_PREFIX) :]
     with vault.change() as change:
         session = change.session
-        found = session.scalar(
-            select(Token).where(Token.digest == token_digest(code), Token.kind == TokenKind.RECOVERY)
-        )
+        matches = (Token.digest == token_digest(code), Token.kind == TokenKind.RECOVERY, is_authentic(Token))
+        found = session.scalar(select(Token).where(*matches))
         if found is None:
             raise UnknownRecoveryCodeError
         subject = get(session, found.subject_id)
@@ -209,12 +210,7 @@ def _end_tokens(change: Change, which: ColumnElement[bool], now: datetime, *, af
 
 def is_matchable() -> ColumnElement[bool]:
     """Return the condition for subjects who have neither restricted matching nor requested erasure."""
-    return and_(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False))
-
-
-def matchable_subject_ids() -> Select[UUID]:
-    """Select the ids of subjects who have neither restricted matching nor requested erasure."""
-    return select(Subject.id).where(is_matchable())
+    return and_(Subject.matching_period_id.is_not(None), Subject.erasing.is_(False), is_authentic(Subject))
 
 
 def erasing_subject_ids() -> Select[UUID]:
@@ -261,8 +257,8 @@ def refuse_if_restricted(session: Session, subject_id: UUID) -> None:
 
 def begin_erasure(session: Session, subject_id: UUID) -> None:
     """Take the subject out of matching and disable their tokens, for good."""
-    get(session, subject_id)
-    session.execute(update(Subject).where(Subject.id == subject_id).values(erasing=True))
+    get(session, subject_id).erasing = True
+    session.flush()
 
 
 def delete_subject(change: Change, *, subject_id: UUID, now: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, PERSONAL, SEALED_TEXT
 from app.db.types import Row, value_enum
+from app.vault.authentic_rows import AuthenticRow
 
 
 class TokenKind(StrEnum):
@@ -18,10 +19,11 @@ class TokenKind(StrEnum):
     RECOVERY = "recovery"
 
 
-class Subject(Row):
+class Subject(AuthenticRow, Row):
     """A person, identified by a random id."""
 
     __tablename__ = "subjects"
+    unbound = frozenset({"sealed_name"})
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)
@@ -41,10 +43,11 @@ class Subject(Row):
         return self.matching_period_id is None
 
 
-class Token(Row):
+class Token(AuthenticRow, Row):
     """An access token or recovery code, stored only as its SHA-256."""
 
     __tablename__ = "tokens"
+    unbound = frozenset({"last_used_on"})
     __table_args__ = (Index("tokens_by_last_use", "last_used_on"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)

@@ -37,6 +37,8 @@ class EndedKind(StrEnum):
     """A matching period of a subject or a grant, ended by a restriction or a dispute."""
     HISTORY = "history"
     """A subject's comparisons before a day, deleted by the subject; the tombstone has that day."""
+    ROWS_WITHOUT_CODE = "rows_without_code"
+    """The acceptance of rows that have no authentication code (`vault.authentic_rows`)."""
     CALLBACK = "callback"
     """A relying party's callback."""
 

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 from app.db.sqlite.schema import ChangedSchemaError
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
+from app.vault.authentic_rows import RowCodes
 from app.vault.register import Ended, OldKeys, Owner, Register
 from app.vault.tables import BoundTo, EndedKind, Ending
 
@@ -106,6 +107,9 @@ class Vault:
     def __init__(self, data: Store, register: Register) -> None:
         self.data = data
         self.register = register
+        self.codes = RowCodes(register)
+        """The authentication codes of rows of the data store."""
+        self.codes.install(data)
         self.unfinished = False
         """Whether a change failed after it destroyed keys: the next maintenance run deletes the dead rows."""
         self._unused_keys: list[tuple[Owner, int]] = []

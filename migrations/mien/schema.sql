@@ -122,7 +122,7 @@ CREATE TABLE grants (
 	relying_party_id CHAR(32), 
 	subject_ref VARCHAR(64), 
 	notice_sha256 VARCHAR(64) NOT NULL, 
-	valid_until DATETIME NOT NULL, spell_id CHAR(32), 
+	valid_until DATETIME NOT NULL, spell_id CHAR(32), mac BLOB, 
 	PRIMARY KEY (id), 
 	CONSTRAINT party_by_purpose CHECK ((purpose = 'template_renewal') = (relying_party_id IS NULL) AND (relying_party_id IS NULL) = (subject_ref IS NULL)), 
 	FOREIGN KEY(notice_sha256) REFERENCES notices (sha256), 
@@ -177,7 +177,7 @@ CREATE TABLE party_keys (
 	id CHAR(32) NOT NULL, 
 	relying_party_id CHAR(32) NOT NULL, 
 	digest BLOB NOT NULL, 
-	created_on DATE NOT NULL, ends_at DATETIME, 
+	created_on DATE NOT NULL, ends_at DATETIME, mac BLOB, 
 	PRIMARY KEY (id), 
 	FOREIGN KEY(relying_party_id) REFERENCES relying_parties (id), 
 	UNIQUE (digest)
@@ -227,7 +227,7 @@ CREATE TABLE relying_parties (
 	contact VARCHAR(500) NOT NULL, 
 	alternative VARCHAR(2000) NOT NULL, 
 	added_on DATE NOT NULL, 
-	revoked_on DATE, callback VARCHAR(2000), callback_id CHAR(32), context VARCHAR(2000), legal_basis VARCHAR(2000), 
+	revoked_on DATE, callback VARCHAR(2000), callback_id CHAR(32), context VARCHAR(2000), legal_basis VARCHAR(2000), mac BLOB, 
 	PRIMARY KEY (id), 
 	UNIQUE (name)
 );
@@ -255,7 +255,7 @@ CREATE TABLE subjects (
 	id CHAR(32) NOT NULL, 
 	registered_on DATE NOT NULL, 
 	sealed_name BLOB, 
-	erasing BOOLEAN NOT NULL, spell_id CHAR(32), history_cuts INTEGER DEFAULT '0' NOT NULL, 
+	erasing BOOLEAN NOT NULL, spell_id CHAR(32), history_cuts INTEGER DEFAULT '0' NOT NULL, mac BLOB, 
 	PRIMARY KEY (id)
 );
 CREATE TABLE templates (
@@ -280,7 +280,7 @@ CREATE TABLE tokens (
 	subject_id CHAR(32) NOT NULL, 
 	kind VARCHAR(16) NOT NULL, 
 	digest BLOB NOT NULL, 
-	created_on DATE NOT NULL, last_used_on DATE, 
+	created_on DATE NOT NULL, last_used_on DATE, mac BLOB, 
 	PRIMARY KEY (id), 
 	FOREIGN KEY(subject_id) REFERENCES subjects (id) ON DELETE CASCADE, 
 	UNIQUE (digest)

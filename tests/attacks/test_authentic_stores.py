@@ -6,15 +6,19 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from app.db.sqlite.schema import ChangedSchemaError
 from app.vault.backup_manifest import BackupError
 from tests.support.byte_scan import rows
+from tests.support.changed_schema import accept_any_schema
 from tests.support.launcher import refused, run_here
-from tests.support.service_fixture import RunningService, prepare
+from tests.support.service_fixture import Party, Person, RunningService, prepare
+from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, contents, make_backup, restore
 from tests.vault.test_restore_refused import digest_of, rewrite
 
@@ -31,6 +35,9 @@ SCHEMA_CHANGES = {
     "column": ("ALTER TABLE tokens ADD COLUMN copied BLOB", "table tokens was changed"),
 }
 CHANGES = pytest.mark.parametrize(("statement", "named"), SCHEMA_CHANGES.values(), ids=SCHEMA_CHANGES)
+
+
+REMEDY = "docs/how-to/back-up-and-restore.md"
 
 
 def write(database: Path, statement: str, *values: object) -> None:
@@ -161,3 +168,127 @@ def test_backup_stays_authentic_after_a_rotation_and_a_restore(lived_in: Path, b
         assert run_here(lived_in, *command.split()).exit_code == 0
 
     assert restore(lived_in, backup).replaced_data_was_read
+
+
+# --- Rows of tokens, subjects, consents and relying parties.
+
+
+def forged(answer: httpx.Response, table: str) -> bool:
+    """Return whether `/readyz` names the table of a forged row."""
+    return reasons(answer).startswith(f"503: another program changed rows of {table}: restore a backup")
+
+
+def test_token_of_the_attacker_opens_no_account(service: RunningService) -> None:
+    person, _, _ = service.enrolled()
+    digest = hashlib.sha256(TOKEN.encode()).digest()
+    attacker = Person(service.client, person.subject_id, TOKEN, person.recovery_code)
+    write(service.vault.data.path, "UPDATE tokens SET digest = ? WHERE kind = 'access'", digest)
+    with capture_logs() as logged:
+        answer = attacker("GET", "/v1/me")
+    ready = service.client.get("/readyz")
+
+    assert answer.status_code == 401
+    assert forged(ready, "tokens")
+    assert [line for line in logged if line["log_level"] == "error"] == [
+        {"event": "row is not authentic", "table": "tokens", "remedy": REMEDY, "log_level": "error"}
+    ]
+
+
+def test_token_of_another_person_opens_no_account(service: RunningService) -> None:
+    """A row that is authentic for its own person is moved to another one."""
+    victim, attacker = service.person(), service.person()
+    ids = (UUID(victim.subject_id).hex, UUID(attacker.subject_id).hex)
+    write(service.vault.data.path, "UPDATE tokens SET subject_id = ? WHERE subject_id = ?", *ids)
+
+    assert attacker("GET", "/v1/me").status_code == 401
+    assert victim("GET", "/v1/me").status_code == 200
+
+
+def test_recovery_code_of_the_attacker_recovers_nothing(service: RunningService) -> None:
+    person, code = service.person(), "mien_rec_" + "a" * 43
+    digest = hashlib.sha256(code.encode()).digest()
+    write(service.vault.data.path, "UPDATE tokens SET digest = ? WHERE kind = 'recovery'", digest)
+    answer = service.client.post("/v1/recoveries", json={"recovery_code": code})
+
+    assert answer.status_code == 401
+    assert person("GET", "/v1/me").status_code == 200
+
+
+def test_planted_key_of_a_relying_party_does_not_work(service: RunningService) -> None:
+    _, door, consent = service.enrolled()
+    key = "mien_rp_" + "a" * 43
+    plant = "INSERT INTO party_keys SELECT ?, relying_party_id, ?, created_on, ends_at, mac FROM party_keys"
+    write(service.vault.data.path, plant, "a" * 32, hashlib.sha256(key.encode()).digest())
+    planted = Party(service.client, door.id, key)
+
+    assert planted.verify(consent["subject_ref"], toy_photo(1)).status_code == 401
+    assert door.verify(consent["subject_ref"], toy_photo(1)).json()["decision"] == "match"
+    assert forged(service.client.get("/readyz"), "party_keys")
+
+
+PERIOD = "'" + "b" * 32 + "'"
+CONSENT_CHANGES = {
+    "for longer": ("grants", "UPDATE grants SET valid_until = '2099-01-01 00:00:00.000000'"),
+    "for another period": ("grants", f"UPDATE grants SET spell_id = {PERIOD}"),  # noqa: S608 - a fixed id
+    "under another reference": ("grants", "UPDATE grants SET subject_ref = 'known'"),
+    "of a restricted person": ("subjects", f"UPDATE subjects SET spell_id = {PERIOD}"),  # noqa: S608 - as above
+}
+
+
+@pytest.mark.parametrize(("table", "statement"), CONSENT_CHANGES.values(), ids=CONSENT_CHANGES)
+def test_changed_consent_matches_nothing(service: RunningService, table: str, statement: str) -> None:
+    person, door, consent = service.enrolled()
+    reference = consent["subject_ref"]
+    assert door.verify(reference, toy_photo(1)).status_code == 200
+    if table == "subjects":
+        person("PUT", "/v1/me/restriction").raise_for_status()
+    write(service.vault.data.path, statement)
+    answers = [door.verify(one, toy_photo(1)).status_code for one in (reference, "known")]
+    listed = door("GET", "/v1/relying-party/subjects").json()["items"]
+
+    assert answers == [404, 404]
+    assert listed == []
+    assert forged(service.client.get("/readyz"), table)
+
+
+def test_consent_moved_to_the_party_of_the_attacker_matches_nothing(service: RunningService) -> None:
+    _, _, consent = service.enrolled()
+    attacker = service.party("Attacker")
+    party = UUID(attacker.id).hex
+    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
+        for table in ("grants", "templates"):
+            connection.execute(f"UPDATE {table} SET relying_party_id = ?", (party,))  # noqa: S608 - fixed names
+
+    assert attacker.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+
+
+def test_forged_row_does_not_become_authentic_by_a_change(service: RunningService) -> None:
+    """The service writes a code only for a row whose earlier code fits."""
+    person, door, consent = service.enrolled()
+    write(service.vault.data.path, "UPDATE grants SET valid_until = '2027-12-01 00:00:00.000000'")
+    body = {"notice_sha256": service.notice("verification"), "valid_until": "2028-06-01T00:00:00Z"}
+    service.clock.advance(days=300)
+    renewed = person("POST", f"/v1/me/consents/{consent['consent_id']}/renewal", json=body)
+
+    assert renewed.status_code == 503
+    assert door.verify(consent["subject_ref"], toy_photo(1)).status_code == 404
+
+
+def test_code_is_never_made_for_rows_without_one(root: Path) -> None:
+    """Only the first start with a register makes codes: later, a row without one is a planted row."""
+    plant = "INSERT INTO subjects (id, registered_on, erasing) VALUES (?, '2026-01-01', 0)"
+    write(root / DATA, plant, "a" * 32)
+    for command in ("migrate", "notice list"):
+        assert run_here(root, *command.split()).exit_code == 0
+
+    assert rows(root / DATA, "SELECT mac FROM subjects") == [(None,)]
+
+
+def test_planted_trigger_cannot_make_codes(service: RunningService) -> None:
+    """Even where the schema is not compared."""
+    accept_any_schema(service.vault.data)
+    trigger = "CREATE TRIGGER sign AFTER UPDATE ON subjects BEGIN UPDATE subjects SET mac = mien_row_code('x'); END"
+    person = service.person()
+    write(service.vault.data.path, trigger)
+
+    assert person("PATCH", "/v1/me", json={"display_name": "Eve"}).status_code == 503

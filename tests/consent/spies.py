@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, text, update
 
 from app.faces.workers.process import WorkerProcess
+from app.vault.authentic_rows import AuthenticRow, sign_older
 from app.vault.register import DESTROYED
 from app.vault.vault import Vault
 
@@ -86,7 +87,16 @@ def count(vault: Vault, table: str) -> int:
     return len(everything(vault)[f"mien.{table}"])
 
 
+def sign_all(vault: Vault) -> None:
+    """Give every row the code that the service would give it."""
+    with vault.data.write() as session:
+        for row in AuthenticRow.__subclasses__():
+            session.execute(update(row).values(mac=None))
+        sign_older(session)
+
+
 def change_row(vault: Vault, statement: str, **values: object) -> None:
-    """Change the data store without the service."""
+    """Change the data store without the service, as if the service had done so."""
     with vault.data.write() as session:
         session.execute(text(statement), values)
+    sign_all(vault)

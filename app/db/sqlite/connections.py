@@ -4,6 +4,7 @@
 * `secure_delete=ON`: deleted bytes are overwritten in the file; `checkpoint()` removes them from the write-ahead log.
 * `foreign_keys=ON`: foreign keys hold on every connection.
 * `recursive_triggers=ON`: triggers that keep rows from being changed also run for REPLACE.
+* `trusted_schema=OFF`: a planted trigger or view cannot call the functions of this process.
 * Writers begin IMMEDIATE, so that a transaction that has read never fails to upgrade; readers cannot write at all.
 * A long read is interrupted: until it ends, the write-ahead log with deleted bytes cannot be emptied.
 """
@@ -26,7 +27,14 @@ INSTRUCTIONS_BETWEEN_CHECKS = 1000
 """Of SQLite's virtual machine, between two checks of the time: some tens of microseconds."""
 BUSY_TIMEOUT = "busy_timeout"
 """Execution option of a connection: seconds that its transaction waits for another writer."""
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "recursive_triggers=ON")
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    "recursive_triggers=ON",
+    "trusted_schema=OFF",
+)
 _unlimited: ContextVar[bool] = ContextVar("unlimited", default=False)
 
 

@@ -1,0 +1,171 @@
+"""Rows that only this service can write: each has an authentication code over its columns.
+
+A program that can write the data store, but not read the register, cannot make a code. A changed, copied or planted
+row acts as if it did not exist, is logged, and makes `/readyz` answer 503.
+
+* A query asks `is_authentic` for each row that it relies on; SQLite computes the code with a function of this process.
+* The ORM writes the code of each new and each changed row. A row that is not authentic is never changed, because that
+  would make it authentic.
+* An earlier state of the same row has a code that fits. The register ends such rows at the next start.
+
+`mien migrate` computes the codes of the rows of an older version, once for each register.
+"""
+
+from datetime import datetime
+from functools import cache
+from sqlite3 import Connection as SqliteConnection
+from typing import Any, ClassVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    Update,
+    bindparam,
+    event,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
+
+from app.db.data_map import CREDENTIAL
+from app.db.sqlite.store import Store
+from app.kit.errors import OperatorError
+from app.vault import authenticity
+from app.vault.authenticity import MacUse
+from app.vault.register import Ended, Register, tombstone_digest
+from app.vault.seal import MacKey
+from app.vault.tables import EndedKind, Tombstone
+
+SIGNED_SINCE = "0011"
+"""The migration that added the codes."""
+_OLDER_ROWS = UUID("0c9f0d0a-5d8e-4b38-8f0e-6b1d9c3c7e55")
+"""Id of the tombstone after which rows without a code are not accepted."""
+
+log = structlog.get_logger()
+
+
+class ForgedRowError(OperatorError):
+    """A row to be changed is not as this service wrote it."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"another program changed a row of {table}: restore a backup")
+
+
+class AuthenticRow:
+    """A mixin for tables whose rows have a code over every column that is not in `unbound`."""
+
+    __table__: ClassVar[Any]
+    unbound: ClassVar[frozenset[str]] = frozenset()
+    """Columns that an attacker gains nothing from, or that are sealed."""
+
+    mac: Mapped[bytes | None] = mapped_column(LargeBinary(32), info=CREDENTIAL)
+
+
+def _bound(row: type[AuthenticRow]) -> list[Column[Any]]:
+    return [column for column in row.__table__.columns if column.name not in row.unbound | {"mac"}]
+
+
+def is_authentic(row: type[AuthenticRow]) -> ColumnElement[bool]:
+    """Return the condition that a row is as this service wrote it."""
+    table = row.__table__
+    return func.mien_row_fits(literal_column(f"'{table.name}'"), table.c.mac, *_bound(row), type_=Boolean())
+
+
+class RowCodes:
+    """Computes and compares codes inside the statements of one data store."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._key: MacKey | None = None
+        self.forged: set[str] = set()
+        """Tables in which a row was found that is not authentic."""
+
+    def install(self, data: Store) -> None:
+        """Give the connections of *data* the two functions."""
+        for engine in (data.reader, data.writer):
+            engine.dispose()
+            event.listen(engine, "connect", self._add_functions)
+
+    def _add_functions(self, connection: SqliteConnection, _record: object) -> None:
+        connection.create_function("mien_row_code", -1, self._code, deterministic=True)
+        connection.create_function("mien_row_fits", -1, self._fits, deterministic=True)
+
+    def _code(self, *values: object) -> bytes:
+        if self._key is None:
+            self._key = authenticity.mac_key(self._register, MacUse.ROW)
+        return self._key.code(repr(values).encode())
+
+    def _fits(self, table: str, mac: bytes | None, *values: object) -> bool:
+        if mac == self._code(table, *values):
+            return True
+        # An outer join without a row gives only NULLs.
+        if table not in self.forged and any(value is not None for value in values):
+            self.forged.add(table)
+            log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")
+        return False
+
+
+@cache
+def _code_of(row: Any) -> Select[Any]:  # noqa: ANN401 - the cache takes no abstract class
+    values = (bindparam(column.name, type_=column.type) for column in _bound(row))
+    return select(func.mien_row_code(literal_column(f"'{row.__table__.name}'"), *values))
+
+
+@cache
+def _fits_now(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
+    return select(is_authentic(row)).where(row.__table__.c.id == bindparam("row_id", type_=row.__table__.c.id.type))
+
+
+def _write_code(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) -> None:
+    columns = _bound(type(row))
+    values = {one.name: getattr(row, mapper.get_property_by_column(one).key) for one in columns}
+    row.mac = connection.scalar(_code_of(type(row)), values)  # type: ignore[arg-type]
+
+
+@event.listens_for(AuthenticRow, "before_insert", propagate=True)
+def _sign_new(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) -> None:
+    # The ORM would compute the defaults later.
+    for column in _bound(type(row)):
+        name = mapper.get_property_by_column(column).key
+        if column.default is not None and name not in row.__dict__:
+            default: Any = column.default
+            setattr(row, name, default.arg(None) if default.is_callable else default.arg)
+    _write_code(mapper, connection, row)
+
+
+@event.listens_for(AuthenticRow, "before_update", propagate=True)
+def _sign_changed(mapper: Mapper[Any], connection: Connection, row: Any) -> None:  # noqa: ANN401 - any such row
+    # A row that was deleted meanwhile gives None; then the update finds nothing.
+    if connection.scalar(_fits_now(type(row)), {"row_id": row.id}) is False:  # type: ignore[arg-type]
+        raise ForgedRowError(mapper.local_table.name)  # type: ignore[attr-defined]
+    _write_code(mapper, connection, row)
+
+
+def sign_older(session: Session) -> None:
+    """Compute the codes of rows that have none, of a version before codes."""
+    for row in AuthenticRow.__subclasses__():
+        session.execute(_sign_all(row))
+
+
+def _sign_all(row: type[AuthenticRow]) -> Update:
+    table = row.__table__
+    code = func.mien_row_code(literal_column(f"'{table.name}'"), *_bound(row))
+    return update(table).where(table.c.mac.is_(None)).values(mac=code)
+
+
+def sign_older_once(data: Store, register: Register, *, now: datetime) -> None:
+    """Compute the codes of rows of a version before codes; never again with this register."""
+    with register.store.read() as session:
+        if session.get(Tombstone, tombstone_digest(EndedKind.ROWS_WITHOUT_CODE, _OLDER_ROWS)) is not None:
+            return
+    with data.write() as session:
+        sign_older(session)
+    register.end([Ended(EndedKind.ROWS_WITHOUT_CODE, _OLDER_ROWS, "signed", now.date())])
