@@ -23,7 +23,7 @@ class Subject(AuthenticRow, Row):
     """A person, identified by a random id."""
 
     __tablename__ = "subjects"
-    unbound = frozenset({"sealed_name"})
+    unbound = frozenset({"sealed_name", "registered_on"})
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     registered_on: Mapped[date] = mapped_column(Date, info=PERSONAL)

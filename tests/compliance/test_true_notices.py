@@ -326,7 +326,7 @@ def test_a_retired_notice_stays_retired_at_the_next_start(root: Path, pool: Shar
         ),
         (
             "INSERT INTO grants SELECT lower(hex(randomblob(16))), subject_id, purpose, relying_party_id, 'ref',"
-            " notice_sha256, valid_until, NULL FROM grants LIMIT 1"
+            " notice_sha256, valid_until, NULL, NULL FROM grants LIMIT 1"
         ),
     ],
 )
