@@ -22,7 +22,7 @@ from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
 from app.consent.facts import Facts
-from app.db.sqlite.schema import ChangedSchemaError
+from app.db.sqlite.schema import AlteredStoreError
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
@@ -44,7 +44,6 @@ from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
 from app.templates import engine_routes
 from app.transparency import routes as transparency
-from app.vault.authentic_rows import ForgedRowError
 from app.vault.directory_lock import InUseError, serving
 from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
@@ -168,7 +167,7 @@ def create_app(
     app.state.authenticators = _authenticators(token_usage, clock)
     app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
     app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
-    problems.install(app, storage=(ChangedSchemaError, ForgedRowError, KekError, SealError), before_answer=_record_refusal)
+    problems.install(app, storage=(AlteredStoreError, KekError, SealError), before_answer=_record_refusal)
     openapi_document.describe(app, WEBHOOKS)
     swagger.install(app)
     _add_middleware(app, settings)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.backup import stage as staging
 from app.db.migrate import at_head, knows, refuse_newer, revision, upgrade
-from app.db.sqlite.schema import ChangedSchemaError
+from app.db.sqlite.schema import AlteredStoreError
 from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
 from app.kit.clock import Clock
 from app.kit.crash_points import operation, step
@@ -63,7 +63,7 @@ def restore(
         unauthenticated: whether the operator admits a backup of an older version, which has no authentication code.
 
     Raises:
-        ChangedSchemaError: another program changed the schema of the backup or of the register.
+        AlteredStoreError: another program changed the schema of the backup or of the register.
         BackupError: it is damaged, foreign, not authentic, newer than this version, or belongs to a discarded timeline.
         ForeignRegisterError: the register is older than the backup.
         NewerSchemaError: the register is newer than this version.
@@ -167,7 +167,7 @@ def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] 
     try:
         with _opened(settings) as vault:
             return () if is_new(vault) else _finish(vault, settings=settings, now=now)
-    except ChangedSchemaError:
+    except AlteredStoreError:
         return None
     except DBAPIError as error:
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in staging.UNREADABLE:

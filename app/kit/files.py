@@ -70,6 +70,19 @@ def refuse_irregular(path: Path) -> None:
             raise _refusal(path, IRREGULAR)
 
 
+def find_exposure(path: Path) -> str | None:
+    """Return why other users could read or change a file or a directory; None if only its owner can, who runs this."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if found.st_uid != os.geteuid():
+        return f"{path} belongs to another user: give it to the user of the service (chown)"
+    if found.st_mode & 0o077:
+        return f"{path} is open to other users: close it (chmod {'700' if stat.S_ISDIR(found.st_mode) else '600'})"
+    return None
+
+
 def read_limited(path: Path, *, max_bytes: int, follow: bool = True) -> bytes:
     """Return the content of a regular file.
 

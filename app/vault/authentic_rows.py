@@ -36,8 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
 
 from app.db.data_map import CREDENTIAL
+from app.db.sqlite.schema import AlteredStoreError
 from app.db.sqlite.store import Store
-from app.kit.errors import OperatorError
 from app.vault import authenticity
 from app.vault.authenticity import MacUse
 from app.vault.register import Ended, Register, tombstone_digest
@@ -52,7 +52,7 @@ _OLDER_ROWS = UUID("0c9f0d0a-5d8e-4b38-8f0e-6b1d9c3c7e55")
 log = structlog.get_logger()
 
 
-class ForgedRowError(OperatorError):
+class ForgedRowError(AlteredStoreError):
     """A row to be changed is not as this service wrote it."""
 
     def __init__(self, table: str) -> None:

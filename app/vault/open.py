@@ -8,8 +8,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
+from app.db.sqlite.files import SIDE_FILES
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
+from app.kit.files import find_exposure
 from app.kit.process_memory import protect_process
 from app.settings import MIB, Settings
 from app.vault import restore_history
@@ -81,6 +83,16 @@ def opened_register(settings: Settings) -> Iterator[Register]:
         store.close()
 
 
+def find_exposed_files(vault: Vault) -> list[str]:
+    """Return each directory and file of the stores that another user could read or change, with the next step."""
+    names = ("", *SIDE_FILES)
+    files = [
+        store.path.with_name(store.path.name + one) for store in (vault.data, vault.register.store) for one in names
+    ]
+    found = map(find_exposure, dict.fromkeys([path for file in files for path in (file.parent, file)]))
+    return [reason for reason in found if reason is not None]
+
+
 def is_new(vault: Vault) -> bool:
     """Return whether the data store was never set up, or only in part."""
     return bound_to(vault.data) is None
@@ -127,6 +139,7 @@ def check(vault: Vault, *, any_schema: bool = False) -> None:
         SchemaError: one has an older schema.
         NewerSchemaError: a newer version wrote one of them.
         ChangedSchemaError: another program changed a schema.
+        UnsafeFileError: a file was removed or replaced since it was opened.
         ForeignRegisterError: they do not belong together.
         KekError: the key-encryption key does not belong to the register.
         BackupError: the data is an old copy that was not restored by `mien restore`.
@@ -138,6 +151,7 @@ def check(vault: Vault, *, any_schema: bool = False) -> None:
         msg = "an older version of Mien wrote the databases; run `mien migrate`"
         raise SchemaError(msg)
     for store in (vault.data, vault.register.store):
+        store.check_file()
         if not any_schema:
             store.check_schema()
     vault.check_bound()

@@ -23,7 +23,7 @@ from sqlalchemy import delete, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.schema import ChangedSchemaError
+from app.db.sqlite.schema import AlteredStoreError
 from app.db.sqlite.store import Store
 from app.kit.errors import OperatorError
 from app.vault.authentic_rows import RowCodes
@@ -174,7 +174,7 @@ class Vault:
         """Do *work* in the register; if the register fails, leave it to the next maintenance run."""
         try:
             work()
-        except (DBAPIError, ChangedSchemaError) as error:
+        except (DBAPIError, AlteredStoreError) as error:
             self.unfinished = True
             log.error("key work postponed", work=name, error=type(getattr(error, "orig", error)).__name__)
             return False

@@ -17,7 +17,8 @@ from app.vault.backup_manifest import BackupError
 from tests.support.byte_scan import rows
 from tests.support.changed_schema import accept_any_schema
 from tests.support.launcher import refused, run_here
-from tests.support.service_fixture import Party, Person, RunningService, prepare
+from tests.support.service_fixture import Party, Person, RunningService, SharedPool, prepare, serving
+from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, contents, make_backup, restore
 from tests.vault.test_restore_refused import digest_of, rewrite
@@ -168,6 +169,33 @@ def test_backup_stays_authentic_after_a_rotation_and_a_restore(lived_in: Path, b
         assert run_here(lived_in, *command.split()).exit_code == 0
 
     assert restore(lived_in, backup).replaced_data_was_read
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "removed"])
+def test_store_that_loses_its_name_is_not_ready(service: RunningService, tmp_path: Path, *, replaced: bool) -> None:
+    """SQLite would go on to write into a file that no backup and no restart finds."""
+    path = service.vault.data.path
+    if replaced:
+        shutil.copy(path, tmp_path / "copy")
+        (tmp_path / "copy").replace(path)
+    else:
+        path.unlink()
+
+    assert f"503: {path} was removed or replaced while it was in use" in reasons(service.client.get("/readyz"))
+
+
+EXPOSED = {"data": "chmod 700", "keys": "chmod 700", "data/mien.db": "chmod 600", "keys/register.db-wal": "chmod 600"}
+
+
+@pytest.mark.parametrize(("name", "remedy"), EXPOSED.items(), ids=EXPOSED)
+def test_store_that_others_can_open_is_not_ready_in_live(root: Path, pool: SharedPool, name: str, remedy: str) -> None:
+    with serving(root, pool, toy_card(), profile="live") as service:
+        before = reasons(service.client.get("/readyz"))
+        (root / name).chmod((root / name).stat().st_mode | 0o040)
+        after = reasons(service.client.get("/readyz"))
+
+    assert "open to other users" not in before
+    assert f"{root / name} is open to other users: close it ({remedy})" in after
 
 
 # --- Rows of tokens, subjects, consents and relying parties.

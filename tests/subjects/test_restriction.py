@@ -99,6 +99,9 @@ def test_an_older_backup_does_not_undo_a_restriction(root: Path, pool: SharedPoo
 def test_the_tombstone_of_a_matching_period_identifies_no_person(service: RunningService) -> None:
     person = service.person()
     person("PUT", RESTRICTION)
-    stones = rows(service.vault.register.store.path, "SELECT kind, ended_as, length(digest) FROM tombstones")
+    stones = rows(
+        service.vault.register.store.path,
+        "SELECT kind, ended_as, length(digest) FROM tombstones WHERE kind != 'rows_without_code'",
+    )
 
     assert stones == [("spell", "restricted", 32)]

@@ -89,7 +89,9 @@ def test_block_that_raises_leaves_neither_rows_nor_keys(vault: Vault) -> None:
     assert keys_of(vault, subject_id) == []
     assert keys_of(vault, standing) == [1], "the end was rolled back"
     assert rows(vault.data.path, "SELECT id FROM subjects") == [(standing.hex,)]
-    assert rows(vault.register.store.path, "SELECT count(*) FROM tombstones") == [(0,)]
+    assert rows(vault.register.store.path, "SELECT count(*) FROM tombstones WHERE kind != 'rows_without_code'") == [
+        (0,)
+    ]
 
 
 def test_refused_rows_leave_no_keys(vault: Vault) -> None:
@@ -133,7 +135,9 @@ def test_register_commits_before_the_data(vault: Vault) -> None:
     add_subject(vault, subject_id)
 
     def on_commit(_connection: Connection) -> None:
-        stones = rows(vault.register.store.path, "SELECT kind, ended_as FROM tombstones")
+        stones = rows(
+            vault.register.store.path, "SELECT kind, ended_as FROM tombstones WHERE kind != 'rows_without_code'"
+        )
         seen.append((keys_of(vault, subject_id), stones, rows(vault.data.path, "SELECT count(*) FROM subjects")))
 
     event.listen(vault.data.writer, "commit", on_commit)

@@ -19,7 +19,11 @@ SHOWN = 60
 """Characters of a name in a message."""
 
 
-class ChangedSchemaError(OperatorError):
+class AlteredStoreError(OperatorError):
+    """Another program changed a store; the text tells the operator how to continue."""
+
+
+class ChangedSchemaError(AlteredStoreError):
     """A database has another schema than this version made; the text names the object."""
 
 

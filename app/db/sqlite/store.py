@@ -1,5 +1,6 @@
 """One SQLite database and its short transactions."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -20,6 +21,7 @@ from app.db.sqlite.fault_log import FaultLog
 from app.db.sqlite.files import create_private, refuse_links
 from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
 from app.kit.crash_points import step
+from app.kit.files import UnsafeFileError
 
 MIN_READ_S = 1.0
 """The shortest time limit of a read, however short the busy time is."""
@@ -51,6 +53,7 @@ class Store:
         with suppress(FileExistsError):
             create_private(path)
         refuse_links(path)
+        self._opened = path.stat()
         self.path = path
         self.ballast = Ballast(path.with_suffix(".ballast"), ballast_bytes)
         self.ballast.release_if_low()
@@ -110,6 +113,16 @@ class Store:
         if written and not in_ending():
             self.fault_log.report_success()
         step(f"{self.path.name} committed")
+
+    def check_file(self) -> None:
+        """Refuse a file that was removed or replaced since it was opened: commits would reach a file without a name.
+
+        Raises:
+            UnsafeFileError: it was.
+        """
+        if not self.path.exists() or not os.path.samestat(self.path.stat(), self._opened):
+            msg = f"{self.path} was removed or replaced while it was in use: stop the service, and restore a backup"
+            raise UnsafeFileError(msg)
 
     def check_schema(self) -> None:
         """Refuse a schema that is not the expected one.
