@@ -12,6 +12,7 @@ from app.consent import events, proofs
 from app.consent.tables import ConsentProof, Grant
 from app.faces.permit import Purpose
 from app.subjects import service as subjects
+from app.vault.authentic_rows import is_authentic
 from app.vault.seal import Key
 
 
@@ -43,7 +44,7 @@ def list_references(
 
     Consents that are restricted or paused are among them: their absence would tell the relying party why (law 9).
     """
-    standing = (Grant.valid_until > now, Grant.subject_id.not_in(subjects.erasing_subject_ids()))
+    standing = (Grant.valid_until > now, Grant.subject_id.not_in(subjects.erasing_subject_ids()), is_authentic(Grant))
     to_party = (*standing, Grant.relying_party_id == relying_party_id, Grant.subject_ref > (after or ""))
     page = select(Grant.subject_ref).where(*to_party).distinct().order_by(Grant.subject_ref).limit(limit)
     rows = session.execute(
