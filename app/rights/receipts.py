@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import structlog
@@ -24,6 +24,10 @@ from app.vault.vault import Vault
 
 ISSUE_WAIT_S = 0.5
 """Longest wait of an access for its own receipt."""
+MAX_ACCESS_RECEIPTS = 20
+"""Receipts of access that one subject gets in a day (UTC). Further requests get the newest of them again."""
+NEWEST = 5 * MAX_ACCESS_RECEIPTS
+"""Newest receipts among which those of today are counted."""
 logger = structlog.get_logger()
 
 
@@ -53,17 +57,30 @@ def parse(bundle: Bundle) -> Receipt:
 
 
 def issue_access_receipt(vault: Vault, *, subject_id: UUID, settings: Settings, now: datetime) -> Bundle | None:
-    """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait."""
+    """Issue the receipt of an access; None if the store cannot be written soon, since access must not wait.
+
+    After `MAX_ACCESS_RECEIPTS` of a day, the newest of them stands for further requests too: the count of the day
+    (`AccessCount`) has them all, and the store does not grow with them.
+    """
     try:
         key = subjects.key(vault, subject_id)
         with vault.data.write(wait_s=ISSUE_WAIT_S) as session:
             subjects.get(session, subject_id)
+            today = _access_receipts_of(session, key, subject_id, now.date())
+            if len(today) >= MAX_ACCESS_RECEIPTS:
+                return today[0].bundle
             return subjects.issue_right_receipt(
                 session, vault, subject_id, "access", settings=settings, now=now, own=key
             )
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None
+
+
+def _access_receipts_of(session: Session, key: Key, subject_id: UUID, day: date) -> list[OwnReceipt]:
+    found = list_receipts(session, key, subject_id=subject_id, limit=NEWEST, before=None)
+    on_day = day.isoformat()
+    return [one for one in found if one.content.kind == "access" and one.content.event.event_time.startswith(on_day)]
 
 
 def proofs_at_head(vault: Vault) -> AddProof | None:

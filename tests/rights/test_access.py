@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from app.comparisons.tables import Comparison
 from app.main import create_app
-from app.rights import access, explanations, personal_data
+from app.rights import access, explanations, personal_data, receipts
 from app.transparency.tables import EntryRow
 from app.vault.register import Owner
 from app.vault.sealing_context import sealing_context
@@ -189,6 +189,32 @@ def test_access_does_not_wait_for_another_writer(root: Path, pool: SharedPool, p
 
         assert answer.status_code == 200
         assert document(person)["data"]["access_counts"][0]["times"] == 1, "only the second access was counted"
+
+
+def test_receipts_of_access_have_a_limit_of_a_day_and_other_receipts_have_none(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "MAX_ACCESS_RECEIPTS", 3)
+    person = service.person()
+
+    def ask() -> str:
+        answer = person("GET", PATHS[0], params={"receipt": "true"})
+        leaf: str = answer.json()["receipt"]["leaf"]
+        return leaf
+
+    leaves = [ask() for _ in range(5)]
+    person("PATCH", "/v1/me", json={"display_name": "Ada"}).raise_for_status()
+    same = ask()
+    counted = document(person)["data"]["access_counts"][0]["times"]
+    service.clock.advance(seconds=24 * 3600)
+    next_day = ask()
+    kinds = [one["kind"] for one in person("GET", "/v1/me/receipts").json()["items"]]
+
+    assert len(set(leaves[:3])) == 3
+    assert set(leaves[2:]) == {same} == {leaves[2]}
+    assert next_day not in leaves
+    assert counted == 7, "every request is counted"
+    assert kinds == ["access", "rectification", "access", "access", "access"]
 
 
 @pytest.mark.slow
