@@ -137,7 +137,7 @@ def _find_faults(
         reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
         reasons += [
             f"another program changed rows of {table}: restore a backup, and start the service again"
-            for table in sorted(vault.codes.forged)
+            for table in vault.codes.find_forged(vault.data)
         ]
     except OperatorError as error:
         reasons.append(str(error))

@@ -85,6 +85,7 @@ def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clo
     def run() -> None:
         run_ending(vault, lambda: token_usage.write(vault.data))
         run_maintenance(vault, settings=settings, now=clock())
+        vault.codes.find_forged(vault.data)
 
     return ScheduledJob(name="sweep", every_s=settings.sweep_interval_s, run=run)
 

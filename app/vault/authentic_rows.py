@@ -49,6 +49,9 @@ SIGNED_SINCE = "0011"
 _OLDER_ROWS = UUID("0c9f0d0a-5d8e-4b38-8f0e-6b1d9c3c7e55")
 """Id of the tombstone after which rows without a code are not accepted."""
 
+MAX_SUSPECTS = 100
+"""Rows that are looked up again; further ones are found after the next look."""
+
 log = structlog.get_logger()
 
 
@@ -85,8 +88,8 @@ class RowCodes:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._key: MacKey | None = None
-        self.forged: set[str] = set()
-        """Tables in which a row was found that is not authentic."""
+        self._suspects: dict[tuple[str, str], None] = {}
+        self._forged: set[str] = set()
 
     def install(self, data: Store) -> None:
         """Give the connections of *data* the two functions."""
@@ -106,11 +109,29 @@ class RowCodes:
     def _fits(self, table: str, mac: bytes | None, *values: object) -> bool:
         if mac == self._code(table, *values):
             return True
-        # An outer join without a row gives only NULLs.
-        if table not in self.forged and any(value is not None for value in values):
-            self.forged.add(table)
-            log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")
+        # The first column is the id. An outer join without a row gives NULL.
+        if isinstance(values[0], str) and len(self._suspects) < MAX_SUSPECTS:
+            self._suspects[table, values[0]] = None
         return False
+
+    def find_forged(self, data: Store) -> list[str]:
+        """Return the tables in which a row was found that is not authentic, until the next start.
+
+        Each suspected row is looked up by its id alone: SQLite may put a constant of a query in the place of a column,
+        so that a row looks changed which the query leaves out anyway.
+        """
+        for table, row_id in list(self._suspects):
+            with data.read() as session:
+                fits = session.scalar(_fits_now(_row_class(table)), {"row_id": UUID(row_id)})
+            if fits is False and table not in self._forged:
+                self._forged.add(table)
+                log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")
+            self._suspects.pop((table, row_id), None)
+        return sorted(self._forged)
+
+
+def _row_class(table: str) -> type[AuthenticRow]:
+    return next(row for row in AuthenticRow.__subclasses__() if row.__table__.name == table)
 
 
 @cache

@@ -13,9 +13,9 @@ from app.web.problems import MalformedRequestError, TooLargeError
 
 MAX_HEADER_BYTES = 64 * 1024
 """Bytes of the head of a request."""
-MAX_FRAMING_BYTES = 8 * 1024
-"""Bytes around the chunks of a body, and one more for each 32 bytes of the body: tiny chunks cost much time."""
-_BODY_BYTES_FOR_ONE = 32
+MAX_FRAMING_BYTES = 64 * 1024
+"""Bytes around the chunks of a body, and one more for each 16 bytes of the body: tiny chunks cost much time."""
+_BODY_BYTES_FOR_ONE = 16
 MAX_CHUNK_LINE_BYTES = 1024
 """Bytes of the line before a chunk: its size and its extensions."""
 _END_OF_HEAD = b"\r\n\r\n"

@@ -14,7 +14,7 @@ from app.consent.notice_template import NoticeError
 from app.faces.cards.card import load_card, parse_card
 from app.faces.cards.operating_point import find_operating_point
 from app.faces.permit import Purpose
-from tests.compliance.complete_service import WHO, live
+from tests.compliance.complete_service import WHO, WITHIN_FLOORS, live
 from tests.compliance.test_live import door, reasons
 from tests.consent.drafts import draft, facts_of, publish
 from tests.consent.spies import change_row
@@ -269,7 +269,8 @@ def test_in_live_a_stale_notice_of_a_purpose_in_use_closes_the_service(root: Pat
         assert reasons(service) == []
     with live(root, pool, consent_days=90) as service:
         before = service.notice("verification")
-    with serving(root, pool, toy_card(), **{**LIVE, "kek_file": root / "apart" / "kek", "consent_days": 91}) as service:
+    settings = {**LIVE, **WITHIN_FLOORS, "kek_file": root / "apart" / "kek", "consent_days": 91}
+    with serving(root, pool, toy_card(), **settings) as service:
         person.client = service.client
         found = reasons(service)
         refused = decide(service, person, party.id, before)
