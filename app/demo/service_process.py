@@ -151,7 +151,9 @@ class ServiceProcess:
             # The service refuses a register that others may read.
             (self.root / name).mkdir(mode=0o700, exist_ok=True)
         places = {variable: str(self.root / name) for variable, name in variables.items()}
-        return {**places, "MIEN_LOG_INTERVAL": str(LOG_INTERVAL_S), **self._more_settings}
+        # The demonstration searches every byte; that of the space kept for endings would take minutes.
+        usual = {"MIEN_LOG_INTERVAL": str(LOG_INTERVAL_S), "MIEN_ENDING_BALLAST_MIB": "1"}
+        return {**places, **usual, **self._more_settings}
 
 
 def _exit(number: int, _frame: object) -> NoReturn:
