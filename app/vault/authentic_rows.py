@@ -122,7 +122,7 @@ class RowCodes:
         """
         for table, row_id in list(self._suspects):
             with data.read() as session:
-                fits = session.scalar(_fits_now(_row_class(table)), {"row_id": UUID(row_id)})
+                fits = session.scalar(_fits_now(_row_class(table)), {"row_id": UUID(row_id)})  # type: ignore[arg-type]
             if fits is False and table not in self._forged:
                 self._forged.add(table)
                 log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")

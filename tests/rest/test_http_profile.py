@@ -58,8 +58,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "trailers": (CHUNKED + b"1\r\na\r\n0\r\nX: 5\r\n\r\n", "trailers"),
     "a forged trailer": (CHUNKED + b"0\r\nAuthorization: Bearer x\r\n\r\n", "trailers"),
     "a large chunk extension": (CHUNKED + b"1;" + b"a" * MAX_CHUNK_LINE_BYTES + b"\r\na\r\n0\r\n\r\n", "chunks"),
-    "many chunk extensions": (CHUNKED + (b"1;" + b"a" * 1000 + b"\r\na\r\n") * 9 + b"0\r\n\r\n", "chunks"),
-    "tiny chunks": (CHUNKED + b"1\r\na\r\n" * 2_000 + b"0\r\n\r\n", "chunks"),
+    "many chunk extensions": (CHUNKED + (b"1;" + b"a" * 1000 + b"\r\na\r\n") * 70 + b"0\r\n\r\n", "chunks"),
+    "tiny chunks": (CHUNKED + b"1\r\na\r\n" * 16_000 + b"0\r\n\r\n", "chunks"),
 }
 
 
