@@ -117,8 +117,8 @@ class RowCodes:
     def find_forged(self, data: Store) -> list[str]:
         """Return the tables in which a row was found that is not authentic, until the next start.
 
-        Each suspected row is looked up by its id alone: SQLite may put a constant of a query in the place of a column,
-        so that a row looks changed which the query leaves out anyway.
+        Each suspected row is looked up by its id alone. SQLite may put a constant of a query in the place of a column;
+        then a row that the query leaves out looks changed.
         """
         for table, row_id in list(self._suspects):
             with data.read() as session:
