@@ -16,6 +16,8 @@ from tests.support.launcher import HANG_S, Program, run_program
 
 MEMORY_BYTES = 2 * 1024**3
 """Address space of the process that serves. An allocation beyond it fails, as in a container of 2 GiB."""
+SLOWER = 40
+"""The most by which an attack may multiply the median time of another person's request. It was more than 600."""
 SETTINGS: dict[str, Any] = {
     "MIEN_ENGINE": "sface",
     "MIEN_ENGINE_WORKERS": "1",
@@ -53,14 +55,23 @@ class Watch:
     seconds: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
-    def p99(self) -> float:
-        """Return the time that one answer in a hundred exceeded."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    def ask(self, send: Callable[[], httpx.Response]) -> None:
+        """Send the request once."""
+        began = time.perf_counter()
+        self.statuses.append(send().status_code)
+        self.seconds.append(time.perf_counter() - began)
 
     def median(self) -> float:
         """Return the median time in seconds."""
         return statistics.median(self.seconds)
+
+
+def repeat(send: Callable[[], httpx.Response], *, times: int) -> Watch:
+    """Send a request some times, without an attack."""
+    watch = Watch()
+    for _ in range(times):
+        watch.ask(send)
+    return watch
 
 
 @contextmanager
@@ -70,13 +81,11 @@ def watching(send: Callable[[], httpx.Response], *, pause_s: float = 0.05) -> It
 
     def run() -> None:
         while not ended.is_set():
-            began = time.perf_counter()
             try:
-                watch.statuses.append(send().status_code)
+                watch.ask(send)
             except httpx.TransportError as error:
                 errors.append(error)
                 return
-            watch.seconds.append(time.perf_counter() - began)
             ended.wait(pause_s)
 
     thread = threading.Thread(target=run)

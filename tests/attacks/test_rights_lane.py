@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ import pytest
 from app.settings import MIB
 from app.web.body_memory import UPLOAD_SHARE
 from app.web.lanes import Lane
-from tests.attacks.limited_service import Watch, limited_service, watching
+from tests.attacks.limited_service import SLOWER, limited_service, repeat, watching
 from tests.rest.raw_http import FORM, head, part
 from tests.support import toy_engine
 from tests.support.launcher import HANG_S, Program
@@ -27,8 +26,6 @@ from tests.support.waiting import wait_until
 RECEIPTS = 100
 DOCUMENTS = 45
 """Documents that the attacker asks for at once."""
-SLOWER = 40
-"""The most by which the attack may multiply the median time of another person's request. It was more than 600."""
 REQUESTS = 15
 
 
@@ -174,16 +171,6 @@ def test_lane_gives_every_caller_their_turn(per_caller: int) -> None:
 # --- The attack on the program that an operator starts
 
 
-def repeat(send: Callable[[], httpx.Response]) -> Watch:
-    """Send a request some times, on a quiet service."""
-    watch = Watch()
-    for _ in range(REQUESTS):
-        began = time.perf_counter()
-        watch.statuses.append(send().status_code)
-        watch.seconds.append(time.perf_counter() - began)
-    return watch
-
-
 @contextmanager
 def asking_for_documents(program: Program, person: Person) -> Iterator[list[int]]:
     """Ask for many exports at once, again and again. Yields the statuses."""
@@ -214,7 +201,7 @@ def test_many_exports_of_one_account_do_not_delay_the_rights_of_others(root: Pat
             "restriction": lambda: ben("PUT", "/v1/me/restriction"),
             "liveness": lambda: program.client.get("/livez"),
         }
-        quiet = {name: repeat(send) for name, send in requests.items()}
+        quiet = {name: repeat(send, times=REQUESTS) for name, send in requests.items()}
         with asking_for_documents(program, mallory) as statuses, ExitStack() as stack:
             wait_until(lambda: len(statuses) > 3)
             # All at once: none may delay another either.
