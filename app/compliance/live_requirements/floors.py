@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from app.kit.addresses import parse_networks
 from app.settings import PREFIX, Settings
 
 _TABLE: Final = tomllib.loads(Path(__file__).with_name("floors.toml").read_text("utf-8"))
@@ -50,15 +51,9 @@ def _violated(value: Any, floor: Mapping[str, Any]) -> str | None:  # noqa: ANN4
 
 
 def _networks(value: str) -> str | None:
-    for network in filter(None, value.replace(" ", "").split(",")):
-        if network == "*" or _is_too_wide(network):
-            return "the addresses of your proxies, in networks of /8 (IPv6: /32) or smaller"
+    if any(network.prefixlen < _WIDEST_NETWORK[network.version] for network in parse_networks(value)):
+        return "the addresses of your proxies, in networks of /8 (IPv6: /32) or smaller"
     return None
-
-
-def _is_too_wide(network: str) -> bool:
-    parsed = ipaddress.ip_network(network, strict=False)
-    return parsed.prefixlen < _WIDEST_NETWORK[parsed.version]
 
 
 def _origins(value: str) -> str | None:
