@@ -45,31 +45,32 @@ class Requester:
         self.ask("POST", "/v1/me/enrolments", data={"consent_id": consent_id}, files=files)
 
 
+def enrolled(client: httpx.Client, party_id: str) -> Requester:
+    """Return a person who consents to the party and has enrolled."""
+    person = Requester(client, party_id)
+    person.enrol()
+    return person
+
+
 def references(client: httpx.Client, party_id: str, other_id: str) -> dict[str, str]:
     """Make one reference of each kind that the party may not use."""
     found = {"unknown": "x" * 24}
     not_enrolled = Requester(client, party_id)
     found["not enrolled"] = not_enrolled.consent["subject_ref"]
-    restricted = Requester(client, party_id)
-    restricted.enrol()
+    restricted = enrolled(client, party_id)
     restricted.ask("PUT", "/v1/me/restriction")
     found["restricted"] = restricted.consent["subject_ref"]
-    deleted = Requester(client, party_id)
-    deleted.enrol()
+    deleted = enrolled(client, party_id)
     (enrolment,) = deleted.ask("GET", "/v1/me/enrolments").json()["items"]
     deleted.ask("DELETE", f"/v1/me/enrolments/{enrolment['enrolment_id']}")
     found["enrolment deleted"] = deleted.consent["subject_ref"]
-    withdrawn = Requester(client, party_id)
-    withdrawn.enrol()
+    withdrawn = enrolled(client, party_id)
     withdrawn.ask("DELETE", f"/v1/me/consents/{withdrawn.consent['consent_id']}")
     found["withdrawn"] = withdrawn.consent["subject_ref"]
-    erased = Requester(client, party_id)
-    erased.enrol()
+    erased = enrolled(client, party_id)
     erased.ask("DELETE", "/v1/me")
     found["erased"] = erased.consent["subject_ref"]
-    another = Requester(client, other_id)
-    another.enrol()
-    found["another party's"] = another.consent["subject_ref"]
+    found["another party's"] = enrolled(client, other_id).consent["subject_ref"]
     return found
 
 

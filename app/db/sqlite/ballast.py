@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 PIECE = 1024 * 1024
-"""Bytes by which the file grows: what is left of a nearly full disk is kept, not lost."""
+"""Bytes by which the file grows, so that it keeps the last space of a nearly full disk too."""
 LOW_BYTES = PIECE
 """With less room the disk counts as full: SQLite may be unable to open a database, for want of its `-shm` file."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
