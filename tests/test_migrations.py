@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, Integer, MetaData, Table, text
+from sqlalchemy import Column, Index, Integer, MetaData, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 import app.main
 from app.db.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
@@ -49,6 +51,25 @@ def differences(store: Store, metadata: MetaData) -> list[object]:
     with store.read() as session:
         found: list[object] = compare_metadata(MigrationContext.configure(session.connection()), metadata)
     return found
+
+
+def condition(index: Index, dialect: str) -> str | None:
+    """Return the part after WHERE of the statement that creates *index*."""
+    dialects = {"sqlite": sqlite.dialect, "postgresql": postgresql.dialect}
+    _, where, rows = str(CreateIndex(index).compile(dialect=dialects[dialect]())).partition(" WHERE ")
+    return rows if where else None
+
+
+@pytest.mark.unit
+def test_every_table_and_condition_of_an_index_compiles_for_both_dialects() -> None:
+    tables = [table for metadata in MODELS.values() for table in metadata.sorted_tables]
+    for table in tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    indexes = [index for table in tables for index in table.indexes]
+    assert {index.name: condition(index, "postgresql") for index in indexes} == {
+        index.name: condition(index, "sqlite") for index in indexes
+    }
+    assert condition(next(one for one in indexes if one.name == "one_renewal_grant_each"), "postgresql")
 
 
 @pytest.mark.parametrize("name", MODELS)

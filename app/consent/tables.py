@@ -14,12 +14,11 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import IMPERSONAL, PERSONAL
-from app.db.types import Row, SealedListRow
+from app.db.types import Row, SealedListRow, partial_index
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 from app.vault.authentic_rows import AuthenticRow
@@ -73,7 +72,7 @@ class Grant(AuthenticRow, Row):
             name="party_by_purpose",
         ),
         Index("one_grant_each", "subject_id", "purpose", "relying_party_id", unique=True),
-        Index("one_renewal_grant_each", "subject_id", unique=True, sqlite_where=text("relying_party_id IS NULL")),
+        partial_index("one_renewal_grant_each", "subject_id", unique=True, where="relying_party_id IS NULL"),
         Index("grants_by_end", "valid_until"),
     )
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Enum, ForeignKey, LargeBinary, UniqueConstraint, Uuid
+from sqlalchemy import DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -45,6 +45,15 @@ def value_enum(kind: type[StrEnum], *, length: int = 32) -> Enum:
     return Enum(
         kind, native_enum=False, length=length, values_callable=lambda known: [member.value for member in known]
     )
+
+
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """Return an index over the rows that match *where*, in every dialect.
+
+    SQLAlchemy drops the condition of another dialect without a word, and a unique index would then cover all rows.
+    """
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 class Row(DeclarativeBase):

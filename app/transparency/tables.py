@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, SEALED_RECEIPT
-from app.db.types import Row, SealedListRow, UtcDateTime, value_enum
+from app.db.types import Row, SealedListRow, UtcDateTime, partial_index, value_enum
 from app.vault.tables import RegisterRow
 
 # --- In the register
@@ -60,7 +60,7 @@ class OpenEntry(RegisterRow):
     """An entry about no subject (a notice, a key, a restore), with its record in plain text for audits."""
 
     __tablename__ = "log_open_entries"
-    __table_args__ = (Index("open_entries_to_join", "leaf", sqlite_where=text("NOT joined")),)
+    __table_args__ = (partial_index("open_entries_to_join", "leaf", where="NOT joined"),)
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
     salt: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
@@ -121,7 +121,7 @@ class PendingLeaf(Row):
 
     __tablename__ = "pending_leaves"
     __table_args__ = (
-        Index("open_entries_that_wait", "record", sqlite_where=text("record IS NOT NULL")),
+        partial_index("open_entries_that_wait", "record", where="record IS NOT NULL"),
         {"sqlite_with_rowid": False},
     )
 
