@@ -63,7 +63,7 @@ class ReadyOut(BaseModel):
     reasons: list[str]
     warnings: list[str]
     """Groups of people for which the engine misses its target, and stale notices; in `live` advice beyond the
-    requirements, of which true notices are one."""
+    requirements, of which true notices are one. And why the engine runs slower than it can."""
     profile: Literal["prototype", "live"]
     controller: str
     engine: str
@@ -118,6 +118,7 @@ def _find_faults(
     """Return the reasons why the service is not ready, without the engine's own, and the warnings."""
     reasons: list[str] = []
     warnings = list(group_warnings(engine.operating_point))
+    slower = [] if engine.card.not_converted is None else [f"engine: {engine.card.not_converted}"]
     try:
         check(vault)
         check_log(vault)
@@ -134,6 +135,7 @@ def _find_faults(
             reasons += find_exposed_files(vault)
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
+        warnings += slower
         reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
         reasons += [
             f"another program changed rows of {table}: restore a backup, and start the service again"

@@ -28,6 +28,7 @@ from app.faces.cards import operating_point
 from app.faces.cards.card import Card
 from app.faces.cards.select import select_card
 from app.faces.service import RunningEngine
+from app.faces.workers.converted_network import use_converted
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.supervisor import Term
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
@@ -103,7 +104,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     Raises:
         CustomEngineError: as `select_card`.
     """
-    card = select_card(settings, calibrated=calibrated)
+    card = use_converted(select_card(settings, calibrated=calibrated), settings.data_dir)
     pool = EnginePool(
         engine=ENGINES[settings.engine] if settings.custom_card is None else CUSTOM_ENGINE,
         card=card,
@@ -261,6 +262,8 @@ class _Service:
             purged = self._prepare(held)
             for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
+            if card.not_converted is not None:
+                log.warning("the engine runs without its converted network", reason=card.not_converted)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
             with (
                 serve_metrics.listening(settings.metrics_listen, self.metrics.registry),

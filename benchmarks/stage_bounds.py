@@ -117,5 +117,5 @@ def _dlib(engine: FaceRecognition, pixels: Pixels, face: Face) -> Bounds:
     # The engine's own detector and network are measured.
     return {
         "detect": lambda: engine._detector(pixels, 0),  # noqa: SLF001
-        "embed": lambda: engine._network.compute_face_descriptor(upright),  # noqa: SLF001
+        "embed": lambda: engine._describe(upright),  # noqa: SLF001
     }

@@ -20,6 +20,7 @@ from PIL import Image, ImageFile
 from app.faces.cards.card import load_card
 from app.faces.engine import Engine
 from app.faces.workers import decode, pipeline, worker
+from app.faces.workers.converted_network import use_converted
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS
 from app.main import ENGINES
@@ -27,6 +28,9 @@ from benchmarks import stage_bounds
 from benchmarks.json_process import answer
 
 STAGES: Final = ("decode", "reduce", "detect", "quality", "align", "embed", "the worker's own", "wire")
+
+DATA: Final = Path("build") / "benchmarks"
+"""Holds the converted network."""
 
 
 class Clock:
@@ -54,7 +58,7 @@ class Clock:
 @functools.cache
 def engine_of(name: str) -> Engine:
     """Load an engine as a worker does."""
-    card = load_card(name)
+    card = use_converted(load_card(name), DATA)
     engine = worker.load_engine(ENGINES[name], card.digests, card.settings)
     decode.harden()
     pipeline.warm_up(engine, MAX_PIXELS)

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from app.faces.cards.card import load_card
 from app.faces.permit import Permit
+from app.faces.workers.converted_network import use_converted
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
 from app.main import ENGINES
 from benchmarks.json_process import JsonProcess
+from benchmarks.stages import DATA
 
 TIMES: Final = 8
 """How often a worker gets each picture in a round."""
@@ -43,7 +45,8 @@ def measured(engine: str, batch: Sequence[tuple[str, bytes, Path]], bare: Sequen
 @contextmanager
 def _pool(engine: str, workers: int) -> Iterator[EnginePool]:
     terms: dict[str, Any] = {"queue": workers, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=ENGINES[engine], card=load_card(engine), workers=workers, timeout_s=60.0, **terms)
+    card = use_converted(load_card(engine), DATA)
+    pool = EnginePool(engine=ENGINES[engine], card=card, workers=workers, timeout_s=60.0, **terms)
     pool.start()
     with closing(pool):
         while pool.status().workers < workers:

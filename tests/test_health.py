@@ -1,6 +1,7 @@
 """Liveness, readiness and the reported configuration."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,15 @@ def test_only_the_owner_can_read_the_files_of_a_service(service: RunningService)
 
     assert len(modes) >= 3
     assert set(modes.values()) == {0o600}, modes
+
+
+@pytest.mark.parametrize("profile", ["prototype", "live"])
+def test_an_engine_without_its_converted_network_serves_and_the_reason_is_told(
+    profile: str, root: Path, pool: SharedPool
+) -> None:
+    card = replace(toy_card(), not_converted="dlib runs its network: there is no room")
+    with serving(root, pool, card, profile=profile) as service:
+        answer = service.client.get("/readyz").json()
+
+    assert "engine: dlib runs its network: there is no room" in answer["warnings"]
+    assert not [reason for reason in answer["reasons"] if reason.startswith("engine")]

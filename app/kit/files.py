@@ -96,12 +96,12 @@ def read_limited(path: Path, *, max_bytes: int, follow: bool = True) -> bytes:
     return content
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, permissions: int = 0o666) -> None:
     """Write a file completely or not at all, and have the disk confirm it. A link with its name is replaced."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb") as file:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, permissions), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

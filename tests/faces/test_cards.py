@@ -68,7 +68,7 @@ def test_the_settings_of_the_shipped_engines_are_unchanged() -> None:
     network = {"input": "data", "size": 112, "channels": "rgb", "mean": [0, 0, 0], "scale": 1.0}
     detection = {"side": 640, "detect_side": 480, "detect_score": 0.8}
 
-    assert CARD.as_document()["settings"] == {"upsample": [0, 1], "jitters": 1}
+    assert CARD.as_document()["settings"] == {"upsample": [0, 1]}
     assert load_card("sface").as_document()["settings"].items() >= {**network, **detection}.items()
 
 

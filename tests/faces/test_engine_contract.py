@@ -13,6 +13,7 @@ from app.faces.cards.select import select_card
 from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
+from app.faces.workers.converted_network import use_converted
 from app.main import CUSTOM_ENGINE, ENGINES
 from tests.faces.custom_networks import calibrate, write_card
 from tests.support import toy_engine
@@ -35,7 +36,7 @@ class Case:
         return picture.pixels
 
 
-@pytest.fixture(scope="module", params=["toy", *ENGINES, "custom"])
+@pytest.fixture(scope="module", params=["toy", *ENGINES, "converted", "custom"])
 def case(
     request: pytest.FixtureRequest, image: Callable[[str], bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Case:
@@ -51,6 +52,10 @@ def case(
     photos = {key: image(name) for key, name in names.items()}
     if request.param in ENGINES:
         loaded = Case(ENGINES[request.param], load_card(request.param), photos)
+    elif request.param == "converted":
+        card = use_converted(load_card("face_recognition"), tmp_path_factory.mktemp("data"))
+        assert card.not_converted is None
+        loaded = Case(ENGINES[card.id], card, photos)
     else:
         # SFace as the network of an operator.
         settings = calibrate(write_card(tmp_path_factory.mktemp("custom") / "own"))

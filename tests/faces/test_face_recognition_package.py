@@ -38,7 +38,7 @@ for name in vars(face_recognition_models):
         file = Path(getattr(face_recognition_models, name)()).name
         setattr(face_recognition_models, name, lambda path=str(folder / file): path)
 from app.faces.engines.face_recognition import FaceRecognition
-engine = FaceRecognition(digests, {"upsample": [0, 1], "jitters": 1})
+engine = FaceRecognition(digests, {"upsample": [0, 1]})
 pixels = np.asarray(Image.open(photo).convert("RGB"))
 vectors = [engine.embed(pixels, face) for face in engine.detect(pixels)]
 print(json.dumps({"faces": len(vectors), "package_imported": "face_recognition" in sys.modules}))

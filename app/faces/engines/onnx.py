@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from app.faces.appearance import measure_appearance
 from app.faces.engine import Face, Pixels, Point
+from app.faces.engines.network import Network
 from app.faces.engines.opencv import cv2
 
 _YUNET: Final = "face_detection_yunet_2023mar_int8bq.onnx"
@@ -41,15 +42,19 @@ class OnnxEngine:
         self.dimensions: int = settings["dimensions"]
         self.side: int = settings["side"]
         self.weights_sha256: str = settings.get("label_sha256", digests[settings["weights"]])
-        # There is a worker for each core, so more threads would slow down the other workers.
-        cv2.setNumThreads(1)
         self._settings = settings
         self._unit = settings["metric"] == "cosine"
         score = float(settings["detect_score"])
         self._detector = cv2.FaceDetectorYN.create(str(files[_YUNET]), "", (1, 1), score, _MAX_OVERLAP, _MAX_FACES)
         # For its alignment only: its `feature` fails on this OpenCV.
         self._aligner = cv2.FaceRecognizerSF.create(str(_shipped_file(_SFACE)), "")
-        self._network = cv2.dnn.readNetFromONNX(str(files[settings["weights"]]))
+        self._network = Network(
+            files[settings["weights"]],
+            input_name=settings["input"],
+            mean=settings["mean"],
+            scale=settings["scale"],
+            channels=settings["channels"],
+        )
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:
@@ -83,10 +88,7 @@ class OnnxEngine:
         """Return the vector of *face*."""
         settings, size = self._settings, self._settings["size"]
         crop = _crop_box(pixels, face, size) if settings["alignment"] == "box" else self._align(pixels, face, size)
-        blob = cv2.dnn.blobFromImage(crop, mean=settings["mean"], swapRB=settings["channels"] == "bgr")
-        scale = np.reshape(np.array(settings["scale"], dtype=np.float32), (1, -1, 1, 1))
-        self._network.setInput(blob * scale, settings["input"])
-        vector = np.asarray(self._network.forward(), dtype=np.float64).ravel()
+        vector = self._network.describe(crop)
         length = float(np.linalg.norm(vector))
         scaled: list[float] = (vector / length if self._unit and 0 < length < math.inf else vector).tolist()
         return scaled
