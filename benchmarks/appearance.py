@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from app.faces import quality, vectors
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import find_operating_point
 from app.faces.engine import Engine, Face, Metric, Pixels, Vector
+from app.faces.permit import PhotoUse
+from app.faces.workers.only_face import choose_only_face
 from app.faces.workers.upright import FoundFace, find_face
 from app.main import ENGINES
 from benchmarks import covers, honest_changes, pictures
@@ -143,16 +146,16 @@ def _try(engine: Engine, count: Count, who: str, pixels: Pixels) -> None:
 
 def _old_flaw(pixels: Pixels, face: Face) -> object:
     good = {"upright": 9.0, "eyes_visible": 9.0, "mouth_visible": 9.0}
-    return quality.find_flaw(quality.measure_quality(pixels, face, reduction=2.0) | good)
+    return quality.find_flaw(quality.measure_quality(pixels, face, reduction=2.0) | good, PhotoUse.ENROLMENT)
 
 
 def _judge(engine: Engine, pixels: Pixels) -> tuple[str, FoundFace | None]:
     """Return "good" or the flaw, and the face if one was found."""
-    found = find_face(engine, pixels)
+    found = find_face(engine, pixels, partial(choose_only_face, use=PhotoUse.ENROLMENT, reduction=2.0))
     if not isinstance(found, FoundFace):
         return str(found), None
     measures = quality.measure_quality(found.pixels, found.face, reduction=2.0) | found.appearance
-    return str(quality.find_flaw(measures) or "good"), found
+    return str(quality.find_flaw(measures, PhotoUse.ENROLMENT) or "good"), found
 
 
 def _good(engine: Engine, pixels: Pixels) -> FoundFace | None:

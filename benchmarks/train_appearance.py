@@ -20,6 +20,7 @@ from PIL import Image
 from app.faces import appearance, quality
 from app.faces.engine import Engine, Face, Pixels
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 from benchmarks import covers, honest_changes
 from benchmarks.stages import engine_of
 
@@ -51,7 +52,7 @@ def find_faces(engine: Engine, folder: Path) -> Iterator[tuple[Pixels, Face]]:
         pixels = np.asarray(image)
         if len(faces := engine.detect(pixels)) == 1:
             measures = quality.measure_quality(pixels, faces[0], reduction=2.0) | SEEN
-            if quality.find_flaw(measures) in (None, Flaw.COVERED):
+            if quality.find_flaw(measures, PhotoUse.ENROLMENT) in (None, Flaw.COVERED):
                 yield pixels, faces[0]
 
 

@@ -17,6 +17,7 @@ from app.evaluation import report_files, service
 from app.evaluation.cache import Cache, default_directory
 from app.evaluation.errors import EngineLostError, EvaluationError
 from app.evaluation.provenance import state
+from app.evaluation.refusals import describe_refusals
 from app.evaluation.service import Evaluation
 from app.evaluation.summary import describe_rates, describe_trial
 from app.evaluation.trial import MAX_IMAGES, MAX_REFERENCES, EvaluationRequest, Trial, prepare
@@ -234,7 +235,8 @@ def _print(result: Evaluation, out: Path, *, as_json: bool) -> None:
 
 
 def _summary(document: dict[str, Any], out: Path) -> dict[str, Any]:
-    fields = {label: "; ".join(lines) for label, lines in describe_trial(document).items()}
+    described = {**describe_trial(document), **describe_refusals(document)}
+    fields = {label: "; ".join(lines) for label, lines in described.items()}
     for row in describe_rates(document):
         fmr, fnmr = (
             f"{text} ({interval})" if interval else text

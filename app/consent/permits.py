@@ -36,7 +36,7 @@ from app.consent.errors import ConsentRequiredError, PausedError
 from app.consent.policy import ENROLMENT_PURPOSES
 from app.consent.tables import Grant
 from app.db.types import UtcDateTime
-from app.faces.permit import JobKind, JobOwner, Permit, Purpose
+from app.faces.permit import JobKind, JobOwner, Permit, PhotoUse, Purpose
 from app.subjects import service as subjects
 from app.subjects.tables import Subject
 from app.vault.authentic_rows import is_authentic
@@ -165,8 +165,10 @@ def find_for_verification(
     """
     wanted = {"relying_party_id": relying_party_id, "subject_ref": subject_ref, "purpose": Purpose.VERIFICATION}
     grant_id, *found = session.connection().execute(query, {**wanted, "now": now, **values}).one()
+    if grant_id is None:
+        return None, tuple(found)
     owner = JobOwner(JobKind.VERIFICATION, relying_party_id)
-    return None if grant_id is None else Permit(grant_ids=(grant_id,), owner=owner), tuple(found)
+    return Permit(grant_ids=(grant_id,), use=PhotoUse.PROBE, owner=owner), tuple(found)
 
 
 def _first_from(column: Attribute, key: Sequence[Attribute], start: Sequence[object]) -> ColumnElement[Any]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from app.evaluation.errors import EvaluationError
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 
 FILE: Final = "measured"
 Vector = npt.NDArray[np.float64]
@@ -50,9 +51,9 @@ class Cache:
         self._lock()
         self._known = dict(self._read())
 
-    def key(self, image: bytes) -> str:
-        """Return the key of *image*."""
-        return hashlib.sha256(self._engine.encode() + b"\0" + hashlib.sha256(image).digest()).hexdigest()
+    def key(self, image: bytes, use: PhotoUse) -> str:
+        """Return the key of *image*, judged for *use*."""
+        return hashlib.sha256(f"{self._engine}\0{use}\0".encode() + hashlib.sha256(image).digest()).hexdigest()
 
     def find(self, key: str) -> Outcome | None:
         """Return the earlier outcome of an image, if any."""

@@ -1,13 +1,15 @@
-"""Measures every image once, on all cores, and counts the images that give no vector.
+"""Measures every image on all cores, and counts the images that give no vector.
 
-An unreadable file, or one that no worker answered for, is not cached: the next run tries it again.
+Each image is judged as a photo to enrol. If it is refused, it is judged once more as a probe, whose limits are wider:
+the comparisons are of all images that are accepted as a probe. An unreadable file, or one that no worker answered for,
+is not cached: the next run tries it again.
 """
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ from app.evaluation.cache import Cache, Outcome
 from app.evaluation.errors import EngineLostError
 from app.evaluation.image_folder import Folder, Sample, read
 from app.faces.flaws import Flaw
-from app.faces.permit import ImageStatement
+from app.faces.permit import ImageStatement, PhotoUse
 from app.faces.workers.pool import EnginePool
 from app.kit.errors import BusyError
 from app.kit.progress import Progress
@@ -40,6 +42,16 @@ class NoAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TriedImages:
+    """The readable images, accepted or refused."""
+
+    person: npt.NDArray[np.int64]
+    """For each image, its person."""
+    refused: Mapping[PhotoUse, tuple[str | None, ...]]
+    """For each image, the reason why it is refused for a use; None if it is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredImages:
     """Vectors and counts of all images."""
 
@@ -55,6 +67,7 @@ class MeasuredImages:
     """Failures to acquire: no image, no face, several faces; by reason."""
     not_enrolled: Counter[str]
     """Failures to enrol: one face, of too poor a quality; by reason."""
+    tried: TriedImages
     unreadable: int
     repeated: int
     """Ignored: identical files in one person's folder."""
@@ -73,9 +86,13 @@ class _FileOutcome:
     """Outcome of one file."""
 
     outcome: Outcome | NoAnswer
+    """As a probe."""
+    enrolment_flaw: Flaw | None = None
+    """The reason why it is refused as a photo to enrol."""
     key: str = ""
-    fresh: bool = False
-    """Measured in this run, not found in the cache."""
+    """Equal for equal files."""
+    fresh: Mapping[str, Outcome | NoAnswer] = field(default_factory=dict)
+    """Outcomes of this run by their key in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +116,26 @@ class Measurer:
         except OSError:
             return _FileOutcome(NoAnswer.UNREADABLE)
         if image is None:
-            return _FileOutcome(NoAnswer.TOO_LARGE, str(path))
-        key = self.cache.key(image)
-        known = self.cache.find(key)
-        if known is not None:
-            return _FileOutcome(known, key)
+            return _FileOutcome(NoAnswer.TOO_LARGE, key=str(path))
+        key, fresh = self.cache.key(image, PhotoUse.ENROLMENT), dict[str, Outcome | NoAnswer]()
+        outcome = self._judge(image, PhotoUse.ENROLMENT, fresh)
+        if not isinstance(outcome, Flaw):
+            return _FileOutcome(outcome, key=key, fresh=fresh)
+        return _FileOutcome(self._judge(image, PhotoUse.PROBE, fresh), outcome, key, fresh)
+
+    def _judge(self, image: bytes, use: PhotoUse, fresh: dict[str, Outcome | NoAnswer]) -> Outcome | NoAnswer:
+        """Return the outcome of one image for one use; one that is not in the cache is added to *fresh*."""
+        key = self.cache.key(image, use)
+        if (known := self.cache.find(key)) is not None:
+            return known
         try:
-            (answer,) = self.pool.measure_for_evaluation(self.stated, [image])
+            (answer,) = self.pool.measure_for_evaluation(self.stated, [image], use)
         except BusyError:
             status = self.pool.status()
             if not status.ready:
                 raise EngineLostError(f"the engine {status.engine} cannot be used: {status.reason}") from None
-            return _FileOutcome(NoAnswer.NO_ANSWER, key, fresh=True)
-        return _FileOutcome(answer if isinstance(answer, Flaw) else np.array(answer.vector), key, fresh=True)
+            return fresh.setdefault(key, NoAnswer.NO_ANSWER)
+        return fresh.setdefault(key, answer if isinstance(answer, Flaw) else np.array(answer.vector))
 
 
 def measure_folder(folder: Folder, measurer: Measurer, *, listed: bool, progress: Progress) -> MeasuredImages:
@@ -128,9 +152,10 @@ def measure_folder(folder: Folder, measurer: Measurer, *, listed: bool, progress
     fresh = 0
     for place, one in _measured(folder.samples, measurer):
         found[place] = one
-        fresh += one.fresh
-        if not isinstance(one.outcome, NoAnswer) and measurer.cache.find(one.key) is None:
-            measurer.cache.add(one.key, one.outcome)
+        fresh += bool(one.fresh)
+        for key, outcome in one.fresh.items():
+            if not isinstance(outcome, NoAnswer) and measurer.cache.find(key) is None:
+                measurer.cache.add(key, outcome)
         if len(found) % _REPORT_EVERY == 0:
             pace = fresh / (time.monotonic() - start)
             progress(f"images {len(found)} of {len(folder.samples)}, {pace:.1f} a second")
@@ -179,6 +204,7 @@ def _count(
         images=len(tried),
         not_acquired=not_acquired,
         not_enrolled=not_enrolled,
+        tried=_tried([samples[place].person for place in tried], [found[place] for place in tried]),
         unreadable=len(samples) - len(readable),
         repeated=len(readable) - len(tried),
         shared=shared,
@@ -186,6 +212,20 @@ def _count(
         known=sum(not one.fresh and not isinstance(one.outcome, NoAnswer) for one in found),
         seconds=seconds,
     )
+
+
+def _tried(person: list[int], found: Sequence[_FileOutcome]) -> TriedImages:
+    as_probe = tuple(_reason(one.outcome) for one in found)
+    as_enrolment = tuple(_reason(one.enrolment_flaw or one.outcome) for one in found)
+    refused = {PhotoUse.PROBE: as_probe, PhotoUse.ENROLMENT: as_enrolment}
+    return TriedImages(np.array(person, dtype=np.int64), refused)
+
+
+def _reason(outcome: Outcome | NoAnswer) -> str | None:
+    """Return the slug of a refusal, with the code of the flaw if the quality is poor; None for a vector."""
+    if isinstance(outcome, Flaw):
+        return f"{outcome.slug}: {outcome.value}" if outcome.slug == POOR_QUALITY else outcome.slug
+    return outcome.value if isinstance(outcome, NoAnswer) else None
 
 
 def _distinct(

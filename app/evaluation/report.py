@@ -10,6 +10,7 @@ import numpy as np
 from app.evaluation.groups import FEW_PEOPLE, NO_GROUP
 from app.evaluation.measure_images import MeasuredImages
 from app.evaluation.rates import RULE_OF_THREE, Point, Rates, round_rate
+from app.evaluation.refusals import count_refusals
 from app.evaluation.resampling import Bounds, Intervals
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
@@ -51,6 +52,7 @@ def build_report(
         "engine": _engine(card),
         "weights_sha256": card.weights_sha256,
         "acquisition": _acquisition(trial, acquired),
+        "refusals": count_refusals(acquired.tried, trial.groups, resamples=request.resamples, seed=request.seed),
         "calibration": _calibration(request, trial, acquired, results, now),
         "at": _at(results),
         "groups": _groups(trial, acquired, results),

@@ -7,8 +7,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app.evaluation.groups import FEW_PEOPLE
-from app.evaluation.number_format import bounds, rate, seen, whole
+from app.evaluation.number_format import bounds, plain, rate, seen, whole
 from app.evaluation.plotting import load_figures
+from app.evaluation.refusals import USE_WORDS, describe_difference, describe_refusals
 from app.evaluation.report import AGREED
 from app.evaluation.summary import describe_rates, describe_threshold, describe_trial
 
@@ -35,12 +36,14 @@ def render_page(document: dict[str, Any]) -> str:
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"rate": rate, "bounds": bounds, "whole": whole, "seen": seen}
     environment.filters["threshold"] = describe_threshold
+    environment.filters |= {"plain": plain, "difference": describe_difference}
     return environment.get_template("report.html").render(
         **document,
-        tested=describe_trial(document),
+        tested={**describe_trial(document), **describe_refusals(document)},
         rates=describe_rates(document),
         in_force=any(row["in_force"] for row in document["at"]),
         agreed=AGREED[document["statement"]["people_agreed"]],
         figures=[(name, *CAPTIONS[name], Markup(drawn[name])) for name in drawn],  # noqa: S704 - drawn by us, escaped there
         few_people=FEW_PEOPLE,
+        use_words=USE_WORDS,
     )

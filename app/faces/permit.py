@@ -20,6 +20,15 @@ class Purpose(StrEnum):
     """Mien may keep the enrolled photos, sealed, to renew the template after a change of engine."""
 
 
+class PhotoUse(StrEnum):
+    """The use of a photo, which decides how strictly it is judged (`app/faces/quality.py`)."""
+
+    ENROLMENT = "enrolment"
+    """Becomes part of a reference: two faces, or a face turned to the side, would harm each later comparison."""
+    PROBE = "probe"
+    """Compared once. A bystander and a face turned further are accepted."""
+
+
 class JobKind(StrEnum):
     """A kind of work for the engine. Kinds take turns, so that none waits for all jobs of another."""
 
@@ -49,6 +58,8 @@ class Permit:
     """The grants in force; never empty."""
     keeps_photos: bool = False
     """Whether the worker returns the re-encoded photos, under a `template_renewal` grant."""
+    use: PhotoUse = PhotoUse.ENROLMENT
+    """The use of the photos; the stricter one unless stated."""
     owner: JobOwner = JobOwner()
     """The caller whose turn the job takes."""
 

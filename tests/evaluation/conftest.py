@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from app.cli import evaluate as evaluating
 from app.cli.program import app
 from app.faces.cards.card import Card
-from app.faces.permit import ImageStatement
+from app.faces.permit import ImageStatement, PhotoUse
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
 from app.settings import Settings
@@ -92,7 +92,8 @@ def vectors(pool: SharedPool) -> Callable[[Path], tuple[float, ...]]:
     """Measure one file without the evaluation."""
 
     def measure(path: Path) -> tuple[float, ...]:
-        (answer,) = pool.measure_for_evaluation(ImageStatement(origin="a test", agreed="yes"), [path.read_bytes()])
+        stated = ImageStatement(origin="a test", agreed="yes")
+        (answer,) = pool.measure_for_evaluation(stated, [path.read_bytes()], PhotoUse.PROBE)
         assert isinstance(answer, Measurement)
         return answer.vector
 

@@ -17,6 +17,7 @@ from app.evaluation import cache
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 from app.faces.workers.pool import EnginePool
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command
@@ -30,16 +31,16 @@ Evaluated = Callable[..., dict[str, Any]]
 def filled(directory: Path, images: int = 3) -> Path:
     """Cache a vector and refusals; return the file."""
     with Cache(directory, toy_card()) as kept:
-        kept.add(kept.key(b"image 0"), VECTOR)
+        kept.add(kept.key(b"image 0", PhotoUse.PROBE), VECTOR)
         for number in range(1, images):
-            kept.add(kept.key(b"image %d" % number), Flaw.NO_FACE)
+            kept.add(kept.key(b"image %d" % number, PhotoUse.PROBE), Flaw.NO_FACE)
         return kept.path
 
 
 def found(directory: Path, *images: bytes, **changes: Any) -> list[Any]:
     """Return the cached outcomes of *images* in a new evaluation."""
     with Cache(directory, replace(toy_card(), **changes)) as kept:
-        return [kept.find(kept.key(image)) for image in images]
+        return [kept.find(kept.key(image, PhotoUse.PROBE)) for image in images]
 
 
 def test_an_outcome_is_found_for_the_same_bytes_and_the_same_engine(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_an_incomplete_line_is_skipped_and_the_next_is_added(tmp_path: Path) -> 
         (directory / cache.FILE).write_bytes(whole[:cut])
 
         with Cache(directory, toy_card()) as kept:
-            kept.add(kept.key(b"next"), Flaw.BLURRED)
+            kept.add(kept.key(b"next", PhotoUse.PROBE), Flaw.BLURRED)
         vector, one, two, after = found(directory, b"image 0", b"image 1", b"image 2", b"next")
 
         ends = np.cumsum([len(line) for line in lines])

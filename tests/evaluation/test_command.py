@@ -19,6 +19,7 @@ from app.cli.program import app
 from app.evaluation.cache import Cache
 from app.faces.cards.card import load_card
 from app.faces.cards.operating_point import choose_operating_point
+from app.faces.permit import PhotoUse
 from app.settings import Settings
 from tests.architecture.source import ROOT
 from tests.evaluation.conftest import Command, make_folder, toy_people
@@ -171,8 +172,8 @@ def test_no_store_is_opened_and_no_photo_is_returned(
     measured: list[tuple[object, object]] = []
     measure = pool.measure_for_evaluation
 
-    def watched(stated: Any, images: Any) -> Any:
-        answers = measure(stated, images)
+    def watched(stated: Any, images: Any, use: Any) -> Any:
+        answers = measure(stated, images, use)
         measured.extend((stated, answer) for answer in answers)
         return answers
 
@@ -248,7 +249,7 @@ def test_the_real_program_with_the_default_engine_agrees_with_plain_loops(tmp_pa
     assert document["speed"]["images_a_second_a_worker"] > 0
     files = sorted((ROOT / "tests" / "images" / "people").glob("*/*.jpg"))
     with Cache(tmp_path / "c", load_card("face_recognition")) as kept:
-        vectors = [kept.find(kept.key(file.read_bytes())) for file in files]
+        vectors = [kept.find(kept.key(file.read_bytes(), PhotoUse.ENROLMENT)) for file in files]
     plain = [tuple(map(float, vector)) for vector in vectors if isinstance(vector, np.ndarray)]
     images = Images(plain, [file.parent.name for file in files], {})
     compare(document, images)

@@ -15,12 +15,13 @@ from app.evaluation import rates, resampling, scores, service
 from app.evaluation import report as document
 from app.evaluation.groups import Groups, no_groups
 from app.evaluation.image_folder import Folder, Sample
-from app.evaluation.measure_images import MeasuredImages
+from app.evaluation.measure_images import MeasuredImages, TriedImages
 from app.evaluation.pairs import ListedPairs
 from app.evaluation.provenance import state
 from app.evaluation.scores import ComparisonSource
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card, load_card, parse_card
+from app.faces.permit import PhotoUse
 from tests.evaluation import plain_loops
 from tests.evaluation.plain_loops import Images
 from tests.support.toy_engine import toy_card
@@ -135,6 +136,7 @@ def invented(metric: str, *, people: int = 13, images: int = 7, scale: float = 1
         images=len(person),
         not_acquired=Counter(),
         not_enrolled=Counter(),
+        tried=TriedImages(person, dict.fromkeys(PhotoUse, (None,) * len(person))),
         unreadable=0,
         repeated=0,
         shared=(),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 from app.faces.workers.frames import Frame, FrameError, pack, read_frame
 from app.faces.workers.messages import (
     QUALITY_NAMES,
@@ -122,11 +123,13 @@ def test_a_reply_of_another_form_is_refused(frame: Frame, keep_photo: bool) -> N
 def test_every_message_is_read_as_it_was_packed() -> None:
     start = StartRequest("a:B", {"file": "00"}, {"side": 3}, 1, 2)
     ready = ReadyReply("toy", 128, "00", (SANDBOX_PROTECTIONS[0],))
-    measure = MeasureRequest(b"image", keep_photo=True)
+    measure = MeasureRequest(b"image", keep_photo=True, use=PhotoUse.ENROLMENT)
+    probe = MeasureRequest(b"image", keep_photo=False, use=PhotoUse.PROBE)
 
     assert StartRequest.from_frame(parsed(pack(start.frame()))) == start
     assert ReadyReply.from_frame(parsed(pack(ready.frame()))) == ready
     assert MeasureRequest.from_frame(parsed(pack(measure.frame()))) == measure
+    assert MeasureRequest.from_frame(parsed(pack(probe.frame()))) == probe
 
 
 def test_a_protection_that_the_worker_does_not_confirm_is_missing() -> None:

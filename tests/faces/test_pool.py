@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from app.faces.flaws import Flaw
-from app.faces.permit import ImageStatement, Permit
+from app.faces.permit import ImageStatement, Permit, PhotoUse
 from app.faces.workers.messages import Measurement, MeasureRequest
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.process import WorkerProcess
@@ -298,14 +298,14 @@ def test_images_of_an_evaluation_need_a_statement_and_keep_no_photo(toy_pool: En
     permit: Any = Permit(grant_ids=(uuid.uuid4(),), keeps_photos=True)
     statement: Any = ImageStatement(origin="drawn for a test", agreed="yes")
 
-    (measured,) = toy_pool.measure_for_evaluation(statement, [photo])
+    (measured,) = toy_pool.measure_for_evaluation(statement, [photo], PhotoUse.PROBE)
 
     assert isinstance(measured, Measurement)
     assert measured.photo is None
     not_statements: list[Any] = [object(), permit, "drawn for a test"]
     for not_a_statement in not_statements:
         with pytest.raises(TypeError, match="no statement, no pixels"):
-            toy_pool.measure_for_evaluation(not_a_statement, [photo])
+            toy_pool.measure_for_evaluation(not_a_statement, [photo], PhotoUse.PROBE)
     with pytest.raises(TypeError, match="no permit, no pixels"):
         toy_pool.measure(statement, [photo])
     for blank in ("", "  \n"):

@@ -14,7 +14,7 @@ from app.faces.cards.card import load_card
 from app.faces.engine import Face, Pixels
 from app.faces.engines.face_recognition import FaceRecognition
 from app.faces.flaws import Flaw
-from app.faces.permit import Permit
+from app.faces.permit import Permit, PhotoUse
 from app.faces.workers import pipeline
 from app.faces.workers.messages import QUALITY_NAMES, Measurement
 from app.faces.workers.pool import MAX_PIXELS, EnginePool
@@ -126,7 +126,7 @@ def test_a_beard_covers_no_face_in_a_worker_of_the_default_engine(
 
 def test_the_measures_are_those_in_the_messages() -> None:
     assert GOOD.keys() == QUALITY_NAMES
-    assert quality.find_flaw(GOOD) is None
+    assert [quality.find_flaw(GOOD, use) for use in PhotoUse] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_the_measures_are_those_in_the_messages() -> None:
         ("glare", quality.MAX_GLARE + 0.01, Flaw.TOO_BRIGHT),
         ("eye_distance", quality.MIN_EYE_DISTANCE - 1, Flaw.TOO_SMALL),
         ("sharpness", quality.MIN_SHARPNESS / 2, Flaw.BLURRED),
-        ("yaw", quality.MAX_YAW + 0.01, Flaw.TURNED_AWAY),
-        ("yaw", -quality.MAX_YAW - 0.01, Flaw.TURNED_AWAY),
+        ("yaw", quality.MAX_YAW[PhotoUse.PROBE] + 0.01, Flaw.TURNED_AWAY),
+        ("yaw", -quality.MAX_YAW[PhotoUse.PROBE] - 0.01, Flaw.TURNED_AWAY),
         ("foreshortening", quality.MAX_FORESHORTENING + 0.01, Flaw.TURNED_AWAY),
         ("eye_shade", quality.MIN_EYE_SHADE - 0.01, Flaw.COVERED),
         ("upright", quality.MIN_UPRIGHT - 0.01, Flaw.NOT_UPRIGHT),
@@ -146,12 +146,18 @@ def test_the_measures_are_those_in_the_messages() -> None:
     ],
 )
 def test_each_limit_alone_refuses(measure: str, value: float, code: Flaw) -> None:
-    assert quality.find_flaw({**GOOD, measure: value}) is code
+    assert [quality.find_flaw({**GOOD, measure: value}, use) for use in PhotoUse] == [code, code]
+
+
+@pytest.mark.parametrize("yaw", [0.26, -0.34])
+def test_a_probe_may_show_a_face_turned_further_than_a_photo_to_enrol(yaw: float) -> None:
+    assert quality.find_flaw({**GOOD, "yaw": yaw}, PhotoUse.PROBE) is None
+    assert quality.find_flaw({**GOOD, "yaw": yaw}, PhotoUse.ENROLMENT) is Flaw.TURNED_AWAY
 
 
 @given(st.sampled_from(sorted(QUALITY_NAMES - {"yaw", "glare", "foreshortening"})), st.floats(1, 100))
 def test_a_higher_value_of_a_good_measure_is_good(measure: str, times: float) -> None:
-    assert quality.find_flaw({**GOOD, measure: GOOD[measure] * times}) is None
+    assert quality.find_flaw({**GOOD, measure: GOOD[measure] * times}, PhotoUse.ENROLMENT) is None
 
 
 @pytest.mark.parametrize("code", Flaw)

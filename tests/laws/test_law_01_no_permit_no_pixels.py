@@ -1,5 +1,6 @@
 """Law 1: no permit, no pixels. A spy at the pipe to the engine workers records the images."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from PIL import Image
 
 from app.faces.permit import Permit, Purpose
 from tests.consent.spies import change_row, count, watch_pipe
@@ -303,6 +305,21 @@ def test_two_faces_are_refused_before_either_is_embedded(service: RunningService
     assert [(one["index"], one["slug"]) for one in enrolled.json()["photos"]] == [(1, "several-faces")]
     assert (probed.status_code, probed.json()["type"]) == (422, "urn:mien:problem:several-faces")
     assert count(service.vault, "comparisons") == 0
+
+
+def test_a_bystander_in_a_probe_is_found_and_never_embedded(service: RunningService) -> None:
+    person, party, consent = service.enrolled()
+    # Pure green, 30 px wide: an embedding would end the worker.
+    with Image.open(io.BytesIO(toy_photo(1))) as photo:
+        photo.paste((0, 255, 0), (2, 0, 32, photo.height))
+        out = io.BytesIO()
+        photo.save(out, "PNG")
+
+    probed = party.verify(consent["subject_ref"], out.getvalue())
+    enrolled = enrol(person, [consent["consent_id"]], [out.getvalue()])
+
+    assert (probed.status_code, probed.json().get("decision")) == (200, "match")
+    assert (enrolled.status_code, enrolled.json()["type"]) == (422, "urn:mien:problem:several-faces")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from app.compliance import notice_facts
 from app.consent.facts import Facts
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
-from app.faces.permit import ImageStatement, Permit, Purpose
+from app.faces.permit import ImageStatement, Permit, PhotoUse, Purpose
 from app.faces.workers import pipeline
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS, EnginePool, PoolStatus
@@ -91,10 +91,12 @@ class SharedPool(EnginePool):
         self.after()
         return measured
 
-    def measure_for_evaluation(self, stated: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
+    def measure_for_evaluation(
+        self, stated: ImageStatement, images: Sequence[bytes], use: PhotoUse
+    ) -> list[Measurement | Flaw]:
         """Measure for an evaluation, between the two hooks."""
         self.before()
-        measured = self._pool.measure_for_evaluation(stated, images)
+        measured = self._pool.measure_for_evaluation(stated, images, use)
         self.after()
         return measured
 
@@ -122,9 +124,11 @@ class ToyPool(SharedPool):
         """Measure in this process."""
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
-        keep = permit.keeps_photos
+        keep, use = permit.keeps_photos, permit.use
         self.before()
-        measured = [pipeline.measure(self._engine, one, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images]
+        measured = [
+            pipeline.measure(self._engine, one, use=use, keep_photo=keep, max_pixels=MAX_PIXELS) for one in images
+        ]
         self.after()
         return measured
 

@@ -9,7 +9,9 @@ from typing import Final
 
 from app.faces.engine import Engine, Face
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 from app.faces.workers.decode import Picture, Region, UploadedPhoto
+from app.faces.workers.only_face import choose_only_face
 
 SMALL_FACE: Final = 128
 """Pixels. The networks read crops of 112 and 150 px: a smaller face would be enlarged for them."""
@@ -21,7 +23,9 @@ _MARGIN: Final = 3.0
 """Side of the part that is cut out, relative to the longer side of the face."""
 
 
-def find_region(engine: Engine, photo: UploadedPhoto, picture: Picture, face: Face | None) -> Region | Flaw | None:
+def find_region(
+    engine: Engine, photo: UploadedPhoto, picture: Picture, face: Face | None, use: PhotoUse
+) -> Region | Flaw | None:
     """Return the part of *photo* to look at; None if *picture* shows the face large enough, or none is found.
 
     Args:
@@ -29,6 +33,7 @@ def find_region(engine: Engine, photo: UploadedPhoto, picture: Picture, face: Fa
         photo: the photo.
         picture: the whole photo, reduced for the engine.
         face: the only face in *picture*, if it has one.
+        use: the use of the photo.
     """
     if face is not None:
         is_small = picture.reduction > 1 and _length(face) < SMALL_FACE
@@ -36,10 +41,10 @@ def find_region(engine: Engine, photo: UploadedPhoto, picture: Picture, face: Fa
     larger = _decode_larger(photo, picture)
     if not isinstance(larger, Picture):
         return larger
-    found = engine.search(larger.pixels)
-    if len(found) > 1:
-        return Flaw.SEVERAL_FACES
-    return _around(found[0], larger) if found else None
+    found = choose_only_face(engine.search(larger.pixels), use, reduction=larger.reduction)
+    if isinstance(found, Face):
+        return _around(found, larger)
+    return None if found is Flaw.NO_FACE else found
 
 
 def _decode_larger(photo: UploadedPhoto, picture: Picture) -> Picture | Flaw | None:

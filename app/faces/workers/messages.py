@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.faces.engine import Vector
 from app.faces.flaws import Flaw
+from app.faces.permit import PhotoUse
 from app.faces.workers.frames import Frame, FrameError
 
 MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
@@ -97,16 +98,17 @@ class MeasureRequest:
 
     image: bytes
     keep_photo: bool
+    use: PhotoUse = PhotoUse.ENROLMENT
 
     def frame(self) -> Frame:
         """Encode as a frame."""
-        return Frame({"kind": "ask", "keep_photo": self.keep_photo}, (self.image,))
+        return Frame({"kind": "ask", "keep_photo": self.keep_photo, "use": self.use}, (self.image,))
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "MeasureRequest":
         """Decode a frame."""
         (image,) = frame.blobs
-        return cls(image, frame.header.get("keep_photo") is True)
+        return cls(image, frame.header.get("keep_photo") is True, PhotoUse(frame.text("use")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
-from app.faces.permit import ImageStatement, JobOwner, Permit
+from app.faces.permit import ImageStatement, JobOwner, Permit, PhotoUse
 from app.faces.workers.messages import MAX_IMAGE_BYTES, Measurement, StartRequest
 from app.faces.workers.queue import Job, JobQueue
 from app.faces.workers.supervisor import Supervisor, SupervisorState, Term, WorkerConfig
@@ -116,9 +116,11 @@ class EnginePool:
         """
         if not isinstance(permit, Permit):
             raise TypeError("no permit, no pixels")
-        return self._measure(images, keep_photos=permit.keeps_photos, owner=permit.owner)
+        return self._measure(images, keep_photos=permit.keeps_photos, owner=permit.owner, use=permit.use)
 
-    def measure_for_evaluation(self, statement: ImageStatement, images: Sequence[bytes]) -> list[Measurement | Flaw]:
+    def measure_for_evaluation(
+        self, statement: ImageStatement, images: Sequence[bytes], use: PhotoUse
+    ) -> list[Measurement | Flaw]:
         """Measure images of an evaluation, which have a statement of their origin in place of a permit.
 
         Raises:
@@ -126,11 +128,13 @@ class EnginePool:
         """
         if not isinstance(statement, ImageStatement):
             raise TypeError("no statement, no pixels")
-        return self._measure(images, keep_photos=False, owner=JobOwner())
+        return self._measure(images, keep_photos=False, owner=JobOwner(), use=use)
 
-    def _measure(self, images: Sequence[bytes], *, keep_photos: bool, owner: JobOwner) -> list[Measurement | Flaw]:
+    def _measure(
+        self, images: Sequence[bytes], *, keep_photos: bool, owner: JobOwner, use: PhotoUse
+    ) -> list[Measurement | Flaw]:
         small = [image for image in images if len(image) <= MAX_IMAGE_BYTES]
-        job = Job(small, keep_photos=keep_photos, owner=owner)
+        job = Job(small, keep_photos=keep_photos, owner=owner, use=use)
         if small:
             self._queue.put(job)
         else:

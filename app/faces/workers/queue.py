@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from itertools import count
 
 from app.faces.flaws import Flaw
-from app.faces.permit import JobKind, JobOwner
+from app.faces.permit import JobKind, JobOwner, PhotoUse
 from app.faces.workers.messages import Measurement, MeasureRequest
 from app.kit.errors import BusyError
 
@@ -23,9 +23,11 @@ _MAX_TRIES = 2
 class Job:
     """All images of one call. A second worker continues after the last answer of the first."""
 
-    def __init__(self, images: Sequence[bytes], *, keep_photos: bool, owner: JobOwner) -> None:
+    def __init__(
+        self, images: Sequence[bytes], *, keep_photos: bool, owner: JobOwner, use: PhotoUse = PhotoUse.ENROLMENT
+    ) -> None:
         self.owner = owner
-        self._requests = [MeasureRequest(image, keep_photos) for image in images]
+        self._requests = [MeasureRequest(image, keep_photos, use) for image in images]
         self._answers: list[Measurement | Flaw] = []
         self._tries = 0
         self._outcome: Future[list[Measurement | Flaw]] = Future()

@@ -5,10 +5,10 @@ an upright face is turned by 90, 180 and 270 degrees; the turn with the most upr
 tilted is then searched again in a picture with level eyes, because YuNet misplaces the points of a tilted face.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import atan2, degrees
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,9 @@ _TILTS: Final = (45.0, -45.0)
 """Degrees that are tried if no quarter turn gives a face that is surely upright."""
 _MAX_TILT: Final = 20.0
 """Degrees between the eyes and the horizontal above which a face is searched again with level eyes."""
+
+ChooseFace: TypeAlias = Callable[[Sequence[Face]], Face | Flaw]
+"""Returns the only face of a picture (`only_face.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,27 @@ class FoundFace:
         return self.appearance["upright"]
 
 
-def find_face(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
+def find_face(engine: Engine, pixels: Pixels, choose: ChooseFace) -> FoundFace | Flaw:
     """Return the only face, upright if a turn makes it so; otherwise the flaw of the picture as it came."""
-    found = _find_upright(engine, pixels)
-    return found if isinstance(found, Flaw) else _level(engine, found)
+    found = _find_upright(engine, pixels, choose)
+    return found if isinstance(found, Flaw) else _level(engine, found, choose)
 
 
-def _find_upright(engine: Engine, pixels: Pixels) -> FoundFace | Flaw:
-    first = _look(engine, pixels)
+def _find_upright(engine: Engine, pixels: Pixels, choose: ChooseFace) -> FoundFace | Flaw:
+    first = _look(engine, pixels, choose)
     if first is Flaw.SEVERAL_FACES or _is_sure(first):
         return first
     turns = _TURNS[:1] if _is_likely(first) else _TURNS
-    seen = _only_found([first, *(_look(engine, turn(pixels, number), turns=number) for number in turns)])
+    looks = [first, *(_look(engine, turn(pixels, number), choose, turns=number) for number in turns)]
+    seen = _only_found(looks)
+    if not any(map(_is_likely, seen)) and Flaw.SEVERAL_FACES in looks:
+        return Flaw.SEVERAL_FACES  # the right turn shows another face too
     if not seen:
         return first
     best = _most_upright(seen)
     if not _is_likely(best):
-        tilted = (_look(engine, _rotate(best.pixels, angle), turns=best.turns, levelled=True) for angle in _TILTS)
+        views = (_rotate(best.pixels, angle) for angle in _TILTS)
+        tilted = (_look(engine, view, choose, turns=best.turns, levelled=True) for view in views)
         best = _most_upright([best, *_only_found(tilted)])
     if best.uprightness < MIN_UPRIGHT:
         return first
@@ -99,13 +106,13 @@ def _is_sure(found: FoundFace | Flaw) -> bool:
     return isinstance(found, FoundFace) and all(found.appearance[name] >= least for name, least in SURE.items())
 
 
-def _level(engine: Engine, found: FoundFace) -> FoundFace | Flaw:
+def _level(engine: Engine, found: FoundFace, choose: ChooseFace) -> FoundFace | Flaw:
     """Return the face as found with level eyes. A tilted face that is lost there is not described."""
     (x1, y1), (x2, y2) = found.face.eyes
     tilt = degrees(atan2(y2 - y1, x2 - x1))
     if abs(tilt) <= _MAX_TILT:
         return found
-    level = _look(engine, _rotate(found.pixels, tilt), turns=found.turns, levelled=True)
+    level = _look(engine, _rotate(found.pixels, tilt), choose, turns=found.turns, levelled=True)
     return Flaw.NOT_UPRIGHT if isinstance(level, Flaw) else level
 
 
@@ -115,8 +122,10 @@ def _is_negative(engine: Engine, found: FoundFace) -> bool:
     return engine.measure_appearance(inverted, found.face)["upright"] > found.uprightness
 
 
-def _look(engine: Engine, pixels: Pixels, *, turns: int = 0, levelled: bool = False) -> FoundFace | Flaw:
-    faces = engine.detect(pixels)
-    if len(faces) != 1:
-        return Flaw.SEVERAL_FACES if faces else Flaw.NO_FACE
-    return FoundFace(pixels, faces[0], turns, dict(engine.measure_appearance(pixels, faces[0])), levelled)
+def _look(
+    engine: Engine, pixels: Pixels, choose: ChooseFace, *, turns: int = 0, levelled: bool = False
+) -> FoundFace | Flaw:
+    face = choose(engine.detect(pixels))
+    if isinstance(face, Flaw):
+        return face
+    return FoundFace(pixels, face, turns, dict(engine.measure_appearance(pixels, face)), levelled)

@@ -132,7 +132,9 @@ def _answer(channel: Channel, engine: Engine, max_pixels: int) -> None:
         channel.send(frame)
         return
     request = messages.MeasureRequest.from_frame(frame)
-    answer = pipeline.measure(engine, request.image, keep_photo=request.keep_photo, max_pixels=max_pixels)
+    answer = pipeline.measure(
+        engine, request.image, use=request.use, keep_photo=request.keep_photo, max_pixels=max_pixels
+    )
     channel.send(answer.frame() if isinstance(answer, messages.Measurement) else messages.flaw_frame(answer))
 
 
