@@ -3,9 +3,9 @@
 Two intervals of 95 %. Wilson's takes every image for an observation of its own (Wilson 1927, without correction for
 continuity). If people have several images, it is too narrow, and a second one draws the people with replacement.
 
-Two groups are compared by a permutation test: the people of both are shared out again at random into groups of the same
-sizes, and the p-value is the share of the draws in which the two rates are at least as far apart. Images of one person
-stay together. Holm's method raises the p-values for the number of comparisons.
+Two groups are compared by a permutation test. The people of both are shared out again at random into groups of the same
+sizes. The p-value is the share of the draws in which the two rates are at least as far apart. Images of one person stay
+together. Holm's method raises the p-values for the number of comparisons.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
