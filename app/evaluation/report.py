@@ -37,6 +37,7 @@ class Results:
     points: list[Point]
     intervals: list[Intervals]
     step: float
+    stored_numbers: dict[str, Any]
     references: dict[str, Any] | None = None
     identification: list[dict[str, Any]] | None = None
 
@@ -58,6 +59,7 @@ def build_report(
         "groups": _groups(trial, acquired, results),
         "references": results.references,
         "identification": results.identification,
+        "stored_numbers": results.stored_numbers,
         "det": results.rates.curve(),
         "histograms": results.rates.histograms(),
         "settings": _settings(request, trial, results),

@@ -47,6 +47,12 @@ class ComparisonSource:
     metric: Metric
     listed: tuple[Ints, Ints, npt.NDArray[np.bool_]] | None = None
     """Listed comparisons that replace every pair: reference rows, probe rows, same person."""
+    references: Floats | None = None
+    """Vectors of the first images of the comparisons, by row, if they differ from `vectors`."""
+
+    @property
+    def _references(self) -> Floats:
+        return self.vectors if self.references is None else self.references
 
     def batches(self) -> Iterator[Batch]:
         """Yield every comparison once, always in the same order."""
@@ -58,7 +64,7 @@ class ComparisonSource:
                 yield self._block(top, left)
 
     def _block(self, top: int, left: int) -> Batch:
-        rows, columns = self.vectors[top : top + BLOCK], self.vectors[left : left + BLOCK]
+        rows, columns = self._references[top : top + BLOCK], self.vectors[left : left + BLOCK]
         matrix = distances(rows, columns, self.metric)
         if top == left:
             one, other = np.triu_indices(len(rows), k=1)
@@ -72,7 +78,7 @@ class ComparisonSource:
         size = BLOCK * 16
         for begin in range(0, len(one), size):
             part = slice(begin, begin + size)
-            pair = paired(self.vectors[one[part]], self.vectors[other[part]], self.metric)
+            pair = paired(self._references[one[part]], self.vectors[other[part]], self.metric)
             yield Batch(one[part], other[part], same[part], pair)
 
 

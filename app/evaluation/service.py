@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.evaluation import identification, references, report, resampling, scores
+from app.evaluation import identification, references, report, resampling, scores, stored_numbers
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
 from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
@@ -104,7 +104,9 @@ def compute_results(
     bounds = resampling.intervals(
         source, trial.groups, thresholds, resamples=request.resamples, seed=request.seed, progress=progress
     )
-    results = report.Results(rates, table, rows, chosen, bounds, step)
+    progress("comparing with stored numbers")
+    stored = stored_numbers.compare_stored_numbers(source, thresholds)
+    results = report.Results(rates, table, rows, chosen, bounds, step, stored)
     if source.listed is None:
         progress("comparing with several references, and with galleries")
         with_people = (source.vectors, source.person, source.metric, thresholds)

@@ -249,17 +249,19 @@ def _sealing_key(seal: Seal, table: Table, row: RowMapping) -> tuple[Owner, int]
 
 def _template_file(vault: Vault, path: str, row: RowMapping, content: bytes) -> ExportFile:
     """Return a template as a file, with the engine label that is sealed in it; the row's label may be false."""
-    weights_sha256, vector = vectors.unpack(content)
+    opened = vectors.unpack(content)
     with vault.data.read() as session:
-        engine = session.get(EngineRow, weights_sha256)
+        engine = session.get(EngineRow, opened.weights_sha256)
     row_label = template_status.TemplateEngine(engine=row["engine_id"], weights_sha256=row["weights_sha256"])
-    label, false_label = template_status.read_labels(engine, weights_sha256, row_label)
+    label, false_label = template_status.read_labels(engine, opened.weights_sha256, row_label)
     template = {
         "template_id": str(row["id"]),
         **asdict(label),
         "labelled_falsely_as": None if false_label is None else asdict(false_label),
         "warning": TEMPLATE_WARNING,
-        "vector": vector,
+        "form": opened.form,
+        "scale": opened.scale,
+        "vector": opened.vector,
     }
     return ExportFile(
         path,

@@ -126,14 +126,14 @@ def open_template(register: Register, template: SealedTemplate) -> OpenTemplate:
     except (KeyGoneError, KekError, SealError) as error:
         raise TemplateUnusableError from error
     try:
-        weights_sha256, vector = _unseal(key, template)
+        opened = _unseal(key, template)
     except SealError as error:
         log.error("a template does not open")
         raise TemplateUnusableError from error
-    if weights_sha256 != template.weights_sha256:
+    if opened.weights_sha256 != template.weights_sha256:
         log.error("a template is labelled with another engine than its own")
         raise TemplateUnusableError
-    return OpenTemplate(vector, subject_key)
+    return OpenTemplate(opened.vector, subject_key)
 
 
 def sealed_weights(vault: Vault, template: Template | SealedTemplate) -> str:
@@ -141,14 +141,18 @@ def sealed_weights(vault: Vault, template: Template | SealedTemplate) -> str:
 
     Raises:
         KeyGoneError: its key was destroyed.
-        SealError: it does not open.
+        SealError: it does not open, or a newer version made it.
     """
     key = vault.register.key(Owner.grant(template.grant_id), template.key_generation)
     return _unseal(key, template).weights_sha256
 
 
 def _unseal(key: Key, template: Template | SealedTemplate) -> vectors.LabelledVector:
-    return vectors.unpack(key.open(template.sealed, sealing_context(Template.sealed, template.id)))
+    content = key.open(template.sealed, sealing_context(Template.sealed, template.id))
+    try:
+        return vectors.unpack(content)
+    except ValueError as error:
+        raise SealError from error
 
 
 def open_photo(vault: Vault, photo: Photo) -> bytes:

@@ -3,6 +3,7 @@
 import math
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from app.comparisons.policy import Decision
 from app.faces import vectors as features
 from app.faces.cards.card import load_card
 from app.faces.engine import METRICS, Metric
+from app.faces.vectors import NumberForm
 from app.templates.policy import MAX_PHOTOS, find_odd_photos
 from app.verification.policy import decide
 
@@ -61,12 +63,61 @@ def test_the_only_photo_of_another_person_is_returned(near: list[float], place: 
     assert find_odd_photos(photos, metric="l2", threshold=0.5) == [min(place, len(near))]
 
 
-@given(vector=VECTORS.filter(lambda vector: len(vector) != 124))
-def test_a_vector_is_unpacked_as_it_was_packed(vector: tuple[float, ...]) -> None:
+@given(vector=VECTORS)
+def test_every_number_of_a_template_is_within_half_a_scale(vector: tuple[float, ...]) -> None:
     packed = features.pack(vector, weights_sha256=WEIGHTS)
+    found = features.unpack(packed)
 
-    assert features.unpack(packed) == (WEIGHTS, vector)
-    assert len(packed) == 32 + 8 * len(vector)
+    assert (found.weights_sha256, found.form, len(found.vector)) == (WEIGHTS, NumberForm.INT8, len(vector))
+    assert found.scale is not None
+    for stored, number in zip(found.vector, vector, strict=True):
+        assert abs(stored - number) <= found.scale * 0.501
+    assert features.pack(found.vector, weights_sha256=WEIGHTS) == packed, "a second rounding changes nothing"
+
+
+@pytest.mark.parametrize("vector", [(0.0, 0.0), (5e-324, 0.0), (1e300, -1e-300), (-3.4e38, 1e38)])
+def test_every_finite_vector_has_a_template(vector: tuple[float, ...]) -> None:
+    found = features.unpack(features.pack(vector, weights_sha256=WEIGHTS))
+
+    assert all(map(math.isfinite, found.vector))
+    assert [math.copysign(1, one) for one in found.vector if one] == [
+        math.copysign(1, number) for one, number in zip(found.vector, vector, strict=True) if one
+    ]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(seed=st.integers(0, 2**32), size=st.sampled_from([64, 128, 512]))
+def test_a_template_hardly_moves_a_distance(metric: Metric, seed: int, size: int) -> None:
+    """The bound is that of a rounding error of half a scale in each number, all in one direction."""
+    made = np.random.default_rng(seed).normal(size=(2, size))
+    one, other = (tuple(map(float, vector / np.linalg.norm(vector))) for vector in made)
+    stored = features.unpack(features.pack(one, weights_sha256=WEIGHTS))
+    moved = features.distance(stored.vector, other, metric=metric) - features.distance(one, other, metric=metric)
+
+    assert stored.scale is not None
+    assert abs(moved) <= stored.scale / 2 * math.sqrt(size)
+
+
+def test_a_template_of_an_older_version_is_read_as_it_was_written() -> None:
+    """Version 0.2.0 wrote a label and 64-bit numbers."""
+    vector = tuple(number / 7 for number in range(-64, 64))
+    old = bytes.fromhex(WEIGHTS) + struct.pack("<128d", *vector)
+
+    assert features.unpack(old) == (WEIGHTS, vector, NumberForm.FLOAT64, None)
+
+
+@pytest.mark.parametrize("size", [*range(1, 200), 512, 987, 4096, 8192])
+def test_no_template_has_the_length_of_an_older_one(size: int) -> None:
+    """Both older forms have a multiple of 8 bytes: 1024, or 32 and 8 for each number."""
+    assert len(features.pack((0.5,) * size, weights_sha256=WEIGHTS)) % 8 == 7
+
+
+def test_a_template_of_a_newer_version_is_refused() -> None:
+    packed = bytearray(features.pack((0.5,) * 128, weights_sha256=WEIGHTS))
+    packed[32] = 2
+
+    with pytest.raises(ValueError, match="2"):
+        features.unpack(bytes(packed))
 
 
 def test_a_vector_without_a_label_is_of_the_default_engine() -> None:
@@ -74,13 +125,10 @@ def test_a_vector_without_a_label_is_of_the_default_engine() -> None:
     vector = tuple(float(number) for number in range(128))
     card = load_card("face_recognition")
 
-    assert features.unpack(struct.pack("<128d", *vector)) == (card.weights_sha256, vector)
+    found = features.unpack(struct.pack("<128d", *vector))
+
+    assert found == (card.weights_sha256, vector, NumberForm.FLOAT64, None)
     assert (card.id, card.weights_sha256) == (features.UNLABELLED_ENGINE, features.UNLABELLED_WEIGHTS)
-
-
-def test_no_labelled_vector_has_the_length_of_an_unlabelled_one() -> None:
-    with pytest.raises(ValueError, match="124"):
-        features.pack((0.0,) * 124, weights_sha256=WEIGHTS)
 
 
 @given(vector=DIRECTED, times=st.integers(1, MAX_PHOTOS), metric=METRIC)

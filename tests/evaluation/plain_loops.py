@@ -1,6 +1,7 @@
 """Compute every number of a report with plain loops over pairs, without code of `app.evaluation`."""
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,34 @@ class Images:
             return None
         labels = sorted((self.groups[one], self.groups[other]))
         return ("" if all(len(label) == 1 for label in self.groups.values()) else "/").join(labels)
+
+
+def stored(vector: Vector) -> Vector:
+    """Round as a template does (docs/reference/test-vectors.md)."""
+    (scale,) = struct.unpack("<f", struct.pack("<f", max(abs(one) for one in vector) / 127))
+    return tuple(scale * max(-127, min(127, round(one / scale))) for one in vector)
+
+
+def stored_rates(images: Images, threshold: float) -> dict[str, Any]:
+    """Return the rates with the first image of each pair as it is and as a template keeps it."""
+    rounded = Images([stored(one) for one in images.vectors], images.people, images.groups, images.metric)
+    every = images.comparisons
+    if every is None:
+        places = range(len(images.vectors))
+        every = [(a, b, images.people[a] == images.people[b]) for a in places for b in places if a < b]
+    forms = [
+        [(same, images.distance(references[one], images.vectors[other]) < threshold) for one, other, same in every]
+        for references in (images.vectors, rounded.vectors)
+    ]
+    rates = [
+        {
+            "fmr": share(sum(match for same, match in form if not same), sum(not same for same, _ in form)),
+            "fnmr": share(sum(not match for same, match in form if same), sum(same for same, _ in form)),
+        }
+        for form in forms
+    ]
+    changed = sum(one != other for one, other in zip(*forms, strict=True))
+    return {"threshold": threshold, "float64": rates[0], "int8": rates[1], "changed_decisions": changed}
 
 
 def share(part: int, whole: int) -> float:

@@ -37,7 +37,7 @@ def near(value: float) -> Any:
 
 def as_rates(found: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its numbers ready for comparison."""
-    plain_ones = {"threshold", "false_matches", "references"}
+    plain_ones = {"threshold", "false_matches", "references", "changed_decisions"}
     return {
         name: value
         if name in plain_ones or value is None
@@ -69,6 +69,11 @@ def compare(document: dict[str, Any], images: Images) -> None:
     for one in document["at"]:
         expected = as_rates(plain_loops.row(images, one["threshold"]))
         assert {name: one[name] for name in expected} == expected
+    for stored in document["stored_numbers"]["at"]:
+        assert stored == as_rates(plain_loops.stored_rates(images, stored["threshold"]))
+    assert {one["threshold"] for one in document["stored_numbers"]["at"]} == {
+        one["threshold"] for one in document["at"]
+    }
     on_card = {row["threshold"] for row in found["table"]}
     assert {row["threshold"] for row in found["ci95_by_person"]} == {
         one["threshold"] for one in document["at"]

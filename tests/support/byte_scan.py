@@ -60,8 +60,8 @@ def spelled(value: bytes) -> Iterator[bytes]:
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-LABEL_BYTES = 32
-"""Length of a template's label, a hash before its numbers."""
+TEMPLATE_HEADER = struct.Struct("<32sBHf")
+"""Start of a template: label, version, dimensions, scale. 8-bit integers follow."""
 
 
 @dataclass
@@ -88,8 +88,10 @@ class Needles:
         return self.raw(name, one.bytes, one.bytes_le).text(name, str(one)).text(name, one.hex)
 
     def vector(self, name: str, vector: Sequence[float]) -> "Needles":
-        """Search for a whole template, in either width and byte order, and for its first number as text."""
-        packed = (struct.pack(f"{order}{len(vector)}{width}", *vector) for order in "<>" for width in "fd")
+        """Search for a whole template, in each width and byte order, and for its first number as text."""
+        packed = [struct.pack(f"{order}{len(vector)}{width}", *vector) for order in "<>" for width in "fd"]
+        scale = max(map(abs, vector)) / 127
+        packed.append(struct.pack(f"{len(vector)}b", *(round(one / scale) for one in vector)))
         return self.raw(name, *packed).text(name, repr(float(vector[0])))
 
     def photo(self, name: str, photo: bytes) -> "Needles":
@@ -259,5 +261,10 @@ def openable(database: Path, keys: Iterable[LiveKey]) -> dict[tuple[str, UUID], 
 
 def template_vectors(opened: dict[tuple[str, UUID], bytes]) -> list[tuple[float, ...]]:
     """Return the vectors in a result of `openable`."""
-    numbers = [plain[LABEL_BYTES:] for (table, _), plain in opened.items() if table == "templates"]
-    return [struct.unpack(f"<{len(one) // 8}d", one) for one in numbers]
+    found = []
+    for plain in (plain for (table, _), plain in opened.items() if table == "templates"):
+        _, version, dimensions, scale = TEMPLATE_HEADER.unpack_from(plain)
+        assert version == 1
+        integers = struct.unpack_from(f"{dimensions}b", plain, TEMPLATE_HEADER.size)
+        found.append(tuple(scale * one for one in integers))
+    return found

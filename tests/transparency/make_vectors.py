@@ -8,11 +8,14 @@ import base64
 import copy
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -128,10 +131,52 @@ def seals() -> dict[str, Any]:
     }
 
 
+def templates() -> dict[str, Any]:
+    """Return the vectors of templates: numbers, the bytes that they become, and the numbers that the bytes mean."""
+    label = hashlib.sha256(b"weights").digest()
+    wave = [round(math.sin(number) / 8, 6) for number in range(128)]
+    inputs = {
+        "one number": [0.5],
+        "largest number negative": [-1.27, 0.64, 0.0],
+        "halves are rounded to even": [127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5],
+        "128 numbers": wave,
+        "1/127 is rounded to 32 bits": [1.0, 0.1, -0.1],
+        "smaller than the smallest scale": [2.0**-126, -(2.0**-130)],
+        "larger than the largest scale": [1e300, -1e300, 1.0],
+    }
+    cases = [_template_case(name, label, numbers) for name, numbers in inputs.items()]
+    older = label + struct.pack("<128d", *wave)
+    found = [*cases, {"name": "64-bit numbers (version 0.2.0)", "reads": True, "template": older.hex(), "vector": wave}]
+    newer = bytearray.fromhex(cases[3]["template"])
+    newer[32] = 2
+    changes = [("a newer version", bytes(newer)), ("more dimensions than numbers", _longer(cases[3]["template"]))]
+    found += [{"name": name, "reads": False, "template": raw.hex(), "vector": wave} for name, raw in changes]
+    return {"weights_sha256": label.hex(), "cases": found}
+
+
+def _template_case(name: str, label: bytes, numbers: list[float]) -> dict[str, Any]:
+    """Encode *numbers* by the published rule, in exact fractions up to the scale."""
+    limits = Fraction(2) ** -126, (2 - Fraction(2) ** -23) * Fraction(2) ** 127
+    exact = min(max(max(abs(Fraction(one)) for one in numbers) / 127, limits[0]), limits[1])
+    scale = float(np.float32(float(exact)))
+    integers = [max(-127, min(127, round(Fraction(one) / Fraction(scale)))) for one in numbers]
+    padding = bytes(-len(numbers) % 8)
+    raw = label + b"\x01" + struct.pack("<Hf", len(numbers), scale) + struct.pack(f"{len(numbers)}b", *integers)
+    content = {"input": numbers, "scale": scale, "integers": integers, "vector": [scale * one for one in integers]}
+    return {"name": name, "reads": True, "template": (raw + padding).hex(), **content}
+
+
+def _longer(template: str) -> bytes:
+    changed = bytearray.fromhex(template)
+    changed[33] += 8
+    return bytes(changed)
+
+
 def save(folder: Path = FOLDER) -> None:
-    """Write the two files."""
+    """Write the three files."""
     folder.mkdir(exist_ok=True)
-    for name, content in (("receipts.json", receipts()), ("seals.json", seals())):
+    contents = {"receipts.json": receipts(), "seals.json": seals(), "templates.json": templates()}
+    for name, content in contents.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

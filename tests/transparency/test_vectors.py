@@ -22,6 +22,7 @@ from tests.transparency.make_vectors import FOLDER, save
 
 RECEIPTS = json.loads((FOLDER / "receipts.json").read_text("utf-8"))
 SEALS = json.loads((FOLDER / "seals.json").read_text("utf-8"))
+TEMPLATES = json.loads((FOLDER / "templates.json").read_text("utf-8"))
 
 
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -37,12 +38,14 @@ def test_the_script_gives_the_stated_results_without_our_code(tmp_path: Path) ->
     done = check(tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(RECEIPTS["cases"]) + len(SEALS["cases"])
+    assert len(done.stdout.splitlines()) == sum(len(content["cases"]) for content in (RECEIPTS, SEALS, TEMPLATES))
     assert "DIFFERENT" not in done.stdout
 
 
 @pytest.mark.service
-@pytest.mark.parametrize(("file", "stated"), [("receipts.json", "valid"), ("seals.json", "opens")])
+@pytest.mark.parametrize(
+    ("file", "stated"), [("receipts.json", "valid"), ("seals.json", "opens"), ("templates.json", "reads")]
+)
 def test_the_script_notices_a_wrong_statement(tmp_path: Path, file: str, stated: str) -> None:
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
     content = json.loads((tmp_path / file).read_text("utf-8"))
@@ -80,11 +83,27 @@ def test_the_program_unwraps_the_key_and_opens_the_seals() -> None:
             opened.append(False)
         else:
             opened.append(True)
-            weights, vector = vectors.unpack(plain)
-            assert (weights, list(vector)) == (SEALS["template"]["weights_sha256"], SEALS["template"]["vector"])
+            found = vectors.unpack(plain)
+            assert found.weights_sha256 == SEALS["template"]["weights_sha256"]
+            assert list(found.vector) == SEALS["template"]["vector"]
 
     assert opened == [case["opens"] for case in SEALS["cases"]]
     assert (kek.id, owner.digest.hex(), context) == (SEALS["kek_id"], wrapped["owner"], wrapped["context"])
+
+
+@pytest.mark.parametrize("case", TEMPLATES["cases"], ids=lambda case: str(case["name"]))
+def test_the_program_gives_the_stated_result_for_a_template(case: dict[str, Any]) -> None:
+    raw = bytes.fromhex(case["template"])
+    if not case["reads"]:
+        with pytest.raises(ValueError, match=r"."):
+            vectors.unpack(raw)
+        return
+    found = vectors.unpack(raw)
+
+    assert (found.weights_sha256, list(found.vector)) == (TEMPLATES["weights_sha256"], case["vector"])
+    assert found.scale == case.get("scale")
+    if "input" in case:
+        assert vectors.pack(case["input"], weights_sha256=TEMPLATES["weights_sha256"]) == raw
 
 
 def test_contexts_of_the_vectors_are_those_of_the_program() -> None:
@@ -95,8 +114,9 @@ def test_contexts_of_the_vectors_are_those_of_the_program() -> None:
     assert named["another column"] == sealing_context(Photo.sealed, row)
 
 
-def test_vectors_of_seals_are_made_the_same_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["seals.json", "templates.json"])
+def test_vectors_are_made_the_same_again(tmp_path: Path, file: str) -> None:
     """Those of receipts hold a notice, and change with its text; the published ones stay valid."""
     save(tmp_path)
 
-    assert (tmp_path / "seals.json").read_bytes() == (FOLDER / "seals.json").read_bytes()
+    assert (tmp_path / file).read_bytes() == (FOLDER / file).read_bytes()
