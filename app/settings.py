@@ -18,7 +18,8 @@ UNNAMED = "not named: MIEN_CONTROLLER_NAME is not set"
 """The controller in `live` without `MIEN_CONTROLLER_NAME`."""
 
 THREE_YEARS = timedelta(days=3 * 365)
-_CUSTOM = "onnx:"
+_CUSTOM = {"onnx", "fused"}
+"""Kinds of an operator's engine: one network, or two."""
 
 
 def _parse_days(value: object) -> object:
@@ -52,10 +53,12 @@ def _check_text(value: str) -> str:
 
 
 def _check_engine(value: str) -> str:
-    if value in {"face_recognition", "sface"} or (value.startswith(_CUSTOM) and value != _CUSTOM and "\0" not in value):
+    kind, _, path = value.partition(":")
+    if value in {"face_recognition", "sface"} or (kind in _CUSTOM and path and "\0" not in path):
         return value
     msg = (
-        "give face_recognition, sface, or onnx: and the path of a card of your own (docs/how-to/use-your-own-engine.md)"
+        "give face_recognition, sface, or onnx: or fused: and the path of a card of your own "
+        "(docs/how-to/use-your-own-engine.md)"
     )
     raise ValueError(msg)
 
@@ -115,7 +118,7 @@ class Settings(BaseSettings):
     """Seconds that a writer waits for another, and a checkpoint for readers."""
 
     engine: Annotated[str, AfterValidator(_check_engine)] = "face_recognition"
-    """`face_recognition`, `sface`, or `onnx:` and the path of the card of a custom engine."""
+    """`face_recognition`, `sface`, or `onnx:` or `fused:` and the path of the card of a custom engine."""
     engine_workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that measure faces, one job at a time in each. About one for each core."""
     engine_queue: Annotated[int, Field(ge=0, le=1000)] = 16
@@ -134,6 +137,11 @@ class Settings(BaseSettings):
     """Whether all pairs together or every labelled group must meet the target. Default: every group, with labels."""
     superseded_template_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """Days until templates of a replaced engine end."""
+
+    enrol_photos: Annotated[int, Field(ge=1, le=5)] = 2
+    """Photos that an enrolment asks for. Fewer are accepted; the answer tells the gain from more."""
+    identification_photos: Annotated[int, Field(ge=1, le=5)] = 3
+    """The same, for an enrolment with a consent to identification."""
 
     max_photo_bytes: Bytes = 12 * MIB
     max_enrolment_bytes: Bytes = 61 * MIB
@@ -246,7 +254,13 @@ class Settings(BaseSettings):
     @property
     def custom_card(self) -> Path | None:
         """The card of a custom engine; None with a shipped engine."""
-        return Path(self.engine.removeprefix(_CUSTOM)) if self.engine.startswith(_CUSTOM) else None
+        _, _, path = self.engine.partition(":")
+        return Path(path) if path else None
+
+    @property
+    def engine_kind(self) -> str:
+        """`onnx` or `fused` with a custom engine; else the engine's name."""
+        return self.engine.partition(":")[0]
 
     @property
     def register_dir(self) -> Path:

@@ -114,6 +114,8 @@ def enrol(demo: DemoState, person: Person, names: Sequence[str]) -> None:
     form = enrolment_form(person.consent_id, photos)
     enrolled = person.client.call("POST", "/v1/me/enrolments", form, expect=201).json()
     demo.add_identifier(f"enrolment_id of {person.name}", enrolled["enrolment_id"])
+    if enrolled["more_photos"] is not None:
+        demo.narrator.note(enrolled["more_photos"]["in_words"])
 
 
 def enrol_ada(demo: DemoState) -> None:

@@ -21,7 +21,21 @@ PHOTO: Example = {
         "mouth_visible": 7.9,
     },
 }
-ENROLLED: Example = {"enrolment_id": ENROLMENT_ID, "engine": ENGINE, "photos": [PHOTO]}
+ENROLLED: Example = {
+    "enrolment_id": ENROLMENT_ID,
+    "engine": ENGINE,
+    "photos": [PHOTO],
+    "more_photos": {
+        "photos": 1,
+        "asked_for": 2,
+        "fnmr": 0.085,
+        "more_photos": 2,
+        "fnmr_with_more": 0.025,
+        "at_fmr": 0.001,
+        "trial": "LFW, people with enough images",
+        "in_words": "You enrolled 1 photo. This service asks for 2. …",
+    },
+}
 ENROLMENT: Example = {
     "enrolment_id": ENROLMENT_ID,
     "enrolled_on": "2026-11-23",

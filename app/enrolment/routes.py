@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
-from app.enrolment import examples, service
+from app.enrolment import examples, more_photos, service
 from app.faces.flaws import PHOTO_REFUSALS
 from app.kit.errors import BusyError, NotFoundError
 from app.subjects.routes import Me
@@ -61,6 +61,25 @@ class PhotoOut(BaseModel):
     quality: dict[str, float]
 
 
+class MorePhotosOut(BaseModel):
+    """Error rates with the enrolled number of photos and with more, in the trial on the engine's card."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    photos: int
+    """Photos of this enrolment."""
+    asked_for: int
+    """Photos that this service asks for. Fewer are accepted."""
+    fnmr: float
+    """Share of attempts in which the person was not recognised, with this number of photos."""
+    more_photos: int
+    fnmr_with_more: float
+    at_fmr: float
+    """False match rate of both figures: of those in the trial, the nearest to the rate in force."""
+    trial: str
+    in_words: str
+
+
 class EnrolledOut(BaseModel):
     """A finished enrolment."""
 
@@ -69,6 +88,8 @@ class EnrolledOut(BaseModel):
     enrolment_id: UUID
     engine: str
     photos: list[PhotoOut]
+    more_photos: MorePhotosOut | None = None
+    """Gain from another photo; null if the engine's card has no figures for it."""
 
 
 class LabelOut(BaseModel):
@@ -154,15 +175,23 @@ def enrol_photos(
 ) -> EnrolledOut:
     """Enrol your own photos.
 
-    Send one to five photos of you alone; several give fewer errors. Each consent gets its own template, which replaces
-    an older one. If a photo cannot be used, nothing is kept, and `photos` lists the reason and the next step. The
-    service deletes the photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
+    Send one to five photos of you alone; several give fewer errors. `more_photos` in the answer has the number that the
+    service asks for, and the gain from another one. Each consent gets its own template, which replaces an older one. If
+    a photo cannot be used, nothing is kept, and `photos` lists the reason and the next step. The service deletes the
+    photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
     """
     images = [image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos]
 
     def enrolled_out(result: service.EnrolmentResult) -> EnrolledOut:
         qualities = [PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)]
-        return EnrolledOut(enrolment_id=result.enrolment_id, engine=engine.card.id, photos=qualities)
+        asked_for = more_photos.count_asked_for(settings, result.purposes)
+        advice = more_photos.advise(engine, photos=len(images), asked_for=asked_for)
+        return EnrolledOut(
+            enrolment_id=result.enrolment_id,
+            engine=engine.card.id,
+            photos=qualities,
+            more_photos=None if advice is None else MorePhotosOut.model_validate(advice),
+        )
 
     def enrol_photos(keep: Keep[EnrolledOut]) -> EnrolledOut:
         result = service.enrol(

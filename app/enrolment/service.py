@@ -41,6 +41,8 @@ class EnrolmentResult:
 
     enrolment_id: UUID
     qualities: list[Mapping[str, float]]
+    purposes: frozenset[Purpose]
+    """Purposes of the consents."""
 
 
 @operation("enrolment")
@@ -136,7 +138,8 @@ def _commit(
     for grant_id in emptied - {grant.id for grant in grants}:
         change.issue(Owner.grant(grant_id))
     store.drop_old_keys_after_commit(change)
-    return EnrolmentResult(enrolment_id, [photo.quality for photo in measured])
+    purposes = frozenset(grant.purpose for grant in grants)
+    return EnrolmentResult(enrolment_id, [photo.quality for photo in measured], purposes)
 
 
 @operation("deleting an enrolment")

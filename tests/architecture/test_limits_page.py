@@ -21,6 +21,7 @@ NO_BUDGETS = {
     "the transparency log": {"log_interval", "log_padding", "log_noise"},
     "the operator's own work": {"key_overlap_hours", "sweep_interval_s"},
     "the decision": {"target_fmr"},
+    "advice to the subject": {"enrol_photos", "identification_photos"},
 }
 """Settings with a number that bounds no use, by what they are about."""
 NOT_OF_STRANGERS = {

@@ -52,7 +52,7 @@ def test_each_of_several_consents_gets_its_own_template(service: RunningService)
     body = answer.json()
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
-    assert (set(body), body["engine"]) == ({"enrolment_id", "engine", "photos"}, "toy")
+    assert (set(body), body["engine"]) == ({"enrolment_id", "engine", "photos", "more_photos"}, "toy")
     assert [photo["index"] for photo in body["photos"]] == [0, 1]
     assert all(photo["quality"] for photo in body["photos"])
     (listed,) = enrolments(person)

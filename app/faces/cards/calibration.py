@@ -55,6 +55,25 @@ class ByOrigin(NamedTuple):
         return max(self.rates, key=lambda group: self.rates[group])
 
 
+class ReferenceRow(BaseModel):
+    """Error rates with a number of enrolled photos."""
+
+    model_config = ConfigDict(frozen=True)
+
+    references: int
+    fnmr_of_mean: dict[float, float]
+    """False non-match rate with the mean of the photos as the reference, by false match rate."""
+
+
+class ReferenceTrial(BaseModel):
+    """Error rates by the number of enrolled photos, in a named trial."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: str
+    rows: tuple[ReferenceRow, ...]
+
+
 def _by_threshold(points: tuple[CalibrationPoint, ...]) -> tuple[CalibrationPoint, ...]:
     return tuple(sorted(points, key=lambda point: point.threshold))
 
@@ -72,6 +91,8 @@ class Calibration(BaseModel):
     intervals: Annotated[tuple[Interval, ...], Field(validation_alias="ci95_by_person")]
     fmr_by_origin: dict[str, Any] | None = None
     """A second trial, of people of several origins: ``thresholds`` maps a threshold to each group's FMR."""
+
+    references: ReferenceTrial | None = None
 
     @property
     def lowest_fmr(self) -> float:
