@@ -66,8 +66,8 @@ ENGINES = {
     "sface": "app.faces.engines.onnx:OnnxEngine",
 }
 """By the setting `MIEN_ENGINE`; imported in the engine workers only."""
-CUSTOM_ENGINE = ENGINES["sface"]
-"""Runs a network that the operator supplies."""
+CUSTOM_ENGINES = {"onnx": ENGINES["sface"], "fused": "app.faces.engines.fused:FusedNetworks"}
+"""By the kind in `MIEN_ENGINE`: they run networks that the operator supplies."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -106,7 +106,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     """
     card = use_converted(select_card(settings, calibrated=calibrated), settings.data_dir)
     pool = EnginePool(
-        engine=ENGINES[settings.engine] if settings.custom_card is None else CUSTOM_ENGINE,
+        engine=(ENGINES | CUSTOM_ENGINES)[settings.engine_kind],
         card=card,
         workers=settings.engine_workers,
         queue=settings.engine_queue,

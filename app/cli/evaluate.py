@@ -66,7 +66,9 @@ MostImages = Annotated[int, typer.Option("--most-images", min=1, help="Most imag
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing report.")]
 Calibrate = Annotated[
     bool,
-    typer.Option("--calibrate", help="Seal the results as the calibration of your own engine (MIEN_ENGINE=onnx:)."),
+    typer.Option(
+        "--calibrate", help="Seal the results as the calibration of your own engine (MIEN_ENGINE=onnx: or fused:)."
+    ),
 ]
 KeepCache = Annotated[bool, typer.Option("--keep-cache", help="Keep the measurements at the end.")]
 
@@ -121,7 +123,7 @@ def _check_calibration(settings: Settings, pairs: Path | None) -> None:
     """Refuse a run that cannot be a calibration before anything is measured."""
     if settings.custom_card is None:
         raise typer.BadParameter(
-            f"--calibrate: {settings.engine} ships with its calibration; it is for MIEN_ENGINE=onnx:PATH"
+            f"--calibrate: {settings.engine} ships with its calibration; it is for MIEN_ENGINE=onnx:PATH or fused:PATH"
         )
     if pairs is not None:
         raise typer.BadParameter("--calibrate: a calibration needs every pair of images; leave out --pairs")

@@ -48,10 +48,27 @@ def write_card(
     return card
 
 
+def write_fused_card(folder: Path, weights: Sequence[float] = (0.7, 0.3), **changes: Any) -> Path:
+    """Write a card that fuses `sface` with SFace on another crop, and return its path."""
+    own = write_card(folder, network_input={**INPUT, "alignment": "box"})
+    document = {
+        "id": "pair",
+        "engine": "SFace twice",
+        "default_target_fmr": 1e-4,
+        "networks": [
+            {"card": name, "weight": weight} for name, weight in zip(("sface", own.name), weights, strict=True)
+        ],
+    }
+    card = folder / "fused.json"
+    card.write_text(json.dumps(document | changes), "utf-8")
+    return card
+
+
 def settings_with(card: Path, **changes: Any) -> Settings:
-    """Return the settings of a service that runs the network of *card*."""
+    """Return the settings of a service that runs the networks of *card*."""
     root = card.parent.parent / "service"
-    return Settings(engine=f"onnx:{card}", data_dir=root / "data", keys_dir=root / "keys", **changes)
+    kind = "fused" if card.name == "fused.json" else "onnx"
+    return Settings(engine=f"{kind}:{card}", data_dir=root / "data", keys_dir=root / "keys", **changes)
 
 
 def calibrate(card: Path, **changes: Any) -> Settings:

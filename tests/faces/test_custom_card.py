@@ -198,9 +198,9 @@ def test_a_network_may_contain_the_word_location(folder: Path) -> None:
     assert select_card(settings_with(card), calibrated=False)
 
 
-@pytest.mark.parametrize("named", ["", "dlib", "onnx", "onnx:", "ONNX:card.json", "onnx:a\0b"])
+@pytest.mark.parametrize("named", ["", "dlib", "onnx", "onnx:", "ONNX:card.json", "onnx:a\0b", "fused:", "fused"])
 def test_the_setting_must_name_an_engine_or_a_card(named: str) -> None:
-    with pytest.raises(ValueError, match="onnx: and the path of a card"):
+    with pytest.raises(ValueError, match="onnx: or fused: and the path of a card"):
         Settings(engine=named)
 
 

@@ -20,7 +20,7 @@ from app.faces.workers import pipeline, worker
 from app.faces.workers.frames import Frame, FrameError
 from app.faces.workers.messages import START_REFUSALS, Measurement, parse_reply
 from app.faces.workers.pool import MAX_PIXELS, EnginePool
-from app.main import CUSTOM_ENGINE, create_engine
+from app.main import CUSTOM_ENGINES, create_engine
 from tests.faces.conftest import distance, pool_of
 from tests.faces.custom_networks import INPUT, POOLED, calibrate, network, settings_with, write_card
 from tests.support.service_fixture import SharedPool, enrol, serving
@@ -47,7 +47,7 @@ NEGATIVE_IF_DARK = {**INPUT, "mean": [100, 100, 100]}
 def load_uncalibrated(path: Path) -> OnnxEngine:
     """Load the network of a card as a worker does, in this process."""
     card = select_card(settings_with(path), calibrated=False)
-    engine = worker.load_engine(CUSTOM_ENGINE, card.digests, card.settings)
+    engine = worker.load_engine(CUSTOM_ENGINES["onnx"], card.digests, card.settings)
     assert isinstance(engine, OnnxEngine)
     return engine
 
@@ -190,7 +190,7 @@ def test_a_network_that_does_not_fit_its_card_is_refused(
 ) -> None:
     card = select_card(calibrate(write_card(tmp_path / "own", raw, **changes)))
     with pytest.raises(worker.RefusedError, match=code), worker.refuse_on_error():
-        pipeline.warm_up(worker.load_engine(CUSTOM_ENGINE, card.digests, card.settings), MAX_PIXELS)
+        pipeline.warm_up(worker.load_engine(CUSTOM_ENGINES["onnx"], card.digests, card.settings), MAX_PIXELS)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
 from app.faces.workers.converted_network import use_converted
-from app.main import CUSTOM_ENGINE, ENGINES
-from tests.faces.custom_networks import calibrate, write_card
+from app.main import CUSTOM_ENGINES, ENGINES
+from tests.faces.custom_networks import calibrate, write_card, write_fused_card
 from tests.support import toy_engine
 from tests.support.toy_faces import toy_photo
 
@@ -36,7 +36,7 @@ class Case:
         return picture.pixels
 
 
-@pytest.fixture(scope="module", params=["toy", *ENGINES, "converted", "custom"])
+@pytest.fixture(scope="module", params=["toy", *ENGINES, "converted", "custom", "fused"])
 def case(
     request: pytest.FixtureRequest, image: Callable[[str], bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Case:
@@ -58,8 +58,9 @@ def case(
         loaded = Case(ENGINES[card.id], card, photos)
     else:
         # SFace as the network of an operator.
-        settings = calibrate(write_card(tmp_path_factory.mktemp("custom") / "own"))
-        loaded = Case(CUSTOM_ENGINE, select_card(settings), photos)
+        write = write_card if request.param == "custom" else write_fused_card
+        settings = calibrate(write(tmp_path_factory.mktemp("custom") / "own"))
+        loaded = Case(CUSTOM_ENGINES[settings.engine_kind], select_card(settings), photos)
     decode.harden()
     return loaded
 

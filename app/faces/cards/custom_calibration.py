@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.faces.cards.calibration import Calibration
-from app.faces.cards.custom_card import HELP, CustomEngine, CustomEngineError, canonical, read_custom_engine, read_text
+from app.faces.cards.custom_card import HELP, CustomEngineError, OperatorEngine, canonical, read_text
+from app.faces.cards.read_engine import read_engine
 from app.faces.permit import PeopleAgreed
 from app.kit.files import fsync
 from app.settings import Settings
@@ -74,9 +75,9 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
         CustomEngineError: the settings name a shipped engine, the card or network changed during the evaluation, or the
             trial is too small to support any rate.
     """
-    if settings.custom_card is None:
+    engine = read_engine(settings)
+    if engine is None:
         raise CustomEngineError(f"{settings.engine} ships with its calibration; only your own engine needs one {HELP}")
-    engine = read_custom_engine(settings.custom_card)
     if (evaluation["engine"]["id"], evaluation["weights_sha256"]) != (engine.engine_id, engine.label_sha256):
         raise CustomEngineError(f"{engine.path}: it changed while the images were measured; {_MAKE_ONE}")
     if Calibration.model_validate(evaluation["calibration"]).lowest_fmr >= 1:
@@ -87,7 +88,7 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
     content = {
         "form": FORM,
         "engine": engine.engine_id,
-        "weights_sha256": engine.custom_card.weights_sha256,
+        "weights_sha256": engine.weights_sha256,
         "pipeline_sha256": engine.pipeline_sha256,
         **_machine_properties(),
         "date": evaluation["date"],
@@ -101,7 +102,7 @@ def seal_calibration(evaluation: Mapping[str, Any], *, settings: Settings) -> Pa
     return path
 
 
-def open_calibration(engine: CustomEngine, settings: Settings) -> dict[str, Any]:
+def open_calibration(engine: OperatorEngine, settings: Settings) -> dict[str, Any]:
     """Return the sealed calibration of an operator's network.
 
     Raises:
@@ -114,7 +115,7 @@ def open_calibration(engine: CustomEngine, settings: Settings) -> dict[str, Any]
     content = {name: value for name, value in sealed.items() if name != "seal"}
     if not hmac.compare_digest(_seal(content, _read_key(settings.register_dir)), sealed["seal"]):
         raise CustomEngineError(f"{path}: it was changed, or not made by this service; {_MAKE_ONE}")
-    if content["weights_sha256"] != engine.custom_card.weights_sha256:
+    if content["weights_sha256"] != engine.weights_sha256:
         raise CustomEngineError(f"{path}: it belongs to another network; {_MAKE_ONE}")
     if (content["engine"], content["pipeline_sha256"]) != (engine.engine_id, engine.pipeline_sha256):
         raise CustomEngineError(f"{path}: it belongs to other settings than the card's; {_MAKE_ONE}")

@@ -8,10 +8,11 @@ import hashlib
 import json
 import mmap
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +23,7 @@ from app.kit.text import ReadableText, to_utf8
 
 HELP: Final = "(docs/how-to/use-your-own-engine.md)"
 MAX_CARD_BYTES: Final = 64 * 1024
-_FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _BASE: Final = "sface"
 """Shipped engine whose detector and alignment a custom network uses."""
 _EXTERNAL_WEIGHTS: Final = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
@@ -38,11 +39,13 @@ class CustomEngineError(OperatorError):
     """An operator's network cannot be used. The message has the reason and the next step."""
 
 
-class _CardPart(BaseModel):
+class CardPart(BaseModel):
+    """A part of an operator's card. An unknown member is refused, so that no misspelt one is ignored."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class NetworkInput(_CardPart):
+class NetworkInput(CardPart):
     """Input of the network. Another value of any member changes the vectors and needs a new calibration."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
@@ -60,30 +63,73 @@ class NetworkInput(_CardPart):
     detect_score: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
-class CustomCard(_CardPart):
-    """The operator's description of a network."""
+class OperatorCard(CardPart):
+    """Fields that each card of an operator has."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
     engine: Text
     """Name for people to read."""
+    default_target_fmr: Annotated[float, Field(gt=0, lt=1)]
+
+
+CardKind = TypeVar("CardKind", bound=OperatorCard)
+
+
+class CustomCard(OperatorCard):
+    """The operator's description of a network."""
+
     licence: Text
     training_data: Text
     depicted_people_agreed: bool
-    weights: Annotated[str, Field(pattern=_FILE_NAME)]
+    weights: Annotated[str, Field(pattern=FILE_NAME)]
     """File name of the network, beside the card."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     dimensions: Annotated[int, Field(ge=1, le=4096)]
     metric: Metric
-    default_target_fmr: Annotated[float, Field(gt=0, lt=1)]
     settings: NetworkInput
 
 
 @dataclass(frozen=True, slots=True)
-class CustomEngine:
-    """A custom card whose network was checked."""
+class OperatorEngine(ABC):
+    """An engine of the operator: a card whose networks were checked."""
 
     path: Path
-    custom_card: CustomCard
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The id on the operator's card."""
+
+    @property
+    @abstractmethod
+    def weights_sha256(self) -> str:
+        """SHA-256 of the network, or of the hashes of several."""
+
+    @property
+    @abstractmethod
+    def pipeline_sha256(self) -> str:
+        """SHA-256 of everything, besides the networks, that a vector depends on."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the public document of the engine, without a calibration."""
+
+    @abstractmethod
+    def worker_settings(self) -> dict[str, Any]:
+        """Return settings for the worker that are not public, such as paths."""
+
+    @property
+    def engine_id(self) -> str:
+        """Id of the card and the start of `pipeline_sha256`: other settings make another engine."""
+        return f"{self.name}@{self.pipeline_sha256[:12]}"
+
+    @property
+    def label_sha256(self) -> str:
+        """SHA-256 of the networks' hash and `pipeline_sha256`; templates carry it as `weights_sha256`.
+
+        The same network gives other numbers with other settings, so the file's hash alone is not enough.
+        """
+        return hashlib.sha256(f"{self.weights_sha256}{self.pipeline_sha256}".encode()).hexdigest()
 
     def build_card(self, sealed: Mapping[str, Any] | None) -> Card:
         """Return the engine's card.
@@ -91,29 +137,34 @@ class CustomEngine:
         Args:
             sealed: the sealed calibration; without one the card supports no false match rate.
         """
-        custom, base = self.custom_card, load_card(_BASE)
-        document = {
-            **custom.model_dump(mode="json", exclude={"weights_sha256"}),
-            "id": self.engine_id,
-            "pipeline": self._pipeline(),
-            "files": self._files(base),
-        }
+        document = {**self.describe(), "id": self.engine_id}
         if sealed is not None:
             document |= {name: sealed[name] for name in ("statement", "calibration")}
             document["calibrated"] = {name: sealed[name] for name in ("date", "opencv", "machine")}
         card = parse_card(document, calibrated=sealed is not None)
-        location = {"directory": str(self.path.parent.absolute()), "label_sha256": self.label_sha256}
         return replace(
             card,
             weights_sha256=self.label_sha256,
-            settings={**card.settings, **location},
+            settings={**card.settings, **self.worker_settings(), "label_sha256": self.label_sha256},
             document={**card.document, "weights_sha256": self.label_sha256},
         )
 
+
+@dataclass(frozen=True, slots=True)
+class CustomEngine(OperatorEngine):
+    """One network of the operator."""
+
+    custom_card: CustomCard
+
     @property
-    def engine_id(self) -> str:
-        """Id of the card and the start of `pipeline_sha256`: other settings make another engine."""
-        return f"{self.custom_card.id}@{self.pipeline_sha256[:12]}"
+    def name(self) -> str:
+        """The id on the card."""
+        return self.custom_card.id
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the network."""
+        return self.custom_card.weights_sha256
 
     @property
     def pipeline_sha256(self) -> str:
@@ -123,13 +174,14 @@ class CustomEngine:
         fields = custom.model_dump(mode="json", include={"settings", "dimensions", "metric"})
         return hashlib.sha256(canonical({**fields, "files": shipped_files})).hexdigest()
 
-    @property
-    def label_sha256(self) -> str:
-        """SHA-256 of the network's hash and `pipeline_sha256`; templates carry it as `weights_sha256`.
+    def describe(self) -> dict[str, Any]:
+        """Return the card's fields with the pipeline and all files."""
+        fields = self.custom_card.model_dump(mode="json", exclude={"weights_sha256"})
+        return {**fields, "pipeline": self._pipeline(), "files": self._files(load_card(_BASE))}
 
-        The same network gives other numbers with other settings, so the file's hash alone is not enough.
-        """
-        return hashlib.sha256(f"{self.custom_card.weights_sha256}{self.pipeline_sha256}".encode()).hexdigest()
+    def worker_settings(self) -> dict[str, Any]:
+        """Return the directory of the network."""
+        return {"directory": str(self.path.parent.absolute())}
 
     def _pipeline(self) -> str:
         used = self.custom_card.settings
@@ -162,14 +214,29 @@ def read_custom_engine(path: Path) -> CustomEngine:
     Raises:
         CustomEngineError: the card or the network cannot be used.
     """
-    engine = CustomEngine(path, _read_card(path))
-    custom = engine.custom_card
-    if custom.id in {card.id for card in shipped_cards()}:
-        raise CustomEngineError(f"{path}: id: {custom.id} is an engine of Mien; give yours another id {HELP}")
+    custom = read_card(path, CustomCard)
     if custom.weights in load_card(_BASE).digests:
         raise CustomEngineError(f"{path}: weights: {custom.weights} is a file of Mien; give yours another name {HELP}")
     _check_network(path.parent / custom.weights, custom.weights_sha256)
-    return engine
+    return CustomEngine(path, custom)
+
+
+def read_card(path: Path, kind: type[CardKind]) -> CardKind:
+    """Read an operator's card of one kind.
+
+    Raises:
+        CustomEngineError: it is no such card, or has the id of an engine of Mien.
+    """
+    text = read_text(path, max_bytes=MAX_CARD_BYTES, content="a card")
+    try:
+        card = kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        member = ".".join(map(str, first["loc"])) + ": " if first["loc"] else ""
+        raise CustomEngineError(f"{path}: {member}{first['msg']}; correct the card {HELP}") from error
+    if card.id in {shipped.id for shipped in shipped_cards()}:
+        raise CustomEngineError(f"{path}: id: {card.id} is an engine of Mien; give yours another id {HELP}")
+    return card
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -184,7 +251,9 @@ def read_text(path: Path, *, max_bytes: int, content: str) -> str:
         CustomEngineError: the file does not exist, is too large, or is not text.
     """
     if not path.is_file():
-        raise CustomEngineError(f"{path}: there is no such file; MIEN_ENGINE=onnx:PATH is the path of a card {HELP}")
+        raise CustomEngineError(
+            f"{path}: there is no such file; MIEN_ENGINE is onnx: or fused: and the path of a card {HELP}"
+        )
     with path.open("rb") as file:
         raw = file.read(max_bytes + 1)
     if len(raw) > max_bytes:
@@ -193,16 +262,6 @@ def read_text(path: Path, *, max_bytes: int, content: str) -> str:
         return to_utf8(raw).decode()
     except UnicodeDecodeError as error:
         raise CustomEngineError(f"{path}: it is not text, so it is not {content} {HELP}") from error
-
-
-def _read_card(path: Path) -> CustomCard:
-    text = read_text(path, max_bytes=MAX_CARD_BYTES, content="a card")
-    try:
-        return CustomCard.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        member = ".".join(map(str, first["loc"])) + ": " if first["loc"] else ""
-        raise CustomEngineError(f"{path}: {member}{first['msg']}; correct the card {HELP}") from error
 
 
 def _check_network(path: Path, digest: str) -> None:

@@ -2,7 +2,7 @@
 
 from app.faces.cards.card import Card, load_card
 from app.faces.cards.custom_calibration import open_calibration
-from app.faces.cards.custom_card import read_custom_engine
+from app.faces.cards.read_engine import read_engine
 from app.settings import Settings
 
 
@@ -17,8 +17,7 @@ def select_card(settings: Settings, *, calibrated: bool = True) -> Card:
     Raises:
         CustomEngineError: the operator's card, network or calibration cannot be used.
     """
-    path = settings.custom_card
-    if path is None:
+    engine = read_engine(settings)
+    if engine is None:
         return load_card(settings.engine)
-    engine = read_custom_engine(path)
     return engine.build_card(open_calibration(engine, settings) if calibrated else None)
