@@ -80,9 +80,9 @@ def test_identification_asks_for_more(purposes: set[Purpose], asked_for: int) ->
 
 @pytest.mark.parametrize("name", ["enrol_photos", "identification_photos"])
 def test_no_setting_asks_for_more_photos_than_an_enrolment_takes(name: str) -> None:
-    assert Settings(**{name: MAX_PHOTOS})
+    assert Settings.model_validate({name: MAX_PHOTOS})
     with pytest.raises(ValueError, match=name):
-        Settings(**{name: MAX_PHOTOS + 1})
+        Settings.model_validate({name: MAX_PHOTOS + 1})
 
 
 @pytest.mark.service
