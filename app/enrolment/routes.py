@@ -13,7 +13,9 @@ from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
 from app.enrolment import examples, more_photos, service
 from app.faces.flaws import PHOTO_REFUSALS
+from app.faces.service import RunningEngine
 from app.kit.errors import BusyError, NotFoundError
+from app.settings import Settings
 from app.subjects.routes import Me
 from app.subjects.service import RestrictedError
 from app.templates import policy, store
@@ -90,6 +92,18 @@ class EnrolledOut(BaseModel):
     photos: list[PhotoOut]
     more_photos: MorePhotosOut | None = None
     """Gain from another photo; null if the engine's card has no figures for it."""
+
+    @classmethod
+    def build(cls, result: service.EnrolmentResult, *, engine: RunningEngine, settings: Settings) -> Self:
+        """Return the answer, with the advice that the engine's card supports."""
+        asked_for = more_photos.count_asked_for(settings, result.purposes)
+        advice = more_photos.advise(engine, photos=len(result.qualities), asked_for=asked_for)
+        return cls(
+            enrolment_id=result.enrolment_id,
+            engine=engine.card.id,
+            photos=[PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)],
+            more_photos=None if advice is None else MorePhotosOut.model_validate(advice),
+        )
 
 
 class LabelOut(BaseModel):
@@ -181,17 +195,7 @@ def enrol_photos(
     photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
     """
     images = [image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos]
-
-    def enrolled_out(result: service.EnrolmentResult) -> EnrolledOut:
-        qualities = [PhotoOut(index=index, quality=dict(quality)) for index, quality in enumerate(result.qualities)]
-        asked_for = more_photos.count_asked_for(settings, result.purposes)
-        advice = more_photos.advise(engine, photos=len(images), asked_for=asked_for)
-        return EnrolledOut(
-            enrolment_id=result.enrolment_id,
-            engine=engine.card.id,
-            photos=qualities,
-            more_photos=None if advice is None else MorePhotosOut.model_validate(advice),
-        )
+    enrolled_out = partial(EnrolledOut.build, engine=engine, settings=settings)
 
     def enrol_photos(keep: Keep[EnrolledOut]) -> EnrolledOut:
         result = service.enrol(
