@@ -16,7 +16,8 @@ from app.cli.stores import open_stores
 from app.evaluation.plotting import load_figures
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card, shipped_cards
-from app.faces.cards.compare import FPIR, EngineComparison, compare_engines
+from app.faces.cards.compare import EngineComparison, compare_engines
+from app.faces.cards.supports import FPIR
 from app.kit.clock import utc_now
 from app.kit.files import replace_file
 from app.kit.progress import show_progress

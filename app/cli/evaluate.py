@@ -16,10 +16,11 @@ from app.cli.errors import error_text, refuse
 from app.evaluation import report_files, service
 from app.evaluation.cache import Cache, default_directory
 from app.evaluation.errors import EngineLostError, EvaluationError
+from app.evaluation.lookalikes import MOST_LISTED
 from app.evaluation.provenance import state
 from app.evaluation.refusals import describe_refusals
 from app.evaluation.service import Evaluation
-from app.evaluation.summary import describe_rates, describe_trial
+from app.evaluation.summary import describe_rates, describe_supports, describe_trial
 from app.evaluation.trial import MAX_IMAGES, MAX_REFERENCES, EvaluationRequest, Trial, prepare
 from app.faces.cards.custom_calibration import seal_calibration
 from app.faces.cards.custom_card import CustomEngineError
@@ -62,6 +63,10 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed; the same 
 MostReferences = Annotated[
     int, typer.Option("--most-references", min=1, max=20, help="Most images to enrol for one person.")
 ]
+MostLookalikes = Annotated[
+    int,
+    typer.Option("--most-lookalikes", min=1, max=1000, help="Most pairs to list for a check of their labels."),
+]
 MostImages = Annotated[int, typer.Option("--most-images", min=1, help="Most images in DIR; more are refused.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing report.")]
 Calibrate = Annotated[
@@ -91,6 +96,7 @@ def evaluate(
     resamples: Resamples = 1000,
     seed: Seed = 1,
     most_references: MostReferences = MAX_REFERENCES,
+    most_lookalikes: MostLookalikes = MOST_LISTED,
     most_images: MostImages = MAX_IMAGES,
     force: Force = False,
     calibrate: Calibrate = False,
@@ -111,6 +117,7 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         most_references=most_references,
+        most_lookalikes=most_lookalikes,
         most_images=most_images,
         most_bytes=settings.max_photo_bytes,
         threshold=_find_threshold(settings),
@@ -228,6 +235,12 @@ def _end_cache(cache: Cache, *, keep_cache: bool) -> None:
 def _print(result: Evaluation, out: Path, *, as_json: bool) -> None:
     for one, other in result.shared[:_DUPLICATES_SHOWN]:
         typer.echo(f"mien: warning: the same image twice: {str(one)!r} and {str(other)!r}", err=True)
+    for one, other, looks_like in result.lookalikes:
+        typer.echo(f"mien: check the labels: {looks_like}? {str(one)!r} and {str(other)!r}", err=True)
+    if result.largest_person is not None:
+        typer.echo(
+            f"mien: warning: this folder has more genuine pairs than any other: {result.largest_person!r}", err=True
+        )
     if as_json:
         print_result(result.document, as_json=True)
         return
@@ -240,14 +253,19 @@ def _summary(document: dict[str, Any], out: Path) -> dict[str, Any]:
     described = {**describe_trial(document), **describe_refusals(document)}
     fields = {label: "; ".join(lines) for label, lines in described.items()}
     for row in describe_rates(document):
-        fmr, fnmr = (
-            f"{text} ({interval})" if interval else text
-            for text, interval in ((row.fmr, row.fmr_interval), (row.fnmr, row.fnmr_interval))
-        )
-        fields[f"Threshold {row.threshold}"] = f"FMR {fmr}, FNMR {fnmr}"
+        fields[f"Threshold {row.threshold}"] = f"FMR {_text(row.fmr)}, FNMR {_text(row.fnmr)}"
+        if row.fmr_over_people and row.fnmr_over_people:
+            people = f"FMR {_text(row.fmr_over_people)}, FNMR {_text(row.fnmr_over_people)}"
+            fields[f"Threshold {row.threshold}, over people"] = people
+    fields |= {label: "; ".join(lines) for label, lines in describe_supports(document).items()}
     speed = document["speed"]
     fields["Speed"] = f"{speed['images_a_second_a_worker']} images a second for each of {speed['workers']} workers"
     return {**fields, "Report": str(out / report_files.HTML_FILE), "Numbers": str(out / report_files.JSON_FILE)}
+
+
+def _text(rate: tuple[str, str]) -> str:
+    words, interval = rate
+    return f"{words} ({interval})" if interval else words
 
 
 def _find_threshold(settings: Settings) -> float | None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from app.evaluation.svg import SETTINGS, draw_svg, format_ticks
 from app.faces.cards.card import Card
-from app.faces.cards.compare import FPIR
+from app.faces.cards.supports import FPIR
 
 COLOURS: Final = ("#0b57d0", "#b3261e", "#146c2e", "#7b4397")
 """Lines differ by their dashes too."""

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from app.evaluation.groups import Groups, Ints
 from app.evaluation.scores import FINE, Tally
@@ -23,6 +24,36 @@ _NEAR: Final = 0.5
 def round_rate(rate: float) -> float:
     """Return *rate* with four significant digits; the trial supports no more."""
     return float(f"{rate:.4g}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Errors at each edge and all comparisons, by group or pair of groups."""
+
+    names: tuple[str, ...]
+    """Of the rows; the last row has none."""
+    errors: npt.NDArray[Any]
+    comparisons: npt.NDArray[Any]
+
+    def rate(self, place: int) -> float:
+        """Return the rate at an edge."""
+        return round_rate(self.errors[:, place].sum() / self.comparisons.sum())
+
+    def by_name(self, place: int) -> dict[str, float]:
+        """Return the rate of each row at an edge; without those that have no comparison."""
+        return {
+            name: round_rate(self.errors[row, place] / self.comparisons[row])
+            for row, name in enumerate(self.names)
+            if self.comparisons[row]
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of comparisons of each row that has any."""
+        return {name: round(self.comparisons[row]) for row, name in enumerate(self.names) if self.comparisons[row]}
+
+
+_BothErrors: TypeAlias = tuple[_Errors, _Errors]
+"""False matches, and false non-matches."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +93,33 @@ class Rates:
         return self._rows([int(np.abs(self.tally.edges - threshold).argmin())])[0]
 
     def _rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
-        matches, misses = self._matches(), self._misses()
-        by_pair, by_group = self._by_pair(), self._by_group()
+        matches, people = self._matches(), self._people
         return [
             {
                 "threshold": round_rate(self.tally.edges[place]),
-                "fmr": round_rate(matches[place] / self.impostor_pairs),
                 "false_matches": int(matches[place]),
-                "fnmr": round_rate(misses[place] / self.genuine_pairs),
-                "fmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_pair.items()},
-                "fnmr_by_group": {key: round_rate(counts[place] / pairs) for key, (counts, pairs) in by_group.items()},
+                **_rates(self._pairs, place),
+                "over_people": None if people is None else _rates(people, place),
             }
             for place in places
         ]
 
     def pairs_by_group(self) -> dict[str, int]:
         """Return the number of impostor pairs between any two groups."""
-        return {key: pairs for key, (_, pairs) in self._by_pair().items()}
+        return self._pairs[0].sizes()
 
     def genuine_by_group(self) -> dict[str, int]:
         """Return the number of genuine pairs in each group."""
-        return {key: pairs for key, (_, pairs) in self._by_group().items()}
+        return self._pairs[1].sizes()
+
+    def typical_genuine(self) -> float:
+        """Return the median distance within one person: the edge below which half of the genuine pairs are."""
+        below = self.tally.below(self.tally.genuine.sum(axis=0))
+        return float(self.tally.edges[int(np.searchsorted(below, self.genuine_pairs / 2))])
+
+    def impostors_below(self, threshold: float) -> int:
+        """Return the number of impostor pairs below a counted threshold."""
+        return int(self._matches()[int(np.abs(self.tally.edges - threshold).argmin())])
 
     def curve(self) -> dict[str, list[float]]:
         """Return the detection error tradeoff, from three false matches to the threshold where all pairs match."""
@@ -113,22 +150,31 @@ class Rates:
         genuine: Ints = self.genuine_pairs - self.tally.below(self.tally.genuine.sum(axis=0))
         return genuine
 
-    def _by_pair(self) -> dict[str, tuple[Ints, int]]:
-        """Return, by pair of groups, false matches at each edge and all pairs; without those that have no pair."""
-        below, totals = self.tally.below(self.tally.impostor), self.tally.impostor.sum(axis=1)
-        return {
-            self.groups.key(pair): (below[place], int(totals[place]))
-            for place, pair in enumerate(self.groups.pairs())
-            if totals[place]
-        }
+    @cached_property
+    def _pairs(self) -> _BothErrors:
+        return self._errors(self.tally.impostor, self.tally.genuine)
 
-    def _by_group(self) -> dict[str, tuple[Ints, int]]:
-        below, totals = self.tally.below(self.tally.genuine), self.tally.genuine.sum(axis=1)
-        return {
-            label: (totals[place] - below[place], int(totals[place]))
-            for place, label in enumerate(self.groups.labels)
-            if totals[place]
-        }
+    @cached_property
+    def _people(self) -> _BothErrors | None:
+        impostor, genuine = self.tally.impostor_people, self.tally.genuine_people
+        return None if impostor is None or genuine is None else self._errors(impostor, genuine)
+
+    def _errors(self, impostor: npt.NDArray[Any], genuine: npt.NDArray[Any]) -> _BothErrors:
+        keys = tuple(self.groups.key(pair) for pair in self.groups.pairs())
+        return (
+            _Errors(keys, self.tally.below(impostor), impostor.sum(axis=1)),
+            _Errors(self.groups.labels, self.tally.not_below(genuine), genuine.sum(axis=1)),
+        )
+
+
+def _rates(errors: _BothErrors, place: int) -> dict[str, Any]:
+    impostor, genuine = errors
+    return {
+        "fmr": impostor.rate(place),
+        "fnmr": genuine.rate(place),
+        "fmr_by_group": impostor.by_name(place),
+        "fnmr_by_group": genuine.by_name(place),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,20 @@ import numpy as np
 
 from app.evaluation.groups import FEW_PEOPLE, NO_GROUP
 from app.evaluation.measure_images import MeasuredImages
+from app.evaluation.number_format import rate
 from app.evaluation.rates import RULE_OF_THREE, Point, Rates, round_rate
 from app.evaluation.refusals import count_refusals
-from app.evaluation.resampling import Bounds, Intervals
+from app.evaluation.resampling import Intervals, round_bounds
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
+from app.faces.cards.supports import FPIR
 from app.kit.version import __version__
 
 PROTOCOL = "every genuine and every impostor pair of distinct images; one reference image, one probe image"
 PROTOCOL_LISTED = "the listed pairs of images only; one reference image, one probe image"
 CARD_FIELDS = ("metric", "dimensions", "pipeline", "licence", "training_data", "depicted_people_agreed")
+LARGEST_SHARE = 0.1
+"""More of the genuine pairs than this make a rate over pairs a rate of one person."""
 AGREED = {
     "yes": "The operator states that the people in it agreed to this use.",
     "no": "The operator states that the people in it did not agree to this use.",
@@ -38,8 +42,13 @@ class Results:
     intervals: list[Intervals]
     step: float
     stored_numbers: dict[str, Any]
+    largest_person_share: float | None
+    """Share of the genuine pairs that are of one person; None if the folders are not people."""
+    lookalike_pairs: int
+    """Impostor pairs nearer than half of the genuine pairs."""
     references: dict[str, Any] | None = None
     identification: list[dict[str, Any]] | None = None
+    galleries: list[dict[str, Any]] | None = None
 
 
 def build_report(
@@ -52,7 +61,7 @@ def build_report(
         "mien": __version__,
         "engine": _engine(card),
         "weights_sha256": card.weights_sha256,
-        "acquisition": _acquisition(trial, acquired),
+        "acquisition": _acquisition(trial, acquired, results),
         "refusals": count_refusals(acquired.tried, trial.groups, resamples=request.resamples, seed=request.seed),
         "calibration": _calibration(request, trial, acquired, results, now),
         "at": _at(results),
@@ -60,6 +69,7 @@ def build_report(
         "references": results.references,
         "identification": results.identification,
         "stored_numbers": results.stored_numbers,
+        "galleries": results.galleries,
         "det": results.rates.curve(),
         "histograms": results.rates.histograms(),
         "settings": _settings(request, trial, results),
@@ -76,7 +86,7 @@ def _engine(card: Card) -> dict[str, Any]:
     }
 
 
-def _acquisition(trial: Trial, acquired: MeasuredImages) -> dict[str, Any]:
+def _acquisition(trial: Trial, acquired: MeasuredImages, results: Results) -> dict[str, Any]:
     counts = np.bincount(acquired.person, minlength=len(trial.folder.people))
     return {
         "people": len(trial.folder.people),
@@ -92,6 +102,7 @@ def _acquisition(trial: Trial, acquired: MeasuredImages) -> dict[str, Any]:
             **({"the same bytes again in one folder": acquired.repeated} if acquired.repeated else {}),
         },
         "shared_images": len(acquired.shared),
+        "lookalike_pairs": results.lookalike_pairs,
     }
 
 
@@ -122,34 +133,68 @@ def _calibration(
         "genuine_pairs": results.rates.genuine_pairs,
         "impostor_pairs": results.rates.impostor_pairs,
         "pairs_floor": round_rate(results.rates.floor),
+        "counted_over": "pairs" if results.largest_person_share is None else "pairs; over_people: people",
+        "largest_person_share": results.largest_person_share,
         "ci95_by_person": [
-            {"threshold": one.threshold, "fmr": _both(one.fmr), "fnmr": _both(one.fnmr)}
+            {"threshold": one.threshold, **_card_bounds(one)}
             for one in reversed(results.intervals)
             if one.fmr and one.fnmr and one.threshold in on_card
         ],
+        "supports": _supports(request, results),
         "table": results.table,
     }
 
 
+def _card_bounds(one: Intervals) -> dict[str, Any]:
+    people = {} if one.over_people is None else {"over_people": _card_bounds(one.over_people)}
+    return {"fmr": round_bounds(one.fmr), "fnmr": round_bounds(one.fnmr), **people}
+
+
+def _supports(request: EvaluationRequest, results: Results) -> dict[str, Any] | None:
+    """Return the tried galleries in the form of an engine card."""
+    if results.galleries is None:
+        return None
+    tried = [row for row in results.galleries if row["target_fpir"] == FPIR]
+    rows = [
+        {**{name: row[name] for name in ("group", "references", "gallery")}, "dir": row["dir_rank_1"]} for row in tried
+    ]
+    return {"source": request.name, "fpir": FPIR, "galleries": rows}
+
+
 def _at(results: Results) -> list[dict[str, Any]]:
     """Return the row with its intervals at each reported threshold, the loosest first."""
-    row = results.rows
     bounds = {one.threshold: one for one in results.intervals}
     return [
         {
             "target_fmr": point.target,
             "in_force": point.in_force,
-            **row[point.threshold],
-            "ci95_by_person": _bounds(results.rates, row[point.threshold], bounds[point.threshold]),
+            **_with_bounds(results.rates, results.rows[point.threshold], bounds[point.threshold]),
         }
         for point in results.points
     ]
 
 
-def _bounds(rates: Rates, row: Mapping[str, Any], found: Intervals) -> dict[str, Any]:
-    by_pair = _each(found.fmr_by_group, row["fmr_by_group"], rates.pairs_by_group())
-    by_group = _each(found.fnmr_by_group, row["fnmr_by_group"], rates.genuine_by_group())
-    return {"fmr": _both(found.fmr), "fnmr": _both(found.fnmr), "fmr_by_group": by_pair, "fnmr_by_group": by_group}
+def _with_bounds(rates: Rates, row: Mapping[str, Any], found: Intervals) -> dict[str, Any]:
+    """Return a row with its intervals; those of groups only with at least three errors: fewer give no useful one."""
+    named = {
+        "fmr_by_group": [
+            key for key, size in rates.pairs_by_group().items() if _enough(row["fmr_by_group"][key], size)
+        ],
+        "fnmr_by_group": [
+            key for key, size in rates.genuine_by_group().items() if _enough(row["fnmr_by_group"][key], size)
+        ],
+    }
+
+    def bounds(one: Intervals) -> dict[str, Any]:
+        by_group = {kind: {key: round_bounds(getattr(one, kind)[key]) for key in keys} for kind, keys in named.items()}
+        return {"fmr": round_bounds(one.fmr), "fnmr": round_bounds(one.fnmr), **by_group}
+
+    people = found.over_people and {**row["over_people"], "ci95_by_person": bounds(found.over_people)}
+    return {**row, "ci95_by_person": bounds(found), "over_people": people}
+
+
+def _enough(error_rate: float, comparisons: int) -> bool:
+    return round(error_rate * comparisons) >= RULE_OF_THREE
 
 
 def _groups(trial: Trial, acquired: MeasuredImages, results: Results) -> dict[str, Any] | None:
@@ -201,6 +246,7 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
     few = document["groups"]["too_small"] if document["groups"] else []
     floor = document["calibration"]["pairs_floor"]
     by_image = document["settings"]["resampled"] == "images"
+    share, lookalikes = document["calibration"]["largest_person_share"] or 0, document["acquisition"]["lookalike_pairs"]
     found = {
         "The people in these images did not agree to this use.": document["statement"]["people_agreed"] == "no",
         "It is not known if the people in these images agreed to this use.": document["statement"]["people_agreed"]
@@ -209,6 +255,10 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         and people < FEW_PEOPLE,
         f"{shared} images are identical to an image of another person: a wrong label, or a leak. They count as "
         "different people here.": shared > 0 and not by_image,
+        f"{lookalikes} pairs of two people are nearer than half of the pairs of one person. Look for wrong labels; "
+        "the terminal names the nearest.": lookalikes > 0 and not by_image,
+        f"One person has {rate(share)} of the genuine pairs, which decide the rates over pairs. Read those over "
+        "people.": share > LARGEST_SHARE,
         "The folders are not people, so the intervals resample images; they are too narrow.": by_image,
         "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": document["groups"]
         is None,
@@ -216,18 +266,3 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         f"No false match rate below {floor:.2g} is stated: the number of pairs does not support it.": True,
     }
     return [text for text, so in found.items() if so]
-
-
-def _both(bounds: Bounds) -> list[float] | None:
-    return None if bounds is None else [round_rate(bound) for bound in bounds]
-
-
-def _each(
-    bounds: Mapping[str, Bounds], rates: Mapping[str, float], pairs: Mapping[str, int]
-) -> dict[str, list[float] | None]:
-    """Return the intervals of groups with at least three errors; fewer errors give no useful interval."""
-    return {
-        key: _both(one)
-        for key, one in bounds.items()
-        if key in rates and round(rates[key] * pairs[key]) >= RULE_OF_THREE
-    }

@@ -11,7 +11,13 @@ from app.evaluation.number_format import bounds, plain, rate, seen, whole
 from app.evaluation.plotting import load_figures
 from app.evaluation.refusals import USE_WORDS, describe_difference, describe_refusals
 from app.evaluation.report import AGREED
-from app.evaluation.summary import describe_rates, describe_threshold, describe_trial
+from app.evaluation.summary import (
+    describe_galleries,
+    describe_rates,
+    describe_supports,
+    describe_threshold,
+    describe_trial,
+)
 
 CAPTIONS: Final = {
     "det": ("Detection error tradeoff", "False non-match rate against false match rate as the threshold moves."),
@@ -41,6 +47,8 @@ def render_page(document: dict[str, Any]) -> str:
         **document,
         tested={**describe_trial(document), **describe_refusals(document)},
         rates=describe_rates(document),
+        gallery_tables=describe_galleries(document),
+        largest=describe_supports(document),
         in_force=any(row["in_force"] for row in document["at"]),
         agreed=AGREED[document["statement"]["people_agreed"]],
         figures=[(name, *CAPTIONS[name], Markup(drawn[name])) for name in drawn],  # noqa: S704 - drawn by us, escaped there

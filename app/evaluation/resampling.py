@@ -3,24 +3,36 @@
 People are drawn with replacement, as many as the trial has. A person drawn twice counts twice. Person i
 has the weight w_i. The false match rate is the sum of w_i w_j [d < t], divided by the sum of w_i w_j, over pairs of
 *different* people. The false non-match rate is the sum of w_i times the misses, divided by the sum of w_i times the
-pairs, over people.
+pairs, over people. For the rates over people, the comparisons of two people (or of one) make 1 together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.evaluation.groups import Groups, Ints
+from app.evaluation.rates import round_rate
 from app.evaluation.scores import Batch, ComparisonSource, Floats
 from app.kit.progress import Progress
 
 _LOW, _HIGH = 2.5, 97.5
 _REPORT_EVERY = 20
+_AT_ONCE = 64
+"""Draws of people to multiply with a table of rates at once."""
 
 Bounds = tuple[float, float] | None
 """A 95 % interval, or None if the draws have nothing to count."""
+
+
+class Draws(NamedTuple):
+    """Number of times that people are drawn again, and the random seed."""
+
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,8 @@ class Intervals:
     fnmr: Bounds
     fmr_by_group: dict[str, Bounds]
     fnmr_by_group: dict[str, Bounds]
+    over_people: "Intervals | None" = None
+    """Intervals of the rates over people; None if there are no such rates."""
 
 
 def cells(source: ComparisonSource, thresholds: Sequence[float]) -> tuple[Cells, Cells]:
@@ -104,80 +118,139 @@ def intervals(
 ) -> list[Intervals]:
     """Return the 95 % percentile intervals of every rate at each of *thresholds*, in rising order."""
     present = np.unique(source.person)
-    genuine, impostor = cells(source, thresholds)
-    of_person, labels = groups.of_person, len(groups.labels)
-    pair = groups.lookup()[of_person[impostor.one], of_person[impostor.other]]
-    own = np.where(of_person[genuine.one] == of_person[genuine.other], of_person[genuine.one], -1)
-    fmr = _WeightedCounts(impostor, pair, len(groups.pairs()) + 1, len(thresholds) + 1)
-    fnmr = _WeightedCounts(genuine, own % (labels + 1), labels + 1, len(thresholds) + 1)
-    all_pairs = _all_pairs(source, groups) if source.listed is None else None
-    matched, missed = [], []
-    for number, drawn in enumerate(weights(len(present), resamples=resamples, seed=seed), start=1):
-        weight = np.zeros(len(of_person), dtype=np.int64)
-        weight[present] = drawn
-        below, impostors = fmr.count(weight)
-        matched.append(_rates(below, impostors if all_pairs is None else all_pairs(weight, len(impostors))))
-        below, genuines = fnmr.count(weight)
-        missed.append(_rates(genuines - below, genuines))
+    sample = _Sample(source, groups, thresholds)
+    drawn = []
+    for number, weight in enumerate(weights(len(present), resamples=resamples, seed=seed), start=1):
+        of_person = np.zeros(len(groups.of_person))
+        of_person[present] = weight
+        drawn.append(sample.rates(of_person))
         if number % _REPORT_EVERY == 0:
             progress(f"people resampled {number} of {resamples} times")
-    found, lost = np.array(matched), np.array(missed)
+    series = [tuple(np.array(rates) for rates in zip(*found, strict=True)) for found in zip(*drawn, strict=True)]
+    found: Sequence[Intervals | None] = [None] * len(thresholds)
+    for fmr, fnmr in reversed(series):  # those over people first, to be a part of those over pairs
+        found = [_intervals(groups, at, fmr[:, n], fnmr[:, n], found[n]) for n, at in enumerate(thresholds)]
+    return [one for one in found if one is not None]
+
+
+def mean_bounds(rates: Floats, draws: Draws) -> list[Bounds]:
+    """Return the 95 % interval of the mean over people of each column.
+
+    Args:
+        rates: a row for each person; NaN where the person has none.
+        draws: of the people.
+    """
+    known = ~np.isnan(rates)
+    filled, counted = np.where(known, rates, 0), known.astype(np.float64)
+    drawn, means = weights(len(rates), resamples=draws.resamples, seed=draws.seed), []
+    while some := list(islice(drawn, _AT_ONCE)):
+        weight = np.array(some, dtype=np.float64)
+        means.append(_divide(weight @ filled, weight @ counted))
+    return [_bounds(column) for column in np.concatenate(means).T]
+
+
+def round_bounds(bounds: Bounds) -> list[float] | None:
+    """Return an interval with four significant digits."""
+    return None if bounds is None else [round_rate(bound) for bound in bounds]
+
+
+def _intervals(groups: Groups, threshold: float, fmr: Floats, fnmr: Floats, people: Intervals | None) -> Intervals:
+    """Return the intervals at one threshold from the rates of each draw: by kind, and last of all."""
     keys = [groups.key(pair) for pair in groups.pairs()]
-    return [
-        Intervals(
-            threshold,
-            _bounds(found[:, place, -1]),
-            _bounds(lost[:, place, -1]),
-            {key: _bounds(found[:, place, kind]) for kind, key in enumerate(keys)},
-            {label: _bounds(lost[:, place, kind]) for kind, label in enumerate(groups.labels)},
-        )
-        for place, threshold in enumerate(thresholds)
-    ]
+    return Intervals(
+        threshold,
+        _bounds(fmr[:, -1]),
+        _bounds(fnmr[:, -1]),
+        {key: _bounds(fmr[:, kind]) for kind, key in enumerate(keys)},
+        {label: _bounds(fnmr[:, kind]) for kind, label in enumerate(groups.labels)},
+        people,
+    )
 
 
-@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The comparisons of a trial, to be weighted by its people."""
+
+    def __init__(self, source: ComparisonSource, groups: Groups, thresholds: Sequence[float]) -> None:
+        genuine, impostor = cells(source, thresholds)
+        of_person, labels = groups.of_person, len(groups.labels)
+        pair = groups.lookup()[of_person[impostor.one], of_person[impostor.other]]
+        own = np.where(of_person[genuine.one] == of_person[genuine.other], of_person[genuine.one], -1) % (labels + 1)
+        kinds, levels = len(groups.pairs()) + 1, len(thresholds) + 1
+        share = source.shares() if source.of_people else None
+        self._impostor = _WeightedCounts(impostor, pair, kinds, levels, share)
+        self._genuine = _WeightedCounts(genuine, own, labels + 1, levels, share)
+        self._all_pairs: list[Callable[[Floats], Floats]] | None = None
+        if source.listed is None:
+            images = np.bincount(source.person, minlength=len(of_person))
+            self._all_pairs = [_all_pairs(one, groups) for one in (images, (images > 0).astype(np.int64))]
+
+    def rates(self, weight: Floats) -> list[tuple[Floats, Floats]]:
+        """Return FMR and FNMR by threshold and kind: over pairs, and over people if there are such rates."""
+        found = []
+        both = zip(self._impostor.count(weight), self._genuine.count(weight), strict=True)
+        for place, (impostor, genuine) in enumerate(both):
+            every = impostor.sum(axis=0) if self._all_pairs is None else self._all_pairs[place](weight)
+            matched, missed = impostor.cumsum(axis=0)[:-1], genuine[::-1].cumsum(axis=0)[-2::-1]
+            found.append((_rates(matched, every), _rates(missed, genuine.sum(axis=0))))
+        return found
+
+
 class _WeightedCounts:
-    """Cells to count by kind of group, with a weight for each person."""
+    """Cells to count by kind of group, with a weight for each person; sorted, so that a sum is one pass.
 
-    cells: Cells
-    kind: Ints
-    """The kind of each cell, below *kinds*."""
-    kinds: int
-    levels: int
+    Args:
+        cells: of comparisons of two people each, or of one person each.
+        kind: the kind of each cell, below *kinds*.
+        share: the share that one comparison is of all those of two people; None if there are no rates over people.
+    """
 
-    def count(self, weight: Ints) -> tuple[Floats, Floats]:
-        """Return the weight of the comparisons below each threshold, by kind, and that of all comparisons."""
-        one, other = self.cells.one, self.cells.other
-        both = np.where(one == other, weight[one], weight[one] * weight[other]) * self.cells.count
-        sums = np.bincount(self.cells.level * self.kinds + self.kind, both, self.levels * self.kinds)
-        counts = sums.reshape(self.levels, self.kinds).cumsum(axis=0)
-        return counts[:-1], counts[-1]
+    def __init__(
+        self, cells: Cells, kind: Ints, kinds: int, levels: int, share: Callable[[Ints, Ints], Floats] | None
+    ) -> None:
+        place = cells.level * kinds + kind
+        order = np.argsort(place, kind="stable")
+        self._one, self._other = cells.one[order], cells.other[order]
+        self._of_one_person = np.array_equal(self._one, self._other)
+        self._values = [cells.count[order].astype(np.float64)]
+        if share is not None:
+            self._values.append(self._values[0] * share(self._one, self._other))
+        self._places, self._starts = np.unique(place[order], return_index=True)
+        self._shape = (levels, kinds)
+
+    def count(self, weight: Floats) -> Iterator[Floats]:
+        """Yield the weight of the comparisons by level and kind: of pairs, and then over people."""
+        both = weight[self._one] if self._of_one_person else weight[self._one] * weight[self._other]
+        for values in self._values:
+            sums = np.zeros(self._shape)
+            if len(self._starts):
+                sums.flat[self._places] = np.add.reduceat(both * values, self._starts)
+            yield sums
 
 
-def _all_pairs(source: ComparisonSource, groups: Groups) -> Callable[[Ints, int], Floats]:
+def _all_pairs(images: Ints, groups: Groups) -> Callable[[Floats], Floats]:
     """Return a function that sums the weights of all pairs of different people by kind, without listing the pairs."""
-    images = np.bincount(source.person, minlength=len(groups.of_person))
     labels = len(groups.labels)
+    # Index -1 (no group) becomes the last row.
+    row = groups.of_person % (labels + 1)
 
-    def weighed(weight: Ints, kinds: int) -> Floats:
-        of_person = (weight * images).astype(np.float64)
-        total, squares = np.zeros(labels + 1), np.zeros(labels + 1)
-        # Index -1 (no group) is the last row.
-        np.add.at(total, groups.of_person, of_person)
-        np.add.at(squares, groups.of_person, of_person**2)
-        pairs = np.zeros(kinds)
-        for place, (one, other) in enumerate(groups.pairs()):
-            pairs[place] = (total[one] ** 2 - squares[one]) / 2 if one == other else total[one] * total[other]
-        pairs[-1] = (total.sum() ** 2 - squares.sum()) / 2 - pairs[:-1].sum()
-        return pairs
+    def weighed(weight: Floats) -> Floats:
+        of_person = weight * images
+        total, squares = (np.bincount(row, values, labels + 1) for values in (of_person, of_person**2))
+        pairs = [
+            (total[one] ** 2 - squares[one]) / 2 if one == other else total[one] * total[other]
+            for one, other in groups.pairs()
+        ]
+        return np.array([*pairs, (total.sum() ** 2 - squares.sum()) / 2 - sum(pairs)])
 
     return weighed
 
 
 def _rates(part: Floats, whole: Floats) -> Floats:
     """Return the rates by kind, and last the rate of all; NaN where the denominator is 0."""
-    parts = np.column_stack((part, part.sum(axis=1)))
-    wholes = np.append(whole, whole.sum())
+    return _divide(np.column_stack((part, part.sum(axis=1))), np.append(whole, whole.sum()))
+
+
+def _divide(parts: Floats, wholes: Floats) -> Floats:
     rates: Floats = np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)
     return rates
 

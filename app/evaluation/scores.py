@@ -4,9 +4,9 @@ Distances are matrix products in double precision; a distance below about 1e-8 m
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from app.evaluation.groups import Groups, Ints
 
 Metric: TypeAlias = Literal["l2", "cosine"]
 Floats: TypeAlias = npt.NDArray[np.float64]
+Number = TypeVar("Number", np.int64, np.float64)
 
 BLOCK: Final = 1024
 """Images on each side of a block: a million pairs, about 50 MB with intermediate results."""
@@ -49,6 +50,32 @@ class ComparisonSource:
     """Listed comparisons that replace every pair: reference rows, probe rows, same person."""
     references: Floats | None = None
     """Vectors of the first images of the comparisons, by row, if they differ from `vectors`."""
+
+    of_people: bool = True
+    """False if each image stands for its own person, so that there is no rate over people."""
+
+    def genuine_of_person(self) -> Ints:
+        """Return the number of genuine comparisons of each person."""
+        if self.listed is None:
+            images = np.bincount(self.person)
+            return images * (images - 1) // 2
+        one, _, same = self.listed
+        return np.bincount(self.person[one[same]])
+
+    def shares(self) -> Callable[[Ints, Ints], Floats]:
+        """Return a function of two people: the share that one of their comparisons is of all theirs.
+
+        For one person twice, these are the comparisons of that person's own images.
+        """
+        if self.listed is None:
+            images = np.bincount(self.person)
+            inverse = 1 / np.maximum(images, 1)
+            own = 1 / np.maximum(self.genuine_of_person(), 1)
+            return lambda one, other: np.where(one == other, own[one], inverse[one] * inverse[other])
+        people = int(self.person.max(initial=0)) + 1
+        pairs = _pair_keys(self.person[self.listed[0]], self.person[self.listed[1]], people)
+        keys, counts = np.unique(pairs, return_counts=True)
+        return lambda one, other: 1 / counts[np.searchsorted(keys, _pair_keys(one, other, people))]
 
     @property
     def _references(self) -> Floats:
@@ -104,6 +131,12 @@ def paired(ones: Floats, others: Floats, metric: Metric) -> Floats:
     return lengths
 
 
+def _pair_keys(one: Ints, other: Ints, people: int) -> Ints:
+    """Return a number for each pair of people, the same in either order."""
+    keys: Ints = np.minimum(one, other) * people + np.maximum(one, other)
+    return keys
+
+
 def mean(vectors: Floats, metric: Metric) -> Floats:
     """Return the mean of one person's vectors; for ``cosine``, of their directions."""
     middle: Floats = (_unit(vectors) if metric == "cosine" else vectors).mean(axis=0)
@@ -127,31 +160,68 @@ class Tally:
     """A row for each group, the last for people without a group."""
     impostor: npt.NDArray[np.int64]
     """A row for each pair of groups, the last for pairs with a person without a group."""
+    genuine_people: Floats | None
+    """As `genuine`, but the comparisons of one person make 1 together. None if there is no rate over people."""
+    impostor_people: Floats | None
+    """As `impostor`, but the comparisons of two people make 1 together."""
 
-    def below(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the number of *counts* below each edge."""
-        under: npt.NDArray[np.int64] = counts.cumsum(axis=-1)[..., :-1]
+    @staticmethod
+    def below(counts: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return the sum of *counts* below each edge."""
+        under: npt.NDArray[Number] = counts.cumsum(axis=-1)[..., :-1]
         return under
 
+    @staticmethod
+    def not_below(counts: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return the sum of *counts* at each edge and above; exactly 0 where there are none."""
+        over: npt.NDArray[Number] = counts[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:]
+        return over
 
-def tally(source: ComparisonSource, groups: Groups, step: float) -> Tally:
-    """Count every comparison by its distance and its groups."""
-    furthest = 2.0 if source.metric == "cosine" else 2 * float(np.sqrt((source.vectors**2).sum(axis=1)).max())
-    bins = int(np.ceil(furthest / step)) * FINE + FINE
-    edges = np.round(np.arange(bins + 1) * (step / FINE), 9)
+
+def tally(
+    source: ComparisonSource, groups: Groups, step: float, watch: Callable[[Batch], None] = lambda _batch: None
+) -> Tally:
+    """Count every comparison by its distance and its groups, and show each batch to *watch*."""
+    edges = _edges(source, step)
     size = len(edges) + 1
     group, lookup = groups.of_person[source.person], groups.lookup()
-    genuine = np.zeros((len(groups.labels) + 1) * size, dtype=np.int64)
-    impostor = np.zeros((len(groups.pairs()) + 1) * size, dtype=np.int64)
+    shapes = (len(groups.labels) + 1) * size, (len(groups.pairs()) + 1) * size
+    genuine, impostor = (np.zeros(shape, dtype=np.int64) for shape in shapes)
+    genuine_people, impostor_people = (np.zeros(shape) for shape in shapes)
+    share = source.shares()
     for batch in source.batches():
-        place = np.searchsorted(edges, batch.distance, side="right")
+        place = _place(edges, batch.distance)
         ones, others = group[batch.one], group[batch.other]
+        shares = share(source.person[batch.one], source.person[batch.other])
+        different = ~batch.same
         # A person without a group has the index -1: the last row.
-        kind = lookup[ones, others] * size + place
-        impostor += np.bincount(kind[~batch.same], minlength=impostor.size)
-        own = (np.where(ones == others, ones, -1) % (len(groups.labels) + 1)) * size + place
-        genuine += np.bincount(own[batch.same], minlength=genuine.size)
-    return Tally(edges, genuine.reshape(-1, size), impostor.reshape(-1, size))
+        kind = (lookup[ones, others] * size + place)[different]
+        impostor += np.bincount(kind, minlength=impostor.size)
+        impostor_people += np.bincount(kind, shares[different], minlength=impostor.size)
+        own = ((np.where(ones == others, ones, -1) % (len(groups.labels) + 1)) * size + place)[batch.same]
+        genuine += np.bincount(own, minlength=genuine.size)
+        genuine_people += np.bincount(own, shares[batch.same], minlength=genuine.size)
+        watch(batch)
+    tables = (
+        [counts.reshape(-1, size) for counts in (genuine_people, impostor_people)] if source.of_people else [None] * 2
+    )
+    return Tally(edges, genuine.reshape(-1, size), impostor.reshape(-1, size), *tables)
+
+
+def _edges(source: ComparisonSource, step: float) -> Floats:
+    furthest = 2.0 if source.metric == "cosine" else 2 * float(np.sqrt((source.vectors**2).sum(axis=1)).max())
+    bins = int(np.ceil(furthest / step)) * FINE + FINE
+    edges: Floats = np.round(np.arange(bins + 1) * (step / FINE), 9)
+    return edges
+
+
+def _place(edges: Floats, distance: Floats) -> Ints:
+    """Return the number of *edges* up to each distance, as `searchsorted` on the right, but in constant time."""
+    guess: Ints = (distance * (1 / edges[1])).astype(np.int64).clip(0, len(edges) - 1)
+    guess -= distance < edges[guess]
+    upper = np.append(edges[1:], np.inf)
+    guess += distance >= upper[guess]
+    return guess + 1
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -7,11 +7,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.evaluation import identification, references, report, resampling, scores, stored_numbers
+from app.evaluation import galleries, identification, references, report, resampling, scores, stored_numbers
 from app.evaluation.cache import Cache
 from app.evaluation.errors import EvaluationError
+from app.evaluation.lookalikes import Lookalike, NearestStrangers
 from app.evaluation.measure_images import MeasuredImages, Measurer, measure_folder
-from app.evaluation.rates import RULE_OF_THREE, Rates, mark_in_force, points
+from app.evaluation.rates import RULE_OF_THREE, Rates, mark_in_force, points, round_rate
 from app.evaluation.scores import ComparisonSource
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
@@ -28,6 +29,10 @@ class Evaluation:
     document: dict[str, Any]
     shared: tuple[tuple[Path, Path], ...] = field(repr=False)
     """Identical files of two people, for the operator only; no report contains them."""
+    lookalikes: tuple[Lookalike, ...] = field(repr=False)
+    """Files of two people that look like one person, for the operator only."""
+    largest_person: str | None = field(repr=False)
+    """Folder of the person with too large a share of the genuine pairs, for the operator only."""
 
 
 def evaluate(
@@ -46,8 +51,16 @@ def evaluate(
     source = _source(trial, acquired, card)
     _check(source, acquired)
     progress("comparing")
-    results = compute_results(request, trial, source, progress)
-    return Evaluation(report.build_report(request, trial, acquired, card, results, now=now), acquired.shared)
+    nearest = NearestStrangers(request.most_lookalikes)
+    results = compute_results(request, trial, source, nearest, progress)
+    return Evaluation(
+        report.build_report(request, trial, acquired, card, results, now=now),
+        acquired.shared,
+        tuple(nearest.lookalikes(acquired, trial.folder.samples, results.rates.typical_genuine())),
+        trial.folder.people[int(source.genuine_of_person().argmax())]
+        if (results.largest_person_share or 0) > report.LARGEST_SHARE
+        else None,
+    )
 
 
 def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> ComparisonSource:
@@ -62,6 +75,7 @@ def _source(trial: Trial, acquired: MeasuredImages, card: Card) -> ComparisonSou
         acquired.person,
         card.metric,
         (one, other, np.array([each[2] for each in made], dtype=np.bool_)),
+        of_people=not trial.listed.by_image,
     )
 
 
@@ -71,13 +85,9 @@ def _check(source: ComparisonSource, acquired: MeasuredImages) -> None:
     Raises:
         EvaluationError: no genuine comparison, or fewer than three of different people.
     """
-    if source.listed is not None:
-        same = source.listed[2]
-        genuine, impostor = int(same.sum()), int((~same).sum())
-    else:
-        counts = np.bincount(source.person) if len(source.person) else np.zeros(1, dtype=np.int64)
-        genuine = int((counts * (counts - 1) // 2).sum())
-        impostor = len(source.person) * (len(source.person) - 1) // 2 - genuine
+    genuine = int(source.genuine_of_person().sum())
+    every = len(source.person) * (len(source.person) - 1) // 2 if source.listed is None else len(source.listed[0])
+    impostor = every - genuine
     if genuine and impostor >= RULE_OF_THREE:
         return
     lost = {**acquired.not_acquired, **acquired.not_enrolled}
@@ -89,11 +99,11 @@ def _check(source: ComparisonSource, acquired: MeasuredImages) -> None:
 
 
 def compute_results(
-    request: EvaluationRequest, trial: Trial, source: ComparisonSource, progress: Progress
+    request: EvaluationRequest, trial: Trial, source: ComparisonSource, nearest: NearestStrangers, progress: Progress
 ) -> report.Results:
-    """Compute every number of the report."""
+    """Compute every number of the report, and collect the nearest comparisons of two people."""
     step = scores.step_for(source.vectors, source.metric)
-    rates = Rates(scores.tally(source, trial.groups, step), trial.groups)
+    rates = Rates(scores.tally(source, trial.groups, step, nearest.add), trial.groups)
     table = rates.table()
     chosen, rows = points(table, rates.floor), {each["threshold"]: each for each in table}
     if request.threshold is not None:
@@ -106,10 +116,25 @@ def compute_results(
     )
     progress("comparing with stored numbers")
     stored = stored_numbers.compare_stored_numbers(source, thresholds)
-    results = report.Results(rates, table, rows, chosen, bounds, step, stored)
+    share = round_rate(source.genuine_of_person().max() / rates.genuine_pairs) if source.of_people else None
+    lookalikes = rates.impostors_below(rates.typical_genuine())
+    results = report.Results(rates, table, rows, chosen, bounds, step, stored, share, lookalikes)
     if source.listed is None:
         progress("comparing with several references, and with galleries")
-        with_people = (source.vectors, source.person, source.metric, thresholds)
-        results.references = references.references(*with_people, most=request.most_references)
-        results.identification = identification.identification(*with_people, [rows[each]["fmr"] for each in thresholds])
+        _add_searches(results, request, trial, source)
     return results
+
+
+def _add_searches(results: report.Results, request: EvaluationRequest, trial: Trial, source: ComparisonSource) -> None:
+    """Add the rates with several references and in galleries, which a list of pairs does not have."""
+    draws = resampling.Draws(request.resamples, request.seed)
+    people = (source.vectors, source.person, source.metric)
+    thresholds = sorted(point.threshold for point in results.points)
+    results.references = references.references(*people, thresholds, draws, most=request.most_references)
+    low = (row["threshold"] for row in results.table if row["fmr"] <= galleries.HIGHEST_FMR)
+    tried = galleries.GalleryTrial(*people, trial.groups, sorted({*low, *thresholds}), request.most_references, draws)
+    everyone = tried.search()
+    if everyone is not None:
+        rates = [results.rows[each]["fmr"] for each in thresholds]
+        results.identification = identification.identification(everyone, thresholds, rates, draws)
+        results.galleries = galleries.galleries(tried, everyone)

@@ -8,6 +8,7 @@ from app.evaluation import groups, pairs
 from app.evaluation.errors import EvaluationError
 from app.evaluation.groups import Groups
 from app.evaluation.image_folder import GROUPS_FILE, Folder, list_folder
+from app.evaluation.lookalikes import MOST_LISTED
 from app.evaluation.pairs import ListedPairs
 from app.faces.permit import ImageStatement
 from app.kit.text import is_blank, readable
@@ -29,6 +30,7 @@ class EvaluationRequest:
     resamples: int = 1000
     seed: int = 1
     most_references: int = MAX_REFERENCES
+    most_lookalikes: int = MOST_LISTED
     most_images: int = MAX_IMAGES
     most_bytes: int
     threshold: float | None = None

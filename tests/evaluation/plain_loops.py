@@ -9,6 +9,8 @@ from itertools import combinations
 from typing import Any
 
 Vector = tuple[float, ...]
+Pair = tuple[str, str, bool, float]
+"""The two people, whether they are one, and the distance."""
 
 
 @dataclass
@@ -34,8 +36,7 @@ class Images:
         return tuple(sum(column) / len(vectors) for column in zip(*vectors, strict=True))
 
     @cached_property
-    def pairs(self) -> list[tuple[str, str, bool, float]]:
-        """The two people, whether they are one, and the distance."""
+    def pairs(self) -> list[Pair]:
         every = self.comparisons
         if every is None:
             places = range(len(self.vectors))
@@ -130,7 +131,41 @@ def row(images: Images, threshold: float) -> dict[str, Any]:
             )
             for label in labels
         },
+        "over_people": over_people(images, genuine, impostor, threshold),
     }
+
+
+def over_people(
+    images: Images, genuine: Sequence[Pair], impostor: Sequence[Pair], threshold: float
+) -> dict[str, Any]:
+    """Return the rates in which each person, or each two people, count once."""
+    missed: dict[str, list[bool]] = {}
+    for person, _, _, distance in genuine:
+        missed.setdefault(person, []).append(distance >= threshold)
+    matched: dict[tuple[str, ...], list[bool]] = {}
+    for one, other, _, distance in impostor:
+        matched.setdefault(tuple(sorted((one, other))), []).append(distance < threshold)
+    of_person = {person: sum(found) / len(found) for person, found in missed.items()}
+    of_two = {two: sum(found) / len(found) for two, found in matched.items()}
+    by_group: dict[str, list[float]] = {}
+    for person, rate in of_person.items():
+        if person in images.groups:
+            by_group.setdefault(images.groups[person], []).append(rate)
+    by_pair: dict[str, list[float]] = {}
+    for two, rate in of_two.items():
+        key = images.key(*two)
+        if key is not None:
+            by_pair.setdefault(key, []).append(rate)
+    return {
+        "fmr": average(list(of_two.values())),
+        "fnmr": average(list(of_person.values())),
+        "fmr_by_group": {key: average(rates) for key, rates in by_pair.items()},
+        "fnmr_by_group": {label: average(rates) for label, rates in by_group.items()},
+    }
+
+
+def average(rates: Sequence[float]) -> float:
+    return sum(rates) / len(rates)
 
 
 def curve(images: Images, step: float = 0.0005) -> list[tuple[float, float, float]]:
@@ -177,14 +212,18 @@ def references(images: Images, thresholds: Sequence[float], *, most: int) -> dic
                         score = images.distance(images.mean(vectors[:count]), probe)
                     else:
                         score = min(images.distance(one, probe) for one in vectors[:count])
-                    scores.append((owner == person, score))
-            genuine = [score for same, score in scores if same]
-            impostor = [score for same, score in scores if not same]
+                    scores.append((owner, person, score))
+            genuine = [score for owner, person, score in scores if owner == person]
+            impostor = [score for owner, person, score in scores if owner != person]
+            mine = {one: [score for owner, person, score in scores if owner == person == one] for one in people}
             found[way] = [
                 {
                     "threshold": threshold,
                     "fnmr": sum(score >= threshold for score in genuine) / len(genuine),
                     "fmr": sum(score < threshold for score in impostor) / len(impostor) if impostor else None,
+                    "over_people": {
+                        "fnmr": average([sum(d >= threshold for d in own) / len(own) for own in mine.values()])
+                    },
                 }
                 for threshold in thresholds
             ]
@@ -192,19 +231,48 @@ def references(images: Images, thresholds: Sequence[float], *, most: int) -> dic
     return {"people": len(people), "probes": len(probes), "rows": rows}
 
 
-def identification(images: Images, threshold: float, size: int) -> tuple[float, float]:
-    """Return DIR at rank 1 and FPIR, from every possible gallery of that size."""
+@dataclass(frozen=True)
+class Identified:
+    """Rates of searches in every possible gallery of one size: by probe, and in which each person counts once."""
+
+    dir_rank_1: float | None
+    fpir: float
+    dir_over_people: float | None
+    fpir_over_people: float
+    probes_with_a_match: int
+    """Probes with another person's reference below the threshold."""
+
+
+def identification(images: Images, threshold: float, size: int, *, references: int = 1) -> Identified:
     people_vectors = images.by_person()
-    identified, mated, found, strangers = 0, 0, 0, 0
+    mated: dict[str, list[bool]] = {}
+    strangers: dict[str, list[bool]] = {}
+    enrolled = {person: images.mean(vectors[:references]) for person, vectors in people_vectors.items()}
+    distances = {
+        (person, place): sorted((images.distance(one, probe), name) for name, one in enrolled.items())
+        for person, vectors in people_vectors.items()
+        for place, probe in enumerate(vectors)
+    }
     for gallery in combinations(people_vectors, size):
-        enrolled = {person: people_vectors[person][0] for person in gallery}
-        for person, vectors in people_vectors.items():
-            for place, probe in enumerate(vectors):
-                scores = sorted((images.distance(one, probe), name) for name, one in enrolled.items())
-                if person not in enrolled:
-                    strangers += 1
-                    found += scores[0][0] < threshold
-                elif place > 0:
-                    mated += 1
-                    identified += scores[0][1] == person and scores[0][0] < threshold
-    return identified / mated, found / strangers
+        for (person, place), scores in distances.items():
+            distance, nearest = next(score for score in scores if score[1] in gallery)
+            if person not in gallery:
+                strangers.setdefault(person, []).append(distance < threshold)
+            elif place >= references:
+                mated.setdefault(person, []).append(nearest == person and distance < threshold)
+    every, false = sum(mated.values(), []), sum(strangers.values(), [])
+    return Identified(
+        average(every) if every else None,
+        average(false),
+        average([average(found) for found in mated.values()]) if mated else None,
+        average([average(found) for found in strangers.values()]),
+        sum(any(name != probe[0] and d < threshold for d, name in scores) for probe, scores in distances.items()),
+    )
+
+
+def part(images: Images, label: str | None) -> Images:
+    """Return the images of the people in one group, or all of them."""
+    if label is None:
+        return images
+    chosen = [place for place, person in enumerate(images.people) if images.groups.get(person) == label]
+    return Images([images.vectors[n] for n in chosen], [images.people[n] for n in chosen], images.groups, images.metric)

@@ -46,11 +46,33 @@ def draw(images: Images, threshold: float, chance: random.Random) -> dict[str, f
         kinds += [f"{kinds[0]} {group}"] if group else []
         for kind in kinds:
             made.setdefault(kind, []).extend([(distance < threshold) is not same] * times)
-    return {kind: sum(errors) / len(errors) for kind, errors in made.items() if errors}
+    return {kind: sum(errors) / len(errors) for kind, errors in made.items() if errors} | draw_over_people(
+        images, threshold, drawn
+    )
+
+
+def draw_over_people(images: Images, threshold: float, drawn: list[str]) -> dict[str, float]:
+    """Return the rates of a draw in which each drawn person, or each two drawn people, count once."""
+    of_two: dict[tuple[str, str], list[bool]] = {}
+    for one, other, same, distance in images.pairs:
+        of_two.setdefault((one, other), []).append((distance < threshold) is not same)
+    made: dict[str, list[float]] = {}
+    for (one, other), errors in of_two.items():
+        same = one == other
+        times = drawn.count(one) if same else drawn.count(one) * drawn.count(other)
+        kinds = ["people fnmr" if same else "people fmr"]
+        group = images.groups.get(one) if same else images.key(one, other)
+        kinds += [f"{kinds[0]} {group}"] if group else []
+        for kind in kinds:
+            made.setdefault(kind, []).extend([sum(errors) / len(errors)] * times)
+    return {kind: sum(rates) / len(rates) for kind, rates in made.items() if rates}
 
 
 def of(one: Intervals, kind: str) -> Bounds:
     """Return the interval of one rate."""
+    if kind.startswith("people "):
+        assert one.over_people is not None
+        return of(one.over_people, kind.removeprefix("people "))
     rate, _, group = kind.partition(" ")
     if not group:
         return one.fmr if rate == "fmr" else one.fnmr
@@ -69,7 +91,8 @@ def test_intervals_agree_with_a_plain_bootstrap() -> None:
         for _ in range(draws):
             for kind, rate in draw(images, threshold, chance).items():
                 plain.setdefault(kind, []).append(rate)
-        assert set(plain) == {"fmr", "fnmr", "fmr aa", "fmr ab", "fmr bb", "fnmr a", "fnmr b"}
+        pairs = {"fmr", "fnmr", "fmr aa", "fmr ab", "fmr bb", "fnmr a", "fnmr b"}
+        assert set(plain) == pairs | {f"people {kind}" for kind in pairs}
         for kind, rates in plain.items():
             bounds = of(told[place], kind)
             rates.sort()

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from app.cli.program import app
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import load_card, shipped_cards
-from app.faces.cards.compare import FPIR, compare_engines
+from app.faces.cards.compare import compare_engines
+from app.faces.cards.supports import FPIR
 
 
 def test_engines_are_compared_at_the_same_rate() -> None:

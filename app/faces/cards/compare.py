@@ -7,9 +7,7 @@ from typing import Any
 from app.faces.cards.calibration import TargetGroup
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint, UnsupportedTargetError, find_operating_point
-
-FPIR = 1e-3
-"""Target false positive identification rate of a gallery: one stranger in a thousand is identified by mistake."""
+from app.faces.cards.supports import FPIR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

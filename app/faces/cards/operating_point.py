@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.faces.cards.calibration import ByOrigin, CalibrationPoint, Interval, TargetGroup
+from app.faces.cards.calibration import ByOrigin, CalibrationPoint, FnmrOverPeople, Interval, TargetGroup
 from app.faces.cards.card import Card
 from app.kit.errors import OperatorError
 from app.settings import Settings
@@ -22,6 +22,8 @@ class OperatingPoint:
     point: CalibrationPoint
     interval: Interval
     """Interval at the nearest threshold that has one."""
+    over_people: FnmrOverPeople | None
+    """FNMR as the mean over people; its own threshold may be another. None if it was not measured."""
     by_origin: ByOrigin | None
     """Rates of the second trial at its nearest threshold; None without such a trial."""
 
@@ -41,8 +43,10 @@ class OperatingPoint:
         return {
             "target_fmr": self.target_fmr,
             "target_group": self.target_group,
+            "counted_over": "pairs",
             **self.point.model_dump(),
             "ci95_by_person": self.interval.model_dump(mode="json"),
+            "fnmr_over_people": None if self.over_people is None else self.over_people.model_dump(mode="json"),
             "worst_group": None if self.by_origin is None else _worst(self.by_origin),
             "missed_by_origin": self.missed_by_origin,
         }
@@ -79,6 +83,7 @@ def find_operating_point(
         target_group=group,
         point=kept[-1],
         interval=calibration.interval_near(threshold),
+        over_people=calibration.fnmr_over_people_at(kept[-1]),
         by_origin=calibration.by_origin_near(threshold),
     )
 
