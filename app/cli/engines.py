@@ -14,7 +14,7 @@ from app.cli.command import Json, print_result, read_settings
 from app.cli.errors import refuse
 from app.cli.stores import open_stores
 from app.evaluation.plotting import load_figures
-from app.faces.cards.calibration import TargetGroup
+from app.faces.cards.calibration import FnmrOverPeople, TargetGroup
 from app.faces.cards.card import Card, shipped_cards
 from app.faces.cards.compare import EngineComparison, compare_engines
 from app.faces.cards.supports import FPIR
@@ -35,9 +35,10 @@ RATES = (
     "FMR",
     "FMR, 95 % of people",
     "FMR by group",
-    "FNMR",
+    "FNMR (over pairs)",
     "FNMR, 95 % of people",
     "FNMR by group",
+    "FNMR over people",
     "FMR by group of the second trial",
 )
 
@@ -147,6 +148,7 @@ def _column(one: EngineComparison, gallery: int) -> dict[str, str]:
         "trial": one.card.calibration.trial["name"],
         **_rates(one),
         f"FNMR at FMR {REFERENCES_AT}, by photos enrolled": _by_photos(one.card),
+        f"largest gallery at FPIR {FPIR:g}, by photos enrolled": _largest_galleries(one.card),
     }
     name = f"gallery of {gallery}, FPIR {FPIR:g}"
     if one.gallery is None:
@@ -171,9 +173,26 @@ def _rates(one: EngineComparison) -> dict[str, str]:
         f"{at.point.fnmr:.2g}",
         near + _interval(at.interval.fnmr),
         _by_group(at.point.fnmr_by_group),
+        _over_people(at.over_people),
         "no such trial" if second is None else f"at {second.threshold:g}: {_by_group(second.rates)}",
     )
     return dict(zip(RATES, values, strict=True))
+
+
+def _over_people(found: FnmrOverPeople | None) -> str:
+    if found is None:
+        return "not measured"
+    interval = f" ({_interval(found.ci95_by_person)})" if found.ci95_by_person else ""
+    return f"at {found.threshold:g}: {found.fnmr:.2g}{interval}, {_by_group(found.fnmr_by_group)}"
+
+
+def _largest_galleries(card: Card) -> str:
+    """Return the largest gallery that the trial supports, by number of enrolled photos."""
+    supports = card.calibration.supports
+    if supports is None:
+        return "none was tried"
+    largest = {references: supports.largest_gallery(references).people for references in supports.references}
+    return ", ".join(f"{references}: {people or 'none'}" for references, people in largest.items())
 
 
 def _by_photos(card: Card) -> str:

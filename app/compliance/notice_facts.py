@@ -83,7 +83,7 @@ def _stated(setting: str, value: str | None) -> Fact:
 
 
 def _engine(card: Card, in_force: OperatingPoint) -> Iterator[tuple[str, Fact]]:
-    point, by_origin = in_force.point, in_force.by_origin
+    point, over_people, by_origin = in_force.point, in_force.over_people, in_force.by_origin
     rates: dict[str, JsonValue] = {
         "engine": card.id,
         "trial": str(card.calibration.trial["name"]),
@@ -91,6 +91,8 @@ def _engine(card: Card, in_force: OperatingPoint) -> Iterator[tuple[str, Fact]]:
         "threshold": point.threshold,
         "fmr": point.fmr,
         "fnmr": point.fnmr,
+        "fnmr_over_people": None if over_people is None else over_people.model_dump(mode="json"),
+        "largest_person_share": card.calibration.largest_person_share,
         "by_group": dict(point.fmr_by_group) if by_origin is None else dict(by_origin.rates),
         "by_group_at": point.threshold if by_origin is None else by_origin.threshold,
     }

@@ -55,8 +55,22 @@ def _averages(card: Card, in_force: OperatingPoint) -> str:
         f"limit it says **match**. The limit in use is {in_force.threshold:g}. A test shows how often the program is "
         f"wrong at this limit (`{_plain(card.calibration.trial['name'])}`). About {rate(point.fmr)} comparisons of two "
         f"*different* people came out as a match. About {rate(point.fnmr)} comparisons of two photos of *one* person "
-        "came out as **no match**. It helps to enrol more than one photo."
+        f"came out as **no match**. {_over_people(card, in_force)} It helps to enrol more than one photo."
     )
+
+
+def _over_people(card: Card, in_force: OperatingPoint) -> str:
+    """Return the sentences on whom the count of missed matches is about, and on the count over people."""
+    share, found = card.calibration.largest_person_share, in_force.over_people
+    text = "In that count, a person with many photos counts more."
+    if share is not None:
+        text += f" One single person makes up {rate(share)} of those comparisons."
+    if found is None:
+        return f"{text} We have no count in which each person counts once."
+    groups = " and ".join(f"{rate(value)} for {_plain(_SEXES.get(name, name))}" for name, value in found.fnmr_by_group.items())
+    how = "it is" if found.trial == card.calibration.trial["name"] else "a second run of the test found"
+    where = "" if found.threshold == in_force.threshold else f" at a limit of {found.threshold:g}"
+    return f"{text} If each person counts once, {how} {rate(found.fnmr)}{where}" + (f": {groups}." if groups else ".")
 
 
 def _by_group(in_force: OperatingPoint) -> Iterator[str]:
@@ -107,7 +121,7 @@ def mistakes_in_short(card: Card, in_force: OperatingPoint) -> str:
     text = (
         f"The one in use now is called `{card.id}`. In a test, about {rate(in_force.point.fmr)} comparisons of two "
         f"*different* people came out as a match. About {rate(in_force.point.fnmr)} comparisons of *one* person did "
-        "not."
+        f"not. {_over_people(card, in_force)}"
     )
     if not rates:
         return text

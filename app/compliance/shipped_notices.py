@@ -23,7 +23,7 @@ from app.kit.resources import shipped_directory
 from app.vault.vault import Vault
 
 DIRECTORY = shipped_directory("notices")
-VERSION = 3
+VERSION = 4
 """Version of the shipped texts; a service that publishes changed ones counts up from it."""
 log = structlog.get_logger()
 

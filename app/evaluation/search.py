@@ -102,9 +102,7 @@ def sizes(people: int) -> list[int]:
     return [*found, largest]
 
 
-def over_people(
-    searches: Searches, points: Sequence[tuple[int, float]], draws: Draws
-) -> list[dict[str, Any]]:
+def over_people(searches: Searches, points: Sequence[tuple[int, float]], draws: Draws) -> list[dict[str, Any]]:
     """Return DIR and FPIR, in which each person counts once, at each gallery size and threshold of *points*.
 
     The intervals resample the people of the probes; the galleries stay.

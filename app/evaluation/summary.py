@@ -80,7 +80,9 @@ def describe_galleries(document: Mapping[str, Any]) -> list[GalleryTable]:
         cells: dict[tuple[str | None, int], dict[int, tuple[str, str]]] = {}
         for row in (row for row in found if row["target_fpir"] == target):
             known = row["dir_rank_1"] is not None
-            text = (rate(row["dir_rank_1"]), bounds(row["ci95_by_person"]["dir_rank_1"])) if known else ("not shown", "")
+            text = (
+                (rate(row["dir_rank_1"]), bounds(row["ci95_by_person"]["dir_rank_1"])) if known else ("not shown", "")
+            )
             cells.setdefault((row["group"], row["gallery"]), {})[row["references"]] = text
         references = list(dict.fromkeys(row["references"] for row in found))
         rows = [

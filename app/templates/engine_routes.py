@@ -27,10 +27,14 @@ def get_engine(engine: AppEngine) -> dict[str, Any]:
     """Read the engine's card.
 
     It has the weights, the training data, whether the people in that data agreed, the error rates by group, and the
-    threshold in force. `others` has the cards of the other engines of this version.
+    threshold in force. `counted_over` tells what a rate counts: with `pairs`, a person with many photos counts more.
+    `fnmr_over_people` counts each person once. `galleries` has the largest gallery that the trial supports; null if
+    none was tried, so that none is supported. `others` has the cards of the other engines of this version.
     """
+    supports = engine.card.calibration.supports
     return {
         **engine.card.as_document(),
         "in_force": engine.operating_point.as_document(),
+        "galleries": None if supports is None else supports.as_document(),
         "others": [card.as_document() for card in shipped_cards() if card.id != engine.card.id],
     }

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 Vector = tuple[float, ...]
@@ -135,9 +135,7 @@ def row(images: Images, threshold: float) -> dict[str, Any]:
     }
 
 
-def over_people(
-    images: Images, genuine: Sequence[Pair], impostor: Sequence[Pair], threshold: float
-) -> dict[str, Any]:
+def over_people(images: Images, genuine: Sequence[Pair], impostor: Sequence[Pair], threshold: float) -> dict[str, Any]:
     """Return the rates in which each person, or each two people, count once."""
     missed: dict[str, list[bool]] = {}
     for person, _, _, distance in genuine:
@@ -260,7 +258,7 @@ def identification(images: Images, threshold: float, size: int, *, references: i
                 strangers.setdefault(person, []).append(distance < threshold)
             elif place >= references:
                 mated.setdefault(person, []).append(nearest == person and distance < threshold)
-    every, false = sum(mated.values(), []), sum(strangers.values(), [])
+    every, false = list(chain(*mated.values())), list(chain(*strangers.values()))
     return Identified(
         average(every) if every else None,
         average(false),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.evaluation import scores
-from app.evaluation.resampling import mean_bounds, Draws
+from app.evaluation.resampling import Draws, mean_bounds
 from app.evaluation.scores import ComparisonSource
 from app.evaluation.summary import describe_supports
 from app.faces.cards.supports import GalleryRate, LargestGallery, Supports

@@ -54,6 +54,7 @@ def inputs(source: common.Source) -> common.Document:
 def _rates(card: Card, in_force: OperatingPoint) -> common.Document:
     """Return the error rates at the threshold in force, by group, with their trials."""
     point, interval, by_origin = in_force.point, in_force.interval, in_force.by_origin
+    people = in_force.over_people
     return {
         "engine": card.id,
         "training_data": card.training_data,
@@ -69,6 +70,10 @@ def _rates(card: Card, in_force: OperatingPoint) -> common.Document:
         "false_non_match_rate_95": list(interval.fnmr),
         "false_match_rate_by_group": dict(point.fmr_by_group),
         "false_non_match_rate_by_group": dict(point.fnmr_by_group),
+        "counted_over": "pairs",
+        "false_non_match_rate_over_people": None if people is None else people.fnmr,
+        "false_non_match_rate_over_people_at": None if people is None else people.threshold,
+        "false_non_match_rate_over_people_by_group": {} if people is None else dict(people.fnmr_by_group),
         "second_trial": by_origin.trial if by_origin else "none",
         "second_trial_threshold": by_origin.threshold if by_origin else None,
         "second_trial_false_match_rate": dict(by_origin.rates) if by_origin else {},

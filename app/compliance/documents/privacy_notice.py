@@ -58,7 +58,12 @@ def _recipients(recipients: list[common.Document]) -> Iterator[str]:
 
 def _errors(source: common.Source) -> str:
     in_force = operating_point.choose_operating_point(source.card, source.settings)
-    point, by_origin = in_force.point, in_force.by_origin
+    point, people, by_origin = in_force.point, in_force.over_people, in_force.by_origin
+    over_people = (
+        f"Counted once for each person, it missed {people.fnmr:.1%} (at {people.threshold:g})."
+        if people
+        else "There is no rate that counts each person once."
+    )
     second = (
         f"In the worst group of a second trial ({by_origin.worst()}) it took {by_origin.rates[by_origin.worst()]:.2%} "
         "of pairs of different people for one person."
@@ -68,5 +73,5 @@ def _errors(source: common.Source) -> str:
     return (
         f"The engine makes mistakes, and more for some groups of people than for others. In its trial it took "
         f"{point.fmr:.2%} of pairs of different people for one person, and missed {point.fnmr:.1%} of pairs of one "
-        f"person. {second}"
+        f"person. A person with many photos has more pairs. {over_people} {second}"
     )
