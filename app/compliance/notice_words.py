@@ -67,10 +67,13 @@ def _over_people(card: Card, in_force: OperatingPoint) -> str:
         text += f" One single person makes up {rate(share)} of those comparisons."
     if found is None:
         return f"{text} We have no count in which each person counts once."
-    groups = " and ".join(f"{rate(value)} for {_plain(_SEXES.get(name, name))}" for name, value in found.fnmr_by_group.items())
-    how = "it is" if found.trial == card.calibration.trial["name"] else "a second run of the test found"
+    groups = " and ".join(
+        f"{rate(value)} for {_plain(_SEXES.get(name, name))}" for name, value in found.fnmr_by_group.items()
+    )
+    how = "the test found" if found.trial == card.calibration.trial["name"] else "a second run of the test found"
     where = "" if found.threshold == in_force.threshold else f" at a limit of {found.threshold:g}"
-    return f"{text} If each person counts once, {how} {rate(found.fnmr)}{where}" + (f": {groups}." if groups else ".")
+    text += f" If each person counts once, {how} {rate(found.fnmr)}{where}."
+    return f"{text} It was {groups}." if groups else text
 
 
 def _by_group(in_force: OperatingPoint) -> Iterator[str]:

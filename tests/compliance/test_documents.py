@@ -154,6 +154,8 @@ def test_the_rates_are_those_of_the_card(service: RunningService) -> None:
     assert found["error_rates"]["false_match_rate_by_group"]["FF"] == 0.000123
     assert found["error_rates"]["second_trial_false_match_rate"]["Asian-F"] == 0.18
     assert found["error_rates"]["depicted_people_agreed"] is False
+    assert found["error_rates"]["counted_over"] == "pairs"
+    assert found["error_rates"]["false_non_match_rate_over_people"] is None
     assert "FF 0.000123" in render(found)
 
 

@@ -86,6 +86,19 @@ def test_a_notice_names_the_engine_in_force_and_its_rates(engine: str, purpose: 
         assert re.search(r"\| Asian women \| [0-9,]+ in [0-9,]+ \|", text)
 
 
+def test_a_notice_says_whom_the_misses_are_about() -> None:
+    dlib, sface = load_card("face_recognition"), load_card("sface")
+    pairs_only = notice_words.mistakes_in_short(dlib, find_operating_point(dlib))
+    both = notice_words.mistakes_in_short(sface, find_operating_point(sface))
+    elsewhere = notice_words.mistakes_in_short(sface, find_operating_point(sface, 1e-3))
+
+    assert "One single person makes up 58 in 100 of those comparisons." in pairs_only
+    assert "We have no count in which each person counts once." in pairs_only
+    assert "If each person counts once, a second run of the test found 44 in 1,000." in both
+    assert "It was 7 in 100 for women and 33 in 1,000 for men." in both
+    assert "found 44 in 1,000 at a limit of 0.54." in elsewhere
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from app.faces.cards.card import load_card, parse_card, shipped_cards
+from app.faces.cards.operating_point import find_operating_point
 from app.faces.engines.face_recognition import FaceRecognition
 
 CARD = load_card("face_recognition")
@@ -36,6 +37,47 @@ def test_the_worst_group_is_stated() -> None:
 
 def test_the_intervals_are_stated() -> None:
     assert all(low < high for point in CARD.calibration.intervals for low, high in (point.fmr, point.fnmr))
+
+
+def test_the_shipped_rates_are_over_pairs_and_the_cards_say_so() -> None:
+    assert [card.calibration.largest_person_share for card in shipped_cards()] == [0.579, 0.579]
+    assert {card.document["calibration"]["counted_over"] for card in shipped_cards()} == {"pairs"}
+    assert all(point.over_people is None for card in shipped_cards() for point in card.calibration.points)
+    assert find_operating_point(CARD).over_people is None
+
+
+def test_sface_misses_twice_as_many_women_as_men_over_people_and_not_ten_times() -> None:
+    at = find_operating_point(load_card("sface"))
+    found = at.over_people
+
+    assert found is not None
+    assert found.threshold == at.threshold
+    assert 2 < found.fnmr_by_group["F"] / found.fnmr_by_group["M"] < 2.5
+    assert at.point.fnmr_by_group["F"] / at.point.fnmr_by_group["M"] > 9
+    # Two runs of the trial differ by the images that Mien refuses.
+    assert found.over_pairs == pytest.approx(at.point.fnmr, rel=0.1)
+    assert at.as_document()["counted_over"] == "pairs"
+    assert at.as_document()["fnmr_over_people"]["fnmr"] == 0.044
+
+
+def test_one_person_of_the_trial_has_most_of_its_genuine_pairs() -> None:
+    """The person with the most images in Labeled Faces in the Wild has 530."""
+    calibration = load_card("sface").document["calibration"]
+
+    assert 530 * 529 / 2 / calibration["genuine_pairs"] == pytest.approx(calibration["largest_person_share"], abs=5e-4)
+
+
+def test_only_three_photos_and_100_people_are_supported_by_the_worst_group() -> None:
+    supports = load_card("sface").calibration.supports
+
+    assert supports is not None
+    assert [tuple(supports.largest_gallery(photos)) for photos in (1, 2, 3, 5)] == [
+        (0, None),
+        (0, "F"),
+        (100, "F"),
+        (100, "F"),
+    ]
+    assert CARD.calibration.supports is None
 
 
 def test_the_document_is_a_complete_copy() -> None:
