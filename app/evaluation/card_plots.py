@@ -50,7 +50,7 @@ def _det(axes: Axes, cards: Sequence[Card]) -> None:
             row = min(calibration.points, key=lambda point, at=one.threshold: abs(point.threshold - at))  # type: ignore[misc]
             axes.plot([row.fmr] * 2, one.fnmr, color=colour, lw=1.2)
             axes.plot(one.fmr, [row.fnmr] * 2, color=colour, lw=1.2)
-    axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
+    axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate, over pairs")
     format_ticks("{:g}".format, axes.xaxis, axes.yaxis)
     axes.legend(title="crosses: 95 % intervals over people", loc="upper right")
 
@@ -84,7 +84,7 @@ def _references(axes: Axes, cards: Sequence[Card]) -> None:
         for way, dash in (("mean", "-"), ("nearest", ":")):
             rates = [row[f"fnmr_of_{way}"][AT] for row in rows]
             axes.plot(counts, rates, color=colour, linestyle=dash, marker="o", label=f"{card.id}, {way}")
-    axes.set(yscale="log", xlabel="enrolled photos", ylabel=f"false non-match rate at FMR {AT}", xticks=[1, 2, 3, 5])
+    axes.set(yscale="log", xlabel="enrolled photos", ylabel=f"false non-match rate at FMR {AT}, over pairs", xticks=[1, 2, 3, 5])
     format_ticks("{:g}".format, axes.yaxis)
     axes.legend()
 
