@@ -84,7 +84,12 @@ def _references(axes: Axes, cards: Sequence[Card]) -> None:
         for way, dash in (("mean", "-"), ("nearest", ":")):
             rates = [row[f"fnmr_of_{way}"][AT] for row in rows]
             axes.plot(counts, rates, color=colour, linestyle=dash, marker="o", label=f"{card.id}, {way}")
-    axes.set(yscale="log", xlabel="enrolled photos", ylabel=f"false non-match rate at FMR {AT}, over pairs", xticks=[1, 2, 3, 5])
+    axes.set(
+        yscale="log",
+        xlabel="enrolled photos",
+        ylabel=f"false non-match rate at FMR {AT}, over pairs",
+        xticks=[1, 2, 3, 5],
+    )
     format_ticks("{:g}".format, axes.yaxis)
     axes.legend()
 

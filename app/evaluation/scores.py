@@ -50,7 +50,6 @@ class ComparisonSource:
     """Listed comparisons that replace every pair: reference rows, probe rows, same person."""
     references: Floats | None = None
     """Vectors of the first images of the comparisons, by row, if they differ from `vectors`."""
-
     of_people: bool = True
     """False if each image stands for its own person, so that there is no rate over people."""
 
@@ -95,9 +94,10 @@ class ComparisonSource:
         matrix = distances(rows, columns, self.metric)
         if top == left:
             one, other = np.triu_indices(len(rows), k=1)
+            distance = matrix[one, other]
         else:
             one, other = (part.ravel() for part in np.indices(matrix.shape))
-        distance = matrix[one, other]
+            distance = matrix.ravel()
         one, other = one + top, other + left
         return Batch(one, other, self.person[one] == self.person[other], distance)
 
