@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from app.faces.cards.custom_card import CustomCard, NetworkInput
+from app.faces.cards.fused_card import FusedCard, FusedNetwork
 from tests.architecture.source import ROOT
 from tests.faces.custom_networks import POOLED, calibrate, network, write_card
 from tests.support.launcher import refused, run_command
@@ -96,7 +97,11 @@ def test_an_impossible_calibration_is_refused_before_measuring(
 def test_the_page_documents_every_member() -> None:
     tables = " ".join(re.findall(r"^\| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
 
-    assert not [name for name in (*CustomCard.model_fields, *NetworkInput.model_fields) if f"`{name}`" not in tables]
+    fields = {
+        name for kind in (CustomCard, NetworkInput, FusedCard, FusedNetwork) for name in kind.model_fields
+    }
+
+    assert not [name for name in fields if f"`{name}`" not in tables]
 
 
 def remove_card(card: Path) -> None:
