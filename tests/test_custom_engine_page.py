@@ -97,9 +97,7 @@ def test_an_impossible_calibration_is_refused_before_measuring(
 def test_the_page_documents_every_member() -> None:
     tables = " ".join(re.findall(r"^\| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
 
-    fields = {
-        name for kind in (CustomCard, NetworkInput, FusedCard, FusedNetwork) for name in kind.model_fields
-    }
+    fields = {name for kind in (CustomCard, NetworkInput, FusedCard, FusedNetwork) for name in kind.model_fields}
 
     assert not [name for name in fields if f"`{name}`" not in tables]
 
