@@ -15,7 +15,7 @@ PHOTO: Example = {
         "sharpness": 0.21,
         "yaw": 0.04,
         "foreshortening": 0.78,
-        "eye_shade": 0.83,
+        "eye_detail": 0.41,
         "upright": 11.2,
         "eyes_visible": 5.4,
         "mouth_visible": 7.9,

@@ -215,13 +215,13 @@ def _count(
 
 
 def _tried(person: list[int], found: Sequence[_FileOutcome]) -> TriedImages:
-    as_probe = tuple(_reason(one.outcome) for one in found)
-    as_enrolment = tuple(_reason(one.enrolment_flaw or one.outcome) for one in found)
+    as_probe = tuple(give_reason(one.outcome) for one in found)
+    as_enrolment = tuple(give_reason(one.enrolment_flaw or one.outcome) for one in found)
     refused = {PhotoUse.PROBE: as_probe, PhotoUse.ENROLMENT: as_enrolment}
     return TriedImages(np.array(person, dtype=np.int64), refused)
 
 
-def _reason(outcome: Outcome | NoAnswer) -> str | None:
+def give_reason(outcome: Outcome | NoAnswer) -> str | None:
     """Return the slug of a refusal, with the code of the flaw if the quality is poor; None for a vector."""
     if isinstance(outcome, Flaw):
         return f"{outcome.slug}: {outcome.value}" if outcome.slug == POOR_QUALITY else outcome.slug

@@ -19,7 +19,7 @@ MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
 """More than the API accepts (`MIEN_MAX_PHOTO_BYTES`, 12 MiB by default)."""
 MAX_REPLY_BLOB_BYTES: Final = 4 * 1024 * 1024
 """A kept photo of 1280 px takes about 0.4 MB; a vector, 8 bytes a dimension."""
-_FACE_MEASURES: Final = ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_shade")
+_FACE_MEASURES: Final = ("brightness", "glare", "eye_distance", "sharpness", "yaw", "foreshortening", "eye_detail")
 QUALITY_NAMES: Final = frozenset((*_FACE_MEASURES, "upright", "eyes_visible", "mouth_visible"))
 SANDBOX_PROTECTIONS: Final = (
     "limits",
