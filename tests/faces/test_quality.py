@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,29 @@ def test_half_the_light_is_enough_for_darker_skin(check: Check, image: Callable[
     photo = changed(image(f"people/{person}/amateur_selfie.jpg"), lambda it: ImageEnhance.Brightness(it).enhance(0.5))
 
     assert isinstance(check(photo), Measurement)
+
+
+@pytest.mark.parametrize("person", ["P001", "P004", "P006", "P007"])
+def test_deep_set_eyes_in_shade_are_not_covered(check: Check, image: Callable[[str], bytes], person: str) -> None:
+    """A fifth of the light falls on the eyes: less than on the cheeks, on any skin."""
+    shaded = changed(image(f"people/{person}/studio_portrait.jpg"), shade_eyes)
+
+    answer = check(shaded)
+    assert isinstance(answer, Measurement)
+    assert answer.quality["eye_detail"] > 1.5 * quality.MIN_EYE_DETAIL
+
+
+def shade_eyes(photo: Image.Image) -> Image.Image:
+    """Return *photo* with a soft shade over both eyes."""
+    (face,) = FindingEngine(*(getattr(load_card("face_recognition"), name) for name in ("digests", "settings"))).detect(
+        np.asarray(photo)
+    )
+    rows, columns = np.mgrid[: photo.height, : photo.width]
+    unit = np.hypot(*np.subtract(*face.eyes))
+    light = np.ones(rows.shape)
+    for x, y in face.eyes:
+        light -= 0.8 * np.exp(-(((columns - x) / (0.45 * unit)) ** 4) - ((rows - y) / (0.3 * unit)) ** 4)
+    return Image.fromarray((np.asarray(photo) * light.clip(0.2)[..., None]).astype(np.uint8))
 
 
 def test_a_beard_covers_no_face_in_a_worker_of_the_default_engine(
