@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.refusals [FOLDER]
 
-Measures the photos of ``tests/images`` and the pictures in FOLDER, each of one person, and of each three changed copies:
-light, contrast, blur, JPEG quality, clear glasses. Counts, intervals and comparisons are those of `mien evaluate`.
+Measures the photos of ``tests/images`` and the pictures in FOLDER, each of one person, and three changed copies of
+each: light, contrast, blur, JPEG quality, clear glasses. Counts, intervals and comparisons are those of `mien evaluate`.
 """
 
 import io
@@ -87,7 +87,7 @@ def _print(engine: str, people: int, found: dict[str, Any]) -> None:
 
 def _describe(part: dict[str, Any], reason: str) -> str:
     if not part["images"]:
-        return "–"
+        return "none"
     one = part["reasons"][reason]
     by_person = f"; by person {bounds(one['ci95_by_person'])}" if one["ci95_by_person"] else ""
     return f"{one['images']} of {part['images']}: {plain(one['rate'])} ({bounds(one['ci95'])}{by_person})"

@@ -36,8 +36,8 @@ MAX_FORESHORTENING: Final = 1.05
 """Above it a face is turned away: in a near profile the five points collapse, but the eyes come together.
 Measured: frontal 0.69-0.88, near profiles 1.17-1.56. Equal for both uses: it refuses near profiles only."""
 MIN_EYE_DETAIL: Final = 0.09
-"""Below it plain lenses cover the eyes. Measured: 2 of 1,444 honest photos are below, of any skin; of 363 pairs of black
-lenses with few edges all but 2."""
+"""Below it plain lenses cover the eyes. Measured: 2 of 1,444 honest photos are below. Of 363 pairs of black aviators, 2
+pass this limit and the next (docs/explanation/faces.md)."""
 MIN_UPRIGHT: Final = 0.0
 """Below it a face is turned, or a negative. The measure is one of `app/faces/appearance.py`."""
 LIKELY_UPRIGHT: Final = 5.0
