@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.refusals [FOLDER]
 
 Measures the photos of ``tests/images`` and the pictures in FOLDER, each of one person, and three changed copies of
-each: light, contrast, blur, JPEG quality, clear glasses. Counts, intervals and comparisons are those of `mien evaluate`.
+each: light, contrast, blur, JPEG quality, clear glasses. Counts, intervals and comparisons are those of
+`mien evaluate`.
 """
 
 import io
