@@ -16,7 +16,7 @@ _LEVELS = (60, 110, 160, 210, 250)
 _PALETTE = [colour for colour in product(_LEVELS, repeat=3) if max(colour) - min(colour) >= 100]
 _BANDS = 20
 """Darker bands from top to bottom, each a third of its share of the height."""
-_SHADE = 40
+_SHADE = 60
 PEOPLE = len(_PALETTE)
 """Number of people. Any two differ by at least 50 levels of one colour."""
 _STRIDE = 31
