@@ -32,6 +32,7 @@ ENROLLED: Example = {
         "more_photos": 2,
         "fnmr_with_more": 0.025,
         "at_fmr": 0.001,
+        "counted_over": "pairs",
         "trial": "LFW, people with enough images",
         "in_words": "You enrolled 1 photo. This service asks for 2. …",
     },

@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from app.faces.cards.calibration import ReferenceTrial
+from app.faces.cards.references import CountedOver, ReferenceFigures, ReferenceTrial
 from app.faces.permit import Purpose
 from app.faces.service import RunningEngine
 from app.settings import Settings
 from app.templates.policy import MAX_PHOTOS
 
 _NEAR: Final = 0.5
-"""Largest distance, in powers of ten, between the false match rate in force and that of the figures."""
+"""Largest distance, in powers of ten, between the target in force and the rate of the figures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +25,20 @@ class MorePhotos:
     """The next larger number of photos in the trial."""
     fnmr_with_more: float
     at_fmr: float
-    """False match rate of both figures in the trial: the nearest one to the rate in force."""
+    """False match rate of both figures in the trial: near the target in force."""
+    counted_over: CountedOver
     trial: str
 
     @property
     def in_words(self) -> str:
         """The advice for the subject."""
         short = f"This service asks for {self.asked_for}. " if self.photos < self.asked_for else ""
+        over = "as the mean over people" if self.counted_over == "people" else "over all pairs of photos"
         return (
-            f"You enrolled {_count(self.photos)}. {short}In the trial {self.trial!r}, the person was not recognised in "
+            f"You enrolled {_count(self.photos)}. {short}In a trial, a person was not recognised in "
             f"{_percent(self.fnmr)} of attempts with {_count(self.photos)}, and in {_percent(self.fnmr_with_more)} "
-            f"with {self.more_photos}, at a false match rate of {self.at_fmr:g}. To use more photos, enrol again with "
-            "all of them."
+            f"with {self.more_photos}, {over}, at a false match rate of {self.at_fmr:g}. To use more photos, enrol "
+            f"again with all of them. Trial: {self.trial}."
         )
 
 
@@ -48,28 +50,29 @@ def count_asked_for(settings: Settings, purposes: frozenset[Purpose]) -> int:
 def advise(engine: RunningEngine, *, photos: int, asked_for: int) -> MorePhotos | None:
     """Return the advice after an enrolment of *photos*; None if the card has no figures for it."""
     trial = engine.card.calibration.references
-    if trial is None or (at_fmr := _nearest_rate(trial, engine.operating_point.point.fmr)) is None:
+    found = None if trial is None else _choose_figures(trial, engine.target_fmr)
+    if found is None:
         return None
-    fnmr = {row.references: row.fnmr_of_mean[at_fmr] for row in trial.rows if at_fmr in row.fnmr_of_mean}
-    more = min((count for count in fnmr if photos < count <= MAX_PHOTOS), default=None)
-    if photos not in fnmr or more is None:
+    more = min((count for count in found.fnmr if photos < count <= MAX_PHOTOS), default=None)
+    if photos not in found.fnmr or more is None:
         return None
     return MorePhotos(
         photos=photos,
         asked_for=asked_for,
-        fnmr=fnmr[photos],
+        fnmr=found.fnmr[photos],
         more_photos=more,
-        fnmr_with_more=fnmr[more],
-        at_fmr=at_fmr,
-        trial=trial.trial,
+        fnmr_with_more=found.fnmr[more],
+        at_fmr=found.fmr,
+        counted_over=found.counted_over,
+        trial=found.trial,
     )
 
 
-def _nearest_rate(trial: ReferenceTrial, fmr: float) -> float | None:
-    rates = {rate for row in trial.rows for rate in row.fnmr_of_mean}
-    apart = {rate: abs(math.log10(rate / fmr)) for rate in rates if fmr > 0}
-    nearest = min(apart, key=lambda rate: apart[rate], default=None)
-    return nearest if nearest is not None and apart[nearest] <= _NEAR else None
+def _choose_figures(trial: ReferenceTrial, target_fmr: float) -> ReferenceFigures | None:
+    """Return the figures near the target: those over people if there are any, else the nearest ones."""
+    apart = [(abs(math.log10(one.fmr / target_fmr)), one) for one in trial.figures()]
+    near = [(one.counted_over != "people", distance, one) for distance, one in apart if distance <= _NEAR]
+    return min(near, key=lambda each: each[:2])[2] if near else None
 
 
 def _count(photos: int) -> str:

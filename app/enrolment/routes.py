@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from app.consent.errors import ConsentRequiredError
 from app.consent.examples import CONSENT_ID
 from app.enrolment import examples, more_photos, service
+from app.faces.cards.references import CountedOver
 from app.faces.flaws import PHOTO_REFUSALS
 from app.faces.service import RunningEngine
 from app.kit.errors import BusyError, NotFoundError
@@ -77,7 +78,9 @@ class MorePhotosOut(BaseModel):
     more_photos: int
     fnmr_with_more: float
     at_fmr: float
-    """False match rate of both figures: of those in the trial, the nearest to the rate in force."""
+    """False match rate of both figures in the trial: near the target in force."""
+    counted_over: CountedOver
+    """`people`: the mean over people. `pairs`: over all pairs of photos."""
     trial: str
     in_words: str
 

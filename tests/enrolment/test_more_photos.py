@@ -38,8 +38,14 @@ def card_with(references: dict[str, Any] | None) -> Card:
 @pytest.mark.parametrize(("photos", "more"), [(1, 2), (2, 3), (3, 5)])
 def test_both_figures_are_rows_of_the_card(engine_id: str, photos: int, more: int) -> None:
     card = load_card(engine_id)
-    rows = card.as_document()["calibration"]["references"]["rows"]
-    on_card = {row["references"]: {float(rate): fnmr for rate, fnmr in row["fnmr_of_mean"].items()} for row in rows}
+    references = card.as_document()["calibration"]["references"]
+    if people := references.get("over_people"):
+        on_card = {row["references"]: {people["fmr"]: row["fnmr_of_mean"]} for row in people["rows"]}
+    else:
+        on_card = {
+            row["references"]: {float(rate): fnmr for rate, fnmr in row["fnmr_of_mean"].items()}
+            for row in references["rows"]
+        }
 
     advice = advise(running(card), photos=photos, asked_for=2)
 
@@ -47,7 +53,8 @@ def test_both_figures_are_rows_of_the_card(engine_id: str, photos: int, more: in
     assert (advice.photos, advice.more_photos) == (photos, more)
     assert (advice.fnmr, advice.fnmr_with_more) == (on_card[photos][advice.at_fmr], on_card[more][advice.at_fmr])
     assert advice.fnmr > advice.fnmr_with_more
-    assert 10**-0.5 <= find_operating_point(card).point.fmr / advice.at_fmr <= 10**0.5
+    assert advice.at_fmr == card.default_target_fmr
+    assert advice.counted_over == ("people" if people else "pairs")
     assert advice.trial in advice.in_words
     assert ("This service asks for 2." in advice.in_words) == (photos < 2)
 
@@ -60,6 +67,14 @@ def test_without_figures_for_that_number_there_is_no_advice(photos: int) -> None
 
 def test_figures_of_a_distant_rate_are_no_advice() -> None:
     assert advise(running(load_card("sface"), 1e-2), photos=1, asked_for=2) is None
+
+
+def test_figures_over_pairs_are_used_where_none_over_people_are_near() -> None:
+    advice = advise(running(load_card("sface"), 1e-5), photos=1, asked_for=2)
+
+    assert advice is not None
+    assert (advice.counted_over, advice.at_fmr) == ("pairs", 1e-5)
+    assert "over all pairs" in advice.in_words
 
 
 def test_a_card_without_references_gives_no_advice() -> None:
@@ -99,7 +114,14 @@ def test_one_photo_is_enough_and_the_answer_has_the_gain_from_another(root: Path
     advice = one.json()["more_photos"]
     words = advice.pop("in_words")
     expected = MorePhotos(
-        photos=1, asked_for=3, fnmr=0.08, more_photos=2, fnmr_with_more=0.04, at_fmr=1e-3, trial="invented"
+        photos=1,
+        asked_for=3,
+        fnmr=0.08,
+        more_photos=2,
+        fnmr_with_more=0.04,
+        at_fmr=1e-3,
+        counted_over="pairs",
+        trial="invented",
     )
     assert words == expected.in_words
     assert advice == {name: getattr(expected, name) for name in advice}

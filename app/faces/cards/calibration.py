@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.faces.cards.references import ReferenceTrial
 from app.faces.cards.supports import Supports
 
 
@@ -92,25 +93,6 @@ class ByOrigin(NamedTuple):
         return max(self.rates, key=lambda group: self.rates[group])
 
 
-class ReferenceRow(BaseModel):
-    """Error rates with a number of enrolled photos."""
-
-    model_config = ConfigDict(frozen=True)
-
-    references: int
-    fnmr_of_mean: dict[float, float]
-    """False non-match rate with the mean of the photos as the reference, by false match rate."""
-
-
-class ReferenceTrial(BaseModel):
-    """Error rates by the number of enrolled photos, in a named trial."""
-
-    model_config = ConfigDict(frozen=True)
-
-    trial: str
-    rows: tuple[ReferenceRow, ...]
-
-
 def _by_threshold(points: tuple[CalibrationPoint, ...]) -> tuple[CalibrationPoint, ...]:
     return tuple(sorted(points, key=lambda point: point.threshold))
 
@@ -134,7 +116,6 @@ class Calibration(BaseModel):
     """Galleries that were tried."""
     fmr_by_origin: dict[str, Any] | None = None
     """A second trial, of people of several origins: ``thresholds`` maps a threshold to each group's FMR."""
-
     references: ReferenceTrial | None = None
 
     @property
