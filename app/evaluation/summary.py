@@ -105,9 +105,8 @@ def describe_supports(document: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _describe_largest(supports: Supports, references: int) -> str:
     largest = supports.largest_gallery(references)
-    decides = "everyone" if largest.group is None else f"the group {largest.group}"
     people = f"{whole(largest.people)} people" if largest.people else "none"
-    return f"with {references} enrolled: {people}, by {decides}"
+    return f"{references} enrolled, {people}" + (f" (group {largest.group})" if largest.group else "")
 
 
 def describe_threshold(row: Mapping[str, Any]) -> str:

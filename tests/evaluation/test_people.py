@@ -11,7 +11,7 @@ import pytest
 from app.evaluation import scores
 from app.evaluation.resampling import Draws, mean_bounds
 from app.evaluation.scores import ComparisonSource
-from app.evaluation.summary import describe_supports
+from app.evaluation.summary import describe_galleries, describe_supports
 from app.faces.cards.supports import GalleryRate, LargestGallery, Supports
 from tests.evaluation.conftest import Command, make_folder, toy_people
 from tests.support.toy_faces import toy_photo
@@ -26,7 +26,7 @@ def test_a_person_with_most_photos_decides_the_rate_over_pairs_only(evaluated: E
 
     genuine = 9 + 45
     assert document["calibration"]["largest_person_share"] == pytest.approx(45 / genuine, rel=1e-3)
-    assert "One person has 83 % of the genuine pairs, which decide the rates over pairs." in " ".join(
+    assert "One person has 83 % of the genuine pairs, so rates over pairs are more about that person" in " ".join(
         document["warnings"]
     )
     assert document["calibration"]["counted_over"] == "pairs; over_people: people"
@@ -47,7 +47,7 @@ def test_no_person_is_named_if_none_has_a_tenth_of_the_pairs(command: Command, t
     result = command(make_folder(tmp_path / "trial", toy_people(11, 3)))
 
     assert "more genuine pairs" not in result.stderr
-    assert "which decide" not in result.stderr
+    assert "One person has" not in result.stderr
 
 
 def test_two_folders_of_one_person_are_listed_the_nearest_first(command: Command, tmp_path: Path) -> None:
@@ -140,4 +140,19 @@ def test_the_largest_gallery_is_told_with_its_group() -> None:
 
     (lines,) = describe_supports({"calibration": {"supports": tried.model_dump()}}).values()
 
-    assert lines == ["with 1 enrolled: none, by the group F", "with 2 enrolled: 30 people, by the group F"]
+    assert lines == ["1 enrolled, none (group F)", "2 enrolled, 30 people (group F)"]
+
+
+def test_each_gallery_has_a_row_and_each_number_of_references_a_column() -> None:
+    def row(group: str | None, references: int, found: float | None) -> dict[str, Any]:
+        bounds = None if found is None else {"dir_rank_1": [0.5, 1.0]}
+        names = {"group": group, "gallery": 10, "references": references, "target_fpir": 0.001}
+        return {**names, "dir_rank_1": found, "ci95_by_person": bounds}
+
+    (table,) = describe_galleries({"galleries": [row(None, 1, 0.9), row(None, 2, 1.0), row("F", 1, None)]})
+
+    assert (table.fpir, table.references) == ("0.1 %", [1, 2])
+    assert table.rows == [
+        ("10 people", [("90 %", "50 % to 100 %"), ("100 %", "50 % to 100 %")]),
+        ("10 people of F", [("not shown", ""), ("", "")]),
+    ]
