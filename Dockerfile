@@ -1,5 +1,8 @@
 # Debian 13 and its glibc, as tested (docs/how-to/run-in-a-container.md). Both stages: the environment of the first must fit the second.
+# `make pin-base` adds the digest of the image that you build on.
 ARG PYTHON=3.13-slim-trixie
+# As Debian 13 has it; another one stops the build.
+ARG LIBSECCOMP2=2.6.0-2
 
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.
 FROM python:${PYTHON} AS wheels
@@ -19,9 +22,10 @@ RUN python -m venv /opt/mien \
         --with-license-file --no-license-path --output-file /opt/mien/licences.txt
 
 FROM python:${PYTHON}
+ARG LIBSECCOMP2
 # With libseccomp2 the workers that read images lock themselves in.
 RUN apt-get update -qq \
-    && apt-get install -qq --yes --no-install-recommends libseccomp2 \
+    && apt-get install -qq --yes --no-install-recommends libseccomp2=${LIBSECCOMP2} \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mien \
     && install --directory --owner mien --group mien --mode 0700 /var/lib/mien /var/lib/mien/data /var/lib/mien/keys

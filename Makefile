@@ -14,12 +14,14 @@ FAULTS := $(if $(shell command -v fiu-run && command -v strace && command -v fak
 QUICK := $(if $(filter tests/%,$(ARGS)),(unit or service or slow),not slow)
 PYTEST := .venv/bin/python -m pytest -n $(JOBS) --dist loadfile
 
+BASE = python:$(shell sed -nE 's/^ARG PYTHON=([^@]*).*/\1/p' Dockerfile)
+
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-unit test-slow check reliability format schema lock clean bench fuzz schemathesis machine sbom licences
+.PHONY: help demo run test test-unit test-slow check reliability format schema lock clean bench fuzz schemathesis machine sbom licences pin-base
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -90,6 +92,11 @@ licences: setup-sbom ## Write the texts of the licences of every installed packa
 	@mkdir -p build
 	@PYTHONPATH=.venv/sbom .venv/bin/python -m piplicenses --python .venv/bin/python --format plain-vertical \
 		--with-license-file --no-license-path --output-file build/licences.txt $(ARGS)
+
+pin-base: ## Write the digest of today's base image into the Dockerfile: from then on every build has that image
+	@digest=$$(docker buildx imagetools inspect "$(BASE)" --format '{{.Manifest.Digest}}'); \
+		[[ $$digest =~ ^sha256:[0-9a-f]{64}$$ ]] || { echo "the registry gave no digest of $(BASE)"; exit 1; }; \
+		sed -i -E "s|^(ARG PYTHON=[^@]*).*|\1@$$digest|" Dockerfile; grep '^ARG PYTHON' Dockerfile
 
 clean: ## Remove the environment and the caches; data stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

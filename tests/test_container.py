@@ -1,6 +1,7 @@
 """The container's files, read without Docker: they match the description in `docs/how-to/run-in-a-container.md`."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -42,10 +43,10 @@ def given(word: str, among: list[Step] = IMAGE) -> list[str]:
     return [rest for step, rest in among if step == word]
 
 
-def test_the_base_is_slim_and_pinned_by_tag() -> None:
+def test_the_base_is_slim_and_pinned_by_tag_or_digest() -> None:
     (tag,) = [rest for rest in given("ARG", DOCKERFILE) if rest.startswith("PYTHON=")]
 
-    assert re.fullmatch(r"PYTHON=3\.\d+-slim-[a-z]+", tag)
+    assert re.fullmatch(r"PYTHON=3\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", tag)
     assert {base.split()[0] for base in given("FROM", DOCKERFILE)} == {"python:${PYTHON}"}
 
 
@@ -87,7 +88,37 @@ def test_the_final_stage_has_no_compiler() -> None:
     words = {word for run in given("RUN") for word in re.split(r"[\s&|;]+", run)}
 
     assert not words & set(COMPILERS)
-    assert "libseccomp2" in words
+    assert "libseccomp2=${LIBSECCOMP2}" in words
+
+
+def test_every_package_of_the_system_has_a_version() -> None:
+    (install,) = re.findall(r"apt-get install ([^&]+)", " ".join(given("RUN", DOCKERFILE)))
+    packages = [word for word in install.split() if not word.startswith("-")]
+    (version,) = [rest for rest in given("ARG", DOCKERFILE) if rest.startswith("LIBSECCOMP2=")]
+
+    assert packages == ["libseccomp2=${LIBSECCOMP2}"]
+    assert re.fullmatch(r"LIBSECCOMP2=[0-9.]+-[0-9]\S*", version)
+    assert "LIBSECCOMP2" in [rest for word, rest in IMAGE if word == "ARG"], "a stage sees only what it declares"
+
+
+@pytest.mark.parametrize("answer", [f"sha256:{'a1' * 32}", "unauthorized"])
+@pytest.mark.service
+def test_the_base_is_pinned_by_a_command(tmp_path: Path, answer: str) -> None:
+    (tmp_path / "Dockerfile").write_text("ARG PYTHON=3.13-slim-trixie\nFROM python:${PYTHON}\n")
+    client = tmp_path / "docker"
+    client.write_text(f'#!/bin/sh\n[ "$4" = python:3.13-slim-trixie ] && echo {answer}\n')
+    client.chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "pin-base"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    # Pinned once more: the old digest is replaced.
+    codes = [
+        subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, check=False).returncode for _ in "ab"
+    ]
+    (first, _) = (tmp_path / "Dockerfile").read_text().splitlines()
+
+    pinned = answer.startswith("sha256:")
+    assert first == f"ARG PYTHON=3.13-slim-trixie{f'@{answer}' if pinned else ''}"
+    assert [code == 0 for code in codes] == [pinned, pinned]
 
 
 def test_wheels_are_installed_by_hash_and_nothing_is_built() -> None:
