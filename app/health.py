@@ -16,7 +16,7 @@ from app.db.sqlite.fault_log import describe_fault
 from app.db.sqlite.store import Store
 from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
-from app.vault.open import check, find_exposed_files
+from app.vault.open import check
 from app.web.auth import OpenRoute
 from app.web.dependencies import AppEngine, AppMetrics, AppSettings, AppVault
 from app.web.metrics import CONTENT_TYPE
@@ -132,7 +132,6 @@ def _find_faults(
             )
             reasons += [f"live: {item.name}: {item.found}; {item.do}" for item in found.missing]
             warnings = list(found.warnings)
-            reasons += find_exposed_files(vault)
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
         warnings += slower

@@ -46,7 +46,7 @@ from app.subjects.token_usage import TokenUsage
 from app.templates import engine_routes
 from app.transparency import routes as transparency
 from app.vault.directory_lock import InUseError, serving
-from app.vault.open import open_vault
+from app.vault.open import ExposedStoreError, open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import ForeignRegisterError, Vault
 from app.verification import routes as verification
@@ -283,7 +283,11 @@ class _Service:
             return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=self.facts)
         except Exception as error:
             # The text of any other error may be personal.
-            reason = str(error) if isinstance(error, ForeignRegisterError | InUseError) else type(error).__name__
+            reason = (
+                str(error)
+                if isinstance(error, ExposedStoreError | ForeignRegisterError | InUseError)
+                else type(error).__name__
+            )
             log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
             raise
 

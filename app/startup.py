@@ -26,7 +26,7 @@ from app.transparency.log import signing_keys
 from app.vault import authenticity
 from app.vault.authentic_rows import sign_older_once
 from app.vault.ending import run_ending
-from app.vault.open import check, is_new, migrate
+from app.vault.open import check, is_new, migrate, refuse_exposed
 from app.vault.vault import Vault
 
 log = structlog.get_logger()
@@ -84,6 +84,12 @@ def _bind(start: _Start) -> None:
     # After the notices: stores that are not bound count as new, so an interrupted start publishes them again.
     if start.new_stores:
         start.vault.bind()
+
+
+def _refuse_exposed(start: _Start) -> None:
+    # In `prototype` the first start may find a directory that the user made with the usual mode.
+    if start.settings.profile == "live":
+        refuse_exposed(start.vault)
 
 
 def _report_storage_faults(start: _Start) -> None:
@@ -146,6 +152,7 @@ STEPS = (
     Step(
         "check the transparency log", lambda start: transparency_log.check_not_rolled_back(start.vault), USE | RESTORE
     ),
+    Step("refuse stores that are open to other users", _refuse_exposed, SERVE),
     Step("report storage faults", _report_storage_faults, SERVE),
     # Before the first request, which must never read a row whose key is gone.
     Step("delete dead rows", _purge, SERVE),

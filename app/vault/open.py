@@ -29,6 +29,10 @@ class SchemaError(OperatorError):
     """A store is not at the newest schema."""
 
 
+class ExposedStoreError(OperatorError):
+    """Another user could read or change a store."""
+
+
 def open_vault(settings: Settings) -> Vault:
     """Open both stores. Create missing stores and a missing key-encryption key, but no register for existing data.
 
@@ -91,6 +95,16 @@ def find_exposed_files(vault: Vault) -> list[str]:
     ]
     found = map(find_exposure, dict.fromkeys([path for file in files for path in (file.parent, file)]))
     return [reason for reason in found if reason is not None]
+
+
+def refuse_exposed(vault: Vault) -> None:
+    """Refuse stores that another user could read or change.
+
+    Raises:
+        ExposedStoreError: one is open to other users, or belongs to one.
+    """
+    if found := find_exposed_files(vault):
+        raise ExposedStoreError("; ".join(found))
 
 
 def is_new(vault: Vault) -> bool:

@@ -14,13 +14,26 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from app.db.sqlite.schema import ChangedSchemaError
+from app.startup import Run
+from app.startup import prepare as start
 from app.templates.renewal import is_renewable
 from app.templates.tables import Template
 from app.vault.backup_manifest import BackupError
+from app.vault.open import ExposedStoreError
+from tests.compliance.complete_service import live
 from tests.support.byte_scan import rows
 from tests.support.changed_schema import accept_any_schema
 from tests.support.launcher import refused, run_here
-from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, prepare, serving
+from tests.support.service_fixture import (
+    Party,
+    Person,
+    RunningService,
+    SharedPool,
+    enrol,
+    prepare,
+    serving,
+    settings_for,
+)
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, contents, make_backup, restore
@@ -199,6 +212,31 @@ def test_store_that_others_can_open_is_not_ready_in_live(root: Path, pool: Share
 
     assert "open to other users" not in before
     assert f"{root / name} is open to other users: close it ({remedy})" in after
+
+
+@pytest.mark.parametrize("name", ["data", "keys", "data/mien.db", "keys/register.db"])
+def test_live_does_not_start_on_a_store_that_others_can_open(root: Path, pool: SharedPool, name: str) -> None:
+    with serving(root, pool, toy_card()) as service:
+        (root / name).chmod((root / name).stat().st_mode | 0o004)
+    with pytest.raises(ExposedStoreError, match="is open to other users"):
+        start(service.vault, settings_for(root, profile="live"), Run.SERVE)
+    with serving(root, pool, toy_card()) as service:
+        started = service.client.get("/readyz").status_code
+
+    assert started == 200, "a prototype may begin in a directory that the user made"
+
+
+def test_store_that_is_opened_to_others_closes_registration(
+    root: Path, pool: SharedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.web.live_gate.CACHE_S", 0.0)
+    with live(root, pool) as service:
+        person = service.person()
+        (root / "data").chmod(0o755)
+        refused = service.client.post("/v1/subjects", json={"declared_adult": True})
+        right = person("GET", "/v1/me/access")
+
+    assert (refused.status_code, right.status_code) == (503, 200)
 
 
 # --- Rows of tokens, subjects, consents and relying parties.

@@ -54,6 +54,8 @@ class ServiceState:
     """Protections that the sandbox of the engine workers lacks; None if no worker has reported them."""
     process: Sequence[str]
     """Protections that this process lacks."""
+    exposed: Sequence[str]
+    """The directories and files of the stores that other users could read or change, each with the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ def check_requirements(state: ServiceState) -> LiveReport:
         _rates(state),
         _sandbox(state.sandbox),
         _process(state.process),
+        _requirement("stores_closed", met=not state.exposed, found="; ".join(state.exposed) or "closed"),
         *_floors(state.settings),
     )
     return LiveReport(requirements=requirements, warnings=list(_warnings(state)))

@@ -15,6 +15,7 @@ from app.faces.service import RunningEngine
 from app.kit.process_memory import missing_protections
 from app.parties.tables import RelyingParty
 from app.settings import Settings
+from app.vault.open import find_exposed_files
 from app.vault.vault import Vault
 from app.web.live_gate import LiveGate
 
@@ -47,6 +48,7 @@ def check(
             consented=[_published(notice) for notice in session.scalars(consented)],
             sandbox=sandbox,
             process=missing_protections(),
+            exposed=find_exposed_files(vault),
         )
     return policy.check_requirements(state)
 
