@@ -16,12 +16,6 @@ def _new_person() -> str:
     return str(answer.json()["access_token"])
 
 
-@schemathesis.hook
-def filter_path_parameters(_context: Any, path_parameters: dict[str, Any] | None) -> bool:  # noqa: ANN401 - as below
-    """Leave out paths that the HTTP profile refuses before any route (`tests/rest/test_http_profile.py`)."""
-    return not any(sign in str(value) for value in (path_parameters or {}).values() for sign in "/\\\0#")
-
-
 @schemathesis.auth(refresh_interval=None)
 class RoleAuth:
     """Sends every request with a token of the role."""

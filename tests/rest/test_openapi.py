@@ -98,7 +98,7 @@ def test_every_operation_names_its_role_and_its_problems(service: RunningService
 
         assert operation.get("security") == schemes[route.role], route
         assert {slug for _, slug in slugs} <= known
-        assert {(413, "too-large"), (503, "storage-unavailable")} <= slugs
+        assert {(400, "invalid-request"), (413, "too-large"), (503, "storage-unavailable")} <= slugs
         assert ((401, "unauthenticated") in slugs) is (route.role is not Role.OPEN or route.path == "/v1/recoveries")
         assert ((408, "request-timeout") in slugs) is ((503, "busy") in slugs) is ("requestBody" in operation)
         if "{" in route.path:
