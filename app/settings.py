@@ -171,6 +171,8 @@ class Settings(BaseSettings):
     """Sign-ups from one address (IPv6: one /64 network) in a minute; then 429."""
     recovery_failures_per_minute: Annotated[int, Field(ge=1)] = 10
     """Wrong recovery codes from one address in a minute; then 429. A right code always works."""
+    receipts_per_day: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Receipts of one subject in a day; after them the subject cannot give, renew or lift until the next day."""
     root_path: Annotated[str, AfterValidator(check_root_path)] = ""
     """The path under which a proxy publishes the service, such as `/mien`. The proxy may remove it or not."""
     trusted_proxies: Annotated[str, AfterValidator(check_networks)] = ""

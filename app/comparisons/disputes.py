@@ -18,6 +18,7 @@ from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError
 from app.settings import Settings
+from app.subjects import daily_receipts
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.ending import ends
@@ -93,6 +94,7 @@ def lift(
 
     Raises:
         NotFoundError: the subject has no such comparison, and no dispute of one.
+        TooManyDecisionsError: the subject has all receipts of the day.
     """
     subjects.get(session, by.id, token_id=by.token_id)
     key = subjects.key(vault, by.id)
@@ -107,7 +109,10 @@ def lift(
     resumed = is_last and pause.resume(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
     receipt = None
     if known is not None or resumed:
-        receipt = subjects.issue_right_receipt(session, vault, by.id, "dispute_lifted", settings=settings, now=now)
+        daily_receipts.refuse_beyond(session, key, subject_id=by.id, settings=settings, now=now)
+        receipt = subjects.issue_right_receipt(
+            session, vault, by.id, "dispute_lifted", settings=settings, now=now, own=key
+        )
     paused = pause.is_paused(session, subject_id=by.id, relying_party_id=party_id, purpose=purpose)
     return DisputeState(comparison_id=comparison_id, disputed=False, paused=paused, note=None, receipt=receipt)
 

@@ -16,6 +16,7 @@ from app.kit.errors import NotFoundError
 from app.kit.text import ReadableText
 from app.parties import queries as parties
 from app.subjects import service as subjects
+from app.subjects.daily_receipts import TooManyDecisionsError
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.web.auth import PersonRoute
@@ -139,7 +140,11 @@ def dispute_comparison(
     return DisputeOut.of(state)
 
 
-@router.delete("/{comparison_id}/dispute", dependencies=PRIVATE, responses=problem_responses(NotFoundError))
+@router.delete(
+    "/{comparison_id}/dispute",
+    dependencies=PRIVATE,
+    responses=problem_responses(NotFoundError, TooManyDecisionsError),
+)
 def lift_dispute(
     comparison_id: UUID, me: Me, session: Tx, vault: AppVault, settings: AppSettings, now: Now
 ) -> DisputeOut:

@@ -19,6 +19,7 @@ from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
 from app.settings import Settings
+from app.subjects import daily_receipts
 from app.subjects import service as subjects
 from app.transparency.verify.bundle import Bundle
 from app.vault.vault import Vault
@@ -44,6 +45,7 @@ def renew(
         ConsentRequiredError: it has ended.
         NoticeChangedError: the notice is not the consent's own, or no longer in force and true.
         InvalidRequestError: its relying party no longer offers the purpose, or the chosen end is not allowed.
+        TooManyDecisionsError: the subject has all receipts of the day.
     """
     with vault.data.write() as session:
         subjects.get(session, by.id, token_id=by.token_id)
@@ -51,10 +53,11 @@ def renew(
         now = clock()
         grant = _find_in_force(session, vault, subject_id=by.id, consent_id=consent_id, now=now)
         _check(session, grant, facts, notice_sha256)
+        key = subjects.key(vault, by.id)
+        daily_receipts.refuse_beyond(session, key, subject_id=by.id, settings=settings, now=now)
         grant.valid_until = choose_end(chosen_end, settings, now=now, current_end=grant.valid_until)
         session.flush()
         event = events.event_for(grant, EventState.GIVEN, at=now, ends=grant.valid_until)
-        key = subjects.key(vault, by.id)
         return grant, events.append(session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
 
 

@@ -19,6 +19,7 @@ from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.parties.routes import Party
 from app.subjects import service as subjects
+from app.subjects.daily_receipts import TooManyDecisionsError
 from app.subjects.routes import Me
 from app.transparency.verify.bundle import Bundle
 from app.vault.kept_answers import Keep, keep_as
@@ -160,7 +161,7 @@ class ReferenceOut(ResponseBody):
     status_code=201,
     dependencies=PRIVATE,
     responses=merge_responses(
-        problem_responses(NoticeChangedError, NotReadyError, *idempotency.PROBLEMS),
+        problem_responses(NoticeChangedError, TooManyDecisionsError, NotReadyError, *idempotency.PROBLEMS),
         {200: {"model": DecisionOut, "description": "Already given"}},
     ),
 )
@@ -237,7 +238,9 @@ def withdraw_consent(
 @router.post(
     "/{consent_id}/renewal",
     dependencies=[*PRIVATE, *BEHIND_LIVE_GATE],
-    responses=problem_responses(NotFoundError, ConsentRequiredError, NoticeChangedError, NotReadyError),
+    responses=problem_responses(
+        NotFoundError, ConsentRequiredError, NoticeChangedError, TooManyDecisionsError, NotReadyError
+    ),
 )
 def renew_consent(
     consent_id: UUID,

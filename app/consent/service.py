@@ -22,6 +22,7 @@ from app.kit.crash_points import operation
 from app.kit.errors import InvalidRequestError, NotFoundError
 from app.parties import queries as parties
 from app.settings import Settings
+from app.subjects import daily_receipts
 from app.subjects import service as subjects
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
@@ -74,6 +75,7 @@ def give(
     Raises:
         InvalidRequestError: no relying party offers this purpose, or the chosen end is not allowed.
         NoticeChangedError: the notice is not in force, or states a fact that is no longer true.
+        TooManyDecisionsError: the subject has all receipts of the day.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
@@ -87,6 +89,7 @@ def give(
             # Kept too: after a withdrawal, the repeated request must not give the consent again.
             keep(change.session, standing, DependsOn(by.id))
             return standing
+        daily_receipts.refuse_beyond(change.session, key, subject_id=by.id, settings=settings, now=now)
         ends = choose_end(chosen_end, settings, now=now)
         if current is not None:
             end_grant(change, vault, current, settings=settings, now=now, replaced=True)
@@ -143,13 +146,16 @@ def refuse(
     Raises:
         InvalidRequestError: no relying party offers this purpose.
         NoticeChangedError: the notice is neither the latest nor the notice of the consent.
+        TooManyDecisionsError: it ends no consent, and the subject has all receipts of the day.
     """
     with vault.change() as change:
         subjects.get(change.session, by.id, token_id=by.token_id)
         now = clock()
         current = queries.find_grant(change.session, by.id, request.purpose, request.relying_party_id)
+        key = subjects.key(vault, by.id)
         if current is None:
             _check_recipient(change.session, request)
+            daily_receipts.refuse_beyond(change.session, key, subject_id=by.id, settings=settings, now=now)
         if current is None or request.notice_sha256 != current.notice_sha256:
             notices.require_latest(change.session, facts, purpose=request.purpose, sha256=request.notice_sha256)
         if current is not None:
@@ -157,7 +163,6 @@ def refuse(
         event = ConsentEvent(
             consent_id=uuid4(), state=EventState.REFUSED, event_time=now, valid_until=None, **asdict(request)
         )
-        key = subjects.key(vault, by.id)
         receipt = events.append(change.session, vault, key, subject_id=by.id, event=event, settings=settings, now=now)
         refused = RecordedEvent(event, receipt)
         keep(change.session, refused, DependsOn(by.id))

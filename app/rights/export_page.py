@@ -15,9 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Table
 
 from app.db.data_map import SealedFormat
-from app.rights import access, personal_data, receipts
+from app.rights import access, personal_data
 from app.rights.access_schema import AccessHead
 from app.rights.explanations import PURPOSES
+from app.transparency.receipts import issue
 from app.transparency.verify.bundle import Bundle
 
 _LABELS = tomllib.loads(Path(__file__).with_name("export_labels.toml").read_text("utf-8"))
@@ -100,7 +101,7 @@ def _receipt_facts(file: personal_data.ExportFile) -> list[tuple[str, str]]:
     """Return the act and time of a receipt, whose file is for programs; nothing for other files."""
     if file.form is not SealedFormat.RECEIPT:
         return []
-    receipt = receipts.parse(Bundle.model_validate_json(file.content))
+    receipt = issue.parse_bundle(Bundle.model_validate_json(file.content))
     return [("Act", label(receipt.kind)), ("When", in_words(receipt.event.event_time))]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.settings import Settings
-from app.subjects import service
+from app.subjects import daily_receipts, service
 from app.transparency.log.entries import record_or_note_unrecorded
 from app.transparency.verify.bundle import Bundle
 from app.vault.ending import ends
@@ -42,9 +42,15 @@ def record_restriction(
 def lift_restriction(
     session: Session, vault: Vault, *, by: Principal, settings: Settings, now: datetime
 ) -> Bundle | None:
-    """Allow matching of the subject again, in a new matching period. Returns the receipt; None if not restricted."""
+    """Allow matching of the subject again, in a new matching period. Returns the receipt; None if not restricted.
+
+    Raises:
+        TooManyDecisionsError: the subject has all receipts of the day.
+    """
     subject = service.get(session, by.id, token_id=by.token_id)
     if subject.matching_period_id is not None:
         return None
+    key = service.key(vault, by.id)
+    daily_receipts.refuse_beyond(session, key, subject_id=by.id, settings=settings, now=now)
     subject.matching_period_id = uuid4()
-    return service.issue_right_receipt(session, vault, by.id, "restriction_lifted", settings=settings, now=now)
+    return service.issue_right_receipt(session, vault, by.id, "restriction_lifted", settings=settings, now=now, own=key)

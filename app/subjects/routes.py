@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
 from app.kit.errors import NotFoundError, TooManyAttemptsError
 from app.kit.text import ReadableText
 from app.subjects import examples, restriction, service
+from app.subjects.daily_receipts import TooManyDecisionsError
 from app.transparency.verify.bundle import Bundle
 from app.vault.kept_answers import Keep, keep_as
 from app.vault.tables import KeptAnswer
@@ -204,7 +205,7 @@ def restrict_matching(me: Me, vault: AppVault, settings: AppSettings, clock: App
     return RestrictionOut(restricted=True, receipt=receipt)
 
 
-@router.delete("/restriction", dependencies=PRIVATE)
+@router.delete("/restriction", dependencies=PRIVATE, responses=problem_responses(TooManyDecisionsError))
 def lift_restriction(me: Me, session: Tx, vault: AppVault, settings: AppSettings, now: Now) -> RestrictionOut:
     """Lift the restriction. Your consents in force can be used again. You can repeat the request without effect."""
     receipt = restriction.lift_restriction(session, vault, by=me, settings=settings, now=now)

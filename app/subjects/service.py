@@ -13,6 +13,7 @@ from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
 from app.kit.text import clean_pasted_code
 from app.settings import Settings
+from app.subjects import daily_receipts
 from app.subjects.tables import Subject, Token, TokenKind
 from app.transparency.receipts.content import right_receipt
 from app.transparency.receipts.issue import issue_receipt
@@ -140,10 +141,20 @@ def read_display_name(vault: Vault, subject: Subject) -> str | None:
 def rectify(
     session: Session, vault: Vault, *, by: Principal, display_name: str | None, settings: Settings, now: datetime
 ) -> tuple[Subject, Bundle]:
-    """Correct the subject's display name. Returns the receipt too, which omits the name."""
+    """Correct the subject's display name. Returns the receipt too, which omits the name.
+
+    A right is never refused: when the subject has all receipts of the day, the newest of a correction stands again.
+    """
     subject = get(session, by.id, token_id=by.token_id)
     subject.sealed_name = _seal_display_name(vault, by.id, display_name)
-    return subject, issue_right_receipt(session, vault, by.id, "rectification", settings=settings, now=now)
+    own, receipt = key(vault, by.id), None
+    if daily_receipts.has_all(session, own, subject_id=by.id, settings=settings, now=now):
+        receipt = daily_receipts.find_of_today(
+            session, own, subject_id=by.id, kind="rectification", settings=settings, now=now
+        )
+    return subject, receipt or issue_right_receipt(
+        session, vault, by.id, "rectification", settings=settings, now=now, own=own
+    )
 
 
 def _seal_display_name(vault: Vault, subject_id: UUID, display_name: str | None) -> bytes | None:

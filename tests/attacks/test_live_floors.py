@@ -27,6 +27,7 @@ HOLLOW: list[dict[str, Any]] = [
     {"trusted_proxies": "0.0.0.0/1,128.0.0.0/1"},
     {"sign_ups_per_minute": 10**9},
     {"recovery_failures_per_minute": 10**6},
+    {"receipts_per_day": 10_000},
     {"cors_origins": "https://a.example,http://b.example"},
     {"metrics": "open"},
     {"metrics_listen": "8.8.8.8:9464"},
