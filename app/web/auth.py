@@ -6,6 +6,7 @@ is in the route class and not in a dependency. So is the caller's share of the m
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
 from anyio.to_thread import run_sync
@@ -21,13 +22,12 @@ from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedErro
 from app.web.forms import StrictRequest
 from app.web.lanes import DOCUMENT_TURNS, PHOTO_TURN, SHORT_TURN, Lanes, caller_of
 from app.web.openapi import merge_responses, problem_responses
-from app.web.problems import RequestTimeoutError, StorageUnavailableError, TooLargeError
+from app.web.problems import MalformedRequestError, RequestTimeoutError, StorageUnavailableError, TooLargeError
 
 
 def _principal(request: Request) -> Principal:
-    headers = request.headers.getlist("Authorization")
-    # With two headers, a proxy could have checked one and this service the other.
-    scheme, token = get_authorization_scheme_param(headers[0] if len(headers) == 1 else None)
+    # The HTTP profile refuses a second field: a proxy could have checked one, and this service the other.
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
     # Pasted with a space, or a non-breaking one, before or after it.
     token = token.strip()
     if scheme.lower() == "bearer":
@@ -53,7 +53,12 @@ class DeclaredRoute(APIRoute):
 
     role: ClassVar[Role]
     scheme: ClassVar[HTTPBearer | None] = None
-    always: ClassVar[tuple[type[Problem], ...]] = (InvalidRequestError, StorageUnavailableError, TooLargeError)
+    always: ClassVar[tuple[type[Problem], ...]] = (
+        MalformedRequestError,
+        InvalidRequestError,
+        StorageUnavailableError,
+        TooLargeError,
+    )
     """The problems that every route of this role can answer."""
     turns: ClassVar[Sequence[params.Depends]] = (SHORT_TURN,)
     """The turns that a request of this route takes (`app/web/lanes.py`)."""
@@ -75,13 +80,17 @@ class DeclaredRoute(APIRoute):
             self.responses = merge_responses(self.responses, problem_responses(RequestTimeoutError, BusyError))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read forms and JSON by our own rules (`app/web/forms.py`), and count the memory of the body."""
+        """Read forms and JSON by our own rules (`app/web/forms.py`), in the caller's turn, and count their memory."""
         handle = super().get_route_handler()
 
         async def handle_body(request: Request) -> Response:
             budgets: BodyBudgets = request.app.state.bodies
             memory = budgets.photos if self.takes_photos else budgets.others
-            with memory.body(caller_of(request), request.receive) as body:
+            caller, lanes = caller_of(request), request.app.state.lanes
+            async with AsyncExitStack() as held:
+                if self.takes_photos:
+                    await held.enter_async_context(lanes.uploads[self.role].turn(caller))
+                body = held.enter_context(memory.body(caller, request.receive))
                 try:
                     return await handle(StrictRequest(request.scope, body.receive))
                 except HTTPException as error:

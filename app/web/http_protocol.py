@@ -10,7 +10,6 @@ from uuid import uuid4
 import httptools
 import structlog
 from starlette.responses import Response
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.kit.errors import BusyError, Problem
@@ -20,6 +19,7 @@ from app.web.counted_transport import CountedTransport
 from app.web.http_profile import body_length, check_head
 from app.web.message_framing import FramingError, MessageFraming
 from app.web.problems import MalformedRequestError, problem_document
+from app.web.read_turns import Pause, ReadTurns, TurnFlow
 from app.web.request_log import REQUEST_ID
 
 CONNECT = b"CONNECT"
@@ -55,16 +55,6 @@ class _RequestParser(httptools.HttpRequestParser):
             super().feed_data(head)
 
 
-class _Flow(FlowControl):
-    """Keeps reading paused while bytes wait to be parsed; the application would resume it."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        if not self.held:
-            super().resume_reading()
-
-
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with limits; a request beyond them ends its connection.
 
@@ -74,8 +64,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """
 
     open_connections: ClassVar[Connections]
+    read_turns: ClassVar[ReadTurns]
     transport: CountedTransport  # type: ignore[assignment]
-    flow: _Flow
+    flow: TurnFlow
 
     def __init__(self, *options: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Take uvicorn's options."""
@@ -116,7 +107,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Count the connection, and start the timer of the first request's head."""
         super().connection_made(CountedTransport(transport))  # type: ignore[arg-type]
-        self.flow = _Flow(transport)
+        self.flow = TurnFlow(transport)
         self.parser = _RequestParser(self)
         if self.open_connections.admit(self, self.client[0] if self.client else "", self.loop):
             self._start_timer(self._limits.headers_s)
@@ -207,11 +198,12 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._timer is None and not self._framing.head_complete:
             self._start_timer(self._limits.headers_s)
-        was_held, self.flow.held = self.flow.held, bool(self._unparsed)
-        if self.flow.held:
-            self.flow.pause_reading()
-        elif was_held:
-            self.flow.resume_reading()
+        if self._unparsed:
+            self.flow.pause(Pause.UNPARSED)
+        else:
+            self.flow.resume(Pause.UNPARSED)
+        if self._framing.in_body:
+            self.read_turns.wait(self.flow, self.loop)
 
     def _may_parse(self) -> bool:
         """Return whether the next byte may be parsed; begin the next request if it belongs to one."""
@@ -261,8 +253,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(_serialize(problem_document(problem, {"Connection": "close", REQUEST_ID: request_id})))
         # Bytes that arrive at a closed connection would make the client's system discard the answer.
         self.transport.write_eof()
-        self._refused, self.flow.held = True, False
-        self.flow.resume_reading()
+        self._refused = True
+        for reason in Pause:
+            self.flow.resume(reason)
         self._start_timer(LINGER_S)
 
     def _start_timer(self, seconds: float) -> None:
@@ -280,6 +273,7 @@ def create_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:
 
     class SharingProtocol(LimitedProtocol):
         open_connections = Connections(limits)
+        read_turns = ReadTurns()
 
     return SharingProtocol
 

@@ -3,7 +3,8 @@
 * A short request takes one of its caller's turns, so that one caller never holds every thread.
 * A document (access, export, a list of receipts) takes its person's only turn for documents until it is sent. Few
   threads make the pieces, one piece at a time, in fair turns among the documents.
-* A request with a photo may hold its thread while it waits for the engine; those threads are counted apart.
+* A request with a photo waits before its body is read, if its caller has enough others in progress. It may hold its
+  thread while it waits for the engine; those threads are counted apart.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from app.settings import Settings
+from app.web.callers import Role
 from app.web.dependencies import from_state
 from app.web.rate_limit import network_of
 
@@ -34,6 +36,9 @@ CHUNK_BYTES = 64 * 1024
 """Bytes of a document that are sent at once."""
 CHUNK_S = 0.05
 """Seconds after which fewer bytes are sent, so that no document keeps its turn long."""
+ENROLMENTS_PER_PERSON = 2
+"""Enrolments of one person in progress, from the first byte of the body to the answer. The engine does one image of one
+caller at a time, so more would only hold memory."""
 ENGINE_SPARE = 4
 """Requests with a photo that have a thread, beyond those that the engine's queue accepts."""
 
@@ -54,8 +59,12 @@ class Lane:
         """By caller, in the order of their next turns."""
 
     @asynccontextmanager
-    async def turn(self, caller: Hashable, request: Request) -> AsyncIterator[None]:
+    async def turn(self, caller: Hashable, request: Request | None = None) -> AsyncIterator[None]:
         """Wait for a turn and hold it during the block.
+
+        Args:
+            caller: the caller.
+            request: the request; None before its body is read: then it is not seen that the client leaves.
 
         Raises:
             HTTPException: the client closed the connection while it waited; no answer reaches it.
@@ -77,7 +86,7 @@ class Lane:
         free = self._total is None or self._running.total() < self._total
         return free and self._running[caller] < self._per_caller
 
-    async def _wait(self, caller: Hashable, request: Request) -> None:
+    async def _wait(self, caller: Hashable, request: Request | None) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
         gone = asyncio.create_task(_until_gone(request))
@@ -126,6 +135,11 @@ class Lanes:
         self.short = Lane(per_caller=SHORT_PER_CALLER)
         self.documents = Lane(per_caller=DOCUMENTS_PER_PERSON)
         self.photos = Lane(per_caller=photos, total=photos)
+        self.uploads = {
+            Role.PERSON: Lane(per_caller=ENROLMENTS_PER_PERSON),
+            Role.RELYING_PARTY: Lane(per_caller=photos),
+        }
+        """Requests with photos, from the first byte of the body to the answer, by the role of the caller."""
         self.document_threads = anyio.CapacityLimiter(DOCUMENT_THREADS)
         self.authentication_threads = anyio.CapacityLimiter(AUTHENTICATION_THREADS)
         self.own_threads = photos + DOCUMENT_THREADS
@@ -193,8 +207,11 @@ def _next_chunk(pieces: Iterator[bytes]) -> bytes | None:
     return chunk or None
 
 
-async def _until_gone(request: Request) -> None:
+async def _until_gone(request: Request | None) -> None:
     """Wait until the client closes the connection. The body was read before, or is not used."""
+    if request is None:
+        await asyncio.Event().wait()
+        return
     with suppress(Exception):
         while (await request.receive())["type"] != "http.disconnect":
             pass

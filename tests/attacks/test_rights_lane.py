@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,12 +14,13 @@ import pytest
 
 from app.settings import MIB
 from app.web.body_memory import UPLOAD_SHARE
-from app.web.lanes import Lane
+from app.web.callers import Role
+from app.web.lanes import ENROLMENTS_PER_PERSON, Lane
 from tests.attacks.limited_service import SLOWER, limited_service, repeat, watching
 from tests.rest.raw_http import FORM, head, part
-from tests.support import toy_engine
 from tests.support.launcher import HANG_S, Program
 from tests.support.service_fixture import Person, RunningService, SharedPool, enrol, serving
+from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
 
@@ -126,24 +127,35 @@ def test_invalid_token_never_queues(service: RunningService) -> None:
     assert (answers, waiting) == ([401] * 3, 1)
 
 
-def incomplete_enrolment(person: Person, size: int) -> socket.socket:
-    """Send an enrolment without its end."""
-    url = person.client.base_url
+def incomplete_upload(service: RunningService, path: str, token: str, size: int) -> socket.socket:
+    """Send a request with a photo without its end, as far as the service reads it."""
+    url = service.client.base_url
     connection = socket.create_connection((url.host, url.port))
-    headers = {**FORM, "Authorization": f"Bearer {person.token}", "Content-Length": str(size + 10_000)}
-    connection.sendall(head("POST", "/v1/me/enrolments", headers) + part("photos", bytes(size), filename="a.png"))
+    headers = {**FORM, "Authorization": f"Bearer {token}", "Content-Length": str(size + 10_000)}
+    threading.Thread(target=_send, args=(connection, head("POST", path, headers), size), daemon=True).start()
     return connection
 
 
+def _send(connection: socket.socket, request: bytes, size: int) -> None:
+    with suppress(OSError):
+        connection.sendall(request + part("photos", bytes(size), filename="a.png"))
+
+
+LITTLE_MEMORY: dict[str, Any] = {"bodies_memory_mib": 64, "max_enrolment_bytes": 4 * MIB, "body_gap_s": 120}
+FITTING = 64 // UPLOAD_SHARE // 4
+"""Uploads of almost 4 MiB that fit into one caller's share of the memory."""
+MANY = FITTING + 4
+
+
 def test_photos_of_one_account_leave_memory_for_photos_and_rights_of_others(root: Path, pool: SharedPool) -> None:
-    limits: dict[str, Any] = {"bodies_memory_mib": 64, "max_enrolment_bytes": 4 * MIB, "body_gap_s": 120}
-    with serving(root, pool, toy_engine.toy_card(), **limits) as service, ExitStack() as held:
+    with serving(root, pool, toy_card(), **LITTLE_MEMORY) as service, ExitStack() as held:
         party, ada, ben = service.party(), service.person(), service.person()
         consent = service.consent(ben, party)["consent_id"]
-        bodies = 64 // UPLOAD_SHARE // 4 + 4
-        for _ in range(bodies):
-            held.enter_context(incomplete_enrolment(ada, 4 * MIB - 20_000))
-        wait_until(lambda: enrol(ada, [consent], [bytes(MIB)]).status_code == 503)
+        for _ in range(MANY):
+            upload = incomplete_upload(service, "/v1/me/enrolments", ada.token, 4 * MIB - 20_000)
+            held.enter_context(upload)
+        lane = service.lanes.uploads[Role.PERSON]
+        wait_until(lambda: lane.waiting() == MANY - ENROLMENTS_PER_PERSON)
         answers = [
             enrol(ben, [consent], [toy_photo(1)]),
             service.client.post("/v1/recoveries", json={"recovery_code": ben.recovery_code}),
@@ -156,6 +168,40 @@ def test_photos_of_one_account_leave_memory_for_photos_and_rights_of_others(root
         ]
 
     assert [answer.status_code for answer in answers] == [201, 201, 200, 200, 200]
+
+
+def test_photos_of_one_relying_party_leave_memory_for_others(root: Path, pool: SharedPool) -> None:
+    with serving(root, pool, toy_card(), **LITTLE_MEMORY) as service, ExitStack() as held:
+        person, door, consent = service.enrolled(1)
+        other = service.party("Other")
+        for _ in range(MANY):
+            upload = incomplete_upload(service, "/v1/verifications", other.key, 4 * MIB - 20_000)
+            held.enter_context(upload)
+        lane = service.lanes.uploads[Role.RELYING_PARTY]
+        # The others were answered 503. Those that are left hold the share.
+        wait_until(lambda: lane._running.total() == FITTING)
+        answers = [
+            door.verify(consent["subject_ref"], toy_photo(1)),
+            enrol(person, [consent["consent_id"]], [toy_photo(1)]),
+        ]
+
+    assert [answer.status_code for answer in answers] == [200, 201]
+
+
+def test_enrolment_whose_client_leaves_while_it_waits_takes_its_turn_and_ends(
+    service: RunningService,
+) -> None:
+    ada, _, consent = service.enrolled(1)
+    lane = service.lanes.uploads[Role.PERSON]
+    waiting = [incomplete_upload(service, "/v1/me/enrolments", ada.token, MIB) for _ in range(10)]
+    wait_until(lambda: lane.waiting() == len(waiting) - ENROLMENTS_PER_PERSON)
+    for connection in waiting:
+        connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+    answer = enrol(ada, [consent["consent_id"]], [toy_photo(1)])
+
+    assert answer.status_code == 201
+    wait_until(lambda: not lane._running)
 
 
 @pytest.mark.parametrize("per_caller", [1, 3])

@@ -20,6 +20,8 @@ from app.faces.engine import Engine
 from app.faces.workers import decode, frames, messages, pipeline, sandbox
 
 _PIECE_BYTES: Final = 1024 * 1024
+NICENESS: Final = 5
+"""Lowers the priority of a worker: the API process, and with it every right, comes first where cores are few."""
 
 
 class RefusedError(Exception):
@@ -80,6 +82,7 @@ def load_engine(spec: str, digests: Mapping[str, str], settings: Mapping[str, An
 
 def main(parent: int) -> None:
     """Run a worker of the process *parent*."""
+    os.nice(NICENESS)
     channel = Channel()
     try:
         start = messages.StartRequest.from_frame(channel.receive())
