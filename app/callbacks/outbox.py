@@ -72,13 +72,13 @@ def list_without_callback(session: Session, *, before: date) -> Sequence[UUID]:
 
 
 def _list_parties(session: Session, *where: ColumnElement[bool]) -> Sequence[UUID]:
-    parties = select(Message.relying_party_id).join(RelyingParty).where(*where).distinct()
+    parties = select(Message.relying_party_id).join(RelyingParty).where(*where, is_authentic(Message)).distinct()
     return session.scalars(parties.order_by(Message.relying_party_id)).all()
 
 
 def list_waiting(session: Session, party_id: UUID) -> Sequence[UUID]:
     """Return the ids of the messages to one relying party, the oldest first."""
-    mine = select(Message.id).where(Message.relying_party_id == party_id)
+    mine = select(Message.id).where(Message.relying_party_id == party_id, is_authentic(Message))
     return session.scalars(mine.order_by(Message.made_on, Message.id)).all()
 
 
@@ -93,7 +93,7 @@ def claim(session: Session, message_id: UUID) -> tuple[Message, str] | None:
     Returns None if the message was settled, or its relying party has no callback any more. The caller signs the message
     afterwards, so its signature is later than that of any message it replaced.
     """
-    message = session.get(Message, message_id)
+    message = session.scalar(select(Message).where(Message.id == message_id, is_authentic(Message)))
     callback = None if message is None else _callback_of(session, message.relying_party_id)
     if message is None or callback is None:
         return None

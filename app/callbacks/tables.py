@@ -11,9 +11,10 @@ from app.db.data_map import IMPERSONAL, PERSONAL
 from app.db.types import Row, SealedListRow, value_enum
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
+from app.vault.authentic_rows import AuthenticRow
 
 
-class Message(Row):
+class Message(AuthenticRow, Row):
     """A waiting message to a relying party; deleted once it is settled.
 
     It outlives its subject, because the end of a consent is announced after an erasure too. At most one exists for each
@@ -21,6 +22,9 @@ class Message(Row):
     """
 
     __tablename__ = "outbox"
+    signed_since = "0012"
+    # A deleted subject sets its id to NULL; so does a deleted erasure.
+    unbound = frozenset({"subject_id", "erasure_id", "attempts"})
     __table_args__ = (UniqueConstraint("relying_party_id", "subject_ref", "purpose"), {"sqlite_with_rowid": False})
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)

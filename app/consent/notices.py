@@ -19,6 +19,7 @@ from app.consent.tables import Notice, RetiredNotice
 from app.faces.permit import Purpose
 from app.kit.errors import NotFoundError
 from app.transparency.log.entries import LoggedAct, append_open_entry
+from app.vault.authentic_rows import ForgedRowError, is_authentic
 
 
 class NoticeState(StrEnum):
@@ -104,7 +105,8 @@ def retire(session: Session, purpose: Purpose, *, language: str | None = None, n
 
 
 def _list_latest(session: Session) -> Sequence[Notice]:
-    newest = select(Notice.purpose, Notice.language, func.max(Notice.version)).group_by(Notice.purpose, Notice.language)
+    authentic = select(Notice.purpose, Notice.language, func.max(Notice.version)).where(is_authentic(Notice))
+    newest = authentic.group_by(Notice.purpose, Notice.language)
     latest = tuple_(Notice.purpose, Notice.language, Notice.version).in_(newest)
     return session.scalars(select(Notice).where(latest).order_by(Notice.purpose, Notice.language)).all()
 
@@ -174,8 +176,12 @@ def read_text(session: Session, sha256: str) -> bytes:
 
     Raises:
         NotFoundError: no notice was published with this digest.
+        ForgedRowError: another program changed or planted it.
     """
-    notice = session.get(Notice, sha256)
-    if notice is None:
+    found = session.execute(select(Notice.body, is_authentic(Notice)).where(Notice.sha256 == sha256)).first()
+    if found is None:
         raise NotFoundError
-    return notice.body
+    body, authentic = found
+    if not authentic:
+        raise ForgedRowError(Notice.__tablename__)
+    return bytes(body)

@@ -24,10 +24,11 @@ from app.parties.tables import PURPOSE
 from app.vault.authentic_rows import AuthenticRow
 
 
-class Notice(Row):
+class Notice(AuthenticRow, Row):
     """The text that subjects read before they decide; stored unchanged for ever."""
 
     __tablename__ = "notices"
+    signed_since = "0012"
     __table_args__ = (UniqueConstraint("purpose", "language", "version"),)
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True, info=IMPERSONAL)

@@ -10,7 +10,7 @@ from app.faces.permit import Purpose
 from app.parties.tables import PartyPurpose, RelyingParty
 from app.vault.authentic_rows import is_authentic
 
-_PURPOSES = selectinload(RelyingParty.purpose_rows)
+_PURPOSES = selectinload(RelyingParty.purpose_rows.and_(is_authentic(PartyPurpose)))
 
 
 def get(session: Session, party_id: UUID) -> RelyingParty | None:
@@ -46,4 +46,4 @@ def may_ask(session: Session, party_id: UUID, purpose: Purpose) -> bool:
     """Return whether subjects can consent to this relying party for this purpose."""
     asks = (PartyPurpose.relying_party_id == party_id, PartyPurpose.purpose == purpose)
     active = select(PartyPurpose.purpose).join(RelyingParty).where(*asks, RelyingParty.revoked_on.is_(None))
-    return session.scalar(active.where(is_authentic(RelyingParty))) is not None
+    return session.scalar(active.where(is_authentic(RelyingParty), is_authentic(PartyPurpose))) is not None

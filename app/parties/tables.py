@@ -49,10 +49,11 @@ class RelyingParty(AuthenticRow, Row):
         return sorted(row.purpose for row in self.purpose_rows)
 
 
-class PartyPurpose(Row):
+class PartyPurpose(AuthenticRow, Row):
     """A purpose for which subjects can consent to a relying party; grants refer to it."""
 
     __tablename__ = "party_purposes"
+    signed_since = "0012"
 
     relying_party_id: Mapped[UUID] = mapped_column(ForeignKey("relying_parties.id"), primary_key=True, info=IMPERSONAL)
     purpose: Mapped[Purpose] = mapped_column(PURPOSE, primary_key=True, info=IMPERSONAL)

@@ -8,9 +8,10 @@ row acts as if it did not exist, is logged, and makes `/readyz` answer 503.
   would make it authentic.
 * An earlier state of the same row has a code that fits. The register ends such rows at the next start.
 
-`mien migrate` computes the codes of the rows of an older version, once for each register.
+`mien migrate` computes the codes of the rows of an older version, once for each register and migration.
 """
 
+import hashlib
 from datetime import datetime
 from functools import cache
 from sqlite3 import Connection as SqliteConnection
@@ -44,10 +45,14 @@ from app.vault.register import Ended, Register, tombstone_digest
 from app.vault.seal import MacKey
 from app.vault.tables import EndedKind, Tombstone
 
-SIGNED_SINCE = "0011"
-"""The migration that added the codes."""
-_OLDER_ROWS = UUID("0c9f0d0a-5d8e-4b38-8f0e-6b1d9c3c7e55")
-"""Id of the tombstone after which rows without a code are not accepted."""
+_OLDER_ROWS = {
+    "0011": UUID("0c9f0d0a-5d8e-4b38-8f0e-6b1d9c3c7e55"),
+    "0012": UUID("5a1f0c5e-3d3b-4c0b-9f4e-0c6f7a2b8d14"),
+}
+"""By the migration that added codes to tables, the id of the tombstone after which no row without a code is accepted.
+"""
+LARGE_BYTES = 1024
+"""A larger value is represented in the code by its SHA-256."""
 
 MAX_SUSPECTS = 100
 """Rows that are looked up again; further ones are found after the next look."""
@@ -63,9 +68,14 @@ class ForgedRowError(AlteredStoreError):
 
 
 class AuthenticRow:
-    """A mixin for tables whose rows have a code over every column that is not in `unbound`."""
+    """A mixin for tables whose rows have a code over every column that is not in `unbound`.
+
+    The first columns of such a table are its primary key.
+    """
 
     __table__: ClassVar[Any]
+    signed_since: ClassVar[str] = "0011"
+    """The migration that added the code."""
     unbound: ClassVar[frozenset[str]] = frozenset()
     """Columns that an attacker gains nothing from, or that are sealed."""
 
@@ -88,7 +98,8 @@ class RowCodes:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._key: MacKey | None = None
-        self._suspects: dict[tuple[str, str], None] = {}
+        self._suspects: dict[tuple[object, ...], None] = {}
+        """The table and the primary key, as SQLite stores it."""
         self._forged: set[str] = set()
 
     def install(self, data: Store) -> None:
@@ -104,30 +115,37 @@ class RowCodes:
     def _code(self, *values: object) -> bytes:
         if self._key is None:
             self._key = authenticity.mac_key(self._register, MacUse.ROW)
-        return self._key.code(repr(values).encode())
+        return self._key.code(repr(tuple(map(_shortened, values))).encode())
 
     def _fits(self, table: str, mac: bytes | None, *values: object) -> bool:
         if mac == self._code(table, *values):
             return True
-        # The first column is the id. An outer join without a row gives NULL.
-        if isinstance(values[0], str) and len(self._suspects) < MAX_SUSPECTS:
-            self._suspects[table, values[0]] = None
+        # An outer join without a row gives NULL.
+        if values[0] is not None and len(self._suspects) < MAX_SUSPECTS:
+            self._suspects[table, *values[: len(_row_class(table).__table__.primary_key)]] = None
         return False
 
     def find_forged(self, data: Store) -> list[str]:
         """Return the tables in which a row was found that is not authentic, until the next start.
 
-        Each suspected row is looked up by its id alone. SQLite may put a constant of a query in the place of a column;
+        Each suspected row is looked up by its primary key alone. SQLite may put a constant of a query in the place of a column;
         then a row that the query leaves out looks changed.
         """
-        for table, row_id in list(self._suspects):
+        for suspect in list(self._suspects):
+            table, row = str(suspect[0]), _row_class(str(suspect[0]))
             with data.read() as session:
-                fits = session.scalar(_fits_now(_row_class(table)), {"row_id": UUID(row_id)})  # type: ignore[arg-type]
+                fits = session.scalar(_fits_stored(row), dict(zip(_key_names(row), suspect[1:], strict=True)))  # type: ignore[arg-type]
             if fits is False and table not in self._forged:
                 self._forged.add(table)
                 log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")
-            self._suspects.pop((table, row_id), None)
+            self._suspects.pop(suspect, None)
         return sorted(self._forged)
+
+
+def _shortened(value: object) -> object:
+    if isinstance(value, bytes) and len(value) > LARGE_BYTES:
+        return "SHA-256", hashlib.sha256(value).digest()
+    return value
 
 
 def _row_class(table: str) -> type[AuthenticRow]:
@@ -140,9 +158,22 @@ def _code_of(row: Any) -> Select[Any]:  # noqa: ANN401 - the cache takes no abst
     return select(func.mien_row_code(literal_column(f"'{row.__table__.name}'"), *values))
 
 
+def _key_names(row: Any) -> list[str]:  # noqa: ANN401 - as above
+    return [column.name for column in row.__table__.primary_key]
+
+
 @cache
 def _fits_now(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
-    return select(is_authentic(row)).where(row.__table__.c.id == bindparam("row_id", type_=row.__table__.c.id.type))
+    key = [column == bindparam(column.name, type_=column.type) for column in row.__table__.primary_key]
+    return select(is_authentic(row)).where(*key)
+
+
+@cache
+def _fits_stored(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
+    """Like `_fits_now`, for values as SQLite stores them."""
+    table = row.__table__
+    key = [literal_column(f"{table.name}.{name}") == bindparam(name) for name in _key_names(row)]
+    return select(is_authentic(row)).where(*key)
 
 
 def _write_code(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) -> None:
@@ -165,15 +196,17 @@ def _sign_new(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) ->
 @event.listens_for(AuthenticRow, "before_update", propagate=True)
 def _sign_changed(mapper: Mapper[Any], connection: Connection, row: Any) -> None:  # noqa: ANN401 - any such row
     # A row that was deleted meanwhile gives None; then the update finds nothing.
-    if connection.scalar(_fits_now(type(row)), {"row_id": row.id}) is False:  # type: ignore[arg-type]
+    key = dict(zip(_key_names(type(row)), mapper.primary_key_from_instance(row), strict=True))
+    if connection.scalar(_fits_now(type(row)), key) is False:  # type: ignore[arg-type]
         raise ForgedRowError(mapper.local_table.name)  # type: ignore[attr-defined]
     _write_code(mapper, connection, row)
 
 
-def sign_older(session: Session) -> None:
-    """Compute the codes of rows that have none, of a version before codes."""
+def sign_older(session: Session, *, schema: str = "") -> None:
+    """Compute the codes of rows of the version with that *schema*, which had none."""
     for row in AuthenticRow.__subclasses__():
-        session.execute(_sign_all(row))
+        if row.signed_since > schema:
+            session.execute(_sign_all(row))
 
 
 def _sign_all(row: type[AuthenticRow]) -> Update:
@@ -184,9 +217,10 @@ def _sign_all(row: type[AuthenticRow]) -> Update:
 
 def sign_older_once(data: Store, register: Register, *, now: datetime) -> None:
     """Compute the codes of rows of a version before codes; never again with this register."""
+    kind = EndedKind.ROWS_WITHOUT_CODE
     with register.store.read() as session:
-        if session.get(Tombstone, tombstone_digest(EndedKind.ROWS_WITHOUT_CODE, _OLDER_ROWS)) is not None:
-            return
-    with data.write() as session:
-        sign_older(session)
-    register.end([Ended(EndedKind.ROWS_WITHOUT_CODE, _OLDER_ROWS, "signed", now.date())])
+        signed = [one for one in _OLDER_ROWS if session.get(Tombstone, tombstone_digest(kind, _OLDER_ROWS[one]))]
+    if unsigned := _OLDER_ROWS.keys() - signed:
+        with data.write() as session:
+            sign_older(session, schema=max(signed, default=""))
+        register.end([Ended(kind, _OLDER_ROWS[one], "signed", now.date()) for one in unsigned])

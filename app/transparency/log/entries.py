@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import merkle
 from app.transparency.verify.canonical_json import decode_base64url, encode_base64url, encode_json
+from app.vault.authentic_rows import ForgedRowError
 from app.vault.seal import KekError, Key, SealError
 from app.vault.sealed_list import add_next, insert_next
 from app.vault.sealing_context import sealing_context
@@ -169,13 +170,13 @@ def append_open_entry_in_register(session: Session, act: LoggedAct, **record: Va
 
 
 def record_or_note_unrecorded(session: Session, record: Callable[[], T], *, state: str, now: datetime) -> T | None:
-    """Call *record*; if the keys that it needs do not open, append an open entry that names only *state*.
+    """Call *record*; if its keys do not open, or its notice is forged, append an open entry that names only *state*.
 
     An ending must not depend on its record: without this, a lost key would keep a consent in force.
     """
     try:
         return record()
-    except (KekError, SealError) as error:
+    except (ForgedRowError, KekError, SealError) as error:
         log.error("an ending is not in the subject's list", state=state, error=type(error).__name__)
         append_open_entry(session, LoggedAct.UNRECORDED_ENDING, state=state, on=now.date().isoformat())
         return None
