@@ -71,6 +71,8 @@ class Step(NamedTuple):
 def _publish_notices(start: _Start) -> None:
     if not start.new_stores:
         return
+    # A notice has an authentication code.
+    authenticity.create_key(start.vault.register)
     try:
         facts = start.facts or notice_facts.collect(start.settings, select_card(start.settings))
         with start.vault.data.write() as session:

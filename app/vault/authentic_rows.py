@@ -128,13 +128,14 @@ class RowCodes:
     def find_forged(self, data: Store) -> list[str]:
         """Return the tables in which a row was found that is not authentic, until the next start.
 
-        Each suspected row is looked up by its primary key alone. SQLite may put a constant of a query in the place of a column;
-        then a row that the query leaves out looks changed.
+        Each suspected row is looked up by its primary key alone. SQLite may put a constant of a query in the place of a
+        column; then a row that the query leaves out looks changed.
         """
         for suspect in list(self._suspects):
             table, row = str(suspect[0]), _row_class(str(suspect[0]))
             with data.read() as session:
-                fits = session.scalar(_fits_stored(row), dict(zip(_key_names(row), suspect[1:], strict=True)))  # type: ignore[arg-type]
+                key = dict(zip(_key_names(row), suspect[1:], strict=True))
+                fits = session.scalar(_fits_stored(row), key)  # type: ignore[arg-type]
             if fits is False and table not in self._forged:
                 self._forged.add(table)
                 log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")

@@ -150,7 +150,7 @@ CREATE TABLE notices (
 	language VARCHAR(16) NOT NULL, 
 	version INTEGER NOT NULL, 
 	published_at DATETIME NOT NULL, 
-	body BLOB NOT NULL, template BLOB, facts JSON, 
+	body BLOB NOT NULL, template BLOB, facts JSON, mac BLOB, 
 	PRIMARY KEY (sha256), 
 	UNIQUE (purpose, language, version)
 );
@@ -163,7 +163,7 @@ CREATE TABLE outbox (
 	subject_ref VARCHAR(64) NOT NULL, 
 	purpose VARCHAR(32) NOT NULL, 
 	made_on DATE NOT NULL, 
-	attempts INTEGER NOT NULL, 
+	attempts INTEGER NOT NULL, mac BLOB, 
 	PRIMARY KEY (id), 
 	FOREIGN KEY(subject_id) REFERENCES subjects (id) ON DELETE SET NULL, 
 	FOREIGN KEY(erasure_id) REFERENCES erasures (id) ON DELETE SET NULL, 
@@ -184,7 +184,7 @@ CREATE TABLE party_keys (
 );
 CREATE TABLE party_purposes (
 	relying_party_id CHAR(32) NOT NULL, 
-	purpose VARCHAR(32) NOT NULL, 
+	purpose VARCHAR(32) NOT NULL, mac BLOB, 
 	PRIMARY KEY (relying_party_id, purpose), 
 	FOREIGN KEY(relying_party_id) REFERENCES relying_parties (id)
 );
@@ -318,7 +318,7 @@ CREATE TRIGGER no_consent_to_a_retired_notice BEFORE INSERT ON grants
 WHEN EXISTS (SELECT 1 FROM retired_notices WHERE sha256 = NEW.notice_sha256)
 BEGIN SELECT RAISE(ABORT, 'a retired notice takes no new consents'); END;
 CREATE TRIGGER notices_never_delete BEFORE DELETE ON notices BEGIN SELECT RAISE(ABORT, 'rows of notices are never changed: DELETE'); END;
-CREATE TRIGGER notices_never_update BEFORE UPDATE ON notices BEGIN SELECT RAISE(ABORT, 'rows of notices are never changed: UPDATE'); END;
+CREATE TRIGGER notices_never_update BEFORE UPDATE OF sha256, purpose, language, version, published_at, body, template, facts ON notices BEGIN SELECT RAISE(ABORT, 'rows of notices are never changed: UPDATE'); END;
 CREATE TRIGGER notices_record_their_facts BEFORE INSERT ON notices
 WHEN NEW.facts IS NULL OR NEW.template IS NULL
 BEGIN SELECT RAISE(ABORT, 'a notice records the facts that it states'); END;

@@ -13,11 +13,14 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from app.callbacks import outbox
 from app.db.sqlite.schema import ChangedSchemaError
+from app.parties.tables import RelyingParty
 from app.startup import Run
 from app.startup import prepare as start
 from app.templates.renewal import is_renewable
 from app.templates.tables import Template
+from app.vault.authentic_rows import AuthenticRow
 from app.vault.backup_manifest import BackupError
 from app.vault.open import ExposedStoreError
 from tests.compliance.complete_service import live
@@ -374,3 +377,81 @@ def test_row_that_a_query_leaves_out_does_not_count_as_forged(service: RunningSe
     ready = service.client.get("/readyz")
 
     assert ready.status_code == 200, ready.text
+
+
+# --- Notices, purposes of relying parties, and messages to them.
+
+PLANT_NOTICE = """
+INSERT INTO notices SELECT ?, purpose, language, version + 1, published_at, ?, template, facts, mac FROM notices
+WHERE purpose = 'verification'
+"""
+
+
+def test_planted_notice_takes_no_consent(service: RunningService) -> None:
+    person, door, text = service.person(), service.party(), b"---\npurpose: verification\n---\nWe give your face away."
+    digest, own = hashlib.sha256(text).hexdigest(), service.notice("verification")
+    write(service.vault.data.path, PLANT_NOTICE, digest, text)
+    asked = {"purpose": "verification", "relying_party_id": door.id}
+    answers = [person("POST", "/v1/me/consents", json={**asked, "notice_sha256": one}) for one in (digest, own)]
+    listed = [one["sha256"] for one in service.client.get("/v1/notices").json()["items"]]
+    read = service.client.get(f"/v1/notices/{digest}")
+
+    assert [answer.status_code for answer in answers] == [409, 201]
+    assert own in listed
+    assert digest not in listed
+    assert read.status_code == 503
+    assert forged(service.client.get("/readyz"), "notices")
+
+
+def test_changed_text_of_a_notice_is_not_shown_and_its_consents_can_be_withdrawn(service: RunningService) -> None:
+    person, _, consent = service.enrolled()
+    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
+        find = "SELECT sql FROM sqlite_master WHERE name = 'notices_never_update'"
+        (guard,) = connection.execute(find).fetchone()
+        connection.execute("DROP TRIGGER notices_never_update")
+        connection.execute("UPDATE notices SET body = CAST(replace(body, 'face', 'foot') AS BLOB)")
+        connection.execute(guard)
+    shown = service.client.get(f"/v1/notices/{consent['notice_sha256']}")
+    withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
+
+    assert shown.status_code == 503
+    assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn")
+    assert person("GET", "/v1/me/consents").json()["in_force"] == []
+    assert forged(service.client.get("/readyz"), "notices")
+
+
+def test_planted_purpose_takes_no_consent(service: RunningService) -> None:
+    person, door = service.person(), service.party()
+    plant = "INSERT INTO party_purposes SELECT relying_party_id, 'identification', mac FROM party_purposes"
+    write(service.vault.data.path, plant)
+    asked = {"purpose": "identification", "relying_party_id": door.id}
+    body = {**asked, "notice_sha256": service.notice("identification")}
+    answer = person("POST", "/v1/me/consents", json=body)
+    (listed,) = service.client.get("/v1/relying-parties").json()["items"]
+
+    assert answer.status_code == 422
+    assert listed["purposes"] == ["verification"]
+    assert forged(service.client.get("/readyz"), "party_purposes")
+
+
+def test_planted_message_is_not_signed(service: RunningService) -> None:
+    """Otherwise the service would sign that a person gave or ended a consent."""
+    door = service.party()
+    plant = "INSERT INTO outbox VALUES (?, NULL, NULL, ?, 'given', 'known', 'verification', '2026-01-01', 0, NULL)"
+    write(service.vault.data.path, plant, "a" * 32, UUID(door.id).hex)
+    with service.vault.data.write() as session:
+        session.get_one(RelyingParty, UUID(door.id)).callback = "https://door.example/callback"
+    with service.vault.data.write() as session:
+        claimed = outbox.claim(session, UUID("a" * 32))
+        waiting = outbox.list_waiting(session, UUID(door.id))
+
+    assert (claimed, waiting) == (None, [])
+    assert forged(service.client.get("/readyz"), "outbox")
+
+
+def test_every_table_with_codes_begins_with_its_primary_key() -> None:
+    for row in AuthenticRow.__subclasses__():
+        columns, key = [one.name for one in row.__table__.columns], [one.name for one in row.__table__.primary_key]
+
+        assert columns[: len(key)] == key
+        assert not row.unbound & set(key)
