@@ -87,9 +87,9 @@ def register(
         session = change.session
         subject = Subject(id=uuid4(), registered_on=now.date())
         change.issue(Owner.subject(subject.id))
+        subject.sealed_name = _seal_display_name(vault, subject.id, display_name)
         session.add(subject)
         session.flush()
-        subject.sealed_name = _seal_display_name(vault, subject.id, display_name)
         credentials = _add_credentials(session, subject.id, now)
         keep(session, credentials, DependsOn(subject.id))
         return credentials

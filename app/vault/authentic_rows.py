@@ -12,6 +12,7 @@ row acts as if it did not exist, is logged, and makes `/readyz` answer 503.
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from sqlite3 import Connection as SqliteConnection
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     LargeBinary,
     Select,
     Update,
@@ -35,6 +37,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.data_map import CREDENTIAL
 from app.db.sqlite.schema import AlteredStoreError
@@ -54,6 +57,8 @@ _OLDER_ROWS = {
 LARGE_BYTES = 1024
 """A larger value is represented in the code by its SHA-256."""
 
+_CODES = "row_codes"
+"""Key of a connection's info."""
 MAX_SUSPECTS = 100
 """Rows that are looked up again; further ones are found after the next look."""
 
@@ -108,17 +113,19 @@ class RowCodes:
             engine.dispose()
             event.listen(engine, "connect", self._add_functions)
 
-    def _add_functions(self, connection: SqliteConnection, _record: object) -> None:
-        connection.create_function("mien_row_code", -1, self._code, deterministic=True)
+    def _add_functions(self, connection: SqliteConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_CODES] = self
+        connection.create_function("mien_row_code", -1, self.code, deterministic=True)
         connection.create_function("mien_row_fits", -1, self._fits, deterministic=True)
 
-    def _code(self, *values: object) -> bytes:
+    def code(self, table: str, *values: object) -> bytes:
+        """Return the code of a row, from its values as SQLite stores them."""
         if self._key is None:
             self._key = authenticity.mac_key(self._register, MacUse.ROW)
-        return self._key.code(repr(tuple(map(_shortened, values))).encode())
+        return self._key.code(repr((table, *map(_shortened, values))).encode())
 
     def _fits(self, table: str, mac: bytes | None, *values: object) -> bool:
-        if mac == self._code(table, *values):
+        if mac == self.code(table, *values):
             return True
         # An outer join without a row gives NULL.
         if values[0] is not None and len(self._suspects) < MAX_SUSPECTS:
@@ -143,6 +150,13 @@ class RowCodes:
         return sorted(self._forged)
 
 
+def _as_read(value: object) -> object:
+    """Return a value as SQLite gives it back: a truth value as a number, any buffer as bytes."""
+    if isinstance(value, bool):
+        return int(value)
+    return bytes(value) if isinstance(value, memoryview | bytearray) else value
+
+
 def _shortened(value: object) -> object:
     if isinstance(value, bytes) and len(value) > LARGE_BYTES:
         return "SHA-256", hashlib.sha256(value).digest()
@@ -154,12 +168,15 @@ def _row_class(table: str) -> type[AuthenticRow]:
 
 
 @cache
-def _code_of(row: Any) -> Select[Any]:  # noqa: ANN401 - the cache takes no abstract class
-    values = (bindparam(column.name, type_=column.type) for column in _bound(row))
-    return select(func.mien_row_code(literal_column(f"'{row.__table__.name}'"), *values))
+def _encoders(mapper: Mapper[Any], dialect: Dialect) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """Return the attribute of each bound column, and the function that turns its value into that of SQLite."""
+    columns = _bound(mapper.class_)
+    keys = [mapper.get_property_by_column(column).key for column in columns]
+    types = [column.type.dialect_impl(dialect) for column in columns]
+    return [(key, kind.bind_processor(dialect)) for key, kind in zip(keys, types, strict=True)]
 
 
-def _key_names(row: Any) -> list[str]:  # noqa: ANN401 - as above
+def _key_names(row: Any) -> list[str]:  # noqa: ANN401 - the cache takes no abstract class
     return [column.name for column in row.__table__.primary_key]
 
 
@@ -178,9 +195,10 @@ def _fits_stored(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
 
 
 def _write_code(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) -> None:
-    columns = _bound(type(row))
-    values = {one.name: getattr(row, mapper.get_property_by_column(one).key) for one in columns}
-    row.mac = connection.scalar(_code_of(type(row)), values)  # type: ignore[arg-type]
+    codes: RowCodes = connection.info[_CODES]
+    values = [(getattr(row, key), encode) for key, encode in _encoders(mapper, connection.dialect)]
+    stored = (value if encode is None else encode(value) for value, encode in values)
+    row.mac = codes.code(mapper.local_table.name, *map(_as_read, stored))  # type: ignore[attr-defined]
 
 
 @event.listens_for(AuthenticRow, "before_insert", propagate=True)
