@@ -127,11 +127,7 @@ def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Run
     pool, card = engine
     point = operating_point.choose_operating_point(card, settings)
     return RunningEngine(
-        pool=pool,
-        card=card,
-        target_fmr=point.target_fmr,
-        target_group=point.target_group,
-        threshold=point.threshold,
+        pool=pool, card=card, target_fmr=point.target_fmr, target_group=point.target_group, threshold=point.threshold
     )
 
 
