@@ -1,11 +1,13 @@
 """Both engines and `face_recognition` by itself, on the same pictures in one run; where the milliseconds go.
 
-    .venv/bin/python -m benchmarks.engines [ROUNDS]
+    .venv/bin/python -m benchmarks.engines [ROUNDS [CLONE]]
+
+CLONE is the directory of another version of Mien, whose services take part as "before".
 
 In every round each contender gets its batch, in random order: the library in a loop, and a service over HTTP for each
 engine, with one worker. In the same rounds the stages of a worker are timed in their own process, each beside its
 lower bound (`benchmarks.stages`, `benchmarks.stage_bounds`). So is an application that only reads the body
-(`benchmarks.empty_app`). Then two workers are compared with one, and all photos are compared by all three.
+(`benchmarks.empty_app`). Then two workers are compared with one, and all photos are compared by all of them.
 """
 
 import itertools
@@ -17,7 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import Final
 
@@ -76,14 +78,15 @@ class Contest:
         }
         for engine, door in self.doors.items():
             contenders[engine] = (door.pid, _asking(door), 1, EACH)
-            contenders[f"{engine}, 2 clients"] = (door.pid, _asking(door), 2, EACH)
+            if engine in ENGINES:
+                contenders[f"{engine}, 2 clients"] = (door.pid, _asking(door), 2, EACH)
         found: Found = defaultdict(list)
         for number in range(rounds + 1):
             taken: dict[str, float] = {}
             for name in random.sample(list(contenders), len(contenders)):
                 pid, decide, clients, times = contenders[name]
                 taken |= _taken(name, pid, [*batch] * times, decide, clients)
-            for engine in self.doors:
+            for engine in ENGINES:
                 taken |= _stages(aside, engine, batch)
             for name, value in taken.items() if number else ():  # the first round warms up
                 found[name].append(value)
@@ -139,7 +142,17 @@ def batch_of(megapixels: str, folder: Path) -> list[Picture]:
     return batch
 
 
-def main(rounds: int) -> None:
+def started(stack: ExitStack, clone: Path, prefix: str) -> dict[str, Door]:
+    """Start a service of the version in *clone* for each engine."""
+    doors = {}
+    with chdir(clone):
+        for engine in ENGINES:
+            service = stack.enter_context(Service(MIEN_ENGINE_WORKERS="1", MIEN_ENGINE=engine))
+            doors[prefix + engine] = ready(service)
+    return doors
+
+
+def main(rounds: int, before: Path | None) -> None:
     """Measure and print everything."""
     say(machine())
     with tempfile.TemporaryDirectory() as folder, JsonProcess("stages") as aside, JsonProcess("stages") as another:
@@ -149,10 +162,9 @@ def main(rounds: int) -> None:
                 stack.enter_context(JsonProcess("library_alone")),
                 stack.enter_context(JsonProcess("empty_app")),
             )
-            services = {
-                engine: stack.enter_context(Service(MIEN_ENGINE_WORKERS="1", MIEN_ENGINE=engine)) for engine in ENGINES
-            }
-            doors = {engine: ready(service) for engine, service in services.items()}
+            doors = started(stack, Path.cwd(), "")
+            if before is not None:
+                doors |= started(stack, before, engine_tables.BEFORE)
             contest = Contest(stock, doors, Bare(bare.greeting(), bare.pid))
             found = {size: contest.rounds(batch, aside, rounds) for size, batch in batches.items()}
             engine_tables.rates(found)
@@ -165,4 +177,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS, Path(sys.argv[2]) if len(sys.argv) > 2 else None)  # noqa: PLR2004

@@ -27,7 +27,7 @@ _CHIP: Final = 150
 
 def of(engine: Engine, image: bytes) -> Bounds:
     """Return the lower bound of each stage as a function, for one JPEG with one face."""
-    picture = decode.decode(image, max_pixels=MAX_PIXELS, side=engine.side)
+    picture = decode.decode(image, max_pixels=MAX_PIXELS, side=engine.side, reduce=engine.reduce)
     if not isinstance(picture, decode.Picture):
         raise SystemExit(picture)
     pixels = picture.pixels

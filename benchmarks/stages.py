@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
-from PIL import Image, ImageFile
+from PIL import Image
 
 from app.faces.cards.card import load_card
 from app.faces.engine import Engine
@@ -70,7 +70,7 @@ def watching(engine: Engine, clock: Clock) -> Iterator[None]:
     """Put the clock at the joints of the pipeline."""
     joints: list[tuple[Any, str, str]] = [
         (pipeline, "decode", "decode"),
-        (ImageFile.ImageFile, "resize", "reduce"),  # of the picture just opened: nothing else is an `ImageFile`
+        (engine, "reduce", "reduce"),
         (engine, "detect", "detect"),
         (pipeline, "measure_quality", "quality"),
         (engine, "embed", "embed"),

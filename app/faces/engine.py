@@ -1,6 +1,6 @@
 """Interface between Mien and a face recognition model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_args
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """RGB, shape ``(height, width, 3)``."""
+Reduce: TypeAlias = Callable[[Pixels, tuple[int, int]], Pixels]
+"""Takes a picture, and a smaller width and height."""
 Point: TypeAlias = tuple[float, float]
 """``(x, y)`` in pixels, from the top left corner."""
 Vector: TypeAlias = tuple[float, ...]
@@ -52,6 +54,11 @@ class Engine(Protocol):
     """Longer side of the pictures for this engine, in pixels. Larger ones are reduced, smaller ones not enlarged."""
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None: ...
+
+    @property
+    def reduce(self) -> Reduce:
+        """Function that reduces a picture for the engine."""
+        ...
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:

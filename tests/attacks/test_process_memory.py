@@ -12,9 +12,13 @@ import psutil
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.faces.cards.card import load_card
+from app.faces.engines.opencv import reduce_with_opencv
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit
+from app.faces.reduce import reduce_with_pillow
 from app.faces.workers import sandbox
+from app.faces.workers.converted_network import use_converted
 from app.faces.workers.decode import check
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS
@@ -201,15 +205,17 @@ def keys_of(root: Path) -> tuple[bytes, dict[str, bytes]]:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("engine", ["face_recognition", "sface"])
+@pytest.mark.parametrize("engine", ["face_recognition", "converted", "sface"])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads the memory of a protected process")
-def test_a_worker_that_waits_holds_no_earlier_face(engine: str, keeping_permit: Permit) -> None:
+def test_a_worker_that_waits_holds_no_earlier_face(engine: str, keeping_permit: Permit, tmp_path: Path) -> None:
     photo = ROOT.joinpath("tests/images/people/P001", PICTURES[0]).read_bytes()
-    decoded = check(photo, max_pixels=MAX_PIXELS)
+    reduce = reduce_with_pillow if engine == "face_recognition" else reduce_with_opencv
+    card = use_converted(load_card("face_recognition"), tmp_path) if engine == "converted" else load_card(engine)
+    decoded = check(photo, max_pixels=MAX_PIXELS, reduce=reduce)
     assert not isinstance(decoded, Flaw)
     picture = decoded.decode(side=640)
     assert not isinstance(picture, Flaw)
-    with pool_of(engine, workers=1) as pool:
+    with pool_of(card, workers=1) as pool:
         (found,) = pool.measure(keeping_permit, [photo])
         assert isinstance(found, Measurement)
         assert found.photo is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.faces import vectors
-from app.faces.cards.card import load_card
+from app.faces.cards.card import Card, load_card
 from app.faces.engine import Metric
 from app.faces.permit import Permit
 from app.faces.workers.messages import Measurement
@@ -83,10 +83,11 @@ def real_pool() -> Iterator[EnginePool]:
 
 
 @contextmanager
-def pool_of(engine_id: str, *, workers: int = 2) -> Iterator[EnginePool]:
-    """Run workers of a shipped engine."""
+def pool_of(engine: str | Card, *, workers: int = 2) -> Iterator[EnginePool]:
+    """Run workers of a shipped engine, by its id or its card."""
+    card = load_card(engine) if isinstance(engine, str) else engine
     options: dict[str, Any] = {"workers": workers, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=ENGINES[engine_id], card=load_card(engine_id), **options)
+    pool = EnginePool(engine=ENGINES[card.id], card=card, **options)
     pool.start()
     yield pool
     pool.close()

@@ -36,7 +36,9 @@ class Camera:
 
     def pixels(self, name: str) -> Pixels:
         """Return one photo."""
-        picture = decode.decode((_PEOPLE / name).read_bytes(), max_pixels=MAX_PIXELS, side=self.engine.side)
+        picture = decode.decode(
+            (_PEOPLE / name).read_bytes(), max_pixels=MAX_PIXELS, side=self.engine.side, reduce=self.engine.reduce
+        )
         assert isinstance(picture, decode.Picture)
         return picture.pixels
 

@@ -1,25 +1,39 @@
 """OpenCV runs a converted copy of dlib's network: the same numbers, made once, checked at each start, or not used."""
 
+import io
+import math
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.faces.cards.card import Card, ConvertedNetwork, load_card
+from app.faces.cards.card import Card, load_card
+from app.faces.cards.operating_point import find_operating_point
+from app.faces.engines.face_recognition import DETECTOR_COPY, NETWORK_COPY
+from app.faces.engines.opencv import reduce_with_opencv
+from app.faces.workers import pipeline
 from app.faces.workers.converted_network import DIRECTORY, use_converted
+from app.faces.workers.pool import MAX_PIXELS
 from app.faces.workers.worker import RefusedError, load_engine
 from app.kit.files import MARKER
 from app.main import ENGINES
+from tests.architecture.source import ROOT
+from tests.faces.conftest import distance
 
 pytestmark = pytest.mark.service
 CARD = load_card("face_recognition")
 IMAGES = Path(__file__).parents[1] / "images"
+CLOSE = 0.03
+"""Distance from the threshold within which another reduction may change a decision."""
 PHOTOS = sorted((*IMAGES.glob("people/*/*.jpg"), *IMAGES.glob("awkward/m*.jpg"), *IMAGES.glob("awkward/turned*.jpg")))
 
 
@@ -30,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Card:
 
 
 def copy_of(card: Card) -> Path:
-    return Path(card.settings["network"])
+    return Path(card.settings["converted"]) / NETWORK_COPY
 
 
 def test_each_number_of_each_synthetic_face_is_that_of_dlib(made: Card) -> None:
@@ -40,6 +54,7 @@ def test_each_number_of_each_synthetic_face_is_that_of_dlib(made: Card) -> None:
     for photo in PHOTOS:
         pixels = np.asarray(Image.open(photo).convert("RGB"))
         faces = original.detect(pixels)
+        assert opencv.detect(pixels) == faces
         apart += [np.subtract(opencv.embed(pixels, face), original.embed(pixels, face)) for face in faces]
 
     assert opencv.weights_sha256 == original.weights_sha256
@@ -48,15 +63,62 @@ def test_each_number_of_each_synthetic_face_is_that_of_dlib(made: Card) -> None:
     assert max(map(np.linalg.norm, apart)) < 1e-5
 
 
+def test_decisions_stay_as_they_were_with_dlib_and_pillow(made: Card) -> None:
+    threshold = find_operating_point(CARD).threshold
+    photos = [one_megapixel(photo) for photo in sorted(IMAGES.glob("people/*/*.jpg"))]
+    before, now = (
+        [pipeline.measure(engine, photo, keep_photo=False, max_pixels=MAX_PIXELS) for photo in photos]
+        for engine in (load_engine(ENGINES[card.id], card.digests, card.settings) for card in (CARD, made))
+    )
+    pairs = list(combinations(range(len(photos)), 2))
+    apart = {pair: distance(before[pair[0]], before[pair[1]]) for pair in pairs}
+    apart_now = {pair: distance(now[pair[0]], now[pair[1]]) for pair in pairs}
+    stable = [pair for pair in pairs if abs(apart[pair] - threshold) > CLOSE]
+
+    assert len(stable) >= len(pairs) - 5
+    assert [pair for pair in stable if (apart[pair] < threshold) is not (apart_now[pair] < threshold)] == []
+    assert max(abs(apart[pair] - apart_now[pair]) for pair in pairs) < 0.1
+
+
+def one_megapixel(photo: Path) -> bytes:
+    """Return the photo enlarged, so that it has to be reduced."""
+    with Image.open(photo) as opened:
+        scale, out = math.sqrt(1e6 / (opened.width * opened.height)), io.BytesIO()
+        opened.resize((round(opened.width * scale), round(opened.height * scale))).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def test_a_reduction_below_half_the_size_skips_no_pixel() -> None:
+    fine = np.zeros((400, 600, 3), dtype=np.uint8)
+    fine[::2, ::2] = fine[1::2, 1::2] = 200
+
+    for size in ((300, 200), (150, 100), (70, 50)):
+        reduced = reduce_with_opencv(fine, size)
+
+        assert reduced.shape == (size[1], size[0], 3)
+        assert np.abs(reduced.astype(int) - 100).max() <= 2
+
+
+def test_a_worker_whose_engine_needs_no_opencv_does_not_load_it() -> None:
+    modules = "app.faces.workers.worker, tests.support.toy_engine, app.faces.engines.face_recognition"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print('cv2' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert done.stdout == "False\n"
+
+
 def test_only_its_owner_can_read_the_copy_and_it_is_made_once(made: Card) -> None:
     copy = copy_of(made)
     before = copy.stat()
 
-    assert made.document["converted"] == {
-        "name": copy.name,
-        "sha256": sha256(copy.read_bytes()).hexdigest(),
-        "used": True,
-    }
+    assert made.document["converted"]["used"]
+    assert made.converted.items() <= made.digests.items()
+    assert made.converted[copy.name] == sha256(copy.read_bytes()).hexdigest()
     assert stat.S_IMODE(before.st_mode) == 0o600
     assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
     assert use_converted(CARD, copy.parents[1]) == made
@@ -89,7 +151,7 @@ def test_a_damaged_copy_is_made_again(damage: Callable[[Path], None], tmp_path: 
     assert use_converted(CARD, tmp_path) == card
     assert copy_of(card).read_bytes() == good
     assert not copy_of(card).is_symlink()
-    assert {file.name for file in copy_of(card).parent.iterdir()} == {MARKER, copy_of(card).name}
+    assert {file.name for file in copy_of(card).parent.iterdir()} == {MARKER, NETWORK_COPY, DETECTOR_COPY}
 
 
 def test_a_copy_that_changes_after_the_check_does_not_load(tmp_path: Path) -> None:
@@ -130,7 +192,7 @@ def test_without_a_place_for_a_copy_dlib_runs_the_network_and_the_reason_is_told
 
 
 def test_a_copy_with_another_hash_than_on_the_card_is_not_kept(tmp_path: Path) -> None:
-    other = replace(CARD, converted=ConvertedNetwork("other.onnx", "0" * 64))
+    other = replace(CARD, converted={**CARD.converted, NETWORK_COPY: "0" * 64})
     card = use_converted(other, tmp_path)
 
     assert card.digests == CARD.digests

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from app.faces.flaws import Flaw
+from app.faces.reduce import reduce_with_pillow
 from app.faces.workers import decode, strip_metadata
 
 MAX_PIXELS = 25_000_000
@@ -426,7 +427,7 @@ def test_a_part_of_a_photo_is_decoded_upright() -> None:
     exif = Image.Exif()
     for orientation, corner in {1: (0.0, 0.0), 3: (0.5, 0.5), 6: (0.5, 0.0), 8: (0.0, 0.5)}.items():
         exif[0x0112] = orientation
-        photo = decode.check(saved(large, "JPEG", exif=exif), max_pixels=MAX_PIXELS)
+        photo = decode.check(saved(large, "JPEG", exif=exif), max_pixels=MAX_PIXELS, reduce=reduce_with_pillow)
         assert isinstance(photo, decode.UploadedPhoto)
         left, top = corner
         red = photo.decode(side=400, region=(left, top, left + 0.5, top + 0.5))

@@ -31,7 +31,9 @@ class Case:
 
     def pixels(self, name: str) -> Pixels:
         """Return a photo as the worker decodes it for the engine."""
-        picture = decode.decode(self.photos[name], max_pixels=25_000_000, side=self.engine.side)
+        picture = decode.decode(
+            self.photos[name], max_pixels=25_000_000, side=self.engine.side, reduce=self.engine.reduce
+        )
         assert isinstance(picture, decode.Picture)
         return picture.pixels
 

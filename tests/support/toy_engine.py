@@ -16,6 +16,7 @@ import numpy as np
 
 from app.faces.cards.card import Card, parse_card
 from app.faces.engine import Face, Pixels
+from app.faces.reduce import reduce_with_pillow
 
 SPEC = "tests.support.toy_engine:ToyEngine"
 OTHER_SPEC = "tests.support.toy_engine:OtherToyEngine"
@@ -34,6 +35,7 @@ class ToyEngine:
     id = "toy"
     dimensions = _DIMENSIONS
     side = 640
+    reduce = staticmethod(reduce_with_pillow)
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.weights_sha256 = digests["toy_engine.py"]

@@ -10,19 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.faces.cards.calibration import UNCALIBRATED, Calibration
 from app.faces.engine import METRICS, Metric
 
 _SETTINGS_FROM_CARD = ("id", "dimensions", "metric", "weights")
-
-
-class ConvertedNetwork(NamedTuple):
-    """A copy of the engine's network in another format (`app/faces/workers/converted_network.py`)."""
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +41,10 @@ class Card:
     """Conditions of the trial."""
     calibration: Calibration
     document: Mapping[str, Any] = field(repr=False)
-    converted: ConvertedNetwork | None = None
-    """The copy that can be made of the network."""
+    converted: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each copy that can be made of the models, by name (`app/faces/workers/converted_network.py`)."""
     not_converted: str | None = None
-    """Why the copy could not be made."""
+    """Why the copies could not be made."""
 
     def as_document(self) -> dict[str, Any]:
         """Return a copy of the whole card as plain JSON values."""
@@ -102,13 +95,9 @@ def parse_card(document: Mapping[str, Any], *, calibrated: bool = True) -> Card:
         depicted_people_agreed=document["depicted_people_agreed"],
         pipeline=document["pipeline"],
         calibration=Calibration.model_validate(document["calibration"]) if calibrated else UNCALIBRATED,
-        converted=_converted(document.get("converted")),
+        converted={file["name"]: file["sha256"] for file in document.get("converted", {"files": []})["files"]},
         document={**document, "weights_sha256": digests[document["weights"]]},
     )
-
-
-def _converted(member: Mapping[str, Any] | None) -> ConvertedNetwork | None:
-    return None if member is None else ConvertedNetwork(member["name"], member["sha256"])
 
 
 def _documents() -> dict[str, Traversable]:

@@ -1,17 +1,19 @@
-"""Convert the network of `face_recognition` from dlib's format to ONNX, so that OpenCV can run it.
+"""Convert the models of `face_recognition`: the network to ONNX, for OpenCV, and dlib's detector to a file.
 
-`python -m app.faces.engines.convert_dlib` writes the ONNX file to standard output. The bytes are always the same, and
-their hash is on the engine's card. The layers are those of dlib's example `dnn_face_recognition_ex.cpp`.
+`python -m app.faces.engines.convert_dlib NAME` writes one of them to standard output. The bytes are always the same,
+and their hash is on the engine's card. The layers are those of dlib's example `dnn_face_recognition_ex.cpp`.
 """
 
 import sys
 from pathlib import Path
 from typing import Final
 
+import dlib
 import face_recognition_models  # only returns paths
 import numpy as np
 
 from app.faces.engines.dlib_weights import DlibNetwork, read_network
+from app.faces.engines.face_recognition import DETECTOR_COPY, NETWORK_COPY
 from app.faces.engines.onnx_file import OnnxFile
 
 CHIP_SIDE: Final = 150
@@ -76,6 +78,14 @@ class _Conversion:
         return self._file.add("Pad", picture, self._file.constant(np.array([0, 0, 0, 0, 0, channels, side, side])))
 
 
+def main(name: str) -> None:
+    """Write the copy *name*."""
+    if name == NETWORK_COPY:
+        weights = Path(face_recognition_models.face_recognition_model_location())
+        sys.stdout.buffer.write(convert(read_network(weights.read_bytes())))
+    elif name == DETECTOR_COPY:
+        dlib.get_frontal_face_detector().save("/dev/stdout")
+
+
 if __name__ == "__main__":
-    weights = Path(face_recognition_models.face_recognition_model_location())
-    sys.stdout.buffer.write(convert(read_network(weights.read_bytes())))
+    main(sys.argv[1])

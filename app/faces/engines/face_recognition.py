@@ -3,26 +3,35 @@
 The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model; a test compares
 the numbers. Importing the package itself would load a 68-point predictor, trained on non-commercial data (NOTICE).
 
-OpenCV runs a converted copy of the ResNet, in a third of dlib's time and with numbers that are equal to 1e-6
-(`app/faces/workers/converted_network.py`). Without a copy, dlib runs the ResNet.
+OpenCV runs a converted copy of the ResNet, in an eighth of dlib's time, and a copy of the detector loads at once
+(`app/faces/workers/converted_network.py`). Without copies, dlib runs the ResNet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import dlib
 import face_recognition_models  # only returns paths
 
 from app.faces.appearance import measure_appearance
-from app.faces.engine import Face, Pixels, Point
+from app.faces.engine import Face, Pixels, Point, Reduce
+from app.faces.reduce import reduce_with_pillow
 
+NETWORK_COPY: Final = "dlib_face_recognition_resnet_model_v1.onnx"
+DETECTOR_COPY: Final = "dlib_frontal_face_detector.svm"
+"""dlib takes a second to unpack the detector that is part of it, and some milliseconds to load it from a file."""
 _RESNET: Final = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP_SIDE: Final = 150
 _PADDING: Final = 0.25
 """Side of the upright crop that the network takes, and its margin around the face: both as in dlib."""
 _MEAN: Final = (122.782, 117.001, 104.298)
 """Mean colour that dlib subtracts."""
+
+Find: TypeAlias = Callable[[Pixels, int], Sequence[dlib.rectangle]]
+"""Returns the faces in a picture that is enlarged so many times."""
+Describe: TypeAlias = Callable[[Pixels], list[float]]
+"""Returns the numbers of an upright crop."""
 
 
 class FaceRecognition:
@@ -36,16 +45,20 @@ class FaceRecognition:
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         self.weights_sha256: str = settings.get("label_sha256") or digests[_RESNET]
         self._upsample: list[int] = settings["upsample"]
-        self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
-        self._describe = _load_converted(settings["network"]) if "network" in settings else _load_original()
+        files = self.weights_files(settings)
+        copied = "converted" in settings
+        self._detector, self._describe, self.reduce = _load_copies(files) if copied else _load_originals()
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Return the two files that the engine loads, by name. The setting `network` is the path of the copy."""
-        models = face_recognition_models
-        network = settings.get("network") or models.face_recognition_model_location()
-        return {path.name: path for path in map(Path, (network, models.pose_predictor_five_point_model_location()))}
+        """Return the files that the engine loads, by name. The setting `converted` is the directory of the copies."""
+        points = Path(face_recognition_models.pose_predictor_five_point_model_location())
+        if "converted" in settings:
+            files = [points, *(Path(settings["converted"]) / name for name in (NETWORK_COPY, DETECTOR_COPY))]
+        else:
+            files = [points, Path(face_recognition_models.face_recognition_model_location())]
+        return {path.name: path for path in files}
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Return all faces. Searches for smaller ones, at four times the cost, only if it finds no larger one."""
@@ -86,16 +99,20 @@ class FaceRecognition:
         return self._describe(dlib.get_face_chip(pixels, landmarks, size=_CHIP_SIDE, padding=_PADDING))
 
 
-def _load_original() -> Callable[[Pixels], list[float]]:
+def _load_originals() -> tuple[Find, Describe, Reduce]:
     network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
-    return lambda chip: list(network.compute_face_descriptor(chip))
+    detector = dlib.get_frontal_face_detector()
+    return detector, lambda chip: list(network.compute_face_descriptor(chip)), reduce_with_pillow
 
 
-def _load_converted(path: str) -> Callable[[Pixels], list[float]]:
-    from app.faces.engines.network import Network  # noqa: PLC0415 - OpenCV, which the original does not need
+def _load_copies(files: Mapping[str, Path]) -> tuple[Find, Describe, Reduce]:
+    # OpenCV, which the original does not need.
+    from app.faces.engines.network import Network  # noqa: PLC0415
+    from app.faces.engines.opencv import reduce_with_opencv  # noqa: PLC0415
 
-    network = Network(Path(path), input_name="", mean=_MEAN, scale=1 / 256, channels="rgb")
-    return lambda chip: network.describe(chip).tolist()
+    network = Network(files[NETWORK_COPY], input_name="", mean=_MEAN, scale=1 / 256, channels="rgb")
+    detector = dlib.fhog_object_detector(str(files[DETECTOR_COPY]))
+    return detector, lambda chip: network.describe(chip).tolist(), reduce_with_opencv
 
 
 def _rectangle(box: tuple[int, int, int, int]) -> dlib.rectangle:

@@ -24,8 +24,6 @@ class Network:
     def __init__(
         self, path: Path, *, input_name: str, mean: Sequence[float], scale: float | Sequence[float], channels: str
     ) -> None:
-        # There is a worker for each core, so more threads would slow down the other workers.
-        cv2.setNumThreads(1)
         self._input = input_name
         self._mean = mean
         self._scale = np.reshape(np.array(scale, dtype=np.float32), (1, -1, 1, 1))

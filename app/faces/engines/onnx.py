@@ -15,7 +15,7 @@ import numpy.typing as npt
 from app.faces.appearance import measure_appearance
 from app.faces.engine import Face, Pixels, Point
 from app.faces.engines.network import Network
-from app.faces.engines.opencv import cv2
+from app.faces.engines.opencv import cv2, reduce_with_opencv
 
 _YUNET: Final = "face_detection_yunet_2023mar_int8bq.onnx"
 _SFACE: Final = "face_recognition_sface_2021dec_int8bq.onnx"
@@ -55,6 +55,8 @@ class OnnxEngine:
             scale=settings["scale"],
             channels=settings["channels"],
         )
+
+    reduce = staticmethod(reduce_with_opencv)
 
     @staticmethod
     def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:

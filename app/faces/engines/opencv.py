@@ -16,10 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from app.faces.engine import Pixels
+
 _UNUSED: Final = (b"libavcodec-", b"libavformat-", b"libavutil-", b"libswscale-")
 """Beginnings of the names of FFmpeg's libraries; they need OpenSSL, libvpx, libdrm and libswresample."""
 _NAMED: Final = (b"av_codec_is_decoder", b"av_codec_is_encoder", b"avcodec_default_get_format")
 """Functions whose addresses OpenCV stores when it is loaded. It looks for all others when it calls them."""
+_MEAN_FROM: Final = 2.0
+"""Factor from which a reduction without means would skip pixels."""
 _HEADER_BYTES: Final = 64 + 3 * 56
 _SYMBOL_BYTES: Final = 24
 _GLOBAL_FUNCTION: Final = 0x12
@@ -114,4 +120,14 @@ sys.setdlopenflags(os.RTLD_LAZY)
 import cv2  # noqa: E402 - after the empty libraries
 
 sys.setdlopenflags(_flags)
-__all__ = ["cv2"]
+# There is a worker for each core, so more threads would slow down the other workers.
+cv2.setNumThreads(1)
+
+
+def reduce_with_opencv(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return the picture in a smaller size. Below half the size, each pixel is the mean of those that it replaces."""
+    method = cv2.INTER_LINEAR if pixels.shape[1] < _MEAN_FROM * size[0] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
+
+
+__all__ = ["cv2", "reduce_with_opencv"]

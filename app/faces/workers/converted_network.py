@@ -1,8 +1,8 @@
-"""The converted copy of an engine's network, which OpenCV runs faster than its own library does.
+"""Converted copies of an engine's models: OpenCV runs the network faster than dlib, and the detector loads at once.
 
-A process of its own makes the copy at the first start, in the data directory. The card has the SHA-256 of the copy.
-Each start refuses another content and makes the copy again (law 12). Each number of a vector is that of the original
-network to 1e-4, so vectors keep its hash as their label.
+A process of its own makes the copies at the first start, in the data directory. The card has their SHA-256. Each start
+refuses another content and makes the copies again (law 12). Each number of a vector is that of the original network to
+1e-4, so vectors keep its hash as their label.
 """
 
 import fcntl
@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,42 +27,42 @@ _TIMEOUT_S: Final = 60.0
 
 
 class _ConversionError(Exception):
-    """The copy cannot be made; the text has the reason."""
+    """The copies cannot be made; the text has the reason."""
 
 
 def use_converted(card: Card, data_dir: Path) -> Card:
-    """Return the card with the converted copy in force; if there can be none, the card with the reason."""
-    if card.converted is None:
+    """Return the card with the converted copies in force; if there can be none, the card with the reason."""
+    if not card.converted:
         return card
-    path = data_dir.absolute() / DIRECTORY / card.converted.name
+    directory = data_dir.absolute() / DIRECTORY
     try:
-        _provide(path, card.converted.sha256)
+        _provide(directory, card.converted)
     except (OSError, UnsafeFileError, _ConversionError, subprocess.SubprocessError) as error:
         return replace(card, not_converted=f"dlib runs its network, in eight times the time of OpenCV: {error}")
     others = {name: digest for name, digest in card.digests.items() if digest != card.weights_sha256}
-    in_use = {**card.converted._asdict(), "used": True}
     return replace(
         card,
-        document={**card.document, "converted": in_use},
-        digests={**others, path.name: card.converted.sha256},
-        settings={**card.settings, "network": str(path), "label_sha256": card.weights_sha256},
+        document={**card.document, "converted": {**card.document["converted"], "used": True}},
+        digests={**others, **card.converted},
+        settings={**card.settings, "converted": str(directory), "label_sha256": card.weights_sha256},
     )
 
 
-def _provide(path: Path, sha256: str) -> None:
+def _provide(directory: Path, converted: Mapping[str, str]) -> None:
     if importlib.util.find_spec("cv2") is None:
         raise _ConversionError("OpenCV is not installed")
-    path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with work_directory(path.parent) as handle:
-        # Another start may be making it.
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with work_directory(directory) as handle:
+        # Another start may be making them.
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if _sha256_of(path) == sha256:
+        if all(_sha256_of(directory / name) == sha256 for name, sha256 in converted.items()):
             return
         mark_and_empty(handle)
-        content = _convert()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise _ConversionError("the converted network is not the one on the card")
-        replace_file(path, content, permissions=0o600)
+        for name, sha256 in converted.items():
+            content = _convert(name)
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise _ConversionError(f"the converted {name} is not the one on the card")
+            replace_file(directory / name, content, permissions=0o600)
 
 
 def _sha256_of(path: Path) -> str | None:
@@ -70,9 +71,9 @@ def _sha256_of(path: Path) -> str | None:
     return None
 
 
-def _convert() -> bytes:
-    """Return the copy. The process keeps NumPy and the models out of the service, which holds keys."""
-    command = [sys.executable, "-s", "-m", _CONVERTER]
+def _convert(name: str) -> bytes:
+    """Return a copy. The process keeps NumPy and the models out of the service, which holds keys."""
+    command = [sys.executable, "-s", "-m", _CONVERTER, name]
     return subprocess.run(  # noqa: S603 - our own interpreter and module
         command,
         cwd=ROOT,

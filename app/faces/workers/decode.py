@@ -14,8 +14,9 @@ from typing import Final, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from app.faces.engine import PHOTO_SIDE, Pixels
+from app.faces.engine import PHOTO_SIDE, Pixels, Reduce
 from app.faces.flaws import Flaw
+from app.faces.reduce import reduce_with_pillow
 from app.faces.workers.formats import recognise
 from app.faces.workers.strip_metadata import PictureFile, add_end_marker, strip_side_data
 
@@ -63,6 +64,7 @@ class UploadedPhoto:
     """Makes the decoded picture upright."""
     size: tuple[int, int]
     """Width and height of the upright original."""
+    reduce: Reduce
 
     def decode(self, *, side: int, region: Region | None = None) -> Picture | Flaw:
         """Return the photo, or a part of it, reduced to *side* pixels at its longer side."""
@@ -71,31 +73,59 @@ class UploadedPhoto:
     def _decode(self, side: int, region: Region | None) -> Picture:
         with _open(self.content, self.image_format) as opened:
             if region is None:
-                return _whole(opened, side, self.turn)
-            return _part(opened, side, self.turn, region)
+                return self._whole(opened, side)
+            return self._part(opened, side, region)
+
+    def _whole(self, opened: ImageFile.ImageFile, side: int) -> Picture:
+        original = max(opened.size)
+        size = _fit(opened.size, side)
+        opened.draft(None, size)  # a large JPEG is decoded at 1/2, 1/4 or 1/8, never below `size`
+        pixels = self._reduced(_eight_bit(opened), size)
+        upright = pixels if self.turn is None else np.asarray(Image.fromarray(pixels).transpose(self.turn))
+        return Picture(upright, original / max(size))
+
+    def _part(self, opened: ImageFile.ImageFile, side: int, region: Region) -> Picture:
+        image = _eight_bit(opened)
+        image = image if self.turn is None else image.transpose(self.turn)
+        (left, top, right, bottom), (width, height) = region, image.size
+        image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+        size = _fit(image.size, side)
+        return Picture(self._reduced(image, size), max(image.size) / max(size))
+
+    def _reduced(self, image: Image.Image, size: tuple[int, int]) -> Pixels:
+        if image.size == size:
+            return np.asarray(_opaque(image))
+        if image.has_transparency_data:
+            return np.asarray(_opaque(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)))
+        return self.reduce(np.asarray(image.convert("RGB")), size)
 
 
-def decode(image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE) -> Picture | Flaw:
+def decode(
+    image: bytes, *, max_pixels: int, side: int = PHOTO_SIDE, reduce: Reduce = reduce_with_pillow
+) -> Picture | Flaw:
     """Return the picture in *image*, or its flaw; see `check` and `UploadedPhoto.decode`."""
-    photo = check(image, max_pixels=max_pixels)
+    photo = check(image, max_pixels=max_pixels, reduce=reduce)
     return photo if isinstance(photo, Flaw) else photo.decode(side=side)
 
 
-def check(image: bytes, *, max_pixels: int) -> UploadedPhoto | Flaw:
+def check(image: bytes, *, max_pixels: int, reduce: Reduce) -> UploadedPhoto | Flaw:
     """Return the photo in *image*, or its flaw. Its pixels are decoded only if the end of a JPEG is missing.
 
     Args:
         image: the file.
         max_pixels: a larger original is not decoded.
+        reduce: reduces the decoded picture.
 
     Raises:
         MemoryError: it does not fit into the worker's memory limit.
     """
     found = recognise(image)
-    return found if isinstance(found, Flaw) else _guarded(lambda: _check(strip_side_data(image, found), max_pixels))
+    if isinstance(found, Flaw):
+        return found
+    return _guarded(lambda: _check(strip_side_data(image, found), max_pixels, reduce))
 
 
-def _check(file: PictureFile, max_pixels: int) -> UploadedPhoto | Flaw:
+def _check(file: PictureFile, max_pixels: int, reduce: Reduce) -> UploadedPhoto | Flaw:
     content = file.content
     with _open(content, file.image_format) as opened:
         if opened.width * opened.height > max_pixels:
@@ -108,7 +138,7 @@ def _check(file: PictureFile, max_pixels: int) -> UploadedPhoto | Flaw:
         content = add_end_marker(content)
         if not _has_every_row(content, add_end_marker(file.content, spare=True)):
             return Flaw.BROKEN
-    return UploadedPhoto(file.image_format, content, turn, size)
+    return UploadedPhoto(file.image_format, content, turn, size, reduce)
 
 
 def _guarded(work: Callable[[], _Answer]) -> _Answer | Flaw:
@@ -147,32 +177,6 @@ def _has_every_row(first: bytes, second: bytes) -> bool:
     """
     with _open(first, "JPEG") as one, _open(second, "JPEG") as other:
         return np.array_equal(np.asarray(one), np.asarray(other))
-
-
-def _whole(opened: ImageFile.ImageFile, side: int, turn: Image.Transpose | None) -> Picture:
-    original = max(opened.size)
-    size = _fit(opened.size, side)
-    opened.draft(None, size)  # a large JPEG is decoded at 1/2, 1/4 or 1/8, never below `size`
-    image = _resized(_eight_bit(opened), size)
-    return _finished(image if turn is None else image.transpose(turn), original / max(size))
-
-
-def _part(opened: ImageFile.ImageFile, side: int, turn: Image.Transpose | None, region: Region) -> Picture:
-    image = _eight_bit(opened)
-    image = image if turn is None else image.transpose(turn)
-    (left, top, right, bottom), (width, height) = region, image.size
-    image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
-    original = max(image.size)
-    image = _resized(image, _fit(image.size, side))
-    return _finished(image, original / max(image.size))
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def _finished(image: Image.Image, reduction: float) -> Picture:
-    return Picture(np.asarray(_opaque(image)), reduction)
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:

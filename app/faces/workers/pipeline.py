@@ -89,7 +89,7 @@ def _grey() -> Pixels:
 
 
 def _measure(engine: Engine, image: bytes, *, use: PhotoUse, keep_photo: bool, max_pixels: int) -> Measurement | Flaw:
-    photo = check(image, max_pixels=max_pixels)
+    photo = check(image, max_pixels=max_pixels, reduce=engine.reduce)
     if isinstance(photo, Flaw):
         return photo
     view = _find_view(engine, photo, use)
