@@ -69,10 +69,12 @@ def engine_of(name: str) -> Engine:
 def watching(engine: Engine, clock: Clock) -> Iterator[None]:
     """Put the clock at the joints of the pipeline."""
     joints: list[tuple[Any, str, str]] = [
-        (pipeline, "decode", "decode"),
+        (pipeline, "check", "decode"),
+        (decode.UploadedPhoto, "decode", "decode"),
         (engine, "reduce", "reduce"),
         (engine, "detect", "detect"),
         (pipeline, "measure_quality", "quality"),
+        (engine, "measure_appearance", "quality"),
         (engine, "embed", "embed"),
     ]
     with ExitStack() as patched:

@@ -23,7 +23,8 @@ from app.kit.files import UnsafeFileError, mark_and_empty, open_regular, replace
 DIRECTORY: Final = "networks"
 """In the data directory. A backup leaves it out."""
 _CONVERTER: Final = "app.faces.engines.convert_dlib"
-_TIMEOUT_S: Final = 60.0
+CONVERSION_S: Final = 60.0
+"""Seconds until one conversion counts as failed; it takes less than two."""
 
 
 class _ConversionError(Exception):
@@ -81,6 +82,6 @@ def _convert(name: str) -> bytes:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        timeout=_TIMEOUT_S,
+        timeout=CONVERSION_S,
         check=True,
     ).stdout
