@@ -68,6 +68,8 @@ ENGINES = {
 """By the setting `MIEN_ENGINE`; imported in the engine workers only."""
 CUSTOM_ENGINES = {"onnx": ENGINES["sface"], "fused": "app.faces.engines.fused:FusedNetworks"}
 """By the kind in `MIEN_ENGINE`: they run networks that the operator supplies."""
+CONVERTED_ENGINE = "app.faces.engines.converted_face_recognition:ConvertedFaceRecognition"
+"""Runs the converted copies of `face_recognition`."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -98,6 +100,11 @@ SWITCH_INTERVAL_S = 0.0005
 log = structlog.get_logger()
 
 
+def engine_of(card: Card) -> str:
+    """Return the class of a shipped engine by its card."""
+    return CONVERTED_ENGINE if "converted" in card.settings else ENGINES[card.id]
+
+
 def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[EnginePool, Card]:
     """Create the engine pool that the settings name; no worker runs yet.
 
@@ -106,7 +113,7 @@ def create_engine(settings: Settings, *, calibrated: bool = True) -> tuple[Engin
     """
     card = use_converted(select_card(settings, calibrated=calibrated), settings.data_dir)
     pool = EnginePool(
-        engine=(ENGINES | CUSTOM_ENGINES)[settings.engine_kind],
+        engine=CUSTOM_ENGINES.get(settings.engine_kind) or engine_of(card),
         card=card,
         workers=settings.engine_workers,
         queue=settings.engine_queue,
@@ -124,10 +131,9 @@ def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Run
     Raises:
         UnsupportedTargetError: the card supports no such target.
     """
-    pool, card = engine
-    point = operating_point.choose_operating_point(card, settings)
+    at = operating_point.choose_operating_point(engine[1], settings)
     return RunningEngine(
-        pool=pool, card=card, target_fmr=point.target_fmr, target_group=point.target_group, threshold=point.threshold
+        pool=engine[0], card=engine[1], target_fmr=at.target_fmr, target_group=at.target_group, threshold=at.threshold
     )
 
 
@@ -258,8 +264,8 @@ class _Service:
             purged = self._prepare(held)
             for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
-            if card.not_converted is not None:
-                log.warning("the engine runs without its converted network", reason=card.not_converted)
+            if card.not_converted:
+                log.warning("no converted network", reason=card.not_converted)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
             with (
                 serve_metrics.listening(settings.metrics_listen, self.metrics.registry),

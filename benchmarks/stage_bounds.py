@@ -116,6 +116,6 @@ def _dlib(engine: FaceRecognition, pixels: Pixels, face: Face) -> Bounds:
     upright = np.asarray(Image.fromarray(pixels).crop((left, top, right, bottom)).resize((_CHIP, _CHIP)))
     # The engine's own detector and network are measured.
     return {
-        "detect": lambda: engine._detector(pixels, 0),  # noqa: SLF001
+        "detect": lambda: engine._find(pixels, 0),  # noqa: SLF001
         "embed": lambda: engine._describe(upright),  # noqa: SLF001
     }

@@ -17,13 +17,13 @@ from unittest import mock
 
 from PIL import Image
 
+from app import main
 from app.faces.cards.card import load_card
 from app.faces.engine import Engine
 from app.faces.workers import decode, pipeline, worker
 from app.faces.workers.converted_network import use_converted
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import MAX_PIXELS
-from app.main import ENGINES
 from benchmarks import stage_bounds
 from benchmarks.json_process import answer
 
@@ -59,7 +59,7 @@ class Clock:
 def engine_of(name: str) -> Engine:
     """Load an engine as a worker does."""
     card = use_converted(load_card(name), DATA)
-    engine = worker.load_engine(ENGINES[name], card.digests, card.settings)
+    engine = worker.load_engine(main.engine_of(card), card.digests, card.settings)
     decode.harden()
     pipeline.warm_up(engine, MAX_PIXELS)
     return engine

@@ -13,7 +13,7 @@ from app.faces.permit import Permit
 from app.faces.workers.converted_network import use_converted
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
-from app.main import ENGINES
+from app.main import engine_of
 from benchmarks.json_process import JsonProcess
 from benchmarks.stages import DATA
 
@@ -46,7 +46,7 @@ def measured(engine: str, batch: Sequence[tuple[str, bytes, Path]], bare: Sequen
 def _pool(engine: str, workers: int) -> Iterator[EnginePool]:
     terms: dict[str, Any] = {"queue": workers, "memory_bytes": _MEMORY_BYTES}
     card = use_converted(load_card(engine), DATA)
-    pool = EnginePool(engine=ENGINES[engine], card=card, workers=workers, timeout_s=60.0, **terms)
+    pool = EnginePool(engine=engine_of(card), card=card, workers=workers, timeout_s=60.0, **terms)
     pool.start()
     with closing(pool):
         while pool.status().workers < workers:

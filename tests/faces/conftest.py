@@ -14,7 +14,7 @@ from app.faces.engine import Metric
 from app.faces.permit import Permit
 from app.faces.workers.messages import Measurement
 from app.faces.workers.pool import EnginePool
-from app.main import ENGINES
+from app.main import engine_of
 from tests.support import toy_engine
 
 REAL_SPEC = "app.faces.engines.face_recognition:FaceRecognition"
@@ -87,7 +87,7 @@ def pool_of(engine: str | Card, *, workers: int = 2) -> Iterator[EnginePool]:
     """Run workers of a shipped engine, by its id or its card."""
     card = load_card(engine) if isinstance(engine, str) else engine
     options: dict[str, Any] = {"workers": workers, "queue": 50, "timeout_s": 20.0, "memory_bytes": _MEMORY_BYTES}
-    pool = EnginePool(engine=ENGINES[card.id], card=card, **options)
+    pool = EnginePool(engine=engine_of(card), card=card, **options)
     pool.start()
     yield pool
     pool.close()

@@ -18,14 +18,15 @@ from PIL import Image
 
 from app.faces.cards.card import Card, load_card
 from app.faces.cards.operating_point import find_operating_point
-from app.faces.engines.face_recognition import DETECTOR_COPY, NETWORK_COPY
+from app.faces.engine import Engine
+from app.faces.engines.converted_face_recognition import DETECTOR, NETWORK
 from app.faces.engines.opencv import reduce_with_opencv
 from app.faces.workers import pipeline
 from app.faces.workers.converted_network import DIRECTORY, use_converted
 from app.faces.workers.pool import MAX_PIXELS
 from app.faces.workers.worker import RefusedError, load_engine
 from app.kit.files import MARKER
-from app.main import ENGINES
+from app.main import engine_of
 from tests.architecture.source import ROOT
 from tests.faces.conftest import distance
 
@@ -43,13 +44,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Card:
     return use_converted(CARD, tmp_path_factory.mktemp("made"))
 
 
+def loaded(card: Card) -> Engine:
+    return load_engine(engine_of(card), card.digests, card.settings)
+
+
 def copy_of(card: Card) -> Path:
-    return Path(card.settings["converted"]) / NETWORK_COPY
+    return Path(card.settings["converted"]) / NETWORK
 
 
 def test_each_number_of_each_synthetic_face_is_that_of_dlib(made: Card) -> None:
-    opencv = load_engine(ENGINES[made.id], made.digests, made.settings)
-    original = load_engine(ENGINES[CARD.id], CARD.digests, CARD.settings)
+    opencv = loaded(made)
+    original = loaded(CARD)
     apart = []
     for photo in PHOTOS:
         pixels = np.asarray(Image.open(photo).convert("RGB"))
@@ -68,7 +73,7 @@ def test_decisions_stay_as_they_were_with_dlib_and_pillow(made: Card) -> None:
     photos = [one_megapixel(photo) for photo in sorted(IMAGES.glob("people/*/*.jpg"))]
     before, now = (
         [pipeline.measure(engine, photo, keep_photo=False, max_pixels=MAX_PIXELS) for photo in photos]
-        for engine in (load_engine(ENGINES[card.id], card.digests, card.settings) for card in (CARD, made))
+        for engine in map(loaded, (CARD, made))
     )
     pairs = list(combinations(range(len(photos)), 2))
     apart = {pair: distance(before[pair[0]], before[pair[1]]) for pair in pairs}
@@ -151,7 +156,7 @@ def test_a_damaged_copy_is_made_again(damage: Callable[[Path], None], tmp_path: 
     assert use_converted(CARD, tmp_path) == card
     assert copy_of(card).read_bytes() == good
     assert not copy_of(card).is_symlink()
-    assert {file.name for file in copy_of(card).parent.iterdir()} == {MARKER, NETWORK_COPY, DETECTOR_COPY}
+    assert {file.name for file in copy_of(card).parent.iterdir()} == {MARKER, NETWORK, DETECTOR}
 
 
 def test_a_copy_that_changes_after_the_check_does_not_load(tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_a_copy_that_changes_after_the_check_does_not_load(tmp_path: Path) -> No
     change(copy_of(card))
 
     with pytest.raises(RefusedError, match="weights_differ"):
-        load_engine(ENGINES[card.id], card.digests, card.settings)
+        loaded(card)
 
 
 def test_several_starts_at_once_share_one_copy(tmp_path: Path) -> None:
@@ -168,7 +173,7 @@ def test_several_starts_at_once_share_one_copy(tmp_path: Path) -> None:
 
     assert all(card == cards[0] for card in cards)
     assert cards[0].not_converted is None
-    load_engine(ENGINES[CARD.id], cards[0].digests, cards[0].settings)
+    loaded(cards[0])
 
 
 def occupy(data: Path) -> None:
@@ -192,7 +197,7 @@ def test_without_a_place_for_a_copy_dlib_runs_the_network_and_the_reason_is_told
 
 
 def test_a_copy_with_another_hash_than_on_the_card_is_not_kept(tmp_path: Path) -> None:
-    other = replace(CARD, converted={**CARD.converted, NETWORK_COPY: "0" * 64})
+    other = replace(CARD, converted={**CARD.converted, NETWORK: "0" * 64})
     card = use_converted(other, tmp_path)
 
     assert card.digests == CARD.digests

@@ -14,7 +14,7 @@ from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
 from app.faces.workers.converted_network import use_converted
-from app.main import CUSTOM_ENGINES, ENGINES
+from app.main import CONVERTED_ENGINE, CUSTOM_ENGINES, ENGINES
 from tests.faces.custom_networks import calibrate, write_card, write_fused_card
 from tests.support import toy_engine
 from tests.support.toy_faces import toy_photo
@@ -57,7 +57,7 @@ def case(
     elif request.param == "converted":
         card = use_converted(load_card("face_recognition"), tmp_path_factory.mktemp("data"))
         assert card.not_converted is None
-        loaded = Case(ENGINES[card.id], card, photos)
+        loaded = Case(CONVERTED_ENGINE, card, photos)
     else:
         # SFace as the network of an operator.
         write = write_card if request.param == "custom" else write_fused_card

@@ -12,8 +12,8 @@ import dlib
 import face_recognition_models  # only returns paths
 import numpy as np
 
+from app.faces.engines.converted_face_recognition import DETECTOR, NETWORK
 from app.faces.engines.dlib_weights import DlibNetwork, read_network
-from app.faces.engines.face_recognition import DETECTOR_COPY, NETWORK_COPY
 from app.faces.engines.onnx_file import OnnxFile
 
 CHIP_SIDE: Final = 150
@@ -80,10 +80,10 @@ class _Conversion:
 
 def main(name: str) -> None:
     """Write the copy *name*."""
-    if name == NETWORK_COPY:
+    if name == NETWORK:
         weights = Path(face_recognition_models.face_recognition_model_location())
         sys.stdout.buffer.write(convert(read_network(weights.read_bytes())))
-    elif name == DETECTOR_COPY:
+    elif name == DETECTOR:
         dlib.get_frontal_face_detector().save("/dev/stdout")
 
 

@@ -3,11 +3,10 @@
 The steps are those of the package's ``face_locations`` and ``face_encodings`` with its 5-point model; a test compares
 the numbers. Importing the package itself would load a 68-point predictor, trained on non-commercial data (NOTICE).
 
-OpenCV runs a converted copy of the ResNet, in an eighth of dlib's time, and a copy of the detector loads at once
-(`app/faces/workers/converted_network.py`). Without copies, dlib runs the ResNet.
+dlib runs both here. `app/faces/engines/converted_face_recognition.py` does the same faster, with converted copies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -15,22 +14,17 @@ import dlib
 import face_recognition_models  # only returns paths
 
 from app.faces.appearance import measure_appearance
-from app.faces.engine import Face, Pixels, Point, Reduce
+from app.faces.engine import Face, Pixels, Point
 from app.faces.reduce import reduce_with_pillow
 
-NETWORK_COPY: Final = "dlib_face_recognition_resnet_model_v1.onnx"
-DETECTOR_COPY: Final = "dlib_frontal_face_detector.svm"
-"""dlib takes a second to unpack the detector that is part of it, and some milliseconds to load it from a file."""
 _RESNET: Final = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP_SIDE: Final = 150
 _PADDING: Final = 0.25
 """Side of the upright crop that the network takes, and its margin around the face: both as in dlib."""
-_MEAN: Final = (122.782, 117.001, 104.298)
-"""Mean colour that dlib subtracts."""
 
 Find: TypeAlias = Callable[[Pixels, int], Sequence[dlib.rectangle]]
 """Returns the faces in a picture that is enlarged so many times."""
-Describe: TypeAlias = Callable[[Pixels], list[float]]
+Describe: TypeAlias = Callable[[Pixels], Iterable[float]]
 """Returns the numbers of an upright crop."""
 
 
@@ -41,35 +35,35 @@ class FaceRecognition:
     dimensions = 128
     side = 640
     """HOG takes 25 ms at 640 px and 346 ms at full size, for equal genuine distances (docs/explanation/faces.md)."""
+    reduce = staticmethod(reduce_with_pillow)
 
     def __init__(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         self.weights_sha256: str = settings.get("label_sha256") or digests[_RESNET]
         self._upsample: list[int] = settings["upsample"]
         self._predictor = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
-        files = self.weights_files(settings)
-        copied = "converted" in settings
-        self._detector, self._describe, self.reduce = _load_copies(files) if copied else _load_originals()
+        self._find, self._describe = self._load(self.weights_files(settings))
 
     @staticmethod
-    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Return the files that the engine loads, by name. The setting `converted` is the directory of the copies."""
-        points = Path(face_recognition_models.pose_predictor_five_point_model_location())
-        if "converted" in settings:
-            files = [points, *(Path(settings["converted"]) / name for name in (NETWORK_COPY, DETECTOR_COPY))]
-        else:
-            files = [points, Path(face_recognition_models.face_recognition_model_location())]
-        return {path.name: path for path in files}
+    def weights_files(settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG004 - all come with the package
+        """Return the two files that the engine loads, by name."""
+        models = face_recognition_models
+        locations = models.face_recognition_model_location(), models.pose_predictor_five_point_model_location()
+        return {path.name: path for path in map(Path, locations)}
+
+    def _load(self, files: Mapping[str, Path]) -> tuple[Find, Describe]:
+        network = dlib.face_recognition_model_v1(str(files[_RESNET]))
+        return dlib.get_frontal_face_detector(), network.compute_face_descriptor
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Return all faces. Searches for smaller ones, at four times the cost, only if it finds no larger one."""
         for upsample in self._upsample:
-            if found := self._detector(pixels, upsample):
+            if found := self._find(pixels, upsample):
                 return [self._face(pixels, rectangle) for rectangle in found]
         return []
 
     def search(self, pixels: Pixels) -> list[Face]:
         """Return the faces of 80 px and more."""
-        return [self._face(pixels, rectangle) for rectangle in self._detector(pixels, 0)]
+        return [self._face(pixels, rectangle) for rectangle in self._find(pixels, 0)]
 
     def _face(self, pixels: Pixels, rectangle: dlib.rectangle) -> Face:
         height, width = pixels.shape[:2]
@@ -96,23 +90,8 @@ class FaceRecognition:
         """Return the 128 numbers of *face*."""
         points = [dlib.point(round(x), round(y)) for x, y in face.points]
         landmarks = dlib.full_object_detection(_rectangle(face.box), points)
-        return self._describe(dlib.get_face_chip(pixels, landmarks, size=_CHIP_SIDE, padding=_PADDING))
-
-
-def _load_originals() -> tuple[Find, Describe, Reduce]:
-    network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
-    detector = dlib.get_frontal_face_detector()
-    return detector, lambda chip: list(network.compute_face_descriptor(chip)), reduce_with_pillow
-
-
-def _load_copies(files: Mapping[str, Path]) -> tuple[Find, Describe, Reduce]:
-    # OpenCV, which the original does not need.
-    from app.faces.engines.network import Network  # noqa: PLC0415
-    from app.faces.engines.opencv import reduce_with_opencv  # noqa: PLC0415
-
-    network = Network(files[NETWORK_COPY], input_name="", mean=_MEAN, scale=1 / 256, channels="rgb")
-    detector = dlib.fhog_object_detector(str(files[DETECTOR_COPY]))
-    return detector, lambda chip: network.describe(chip).tolist(), reduce_with_opencv
+        chip = dlib.get_face_chip(pixels, landmarks, size=_CHIP_SIDE, padding=_PADDING)
+        return [float(number) for number in self._describe(chip)]
 
 
 def _rectangle(box: tuple[int, int, int, int]) -> dlib.rectangle:
