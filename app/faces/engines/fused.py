@@ -24,6 +24,7 @@ class FusedNetworks:
         self.side = self._finder.side
         self.detect = self._finder.detect
         self.search = self._finder.search
+        self.reduce = self._finder.reduce
         self.measure_appearance = self._finder.measure_appearance
 
     @staticmethod
