@@ -44,7 +44,12 @@ def main(folder: Path | None) -> None:
         photos = [_read(file) for file in files]
         groups = Groups(LIGHTNESS, np.array([_find_group(engine, photo) for photo in photos]))
         tried = [(person, copy) for person, photo in enumerate(photos) for copy in _copies(engine, photo, person)]
-        refused = {use: tuple(_judge(engine, copy, use) for _, copy in tried) for use in PhotoUse}
+        enrolled = tuple(_judge(engine, copy, PhotoUse.ENROLMENT) for _, copy in tried)
+        # An image that is accepted to enrol is accepted as a probe.
+        probed = tuple(
+            reason and _judge(engine, copy, PhotoUse.PROBE) for reason, (_, copy) in zip(enrolled, tried, strict=True)
+        )
+        refused = {PhotoUse.ENROLMENT: enrolled, PhotoUse.PROBE: probed}
         images = TriedImages(np.array([person for person, _ in tried]), refused)
         _print(name, len(files), count_refusals(images, groups, resamples=1000, seed=1))
 
