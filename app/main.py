@@ -28,7 +28,7 @@ from app.faces.cards import operating_point
 from app.faces.cards.card import Card
 from app.faces.cards.select import select_card
 from app.faces.service import RunningEngine
-from app.faces.workers.converted_network import use_converted
+from app.faces.workers.converted_network import CONVERTED_ENGINE, use_converted
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.supervisor import Term
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
@@ -68,8 +68,6 @@ ENGINES = {
 """By the setting `MIEN_ENGINE`; imported in the engine workers only."""
 CUSTOM_ENGINES = {"onnx": ENGINES["sface"], "fused": "app.faces.engines.fused:FusedNetworks"}
 """By the kind in `MIEN_ENGINE`: they run networks that the operator supplies."""
-CONVERTED_ENGINE = "app.faces.engines.converted_face_recognition:ConvertedFaceRecognition"
-"""Runs the converted copies of `face_recognition`."""
 
 ROUTERS: tuple[APIRouter, ...] = (
     subjects.open_router,
@@ -264,8 +262,6 @@ class _Service:
             purged = self._prepare(held)
             for warning in group_warnings(self.engine.operating_point):
                 log.warning("the engine misses its target", warning=warning)
-            if card.not_converted:
-                log.warning("no converted network", reason=card.not_converted)
             log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
             with (
                 serve_metrics.listening(settings.metrics_listen, self.metrics.registry),

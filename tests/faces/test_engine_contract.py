@@ -13,8 +13,8 @@ from app.faces.cards.select import select_card
 from app.faces.engine import Engine, Pixels
 from app.faces.vectors import distance
 from app.faces.workers import decode, worker
-from app.faces.workers.converted_network import use_converted
-from app.main import CONVERTED_ENGINE, CUSTOM_ENGINES, ENGINES
+from app.faces.workers.converted_network import CONVERTED_ENGINE, use_converted
+from app.main import CUSTOM_ENGINES, ENGINES
 from tests.faces.custom_networks import calibrate, write_card, write_fused_card
 from tests.support import toy_engine
 from tests.support.toy_faces import toy_photo

@@ -16,15 +16,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from app.faces.cards.card import Card
 from app.faces.workers.process import ROOT, worker_environment
 from app.kit.files import UnsafeFileError, mark_and_empty, open_regular, replace_file, work_directory
 
 DIRECTORY: Final = "networks"
 """In the data directory. A backup leaves it out."""
+CONVERTED_ENGINE: Final = "app.faces.engines.converted_face_recognition:ConvertedFaceRecognition"
+"""Runs the copies."""
 _CONVERTER: Final = "app.faces.engines.convert_dlib"
 CONVERSION_S: Final = 60.0
 """Seconds until one conversion counts as failed; it takes less than two."""
+
+
+log = structlog.get_logger()
 
 
 class _ConversionError(Exception):
@@ -39,7 +46,9 @@ def use_converted(card: Card, data_dir: Path) -> Card:
     try:
         _provide(directory, card.converted)
     except (OSError, UnsafeFileError, _ConversionError, subprocess.SubprocessError) as error:
-        return replace(card, not_converted=f"dlib runs its network, in eight times the time of OpenCV: {error}")
+        reason = f"dlib runs its network, in eight times the time of OpenCV: {error}"
+        log.warning("the engine runs without its converted copies", reason=reason)
+        return replace(card, not_converted=reason)
     others = {name: digest for name, digest in card.digests.items() if digest != card.weights_sha256}
     return replace(
         card,
