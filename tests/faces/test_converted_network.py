@@ -205,6 +205,12 @@ def test_a_copy_with_another_hash_than_on_the_card_is_not_kept(tmp_path: Path) -
     assert not list(tmp_path.rglob("*.onnx*"))
 
 
+def test_a_conversion_that_fails_is_told_without_the_command(tmp_path: Path) -> None:
+    card = use_converted(replace(CARD, converted={"unknown.onnx": "0" * 64, **CARD.converted}), tmp_path)
+
+    assert str(card.not_converted).endswith("unknown.onnx cannot be converted on this machine")
+
+
 def test_an_engine_without_a_converted_network_is_left_as_it_is(tmp_path: Path) -> None:
     assert use_converted(load_card("sface"), tmp_path) == load_card("sface")
     assert not list(tmp_path.iterdir())

@@ -85,6 +85,8 @@ def main(name: str) -> None:
         sys.stdout.buffer.write(convert(read_network(weights.read_bytes())))
     elif name == DETECTOR:
         dlib.get_frontal_face_detector().save("/dev/stdout")
+    else:
+        sys.exit(f"there is no {name}")
 
 
 if __name__ == "__main__":

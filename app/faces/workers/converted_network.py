@@ -45,7 +45,7 @@ def use_converted(card: Card, data_dir: Path) -> Card:
     directory = data_dir.absolute() / DIRECTORY
     try:
         _provide(directory, card.converted)
-    except (OSError, UnsafeFileError, _ConversionError, subprocess.SubprocessError) as error:
+    except (OSError, UnsafeFileError, _ConversionError) as error:
         reason = f"dlib runs its network, in eight times the time of OpenCV: {error}"
         log.warning("the engine runs without its converted copies", reason=reason)
         return replace(card, not_converted=reason)
@@ -84,13 +84,10 @@ def _sha256_of(path: Path) -> str | None:
 def _convert(name: str) -> bytes:
     """Return a copy. The process keeps NumPy and the models out of the service, which holds keys."""
     command = [sys.executable, "-s", "-m", _CONVERTER, name]
-    return subprocess.run(  # noqa: S603 - our own interpreter and module
-        command,
-        cwd=ROOT,
-        env=worker_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=CONVERSION_S,
-        check=True,
-    ).stdout
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            command, cwd=ROOT, env=worker_environment(), capture_output=True, timeout=CONVERSION_S, check=True
+        )
+    except subprocess.SubprocessError as error:
+        raise _ConversionError(f"{name} cannot be converted on this machine") from error
+    return done.stdout
