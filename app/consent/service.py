@@ -87,7 +87,7 @@ def give(
             known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
             standing = GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
             # Kept too: after a withdrawal, the repeated request must not give the consent again.
-            keep(change.session, standing, DependsOn(by.id))
+            keep(change.session, standing, DependsOn(by.id, without_effect=True))
             return standing
         daily_receipts.refuse_beyond(change.session, key, subject_id=by.id, settings=settings, now=now)
         ends = choose_end(chosen_end, settings, now=now)

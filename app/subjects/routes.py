@@ -224,7 +224,7 @@ def list_tokens(me: Me, session: Read, limit: Limit = DEFAULT_LIMIT, after: DayA
     )
 
 
-@router.post("/tokens", status_code=201, dependencies=PRIVATE)
+@router.post("/tokens", status_code=201, dependencies=PRIVATE, responses=problem_responses(service.TooManyTokensError))
 def add_token(me: Me, session: Tx, now: Now) -> NewTokenOut:
     """Add a token for another device. It is shown only in this answer."""
     token_id, access_token = service.add_token(session, subject_id=me.id, with_token=me.token_id, now=now)

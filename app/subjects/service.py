@@ -31,6 +31,8 @@ from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedErro
 
 ACCESS_PREFIX = "mien_sub_"
 RECOVERY_PREFIX = "mien_rec_"
+MAX_TOKENS = 100
+"""Access tokens of one subject: every device has its own, and all are listed at once."""
 
 
 class RegistrationClosedError(ForbiddenError):
@@ -46,6 +48,15 @@ class RestrictedError(Problem):
     slug = "restricted"
     title = "Restricted"
     detail = "You have stopped all use of your face. Lift the restriction first: DELETE /v1/me/restriction."
+
+
+class TooManyTokensError(Problem):
+    """The subject has as many access tokens as the service stores for one person."""
+
+    status = 409
+    slug = "too-many-tokens"
+    title = "Too many tokens"
+    detail = f"You have {MAX_TOKENS} access tokens. End one that you do not use: DELETE /v1/me/tokens/{{token_id}}."
 
 
 class UnknownRecoveryCodeError(UnauthenticatedError):
@@ -170,8 +181,14 @@ def list_tokens(session: Session, subject_id: UUID) -> Sequence[Token]:
 
 
 def add_token(session: Session, *, subject_id: UUID, with_token: UUID, now: datetime) -> tuple[UUID, str]:
-    """Add an access token. Returns its id and the token."""
+    """Add an access token. Returns its id and the token.
+
+    Raises:
+        TooManyTokensError: the subject has too many.
+    """
     get(session, subject_id, token_id=with_token)
+    if len(list_tokens(session, subject_id)) >= MAX_TOKENS:
+        raise TooManyTokensError
     return _add_token(session, subject_id, TokenKind.ACCESS, now)
 
 

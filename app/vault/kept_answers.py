@@ -17,11 +17,11 @@ from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.kit.clock import Clock
-from app.kit.errors import Problem
+from app.kit.errors import Problem, TooManyAttemptsError
 from app.vault.register import KeyGoneError, Owner
 from app.vault.seal import KEY_BYTES, Key
 from app.vault.sealed_list import SealedRecord
@@ -29,6 +29,9 @@ from app.vault.tables import KeptAnswer
 from app.vault.vault import Vault
 
 KEPT_FOR = timedelta(hours=24)
+MAX_KEPT_ANSWERS = 100
+"""Kept answers of one subject after which a request without effect is refused: it costs nothing else, and each answer
+takes disk space. Requests with an effect have limits of their own."""
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -58,12 +61,23 @@ class RequestInProgressError(Problem):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
+class TooManyKeptAnswersError(TooManyAttemptsError):
+    """The subject sent many requests with an Idempotency-Key that changed nothing."""
+
+    detail = (
+        "You sent very many requests with an Idempotency-Key that changed nothing. Send the request without that "
+        "header, or wait as many seconds as the header `Retry-After` says."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DependsOn:
     """The subject with whom a kept answer is erased, and the consent with which it ends."""
 
     subject_id: UUID
     grant_id: UUID | None = None
+    without_effect: bool = False
+    """Whether the request changed nothing."""
 
 
 Keep: TypeAlias = Callable[[Session, T, DependsOn], None]
@@ -178,7 +192,11 @@ class KeyedRequest:
 
         Raises:
             RequestInProgressError: there is an answer that `find` did not return, so the effect must not be repeated.
+            TooManyKeptAnswersError: the request has no effect, and the subject has very many kept answers.
         """
+        own_answers = select(func.count(KeptAnswer.id)).where(KeptAnswer.subject_id == depends_on.subject_id)
+        if depends_on.without_effect and session.scalar(own_answers) >= MAX_KEPT_ANSWERS:  # type: ignore[operator]
+            raise TooManyKeptAnswersError(retry_after_s=int(KEPT_FOR.total_seconds()))
         session.flush()
         earlier = session.scalar(select(KeptAnswer.id).where(KeptAnswer.lookup == self._key.lookup))
         if earlier not in {None, self._expired}:

@@ -430,3 +430,17 @@ def test_access_names_the_kept_answers(caller: Caller) -> None:
 
     assert row["content"]["operation"] == "consent"
     assert "lookup" not in row
+
+
+def test_repeats_without_effect_do_not_fill_the_disk(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a row, and a person can give the consent that stands already as often as they like."""
+    monkeypatch.setattr("app.vault.kept_answers.MAX_KEPT_ANSWERS", 3)
+    first = consent(caller, KEY)
+    answers = [consent(caller, str(uuid4())) for _ in range(6)]
+    kept = len(rows(caller.service.vault.data.path, KEPT))
+    again, without_key, ended = consent(caller, KEY), consent(caller, None), refusal(caller, str(uuid4()))
+
+    assert (first.status_code, {one.status_code for one in answers}) == (201, {200, 429})
+    assert kept == 3
+    assert answers[-1].json()["type"].endswith(":too-many-attempts")
+    assert [one.status_code for one in (again, without_key, ended)] == [201, 200, 201]

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
 from app.vault.tables import EndedKind
 from tests.consent.spies import count, everything
@@ -220,3 +221,17 @@ def test_no_file_contains_a_display_name_in_readable_form(service: RunningServic
 
     assert found == set()
     assert with_id, "the search finds bytes that are there"
+
+
+def test_tokens_of_one_person_have_a_limit_and_ending_one_makes_room(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.subjects.service.MAX_TOKENS", 3)
+    person = service.person()
+    added = [person("POST", "/v1/me/tokens") for _ in range(3)]
+    ended = person("DELETE", f"/v1/me/tokens/{added[0].json()['token_id']}")
+    again = person("POST", "/v1/me/tokens")
+
+    assert [answer.status_code for answer in added] == [201, 201, 409]
+    assert added[-1].json()["type"].endswith(":too-many-tokens")
+    assert (ended.status_code, again.status_code) == (204, 201)
