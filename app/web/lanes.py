@@ -32,6 +32,8 @@ DOCUMENT_THREADS = 2
 """Threads that make documents: more would only take the interpreter's time from other requests."""
 AUTHENTICATION_THREADS = 4
 """Threads that check tokens, so that a caller can be told apart while all other threads are in use."""
+PARSING_THREADS = 1
+"""Threads that parse large bodies of JSON."""
 CHUNK_BYTES = 64 * 1024
 """Bytes of a document that are sent at once."""
 CHUNK_S = 0.05
@@ -141,6 +143,7 @@ class Lanes:
         }
         """Requests with photos, from the first byte of the body to the answer, by the role of the caller."""
         self.document_threads = anyio.CapacityLimiter(DOCUMENT_THREADS)
+        self.parsing_threads = anyio.CapacityLimiter(PARSING_THREADS)
         self.authentication_threads = anyio.CapacityLimiter(AUTHENTICATION_THREADS)
         self.own_threads = photos + DOCUMENT_THREADS
         """Threads that these lanes take from the pool of all requests, which is larger by as many."""

@@ -113,9 +113,9 @@ def test_an_invalid_form_is_an_invalid_request(enrolled: Enrolled) -> None:
         "nothing": b"",
         "zeros": bytes(1000),
         "no end": named,
-        "a thousand parts": named * 999 + probe + END,
-        "more than a thousand parts": b"".join(part(f"f{number}", b"x") for number in range(1001)) + END,
-        "more than a thousand files": part("probe", b"x", filename="p") * 1001 + END,
+        "sixty parts": named * 59 + probe + END,
+        "a thousand parts": b"".join(part(f"f{number}", b"x") for number in range(1001)) + END,
+        "a thousand files": part("probe", b"x", filename="p") * 1001 + END,
         "a header of 100 kB": part("subject_ref", ref.encode(), more=b"\r\nX: " + b"a" * 100_000) + probe + END,
         "5,000 headers": part("subject_ref", ref.encode(), more=b"\r\nX: a" * 5000) + probe + END,
         "a name of 100 kB": part("a" * 100_000, b"x") + named + probe + END,
@@ -129,11 +129,11 @@ def test_an_invalid_form_is_an_invalid_request(enrolled: Enrolled) -> None:
     for name, body in forms.items():
         answer = party("POST", "/v1/verifications", content=body) if not body else _form(party, body)
 
-        expected = (200, "") if name == "a thousand parts" else INVALID
+        expected = (200, "") if name == "sixty parts" else INVALID
         found = (200, "") if answer.status_code == 200 else slug(answer)
         assert (name, *found) == (name, *expected)
     assert everything(service.vault).keys() == before.keys()
-    assert len(person("GET", "/v1/me/comparisons").json()["items"]) == 1, "the thousand parts"
+    assert len(person("GET", "/v1/me/comparisons").json()["items"]) == 1, "the sixty parts"
 
 
 def _form(who: Person | Party, body: bytes, kind: str = FORM["Content-Type"]) -> httpx.Response:
