@@ -33,7 +33,7 @@ from app.faces.workers.pool import EnginePool
 from app.faces.workers.supervisor import Term
 from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
 from app.kit.clock import Clock, utc_now
-from app.kit.errors import Problem
+from app.kit.errors import OperatorError, Problem
 from app.kit.version import __version__
 from app.parties import keys as party_keys
 from app.parties import routes as parties
@@ -45,10 +45,10 @@ from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
 from app.templates import engine_routes
 from app.transparency import routes as transparency
-from app.vault.directory_lock import InUseError, serving
-from app.vault.open import ExposedStoreError, open_vault
+from app.vault.directory_lock import serving
+from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
-from app.vault.vault import ForeignRegisterError, Vault
+from app.vault.vault import Vault
 from app.verification import routes as verification
 from app.web import openapi_document, problems, swagger
 from app.web.body_limits import BodyLimits
@@ -281,11 +281,7 @@ class _Service:
             return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=self.facts)
         except Exception as error:
             # The text of any other error may be personal.
-            reason = (
-                str(error)
-                if isinstance(error, ExposedStoreError | ForeignRegisterError | InUseError)
-                else type(error).__name__
-            )
+            reason = str(error) if isinstance(error, OperatorError) else type(error).__name__
             log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
             raise
 

@@ -29,6 +29,7 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.ending import ends
 from app.vault.kept_answers import DependsOn, Keep, keep_nothing
 from app.vault.register import Owner
+from app.vault.seal import Key
 from app.vault.tables import EndedKind
 from app.vault.vault import Change, Vault
 from app.web.callers import Principal
@@ -84,8 +85,7 @@ def give(
         current = queries.find_grant(change.session, by.id, request.purpose, request.relying_party_id)
         key = subjects.key(vault, by.id)
         if current is not None and current.valid_until > now and current.notice_sha256 == request.notice_sha256:
-            known = events.find_latest(change.session, key, subject_id=by.id, consent_id=current.id)
-            standing = GivenConsent(current, new=False, receipt=None if known is None else known.receipt)
+            standing = _show_standing(change.session, key, current)
             # Kept too: after a withdrawal, the repeated request must not give the consent again.
             keep(change.session, standing, DependsOn(by.id, without_effect=True))
             return standing
@@ -100,6 +100,11 @@ def give(
         given = GivenConsent(grant, new=True, receipt=receipt)
         keep(change.session, given, DependsOn(by.id))
         return given
+
+
+def _show_standing(session: Session, key: Key, grant: Grant) -> GivenConsent:
+    known = events.find_latest(session, key, subject_id=grant.subject_id, consent_id=grant.id)
+    return GivenConsent(grant, new=False, receipt=None if known is None else known.receipt)
 
 
 def _check_recipient(session: Session, request: ConsentRequest) -> None:
