@@ -9,7 +9,7 @@ import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -76,8 +76,14 @@ class Scan:
         return any(trace.needle == name for trace in self.traces)
 
 
-def scan(directory: Path, needles: Sequence[Needle]) -> Scan:
-    """Search every file under *directory*, and its name, for every needle."""
+def scan(directory: Path, needles: Sequence[Needle], *, known: Collection[str] = ()) -> Scan:
+    """Search every file under *directory*, and its name, for every needle.
+
+    Args:
+        directory: all files of the service.
+        needles: the values to find.
+        known: SHA-256 of files that are equal in every service, and left out.
+    """
     size = 0
     traces: list[Trace] = []
     files = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
@@ -85,6 +91,8 @@ def scan(directory: Path, needles: Sequence[Needle]) -> Scan:
         # The running service may delete a file meanwhile.
         with contextlib.suppress(FileNotFoundError):
             content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() in known:
+                continue
             size += len(content)
             traces += _search(path.relative_to(directory), content, needles)
     return Scan(files=len(files), size=size, traces=tuple(traces))

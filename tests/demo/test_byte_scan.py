@@ -156,3 +156,14 @@ def test_pieces_of_a_photo_have_the_stated_length() -> None:
     needle = photo_needle("photo", PhotoFile.load(StoryPhotos().group).content)
 
     assert min(map(len, needle.spellings)) == WINDOW
+
+
+def test_a_file_of_known_content_is_left_out_and_a_changed_one_is_not(tmp_path: Path) -> None:
+    needles, secret = [text_needle("name", NAME)], NAME.encode()
+    (tmp_path / "model").write_bytes(secret)
+    known = [hashlib.sha256(secret).hexdigest()]
+
+    assert not scan(tmp_path, needles, known=known).found("name")
+    assert scan(tmp_path, needles, known=known).size == 0
+    (tmp_path / "model").write_bytes(secret + b"!")
+    assert scan(tmp_path, needles, known=known).found("name")
