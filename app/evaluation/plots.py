@@ -131,11 +131,17 @@ def _identification(axes: Axes, document: dict[str, Any]) -> None:
         colour, dash = SERIES[place % len(SERIES)], _DASHES[place % len(_DASHES)]
         rates = _positive([one["fpir"] for one in at])
         axes.plot(sizes, rates, color=colour, linestyle=dash, marker="o", label=f"threshold {at[0]['threshold']:g}")
-    axes.set(xscale="log", yscale="log", xlabel="people in the gallery", ylabel="FPIR", xticks=sizes)
+    axes.set(xscale="log", xlabel="people in the gallery", ylabel="FPIR", xticks=sizes)
     axes.set_xticklabels([str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    format_ticks(tick, axes.yaxis)
     axes.legend()
+    if any(at["fpir"] for one in galleries for at in one["at"]):
+        axes.set_yscale("log")
+        format_ticks(tick, axes.yaxis)
+    else:
+        # A logarithmic axis without a value cannot be drawn.
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no stranger was found", transform=axes.transAxes, horizontalalignment="center")
 
 
 def _positive(rates: Sequence[float]) -> npt.NDArray[np.float64]:

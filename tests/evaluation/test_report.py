@@ -55,6 +55,15 @@ def test_the_page_has_no_script_and_loads_nothing(html: Path) -> None:
     assert "&lt;script&gt;alert(1)" in text
 
 
+def test_galleries_in_which_no_stranger_is_found_have_a_figure_that_says_so(document: dict[str, Any]) -> None:
+    for gallery in document["identification"]:
+        for at in gallery["at"]:
+            at["fpir"] = 0.0
+    figure = plots.figures(document)["identification"]
+
+    assert "no stranger was found" in figure
+
+
 def test_the_same_numbers_give_the_same_page(document: dict[str, Any]) -> None:
     assert render_page(document) == render_page(document)
 
