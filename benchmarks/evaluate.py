@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app.evaluation import rates, resampling, scores, service
+from app.evaluation import galleries, rates, resampling, scores, service
 from app.evaluation.cache import Cache
 from app.evaluation.groups import no_groups
 from app.evaluation.provenance import state
 from app.evaluation.scores import ComparisonSource
-from app.evaluation.trial import EvaluationRequest, prepare
+from app.evaluation.trial import MAX_REFERENCES, EvaluationRequest, prepare
 from app.kit.clock import utc_now
 from app.main import create_engine
 from app.settings import Settings
@@ -40,7 +40,8 @@ def main(images: int) -> None:
         rows = [measured(folder, Path(place), workers, count) for workers in sorted({1, len(os.sched_getaffinity(0))})]
     report.table(["workers", "images", "seconds", "images a second", "for each worker", "for a second of a core"], rows)
     report.say()
-    report.table(["images compared", "pairs", "counting, s", "1,000 resamples, s"], [compared(n) for n in COMPARED])
+    columns = ["images compared", "pairs", "counting, s", "1,000 resamples, s", "galleries, s"]
+    report.table(columns, [compared(n) for n in COMPARED])
 
 
 def fill(folder: Path, images: int) -> int:
@@ -105,9 +106,17 @@ def compared(images: int) -> list[str]:
     counted = time.perf_counter()
     thresholds = sorted(point.threshold for point in rates.points(found.table(), found.floor))
     resampling.intervals(source, groups, thresholds, resamples=1000, seed=1, progress=lambda _doing: None)
+    resampled = time.perf_counter()
+    levels = [row["threshold"] for row in found.table() if row["fmr"] <= galleries.HIGHEST_FMR]
+    draws = resampling.Draws(1000, 1)
+    trial = galleries.GalleryTrial(source.vectors, person, "l2", groups, levels, MAX_REFERENCES, draws)
+    everyone = trial.search()
+    if everyone is not None:
+        galleries.galleries(trial, everyone)
     ended = time.perf_counter()
     pairs = found.genuine_pairs + found.impostor_pairs
-    return [f"{images:,}", f"{pairs:,}", f"{counted - begun:.1f}", f"{ended - counted:.1f}"]
+    seconds = (counted - begun, resampled - counted, ended - resampled)
+    return [f"{images:,}", f"{pairs:,}", *(f"{one:.1f}" for one in seconds)]
 
 
 if __name__ == "__main__":

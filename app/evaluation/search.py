@@ -8,7 +8,7 @@ person's reference is the mean of their first images by name: as many as asked f
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from app.evaluation.groups import Ints
 from app.evaluation.rates import RULE_OF_THREE, round_rate
 from app.evaluation.resampling import Draws, mean_bounds, round_bounds
 from app.evaluation.scores import BLOCK, Floats, Metric, distances, mean
+
+
+_FEWEST_ROWS: Final = 128
+"""Probes compared at once, however many people there are: with fewer, preparing the references would cost most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def search(
     thresholds, size = np.array(levels), len(levels)
     own, nearer = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
     below = np.zeros((len(rows), size), dtype=np.int32)
-    height = max(1, BLOCK * BLOCK // len(people))
+    height = max(_FEWEST_ROWS, BLOCK * BLOCK // len(people))
     for begin in range(0, len(rows), height):
         part = slice(begin, begin + height)
         matrix = distances(vectors[rows[part]], gallery, metric)
