@@ -18,7 +18,6 @@ from app.evaluation.rates import RULE_OF_THREE, round_rate
 from app.evaluation.resampling import Draws, mean_bounds, round_bounds
 from app.evaluation.scores import BLOCK, Floats, Metric, distances, mean
 
-
 _FEWEST_ROWS: Final = 128
 """Probes compared at once, however many people there are: with fewer, preparing the references would cost most."""
 
