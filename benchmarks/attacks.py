@@ -127,7 +127,7 @@ def attacks(mallory: Requester, receipts: int) -> dict[str, dict[str, Any]]:
 
 def main(receipts: int, connections: int) -> None:
     """Measure and print."""
-    with ServiceProcess(keep=False, settings={"MIEN_ENGINE": "sface"}) as service:
+    with ServiceProcess(keep=False, settings={"MIEN_ENGINE": "sface", "MIEN_RECEIPTS_PER_DAY": "10000"}) as service:
         service.start()
         service.wait_ready()
         add = ("--contact", "bench@example.org", "--purpose", "verification", "--alternative", "a key card")
