@@ -25,7 +25,7 @@ from app.faces.permit import Purpose
 from app.kit.version import __version__
 from app.vault.open import open_vault
 from tests.architecture.source import ROOT
-from tests.consent.drafts import draft, facts_of, filled
+from tests.consent.drafts import NEXT_VERSION, draft, facts_of, filled
 from tests.consent.spies import everything
 from tests.support.launcher import environment, refused, run_command, run_here, run_program
 from tests.support.service_fixture import SharedPool, copied, serving, settings_for
@@ -79,6 +79,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from [((name,), loaded)] if inner is None else [((name, word), one) for word, one in inner.items()]
 
 
+@pytest.mark.service  # Importing a command may start `ldconfig`, through `ctypes`.
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> None:
     loaded = load_command(name)
@@ -269,7 +270,7 @@ def test_a_pasted_id_is_cleaned(command: Command) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_notice_saved_by_another_editor_is_the_same_notice(command: Command, tmp_path: Path, encoding: str) -> None:
-    file, body = tmp_path / "notice.md", draft(version=4)
+    file, body = tmp_path / "notice.md", draft()
     file.write_bytes(body.decode().replace("\n", "\r\n").encode(encoding))
     published = result_of(command("notice", "publish", str(file), "--json"))
     read = filled(body, facts_of(load_card("face_recognition")))
@@ -293,13 +294,14 @@ def test_a_notice_is_published_once_under_a_higher_version(root: Path, command: 
         file.write_bytes(body)
         return command("notice", "publish", str(file), "--json")
 
-    new, same = result_of(publish(draft(version=4))), result_of(publish(draft(version=4)))
+    new, same = result_of(publish(draft())), result_of(publish(draft()))
+    published = f"version {NEXT_VERSION} was published"
     before = rows(root)
 
-    assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", 4, "en", True)
+    assert (new["purpose"], new["version"], new["language"], new["new"]) == ("verification", NEXT_VERSION, "en", True)
     assert same == new | {"new": False}
-    assert refused(publish(draft(version=3, words="Other words.")), "version 4 was published")
-    assert refused(publish(draft(version=4, words="Other words.")), "version 4 was published")
+    assert refused(publish(draft(version=NEXT_VERSION - 1, words="Other words.")), published)
+    assert refused(publish(draft(words="Other words.")), published)
     assert refused(publish(b"+++\nversion = 4\n+++\ntext"), "the notice lacks")
     assert refused(publish(b"text"), "+++")
     assert refused(publish(b"\xff"), "+++")

@@ -103,7 +103,7 @@ def evaluate(
     keep_cache: KeepCache = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the engine's error rates on the images in DIR. Opens no database (docs/how-to/evaluate-an-engine.md)."""
+    """Measure the engine's error rates of images in DIR, as JSON and a page (docs/how-to/evaluate-an-engine.md)."""
     settings = read_settings()
     request = EvaluationRequest(
         root=directory,

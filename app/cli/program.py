@@ -84,7 +84,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "evaluate": Command(
         "evaluate",
-        "Measure the engine's error rates on the images in DIR, with intervals and by group, as JSON and a page.",
+        "Measure the engine's error rates of images in DIR, as JSON and a page (docs/how-to/evaluate-an-engine.md).",
     ),
     "renew-templates": Command(
         "engines", "Renew templates of superseded engines now, from the photos that people agreed to keep."

@@ -20,7 +20,7 @@ from app.main import ROUTERS
 from app.parties import service as parties
 from app.settings import DEMONSTRATION, UNNAMED, Settings
 from tests.compliance.complete_service import DESCRIPTION, NAME, WHO, kek_apart, live, publish_in_name
-from tests.consent.drafts import facts_of, shipped
+from tests.consent.drafts import NEXT_VERSION, facts_of, shipped
 from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving, settings_for
 from tests.support.toy_engine import toy_card
@@ -110,7 +110,7 @@ LACKING: dict[str, tuple[dict[str, Any], Callable[[RunningService], None], str]]
     "a true notice for verification": (
         {},
         _stale,
-        "notice verification (en, version 5): names Example Canteen Ltd as ",
+        f"notice verification (en, version {NEXT_VERSION + 1}): names Example Canteen Ltd as ",
     ),
     "a notice that is not retired": ({}, _none_published, "notice identification: a relying party asks for this"),
 }

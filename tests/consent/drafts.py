@@ -12,8 +12,11 @@ from app.settings import Settings
 from app.vault.vault import Vault
 from tests.support.toy_engine import toy_card
 
+NEXT_VERSION = shipped_notices.VERSION + 1
+VERSION_LINE = f"version = {NEXT_VERSION}".encode()
 
-def draft(purpose: str = "verification", *, version: int, words: str = "New words.") -> bytes:
+
+def draft(purpose: str = "verification", *, version: int = NEXT_VERSION, words: str = "New words.") -> bytes:
     """Return the shipped notice for *purpose*, with its placeholders, as another version with *words* added."""
     template = (shipped_notices.DIRECTORY / f"{purpose}.en.md").read_text()
     changed, found = re.subn(r"(?m)^version = \$version$", f"version = {version}", template)

@@ -141,7 +141,7 @@ def test_withdrawing_ends_one_consent_and_no_other(service: RunningService) -> N
 def test_a_decision_on_another_notice_is_refused(service: RunningService, change: dict[str, str]) -> None:
     person, party = service.person(), service.party("Door", Purpose.VERIFICATION, Purpose.IDENTIFICATION)
     known = {"superseded": service.notice("verification"), "for identification": service.notice("identification")}
-    publish(service.vault, draft(version=4), now=service.clock())
+    publish(service.vault, draft(), now=service.clock())
     notice = known.get(change["notice_sha256"], change["notice_sha256"])
 
     answer = person("POST", PATH, json=decision_on(service, party) | change | {"notice_sha256": notice})
@@ -153,7 +153,7 @@ def test_a_decision_on_another_notice_is_refused(service: RunningService, change
 
 def test_a_new_notice_leaves_consents_in_force_until_the_person_agrees(service: RunningService) -> None:
     person, party, old = service.enrolled()
-    publish(service.vault, draft(version=4), now=service.clock())
+    publish(service.vault, draft(), now=service.clock())
 
     decision = party.verify(old["subject_ref"], toy_photo(1)).json()["decision"]
     stale = person("POST", PATH, json=decision_on(service, party) | {"notice_sha256": old["notice_sha256"]})

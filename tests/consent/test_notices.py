@@ -7,7 +7,7 @@ import pytest
 from app.consent import notice_template
 from app.consent.notice_template import NoticeError
 from app.faces.permit import Purpose
-from tests.consent.drafts import draft, facts_of, filled, publish, shipped
+from tests.consent.drafts import NEXT_VERSION, VERSION_LINE, draft, facts_of, filled, publish, shipped
 from tests.consent.spies import count
 from tests.support.service_fixture import RunningService
 
@@ -29,9 +29,9 @@ def test_every_purpose_has_a_notice_whose_bytes_hash_to_its_id(service: RunningS
 def test_a_superseded_notice_stays_readable(service: RunningService) -> None:
     old = service.notice("verification")
     before = service.client.get(f"/v1/notices/{old}").content
-    body = filled(draft(version=4))
+    body = filled(draft())
 
-    new = publish(service.vault, draft(version=4), now=service.clock())
+    new = publish(service.vault, draft(), now=service.clock())
 
     assert service.notice("verification") == new == hashlib.sha256(body).hexdigest()
     assert service.client.get(f"/v1/notices/{new}").content == body
@@ -46,7 +46,7 @@ def test_an_unpublished_notice_is_not_found(service: RunningService) -> None:
 
 
 def test_publishing_the_same_notice_again_changes_nothing(service: RunningService) -> None:
-    body = draft(version=4)
+    body = draft()
     first = publish(service.vault, body, now=service.clock())
     listed = service.client.get("/v1/notices").json()
 
@@ -72,24 +72,24 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
         b"just text",
         b"+++\nversion = 1\n",
         b"+++\nversion = = 1\n+++\ntext",
-        b"before\n" + draft(version=4),
-        draft(version=4).split(b"+++\n")[0] + b"+++\n+++\ntext",
-        b"+++\n" + draft(version=4).split(b"+++\n")[1] + b"+++\n  \n",
-        draft(version=4).replace(b"version = 4", b'version = "4"'),
-        draft(version=4).replace(b"version = 4", b"version = 4.5"),
-        draft(version=4).replace(b"version = 4", b"version = true"),
-        draft(version=4).replace(b'purpose = "verification"', b'purpose = "advertising"'),
-        draft(version=4).replace(b'purpose = "verification"', b"purpose = []"),
-        draft(version=4).replace(b'language = "en"', b""),
-        draft(version=4).replace(b'language = "en"', b'language = ""'),
-        draft(version=4).replace(b'\ntitle = "', b'\ntitle = "\\u200b"\nx = "'),
-        draft(version=4).replace(b'\ntitle = "', b'\ntitle = "\\u202e'),
-        b"+++\n" + draft(version=4).split(b"+++\n")[1] + "+++\n\u200b\u3164\n".encode(),
+        b"before\n" + draft(),
+        draft().split(b"+++\n")[0] + b"+++\n+++\ntext",
+        b"+++\n" + draft().split(b"+++\n")[1] + b"+++\n  \n",
+        draft().replace(VERSION_LINE, b'version = "4"'),
+        draft().replace(VERSION_LINE, b"version = 4.5"),
+        draft().replace(VERSION_LINE, b"version = true"),
+        draft().replace(b'purpose = "verification"', b'purpose = "advertising"'),
+        draft().replace(b'purpose = "verification"', b"purpose = []"),
+        draft().replace(b'language = "en"', b""),
+        draft().replace(b'language = "en"', b'language = ""'),
+        draft().replace(b'\ntitle = "', b'\ntitle = "\\u200b"\nx = "'),
+        draft().replace(b'\ntitle = "', b'\ntitle = "\\u202e'),
+        b"+++\n" + draft().split(b"+++\n")[1] + "+++\n\u200b\u3164\n".encode(),
     ],
     ids=range(18),
 )
 def test_a_malformed_notice_is_refused(broken: bytes) -> None:
-    assert notice_template.fill(draft(version=4), facts_of(), version=1).header.version == 4
+    assert notice_template.fill(draft(), facts_of(), version=1).header.version == NEXT_VERSION
 
     with pytest.raises(NoticeError):
         notice_template.fill(broken, facts_of(), version=1)

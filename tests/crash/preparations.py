@@ -149,7 +149,7 @@ def with_a_callback(service: RunningService) -> Story:
 def notice_changed(service: RunningService) -> Story:
     """Publish a newer notice than the one that Ada consented to."""
     story = enrolled(service)
-    publish(service.vault, draft(version=4), now=service.clock())
+    publish(service.vault, draft(), now=service.clock())
     return story
 
 
