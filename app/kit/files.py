@@ -36,19 +36,20 @@ def open_regular(path: Path, mode: str = "rb", *, follow: bool = False, permissi
         permissions: of a new file, less the process's mask.
 
     Raises:
-        UnsafeFileError: it is a symbolic link, a device or a pipe.
+        UnsafeFileError: it is a symbolic link, a device, a pipe or a directory.
     """
     flags = _KINDS[mode] | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     flags |= os.O_CREAT | os.O_EXCL if mode == "xb" else 0
     try:
-        file: BinaryIO = os.fdopen(os.open(path, flags, permissions), "wb" if mode == "xb" else mode)  # type: ignore[assignment]
+        handle = os.open(path, flags, permissions)
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
             raise _refusal(path, LINK) from error
         raise
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
         raise _refusal(path, IRREGULAR)
+    file: BinaryIO = os.fdopen(handle, "wb" if mode == "xb" else mode)  # type: ignore[assignment]
     return file
 
 
@@ -145,12 +146,25 @@ def work_directory(path: Path) -> Iterator[int]:
 
 
 def mark_and_empty(handle: int) -> None:
-    """Mark a work directory, and remove the files that an earlier process left in it."""
+    """Mark a work directory, and remove the files that an earlier process left in it.
+
+    Raises:
+        UnsafeFileError: it contains a directory, which this program never makes there.
+    """
     if not _is_marked(handle):
         os.close(os.open(MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=handle))
     for name in os.listdir(handle):
         if name != MARKER:
-            os.unlink(name, dir_fd=handle)
+            _remove_file(name, handle)
+
+
+def _remove_file(name: str, handle: int) -> None:
+    try:
+        os.unlink(name, dir_fd=handle)
+    except OSError as error:
+        if stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
+            raise UnsafeFileError(f"the directory {name} is in the way: move it elsewhere") from error
+        raise
 
 
 def remove_work_directory(path: Path) -> None:

@@ -182,3 +182,8 @@ def test_file_that_the_operator_names_may_be_a_link(tmp_path: Path, victim: Path
     assert content == b"dear"
     with pytest.raises(UnsafeFileError, match="symbolic link"):
         open_regular(tmp_path / "named")
+
+
+def test_directory_in_place_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeFileError, match=f"{tmp_path} is no regular file"):
+        open_regular(tmp_path)

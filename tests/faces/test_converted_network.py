@@ -146,7 +146,12 @@ def lead_elsewhere(copy: Path) -> None:
     copy.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize("damage", [cut, change, lead_elsewhere, Path.unlink])
+def stretch(copy: Path) -> None:
+    with copy.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("damage", [cut, change, lead_elsewhere, stretch, Path.unlink])
 def test_a_damaged_copy_is_made_again(damage: Callable[[Path], None], tmp_path: Path) -> None:
     card = use_converted(CARD, tmp_path)
     good = copy_of(card).read_bytes()
@@ -194,6 +199,17 @@ def test_without_a_place_for_a_copy_dlib_runs_the_network_and_the_reason_is_told
 
     assert card == replace(CARD, not_converted=card.not_converted)
     assert str(tmp_path / DIRECTORY) in str(card.not_converted)
+
+
+def test_a_directory_in_place_of_a_copy_is_named(tmp_path: Path) -> None:
+    copy = copy_of(use_converted(CARD, tmp_path))
+    copy.unlink()
+    copy.mkdir()
+    card = use_converted(CARD, tmp_path)
+
+    assert card.digests == CARD.digests
+    assert f"the directory {NETWORK} is in the way" in str(card.not_converted)
+    assert copy.is_dir()
 
 
 def test_a_copy_with_another_hash_than_on_the_card_is_not_kept(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import structlog
 
 from app.faces.cards.card import Card
 from app.faces.workers.process import ROOT, worker_environment
-from app.kit.files import UnsafeFileError, mark_and_empty, open_regular, replace_file, work_directory
+from app.kit.files import UnsafeFileError, mark_and_empty, read_limited, replace_file, work_directory
 
 DIRECTORY: Final = "networks"
 """In the data directory. A backup leaves it out."""
@@ -29,7 +29,8 @@ CONVERTED_ENGINE: Final = "app.faces.engines.converted_face_recognition:Converte
 _CONVERTER: Final = "app.faces.engines.convert_dlib"
 CONVERSION_S: Final = 60.0
 """Seconds until one conversion counts as failed; it takes less than two."""
-
+MAX_COPY_BYTES: Final = 64 * 1024 * 1024
+"""A larger file is no copy: the network has 22 MB."""
 
 log = structlog.get_logger()
 
@@ -76,8 +77,8 @@ def _provide(directory: Path, converted: Mapping[str, str]) -> None:
 
 
 def _sha256_of(path: Path) -> str | None:
-    with suppress(FileNotFoundError, UnsafeFileError), open_regular(path) as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    with suppress(FileNotFoundError, UnsafeFileError):
+        return hashlib.sha256(read_limited(path, max_bytes=MAX_COPY_BYTES, follow=False)).hexdigest()
     return None
 
 
