@@ -70,7 +70,7 @@ class MorePhotosOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
 
     photos: int
-    """Photos of this enrolment."""
+    """Photos of this enrolment. Identical files count once."""
     asked_for: int
     """Photos that this service asks for. Fewer are accepted."""
     fnmr: float
@@ -97,10 +97,12 @@ class EnrolledOut(BaseModel):
     """Gain from another photo; null if the engine's card has no figures for it."""
 
     @classmethod
-    def build(cls, result: service.EnrolmentResult, *, engine: RunningEngine, settings: Settings) -> Self:
+    def build(
+        cls, result: service.EnrolmentResult, *, engine: RunningEngine, settings: Settings, different_photos: int
+    ) -> Self:
         """Return the answer, with the advice that the engine's card supports."""
         asked_for = more_photos.count_asked_for(settings, result.purposes)
-        advice = more_photos.advise(engine, photos=len(result.qualities), asked_for=asked_for)
+        advice = more_photos.advise(engine, photos=different_photos, asked_for=asked_for)
         return cls(
             enrolment_id=result.enrolment_id,
             engine=engine.card.id,
@@ -198,7 +200,7 @@ def enrol_photos(
     photos after measuring, unless you set `keep_photos` and consented to `template_renewal`.
     """
     images = [image_bytes(photo, limit=settings.max_photo_bytes) for photo in photos]
-    enrolled_out = partial(EnrolledOut.build, engine=engine, settings=settings)
+    enrolled_out = partial(EnrolledOut.build, engine=engine, settings=settings, different_photos=len(set(images)))
 
     def enrol_photos(keep: Keep[EnrolledOut]) -> EnrolledOut:
         result = service.enrol(

@@ -109,8 +109,9 @@ def test_one_photo_is_enough_and_the_answer_has_the_gain_from_another(root: Path
         one = enrol(person, [first["consent_id"]], [toy_photo(1)])
         two = enrol(person, [second["consent_id"]], [toy_photo(1), toy_photo(1, variant=1)])
         three = enrol(person, [first["consent_id"]], [toy_photo(1, variant=variant) for variant in range(3)])
+        same = enrol(person, [first["consent_id"]], [toy_photo(1)] * 3)
 
-    assert [answer.status_code for answer in (one, two, three)] == [201] * 3
+    assert [answer.status_code for answer in (one, two, three, same)] == [201] * 4
     advice = one.json()["more_photos"]
     words = advice.pop("in_words")
     expected = MorePhotos(
@@ -127,3 +128,4 @@ def test_one_photo_is_enough_and_the_answer_has_the_gain_from_another(root: Path
     assert advice == {name: getattr(expected, name) for name in advice}
     assert (two.json()["more_photos"]["asked_for"], two.json()["more_photos"]["more_photos"]) == (4, 3)
     assert three.json()["more_photos"] is None
+    assert (len(same.json()["photos"]), same.json()["more_photos"]["photos"]) == (3, 1)

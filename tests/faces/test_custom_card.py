@@ -149,6 +149,14 @@ def test_an_unreadable_card_is_refused(folder: Path, raw: bytes, reason: str) ->
     assert reason in refusal(card)
 
 
+@pytest.mark.parametrize("member", ['"metric": ', '"size": '])
+def test_a_member_that_is_named_twice_is_refused(folder: Path, member: str) -> None:
+    card = write_card(folder)
+    card.write_text(card.read_text("utf-8").replace(member, f"{member}0, {member}"), "utf-8")
+
+    assert "a member is named twice" in refusal(card)
+
+
 def test_a_missing_card_is_refused(folder: Path) -> None:
     assert "no such file" in refusal(folder / "card.json")
     folder.mkdir()

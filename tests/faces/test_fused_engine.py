@@ -118,7 +118,11 @@ def test_the_public_card_has_both_networks_and_no_path(folder: Path) -> None:
         ((0.5, 0.5), {"id": "sface"}, "sface is an engine of Mien"),
         ((0.5, 0.5), {"networks": [{"card": "sface", "weight": 1}]}, "networks"),
         ((0.5, 0.5), {"networks": [{"card": "sface", "weight": 0.5}] * 2}, "both are sface"),
-        ((0.5, 0.5), {"networks": [{"card": "sface", "weight": 0.5}, {"card": "none.json", "weight": 0.5}]}, "no such"),
+        (
+            (0.5, 0.5),
+            {"networks": [{"card": "sface", "weight": 0.5}, {"card": "none.json", "weight": 0.5}]},
+            "no none.json beside it; name sface",
+        ),
         (
             (0.5, 0.5),
             {"networks": [{"card": "sface", "weight": 0.5}, {"card": "../a", "weight": 0.5}]},

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.faces.cards.card import Card, load_card, parse_card, shipped_cards
 from app.faces.engine import PHOTO_SIDE, Metric
 from app.kit.errors import OperatorError
+from app.kit.json import RepeatedMemberError, parse_json
 from app.kit.text import ReadableText, to_utf8
 
 HELP: Final = "(docs/how-to/use-your-own-engine.md)"
@@ -230,6 +231,9 @@ def read_card(path: Path, kind: type[CardKind]) -> CardKind:
     text = read_text(path, max_bytes=MAX_CARD_BYTES, content="a card")
     try:
         card = kind.model_validate_json(text)
+        parse_json(text)
+    except RepeatedMemberError as error:
+        raise CustomEngineError(f"{path}: {error}; keep one of them {HELP}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         member = ".".join(map(str, first["loc"])) + ": " if first["loc"] else ""

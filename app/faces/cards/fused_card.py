@@ -139,7 +139,13 @@ def read_fused_engine(path: Path) -> FusedEngine:
 
 
 def _read_network(path: Path, name: str) -> Card:
-    card = load_card(SHIPPED) if name == SHIPPED else read_custom_engine(path.with_name(name)).build_card(None)
+    if name == SHIPPED:
+        return load_card(SHIPPED)
+    if not path.with_name(name).is_file():
+        raise CustomEngineError(
+            f"{path}: networks: there is no {name} beside it; name {SHIPPED}, or the card of your network {HELP}"
+        )
+    card = read_custom_engine(path.with_name(name)).build_card(None)
     if card.metric != "cosine":
         raise CustomEngineError(
             f"{path}: networks: {name} has the metric {card.metric}; only cosine distances can be added. Set its "
