@@ -236,7 +236,7 @@ def _print(result: Evaluation, out: Path, *, as_json: bool) -> None:
         typer.echo(f"mien: check the labels: {looks_like}? {str(one)!r} and {str(other)!r}", err=True)
     if result.largest_person is not None:
         typer.echo(
-            f"mien: warning: this folder has more genuine pairs than any other: {result.largest_person!r}", err=True
+            f"mien: warning: no folder has more genuine pairs than this one: {result.largest_person!r}", err=True
         )
     if as_json:
         print_result(result.document, as_json=True)

@@ -1,6 +1,7 @@
 """`groups.csv`: the group of each person, labelled by the operator."""
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,14 +70,14 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]
     if content is None:
         raise EvaluationError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     try:
-        lines = csv.reader(to_utf8(content).decode().splitlines(), strict=True)
-        for number, row in enumerate(lines, start=1):
-            fields = [field.strip() for field in row]
-            if number == 1 and fields != list(header):
+        lines = csv.reader(io.StringIO(to_utf8(content).decode(), newline=""), strict=True)
+        for place, row in enumerate(lines):
+            number, fields = lines.line_num, [field.strip() for field in row]
+            if place == 0 and fields != list(header):
                 raise EvaluationError(
                     f"{path} begins with {','.join(fields)!r}; it has to begin with {','.join(header)}"
                 )
-            if number > 1 and any(fields):
+            if place > 0 and any(fields):
                 if len(fields) != len(header):
                     raise EvaluationError(f"{path}, line {number}: {len(header)} fields are expected")
                 yield number, fields

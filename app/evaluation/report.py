@@ -257,8 +257,8 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         "different people here.": shared > 0 and not by_image,
         f"{lookalikes} pairs of two people are nearer than half of the pairs of one person. Look for wrong labels; "
         "the terminal names the nearest.": lookalikes > 0 and not by_image,
-        f"One person has {rate(share)} of the genuine pairs, so rates over pairs are more about that person than about "
-        "others. Read those over people.": share > LARGEST_SHARE,
+        f"One person has {rate(share)} of the genuine pairs, so that person decides as much of each rate over pairs. "
+        "Read those over people.": share > LARGEST_SHARE,
         "The folders are not people, so the intervals resample images; they are too narrow.": by_image,
         "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": document["groups"]
         is None,

@@ -106,6 +106,7 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         (b"person,group\na,F/M", "line 2: 'F/M' is no label"),
         (b"person,group\na,", "line 2: '' is no label"),
         (b"person,group\na,<b>", "is no label"),
+        (b'person,group\na,"F\nM"', "line 3: 'F.*M' is no label"),
         (b"person,group\na,\xff", "is not UTF-8"),
         (b'person,group\n"a,F', "is no CSV file"),
     ],
@@ -118,12 +119,14 @@ def test_invalid_groups_are_refused(tmp_path: Path, text: bytes, reason: str) ->
 
 
 def test_groups_are_as_labelled_and_a_missing_person_has_none(tmp_path: Path) -> None:
-    (tmp_path / "groups.csv").write_bytes("\ufeffperson,group\r\nb b, older women \r\n\r\nä,men\r\n".encode())
+    (tmp_path / "groups.csv").write_bytes(
+        '\ufeffperson,group\r\nb b, older women \r\n\r\nä,men\r\n"c\nd",men\r\ne\u2028f,men'.encode()
+    )
 
-    groups = read_groups(tmp_path / "groups.csv", ("a", "b b", "ä"), partial=False)
+    groups = read_groups(tmp_path / "groups.csv", ("a", "b b", "ä", "c\nd", "e\u2028f"), partial=False)
 
     assert groups.labels == ("men", "older women")
-    assert groups.of_person.tolist() == [-1, 1, 0]
+    assert groups.of_person.tolist() == [-1, 1, 0, 0, 0]
     assert [groups.key(pair) for pair in groups.pairs()] == ["men/men", "men/older women", "older women/older women"]
     assert groups.lookup()[[0, 0, 1, 1, -1, 0], [0, 1, 0, 1, 0, -1]].tolist() == [0, 1, 1, 2, 3, 3]
 
