@@ -13,6 +13,7 @@ from app.evaluation.number_format import rate
 from app.evaluation.rates import RULE_OF_THREE, Point, Rates, round_rate
 from app.evaluation.refusals import count_refusals
 from app.evaluation.resampling import Intervals, round_bounds
+from app.evaluation.stored_numbers import find_costly_threshold
 from app.evaluation.trial import EvaluationRequest, Trial
 from app.faces.cards.card import Card
 from app.faces.cards.supports import FPIR
@@ -247,6 +248,7 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
     floor = document["calibration"]["pairs_floor"]
     by_image = document["settings"]["resampled"] == "images"
     share, lookalikes = document["calibration"]["largest_person_share"] or 0, document["acquisition"]["lookalike_pairs"]
+    costly = find_costly_threshold(document["stored_numbers"])
     found = {
         "The people in these images did not agree to this use.": document["statement"]["people_agreed"] == "no",
         "It is not known if the people in these images agreed to this use.": document["statement"]["people_agreed"]
@@ -259,6 +261,8 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         "the terminal names the nearest.": lookalikes > 0 and not by_image,
         f"One person has {rate(share)} of the genuine pairs, so that person decides as much of each rate over pairs. "
         "Read those over people.": share > LARGEST_SHARE,
+        f"The 8-bit numbers of templates raise an error rate by more than a tenth, as at {costly or 0:g}. The other "
+        "rates are without that rounding.": costly is not None,
         "The folders are not people, so the intervals resample images; they are too narrow.": by_image,
         "No groups: this report cannot show whether the engine treats groups alike. Add groups.csv.": document["groups"]
         is None,

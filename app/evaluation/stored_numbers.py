@@ -1,15 +1,17 @@
 """Error rates with the 8-bit numbers of stored templates, beside those with the engine's own numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from app.evaluation.rates import round_rate
+from app.evaluation.rates import RULE_OF_THREE, round_rate
 from app.evaluation.scores import ComparisonSource, Floats
 from app.faces.vectors import LABEL_BYTES, NumberForm, pack, unpack
 
+MOST_RAISED: Final = 1.1
+"""A rate that rises more by rounding is a reason for a warning. The engines that ship stay far below."""
 _LABEL: Final = "00" * LABEL_BYTES
 
 
@@ -46,6 +48,16 @@ def compare_stored_numbers(source: ComparisonSource, thresholds: Sequence[float]
             for place, threshold in enumerate(thresholds)
         ],
     }
+
+
+def find_costly_threshold(document: Mapping[str, Any]) -> float | None:
+    """Return a threshold at which stored numbers raise an error rate by more than a tenth; None if there is none."""
+    exact, rounded = NumberForm.FLOAT64.value, NumberForm.INT8.value
+    for one in document["at"]:
+        raised = any(one[rounded][rate] > MOST_RAISED * one[exact][rate] for rate in ("fmr", "fnmr"))
+        if raised and one["changed_decisions"] >= RULE_OF_THREE:
+            return float(one["threshold"])
+    return None
 
 
 def _stored(vectors: Floats) -> Floats:

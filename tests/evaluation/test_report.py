@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.evaluation import number_format, plots, report_files
+from app.evaluation import number_format, plots, report, report_files
 from app.evaluation.errors import EvaluationError
 from app.evaluation.report_page import CAPTIONS, render_page
 from tests.evaluation.conftest import make_folder, toy_people
@@ -62,6 +62,17 @@ def test_galleries_in_which_no_stranger_is_found_have_a_figure_that_says_so(docu
     figure = plots.figures(document)["identification"]
 
     assert "no stranger was found" in figure
+
+
+def test_a_costly_rounding_of_templates_is_in_the_warnings(document: dict[str, Any]) -> None:
+    words = "The 8-bit numbers of templates raise an error rate by more than a tenth, as at 0.3."
+    at = {"threshold": 0.3, "float64": {"fmr": 0.1, "fnmr": 0.1}, "int8": {"fmr": 0.1, "fnmr": 0.2}}
+    costly = {**document, "stored_numbers": {"at": [{**at, "changed_decisions": 3}]}}
+    by_chance = {**document, "stored_numbers": {"at": [{**at, "changed_decisions": 2}]}}
+
+    assert not [text for text in document["warnings"] if "8-bit" in text]
+    assert [words in text for text in report.warnings(costly) if "8-bit" in text] == [True]
+    assert report.warnings(by_chance) == document["warnings"]
 
 
 def test_the_same_numbers_give_the_same_page(document: dict[str, Any]) -> None:
