@@ -1,8 +1,8 @@
 """Parse multipart forms as RFC 2046 describes them: complete ones only, and without their preamble; and strict JSON.
 
 Starlette's parser takes a form as whole wherever its bytes end, and refuses text before the first boundary. Of two
-members of JSON with one name it takes the last. It also parses forms without files, which no route takes: one of 8 MB
-of `&` took ten seconds.
+members of JSON with one name it takes the last. It also parses large forms without files, which no route takes: one of
+8 MB of `&` took ten seconds.
 """
 
 from collections.abc import AsyncGenerator
@@ -26,8 +26,9 @@ UNCLOSED: Final = "The form has no closing boundary, so a part may be missing. S
 
 MAX_PARTS: Final = 64
 """Files of a form, and as many other fields. Each costs time in the event loop."""
-INLINE_JSON_BYTES: Final = 4096
-"""A larger body of JSON is parsed in a thread: 256 KiB of `{}` take 50 ms, in which no other request goes on."""
+INLINE_BYTES: Final = 4096
+"""A larger body of JSON is parsed in a thread: 256 KiB of `{}` take 50 ms, in which no other request goes on. A larger
+form without files is not read: it lacks the files anyway."""
 REPEATED: Final = "The JSON names a member twice in one object. Send each member once"
 
 
@@ -58,7 +59,7 @@ class StrictRequest(Request):
         """Parse the body as JSON."""
         body = await self.body()
         try:
-            if len(body) <= INLINE_JSON_BYTES:
+            if len(body) <= INLINE_BYTES:
                 return parse_json(body)
             return await run_sync(parse_json, body, limiter=self.app.state.lanes.parsing_threads)
         except RepeatedMemberError as error:
@@ -69,6 +70,9 @@ class StrictRequest(Request):
     ) -> FormData:
         kind, options = parse_options_header(self.headers.get("Content-Type"))
         if kind != MULTIPART:
+            if int(self.headers.get("Content-Length", INLINE_BYTES + 1)) <= INLINE_BYTES:
+                # The answer then names only the fields that are missing.
+                return await super()._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
             self._form = FormData()
             return self._form
         max_files, max_fields = min(max_files, MAX_PARTS), min(max_fields, MAX_PARTS)

@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
-from app.web.forms import INLINE_JSON_BYTES, MAX_PARTS, StrictRequest
+from app.web.forms import INLINE_BYTES, MAX_PARTS, StrictRequest
 from app.web.lanes import Lanes
 
 pytestmark = pytest.mark.unit
@@ -49,7 +49,7 @@ def rounds_of_others(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
 
 
 def test_large_json_is_parsed_beside_other_requests() -> None:
-    small = b"[" + b" " * (INLINE_JSON_BYTES - 2) + b"]"
+    small = b"[" + b" " * (INLINE_BYTES - 2) + b"]"
 
     assert rounds_of_others(lambda: request(OBJECTS, "application/json").json()) > 10
     assert rounds_of_others(lambda: request(small, "application/json").json()) <= 2

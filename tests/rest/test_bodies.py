@@ -69,6 +69,15 @@ def test_invalid_json_is_an_invalid_request(service: RunningService) -> None:
     assert everything(service.vault) == before
 
 
+def test_a_form_without_its_photos_lacks_only_the_photos(service: RunningService) -> None:
+    """Some libraries send a form without files in another format (`application/x-www-form-urlencoded`)."""
+    person, _, consent = service.enrolled()
+    answer = person("POST", "/v1/me/enrolments", data={"consent_id": consent["consent_id"]})
+
+    assert slug(answer) == INVALID
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/photos"]
+
+
 def test_a_member_that_comes_twice_is_named_as_the_fault(service: RunningService) -> None:
     """Some programs read the first of two, and others the last (RFC 8259, 4)."""
     twice = b'{"declared_adult": true, "display_name": "One", "display_name": "Other"}'
