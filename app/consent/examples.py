@@ -6,9 +6,9 @@ from app.transparency.examples import RECEIPT
 from app.web.openapi import Example
 
 CONSENT_ID = "3f8e6a52-7f0c-4d59-9d0a-2c1b8f4e7a60"
-NOTICE_SHA256 = "402a6696e32a86ed0859644996f23b5b6b7a84504a76eecf638de946bc9c0ea6"
+NOTICE_SHA256 = "c49b34f017e8761ae12b63efcd7baa6611449752e42c2c43804b0c87f256c176"
 """SHA-256 of the shipped notice for `verification`."""
-RENEWAL_SHA256 = "3269d273e6111aa7ac397bac0fee3463c4d8c637c4bbdf431206deb3a913b50b"
+RENEWAL_SHA256 = "e0cd3ab397fbf9366cb4b21463b4c4b6118a0f5cd3356172b43c3a3db25f154b"
 """SHA-256 of the shipped notice for `template_renewal`."""
 SUBJECT_REF = "BDy2U4T4cJRs22CwegLos5-w"
 UNTIL = "2027-11-23T00:00:00Z"

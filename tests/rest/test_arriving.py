@@ -104,14 +104,18 @@ def small_memory(root: Path, pool: SharedPool) -> Iterator[RunningService]:
 
 
 def test_a_body_that_would_exceed_the_memory_is_refused_until_there_is_room(small_memory: RunningService) -> None:
-    person = small_memory.person()
-    bearer = {"Authorization": f"Bearer {person.token}"}
+    # Of one person, the third enrolment would wait before its body is read.
+    person, *_ = people = [small_memory.person() for _ in range(3)]
     body = part("photos", bytes(25 * MIB), filename="p") + END
-    start = head("POST", "/v1/me/enrolments", FORM | bearer | {"Content-Length": str(len(body))})
+    forms = [FORM | {"Authorization": f"Bearer {one.token}"} for one in people]
+    heads = [head("POST", "/v1/me/enrolments", form | {"Content-Length": str(len(body))}) for form in forms]
 
     with ExitStack() as stack:
-        connections = [stack.enter_context(Connection(small_memory.client)) for _ in range(3)]
-        senders = [Thread(target=connection.send, args=(start, body[:-1])) for connection in connections]
+        connections = [stack.enter_context(Connection(small_memory.client)) for _ in people]
+        senders = [
+            Thread(target=connection.send, args=(start, body[:-1]))
+            for connection, start in zip(connections, heads, strict=True)
+        ]
         for sender in senders:
             sender.start()
         answered = select(connections, [], [], 20)[0]
@@ -123,7 +127,7 @@ def test_a_body_that_would_exceed_the_memory_is_refused_until_there_is_room(smal
         for connection in connections:
             connection.send(body[-1:])
         others = [connection.answers()[0] for connection in waiting]
-    again = small_memory.client.post("/v1/me/enrolments", content=body, headers=FORM | bearer)
+    again = small_memory.client.post("/v1/me/enrolments", content=body, headers=forms[0])
 
     assert (busy.status, busy.json()["type"], busy.headers["retry-after"]) == (503, "urn:mien:problem:busy", "5")
     assert rights.status_code == 200

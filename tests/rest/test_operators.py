@@ -287,17 +287,6 @@ def test_an_invalid_registration_is_not_counted(serve: Serve) -> None:
     assert first.status_code == 201
 
 
-def test_no_right_is_documented_with_a_rate_limit(service: RunningService) -> None:
-    found = {
-        (method, path)
-        for path, operations in service.client.get("/openapi.json").json()["paths"].items()
-        for method, operation in operations.items()
-        if "429" in operation["responses"]
-    }
-
-    assert found == {("post", "/v1/subjects"), ("post", "/v1/recoveries"), ("post", "/v1/verifications")}
-
-
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
