@@ -31,7 +31,7 @@ from app.templates import coverage
 from app.transparency.log import batch, signing_keys
 from app.transparency.log import service as transparency_log
 from app.vault import authenticity, restore_history
-from app.vault.authentic_rows import sign_older, sign_older_once
+from app.vault.authentic_rows import SIGNED_SINCE, sign_older, sign_older_once
 from app.vault.authenticity import MacUse
 from app.vault.backup_manifest import BackupError, Manifest
 from app.vault.directory_lock import STAGE, alone
@@ -131,8 +131,9 @@ def _authenticate(settings: Settings, manifest: Manifest, *, unauthenticated: bo
 def _prepare(vault: Vault, staged: Settings, manifest: Manifest, *, clock: Clock) -> None:
     """Bring the stage to this version's schema, and refuse one of a discarded timeline."""
     prepare(vault, staged, Run.RESTORE, clock=clock)
-    with vault.data.write() as session:
-        sign_older(session, schema=manifest.schema)
+    if manifest.schema < SIGNED_SINCE:
+        with vault.data.write() as session:
+            sign_older(session, schema=manifest.schema)
     step("stage migrated")
     restore_history.refuse_discarded(vault, manifest)
 

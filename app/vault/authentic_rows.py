@@ -54,6 +54,8 @@ _OLDER_ROWS = {
 }
 """By the migration that added codes to tables, the id of the tombstone after which no row without a code is accepted.
 """
+SIGNED_SINCE = max(_OLDER_ROWS)
+"""The newest migration that added codes."""
 LARGE_BYTES = 1024
 """A larger value is represented in the code by its SHA-256."""
 
