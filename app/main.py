@@ -129,9 +129,10 @@ def choose_threshold(settings: Settings, engine: tuple[EnginePool, Card]) -> Run
     Raises:
         UnsupportedTargetError: the card supports no such target.
     """
-    at = operating_point.choose_operating_point(engine[1], settings)
+    pool, card = engine
+    at = operating_point.choose_operating_point(card, settings)
     return RunningEngine(
-        pool=engine[0], card=engine[1], target_fmr=at.target_fmr, target_group=at.target_group, threshold=at.threshold
+        pool=pool, card=card, target_fmr=at.target_fmr, target_group=at.target_group, threshold=at.threshold
     )
 
 

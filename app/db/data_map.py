@@ -27,7 +27,7 @@ class SealedFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     VECTOR = "vector"
-    """The SHA-256 of the engine's weights, then little-endian doubles; in rows of 0.1.0 only the doubles."""
+    """A vector with the SHA-256 of the engine's weights (`app/faces/vectors.py`)."""
     JPEG = "jpeg"
     RECEIPT = "receipt"
     """A signed receipt: a JSON object, exported as a file of its own."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.rights.personal_data import AddProof
 from app.settings import Settings
+from app.subjects import daily_receipts
 from app.subjects import service as subjects
 from app.transparency.log import service as log
 from app.transparency.receipts import issue
@@ -60,9 +61,12 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, settings: Settings, 
         key = subjects.key(vault, subject_id)
         # Before the write transaction: to open this many receipts takes long enough to delay other writers.
         with vault.data.read() as session:
-            today = _access_receipts_of(session, key, subject_id, now.date())
+            found = daily_receipts.find_of_today(
+                session, key, subject_id=subject_id, kind="access", most=NEWEST, now=now
+            )
+            today = list(found)
         if len(today) >= MAX_ACCESS_RECEIPTS:
-            return today[0].bundle
+            return today[0]
         with vault.data.write(wait_s=ISSUE_WAIT_S) as session:
             subjects.get(session, subject_id)
             return subjects.issue_right_receipt(
@@ -71,12 +75,6 @@ def issue_access_receipt(vault: Vault, *, subject_id: UUID, settings: Settings, 
     except (DBAPIError, KekError, SealError) as error:
         logger.warning("no receipt of an access", error=type(error).__name__)
         return None
-
-
-def _access_receipts_of(session: Session, key: Key, subject_id: UUID, day: date) -> list[OwnReceipt]:
-    found = list_receipts(session, key, subject_id=subject_id, limit=NEWEST, before=None)
-    on_day = day.isoformat()
-    return [one for one in found if one.content.kind == "access" and one.content.event.event_time.startswith(on_day)]
 
 
 def proofs_at_head(vault: Vault) -> AddProof | None:

@@ -5,6 +5,7 @@ consent. An act that ends something is never refused. It needs an earlier act th
 """
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.settings import Settings
 from app.transparency.receipts import issue
 from app.transparency.tables import ReceiptRow
 from app.transparency.verify.bundle import Bundle
+from app.transparency.verify.receipt import Receipt
 from app.transparency.verify.vocabulary import RightKind
 from app.vault.seal import Key
 
@@ -43,23 +45,32 @@ def refuse_beyond(session: Session, key: Key, *, subject_id: UUID, settings: Set
 def has_all(session: Session, key: Key, *, subject_id: UUID, settings: Settings, now: datetime) -> bool:
     """Return whether the subject has `receipts_per_day` receipts of this day."""
     last = session.scalars(_newest_first(subject_id).offset(settings.receipts_per_day - 1).limit(1)).first()
-    return last is not None and _is_of(issue.open_receipt(key, last.id, last.sealed), now)
+    return last is not None and _is_of(issue.parse_bundle(issue.open_receipt(key, last.id, last.sealed)), now)
 
 
 def find_of_today(
-    session: Session, key: Key, *, subject_id: UUID, kind: RightKind, settings: Settings, now: datetime
-) -> Bundle | None:
-    """Return the subject's newest receipt of this kind and day, if it is among the newest `receipts_per_day`."""
-    for row in session.scalars(_newest_first(subject_id).limit(settings.receipts_per_day)):
+    session: Session, key: Key, *, subject_id: UUID, kind: RightKind, most: int, now: datetime
+) -> Iterator[Bundle]:
+    """Yield the subject's receipts of one kind and of this day, the newest first.
+
+    Args:
+        session: a transaction of the data store.
+        key: the subject's key.
+        subject_id: the subject.
+        kind: the act of the receipts.
+        most: so many of the newest receipts of all kinds are searched.
+        now: a time of the day.
+    """
+    for row in session.scalars(_newest_first(subject_id).limit(most)):
         bundle = issue.open_receipt(key, row.id, row.sealed)
-        if issue.parse_bundle(bundle).kind == kind and _is_of(bundle, now):
-            return bundle
-    return None
+        content = issue.parse_bundle(bundle)
+        if content.kind == kind and _is_of(content, now):
+            yield bundle
 
 
 def _newest_first(subject_id: UUID) -> Select[ReceiptRow]:
     return select(ReceiptRow).where(ReceiptRow.subject_id == subject_id).order_by(ReceiptRow.position.desc())
 
 
-def _is_of(bundle: Bundle, now: datetime) -> bool:
-    return issue.parse_bundle(bundle).event.event_time.startswith(now.date().isoformat())
+def _is_of(receipt: Receipt, now: datetime) -> bool:
+    return receipt.event.event_time.startswith(now.date().isoformat())

@@ -160,9 +160,9 @@ def rectify(
     subject.sealed_name = _seal_display_name(vault, by.id, display_name)
     own, receipt = key(vault, by.id), None
     if daily_receipts.has_all(session, own, subject_id=by.id, settings=settings, now=now):
-        receipt = daily_receipts.find_of_today(
-            session, own, subject_id=by.id, kind="rectification", settings=settings, now=now
-        )
+        newest = settings.receipts_per_day
+        found = daily_receipts.find_of_today(session, own, subject_id=by.id, kind="rectification", most=newest, now=now)
+        receipt = next(found, None)
     return subject, receipt or issue_right_receipt(
         session, vault, by.id, "rectification", settings=settings, now=now, own=own
     )

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugi
 
 from app.faces.engine import PHOTO_SIDE, Pixels, Reduce
 from app.faces.flaws import Flaw
-from app.faces.reduce import reduce_with_pillow
+from app.faces.reduce import reduce_with_pillow, resize
 from app.faces.workers.formats import recognise
 from app.faces.workers.strip_metadata import PictureFile, add_end_marker, strip_side_data
 
@@ -96,7 +96,7 @@ class UploadedPhoto:
         if image.size == size:
             return np.asarray(_opaque(image))
         if image.has_transparency_data:
-            return np.asarray(_opaque(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)))
+            return np.asarray(_opaque(resize(image, size)))
         return self.reduce(np.asarray(image.convert("RGB")), size)
 
 
