@@ -19,6 +19,7 @@ MARKER = ".made-by-mien"
 _KINDS = {"rb": os.O_RDONLY, "r+b": os.O_RDWR, "ab+": os.O_RDWR | os.O_CREAT | os.O_APPEND, "xb": os.O_WRONLY}
 LINK = "is a symbolic link, which could lead anywhere: remove it"
 IRREGULAR = "is no regular file: name a regular one"
+IS_DIRECTORY = "is a directory: name a file"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -46,9 +47,10 @@ def open_regular(path: Path, mode: str = "rb", *, follow: bool = False, permissi
         if error.errno == errno.ELOOP and path.is_symlink():
             raise _refusal(path, LINK) from error
         raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
         os.close(handle)
-        raise _refusal(path, IRREGULAR)
+        raise _refusal(path, IS_DIRECTORY if stat.S_ISDIR(kind) else IRREGULAR)
     file: BinaryIO = os.fdopen(handle, "wb" if mode == "xb" else mode)  # type: ignore[assignment]
     return file
 

@@ -185,5 +185,5 @@ def test_file_that_the_operator_names_may_be_a_link(tmp_path: Path, victim: Path
 
 
 def test_directory_in_place_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnsafeFileError, match=f"{tmp_path} is no regular file"):
+    with pytest.raises(UnsafeFileError, match=f"{tmp_path} is a directory: name a file"):
         open_regular(tmp_path)

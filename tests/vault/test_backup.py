@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from tests.support.byte_scan import Needles, files_under, live_keys, openable, r
 from tests.support.launcher import refused, run_command, run_here, run_program
 from tests.support.service_fixture import RunningService, SharedPool, serving
 from tests.support.toy_engine import toy_card
+from tests.support.waiting import wait_until
 from tests.vault.operator import DATA, contents, make_backup
 
 
@@ -80,6 +82,17 @@ def tables(database: Path) -> list[tuple[str]]:
     return rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")
 
 
+def registered(root: Path) -> int:
+    """Return how many subjects the running service has."""
+    count: int = rows(root / DATA, "SELECT count(*) FROM subjects")[0][0]
+    return count
+
+
+def went_on(root: Path, before: int, faults: list[str]) -> bool:
+    """Return whether more than *before* subjects are registered, or a writer failed."""
+    return bool(faults) or registered(root) > before
+
+
 def keep_going(service: RunningService, stop: threading.Event, faults: list[str]) -> None:
     """Let subjects register, consent, enrol and erase, until *stop* is set."""
     party = service.party(f"Door {threading.get_ident()}")
@@ -103,7 +116,9 @@ def test_backup_beside_writers_is_of_one_moment(root: Path, pool: SharedPool, tm
         try:
             backups = [tmp_path / f"backup {number}" for number in range(6)]
             for to in backups:
+                before = registered(root)
                 make_backup(root, to)
+                wait_until(partial(went_on, root, before, faults))
         finally:
             stop.set()
             for writer in writers:
