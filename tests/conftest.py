@@ -8,7 +8,7 @@ import pytest
 
 from app.faces.workers.pool import EnginePool
 from app.settings import MIB
-from tests.support import service_fixture, toy_engine
+from tests.support import postgres_clusters, service_fixture, toy_engine
 from tests.support.kinds import OutsideWatch, kinds, mark_kinds
 from tests.support.shared_routes import share_routes
 
@@ -91,3 +91,18 @@ def service(root: Path, pool: service_fixture.SharedPool) -> Iterator[service_fi
     """A running service."""
     with service_fixture.serving(root, pool, toy_engine.toy_card()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[postgres_clusters.Clusters]:
+    """Two PostgreSQL clusters, for data and register, for the whole run."""
+    with postgres_clusters.running_clusters() as running:
+        yield running
+
+
+@pytest.fixture
+def databases(clusters: postgres_clusters.Clusters) -> Iterator[postgres_clusters.Databases]:
+    """A fresh, empty database in each cluster."""
+    made = clusters.create()
+    yield made
+    clusters.drop(made)
