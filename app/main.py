@@ -1,13 +1,7 @@
 """The composition root: builds the application from the settings. The only module that picks implementations."""
 
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
-import anyio.to_thread
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRouter
 from starlette.types import Lifespan
@@ -18,9 +12,9 @@ from app.callbacks.webhook import WEBHOOKS
 from app.comparisons import routes as comparisons
 from app.compliance import notice_facts
 from app.compliance.live_requirements import service as live_requirements
-from app.compliance.live_requirements.policy import group_warnings
 from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
+from app.consent.dependencies import ConsentState
 from app.consent.facts import Facts
 from app.db.sqlite.schema import AlteredStoreError
 from app.enrolment import routes as enrolment
@@ -31,10 +25,11 @@ from app.faces.service import RunningEngine
 from app.faces.workers.converted_network import CONVERTED_ENGINE, use_converted
 from app.faces.workers.pool import EnginePool
 from app.faces.workers.supervisor import Term
-from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
+from app.jobs import serve_metrics
 from app.kit.clock import Clock, utc_now
-from app.kit.errors import OperatorError, Problem
+from app.kit.errors import Problem
 from app.kit.version import __version__
+from app.lifespan import Life
 from app.parties import keys as party_keys
 from app.parties import routes as parties
 from app.rights import routes as rights
@@ -45,16 +40,16 @@ from app.subjects import service as subjects_service
 from app.subjects.token_usage import TokenUsage
 from app.templates import engine_routes
 from app.transparency import routes as transparency
-from app.vault.directory_lock import serving
+from app.vault.kept_answers import RequestsInProgress
 from app.vault.open import open_vault
 from app.vault.seal import KekError, SealError
 from app.vault.vault import Vault
 from app.verification import routes as verification
 from app.web import openapi_document, problems, swagger
+from app.web.application_state import keep_state, state_of
 from app.web.body_limits import BodyLimits
 from app.web.body_memory import BodyBudgets
 from app.web.callers import Authenticator
-from app.web.idempotency import RequestsInProgress
 from app.web.lanes import Lanes
 from app.web.metrics import Metrics
 from app.web.middleware import ControllerHeader, Cors, HeadAsGet, RootPath
@@ -91,11 +86,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     parties.router,
     health.router,
 )
-
-SWITCH_INTERVAL_S = 0.0005
-"""Python's default of 5 ms is paid at each thread change of a request while another thread computes."""
-
-log = structlog.get_logger()
 
 
 def engine_of(card: Card) -> str:
@@ -158,23 +148,35 @@ def create_app(
     running_engine, token_usage = choose_threshold(settings, engine), TokenUsage(clock)
     facts = notice_facts.collect(settings, running_engine.card)
     prepare(vault, settings, Run.COMMAND, clock=clock, facts=facts)
-    metrics = serve_metrics.create(vault, running_engine.pool, settings, clock)
-    service = _Service(settings, vault, running_engine, facts, token_usage, metrics, clock, Lanes.of(settings))
-    app = _new_app(settings, lambda _app: service.running(background=background))
-    app.state.settings, app.state.clock, app.state.engine = settings, clock, running_engine
-    app.state.vault, app.state.data, app.state.notice_facts = vault, vault.data, facts
-    app.state.gate = live_requirements.create_gate(vault, settings, running_engine, facts)
-    app.state.metrics, app.state.in_progress, app.state.lanes = metrics, RequestsInProgress(), service.lanes
-    app.state.bodies = BodyBudgets.of(settings)
-    app.state.authenticators = _authenticators(token_usage, clock)
-    app.state.sign_ups = RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute)
-    app.state.recoveries = RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute)
+    state = _create_state(settings, vault, running_engine, facts=facts, token_usage=token_usage, clock=clock)
+    app = _new_app(settings, lambda _app: Life(state, token_usage).running(background=background))
+    keep_state(app, state)
     problems.install(app, storage=(AlteredStoreError, KekError, SealError), before_answer=_record_refusal)
     openapi_document.describe(app, WEBHOOKS)
     swagger.install(app)
-    _add_middleware(app, settings)
+    _add_middleware(app, settings, state.metrics)
     _include_routers(app, settings)
     return app
+
+
+def _create_state(
+    settings: Settings, vault: Vault, engine: RunningEngine, *, facts: Facts, token_usage: TokenUsage, clock: Clock
+) -> ConsentState:
+    return ConsentState(
+        settings=settings,
+        clock=clock,
+        vault=vault,
+        engine=engine,
+        metrics=serve_metrics.create(vault, engine.pool, settings, clock),
+        lanes=Lanes.of(settings),
+        bodies=BodyBudgets.of(settings),
+        gate=live_requirements.create_gate(vault, settings, engine, facts),
+        authenticators=_authenticators(token_usage, clock),
+        in_progress=RequestsInProgress(),
+        sign_ups=RateLimiter("sign-ups", per_minute=settings.sign_ups_per_minute),
+        recoveries=RateLimiter("recoveries", per_minute=settings.recovery_failures_per_minute),
+        notice_facts=facts,
+    )
 
 
 def _new_app(settings: Settings, lifespan: Lifespan[FastAPI]) -> FastAPI:
@@ -215,11 +217,11 @@ def _authenticators(token_usage: TokenUsage, clock: Clock) -> dict[str, Authenti
 
 def _record_refusal(request: Request, problem: Problem) -> None:
     if isinstance(problem, refusals.RECORDED_REFUSALS):
-        state = request.app.state
+        state = state_of(request, ConsentState)
         refusals.record_refusal(state.vault, by=request.state.principal, refused=problem, now=state.clock())
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Wrap *app* in middleware, from the inside out."""
     app.add_middleware(BodyLimits, body_s=settings.body_timeout_s, gap_s=settings.body_gap_s)
     app.add_middleware(problems.InternalErrors)
@@ -234,64 +236,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     if settings.profile == "prototype":
         app.add_middleware(ControllerHeader, controller=settings.controller)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(RequestLog, metrics=app.state.metrics)
+    app.add_middleware(RequestLog, metrics=metrics)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """The objects that live as long as the application."""
-
-    settings: Settings
-    vault: Vault
-    engine: RunningEngine
-    facts: Facts
-    token_usage: TokenUsage
-    metrics: Metrics
-    clock: Clock
-    lanes: Lanes
-
-    @asynccontextmanager
-    async def running(self, *, background: bool) -> AsyncIterator[None]:
-        """Take the last start steps, run the jobs beside the requests, and close everything at the end."""
-        settings, vault, card = self.settings, self.vault, self.engine.card
-        with ExitStack() as held:
-            threads = settings.request_threads + self.lanes.own_threads
-            anyio.to_thread.current_default_thread_limiter().total_tokens = threads
-            sys.setswitchinterval(SWITCH_INTERVAL_S)
-            purged = self._prepare(held)
-            for warning in group_warnings(self.engine.operating_point):
-                log.warning("the engine misses its target", warning=warning)
-            log.info("serving", version=__version__, profile=settings.profile, engine=card.id, purged=purged)
-            with (
-                serve_metrics.listening(settings.metrics_listen, self.metrics.registry),
-                scheduler.running(self._jobs() if background else (), on_success=self.metrics.note_success),
-            ):
-                yield
-            await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
-            await anyio.to_thread.run_sync(self.engine.pool.close)
-            vault.data.close()
-            vault.register.store.close()
-            log.info("stopped")
-
-    def _prepare(self, held: ExitStack) -> int:
-        try:
-            # While the service runs, no restore replaces the data and no second service uses it.
-            held.enter_context(serving(self.settings.data_dir))
-            return prepare(self.vault, self.settings, Run.SERVE, clock=self.clock, engine=self.engine, facts=self.facts)
-        except Exception as error:
-            # The text of any other error may be personal.
-            reason = str(error) if isinstance(error, OperatorError) else type(error).__name__
-            log.error("cannot serve", reason=reason, notes=getattr(error, "__notes__", []))
-            raise
-
-    def _jobs(self) -> Sequence[scheduler.ScheduledJob]:
-        """Return the jobs in the order in which they are stopped: first the one that sends messages."""
-        settings, vault, clock = self.settings, self.vault, self.clock
-        return (
-            deliver_callbacks.job(settings, vault, clock=clock),
-            renew_templates.job(vault, self.engine, every_s=settings.sweep_interval_s, clock=clock),
-            maintenance.job(vault, settings, token_usage=self.token_usage, clock=clock),
-            append_log_batch.job(vault, settings, clock=clock),
-        )

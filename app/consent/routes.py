@@ -25,8 +25,8 @@ from app.transparency.verify.bundle import Bundle
 from app.vault.kept_answers import Keep, keep_as
 from app.web import idempotency
 from app.web.auth import PartyRoute, PersonRoute
-from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read
-from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError, OptionalLiveGate
+from app.web.dependencies import BEHIND_LIVE_GATE, PRIVATE, AppClock, AppSettings, AppVault, Now, OptionalLiveGate, Read
+from app.web.live_gate import NotReadyError
 from app.web.openapi import RequestBody, ResponseBody, merge_responses, problem_responses, with_examples
 from app.web.pagination import AFTER, DEFAULT_LIMIT, Limit, Page, Position, matching
 

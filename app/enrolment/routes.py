@@ -25,8 +25,18 @@ from app.templates.status import TemplateState, list_statuses
 from app.vault.kept_answers import Keep, keep_as
 from app.web import idempotency
 from app.web.auth import EnrolmentRoute, PersonRoute
-from app.web.dependencies import NO_STORE, PRIVATE, AppClock, AppEngine, AppSettings, AppVault, Now, image_bytes
-from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.dependencies import (
+    BEHIND_LIVE_GATE,
+    NO_STORE,
+    PRIVATE,
+    AppClock,
+    AppEngine,
+    AppSettings,
+    AppVault,
+    Now,
+    image_bytes,
+)
+from app.web.live_gate import NotReadyError
 from app.web.openapi import media_response, merge_responses, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
 

@@ -21,8 +21,8 @@ from app.transparency.verify.receipt import KeptItem
 from app.vault.vault import Vault
 from app.web.auth import DocumentRoute, OpenRoute, PersonRoute
 from app.web.callers import Principal
-from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppSettings, AppVault, Now, Read
-from app.web.lanes import AppLanes, in_turns
+from app.web.dependencies import NO_STORE, PRIVATE, AppEngine, AppLanes, AppSettings, AppVault, Now, Read
+from app.web.lanes import in_turns
 from app.web.openapi import ResponseBody, Responses, header_refs, media_response, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, Limit, Page, Position
 

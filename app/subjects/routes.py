@@ -20,11 +20,21 @@ from app.vault.tables import KeptAnswer
 from app.web import idempotency
 from app.web.auth import OpenRoute, PersonRoute, principal
 from app.web.callers import Principal
-from app.web.dependencies import PRIVATE, AppClock, AppSettings, AppVault, Now, Read, Tx
-from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.dependencies import (
+    BEHIND_LIVE_GATE,
+    PRIVATE,
+    AppClock,
+    AppRecoveries,
+    AppSettings,
+    AppSignUps,
+    AppVault,
+    Now,
+    Read,
+    Tx,
+)
+from app.web.live_gate import NotReadyError
 from app.web.openapi import RequestBody, ResponseBody, problem_responses, with_examples
 from app.web.pagination import DEFAULT_LIMIT, DayAndId, Limit, Page
-from app.web.rate_limit import RateLimiter
 
 Me = Annotated[Principal, Depends(principal)]
 """The subject who makes the request."""
@@ -143,6 +153,7 @@ def register_subject(
     vault: AppVault,
     settings: AppSettings,
     now: Now,
+    sign_ups: AppSignUps,
     once: idempotency.UnguessableIdempotencyKey,
 ) -> RegisteredOut:
     """Register as a person.
@@ -151,7 +162,6 @@ def register_subject(
     only in this answer. The number of registrations from one address is limited, and the operator can close
     registration.
     """
-    sign_ups: RateLimiter = request.app.state.sign_ups
 
     def register_new(keep: Keep[RegisteredOut]) -> RegisteredOut:
         if settings.registration == "closed":
@@ -171,13 +181,14 @@ def register_subject(
     dependencies=PRIVATE,
     responses=problem_responses(service.UnknownRecoveryCodeError, TooManyAttemptsError),
 )
-def recover_account(request: Request, body: RecoveryIn, vault: AppVault, now: Now) -> RegisteredOut:
+def recover_account(
+    request: Request, body: RecoveryIn, vault: AppVault, now: Now, recoveries: AppRecoveries
+) -> RegisteredOut:
     """Recover your account with the recovery code.
 
     You get a new token and a new code; all older tokens and the used code end. The number of wrong codes from one
     address is limited; a correct code always works.
     """
-    recoveries: RateLimiter = request.app.state.recoveries
     with recoveries.failures(request):
         credentials = service.recover(vault, recovery_code=body.recovery_code.get_secret_value(), now=now)
     return RegisteredOut.of(credentials)

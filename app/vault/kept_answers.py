@@ -9,7 +9,9 @@
 """
 
 import hmac
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias, TypeVar
@@ -142,6 +144,31 @@ class RequestKey:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         return digest.hexdigest()
+
+
+class RequestsInProgress:
+    """The keys of the requests that this process works on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lookups: set[bytes] = set()
+
+    @contextmanager
+    def claim(self, key: RequestKey) -> Iterator[None]:
+        """Hold the key during the block.
+
+        Raises:
+            RequestInProgressError: another request holds it.
+        """
+        with self._lock:
+            if key.lookup in self._lookups:
+                raise RequestInProgressError
+            self._lookups.add(key.lookup)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lookups.discard(key.lookup)
 
 
 class KeyedRequest:

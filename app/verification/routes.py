@@ -20,8 +20,17 @@ from app.vault.tables import KeptAnswer
 from app.verification import service
 from app.web import idempotency
 from app.web.auth import ProbeRoute
-from app.web.dependencies import PRIVATE, AppClock, AppEngine, AppMetrics, AppSettings, AppVault, image_bytes
-from app.web.live_gate import BEHIND_LIVE_GATE, NotReadyError
+from app.web.dependencies import (
+    BEHIND_LIVE_GATE,
+    PRIVATE,
+    AppClock,
+    AppEngine,
+    AppMetrics,
+    AppSettings,
+    AppVault,
+    image_bytes,
+)
+from app.web.live_gate import NotReadyError
 from app.web.openapi import ResponseBody, problem_responses, with_examples
 
 router = APIRouter(prefix="/v1", tags=["relying party"], route_class=ProbeRoute)

@@ -17,12 +17,13 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.exceptions import HTTPException
 
 from app.kit.errors import BusyError, InvalidRequestError, Problem
-from app.web.body_memory import BodyBudgets
+from app.web.application_state import ApplicationState, state_of
 from app.web.callers import ForbiddenError, Principal, Role, UnauthenticatedError, token_digest
 from app.web.forms import StrictRequest
-from app.web.lanes import DOCUMENT_TURNS, PHOTO_TURN, SHORT_TURN, Lanes, caller_of
+from app.web.lanes import caller_of
 from app.web.openapi import merge_responses, problem_responses
 from app.web.problems import MalformedRequestError, RequestTimeoutError, StorageUnavailableError, TooLargeError
+from app.web.turns import DOCUMENT_TURNS, PHOTO_TURN, SHORT_TURN
 
 
 def _principal(request: Request) -> Principal:
@@ -31,9 +32,10 @@ def _principal(request: Request) -> Principal:
     # Pasted with a space, or a non-breaking one, before or after it.
     token = token.strip()
     if scheme.lower() == "bearer":
-        for prefix, find in request.app.state.authenticators.items():
+        state = state_of(request, ApplicationState)
+        for prefix, find in state.authenticators.items():
             if token.startswith(prefix):
-                principal: Principal | None = find(request.app.state.data, token_digest(token))
+                principal = find(state.vault.data, token_digest(token))
                 if principal is not None:
                     return principal
     raise UnauthenticatedError
@@ -61,7 +63,7 @@ class DeclaredRoute(APIRoute):
     )
     """The problems that every route of this role can answer."""
     turns: ClassVar[Sequence[params.Depends]] = (SHORT_TURN,)
-    """The turns that a request of this route takes (`app/web/lanes.py`)."""
+    """The turns that a request of this route takes (`app/web/turns.py`)."""
     takes_photos: ClassVar[bool] = False
     """Whether the body has photos, which have a budget of memory of their own."""
 
@@ -84,12 +86,11 @@ class DeclaredRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_body(request: Request) -> Response:
-            budgets: BodyBudgets = request.app.state.bodies
-            memory = budgets.photos if self.takes_photos else budgets.others
-            caller, lanes = caller_of(request), request.app.state.lanes
+            state, caller = state_of(request, ApplicationState), caller_of(request)
+            memory = state.bodies.photos if self.takes_photos else state.bodies.others
             async with AsyncExitStack() as held:
                 if self.takes_photos:
-                    await held.enter_async_context(lanes.uploads[self.role].turn(caller))
+                    await held.enter_async_context(state.lanes.uploads[self.role].turn(caller))
                 body = held.enter_context(memory.body(caller, request.receive))
                 try:
                     return await handle(StrictRequest(request.scope, body.receive))
@@ -112,8 +113,8 @@ class RoleRoute(DeclaredRoute):
         handle = super().get_route_handler()
 
         async def check_then_handle(request: Request) -> Response:
-            lanes: Lanes = request.app.state.lanes
-            principal = await run_sync(_principal, request, limiter=lanes.authentication_threads)
+            threads = state_of(request, ApplicationState).lanes.authentication_threads
+            principal = await run_sync(_principal, request, limiter=threads)
             if principal.role is not self.role:
                 raise ForbiddenError
             request.state.principal = principal

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.kit.json import RepeatedMemberError, parse_json
+from app.web.application_state import ApplicationState, state_of
 
 MULTIPART: Final = b"multipart/form-data"
 # Starlette writes uploads over 1 MiB to temporary files, unencrypted. With this limit they stay in memory; the route's
@@ -61,7 +62,7 @@ class StrictRequest(Request):
         try:
             if len(body) <= INLINE_BYTES:
                 return parse_json(body)
-            return await run_sync(parse_json, body, limiter=self.app.state.lanes.parsing_threads)
+            return await run_sync(parse_json, body, limiter=state_of(self, ApplicationState).lanes.parsing_threads)
         except RepeatedMemberError as error:
             raise HTTPException(400, REPEATED) from error
 

@@ -4,13 +4,11 @@ The draft has the key in double quotes; many clients send it without. Both forms
 """
 
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Response
 from pydantic import AfterValidator, BaseModel, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, true
@@ -26,10 +24,11 @@ from app.vault.kept_answers import (
     KeyedRequest,
     RequestInProgressError,
     RequestKey,
+    RequestsInProgress,
     keep_nothing,
 )
 from app.vault.vault import Vault
-from app.web.dependencies import AppClock, AppVault
+from app.web.dependencies import AppClock, AppRequestsInProgress, AppVault
 
 Out = TypeVar("Out", bound=BaseModel)
 HEADER = "Idempotency-Key"
@@ -79,31 +78,6 @@ UnguessableKey = Annotated[
     _check_with(UNGUESSABLE_PATTERN, UNGUESSABLE_REASON),
     WithJsonSchema({"type": "string", "pattern": UNGUESSABLE_PATTERN}),
 ]
-
-
-class RequestsInProgress:
-    """The keys of the requests that this process works on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lookups: set[bytes] = set()
-
-    @contextmanager
-    def claim(self, key: RequestKey) -> Iterator[None]:
-        """Hold the key during the block.
-
-        Raises:
-            RequestInProgressError: another request holds it.
-        """
-        with self._lock:
-            if key.lookup in self._lookups:
-                raise RequestInProgressError
-            self._lookups.add(key.lookup)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._lookups.discard(key.lookup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,25 +135,25 @@ def _unquote(value: str | None) -> str | None:
 
 
 async def _once(
-    request: Request,
     response: Response,
     vault: AppVault,
     clock: AppClock,
+    in_progress: AppRequestsInProgress,
     idempotency_key: Annotated[Key | None, Header(alias=HEADER, description=DESCRIPTION, examples=[EXAMPLE])] = None,
 ) -> Once:
-    return Once(_unquote(idempotency_key), vault, clock, request.app.state.in_progress, response)
+    return Once(_unquote(idempotency_key), vault, clock, in_progress, response)
 
 
 async def _once_unguessable(
-    request: Request,
     response: Response,
     vault: AppVault,
     clock: AppClock,
+    in_progress: AppRequestsInProgress,
     idempotency_key: Annotated[
         UnguessableKey | None, Header(alias=HEADER, description=UNGUESSABLE_DESCRIPTION, examples=[EXAMPLE])
     ] = None,
 ) -> Once:
-    once = await _once(request, response, vault, clock, idempotency_key)
+    once = await _once(response, vault, clock, in_progress, idempotency_key)
     if once.idempotency_key is not None and len(set(once.idempotency_key)) < MIN_DISTINCT:
         raise InvalidRequestError((f"/{HEADER}", UNGUESSABLE_REASON))
     return once

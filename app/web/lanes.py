@@ -12,16 +12,15 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Self
+from typing import Self
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from app.settings import Settings
 from app.web.callers import Role
-from app.web.dependencies import from_state
 from app.web.rate_limit import network_of
 
 SHORT_PER_CALLER = 8
@@ -154,43 +153,10 @@ class Lanes:
         return cls(engine_jobs=settings.engine_workers + settings.engine_queue)
 
 
-AppLanes = Annotated[Lanes, from_state("lanes")]
-"""The lanes of the application."""
-
-
 def caller_of(request: Request) -> Hashable:
     """Return the authenticated caller; without one, the network address and the route."""
     principal = getattr(request.state, "principal", None)
     return principal.id if principal is not None else (network_of(request), request.scope["route"].path)
-
-
-async def _short_turn(request: Request, lanes: AppLanes) -> AsyncIterator[None]:
-    async with lanes.short.turn(caller_of(request), request):
-        yield
-
-
-async def _photo_turn(request: Request, lanes: AppLanes) -> AsyncIterator[None]:
-    async with lanes.photos.turn(caller_of(request), request):
-        yield
-
-
-async def _document_turn(request: Request, lanes: AppLanes) -> AsyncIterator[None]:
-    async with lanes.documents.turn(caller_of(request), request):
-        yield
-
-
-async def _document_thread(lanes: AppLanes) -> AsyncIterator[None]:
-    async with lanes.document_threads:
-        yield
-
-
-# With `scope="function"` the turn ends before the answer is sent: a client that reads slowly holds none.
-SHORT_TURN = Depends(_short_turn, scope="function")
-"""A route that answers with one small piece."""
-PHOTO_TURN = Depends(_photo_turn, scope="function")
-"""A route that may wait for the engine."""
-DOCUMENT_TURNS = (Depends(_document_turn), Depends(_document_thread, scope="function"))
-"""A route that answers with a document of the person: it waits for no short turn, and holds none."""
 
 
 async def in_turns(pieces: Iterator[bytes], lanes: Lanes) -> AsyncIterator[bytes]:

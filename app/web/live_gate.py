@@ -6,13 +6,8 @@ Routes that serve a person's rights, or that end something, never have this chec
 import threading
 import time
 from collections.abc import Callable
-from typing import Annotated
-
-from fastapi import Depends
-from starlette.concurrency import run_in_threadpool
 
 from app.kit.errors import Problem
-from app.web.dependencies import from_state
 
 CACHE_S = 5.0
 """Seconds the result is cached; the configuration rarely changes."""
@@ -51,16 +46,3 @@ class LiveGate:
                 self._valid_until = time.monotonic() + CACHE_S
             if not self._open:
                 raise NotReadyError
-
-
-OptionalLiveGate = Annotated[LiveGate | None, from_state("gate")]
-"""For a route that checks only some requests; None in `prototype`, which has no live requirements."""
-
-
-async def _check(gate: OptionalLiveGate) -> None:
-    if gate is not None:
-        await run_in_threadpool(gate.check)
-
-
-BEHIND_LIVE_GATE = [Depends(_check)]
-"""The `dependencies` of a route that registers people, or that enrols or compares faces."""

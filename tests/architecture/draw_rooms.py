@@ -18,6 +18,7 @@ CONTENT = {
     "main": "composition root",
     "demo": "the demonstration, an outside client",
     "api_texts": "OpenAPI texts",
+    "lifespan": "jobs, start and end",
     "startup": "the ordered list of start steps",
     "backup": "create, restore",
     "health": "livez, readyz",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from starlette.types import Message
 
 from app.web.forms import INLINE_BYTES, MAX_PARTS, StrictRequest
 from app.web.lanes import Lanes
+from tests.support.application_state import application_with
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,7 @@ FORM = "multipart/form-data; boundary=b"
 
 def request(body: bytes, kind: str) -> StrictRequest:
     """Return a request with *body*, which notes on `state.read` that the body was read."""
-    app = SimpleNamespace(state=SimpleNamespace(lanes=Lanes(engine_jobs=1)))
+    app = application_with(lanes=Lanes(engine_jobs=1))
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())], "app": app, "state": {}}
     made: StrictRequest
 

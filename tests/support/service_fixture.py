@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from app import startup
 from app.compliance import notice_facts
+from app.consent.dependencies import ConsentState
 from app.consent.facts import Facts
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
@@ -34,6 +35,7 @@ from app.settings import Settings
 from app.vault.open import open_vault
 from app.vault.register import Owner
 from app.vault.vault import Vault
+from app.web.application_state import NAME
 from app.web.connections import ConnectionLimits
 from app.web.http_protocol import create_protocol
 from app.web.lanes import Lanes
@@ -311,7 +313,8 @@ def serving(
         listening(app) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, verify=UNUSED_TLS) as client,
     ):
-        yield RunningService(root, settings, vault, pool, clock, client, app.state.notice_facts, app.state.lanes)
+        state: ConsentState = getattr(app.state, NAME)
+        yield RunningService(root, settings, vault, pool, clock, client, state.notice_facts, state.lanes)
 
 
 class QuickServer(uvicorn.Server):
