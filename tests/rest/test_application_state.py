@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from app.web.application_state import ApplicationState, state_of
+from app.web.lanes import Lanes
 from tests.architecture.source import ROOT
 from tests.support.application_state import application_with
 
@@ -26,9 +27,10 @@ def request_of(app: FastAPI) -> Request:
 
 
 def test_a_state_of_another_class_is_refused() -> None:
-    app = application_with(lanes=1)
+    lanes = Lanes(engine_jobs=1)
+    app = application_with(lanes=lanes)
 
-    assert state_of(request_of(app), ApplicationState).lanes == 1
+    assert state_of(request_of(app), ApplicationState).lanes is lanes
     with pytest.raises(TypeError, match="LargerState"):
         state_of(request_of(app), LargerState)
 
