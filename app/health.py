@@ -12,8 +12,6 @@ from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import NoticeFacts
-from app.db.sqlite.fault_log import describe_fault
-from app.db.sqlite.store import Store
 from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import check
@@ -135,7 +133,7 @@ def _find_faults(
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
         warnings += slower
-        reasons += filter(None, map(_find_storage_fault, (vault.data, vault.register.store)))
+        reasons += filter(None, (store.find_write_fault() for store in (vault.data, vault.register.store)))
         reasons += [
             f"another program changed rows of {table}: restore a backup, and start the service again"
             for table in vault.codes.find_forged(vault.data)
@@ -145,13 +143,6 @@ def _find_faults(
     except DBAPIError:
         reasons.append("the databases cannot be read")
     return reasons, warnings
-
-
-def _find_storage_fault(store: Store) -> str | None:
-    if not store.ballast.is_whole():
-        return f"{store.path.name}: the disk is full, so only endings are stored; make room"
-    fault = store.find_write_fault()
-    return None if fault is None else f"{store.path.name} takes no write ({fault}): {describe_fault(fault)}"
 
 
 @router.get(

@@ -16,7 +16,7 @@ from app.consent import account_routes, open_routes, refusals
 from app.consent import routes as consent
 from app.consent.dependencies import ConsentState
 from app.consent.facts import Facts
-from app.db.sqlite.schema import AlteredStoreError
+from app.db.errors import AlteredStoreError
 from app.enrolment import routes as enrolment
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card

@@ -12,7 +12,7 @@ from app.comparisons import enumeration_guard
 from app.compliance import notice_facts, shipped_notices
 from app.consent.facts import Facts
 from app.consent.notice_template import NoticeError
-from app.db.sqlite.connections import unlimited_reads
+from app.db.store import unlimited_reads
 from app.faces.cards.custom_card import CustomEngineError
 from app.faces.cards.operating_point import UnsupportedTargetError
 from app.faces.cards.select import select_card
@@ -96,7 +96,7 @@ def _refuse_exposed(start: _Start) -> None:
 
 def _report_storage_faults(start: _Start) -> None:
     for store in (start.vault.data, start.vault.register.store):
-        store.fault_log.enabled = True
+        store.log_faults()
 
 
 def _purge(start: _Start) -> None:

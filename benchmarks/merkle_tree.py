@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import insert, text
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.clock import utc_now
 from app.settings import Settings
 from app.startup import Run, prepare

@@ -40,6 +40,7 @@ from app.vault.register import Owner
 from app.vault.sealed_list import next_position
 from app.vault.sealing_context import sealing_context
 from benchmarks.people_as_rows import Filler
+from tests.support.sqlite_stores import in_file
 
 _UNLOGGED = (
     insert(Comparison)
@@ -94,7 +95,7 @@ class SingleSubject:
         )
         if not logged:
             # Without these triggers the schema is another, which the service would refuse.
-            self.vault.data._schema = None  # noqa: SLF001
+            in_file(self.vault.data)._schema = None  # noqa: SLF001
             with self.vault.data.write() as session:
                 for name in ("comparisons", "consent_events"):
                     session.connection().exec_driver_sql(f"DROP TRIGGER {name}_have_an_entry")

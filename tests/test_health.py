@@ -10,6 +10,7 @@ from app.vault.open import DATA_FILE, REGISTER_FILE
 from tests.consent.spies import change_row
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 
 
@@ -39,7 +40,7 @@ def test_the_live_profile_is_not_ready_while_a_requirement_is_missing(root: Path
 
 @pytest.mark.parametrize(("schema", "to_do"), [("0001", "mien migrate"), ("9999", "only go forward")])
 def test_a_schema_of_another_version_is_not_ready(service: RunningService, schema: str, to_do: str) -> None:
-    ((head,),) = rows(service.vault.data.path, "SELECT version_num FROM alembic_version")
+    ((head,),) = rows(in_file(service.vault.data).path, "SELECT version_num FROM alembic_version")
     change_row(service.vault, "UPDATE alembic_version SET version_num = :schema", schema=schema)
 
     answer = service.client.get("/readyz")

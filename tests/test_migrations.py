@@ -14,7 +14,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import app.main
 from app.db.migrate import MIGRATIONS, NewerSchemaError, at_head, upgrade
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
+from app.db.store import Store
 from app.db.types import Row
 from app.startup import Run, prepare
 from app.vault.open import SchemaError, check, is_new, migrate, open_vault
@@ -23,6 +24,7 @@ from app.vault.vault import Vault
 from tests.support.byte_scan import files_under, rows
 from tests.support.pin_schema import migrated_schema
 from tests.support.service_fixture import settings_for
+from tests.support.sqlite_stores import in_file
 
 assert app.main.ROUTERS, "every table is known once the application is"
 
@@ -43,7 +45,7 @@ def store_of(vault: Vault, name: str) -> Store:
 
 def contents(vault: Vault) -> list[tuple[Path, bytes]]:
     """Return every file that holds something, but those that SQLite keeps as memory."""
-    found = files_under(vault.data.path.parent, vault.register.store.path.parent)
+    found = files_under(in_file(vault.data).path.parent, in_file(vault.register.store).path.parent)
     return [(path, content) for path, content in found if content and path.suffix != ".db-shm"]
 
 
@@ -110,11 +112,11 @@ def test_fresh_databases_are_at_the_newest_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_migrating_again_changes_nothing(vault: Vault, root: Path, name: str) -> None:
     schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-    before = rows(store_of(vault, name).path, schema)
+    before = rows(in_file(store_of(vault, name)).path, schema)
     upgrade(store_of(vault, name))
     prepare(vault, settings_for(root), Run.MIGRATE)
 
-    assert rows(store_of(vault, name).path, schema) == before
+    assert rows(in_file(store_of(vault, name)).path, schema) == before
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,7 +151,7 @@ def test_no_migration_goes_back(name: str) -> None:
 
 @pytest.mark.service
 def test_failed_migration_is_rolled_back(tmp_path: Path) -> None:
-    store = Store(tmp_path / "mien.db")
+    store = SqliteStore(tmp_path / "mien.db")
     with store.write() as session:
         session.execute(text("CREATE TABLE templates (in_the_way INTEGER)"))
     with pytest.raises(OperationalError, match="already exists"):
@@ -178,7 +180,7 @@ def test_sql_cannot_change_notices_and_consent_events(vault: Vault, statement: s
 
     with pytest.raises(IntegrityError, match="never changed"), vault.data.write() as session:
         session.execute(text(statement))
-    assert rows(vault.data.path, "SELECT position FROM consent_events") == [(1,)]
+    assert rows(in_file(vault.data).path, "SELECT position FROM consent_events") == [(1,)]
 
 
 def test_interrupted_installation_is_finished_at_the_next_start(root: Path) -> None:

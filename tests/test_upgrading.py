@@ -39,6 +39,7 @@ from tests.support.service_fixture import (
     serving,
     settings_for,
 )
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -120,8 +121,8 @@ def test_migrated_schema_matches_the_models(release: str, tmp_path: Path) -> Non
     for store, metadata in ((vault.data, Row.metadata), (vault.register.store, RegisterRow.metadata)):
         with store.read() as session:
             found += compare_metadata(MigrationContext.configure(session.connection()), metadata)
-        found += rows(store.path, "PRAGMA foreign_key_check")
-        found += [row for row in rows(store.path, "PRAGMA integrity_check") if row != ("ok",)]
+        found += rows(in_file(store).path, "PRAGMA foreign_key_check")
+        found += [row for row in rows(in_file(store).path, "PRAGMA integrity_check") if row != ("ok",)]
     check(vault)
 
     assert found == []
@@ -197,7 +198,7 @@ def test_transparency_log_has_acts_since_the_upgrade(then: Upgraded) -> None:
     compared = door.verify(consent["subject_ref"], toy_photo(1)).json()["comparison_id"]
     ended = ada("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()["receipt"]
     new = ada("GET", "/v1/me/receipts").json()["items"]
-    entries = [row[0] for row in rows(then.service.vault.data.path, "SELECT id FROM entries")]
+    entries = [row[0] for row in rows(in_file(then.service.vault.data).path, "SELECT id FROM entries")]
     erasure = then.service.client.get(f"/v1/erasures/{then.story['erasure']['erasure_id']}").json()
 
     assert (old, erasure["receipt"]) == ([], None), "earlier acts have no receipt"

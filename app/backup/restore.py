@@ -18,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from app.backup import stage as staging
+from app.db.errors import AlteredStoreError
 from app.db.migrate import at_head, knows, refuse_newer, revision, upgrade
-from app.db.sqlite.schema import AlteredStoreError
 from app.jobs.maintenance import delete_dead_rows, purge_dead_rows, run_maintenance
 from app.kit.clock import Clock
 from app.kit.crash_points import operation, step

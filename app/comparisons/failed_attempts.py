@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.comparisons.errors import TooManyFailuresError, whole_seconds
 from app.comparisons.policy import DAY, Decision, Failure, FailureLimits, add_decision, remaining_wait
 from app.comparisons.tables import Attempts
+from app.db.store import delete_matching
 from app.settings import Settings
 from app.vault.seal import Key
 from app.vault.sealed_list import SealedRecord
@@ -77,4 +78,4 @@ class FailureLog:
 
 def delete_expired(vault: Vault, *, now: datetime) -> int:
     """Delete the rows whose failures no longer count. Returns the number of rows."""
-    return vault.data.delete_matching(Attempts.id, Attempts.last_on < (now - DAY).date())
+    return delete_matching(vault.data, Attempts.id, Attempts.last_on < (now - DAY).date())

@@ -6,7 +6,7 @@ from importlib import import_module
 from sqlalchemy import inspect, text
 
 from app.db.sqlite.schema import Schema, parse_schema
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.errors import OperatorError
 from app.kit.resources import shipped_directory
 
@@ -20,8 +20,7 @@ class NewerSchemaError(OperatorError):
 def upgrade(store: Store) -> None:
     """Migrate *store* to the newest schema, in one transaction. It must not be newer than this version."""
     with store.write(migrating=True) as session:
-        # `migrations/mien` migrates `mien.db`.
-        directory = MIGRATIONS / store.path.stem
+        directory = MIGRATIONS / store.name
         import_module("app.db.run_migrations").run_migrations(session.connection(), directory)
 
 
@@ -40,9 +39,9 @@ def refuse_newer(store: Store) -> None:
         NewerSchemaError: a newer version wrote it.
     """
     found = revision(store)
-    if not knows(store.path.stem, found):
+    if not knows(store.name, found):
         msg = (
-            f"{store.path.name} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
+            f"{store.place} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
             "Run that version or a later one; migrations only go forward (docs/how-to/back-up-and-restore.md)"
         )
         raise NewerSchemaError(msg)
@@ -50,7 +49,7 @@ def refuse_newer(store: Store) -> None:
 
 def at_head(store: Store) -> bool:
     """Return whether *store* has the newest schema."""
-    return revision(store) == revisions(store.path.stem)[-1]
+    return revision(store) == revisions(store.name)[-1]
 
 
 def revision(store: Store) -> str | None:

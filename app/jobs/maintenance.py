@@ -7,7 +7,7 @@ from app.comparisons import maintenance as comparisons
 from app.comparisons import shorten_history
 from app.consent import maintenance as consent
 from app.consent import proofs
-from app.db.sqlite.connections import unlimited_reads
+from app.db.store import unlimited_reads
 from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock
 from app.kit.crash_points import operation

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import BindParameter, ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.parties.tables import PartyKey, RelyingParty

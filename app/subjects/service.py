@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Select, and_, delete, select
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.crash_points import operation
 from app.kit.errors import NotFoundError, Problem
 from app.kit.text import clean_pasted_code

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.subjects.tables import Token

@@ -40,8 +40,8 @@ from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.data_map import CREDENTIAL
-from app.db.sqlite.schema import AlteredStoreError
-from app.db.sqlite.store import Store
+from app.db.errors import AlteredStoreError
+from app.db.store import Store
 from app.vault import authenticity
 from app.vault.authenticity import MacUse
 from app.vault.register import Ended, Register, tombstone_digest

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.vault.register import DESTROYED, Owner, tombstone_digest
 from app.vault.tables import EndedKind, KeySlot, OwnerKind, Tombstone
 from app.vault.vault import ForeignRegisterError, Vault

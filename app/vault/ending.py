@@ -7,7 +7,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app.db.sqlite.ballast import is_full
 from app.vault.vault import Vault
 
 T = TypeVar("T")
@@ -19,7 +18,7 @@ def ending(vault: Vault) -> Iterator[None]:
     """Allow the writes of an ending in the block, even while the ballast is spent."""
     with ExitStack() as stores:
         for store in (vault.data, vault.register.store):
-            stores.enter_context(store.ballast.ending())
+            stores.enter_context(store.ending())
         yield
 
 
@@ -29,15 +28,15 @@ def run_ending(vault: Vault, act: Callable[[], T]) -> T:
         try:
             return act()
         except DBAPIError as error:
-            if not (is_full(error) and _release(vault)):
+            if not _make_room(vault, error):
                 raise
         return act()
 
 
-def _release(vault: Vault) -> bool:
+def _make_room(vault: Vault, error: DBAPIError) -> bool:
     # Both stores may be on one disk.
-    released = [store.ballast.release() for store in (vault.data, vault.register.store)]
-    return any(released)
+    made = [store.make_room(error) for store in (vault.data, vault.register.store)]
+    return any(made)
 
 
 def ends(act: Callable[Concatenate[Vault, P], T]) -> Callable[Concatenate[Vault, P], T]:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from app.db.store import delete_matching
 from app.kit.clock import Clock
 from app.kit.errors import Problem, TooManyAttemptsError
 from app.vault.register import KeyGoneError, Owner
@@ -251,4 +252,4 @@ def _context(row_id: UUID) -> str:
 
 def delete_expired(vault: Vault, *, now: datetime) -> int:
     """Delete answers that are no longer given, by their day and unopened. Returns the number of rows."""
-    return vault.data.delete_matching(KeptAnswer.id, KeptAnswer.kept_on < (now - KEPT_FOR).date())
+    return delete_matching(vault.data, KeptAnswer.id, KeptAnswer.kept_on < (now - KEPT_FOR).date())

@@ -8,10 +8,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
-from app.db.sqlite.files import SIDE_FILES
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
+from app.db.store import Store
 from app.kit.errors import OperatorError
-from app.kit.files import find_exposure
 from app.kit.process_memory import protect_process
 from app.settings import MIB, Settings
 from app.vault import restore_history
@@ -43,13 +42,13 @@ def open_vault(settings: Settings) -> Vault:
     # Before the key-encryption key is read, by whichever program.
     protect_process()
     busy_s, ballast_bytes = settings.sqlite_busy_s, settings.ending_ballast_mib * MIB
-    open_store = partial(Store, busy_s=busy_s, ballast_bytes=ballast_bytes)
+    open_store = partial(SqliteStore, busy_s=busy_s, ballast_bytes=ballast_bytes)
     data = open_store(settings.data_dir / DATA_FILE, schema=pinned_schema("mien"))
     path = settings.register_dir / REGISTER_FILE
     with ExitStack() as opened:
         opened.callback(data.close)
         if not path.exists() and bound_to(data) is not None:
-            raise _no_register(settings.data_dir, path.parent)
+            raise _no_register(data, path)
         register = open_store(path, schema=pinned_schema("register"))
         opened.callback(register.close)
         vault = Vault(data, Register(register, _available_keks(settings, register)))
@@ -78,7 +77,7 @@ def _has_origin(register: Store) -> bool:
 @contextmanager
 def opened_register(settings: Settings) -> Iterator[Register]:
     """Open the register alone. It must exist."""
-    store = Store(
+    store = SqliteStore(
         settings.register_dir / REGISTER_FILE, busy_s=settings.sqlite_busy_s, schema=pinned_schema("register")
     )
     try:
@@ -89,12 +88,9 @@ def opened_register(settings: Settings) -> Iterator[Register]:
 
 def find_exposed_files(vault: Vault) -> list[str]:
     """Return each directory and file of the stores that another user could read or change, with the next step."""
-    names = ("", *SIDE_FILES)
-    files = [
-        store.path.with_name(store.path.name + one) for store in (vault.data, vault.register.store) for one in names
-    ]
-    found = map(find_exposure, dict.fromkeys([path for file in files for path in (file.parent, file)]))
-    return [reason for reason in found if reason is not None]
+    # Both stores may be in one directory.
+    found = (reason for store in (vault.data, vault.register.store) for reason in store.find_exposure())
+    return list(dict.fromkeys(found))
 
 
 def refuse_exposed(vault: Vault) -> None:
@@ -132,12 +128,12 @@ def migrate(vault: Vault) -> None:
 
 def _check_register_is_there(vault: Vault) -> None:
     if vault.register.store.is_empty() and not is_new(vault):
-        raise _no_register(vault.data.path.parent, vault.register.store.path.parent)
+        raise _no_register(vault.data, vault.register.store.place)
 
 
-def _no_register(data_dir: Path, register_dir: Path) -> ForeignRegisterError:
+def _no_register(data: Store, register: Path | str) -> ForeignRegisterError:
     return ForeignRegisterError(
-        f"there is data in {data_dir} but no register in {register_dir}; without its keys every row would be treated "
+        f"there is data in {data.place} but no register in {register}; without its keys every row would be treated "
         "as erased. Set MIEN_KEYS_DIR to the register of this data"
     )
 
@@ -165,7 +161,7 @@ def check(vault: Vault, *, any_schema: bool = False) -> None:
         msg = "an older version of Mien wrote the databases; run `mien migrate`"
         raise SchemaError(msg)
     for store in (vault.data, vault.register.store):
-        store.check_file()
+        store.check_place()
         if not any_schema:
             store.check_schema()
     vault.check_bound()

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.vault.key_encryption_keys import AvailableKeks, UnknownKekError
 from app.vault.seal import WRAPPED_BYTES, Kek, Key, MacKey, SealError
 from app.vault.tables import EndedKind, KeySlot, Origin, OwnerKind, Tombstone

@@ -53,7 +53,7 @@ def check(vault: Vault) -> None:
     """
     if missing := _missing(vault):
         msg = (
-            f"the data in {vault.data.path.parent} is older than the restore of {missing[0].restored_at:%Y-%m-%d}: an "
+            f"the data in {vault.data.place} is older than the restore of {missing[0].restored_at:%Y-%m-%d}: an "
             "old copy was put there. Only `mien restore` brings a backup back"
         )
         raise BackupError(msg)

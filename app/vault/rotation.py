@@ -20,7 +20,6 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation, step
-from app.vault.directory_lock import locked
 from app.vault.key_encryption_keys import UnknownKekError
 from app.vault.register import DESTROYED, Register, key_context, origin_context
 from app.vault.seal import Kek, KekError, SealError
@@ -68,7 +67,9 @@ def rotate(
     Raises:
         KekError: it cannot begin; or, as a RotationError, cannot be finished now.
     """
-    with locked(register.store.path.parent, busy=RotationError("another rotation is under way")):
+    with register.store.lock("rotation") as alone:
+        if not alone:
+            raise RotationError("another rotation is under way")
         register.check_origin()
         rotation = register.keks.source.begin(_in_force(register))
         register.keks.reload()

@@ -23,16 +23,14 @@ from sqlalchemy import delete, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db.sqlite.schema import AlteredStoreError
-from app.db.sqlite.store import Store
+from app.db.errors import AlteredStoreError
+from app.db.store import Store
 from app.kit.errors import OperatorError
 from app.vault.authentic_rows import RowCodes
 from app.vault.register import Ended, OldKeys, Owner, Register
 from app.vault.tables import BoundTo, EndedKind, Ending
 
 log = structlog.get_logger()
-IN_MEMORY_BYTES = 256 * 1024 * 1024
-"""A larger data store is rebuilt with a temporary file."""
 
 
 class ForeignRegisterError(OperatorError):
@@ -211,7 +209,7 @@ class Vault:
             if self._rebuilt < mine:
                 with self._counting:
                     covered = self._rebuild_requests
-                if not self.data.rebuild(in_memory=self.data.bytes() <= IN_MEMORY_BYTES):
+                if not self.data.rebuild():
                     # A rebuild that the disk ended leaves a large write-ahead log.
                     self.checkpoint_all()
                     return False
@@ -222,7 +220,7 @@ class Vault:
     def checkpoint_all(self) -> bool:
         """Empty both write-ahead logs. Returns False if a reader blocked one: deleted bytes are still in it."""
         # Try both, even if a reader blocks the first.
-        blocked = [store.path.stem for store in (self.data, self.register.store) if not store.checkpoint()]
+        blocked = [store.name for store in (self.data, self.register.store) if not store.checkpoint()]
         if blocked:
             log.warning("checkpoint held up", stores=blocked)
         return not blocked

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.kit.errors import Problem
 
 TOKEN_BYTES = 32

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from app.callbacks import outbox
-from app.db.sqlite.schema import ChangedSchemaError
+from app.db.errors import ChangedSchemaError
 from app.parties.tables import RelyingParty
 from app.startup import Run
 from app.startup import prepare as start
@@ -37,6 +37,7 @@ from tests.support.service_fixture import (
     serving,
     settings_for,
 )
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import DATA, contents, make_backup, restore
@@ -75,7 +76,7 @@ def reasons(answer: httpx.Response) -> str:
 def test_changed_schema_is_named_and_nothing_is_written(service: RunningService, statement: str, named: str) -> None:
     person, _, _ = service.enrolled()
     before = person("GET", "/v1/me").json()
-    write(service.vault.data.path, statement)
+    write(in_file(service.vault.data).path, statement)
     restricted = person("PUT", "/v1/me/restriction")
     after = person("GET", "/v1/me").json()
     ready = service.client.get("/readyz")
@@ -88,9 +89,9 @@ def test_changed_schema_is_named_and_nothing_is_written(service: RunningService,
 def test_change_that_hides_its_schema_version_is_found(service: RunningService) -> None:
     """SQLite reads the schema again only when its version changes, and an attacker can write the version too."""
     person, _, _ = service.enrolled()
-    version = rows(service.vault.data.path, "PRAGMA schema_version")[0][0]
-    write(service.vault.data.path, UNDO_RESTRICTION)
-    write(service.vault.data.path, f"PRAGMA schema_version = {version}")
+    version = rows(in_file(service.vault.data).path, "PRAGMA schema_version")[0][0]
+    write(in_file(service.vault.data).path, UNDO_RESTRICTION)
+    write(in_file(service.vault.data).path, f"PRAGMA schema_version = {version}")
     ready = service.client.get("/readyz")
     # Connections of before do not know the trigger; those of from now on compare.
     restricted = [person("PUT", "/v1/me/restriction").status_code]
@@ -99,13 +100,13 @@ def test_change_that_hides_its_schema_version_is_found(service: RunningService) 
 
     assert "trigger undo was planted" in reasons(ready)
     assert restricted == [200, 503]
-    assert rows(service.vault.data.path, "SELECT spell_id FROM subjects") == [(None,)]
+    assert rows(in_file(service.vault.data).path, "SELECT spell_id FROM subjects") == [(None,)]
 
 
 def test_register_with_a_planted_trigger_is_named_and_not_written(service: RunningService) -> None:
     never_end = "CREATE TRIGGER never_end BEFORE UPDATE ON keys BEGIN SELECT RAISE(IGNORE); END"
     person, _, consent = service.enrolled()
-    write(service.vault.register.store.path, never_end)
+    write(in_file(service.vault.register.store).path, never_end)
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
     ready = service.client.get("/readyz")
 
@@ -193,7 +194,7 @@ def test_backup_stays_authentic_after_a_rotation_and_a_restore(lived_in: Path, b
 @pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "removed"])
 def test_store_that_loses_its_name_is_not_ready(service: RunningService, tmp_path: Path, *, replaced: bool) -> None:
     """SQLite would go on to write into a file that no backup and no restart finds."""
-    path = service.vault.data.path
+    path = in_file(service.vault.data).path
     if replaced:
         shutil.copy(path, tmp_path / "copy")
         (tmp_path / "copy").replace(path)
@@ -254,7 +255,7 @@ def test_token_of_the_attacker_opens_no_account(service: RunningService) -> None
     person, _, _ = service.enrolled()
     digest = hashlib.sha256(TOKEN.encode()).digest()
     attacker = Person(service.client, person.subject_id, TOKEN, person.recovery_code)
-    write(service.vault.data.path, "UPDATE tokens SET digest = ? WHERE kind = 'access'", digest)
+    write(in_file(service.vault.data).path, "UPDATE tokens SET digest = ? WHERE kind = 'access'", digest)
     with capture_logs() as logged:
         answer = attacker("GET", "/v1/me")
         ready = service.client.get("/readyz")
@@ -270,7 +271,7 @@ def test_token_of_another_person_opens_no_account(service: RunningService) -> No
     """A row that is authentic for its own person is moved to another one."""
     victim, attacker = service.person(), service.person()
     ids = (UUID(victim.subject_id).hex, UUID(attacker.subject_id).hex)
-    write(service.vault.data.path, "UPDATE tokens SET subject_id = ? WHERE subject_id = ?", *ids)
+    write(in_file(service.vault.data).path, "UPDATE tokens SET subject_id = ? WHERE subject_id = ?", *ids)
 
     assert attacker("GET", "/v1/me").status_code == 401
     assert victim("GET", "/v1/me").status_code == 200
@@ -279,7 +280,7 @@ def test_token_of_another_person_opens_no_account(service: RunningService) -> No
 def test_recovery_code_of_the_attacker_recovers_nothing(service: RunningService) -> None:
     person, code = service.person(), "mien_rec_" + "a" * 43
     digest = hashlib.sha256(code.encode()).digest()
-    write(service.vault.data.path, "UPDATE tokens SET digest = ? WHERE kind = 'recovery'", digest)
+    write(in_file(service.vault.data).path, "UPDATE tokens SET digest = ? WHERE kind = 'recovery'", digest)
     answer = service.client.post("/v1/recoveries", json={"recovery_code": code})
 
     assert answer.status_code == 401
@@ -290,7 +291,7 @@ def test_planted_key_of_a_relying_party_does_not_work(service: RunningService) -
     _, door, consent = service.enrolled()
     key = "mien_rp_" + "a" * 43
     plant = "INSERT INTO party_keys SELECT ?, relying_party_id, ?, created_on, ends_at, mac FROM party_keys"
-    write(service.vault.data.path, plant, "a" * 32, hashlib.sha256(key.encode()).digest())
+    write(in_file(service.vault.data).path, plant, "a" * 32, hashlib.sha256(key.encode()).digest())
     planted = Party(service.client, door.id, key)
 
     assert planted.verify(consent["subject_ref"], toy_photo(1)).status_code == 401
@@ -314,7 +315,7 @@ def test_changed_consent_matches_nothing(service: RunningService, table: str, st
     assert door.verify(reference, toy_photo(1)).status_code == 200
     if table == "subjects":
         person("PUT", "/v1/me/restriction").raise_for_status()
-    write(service.vault.data.path, statement)
+    write(in_file(service.vault.data).path, statement)
     answers = [door.verify(one, toy_photo(1)).status_code for one in (reference, "known")]
     listed = door("GET", "/v1/relying-party/subjects").json()["items"]
 
@@ -328,7 +329,7 @@ def test_consent_moved_to_the_party_of_the_attacker_matches_nothing(service: Run
     _, _, consent = service.enrolled()
     attacker = service.party("Attacker")
     party = UUID(attacker.id).hex
-    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection, connection:
         for table in ("grants", "templates"):
             connection.execute(f"UPDATE {table} SET relying_party_id = ?", (party,))  # noqa: S608 - fixed names
 
@@ -338,7 +339,7 @@ def test_consent_moved_to_the_party_of_the_attacker_matches_nothing(service: Run
 def test_forged_row_does_not_become_authentic_by_a_change(service: RunningService) -> None:
     """The service writes a code only for a row whose earlier code fits."""
     person, door, consent = service.enrolled()
-    write(service.vault.data.path, "UPDATE grants SET valid_until = '2027-12-01 00:00:00.000000'")
+    write(in_file(service.vault.data).path, "UPDATE grants SET valid_until = '2027-12-01 00:00:00.000000'")
     body = {"notice_sha256": service.notice("verification"), "valid_until": "2028-06-01T00:00:00Z"}
     service.clock.advance(days=300)
     renewed = person("POST", f"/v1/me/consents/{consent['consent_id']}/renewal", json=body)
@@ -362,7 +363,7 @@ def test_planted_trigger_cannot_make_codes(service: RunningService) -> None:
     accept_any_schema(service.vault.data)
     trigger = "CREATE TRIGGER sign AFTER UPDATE ON subjects BEGIN UPDATE subjects SET mac = mien_row_code('x'); END"
     person = service.person()
-    write(service.vault.data.path, trigger)
+    write(in_file(service.vault.data).path, trigger)
 
     assert person("PATCH", "/v1/me", json={"display_name": "Eve"}).status_code == 503
 
@@ -390,7 +391,7 @@ WHERE purpose = 'verification'
 def test_planted_notice_takes_no_consent(service: RunningService) -> None:
     person, door, text = service.person(), service.party(), b"---\npurpose: verification\n---\nWe give your face away."
     digest, own = hashlib.sha256(text).hexdigest(), service.notice("verification")
-    write(service.vault.data.path, PLANT_NOTICE, digest, text)
+    write(in_file(service.vault.data).path, PLANT_NOTICE, digest, text)
     asked = {"purpose": "verification", "relying_party_id": door.id}
     answers = [person("POST", "/v1/me/consents", json={**asked, "notice_sha256": one}) for one in (digest, own)]
     listed = [one["sha256"] for one in service.client.get("/v1/notices").json()["items"]]
@@ -405,7 +406,7 @@ def test_planted_notice_takes_no_consent(service: RunningService) -> None:
 
 def test_changed_text_of_a_notice_is_not_shown_and_its_consents_can_be_withdrawn(service: RunningService) -> None:
     person, _, consent = service.enrolled()
-    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection, connection:
         find = "SELECT sql FROM sqlite_master WHERE name = 'notices_never_update'"
         (guard,) = connection.execute(find).fetchone()
         connection.execute("DROP TRIGGER notices_never_update")
@@ -423,7 +424,7 @@ def test_changed_text_of_a_notice_is_not_shown_and_its_consents_can_be_withdrawn
 def test_planted_purpose_takes_no_consent(service: RunningService) -> None:
     person, door = service.person(), service.party()
     plant = "INSERT INTO party_purposes SELECT relying_party_id, 'identification', mac FROM party_purposes"
-    write(service.vault.data.path, plant)
+    write(in_file(service.vault.data).path, plant)
     asked = {"purpose": "identification", "relying_party_id": door.id}
     body = {**asked, "notice_sha256": service.notice("identification")}
     answer = person("POST", "/v1/me/consents", json=body)
@@ -438,7 +439,7 @@ def test_planted_message_is_not_signed(service: RunningService) -> None:
     """Otherwise the service would sign that a person gave or ended a consent."""
     door = service.party()
     plant = "INSERT INTO outbox VALUES (?, NULL, NULL, ?, 'given', 'known', 'verification', '2026-01-01', 0, NULL)"
-    write(service.vault.data.path, plant, "a" * 32, UUID(door.id).hex)
+    write(in_file(service.vault.data).path, plant, "a" * 32, UUID(door.id).hex)
     with service.vault.data.write() as session:
         session.get_one(RelyingParty, UUID(door.id)).callback = "https://door.example/callback"
     with service.vault.data.write() as session:

@@ -41,6 +41,7 @@ from app.web.callers import token_digest
 from tests.consent.drafts import facts_of
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool, prepare, settings_for, skip_fsync
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import _DIMENSIONS, _PHASES, _WAVES, toy_card
 
 Colour = tuple[int, int, int]
@@ -79,7 +80,7 @@ class Scenario:
         engine_history.put_in_force(vault, toy_card(), days=90, now=START)
         self._faces = RunningEngine(pool=ColourPool(), card=toy_card(), target_fmr=1e-3, threshold=THRESHOLD)
         self.parties = [self._add_party(f"Door {number}") for number in range(parties)]
-        ((self._notice,),) = rows(vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")
+        ((self._notice,),) = rows(in_file(vault.data).path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")
 
     def _add_party(self, name: str) -> AttackedParty:
         with self.vault.data.write() as session:

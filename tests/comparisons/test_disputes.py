@@ -11,6 +11,7 @@ import pytest
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -159,7 +160,7 @@ def test_a_dispute_stays_after_the_consent_and_is_erased_with_the_person(service
 
     assert (late["disputed"], late["paused"]) == (True, False), "no consent was left to pause"
     assert (verified, lifted) == (200, False), "a new consent is not disputed"
-    assert rows(service.vault.data.path, "SELECT * FROM disputes") == []
+    assert rows(in_file(service.vault.data).path, "SELECT * FROM disputes") == []
 
 
 @pytest.mark.parametrize("lifted_since", [False, True])

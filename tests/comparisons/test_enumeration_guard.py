@@ -16,6 +16,7 @@ from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.launcher import run_here
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import open_stores
@@ -69,7 +70,7 @@ def test_each_person_concerned_and_the_operator_are_informed_of_a_block(root: Pa
         shown = [person("GET", "/v1/me/comparisons").json()["items"] for person, _ in known]
         entries = [person("GET", "/v1/me/access").json()["data"]["entries"] for person, _ in known]
         new = acts(service)
-        open_ = rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record LIKE '%sweep%'")
+        open_ = rows(in_file(service.vault.data).path, "SELECT record FROM pending_leaves WHERE record LIKE '%sweep%'")
 
     assert not {"sweep_stopped", "sweep_touched"} & {*before, *early}
     assert (new.count("sweep_stopped"), new.count("sweep_touched")) == (1, FEW)
@@ -159,16 +160,16 @@ def test_references_are_not_readable_in_the_files_and_are_deleted_after_the_wind
     service.vault.checkpoint_all()
     needles = Needles().text("reference", "an-unknown-reference")
     found = needles.found(files_under(service.root / "data", service.root / "keys"))
-    counted = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    counted = rows(in_file(service.vault.data).path, "SELECT relying_party_id FROM failed_references")
     maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock())
-    before = rows(service.vault.data.path, "SELECT relying_party_id FROM failed_references")
+    before = rows(in_file(service.vault.data).path, "SELECT relying_party_id FROM failed_references")
     forgotten = maintenance.delete_expired_counts(
         service.vault, service.settings, now=service.clock() + timedelta(seconds=3601)
     )
 
     assert found == []
     assert (len(counted), before, forgotten) == (1, counted, 1)
-    assert rows(service.vault.data.path, "SELECT * FROM failed_references") == []
+    assert rows(in_file(service.vault.data).path, "SELECT * FROM failed_references") == []
 
 
 def test_subjects_are_informed_although_another_was_erased(root: Path, pool: SharedPool) -> None:

@@ -13,6 +13,7 @@ from tests.comparisons.failures import fail, waits
 from tests.consent.spies import watch_pipe
 from tests.support.byte_scan import Needles, files_under, live_keys, openable, rows
 from tests.support.service_fixture import Party, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -128,7 +129,7 @@ def test_the_limit_is_checked_again_with_the_decision(
     late = party.verify(consent["subject_ref"], toy_photo(1))
 
     assert waits(late) <= 30
-    assert len(rows(service.vault.data.path, "SELECT id FROM comparisons")) == 5
+    assert len(rows(in_file(service.vault.data).path, "SELECT id FROM comparisons")) == 5
 
 
 def test_a_restart_keeps_the_failures(root: Path, pool: SharedPool) -> None:
@@ -159,14 +160,14 @@ def test_the_failures_are_sealed_shown_to_the_person_and_erased_with_them(servic
     needles = Needles().text("the relying party in a count", f'"relying_party_id": "{party.id}", "in_a_row"')
     clear = needles.found(files_under(service.root / "data"))
     held = person("GET", "/v1/me/access").json()["data"]["attempts"]
-    opened = openable(service.vault.data.path, live_keys(service.root))
+    opened = openable(in_file(service.vault.data).path, live_keys(service.root))
     person("DELETE", "/v1/me").raise_for_status()
 
     assert clear == []
     (one,) = held
     assert [failure["relying_party_id"] for failure in one["content"]["failures"]] == [party.id] * 2
     assert json.loads(opened["attempts", UUID(one["id"])]) == one["content"]
-    assert rows(service.vault.data.path, "SELECT * FROM attempts") == []
+    assert rows(in_file(service.vault.data).path, "SELECT * FROM attempts") == []
 
 
 def test_maintenance_deletes_failures_after_two_days(service: RunningService) -> None:
@@ -176,11 +177,11 @@ def test_maintenance_deletes_failures_after_two_days(service: RunningService) ->
         maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock() + timedelta(days=days))
         for days in (0, 1)
     ]
-    there = rows(service.vault.data.path, "SELECT id FROM attempts")
+    there = rows(in_file(service.vault.data).path, "SELECT id FROM attempts")
     maintenance.delete_expired_counts(service.vault, service.settings, now=service.clock() + timedelta(days=2))
 
     assert (kept[0], len(there)) == (0, 1)
-    assert rows(service.vault.data.path, "SELECT id FROM attempts") == []
+    assert rows(in_file(service.vault.data).path, "SELECT id FROM attempts") == []
 
 
 def test_rights_are_never_throttled(service: RunningService) -> None:

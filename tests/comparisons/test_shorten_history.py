@@ -20,6 +20,7 @@ from app.vault.tables import EndedKind
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.joined_leaves import open_stores, read_leaves
@@ -52,7 +53,7 @@ def sealed_values(service: RunningService) -> Needles:
     needles = Needles()
     for table in ("comparisons", "entries"):
         query = f"SELECT sealed FROM {table} WHERE id IN (SELECT id FROM comparisons)"  # noqa: S608 - fixed names
-        for (value,) in rows(service.vault.data.path, query):
+        for (value,) in rows(in_file(service.vault.data).path, query):
             needles.raw(table, value)
     return needles
 
@@ -97,14 +98,14 @@ def test_the_deleted_bytes_are_in_no_file(service: RunningService) -> None:
     compare_daily(service, party, consent, days=10, each=3)
     party.verify(his["subject_ref"], toy_photo(2)).raise_for_status()
     kept = sealed_values(service)
-    ((count,),) = rows(service.vault.data.path, "SELECT count(*) FROM comparisons")
+    ((count,),) = rows(in_file(service.vault.data).path, "SELECT count(*) FROM comparisons")
     needles = Needles()
     for table in ("comparisons", "entries"):
         query = (
             f"SELECT sealed FROM {table} WHERE subject_id = '{UUID(person.subject_id).hex}'"  # noqa: S608 - fixed names
             " AND id IN (SELECT id FROM comparisons)"
         )
-        for (value,) in rows(service.vault.data.path, query):
+        for (value,) in rows(in_file(service.vault.data).path, query):
             needles.raw(table, value)
     for one in comparisons_of(person):
         needles.id("comparison", one["comparison_id"])
@@ -204,7 +205,7 @@ def test_a_second_deletion_before_the_first_completes_has_its_own_cut(
 
     assert deleted == 2
     assert len(tombstones(service.vault.register, EndedKind.HISTORY)) == 2
-    assert rows(service.vault.data.path, "SELECT history_cuts FROM subjects") == [(2,)]
+    assert rows(in_file(service.vault.data).path, "SELECT history_cuts FROM subjects") == [(2,)]
 
 
 def test_parallel_deletions_count_each_comparison_once(service: RunningService) -> None:
@@ -223,7 +224,7 @@ def test_parallel_deletions_count_each_comparison_once(service: RunningService) 
 
     assert sum(deleted) == 12
     assert comparisons_of(person) == []
-    ((cuts,),) = rows(service.vault.data.path, "SELECT history_cuts FROM subjects")
+    ((cuts,),) = rows(in_file(service.vault.data).path, "SELECT history_cuts FROM subjects")
     assert cuts == len(tombstones(service.vault.register, EndedKind.HISTORY))
 
 
@@ -281,7 +282,7 @@ def test_a_second_restore_repeats_the_deletion_too(root: Path, pool: SharedPool)
     for _ in range(2):
         restore(root, root.with_name("backup"), clock=moved)
     with open_stores(root) as vault:
-        ((count,),) = rows(vault.data.path, "SELECT count(*) FROM comparisons")
+        ((count,),) = rows(in_file(vault.data).path, "SELECT count(*) FROM comparisons")
 
     assert count == 1
 

@@ -58,7 +58,7 @@ def everything(vault: Vault) -> dict[str, list[tuple[Any, ...]]]:
             tables = session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
             for table in tables:
                 rows = session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - the names are our own
-                found[f"{store.path.stem}.{table}"] = sorted(map(tuple, rows), key=repr)
+                found[f"{store.name}.{table}"] = sorted(map(tuple, rows), key=repr)
     # The time of the last batch of the transparency log changes with the clock.
     found["register.log_heads"] = [row[:3] for row in found["register.log_heads"]]
     # The slots of destroyed keys hold zeros.

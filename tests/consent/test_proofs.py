@@ -14,6 +14,7 @@ from app.jobs.maintenance import run_maintenance
 from app.settings import Settings
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 
 PROOFS = "proofs of consent"
@@ -31,7 +32,7 @@ def get_proof(service: RunningService, consent: dict[str, Any]) -> httpx.Respons
 
 
 def count_proofs(service: RunningService) -> int:
-    ((found,),) = rows(service.vault.data.path, "SELECT count(*) FROM consent_proofs")
+    ((found,),) = rows(in_file(service.vault.data).path, "SELECT count(*) FROM consent_proofs")
     return int(found)
 
 
@@ -82,7 +83,7 @@ def test_the_rows_have_no_order_of_time(service: RunningService) -> None:
     person = service.person()
     for name in "ABCDEFGH":
         service.consent(person, service.party(name))
-    with closing(sqlite3.connect(service.vault.data.path)) as connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection:
         digests = [row[0] for row in connection.execute("SELECT digest FROM consent_proofs")]
         with pytest.raises(sqlite3.OperationalError, match="rowid"):
             connection.execute("SELECT rowid FROM consent_proofs")

@@ -21,6 +21,7 @@ from tests.consent.spies import count
 from tests.rest.conftest import slug
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 
 NOW = datetime(2027, 1, 31, 13, 45, tzinfo=UTC)
@@ -43,7 +44,7 @@ def read_end(person: Person) -> str:
 
 
 def read_templates(service: RunningService) -> list[tuple[Any, ...]]:
-    return rows(service.vault.data.path, "SELECT id, grant_id, key_generation, sealed FROM templates")
+    return rows(in_file(service.vault.data).path, "SELECT id, grant_id, key_generation, sealed FROM templates")
 
 
 @given(st.none() | days, days, days, days)
@@ -243,7 +244,7 @@ def test_a_renewal_that_waits_past_the_expiry_is_refused(service: RunningService
 
 
 def _principal(service: RunningService, person: Person) -> Principal:
-    ((token_id,),) = rows(service.vault.data.path, "SELECT id FROM tokens WHERE kind = 'access'")
+    ((token_id,),) = rows(in_file(service.vault.data).path, "SELECT id FROM tokens WHERE kind = 'access'")
     return Principal(Role.PERSON, UUID(person.subject_id), UUID(token_id))
 
 

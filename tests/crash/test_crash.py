@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
 from app.kit.crash_points import operation as named
 from app.kit.crash_points import step
 from tests.architecture.source import modules
@@ -79,14 +79,14 @@ def test_table_has_the_operations_and_no_others() -> None:
     assert list(dict.fromkeys(map(page.asked_in, page.rows()))) == [one.name for one in OPERATIONS]
 
 
-def _write(store: Store) -> None:
+def _write(store: SqliteStore) -> None:
     with store.write() as session:
         session.execute(text("UPDATE relying_parties SET contact = contact || '.'"))
 
 
 def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None:
     """Write once through the store, and once more without it, before the next step."""
-    store = Store(root / observed_state.DATA)
+    store = SqliteStore(root / observed_state.DATA)
     with named("invented"):
         _write(store)
         with closing(sqlite3.connect(store.path)) as connection, connection:
@@ -101,7 +101,7 @@ def _past_the_steps(root: Path, now: datetime, about: Mapping[str, str]) -> None
 
 
 def _in_no_operation(root: Path, now: datetime, about: Mapping[str, str]) -> None:
-    store = Store(root / observed_state.DATA)
+    store = SqliteStore(root / observed_state.DATA)
     _write(store)
     store.close()
 

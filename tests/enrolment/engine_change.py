@@ -17,6 +17,7 @@ from app.transparency.log.entries import LoggedAct
 from tests.support.byte_scan import rows
 from tests.support.launcher import Program
 from tests.support.service_fixture import MovableClock, Party, Person, RunningService, ToyPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import OtherToyEngine, other_toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -115,6 +116,6 @@ def entries_of(person: Person, *acts: LoggedAct) -> list[dict[str, Any]]:
 
 def pending_records(service: RunningService, act: LoggedAct) -> list[dict[str, Any]]:
     """Return the open records of this act that wait for the transparency log."""
-    pending = rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
+    pending = rows(in_file(service.vault.data).path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
     found: list[dict[str, Any]] = [json.loads(record) for (record,) in pending]
     return [one for one in found if one["act"] == act]

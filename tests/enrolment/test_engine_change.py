@@ -16,6 +16,7 @@ from tests.consent.spies import change_row
 from tests.enrolment.engine_change import enrol_subject, entries_of, pending_records, served, supersede
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, enrol
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -37,7 +38,7 @@ def service(root: Path, clock: MovableClock) -> Iterator[RunningService]:
 
 def engine_rows(service: RunningService) -> dict[str, tuple[str | None, str | None]]:
     query = "SELECT engine_id, in_force_until, templates_end_on FROM engines"
-    return {engine: (until, end) for engine, until, end in rows(service.vault.data.path, query)}
+    return {engine: (until, end) for engine, until, end in rows(in_file(service.vault.data).path, query)}
 
 
 def test_templates_of_the_superseded_engine_are_never_compared_and_subjects_enrol_again(
@@ -131,7 +132,10 @@ def test_templates_end_on_the_day_with_photos_and_keys_and_consents_stay_in_forc
     for days in (89, 1):
         service.clock.advance(days=days)
         done = run_maintenance(service.vault, settings=service.settings, now=service.clock())
-        left = [rows(service.vault.data.path, f"SELECT count(*) FROM {one}")[0][0] for one in ("templates", "photos")]  # noqa: S608 - names of our own
+        left = [
+            rows(in_file(service.vault.data).path, f"SELECT count(*) FROM {one}")[0][0]  # noqa: S608 - names of our own
+            for one in ("templates", "photos")
+        ]
         found.append((done.templates_ended, *left))
     (ended,) = entries_of(enrolled.person, LoggedAct.TEMPLATE_ENDED)
     after = service.living_keys(*ids)
@@ -172,7 +176,7 @@ def test_templates_end_page_by_page_and_an_interrupted_run_continues(
     monkeypatch.setattr(expiry, "append_open_entry", fail_second_call)
     with pytest.raises(RuntimeError):
         expiry.end_superseded_templates(service.vault, now=service.clock())
-    left = rows(service.vault.data.path, "SELECT count(*) FROM templates")
+    left = rows(in_file(service.vault.data).path, "SELECT count(*) FROM templates")
     ended = expiry.end_superseded_templates(service.vault, now=service.clock())
 
     assert (left, ended) == ([(2,)], 2)
@@ -194,7 +198,7 @@ def test_a_subject_under_erasure_gets_no_further_entry(service: RunningService) 
 
 def test_no_template_of_an_engine_that_never_was_in_force_can_be_inserted(service: RunningService) -> None:
     enrolled = enrol_subject(service, keep_photos=False)
-    columns = [row[1] for row in rows(service.vault.data.path, "PRAGMA table_info(templates)")]
+    columns = [row[1] for row in rows(in_file(service.vault.data).path, "PRAGMA table_info(templates)")]
     copied = ", ".join({"id": ":id", "weights_sha256": ":weights", "engine_id": ":engine"}.get(c, c) for c in columns)
     statement = f"INSERT OR REPLACE INTO templates SELECT {copied} FROM templates WHERE grant_id = :grant"  # noqa: S608 - names of the schema
     values = {"id": "f" * 32, "grant": UUID(enrolled.consent_id).hex}

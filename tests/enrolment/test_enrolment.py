@@ -11,6 +11,7 @@ from app.faces.permit import Purpose
 from tests.consent.spies import count, everything
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService, enrol
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 
 PATH = "/v1/me/enrolments"
@@ -59,7 +60,7 @@ def test_each_of_several_consents_gets_its_own_template(service: RunningService)
     assert listed["enrolment_id"] == body["enrolment_id"]
     assert sorted(one["consent_id"] for one in listed["templates"]) == sorted(ids)
     assert listed["photo_ids"] == []
-    sealed = rows(service.vault.data.path, "SELECT DISTINCT sealed FROM templates")
+    sealed = rows(in_file(service.vault.data).path, "SELECT DISTINCT sealed FROM templates")
     assert len(sealed) == 3, "each is sealed under its own key"
     assert [decision(doors[0], consents[0], 1), decision(doors[1], consents[2], 1)] == ["match", "match"]
     person("DELETE", f"/v1/me/consents/{ids[0]}")

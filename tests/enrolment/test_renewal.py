@@ -32,6 +32,7 @@ from tests.enrolment.engine_change import (
 )
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
@@ -46,7 +47,9 @@ def service(root: Path) -> Iterator[RunningService]:
 
 
 def template_engines(service: RunningService) -> list[str]:
-    return [row[0] for row in rows(service.vault.data.path, "SELECT engine_id FROM templates ORDER BY engine_id")]
+    return [
+        row[0] for row in rows(in_file(service.vault.data).path, "SELECT engine_id FROM templates ORDER BY engine_id")
+    ]
 
 
 def record_permits(pool: ToyPool) -> list[Permit]:
@@ -344,7 +347,9 @@ def test_a_change_while_the_engine_works_prevents_the_renewal(
 
     assert run_renewal(service, pool=pool) == renewal.RenewalCounts(left=1)
     assert OTHER.id not in template_engines(service)
-    assert rows(service.vault.data.path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [(0,)]
+    assert rows(in_file(service.vault.data).path, "SELECT count(*) FROM templates WHERE not_renewable_by NOT NULL") == [
+        (0,)
+    ]
     if change is not erase:
         assert entries_of(enrolled.person, LoggedAct.TEMPLATE_RENEWED, LoggedAct.TEMPLATE_NOT_RENEWED) == []
 

@@ -15,6 +15,7 @@ from tests.faults.running_service import FaultyProgram, served
 from tests.faults.scenario import Scenario, statuses
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import MovableClock, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
@@ -67,7 +68,7 @@ def test_withdrawal_dated_before_its_consent_counts(service: RunningService) -> 
     ended = person("DELETE", f"/v1/me/consents/{consent['consent_id']}").json()
     swept(service)
     again = service.consent(person, party)
-    positions = rows(service.vault.data.path, "SELECT position FROM consent_events ORDER BY position")
+    positions = rows(in_file(service.vault.data).path, "SELECT position FROM consent_events ORDER BY position")
 
     assert while_given == 200, "a clock that was wrong does not take a consent away"
     assert ended["state"] == "withdrawn"
@@ -87,7 +88,7 @@ def test_every_request_is_answered_while_the_clock_jumps(root: Path, pool: Share
         seen = {**statuses(scenario.reads()), **statuses(scenario.writes())}
         swept(service)
         token = scenario.people["reader"]("GET", "/v1/me/tokens").status_code
-        erasure = rows(service.vault.data.path, "SELECT step FROM erasures")
+        erasure = rows(in_file(service.vault.data).path, "SELECT step FROM erasures")
 
     assert set(seen.values()) <= {200, 201, 204}
     assert (token, erasure) == (200, [("completed",)])
@@ -102,7 +103,7 @@ def test_proof_is_deleted_early_by_no_more_than_the_clock_was_wrong(root: Path, 
         for days_shown in (10, 11):
             service.clock.moved = timedelta(days=days_shown)
             swept(service)
-            left.append(rows(service.vault.data.path, "SELECT count(*) FROM consent_proofs")[0][0])
+            left.append(rows(in_file(service.vault.data).path, "SELECT count(*) FROM consent_proofs")[0][0])
 
     assert left == [1, 0]
 

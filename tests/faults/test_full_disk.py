@@ -12,6 +12,7 @@ from tests.crash import log_files
 from tests.faults.disks import fill, full, small_disk
 from tests.faults.scenario import ENDINGS, STORAGE, Scenario, contents, outcomes, sound, statuses, unused_keys
 from tests.support.service_fixture import Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -41,10 +42,10 @@ def test_full_disk_is_reported_and_only_endings_are_written(root: Path, pool: Sh
         writes, reads, files = scenario.writes(), scenario.reads(), names(service)
         service.vault.checkpoint_all()
         giving = {name: ask for name, ask in writes.items() if name not in ENDINGS}
-        before = contents(service.vault.data.path)
+        before = contents(in_file(service.vault.data).path)
         with full(root / store):
             answered, seen = outcomes(giving), statuses(reads)
-            during = contents(service.vault.data.path)
+            during = contents(in_file(service.vault.data).path)
             ended = statuses({name: ask for name, ask in writes.items() if name in ENDINGS})
         run_maintenance(service.vault, settings=service.settings, now=service.clock())
         idle, left, whole = unused_keys(root), names(service), sound(root) and not log_files.found_in(root, ())
@@ -106,7 +107,7 @@ def test_end_without_ballast_on_a_full_disk_is_finished_with_room(root: Path, po
         service.vault.checkpoint_all()
         # Another program took the space.
         with full(root / "data") as filler:
-            service.vault.data.ballast.release()
+            in_file(service.vault.data).ballast.release()
             fill(filler)
             answer, refusal = writes["withdraw"](), scenario.verify("withdraw")
         run_maintenance(service.vault, settings=service.settings, now=service.clock())

@@ -14,7 +14,7 @@ from sqlalchemy import LargeBinary, bindparam, func, insert, literal_column, sel
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
 from app.db.types import UtcDateTime, value_enum
 
 pytestmark = pytest.mark.service
@@ -57,15 +57,15 @@ def count(session: Session) -> int:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "mien.db", busy_s=0.5)
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "mien.db", busy_s=0.5)
     Base.metadata.create_all(opened.writer)
     yield opened
     opened.close()
 
 
 @pytest.mark.parametrize("mood", [Mood.GOOD, None])
-def test_values_are_read_back_unchanged(store: Store, mood: Mood | None) -> None:
+def test_values_are_read_back_unchanged(store: SqliteStore, mood: Mood | None) -> None:
     one = thing(mood)
     with store.write() as session:
         add(session, one)
@@ -80,7 +80,7 @@ def test_values_are_read_back_unchanged(store: Store, mood: Mood | None) -> None
     assert (good, nothing) == (1 if mood else 0, None)
 
 
-def test_block_that_raises_leaves_no_row_and_no_transaction(store: Store) -> None:
+def test_block_that_raises_leaves_no_row_and_no_transaction(store: SqliteStore) -> None:
     with suppress(ZeroDivisionError), store.write() as session:
         add(session, thing())
         raise ZeroDivisionError
@@ -91,7 +91,7 @@ def test_block_that_raises_leaves_no_row_and_no_transaction(store: Store) -> Non
     assert (left, open_then, store.open_transactions()) == (0, 1, 0)
 
 
-def test_refused_statement_raises_the_error_of_sqlalchemy(store: Store) -> None:
+def test_refused_statement_raises_the_error_of_sqlalchemy(store: SqliteStore) -> None:
     one = thing()
     with store.write() as session:
         add(session, one)
@@ -101,12 +101,12 @@ def test_refused_statement_raises_the_error_of_sqlalchemy(store: Store) -> None:
         add(session, thing())
 
 
-def test_missing_value_is_an_error(store: Store) -> None:
+def test_missing_value_is_an_error(store: SqliteStore) -> None:
     with pytest.raises(StatementError, match="thing_id"), store.read() as session:
         session.connection().execute(BY_ID)
 
 
-def test_session_and_its_connection_share_a_transaction(store: Store) -> None:
+def test_session_and_its_connection_share_a_transaction(store: SqliteStore) -> None:
     with suppress(ZeroDivisionError), store.write() as session:
         add(session, thing())
         seen = session.scalar(COUNT)
@@ -117,7 +117,7 @@ def test_session_and_its_connection_share_a_transaction(store: Store) -> None:
     assert (seen, left) == (1, 0)
 
 
-def test_commit_that_fails_is_rolled_back(store: Store) -> None:
+def test_commit_that_fails_is_rolled_back(store: SqliteStore) -> None:
     """The same connection is used again: a transaction left open on it would make the next BEGIN fail."""
     with store.write() as session:
         session.execute(text("CREATE TABLE child (of INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"))
@@ -137,7 +137,7 @@ def test_commit_that_fails_is_rolled_back(store: Store) -> None:
     assert (left, store.open_transactions()) == (0, 0)
 
 
-def test_short_wait_of_one_writer_does_not_change_others(store: Store) -> None:
+def test_short_wait_of_one_writer_does_not_change_others(store: SqliteStore) -> None:
     def waited(wait_s: float | None) -> float:
         began = time.monotonic()
         with pytest.raises(OperationalError, match="locked"), store.write(wait_s=wait_s):
@@ -150,7 +150,7 @@ def test_short_wait_of_one_writer_does_not_change_others(store: Store) -> None:
     assert short < 0.4 < usual
 
 
-def test_writer_with_a_short_wait_commits(store: Store) -> None:
+def test_writer_with_a_short_wait_commits(store: SqliteStore) -> None:
     with store.write(wait_s=0.05) as session:
         add(session, thing())
         during = session.scalar(text("PRAGMA busy_timeout"))
@@ -161,7 +161,7 @@ def test_writer_with_a_short_wait_commits(store: Store) -> None:
     assert (found, during, after) == (1, 50, 500)
 
 
-def test_short_wait_that_ends_is_no_storage_fault(store: Store) -> None:
+def test_short_wait_that_ends_is_no_storage_fault(store: SqliteStore) -> None:
     store.fault_log.enabled = True
     with store.write():
         with pytest.raises(OperationalError), store.write(wait_s=0.05):
@@ -175,7 +175,7 @@ def test_short_wait_that_ends_is_no_storage_fault(store: Store) -> None:
 
 
 def test_failed_statement_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path / "kit.db")
+    store = SqliteStore(tmp_path / "kit.db")
     noted: list[BaseException | None] = []
     monkeypatch.setattr(store.fault_log, "report_fault", noted.append)
     with store.read() as session, pytest.raises(OperationalError, match="no such table"):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
 from app.db.types import UtcDateTime
 from tests.support.byte_scan import Needles, files_under
 
@@ -24,8 +24,8 @@ PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data" / "mien.db", busy_s=0.2)
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "data" / "mien.db", busy_s=0.2)
     with opened.write() as session:
         session.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT)"))
     yield opened
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.mark.parametrize("name", ["reader", "writer"])
-def test_every_connection_has_every_pragma(store: Store, name: str) -> None:
+def test_every_connection_has_every_pragma(store: SqliteStore, name: str) -> None:
     engine: Engine = getattr(store, name)
     with ExitStack() as stack:
         open_at_once = [stack.enter_context(closing(engine.raw_connection())) for _ in range(12)]
@@ -45,7 +45,7 @@ def test_every_connection_has_every_pragma(store: Store, name: str) -> None:
     assert found == [PRAGMAS] * 12
 
 
-def test_reader_cannot_write(store: Store) -> None:
+def test_reader_cannot_write(store: SqliteStore) -> None:
     with pytest.raises(OperationalError, match="readonly"), store.read() as session:
         session.execute(text("INSERT INTO things VALUES (1, 'x')"))
     with store.write() as session:
@@ -56,7 +56,7 @@ def test_reader_cannot_write(store: Store) -> None:
     assert found == 1
 
 
-def test_write_that_raises_is_rolled_back(store: Store) -> None:
+def test_write_that_raises_is_rolled_back(store: SqliteStore) -> None:
     with suppress(ZeroDivisionError), store.write() as session:
         session.execute(text("INSERT INTO things VALUES (1, 'x')"))
         raise ZeroDivisionError
@@ -67,7 +67,7 @@ def test_write_that_raises_is_rolled_back(store: Store) -> None:
     assert store.open_transactions() == 0
 
 
-def test_read_sees_one_moment(store: Store) -> None:
+def test_read_sees_one_moment(store: SqliteStore) -> None:
     with store.read() as session:
         before = session.scalar(text("SELECT count(*) FROM things"))
         with store.write() as writer:
@@ -79,12 +79,12 @@ def test_read_sees_one_moment(store: Store) -> None:
     assert (before, during, after) == (0, 0, 1)
 
 
-def test_second_writer_waits_and_then_fails(store: Store) -> None:
+def test_second_writer_waits_and_then_fails(store: SqliteStore) -> None:
     with store.write(), pytest.raises(OperationalError, match="locked"), store.write():
         pass
 
 
-def test_checkpoint_returns_whether_deleted_bytes_are_gone(store: Store, tmp_path: Path) -> None:
+def test_checkpoint_returns_whether_deleted_bytes_are_gone(store: SqliteStore, tmp_path: Path) -> None:
     name = "something to be forgotten"
     needles = Needles().text("name", name)
     with store.write() as session:
@@ -103,7 +103,7 @@ def test_checkpoint_returns_whether_deleted_bytes_are_gone(store: Store, tmp_pat
     assert (free, left) == (True, [])
 
 
-def test_checkpoint_that_the_system_refuses_returns_false(store: Store) -> None:
+def test_checkpoint_that_the_system_refuses_returns_false(store: SqliteStore) -> None:
     """A PRAGMA on the raw connection fails with the driver's own error, which no handler of ours knows."""
     with store.write() as session:
         session.execute(text("INSERT INTO things VALUES (1, 'x')"))
@@ -120,7 +120,7 @@ def test_checkpoint_that_the_system_refuses_returns_false(store: Store) -> None:
 def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     """Also in a directory that an operator made for everybody to look into."""
     (tmp_path / "open").mkdir(mode=0o755)
-    made, given_to_us = Store(tmp_path / "new" / "mien.db"), Store(tmp_path / "open" / "mien.db")
+    made, given_to_us = SqliteStore(tmp_path / "new" / "mien.db"), SqliteStore(tmp_path / "open" / "mien.db")
     for store in (made, given_to_us):
         with store.write() as session:
             session.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY)"))

@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.db.sqlite.connections import unlimited_reads
 from app.db.sqlite.fault_log import FaultLog
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
+from app.db.store import unlimited_reads
 
 pytestmark = pytest.mark.service
 
@@ -24,15 +24,15 @@ BUSY_S = 3.0
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data" / "mien.db", busy_s=BUSY_S)
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "data" / "mien.db", busy_s=BUSY_S)
     with opened.write() as session:
         session.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT)"))
     yield opened
     opened.close()
 
 
-def test_long_read_is_interrupted_before_a_checkpoint_gives_up(store: Store) -> None:
+def test_long_read_is_interrupted_before_a_checkpoint_gives_up(store: SqliteStore) -> None:
     began = time.monotonic()
     with pytest.raises(OperationalError, match="interrupted"), store.read() as session:
         session.scalar(LONG, {"most": HOURS})
@@ -43,7 +43,7 @@ def test_long_read_is_interrupted_before_a_checkpoint_gives_up(store: Store) -> 
     assert store.open_transactions() == 0
 
 
-def test_statement_late_in_a_long_read_transaction_is_refused(store: Store) -> None:
+def test_statement_late_in_a_long_read_transaction_is_refused(store: SqliteStore) -> None:
     with store.read() as session:
         time.sleep(store.max_read_s + 0.05)
         with pytest.raises(OperationalError, match="interrupted"):
@@ -54,7 +54,7 @@ def test_statement_late_in_a_long_read_transaction_is_refused(store: Store) -> N
     assert again == 1, "the next transaction has its own time"
 
 
-def test_checkpoint_outlasts_a_long_read(store: Store) -> None:
+def test_checkpoint_outlasts_a_long_read(store: SqliteStore) -> None:
     reading, failed = threading.Event(), []
 
     def read_slowly() -> None:
@@ -79,7 +79,7 @@ def test_checkpoint_outlasts_a_long_read(store: Store) -> None:
 
 
 def test_unlimited_reads_are_not_interrupted(tmp_path: Path) -> None:
-    store = Store(tmp_path / "mien.db", busy_s=0.1)
+    store = SqliteStore(tmp_path / "mien.db", busy_s=0.1)
     with unlimited_reads(), store.read() as session:
         time.sleep(store.max_read_s + 0.05)
         found = session.scalar(text("SELECT 1"))
@@ -88,7 +88,7 @@ def test_unlimited_reads_are_not_interrupted(tmp_path: Path) -> None:
     assert found == 1
 
 
-def test_simultaneous_checkpoints_all_succeed(store: Store) -> None:
+def test_simultaneous_checkpoints_all_succeed(store: SqliteStore) -> None:
     """SQLite refuses the second of two checkpoints at once, which would count as blocked."""
     done: list[bool] = []
 
@@ -107,7 +107,7 @@ def test_simultaneous_checkpoints_all_succeed(store: Store) -> None:
     assert done == [True] * 40
 
 
-def test_checkpoint_waits_for_another_program(store: Store) -> None:
+def test_checkpoint_waits_for_another_program(store: SqliteStore) -> None:
     """Another program empties the same log without a pause."""
     stop = threading.Event()
 
@@ -129,7 +129,7 @@ def test_checkpoint_waits_for_another_program(store: Store) -> None:
     assert done == [True] * 30
 
 
-def test_checkpoint_gives_up_after_the_busy_time(store: Store) -> None:
+def test_checkpoint_gives_up_after_the_busy_time(store: SqliteStore) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM things").fetchall()

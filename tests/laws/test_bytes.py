@@ -28,6 +28,7 @@ from tests.support.byte_scan import (
     template_vectors,
 )
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -106,7 +107,7 @@ def enrol_and_compare(service: RunningService, engine: Engine) -> EnrolledPerson
     assert [one.json()["decision"] for one in compared] == ["match", "match"]
     (enrolment,) = person("GET", "/v1/me/enrolments").json()["items"]
     kept = [person("GET", f"/v1/me/photos/{photo_id}").content for photo_id in enrolment["photo_ids"]]
-    opened = openable(service.vault.data.path, live_keys(service.root))
+    opened = openable(in_file(service.vault.data).path, live_keys(service.root))
     (vector,) = template_vectors(opened)
 
     hidden = Needles().text("name", NAME).text("token", person.token).text("recovery code", person.recovery_code)
@@ -227,7 +228,7 @@ def test_after_erasure_no_byte_is_left_anywhere(
 def test_withdrawal_deletes_every_byte_of_its_grant(service: RunningService, engine: Engine) -> None:
     story = enrol_and_compare(service, engine)
     keys = [key for key in live_keys(service.root) if key.owner == UUID(story.verification_id)]
-    sealed = rows(service.vault.data.path, "SELECT id, sealed FROM templates")
+    sealed = rows(in_file(service.vault.data).path, "SELECT id, sealed FROM templates")
     gone = Needles().raw("wrapped key", *(key.wrapped for key in keys)).raw("sealed", *(row[1] for row in sealed))
     gone.id("template id", sealed[0][0])
     assert len(gone.found(service.files())) >= 3
@@ -245,19 +246,19 @@ def test_withdrawal_keeps_the_data_of_the_other_grant(service: RunningService, e
 
     story.person("DELETE", f"/v1/me/consents/{story.renewal_id}")
     photos = [story.person("GET", f"/v1/me/photos/{one}").status_code for one in photo_ids]
-    kept = rows(service.vault.data.path, "SELECT id FROM templates")
+    kept = rows(in_file(service.vault.data).path, "SELECT id FROM templates")
     story.person("DELETE", f"/v1/me/consents/{story.verification_id}")
-    gone = rows(service.vault.data.path, "SELECT id FROM templates")
+    gone = rows(in_file(service.vault.data).path, "SELECT id FROM templates")
 
     assert photos == [404, 404]
-    assert not rows(service.vault.data.path, "SELECT id FROM photos")
+    assert not rows(in_file(service.vault.data).path, "SELECT id FROM photos")
     assert (len(kept), len(gone)) == (1, 0)
 
 
 def test_withdrawal_deletes_photos_that_have_no_template_to_renew(service: RunningService, engine: Engine) -> None:
     story = enrol_and_compare(service, engine)
     photo_ids = story.person("GET", "/v1/me/enrolments").json()["items"][0]["photo_ids"]
-    sealed = [row[0] for row in rows(service.vault.data.path, "SELECT sealed FROM photos")]
+    sealed = [row[0] for row in rows(in_file(service.vault.data).path, "SELECT sealed FROM photos")]
     gone = Needles()
     for index, one in enumerate(sealed):
         gone.photo(f"sealed {index}", one)
@@ -272,7 +273,7 @@ def test_withdrawal_deletes_photos_that_have_no_template_to_renew(service: Runni
 def test_deleting_an_enrolment_deletes_its_bytes_and_keys(service: RunningService, engine: Engine) -> None:
     story = enrol_and_compare(service, engine)
     query = "SELECT sealed FROM templates UNION ALL SELECT sealed FROM photos"
-    sealed = [row[0] for row in rows(service.vault.data.path, query)]
+    sealed = [row[0] for row in rows(in_file(service.vault.data).path, query)]
     keys = [key.wrapped for key in live_keys(service.root) if key.owner != UUID(story.person.subject_id)]
     gone = Needles().id("enrolment", story.enrolment_id).raw("wrapped key", *keys)
     for index, one in enumerate(sealed):

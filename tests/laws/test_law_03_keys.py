@@ -19,6 +19,7 @@ from app.subjects import service as subjects
 from app.vault.open import open_vault
 from tests.support.byte_scan import Needles, copied_data, files_under, live_keys, openable, rows, slots
 from tests.support.service_fixture import Party, Person, RunningService, enrol, settings_for, skip_fsync
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 
 SUBJECT_TABLES = {"subjects", "consent_events", "entries", "receipts"}
@@ -107,7 +108,7 @@ def test_no_replaced_template_opens_in_an_old_copy(service: RunningService, tmp_
 
     assert again.status_code == 201
     assert {table for table, _ in openable(old, keys)} == SUBJECT_TABLES
-    assert {"templates", "photos"} <= {table for table, _ in openable(service.vault.data.path, keys)}
+    assert {"templates", "photos"} <= {table for table, _ in openable(in_file(service.vault.data).path, keys)}
     assert not Needles().raw("key", *before).found(service.files())
 
 
@@ -119,7 +120,7 @@ def test_photos_that_a_new_enrolment_does_not_keep_open_in_no_old_copy(service: 
     opened = {table for table, _ in openable(old, live_keys(service.root, old))}
 
     assert opened == SUBJECT_TABLES
-    assert not rows(service.vault.data.path, "SELECT id FROM photos")
+    assert not rows(in_file(service.vault.data).path, "SELECT id FROM photos")
 
 
 def test_no_row_of_a_deleted_enrolment_opens_in_an_old_copy_and_enrolling_again_works(
@@ -142,8 +143,8 @@ def test_each_grant_and_each_person_has_a_key_of_its_own(service: RunningService
     for face in (1, 2):
         enrol_with_photos(service, face, party)
     owners = {key.owner for key in live_keys(service.root)}
-    grants = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM grants")}
-    people = {UUID(row[0]) for row in rows(service.vault.data.path, "SELECT id FROM subjects")}
+    grants = {UUID(row[0]) for row in rows(in_file(service.vault.data).path, "SELECT id FROM grants")}
+    people = {UUID(row[0]) for row in rows(in_file(service.vault.data).path, "SELECT id FROM subjects")}
 
     assert owners == grants | people
     assert len(grants) == 4
@@ -184,12 +185,12 @@ def test_no_page_of_the_stores_keeps_a_copy_of_erased_rows(root: Path, monkeypat
 def test_an_erasure_rebuilds_the_data_store(service: RunningService, tmp_path: Path) -> None:
     """Copies of moved rows are left by chance only, but without a rebuild the pages of the photos always are."""
     person, _ = enrol_with_photos(service, 1, service.party())
-    before = service.vault.data.path.stat().st_size
+    before = in_file(service.vault.data).path.stat().st_size
     assert person("DELETE", "/v1/me").json()["status"] == "completed"
-    with closing(sqlite3.connect(service.vault.data.path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path, isolation_level=None)) as connection:
         connection.execute("VACUUM INTO ?", (str(tmp_path / "rebuilt.db"),))
 
-    assert service.vault.data.path.stat().st_size == (tmp_path / "rebuilt.db").stat().st_size < before
+    assert in_file(service.vault.data).path.stat().st_size == (tmp_path / "rebuilt.db").stat().st_size < before
 
 
 @pytest.mark.service

@@ -19,6 +19,7 @@ from app.vault.register import Owner
 from app.verification import service as verify
 from tests.support.byte_scan import rows, slots
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, copied, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -97,7 +98,7 @@ STEPS = (before_the_engine, after_the_engine, before_the_decision)
 def lines(service: RunningService, person: Person) -> int:
     """Count the person's comparisons in the database."""
     query = "SELECT id FROM comparisons WHERE subject_id = ?"
-    return len(rows(service.vault.data.path, query, UUID(person.subject_id).hex))
+    return len(rows(in_file(service.vault.data).path, query, UUID(person.subject_id).hex))
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +242,7 @@ def test_an_enrolment_is_refused_when_its_consent_ends_meanwhile(
 
     assert answer.status_code in {401, 403}, answer.text
     query = "SELECT id FROM templates WHERE subject_id = ?"
-    assert not rows(service.vault.data.path, query, UUID(person.subject_id).hex)
+    assert not rows(in_file(service.vault.data).path, query, UUID(person.subject_id).hex)
     owners = {digest for digest, _, _ in slots(service.root)}
     mine = Owner.grant(UUID(consent["consent_id"])).digest
     assert (mine in owners) == (ending is expired), "no key is issued to what ended"

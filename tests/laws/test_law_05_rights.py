@@ -27,6 +27,7 @@ from tests.comparisons.failures import unhindered
 from tests.support import toy_engine
 from tests.support.byte_scan import SEALED, rows
 from tests.support.service_fixture import WORKERS, Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
 
@@ -62,7 +63,7 @@ def test_column_without_a_kind_is_found() -> None:
 
 def test_every_database_has_the_tables_that_are_classified_and_no_other(service: RunningService) -> None:
     """A table that only a migration makes would be missing in the data map."""
-    paths = {"mien": service.vault.data.path, "register": service.vault.register.store.path}
+    paths = {"mien": in_file(service.vault.data).path, "register": in_file(service.vault.register.store).path}
     for store, path in paths.items():
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         there = {row[0] for row in rows(path, query)} - {"alembic_version"}
@@ -89,8 +90,8 @@ def held(service: RunningService) -> dict[tuple[str, str], list[object]]:
     kinds = {Kind.PERSONAL, Kind.BIOMETRIC, Kind.CREDENTIAL}
     found: dict[tuple[str, str], list[object]] = {}
     for path, metadata in (
-        (service.vault.data.path, Row.metadata),
-        (service.vault.register.store.path, RegisterRow.metadata),
+        (in_file(service.vault.data).path, Row.metadata),
+        (in_file(service.vault.register.store).path, RegisterRow.metadata),
     ):
         for table in metadata.sorted_tables:
             for column in table.columns:

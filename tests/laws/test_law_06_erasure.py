@@ -16,10 +16,11 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.jobs.maintenance import run_maintenance
 from tests.support.byte_scan import Needles, rows, slots
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.support.waiting import wait_until
@@ -131,11 +132,11 @@ class Reader(AbstractFailure):
 
 
 def data_is_read(service: RunningService) -> AbstractFailure:
-    return Reader(service.vault.data.path)
+    return Reader(in_file(service.vault.data).path)
 
 
 def register_is_read(service: RunningService) -> AbstractFailure:
-    return Reader(service.vault.register.store.path)
+    return Reader(in_file(service.vault.register.store).path)
 
 
 FAILURES = (
@@ -169,7 +170,7 @@ def broken(service: RunningService, failing: Failing) -> Iterator[AbstractFailur
 def statuses(service: RunningService) -> list[tuple[str, str | None]]:
     """Read the state and the day of completion of every erasure from the database."""
     query = "SELECT CASE step WHEN 'completed' THEN step ELSE 'in_progress' END, completed_on FROM erasures"
-    return [(row[0], row[1]) for row in rows(service.vault.data.path, query)]
+    return [(row[0], row[1]) for row in rows(in_file(service.vault.data).path, query)]
 
 
 def held_up(service: RunningService, failing: Failing) -> tuple[Person, Party, str, httpx.Response]:
@@ -306,10 +307,10 @@ def test_completed_erasure_keeps_its_listed_data_and_no_more(service: RunningSer
     person, _, _ = service.enrolled(face=1)
     erasure = person("DELETE", "/v1/me").json()
     stones = rows(
-        service.vault.register.store.path,
+        in_file(service.vault.register.store).path,
         "SELECT kind, ended_as, length(digest) FROM tombstones WHERE kind != 'rows_without_code'",
     )
-    kept = rows(service.vault.data.path, "SELECT id, subject_id, step, held, requested_on FROM erasures")
+    kept = rows(in_file(service.vault.data).path, "SELECT id, subject_id, step, held, requested_on FROM erasures")
 
     assert sorted(stones) == [
         ("grant", "erased", 32),
@@ -323,7 +324,7 @@ def test_completed_erasure_keeps_its_listed_data_and_no_more(service: RunningSer
 def everything_of(service: RunningService, person: Person) -> dict[str, list[tuple[object, ...]]]:
     """Read every row with the person's id from the database file."""
     found = {}
-    path = service.vault.data.path
+    path = in_file(service.vault.data).path
     for (table,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'"):
         columns = [row[1] for row in rows(path, f"PRAGMA table_info({table})")]
         owner = "id" if table == "subjects" else "subject_id" if "subject_id" in columns else None

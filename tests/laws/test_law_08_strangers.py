@@ -9,6 +9,7 @@ from app.faces.workers import pipeline
 from app.faces.workers.messages import Measurement
 from tests.support.byte_scan import Needles, Place, files_under, live_keys, openable, private_tmp, rows
 from tests.support.service_fixture import RunningService, enrol
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -33,7 +34,7 @@ def tables(service: RunningService) -> dict[str, int]:
     """Count the rows of every table of both databases."""
     return {
         f"{path.stem}.{name}": rows(path, f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608 - names from the schema
-        for path in (service.vault.data.path, service.vault.register.store.path)
+        for path in (in_file(service.vault.data).path, in_file(service.vault.register.store).path)
         for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     }
 
@@ -48,7 +49,7 @@ def test_a_strangers_probe_leaves_a_comparison_and_nothing_of_the_face(
         answer = party.verify(given["subject_ref"], stranger)
     after = tables(service)
     output = capfdbinary.readouterr()
-    opened = openable(service.vault.data.path, live_keys(service.root))
+    opened = openable(in_file(service.vault.data).path, live_keys(service.root))
     (line,) = [plain for (table, _), plain in opened.items() if table == "comparisons"]
     places: list[Place] = [
         *service.files(),
@@ -79,7 +80,7 @@ def test_search_would_find_a_probe_that_was_kept(service: RunningService) -> Non
     given = service.consent(person, party)
     service.consent(person, None, "template_renewal")
     enrol(person, [given["consent_id"]], [photo], keep_photos="true")
-    opened = openable(service.vault.data.path, live_keys(service.root))
+    opened = openable(in_file(service.vault.data).path, live_keys(service.root))
     found = needles_of(photo).found((table, plain) for (table, _), plain in opened.items())
 
     assert set(found) >= {"probe encoded anew in photos", "features in templates"}

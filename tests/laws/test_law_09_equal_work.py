@@ -28,7 +28,7 @@ def counted_steps(vault: Vault) -> Iterator[dict[str, int]]:
     """Count the steps of SQLite's virtual machine in the block, by store and kind of connection."""
     steps: dict[str, int] = {}
     engines = {
-        f"{store.path.stem} {kind}": getattr(store, kind)
+        f"{store.name} {kind}": getattr(store, kind)
         for store in (vault.data, vault.register.store)
         for kind in ("reader", "writer")
     }

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Person, RunningService
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 
 PEOPLE = {"the same": toy_photo(1, variant=3), "another": toy_photo(2)}
@@ -37,7 +38,7 @@ def test_concurrent_comparisons_are_all_listed_and_numbered_without_a_gap(servic
     party.verify(others["subject_ref"], toy_photo(2))
     decided = [answer.json()["comparison_id"] for answer in answers if answer.status_code == 200]
     query = "SELECT position FROM comparisons GROUP BY subject_id, position HAVING subject_id = ? ORDER BY position"
-    positions = [row[0] for row in rows(service.vault.data.path, query, person.subject_id.replace("-", ""))]
+    positions = [row[0] for row in rows(in_file(service.vault.data).path, query, person.subject_id.replace("-", ""))]
     seen = lines(person)
 
     assert {answer.status_code for answer in answers} <= {200, 503}

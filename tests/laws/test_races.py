@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from app.consent import service as consent
 from app.consent.errors import NoSuchConsentError
-from app.db.sqlite.store import Store
+from app.db.store import Store
 from app.enrolment import service as enrolment
 from app.faces.flaws import Flaw
 from app.faces.permit import Permit, Purpose
@@ -39,6 +39,7 @@ from tests.comparisons.failures import unhindered
 from tests.support.byte_scan import rows
 from tests.support.changed_schema import accept_any_schema
 from tests.support.service_fixture import RunningService
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -139,7 +140,7 @@ ENDINGS: Sequence[Ending] = (withdraw, withdraw, withdraw, erase_subject, restri
 
 def record_order(store: Store) -> None:
     accept_any_schema(store)
-    with closing(sqlite3.connect(store.path)) as connection:
+    with closing(sqlite3.connect(in_file(store).path)) as connection:
         connection.executescript(ORDER_TRIGGERS)
 
 
@@ -192,7 +193,7 @@ def test_no_decision_commits_after_the_end_of_its_consent(service: RunningServic
     with ThreadPoolExecutor(AT_ONCE) as executor:
         decided = [one for one in executor.map(run_race, enrolled) if one is not None]
     commits = rows(
-        service.vault.data.path, "SELECT number, kind, subject, comparison FROM commit_order ORDER BY number"
+        in_file(service.vault.data).path, "SELECT number, kind, subject, comparison FROM commit_order ORDER BY number"
     )
     ended: set[str] = set()
     late = []
@@ -257,7 +258,9 @@ def test_a_late_decision_would_be_found(service: RunningService) -> None:
                 ("0" * 32, UUID(person.subject_id).hex),
             )
 
-    assert [row[0] for row in rows(service.vault.data.path, "SELECT kind FROM commit_order ORDER BY number")] == [
+    assert [
+        row[0] for row in rows(in_file(service.vault.data).path, "SELECT kind FROM commit_order ORDER BY number")
+    ] == [
         "ended",
         "decided",
     ]
@@ -282,7 +285,7 @@ def test_parallel_erasures_of_one_person_make_one_erasure(service: RunningServic
 
     assert outcome.pop(None) == AT_ONCE - 1
     assert list(outcome.values()) == [1]
-    assert [row[0] for row in rows(service.vault.data.path, "SELECT step FROM erasures")] == ["completed"]
+    assert [row[0] for row in rows(in_file(service.vault.data).path, "SELECT step FROM erasures")] == ["completed"]
     assert other("GET", "/v1/me").status_code == 200
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 

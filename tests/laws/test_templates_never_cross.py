@@ -25,6 +25,7 @@ from tests.support.byte_scan import rows
 from tests.support.changed_schema import without_trigger
 from tests.support.launcher import refused, run_command
 from tests.support.service_fixture import MovableClock, RunningService, ToyPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.operator import contents, make_backup, restore
@@ -74,7 +75,7 @@ def test_it_is_never_compared_and_the_answer_is_that_for_an_unknown_reference(
 
     assert without_id(as_sent(found)) == without_id(as_sent(nobody))
     assert found.status_code == 404
-    assert rows(service.vault.data.path, "SELECT count(*) FROM comparisons") == [(0,)]
+    assert rows(in_file(service.vault.data).path, "SELECT count(*) FROM comparisons") == [(0,)]
     assert pipe == [], "no image reached an engine"
     assert shown == [{"event": "a template is labelled with another engine than its own", "log_level": "error"}], (
         "without ids"

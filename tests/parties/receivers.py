@@ -16,6 +16,7 @@ from app.callbacks.delivery_worker import DeliveryWorker
 from app.callbacks.registration import set_callback
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
+from tests.support.sqlite_stores import in_file
 from tests.support.waiting import PATIENCE_S
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -150,7 +151,7 @@ def deliver(worker: DeliveryWorker) -> None:
 
 def list_outbox(service: RunningService) -> list[tuple[str, str]]:
     """Read the outbox from the database: event and reference of each message."""
-    return rows(service.vault.data.path, "SELECT event, subject_ref FROM outbox ORDER BY event")
+    return rows(in_file(service.vault.data).path, "SELECT event, subject_ref FROM outbox ORDER BY event")
 
 
 def list_deliveries(person: Person) -> list[tuple[str, str]]:

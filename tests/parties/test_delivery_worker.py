@@ -22,6 +22,7 @@ from tests.parties.receivers import Receiver, closed_port, deliver, never_answer
 from tests.support.byte_scan import rows
 from tests.support.launcher import run_command
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.waiting import wait_until
 
@@ -290,7 +291,7 @@ def test_the_command_sweep_tries_every_message_once(
     with serving(root, pool, toy_card()) as service:
         give_consent(service.client, door)
         # The service may not call this machine, so the try fails.
-        wait_until(lambda: rows(service.vault.data.path, "SELECT attempts FROM outbox") == [(1,)])
+        wait_until(lambda: rows(in_file(service.vault.data).path, "SELECT attempts FROM outbox") == [(1,)])
     assert receiver.messages == []
     done = run_command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")
     again = run_command(root, "sweep", "--json", MIEN_CALLBACK_PRIVATE="true")

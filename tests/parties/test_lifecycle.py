@@ -17,6 +17,7 @@ from tests.support.byte_scan import rows
 from tests.support.launcher import run_command
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import Party, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import pending_acts
@@ -59,7 +60,7 @@ def test_a_changed_description_has_an_open_entry(root: Path, pool: SharedPool) -
     with serving(root, pool, toy_card()) as service:
         party = service.party()
         parties.update_party(service.vault, party_id=UUID(party.id), changes=PartyChanges(**TEXTS), now=service.clock())
-        records = [json.loads(record) for (record,) in rows(service.vault.data.path, OPEN_RECORDS)]
+        records = [json.loads(record) for (record,) in rows(in_file(service.vault.data).path, OPEN_RECORDS)]
 
     (described,) = [one for one in records if one["act"] == "relying_party_described"]
     assert (described["relying_party_id"], described["changed"]) == (party.id, "context legal_basis")

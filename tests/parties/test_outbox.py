@@ -16,6 +16,7 @@ from tests.consent.drafts import draft, publish
 from tests.parties.receivers import deliver, list_deliveries, list_outbox, run_receiver, set_url, unreachable_party
 from tests.support.byte_scan import Needles, rows
 from tests.support.service_fixture import Party, Person, RunningService
+from tests.support.sqlite_stores import in_file
 
 End = Callable[[RunningService, Person, Party, dict[str, Any]], None]
 
@@ -167,5 +168,5 @@ def test_the_message_does_not_depend_on_the_subjects_key(paused_service: Running
     erase(paused_service, person, party, consent)
 
     assert list_outbox(paused_service) == [("ended", consent["subject_ref"])]
-    assert rows(paused_service.vault.data.path, "SELECT subject_id FROM outbox") == [(None,)]
-    assert rows(paused_service.vault.data.path, "SELECT * FROM deliveries") == []
+    assert rows(in_file(paused_service.vault.data).path, "SELECT subject_id FROM outbox") == [(None,)]
+    assert rows(in_file(paused_service.vault.data).path, "SELECT * FROM deliveries") == []

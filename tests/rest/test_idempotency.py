@@ -21,6 +21,7 @@ from tests.consent.spies import everything
 from tests.rights.complete_person import document
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -93,7 +94,7 @@ def caller(service: RunningService) -> Caller:
 
 
 def kept(caller: Caller) -> int:
-    return len(rows(caller.service.vault.data.path, KEPT))
+    return len(rows(in_file(caller.service.vault.data).path, KEPT))
 
 
 def effects(caller: Caller) -> list[tuple[Any, ...]]:
@@ -370,7 +371,7 @@ def test_erasure_takes_the_kept_answers_with_it(caller: Caller) -> None:
     first = sign_up(caller, KEY)
     caller.ada.token = first.json()["access_token"]
     refusal(caller, KEY)
-    stored = [value for row in rows(caller.service.vault.data.path, KEPT) for value in row]
+    stored = [value for row in rows(in_file(caller.service.vault.data).path, KEPT) for value in row]
     erased = caller.ada("DELETE", "/v1/me").json()
     left = [path for path, content in caller.service.files() if any(value in content for value in stored)]
     again = sign_up(caller, KEY)
@@ -437,7 +438,7 @@ def test_repeats_without_effect_do_not_fill_the_disk(caller: Caller, monkeypatch
     monkeypatch.setattr("app.vault.kept_answers.MAX_KEPT_ANSWERS", 3)
     first = consent(caller, KEY)
     answers = [consent(caller, str(uuid4())) for _ in range(6)]
-    kept = len(rows(caller.service.vault.data.path, KEPT))
+    kept = len(rows(in_file(caller.service.vault.data).path, KEPT))
     again, without_key, ended = consent(caller, KEY), consent(caller, None), refusal(caller, str(uuid4()))
 
     assert (first.status_code, {one.status_code for one in answers}) == (201, {200, 429})

@@ -23,6 +23,7 @@ from app.templates import store
 from app.templates.tables import Template
 from tests.support.byte_scan import Needles
 from tests.support.service_fixture import Party, Person, RunningService, enrol
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_faces import toy_photo
 
 IN_NO_ANSWERABLE_PERSON = {"erasures"}
@@ -83,7 +84,7 @@ def _fail_a_delivery(service: RunningService) -> None:
 def read_rows(service: RunningService, subject_id: str) -> dict[str, list[dict[str, Any]]]:
     """Read a person's rows directly from the database."""
     found = {}
-    with closing(sqlite3.connect(service.vault.data.path)) as connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection:
         connection.row_factory = sqlite3.Row
         for table in personal_data.tables():
             owner = "id" if table.name == "subjects" else "subject_id"

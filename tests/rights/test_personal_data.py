@@ -27,6 +27,7 @@ from tests.rights.complete_person import (
 from tests.support.byte_scan import Needles
 from tests.support.changed_schema import accept_any_schema
 from tests.support.service_fixture import RunningService
+from tests.support.sqlite_stores import in_file
 
 
 def with_column(*columns: Column[Any]) -> MetaData:
@@ -163,7 +164,7 @@ def test_it_has_no_data_of_another_person(service: RunningService, path: str) ->
 
 def survivors(service: RunningService, subject_id: str, needles: Needles) -> list[str]:
     """Return the places with data of an erased person: rows with their id, and bytes in any file."""
-    with closing(sqlite3.connect(service.vault.data.path)) as connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = [
             name
@@ -177,7 +178,7 @@ def survivors(service: RunningService, subject_id: str, needles: Needles) -> lis
 def stray(service: RunningService) -> None:
     """A table without a foreign key, whose rows no deletion reaches."""
     accept_any_schema(service.vault.data)
-    with closing(sqlite3.connect(service.vault.data.path)) as connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection:
         connection.execute("CREATE TABLE diaries (subject_id CHAR(32), text VARCHAR)")
 
 
@@ -202,7 +203,7 @@ def test_after_erasure_no_canary_is_found(service: RunningService, capfd: pytest
 def test_row_that_survives_erasure_is_found(service: RunningService, stray: None) -> None:
     whole = complete_person(service)
     needles = canaries(service, whole)
-    with closing(sqlite3.connect(service.vault.data.path)) as connection, connection:
+    with closing(sqlite3.connect(in_file(service.vault.data).path)) as connection, connection:
         connection.execute("INSERT INTO diaries VALUES (?, ?)", [UUID(whole.person.subject_id).hex, whole.name])
     whole.person("DELETE", "/v1/me")
 

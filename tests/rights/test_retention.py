@@ -21,6 +21,7 @@ from tests.architecture.source import ROOT
 from tests.rights.complete_person import document
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import other_toy_card, toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.pending_leaves import pending_acts
@@ -40,7 +41,7 @@ IsThere = Callable[[], bool]
 
 
 def count_rows(service: RunningService, table: str, where: str = "1") -> int:
-    ((found,),) = rows(service.vault.data.path, f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608 - names of our own
+    ((found,),) = rows(in_file(service.vault.data).path, f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608 - names of our own
     return int(found)
 
 

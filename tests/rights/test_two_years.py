@@ -17,6 +17,7 @@ from app.jobs.maintenance import run_maintenance
 from app.transparency.log import batch
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.transparency.tampered_logs import run_audit
@@ -96,7 +97,9 @@ def of(service: RunningService, consent: dict[str, Any]) -> Needles:
     """Return the bytes that the files contain for a consent in force."""
     needles = Needles().id("consent", consent["consent_id"]).text("reference", consent["subject_ref"])
     for (sealed,) in rows(
-        service.vault.data.path, "SELECT sealed FROM templates WHERE grant_id = ?", UUID(consent["consent_id"]).hex
+        in_file(service.vault.data).path,
+        "SELECT sealed FROM templates WHERE grant_id = ?",
+        UUID(consent["consent_id"]).hex,
     ):
         needles.raw("template", sealed)
     return needles

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -100,7 +101,7 @@ def test_the_tombstone_of_a_matching_period_identifies_no_person(service: Runnin
     person = service.person()
     person("PUT", RESTRICTION)
     stones = rows(
-        service.vault.register.store.path,
+        in_file(service.vault.register.store).path,
         "SELECT kind, ended_as, length(digest) FROM tombstones WHERE kind != 'rows_without_code'",
     )
 

@@ -22,6 +22,7 @@ from tests.consent.spies import statements
 from tests.support.byte_scan import rows
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import MovableClock, Person, RunningService, SharedPool, serving
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.waiting import wait_until
 from tests.transparency.pending_leaves import open_all_entries
@@ -67,7 +68,7 @@ def set_last_use(service: RunningService, person: Person, *, on: date | None) ->
 
 def read_last_use(service: RunningService, person: Person) -> str | None:
     ((day,),) = rows(
-        service.vault.data.path, "SELECT last_used_on FROM tokens WHERE digest = ?", token_digest(person.token)
+        in_file(service.vault.data).path, "SELECT last_used_on FROM tokens WHERE digest = ?", token_digest(person.token)
     )
     return None if day is None else str(day)
 
@@ -115,7 +116,9 @@ def test_of_two_tokens_last_used_on_one_day_one_stays(service: RunningService) -
 def test_recovery_codes_have_no_last_use(service: RunningService) -> None:
     service.person()
 
-    assert rows(service.vault.data.path, "SELECT last_used_on FROM tokens WHERE kind = 'recovery'") == [(None,)]
+    assert rows(in_file(service.vault.data).path, "SELECT last_used_on FROM tokens WHERE kind = 'recovery'") == [
+        (None,)
+    ]
 
 
 def test_an_ended_token_has_an_entry_and_is_counted(service: RunningService) -> None:
@@ -127,7 +130,9 @@ def test_an_ended_token_has_an_entry_and_is_counted(service: RunningService) -> 
     found = [json.loads(record) for _, record, _ in open_all_entries(service.vault).values()]
     open_records = [
         json.loads(record)
-        for (record,) in rows(service.vault.data.path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL")
+        for (record,) in rows(
+            in_file(service.vault.data).path, "SELECT record FROM pending_leaves WHERE record IS NOT NULL"
+        )
     ]
     (run,) = [one for one in open_records if one["act"] == "retention_run"]
 

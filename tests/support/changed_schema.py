@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
+from tests.support.sqlite_stores import in_file
 
 
 def accept_any_schema(store: Store) -> None:
     """Let this store write from now on, any its schema."""
-    store._schema = None
+    in_file(store)._schema = None
 
 
 @contextmanager
@@ -21,10 +22,11 @@ def without_trigger(store: Store, name: str) -> Iterator[None]:
             text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = :name"), {"name": name}
         )
         session.execute(text(f"DROP TRIGGER {name}"))
-    checked, store._schema = store._schema, None
+    embedded = in_file(store)
+    checked, embedded._schema = embedded._schema, None
     try:
         yield
     finally:
-        store._schema = checked
+        embedded._schema = checked
         with store.write(migrating=True) as session:
             session.connection().exec_driver_sql(made)

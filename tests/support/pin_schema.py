@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from app.db.migrate import MIGRATIONS, upgrade
-from app.db.sqlite.store import Store
+from app.db.sqlite.store import SqliteStore
 
 OBJECTS = """
 SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
@@ -17,7 +17,7 @@ ORDER BY type = 'trigger', type = 'index', name
 def migrated_schema(name: str) -> str:
     """Return the statements that make the newest schema of the database *name*."""
     with tempfile.TemporaryDirectory() as directory:
-        store = Store(Path(directory) / f"{name}.db")
+        store = SqliteStore(Path(directory) / f"{name}.db")
         upgrade(store)
         store.close()
         with closing(sqlite3.connect(store.path)) as connection:

@@ -12,6 +12,7 @@ from app.vault.open import open_vault
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import settings_for
+from tests.support.sqlite_stores import in_file
 from tests.transparency.trees import MemoryTree
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
@@ -49,12 +50,12 @@ def add_pending(vault: Vault, count: int = 1) -> list[bytes]:
 
 
 def pending_leaves(vault: Vault) -> set[bytes]:
-    return {leaf for (leaf,) in rows(vault.data.path, "SELECT leaf FROM pending_leaves")}
+    return {leaf for (leaf,) in rows(in_file(vault.data).path, "SELECT leaf FROM pending_leaves")}
 
 
 def read_leaves(vault: Vault) -> list[bytes]:
     """Return the leaves of the tree in order, after checking each head and the index against them."""
-    register = vault.register.store.path
+    register = in_file(vault.register.store).path
     tiles = rows(register, "SELECT hashes FROM log_tiles WHERE level = 0 ORDER BY position")
     hashes = b"".join(tile for (tile,) in tiles)
     leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
@@ -69,5 +70,5 @@ def read_leaves(vault: Vault) -> list[bytes]:
 
 def batch_sizes(vault: Vault) -> list[int]:
     """Return the number of leaves that each batch added."""
-    heads = [size for (size,) in rows(vault.register.store.path, "SELECT size FROM log_heads ORDER BY size")]
+    heads = [size for (size,) in rows(in_file(vault.register.store).path, "SELECT size FROM log_heads ORDER BY size")]
     return [after - before for before, after in pairwise(heads)]

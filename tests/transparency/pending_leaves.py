@@ -14,6 +14,7 @@ from app.vault.sealing_context import sealing_context
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import Party, Person, RunningService
+from tests.support.sqlite_stores import in_file
 
 
 @dataclass
@@ -33,11 +34,15 @@ class EnrolledCase:
 
 def pending_acts(vault: Vault) -> dict[bytes, str]:
     """Return every pending leaf with the act that its record names; sealed records are opened."""
-    open_ = rows(vault.data.path, "SELECT leaf, salt, record FROM pending_leaves WHERE record IS NOT NULL")
-    open_ += rows(vault.register.store.path, "SELECT leaf, salt, record FROM log_open_entries WHERE NOT joined")
+    open_ = rows(in_file(vault.data).path, "SELECT leaf, salt, record FROM pending_leaves WHERE record IS NOT NULL")
+    open_ += rows(
+        in_file(vault.register.store).path, "SELECT leaf, salt, record FROM log_open_entries WHERE NOT joined"
+    )
     named = {leaf: (salt, record.encode()) for leaf, salt, record in open_}
     named |= _sealed(vault)
-    waiting = {leaf for (leaf,) in rows(vault.data.path, "SELECT leaf FROM pending_leaves")} | {one[0] for one in open_}
+    waiting = {leaf for (leaf,) in rows(in_file(vault.data).path, "SELECT leaf FROM pending_leaves")} | {
+        one[0] for one in open_
+    }
     for leaf in waiting & set(named):
         salt, record = named[leaf]
         assert len(salt) == entries.SALT_BYTES
@@ -49,7 +54,7 @@ def pending_acts(vault: Vault) -> dict[bytes, str]:
 def open_all_entries(vault: Vault) -> dict[UUID, tuple[bytes, bytes, bytes]]:
     """Open the entries of all subjects: leaf, record and salt, by id."""
     found = {}
-    for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM entries"):
+    for row_id, subject_id, sealed in rows(in_file(vault.data).path, "SELECT id, subject_id, sealed FROM entries"):
         held = json.loads(_key(vault, subject_id).open(sealed, sealing_context(EntryRow.sealed, UUID(row_id))))
         record, salt = encode_json(held["record"]), decode_base64url(held["salt"])
         found[UUID(row_id)] = entries.compute_leaf(salt, record), record, salt
@@ -61,9 +66,9 @@ def _sealed(vault: Vault) -> dict[bytes, tuple[bytes, bytes]]:
     found = {leaf: (salt, record) for leaf, record, salt in open_all_entries(vault).values()}
     receipts = [
         _key(vault, subject_id).open(sealed, sealing_context(ReceiptRow.sealed, UUID(row_id)))
-        for row_id, subject_id, sealed in rows(vault.data.path, "SELECT id, subject_id, sealed FROM receipts")
+        for row_id, subject_id, sealed in rows(in_file(vault.data).path, "SELECT id, subject_id, sealed FROM receipts")
     ]
-    receipts += [one.encode() for (one,) in rows(vault.data.path, "SELECT receipt FROM erasures") if one]
+    receipts += [one.encode() for (one,) in rows(in_file(vault.data).path, "SELECT receipt FROM erasures") if one]
     for receipt in receipts:
         bundle = Bundle.model_validate_json(receipt)
         record = decode_base64url(bundle.jws.split(".")[1])

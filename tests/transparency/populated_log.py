@@ -29,6 +29,7 @@ from app.web.callers import Principal, token_digest
 from tests.consent.drafts import facts_of
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import ToyPool
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.transparency.adversary import DoorRecord, PublicLog
 from tests.transparency.joined_leaves import SETTINGS, START, TURN, read_leaves
@@ -87,7 +88,7 @@ class PopulatedLog:
         given = subjects.register(self.vault, display_name=None, now=self.now)
         me = subjects.authenticate(self.vault.data, token_digest(given.access_token))
         assert me is not None
-        (notice,) = rows(self.vault.data.path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")[0]
+        (notice,) = rows(in_file(self.vault.data).path, "SELECT sha256 FROM notices WHERE purpose = 'verification'")[0]
         grants = [self._consent(me, door, notice) for door in self._doors]
         enrolment.enrol(
             self.vault,
@@ -142,7 +143,7 @@ class PopulatedLog:
     def public(self) -> PublicLog:
         """Return the public data: the leaves between each two checkpoints."""
         leaves = read_leaves(self.vault)
-        found = rows(self.vault.register.store.path, "SELECT size FROM log_heads ORDER BY size")
+        found = rows(in_file(self.vault.register.store).path, "SELECT size FROM log_heads ORDER BY size")
         sizes = [size for (size,) in found if size >= self._first]
         spans = dict(enumerate(pairwise(sizes), start=1))
         begins = {turn: begin for turn, (begin, _) in spans.items()}
@@ -160,7 +161,7 @@ class PopulatedLog:
     def own_leaves(self) -> dict[int, set[bytes]]:
         """Return the leaves of each face's comparisons, at either door, from the opened records."""
         known = open_all_entries(self.vault)
-        people = dict(rows(self.vault.data.path, "SELECT id, subject_id FROM entries"))
+        people = dict(rows(in_file(self.vault.data).path, "SELECT id, subject_id FROM entries"))
         faces = {people[comparison_id.hex]: face for face, comparison_id, _ in self._asked}
         found: dict[int, set[bytes]] = {face: set() for face in range(self.people)}
         for entry_id, (leaf, _, _) in known.items():

@@ -14,6 +14,7 @@ from app.transparency.log import batch, padding
 from app.vault.vault import Vault
 from tests.support.byte_scan import rows
 from tests.support.changed_schema import accept_any_schema
+from tests.support.sqlite_stores import in_file
 from tests.transparency.joined_leaves import (
     PADDING,
     SETTINGS,
@@ -208,8 +209,8 @@ def test_a_batch_killed_at_any_step_adds_each_leaf_once(root: Path) -> None:
         with open_stores(root) as vault:
             assert count_in_tree(vault, leaves) == {1}, names[number]
             assert pending_leaves(vault) == set()
-            seen = rows(vault.data.path, "SELECT size FROM seen_heads")
-            assert seen == rows(vault.register.store.path, "SELECT max(size) FROM log_heads")
+            seen = rows(in_file(vault.data).path, "SELECT size FROM seen_heads")
+            assert seen == rows(in_file(vault.register.store).path, "SELECT max(size) FROM log_heads")
     assert ("transparency log batch", "register.db committed") in names
     assert ("transparency log batch", "mien.db written") in names
 

@@ -29,6 +29,7 @@ from app.vault.vault import ForeignRegisterError
 from tests.rights.complete_person import unzipped
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, prepare, serving, settings_for
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -144,7 +145,7 @@ def test_many_refusals_add_one_entry_for_each_party_and_batch(root: Path, pool: 
         door, gate = service.party(), service.party("Gate")
         next_batch(service)
         statuses = {party.verify(f"unknown {n}", b"").status_code for n in range(10) for party in (door, gate)}
-        waiting = rows(service.vault.data.path, "SELECT record FROM pending_leaves")
+        waiting = rows(in_file(service.vault.data).path, "SELECT record FROM pending_leaves")
 
     assert statuses == {404}
     assert sorted(json.loads(record)["relying_party_id"] for (record,) in waiting) == sorted([door.id, gate.id])
@@ -170,7 +171,7 @@ def test_a_restore_keeps_the_log_and_adds_an_entry(root: Path, pool: SharedPool)
         next_batch(service)
         outsider.check_consistency(service.client)
         proven = outsider.check_receipts(service.client)
-        records = rows(service.vault.register.store.path, "SELECT record FROM log_open_entries WHERE joined")
+        records = rows(in_file(service.vault.register.store).path, "SELECT record FROM log_open_entries WHERE joined")
 
     assert proven == [True, True, True]
     assert sum(json.loads(record)["act"] == "restored" for (record,) in records) == 1
@@ -237,7 +238,7 @@ def test_a_new_register_has_a_new_log_and_says_so(root: Path, pool: SharedPool) 
         verdict = service.client.post("/v1/receipts/verify", json={"receipt": consent["receipt"]}).json()
         ((record,),) = [
             one
-            for one in rows(service.vault.register.store.path, "SELECT record FROM log_open_entries")
+            for one in rows(in_file(service.vault.register.store).path, "SELECT record FROM log_open_entries")
             if json.loads(one[0])["act"] == "log_begun"
         ]
 

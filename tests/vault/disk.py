@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
+from tests.support.sqlite_stores import in_file
 
 IMPATIENT: dict[str, Any] = {"sqlite_busy_s": 0.6}
 """Settings of a service with a short busy time."""
@@ -15,7 +16,7 @@ IMPATIENT: dict[str, Any] = {"sqlite_busy_s": 0.6}
 def full_disk(store: Store) -> Iterator[None]:
     """Limit the files of this process to half of the database; Python ignores the signal, SQLite gets EFBIG."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size // 2, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (in_file(store).path.stat().st_size // 2, hard))
     try:
         yield
     finally:

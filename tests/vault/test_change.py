@@ -27,6 +27,7 @@ from app.vault.vault import Vault
 from tests.support.byte_scan import Needles, copied_data, live_keys, openable, rows
 from tests.support.changed_schema import accept_any_schema
 from tests.support.service_fixture import RunningService, SharedPool, enrol, serving, settings_for
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 from tests.vault.disk import IMPATIENT, full_disk
@@ -52,7 +53,7 @@ def keys_of(vault: Vault, owner: UUID) -> list[int]:
     digests = [Owner(kind, owner).digest for kind in OwnerKind]
     marks = ", ".join("?" * len(digests))
     query = f"SELECT generation, wrapped FROM keys WHERE owner IN ({marks}) ORDER BY generation"  # noqa: S608 - only marks
-    return [row[0] for row in rows(vault.register.store.path, query, *digests) if any(row[1])]
+    return [row[0] for row in rows(in_file(vault.register.store).path, query, *digests) if any(row[1])]
 
 
 def add_subject(vault: Vault, subject_id: UUID) -> None:
@@ -68,13 +69,13 @@ def test_key_is_committed_before_the_row(vault: Vault) -> None:
     subject_id, seen = uuid4(), []
 
     def on_commit(_connection: Connection) -> None:
-        seen.append((keys_of(vault, subject_id), rows(vault.data.path, "SELECT count(*) FROM subjects")))
+        seen.append((keys_of(vault, subject_id), rows(in_file(vault.data).path, "SELECT count(*) FROM subjects")))
 
     event.listen(vault.data.writer, "commit", on_commit)
     add_subject(vault, subject_id)
 
     assert seen == [([1], [(0,)])]
-    assert rows(vault.data.path, "SELECT count(*) FROM subjects") == [(1,)]
+    assert rows(in_file(vault.data).path, "SELECT count(*) FROM subjects") == [(1,)]
 
 
 def test_block_that_raises_leaves_neither_rows_nor_keys(vault: Vault) -> None:
@@ -88,10 +89,10 @@ def test_block_that_raises_leaves_neither_rows_nor_keys(vault: Vault) -> None:
 
     assert keys_of(vault, subject_id) == []
     assert keys_of(vault, standing) == [1], "the end was rolled back"
-    assert rows(vault.data.path, "SELECT id FROM subjects") == [(standing.hex,)]
-    assert rows(vault.register.store.path, "SELECT count(*) FROM tombstones WHERE kind != 'rows_without_code'") == [
-        (0,)
-    ]
+    assert rows(in_file(vault.data).path, "SELECT id FROM subjects") == [(standing.hex,)]
+    assert rows(
+        in_file(vault.register.store).path, "SELECT count(*) FROM tombstones WHERE kind != 'rows_without_code'"
+    ) == [(0,)]
 
 
 def test_refused_rows_leave_no_keys(vault: Vault) -> None:
@@ -136,9 +137,12 @@ def test_register_commits_before_the_data(vault: Vault) -> None:
 
     def on_commit(_connection: Connection) -> None:
         stones = rows(
-            vault.register.store.path, "SELECT kind, ended_as FROM tombstones WHERE kind != 'rows_without_code'"
+            in_file(vault.register.store).path,
+            "SELECT kind, ended_as FROM tombstones WHERE kind != 'rows_without_code'",
         )
-        seen.append((keys_of(vault, subject_id), stones, rows(vault.data.path, "SELECT count(*) FROM subjects")))
+        seen.append(
+            (keys_of(vault, subject_id), stones, rows(in_file(vault.data).path, "SELECT count(*) FROM subjects"))
+        )
 
     event.listen(vault.data.writer, "commit", on_commit)
     with vault.change() as change:
@@ -146,7 +150,7 @@ def test_register_commits_before_the_data(vault: Vault) -> None:
         change.end(EndedKind.SUBJECT, subject_id, ended_as="erased", on=date(2026, 1, 1))
 
     assert seen == [([], [("subject", "erased")], [(1,)])]
-    assert rows(vault.data.path, "SELECT count(*) FROM subjects") == [(0,)]
+    assert rows(in_file(vault.data).path, "SELECT count(*) FROM subjects") == [(0,)]
 
 
 def test_store_works_after_a_failed_commit(vault: Vault) -> None:
@@ -160,8 +164,8 @@ def test_store_works_after_a_failed_commit(vault: Vault) -> None:
     with vault.data.write() as session:
         session.execute(text("INSERT INTO one VALUES (6)"))
 
-    assert rows(vault.data.path, "SELECT count(*) FROM one") == [(1,)]
-    assert rows(vault.data.path, "SELECT count(*) FROM two") == [(0,)]
+    assert rows(in_file(vault.data).path, "SELECT count(*) FROM one") == [(1,)]
+    assert rows(in_file(vault.data).path, "SELECT count(*) FROM two") == [(0,)]
 
 
 def test_withdrawal_whose_commit_fails_is_finished_by_the_next_maintenance_run(service: RunningService) -> None:
@@ -176,7 +180,9 @@ def test_withdrawal_whose_commit_fails_is_finished_by_the_next_maintenance_run(s
     assert (answer.status_code, meanwhile.status_code) == (503, 404)
     assert [one["state"] for one in decisions["items"]] == ["withdrawn", "given"]
     assert decisions["in_force"] == []
-    assert not rows(service.vault.data.path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex)
+    assert not rows(
+        in_file(service.vault.data).path, "SELECT id FROM grants WHERE id = ?", UUID(given["consent_id"]).hex
+    )
     assert party.verify(others["subject_ref"], toy_photo(2)).json()["decision"] == "match"
 
 
@@ -228,9 +234,9 @@ def test_old_keys_that_could_not_be_destroyed_go_with_the_next_maintenance_run(
 
 def test_reader_that_blocks_the_checkpoint_is_reported(hasty: RunningService) -> None:
     person, _, given = hasty.enrolled(face=1)
-    (mine,) = rows(hasty.vault.data.path, "SELECT sealed FROM templates")
+    (mine,) = rows(in_file(hasty.vault.data).path, "SELECT sealed FROM templates")
     needles = Needles().photo("template", mine[0])
-    with closing(sqlite3.connect(hasty.vault.data.path, isolation_level=None)) as reader:
+    with closing(sqlite3.connect(in_file(hasty.vault.data).path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM templates").fetchone()
         held_up = person("DELETE", f"/v1/me/consents/{given['consent_id']}")

@@ -18,6 +18,7 @@ from app.vault.seal import WRAPPED_BYTES
 from app.vault.vault import ForeignRegisterError
 from tests.support.byte_scan import rows
 from tests.support.service_fixture import RunningService, SharedPool, enrol, serving, settings_for
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -51,7 +52,7 @@ def test_register_older_than_the_data_deletes_nothing(root: Path, pool: SharedPo
 
 def damage_key(service: RunningService, owner: Owner) -> None:
     """Damage the key of an owner."""
-    with closing(sqlite3.connect(service.vault.register.store.path)) as connection, connection:
+    with closing(sqlite3.connect(in_file(service.vault.register.store).path)) as connection, connection:
         spoilt = (secrets.token_bytes(WRAPPED_BYTES), owner.digest)
         assert connection.execute("UPDATE keys SET wrapped = ? WHERE owner = ?", spoilt).rowcount
 
@@ -63,7 +64,7 @@ def test_withdrawal_needs_no_key_of_the_subject(service: RunningService) -> None
     verified = party.verify(consent["subject_ref"], toy_photo(1))
     seen = person("GET", "/v1/me").status_code
     withdrawn = person("DELETE", f"/v1/me/consents/{consent['consent_id']}")
-    left = rows(service.vault.data.path, "SELECT count(*) FROM grants")
+    left = rows(in_file(service.vault.data).path, "SELECT count(*) FROM grants")
 
     assert (verified.status_code, verified.content) == (404, unknown.content)
     assert seen == 503, "the store fails, not the request"

@@ -14,6 +14,7 @@ from app.vault.tables import EndedKind, OwnerKind
 from tests.support.byte_scan import Needles, files_under, rows, slots
 from tests.support.register_queries import tombstones
 from tests.support.service_fixture import settings_for
+from tests.support.sqlite_stores import in_file
 
 DAY = date(2026, 1, 1)
 
@@ -29,7 +30,7 @@ def register(root: Path) -> Iterator[Register]:
 def generations(register: Register, owner: Owner) -> list[int]:
     """Return the keys of *owner* that are not destroyed, straight from the file."""
     query = "SELECT generation, wrapped FROM keys WHERE owner = ? ORDER BY generation"
-    return [row[0] for row in rows(register.store.path, query, owner.digest) if any(row[1])]
+    return [row[0] for row in rows(in_file(register.store).path, query, owner.digest) if any(row[1])]
 
 
 @pytest.mark.parametrize("kind", list(EndedKind))
@@ -44,9 +45,9 @@ def test_ending_destroys_every_key_and_leaves_one_tombstone(register: Register, 
         register.end([Ended(kind, ended_id, "over", DAY)])
 
     assert [generations(register, owner) for owner in owners] == [[] for _ in owners]
-    assert rows(register.store.path, "SELECT kind, ended_as, ended_on FROM tombstones WHERE ended_as = 'over'") == [
-        (kind.value, "over", DAY.isoformat())
-    ]
+    assert rows(
+        in_file(register.store).path, "SELECT kind, ended_as, ended_on FROM tombstones WHERE ended_as = 'over'"
+    ) == [(kind.value, "over", DAY.isoformat())]
     assert len(owners) == (1 if kind in {EndedKind.SUBJECT, EndedKind.GRANT} else 0)
     for owner in owners:
         with pytest.raises(KeyGoneError):

@@ -26,6 +26,7 @@ from tests.support.service_fixture import (
     serving,
     settings_for,
 )
+from tests.support.sqlite_stores import in_file
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
@@ -72,8 +73,8 @@ def test_a_restore_brings_back_consents_in_force_and_no_ended_ones(root: Path, p
         recovered = service.client.post("/v1/recoveries", json={"recovery_code": revoked.recovery_code})
         old_token = Person(service.client, stayed.subject_id, second_token["access_token"], "")("GET", "/v1/me")
         old_party = Party(service.client, "", retired_party.key)("GET", "/v1/relying-party")
-        opened = openable(service.vault.data.path, live_keys(root))
-        held = rows(service.vault.data.path, "SELECT count(*) FROM subjects")
+        opened = openable(in_file(service.vault.data).path, live_keys(root))
+        held = rows(in_file(service.vault.data).path, "SELECT count(*) FROM subjects")
 
         erased_again, revoked_again = erased("GET", "/v1/me").status_code, revoked("GET", "/v1/me").status_code
         name, purged = (

@@ -16,10 +16,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.comparisons.enumeration_guard import KEY_OWNER
+from app.db.sqlite.locks import try_lock
 from app.settings import Settings
 from app.startup import Run, prepare
 from app.vault import authenticity, rotation
-from app.vault.directory_lock import locked
 from app.vault.key_encryption_keys import UnknownKekError
 from app.vault.open import open_vault
 from app.vault.register import KeyGoneError, Owner, Register
@@ -27,6 +27,7 @@ from app.vault.rotation import RotationError, RotationResult, rotate
 from app.vault.seal import KEY_BYTES, KekError
 from tests.support.byte_scan import Needles, files_under, rows
 from tests.support.service_fixture import settings_for
+from tests.support.sqlite_stores import in_file
 from tests.vault.disk import full_disk
 from tests.vault.killed_process import killed_at, steps_of
 
@@ -68,7 +69,7 @@ class StoredKeys:
 
 def of_the_service(register: Register) -> list[tuple[Owner, int]]:
     """Return the keys of the transparency log, of the enumeration guard and of authenticity."""
-    ids = rows(register.store.path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
+    ids = rows(in_file(register.store).path, "SELECT id FROM origin UNION SELECT id FROM log_signing_keys")
     known = [*(Owner.log(UUID(one)) for (one,) in ids), KEY_OWNER, authenticity.KEY_OWNER]
     assert len(known) == SERVICE_KEYS
     return [(one, 1) for one in known]
@@ -164,9 +165,11 @@ def test_neither_the_old_key_nor_keys_under_it_are_in_any_file(root: Path) -> No
     with opened(root) as register:
         stored_keys = issue_keys(register, 250)
         old = (root / "keys" / "kek").read_bytes()
-        proof = rows(register.store.path, "SELECT proof FROM origin")[0][0]
+        proof = rows(in_file(register.store).path, "SELECT proof FROM origin")[0][0]
         needles = Needles().raw("key of keys", old.strip(), base64.b64decode(old)).raw("proof", proof)
-        living = [wrapped for (wrapped,) in rows(register.store.path, "SELECT wrapped FROM keys") if any(wrapped)]
+        living = [
+            wrapped for (wrapped,) in rows(in_file(register.store).path, "SELECT wrapped FROM keys") if any(wrapped)
+        ]
         needles.raw("wrapped", *living)
         before = set(needles.found(files_under(root / "keys")))
         with register.store.read() as reading:
@@ -248,7 +251,7 @@ def test_key_that_does_not_open_stops_the_rotation_and_keeps_the_old_key(root: P
 
 
 def test_second_rotation_at_once_is_refused(root: Path, stored_keys: StoredKeys) -> None:
-    with locked(root / "keys"), pytest.raises(RotationError, match="another rotation is under way"):
+    with try_lock(root / "keys" / "rotation.lock"), pytest.raises(RotationError, match="another rotation is under way"):
         turned(root)
     assert not turned(root).resumed
     with opened(root) as register:

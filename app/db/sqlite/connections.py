@@ -11,15 +11,15 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.db.store import are_reads_limited
 
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
@@ -35,17 +35,6 @@ _PRAGMAS = (
     "recursive_triggers=ON",
     "trusted_schema=OFF",
 )
-_unlimited: ContextVar[bool] = ContextVar("unlimited", default=False)
-
-
-@contextmanager
-def unlimited_reads() -> Iterator[None]:
-    """Lift the time limit of reads, for work on every row such as the start of the service."""
-    token = _unlimited.set(True)
-    try:
-        yield
-    finally:
-        _unlimited.reset(token)
 
 
 def limit_reads(engine: Engine, *, max_s: float, report: Callable[[BaseException | None], None]) -> None:
@@ -58,7 +47,7 @@ def limit_reads(engine: Engine, *, max_s: float, report: Callable[[BaseException
 
     @event.listens_for(engine, "begin")
     def _start(connection: Connection) -> None:
-        connection.info["limits"]["until"] = float("inf") if _unlimited.get() else time.monotonic() + max_s
+        connection.info["limits"]["until"] = time.monotonic() + max_s if are_reads_limited() else float("inf")
 
     @event.listens_for(engine, "before_cursor_execute")
     def _check(connection: Connection, *_arguments: object) -> None:

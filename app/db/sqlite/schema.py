@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from app.kit.errors import OperatorError
+from app.db.errors import ChangedSchemaError
 
 Schema: TypeAlias = dict[tuple[str, str], tuple[str, str | None]]
 """By type and name of an object: its table and its SQL. An index of a constraint has no SQL."""
@@ -17,14 +17,6 @@ QUERY = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 """Reads the schema from the file, also where a connection knows an earlier one."""
 SHOWN = 60
 """Characters of a name in a message."""
-
-
-class AlteredStoreError(OperatorError):
-    """Another program changed a store; the text tells the operator how to continue."""
-
-
-class ChangedSchemaError(AlteredStoreError):
-    """A database has another schema than this version made; the text names the object."""
 
 
 def collect_schema(rows: Iterable[Sequence[Any]]) -> Schema:

@@ -5,23 +5,23 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, TypeVar
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, ExceptionContext, delete, event, select, text
+from sqlalchemy import Connection, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from app.db.sqlite.ballast import Ballast, in_ending, is_full
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
-from app.db.sqlite.fault_log import FaultLog
-from app.db.sqlite.files import create_private, refuse_links
+from app.db.sqlite.fault_log import FaultLog, describe_fault
+from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
+from app.db.sqlite.locks import try_lock
 from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
 from app.kit.crash_points import step
-from app.kit.files import UnsafeFileError
+from app.kit.files import UnsafeFileError, find_exposure
 
 MIN_READ_S = 1.0
 """The shortest time limit of a read, however short the busy time is."""
@@ -29,14 +29,16 @@ COMPARED = "compared_schema"
 """Key of a connection's info: the version of the schema that was compared."""
 PROBE_S = 1.0
 """Seconds for which the result of a trial write is kept."""
+IN_MEMORY_BYTES = 256 * 1024 * 1024
+"""A larger database is rebuilt with a temporary file."""
 RETRY_S = 0.02
 """Seconds between two attempts while another checkpoint runs: SQLite itself does not wait for that."""
 
 T = TypeVar("T")
 
 
-class Store:
-    """One SQLite database and its short transactions.
+class SqliteStore:
+    """One SQLite database and its short transactions: the embedded `Store`.
 
     Args:
         path: its file; created if missing.
@@ -55,6 +57,7 @@ class Store:
         refuse_links(path)
         self._opened = path.stat()
         self.path = path
+        self.name, self.place = path.stem, str(path)
         self.ballast = Ballast(path.with_suffix(".ballast"), ballast_bytes)
         self.ballast.release_if_low()
         self.max_read_s = max(MIN_READ_S, busy_s / 2)
@@ -114,7 +117,7 @@ class Store:
             self.fault_log.report_success()
         step(f"{self.path.name} committed")
 
-    def check_file(self) -> None:
+    def check_place(self) -> None:
         """Refuse a file that was removed or replaced since it was opened: commits would reach a file without a name.
 
         Raises:
@@ -152,16 +155,18 @@ class Store:
         return OperationalError("", None, error)
 
     def find_write_fault(self) -> str | None:
-        """Write without changing anything. Returns the name of SQLite's error, or None if the write succeeded.
+        """Write without changing anything. Returns the reason for the operator if that fails.
 
         The result is kept for `PROBE_S`, so that many callers cost no more than one.
         """
+        if not self.ballast.is_whole():
+            return f"{self.path.name}: the disk is full, so only endings are stored; make room"
         with self._probing:
             made_at, fault = self._probe
             if time.monotonic() >= made_at + PROBE_S:
                 fault = self._try_to_write()
                 self._probe = time.monotonic(), fault
-        return fault
+        return fault and f"{self.path.name} takes no write ({fault}): {describe_fault(fault)}"
 
     def _try_to_write(self) -> str | None:
         try:
@@ -183,19 +188,6 @@ class Store:
             if not (is_full(error) and self.ballast.release()):
                 raise
         return work()
-
-    def delete_matching(self, row_id: InstrumentedAttribute[UUID], condition: ColumnElement[bool]) -> int:
-        """Delete the rows that match, and return their number. The write lock is taken only if there is one.
-
-        Args:
-            row_id: the id column of the table.
-            condition: selects the rows.
-        """
-        with self.read() as session:
-            if session.scalar(select(row_id).where(condition).limit(1)) is None:
-                return 0
-        with self.write() as session:
-            return len(session.scalars(delete(row_id.class_).where(condition).returning(row_id)).all())
 
     def checkpoint(self) -> bool:
         """Empty the write-ahead log, which holds deleted bytes.
@@ -234,21 +226,20 @@ class Store:
         """Return the size of the file."""
         return self.path.stat().st_size
 
-    def rebuild(self, *, in_memory: bool) -> bool:
+    def rebuild(self) -> bool:
         """Rewrite the whole database: only this removes copies that SQLite left when it moved rows between pages.
 
         Takes time in proportion to the size, and blocks other writers. `checkpoint` must follow, to remove the deleted
         bytes from the write-ahead log too.
 
-        Args:
-            in_memory: build the new database in memory; else in a file in `SQLITE_TMPDIR`.
+        A small database is built in memory, a large one in a file in `SQLITE_TMPDIR`.
 
         Returns:
             False if another writer prevented it for the busy time, or the disk failed.
         """
         step(f"{self.path.name} to be rebuilt")
         try:
-            temporary = f"PRAGMA temp_store={'MEMORY' if in_memory else 'FILE'}"
+            temporary = f"PRAGMA temp_store={'MEMORY' if self.bytes() <= IN_MEMORY_BYTES else 'FILE'}"
             self._with_room(lambda: self._execute(temporary, "VACUUM"))
         except sqlite3.Error as error:
             self.fault_log.report_fault(error)
@@ -269,6 +260,28 @@ class Store:
                 return cursor.fetchone() or ()
             finally:
                 cursor.execute(f"PRAGMA busy_timeout={int(self._busy_s * 1000)}")
+
+    def lock(self, name: str) -> AbstractContextManager[bool]:
+        """Hold the lock on a file beside the database. Never waits; the kernel ends the lock with the process."""
+        return try_lock(self.path.with_name(f"{name}.lock"))
+
+    def ending(self) -> AbstractContextManager[None]:
+        """Allow writes in the block while the ballast is spent."""
+        return self.ballast.ending()
+
+    def make_room(self, error: BaseException) -> bool:
+        """Release the ballast if the disk is full."""
+        return is_full(error) and self.ballast.release()
+
+    def find_exposure(self) -> list[str]:
+        """Return each directory and file that another user could read or change, with the next step."""
+        files = [self.path.with_name(self.path.name + suffix) for suffix in ("", *SIDE_FILES)]
+        found = map(find_exposure, (self.path.parent, *files))
+        return [reason for reason in found if reason is not None]
+
+    def log_faults(self) -> None:
+        """Log faults from now on."""
+        self.fault_log.enabled = True
 
     def open_transactions(self) -> int:
         """Count the connections in use now."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, TextClause
 
-from app.db.sqlite.store import Store
+from app.db.store import Store
 
 KEEP_COPIES = (
     "Stop the service, keep copies of both directories as they are, and go on as "
