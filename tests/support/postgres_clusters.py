@@ -121,10 +121,8 @@ class Cluster:
         if synchronous:
             self.settings["synchronous_standby_names"] = name
             self.reload()
-            query = (
-                f"SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}' AND sync_state = 'sync'"
-            )
-            wait_until(lambda: self.sql(query) == "1")
+            query = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'"
+            wait_until(lambda: self.sql(query) == name)
         return standby
 
     @property
