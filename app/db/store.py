@@ -12,6 +12,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 _unlimited: ContextVar[bool] = ContextVar("unlimited", default=False)
 
 
+class Held(Protocol):
+    """A lock that was asked for: true while it is held."""
+
+    def __bool__(self) -> bool:
+        """Return whether the lock is held now."""
+
+
 class Store(Protocol):
     """One database. A commit is durable, writers come one after the other, and readers cannot write."""
 
@@ -39,10 +46,11 @@ class Store(Protocol):
             DBAPIError: the database fails, or has room for endings only and the caller is none.
         """
 
-    def lock(self, name: str) -> AbstractContextManager[bool]:
+    def lock(self, name: str) -> AbstractContextManager[Held]:
         """Hold the lock *name* of this store in the block, unless another has it.
 
-        The block gets whether it has the lock; it never waits. The lock ends with the process.
+        The block gets an object that is true while it has the lock; it never waits. The lock ends with the process. On
+        a server it ends with its connection too: ask before each act that only one process may do.
         """
 
     def ending(self) -> AbstractContextManager[None]:

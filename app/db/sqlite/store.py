@@ -20,6 +20,7 @@ from app.db.sqlite.fault_log import FaultLog, describe_fault
 from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
 from app.db.sqlite.locks import try_lock
 from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
+from app.db.store import Held
 from app.kit.crash_points import step
 from app.kit.files import UnsafeFileError, find_exposure
 
@@ -261,7 +262,7 @@ class SqliteStore:
             finally:
                 cursor.execute(f"PRAGMA busy_timeout={int(self._busy_s * 1000)}")
 
-    def lock(self, name: str) -> AbstractContextManager[bool]:
+    def lock(self, name: str) -> AbstractContextManager[Held]:
         """Hold the lock on a file beside the database. Never waits; the kernel ends the lock with the process."""
         return try_lock(self.path.with_name(f"{name}.lock"))
 
