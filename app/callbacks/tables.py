@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.callbacks.policy import CallbackEvent
 from app.db.data_map import IMPERSONAL, PERSONAL
-from app.db.types import Row, SealedListRow, value_enum
+from app.db.types import STORED_BY_KEY, Row, SealedListRow, value_enum
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 from app.vault.authentic_rows import AuthenticRow
@@ -25,7 +25,7 @@ class Message(AuthenticRow, Row):
     signed_since = "0012"
     # A deleted subject sets its id to NULL; so does a deleted erasure.
     unbound = frozenset({"subject_id", "erasure_id", "attempts"})
-    __table_args__ = (UniqueConstraint("relying_party_id", "subject_ref", "purpose"), {"sqlite_with_rowid": False})
+    __table_args__ = (UniqueConstraint("relying_party_id", "subject_ref", "purpose"), STORED_BY_KEY)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=PERSONAL)
     """The message's `jti`, the same at each try, so that the recipient recognises a repetition."""

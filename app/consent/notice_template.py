@@ -21,7 +21,11 @@ from app.kit.text import REASON, is_blank, readable
 from app.transparency.receipts.content import processing_content
 
 FENCE = "+++\n"
+MAX_LANGUAGE_CHARS = 16
+"""The longest tag of a language that the database stores."""
 MAX_FRONT_MATTER_CHARS = 40_000
+MAX_VERSION = 999_999_999
+"""The largest version of a notice; the database stores no number above 2,147,483,647."""
 """Length as receipts repeat it; `receipts/verify` reads tokens of three times that."""
 VERSION = "version"
 FIELDS = (
@@ -96,9 +100,9 @@ def parse(body: bytes) -> NoticeHeader:
     if not readable(str(fields["title"])):
         raise NoticeError(f"the title cannot be shown to people as it is. {REASON}")
     purpose, language, version = fields["purpose"], fields["language"], fields["version"]
-    if purpose not in list(Purpose) or type(version) is not int:
-        raise NoticeError(f"purpose is one of {', '.join(Purpose)}; version is a whole number")
-    if not (isinstance(language, str) and language):
+    if purpose not in list(Purpose) or type(version) is not int or version > MAX_VERSION:
+        raise NoticeError(f"purpose is one of {', '.join(Purpose)}; version is a whole number up to {MAX_VERSION}")
+    if not (isinstance(language, str) and 0 < len(language) <= MAX_LANGUAGE_CHARS):
         raise NoticeError("language is a tag like en or pt-BR")
     return NoticeHeader(hashlib.sha256(body).hexdigest(), Purpose(purpose), language, version)
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import IMPERSONAL, PERSONAL
-from app.db.types import Row, SealedListRow, partial_index
+from app.db.types import STORED_BY_KEY, Row, SealedListRow, partial_index
 from app.faces.permit import Purpose
 from app.parties.tables import PURPOSE
 from app.vault.authentic_rows import AuthenticRow
@@ -114,7 +114,7 @@ class ConsentProof(Row):
             ["relying_party_id", "purpose"], ["party_purposes.relying_party_id", "party_purposes.purpose"]
         ),
         Index("proofs_by_end", "ended_on"),
-        {"sqlite_with_rowid": False},
+        STORED_BY_KEY,
     )
 
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)

@@ -56,6 +56,13 @@ def partial_index(name: str, *columns: str, where: str, unique: bool = False) ->
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
+STORED_BY_KEY = {"sqlite_with_rowid": False}
+"""Table option: SQLite stores the rows by their random keys, so that they have no order of time.
+
+PostgreSQL has no such tables: there the place and the transaction number of a row tell when it was written.
+"""
+
+
 class Row(DeclarativeBase):
     """The base of every table in the data store."""
 

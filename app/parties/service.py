@@ -52,7 +52,7 @@ def add(
     """Add a relying party. Returns it and its key, which cannot be read again.
 
     Raises:
-        PartyError: a text is blank or unreadable, the name is taken, or a purpose is not for relying parties.
+        PartyError: a text is blank, too long or unreadable, the name is taken, or a purpose is not for relying parties.
     """
     texts = {"contact": contact, "alternative": alternative, "context": context, "legal_basis": legal_basis}
     _check_texts({"name": name, **texts})
@@ -71,9 +71,12 @@ def add(
 
 
 def _check_texts(texts: dict[str, str | None]) -> None:
-    """Refuse texts that are blank or that people could not read as written. None values are ignored."""
+    """Refuse texts that are blank, too long, or that people could not read as written. None values are ignored."""
     for field, text in texts.items():
         label = field.replace("_", " ")
+        longest: int = RelyingParty.metadata.tables["relying_parties"].c[field].type.length  # type: ignore[attr-defined]
+        if text is not None and len(text) > longest:
+            raise PartyError(f"the {label} has {len(text)} characters; shorten it to {longest}")
         if text is not None and is_blank(text):
             raise PartyError(f"the {label} is blank; a relying party has a name, a contact and an alternative")
         if text is not None and not readable(text):
@@ -85,7 +88,7 @@ def update_party(vault: Vault, *, party_id: UUID, changes: PartyChanges, now: da
     """Change the texts of a relying party. Earlier receipts keep the earlier texts.
 
     Raises:
-        PartyError: it does not exist or is revoked, there is no change, or a text is blank or unreadable.
+        PartyError: it does not exist or is revoked, there is no change, or a text is blank, too long or unreadable.
     """
     texts = {name: text for name, text in asdict(changes).items() if text is not None}
     if not texts:

@@ -7,11 +7,11 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
 from app.consent import queries
 from app.consent.tables import ConsentProof, Grant
+from app.db.upsert import Upsert
 from app.faces.service import RunningEngine
 from app.parties import queries as parties
 from app.parties.tables import RelyingParty
@@ -53,9 +53,7 @@ class AccessRequest:
     """Proves receipts against one head of the transparency log, so that all parts of an answer agree."""
 
 
-_COUNT = insert(AccessCount).on_conflict_do_update(
-    index_elements=["subject_id", "on_day"], set_={"times": AccessCount.times + 1}
-)
+_COUNT = Upsert(AccessCount, key=["subject_id", "on_day"], changes={"times": AccessCount.times + 1})
 
 
 def count_access(request: AccessRequest) -> None:
@@ -68,7 +66,7 @@ def count_access(request: AccessRequest) -> None:
         with request.vault.data.write(wait_s=COUNT_WAIT_S) as session:
             subjects.get(session, request.subject_id)
             row = {"id": uuid4(), "subject_id": request.subject_id, "on_day": request.now.date(), "times": 1}
-            session.connection().execute(_COUNT, row)
+            _COUNT.execute(session, row)
     except OperationalError as error:
         log.warning("access not counted", error=type(error.orig).__name__)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, SEALED_RECEIPT
-from app.db.types import Row, SealedListRow, UtcDateTime, partial_index, value_enum
+from app.db.types import STORED_BY_KEY, Row, SealedListRow, UtcDateTime, partial_index, value_enum
 from app.vault.tables import RegisterRow
 
 # --- In the register
@@ -38,7 +38,7 @@ class LeafIndex(RegisterRow):
     """The index of each leaf in the tree."""
 
     __tablename__ = "log_leaves"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+    __table_args__ = STORED_BY_KEY
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
     index: Mapped[int] = mapped_column("index", Integer, info=IMPERSONAL)
@@ -122,7 +122,7 @@ class PendingLeaf(Row):
     __tablename__ = "pending_leaves"
     __table_args__ = (
         partial_index("open_entries_that_wait", "record", where="record IS NOT NULL"),
-        {"sqlite_with_rowid": False},
+        STORED_BY_KEY,
     )
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
@@ -136,7 +136,7 @@ class SeenHead(Row):
 
     __tablename__ = "seen_heads"
 
-    id: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, info=IMPERSONAL)
     size: Mapped[int] = mapped_column(info=IMPERSONAL)
     root: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     note: Mapped[str] = mapped_column(Text, info=IMPERSONAL)

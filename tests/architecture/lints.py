@@ -145,6 +145,32 @@ def vague_names(module: Module) -> Iterator[str]:
             yield f"{module.path}:1: {part!r} is a vague name"
 
 
+PLAIN_SQL = {"app/vault/rotation.py": "one statement of standard SQL, executed for each of a million keys"}
+"""Modules outside `app/db` that may write SQL as text, each with the reason."""
+
+
+def one_dialect(module: Module) -> Iterator[str]:
+    """Only `app/db` knows the dialects: elsewhere a statement has to mean the same on both stores."""
+    if module.path.startswith("app/db/"):
+        return
+    for node in ast.walk(module.tree):
+        names = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [name] if isinstance(node, ast.Attribute) and (name := module.meaning(node)) else []
+        for name in names:
+            if name.startswith(("sqlalchemy.dialects", "psycopg")):
+                yield module.at(node, f"{name}: one dialect; use a helper of app/db, such as Upsert")
+            elif name == "sqlalchemy.text" and module.path not in PLAIN_SQL:
+                yield module.at(node, "text(): write the statement with select(), which both dialects compile")
+        if isinstance(node, ast.Attribute) and node.attr == "exec_driver_sql":
+            yield module.at(node, "exec_driver_sql(): SQL of one driver")
+        named: list[object] = [word.arg for word in node.keywords] if isinstance(node, ast.Call) else []
+        named += [key.value for key in node.keys if isinstance(key, ast.Constant)] if isinstance(node, ast.Dict) else []
+        for option in named:
+            if isinstance(option, str) and option.startswith(("sqlite_", "postgresql_")):
+                yield module.at(node, f"{option}: an option of one dialect; see app/db/types.py")
+
+
 def relationships(module: Module) -> Iterator[str]:
     """No ORM relationship to a table of another module: it loads and deletes implicitly, and couples rooms."""
     own = {node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)}

@@ -20,6 +20,7 @@ LINTS: list[Lint] = [
     lints.settings_read,
     lints.vague_names,
     lints.relationships,
+    lints.one_dialect,
 ]
 
 FOUND: list[tuple[Lint, str, str]] = [
@@ -81,6 +82,16 @@ FOUND: list[tuple[Lint, str, str]] = [
         "app/consent/tables.py",
         "from sqlalchemy.orm import relationship\nclass A:\n b: Mapped['Elsewhere'] = relationship()",
     ),
+    (lints.one_dialect, "app/rights/access.py", "from sqlalchemy.dialects.sqlite import insert"),
+    (lints.one_dialect, "app/rights/access.py", "from sqlalchemy.dialects import postgresql"),
+    (lints.one_dialect, "app/rights/access.py", "import sqlalchemy.dialects.sqlite"),
+    (lints.one_dialect, "app/rights/access.py", "import sqlalchemy\nsqlalchemy.dialects.sqlite.insert"),
+    (lints.one_dialect, "app/rights/access.py", "import psycopg.errors"),
+    (lints.one_dialect, "app/rights/access.py", "from sqlalchemy import text"),
+    (lints.one_dialect, "app/rights/access.py", "import sqlalchemy as sa\nsa.text('SELECT 1')"),
+    (lints.one_dialect, "app/rights/access.py", "connection.exec_driver_sql('PRAGMA user_version')"),
+    (lints.one_dialect, "app/rights/tables.py", "Index('one', 'id', sqlite_where=condition)"),
+    (lints.one_dialect, "app/rights/tables.py", "OPTIONS = {'sqlite_with_rowid': False}"),
 ]
 
 ALLOWED: list[tuple[Lint, str, str]] = [
@@ -109,6 +120,9 @@ ALLOWED: list[tuple[Lint, str, str]] = [
         "app/parties/tables.py",
         "from sqlalchemy.orm import relationship\nclass A:\n b: Mapped[list['B']] = relationship()\nclass B: ...",
     ),
+    (lints.one_dialect, "app/db/upsert.py", "from sqlalchemy.dialects import postgresql, sqlite"),
+    (lints.one_dialect, "app/vault/rotation.py", "from sqlalchemy import text"),
+    (lints.one_dialect, "app/main.py", "configure(sqlite=1)"),
 ]
 
 

@@ -78,6 +78,8 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
         draft().replace(VERSION_LINE, b'version = "4"'),
         draft().replace(VERSION_LINE, b"version = 4.5"),
         draft().replace(VERSION_LINE, b"version = true"),
+        draft().replace(VERSION_LINE, b"version = 3000000000"),
+        draft().replace(b'language = "en"', b'language = "' + b"x" * 17 + b'"'),
         draft().replace(b'purpose = "verification"', b'purpose = "advertising"'),
         draft().replace(b'purpose = "verification"', b"purpose = []"),
         draft().replace(b'language = "en"', b""),
@@ -86,7 +88,7 @@ def test_a_changed_text_needs_a_higher_version(service: RunningService, version:
         draft().replace(b'\ntitle = "', b'\ntitle = "\\u202e'),
         b"+++\n" + draft().split(b"+++\n")[1] + "+++\n\u200b\u3164\n".encode(),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_a_malformed_notice_is_refused(broken: bytes) -> None:
     assert notice_template.fill(draft(), facts_of(), version=1).header.version == NEXT_VERSION

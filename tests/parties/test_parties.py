@@ -28,6 +28,7 @@ def add(
             contact=contact,
             purposes=purposes,  # type: ignore[arg-type]
             alternative=alternative,
+            context=more.get("context"),  # type: ignore[arg-type]
             now=service.clock(),
         )
     return Party(service.client, str(view.relying_party_id), key)
@@ -95,6 +96,18 @@ def test_a_party_has_a_name_a_contact_and_an_alternative(service: RunningService
         add(service, **fields)
 
     assert service.client.get("/v1/relying-parties").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"), [("name", 200), ("contact", 500), ("alternative", 2000), ("context", 2000)]
+)
+def test_a_text_is_no_longer_than_the_store_allows(service: RunningService, field: str, longest: int) -> None:
+    fields = {"name": "Door", "contact": "c", "alternative": "a key"}
+
+    with pytest.raises(PartyError, match=f"the {field} has {longest + 1} characters; shorten it to {longest}"):
+        add(service, **fields | {field: "a" * (longest + 1)})
+
+    assert add(service, **fields | {field: "a" * longest}).id
 
 
 def test_after_a_rotation_only_the_new_key_works(service: RunningService) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, TextClause
+from sqlalchemy import Row, Select
+from sqlalchemy.orm import InstrumentedAttribute
 
+from app.db.damaged_values import raw
 from app.db.store import Store
 
 KEEP_COPIES = (
@@ -79,20 +81,22 @@ def sort_findings(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: math.inf if finding.index is None else finding.index)
 
 
-def read_in_pages(store: Store, query: TextClause, *, page: int) -> Iterator[Row[Any]]:
+def read_in_pages(
+    store: Store, query: Select[*tuple[Any, ...]], *, key: InstrumentedAttribute[Any], page: int
+) -> Iterator[Row[Any]]:
     """Yield the rows of *query*, each page from a short transaction of its own, so that the service goes on meanwhile.
 
     Args:
         store: the store.
-        query: selects the rows whose first column is over `:after`, in that order, at most `:page`.
+        query: selects the rows.
+        key: the column whose order the rows have; also the first column of the query.
         page: rows in one transaction.
     """
-    # In SQLite's order, below any value that a damaged column can have.
-    after: object = -math.inf
+    following = query.order_by(key).limit(page)
     while True:
         with store.read() as session:
-            rows = session.execute(query, {"after": after, "page": page}).all()
+            rows = session.execute(following).all()
         yield from rows
         if len(rows) < page:
             return
-        after = rows[-1][0]
+        following = query.where(raw(key) > rows[-1][0]).order_by(key).limit(page)

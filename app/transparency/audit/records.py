@@ -11,14 +11,15 @@ from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Row, select, text, tuple_
+from sqlalchemy import Row, false, null, or_, select, tuple_
 
+from app.db.damaged_values import raw, text_as_bytes
 from app.kit.progress import Progress
 from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages, sort_findings
 from app.transparency.log import signing_keys
 from app.transparency.log.entries import LoggedAct, compute_leaf, open_entry
 from app.transparency.receipts.issue import open_receipt
-from app.transparency.tables import EntryRow, LeafIndex, PendingLeaf, ReceiptRow
+from app.transparency.tables import EntryRow, LeafIndex, OpenEntry, PendingLeaf, ReceiptRow
 from app.transparency.verify import jws
 from app.transparency.verify.bundle import Promise
 from app.transparency.verify.canonical_json import decode_base64url
@@ -30,15 +31,20 @@ PAGE = 1_000
 _SubjectRow = Row[UUID, UUID, int, bytes]
 
 # Records as bytes, because a damaged one may not be text.
-OPEN = text(
-    'SELECT leaf, salt, CAST(record AS BLOB) AS record, joined, (SELECT "index" FROM log_leaves AS tree'
-    " WHERE tree.leaf = log_open_entries.leaf) AS at FROM log_open_entries"
-    " WHERE leaf > :after ORDER BY leaf LIMIT :page"
+OPEN = select(
+    raw(OpenEntry.leaf).label("leaf"),
+    raw(OpenEntry.salt).label("salt"),
+    text_as_bytes(OpenEntry.record).label("record"),
+    raw(OpenEntry.joined).label("joined"),
+    select(LeafIndex.index).where(LeafIndex.leaf == OpenEntry.leaf).scalar_subquery().label("at"),
 )
-PENDING = text(
-    "SELECT leaf, salt, CAST(record AS BLOB) AS record, 0 AS joined, NULL AS at FROM pending_leaves"
-    " WHERE leaf > :after AND (salt IS NOT NULL OR record IS NOT NULL) ORDER BY leaf LIMIT :page"
-)
+PENDING = select(
+    raw(PendingLeaf.leaf).label("leaf"),
+    raw(PendingLeaf.salt).label("salt"),
+    text_as_bytes(PendingLeaf.record).label("record"),
+    false().label("joined"),
+    null().label("at"),
+).where(or_(PendingLeaf.salt.is_not(None), PendingLeaf.record.is_not(None)))
 
 
 def audit_records(vault: Vault, counts: AuditCounts, *, now: datetime, progress: Progress) -> tuple[list[Finding], int]:
@@ -49,8 +55,11 @@ def audit_records(vault: Vault, counts: AuditCounts, *, now: datetime, progress:
     """
     progress("open records")
     found = []
-    for store, query in ((vault.register.store, OPEN), (vault.data, PENDING)):
-        for row in read_in_pages(store, query, page=PAGE):
+    for store, query, key in (
+        (vault.register.store, OPEN, OpenEntry.leaf),
+        (vault.data, PENDING, PendingLeaf.leaf),
+    ):
+        for row in read_in_pages(store, query, key=key, page=PAGE):
             counts.open_records += 1
             found += [finding] if (finding := _check_open_record(row)) else []
     found = sort_findings(found)[:1]

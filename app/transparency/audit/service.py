@@ -14,38 +14,36 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import select, text
+from sqlalchemy import func, select
 
+from app.db.damaged_values import raw
 from app.kit.progress import Progress
 from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages, sort_findings
 from app.transparency.audit.records import audit_records
 from app.transparency.audit.tree import LATEST, TreeAudit, entries_without_head
 from app.transparency.log.signing_keys import log_origin
 from app.transparency.log.tiles import HASH_BYTES, HEIGHT, WIDTH, guard_owner
-from app.transparency.tables import KeyUse, SeenHead, SigningKey
+from app.transparency.tables import KeyUse, LeafIndex, LogHead, SeenHead, SigningKey, Tile
 from app.transparency.verify.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint
 from app.vault.register import KeyGoneError
 from app.vault.vault import Vault
 
-BACKWARDS = text(
-    "SELECT min(later.size) FROM log_heads AS later JOIN log_heads AS earlier"
-    " ON earlier.size = (SELECT max(size) FROM log_heads WHERE size < later.size) WHERE later.made_at < earlier.made_at"
-)
+_HEADS = select(
+    LogHead.size, LogHead.made_at, func.lag(LogHead.made_at).over(order_by=LogHead.size).label("made_before")
+).subquery()
+BACKWARDS = select(func.min(_HEADS.c.size)).where(_HEADS.c.made_at < _HEADS.c.made_before)
 
 INDEX_PAGE = 10_000
 """Rows of the index in one short transaction."""
 
-TILES = text("SELECT level, count(*), sum(length(hashes)) FROM log_tiles GROUP BY level")
-INDEX = text(
-    'SELECT leaf, "index" AS at, (SELECT coalesce(max(size), 0) FROM log_heads) AS size FROM log_leaves'
-    " WHERE leaf > :after ORDER BY leaf LIMIT :page"
+TILES = select(Tile.level, func.count(), func.sum(func.length(Tile.hashes))).group_by(Tile.level)
+_LEAF, _AT = raw(LeafIndex.leaf).label("leaf"), raw(LeafIndex.index).label("at")
+INDEX = select(_LEAF, _AT, select(func.coalesce(func.max(LogHead.size), 0)).scalar_subquery().label("size"))
+_THERE = select(func.substr(Tile.hashes, 1 + HASH_BYTES * (LeafIndex.index % WIDTH), HASH_BYTES)).where(
+    Tile.level == 0, Tile.position == LeafIndex.index // WIDTH
 )
-# With the leaf that the tree has in the place that the index names.
-PLACES = text(
-    'SELECT leaf, "index" AS at, (SELECT substr(hashes, 1 + :hash * ("index" % :width), :hash) FROM log_tiles'
-    ' WHERE level = 0 AND position = "index" / :width) AS there FROM log_leaves'
-    " WHERE leaf > :after ORDER BY leaf LIMIT :page"
-).bindparams(hash=HASH_BYTES, width=WIDTH)
+PLACES = select(_LEAF, _AT, _THERE.scalar_subquery().label("there"))
+"""With the leaf that the tree has in the place that the index names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ def _find_surplus(vault: Vault, in_tree: Finding | None, *, size: int, progress:
 def _is_index_complete(vault: Vault, *, size: int) -> bool:
     """Return whether the index has one row for each of the first *size* entries, and none beyond the log."""
     own = 0
-    for row in read_in_pages(vault.register.store, INDEX, page=INDEX_PAGE):
+    for row in read_in_pages(vault.register.store, INDEX, key=LeafIndex.leaf, page=INDEX_PAGE):
         if not isinstance(row.at, int) or row.at >= row.size:
             return False
         own += row.at < size
@@ -131,7 +129,7 @@ def _is_index_complete(vault: Vault, *, size: int) -> bool:
 
 def _find_stray_index_row(vault: Vault) -> Finding | None:
     """Return the first entry with an index row that belongs to another entry, or to none."""
-    rows = read_in_pages(vault.register.store, PLACES, page=INDEX_PAGE)
+    rows = read_in_pages(vault.register.store, PLACES, key=LeafIndex.leaf, page=INDEX_PAGE)
     places = [row.at for row in rows if row.leaf != row.there]
     if not places:
         return None

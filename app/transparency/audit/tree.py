@@ -11,13 +11,14 @@ Entries that join meanwhile are not checked.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, func, literal, select
 from sqlalchemy.orm import Session
 
+from app.db.damaged_values import bytes_or_null
 from app.kit.progress import Progress
 from app.transparency.audit.findings import AuditCounts, Finding, FindingKind, read_in_pages
 from app.transparency.log.tiles import GUARD_BYTES, HASH_BYTES, HEIGHT, WIDTH, guard_context
-from app.transparency.tables import LeafIndex
+from app.transparency.tables import LeafIndex, LogHead, Tile
 from app.transparency.verify import merkle
 from app.transparency.verify.checkpoint import Checkpoint
 from app.vault.seal import Key, SealError
@@ -27,21 +28,21 @@ PAGE = 64
 """Tiles read together: 16,384 leaves, some two megabytes."""
 HEADS_PAGE = 10_000
 
-# In plain SQL, which also reads values that the column type would refuse. A value that is not bytes counts as missing.
-TILES = text(
-    "SELECT position, CASE typeof(hashes) WHEN 'blob' THEN hashes ELSE x'' END,"
-    " CASE typeof(guards) WHEN 'blob' THEN guards ELSE x'' END FROM log_tiles"
-    " WHERE level = 0 AND position >= :first AND position < :end ORDER BY position"
+# A value that is not bytes counts as missing.
+TILES = (
+    select(
+        Tile.position,
+        func.coalesce(bytes_or_null(Tile.hashes), literal(b"")),
+        func.coalesce(bytes_or_null(Tile.guards), literal(b"")),
+    )
+    .where(Tile.level == 0, Tile.position >= bindparam("first"), Tile.position < bindparam("end"))
+    .order_by(Tile.position)
 )
-NODES = text(
-    "SELECT CASE typeof(hashes) WHEN 'blob' THEN hashes END FROM log_tiles"
-    " WHERE level = :level AND position = :position"
+NODES = select(bytes_or_null(Tile.hashes)).where(
+    Tile.level == bindparam("level"), Tile.position == bindparam("position")
 )
-HEADS = text(
-    "SELECT size, CASE typeof(root) WHEN 'blob' THEN root END AS root FROM log_heads"
-    " WHERE size > :after ORDER BY size LIMIT :page"
-)
-LATEST = text("SELECT max(size) FROM log_heads")
+HEADS = select(LogHead.size, bytes_or_null(LogHead.root).label("root"))
+LATEST = select(func.max(LogHead.size))
 
 
 class Frontier:
@@ -102,7 +103,7 @@ class TreeAudit:
         self._frontier = Frontier()
         self._above: dict[int, tuple[int, bytes]] = {}
         """The tile at each upper level that is compared at present: its position and hashes."""
-        self._heads = read_in_pages(self.vault.register.store, HEADS, page=HEADS_PAGE)
+        self._heads = read_in_pages(self.vault.register.store, HEADS, key=LogHead.size, page=HEADS_PAGE)
         self._next = next(self._heads, None)
         self._proven = 0
         """The largest size with a correct root."""
