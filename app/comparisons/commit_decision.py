@@ -19,6 +19,7 @@ from app.consent.tables import Grant
 from app.db.types import UtcDateTime
 from app.kit.clock import Clock
 from app.parties import keys
+from app.subjects.tables import Subject
 from app.templates.store import SealedTemplate
 from app.templates.tables import Template
 from app.transparency.log import entries
@@ -37,14 +38,16 @@ _IN_FORCE = (
         bindparam("sealed", type_=EntryRow.sealed.type),
     )
     .join(Template, Template.grant_id == Grant.id)
+    .join(Subject, Subject.id == Grant.subject_id)
     .where(
-        permits.in_force(_NOW),
+        permits.in_force_with_subject(_NOW),
         Grant.id == bindparam("grant_id"),
         Template.id == bindparam("template_id"),
         keys.is_active(bindparam("key_id", type_=Comparison.id.type), now=_NOW),
     )
-    # SQLite has one writer and drops this; PostgreSQL needs it (READ COMMITTED).
-    .with_for_update(read=True, of=Grant)
+    # PostgreSQL waits for a transaction that changes one of these rows, and checks the rows again. SQLite, which has
+    # one writer, drops this.
+    .with_for_update(read=True, of=(Grant, Subject, Template))
 )
 _INSERT_ENTRY = (
     insert(EntryRow).from_select(["id", "subject_id", "position", "sealed"], _IN_FORCE).returning(EntryRow.id)

@@ -46,11 +46,15 @@ Attribute: TypeAlias = InstrumentedAttribute[Any]
 
 def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Select the grants that may be used for matching at *now*."""
-    matchable = exists().where(Subject.id == Grant.subject_id, subjects.is_matchable())
-    return and_(*_usable_for_matching(now), matchable)
+    return and_(*_usable(now), exists().where(Subject.id == Grant.subject_id, subjects.is_matchable()))
 
 
-def _usable_for_matching(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
+def in_force_with_subject(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Select the same grants, in a query that joins the grant with its subject."""
+    return and_(*_usable(now), subjects.is_matchable())
+
+
+def _usable(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
     return Grant.valid_until > now, Grant.matching_period_id.is_not(None), is_authentic(Grant)
 
 
@@ -127,8 +131,7 @@ def verification_query(dependent: Attribute, columns: Sequence[Attribute], match
     wanted = [bindparam(column.key, type_=column.type) for column in key]
     usable = and_(
         *(column == value for column, value in zip(key, wanted, strict=True)),
-        *_usable_for_matching(bindparam("now", type_=UtcDateTime())),
-        subjects.is_matchable(),
+        in_force_with_subject(bindparam("now", type_=UtcDateTime())),
         dependent == Grant.id,
         matches,
     )
