@@ -45,7 +45,7 @@ class Life:
             log.info("serving", version=__version__, profile=settings.profile, engine=engine.card.id, purged=purged)
             with (
                 serve_metrics.listening(settings.metrics_listen, state.metrics.registry),
-                scheduler.running(self._jobs() if background else (), on_success=state.metrics.note_success),
+                scheduler.running(self._jobs() if background else (), vault.data, state.metrics),
             ):
                 yield
             await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
@@ -80,6 +80,7 @@ class Life:
         return (
             deliver_callbacks.job(settings, vault, clock=clock),
             renew_templates.job(vault, state.engine, every_s=settings.sweep_interval_s, clock=clock),
-            maintenance.job(vault, settings, token_usage=self.token_usage, clock=clock),
+            maintenance.job(vault, settings, clock=clock),
+            maintenance.upkeep_job(vault, settings, token_usage=self.token_usage, clock=clock),
             append_log_batch.job(vault, settings, clock=clock),
         )

@@ -1,6 +1,8 @@
 """One ordered list of named start steps, of which each kind of run takes its own."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -12,7 +14,7 @@ from app.comparisons import enumeration_guard
 from app.compliance import notice_facts, shipped_notices
 from app.consent.facts import Facts
 from app.consent.notice_template import NoticeError
-from app.db.store import unlimited_reads
+from app.db.store import Store, unlimited_reads
 from app.faces.cards.custom_card import CustomEngineError
 from app.faces.cards.operating_point import UnsupportedTargetError
 from app.faces.cards.select import select_card
@@ -28,6 +30,9 @@ from app.vault.authentic_rows import sign_older_once
 from app.vault.ending import run_ending
 from app.vault.open import check, is_new, migrate, refuse_exposed
 from app.vault.vault import Vault
+
+TURN_POLL_S = 0.1
+"""Seconds between two checks whether the start steps of another process are done."""
 
 log = structlog.get_logger()
 
@@ -167,6 +172,17 @@ STEPS = (
 )
 
 
+@contextmanager
+def _turn(store: Store) -> Iterator[None]:
+    """Wait until no other process takes start steps, and keep others waiting during the block."""
+    while True:
+        with store.lock("start") as held:
+            if held:
+                yield
+                return
+        time.sleep(TURN_POLL_S)
+
+
 def prepare(
     vault: Vault,
     settings: Settings,
@@ -188,10 +204,11 @@ def prepare(
         engine: the engine, for `Run.SERVE`.
         facts: the facts that notices state, for `Run.SERVE`. New stores get them from the settings by default.
     """
-    start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, facts=facts, new_stores=is_new(vault))
-    runs = {run, Run.MIGRATE} if start.new_stores else {run}
     # No request waits yet, so reads may exceed the time limit.
-    with unlimited_reads():
+    with _turn(vault.data), unlimited_reads():
+        new_stores = is_new(vault)
+        start = _Start(vault=vault, settings=settings, clock=clock, engine=engine, facts=facts, new_stores=new_stores)
+        runs = {run, Run.MIGRATE} if new_stores else {run}
         for step in STEPS:
             if step.runs & runs:
                 try:

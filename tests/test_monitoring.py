@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from app.backup.create import back_up
 from app.callbacks.registration import set_callback
-from app.jobs import scheduler, serve_metrics
+from app.jobs import serve_metrics
 from app.settings import Settings
 from app.vault.backup_manifest import LAST_BACKUP_FILE
 from app.web.metrics import Metrics
@@ -115,23 +115,6 @@ def test_the_age_of_the_last_maintenance_is_known(root: Path, pool: SharedPool) 
         wait_until(lambda: read(service)["mien_job_age_seconds", "sweep"] > first)
 
     assert first >= 0
-
-
-@pytest.mark.service
-def test_only_a_job_that_succeeds_is_noted() -> None:
-    names: list[str] = []
-
-    def fail() -> None:
-        raise ArithmeticError
-
-    jobs = [
-        scheduler.ScheduledJob(name=name, every_s=0.001, run=run)
-        for name, run in (("good", lambda: None), ("bad", fail))
-    ]
-    with scheduler.running(jobs, on_success=names.append):
-        wait_until(lambda: len(names) >= 3)
-
-    assert set(names) == {"good"}
 
 
 def test_the_age_of_the_last_backup_is_known(service: RunningService, tmp_path: Path) -> None:

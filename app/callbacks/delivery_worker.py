@@ -4,6 +4,7 @@
 * No transaction is open while a message is sent. A try is counted before it is sent, and its result is recorded after.
   A process killed in between sends the message again, under the same id.
 * The time of the next try is kept in memory: after a restart the first try comes at once.
+* One process at a time sends: the one that holds the lock of the job. So the times in memory are those of all tries.
 * Stopping waits for no recipient: a message being sent then counts as not sent.
 """
 
@@ -23,6 +24,7 @@ from app.callbacks import message, outbox
 from app.callbacks.http_client import CallResult, Outcome
 from app.callbacks.policy import LONGEST_WAIT, DeliveryState, oldest_day_tried, wait_after
 from app.callbacks.tables import Message
+from app.db.store import Held
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
 from app.kit.deadline import Deadline
@@ -37,7 +39,7 @@ log = structlog.get_logger()
 
 
 class _StoppedError(Exception):
-    """The worker was stopped; it must not write any more."""
+    """The worker was stopped, or has lost its lock; it must not write any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class DeliveryWorker:
         self._vault, self._send, self._days, self._clock = vault, send, days, clock
         self._lock = threading.Lock()
         self._stopped = False
+        self._held: Held = True
         self._threads: dict[UUID, threading.Thread] = {}
         self._next_try: dict[UUID, datetime] = {}
         """By relying party or by message."""
@@ -67,8 +70,13 @@ class DeliveryWorker:
         self._chance = secrets.SystemRandom().random
         self._acknowledged = 0
 
-    def start_due(self) -> None:
-        """Start a thread for each recipient that is due; returns at once."""
+    def start_due(self, held: Held = True) -> None:  # noqa: FBT002 - a lock
+        """Start a thread for each recipient that is due; returns at once.
+
+        Args:
+            held: true as long as no other process sends. It is asked again before each message.
+        """
+        self._held = held
         try:
             for party_id in self._find_recipients():
                 if self._is_due(party_id):
@@ -76,9 +84,9 @@ class DeliveryWorker:
         except _StoppedError:
             return
 
-    def run_once(self, *, within_s: float) -> DeliveryCounts:
-        """Try every message once, then stop."""
-        self.start_due()
+    def run_once(self, *, within_s: float, held: Held = True) -> DeliveryCounts:
+        """Try every message once, then stop. Tries none if the lock is not *held*."""
+        self.start_due(held)
         self.wait(within_s=within_s)
         self.stop()
         with self._vault.data.read() as session:
@@ -190,12 +198,12 @@ class DeliveryWorker:
         # A time further away than any wait means that the clock was set back.
         return due is None or due <= now or due - now > LONGEST_WAIT * 2
 
-    # --- The stores, until the worker is stopped
+    # --- The stores, until the worker is stopped or another process has its lock
 
     @contextmanager
     def _unless_stopped(self) -> Iterator[None]:
         with self._lock:
-            if self._stopped:
+            if self._stopped or not self._held:
                 raise _StoppedError
             yield
 

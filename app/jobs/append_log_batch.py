@@ -13,5 +13,5 @@ def job(vault: Vault, settings: Settings, *, clock: Clock) -> ScheduledJob:
     return ScheduledJob(
         name="batch",
         every_s=min(scheduler.POLL_S, settings.log_interval),
-        run=lambda: batch.append_batch(vault, settings=settings, now=clock()),
+        run=lambda _held: batch.append_batch(vault, settings=settings, now=clock()),
     )

@@ -7,7 +7,7 @@ from app.comparisons import maintenance as comparisons
 from app.comparisons import shorten_history
 from app.consent import maintenance as consent
 from app.consent import proofs
-from app.db.store import unlimited_reads
+from app.db.store import Held, unlimited_reads
 from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock
 from app.kit.crash_points import operation
@@ -79,15 +79,30 @@ def run_maintenance(vault: Vault, *, settings: Settings, now: datetime) -> Maint
     return report
 
 
-def job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clock) -> ScheduledJob:
-    """Return the job. It also stores the days on which tokens were used, which `mien sweep` does not know."""
+def job(vault: Vault, settings: Settings, *, clock: Clock) -> ScheduledJob:
+    """Return the job. When it takes over from another process, it finishes the endings that process may have left."""
 
-    def run() -> None:
+    def expect_unfinished() -> None:
+        vault.unfinished = True
+
+    return ScheduledJob(
+        name="sweep",
+        every_s=settings.sweep_interval_s,
+        run=lambda _held: run_maintenance(vault, settings=settings, now=clock()),
+        take_over=expect_unfinished,
+    )
+
+
+def upkeep_job(vault: Vault, settings: Settings, *, token_usage: TokenUsage, clock: Clock) -> ScheduledJob:
+    """Return the job about the memory of this process: uses of tokens, forged rows, and endings that failed here."""
+
+    def run(_held: Held) -> None:
         run_ending(vault, lambda: token_usage.write(vault.data))
-        run_maintenance(vault, settings=settings, now=clock())
+        if vault.unfinished:
+            purge_dead_rows(vault, settings=settings, now=clock())
         vault.codes.find_forged(vault.data)
 
-    return ScheduledJob(name="sweep", every_s=settings.sweep_interval_s, run=run)
+    return ScheduledJob(name="upkeep", every_s=settings.sweep_interval_s, run=run, everywhere=True)
 
 
 @operation("deleting dead rows")

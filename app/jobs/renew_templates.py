@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 import structlog
 
+from app.db.store import Held
 from app.faces.service import RunningEngine
 from app.jobs.scheduler import ScheduledJob
 from app.kit.clock import Clock
@@ -27,7 +28,7 @@ class TemplateRenewal:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _labels_checked: bool = False
 
-    def run(self) -> None:
+    def run(self, _held: Held) -> None:
         """Renew every template that can be renewed now."""
         if not self._labels_checked:
             # It opens every template: too slow for the start of the service.

@@ -5,9 +5,8 @@ The kernel releases a lock when its process ends, also when that is killed. Engi
 
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.kit.errors import OperatorError
@@ -15,7 +14,6 @@ from app.kit.files import DIRECTORY, open_regular, remove_work_directory
 
 LOCK_FILE = "lock"
 SERVICE_LOCK_FILE = "service.lock"
-DELIVERY_LOCK_FILE = "delivery.lock"
 STAGE = "restoring"
 """The directory in which a restore prepares the data."""
 
@@ -60,29 +58,6 @@ def serving(directory: Path) -> Iterator[None]:
     remedy = "another `mien serve` runs on it, and SQLite data can have only one; stop that first"
     with in_use(directory), _data_lock(directory / SERVICE_LOCK_FILE, fcntl.LOCK_EX, remedy):
         yield
-
-
-class DeliveryLock:
-    """Held by the process that sends the messages of the outbox: two would send each message twice. Thread-safe."""
-
-    def __init__(self, directory: Path) -> None:
-        self._file, self._held, self._guard = directory / DELIVERY_LOCK_FILE, ExitStack(), threading.Lock()
-        self._mine = self._closed = False
-
-    def acquire(self) -> bool:
-        """Return whether this object has the lock, now or already. Does not wait."""
-        with self._guard:
-            if not self._mine and not self._closed:
-                with suppress(InUseError):
-                    self._held.enter_context(_data_lock(self._file, fcntl.LOCK_EX, "another process sends from it"))
-                    self._mine = True
-            return self._mine
-
-    def close(self) -> None:
-        """Let another process send, and acquire the lock no more."""
-        with self._guard:
-            self._held.close()
-            self._mine, self._closed = False, True
 
 
 @contextmanager

@@ -53,3 +53,7 @@ class Metrics:
         """Note that a job beside the requests has just succeeded."""
         now = time.monotonic()
         self._job_age.labels(job).set_function(lambda: time.monotonic() - now)
+
+    def forget_job(self, job: str) -> None:
+        """Stop showing the age of a job that this process does not run: another one does."""
+        self._job_age.remove_by_labels({"name": job})

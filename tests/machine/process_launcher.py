@@ -24,7 +24,6 @@ import app.jobs.maintenance
 import app.jobs.scheduler
 import app.main
 from app.cli.program import COMMANDS, load_command
-from app.faces.service import RunningEngine
 from app.jobs import maintenance
 from app.kit import clock, crash_points
 from app.transparency.log import batch
@@ -80,7 +79,6 @@ def serve(root: Path, how: Path, say: Callable[[object], None]) -> None:
     vars(app.jobs.scheduler)["POLL_S"] = A_DAY_S
     settings = settings_for(root, sweep_interval_s=A_DAY_S, log_interval=A_DAY_S, **UNHINDERED)
     service = app.main.create_app(settings, open_vault(settings), (ToyPool(), toy_card()), clock=file_clock)
-    assert isinstance(service.state.engine, RunningEngine)
     config = uvicorn.Config(service, host="127.0.0.1", port=0, log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
 

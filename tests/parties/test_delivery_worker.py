@@ -219,7 +219,7 @@ def test_an_unreachable_recipient_is_tried_once_and_not_once_for_each_message(se
 
 
 def test_several_workers_at_once_lose_no_message(service: RunningService) -> None:
-    """As with `mien sweep` beside the service: a message may be sent twice, under one id, and is settled once."""
+    """Without the lock of the job a message may be sent twice, under one id; it is settled once."""
     party = service.party()
     with run_receiver() as receiver:
         set_url(service, party, receiver.url)
@@ -237,6 +237,28 @@ def test_several_workers_at_once_lose_no_message(service: RunningService) -> Non
     assert count_pending(service.root) == 0
     assert [read_state(person) for person in people] == ["acknowledged"] * 6
     assert len(sent) >= 6
+
+
+def test_a_worker_that_has_lost_its_lock_sends_no_further_message(service: RunningService) -> None:
+    party = service.party()
+    with run_receiver() as receiver:
+        set_url(service, party, receiver.url)
+    for name in "ABC":
+        service.consent(service.person(name), party)
+    sent: list[str] = []
+    held: list[str] = ["lock"]
+
+    def call(_to: str, body: str) -> CallResult:
+        sent.append(body)
+        held.clear()
+        return CallResult(Outcome.ACKNOWLEDGED, "stub")
+
+    worker = DeliveryWorker(service.vault, call, days=7, clock=service.clock)
+    worker.start_due(held)  # type: ignore[arg-type]  # an empty list is false, as a lost lock
+    worker.wait(within_s=120)
+
+    # The process with the lock sends the first one again, under the same id.
+    assert (len(sent), count_pending(service.root)) == (1, 3)
 
 
 def test_a_stopped_worker_writes_nothing(service: RunningService) -> None:

@@ -204,7 +204,7 @@ def test_consents_in_force_are_restored_unchanged(root: Path, pool: SharedPool, 
 
     assert {table: rows(root / DATA, f"SELECT * FROM {table}") for table in KEPT} == before  # noqa: S608 - as above
     assert (done.purged, done.expired, done.replaced_data_was_read) == (0, 0, True)
-    locks = ["delivery.lock", "lock", "service.lock"]
+    locks = ["lock", *(f"{name}.lock" for name in ("batch", "callbacks", "renewal", "service", "start", "sweep"))]
     assert sorted(path.name for path in (root / "data").iterdir()) == sorted(
         [*locks, "last-backup", "mien.ballast", "mien.db"]
     )
