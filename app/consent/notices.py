@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
@@ -108,7 +109,8 @@ def _list_latest(session: Session) -> Sequence[Notice]:
     authentic = select(Notice.purpose, Notice.language, func.max(Notice.version)).where(is_authentic(Notice))
     newest = authentic.group_by(Notice.purpose, Notice.language)
     latest = tuple_(Notice.purpose, Notice.language, Notice.version).in_(newest)
-    return session.scalars(select(Notice).where(latest).order_by(Notice.purpose, Notice.language)).all()
+    # Sorted here: the order of texts differs between databases, and pages of the list are cut in this one.
+    return sorted(session.scalars(select(Notice).where(latest)), key=attrgetter("purpose", "language"))
 
 
 def find_latest(session: Session, purpose: Purpose, language: str) -> Notice | None:
@@ -178,6 +180,9 @@ def read_text(session: Session, sha256: str) -> bytes:
         NotFoundError: no notice was published with this digest.
         ForgedRowError: another program changed or planted it.
     """
+    # PostgreSQL refuses to look for some characters.
+    if not sha256.isalnum():
+        raise NotFoundError
     found = session.execute(select(Notice.body, is_authentic(Notice)).where(Notice.sha256 == sha256)).first()
     if found is None:
         raise NotFoundError

@@ -37,8 +37,11 @@ router = APIRouter(prefix="/v1", tags=["relying party"], route_class=ProbeRoute)
 
 
 def _storable(text: str) -> str:
-    """Replace surrogates, which a form's `charset` can produce: no reference has them, and SQLite refuses them."""
-    return text.encode(errors="replace").decode()
+    """Replace surrogates, which a form's `charset` can produce, and NUL: no reference has them.
+
+    SQLite refuses the former, PostgreSQL both.
+    """
+    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 SubjectRef = Annotated[
