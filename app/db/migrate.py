@@ -5,12 +5,16 @@ from importlib import import_module
 
 from sqlalchemy import inspect, text
 
-from app.db.sqlite.schema import Schema, parse_schema
+from app.db.postgres.schema import parse_schema as parse_postgres_schema
+from app.db.schema import Schema
+from app.db.sqlite.schema import parse_schema
 from app.db.store import Store
 from app.kit.errors import OperatorError
 from app.kit.resources import shipped_directory
 
 MIGRATIONS = shipped_directory("migrations")
+VERSIONS = {"sqlite": "versions", "postgresql": "postgres"}
+"""By kind of database, the directory of its migrations. Both kinds have the same revisions from 0012 and 0003 on."""
 
 
 class NewerSchemaError(OperatorError):
@@ -21,13 +25,16 @@ def upgrade(store: Store) -> None:
     """Migrate *store* to the newest schema, in one transaction. It must not be newer than this version."""
     with store.write(migrating=True) as session:
         directory = MIGRATIONS / store.name
-        import_module("app.db.run_migrations").run_migrations(session.connection(), directory)
+        versions = directory / VERSIONS[session.connection().dialect.name]
+        import_module("app.db.run_migrations").run_migrations(session.connection(), directory, versions)
 
 
 @cache
-def pinned_schema(name: str) -> Schema:
-    """Return the schema that all migrations of the database *name* make, from its `schema.sql`."""
-    return parse_schema((MIGRATIONS / name / "schema.sql").read_text("utf-8"))
+def pinned_schema(name: str, dialect: str = "sqlite") -> Schema:
+    """Return the schema that all migrations of the database *name* make, as `make schema` wrote it."""
+    if dialect == "sqlite":
+        return parse_schema((MIGRATIONS / name / "schema.sql").read_text("utf-8"))
+    return parse_postgres_schema(MIGRATIONS / name / "postgres" / "schema.json")
 
 
 def refuse_newer(store: Store) -> None:

@@ -4,11 +4,26 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from app.db.data_map import PERSONAL, SEALED_RECORD
+
+COUNT = BigInteger().with_variant(Integer(), "sqlite")
+"""The type of a number that grows with each act. An INTEGER of SQLite has 64 bits anyway."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Integer, LargeBinary, String, Text
+from sqlalchemy import LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, SEALED_RECEIPT
-from app.db.types import STORED_BY_KEY, Row, SealedListRow, UtcDateTime, partial_index, value_enum
+from app.db.types import COUNT, STORED_BY_KEY, Row, SealedListRow, UtcDateTime, partial_index, value_enum
 from app.vault.tables import RegisterRow
 
 # --- In the register
@@ -28,7 +28,7 @@ class Tile(RegisterRow):
     __tablename__ = "log_tiles"
 
     level: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
-    position: Mapped[int] = mapped_column(primary_key=True, info=IMPERSONAL)
+    position: Mapped[int] = mapped_column(COUNT, primary_key=True, info=IMPERSONAL)
     hashes: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
     guards: Mapped[bytes] = mapped_column(LargeBinary, info=IMPERSONAL)
     """At level 0, a tag for each leaf and its index, under a key of the log. It shows which leaf was changed."""
@@ -41,7 +41,7 @@ class LeafIndex(RegisterRow):
     __table_args__ = STORED_BY_KEY
 
     leaf: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True, info=IMPERSONAL)
-    index: Mapped[int] = mapped_column("index", Integer, info=IMPERSONAL)
+    index: Mapped[int] = mapped_column("index", COUNT, info=IMPERSONAL)
 
 
 class LogHead(RegisterRow):
@@ -49,7 +49,7 @@ class LogHead(RegisterRow):
 
     __tablename__ = "log_heads"
 
-    size: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, info=IMPERSONAL)
+    size: Mapped[int] = mapped_column(COUNT, primary_key=True, autoincrement=False, info=IMPERSONAL)
     root: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
     looked_at: Mapped[datetime] = mapped_column(UtcDateTime(), info=IMPERSONAL)
@@ -94,7 +94,7 @@ class SigningKey(RegisterRow):
     """From then on it signs nothing. Its signatures stay valid."""
     stolen_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), info=IMPERSONAL)
     """From then on a thief may have signed with it."""
-    stolen_size: Mapped[int | None] = mapped_column(info=IMPERSONAL)
+    stolen_size: Mapped[int | None] = mapped_column(COUNT, info=IMPERSONAL)
     """The size of the log then. Receipts of this key are valid only among these leaves."""
 
 
@@ -137,6 +137,6 @@ class SeenHead(Row):
     __tablename__ = "seen_heads"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, info=IMPERSONAL)
-    size: Mapped[int] = mapped_column(info=IMPERSONAL)
+    size: Mapped[int] = mapped_column(COUNT, info=IMPERSONAL)
     root: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     note: Mapped[str] = mapped_column(Text, info=IMPERSONAL)

@@ -5,11 +5,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, Index, Integer, LargeBinary, String, Uuid
+from sqlalchemy import Date, ForeignKey, Index, LargeBinary, String, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.db.data_map import CREDENTIAL, IMPERSONAL, PERSONAL, SEALED_RECORD
-from app.db.types import Row, UtcDateTime, value_enum
+from app.db.types import COUNT, Row, UtcDateTime, value_enum
 
 
 class OwnerKind(StrEnum):
@@ -60,7 +60,7 @@ class KeySlot(RegisterRow):
     __tablename__ = "keys"
     __table_args__ = (Index("keys_by_owner", "owner"),)
 
-    slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True, info=IMPERSONAL)
+    slot: Mapped[int] = mapped_column(COUNT, primary_key=True, autoincrement=True, info=IMPERSONAL)
     owner: Mapped[bytes] = mapped_column(LargeBinary(32), info=IMPERSONAL)
     """SHA-256 of the owner; without the random id it identifies nothing."""
     generation: Mapped[int] = mapped_column(info=IMPERSONAL)

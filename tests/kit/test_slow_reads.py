@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.db.sqlite.fault_log import FaultLog
+from app.db.fault_log import FaultLog
 from app.db.sqlite.store import SqliteStore
 from app.db.store import unlimited_reads
 

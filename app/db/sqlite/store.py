@@ -11,16 +11,18 @@ from sqlite3 import Connection as SqliteConnection
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, ExceptionContext, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.db.fault_log import FaultLog
+from app.db.schema import Schema, collect_schema, refuse_changed
 from app.db.sqlite.ballast import Ballast, in_ending, is_full
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
-from app.db.sqlite.fault_log import FaultLog, describe_fault
 from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
 from app.db.sqlite.locks import try_lock
-from app.db.sqlite.schema import QUERY, Schema, collect_schema, refuse_changed
+from app.db.sqlite.schema import QUERY
 from app.db.store import Held
+from app.db.write_probe import PROBE_S, WriteProbe
 from app.kit.crash_points import step
 from app.kit.files import UnsafeFileError, find_exposure
 
@@ -28,8 +30,6 @@ MIN_READ_S = 1.0
 """The shortest time limit of a read, however short the busy time is."""
 COMPARED = "compared_schema"
 """Key of a connection's info: the version of the schema that was compared."""
-PROBE_S = 1.0
-"""Seconds for which the result of a trial write is kept."""
 IN_MEMORY_BYTES = 256 * 1024 * 1024
 """A larger database is rebuilt with a temporary file."""
 RETRY_S = 0.02
@@ -66,8 +66,7 @@ class SqliteStore:
         self.fault_log = FaultLog(path.name)
         self._busy_s, self._schema = busy_s, schema
         self._checkpointing = threading.Lock()
-        self._probing = threading.Lock()
-        self._probe: tuple[float, str | None] = (float("-inf"), None)
+        self._probe = WriteProbe(path.name, self._try_to_write)
         self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
         self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
         limit_reads(self.reader, max_s=self.max_read_s, report=self.fault_log.report_fault)
@@ -156,30 +155,18 @@ class SqliteStore:
         return OperationalError("", None, error)
 
     def find_write_fault(self) -> str | None:
-        """Write without changing anything. Returns the reason for the operator if that fails.
-
-        The result is kept for `PROBE_S`, so that many callers cost no more than one.
-        """
+        """Write without changing anything. Returns the reason for the operator if that fails."""
         if not self.ballast.is_whole():
             return f"{self.path.name}: the disk is full, so only endings are stored; make room"
-        with self._probing:
-            made_at, fault = self._probe
-            if time.monotonic() >= made_at + PROBE_S:
-                fault = self._try_to_write()
-                self._probe = time.monotonic(), fault
-        return fault and f"{self.path.name} takes no write ({fault}): {describe_fault(fault)}"
+        return self._probe.find_fault()
 
-    def _try_to_write(self) -> str | None:
-        try:
-            with self.write(wait_s=PROBE_S) as session:
-                version = session.scalar(text("PRAGMA user_version"))
-                session.execute(text(f"PRAGMA user_version = {version}"))
-        except DBAPIError as error:
-            name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
-            # Another writer is at work, so the disk takes writes.
-            return None if name.startswith("SQLITE_BUSY") else name
+    def _try_to_write(self) -> None:
+        with self.write(wait_s=PROBE_S) as session:
+            version = session.scalar(text("PRAGMA user_version"))
+            session.execute(text(f"PRAGMA user_version = {version}"))
         # A small write may fit into space that the write-ahead log already has.
-        return "SQLITE_FULL" if self.ballast.is_disk_low() else None
+        if self.ballast.is_disk_low():
+            raise self._full()
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Do *work*, which removes deleted bytes; on a full disk release the ballast and try once more."""
