@@ -83,7 +83,9 @@ def lines_of(element: ExecutableDDLElement, dialect: Dialect) -> list[str]:
     """Return the statement in lines, without the place of the rows and without quotes."""
     statement = str(element.compile(dialect=dialect)).replace('"', "")
     # `app.db.types.STORED_BY_KEY`: an order on the disk, not a meaning.
-    statement = statement.replace("WITHOUT ROWID", "").replace("SERIAL", "INTEGER")
+    statement = statement.replace("WITHOUT ROWID", "").replace("BIGSERIAL", "INTEGER")
+    # `app.db.types.COUNT`: an INTEGER of SQLite has 64 bits.
+    statement = statement.replace("BIGINT", "INTEGER")
     return [line.strip(" \t,") for line in statement.splitlines() if line.strip(" \t,")]
 
 
