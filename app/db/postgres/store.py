@@ -34,17 +34,19 @@ class UnusableServerError(OperatorError):
 
 
 class _SessionLock:
-    """A lock of a session: true while the server keeps that."""
+    """A lock of a session: true while the server keeps that. Thread-safe."""
 
     def __init__(self, connection: Connection, *, acquired: bool | None) -> None:
         self._connection, self._acquired = connection, bool(acquired)
+        self._asking = threading.Lock()
 
     def __bool__(self) -> bool:
-        try:
-            return self._acquired and bool(self._connection.scalar(text("SELECT true")))
-        except DBAPIError:
-            self._acquired = False
-            return False
+        with self._asking:
+            try:
+                return self._acquired and bool(self._connection.scalar(text("SELECT true")))
+            except DBAPIError:
+                self._acquired = False
+                return False
 
 
 class PostgresStore:
