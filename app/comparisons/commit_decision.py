@@ -16,6 +16,7 @@ from app.comparisons.tables import Comparison
 from app.consent import permits
 from app.consent.errors import NoSuchConsentError
 from app.consent.tables import Grant
+from app.db.store import lock_until_commit
 from app.db.types import UtcDateTime
 from app.kit.clock import Clock
 from app.parties import keys
@@ -85,7 +86,9 @@ def commit_decision(
         TooManyAttemptsError: the relying party was blocked meanwhile, or has to wait.
     """
     comparison_id, party_id, subject_id = uuid4(), made.record.relying_party_id, made.template.subject_id
-    with vault.data.write() as session:
+    # A match writes only rows of its subject. A failure may block its relying party and inform other subjects.
+    with vault.data.write(shared=made.record.decision is Decision.MATCH) as session:
+        lock_until_commit(session, f"subject:{subject_id}")
         now = clock()
         record = replace(made.record, at=now)
         entry = history.log_entry(comparison_id, record)

@@ -43,7 +43,7 @@ def failure_limits(settings: Settings) -> FailureLimits:
 
 def find_row(session: Session, subject_id: UUID) -> Attempts:
     """Return the subject's row; a new one, which is not stored yet, if there is none."""
-    # SQLite has one writer. Elsewhere the row must be locked from this read to the commit of the decision.
+    # The caller holds the lock of the subject's rows until it commits.
     row = session.scalar(select(Attempts).where(Attempts.subject_id == subject_id))
     return row or Attempts(id=uuid4(), subject_id=subject_id, sealed=b"")
 

@@ -1,14 +1,16 @@
 """The store that every room uses: one database and its short transactions, on SQLite or on PostgreSQL."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, delete, select
+from sqlalchemy import BigInteger, ColumnElement, Engine, bindparam, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+_LOCK = select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger())))
 _unlimited: ContextVar[bool] = ContextVar("unlimited", default=False)
 
 
@@ -34,12 +36,16 @@ class Store(Protocol):
     def read(self) -> AbstractContextManager[Session]:
         """Open one read transaction: a consistent view. After a time limit it is interrupted."""
 
-    def write(self, *, wait_s: float | None = None, migrating: bool = False) -> AbstractContextManager[Session]:
+    def write(
+        self, *, wait_s: float | None = None, migrating: bool = False, shared: bool = False
+    ) -> AbstractContextManager[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises.
 
         Args:
             wait_s: seconds to wait for another writer. Default: the busy time of the store.
             migrating: whether the transaction brings the schema to that of this version.
+            shared: whether other shared writers may work at the same time, where the database has several. Each then
+                takes `lock_until_commit` for the rows that it reads and changes.
 
         Raises:
             ChangedSchemaError: the database has another schema.
@@ -99,6 +105,17 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+def lock_until_commit(session: Session, name: str) -> None:
+    """Wait until no other transaction holds the lock *name*, and hold it until this one ends.
+
+    Before the statement that reads: each statement of a writer sees all that was committed before it began.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        connection.execute(_LOCK, {"key": key})
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.db.store import delete_matching
+from app.db.store import delete_matching, lock_until_commit
 from app.kit.clock import Clock
 from app.kit.errors import Problem, TooManyAttemptsError
 from app.vault.register import KeyGoneError, Owner
@@ -226,6 +226,7 @@ class KeyedRequest:
         if depends_on.without_effect and session.scalar(own_answers) >= MAX_KEPT_ANSWERS:  # type: ignore[operator]
             raise TooManyKeptAnswersError(retry_after_s=int(KEPT_FOR.total_seconds()))
         session.flush()
+        lock_until_commit(session, f"kept answer:{self._key.lookup.hex()}")
         earlier = session.scalar(select(KeptAnswer.id).where(KeptAnswer.lookup == self._key.lookup))
         if earlier not in {None, self._expired}:
             raise RequestInProgressError

@@ -24,7 +24,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _position = attrgetter("position")
-MAX_DIGITS = 9
+MAX_DIGITS = 15
 CURSOR_SCHEMA = {"type": "string"}
 REASON = "Give the `next` of a page of this list"
 

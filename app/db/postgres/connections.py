@@ -2,6 +2,7 @@
 
 * A commit waits for the disk, and for the synchronous standby if there is one, also if the server is set not to.
 * A writer takes the one advisory lock of the database first, so that writers come one after the other, as on SQLite.
+  Shared writers hold it together, and no other writer beside them.
 * Readers see one moment and cannot write.
 * Only a primary is used: a standby may not have the newest withdrawal.
 * A server that loses a client ends its transaction within seconds, so that a dead process holds no lock.
@@ -26,6 +27,8 @@ CONNECT_S = 5
 """Seconds to wait for a server."""
 WAIT = "lock_wait"
 """Execution option of a connection: seconds that its transaction waits for another writer."""
+SHARED = "shared_writer"
+"""Execution option of a connection: whether its transaction may run beside other shared ones."""
 WRITER_LOCK = 0x6D69656E
 """Key of the advisory lock of all writers. Such locks belong to one database."""
 SESSION = """
@@ -74,11 +77,12 @@ def begin_writes(engine: Engine, *, wait_s: float) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        waits = connection.get_execution_options().get(WAIT, wait_s)
+        options = connection.get_execution_options()
+        waits, mode = options.get(WAIT, wait_s), "_shared" if options.get(SHARED) else ""
         # One message to the server. The program made the numbers.
         connection.exec_driver_sql(
             f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {max(1, int(1000 * waits))}; "
-            f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"
+            f"SELECT pg_advisory_xact_lock{mode}({WRITER_LOCK})"
         )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db.fault_log import FaultLog
-from app.db.postgres.connections import WAIT, begin_reads, begin_writes, connect
+from app.db.postgres.connections import SHARED, WAIT, begin_reads, begin_writes, connect
 from app.db.postgres.schema import read_schema
 from app.db.schema import Schema, refuse_changed
 from app.db.store import Held
@@ -86,11 +86,11 @@ class PostgresStore:
             yield session
 
     @contextmanager
-    def write(self, *, wait_s: float | None = None, migrating: bool = False) -> Iterator[Session]:
+    def write(self, *, wait_s: float | None = None, migrating: bool = False, shared: bool = False) -> Iterator[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises."""
         if not migrating:
             self._refuse_changed_schema()
-        options = {} if wait_s is None else {WAIT: wait_s}
+        options: dict[str, object] = {SHARED: shared} if wait_s is None else {SHARED: shared, WAIT: wait_s}
         with Session(self.writer, expire_on_commit=False) as session:
             # Begin at once: a writer takes its lock before it reads.
             session.connection(execution_options=options)

@@ -86,12 +86,19 @@ class SqliteStore:
             yield session
 
     @contextmanager
-    def write(self, *, wait_s: float | None = None, migrating: bool = False) -> Iterator[Session]:
+    def write(
+        self,
+        *,
+        wait_s: float | None = None,
+        migrating: bool = False,
+        shared: bool = False,  # noqa: ARG002 - SQLite has one writer
+    ) -> Iterator[Session]:
         """Open one write transaction: committed when the block ends, rolled back when it raises.
 
         Args:
             wait_s: seconds to wait for another writer. Default: the busy time of the store.
             migrating: whether the transaction brings the schema to that of this version.
+            shared: without effect.
 
         Raises:
             ChangedSchemaError: the database has another schema.
