@@ -84,7 +84,7 @@ def restore(
                 progress("deleting everything that ended since")
                 purged = delete_dead_rows(vault, settings=settings, now=now())
                 _keep_erasures(vault, erasures or ())
-                restore_history.mark(vault, manifest, now=now())
+                restore_history.mark(vault, made_at=manifest.made_at, sha256=manifest.sha256, now=now())
                 transparency_log.record_restore(vault, made_at=manifest.made_at, now=now())
                 step("dead rows of the stage deleted")
             staging.put_in_place(settings.data_dir, progress=progress)
@@ -135,7 +135,7 @@ def _prepare(vault: Vault, staged: Settings, manifest: Manifest, *, clock: Clock
         with vault.data.write() as session:
             sign_older(session, schema=manifest.schema)
     step("stage migrated")
-    restore_history.refuse_discarded(vault, manifest)
+    restore_history.refuse_discarded(vault, made_at=manifest.made_at, sha256=manifest.sha256)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +15,9 @@ from app.cli.unknown_settings import unknown_settings
 from app.settings import PREFIX, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+"""A time with its zone (RFC 3339)."""
 
 
 def read_settings() -> Settings:
@@ -31,6 +36,18 @@ def _invalid_setting(fault: ErrorDetails) -> str:
     """Return a sentence about an invalid setting. It never holds the value, which may be a key."""
     name = f"{PREFIX}{str(fault['loc'][0]).upper()}: " if fault["loc"] else ""
     return f"{name}{fault['msg'].removeprefix('Value error, ')}."
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the time that an option gives."""
+    try:
+        if INSTANT.fullmatch(text):
+            return datetime.fromisoformat(text.upper())
+    except ValueError:
+        # The pattern also accepts impossible days and hours.
+        pass
+    msg = f"{text!r} is no time with its zone; write it as 2026-11-23T12:00:00Z or 2026-11-23T13:00:00+01:00"
+    raise typer.BadParameter(msg)
 
 
 def print_profile(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from app.cli.command import Json, print_result, read_settings
+from app.cli.command import Json, parse_instant, print_result, read_settings
 from app.cli.stores import open_stores
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
@@ -20,22 +20,9 @@ from app.transparency.tables import KeyUse, SigningKey
 from app.vault.rotation import rotate
 
 app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
-INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-"""A time with its zone (RFC 3339)."""
 KID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 """A JWK thumbprint with SHA-256 (RFC 7638)."""
 TIME_FORMAT = "%Y-%m-%d %H:%M UTC"
-
-
-def _parse_instant(text: str) -> datetime:
-    try:
-        if INSTANT.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
-    except ValueError:
-        # The pattern also accepts impossible days and hours.
-        pass
-    msg = f"{text!r} is no time with its zone; write it as 2026-11-23T12:00:00Z or 2026-11-23T13:00:00+01:00"
-    raise typer.BadParameter(msg)
 
 
 @app.command("rotate")
@@ -99,7 +86,7 @@ def report_stolen_key(
         datetime,
         typer.Option(
             metavar="TIME",
-            parser=_parse_instant,
+            parser=parse_instant,
             help="The earliest possible time of the theft, as 2026-11-23T12:00:00Z. When in doubt, earlier.",
         ),
     ],

@@ -1,7 +1,8 @@
-"""`mien migrate`, `sweep`, `backup` and `restore`: operate the two stores."""
+"""`mien migrate`, `sweep`, `backup`, `restore` and `restore-check`: operate the two stores."""
 
 import os
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,10 @@ import typer
 
 from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
-from app.cli.command import Json, print_profile, print_result, read_settings
+from app.backup.restore_check import find
+from app.cli.command import Json, parse_instant, print_profile, print_result, read_settings
 from app.cli.stores import open_stores
+from app.db.store import unlimited_reads
 from app.jobs.deliver_callbacks import deliver_once
 from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
@@ -92,6 +95,39 @@ def restore(
     print_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
     print_result({"restored": directory, **_fields(done.backup), **counts}, as_json=as_json)
+
+
+@app.command("restore-check")
+def restore_check(
+    *,
+    data_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--data-of",
+            metavar="TIME",
+            parser=parse_instant,
+            help="The data was restored to its state of TIME (2026-11-23T12:00:00Z): everything given since is lost.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check both stores after a restore or failover by the tools of PostgreSQL, and delete what ended since.
+
+    One line for each check, up to the first that fails. Exits 0 if all pass, 1 if one fails.
+    See docs/how-to/back-up-postgresql.md.
+    """
+    settings = read_settings()
+    with open_stores(settings, run=None) as vault, unlimited_reads():
+        findings = []
+        for one in find(vault, settings, data_of=data_of, now=utc_now()):
+            findings.append(one)
+            if not as_json:
+                typer.echo(f"{'ok    ' if one.passed else 'FAILED'} {one.name}: {one.text}")
+    passed = all(one.passed for one in findings)
+    if as_json:
+        print_result({"passed": passed, "findings": [one._asdict() for one in findings]}, as_json=True)
+    if not passed:
+        raise typer.Exit(1)
 
 
 def _fields(manifest: Manifest) -> dict[str, Any]:

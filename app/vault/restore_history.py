@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.vault.backup_manifest import BackupError, Manifest
+from app.vault.backup_manifest import BackupError
 from app.vault.dead_rows import PAGE, live_slots, read_pages
 from app.vault.register import DESTROYED, Owner
 from app.vault.tables import KeySlot, LeftHistory, Restoration
@@ -30,14 +30,19 @@ KeysInUse = Callable[[Vault], Iterator[dict[Owner, set[int]]]]
 """Yields pages of the owners in a room's rows, each with the generations that seal something."""
 
 
-def refuse_discarded(vault: Vault, manifest: Manifest) -> None:
+def refuse_discarded(vault: Vault, *, made_at: datetime, sha256: str = "") -> None:
     """Refuse a backup, open as the data of *vault*, if it belongs to a discarded timeline.
+
+    Args:
+        vault: both stores.
+        made_at: the time of the backup.
+        sha256: its digest; none for a backup by other tools.
 
     Raises:
         BackupError: it does.
     """
     for left in _missing(vault):
-        if manifest.made_at >= left.made_at and manifest.sha256 != left.sha256:
+        if made_at >= left.made_at and not (sha256 and sha256 == left.sha256):
             msg = (
                 f"the backup was discarded when the backup of {left.made_at:%Y-%m-%d %H:%M:%S} UTC was restored, on "
                 f"{left.restored_at:%Y-%m-%d}: use that one, an older one, or one made since then"
@@ -54,17 +59,17 @@ def check(vault: Vault) -> None:
     if missing := _missing(vault):
         msg = (
             f"the data in {vault.data.place} is older than the restore of {missing[0].restored_at:%Y-%m-%d}: an "
-            "old copy was put there. Only `mien restore` brings a backup back"
+            "old copy was put there. Only `mien restore` brings a backup back, or `mien restore-check`"
         )
         raise BackupError(msg)
 
 
-def mark(vault: Vault, manifest: Manifest, *, now: datetime) -> None:
+def mark(vault: Vault, *, made_at: datetime, sha256: str = "", now: datetime) -> None:
     """Record this restore, and every earlier one that the register knows, in the restored data."""
     missing = _missing(vault)
     with vault.data.write() as session:
         session.add_all(Restoration(**left.fields()) for left in missing)
-        session.add(Restoration(id=uuid4(), made_at=manifest.made_at, sha256=manifest.sha256, restored_at=now))
+        session.add(Restoration(id=uuid4(), made_at=made_at, sha256=sha256, restored_at=now))
 
 
 def has_new_restoration(vault: Vault) -> bool:

@@ -137,8 +137,7 @@ def check_not_rolled_back(vault: Vault) -> None:
     Raises:
         ForeignRegisterError: the register is older than the data, or was changed.
     """
-    with vault.data.read() as session:
-        seen = session.get(SeenHead, 1)
+    seen = _seen_head(vault)
     if seen is None:
         return
     with vault.register.store.read() as session:
@@ -150,3 +149,14 @@ def check_not_rolled_back(vault: Vault) -> None:
                 "(docs/how-to/back-up-and-restore.md)"
             )
             raise ForeignRegisterError(msg)
+
+
+def seen_size(vault: Vault) -> int:
+    """Return the size of the newest checkpoint that the data store has seen."""
+    seen = _seen_head(vault)
+    return 0 if seen is None else seen.size
+
+
+def _seen_head(vault: Vault) -> SeenHead | None:
+    with vault.data.read() as session:
+        return session.get(SeenHead, 1)
